@@ -1,0 +1,38 @@
+"""The `tidegauge` command: a table of commands, each in a module of its own that is imported only when it is called.
+
+To add a command: write `tidegauge/cli/NAME.py` with `app = typer.Typer()` and `@app.command("NAME")` functions in it, then
+add a line to COMMANDS. A line with `group=True` mounts the module's whole `app` under its name (`tidegauge policy check`);
+otherwise the line's name is looked up among the module's commands, so that one module can hold several.
+"""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """Where a command lives. `help` is what `tidegauge --help` shows, without importing the module."""
+
+    module: str  # below tidegauge.cli
+    help: str
+    group: bool = False
+
+
+# In the order in which a newcomer needs them; `tidegauge --help` keeps it.
+COMMANDS: dict[str, Entry] = {
+    "up": Entry("stack", "Start the embedded Kafka and Redis server, and create the topics."),
+    "down": Entry("stack", "Stop what `up` started."),
+    "doctor": Entry("doctor", "Check this machine, the servers and the topics, and say what to do."),
+    "topics": Entry("topics", "Show the topic catalogue, or create what is missing."),
+    "worker": Entry("worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
+    "import": Entry("importing", "Load a bank's files into the topics; again is harmless."),
+    "simulate": Entry("simulate", "Run a simulated bank, from a seed."),
+    "close": Entry("close", "Close a business day."),
+    "replay": Entry("replay", "Compute standings from files alone, without a broker."),
+    "standings": Entry("standings", "Read every customer's standing as of a day."),
+    "explain": Entry("explain", "Show a customer's tier decision with its evidence."),
+    "rebuild": Entry("rebuild", "Wipe the Redis view and build it again from Kafka."),
+    "views": Entry("views", "Keep the Redis view in step with Kafka."),
+    "lookup": Entry("lookup", "Serve the queue class of a customer reference over HTTP."),
+    "notices": Entry("notices", "Turn alerts into notices."),
+    "policy": Entry("policy", "Check and activate policy packs.", group=True),
+    "demo": Entry("demo", "A simulated bank through everything, checked by an independent SQL computation."),
+}

@@ -1,0 +1,80 @@
+"""Entry point of `tidegauge`: mounts the commands lazily and turns errors into one line and an exit code.
+
+Exit codes: 0 good, 1 failed check, 2 bad usage or input.
+"""
+
+import importlib
+import importlib.util
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tidegauge import __version__
+from tidegauge.cli import COMMANDS, Entry
+from tidegauge.cli.out import CommandError, error
+
+
+class Lazy(TyperCommand):
+    """Stands for a command in the list; the module behind it is imported when the command is called."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, help=entry.help, short_help=entry.help)
+        self.entry = entry
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return load(str(self.name), self.entry).make_context(info_name, args, parent=parent, **extra)
+
+
+def load(name: str, entry: Entry) -> Any:
+    """Import the command's module and return its click command; raises CommandError when a part is missing."""
+    try:
+        module = importlib.import_module(f"tidegauge.cli.{entry.module}")
+    except ImportError as problem:
+        raise CommandError(f"`{name}` cannot start: {problem}", hint="run `make install` and try again") from problem
+    group = typer.main.get_group(module.app)
+    return group if entry.group else group.commands[name]
+
+
+class Commands(TyperGroup):
+    """The commands of the table whose module exists, in the table's order."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name, entry in COMMANDS.items() if importlib.util.find_spec(f"tidegauge.cli.{entry.module}")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return Lazy(cmd_name, COMMANDS[cmd_name]) if cmd_name in self.list_commands(ctx) else None
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"tidegauge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Exact rolling AUM, tiers, alerts and queue classes of a bank's VIP customers, from its postings."""
+
+
+def main() -> None:
+    """Run the command line; a CommandError ends in one line on stderr and its exit code."""
+    try:
+        app()
+    except CommandError as problem:
+        error(str(problem), problem.hint)
+        sys.exit(problem.code)
+    except KeyboardInterrupt:
+        error("interrupted")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
