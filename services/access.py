@@ -1,0 +1,143 @@
+"""Who may do what to which customer's data: one pure function that every service asks before anything is revealed.
+
+Reading C-28: identity, tier and queue class are seen bank-wide; balances, transactions, notes and what shows them
+(alerts, notices, decisions with their figures) belong to the branch that owns the customer and to the units above it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+UNIT_DEPTH_MAX: Final = 8
+"""Levels of units a bank may have; a longer path is a mistake, and denied."""
+
+
+class Role(StrEnum):
+    """What an actor is employed as; it says which kinds he needs, his unit says whose."""
+
+    KIOSK = "kiosk"
+    TELLER = "teller"
+    LOBBY = "lobby_manager"
+    RM = "rm"
+    SECTION_HEAD = "section_head"
+    BRANCH_MANAGER = "branch_manager"
+    PRESIDENT = "president"
+    WEALTH_OFFICE = "wealth_office"
+    AUDITOR = "auditor"
+    SERVICE = "service"
+
+
+class Kind(StrEnum):
+    """Kinds of data; each has one scope (bank-wide, or the owning branch and those above)."""
+
+    IDENTITY = "identity"
+    TIER = "tier"
+    QUEUE_CLASS = "queue_class"
+    BALANCES = "balances"
+    TRANSACTIONS = "transactions"
+    NOTES = "notes"
+    ALERTS = "alerts"
+    NOTICES = "notices"
+    DECISIONS = "decisions"
+    OVERRIDES = "overrides"
+    AUDIT = "audit"
+
+
+class Action(StrEnum):
+    """What an actor asks to do."""
+
+    READ = "read"
+    WRITE = "write"
+    ACKNOWLEDGE = "acknowledge"
+    EXPORT = "export"
+    REQUEST = "request"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: `unit` is the path from the head office down to his unit, e.g. ("hq", "east", "0102")."""
+
+    actor_id: str
+    role: Role
+    unit: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What is asked for: `unit` is the path of the owning branch; None = no such customer, or no owner known.
+
+    `requested_by` is set for an override that waits for its approval.
+    """
+
+    kind: Kind
+    unit: tuple[str, ...] | None
+    requested_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer. `audit`: an entry of the audit log is due. `conceal`: answer as if the thing did not exist."""
+
+    allowed: bool
+    reason: str
+    audit: bool
+    conceal: bool
+
+
+BANK_WIDE: Final = frozenset({Kind.IDENTITY, Kind.TIER, Kind.QUEUE_CLASS})
+
+_LOOK: Final = {(kind, Action.READ) for kind in (Kind.IDENTITY, Kind.TIER, Kind.QUEUE_CLASS)}
+_FILE: Final = _LOOK | {
+    (kind, Action.READ)
+    for kind in (Kind.BALANCES, Kind.TRANSACTIONS, Kind.NOTES, Kind.ALERTS, Kind.NOTICES, Kind.DECISIONS)
+}
+_CARE: Final = _FILE | {(Kind.NOTES, Action.WRITE), (Kind.ALERTS, Action.ACKNOWLEDGE), (Kind.OVERRIDES, Action.REQUEST)}
+_LEAD: Final = _CARE | {(Kind.OVERRIDES, Action.APPROVE), (Kind.OVERRIDES, Action.READ)}
+_EXPORT: Final = {(kind, Action.EXPORT) for kind in (Kind.TIER, Kind.BALANCES, Kind.ALERTS, Kind.DECISIONS)}
+
+GRANTS: Final[dict[Role, frozenset[tuple[Kind, Action]]]] = {
+    Role.KIOSK: frozenset({(Kind.QUEUE_CLASS, Action.READ)}),
+    Role.TELLER: frozenset(_LOOK),
+    Role.LOBBY: frozenset(_LOOK | {(Kind.NOTES, Action.WRITE)}),
+    Role.RM: frozenset(_CARE),
+    Role.SECTION_HEAD: frozenset(_CARE),
+    Role.BRANCH_MANAGER: frozenset(_LEAD),
+    Role.PRESIDENT: frozenset(_LEAD | _EXPORT),
+    Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT),
+    Role.AUDITOR: frozenset(_FILE | {(Kind.AUDIT, Action.READ), (Kind.OVERRIDES, Action.READ)}),
+    Role.SERVICE: frozenset(_FILE),
+}
+"""What each role needs for its work. What is not here is denied."""
+
+_AUDITED_ACTIONS: Final = frozenset({Action.EXPORT, Action.REQUEST, Action.APPROVE})
+
+
+def decide(actor: Actor, action: Action, resource: Resource) -> Decision:
+    """Say whether `actor` may do `action` to `resource`. Pure: the same question has the same answer.
+
+    Everything not granted is denied. A customer that does not exist and one of another branch get the same answer, so
+    nobody learns from a refusal that a customer is there.
+    """
+    audit = action in _AUDITED_ACTIONS or (action is Action.READ and resource.kind not in BANK_WIDE)
+    if not _plausible(actor.unit):
+        return Decision(False, "no_unit", audit, conceal=True)
+    if (resource.kind, action) not in GRANTS[actor.role]:
+        return Decision(False, "not_granted", audit, conceal=True)
+    if resource.kind in BANK_WIDE and action is Action.READ:
+        return Decision(True, "bank_wide", audit, conceal=False)
+    if resource.unit is None or not _owns(actor.unit, resource.unit):
+        return Decision(False, "other_unit", audit, conceal=True)
+    if action is Action.APPROVE and resource.requested_by in (None, actor.actor_id):
+        return Decision(False, "second_person_needed", audit, conceal=False)
+    return Decision(True, "own_unit_or_below", audit, conceal=False)
+
+
+def _plausible(unit: tuple[str, ...]) -> bool:
+    """A path names every level: an empty one would stand above the whole bank."""
+    return 0 < len(unit) <= UNIT_DEPTH_MAX and all(unit)
+
+
+def _owns(above: tuple[str, ...], unit: tuple[str, ...]) -> bool:
+    """True where `above` is `unit` itself or one of the units over it."""
+    return _plausible(unit) and unit[: len(above)] == above
