@@ -1,0 +1,52 @@
+# Everything a newcomer types. `make install` makes .venv with the `tidegauge` command; the others install first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Compiled kernels are kept in the environment, so that they go when it goes.
+export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
+
+.PHONY: install demo test bench bench-quick chaos simulate lock format clean
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+		{ echo "Python 3.11 to 3.14 is needed: make PYTHON=/path/to/python3.11 install" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install
+	$(BIN)/tidegauge demo
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install
+	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: install
+	$(BIN)/python -m bench --quick $(ARGS)
+
+chaos: install
+	$(BIN)/python -m bench.chaos $(ARGS)
+
+simulate: install
+	$(BIN)/tidegauge simulate $(ARGS)
+
+# Needs uv. No download hosts in the lock: it must work with any index.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --extra dev --upgrade -o requirements.lock pyproject.toml
+	$(BIN)/python -m deploy.jars
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .data build dist *.egg-info

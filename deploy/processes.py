@@ -1,0 +1,137 @@
+"""Start and stop background processes, and find free ports: what Kafka and Redis have in common."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+from deploy.errors import StackError
+from deploy.record import Running
+
+STOP_WAIT_S = 20.0
+POLL_S = 0.05
+LOG_TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def start(name: str, command: list[str], log: Path, token: str, *, tether: bool, env: dict[str, str]) -> Running:
+    """Start `command` in a session of its own, output into `log`.
+
+    `tether` makes the kernel kill it when the caller dies (Linux): for tests. Raises StackError if it cannot be run.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **env},
+                preexec_fn=_die_with_parent if tether and sys.platform == "linux" else None,
+            )
+        except OSError as problem:
+            raise StackError(f"{name} cannot be started: {problem}", f"command: {command[0]}") from problem
+    try:
+        started = psutil.Process(process.pid).create_time()
+    except psutil.NoSuchProcess as problem:
+        raise StackError(f"{name} ended at once", f"see {log}") from problem
+    return Running(name, process.pid, started, token)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when the thread that started it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def stop(running: Iterable[Running], wait_s: float = STOP_WAIT_S) -> list[str]:
+    """End the processes, all at once; by force those that have not ended in time. Returns the names of the forced."""
+    live = [(entry, process) for entry in running if (process := entry.process()) is not None]
+    for _, process in live:
+        _signal(process, signal.SIGTERM)
+    _, late = psutil.wait_procs([process for _, process in live], timeout=wait_s)
+    for process in late:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(late, timeout=wait_s)
+    for _, process in live:
+        reap(process.pid)
+    late_pids = {process.pid for process in late}
+    return [entry.name for entry, _ in live if entry.pid in late_pids]
+
+
+def kill(running: Running) -> None:
+    """End a process with SIGKILL, as a power cut would, and wait until it is gone."""
+    process = running.process()
+    if process is not None:
+        _signal(process, signal.SIGKILL)
+        psutil.wait_procs([process], timeout=STOP_WAIT_S)
+        reap(running.pid)
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass  # ended by itself meanwhile, which is what was wanted
+
+
+def reap(pid: int) -> None:
+    """Take a child's exit status, so that no zombie stays; nothing happens if it is not a child of ours."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+
+
+def wait_until(ready: Callable[[], bool], running: Iterable[Running], log: Path, what: str, wait_s: float) -> None:
+    """Wait until `ready()`; raises StackError with the log's end when a process ends first or the time is over."""
+    until = time.monotonic() + wait_s
+    while not ready():
+        for entry in running:
+            if not entry.alive():
+                raise StackError(f"{what} ended while it started:\n{tail(log)}", f"the whole log: {log}")
+        if time.monotonic() > until:
+            raise StackError(f"{what} was not ready within {wait_s:.0f} s:\n{tail(log)}", f"the whole log: {log}")
+        time.sleep(POLL_S)
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a log file, indented."""
+    try:
+        text = log.read_text(errors="replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return "    (no log)"
+    return "\n".join(f"    {line}" for line in text)
+
+
+def check_port_free(port: int, what: str, option: str) -> None:
+    """Raise StackError if something listens on a local port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as problem:
+            raise StackError(
+                f"port {port} for {what} is taken ({problem.strerror})",
+                f"choose another one with {option}, or stop what listens there",
+            ) from problem
+
+
+def free_ports(count: int) -> list[int]:
+    """Local ports that nobody listens on now, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

@@ -1,0 +1,111 @@
+"""Every setting of Tidegauge, in one class; read from the environment (TIDEGAUGE_*). docs/settings.md lists them all.
+
+Anything that agents, services and connectors need to know about their surroundings comes from here and nowhere else.
+"""
+
+import secrets
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REFERENCE_KEY_FILE = "reference.key"
+PARTITIONS_MAX = 1024
+
+
+class Settings(BaseSettings):
+    """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
+
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", frozen=True, extra="ignore")
+
+    # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
+    bootstrap_servers: str = Field("", description="Kafka brokers, host:port separated by commas.")
+    redis_url: str = Field("", description="A Redis-protocol server, redis://host:port/db.")
+    schema_registry_url: str | None = Field(None, description="A Confluent-compatible schema registry.")
+    schema_dir: Path | None = Field(None, description="Folder of the Avro contracts, if not the packaged ones.")
+    data_dir: Path = Field(Path(".data"), description="Folder of the embedded stack and of generated secrets.")
+
+    # The embedded stack.
+    kafka_port: int = Field(9092, ge=1, le=65535, description="First port of the embedded Kafka.")
+    redis_port: int = Field(6379, ge=1, le=65535, description="Port of the embedded Redis-protocol server.")
+    brokers: int = Field(1, ge=1, le=5, description="Number of embedded brokers.")
+    kafka_heap_mb: int = Field(1024, ge=256, le=65536, description="Java heap of one embedded broker, MB.")
+    kafka_home: Path | None = Field(None, description="An unpacked Kafka distribution to use.")
+    maven_mirror: str | None = Field(None, description="Maven repository to fetch the Kafka jars from.")
+
+    # Topics and workers.
+    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="Put before every topic's name.")
+    partitions: int = Field(4, ge=1, le=PARTITIONS_MAX, description="Partitions of every topic.")
+    group: str = Field("tidegauge", min_length=1, description="Consumer group of the workers.")
+    metrics_port: int = Field(9464, ge=0, le=65535, description="Port of metrics and health of a worker; 0: none.")
+    flush_interval_s: float = Field(1.0, gt=0, le=60, description="Seconds between flushes of dirty rows.")
+
+    # The bank.
+    base_currency: str = Field("CNY", pattern=r"^[A-Z]{3}$", description="Currency of AUM and of the pack's numbers.")
+    zone: str = Field("Asia/Shanghai", description="Time zone of business days.")
+    pack: str = Field("rolling-quarter-aum", min_length=1, description="Policy pack in force.")
+    reference_key: SecretStr | None = Field(None, description="Secret of the opaque customer references.")
+
+    # What leaves the system.
+    webhook_url: str | None = Field(None, description="Where notices are posted; none: the console only.")
+    lookup_port: int = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
+
+    @field_validator("zone")
+    @classmethod
+    def known_zone(cls, zone: str) -> str:
+        """Refuse a zone that this machine's time zone data doesn't have."""
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError) as problem:
+            raise ValueError(f"unknown time zone {zone!r}") from problem
+        return zone
+
+    def topic(self, name: str) -> str:
+        """Kafka's name of a catalogue topic: with the prefix."""
+        return self.topic_prefix + name
+
+    @cached_property
+    def tz(self) -> ZoneInfo:
+        """The bank's zone."""
+        return ZoneInfo(self.zone)
+
+    @property
+    def external(self) -> bool:
+        """True when Kafka is somebody else's, not the embedded one."""
+        return bool(self.bootstrap_servers)
+
+    @property
+    def kafka(self) -> str:
+        """Brokers to connect to: the setting, else those that `up` recorded in data_dir, else the default port."""
+        return self.bootstrap_servers or _recorded(self.data_dir, "bootstrap_servers") or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def redis(self) -> str:
+        """Redis URL to connect to: the setting, else the one that `up` recorded, else the default port."""
+        return self.redis_url or _recorded(self.data_dir, "redis_url") or f"redis://127.0.0.1:{self.redis_port}/0"
+
+    def secret(self) -> bytes:
+        """The reference key; without the setting one is made in data_dir, once, readable by its owner only."""
+        if self.reference_key is not None:
+            return self.reference_key.get_secret_value().encode()
+        path = self.data_dir / REFERENCE_KEY_FILE
+        if not path.exists():
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_hex(32))
+            try:
+                path.hardlink_to(draft)  # fails if another process was first: then its key counts
+            except FileExistsError:
+                pass
+            draft.unlink()
+        return path.read_text().strip().encode()
+
+
+def _recorded(data_dir: Path, name: str) -> str:
+    """A value of the file that a running embedded stack leaves in data_dir; empty when there is none."""
+    from deploy.record import read  # here, as record is of no use to a process with servers of its own
+
+    return str(read(data_dir).get(name, ""))
