@@ -1,0 +1,152 @@
+"""A pack as arrays for the kernels: thresholds, queue classes and alert rules by tier index, amounts in minor units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.metrics import METRIC_INDEX
+from policies.model import SEVERITIES, AlertRule, ClassPolicy, Limit, Pack
+from policies.reader import PackError, Problem
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+# "This tier is not watched by this test": no amount and no share reaches it.
+NEVER: Final = 2**63 - 1
+INT64_MAX: Final = 2**63 - 1
+
+
+class CriteriaTooGeneralError(ValueError):
+    """The tiers are not rising minimums of one metric, so they have no threshold array."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledAlerts:
+    """Outflow rules, R of them, over T tiers (index 0 the lowest).
+
+    A rule fires when outflow >= absolute_minor, or outflow >= floor_minor and outflow * 10000 >= share_bp * AUM at the
+    window's start; for a drip only postings of at most each_at_most_minor count, and at least drip_count of them.
+    NEVER in absolute_minor or share_bp switches that test off for the tier.
+    """
+
+    ids: tuple[str, ...]
+    window_days: npt.NDArray[np.int64]  # [R], 0: a single posting
+    severity: npt.NDArray[np.int64]  # [R], index into SEVERITIES
+    cool_down_days: npt.NDArray[np.int64]  # [R]
+    absolute_minor: npt.NDArray[np.int64]  # [R, T]
+    share_bp: npt.NDArray[np.int64]  # [R, T]
+    floor_minor: npt.NDArray[np.int64]  # [R, T]
+    drip_count: npt.NDArray[np.int64]  # [R], 0: no drip rule
+    each_at_most_minor: npt.NDArray[np.int64]  # [R], NEVER without drip
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPack:
+    """One class of a pack for one base currency. The tier index of an exact value v is the number of thresholds <= v."""
+
+    pack_id: str
+    version: int
+    customer_class: str
+    base_exponent: int
+    tier_ids: tuple[str, ...]  # lowest first
+    metric: str
+    metric_index: int
+    scope_name: str
+    scope: frozenset[str]
+    thresholds_minor: npt.NDArray[np.int64]  # [T - 1], ascending; thresholds_minor[i] opens tier i + 1
+    vip_from: int  # tier index, T when no tier is VIP
+    queue_class_ids: tuple[str, ...]  # called first comes first
+    queue_class_of_tier: npt.NDArray[np.int64]  # [T], when no card is known
+    queue_class_of_card: dict[str, int]
+    queue_basis: str
+    vip_area_of_tier: npt.NDArray[np.bool_]  # [T]
+    alerts: CompiledAlerts
+
+
+def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> CompiledPack:
+    """See Pack.compile."""
+    policy = pack.classes[customer_class]
+    leaf, minimums = _thresholds(policy)
+    ids = tuple(tier.id for tier in policy.tiers)
+    minor = _Minor(pack.id, base_exponent)
+    scope_name = leaf.scope or ""
+    classes = policy.queue.classes
+    return CompiledPack(
+        pack_id=pack.id,
+        version=pack.version,
+        customer_class=customer_class,
+        base_exponent=base_exponent,
+        tier_ids=ids,
+        metric=leaf.metric,
+        metric_index=METRIC_INDEX[leaf.metric],
+        scope_name=scope_name,
+        scope=pack.scopes[scope_name],
+        thresholds_minor=np.array([minor.of(m, "tiers") for m in minimums], dtype=np.int64),
+        vip_from=len(ids) if policy.vip_from is None else policy.rank(policy.vip_from),
+        queue_class_ids=tuple(c.id for c in classes),
+        queue_class_of_tier=np.array([classes.index(policy.queue_class(t)) for t in ids], dtype=np.int64),
+        queue_class_of_card={card: i for i, c in enumerate(classes) for card in c.cards},
+        queue_basis=policy.queue.basis,
+        vip_area_of_tier=np.array([policy.led_to_vip_area(t) for t in ids], dtype=np.bool_),
+        alerts=_compile_alerts(policy.alerts, ids, minor),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Minor:
+    """Whole units to minor units, exact or refused."""
+
+    file: str
+    exponent: int
+
+    def of(self, amount: Decimal, field: str) -> int:
+        scaled = amount.scaleb(self.exponent)
+        if scaled != scaled.to_integral_value():
+            message = f"{amount} is not whole in minor units of a currency with {self.exponent} decimals"
+            raise PackError([Problem(self.file, 1, field, message)])
+        if scaled > INT64_MAX:
+            raise PackError([Problem(self.file, 1, field, f"{amount} is too large")])
+        return int(scaled)
+
+
+def _thresholds(policy: ClassPolicy) -> tuple[Limit, list[Decimal]]:
+    leaves = [tier.when for tier in policy.tiers[1:]]
+    first = leaves[0] if leaves else None
+    if not isinstance(first, Limit) or first.metric not in METRIC_INDEX:
+        raise CriteriaTooGeneralError(f"{policy.customer_class}: tiers are not minimums of a rolling metric")
+    minimums: list[Decimal] = []
+    for leaf in leaves:
+        same = isinstance(leaf, Limit) and (leaf.metric, leaf.scope) == (first.metric, first.scope)
+        if not isinstance(leaf, Limit) or not same or leaf.operator != "minimum":
+            raise CriteriaTooGeneralError(f"{policy.customer_class}: tiers are not minimums of one metric")
+        minimums.append(leaf.value)
+    return first, minimums
+
+
+def _compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: _Minor) -> CompiledAlerts:
+    def row(values: dict[str, int], default: int) -> list[int]:
+        return [values.get(tier, default) for tier in tiers]
+
+    def table(rows: list[list[int]]) -> npt.NDArray[np.int64]:
+        return np.array(rows, dtype=np.int64).reshape(len(rules), len(tiers))
+
+    def amounts(values: dict[str, Decimal], rule: AlertRule) -> dict[str, int]:
+        return {tier: minor.of(value, f"alerts.{rule.id}") for tier, value in values.items()}
+
+    return CompiledAlerts(
+        ids=tuple(rule.id for rule in rules),
+        window_days=np.array([rule.window_days for rule in rules], dtype=np.int64),
+        severity=np.array([SEVERITIES.index(rule.severity) for rule in rules], dtype=np.int64),
+        cool_down_days=np.array([rule.cool_down_days for rule in rules], dtype=np.int64),
+        absolute_minor=table([row(amounts(r.absolute, r), NEVER) for r in rules]),
+        share_bp=table([row(r.share.basis_points if r.share else {}, NEVER) for r in rules]),
+        floor_minor=table([row(amounts(r.share.floor, r) if r.share else {}, 0) for r in rules]),
+        drip_count=np.array([r.drip.count if r.drip else 0 for r in rules], dtype=np.int64),
+        each_at_most_minor=np.array(
+            [minor.of(r.drip.each_at_most, f"alerts.{r.id}") if r.drip else NEVER for r in rules], dtype=np.int64
+        ),
+    )
