@@ -1,0 +1,190 @@
+"""A partition's fetch as columns: raw record batches in, int64 columns out.
+
+    registry → Reader (one per topic and unit) → decode(batches, reader, start, stop) → Columns
+
+Speed is a promise here (`python -m bench.codec`), so nothing in this module touches a record on its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.batches import Batch, base_offset, records_max, uncompressed
+from schemas.kernel import decode_block
+from schemas.model import SchemaError, Type, parse
+from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.program import IncompatibleError, Program, check_reader
+from schemas.registry import MARK, Registry, contract, file_registry
+from schemas.status import Status
+
+WRITERS_MAX: Final = 256  # schema ids a reader keeps
+UNKNOWN_MAX: Final = 1024  # ids it remembers as unknown
+
+Bytes = npt.NDArray[np.uint8]
+Longs = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Columns:
+    """The records of a block. References are `position << 20 | length` into `raw`; NULL is -2**63."""
+
+    n: int
+    raw: Bytes  # the joined uncompressed batches, then the defaults of fields a writer lacks
+    offset: Longs  # [n], rising
+    key: Longs  # [n] references, NULL = no key
+    value: Longs  # [n] references, NULL = tombstone
+    data: Longs  # [n, F] in the order of the reader's fields; all NULL where there is no datum (but see Status)
+    status: Bytes  # [n] Status
+    field: npt.NDArray[np.int16]  # [n] index of the reader's field where decoding failed, else -1
+
+    def bytes_at(self, ref: int) -> bytes | None:
+        """The bytes of a reference, None for NULL."""
+        return None if ref == NULL else self.raw[ref >> REF_BITS : (ref >> REF_BITS) + (ref & LENGTH_MAX)].tobytes()
+
+    def text_at(self, ref: int) -> str | None:
+        """The text of a reference to a string, None for NULL."""
+        found = self.bytes_at(ref)
+        return None if found is None else found.decode()
+
+    def key_bytes(self, i: int) -> bytes | None:
+        """Key of record i; of one beyond a megabyte its beginning."""
+        return self.bytes_at(int(self.key[i]))
+
+    def value_bytes(self, i: int) -> bytes | None:
+        """Value of record i as it came, however large: what `dead-letters` keeps."""
+        ref = int(self.value[i])
+        if self.status[i] == Status.TOO_LARGE and ref != NULL:
+            return self.raw[ref >> REF_BITS : (ref >> REF_BITS) + int(self.data[i, 0])].tobytes()
+        return self.bytes_at(ref)
+
+
+@dataclass(slots=True, frozen=True)
+class _Code:
+    """Compiled programs of all writers met so far; replaced as a whole, so that a decode sees one state."""
+
+    writers: Longs
+    rows: Longs
+    tables: Longs
+    tail: bytes
+
+
+class Reader:
+    """Resolves what writers of a topic wrote to the topic's newest contract. Safe to share between threads.
+
+    `fields` names the columns, `index` gives a field's column. An id it hasn't met is asked of the registry once.
+    """
+
+    def __init__(self, topic: str, registry: Registry | None = None, schema: Any = None) -> None:
+        """`topic` without prefix; `schema` instead of the committed contract is for tests and tools."""
+        self.topic = topic
+        self.type: Type = parse(contract(topic) if schema is None else schema)
+        check_reader(self.type)
+        self.fields = tuple(f.name for f in self.type.fields)
+        self.index = {name: i for i, name in enumerate(self.fields)}
+        self._mark = parse(contract(MARK))
+        self._registry = registry if registry is not None else file_registry()
+        self._writers: dict[int, Type | None] = {}  # None = no Avro schema
+        self._unknown: dict[int, None] = {}
+        self._lock = threading.Lock()
+        self._code = self._compile()
+
+    def symbols(self, name: str) -> tuple[str, ...]:
+        """Symbols of an enum field; its column holds their indices."""
+        t = self.type.fields[self.index[name]].type
+        return (t.nullable or t).symbols
+
+    @property
+    def code(self) -> _Code:
+        """The programs for the next decode."""
+        with self._lock:
+            if len(self._writers) > WRITERS_MAX:  # never within a decode, which would ask for them again for ever
+                self._writers.clear()
+                self._code = self._compile()
+            return self._code
+
+    def learn(self, ids: Iterable[int]) -> _Code | None:
+        """Asks the registry for ids not asked before: the new programs, None if it knows none of them.
+
+        Raises RegistryError if it doesn't answer: the block must be tried again, not thrown away.
+        """
+        with self._lock:
+            found = False
+            for schema_id in ids:
+                if schema_id in self._writers:  # another thread was faster
+                    found = True
+                elif schema_id not in self._unknown:
+                    found |= self._ask(schema_id)
+            if found:
+                self._code = self._compile()
+            return self._code if found else None
+
+    def _ask(self, schema_id: int) -> bool:
+        schema = self._registry.schema(schema_id)
+        if schema is None:
+            while len(self._unknown) >= UNKNOWN_MAX:
+                del self._unknown[next(iter(self._unknown))]
+            self._unknown[schema_id] = None
+            return False
+        try:
+            self._writers[schema_id] = parse(schema)
+        except SchemaError:
+            self._writers[schema_id] = None
+        return True
+
+    def _compile(self) -> _Code:
+        program, writers = Program(), []
+        for schema_id, writer in self._writers.items():
+            mark = writer is not None and writer.name == self._mark.name
+            start = stop = -1
+            try:
+                if writer is not None:
+                    start, stop = program.add(writer, self._mark if mark else self.type)
+            except (IncompatibleError, ValueError, TypeError):  # also a default that is none
+                mark = False
+            writers.append((schema_id, start, stop, int(mark)))
+        return _Code(
+            np.array(writers, np.int64).reshape(-1, 4),
+            np.array(program.rows, np.int64).reshape(-1, 4),
+            np.array(program.tables, np.int64),
+            bytes(program.tail),
+        )
+
+
+def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int) -> Columns:
+    """The records with offsets in [start, stop), each offset once, in rising order.
+
+    `batches` are whole v2 record batches, compressed or not, aborted ones taken out; control batches are passed over.
+    They may come in any order and overlap. Bad records come as rows with a status; raises BatchError if a batch's own
+    header is broken and RegistryError if the registry doesn't answer.
+    """
+    pieces = [uncompressed(batch) for batch in batches]
+    pieces.sort(key=base_offset)
+    rows_max = sum(map(records_max, pieces)) + len(pieces)  # a broken batch takes a row of its own
+    code: _Code | None = reader.code
+    while True:
+        assert code is not None
+        columns = _decode(pieces, rows_max, code, len(reader.fields), start, stop)
+        bad = columns.status == Status.UNKNOWN_SCHEMA
+        if not bad.any():
+            return columns
+        code = reader.learn(np.unique(columns.data[bad, 0]).tolist())
+        if code is None:
+            return columns
+
+
+def _decode(pieces: list[Batch], rows_max: int, code: _Code, width: int, start: int, stop: int) -> Columns:
+    raw = np.frombuffer(b"".join((*pieces, code.tail)), np.uint8)
+    offset, key, value = (np.empty(rows_max, np.int64) for _ in range(3))
+    data = np.empty((rows_max, width), np.int64)
+    status, field = np.empty(rows_max, np.uint8), np.empty(rows_max, np.int16)
+    n = decode_block(
+        raw, len(raw) - len(code.tail), start, stop, code.writers, code.rows, code.tables,
+        offset, key, value, data, status, field,
+    )  # fmt: skip
+    return Columns(n, raw, offset[:n], key[:n], value[:n], data[:n], status[:n], field[:n])

@@ -1,0 +1,195 @@
+"""The decode kernel: raw Kafka v2 record batches to columns in one pass, without a Python object per record.
+
+Every datum is decoded inside the bounds that the record's framing gives it, so a damaged one can't touch its neighbours.
+Framing is read with checks of its own, since a producer may have sent nonsense with a right CRC.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from schemas import primitives as k
+from schemas.primitives import Bytes, Longs, compiled, read_bytes, read_long, skip
+from schemas.status import Status
+
+BATCH_HEADER: Final = 61
+LENGTH_AT: Final = 8
+ATTRIBUTES_AT: Final = 22
+LAST_DELTA_AT: Final = 23
+COUNT_AT: Final = 57
+RECORD_MIN: Final = 7  # bytes of the smallest record, its length included
+CONTROL: Final = 1 << 5
+
+OK: Final = int(Status.OK)
+TOMBSTONE: Final = int(Status.TOMBSTONE)
+MARK: Final = int(Status.MARK)
+BAD_MAGIC: Final = int(Status.BAD_MAGIC)
+UNKNOWN_SCHEMA: Final = int(Status.UNKNOWN_SCHEMA)
+INCOMPATIBLE: Final = int(Status.INCOMPATIBLE)
+TRAILING: Final = int(Status.TRAILING)
+TOO_LARGE: Final = int(Status.TOO_LARGE)
+BAD_BLOCK: Final = int(Status.BAD_BLOCK)
+
+# Columns of the table of writers.
+W_ID: Final = 0
+W_START: Final = 1  # first row of the program, -1 = the schema doesn't fit the reader
+W_STOP: Final = 2
+W_MARK: Final = 3  # 1 = a close mark
+
+
+@compiled
+def big_endian(b: Bytes, p: int, n: int) -> int:
+    """n bytes at p as a signed number for n = 8, else unsigned."""
+    r = np.int64(0)
+    for i in range(n):
+        r = (r << 8) | np.int64(b[p + i])
+    return r
+
+
+@compiled
+def pack(p: int, n: int) -> int:
+    """A packed reference; what is longer than a reference can say is cut."""
+    return (p << k.REF_BITS) | min(n, k.LENGTH_MAX)
+
+
+@compiled
+def _value(rows: Longs, tables: Longs, row: int, b: Bytes, p: int, end: int, tail: int) -> tuple[int, int]:
+    """One field: (its column value, next position or -status)."""
+    kind, a, count = rows[row, 0], rows[row, 1], rows[row, 2]
+    if kind == k.K_UNION and rows[row, 3] >= 0:
+        n, p = read_long(b, p, end)
+        if p < 0:
+            return 0, p
+        if not 0 <= n < count or tables[a + n] < 0:
+            return 0, -k.BAD_UNION
+        row = tables[a + n]
+        kind, a, count = rows[row, 0], rows[row, 1], rows[row, 2]
+    if kind == k.K_STRING or kind == k.K_BYTES:
+        at, p = read_bytes(b, p, end, kind == k.K_STRING)
+        return pack(at, p - at), p
+    if kind == k.K_LONG or kind == k.K_INT:
+        n, p = read_long(b, p, end)
+        if p >= 0 and (n == k.NULL or (kind == k.K_INT and not k.INT_MIN <= n <= k.INT_MAX)):
+            return 0, -k.BAD_NUMBER
+        return n, p
+    if kind == k.K_NULL:
+        return k.NULL, p
+    if kind == k.K_ENUM:
+        n, p = read_long(b, p, end)
+        if p < 0:
+            return 0, p
+        return (tables[a + n], p) if 0 <= n < count and tables[a + n] >= 0 else (0, -k.BAD_ENUM)
+    if kind == k.K_BOOLEAN:
+        if p >= end:
+            return 0, -k.TRUNCATED
+        return np.int64(b[p]), (p + 1 if b[p] <= 1 else -k.BAD_BOOLEAN)
+    if kind == k.K_CONST:
+        return a, p
+    if kind == k.K_CONST_REF:
+        return pack(tail + a, count), p
+    at, p = p, skip(rows, tables, a if kind == k.K_REF else row, b, p, end, 0)
+    return pack(at, p - at), p
+
+
+@compiled
+def _datum(
+    b: Bytes, p: int, end: int, tail: int, writers: Longs, rows: Longs, tables: Longs, data: Longs, i: int
+) -> tuple[int, int]:
+    """Decodes the framed value [p, end) into data[i]: (status, index of the field it stumbled over or -1)."""
+    if end - p < 5 or b[p] != 0:
+        data[i, :] = k.NULL
+        return (BAD_MAGIC if p < end and b[p] != 0 else k.TRUNCATED), -1
+    schema_id, p, w = big_endian(b, p + 1, 4), p + 5, 0
+    while w < len(writers) and writers[w, W_ID] != schema_id:
+        w += 1
+    if w == len(writers) or writers[w, W_START] < 0:
+        data[i, :] = k.NULL
+        data[i, 0] = schema_id
+        return (UNKNOWN_SCHEMA if w == len(writers) else INCOMPATIBLE), -1
+    if writers[w, W_MARK]:
+        data[i, :] = k.NULL
+    for row in range(writers[w, W_START], writers[w, W_STOP]):
+        value, p = _value(rows, tables, row, b, p, end, tail)
+        out = rows[row, 3]
+        if p < 0:
+            data[i, :] = k.NULL
+            return -p, out
+        if out >= 0:
+            data[i, out] = value
+    if p != end:
+        data[i, :] = k.NULL
+        return TRAILING, -1
+    return (MARK if writers[w, W_MARK] else OK), -1
+
+
+@compiled
+def _frame(b: Bytes, p: int, end: int) -> tuple[int, int, int, int, int, int]:
+    """Framing of the record at p: (next record or -1, offset delta, key at, key's length, value at, value's length)."""
+    broken = (-1, 0, 0, 0, 0, 0)
+    n, p = read_long(b, p, end)
+    if p < 0 or n < RECORD_MIN - 1 or n > end - p:
+        return broken
+    end = p + n
+    _, p = read_long(b, p + 1, end)  # past the attributes: the time stamp
+    if p < 0:
+        return broken
+    delta, p = read_long(b, p, end)
+    if p < 0 or not 0 <= delta <= k.INT_MAX:
+        return broken
+    key_size, key = read_long(b, p, end)
+    if key < 0 or key_size < -1 or key_size > end - key:
+        return broken
+    value_size, value = read_long(b, key + max(key_size, 0), end)
+    if value < 0 or value_size < -1 or value_size > end - value:
+        return broken
+    return end, delta, key, key_size, value, value_size
+
+
+@compiled
+def decode_block(
+    b: Bytes, size: int, start: int, stop: int, writers: Longs, rows: Longs, tables: Longs,
+    offset: Longs, key: Longs, value: Longs, data: Longs, status: Bytes, field: Longs,
+) -> int:
+    """Fills the columns from the batches in b[:size] and answers how many rows there are; b[size:] is the tail of defaults.
+
+    Offsets outside [start, stop) are dropped, and of those that come again the first counts.
+    """
+    batch = i = 0
+    while batch + BATCH_HEADER <= size:
+        base, p, end = big_endian(b, batch, 8), batch + BATCH_HEADER, batch + 12 + big_endian(b, batch + LENGTH_AT, 4)
+        if end > size:
+            break
+        count = big_endian(b, batch + COUNT_AT, 4)
+        if (b[batch + ATTRIBUTES_AT] & CONTROL) != 0:
+            count, p = 0, end
+        for _ in range(count):
+            following, delta, key_at, key_size, at, n = _frame(b, p, end)
+            if following < 0:
+                break
+            p = following
+            if not start <= base + delta < stop:
+                continue
+            start = base + delta + 1
+            offset[i] = base + delta
+            key[i] = k.NULL if key_size < 0 else pack(key_at, key_size)
+            value[i] = k.NULL if n < 0 else pack(at, n)
+            if n > k.LENGTH_MAX or key_size > k.LENGTH_MAX:
+                status[i], field[i] = TOO_LARGE, -1
+                data[i, :] = k.NULL
+                data[i, 0] = n
+            elif n < 0:
+                status[i], field[i] = TOMBSTONE, -1
+                data[i, :] = k.NULL
+            else:
+                status[i], field[i] = _datum(b, at, at + n, size, writers, rows, tables, data, i)
+            i += 1
+        after = base + big_endian(b, batch + LAST_DELTA_AT, 4) + 1
+        if p != end and max(base, start) < min(after, stop):  # what is left can't be told apart: one row for it
+            offset[i], key[i], value[i] = max(base, start), k.NULL, pack(p, end - p)
+            status[i], field[i] = BAD_BLOCK, -1
+            data[i, :] = k.NULL
+            i, start = i + 1, after
+        batch = end
+    return i

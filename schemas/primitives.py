@@ -1,0 +1,176 @@
+"""Compiled readers of single Avro values. Each stays inside [p, end) and answers the next position, or minus a Status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from schemas.status import Status
+
+F = TypeVar("F", bound=Callable[..., Any])
+compiled: Callable[[F], F] = numba.njit(nogil=True, cache=True)
+
+Bytes = npt.NDArray[Any]  # uint8; Any, since a kernel mixes numpy's scalars with int
+Longs = npt.NDArray[Any]  # int64
+
+NULL: Final = -(2**63)  # null in an int64 column
+REF_BITS: Final = 20  # a packed reference is position << 20 | length
+LENGTH_MAX: Final = (1 << REF_BITS) - 1
+DEPTH_MAX: Final = 32
+INT_MIN: Final = -(2**31)
+INT_MAX: Final = 2**31 - 1
+
+# Plain ints: numba freezes globals, and an IntEnum member would not compile.
+TRUNCATED: Final = int(Status.TRUNCATED)
+BAD_UTF8: Final = int(Status.BAD_UTF8)
+BAD_ENUM: Final = int(Status.BAD_ENUM)
+BAD_UNION: Final = int(Status.BAD_UNION)
+BAD_NUMBER: Final = int(Status.BAD_NUMBER)
+BAD_BOOLEAN: Final = int(Status.BAD_BOOLEAN)
+BAD_LENGTH: Final = int(Status.BAD_LENGTH)
+TOO_DEEP: Final = int(Status.TOO_DEEP)
+
+# Kinds of a program's row: (kind, a, b, out). See schemas/program.py.
+K_NULL: Final = 0
+K_BOOLEAN: Final = 1
+K_INT: Final = 2
+K_LONG: Final = 3
+K_BYTES: Final = 4
+K_STRING: Final = 5
+K_FIXED: Final = 6  # a = size
+K_ENUM: Final = 7  # tables[a:a+b] = reader's index of each symbol, -1 = none
+K_UNION: Final = 8  # tables[a:a+b] = row of each branch, -1 = the reader can't take it
+K_ARRAY: Final = 9  # a = row of the items
+K_MAP: Final = 10  # a = row of the values
+K_RECORD: Final = 11  # tables[a:a+b] = rows of the fields
+K_CONST: Final = 12  # the writer lacks it: a = the default
+K_CONST_REF: Final = 13  # the same, a = position in the tail, b = length
+K_REF: Final = 14  # a = row of a nested value: kept as a reference to its bytes
+
+
+@compiled
+def read_long(b: Bytes, p: int, end: int) -> tuple[int, int]:
+    """A zigzag varint of at most 64 bits: (value, next position or -status)."""
+    if p >= end:
+        return 0, -TRUNCATED
+    x = np.int64(b[p])
+    if x < 128:
+        return (x >> 1) ^ -(x & 1), p + 1
+    r, shift = x & 127, 7
+    for q in range(p + 1, min(p + 10, end)):
+        x = np.int64(b[q])
+        r |= (x & 127) << shift
+        shift += 7
+        if x < 128:
+            if q == p + 9 and x > 1:
+                return 0, -BAD_NUMBER
+            return ((r >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(r & 1), q + 1
+    return 0, -(BAD_NUMBER if p + 10 <= end else TRUNCATED)
+
+
+@compiled
+def _utf8_tail(b: Bytes, p: int, end: int) -> bool:
+    """True if [p, end) is UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF."""
+    while p < end:
+        x = b[p]
+        if x < 0x80:
+            p += 1
+            continue
+        if 0xC2 <= x <= 0xDF:
+            more, low, high = 1, 0x80, 0xBF
+        elif 0xE0 <= x <= 0xEF:
+            more, low, high = 2, (0xA0 if x == 0xE0 else 0x80), (0x9F if x == 0xED else 0xBF)
+        elif 0xF0 <= x <= 0xF4:
+            more, low, high = 3, (0x90 if x == 0xF0 else 0x80), (0x8F if x == 0xF4 else 0xBF)
+        else:
+            return False
+        if p + more >= end or not low <= b[p + 1] <= high:
+            return False
+        for q in range(p + 2, p + more + 1):
+            if b[q] & 0xC0 != 0x80:
+                return False
+        p += more + 1
+    return True
+
+
+@compiled
+def is_utf8(b: Bytes, p: int, end: int) -> bool:
+    """True if [p, end) is valid UTF-8; plain ASCII takes one pass."""
+    seen = 0
+    for q in range(p, end):
+        seen |= b[q]
+    return seen < 0x80 or _utf8_tail(b, p, end)
+
+
+@compiled
+def read_bytes(b: Bytes, p: int, end: int, text: bool) -> tuple[int, int]:
+    """A length and that many bytes: (start of the bytes, next position or -status)."""
+    n, p = read_long(b, p, end)
+    if p < 0:
+        return 0, p
+    if n < 0:
+        return 0, -BAD_LENGTH
+    if n > end - p:
+        return 0, -TRUNCATED
+    if text and not is_utf8(b, p, p + n):
+        return 0, -BAD_UTF8
+    return p, p + n
+
+
+@compiled
+def skip(rows: Longs, tables: Longs, row: int, b: Bytes, p: int, end: int, depth: int) -> int:
+    """Passes one value of any kind, checking all of it: next position or -status."""
+    if depth > DEPTH_MAX:
+        return -TOO_DEEP
+    kind, a, count = rows[row, 0], rows[row, 1], rows[row, 2]
+    if kind == K_NULL:
+        return p
+    if kind == K_BOOLEAN:
+        return -TRUNCATED if p >= end else (-BAD_BOOLEAN if b[p] > 1 else p + 1)
+    if kind == K_BYTES or kind == K_STRING:
+        return read_bytes(b, p, end, kind == K_STRING)[1]
+    if kind == K_FIXED:
+        return -TRUNCATED if a > end - p else p + a
+    if kind == K_RECORD:
+        for i in range(a, a + count):
+            p = skip(rows, tables, tables[i], b, p, end, depth + 1)
+            if p < 0:
+                return p
+        return p
+    n, p = read_long(b, p, end)
+    if p < 0 or kind == K_LONG:
+        return p
+    if kind == K_INT:
+        return p if INT_MIN <= n <= INT_MAX else -BAD_NUMBER
+    if kind == K_ENUM:
+        return p if 0 <= n < count else -BAD_ENUM
+    if kind == K_UNION:
+        return skip(rows, tables, tables[a + n], b, p, end, depth + 1) if 0 <= n < count else -BAD_UNION
+    while n != 0:  # array or map: blocks of items up to an empty one
+        block_end = -1
+        if n < 0:  # the block's size in bytes follows
+            size, p = read_long(b, p, end)
+            if p < 0:
+                return p
+            n, block_end = -n, p + size
+            if size < 0 or size > end - p:
+                return -BAD_LENGTH
+        if n < 0 or n > end - p:  # an item takes at least a byte: else a few bytes could ask for years of work
+            return -BAD_LENGTH
+        for _ in range(n):
+            if kind == K_MAP:
+                p = read_bytes(b, p, end, True)[1]
+            if p >= 0:
+                p = skip(rows, tables, a, b, p, end, depth + 1)
+            if p < 0:
+                return p
+        if block_end >= 0 and block_end != p:
+            return -BAD_LENGTH
+        n, p = read_long(b, p, end)
+        if p < 0:
+            return p
+    return p

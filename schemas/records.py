@@ -1,0 +1,79 @@
+"""One record at a time: the path of producers and of what is rare. Dates are day numbers and instants milliseconds here too."""
+
+from __future__ import annotations
+
+import io
+import struct
+from functools import lru_cache
+from typing import Any, Final
+
+import fastavro
+
+from schemas.registry import Registry, contract, file_registry
+
+MAGIC: Final = b"\0"
+HEADER_BYTES: Final = 5
+DATUM_BYTES_MAX: Final = 4 << 20
+
+
+class RecordError(ValueError):
+    """These bytes are not a record of ours, or this dict doesn't fit the schema."""
+
+
+def encode(contract_or_id: str | int, record: dict[str, Any], registry: Registry | None = None) -> bytes:
+    """A record in wire format: magic byte, 4-byte id, Avro. Give the contract's name (a topic without prefix) or a schema id.
+
+    Raises RecordError if the record doesn't fit, which includes fields the schema doesn't know.
+    """
+    registry = registry if registry is not None else file_registry()
+    schema_id = registry.id_of(contract_or_id) if isinstance(contract_or_id, str) else contract_or_id
+    schema = _writer(registry, schema_id)
+    if schema is None:
+        raise RecordError(f"unknown schema id {schema_id}")
+    out = io.BytesIO()
+    out.write(MAGIC + schema_id.to_bytes(4, "big"))
+    try:
+        fastavro.schemaless_writer(out, schema, record, strict_allow_default=True)
+    except (ValueError, TypeError, KeyError, OverflowError, AttributeError, struct.error) as error:
+        raise RecordError(f"{contract_or_id}: {error}") from error
+    return out.getvalue()
+
+
+def decode_one(value: bytes, registry: Registry | None = None, name: str | None = None) -> dict[str, Any]:
+    """The record of a value in wire format; with `name` resolved to that contract's newest version.
+
+    Raises RecordError for whatever is wrong with the bytes.
+    """
+    registry = registry if registry is not None else file_registry()
+    if len(value) < HEADER_BYTES or value[:1] != MAGIC or len(value) > DATUM_BYTES_MAX:
+        raise RecordError("no magic byte and schema id, or too large")
+    schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
+    writer = _writer(registry, schema_id)
+    if writer is None:
+        raise RecordError(f"unknown schema id {schema_id}")
+    data = io.BytesIO(value[HEADER_BYTES:])
+    try:
+        record = fastavro.schemaless_reader(data, writer, None if name is None else _reader(name))
+    except Exception as error:  # fastavro raises whatever it stumbles over
+        raise RecordError(f"schema {schema_id}: {error!r}") from error
+    if data.read(1):
+        raise RecordError(f"schema {schema_id}: bytes after the end")
+    return dict(record)
+
+
+@lru_cache(maxsize=256)
+def _writer(registry: Registry, schema_id: int) -> Any | None:
+    schema = registry.schema(schema_id)
+    return None if schema is None else fastavro.parse_schema(plain(schema))
+
+
+@lru_cache(maxsize=64)
+def _reader(name: str) -> Any:
+    return fastavro.parse_schema(plain(contract(name)))
+
+
+def plain(schema: Any) -> Any:
+    """The schema without logical types: dates stay day numbers, instants stay milliseconds."""
+    if isinstance(schema, dict):
+        return {key: plain(value) for key, value in schema.items() if key != "logicalType"}
+    return [plain(item) for item in schema] if isinstance(schema, list) else schema

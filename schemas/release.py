@@ -1,0 +1,40 @@
+"""`python -m schemas.release`: freezes changed contracts as new versions with ids of their own, if they are compatible."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from schemas.compatibility import full_problems
+from schemas.registry import HERE, IDS, VERSIONS, contract, fingerprint, names
+
+
+def release() -> list[str]:
+    """Writes versions and ids; answers a line for each, or raises ValueError with what is incompatible."""
+    released = json.loads(IDS.read_text()) if IDS.exists() else []
+    said, bad = [], []
+    for name in names():
+        mine = sorted((r for r in released if r["name"] == name), key=lambda r: r["version"])
+        mark = fingerprint(contract(name))
+        if not (mine and mine[-1]["sha256"] == mark):
+            older = [json.loads((VERSIONS / f"{name}-{r['version']}.avsc").read_text()) for r in mine]
+            bad += [f"{name}: {problem}" for problem in full_problems(contract(name), older)]
+            new = {"id": 1 + max((r["id"] for r in released), default=0), "name": name, "version": len(mine) + 1, "sha256": mark}
+            released.append(new)
+            mine.append(new)
+            said.append(f"{name} version {new['version']} has id {new['id']}")
+    if bad:
+        raise ValueError("\n".join(bad))
+    for name in names():  # words may change within a version
+        version = max(r["version"] for r in released if r["name"] == name)
+        (VERSIONS / f"{name}-{version}.avsc").write_text((HERE / f"{name}.avsc").read_text())
+    IDS.write_text("[\n" + ",\n".join("  " + json.dumps(r) for r in released) + "\n]\n")
+    return said
+
+
+if __name__ == "__main__":
+    try:
+        for line in release():
+            print(line)  # noqa: T201  a command
+    except ValueError as error:
+        sys.exit(str(error))
