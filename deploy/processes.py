@@ -18,10 +18,11 @@ from deploy.record import Running
 STOP_WAIT_S = 20.0
 POLL_S = 0.05
 LOG_TAIL_LINES = 15
+FREE_PORTS = range(20_000, 30_000)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def start(name: str, command: list[str], log: Path, token: str, *, tether: bool, env: dict[str, str]) -> Running:
+def start(name: str, command: list[str], log: Path, token: str, *, tether: bool) -> Running:
     """Start `command` in a session of its own, output into `log`.
 
     `tether` makes the kernel kill it when the caller dies (Linux): for tests. Raises StackError if it cannot be run.
@@ -35,7 +36,6 @@ def start(name: str, command: list[str], log: Path, token: str, *, tether: bool,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **env},
                 preexec_fn=_die_with_parent if tether and sys.platform == "linux" else None,
             )
         except OSError as problem:
@@ -112,26 +112,36 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
     return "\n".join(f"    {line}" for line in text)
 
 
-def check_port_free(port: int, what: str, option: str) -> None:
-    """Raise StackError if something listens on a local port."""
+def is_free(port: int) -> bool:
+    """True if nothing listens on a local port."""
+    return _bind_problem(port) == ""
+
+
+def _bind_problem(port: int) -> str:
+    """Why a local port cannot be taken; empty if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError as problem:
-            raise StackError(
-                f"port {port} for {what} is taken ({problem.strerror})",
-                f"choose another one with {option}, or stop what listens there",
-            ) from problem
+        except (OSError, OverflowError) as problem:
+            return str(problem)
+    return ""
 
 
-def free_ports(count: int) -> list[int]:
-    """Local ports that nobody listens on now, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def check_port_free(port: int, what: str, option: str) -> None:
+    """Raise StackError if a local port cannot be taken."""
+    if problem := _bind_problem(port):
+        raise StackError(
+            f"port {port} for {what} is taken ({problem})",
+            f"choose another one with {option}, or stop what listens there",
+        )
+
+
+def free_row(count: int) -> int:
+    """First of `count` local ports in a row that nobody listens on now, below the range the system hands out itself."""
+    start = FREE_PORTS.start + os.getpid() * 16 % len(FREE_PORTS)  # processes that look at once look in different places
+    for step in range(0, len(FREE_PORTS), count):
+        first = FREE_PORTS.start + (start - FREE_PORTS.start + step) % (len(FREE_PORTS) - count)
+        if all(is_free(first + offset) for offset in range(count)):
+            return first
+    raise StackError(f"no {count} free ports in a row from {FREE_PORTS.start} to {FREE_PORTS.stop}")

@@ -52,10 +52,10 @@ class Server:
         config.write_text(
             f"bind 127.0.0.1\nport {self.port}\ndir {folder.resolve()}\ndaemonize no\n"
             "appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"
+            "set-proc-title no\n"  # the command line is what the process is known by
         )
-        # The server rewrites its process title, port included: that is the token to know it by.
         command = [binary(), str(config)]
-        return processes.start("redis", command, self.log, f":{self.port}", tether=self.tether, env={})
+        return processes.start("redis", command, self.log, str(config), tether=self.tether)
 
 
 def answers(url: str) -> bool:

@@ -3,6 +3,7 @@
 Anything that agents, services and connectors need to know about their surroundings comes from here and nowhere else.
 """
 
+import os
 import secrets
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +86,17 @@ class Settings(BaseSettings):
     def redis(self) -> str:
         """Redis URL to connect to: the setting, else the one that `up` recorded, else the default port."""
         return self.redis_url or _recorded(self.data_dir, "redis_url") or f"redis://127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def redis_shown(self) -> str:
+        """The Redis URL without its password, for messages."""
+        before, at, after = self.redis.rpartition("@")
+        return f"{before.partition('://')[0]}://…@{after}" if at else after
+
+    def home(self) -> Path | None:
+        """An unpacked Kafka distribution to use: the setting, else KAFKA_HOME as other tools have it."""
+        known = os.environ.get("KAFKA_HOME")
+        return self.kafka_home or (Path(known) if known else None)
 
     def secret(self) -> bytes:
         """The reference key; without the setting one is made in data_dir, once, readable by its owner only."""

@@ -5,7 +5,9 @@ Exit codes: 0 good, 1 failed check, 2 bad usage or input.
 
 import importlib
 import importlib.util
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -46,6 +48,10 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return Lazy(cmd_name, COMMANDS[cmd_name]) if cmd_name in self.list_commands(ctx) else None
 
+
+# Compiled kernels live in the virtual environment, wherever the command is called from. Numba reads this when imported.
+if sys.prefix != sys.base_prefix:
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "numba-cache"))
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

@@ -1,0 +1,128 @@
+"""The topic catalogue: every topic, its key, who writes it and how long it is kept; and its creation.
+
+Retention counts from arrival (LogAppendTime), as events may be years old when they are loaded.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import NewTopic
+
+from deploy import admin
+from deploy.errors import StackError
+from deploy.settings import Settings
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+MONTH_DAYS: Final = 31
+FOREVER: Final = -1
+RECORD_BYTES_MAX: Final = 4 << 20
+CREATE_WAIT_S: Final = 30.0
+
+CUSTOMER, CUSTOMER_REF, BROADCAST = "customer_id", "customer_ref", "broadcast"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic. `kept_days` is its retention (FOREVER: no limit); `compact` keeps the last record of each key."""
+
+    name: str
+    key: str  # what the key is; "broadcast": one copy in every partition
+    written_by: str
+    compact: bool = False
+    kept_days: int = FOREVER
+
+    def config(self) -> dict[str, str]:
+        """Kafka's settings of the topic."""
+        policy = "compact,delete" if self.compact and self.kept_days > 0 else "compact" if self.compact else "delete"
+        return {
+            "cleanup.policy": policy,
+            "retention.ms": str(self.kept_days * DAY_MS if self.kept_days > 0 else FOREVER),
+            "retention.bytes": str(FOREVER),
+            "max.message.bytes": str(RECORD_BYTES_MAX),
+            "message.timestamp.type": "LogAppendTime",
+        }
+
+
+CATALOGUE: Final[tuple[Topic, ...]] = (
+    # What goes in. Postings and snapshots: the arrival horizon is 35 days, and some days to repair a fault.
+    Topic("transactions", CUSTOMER, "core banking, connectors", kept_days=62),
+    Topic("balances", CUSTOMER, "nightly file, connectors", kept_days=62),
+    Topic("facts", CUSTOMER, "loans and cards", kept_days=62),
+    Topic("customers", CUSTOMER, "customer information file", compact=True),
+    Topic("fx-rates", BROADCAST, "treasury", compact=True, kept_days=15 * MONTH_DAYS),
+    Topic("business-days", BROADCAST, "the closer", compact=True, kept_days=15 * MONTH_DAYS),
+    Topic("policies", BROADCAST, "tidegauge policy activate", compact=True),
+    Topic("crm-actions", CUSTOMER, "desk, kiosks, card system", kept_days=15 * MONTH_DAYS),
+    # What comes out.
+    Topic("standings", CUSTOMER, "standing agent", compact=True),
+    Topic("queue-priority", CUSTOMER_REF, "standing agent", compact=True),
+    Topic("tier-changes", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
+    Topic("restatements", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
+    Topic("rm-alerts", CUSTOMER, "standing agent, alerts agent", kept_days=24 * MONTH_DAYS),
+    Topic("tasks", CUSTOMER, "alerts agent", kept_days=3 * MONTH_DAYS),
+    Topic("notices", CUSTOMER, "alerts agent, notifier", kept_days=3 * MONTH_DAYS),
+    Topic("queue-tickets", "branch", "queue service's relay", kept_days=3 * MONTH_DAYS),
+    Topic("audit-log", "chain", "desk, services"),
+    Topic("dead-letters", "source topic and partition", "whoever met the bad record", kept_days=90),
+)
+NAMES: Final = tuple(topic.name for topic in CATALOGUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A catalogue topic as the brokers have it. `partitions` is 0 when it does not exist."""
+
+    topic: Topic
+    full_name: str
+    partitions: int
+
+
+def inspect(settings: Settings, wait_s: float = 10.0) -> list[Found]:
+    """Every catalogue topic with the number of its partitions; raises StackError when no broker answers."""
+    try:
+        existing = admin.client(settings.kafka).list_topics(timeout=wait_s).topics
+    except KafkaException as problem:
+        raise StackError(
+            f"no Kafka answers at {settings.kafka}: {problem.args[0].str()}",
+            "start the embedded one with `tidegauge up`, or correct TIDEGAUGE_BOOTSTRAP_SERVERS",
+        ) from problem
+    found = []
+    for topic in CATALOGUE:
+        name = settings.topic(topic.name)
+        found.append(Found(topic, name, len(existing[name].partitions) if name in existing else 0))
+    return found
+
+
+def create(settings: Settings, names: Iterable[str] | None = None, wait_s: float = CREATE_WAIT_S) -> list[str]:
+    """Create the missing topics of the catalogue (or of `names`) and return their full names.
+
+    A topic that exists with another number of partitions is refused with StackError: all topics of a customer must have
+    the same number, so that one worker sees all of one customer.
+    """
+    wanted = set(NAMES if names is None else names)
+    if unknown := wanted - set(NAMES):
+        raise StackError(f"not in the catalogue: {', '.join(sorted(unknown))}")
+    found = [entry for entry in inspect(settings, wait_s) if entry.topic.name in wanted]
+    for entry in found:
+        if entry.partitions not in (0, settings.partitions):
+            raise StackError(
+                f"topic {entry.full_name} has {entry.partitions} partitions, not {settings.partitions}",
+                f"set TIDEGAUGE_PARTITIONS={entry.partitions}, or delete the topic if it may go",
+            )
+    missing = [entry for entry in found if not entry.partitions]
+    if not missing:
+        return []
+    administrator = admin.client(settings.kafka)
+    orders = [
+        NewTopic(entry.full_name, num_partitions=settings.partitions, replication_factor=-1, config=entry.topic.config())
+        for entry in missing
+    ]
+    for name, done in administrator.create_topics(orders, operation_timeout=wait_s).items():
+        try:
+            done.result(timeout=wait_s)
+        except KafkaException as problem:
+            if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # two of us may create at once
+                raise StackError(f"topic {name} cannot be created: {problem.args[0].str()}") from problem
+    return [entry.full_name for entry in missing]

@@ -1,0 +1,116 @@
+"""Fixtures that every test may use: servers, settings with names of their own, and the Berka data.
+
+Servers start once a session, when the first test asks for them, and die with it. Under CI=true a skipped test fails the
+run: a check that did not run is not green.
+"""
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Compiled kernels are kept in the environment; numba reads this when it is imported.
+if sys.prefix != sys.base_prefix:
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "numba-cache"))
+
+from hypothesis import HealthCheck, settings as hypothesis_settings  # noqa: E402  (after the variable)
+
+from deploy import topics  # noqa: E402
+from deploy.settings import Settings  # noqa: E402
+from deploy.stack import Stack  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI", "").lower() == "true"
+HEAP_MB = 512
+
+# No deadlines: how fast a machine is proves nothing. A failure prints the blob that replays it.
+hypothesis_settings.register_profile(
+    "tidegauge", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("tidegauge")
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """Brokers to test against; `stack` is None when they are somebody else's."""
+
+    bootstrap_servers: str
+    stack: Stack | None
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """One broker for the session: the embedded one on free ports, or that of TIDEGAUGE_BOOTSTRAP_SERVERS."""
+    if given := os.environ.get("TIDEGAUGE_BOOTSTRAP_SERVERS"):
+        yield Kafka(given, None)
+        return
+    folder = tmp_path_factory.mktemp("kafka")
+    stack = Stack(
+        folder, Settings(kafka_heap_mb=HEAP_MB), with_redis=False, with_topics=False, any_ports=True, tether=True
+    )
+    with stack:
+        yield Kafka(stack.bootstrap_servers, stack)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Redis server for the session: the embedded one on a free port, or that of TIDEGAUGE_REDIS_URL."""
+    if given := os.environ.get("TIDEGAUGE_REDIS_URL"):
+        yield given
+        return
+    with Stack(tmp_path_factory.mktemp("redis"), with_kafka=False, any_ports=True, tether=True) as stack:
+        yield stack.redis_url
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test has, so that tests run side by side on one broker."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+def settings(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> Settings:
+    """Settings for the test's own topics and group on the session's broker; no topic exists yet."""
+    return Settings(
+        bootstrap_servers=kafka.bootstrap_servers,
+        topic_prefix=topic_prefix,
+        group=f"{topic_prefix}group",
+        data_dir=tmp_path / "data",
+        reference_key="test key",
+        metrics_port=0,
+    )
+
+
+@pytest.fixture
+def make_topics(settings: Settings) -> Callable[..., Settings]:
+    """`make_topics("transactions", ...)` creates those catalogue topics (all without arguments) with the test's prefix."""
+
+    def make(*names: str) -> Settings:
+        topics.create(settings, names or None)
+        return settings
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def berka_dir() -> Path:
+    """Folder of the Berka data: TIDEGAUGE_BERKA_DIR, else beside the repository."""
+    folder = Path(os.environ.get("TIDEGAUGE_BERKA_DIR", ROOT.parent / "shared" / "data" / "berka"))
+    if not (folder / "trans.asc").exists():
+        message = f"no Berka data in {folder}: set TIDEGAUGE_BERKA_DIR to the folder that holds trans.asc"
+        pytest.fail(message) if IN_CI else pytest.skip(message)
+    return folder
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under CI a skipped test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter is not None else []
+    if IN_CI and skipped and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"{len(skipped)} tests were skipped; in CI every test must run", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
