@@ -1,0 +1,115 @@
+"""The worker's Prometheus metrics and its health: collectors of our own, served with /livez and /readyz on a port of their own."""
+
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+ALIVE_S_MAX = 60.0  # the event loop may be busy with a close, but not for longer
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+BYTES = tuple(4.0**k for k in range(3, 13))
+
+# What a job may count in Outcome.counts -> the metric's help text.
+JOB_COUNTS = {
+    "dead_letters": "Bad records written to dead-letters.",
+    "missing_journal": "Journal numbers found missing.",
+    "filled_journal": "Missing journal numbers that arrived after all.",
+    "duplicates": "Events dropped because they had been applied before.",
+    "restatements": "Restatements published.",
+    "tier_changes": "Tier changes published.",
+    "alerts": "Alerts raised or deepened.",
+    "beyond_horizon": "Postings booked before the arrival horizon.",
+    "closes": "Business days closed.",
+    "held": "Evaluations held because something they need is missing.",
+}
+
+
+class Metrics:
+    """All collectors of one worker; registers nothing globally."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"tidegauge_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"tidegauge_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"tidegauge_{name}", text, buckets=buckets, registry=registry)
+
+        self.lag = gauge("lag_offsets", "Offsets between the last stable one and what is consumed.", "topic", "partition")
+        self.held = gauge("held_bytes", "Bytes fetched but not yet consumed.", "topic", "partition")
+        self.dirty = gauge("dirty_rows", "Rows changed since the last flush.", "partition")
+        self.units = gauge("partitions", "Partition units by state.", "state")
+        self.events = counter("events", "Events consumed.", "partition")
+        self.block_bytes = histogram("block_bytes", "Uncompressed size of a fetched block.", BYTES)
+        self.work_s = histogram("work_seconds", "Decoding and computing of one transaction's blocks.", SECONDS)
+        self.transaction_s = histogram("transaction_seconds", "From the first write of a transaction to its commit.", SECONDS)
+        self.transactions = counter("transactions", "Transactions committed.", "partition")
+        self.changelog_rows = counter("changelog_rows", "Rows written to the changelog.", "partition")
+        self.flushes = counter("flushes", "Fences written.", "partition")
+        self.recovery_s = gauge("recovery_seconds", "Duration of the partition's last recovery.", "partition")
+        self.recovery_rows = gauge("recovery_rows", "Changelog rows read by the partition's last recovery.", "partition")
+        self.recoveries = counter("recoveries", "Recoveries finished.", "partition")
+        self.overlaps = counter("block_overlaps", "Blocks handed over again, in part or whole.", "topic", "partition")
+        self.gaps = counter("block_gaps", "Blocks that began behind the expected offset.", "topic", "partition")
+        self.corrupt = counter("corrupt_batches", "Batches refused for a wrong checksum or codec.", "topic", "partition")
+        self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
+        self.job = {name: counter(name, text, "partition") for name, text in JOB_COUNTS.items()}
+
+    def count(self, partition: int, counts: "dict[str, int]") -> None:
+        """Add what a job counted; raises KeyError for a name that isn't in JOB_COUNTS."""
+        for name, value in counts.items():
+            self.job[name].labels(partition).inc(value)
+
+
+class Health:
+    """Alive: the event loop turns. Ready: the worker has its assignment and every unit of it has recovered."""
+
+    def __init__(self) -> None:
+        self.beat_at = time.monotonic()
+        self.failure = ""
+        self.ready: Callable[[], bool] = lambda: False
+
+    def beat(self) -> None:
+        """Called by the event loop every second."""
+        self.beat_at = time.monotonic()
+
+    def alive(self) -> bool:
+        """False when the loop stands still or the worker has given up."""
+        return not self.failure and time.monotonic() - self.beat_at < ALIVE_S_MAX
+
+
+def serve(metrics: Metrics, health: Health, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+    """Serve /metrics, /livez and /readyz until shutdown() of what is returned. Port 0 takes a free one; OSError if taken."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name is http.server's
+            path = self.path.split("?")[0]
+            if path == "/metrics":
+                self.answer(200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST)
+            elif path in ("/livez", "/readyz"):
+                good = health.alive() if path == "/livez" else health.alive() and health.ready()
+                self.answer(200 if good else 503, b"ok\n" if good else (health.failure or "not yet").encode() + b"\n", "text/plain")
+            else:
+                self.answer(404, b"not found\n", "text/plain")
+
+        def answer(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Scrapes aren't worth a line."""
+
+    server = ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

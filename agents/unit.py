@@ -1,0 +1,297 @@
+"""One partition unit per partition index: owns the job's state, the next expected offset of every input, and the transactions.
+
+Law: one Kafka transaction carries the outputs, the order-sensitive rows, the input offsets C and a `@commit` record of C.
+Once per flush interval it also carries all dirty order-free rows and the fence F = C. So a successor fences its predecessor,
+reads rows, C and F, replays [F, C) silently into the order-free columns, and stands exactly where the last commit stood.
+With an idempotent job a flush may spread over transactions: the fence, written with the last of them, then says the
+positions at which the flush began, and what was applied since is applied again without effect.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from agents.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
+from agents.metrics import Metrics
+from agents.recovery import COMMIT, FENCE, EngineSettings, Fence, Restored, changelog_topic, open_consumer, restore
+
+TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
+HELD_BYTES_MAX = 8 << 20  # per topic, queued or held by the job, before it is fetched no further
+BATCH_BYTES_MAX = 1 << 20
+TRANSACTION_S_MAX = 30.0
+SEEK_S = 0.5  # a seek back gets this long before the next
+SEEKS_MAX = 20  # without progress, then the partition starts again
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Conf:
+    """What is the same for all units of a worker."""
+
+    settings: EngineSettings
+    inputs: tuple[str, ...]  # catalogue names
+    name: str = "standing"
+    rows_max: int | None = None  # rows a transaction's part of a flush, for idempotent jobs; None: all at once
+    compression: str | None = "lz4"  # of everything written
+    metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def changelog(self) -> str:
+        """Kafka's name of the changelog."""
+        return changelog_topic(self.settings, self.name)
+
+
+class PartitionUnit:
+    """FIFO, transactions, flush and fence of one partition index. Everything runs in one event loop."""
+
+    def __init__(self, conf: Conf, partition: int, job: Job, seek: Callable[[TopicPartition, int], None]):
+        self.conf, self.partition, self.job, self.seek = conf, partition, job, seek
+        self.fifo: list[Block] = []
+        self.queued = dict.fromkeys(conf.inputs, 0)  # bytes in the FIFO
+        self.expected: dict[str, int] = {}  # next offset to accept, per input: what was fed plus the FIFO
+        self.fed: dict[str, int] = {}  # next offset to feed
+        self.committed: dict[str, int] = {}
+        self.fenced: dict[str, int] | None = None  # offsets of the last fence written or found
+        self.cycle: Fence | None = None  # of a flush that spreads over transactions
+        self.flush_at = 0.0  # the first transaction flushes
+        self.seeks: dict[str, tuple[int, float]] = {}  # input -> seeks back without progress, time of the last
+        self.live = self.paused = self.dead = False
+        self.failure: Exception | None = None
+        self.wake, self.idle = asyncio.Event(), asyncio.Event()
+        self.idle.set()
+        self.topics = {name: TopicPartition(conf.settings.topic(name), partition) for name in conf.inputs}
+        # The id is stable per partition index: start() fences whoever had it and ends its open transaction.
+        self.producer = AIOKafkaProducer(
+            bootstrap_servers=conf.settings.kafka, transactional_id=f"{conf.settings.group}-{conf.name}-{partition}",
+            linger_ms=0, max_batch_size=BATCH_BYTES_MAX, max_request_size=16 << 20, retry_backoff_ms=5,
+            transaction_timeout_ms=int(TRANSACTION_S_MAX * 1000), compression_type=conf.compression,
+        )  # fmt: skip
+
+    # -- what the worker calls
+
+    def busy(self, topic: str) -> bool:
+        """True while nothing more of this input should be fetched."""
+        if not self.live or self.paused or self.dead:
+            return True
+        return self.queued[topic] + self.job.held_bytes(topic) >= HELD_BYTES_MAX
+
+    def put(self, block: Block) -> None:
+        """Queue a block, unless it was seen before or something before it is missing: around a rebalance Faust hands
+        ranges over twice, or not at all."""
+        if not self.live or self.paused or self.dead:
+            return  # seek_back when it goes on
+        topic = block.tp.topic
+        expected = self.expected[topic]
+        if block.start > expected:
+            self.conf.metrics.gaps.labels(*block.tp).inc()
+            self.seek_back(topic)
+            return
+        if block.start < expected:
+            self.conf.metrics.overlaps.labels(*block.tp).inc()
+        if block.end <= expected:
+            return
+        self.seeks.pop(topic, None)
+        self.conf.metrics.block_bytes.observe(block.size)
+        self.fifo.append(block)
+        self.queued[topic] += block.size
+        self.expected[topic] = block.end
+        self.wake.set()
+
+    def seek_back(self, topic: str) -> None:
+        """Fetch again from the expected offset; a unit that does so in vain starts again from Kafka."""
+        count, at = self.seeks.get(topic, (0, 0.0))
+        if time.monotonic() < at + SEEK_S:
+            return
+        if count >= SEEKS_MAX:
+            self.failure = Rejoin(f"{self.topics[topic]}: {count} seeks back to {self.expected[topic]} in vain")
+            self.wake.set()
+            return
+        self.seeks[topic] = count + 1, time.monotonic()
+        self.seek(self.topics[topic], self.expected[topic])
+
+    async def run(self) -> None:
+        """Recover, then a transaction whenever something is there. Ends only by an exception."""
+        await self.recover()
+        self.live = True
+        for topic in self.conf.inputs:
+            self.seek(self.topics[topic], self.expected[topic])
+        while True:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), self.patience())
+            self.wake.clear()
+            if self.failure is not None:
+                raise self.failure
+            if not self.paused:
+                self.idle.clear()
+                await self.step()
+                self.idle.set()
+
+    async def pause(self) -> None:
+        """Before a rebalance: nothing new begins, the open transaction ends."""
+        self.paused = True
+        self.drop_fifo()
+        await self.idle.wait()
+
+    def resume(self) -> None:
+        """After a rebalance that left the partition here."""
+        self.drop_fifo()
+        self.paused = False
+        if self.live:
+            for topic in self.conf.inputs:
+                self.seek(self.topics[topic], self.expected[topic])
+        self.wake.set()
+
+    async def finish(self) -> None:
+        """At a clean stop: one last flush, so that the next recovery replays nothing."""
+        if self.live and not self.dead:
+            await self.pause()
+            self.flush_at = 0.0
+            await self.step()
+
+    async def close(self) -> None:
+        """Let go of the producer; whatever is open stays for the successor to abort."""
+        with suppress(Exception):  # a fenced producer raises its fencing again
+            await asyncio.wait_for(self.producer.stop(), 2)
+
+    def drop_fifo(self) -> None:
+        """Forget what wasn't fed yet; it will be fetched again."""
+        self.fifo, self.queued, self.expected = [], dict.fromkeys(self.conf.inputs, 0), dict(self.fed)
+
+    # -- one transaction
+
+    def patience(self) -> float | None:
+        """Seconds until something must be done although nothing arrives; None: for ever."""
+        if self.paused or not self.unwritten():
+            return None
+        return 0.0 if self.cycle or self.fifo else max(0.0, self.flush_at - time.monotonic())
+
+    def unwritten(self) -> bool:
+        """Whether state or positions in memory are ahead of the changelog."""
+        return bool(self.fifo or self.cycle or self.job.dirty_count() or self.job.positions() != self.committed)
+
+    async def step(self) -> None:
+        """Feed, work, and write what came of it. What changed nothing but rows and offsets waits for the flush."""
+        began = time.monotonic()
+        self.feed()
+        outcome = self.job.work(live=True)
+        worked = time.monotonic()
+        self.conf.metrics.work_s.observe(worked - began)
+        positions = self.job.positions()
+        due = worked >= self.flush_at or self.fenced is None  # no offset is ever committed without a fence
+        flush = due and (bool(self.job.dirty_count()) or positions != self.committed)
+        if not (outcome.outputs or outcome.rows or flush or self.cycle):
+            self.conf.metrics.events.labels(self.partition).inc(outcome.events)
+            self.conf.metrics.count(self.partition, dict(outcome.counts))
+            return
+        fence, rows = self.changelog_rows(positions, flush)
+        rows = [*outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
+        await asyncio.wait_for(self.transact([*outcome.outputs, (self.conf.changelog, rows)], positions), TRANSACTION_S_MAX)
+        self.committed = positions
+        if flush:
+            self.flush_at = time.monotonic() + self.conf.settings.flush_interval_s
+        if fence is not None:
+            self.fenced = fence.offsets
+        self.measure(outcome, len(rows), fence is not None, time.monotonic() - worked)
+
+    def feed(self) -> None:
+        """Hand the job what arrived, up to a transaction's limit."""
+        size = count = 0
+        for block in self.fifo:
+            if size and size + block.size > TRANSACTION_BYTES_MAX:
+                break
+            self.job.feed(block)
+            self.fed[block.tp.topic] = block.end
+            self.queued[block.tp.topic] -= block.size
+            size, count = size + block.size, count + 1
+        del self.fifo[:count]
+
+    def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[tuple[bytes, bytes]]]:
+        """Dirty rows of this transaction, and the fence if they end a flush."""
+        if not (flush or self.cycle):
+            return None, []
+        if self.cycle is None:
+            self.cycle = Fence(self.job.state_format, positions, self.job.fence())
+        # Without any fence yet the first transaction must bring one; a job that isn't idempotent can't be cut.
+        parts = self.job.idempotent and self.fenced is not None
+        rows, complete = self.job.take_dirty(self.conf.rows_max if parts else None)
+        if not complete:
+            return None, rows
+        fence, self.cycle = self.cycle, None
+        return fence, [*rows, (FENCE, fence.encode())]
+
+    async def transact(self, outputs: Sequence[tuple[str, Sequence[Pair]]], positions: dict[str, int]) -> None:
+        """Write everything in one transaction; nothing is awaited one by one but the limits of the producer."""
+        await self.producer.begin_transaction()
+        sent: list[asyncio.Future[object]] = []
+        for topic, pairs in outputs:
+            sent += await self.send(topic if topic == self.conf.changelog else self.conf.settings.topic(topic), pairs)
+        offsets = {self.topics[name]: offset for name, offset in positions.items()}
+        await asyncio.gather(*sent, self.producer.send_offsets_to_transaction(offsets, self.conf.settings.group))
+        await self.producer.commit_transaction()
+
+    async def send(self, topic: str, pairs: Sequence[Pair]) -> list["asyncio.Future[object]"]:
+        """Send pairs in as few batches as they fit; gives the batches' futures."""
+        sent: list[asyncio.Future[object]] = []
+        batch = self.producer.create_batch()
+        for key, value in pairs:
+            if batch.append(key=key, value=value, timestamp=None) is None:  # full; an empty one takes any size
+                sent.append(await self.producer.send_batch(batch, topic, partition=self.partition))
+                batch = self.producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        if batch.record_count():
+            sent.append(await self.producer.send_batch(batch, topic, partition=self.partition))
+        return sent
+
+    def measure(self, outcome: Outcome, rows: int, fenced: bool, seconds: float) -> None:
+        """Count a committed transaction."""
+        metrics = self.conf.metrics
+        metrics.transaction_s.observe(seconds)
+        metrics.transactions.labels(self.partition).inc()
+        metrics.events.labels(self.partition).inc(outcome.events)
+        metrics.changelog_rows.labels(self.partition).inc(rows)
+        metrics.flushes.labels(self.partition).inc(fenced)
+        metrics.count(self.partition, dict(outcome.counts))
+
+    # -- recovery
+
+    async def recover(self) -> Restored:
+        """Fence the predecessor, then restore the job: from the first step on log and offsets stand still."""
+        await self.producer.start()
+        consumer = await open_consumer(self.conf.settings, self.conf.settings.group)
+        try:
+            found = await restore(self.conf.settings, self.job, self.partition, consumer, self.conf.changelog)
+            self.fed = self.job.positions()
+            self.expected, self.committed = dict(self.fed), dict(self.fed)
+            self.fenced = found.fence.offsets if found.fence else None
+            await self.compare_group(consumer, found)
+        finally:
+            await consumer.stop()
+        metrics = self.conf.metrics
+        metrics.recovery_s.labels(self.partition).set(found.seconds)
+        metrics.recovery_rows.labels(self.partition).set(found.rows)
+        metrics.recoveries.labels(self.partition).inc()
+        log.info(
+            "partition %d: %d rows, %d events replayed in %.2f s, next %s",
+            self.partition, found.rows, found.replayed, found.seconds, self.fed,
+        )  # fmt: skip
+        return found
+
+    async def compare_group(self, consumer: AIOKafkaConsumer, found: Restored) -> None:
+        """The changelog says what is committed; the group's offsets, which Faust and lag tools read, should agree."""
+        for name, tp in self.topics.items():
+            offset = await consumer.committed(tp)
+            if offset is None or offset == self.fed[name]:
+                continue
+            if found.fence is None:
+                raise RecoveryError(
+                    f"partition {self.partition}: group {self.conf.settings.group} has committed {offset} of {tp.topic}, but topic "
+                    f"{self.conf.changelog} is empty: the state is lost; rebuild it (reset the group's offsets to the start)"
+                )
+            log.warning("partition %d: group offset %d of %s, state at %d; the state counts", self.partition, offset, tp.topic, self.fed[name])

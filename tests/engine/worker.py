@@ -1,0 +1,36 @@
+"""A worker of the counter job as a process: python -m tests.engine.worker '{"kafka": ..., "group": ..., "prefix": ...}'"""
+
+import json
+import sys
+from dataclasses import dataclass, fields
+from typing import Any
+
+from agents.app import build_app, run
+from tests.engine.counter_job import CounterJob
+
+
+@dataclass(frozen=True)
+class EngineTestSettings:
+    """What the engine reads of the settings, without the rest; group doubles as the topics' prefix."""
+
+    kafka: str
+    group: str
+    partitions: int = 4
+    flush_interval_s: float = 1.0
+
+    def topic(self, name: str) -> str:
+        """Every run has topics of its own."""
+        return f"{self.group}-{name}"
+
+
+def main(options: dict[str, Any]) -> None:
+    """Run until a signal comes."""
+    known = {f.name for f in fields(EngineTestSettings)}
+    settings = EngineTestSettings(**{k: v for k, v in options.items() if k in known})
+    idempotent = options.get("rows_max") is not None
+    app = build_app(settings, lambda: CounterJob(idempotent), rows_max=options.get("rows_max"))
+    run(app, metrics_port=options.get("metrics_port", 0), loglevel="INFO" if options.get("verbose") else "WARNING")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
