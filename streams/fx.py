@@ -1,0 +1,66 @@
+"""Rates: the highest version of the last date on or before a day counts (design §3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streams.money import CURRENCIES, EXPONENTS
+from streams.outflow import Fx
+
+RATE_MICRO_MAX = 10**12  # a million units of base currency per unit
+DAYS_MAX = 4_000  # how many days it spans at most
+BAD_RATE = 55
+
+
+class Rates:
+    """Rates to a base currency by currency and day; `table()` gives the kernels' prefix sums."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self._rates: dict[int, dict[int, tuple[int, str, int]]] = {}  # currency -> day -> (version, event id, micro)
+        self._table: Fx | None = None
+
+    def put(self, currency: int, day: int, micro: int, version: int, event_id: str) -> int:
+        """Takes a rate (base units per unit of the currency * 10**6); 0, or the reason why not. Order does not matter."""
+        if not 0 < micro <= RATE_MICRO_MAX or version < 0:
+            return BAD_RATE
+        days = self._rates.setdefault(currency, {})
+        if days and abs(day - next(iter(days))) > DAYS_MAX // 2:
+            return BAD_RATE
+        if day not in days or days[day] < (version, event_id, micro):
+            days[day] = version, event_id, micro
+            self._table = None
+        return 0
+
+    def prune(self, before: int) -> None:
+        """Forgets what no day from `before` on needs."""
+        for days in self._rates.values():
+            old = sorted(day for day in days if day <= before)[:-1]
+            for day in old:
+                del days[day]
+            if old:
+                self._table = None
+
+    def items(self) -> list[tuple[int, int, int, int, str]]:
+        """(currency, day, micro, version, event id) of every rate held: the arguments of `put`."""
+        return [(c, day, micro, v, e) for c, days in sorted(self._rates.items()) for day, (v, e, micro) in sorted(days.items())]
+
+    def table(self) -> Fx:
+        """Prefix sums of the nano rates; cached until a rate comes."""
+        if self._table is None:
+            self._table = self._build()
+        return self._table
+
+    def _build(self) -> Fx:
+        known = [day for days in self._rates.values() for day in days]
+        first, last = (min(known), max(known)) if known else (0, 0)
+        prefix = np.zeros((len(CURRENCIES), last - first + 2), np.int64)
+        since = np.full(len(CURRENCIES), 1 << 30, np.int64)
+        for currency, days in self._rates.items():
+            shift = 3 + EXPONENTS[self.base] - EXPONENTS[CURRENCIES[currency]]
+            ordered, daily = sorted(days), np.zeros(prefix.shape[1] - 1, np.int64)
+            for day in ordered:
+                daily[day - first :] = days[day][2] * 10**shift
+            prefix[currency, 1:] = np.cumsum(daily)
+            since[currency] = ordered[0]
+        return Fx(np.array([first], np.int64), prefix, since)

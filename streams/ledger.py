@@ -1,0 +1,241 @@
+"""The ledger of one partition: takes blocks of events, moves with day closes, gives metrics, and turns into rows.
+
+Its account state is a function of the set of events within the arrival horizon, whatever their order (design §3).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from streams import closing, rows
+from streams.calendar import zone_table
+from streams.entries import CLOSED, OPEN, RING_FROM
+from streams.fx import Rates
+from streams.ledger_kernels import COUNTERS, Candidates, Lookups, Zone, fold_postings, fold_snapshots
+from streams.metrics import Metrics, late_customers, metrics, months_now_and_before
+from streams.money import CURRENCIES
+from streams.outflow import Rules, no_rules, refresh_bounds
+from streams.store import Array, Columns, Names, Store, id_of
+
+ENTRIES_AHEAD = 1 << 14
+ROWS_BUFFER_BYTES = 4 << 20
+
+
+class Candidate(NamedTuple):
+    """An outflow rule met by row `row` of a block; amounts in base minor units."""
+
+    row: int
+    customer: int
+    rule: int
+    outflow: int
+    reference: int
+
+
+class Break(NamedTuple):
+    """A snapshot's adjusting entry that differs from what was reported for it; minor units of the account's currency."""
+
+    account: int
+    day: int
+    instant: int
+    before: int
+    now: int
+
+
+class Restated(NamedTuple):
+    """A customer's sum over a period of closed months: now, and as the last close had it; (units, nano) each."""
+
+    customer: int
+    month: int
+    now: tuple[int, int]
+    before: tuple[int, int]
+    held: bool
+
+
+class Ledger:
+    """See the module. `scope` and `rules` come from the pack; amounts are minor units."""
+
+    def __init__(self, base_currency: str, zone: str) -> None:
+        self.columns, self.zone_name, self.base_currency = Columns(), zone, base_currency
+        self.zone = Zone(*zone_table(zone))
+        self.currencies, self.classes, self.sources = Names(CURRENCIES), Names(), Names()
+        self.banks, self.branches = Names(), Names()
+        self.clock = closing.new_clock(CURRENCIES.index(base_currency))
+        self.rates = Rates(base_currency)
+        self.rules: Rules = no_rules()
+        self.counters = np.zeros(COUNTERS, np.int64)
+
+    # -- what it knows
+
+    @property
+    def store(self) -> Store:
+        return self.columns.store
+
+    @property
+    def closed(self) -> int:
+        """The last closed day, -1 before the first close."""
+        return int(self.clock[CLOSED])
+
+    def customer_id(self, slot: int) -> str:
+        return id_of(self.store.customer_ids, slot)
+
+    def account_id(self, slot: int) -> str:
+        return id_of(self.store.account_ids, slot)
+
+    def scope_of(self, classes: Iterable[str]) -> int:
+        """The bit mask of asset classes; a class not seen yet gets its code now."""
+        mask = 0
+        for name in classes:
+            mask |= 1 << self.classes.code(name)
+        return mask
+
+    def _lookups(self) -> Lookups:
+        for names in (self.classes, self.sources, self.banks, self.branches):
+            names.reserve(64, 64 * 128)
+        return Lookups(self.currencies.index, self.classes.index, self.sources.index, self.banks.index, self.branches.index)
+
+    # -- events
+
+    def postings(self, raw: Array, data: Array, status: Array, field: Array, first: int, last: int, live: bool = True) -> list[Candidate]:
+        """Folds rows [first, last) whose status is 0 and sets status and field of each; rules met, in order."""
+        found = self._candidates(max(last - first, 64))
+        out: list[Candidate] = []
+        while first < last:
+            self.columns.reserve(last - first, _id_bytes(data, first, last, 3, 4), ENTRIES_AHEAD)
+            found.count[0] = 0
+            first = fold_postings(
+                first, last, self.store, self._lookups(), self.zone, self.rates.table(), self.rules, self.clock,
+                raw, data, status, field, found, self.counters, live,
+            )  # fmt: skip
+            k = int(found.count[0])
+            out += map(Candidate._make, np.stack([column[:k] for column in found[1:]], 1).tolist()) if k else []
+            if first < last:
+                self.columns.reserve(0, 0, len(self.store.entries) // 2)
+        return out
+
+    def _candidates(self, rows_: int) -> Candidates:
+        size = rows_ + 2 * len(self.rules.window)
+        return Candidates(np.zeros(1, np.int64), *(np.zeros(size, np.int64) for _ in range(5)))
+
+    def snapshots(self, raw: Array, data: Array, status: Array, field: Array, first: int, last: int) -> None:
+        """Folds balance snapshots in rows [first, last)."""
+        while first < last:
+            self.columns.reserve(last - first, _id_bytes(data, first, last, 2, 3), ENTRIES_AHEAD)
+            first = fold_snapshots(
+                first, last, self.store, self._lookups(), self.zone, self.clock, raw, data, status, field, self.counters
+            )
+            if first < last:
+                self.columns.reserve(0, 0, len(self.store.entries) // 2)
+
+    # -- closes and metrics
+
+    def metrics(self, scope: int, as_of: int, slots: Array) -> Metrics:
+        """Metrics of customers as of a day from the first of the last closed month to the end of the open month."""
+        return metrics(self.store, self.rates.table(), self.clock, scope, as_of, slots)
+
+    def open_day(self, day: int) -> None:
+        """First half of a close: the clock moves to `day` and months open. Metrics of `day` are taken after it."""
+        self.clock = closing.moved_clock(self.clock, day, self.zone_name)
+        closing.roll(self.store, self.clock)
+
+    def fold_day(self) -> None:
+        """Second half of a close: what left the horizon is folded, late changes are forgotten."""
+        closing.compact(self.store, self.clock)
+        self.rates.prune(int(self.clock[RING_FROM]))
+        self.refresh()
+
+    def refresh(self) -> None:
+        refresh_bounds(self.store, self.zone.starts, self.zone.offsets, self.rates.table(), self.clock)
+
+    def breaks(self) -> list[Break]:
+        """Breaks to report since the last close; called before `open_day`, marks them as reported."""
+        out: list[Break] = []
+        at, size = 0, 1024
+        while at < self.columns.account_count:
+            arrays = [np.zeros(size, np.int64) for _ in range(5)]
+            at, n = closing.find_breaks(self.store, self.clock, at, *arrays)
+            out += map(Break._make, np.stack([column[:n] for column in arrays], 1).tolist()) if n else []
+            size *= 2
+            self.columns.reserve(0, 0, size)
+        return out
+
+    def late(self) -> list[tuple[int, int]]:
+        """(customer, first month changed) of customers with changes in closed months since the last close."""
+        slots, since = np.zeros(self.columns.customer_count, np.int64), np.zeros(self.columns.customer_count, np.int64)
+        n = late_customers(self.store, slots, since)
+        return list(zip(slots[:n].tolist(), since[:n].tolist(), strict=True))
+
+    def restated(self, scope: int, customer: int, months: list[int]) -> Restated:
+        """The months' sum now and at the last close; before `fold_day`."""
+        now, before, held = months_now_and_before(self.store, self.rates.table(), self.clock, scope, customer, months)
+        return Restated(customer, months[-1], now, before, held)
+
+    def held_since(self) -> int:
+        """The first month whose sum is held."""
+        return int(self.clock[OPEN]) - 15
+
+    # -- rows
+
+    def dirty_count(self) -> int:
+        n = self.columns.account_count
+        return int(np.count_nonzero(self.store.accounts["dirty"][:n]))
+
+    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """(account id, row) of accounts changed since they were last taken, and whether that was all."""
+        slots = np.empty(self.columns.account_count, np.int64)
+        n = rows.dirty_slots(self.store, slots)
+        taken = slots[: n if rows_max is None else min(n, rows_max)]
+        return list(self._encoded(taken)), len(taken) == n
+
+    def _encoded(self, slots: Array) -> Iterator[tuple[bytes, bytes]]:
+        out, ends, first = np.empty(ROWS_BUFFER_BYTES, np.uint8), np.empty(len(slots), np.int64), 0
+        ids, refs = self.store.account_ids.arena, self.store.accounts["ref"][slots]
+        while first < len(slots):
+            done, size = rows.encode_rows(self.store, slots, first, out, ends)
+            if done == first:
+                out = np.empty(2 * len(out), np.uint8)
+                continue
+            buffer, at = out[:size].tobytes(), 0
+            for ref, end in zip(refs[first:done].tolist(), ends[first:done].tolist(), strict=True):
+                yield ids[ref >> 20 : (ref >> 20) + (ref & 0xFFFFF)].tobytes(), buffer[at:end]
+                at = end
+            first = done
+
+    def load(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Puts (account id, row) pairs into the columns, later ones over earlier ones."""
+        parts = [part for pair in pairs for part in pair]
+        raw = np.frombuffer(b"".join(parts), np.uint8)
+        bounds = np.concatenate([[0], np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))])
+        self.columns.reserve(len(pairs), len(raw), len(raw) // 4)
+        first = 0
+        while first < len(pairs):
+            first = rows.load_rows(self.store, raw, bounds[:-1:2], bounds[1::2], bounds[1::2], first)
+            if first < len(pairs):
+                self.columns.reserve(0, 0, len(self.store.entries))
+        self.store.accounts["dirty"][: self.columns.account_count] = 0
+
+    def dictionaries(self) -> dict[str, list[str]]:
+        """The names behind the codes in rows."""
+        return {"classes": self.classes.all(), "sources": self.sources.all(), "banks": self.banks.all(), "branches": self.branches.all()}
+
+    def restore(self, dictionaries: dict[str, list[str]], closed: int, rates: list[list[int | str]]) -> None:
+        """Names, clock and rates as they were; before rows are used."""
+        self.classes, self.sources = Names(tuple(dictionaries["classes"])), Names(tuple(dictionaries["sources"]))
+        self.banks, self.branches = Names(tuple(dictionaries["banks"])), Names(tuple(dictionaries["branches"]))
+        if closed >= 0:
+            self.clock = closing.moved_clock(self.clock, closed, self.zone_name)
+        for currency, day, micro, version, event_id in rates:
+            self.rates.put(int(currency), int(day), int(micro), int(version), str(event_id))
+
+    def fence(self) -> bytes:
+        """What `restore` needs, as JSON."""
+        return json.dumps({"names": self.dictionaries(), "closed": self.closed, "rates": self.rates.items()}).encode()
+
+
+def _id_bytes(data: Array, first: int, last: int, customer: int, account: int) -> int:
+    """An upper bound for the bytes of either kind of id in the rows."""
+    lengths = [int((data[first:last, column] & 0xFF).sum()) for column in (customer, account)]
+    return max(lengths) + 128

@@ -1,0 +1,205 @@
+"""Metrics of design §3 for customers as of a day: exact sums over days as (units, nano) columns, and what they divide by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+
+from streams.calendar import last_ended_month, month_of, month_start
+from streams.entries import BASE, OPEN
+from streams.money import NANO, half_even, scaled
+from streams.outflow import Fx, weight
+from streams.store import DELTA, LATE, POSTING, RING, Array, Store
+
+MONTHS = 13
+AUM, MONTH, QUARTER, YEAR, TRAILING_7, TRAILING_30, TRAILING_90, MONTH_TO_DATE = 0, 1, 14, 15, 16, 17, 18, 19
+COLUMNS = 20
+NAMES = ("aum", *(f"month_avg_{k}" for k in range(MONTHS)), "quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30",
+         "trailing_avg_90", "month_to_date_avg")  # fmt: skip
+TRAILING = (7, 30, 90)
+
+
+class Metrics(NamedTuple):
+    """Sums over the days of each period for customers [first, first + n); divide column k by days[k] for the average."""
+
+    as_of: int
+    days: Array  # int64[COLUMNS]
+    units: Array  # int64[n, COLUMNS], base minor units
+    nano: Array  # int64[n, COLUMNS], 0 <= nano < 10**9
+    held: Array  # bool[n, COLUMNS]: a rate is missing on a day with a balance
+
+    def rounded(self) -> Array:
+        """int64[n, COLUMNS]: half-even averages in base minor units (design §3)."""
+        out = np.empty_like(self.units)
+        _round(self.units, self.nano, self.days, out)
+        return out
+
+
+def periods(as_of: int) -> Array:
+    """int64[COLUMNS, 2]: first and last day of every metric's period; aum is the day itself."""
+    last, out = int(last_ended_month(as_of)), np.empty((COLUMNS, 2), np.int64)
+    out[AUM] = as_of, as_of
+    for k in range(MONTHS):
+        out[MONTH + k] = int(month_start(last - k)), int(month_start(last - k + 1)) - 1
+    end = int(month_start(last + 1)) - 1
+    out[QUARTER] = int(month_start(last - 2)), end
+    out[YEAR] = int(month_start(last - 11)), end
+    for k, n in enumerate(TRAILING):
+        out[TRAILING_7 + k] = as_of - n + 1, as_of
+    out[MONTH_TO_DATE] = int(month_start(int(month_of(as_of)))), as_of
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _round(units: Array, nano: Array, days: Array, out: Array) -> None:
+    for i in range(units.shape[0]):
+        for k in range(units.shape[1]):
+            out[i, k] = half_even(units[i, k], nano[i, k], days[k])
+
+
+@nb.njit(cache=True, nogil=True)
+def _base_account(s: Store, account: int, as_of: int, last: int, span: Array, units: Array) -> None:
+    """An account in base currency: closed months from the ring, the rest from the entries."""
+    a = s.accounts[account]
+    for k in range(MONTHS):
+        units[MONTH + k] += a.sums[(last - k) % RING]
+    units[AUM] += a.base
+    for k in range(TRAILING_7, COLUMNS):
+        units[k] += a.base * (span[k, 1] - span[k, 0] + 1)
+    for at in range(a.head, a.head + a.count):
+        e = s.entries[at]
+        if (e.kind == POSTING or e.kind == DELTA) and e.day <= as_of:
+            units[AUM] += e.amount
+            for k in range(TRAILING_7, COLUMNS):
+                units[k] += e.amount * (as_of - max(np.int64(e.day), span[k, 0]) + 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def range_sum(s: Store, fx: Fx, account: int, first: int, last: int) -> tuple[int, int, bool]:
+    """Sum over [first, last] of close * rate for a foreign account; True if a rate is missing where there is a balance."""
+    a = s.accounts[account]
+    units, nano = scaled(a.base, weight(fx, a.currency, first, last))
+    opening, moved = a.base, False
+    bare = min(fx.since[a.currency] - 1, last)  # the last day of the range without a rate
+    for at in range(a.head, a.head + a.count):
+        e = s.entries[at]
+        if (e.kind == POSTING or e.kind == DELTA) and e.day <= last:
+            u, n = scaled(e.amount, weight(fx, a.currency, max(np.int64(e.day), first), last))
+            units, nano = units + u, nano + n
+            if e.day <= first:
+                opening += e.amount
+            elif e.day <= bare:
+                moved = True
+    return units + nano // NANO, nano % NANO, bare >= first and (opening != 0 or moved)
+
+
+@nb.njit(cache=True, nogil=True)
+def _foreign_account(s: Store, fx: Fx, account: int, span: Array, units: Array, nano: Array, held: Array) -> None:
+    for k in range(COLUMNS):
+        if k == QUARTER or k == YEAR:
+            continue
+        u, n, missing = range_sum(s, fx, account, span[k, 0], span[k, 1])
+        units[k] += u
+        nano[k] += n
+        held[k] |= missing
+
+
+@nb.njit(cache=True, nogil=True)
+def _customers(
+    s: Store, fx: Fx, base: int, scope: int, as_of: int, last: int, span: Array, slots: Array, units: Array, nano: Array, held: Array
+) -> None:
+    for i in range(len(slots)):
+        account = s.customers[slots[i]].head
+        while account >= 0:
+            a = s.accounts[account]
+            if scope >> a.asset_class & 1:
+                if a.currency == base:
+                    _base_account(s, account, as_of, last, span, units[i])
+                else:
+                    _foreign_account(s, fx, account, span, units[i], nano[i], held[i])
+            account = a.following
+        for k in range(3):
+            units[i, QUARTER] += units[i, MONTH + k]
+            nano[i, QUARTER] += nano[i, MONTH + k]
+            held[i, QUARTER] |= held[i, MONTH + k]
+        for k in range(12):
+            units[i, YEAR] += units[i, MONTH + k]
+            nano[i, YEAR] += nano[i, MONTH + k]
+            held[i, YEAR] |= held[i, MONTH + k]
+        for k in range(COLUMNS):
+            units[i, k] += nano[i, k] // NANO
+            nano[i, k] %= NANO
+
+
+def metrics(s: Store, fx: Fx, clock: Array, scope: int, as_of: int, slots: Array) -> Metrics:
+    """Metrics of the customers in `slots` (int64) over the asset classes in the bit mask `scope`."""
+    span, n = periods(as_of), len(slots)
+    units, nano, held = np.zeros((n, COLUMNS), np.int64), np.zeros((n, COLUMNS), np.int64), np.zeros((n, COLUMNS), np.bool_)
+    _customers(s, fx, int(clock[BASE]), scope, as_of, int(last_ended_month(as_of)), span, slots, units, nano, held)
+    return Metrics(as_of, span[:, 1] - span[:, 0] + 1, units, nano, held)
+
+
+@nb.njit(cache=True, nogil=True)
+def late_customers(s: Store, slots: Array, since: Array) -> int:
+    """Customers with a change in a closed month since the last close, and the first month changed; how many."""
+    found = 0
+    for c in range(s.customer_ids.meta[0]):
+        account, first = s.customers[c].head, 1 << 30
+        while account >= 0:
+            a = s.accounts[account]
+            for at in range(a.head, a.head + a.count):
+                e = s.entries[at]
+                if e.kind == LATE and e.amount != 0:
+                    first = min(first, month_of(np.int64(e.day)))
+            account = a.following
+        if first < 1 << 30:
+            slots[found], since[found] = c, first
+            found += 1
+    return found
+
+
+@nb.njit(cache=True, nogil=True)
+def _month_now_and_before(s: Store, fx: Fx, base: int, scope: int, customer: int, month: int, out: Array) -> None:
+    """out[0:2] = the month's sum now, out[2:4] = without what came since the last close; out[4] = 1 if a rate is missing."""
+    first, last = month_start(month), month_start(month + 1) - 1
+    account = s.customers[customer].head
+    while account >= 0:
+        a = s.accounts[account]
+        if scope >> a.asset_class & 1:
+            if a.currency == base:
+                out[0] += a.sums[month % RING]
+                out[2] += a.sums[month % RING]
+            else:
+                u, n, missing = range_sum(s, fx, account, first, last)
+                out[0] += u
+                out[1] += n
+                out[2] += u
+                out[3] += n
+                out[4] |= missing
+            for at in range(a.head, a.head + a.count):
+                e = s.entries[at]
+                if e.kind == LATE and e.day <= last:
+                    begin = max(np.int64(e.day), first)
+                    if a.currency == base:
+                        out[2] -= e.amount * (last - begin + 1)
+                    else:
+                        u, n = scaled(e.amount, weight(fx, a.currency, begin, last))
+                        out[2] -= u
+                        out[3] -= n
+        account = a.following
+
+
+def months_now_and_before(s: Store, fx: Fx, clock: Array, scope: int, customer: int, months: list[int]) -> tuple[tuple[int, int], tuple[int, int], bool]:
+    """Exact sums (units, nano) of the months together, as they are and as they were at the last close."""
+    out = np.zeros(5, np.int64)
+    for month in months:
+        _month_now_and_before(s, fx, int(clock[BASE]), scope, customer, month, out)
+    now, before = int(out[0]) * NANO + int(out[1]), int(out[2]) * NANO + int(out[3])
+    return divmod(now, NANO), divmod(before, NANO), bool(out[4])
+
+
+def month_held(clock: Array, month: int) -> bool:
+    """Whether a month's sum is still held."""
+    return int(clock[OPEN]) - RING < month <= int(clock[OPEN])

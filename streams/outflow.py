@@ -1,0 +1,191 @@
+"""Flow to the outside at the customer: windows of 1 to 30 days of booking, absolute and as a share of AUM (design §6).
+
+Outflow is what external postings take out, less the reversals of such postings; what comes in is no part of it.
+The reference is the AUM at the close of the day before the window.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+
+from streams.calendar import business_day
+from streams.entries import BASE, CLOSED
+from streams.money import NANO, scaled
+from streams.store import DELTA, POSTING, REVERSAL, Array, Store
+
+LATE_DAYS = 7  # a debit booked longer before the last closed day raises nothing: it is history
+WINDOW_DAYS_MAX = 30  # postings are held one by one for 35 days
+SHARE_ONE = 10_000  # basis points
+NEVER = 2**63 - 1
+EXTERNAL = 1
+
+
+class Fx(NamedTuple):
+    """Rates as prefix sums: prefix[c, k] = sum of the nano rates of currency c on the k days from `first` on.
+
+    A nano rate is base minor units per minor unit of the currency * 10**9. `since` is the first day with a rate.
+    """
+
+    first: Array  # int64[1]
+    prefix: Array  # int64[currencies, days + 1]
+    since: Array  # int64[currencies]
+
+
+class Rules(NamedTuple):
+    """R outflow rules over T tiers as columns, amounts in base minor units.
+
+    A rule fires when outflow >= absolute, or outflow >= floor and outflow >= share of the reference AUM; NEVER switches
+    a test off. Every test has an amount, which makes most debits cheap to pass over.
+    """
+
+    window: Array  # [R] days; 0 = the single posting
+    absolute: Array  # [R, T]
+    share_bp: Array  # [R, T]
+    floor: Array  # [R, T]
+    count: Array  # [R] at least so many debits in the window, 0 = not asked
+    each_max: Array  # [R] count only debits up to this amount, NEVER = all
+    scope: Array  # int64[1]: bit mask of asset classes
+
+
+@nb.njit(cache=True, nogil=True)
+def _until(fx: Fx, currency: int, day: int) -> int:
+    """Sum of the nano rates of all days before `day`; the last rate goes on for ever."""
+    most, at = fx.prefix.shape[1] - 1, day - fx.first[0]
+    if at <= most:
+        return fx.prefix[currency, max(at, 0)]
+    last = fx.prefix[currency, most]
+    return last + (at - most) * (last - fx.prefix[currency, most - 1])
+
+
+@nb.njit(cache=True, nogil=True)
+def weight(fx: Fx, currency: int, first: int, last: int) -> int:
+    """Sum of the nano rates of the days [first, last]; 0 for days before the first rate."""
+    return _until(fx, currency, last + 1) - _until(fx, currency, first)
+
+
+@nb.njit(cache=True, nogil=True)
+def in_base(fx: Fx, base: int, currency: int, day: int, amount: int) -> tuple[int, int]:
+    """`amount` of a currency in base minor units at the rate of a day, exact."""
+    if currency == base:
+        return amount, 0
+    return scaled(amount, weight(fx, currency, day, day))
+
+
+@nb.njit(cache=True, nogil=True)
+def close_of(s: Store, account: int, day: int) -> int:
+    """close(account, day) in minor units of the account's currency (design §3)."""
+    a = s.accounts[account]
+    total = a.base
+    for at in range(a.head, a.head + a.count):
+        e = s.entries[at]
+        if (e.kind == POSTING or e.kind == DELTA) and e.day <= day:
+            total += e.amount
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def _window(
+    s: Store, starts: Array, offsets: Array, fx: Fx, rules: Rules, base: int, customer: int, booked_day: int, days: int, each_max: int
+) -> tuple[int, int, int]:
+    """(net outflow, number of debits, reference AUM) of the `days` ended with `booked_day`, base minor units, floored."""
+    units, nano, aum, aum_nano, debits = 0, 0, 0, 0, 0
+    account = s.customers[customer].head
+    while account >= 0:
+        a = s.accounts[account]
+        if rules.scope[0] >> a.asset_class & 1:
+            u, n = in_base(fx, base, a.currency, booked_day - days, close_of(s, account, booked_day - days))
+            aum, aum_nano = aum + u, aum_nano + n
+            for at in range(a.head, a.head + a.count):
+                e = s.entries[at]
+                if e.kind != POSTING or e.nature != EXTERNAL or (e.amount < 0) == ((e.flags & REVERSAL) != 0):
+                    continue
+                on = business_day(e.booked, starts, offsets)
+                if booked_day - days < on <= booked_day:
+                    u, n = in_base(fx, base, a.currency, on, -e.amount)
+                    if u > each_max:
+                        continue
+                    if u >= 0:
+                        debits += 1
+                    units, nano = units + u, nano + n
+        account = a.following
+    return units + nano // NANO, debits, aum + aum_nano // NANO
+
+
+@nb.njit(cache=True, nogil=True)
+def share_of(reference: int, share_bp: int) -> int:
+    """The least amount that is at least the share of a positive reference; 0 otherwise."""
+    if reference <= 0:
+        return 0
+    high, low = reference // SHARE_ONE, reference % SHARE_ONE
+    return high * share_bp + (low * share_bp + SHARE_ONE - 1) // SHARE_ONE
+
+
+@nb.njit(cache=True, nogil=True)
+def outflow(
+    s: Store,
+    starts: Array,
+    offsets: Array,
+    fx: Fx,
+    rules: Rules,
+    clock: Array,
+    account: int,
+    booked_day: int,
+    debit: int,
+    row: int,
+    found: NamedTuple,
+    live: bool,
+) -> None:
+    """Appends to `found` every rule that a debit just folded meets. `debit` > 0 in the account's currency."""
+    a, base = s.accounts[account], clock[BASE]
+    c = s.customers[a.customer]
+    u, n = in_base(fx, base, a.currency, booked_day, debit)
+    debit_base = u + (1 if n > 0 else 0)
+    c.outflow_bound += debit_base
+    if not live or not rules.scope[0] >> a.asset_class & 1 or booked_day <= clock[CLOSED] - LATE_DAYS:
+        return
+    tier = c.tier[0]
+    for r in range(len(rules.window)):
+        absolute, share_bp, floor = rules.absolute[r, tier], rules.share_bp[r, tier], rules.floor[r, tier]
+        least = min(absolute, floor if share_bp != NEVER else NEVER)
+        if (debit_base if rules.window[r] == 0 else c.outflow_bound) < least:
+            continue
+        days = max(rules.window[r], 1)
+        out, debits, reference = _window(s, starts, offsets, fx, rules, base, a.customer, booked_day, days, rules.each_max[r])
+        if rules.window[r] == 0:
+            out, debits = u, 1
+        if out < least or debits < rules.count[r]:
+            continue
+        if out < absolute and not (share_bp != NEVER and out >= floor and out >= share_of(reference, share_bp)):
+            continue
+        k = found.count[0]
+        found.row[k], found.customer[k], found.rule[k] = row, a.customer, r
+        found.outflow[k], found.reference[k] = out, reference
+        found.count[0] = k + 1
+
+
+@nb.njit(cache=True, nogil=True)
+def refresh_bounds(s: Store, starts: Array, offsets: Array, fx: Fx, clock: Array) -> None:
+    """Sets every customer's bound to the external debits of the last 30 days held; after a close or a recovery."""
+    from_day = clock[CLOSED] - WINDOW_DAYS_MAX
+    for c in range(s.customer_ids.meta[0]):
+        bound, account = 0, s.customers[c].head
+        while account >= 0:
+            a = s.accounts[account]
+            for at in range(a.head, a.head + a.count):
+                e = s.entries[at]
+                if e.kind == POSTING and e.nature == EXTERNAL and e.amount < 0 and not e.flags & REVERSAL:
+                    on = business_day(e.booked, starts, offsets)
+                    if on > from_day:
+                        u, n = in_base(fx, clock[BASE], a.currency, on, -e.amount)
+                        bound += u + (1 if n > 0 else 0)
+            account = a.following
+        s.customers[c].outflow_bound = bound
+
+
+def no_rules(scope: int = -1) -> Rules:
+    """No rule at all; every class in scope."""
+    none, table = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
+    return Rules(none, table, table, table, none, none, np.array([scope], np.int64))

@@ -1,0 +1,158 @@
+"""Account rows as bytes for the changelog, and back: varints, sparse, no Python object per field.
+
+Codes of names (currencies, classes, sources, banks) are those of the partition's dictionaries, which travel beside them.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from streams.store import (
+    REF_BITS,
+    REF_MASK,
+    RING,
+    Array,
+    Store,
+    add,
+    append,
+    new_account,
+    new_customer,
+    room_for,
+)
+
+FIXED_BYTES_MAX, ENTRY_BYTES_MAX = 600, 64  # of one row without its entries, and of one entry
+
+
+@nb.njit(cache=True, nogil=True)
+def _put(out: Array, at: int, value: int) -> int:
+    z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
+    while z > np.uint64(127):
+        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
+        at += 1
+        z >>= np.uint64(7)
+    out[at] = np.uint8(z)
+    return at + 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _get(raw: Array, at: int) -> tuple[int, int]:
+    z, shift = np.uint64(0), np.uint64(0)
+    while True:
+        x = np.uint64(raw[at])
+        at += 1
+        z |= (x & np.uint64(127)) << shift
+        if x < np.uint64(128):
+            return np.int64(z >> np.uint64(1)) ^ -np.int64(z & np.uint64(1)), at
+        shift += np.uint64(7)
+
+
+@nb.njit(cache=True, nogil=True)
+def _encode_row(s: Store, slot: int, out: Array, at: int) -> int:
+    a = s.accounts[slot]
+    ref = s.customers[a.customer].ref
+    at = _put(out, at, ref & REF_MASK)
+    for i in range(ref & REF_MASK):
+        out[at + i] = s.customer_ids.arena[(ref >> REF_BITS) + i]
+    at += ref & REF_MASK
+    at = _put(out, at, a.asset_class)
+    at = _put(out, at, a.currency)
+    at = _put(out, at, a.snapshots | a.partial << 1)
+    at = _put(out, at, a.base)
+    at = _put(out, at, a.posted)
+    at = _put(out, at, a.journal_source)
+    at = _put(out, at, a.journal_high)
+    at = _put(out, at, a.journal_high - a.journal_low)
+    at = _put(out, at, a.rolled)
+    at = _put(out, at, a.first_day)
+    at = _put(out, at, a.touched)
+    for k in range(RING):
+        at = _put(out, at, a.sums[k])
+    at = _put(out, at, a.count)
+    booked, day = np.int64(0), np.int64(0)
+    for place in range(a.head, a.head + a.count):
+        e = s.entries[place]
+        at = _put(out, at, np.int64(e.kind) | np.int64(e.nature) << 3)
+        at = _put(out, at, e.booked - booked)
+        at = _put(out, at, e.amount)
+        at = _put(out, at, e.day - day)
+        at = _put(out, at, e.print)
+        at = _put(out, at, e.extra)
+        at = _put(out, at, e.flags)
+        booked, day = e.booked, np.int64(e.day)
+    return at
+
+
+@nb.njit(cache=True, nogil=True)
+def dirty_slots(s: Store, out: Array) -> int:
+    """Writes the slots of dirty accounts to `out`; how many."""
+    n = 0
+    for slot in range(s.account_ids.meta[0]):
+        if s.accounts[slot].dirty:
+            out[n] = slot
+            n += 1
+    return n
+
+
+@nb.njit(cache=True, nogil=True)
+def encode_rows(s: Store, slots: Array, first: int, out: Array, ends: Array) -> tuple[int, int]:
+    """Rows of slots[first:] into `out`, where each ends into `ends`, dirty marks off; (first not written, bytes)."""
+    at = 0
+    for i in range(first, len(slots)):
+        a = s.accounts[slots[i]]
+        if at + FIXED_BYTES_MAX + ENTRY_BYTES_MAX * a.count > len(out):
+            return i, at
+        at = _encode_row(s, slots[i], out, at)
+        ends[i] = at
+        a.dirty = 0
+    return len(slots), at
+
+
+@nb.njit(cache=True, nogil=True)
+def load_rows(s: Store, raw: Array, key: Array, key_end: Array, value: Array, first: int) -> int:
+    """Puts rows [first, …) into the columns, a later row of an account over an earlier one; the first that did not fit."""
+    for i in range(first, len(key)):
+        at = value[i]
+        length, at = _get(raw, at)
+        known = s.customer_ids.meta[0]
+        customer = add(s.customer_ids, raw, at, length)
+        if customer == known:
+            new_customer(s, customer)
+        at += length
+        asset_class, at = _get(raw, at)
+        currency, at = _get(raw, at)
+        known = s.account_ids.meta[0]
+        slot = add(s.account_ids, raw, key[i], key_end[i] - key[i])
+        if slot == known:
+            new_account(s, slot, customer, asset_class, currency)
+        a = s.accounts[slot]
+        flags, at = _get(raw, at)
+        a.snapshots, a.partial = flags & 1, flags >> 1
+        a.base, at = _get(raw, at)
+        a.posted, at = _get(raw, at)
+        a.journal_source, at = _get(raw, at)
+        a.journal_high, at = _get(raw, at)
+        span, at = _get(raw, at)
+        a.journal_low = a.journal_high - span
+        a.rolled, at = _get(raw, at)
+        a.first_day, at = _get(raw, at)
+        a.touched, at = _get(raw, at)
+        for k in range(RING):
+            a.sums[k], at = _get(raw, at)
+        count, at = _get(raw, at)
+        a.count = 0
+        if not room_for(s, slot, count):
+            return i
+        booked, day = np.int64(0), np.int64(0)
+        for _ in range(count):
+            kind, at = _get(raw, at)
+            moved, at = _get(raw, at)
+            amount, at = _get(raw, at)
+            days, at = _get(raw, at)
+            booked, day = booked + moved, day + days
+            e = s.entries[append(s, slot, booked, amount, day, kind & 7)]
+            e.nature = kind >> 3
+            e.print, at = _get(raw, at)
+            e.extra, at = _get(raw, at)
+            e.flags, at = _get(raw, at)
+    return len(key)

@@ -1,0 +1,334 @@
+"""Columns of one partition: ids to slots, account and customer rows, and one heap of small entries.
+
+Everything is a numpy array, so that a kernel sees no Python object. `Store` is what kernels get; `Columns` owns and
+grows the arrays. An account's entries lie together in the heap, in a piece of 2 << size_class entries.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+NULL = -(1 << 63)
+REF_BITS, REF_MASK = 20, (1 << 20) - 1  # a packed reference: position << 20 | length
+RING = 16  # month sums held: the open month and the 15 closed before it
+ID_BYTES_MAX = 128
+SIZE_CLASSES = 20  # up to 2 << 19 entries: a million an account
+
+# Kinds of entries
+POSTING, DELTA, SNAPSHOT, LATE, JOURNAL, BREAK = 1, 2, 3, 4, 5, 6
+INITIATED, REVERSAL = 1, 2  # flags of a posting
+
+ENTRY = np.dtype(
+    [
+        ("booked", np.int64),  # POSTING: booking instant; SNAPSHOT, BREAK: cut-off instant; JOURNAL: lowest number
+        ("amount", np.int64),  # minor units; SNAPSHOT: the balance; BREAK: the amount reported; JOURNAL: highest number
+        ("day", np.int32),  # value date; SNAPSHOT: business day; JOURNAL: source
+        ("print", np.uint32),  # fingerprint of the payload (POSTING) or of the event id (SNAPSHOT)
+        ("extra", np.int32),  # POSTING: counterparty bank; SNAPSHOT: version; DELTA: customer-initiated postings in it
+        ("kind", np.uint8),
+        ("nature", np.uint8),
+        ("flags", np.uint16),  # SNAPSHOT: opened_on as a day number, 0 if unknown; POSTING: INITIATED | REVERSAL
+    ]
+)
+ACCOUNT = np.dtype(
+    [
+        ("ref", np.int64),  # id in the arena
+        ("base", np.int64),  # what has been folded out of the entries, minor units
+        ("posted", np.int64),  # sum of postings that snapshots have to explain, minor units
+        ("journal_low", np.int64),  # the highest interval of journal numbers; empty: low > high
+        ("journal_high", np.int64),
+        ("sums", np.int64, (RING,)),  # month % RING: sum of the closes of the month's days, base currency only
+        ("customer", np.int32),
+        ("following", np.int32),  # next account of the customer, -1 at the end
+        ("head", np.int32),
+        ("count", np.int32),
+        ("journal_source", np.int32),
+        ("rolled", np.int32),  # the open month up to which `sums` hold; -1 before the first close
+        ("first_day", np.int32),  # smallest value date seen
+        ("touched", np.int32),  # last closed day when an event last changed the account
+        ("asset_class", np.int16),
+        ("currency", np.int16),
+        ("size_class", np.int8),
+        ("snapshots", np.uint8),  # 1: has had a snapshot
+        ("partial", np.uint8),  # 1: opened before the first snapshot on an unknown day
+        ("dirty", np.uint8),
+    ]
+)
+CUSTOMER = np.dtype(
+    [
+        ("ref", np.int64),
+        ("outflow_bound", np.int64),  # at least the outflow of any 30 days ended now, base minor units
+        ("head", np.int32),
+        ("tier_day", np.int32, (3,)),  # in force from; newest first
+        ("branch", np.int32),
+        ("rm", np.int32),
+        ("card", np.int32),
+        ("tier", np.int8, (3,)),
+        ("customer_class", np.int8),
+        ("published", np.int8),  # queue class last published, -1 none
+        ("dirty", np.uint8),
+    ]
+)
+
+
+class Index(NamedTuple):
+    """Open addressing from id bytes to slot numbers; ids lie in `arena`, `ref` has their packed references."""
+
+    table: Array  # int32[2**k], -1 empty
+    tag: Array  # uint32[2**k], the hash's upper half
+    arena: Array  # uint8
+    ref: Array  # int64[slots]
+    meta: Array  # int64[2]: slots in use, arena bytes in use
+
+
+class Store(NamedTuple):
+    """What a kernel sees of a partition."""
+
+    accounts: Array
+    customers: Array
+    entries: Array
+    heap: Array  # int64[1 + SIZE_CLASSES]: entries in use, then the first free piece of each size class, -1 none
+    account_ids: Index
+    customer_ids: Index
+
+
+@nb.njit(cache=True, nogil=True, inline="never")
+def hash_bytes(raw: Array, position: int, length: int) -> Any:
+    """FNV-1a with a final mix, 64 bits."""
+    h = np.uint64(14_695_981_039_346_656_037)
+    for i in range(position, position + length):
+        h = (h ^ np.uint64(raw[i])) * np.uint64(1_099_511_628_211)
+    h ^= h >> np.uint64(32)
+    h *= np.uint64(0x9E3779B97F4A7C15)
+    return h ^ (h >> np.uint64(29))
+
+
+@nb.njit(cache=True, nogil=True)
+def same(raw: Array, position: int, length: int, arena: Array, ref: int) -> bool:
+    """Whether raw[position:position+length] is the id of `ref`."""
+    if (ref & REF_MASK) != length:
+        return False
+    other = ref >> REF_BITS
+    for i in range(length):
+        if raw[position + i] != arena[other + i]:
+            return False
+    return True
+
+
+@nb.njit(cache=True, nogil=True)
+def find(ix: Index, raw: Array, position: int, length: int) -> int:
+    """The slot of an id, -1 if it is not there."""
+    h = hash_bytes(raw, position, length)
+    tag, mask = np.uint32(h >> np.uint64(32)), len(ix.table) - 1
+    at = np.int64(h & np.uint64(mask))
+    while ix.table[at] >= 0:
+        slot = np.int64(ix.table[at])
+        if ix.tag[at] == tag and same(raw, position, length, ix.arena, ix.ref[slot]):
+            return slot
+        at = (at + 1) & mask
+    return -1
+
+
+@nb.njit(cache=True, nogil=True)
+def add(ix: Index, raw: Array, position: int, length: int) -> int:
+    """The slot of an id, made if it is not there. The caller has reserved room."""
+    h = hash_bytes(raw, position, length)
+    tag, mask = np.uint32(h >> np.uint64(32)), len(ix.table) - 1
+    at = np.int64(h & np.uint64(mask))
+    while ix.table[at] >= 0:
+        known = np.int64(ix.table[at])
+        if ix.tag[at] == tag and same(raw, position, length, ix.arena, ix.ref[known]):
+            return known
+        at = (at + 1) & mask
+    slot, top = ix.meta[0], ix.meta[1]
+    for i in range(length):
+        ix.arena[top + i] = raw[position + i]
+    ix.table[at], ix.tag[at], ix.ref[slot] = slot, tag, (top << REF_BITS) | length
+    ix.meta[0], ix.meta[1] = slot + 1, top + length
+    return slot
+
+
+@nb.njit(cache=True, nogil=True)
+def _rehash(ix: Index, table: Array, tag: Array) -> None:
+    mask = len(table) - 1
+    for slot in range(ix.meta[0]):
+        ref = ix.ref[slot]
+        h = hash_bytes(ix.arena, ref >> REF_BITS, ref & REF_MASK)
+        at = np.int64(h & np.uint64(mask))
+        while table[at] >= 0:
+            at = (at + 1) & mask
+        table[at], tag[at] = slot, np.uint32(h >> np.uint64(32))
+
+
+@nb.njit(cache=True, nogil=True)
+def piece(size_class: int) -> int:
+    """Entries in a piece of a size class."""
+    return 2 << size_class
+
+
+@nb.njit(cache=True, nogil=True)
+def room_for(s: Store, account: int, more: int) -> bool:
+    """Whether `more` entries can be appended without growing the heap."""
+    a = s.accounts[account]
+    need, count, size_class = 0, a.count + more, a.size_class
+    while size_class < 0 or piece(size_class) < count:
+        size_class += 1
+        need += piece(size_class)
+    return s.heap[0] + need <= len(s.entries)
+
+
+@nb.njit(cache=True, nogil=True)
+def append(s: Store, account: int, booked: int, amount: int, day: int, kind: int) -> int:
+    """A new entry of an account with its other fields 0; returns its place. The caller has checked `room_for`."""
+    a = s.accounts[account]
+    if a.size_class < 0 or a.count == piece(a.size_class):
+        size_class = a.size_class + 1
+        free = s.heap[1 + size_class]
+        if free >= 0:
+            s.heap[1 + size_class] = s.entries[free].booked
+        else:
+            free = s.heap[0]
+            s.heap[0] += piece(size_class)
+        for i in range(a.count):
+            s.entries[free + i] = s.entries[a.head + i]
+        if a.size_class >= 0:
+            s.entries[a.head].booked = s.heap[1 + a.size_class]
+            s.heap[1 + a.size_class] = a.head
+        a.head, a.size_class = free, size_class
+    at = a.head + a.count
+    a.count += 1
+    e = s.entries[at]
+    e.booked, e.amount, e.day, e.kind = booked, amount, day, kind
+    e.print, e.extra, e.nature, e.flags = 0, 0, 0, 0
+    return at
+
+
+@nb.njit(cache=True, nogil=True)
+def remove(s: Store, account: int, at: int) -> None:
+    """Drops an entry; the last one takes its place."""
+    a = s.accounts[account]
+    a.count -= 1
+    last = a.head + a.count
+    if at != last:
+        s.entries[at] = s.entries[last]
+
+
+@nb.njit(cache=True, nogil=True)
+def new_account(s: Store, slot: int, customer: int, asset_class: int, currency: int) -> None:
+    """Makes row `slot` an empty account and puts it first in its customer's list."""
+    a, c = s.accounts[slot], s.customers[customer]
+    a.ref, a.customer, a.asset_class, a.currency = s.account_ids.ref[slot], customer, asset_class, currency
+    a.following, c.head = c.head, slot
+    a.head, a.count, a.size_class, a.rolled, a.journal_source = -1, 0, -1, -1, -1
+    a.journal_low, a.journal_high, a.first_day, a.touched = 0, -1, 1 << 30, -1
+
+
+@nb.njit(cache=True, nogil=True)
+def new_customer(s: Store, slot: int) -> None:
+    """Makes row `slot` a customer without accounts."""
+    c = s.customers[slot]
+    c.ref, c.head, c.branch, c.rm, c.card, c.published = s.customer_ids.ref[slot], -1, -1, -1, -1, -1
+    c.customer_class = 0
+    for i in range(3):
+        c.tier_day[i], c.tier[i] = -1, 0
+
+
+def _grown(array: Array, size: int) -> Array:
+    """A copy with room for `size` rows; the new part stays untouched memory."""
+    fresh = np.zeros((size, *array.shape[1:]), array.dtype)
+    fresh[: len(array)] = array
+    return fresh
+
+
+class Columns:
+    """Owns the arrays of a partition and grows them between kernel calls."""
+
+    def __init__(self, slots: int = 1024) -> None:
+        heap = np.full(1 + SIZE_CLASSES, -1, np.int64)
+        heap[0] = 0
+        self.store = Store(
+            np.zeros(slots, ACCOUNT), np.zeros(slots, CUSTOMER), np.zeros(slots * 8, ENTRY), heap, index(slots), index(slots)
+        )
+
+    @property
+    def account_count(self) -> int:
+        return int(self.store.account_ids.meta[0])
+
+    @property
+    def customer_count(self) -> int:
+        return int(self.store.customer_ids.meta[0])
+
+    def reserve(self, rows: int, id_bytes: int, entries: int) -> None:
+        """Room for `rows` more accounts and customers with `id_bytes` of ids each, and `entries` more entries."""
+        s = self.store
+        s = s._replace(
+            account_ids=reserve_index(s.account_ids, rows, id_bytes), customer_ids=reserve_index(s.customer_ids, rows, id_bytes)
+        )
+        if (need := self.account_count + rows) > len(s.accounts):
+            s = s._replace(accounts=_grown(s.accounts, max(need, 2 * len(s.accounts))))
+        if (need := self.customer_count + rows) > len(s.customers):
+            s = s._replace(customers=_grown(s.customers, max(need, 2 * len(s.customers))))
+        if (need := int(s.heap[0]) + entries) > len(s.entries):
+            s = s._replace(entries=_grown(s.entries, max(need, 2 * len(s.entries))))
+        self.store = s
+
+
+def index(slots: int = 64) -> Index:
+    """An empty index."""
+    cells = 1 << (4 * slots - 1).bit_length()
+    return Index(
+        np.full(cells, -1, np.int32), np.zeros(cells, np.uint32), np.zeros(slots * 16, np.uint8), np.zeros(slots, np.int64), np.zeros(2, np.int64)
+    )
+
+
+def reserve_index(ix: Index, rows: int, id_bytes: int) -> Index:
+    """The index with room for `rows` more ids of `id_bytes` bytes in all."""
+    slots, top = int(ix.meta[0]) + rows, int(ix.meta[1]) + id_bytes
+    if slots > len(ix.ref):
+        ix = ix._replace(ref=_grown(ix.ref, max(slots, 2 * len(ix.ref))))
+    if top > len(ix.arena):
+        ix = ix._replace(arena=_grown(ix.arena, max(top, 2 * len(ix.arena))))
+    if 2 * slots > len(ix.table):
+        cells = 1 << (2 * slots - 1).bit_length()
+        table, tag = np.full(cells, -1, np.int32), np.zeros(cells, np.uint32)
+        _rehash(ix, table, tag)
+        ix = ix._replace(table=table, tag=tag)
+    return ix
+
+
+def id_of(ix: Index, slot: int) -> str:
+    """The id of a slot as text."""
+    ref = int(ix.ref[slot])
+    return bytes(ix.arena[ref >> REF_BITS : (ref >> REF_BITS) + (ref & REF_MASK)]).decode()
+
+
+class Names:
+    """A growing list of short texts with codes, such as branches and banks; the codes go into rows."""
+
+    def __init__(self, first: tuple[str, ...] = ()) -> None:
+        self.index = index(256)
+        for text in first:
+            self.code(text)
+
+    def __len__(self) -> int:
+        return int(self.index.meta[0])
+
+    def code(self, text: str) -> int:
+        """The code of a text, new if it was not known."""
+        raw = np.frombuffer(text.encode() or b"\0", np.uint8)
+        self.reserve(1, len(raw))
+        return int(add(self.index, raw, 0, len(text.encode())))
+
+    def text(self, code: int) -> str:
+        return id_of(self.index, code)
+
+    def all(self) -> list[str]:
+        return [self.text(i) for i in range(len(self))]
+
+    def reserve(self, rows: int, id_bytes: int) -> None:
+        self.index = reserve_index(self.index, rows, id_bytes)
