@@ -2,8 +2,8 @@
 
 import logging
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 PROBE_S = 2.0
 
@@ -18,9 +18,19 @@ def client(bootstrap_servers: str) -> AdminClient:
     return AdminClient(config, logger=_nowhere)
 
 
-def count_brokers(admin: AdminClient) -> int:
-    """How many brokers the cluster has now; 0 if none answers within two seconds."""
+def serves(admin: AdminClient, brokers: int) -> bool:
+    """True when so many brokers are there and every partition has a leader that answers for it."""
     try:
-        return len(admin.list_topics(timeout=PROBE_S).brokers)
-    except KafkaException:
-        return 0
+        found = admin.list_topics(timeout=PROBE_S)
+        if len(found.brokers) < brokers:
+            return False
+        wanted = {
+            TopicPartition(name, number): OffsetSpec.latest()
+            for name, topic in found.topics.items()
+            for number in topic.partitions
+        }
+        for answer in admin.list_offsets(wanted, request_timeout=PROBE_S).values() if wanted else ():
+            answer.result(timeout=PROBE_S)
+    except (KafkaException, TimeoutError):
+        return False
+    return True

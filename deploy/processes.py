@@ -21,6 +21,8 @@ LOG_TAIL_LINES = 15
 FREE_PORTS = range(20_000, 30_000)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+_children: dict[int, subprocess.Popen[bytes]] = {}  # what this process started and has not reaped
+
 
 def start(name: str, command: list[str], log: Path, token: str, *, tether: bool) -> Running:
     """Start `command` in a session of its own, output into `log`.
@@ -40,6 +42,7 @@ def start(name: str, command: list[str], log: Path, token: str, *, tether: bool)
             )
         except OSError as problem:
             raise StackError(f"{name} cannot be started: {problem}", f"command: {command[0]}") from problem
+    _children[process.pid] = process
     try:
         started = psutil.Process(process.pid).create_time()
     except psutil.NoSuchProcess as problem:
@@ -85,10 +88,8 @@ def _signal(process: psutil.Process, number: int) -> None:
 
 def reap(pid: int) -> None:
     """Take a child's exit status, so that no zombie stays; nothing happens if it is not a child of ours."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
+    if child := _children.pop(pid, None):
+        child.wait()
 
 
 def wait_until(ready: Callable[[], bool], running: Iterable[Running], log: Path, what: str, wait_s: float) -> None:

@@ -33,7 +33,7 @@ class Stack:
         settings: where other servers are used, ports, sizes; the environment's by default.
         with_kafka, with_redis: leave one out.
         any_ports: take free ports instead of the settings' (those of the last run, if they are still free).
-        tether: the servers die with the calling process (Linux); for tests.
+        tether: the servers die with the calling process (Linux), and start faster; for tests.
         say: told in words what happens.
     """
 
@@ -183,7 +183,7 @@ class Stack:
             self._start_nodes(cluster, missing, started)
         administrator = admin.client(cluster.bootstrap_servers)
         processes.wait_until(
-            lambda: admin.count_brokers(administrator) >= cluster.brokers,
+            lambda: admin.serves(administrator, cluster.brokers),
             started,
             cluster.log(missing[0] if missing else 0),
             "Kafka",
