@@ -1,0 +1,76 @@
+"""The Redis keys of the views: the one place that spells them (docs/integrators.md describes them for others).
+
+| key | type | what |
+| --- | --- | --- |
+| `{p}priority:{customer_ref}` | hash | version, queue_class, vip_area (0/1), valid_until, as_of (ISO days; `` = none) |
+| `{p}standing:{customer_id}` | hash | version, as_of, tier, record (the Avro value as published) |
+| `{p}alert:{alert_id}` | hash | version, customer_id, status, severity, branch, rm_id, raised_day, record |
+| `{p}alerts:customer:{id}`, `{p}alerts:rm:{id}`, `{p}alerts:branch:{id}` | sorted set | alert ids by raised day; newest kept |
+| `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |
+| `{p}view:fresh` | hash | `topic:partition` → ms since epoch (Redis clock) when all that Kafka held was in the view |
+| `{p}view:meta` | hash | cluster (Kafka's cluster id), format |
+| `{p}view:writer` | string, expires | token of the one writer |
+| `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
+"""
+
+from dataclasses import dataclass
+
+VIEW_FORMAT = "1"
+"""Raised when the layout changes: a view of another format is wiped and built again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Key names under one prefix: `tidegauge:`, or `tidegauge@PREFIX:` with a topic prefix, so that two installations can share a server."""
+
+    prefix: str
+
+    @classmethod
+    def of(cls, topic_prefix: str) -> "Keys":
+        """Keys of an installation with this `topic_prefix`."""
+        return cls(f"tidegauge@{topic_prefix}:" if topic_prefix else "tidegauge:")
+
+    def priority(self, customer_ref: str) -> str:
+        """Hash of a queue class."""
+        return f"{self.prefix}priority:{customer_ref}"
+
+    def standing(self, customer_id: str) -> str:
+        """Hash of a standing."""
+        return f"{self.prefix}standing:{customer_id}"
+
+    def alert(self, alert_id: str) -> str:
+        """Hash of an alert's newest state."""
+        return f"{self.prefix}alert:{alert_id}"
+
+    def alerts(self, by: str, name: str) -> str:
+        """Sorted set of alert ids; `by` is customer, rm or branch."""
+        return f"{self.prefix}alerts:{by}:{name}"
+
+    def notice(self, notice_id: str) -> str:
+        """Mark of a delivered notice."""
+        return f"{self.prefix}notice:{notice_id}"
+
+    @property
+    def next(self) -> str:
+        """Hash of the next offsets."""
+        return f"{self.prefix}view:next"
+
+    @property
+    def fresh(self) -> str:
+        """Hash of the instants of freshness."""
+        return f"{self.prefix}view:fresh"
+
+    @property
+    def meta(self) -> str:
+        """Hash that says what the view was built from."""
+        return f"{self.prefix}view:meta"
+
+    @property
+    def writer(self) -> str:
+        """Lease of the one writer."""
+        return f"{self.prefix}view:writer"
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Patterns of every row that a rebuild wipes."""
+        return tuple(f"{self.prefix}{kind}:*" for kind in ("priority", "standing", "alert", "alerts"))

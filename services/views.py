@@ -1,0 +1,223 @@
+"""Keeps the Redis view in step with Kafka: standings, queue-priority and rm-alerts, exactly once in effect.
+
+Records are fetched in batches, projected to operations, and applied in chunks that carry their offsets, so the store always
+knows which records it holds. There is one writer at a time: others stand by until its lease ends. Whatever goes wrong, the
+writer asks the store where it stands and goes on from there (crash-only).
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from services.keys import VIEW_FORMAT, Keys
+from services.projections import PROJECTIONS, Decode, Record
+from services.viewstore import Chunk, LeaseLostError, Op, ViewStore
+
+log = logging.getLogger(__name__)
+
+CHUNK_RECORDS_MAX: Final = 500
+"""Records in one atomic call: about 2 ms during which the store serves nobody else."""
+
+CHUNK_BYTES_MAX: Final = 1 << 18
+"""Value bytes in one atomic call."""
+
+DETAIL_CHARS_MAX: Final = 200
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What came of one partition: its records, the next offset behind them, and whether the log's end was reached."""
+
+    records: list[Record] = field(default_factory=list)
+    stop: int | None = None
+    at_end: bool = False
+
+
+class Source(Protocol):
+    """What the view writer needs of Kafka; `topic:partition` names a partition."""
+
+    def cluster(self) -> str:
+        """Identity of the log: a view of another cluster is worthless."""
+
+    def begin(self, positions: dict[str, int | None]) -> None:
+        """Read on from these offsets; None = from the beginning."""
+
+    def fetch(self, timeout_s: float) -> dict[str, Fetched]:
+        """Committed records that have arrived, in order of the log; empty when there are none."""
+
+    def ends(self) -> dict[str, tuple[int, int]]:
+        """First offset and end of the committed records of every partition, asked from the brokers now."""
+
+    def fresh_ends(self) -> dict[str, int] | None:
+        """Ends as of about a second ago, without waiting; None while no new answer has come."""
+
+
+class Rejects(Protocol):
+    """Where records go that can't be read."""
+
+    def reject(self, record: Record, reason: str, detail: str) -> None:
+        """Keep it for a person to look at."""
+
+    def flush(self) -> None:
+        """Return when all rejected records are safe."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the writer did, for metrics and progress."""
+
+    records: int = 0
+    rejected: int = 0
+    moved: int = 0
+    applied: dict[str, int] = field(default_factory=dict)  # source -> next offset
+    behind: dict[str, int] = field(default_factory=dict)  # source -> offsets to go
+
+
+class ViewWriter:
+    """Applies the topics' records to the store. Call `settle` first and after every failure, then `step` again and again."""
+
+    def __init__(
+        self, source: Source, store: ViewStore, keys: Keys, decode: Decode, rejects: Rejects, token: str
+    ) -> None:
+        self.source, self.store, self.keys = source, store, keys
+        self.decode, self.rejects, self.token = decode, rejects, token
+        self.next: dict[str, int | None] = {}  # what the store expects next; None = the log's beginning
+        self.ended: dict[str, int] = {}  # partitions read to their end, and that end
+        self.counts = Counts()
+
+    def settle(self) -> bool:
+        """Take the lease and go to where the store stands; False while another writer is alive.
+
+        A view of another cluster, of another format, or of a topic that was made anew is wiped.
+        """
+        if not self.store.take(self.token):
+            return False
+        self._stand()
+        return True
+
+    def _stand(self) -> None:
+        """Go to where the store stands; wipe it first if it was built from something else."""
+        ends, positions = self.source.ends(), self.store.positions()
+        mine = {"cluster": self.source.cluster(), "format": VIEW_FORMAT}
+        recreated = [name for name, offset in positions.items() if name in ends and offset > ends[name][1]]
+        if (positions and self.store.meta() != mine) or recreated:
+            log.warning(
+                "the view was built from something else (%s): it is built again", ", ".join(recreated) or "cluster"
+            )
+            self.store.wipe(self.token)
+            positions = {}
+        self.store.set_meta(mine)
+        self.next, self.ended = {name: positions.get(name) for name in ends}, {}
+        self.source.begin(self.next)
+
+    def step(self, timeout_s: float = 0.2) -> int:
+        """Fetch and apply once; returns the records applied. Raises LeaseLostError, and whatever the store raises."""
+        fetched = self.source.fetch(timeout_s)
+        chunks = [chunk for name, part in fetched.items() for chunk in self._chunks(name, part)]
+        self.rejects.flush()  # before the offsets pass the rejected records
+        moved = bool(chunks) and not self._apply(chunks)
+        for name, part in fetched.items():
+            if part.at_end and part.stop is not None:
+                self.ended[name] = part.stop
+            elif part.records:
+                self.ended.pop(name, None)
+        if moved or not self._freshness():
+            self.counts.moved += 1
+            self._stand()
+        return sum(len(part.records) for part in fetched.values())
+
+    def caught_up(self, ends: dict[str, int]) -> bool:
+        """True when all that was committed below `ends` has been applied."""
+        return all(self.behind(name, end) == 0 for name, end in ends.items())
+
+    def _apply(self, chunks: list[Chunk]) -> bool:
+        """Apply; False if the store turned out to stand elsewhere."""
+        answers = self.store.apply(self.token, chunks)
+        for chunk, done in zip(chunks, answers, strict=True):
+            if done:
+                self.counts.applied[chunk.source] = chunk.stop
+        return all(answers)
+
+    def _chunks(self, name: str, part: Fetched) -> Iterator[Chunk]:
+        """Cut a partition's records into chunks; each begins where the one before ended."""
+        ops: list[Op] = []
+        count = size = 0
+        start = self.next[name]
+        for record in part.records:
+            if start is not None and record.offset < start:
+                continue  # the source went back a little: it counts once
+            ops += self._project(record)
+            count, size = count + 1, size + len(record.value or b"")
+            if count >= CHUNK_RECORDS_MAX or size >= CHUNK_BYTES_MAX:
+                yield Chunk(name, start, record.offset + 1, ops)
+                start, ops, count, size = record.offset + 1, [], 0, 0
+        if count:
+            yield Chunk(name, start, part.records[-1].offset + 1, ops)
+            start = part.records[-1].offset + 1
+        self.next[name] = start
+
+    def _project(self, record: Record) -> Sequence[Op]:
+        """Operations of a record; none for one that can't be read, which is kept as a dead letter."""
+        self.counts.records += 1
+        try:
+            value: dict[str, Any] | None = None if record.value is None else self.decode(record.topic, record.value)
+            return PROJECTIONS[record.topic](self.keys, record, value)
+        except ValueError as problem:  # RecordError too; a registry that is down is no reason to drop a record
+            self.counts.rejected += 1
+            self.rejects.reject(record, "unreadable", str(problem)[:DETAIL_CHARS_MAX])
+            return []
+
+    def _freshness(self) -> bool:
+        """About once a second: mark the partitions of which the brokers have nothing more; False if the store moved."""
+        ends = self.source.fresh_ends()
+        if ends is None:
+            return True
+        behind = self.counts.behind = {name: self.behind(name, end) for name, end in ends.items()}
+        return self.store.mark_fresh(self.token, {name: self.next[name] for name in behind if not behind[name]})
+
+    def behind(self, name: str, end: int) -> int:
+        """Offsets of a partition from what has been applied to `end`."""
+        return max(0, end - max(self.next.get(name) or 0, self.ended.get(name, 0)))
+
+
+def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[type[Exception], ...]) -> None:
+    """Run the writer until `stopped(seconds to wait)` says so; after a failure of the store, settle again.
+
+    The waits double up to 5 s. Any other exception ends the process: its supervisor starts it again from what is stored.
+    """
+    settled, wait_s = False, 0.1
+    while not stopped(0.0):
+        try:
+            if not settled and not (settled := writer.settle()):
+                stopped(1.0)
+                continue
+            writer.step()
+            wait_s = 0.1
+        except (LeaseLostError, *failures) as problem:
+            log.warning("the view can't be written: %s; again in %.1f s", problem, wait_s)
+            settled = False
+            stopped(wait_s)
+            wait_s = min(wait_s * 2, 5.0)
+    writer.store.release(writer.token)
+
+
+def rebuild(writer: ViewWriter, progress: Callable[[str, int, int], None]) -> int:
+    """Replace whoever writes, wipe the view, and build it from what Kafka holds now; returns the records read.
+
+    `progress(stage, done, total)`: stage "wiping" counts rows (total 0, unknown), "building" counts offsets.
+    """
+    writer.store.take(writer.token, force=True)
+    writer.store.wipe(writer.token, lambda gone: progress("wiping", gone, 0))
+    if not writer.settle():
+        raise LeaseLostError("another rebuild has taken over")
+    ranges = writer.source.ends()
+    ends = {name: end for name, (_, end) in ranges.items()}
+    total = sum(end - low for low, end in ranges.values())
+    records = 0
+    while not writer.caught_up(ends):
+        records += writer.step()
+        progress("building", total - sum(writer.behind(name, end) for name, end in ends.items()), total)
+    writer.store.mark_fresh(writer.token, {name: writer.next[name] for name in ends})
+    writer.store.release(writer.token)
+    return records

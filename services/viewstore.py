@@ -1,0 +1,237 @@
+"""The view's store: rows and Kafka offsets change together or not at all.
+
+`ViewStore` is the port; `RedisViewStore` the real part; the fake in the tests passes the same contract suite.
+One Lua call applies one chunk of one partition: it checks the writer's lease and the partition's next offset, applies the
+rows, and moves the offset. A chunk that was applied before, a writer that has been replaced, and a store that went back in
+time are thereby noticed, never applied twice.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from services.keys import Keys
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+LEASE_MS: Final = 10_000
+"""A writer that shows no life for so long may be replaced."""
+
+WIPE_KEYS: Final = 5_000
+"""Keys looked at in one step of a wipe: some milliseconds of the server's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write the fields of a row, unless the store has a higher version of it."""
+
+    key: str
+    version: int
+    fields: dict[str, str | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Delete a row."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Enter `member` into the sorted set `key`; the lowest scores leave beyond `keep_max`.
+
+    `owned`: prefix of the rows that are deleted with the members that leave; empty = none.
+    """
+
+    key: str
+    score: int
+    member: str
+    keep_max: int
+    owned: str = ""
+
+
+Op = Put | Drop | Index
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Operations of one partition's records in offsets [start, stop). `start` None: from the log's beginning."""
+
+    source: str  # topic:partition
+    start: int | None
+    stop: int
+    ops: Sequence[Op]
+
+
+class LeaseLostError(Exception):
+    """Another writer holds the lease."""
+
+
+class ViewStore(Protocol):
+    """What the view writer needs of a store."""
+
+    def take(self, token: str, *, force: bool = False) -> bool:
+        """Become the one writer; False while another is alive. `force` replaces it."""
+
+    def release(self, token: str) -> None:
+        """Give the lease back, if it is `token`'s."""
+
+    def positions(self) -> dict[str, int]:
+        """Next offset of every partition that has been applied to."""
+
+    def meta(self) -> dict[str, str]:
+        """What the view was built from."""
+
+    def set_meta(self, meta: dict[str, str]) -> None:
+        """Say what the view is built from."""
+
+    def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
+        """Apply each chunk atomically; False for one whose start is not the store's position. Raises LeaseLostError."""
+
+    def mark_fresh(self, token: str, positions: Mapping[str, int | None]) -> bool:
+        """Say that all which Kafka holds of these partitions is in the view now; False if one stands elsewhere.
+
+        An idle partition has no chunks that would show that the store lost its rows: this does. Raises LeaseLostError.
+        """
+
+    def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
+        """Delete offsets first, then every row; returns the rows deleted. Raises LeaseLostError."""
+
+
+# Versions are compared as (length, text): exact beyond 2**53, where Lua's numbers end.
+APPLY: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 'held' end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if (redis.call('HGET', KEYS[2], ARGV[3]) or '') ~= ARGV[4] then return 'moved' end
+local i, n = 6, #ARGV
+while i <= n do
+  local op, key = ARGV[i], ARGV[i + 1]
+  if op == 'P' then
+    local version, last = ARGV[i + 3], i + 2 + ARGV[i + 2]
+    local held = redis.call('HGET', key, 'version')
+    if not held or #held < #version or (#held == #version and held <= version) then
+      redis.call('HSET', key, 'version', unpack(ARGV, i + 3, last))
+    end
+    i = last + 1
+  elseif op == 'D' then
+    redis.call('DEL', key)
+    i = i + 2
+  else
+    redis.call('ZADD', key, ARGV[i + 2], ARGV[i + 3])
+    local surplus = redis.call('ZCARD', key) - ARGV[i + 4]
+    if surplus > 0 then
+      local out = redis.call('ZPOPMIN', key, surplus)
+      if ARGV[i + 5] ~= '' then
+        for k = 1, #out, 2 do redis.call('DEL', ARGV[i + 5] .. out[k]) end
+      end
+    end
+    i = i + 6
+  end
+end
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[5])
+return 'done'
+"""
+
+FRESH: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 'held' end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local now = redis.call('TIME')
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+for i = 3, #ARGV, 2 do
+  if (redis.call('HGET', KEYS[3], ARGV[i]) or '') ~= ARGV[i + 1] then return 'moved' end
+  redis.call('HSET', KEYS[2], ARGV[i], string.format('%.0f', ms))
+end
+return 'done'
+"""
+
+RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class RedisViewStore:
+    """The view in a Redis-protocol server: one primary, no cluster (a chunk touches keys of many slots)."""
+
+    def __init__(self, client: "Redis[Any]", keys: Keys) -> None:
+        self.client, self.keys = client, keys
+        self._apply = client.register_script(APPLY)
+        self._fresh = client.register_script(FRESH)
+        self._release = client.register_script(RELEASE)
+
+    def take(self, token: str, *, force: bool = False) -> bool:
+        """Become the one writer; False while another is alive. `force` replaces it."""
+        if self.client.set(self.keys.writer, token, px=LEASE_MS, nx=not force):
+            return True
+        return self.client.get(self.keys.writer) == token.encode()
+
+    def release(self, token: str) -> None:
+        """Give the lease back, if it is `token`'s."""
+        self._release(keys=[self.keys.writer], args=[token])
+
+    def positions(self) -> dict[str, int]:
+        """Next offset of every partition that has been applied to."""
+        return {source.decode(): int(offset) for source, offset in self.client.hgetall(self.keys.next).items()}
+
+    def meta(self) -> dict[str, str]:
+        """What the view was built from."""
+        return {name.decode(): value.decode() for name, value in self.client.hgetall(self.keys.meta).items()}
+
+    def set_meta(self, meta: dict[str, str]) -> None:
+        """Say what the view is built from."""
+        self.client.hset(self.keys.meta, mapping=meta)
+
+    def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
+        """Apply each chunk atomically, all in one round trip; False for one whose start is not the store's position."""
+        pipeline = self.client.pipeline(transaction=False)
+        for chunk in chunks:
+            args = [token, LEASE_MS, chunk.source, _at(chunk.start), chunk.stop, *_flat(chunk.ops)]
+            self._apply(keys=[self.keys.writer, self.keys.next], args=args, client=pipeline)
+        return [answer == b"done" for answer in _unheld(pipeline.execute())]
+
+    def mark_fresh(self, token: str, positions: Mapping[str, int | None]) -> bool:
+        """Say that all which Kafka holds of these partitions is in the view now; also keeps the lease."""
+        args: list[str | int] = [token, LEASE_MS]
+        for source, at in positions.items():
+            args += [source, _at(at)]
+        keys = [self.keys.writer, self.keys.fresh, self.keys.next]
+        return _unheld([self._fresh(keys=keys, args=args)]) == [b"done"]
+
+    def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
+        """Delete offsets first, so that a wipe which is cut short ends in a rebuild, then every row."""
+        self.mark_fresh(token, {})
+        self.client.delete(self.keys.next, self.keys.fresh, self.keys.meta)
+        gone = 0
+        for pattern in self.keys.rows:
+            cursor = -1
+            while cursor:
+                cursor, found = self.client.scan(max(cursor, 0), match=pattern, count=WIPE_KEYS)
+                gone += self.client.unlink(*found) if found else 0
+                self.mark_fresh(token, {})
+                progress(gone)
+        return gone
+
+
+def _at(start: int | None) -> str | int:
+    return "" if start is None else start
+
+
+def _unheld(answers: list[bytes]) -> list[bytes]:
+    if b"held" in answers:
+        raise LeaseLostError("another writer has taken over the view")
+    return answers
+
+
+def _flat(ops: Sequence[Op]) -> Iterator[str | bytes | int]:
+    """Operations as the script's arguments."""
+    for op in ops:
+        match op:
+            case Put(key, version, fields):
+                yield from ("P", key, 2 * len(fields) + 1, version)
+                for field in fields.items():
+                    yield from field
+            case Drop(key):
+                yield from ("D", key)
+            case Index(key, score, member, keep_max, owned):
+                yield from ("Z", key, score, member, keep_max, owned)

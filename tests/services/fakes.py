@@ -1,0 +1,139 @@
+"""Fakes of the services' ports, in memory; each passes the contract suite of the real part."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from services.keys import Keys
+from services.projections import Record
+from services.views import Fetched
+from services.viewstore import Chunk, Drop, Index, LeaseLostError, Put
+
+
+class MemoryViewStore:
+    """A view in dictionaries."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self.holder: str | None = None
+        self.offsets: dict[str, int] = {}
+        self.about: dict[str, str] = {}
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.lists: dict[str, dict[str, int]] = {}
+        self.fresh: set[str] = set()
+
+    def take(self, token: str, *, force: bool = False) -> bool:
+        if self.holder is None or force:
+            self.holder = token
+        return self.holder == token
+
+    def release(self, token: str) -> None:
+        if self.holder == token:
+            self.holder = None
+
+    def positions(self) -> dict[str, int]:
+        return dict(self.offsets)
+
+    def meta(self) -> dict[str, str]:
+        return dict(self.about)
+
+    def set_meta(self, meta: dict[str, str]) -> None:
+        self.about.update(meta)
+
+    def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
+        self._check(token)
+        return [self._apply(chunk) for chunk in chunks]
+
+    def mark_fresh(self, token: str, positions: Mapping[str, int | None]) -> bool:
+        self._check(token)
+        for source, at in positions.items():
+            if self.offsets.get(source) != at:
+                return False
+            self.fresh.add(source)
+        return True
+
+    def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
+        self._check(token)
+        gone = len(self.rows) + len(self.lists)
+        for part in (self.offsets, self.about, self.rows, self.lists, self.fresh):
+            part.clear()
+        progress(gone)
+        return gone
+
+    def dump(self) -> dict[str, Any]:
+        """Every row and list, for comparison."""
+        return {**self.rows, **self.lists}
+
+    def _check(self, token: str) -> None:
+        if self.holder not in (None, token):
+            raise LeaseLostError("held")
+        self.holder = token
+
+    def _apply(self, chunk: Chunk) -> bool:
+        if self.offsets.get(chunk.source) != chunk.start:
+            return False
+        for op in chunk.ops:
+            match op:
+                case Put(key, version, fields):
+                    if self.rows.get(key, {"version": -1})["version"] <= version:
+                        self.rows[key] = {**self.rows.get(key, {}), "version": version, **fields}
+                case Drop(key):
+                    self.rows.pop(key, None)
+                case Index(key, score, member, keep_max, owned):
+                    self._index(self.lists.setdefault(key, {}), score, member, keep_max, owned)
+        self.offsets[chunk.source] = chunk.stop
+        return True
+
+    def _index(self, members: dict[str, int], score: int, member: str, keep_max: int, owned: str) -> None:
+        members[member] = score
+        for name in sorted(members, key=lambda name: (members[name], name.encode()))[: max(0, len(members) - keep_max)]:
+            del members[name]
+            if owned:
+                self.rows.pop(owned + name, None)
+
+
+class MemorySource:
+    """A log in lists: `topic:partition` → records with rising offsets, gaps allowed. Hands out `batch` records a fetch."""
+
+    def __init__(self, logs: dict[str, list[Record]], batch: int = 3) -> None:
+        self.logs, self.batch = logs, batch
+        self.at: dict[str, int] = {}
+        self.cluster_id = "cluster-1"
+
+    def cluster(self) -> str:
+        return self.cluster_id
+
+    def begin(self, positions: dict[str, int | None]) -> None:
+        self.at = {name: positions.get(name) or 0 for name in self.logs}
+
+    def fetch(self, timeout_s: float) -> dict[str, Fetched]:
+        fetched = {}
+        for name, log in self.logs.items():
+            part = [record for record in log if record.offset >= self.at[name]][: self.batch]
+            if part:
+                self.at[name] = part[-1].offset + 1
+            at_end = not any(record.offset >= self.at[name] for record in log)
+            fetched[name] = Fetched(part, self._end(name) if at_end else self.at[name], at_end)
+        return fetched
+
+    def ends(self) -> dict[str, tuple[int, int]]:
+        return {name: (0, self._end(name)) for name in self.logs}
+
+    def fresh_ends(self) -> dict[str, int] | None:
+        return {name: self._end(name) for name in self.logs}
+
+    def _end(self, name: str) -> int:
+        log = self.logs[name]
+        return log[-1].offset + 2 if log else 0  # one more than the last: a transaction's marker is never handed out
+
+
+class MemoryRejects:
+    """Dead letters in a list."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[Record, str, str]] = []
+
+    def reject(self, record: Record, reason: str, detail: str) -> None:
+        self.letters.append((record, reason, detail))
+
+    def flush(self) -> None:
+        pass

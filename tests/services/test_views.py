@@ -1,0 +1,185 @@
+"""The view writer: exactly once in effect, whatever fails in between."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.keys import VIEW_FORMAT, Keys
+from services.projections import Record
+from services.views import ViewWriter, keep, rebuild
+from services.viewstore import Chunk, LeaseLostError
+from tests.services.fakes import MemoryRejects, MemorySource, MemoryViewStore
+
+KEYS = Keys.of("")
+
+
+def decode(_: str, value: bytes) -> dict[str, Any]:
+    """Stands for the Avro codec: JSON, so that damage is damage."""
+    decoded: dict[str, Any] = json.loads(value)
+    return decoded
+
+
+def queue_class(offset: int, ref: str, version: int, name: str, partition: int = 0) -> Record:
+    value = {
+        "queue_class": name,
+        "vip_area": name != "ordinary",
+        "valid_until": None,
+        "as_of": 20000,
+        "version": version,
+    }
+    return Record("queue-priority", partition, offset, ref.encode(), json.dumps(value).encode())
+
+
+def alert(offset: int, alert_id: str, status: str, partition: int = 0) -> Record:
+    value = {
+        "alert_id": alert_id, "customer_id": "C1", "status": status, "severity": "high",
+        "branch": "0102", "rm_id": "rm-7", "raised_day": 20000,
+    }  # fmt: skip
+    return Record("rm-alerts", partition, offset, b"C1", json.dumps(value).encode())
+
+
+def gone(offset: int, ref: str, partition: int = 0) -> Record:
+    return Record("queue-priority", partition, offset, ref.encode(), None)
+
+
+def writer_of(logs: dict[str, list[Record]], store: MemoryViewStore | None = None, token: str = "me") -> ViewWriter:
+    return ViewWriter(MemorySource(logs), store or MemoryViewStore(KEYS), KEYS, decode, MemoryRejects(), token)
+
+
+def drain(writer: ViewWriter) -> None:
+    while not writer.caught_up({name: end for name, (_, end) in writer.source.ends().items()}):
+        writer.step()
+
+
+LOGS = {
+    "queue-priority:0": [
+        queue_class(0, "a", 1, "gold"), queue_class(2, "b", 1, "gold"), queue_class(3, "a", 2, "diamond"),
+        gone(5, "b"), queue_class(6, "c", 1, "gold"), queue_class(9, "b", 5, "platinum"),
+    ],
+    "queue-priority:1": [queue_class(0, "z", 1, "gold", 1)],
+    "rm-alerts:0": [alert(0, "A1", "raised"), alert(1, "A2", "raised"), alert(4, "A1", "deepened")],
+    "standings:0": [],
+}  # fmt: skip
+
+
+def expected() -> dict[str, Any]:
+    writer = writer_of(LOGS)
+    writer.settle()
+    drain(writer)
+    return writer.store.dump()
+
+
+def test_view_is_the_last_record_of_each_key() -> None:
+    """The view holds the newest record of every key, and no deleted one."""
+    view = expected()
+    classes = {key: row["queue_class"] for key, row in view.items() if key.startswith("tidegauge:priority:")}
+    assert classes == {f"tidegauge:priority:{ref}": name for ref, name in
+                       {"a": "diamond", "c": "gold", "b": "platinum", "z": "gold"}.items()}  # fmt: skip
+    assert view["tidegauge:alert:A1"]["status"] == "deepened"
+    assert view["tidegauge:alerts:rm:rm-7"] == {"A1": 20000, "A2": 20000}
+
+
+class Flaky(MemoryViewStore):
+    """Fails when told: before a call, or after it, when the answer is lost; or goes back in time."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(KEYS)
+        self.faults = faults
+
+    def apply(self, token: str, chunks: Any) -> list[bool]:
+        fault = self.faults.pop() if self.faults else ""
+        if fault == "before":
+            raise ConnectionError
+        if fault == "wiped":
+            super().wipe(token)
+        done = super().apply(token, chunks[:1] if fault == "half" else chunks)
+        if fault in ("after", "half"):
+            raise ConnectionError
+        return done
+
+
+@given(st.lists(st.sampled_from(["", "before", "after", "half", "wiped"]), max_size=12), st.integers(1, 5))
+@settings(deadline=None)
+def test_any_failure_ends_in_the_same_view(faults: list[str], batch: int) -> None:
+    """Calls that fail, answers that are lost and a store that lost everything leave no trace in the view."""
+    store = Flaky(list(faults))
+    writer = writer_of(LOGS, store)
+    writer.source.batch = batch  # type: ignore[attr-defined]
+
+    def stopped(_: float) -> bool:
+        return all(store.offsets.get(name, 0) > log[-1].offset for name, log in LOGS.items() if log)
+
+    keep(writer, stopped, (ConnectionError,))
+    assert store.dump() == expected()
+
+
+def test_unreadable_records_are_kept_and_passed() -> None:
+    """A damaged record ends in the dead letters; its neighbours are applied."""
+    bad = Record("queue-priority", 0, 1, b"a", b"\xff")
+    keyless = Record("queue-priority", 0, 2, None, LOGS["queue-priority:0"][0].value)
+    writer = writer_of(
+        {"queue-priority:0": [queue_class(0, "a", 1, "gold"), bad, keyless, queue_class(3, "b", 1, "gold")]}
+    )
+    writer.settle()
+    drain(writer)
+    assert [record for record, _, _ in writer.rejects.letters] == [bad, keyless]  # type: ignore[attr-defined]
+    assert set(writer.store.dump()) == {"tidegauge:priority:a", "tidegauge:priority:b"}  # type: ignore[attr-defined]
+
+
+def test_second_writer_stands_by() -> None:
+    """While one writer is alive another does not write; it goes on where the first stopped."""
+    store = MemoryViewStore(KEYS)
+    first, second = writer_of(LOGS, store), writer_of(LOGS, store, token="you")
+    assert first.settle()
+    first.step()
+    assert not second.settle()
+    store.release("me")
+    assert second.settle()
+    with pytest.raises(LeaseLostError):
+        first.step()
+    drain(second)
+    assert store.dump() == expected()
+
+
+@pytest.mark.parametrize("change", ["cluster", "format", "recreated"])
+def test_view_of_something_else_is_wiped(change: str) -> None:
+    """A view built from another cluster, in another format, or from a topic that was made anew is built again."""
+    store = MemoryViewStore(KEYS)
+    stale = Chunk("queue-priority:1", None, 9000 if change == "recreated" else 1, [])
+    store.apply("me", [stale])
+    store.rows["tidegauge:priority:old"] = {"version": 1}
+    store.set_meta(
+        {
+            "cluster": "other" if change == "cluster" else "cluster-1",
+            "format": "0" if change == "format" else VIEW_FORMAT,
+        }
+    )
+    writer = writer_of(LOGS, store)
+    writer.settle()
+    drain(writer)
+    assert store.dump() == expected()
+
+
+def test_rebuild_gives_the_same_view_and_tells_how_far_it_is() -> None:
+    """`rebuild` wipes whatever is there, builds the view from the log, and frees the lease for the service."""
+    store = MemoryViewStore(KEYS)
+    store.rows["tidegauge:priority:stray"] = {"version": 1}
+    store.take("service")
+    seen: list[tuple[str, int, int]] = []
+    assert rebuild(writer_of(LOGS, store), lambda *step: seen.append(step)) == sum(map(len, LOGS.values()))
+    assert store.dump() == expected()
+    assert (seen[0][0], seen[-1]) == ("wiping", ("building", seen[-1][2], seen[-1][2]))
+    assert store.take("service")
+    assert store.fresh == set(LOGS)
+
+
+def test_fresh_only_when_nothing_is_left() -> None:
+    """A partition is fresh only when all that was committed has been applied."""
+    writer = writer_of(LOGS)
+    writer.settle()
+    writer.step()
+    assert writer.store.fresh == {"queue-priority:1", "rm-alerts:0", "standings:0"}  # type: ignore[attr-defined]
+    assert writer.counts.behind["queue-priority:0"] > 0

@@ -1,0 +1,99 @@
+"""The view writer on a real Kafka and a real Redis server."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from redis import Redis
+
+from deploy.settings import Settings
+from schemas.records import decode_one, encode
+from services.assembly import view_writer
+from services.keys import Keys
+from services.views import ViewWriter, rebuild
+
+pytestmark = pytest.mark.integration
+
+
+def priority(ref: str, name: str, version: int) -> bytes:
+    return encode(
+        "queue-priority",
+        {
+            "customer_ref": ref, "queue_class": name, "vip_area": True, "valid_until": None, "as_of": 20000,
+            "version": version,
+        },
+    )  # fmt: skip
+
+
+@pytest.fixture
+def placed(
+    make_topics: Callable[..., Settings], redis_client: "Redis[Any]", redis_process: Any
+) -> Iterator[tuple[Settings, ViewWriter]]:
+    """Settings of empty topics, and a writer on them."""
+    settings = make_topics("queue-priority", "standings", "rm-alerts", "dead-letters")
+    settings = settings.model_copy(update={"redis_url": redis_process.connection_url})
+    writer = view_writer(settings)
+    yield settings, writer
+    writer.source.close()  # type: ignore[attr-defined]
+
+
+def produce(settings: Settings, commit: bool) -> None:  # noqa: FBT001
+    """A transaction with two customers, one of them deleted again, and a damaged record."""
+    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": settings.topic_prefix})
+    producer.init_transactions()
+    producer.begin_transaction()
+    topic = settings.topic("queue-priority")
+    name = "gold" if commit else "diamond"
+    producer.produce(topic, priority("a", name, 1), key="a")
+    producer.produce(topic, priority("b", name, 1), key="b")
+    producer.produce(topic, None, key="b")
+    producer.produce(topic, b"\0\0\0\0\xff damaged", key="c")
+    producer.commit_transaction() if commit else producer.abort_transaction()
+
+
+def drain(writer: ViewWriter) -> None:
+    ends = {name: end for name, (_, end) in writer.source.ends().items()}
+    while not writer.caught_up(ends):
+        writer.step()
+
+
+def test_committed_records_only_and_once(
+    placed: tuple[Settings, ViewWriter], redis_client: "Redis[Any]"
+) -> None:
+    """Aborted records never show; committed ones show once, across restarts; damaged ones end in dead-letters."""
+    settings, writer = placed
+    keys = Keys.of(settings.topic_prefix)
+    produce(settings, commit=False)
+    produce(settings, commit=True)
+    assert writer.settle()
+    drain(writer)
+    assert redis_client.hget(keys.priority("a"), "queue_class") == b"gold"
+    assert not redis_client.exists(keys.priority("b"))
+    before = redis_client.hgetall(keys.next)
+
+    assert writer.settle()  # as after a restart: nothing is read again
+    drain(writer)
+    assert redis_client.hgetall(keys.next) == before
+    assert writer.counts.rejected == 1
+
+    redis_client.delete(keys.priority("a"))
+    letters = _letters(settings)
+    assert [(letter["topic"], letter["reason"], letter["original"]) for letter in letters] == [
+        ("queue-priority", "unreadable", b"\0\0\0\0\xff damaged")
+    ]
+    rebuild(writer, lambda *_: None)
+    assert redis_client.hget(keys.priority("a"), "queue_class") == b"gold"
+    assert redis_client.hlen(keys.fresh) == 3 * settings.partitions
+
+
+def _letters(settings: Settings) -> list[dict[str, Any]]:
+    from services.kafka_source import KafkaSource
+
+    source = KafkaSource(settings.kafka, ["dead-letters"], settings.topic_prefix)
+    source.begin({})
+    records: list[Any] = []
+    while not records:
+        records = [record for part in source.fetch(1.0).values() for record in part.records]
+    source.close()
+    return [decode_one(record.value, name="dead-letters") for record in records]
