@@ -59,7 +59,7 @@ class Columns:
     def value_bytes(self, i: int) -> bytes | None:
         """Value of record i as it came, however large: what `dead-letters` keeps."""
         ref = int(self.value[i])
-        if self.status[i] == Status.TOO_LARGE and ref != NULL:
+        if self.status[i] in (Status.TOO_LARGE, Status.BAD_BLOCK) and ref != NULL:
             return self.raw[ref >> REF_BITS : (ref >> REF_BITS) + int(self.data[i, 0])].tobytes()
         return self.bytes_at(ref)
 
@@ -184,7 +184,8 @@ def _decode(pieces: list[Batch], rows_max: int, code: _Code, width: int, start: 
     data = np.empty((rows_max, width), np.int64)
     status, field = np.empty(rows_max, np.uint8), np.empty(rows_max, np.int16)
     n = decode_block(
-        raw, len(raw) - len(code.tail), start, stop, code.writers, code.rows, code.tables,
-        offset, key, value, data, status, field,
+        raw.ctypes.data, len(raw) - len(code.tail), start, stop,
+        code.writers.ctypes.data, len(code.writers), code.rows.ctypes.data, code.tables.ctypes.data,
+        data.ctypes.data, width, offset, key, value, status, field,
     )  # fmt: skip
     return Columns(n, raw, offset[:n], key[:n], value[:n], data[:n], status[:n], field[:n])

@@ -9,12 +9,19 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas import primitives as k
-from schemas.primitives import Bytes, Longs, compiled, read_bytes, read_long, skip
+from schemas.pointers import Pointer, bytes_at, longs_at
+from schemas.primitives import compiled, read_bytes, read_long, skip
 from schemas.status import Status
 
+Bytes = npt.NDArray[np.uint8]
+Shorts = npt.NDArray[np.int16]
+Longs = npt.NDArray[np.int64]
+
 BATCH_HEADER: Final = 61
+VALUE_HEADER: Final = 5  # magic byte and schema id
 LENGTH_AT: Final = 8
 ATTRIBUTES_AT: Final = 22
 LAST_DELTA_AT: Final = 23
@@ -40,7 +47,7 @@ W_MARK: Final = 3  # 1 = a close mark
 
 
 @compiled
-def big_endian(b: Bytes, p: int, n: int) -> int:
+def big_endian(b: Pointer, p: int, n: int) -> int:
     """n bytes at p as a signed number for n = 8, else unsigned."""
     r = np.int64(0)
     for i in range(n):
@@ -55,17 +62,17 @@ def pack(p: int, n: int) -> int:
 
 
 @compiled
-def _value(rows: Longs, tables: Longs, row: int, b: Bytes, p: int, end: int, tail: int) -> tuple[int, int]:
+def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: int, tail: int) -> tuple[int, int]:
     """One field: (its column value, next position or -status)."""
-    kind, a, count = rows[row, 0], rows[row, 1], rows[row, 2]
-    if kind == k.K_UNION and rows[row, 3] >= 0:
+    kind, a, count = rows[4 * row], rows[4 * row + 1], rows[4 * row + 2]
+    if kind == k.K_UNION:
         n, p = read_long(b, p, end)
         if p < 0:
             return 0, p
         if not 0 <= n < count or tables[a + n] < 0:
             return 0, -k.BAD_UNION
         row = tables[a + n]
-        kind, a, count = rows[row, 0], rows[row, 1], rows[row, 2]
+        kind, a, count = rows[4 * row], rows[4 * row + 1], rows[4 * row + 2]
     if kind == k.K_STRING or kind == k.K_BYTES:
         at, p = read_bytes(b, p, end, kind == k.K_STRING)
         return pack(at, p - at), p
@@ -89,43 +96,52 @@ def _value(rows: Longs, tables: Longs, row: int, b: Bytes, p: int, end: int, tai
         return a, p
     if kind == k.K_CONST_REF:
         return pack(tail + a, count), p
-    at, p = p, skip(rows, tables, a if kind == k.K_REF else row, b, p, end, 0)
+    at, p = p, skip(rows, tables, a if kind == k.K_REF else row, b, p, end)
     return pack(at, p - at), p
 
 
 @compiled
-def _datum(
-    b: Bytes, p: int, end: int, tail: int, writers: Longs, rows: Longs, tables: Longs, data: Longs, i: int
-) -> tuple[int, int]:
-    """Decodes the framed value [p, end) into data[i]: (status, index of the field it stumbled over or -1)."""
-    if end - p < 5 or b[p] != 0:
-        data[i, :] = k.NULL
-        return (BAD_MAGIC if p < end and b[p] != 0 else k.TRUNCATED), -1
-    schema_id, p, w = big_endian(b, p + 1, 4), p + 5, 0
-    while w < len(writers) and writers[w, W_ID] != schema_id:
-        w += 1
-    if w == len(writers) or writers[w, W_START] < 0:
-        data[i, :] = k.NULL
-        data[i, 0] = schema_id
-        return (UNKNOWN_SCHEMA if w == len(writers) else INCOMPATIBLE), -1
-    if writers[w, W_MARK]:
-        data[i, :] = k.NULL
-    for row in range(writers[w, W_START], writers[w, W_STOP]):
-        value, p = _value(rows, tables, row, b, p, end, tail)
-        out = rows[row, 3]
-        if p < 0:
-            data[i, :] = k.NULL
-            return -p, out
-        if out >= 0:
-            data[i, out] = value
-    if p != end:
-        data[i, :] = k.NULL
-        return TRAILING, -1
-    return (MARK if writers[w, W_MARK] else OK), -1
+def _explain(b: Pointer, at: int, n: int, status: int, data: Pointer, i: int, width: int) -> None:
+    """What stands in data[i:] where there is no datum: NULL, and in front what the status says."""
+    first = data[i] if status == MARK else k.NULL
+    if status == TOO_LARGE or status == BAD_BLOCK:
+        first = n
+    elif status == UNKNOWN_SCHEMA or status == INCOMPATIBLE:
+        first = big_endian(b, at + 1, 4)
+    for j in range(width):
+        data[i + j] = k.NULL
+    data[i] = first
 
 
 @compiled
-def _frame(b: Bytes, p: int, end: int) -> tuple[int, int, int, int, int, int]:
+def _datum(
+    b: Pointer, p: int, end: int, tail: int, writers: Pointer, writers_n: int, rows: Pointer, tables: Pointer,
+    data: Pointer, at: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Decodes the framed value [p, end) into data[at:]: (status, index of the field it stumbled over or -1)."""
+    if end - p < VALUE_HEADER or b[p] != 0:
+        return (BAD_MAGIC if p < end and b[p] != 0 else k.TRUNCATED), -1
+    schema_id, p, w = big_endian(b, p + 1, 4), p + VALUE_HEADER, 0
+    while w < writers_n and writers[4 * w + W_ID] != schema_id:
+        w += 1
+    if w == writers_n:
+        return UNKNOWN_SCHEMA, -1
+    if writers[4 * w + W_START] < 0:
+        return INCOMPATIBLE, -1
+    for row in range(writers[4 * w + W_START], writers[4 * w + W_STOP]):
+        value, p = _value(rows, tables, row, b, p, end, tail)
+        out = rows[4 * row + 3]
+        if p < 0:
+            return -p, out
+        if out >= 0:
+            data[at + out] = value
+    if p != end:
+        return TRAILING, -1
+    return (MARK if writers[4 * w + W_MARK] else OK), -1
+
+
+@compiled
+def _frame(b: Pointer, p: int, end: int) -> tuple[int, int, int, int, int, int]:
     """Framing of the record at p: (next record or -1, offset delta, key at, key's length, value at, value's length)."""
     broken = (-1, 0, 0, 0, 0, 0)
     n, p = read_long(b, p, end)
@@ -149,13 +165,15 @@ def _frame(b: Bytes, p: int, end: int) -> tuple[int, int, int, int, int, int]:
 
 @compiled
 def decode_block(
-    b: Bytes, size: int, start: int, stop: int, writers: Longs, rows: Longs, tables: Longs,
-    offset: Longs, key: Longs, value: Longs, data: Longs, status: Bytes, field: Longs,
-) -> int:
-    """Fills the columns from the batches in b[:size] and answers how many rows there are; b[size:] is the tail of defaults.
+    raw_at: int, size: int, start: int, stop: int, writers_at: int, writers_n: int, rows_at: int, tables_at: int,
+    data_at: int, width: int, offset: Longs, key: Longs, value: Longs, status: Bytes, field: Shorts,
+) -> int:  # fmt: skip
+    """Fills the columns from the batches in the first `size` bytes (the defaults' tail lies behind); answers the rows.
 
     Offsets outside [start, stop) are dropped, and of those that come again the first counts.
     """
+    b, data = bytes_at(raw_at), longs_at(data_at)
+    writers, rows, tables = longs_at(writers_at), longs_at(rows_at), longs_at(tables_at)
     batch = i = 0
     while batch + BATCH_HEADER <= size:
         base, p, end = big_endian(b, batch, 8), batch + BATCH_HEADER, batch + 12 + big_endian(b, batch + LENGTH_AT, 4)
@@ -176,20 +194,20 @@ def decode_block(
             key[i] = k.NULL if key_size < 0 else pack(key_at, key_size)
             value[i] = k.NULL if n < 0 else pack(at, n)
             if n > k.LENGTH_MAX or key_size > k.LENGTH_MAX:
-                status[i], field[i] = TOO_LARGE, -1
-                data[i, :] = k.NULL
-                data[i, 0] = n
+                s, f = TOO_LARGE, -1
             elif n < 0:
-                status[i], field[i] = TOMBSTONE, -1
-                data[i, :] = k.NULL
+                s, f = TOMBSTONE, -1
             else:
-                status[i], field[i] = _datum(b, at, at + n, size, writers, rows, tables, data, i)
+                s, f = _datum(b, at, at + n, size, writers, writers_n, rows, tables, data, i * width)
+            status[i], field[i] = s, f
+            if s != OK:
+                _explain(b, at, n, s, data, i * width, width)
             i += 1
         after = base + big_endian(b, batch + LAST_DELTA_AT, 4) + 1
         if p != end and max(base, start) < min(after, stop):  # what is left can't be told apart: one row for it
             offset[i], key[i], value[i] = max(base, start), k.NULL, pack(p, end - p)
             status[i], field[i] = BAD_BLOCK, -1
-            data[i, :] = k.NULL
+            _explain(b, p, end - p, BAD_BLOCK, data, i * width, width)
             i, start = i + 1, after
         batch = end
     return i

@@ -9,13 +9,12 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from schemas.pointers import Pointer
 from schemas.status import Status
 
 F = TypeVar("F", bound=Callable[..., Any])
 compiled: Callable[[F], F] = numba.njit(nogil=True, cache=True)
 
-Bytes = npt.NDArray[Any]  # uint8; Any, since a kernel mixes numpy's scalars with int
-Longs = npt.NDArray[Any]  # int64
 
 NULL: Final = -(2**63)  # null in an int64 column
 REF_BITS: Final = 20  # a packed reference is position << 20 | length
@@ -34,7 +33,7 @@ BAD_BOOLEAN: Final = int(Status.BAD_BOOLEAN)
 BAD_LENGTH: Final = int(Status.BAD_LENGTH)
 TOO_DEEP: Final = int(Status.TOO_DEEP)
 
-# Kinds of a program's row: (kind, a, b, out). See schemas/program.py.
+# Kinds of a program's row: (kind, a, b, out), four numbers one after the other. See schemas/program.py.
 K_NULL: Final = 0
 K_BOOLEAN: Final = 1
 K_INT: Final = 2
@@ -53,7 +52,7 @@ K_REF: Final = 14  # a = row of a nested value: kept as a reference to its bytes
 
 
 @compiled
-def read_long(b: Bytes, p: int, end: int) -> tuple[int, int]:
+def read_long(b: Pointer, p: int, end: int) -> tuple[int, int]:
     """A zigzag varint of at most 64 bits: (value, next position or -status)."""
     if p >= end:
         return 0, -TRUNCATED
@@ -73,7 +72,7 @@ def read_long(b: Bytes, p: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def _utf8_tail(b: Bytes, p: int, end: int) -> bool:
+def _utf8_tail(b: Pointer, p: int, end: int) -> bool:
     """True if [p, end) is UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF."""
     while p < end:
         x = b[p]
@@ -98,7 +97,7 @@ def _utf8_tail(b: Bytes, p: int, end: int) -> bool:
 
 
 @compiled
-def is_utf8(b: Bytes, p: int, end: int) -> bool:
+def is_utf8(b: Pointer, p: int, end: int) -> bool:
     """True if [p, end) is valid UTF-8; plain ASCII takes one pass."""
     seen = 0
     for q in range(p, end):
@@ -107,7 +106,7 @@ def is_utf8(b: Bytes, p: int, end: int) -> bool:
 
 
 @compiled
-def read_bytes(b: Bytes, p: int, end: int, text: bool) -> tuple[int, int]:
+def read_bytes(b: Pointer, p: int, end: int, text: bool) -> tuple[int, int]:
     """A length and that many bytes: (start of the bytes, next position or -status)."""
     n, p = read_long(b, p, end)
     if p < 0:
@@ -122,11 +121,8 @@ def read_bytes(b: Bytes, p: int, end: int, text: bool) -> tuple[int, int]:
 
 
 @compiled
-def skip(rows: Longs, tables: Longs, row: int, b: Bytes, p: int, end: int, depth: int) -> int:
-    """Passes one value of any kind, checking all of it: next position or -status."""
-    if depth > DEPTH_MAX:
-        return -TOO_DEEP
-    kind, a, count = rows[row, 0], rows[row, 1], rows[row, 2]
+def _skip_scalar(kind: int, a: int, count: int, b: Pointer, p: int, end: int) -> int:
+    """Passes one value without parts: next position or -status."""
     if kind == K_NULL:
         return p
     if kind == K_BOOLEAN:
@@ -135,42 +131,80 @@ def skip(rows: Longs, tables: Longs, row: int, b: Bytes, p: int, end: int, depth
         return read_bytes(b, p, end, kind == K_STRING)[1]
     if kind == K_FIXED:
         return -TRUNCATED if a > end - p else p + a
-    if kind == K_RECORD:
-        for i in range(a, a + count):
-            p = skip(rows, tables, tables[i], b, p, end, depth + 1)
-            if p < 0:
-                return p
-        return p
     n, p = read_long(b, p, end)
     if p < 0 or kind == K_LONG:
         return p
     if kind == K_INT:
         return p if INT_MIN <= n <= INT_MAX else -BAD_NUMBER
-    if kind == K_ENUM:
-        return p if 0 <= n < count else -BAD_ENUM
-    if kind == K_UNION:
-        return skip(rows, tables, tables[a + n], b, p, end, depth + 1) if 0 <= n < count else -BAD_UNION
-    while n != 0:  # array or map: blocks of items up to an empty one
-        block_end = -1
-        if n < 0:  # the block's size in bytes follows
-            size, p = read_long(b, p, end)
-            if p < 0:
-                return p
-            n, block_end = -n, p + size
-            if size < 0 or size > end - p:
-                return -BAD_LENGTH
-        if n < 0 or n > end - p:  # an item takes at least a byte: else a few bytes could ask for years of work
-            return -BAD_LENGTH
-        for _ in range(n):
-            if kind == K_MAP:
-                p = read_bytes(b, p, end, True)[1]
-            if p >= 0:
-                p = skip(rows, tables, a, b, p, end, depth + 1)
-            if p < 0:
-                return p
-        if block_end >= 0 and block_end != p:
+    return p if 0 <= n < count else -BAD_ENUM
+
+
+@compiled
+def _next_item(frame: npt.NDArray[Any], b: Pointer, p: int, end: int) -> int:
+    """Moves an array or map on to its next item, reading block headers: next position or -status; frame[0] = 0 at its end.
+
+    A frame is (kind, row of the items, items left in the block, where the block must end or -1).
+    """
+    if frame[2] == 0:
+        if frame[3] >= 0 and frame[3] != p:
             return -BAD_LENGTH
         n, p = read_long(b, p, end)
+        frame[3] = -1
+        if p >= 0 and n < 0:  # the block's size in bytes follows
+            size, p = read_long(b, p, end)
+            if p >= 0 and not 0 <= size <= end - p:
+                return -BAD_LENGTH
+            n, frame[3] = -n, p + size
         if p < 0:
             return p
-    return p
+        if not 0 <= n <= end - p:  # an item takes at least a byte: else a few bytes could ask for years of work
+            return -BAD_LENGTH
+        if n == 0:
+            frame[0] = 0
+            return p
+        frame[2] = n
+    frame[2] -= 1
+    return read_bytes(b, p, end, True)[1] if frame[0] == K_MAP else p
+
+
+@compiled
+def skip(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: int) -> int:
+    """Passes one value of any kind, checking all of it: next position or -status.
+
+    With a stack of its own: numba's cached recursive functions crash when they are loaded.
+    """
+    if not K_UNION <= rows[4 * row] <= K_RECORD:
+        return _skip_scalar(rows[4 * row], rows[4 * row + 1], rows[4 * row + 2], b, p, end)
+    stack, depth = np.empty((DEPTH_MAX, 4), np.int64), 0
+    while True:
+        kind, a, count = rows[4 * row], rows[4 * row + 1], rows[4 * row + 2]
+        if kind == K_UNION:
+            n, p = read_long(b, p, end)
+            if p < 0 or not 0 <= n < count:
+                return p if p < 0 else -BAD_UNION
+            row = tables[a + n]
+            continue
+        if K_ARRAY <= kind <= K_RECORD:
+            if depth == DEPTH_MAX:
+                return -TOO_DEEP
+            stack[depth, 0], stack[depth, 1], stack[depth, 2], stack[depth, 3] = kind, a, (count if kind == K_RECORD else 0), -1
+            depth += 1
+        else:
+            p = _skip_scalar(kind, a, count, b, p, end)
+        while p >= 0 and depth > 0:  # up to the innermost value that has parts left
+            frame = stack[depth - 1]
+            if frame[0] != K_RECORD:
+                p = _next_item(frame, b, p, end)
+                if frame[0] != 0:
+                    row = frame[1]
+                    break
+            elif frame[2] > 0:
+                row = tables[frame[1]]
+                frame[1] += 1
+                frame[2] -= 1
+                break
+            depth -= 1
+        else:
+            return p
+        if p < 0:
+            return p

@@ -75,7 +75,7 @@ class Program:
 
     def _field(self, f: Field, readers: list[Field], out: int) -> tuple[int, int, int, int]:
         if out == SKIPPED:
-            row = self._skip(f.type)
+            row = self.passing(f.type)
             kind, a, b, _ = self.rows[row]
             return kind, a, b, SKIPPED
         row_or_none = self._resolve(f.type, readers[out].type, out)
@@ -110,12 +110,12 @@ class Program:
         if reader.nullable and writer.kind == "null":
             return k.K_NULL, 0, 0, out
         if reader.nullable and writer.nullable:
-            rows = [self._row((k.K_NULL, 0, 0, out) if b.kind == "null" else (k.K_REF, self._skip(b), 0, out)) for b in writer.items]
+            rows = [self._row((k.K_NULL, 0, 0, out) if b.kind == "null" else (k.K_REF, self.passing(b), 0, out)) for b in writer.items]
             return k.K_UNION, self._table(rows), len(rows), out
         inner = reader.nullable or reader
         if "union" not in (writer.kind, inner.kind) and writer.kind != inner.kind:
             return None
-        return k.K_REF, self._skip(writer), 0, out
+        return k.K_REF, self.passing(writer), 0, out
 
     def _default(self, f: Field, out: int) -> tuple[int, int, int, int]:
         if f.default is MISSING:
@@ -132,7 +132,7 @@ class Program:
         self.tail += data
         return k.K_CONST_REF, position, len(data), out
 
-    def _skip(self, writer: Type) -> int:
+    def passing(self, writer: Type) -> int:
         """The row that passes a value of this type, made once."""
         if (known := self._skips.get(id(writer))) is not None:
             return known
@@ -147,10 +147,10 @@ class Program:
         elif writer.kind == "enum":
             a, b = self._table(list(range(len(writer.symbols)))), len(writer.symbols)
         elif writer.kind in ("array", "map"):
-            a = self._skip(writer.items[0])
+            a = self.passing(writer.items[0])
         elif writer.kind in ("union", "record"):
             parts = writer.items or [f.type for f in writer.fields]
-            a, b = self._table([self._skip(part) for part in parts]), len(parts)
+            a, b = self._table([self.passing(part) for part in parts]), len(parts)
         self.rows[row] = (kind, a, b, SKIPPED)
         return row
 
