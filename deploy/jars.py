@@ -1,6 +1,7 @@
 """The jars of Apache Kafka: which (deploy/kafka-jars.lock, each with its SHA-256), from where, and the class path.
 
-Order of sources: KAFKA_HOME if set, the local Maven cache, then a Maven repository (a mirror, if the setting names one).
+Order of sources: KAFKA_HOME if set, the local Maven cache, then a Maven repository (a mirror, if
+the setting names one).
 """
 
 import fcntl
@@ -18,7 +19,8 @@ from deploy.errors import StackError
 LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
 ROOTS = (
     "org.apache.kafka:kafka_2.13:4.1.1",
-    "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3!",  # as in Kafka's own distribution; `!`: its BOM must not set the versions of the others
+    # As in Kafka's own distribution. `!`: what it manages must not set the versions of the others.
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3!",
 )
 TIMEOUT_S = 60
 CHUNK_BYTES = 1 << 20
@@ -82,7 +84,9 @@ def _fetch(context: MavenContext, jar: Jar) -> Path:
         if sha256(path) == jar.sha256:
             return path
         path.unlink()
-    raise StackError(f"{jar.coordinate}: what the repository sent is not what {LOCK_FILE.name} pins", "use another mirror")
+    raise StackError(
+        f"{jar.coordinate}: what the repository sent is not what {LOCK_FILE.name} pins", "use another mirror"
+    )
 
 
 def sha256(path: Path) -> str:
@@ -111,7 +115,9 @@ def write_lock() -> None:
         f"{found.groupId}:{found.artifactId}:{found.version} sha256:{sha256(Path(found.artifact.resolve()))}"
         for found in sorted({*given, *more}, key=lambda found: (found.groupId, found.artifactId))
     ]
-    LOCK_FILE.write_text("# Jars of the embedded Kafka. Written by `python -m deploy.jars`.\n" + "\n".join(lines) + "\n")
+    LOCK_FILE.write_text(
+        "# Jars of the embedded Kafka. Written by `python -m deploy.jars`.\n" + "\n".join(lines) + "\n"
+    )
 
 
 if __name__ == "__main__":

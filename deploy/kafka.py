@@ -95,7 +95,15 @@ class Cluster:
         config.write_text(self.properties(node))
         if (folder / "data" / "meta.properties").exists():
             return
-        command = [*self._java(128, quick=True), "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(config)]
+        command = [
+            *self._java(128, quick=True),
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            self.cluster_id,
+            "-c",
+            str(config),
+        ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False)
         except (OSError, subprocess.TimeoutExpired) as problem:

@@ -1,5 +1,6 @@
 """Start and stop background processes, and find free ports: what Kafka and Redis have in common."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -38,7 +39,7 @@ def start(name: str, command: list[str], log: Path, token: str, *, tether: bool)
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if tether and sys.platform == "linux" else None,
+                preexec_fn=_die_with_parent if tether and sys.platform == "linux" else None,  # noqa: PLW1509
             )
         except OSError as problem:
             raise StackError(f"{name} cannot be started: {problem}", f"command: {command[0]}") from problem
@@ -80,10 +81,8 @@ def kill(running: Running) -> None:
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):  # ended by itself meanwhile: as was wanted
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass  # ended by itself meanwhile, which is what was wanted
 
 
 def reap(pid: int) -> None:
@@ -140,7 +139,9 @@ def check_port_free(port: int, what: str, option: str) -> None:
 
 def free_row(count: int) -> int:
     """First of `count` local ports in a row that nobody listens on now, below the range the system hands out itself."""
-    start = FREE_PORTS.start + os.getpid() * 16 % len(FREE_PORTS)  # processes that look at once look in different places
+    start = FREE_PORTS.start + os.getpid() * 16 % len(
+        FREE_PORTS
+    )  # processes that look at once look in different places
     for step in range(0, len(FREE_PORTS), count):
         first = FREE_PORTS.start + (start - FREE_PORTS.start + step) % (len(FREE_PORTS) - count)
         if all(is_free(first + offset) for offset in range(count)):

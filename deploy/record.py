@@ -5,7 +5,6 @@ A process is ours only if its id, its start time and its command line all fit: i
 
 import contextlib
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ START_TOLERANCE_S = 2.0  # a clock that is set moves the start time that the ker
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process that was started. `started` is its start time, seconds since the epoch; `token` is in its command line."""
+    """A process that was started: its start time in seconds since the epoch, and a part of its command line."""
 
     name: str
     pid: int
@@ -55,7 +54,7 @@ def write(data_dir: Path, record: dict[str, Any]) -> None:
     """Replace the record, whole or not at all."""
     draft = data_dir / f"{RECORD_FILE}.{secrets.token_hex(4)}"
     draft.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(draft, data_dir / RECORD_FILE)
+    draft.replace(data_dir / RECORD_FILE)
 
 
 def processes(data_dir: Path) -> list[Running]:

@@ -3,6 +3,7 @@
 Anything that agents, services and connectors need to know about their surroundings comes from here and nowhere else.
 """
 
+import contextlib
 import os
 import secrets
 from functools import cached_property
@@ -108,10 +109,8 @@ class Settings(BaseSettings):
             draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             draft.touch(mode=0o600)
             draft.write_text(secrets.token_hex(32))
-            try:
-                path.hardlink_to(draft)  # fails if another process was first: then its key counts
-            except FileExistsError:
-                pass
+            with contextlib.suppress(FileExistsError):  # another process was first: its key counts
+                path.hardlink_to(draft)
             draft.unlink()
         return path.read_text().strip().encode()
 

@@ -134,7 +134,9 @@ class Stack:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.data_dir).free
         except OSError as problem:
-            raise StackError(f"data folder {self.data_dir}: {problem.strerror}", "choose another one with --data") from problem
+            raise StackError(
+                f"data folder {self.data_dir}: {problem.strerror}", "choose another one with --data"
+            ) from problem
         if not os.access(self.data_dir, os.W_OK):
             raise StackError(f"data folder {self.data_dir} cannot be written to", "choose another one with --data")
         if free < DISK_FREE_MIN_BYTES:
@@ -164,7 +166,7 @@ class Stack:
         self._remember(processes=record.as_entries([*others, entry]))
 
     def _base_port(self, name: str, wanted: int, count: int) -> int:
-        """First of `count` ports: the settings', or with `any_ports` the last run's if free, else free ones in a row."""
+        """First of `count` ports in a row: the settings', or with `any_ports` the last run's if free, else free ones."""
         if not self.any_ports:
             return wanted
         last = record.read(self.data_dir).get(name)

@@ -116,7 +116,9 @@ def create(settings: Settings, names: Iterable[str] | None = None, wait_s: float
         return []
     administrator = admin.client(settings.kafka)
     orders = [
-        NewTopic(entry.full_name, num_partitions=settings.partitions, replication_factor=-1, config=entry.topic.config())
+        NewTopic(
+            entry.full_name, num_partitions=settings.partitions, replication_factor=-1, config=entry.topic.config()
+        )
         for entry in missing
     ]
     for name, done in administrator.create_topics(orders, operation_timeout=wait_s).items():

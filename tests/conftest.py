@@ -17,11 +17,12 @@ import pytest
 if sys.prefix != sys.base_prefix:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "numba-cache"))
 
-from hypothesis import HealthCheck, settings as hypothesis_settings  # noqa: E402  (after the variable)
+from hypothesis import HealthCheck  # after the variable
+from hypothesis import settings as hypothesis_settings
 
-from deploy import topics  # noqa: E402
-from deploy.settings import Settings  # noqa: E402
-from deploy.stack import Stack  # noqa: E402
+from deploy import topics
+from deploy.settings import Settings
+from deploy.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -87,7 +88,7 @@ def settings(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def make_topics(settings: Settings) -> Callable[..., Settings]:
-    """`make_topics("transactions", ...)` creates those catalogue topics (all without arguments) with the test's prefix."""
+    """`make_topics("transactions", ...)` creates those topics of the catalogue, with the test's prefix; `()`: all."""
 
     def make(*names: str) -> Settings:
         topics.create(settings, names or None)

@@ -1,8 +1,8 @@
 """The `tidegauge` command: a table of commands, each in a module of its own that is imported only when it is called.
 
-To add a command: write `tidegauge/cli/NAME.py` with `app = typer.Typer()` and `@app.command("NAME")` functions in it, then
-add a line to COMMANDS. A line with `group=True` mounts the module's whole `app` under its name (`tidegauge policy check`);
-otherwise the line's name is looked up among the module's commands, so that one module can hold several.
+To add a command: write `tidegauge/cli/NAME.py` with `app = typer.Typer()` and `@app.command("NAME")` functions in it,
+then add a line to COMMANDS. A line with `group=True` mounts the module's whole `app` under its name (`tidegauge policy
+check`); otherwise the line's name is looked up among the module's commands, so that one module can hold several.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "replay": Entry("replay", "Compute standings from files alone, without a broker."),
     "standings": Entry("standings", "Read every customer's standing as of a day."),
     "explain": Entry("explain", "Show a customer's tier decision with its evidence."),
-    "rebuild": Entry("rebuild", "Wipe the Redis view and build it again from Kafka."),
+    "rebuild": Entry("views", "Wipe the Redis view and build it again from Kafka."),
     "views": Entry("views", "Keep the Redis view in step with Kafka."),
     "lookup": Entry("lookup", "Serve the queue class of a customer reference over HTTP."),
     "notices": Entry("notices", "Turn alerts into notices."),

@@ -19,7 +19,16 @@ from tidegauge.cli.out import FAILED_CHECK, console
 
 app = typer.Typer()
 
-PACKAGES = ("faust-streaming", "aiokafka", "confluent-kafka", "fastavro", "numba", "numpy", "redis", "prometheus-client")
+PACKAGES = (
+    "faust-streaming",
+    "aiokafka",
+    "confluent-kafka",
+    "fastavro",
+    "numba",
+    "numpy",
+    "redis",
+    "prometheus-client",
+)
 GLIBC_MIN = (2, 28)
 
 
@@ -67,7 +76,9 @@ def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
 
 def _python(_: Settings) -> Check:
     version = ".".join(str(part) for part in sys.version_info[:3])
-    return Check("python", (3, 11) <= sys.version_info < (3, 15), f"{version} on {platform.machine()}", "use 3.11 to 3.14")
+    return Check(
+        "python", (3, 11) <= sys.version_info < (3, 15), f"{version} on {platform.machine()}", "use 3.11 to 3.14"
+    )
 
 
 def _libc(_: Settings) -> Check:
@@ -94,14 +105,18 @@ def _disk(settings: Settings) -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    return Check("disk", free >= DISK_FREE_MIN_BYTES, f"{free >> 30} GB free at {folder}", "use a folder on another disk")
+    return Check(
+        "disk", free >= DISK_FREE_MIN_BYTES, f"{free >> 30} GB free at {folder}", "use a folder on another disk"
+    )
 
 
 def _jars(settings: Settings) -> Check:
     if settings.external:
         return Check("kafka jars", True, "not needed: TIDEGAUGE_BOOTSTRAP_SERVERS is set")
     paths = jars.class_path(settings.home(), settings.maven_mirror)
-    return Check("kafka jars", True, f"{len(paths)} jars, as pinned" if not settings.home() else f"of {settings.home()}")
+    return Check(
+        "kafka jars", True, f"{len(paths)} jars, as pinned" if not settings.home() else f"of {settings.home()}"
+    )
 
 
 def _kafka(settings: Settings) -> Check:
@@ -124,5 +139,7 @@ def _topics(settings: Settings) -> Check:
     if missing:
         return Check("topics", False, f"missing: {', '.join(missing)}", "run `tidegauge topics --create`")
     if odd:
-        return Check("topics", False, f"not {settings.partitions} partitions: {', '.join(odd)}", "set TIDEGAUGE_PARTITIONS")
+        return Check(
+            "topics", False, f"not {settings.partitions} partitions: {', '.join(odd)}", "set TIDEGAUGE_PARTITIONS"
+        )
     return Check("topics", True, f"all {len(found)}, {settings.partitions} partitions each")

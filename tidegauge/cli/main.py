@@ -26,6 +26,7 @@ class Lazy(TyperCommand):
         self.entry = entry
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Go on with the real command."""
         return load(str(self.name), self.entry).make_context(info_name, args, parent=parent, **extra)
 
 
@@ -43,9 +44,11 @@ class Commands(TyperGroup):
     """The commands of the table whose module exists, in the table's order."""
 
     def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the table."""
         return [name for name, entry in COMMANDS.items() if importlib.util.find_spec(f"tidegauge.cli.{entry.module}")]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in for the command; None if there is none of that name."""
         return Lazy(cmd_name, COMMANDS[cmd_name]) if cmd_name in self.list_commands(ctx) else None
 
 

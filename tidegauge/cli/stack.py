@@ -19,7 +19,9 @@ DATA = typer.Option(None, "--data", help="Folder of its data (TIDEGAUGE_DATA_DIR
 def up(
     data: Path | None = DATA,
     kafka_port: int | None = typer.Option(None, "--kafka-port", min=1, max=65535, help="First port of Kafka (9092)."),
-    redis_port: int | None = typer.Option(None, "--redis-port", min=1, max=65535, help="Port of the Redis server (6379)."),
+    redis_port: int | None = typer.Option(
+        None, "--redis-port", min=1, max=65535, help="Port of the Redis server (6379)."
+    ),
     brokers: int | None = typer.Option(None, "--brokers", min=1, max=5, help="Number of Kafka brokers (1)."),
 ) -> None:
     """Start Kafka and a Redis server in the background, wait until they answer, and create the topics.

@@ -35,7 +35,11 @@ def topics(
     table = Table("topic", "key", "written by", "kept", "partitions", box=None, header_style="bold")
     for entry in found:
         table.add_row(
-            entry.full_name, entry.topic.key, entry.topic.written_by, kept(entry.topic), str(entry.partitions or "missing")
+            entry.full_name,
+            entry.topic.key,
+            entry.topic.written_by,
+            kept(entry.topic),
+            str(entry.partitions or "missing"),
         )
     console.print(table)
 

@@ -1,0 +1,1 @@
+"""Measurements: what the figures of the README come from. `make bench`."""
