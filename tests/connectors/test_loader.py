@@ -1,0 +1,214 @@
+"""The import into a real Kafka: right partition, closes behind their days, and no change when it runs again."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from typer.testing import CliRunner
+
+from connectors import files_out
+from connectors.closer import MARK_KEY, Closer, closes
+from connectors.events import BROADCAST, CLOSES, INPUTS, KEYED, DayEnd, Event, InputError
+from connectors.loader import load
+from connectors.partitioner import partition_of
+from connectors.publisher import Publisher, PublishError
+from connectors.simulate import simulate
+from deploy.settings import Settings
+from schemas.records import decode_one, encode
+from tidegauge.cli.main import app
+
+pytestmark = pytest.mark.integration
+
+
+class Log:
+    """What read_committed consumers see: for each topic and partition the (offset, key, record) in order."""
+
+    def __init__(self, settings: Settings, topics: tuple[str, ...]) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka,
+                "group.id": "log",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        places = [TopicPartition(settings.topic(t), p, 0) for t in topics for p in range(settings.partitions)]
+        self.found: dict[tuple[str, int], list[tuple[int, bytes, dict]]] = {(t.topic, t.partition): [] for t in places}
+        self.ends = {(t.topic, t.partition): consumer.get_watermark_offsets(t, timeout=20)[1] for t in places}
+        consumer.assign(places)
+        open_ = len(places)
+        while open_:
+            message = consumer.poll(30)
+            assert message is not None, "no answer from Kafka"
+            if message.error():
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                open_ -= 1
+            else:
+                place = message.topic(), message.partition()
+                self.found[place].append((message.offset(), message.key(), decode_one(message.value())))
+        consumer.close()
+
+    def of(self, settings: Settings, topic: str, partition: int) -> list[tuple[int, bytes, dict]]:
+        return self.found[settings.topic(topic), partition]
+
+
+@pytest.fixture
+def all_topics(make_topics) -> Settings:
+    return make_topics()
+
+
+def bank(days: int = 8) -> list[Event | DayEnd]:
+    """The first days of a small bank."""
+    out, ends = [], 0
+    for item in simulate(4, customers=30, months=1):
+        out.append(item)
+        ends += isinstance(item, DayEnd)
+        if ends == days:
+            break
+    return out
+
+
+def run(settings: Settings, stream, mark="bank", **more):
+    return load(iter(stream), Publisher(settings, encode), Closer(settings, encode), mark, **more)
+
+
+def assert_loaded(settings: Settings, stream: list[Event | DayEnd], log: Log, *, exactly: bool) -> None:
+    """Each event is in its partition before its day's mark, and every close names the marks' offsets."""
+    ends = [item.day for item in stream if isinstance(item, DayEnd)]
+    cuts: dict[int, list[dict]] = {}
+    for partition in range(settings.partitions):
+        found = [record for _, _, record in log.of(settings, CLOSES, partition)]
+        assert [record["business_day"] for record in found] == ends
+        for record in found:
+            assert cuts.setdefault(record["business_day"], record["cut"]) == record["cut"]
+    sent = defaultdict(list)
+    for item in stream:
+        if isinstance(item, Event):
+            where = (
+                [partition_of(item.record["customer_id"].encode(), settings.partitions)]
+                if item.topic in KEYED
+                else range(settings.partitions)
+            )
+            for partition in where:
+                sent[item.topic, partition, item.day].append(item.record)
+    for topic in INPUTS:
+        for partition in range(settings.partitions):
+            day, since = iter(ends), 0
+            records = log.of(settings, topic, partition)
+            marks = [(offset, record["business_day"]) for offset, key, record in records if key == MARK_KEY]
+            assert [business_day for _, business_day in marks] == ends
+            for offset, business_day in marks:
+                cut = {(c["topic"], c["partition"]): c["offset"] for c in cuts[business_day]}
+                assert cut[topic, partition] == offset
+                got = [record for at, key, record in records if since <= at < offset and key != MARK_KEY]
+                want = sent[topic, partition, next(day)]
+                if exactly:
+                    assert got == want
+                else:
+                    assert {r["event_id"] for r in want} <= {r["event_id"] for r in got}
+                since = offset
+
+
+def test_import_and_again(all_topics):
+    """Events lie in order in their customer's partition, rates in each; each day's marks and cut stand behind them; a second
+    run of the same import leaves every topic as it is."""
+    stream = bank()
+    loaded = run(all_topics, stream)
+    topics = (*INPUTS, CLOSES)
+    log = Log(all_topics, topics)
+    assert_loaded(all_topics, stream, log, exactly=True)
+    assert loaded.closed == 8
+    assert sum(loaded.sent.values()) == sum(isinstance(item, Event) for item in stream)
+    assert "fx-rates" in BROADCAST and log.of(all_topics, "fx-rates", 0)
+    again = run(all_topics, stream)
+    assert (again.sent, again.closed) == ({}, 0)
+    assert again.skipped == sum(loaded.sent.values())
+    assert Log(all_topics, topics).ends == log.ends
+
+
+def test_interrupted_and_run_again(all_topics):
+    """An import that breaks off in the middle of a day goes on with that day; no day is closed twice or before its events."""
+    stream = bank()
+    middle = [i for i, item in enumerate(stream) if isinstance(item, DayEnd)][3] + 5
+
+    def breaking() -> Iterator[Event | DayEnd]:
+        yield from stream[:middle]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(all_topics, breaking())
+    assert [closed.day for closed in closes(all_topics)] == [stream[0].day + i for i in range(4)]
+    loaded = run(all_topics, stream)
+    assert loaded.closed == 4
+    assert_loaded(all_topics, stream, Log(all_topics, (*INPUTS, CLOSES)), exactly=False)
+
+
+def test_another_import_of_closed_days_is_sent(all_topics):
+    """Late events from another file are sent though their days are closed; the days are not closed again."""
+    stream = bank(3)
+    run(all_topics, stream)
+    other = run(all_topics, stream, mark="another file")
+    assert other.closed == 0
+    assert sum(other.sent.values()) == sum(isinstance(item, Event) for item in stream)
+    assert len(closes(all_topics)) == 3
+
+
+def test_a_second_closer_fences_the_first(all_topics):
+    """Of two closers the later one closes; the earlier one is told, and leaves nothing behind."""
+    first = Closer(all_topics, encode)
+    assert first.close(100) is not None
+    second = Closer(all_topics, encode)
+    assert second.last == 100
+    assert second.close(100) is None
+    assert second.close(99) is None
+    with pytest.raises(PublishError, match="cannot close"):
+        first.close(101)
+    assert second.close(101) is not None
+    assert [closed.day for closed in closes(all_topics)] == [100, 101]
+
+
+def test_bad_lines_go_to_dead_letters_once(all_topics):
+    """A bad line is in dead-letters with file, line, field, reason and bytes; running again does not repeat it."""
+    bad = [InputError("x.csv", 7, "amount", "'NaN' is no decimal number", b"raw,\xff,NaN")]
+    for _ in range(2):
+        run(all_topics, bank(1), bad=bad)
+    log = Log(all_topics, ("dead-letters",))
+    found = [record for place in log.found.values() for _, _, record in place]
+    assert found == [
+        {
+            "topic": "file:x.csv", "partition": -1, "offset": 7, "reason": "bad_input", "field": "amount",
+            "detail": "x.csv:7: amount: 'NaN' is no decimal number", "original": b"raw,\xff,NaN", "original_key": None,
+        }
+    ]  # fmt: skip
+
+
+def test_topics_that_are_not_there(settings, make_topics):
+    """Without the topics, or with differing partitions, the import refuses and says what to do."""
+    make_topics("transactions")
+    with pytest.raises(PublishError, match="there is no topic") as found:
+        Publisher(settings, encode)
+    assert "topics --create" in found.value.hint
+
+
+def test_command_line(all_topics, tmp_path, monkeypatch):
+    """`import` loads the good lines, names the bad one by file, line and field, and exits with 2; `close` closes a day once."""
+    stream = [item for item in bank(3) if isinstance(item, Event)]
+    files_out.write(stream, tmp_path, "ndjson")
+    path = tmp_path / "transactions.ndjson"
+    path.write_text(path.read_text() + json.dumps({"event_id": "x"}) + "\n")
+    lines = path.read_text().count("\n")
+    for name in ("bootstrap_servers", "topic_prefix"):
+        monkeypatch.setenv(f"TIDEGAUGE_{name.upper()}", getattr(all_topics, name))
+    runner = CliRunner()
+    done = runner.invoke(app, ["import", "--format", "ndjson", str(tmp_path)])
+    assert done.exit_code == 2, done.output
+    assert f"{path}:{lines}: source: is missing" in " ".join(done.output.split())
+    assert "closed 3 days up to 2026-01-03" in done.output
+    again = runner.invoke(app, ["import", "--format", "ndjson", str(tmp_path)])
+    assert "sent nothing" in again.output
+    assert "closed 2026-01-04" in runner.invoke(app, ["close", "2026-01-04"]).output
+    assert "is closed already" in runner.invoke(app, ["close", "2026-01-04"]).output
+    assert runner.invoke(app, ["close", "tomorrow"]).exit_code != 0
