@@ -52,6 +52,7 @@ class Settings(BaseSettings):
 
     # What leaves the system.
     webhook_url: str | None = Field(None, description="Where notices are posted; none: the console only.")
+    queue_default_class: str = Field("ordinary", min_length=1, description="Queue class of whoever has no other.")
     lookup_port: int = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
 
     @field_validator("zone")

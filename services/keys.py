@@ -7,7 +7,7 @@
 | `{p}alert:{alert_id}` | hash | version, customer_id, status, severity, branch, rm_id, raised_day, record |
 | `{p}alerts:customer:{id}`, `{p}alerts:rm:{id}`, `{p}alerts:branch:{id}` | sorted set | alert ids by raised day; newest kept |
 | `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |
-| `{p}view:fresh` | hash | `topic:partition` → ms since epoch (Redis clock) when all that Kafka held was in the view |
+| `{p}fresh:{topic}` | hash | `topic:partition` → ms since epoch (Redis clock) when all that Kafka held was in the view; 0 = never |
 | `{p}view:meta` | hash | cluster (Kafka's cluster id), format |
 | `{p}view:writer` | string, expires | token of the one writer |
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
@@ -55,10 +55,9 @@ class Keys:
         """Hash of the next offsets."""
         return f"{self.prefix}view:next"
 
-    @property
-    def fresh(self) -> str:
-        """Hash of the instants of freshness."""
-        return f"{self.prefix}view:fresh"
+    def fresh(self, topic: str) -> str:
+        """Hash of the instants of freshness of a topic's partitions."""
+        return f"{self.prefix}fresh:{topic}"
 
     @property
     def meta(self) -> str:
@@ -72,5 +71,5 @@ class Keys:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Patterns of every row that a rebuild wipes."""
-        return tuple(f"{self.prefix}{kind}:*" for kind in ("priority", "standing", "alert", "alerts"))
+        """Patterns of all that a rebuild wipes, first of all what says that the view is complete."""
+        return tuple(f"{self.prefix}{kind}:*" for kind in ("fresh", "priority", "standing", "alert", "alerts"))

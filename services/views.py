@@ -107,7 +107,7 @@ class ViewWriter:
             )
             self.store.wipe(self.token)
             positions = {}
-        self.store.set_meta(mine)
+        self.store.begin(mine, list(ends))
         self.next, self.ended = {name: positions.get(name) for name in ends}, {}
         self.source.begin(self.next)
 

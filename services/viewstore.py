@@ -84,8 +84,8 @@ class ViewStore(Protocol):
     def meta(self) -> dict[str, str]:
         """What the view was built from."""
 
-    def set_meta(self, meta: dict[str, str]) -> None:
-        """Say what the view is built from."""
+    def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
+        """Say what the view is built from, and which partitions it needs to be complete."""
 
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
         """Apply each chunk atomically; False for one whose start is not the store's position. Raises LeaseLostError."""
@@ -142,8 +142,8 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 for i = 3, #ARGV, 2 do
-  if (redis.call('HGET', KEYS[3], ARGV[i]) or '') ~= ARGV[i + 1] then return 'moved' end
-  redis.call('HSET', KEYS[2], ARGV[i], string.format('%.0f', ms))
+  if (redis.call('HGET', KEYS[2], ARGV[i]) or '') ~= ARGV[i + 1] then return 'moved' end
+  redis.call('HSET', KEYS[3 + (i - 3) / 2], ARGV[i], string.format('%.0f', ms))
 end
 return 'done'
 """
@@ -178,9 +178,13 @@ class RedisViewStore:
         """What the view was built from."""
         return {name.decode(): value.decode() for name, value in self.client.hgetall(self.keys.meta).items()}
 
-    def set_meta(self, meta: dict[str, str]) -> None:
-        """Say what the view is built from."""
-        self.client.hset(self.keys.meta, mapping=meta)
+    def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
+        """Say what the view is built from; partitions not marked fresh yet are entered as never complete."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            pipeline.hset(self.keys.meta, mapping=meta)
+            for source in sources:
+                pipeline.hsetnx(self.keys.fresh(topic_of(source)), source, 0)
+            pipeline.execute()
 
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
         """Apply each chunk atomically, all in one round trip; False for one whose start is not the store's position."""
@@ -195,13 +199,13 @@ class RedisViewStore:
         args: list[str | int] = [token, LEASE_MS]
         for source, at in positions.items():
             args += [source, _at(at)]
-        keys = [self.keys.writer, self.keys.fresh, self.keys.next]
+        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(topic_of(source)) for source in positions)]
         return _unheld([self._fresh(keys=keys, args=args)]) == [b"done"]
 
     def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
         """Delete offsets first, so that a wipe which is cut short ends in a rebuild, then every row."""
         self.mark_fresh(token, {})
-        self.client.delete(self.keys.next, self.keys.fresh, self.keys.meta)
+        self.client.delete(self.keys.next, self.keys.meta)
         gone = 0
         for pattern in self.keys.rows:
             cursor = -1
@@ -211,6 +215,11 @@ class RedisViewStore:
                 self.mark_fresh(token, {})
                 progress(gone)
         return gone
+
+
+def topic_of(source: str) -> str:
+    """The topic of `topic:partition`."""
+    return source.rpartition(":")[0]
 
 
 def _at(start: int | None) -> str | int:

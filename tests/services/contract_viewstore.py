@@ -76,7 +76,7 @@ def check_fresh_only_where_the_store_stands(store: ViewStore, read: Read) -> Non
 
 def check_wipe_leaves_nothing_of_the_view(store: ViewStore, read: Read) -> None:
     """After a wipe there are neither rows nor offsets nor what the view was built from; foreign keys stay."""
-    store.set_meta({"cluster": "c"})
+    store.begin({"cluster": "c"}, ["t:0"])
     puts = [Put(f"tidegauge:priority:{n}", 1, {"f": "x"}) for n in range(50)]
     foreign = Put("elsewhere:priority:1", 1, {"f": "x"})
     index = Index("tidegauge:alerts:rm:7", 1, "a", 5)

@@ -20,6 +20,7 @@ class MemoryViewStore:
         self.rows: dict[str, dict[str, Any]] = {}
         self.lists: dict[str, dict[str, int]] = {}
         self.fresh: set[str] = set()
+        self.needed: set[str] = set()
 
     def take(self, token: str, *, force: bool = False) -> bool:
         if self.holder is None or force:
@@ -36,8 +37,9 @@ class MemoryViewStore:
     def meta(self) -> dict[str, str]:
         return dict(self.about)
 
-    def set_meta(self, meta: dict[str, str]) -> None:
+    def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
         self.about.update(meta)
+        self.needed.update(sources)
 
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
         self._check(token)
@@ -54,7 +56,7 @@ class MemoryViewStore:
     def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
         self._check(token)
         gone = len(self.rows) + len(self.lists)
-        for part in (self.offsets, self.about, self.rows, self.lists, self.fresh):
+        for part in (self.offsets, self.about, self.rows, self.lists, self.fresh, self.needed):
             part.clear()
         progress(gone)
         return gone

@@ -151,11 +151,12 @@ def test_view_of_something_else_is_wiped(change: str) -> None:
     stale = Chunk("queue-priority:1", None, 9000 if change == "recreated" else 1, [])
     store.apply("me", [stale])
     store.rows["tidegauge:priority:old"] = {"version": 1}
-    store.set_meta(
+    store.begin(
         {
             "cluster": "other" if change == "cluster" else "cluster-1",
             "format": "0" if change == "format" else VIEW_FORMAT,
-        }
+        },
+        [],
     )
     writer = writer_of(LOGS, store)
     writer.settle()

@@ -58,9 +58,7 @@ def drain(writer: ViewWriter) -> None:
         writer.step()
 
 
-def test_committed_records_only_and_once(
-    placed: tuple[Settings, ViewWriter], redis_client: "Redis[Any]"
-) -> None:
+def test_committed_records_only_and_once(placed: tuple[Settings, ViewWriter], redis_client: "Redis[Any]") -> None:
     """Aborted records never show; committed ones show once, across restarts; damaged ones end in dead-letters."""
     settings, writer = placed
     keys = Keys.of(settings.topic_prefix)
@@ -84,7 +82,7 @@ def test_committed_records_only_and_once(
     ]
     rebuild(writer, lambda *_: None)
     assert redis_client.hget(keys.priority("a"), "queue_class") == b"gold"
-    assert redis_client.hlen(keys.fresh) == 3 * settings.partitions
+    assert len(redis_client.hgetall(keys.fresh("queue-priority"))) == settings.partitions
 
 
 def _letters(settings: Settings) -> list[dict[str, Any]]:
