@@ -83,12 +83,35 @@ def build_app(
     return app
 
 
+class OncePer(logging.Filter):
+    """Lets a message pass once in some seconds; aiokafka tells of a broker that is away a hundred times a second."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.passed_at = seconds, dict[object, float]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True for the first of its kind."""
+        if record.created < self.passed_at.get(record.msg, 0.0) + self.seconds:
+            return False
+        self.passed_at[record.msg] = record.created
+        return True
+
+
+def thin_out(package: str, seconds: float = 5.0) -> None:
+    """Let each logger of a package say a thing at most once in some seconds; warnings are about retries, left out."""
+    logging.getLogger(package).setLevel(logging.ERROR)
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == package:
+            logging.getLogger(name).addFilter(OncePer(seconds))
+
+
 def run(app: faust.App, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING") -> None:
     """Run the worker in this process until SIGTERM or SIGINT; leaves by SystemExit, or by the exception that stopped it.
 
     metrics_port 0 serves no metrics.
     """
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns at every retry of a moved coordinator
+    thin_out("aiokafka")
     server = serve(app.table.unit_conf.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
     try:
         faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()

@@ -70,7 +70,7 @@ class PartitionUnit:
         # The id is stable per partition index: start() fences whoever had it and ends its open transaction.
         self.producer = AIOKafkaProducer(
             bootstrap_servers=conf.settings.kafka, transactional_id=f"{conf.settings.group}-{conf.name}-{partition}",
-            linger_ms=0, max_batch_size=BATCH_BYTES_MAX, max_request_size=16 << 20, retry_backoff_ms=5,
+            linger_ms=0, max_batch_size=BATCH_BYTES_MAX, max_request_size=16 << 20, retry_backoff_ms=10,
             transaction_timeout_ms=int(TRANSACTION_S_MAX * 1000), compression_type=conf.compression,
         )  # fmt: skip
 

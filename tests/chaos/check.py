@@ -21,7 +21,7 @@ def read(kafka: str, topic: str, partition: int, isolation: str = "read_committe
     """Offset, key and value of everything in a partition."""
     consumer = Consumer(
         {"bootstrap.servers": kafka, "group.id": "check", "isolation.level": isolation, "enable.partition.eof": True,
-         "enable.auto.commit": False, "auto.offset.reset": "earliest", "check.crcs": True}
+         "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10}
     )  # fmt: skip
     consumer.assign([TP(topic, partition, 0)])
     out = []

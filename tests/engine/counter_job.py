@@ -225,6 +225,6 @@ class CounterJob:
 def warm() -> None:
     """Compile the kernels: before the group is joined, or heartbeats starve."""
     empty, small = np.empty(0, np.int64), np.empty(0, np.int8)
-    parse(np.empty(0, np.uint8), 0, 0, empty, small, empty, empty)
+    parse(np.frombuffer(b"", np.uint8), 0, 0, empty, small, empty, empty)
     table, tier = np.zeros((1, 2), np.int64), np.zeros((1, 2), np.int8)
     apply(0, empty, small, empty, empty, 0, 0, table, table, tier, np.zeros(1, np.bool_), LIMITS, False, True, empty, empty, empty)
