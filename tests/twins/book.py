@@ -88,7 +88,7 @@ class SlowBook:
         self._seen[identity] = event
         customer = event["customer_id"]
         with self._watch(customer, event["account_id"]):
-            if self.closed is not None and booked <= self.closed - self.rules.horizon_days:
+            if self.closed is not None and booked < self.closed - self.rules.horizon_days:
                 self.counts["beyond_horizon"] += 1
                 account.beyond.append(event)
                 if account.snapshots:
