@@ -24,6 +24,7 @@ ROOTS = (
 )
 TIMEOUT_S = 60
 CHUNK_BYTES = 1 << 20
+SAY_EVERY = 10  # jars between two words about the download
 
 Say = Callable[[str], None]
 
@@ -54,9 +55,10 @@ def class_path(kafka_home: Path | None, mirror: str | None, say: Say | None = No
     jars = locked()
     paths = []
     with _one_at_a_time(context.repo_cache):
-        for done, jar in enumerate(jars):
-            if say is not None and not context.create_dependency(jar.coordinate).artifact.cached_path.exists():
-                say(f"fetching Kafka's jars: {done + 1} of {len(jars)}")
+        missing = [jar for jar in jars if not _cached(context, jar)]
+        for jar in jars:
+            if say is not None and jar in missing and missing.index(jar) % SAY_EVERY == 0:
+                say(f"fetching Kafka's jars: {missing.index(jar)} of {len(missing)}")
             paths.append(_fetch(context, jar))
     return paths
 
@@ -67,6 +69,12 @@ def home_jars(kafka_home: Path) -> list[Path]:
     if not any(jar.name.startswith("kafka_2.") for jar in jars):
         raise StackError(f"KAFKA_HOME={kafka_home} holds no Kafka (libs/kafka_2.*.jar)", "unset it or correct it")
     return jars
+
+
+def _cached(context: MavenContext, jar: Jar) -> bool:
+    """True if the local Maven cache has a file for the jar."""
+    path = context.create_dependency(jar.coordinate).artifact.cached_path
+    return path is not None and path.exists()
 
 
 def _fetch(context: MavenContext, jar: Jar) -> Path:
