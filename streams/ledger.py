@@ -19,7 +19,7 @@ from streams.ledger_kernels import COUNTERS, Candidates, Lookups, Zone, fold_pos
 from streams.metrics import Metrics, late_customers, metrics, months_now_and_before
 from streams.money import CURRENCIES
 from streams.outflow import Rules, no_rules, refresh_bounds
-from streams.store import Array, Columns, Names, Store, id_of
+from streams.store import Array, Columns, Names, Store, add, id_of, new_customer
 
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
@@ -221,18 +221,44 @@ class Ledger:
         """The names behind the codes in rows."""
         return {"classes": self.classes.all(), "sources": self.sources.all(), "banks": self.banks.all(), "branches": self.branches.all()}
 
-    def restore(self, dictionaries: dict[str, list[str]], closed: int, rates: list[list[int | str]]) -> None:
-        """Names, clock and rates as they were; before rows are used."""
+    def restore_names(self, dictionaries: dict[str, list[str]]) -> None:
+        """The names behind the codes of rows; before the rows."""
         self.classes, self.sources = Names(tuple(dictionaries["classes"])), Names(tuple(dictionaries["sources"]))
         self.banks, self.branches = Names(tuple(dictionaries["banks"])), Names(tuple(dictionaries["branches"]))
+
+    def restore(self, closed: int, rates: list[tuple[int, int, int, int, str]]) -> None:
+        """Clock and rates as `fence` had them; months of rows written since are rolled already."""
         if closed >= 0:
             self.clock = closing.moved_clock(self.clock, closed, self.zone_name)
+            closing.roll(self.store, self.clock)
         for currency, day, micro, version, event_id in rates:
-            self.rates.put(int(currency), int(day), int(micro), int(version), str(event_id))
+            self.rates.put(currency, day, micro, version, event_id)
+
+    def customer(self, customer_id: str) -> int:
+        """The slot of a customer, made if he is not known."""
+        raw = np.frombuffer(customer_id.encode(), np.uint8)
+        self.columns.reserve(1, len(raw), 0)
+        known = self.columns.customer_count
+        slot = int(add(self.store.customer_ids, raw, 0, len(raw)))
+        if slot == known:
+            new_customer(self.store, slot)
+        return slot
+
+    def accounts_of(self, customer: int) -> Iterator[int]:
+        """Slots of a customer's accounts."""
+        slot = int(self.store.customers["head"][customer])
+        while slot >= 0:
+            yield slot
+            slot = int(self.store.accounts["following"][slot])
+
+    def entries_of(self, account: int) -> Array:
+        """The account's entries, a view."""
+        a = self.store.accounts[account]
+        return self.store.entries[a["head"] : a["head"] + a["count"]]
 
     def fence(self) -> bytes:
         """What `restore` needs, as JSON."""
-        return json.dumps({"names": self.dictionaries(), "closed": self.closed, "rates": self.rates.items()}).encode()
+        return json.dumps({"closed": self.closed, "rates": self.rates.items()}).encode()
 
 
 def _id_bytes(data: Array, first: int, last: int, customer: int, account: int) -> int:

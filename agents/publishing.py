@@ -1,0 +1,210 @@
+"""Turns what the standing job found into records of the output topics. Ids derive from causes, so a replay gives the same."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from agents.job import Pair
+from agents.lanes import Close
+from agents.profiles import CLASSES, Profiles
+from policies.compiled import CompiledPack
+from policies.model import Pack
+from schemas.records import encode
+from schemas.registry import Registry, file_registry
+from streams.alerts import Cause, Event
+from streams.calendar import business_day, date_of, month_start
+from streams.ledger import Break, Candidate, Ledger, Restated
+from streams.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, periods
+from streams.money import NANO, half_even
+from streams.outflow import EXTERNAL, SHARE_ONE
+from streams.reference import customer_ref
+from streams.store import POSTING, REVERSAL, Array
+
+COUNTERPARTIES_MAX = 3
+DETAIL_CHARS_MAX = 200
+NO_TIER = "none"  # a class of customers without a scheme
+SEQ_BITS = 20  # of the order within a day in source_seq
+
+
+class Publisher:
+    """Collects the records of one transaction."""
+
+    def __init__(self, registry: Registry | None, key: bytes, pack: Pack, compiled: CompiledPack, ledger: Ledger, profiles: Profiles) -> None:
+        self.registry, self.key, self.partition = registry or file_registry(), key, 0
+        self.pack, self.compiled, self.ledger, self.profiles = pack, compiled, ledger, profiles
+        self._records: dict[str, list[Pair]] = defaultdict(list)
+        self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
+
+    def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
+        """One record of an output topic."""
+        self._records[topic].append((key.encode(), encode(topic, record, self.registry)))
+
+    def take(self) -> list[tuple[str, list[Pair]]]:
+        """What has been collected, by topic."""
+        out = sorted(self._records.items())
+        self._records = defaultdict(list)
+        return out
+
+    # -- bad input
+
+    def dead_letter(self, topic: str, partition: int, offset: int, reason: str, field: str | None, original: bytes, key: bytes | None) -> None:
+        """A record that could not be taken, with its bytes as they came."""
+        detail = f"{field}: {reason}" if field else reason
+        record = {
+            "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
+            "detail": detail[:DETAIL_CHARS_MAX], "original": original, "original_key": key,
+        }  # fmt: skip
+        self.put("dead-letters", f"{topic}-{partition}", record)
+
+    # -- closes
+
+    def standings(self, found: Metrics, slots: Array, metric: int) -> None:
+        """The standing of each customer as of a close."""
+        rounded, first_days = found.rounded(), self.first_days(slots)
+        customers = self.ledger.store.customers
+        for i, slot in enumerate(slots.tolist()):
+            if first_days[i] > found.as_of:
+                continue
+            customer_id, kind = self.ledger.customer_id(slot), int(customers["customer_class"][slot])
+            values = rounded[i].tolist()
+            record = {
+                "customer_id": customer_id, "customer_ref": customer_ref(self.key, customer_id), "as_of": found.as_of,
+                "customer_class": CLASSES[kind], "pack_id": self.compiled.pack_id, "pack_version": self.compiled.version,
+                "tier": self.compiled.tier_ids[int(customers["tier"][slot, 0])] if kind == 0 else NO_TIER,
+                "tier_effective": max(int(customers["tier_day"][slot, 0]), 0), "aum_minor": values[AUM],
+                "month_avgs_minor": values[MONTH : MONTH + MONTHS], "quarter_avg_minor": values[QUARTER],
+                "year_avg_minor": values[YEAR], "trailing_avg_7_minor": values[16], "trailing_avg_30_minor": values[17],
+                "trailing_avg_90_minor": values[18], "month_to_date_avg_minor": values[19],
+                "currency": self.ledger.base_currency, "held_reason": self._held(found, i, metric),
+                "first_day": first_days[i], "source_seq": found.as_of << SEQ_BITS,
+            }  # fmt: skip
+            self.put("standings", customer_id, record)
+
+    @staticmethod
+    def _held(found: Metrics, i: int, metric: int) -> str | None:
+        held = [name for name, bad in zip(NAMES, found.held[i].tolist(), strict=True) if bad]
+        if not held:
+            return None
+        what = "tier held; " if found.held[i, metric] else ""
+        return f"{what}no exchange rate for {', '.join(held)}"[:DETAIL_CHARS_MAX]
+
+    def first_days(self, slots: Array) -> list[int]:
+        """The first value date of each customer; far in the future for one without accounts."""
+        days = self.ledger.store.accounts["first_day"]
+        return [min((int(days[a]) for a in self.ledger.accounts_of(slot)), default=1 << 30) for slot in slots.tolist()]
+
+    def tier_changes(self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array) -> None:
+        """Tier changes of a month close with all that is needed to decide them again (design §5)."""
+        if not len(moved):
+            return
+        days, span = int(found.days[metric]), periods(close.day)[metric].tolist()
+        cut = [{"topic": topic, "partition": self.partition, "offset": o} for topic, o in sorted(close.cut.items())]
+        thresholds = [
+            {"tier": tier, "metric": self.compiled.metric, "minimum_minor": int(minimum)}
+            for tier, minimum in zip(self.compiled.tier_ids[1:], self.compiled.thresholds_minor.tolist(), strict=True)
+        ]
+        for i in moved.tolist():
+            customer_id = self.ledger.customer_id(int(slots[i]))
+            units, nano = int(found.units[i, metric]), int(found.nano[i, metric])
+            evidence = {
+                "name": self.compiled.metric, "scope": self.compiled.scope_name, "period_from": span[0], "period_to": span[1],
+                "value_minor": int(half_even(units, nano, days)), "exact_numerator": str(units * NANO + nano),
+                "exact_denominator": str(days * NANO),
+            }  # fmt: skip
+            record = {
+                "event_id": f"{customer_id}/tier/{self.compiled.pack_id}/{date_of(close.day)}", "customer_id": customer_id,
+                "customer_class": self.compiled.customer_class, "from_tier": self.profiles.tier_name(int(old[i])),
+                "to_tier": self.profiles.tier_name(int(given[i])), "direction": "up" if given[i] > old[i] else "down",
+                "effective_date": close.day + 1, "reason": "close", "metrics": [evidence], "thresholds": thresholds,
+                "pack_id": self.compiled.pack_id, "pack_version": self.compiled.version, "business_day": close.day,
+                "cut": cut, "caused_by": None, "corrects": None,
+            }  # fmt: skip
+            self.put("tier-changes", customer_id, record)
+
+    def breaks(self, breaks: Iterable[Break], day: int) -> None:
+        """Snapshots that the postings don't explain, any more, or otherwise than reported (design §3)."""
+        for found in breaks:
+            kind = "break_opened" if found.before == 0 else "break_resolved" if found.now == 0 else "break_changed"
+            account = self.ledger.store.accounts[found.account]
+            customer_id, account_id = self.ledger.customer_id(int(account["customer"])), self.ledger.account_id(found.account)
+            record = _restatement(f"{account_id}/{kind}/{found.instant}/{date_of(day)}", kind, customer_id, found.day, day)
+            record |= {"account_id": account_id, "amount_minor": found.now, "currency": self.ledger.currencies.text(int(account["currency"]))}
+            record |= {"previous_minor": found.before, "current_minor": found.now}
+            self.put("restatements", customer_id, record)
+
+    def restated(self, found: Restated, day: int) -> None:
+        """What a closed month's close would give now."""
+        customer_id = self.ledger.customer_id(found.customer)
+        first, end = int(month_start(found.month - 2)), int(month_start(found.month + 1)) - 1
+        days = end - first + 1
+        before, now = (self._tier_of(value[0], days) for value in (found.before, found.now))
+        record = _restatement(f"{customer_id}/late/{date_of(end)}/{date_of(day)}", "late_posting", customer_id, end, day)
+        record |= {
+            "metric": self.compiled.metric, "previous_minor": int(half_even(*found.before, days)),
+            "current_minor": int(half_even(*found.now, days)), "previous_tier": before, "current_tier": now,
+            "currency": self.ledger.base_currency,
+        }  # fmt: skip
+        self.put("restatements", customer_id, record)
+
+    def _tier_of(self, units: int, days: int) -> str:
+        return self.compiled.tier_ids[int(np.searchsorted(self.compiled.thresholds_minor * days, units, side="right"))]
+
+    # -- between closes
+
+    def queue_changes(self, slots: set[int], closed: int, version: int) -> None:
+        """Queue classes that differ from what was published; an ordinary customer never published stays unknown.
+
+        `version` rises from transaction to transaction.
+        """
+        for slot in sorted(slots):
+            queue_class, vip_area = self.profiles.queue_class(slot)
+            code, known = queue_class * 2 + vip_area, int(self.ledger.store.customers["published"][slot])
+            if code == (known if known >= 0 else self._ordinary):
+                continue
+            self.profiles.published(slot, code)
+            reference = customer_ref(self.key, self.ledger.customer_id(slot))
+            record = {
+                "customer_ref": reference, "queue_class": self.compiled.queue_class_ids[queue_class], "vip_area": vip_area,
+                "valid_until": None, "as_of": max(closed, 0), "version": version,
+            }  # fmt: skip
+            self.put("queue-priority", reference, record)
+        slots.clear()
+
+    def alert(self, event: Event, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str) -> None:
+        """An outflow alert with its evidence (design §6)."""
+        slot, reference = found.customer, found.reference
+        share = found.outflow * SHARE_ONE // reference if reference > 0 else SHARE_ONE
+        tier = self.profiles.tier_name(int(self.ledger.store.customers["tier"][slot, 0]))
+        record = {
+            "alert_id": event.alert.alert_id, "event_id": f"{event.alert.alert_id}/{event.status}/{cause.event_id}",
+            "customer_id": cause.customer_id, "rule": cause.rule, "severity": severity, "status": event.status,
+            "window_days": window_days, "outflow_minor": found.outflow, "reference_aum_minor": reference, "share_bp": share,
+            "tier": tier, "branch": self.profiles.branch(slot) or branch, "rm_id": self.profiles.rm(slot),
+            "raised_day": event.alert.day, "caused_by": cause.event_id,
+            "counterparties": self._counterparties(slot, cause.day, max(window_days, 1)),
+            "pack_id": self.compiled.pack_id, "pack_version": self.compiled.version,
+        }  # fmt: skip
+        self.put("rm-alerts", cause.customer_id, record)
+
+    def _counterparties(self, slot: int, day: int, days: int) -> list[dict[str, Any]]:
+        """The banks that got most in the window, in minor units of each account's currency."""
+        gone: Counter[str] = Counter()
+        zone = self.ledger.zone
+        for account in self.ledger.accounts_of(slot):
+            for e in self.ledger.entries_of(account):
+                outgoing = e["kind"] == POSTING and e["nature"] == EXTERNAL and e["amount"] < 0 and not e["flags"] & REVERSAL
+                if outgoing and e["extra"] >= 0 and day - days < business_day(int(e["booked"]), zone.starts, zone.offsets) <= day:
+                    gone[self.ledger.banks.text(int(e["extra"]))] -= int(e["amount"])
+        return [{"bank": bank, "amount_minor": amount} for bank, amount in gone.most_common(COUNTERPARTIES_MAX)]
+
+
+def _restatement(event_id: str, kind: str, customer_id: str, restated_day: int, day: int) -> dict[str, Any]:
+    return {
+        "event_id": event_id, "kind": kind, "customer_id": customer_id, "account_id": None, "restated_day": restated_day,
+        "business_day": day, "metric": None, "previous_minor": None, "current_minor": None, "previous_tier": None,
+        "current_tier": None, "amount_minor": None, "currency": None,
+    }  # fmt: skip

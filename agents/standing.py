@@ -1,0 +1,342 @@
+"""The standing job: one partition's events in, and standings, tiers, alerts, restatements and queue priorities out.
+
+The engine (unit.py) drives it; the ledger (streams) computes; publishing.py writes the records. No I/O here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.job import Block, Outcome
+from agents.lanes import Close, Lane
+from agents.profiles import Profiles
+from agents.publishing import Publisher
+from policies.compiled import CompiledPack
+from policies.model import SEVERITIES, Pack
+from schemas.blocks import Columns, Reader
+from schemas.records import decode_one
+from schemas.registry import Registry
+from schemas.status import REASONS as CODEC_REASONS
+from schemas.status import Status
+from streams import alerts, tiers
+from streams.calendar import NO_DAY, business_day, last_ended_month
+from streams.entries import OPEN
+from streams.fx import BAD_RATE
+from streams.ledger import Candidate, Ledger
+from streams.ledger_kernels import (
+    BEYOND_HORIZON,
+    DUPLICATES,
+    P_BOOKED,
+    P_BRANCH,
+    POSTING_FIELDS,
+    REASONS,
+    SNAPSHOT_FIELDS,
+)
+from streams.metrics import NAMES
+from streams.money import EXPONENTS
+from streams.outflow import NEVER, Rules
+from streams.store import Array
+
+INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
+CLOSES = "business-days"
+CLOSE_CHUNK = 1 << 16  # customers evaluated at a time
+ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS = b"a", b"c", b"n", b"p"  # first byte of a changelog key
+
+
+@dataclass(frozen=True, slots=True)
+class StandingConf:
+    """What a standing job needs to know."""
+
+    base_currency: str
+    zone: str
+    pack: Pack
+    reference_key: bytes
+    registry: Registry | None = None
+
+    def compiled(self) -> CompiledPack:
+        """The personal class of the pack in minor units of the base currency."""
+        return self.pack.compile(EXPONENTS[self.base_currency], "personal")
+
+
+class StandingJob:
+    """See agents.job.Job."""
+
+    inputs = INPUTS
+    state_format = 1
+    idempotent = True
+
+    def __init__(self, conf: StandingConf) -> None:
+        self.conf, self.pack = conf, conf.compiled()
+        self.ledger = Ledger(conf.base_currency, conf.zone)
+        self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
+        _check_contracts(self.lanes)
+        self.partition = 0
+        self.closes: list[Close] = []
+        self.live = True
+        self.progress = NO_DAY  # the last closed day that is committed
+        self.names_written: dict[str, list[str]] = {}
+        self.profiles = Profiles(self.ledger, self.pack)
+        self.publisher = Publisher(conf.registry, conf.reference_key, conf.pack, self.pack, self.ledger, self.profiles)
+        self.counts: Counter[str] = Counter()
+        self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
+        self.scope = 0
+        self._use_pack()
+        self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
+            "transactions": self._transactions,
+            "balances": self._balances,
+            "customers": self._customers,
+            "fx-rates": self._rates,
+        }
+
+    def _use_pack(self) -> None:
+        """Scope and alert rules of the pack as the ledger's codes and columns."""
+        self.scope = self.ledger.scope_of(sorted(self.pack.scope))
+        rules = self.pack.alerts
+        self.ledger.rules = Rules(
+            rules.window_days, rules.absolute_minor, rules.share_bp, rules.floor_minor, rules.drip_count,
+            rules.each_at_most_minor, np.array([self.scope], np.int64),
+        )  # fmt: skip
+        assert np.iinfo(np.int64).max == NEVER
+
+    # -- what the engine calls
+
+    def begin(self, partition: int, positions: dict[str, int]) -> None:
+        """Sets the next offset of every input."""
+        self.partition = self.publisher.partition = partition
+        for topic, lane in self.lanes.items():
+            lane.fed = positions[topic]
+        self.ledger.refresh()
+
+    def feed(self, block: Block, stop: int | None = None) -> None:
+        """Decodes a block into its lane."""
+        self.lanes[block.tp.topic].feed(block, stop)
+
+    def held_bytes(self, topic: str) -> int:
+        """Bytes fed and not yet consumed."""
+        return self.lanes[topic].held
+
+    def positions(self) -> dict[str, int]:
+        """Consumed offsets; a close that waits is not consumed."""
+        return {topic: self.closes[0].offset if topic == CLOSES and self.closes else lane.position for topic, lane in self.lanes.items()}
+
+    def work(self, live: bool) -> Outcome:
+        """Consumes every lane up to the next mark, closes a day when all have reached it, and so on."""
+        self.live, events = live, 0
+        self.counts.clear()
+        while True:
+            self._read_closes()
+            cut = self.closes[0].cut if self.closes else {}
+            for topic, lane in self.lanes.items():
+                if topic != CLOSES:
+                    for columns, first, last in lane.segments(self.ledger.closed, cut.get(topic)):
+                        events += self._consume(topic, columns, first, last)
+            if not self.closes or not all(self.lanes[t].at_cut(c) for t, c in cut.items() if t in self.lanes):
+                break
+            self._close(self.closes.pop(0))
+        return self._outcome(events)
+
+    def _outcome(self, events: int) -> Outcome:
+        self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
+        outputs, rows = self.publisher.take(), self.profiles.take_rows()
+        if self.live and self.progress != self.ledger.closed:
+            rows.append((PROGRESS, json.dumps({"closed": self.ledger.closed}).encode()))
+            self.progress = self.ledger.closed
+        for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
+            self.counts[name] += int(self.ledger.counters[at])
+        self.ledger.counters[:] = 0
+        if not self.live:
+            return Outcome(events=events)
+        return Outcome(outputs=outputs, rows=rows, events=events, counts=dict(self.counts))
+
+    # -- events
+
+    def _consume(self, topic: str, columns: Columns, first: int, last: int) -> int:
+        """Rows [first, last) of a lane into the state; bad ones into dead letters."""
+        if handler := self.handlers.get(topic):
+            handler(columns, first, last)
+        self._dead_letters(topic, columns, first, last)
+        return last - first
+
+    def _dead_letters(self, topic: str, columns: Columns, first: int, last: int) -> None:
+        if not self.live:
+            return
+        fields = self.lanes[topic].reader.fields
+        for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
+            status, at = int(columns.status[i]), int(columns.field[i])
+            reason = REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            self.publisher.dead_letter(
+                topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
+                columns.value_bytes(i) or b"", columns.key_bytes(i),
+            )  # fmt: skip
+            self.counts["dead_letters"] += 1
+
+    def _transactions(self, columns: Columns, first: int, last: int) -> None:
+        met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
+        for candidate in met:
+            self._alert(columns, candidate)
+
+    def _balances(self, columns: Columns, first: int, last: int) -> None:
+        self.ledger.snapshots(columns.raw, columns.data, columns.status, columns.field, first, last)
+
+    def _customers(self, columns: Columns, first: int, last: int) -> None:
+        for i in range(first, last):
+            if columns.status[i] == Status.OK:
+                self.profiles.put(columns, i, self.live)
+
+    def _rates(self, columns: Columns, first: int, last: int) -> None:
+        index = self.lanes["fx-rates"].reader.index
+        for i in range(first, last):
+            if columns.status[i] != Status.OK:
+                continue
+            row = columns.data[i]
+            text = {name: columns.text_at(int(row[index[name]])) or "" for name in ("event_id", "currency", "base")}
+            field = "base" if text["base"] != self.conf.base_currency else "currency" if text["currency"] not in EXPONENTS else "rate_micro"
+            status = BAD_RATE
+            if field == "rate_micro":
+                code = self.ledger.currencies.code(text["currency"])
+                numbers = (int(row[index[name]]) for name in ("rate_date", "rate_micro", "version"))
+                status = self.ledger.rates.put(code, *numbers, text["event_id"])
+            if status:
+                columns.status[i], columns.field[i] = status, index[field]
+
+    def _alert(self, columns: Columns, candidate: Candidate) -> None:
+        """Raises or deepens the alert of a rule that a debit has met."""
+        slot, rule = candidate.customer, self.pack.alerts.ids[candidate.rule]
+        row, zone = columns.data[candidate.row], self.ledger.zone
+        cause = alerts.Cause(
+            rule, columns.text_at(int(row[0])) or "", self.ledger.customer_id(slot),
+            int(business_day(int(row[P_BOOKED]), zone.starts, zone.offsets)), candidate.outflow,
+            int(self.pack.alerts.cool_down_days[candidate.rule]),
+        )  # fmt: skip
+        if event := alerts.react(self.profiles.alert(slot, rule), cause):
+            self.profiles.set_alert(slot, rule, event.alert)
+            severity = SEVERITIES[int(self.pack.alerts.severity[candidate.rule])]
+            window = int(self.pack.alerts.window_days[candidate.rule])
+            self.publisher.alert(event, cause, candidate, severity, window, columns.text_at(int(row[P_BRANCH])) or "")
+            self.counts["alerts"] += 1
+
+    # -- closes
+
+    def _read_closes(self) -> None:
+        """Takes close(D) records that are next: D behind the last closed day and behind what waits already."""
+        lane = self.lanes[CLOSES]
+        for columns, first, last in lane.segments(1 << 40, None):
+            for i in range(first, last):
+                if columns.status[i] != Status.OK:
+                    continue
+                day = int(columns.data[i, 0])
+                if day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
+                    record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
+                    cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
+                    self.closes.append(Close(day, cut, int(columns.offset[i])))
+            self._dead_letters(CLOSES, columns, first, last)
+
+    def _close(self, close: Close) -> None:
+        """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""
+        ledger, before = self.ledger, self.ledger.closed
+        breaks, late, opened = ledger.breaks(), ledger.late(), int(ledger.clock[OPEN])
+        touched = self._touched(before)
+        ledger.open_day(close.day)
+        if self.live:
+            self.counts["closes"] += 1
+            self.publisher.breaks(breaks, close.day)
+            self._restate(late, opened, close.day)
+            month = int(last_ended_month(close.day))
+            ends_month = month > int(last_ended_month(before if before != NO_DAY else close.day - 1))
+            if ends_month:
+                touched = np.arange(ledger.columns.customer_count)
+            for at in range(0, len(touched), CLOSE_CHUNK):
+                self._evaluate(close, touched[at : at + CLOSE_CHUNK], ends_month)
+            self.counts["restatements"] += len(breaks)
+        ledger.fold_day()
+
+    def _touched(self, closed: int) -> Array:
+        """Customers with an event since the last close."""
+        accounts = self.ledger.store.accounts[: self.ledger.columns.account_count]
+        return np.unique(accounts["customer"][accounts["touched"] == closed]).astype(np.int64)
+
+    def _evaluate(self, close: Close, slots: Array, ends_month: bool) -> None:
+        """Metrics of some customers at a close; official tiers where a month has ended."""
+        ledger = self.ledger
+        found = ledger.metrics(self.scope, close.day, slots)
+        customers = ledger.store.customers
+        if ends_month:
+            given = tiers.reached(found.units[:, self.metric], int(found.days[self.metric]), self.pack.thresholds_minor)
+            old = customers["tier"][slots, 0].astype(np.int64)
+            decided = ~found.held[:, self.metric] & (customers["customer_class"][slots] == 0)
+            self.counts["held"] += int(found.held[:, self.metric].sum())
+            moved = np.flatnonzero(decided & (given != old))
+            tiers.put_in_force(customers, slots[moved], given[moved], close.day + 1)
+            self.publisher.tier_changes(close, found, self.metric, slots, moved, old, given)
+            self.profiles.changed(slots[moved])
+            self.counts["tier_changes"] += len(moved)
+        self.publisher.standings(found, slots, self.metric)
+
+    def _restate(self, late: list[tuple[int, int]], opened: int, day: int) -> None:
+        """What closed months' closes would give now, for customers changed since the last close (record_only: C-19, C-41)."""
+        ledger, held = self.ledger, self.ledger.held_since()
+        for slot, since in late:
+            if ledger.store.customers["customer_class"][slot] != 0:
+                continue
+            for month in range(max(since, held + 2), opened):
+                restated = ledger.restated(self.scope, slot, [month - 2, month - 1, month])
+                if not restated.held and restated.now != restated.before:
+                    self.publisher.restated(restated, day)
+                    self.counts["restatements"] += 1
+
+    # -- changelog
+
+    def dirty_count(self) -> int:
+        """Accounts changed since they were last taken."""
+        return self.ledger.dirty_count()
+
+    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Account rows, after the names whose codes they use."""
+        out: list[tuple[bytes, bytes]] = []
+        if (names := self.ledger.dictionaries()) != self.names_written:
+            out.append((NAMES_ROW, json.dumps(names).encode()))
+            self.names_written = names
+        pairs, complete = self.ledger.take_dirty(rows_max)
+        out += [(ACCOUNT + key, row) for key, row in pairs]
+        return out, complete
+
+    def fence(self) -> bytes:
+        """The ledger's clock and rates."""
+        return self.ledger.fence()
+
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows by their first byte; a later one counts."""
+        accounts: list[tuple[bytes, bytes]] = []
+        for key, value in rows:
+            kind = key[:1]
+            if value is None:
+                continue
+            if kind == ACCOUNT:
+                accounts.append((key[1:], value))
+            elif kind == CUSTOMER:
+                self.profiles.load(key[1:].decode(), value)
+            elif kind == NAMES_ROW:
+                self.ledger.restore_names(json.loads(value))
+                self._use_pack()
+            elif kind == PROGRESS:
+                self.progress = json.loads(value)["closed"]
+        self.ledger.load(accounts)
+
+    def load_fence(self, meta: bytes) -> None:
+        """Clock and rates at the fence; the replay moves them on."""
+        saved: dict[str, Any] = json.loads(meta)
+        self.ledger.restore(saved["closed"], saved["rates"])
+
+
+def _check_contracts(lanes: dict[str, Lane]) -> None:
+    """The kernels take fields by number: their order is the contracts' order, checked at every start."""
+    for topic, fields in (("transactions", POSTING_FIELDS), ("balances", SNAPSHOT_FIELDS)):
+        if list(lanes[topic].reader.fields) != list(fields):
+            raise RuntimeError(f"the contract of {topic} is not the one the kernels were written for")
+

@@ -1,0 +1,28 @@
+"""Where numba keeps compiled kernels: a folder of its own for every state of the sources.
+
+Numba notices when a kernel's own file changes, but not when a file changes whose functions it has compiled in. A worker
+would then compute with a mixture of versions, so the folder's name is a fingerprint of all kernels' sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import numba
+
+ROOMS = ("streams", "schemas", "bench")
+
+
+def use_cache() -> Path:
+    """Points numba at the folder; below NUMBA_CACHE_DIR if that is set, else in the environment's own folder."""
+    rooms, digest = Path(__file__).parent.parent, hashlib.blake2b(digest_size=8)
+    for room in ROOMS:
+        for source in sorted((rooms / room).glob("*.py")):
+            digest.update(source.name.encode() + source.read_bytes())
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(sys.prefix) / "numba")
+    folder = base / digest.hexdigest()
+    numba.config.CACHE_DIR = str(folder)
+    return folder
