@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
-from tidegauge.cli.out import CommandError, error
+from tidegauge.cli.out import BAD_INPUT, CommandError, error
 
 
 class Lazy(TyperCommand):
@@ -80,6 +81,14 @@ def main() -> None:
     except CommandError as problem:
         error(str(problem), problem.hint)
         sys.exit(problem.code)
+    except ValidationError as problem:
+        if problem.title != "Settings":
+            raise
+        for one in problem.errors():
+            error(
+                f"TIDEGAUGE_{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}", "see docs/settings.md"
+            )
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         error("interrupted")
         sys.exit(130)

@@ -1,0 +1,68 @@
+"""The command line around the stack, called as a user calls it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import processes
+from tests.conftest import Kafka
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tidegauge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = [sys.executable, "-m", "tidegauge.cli.main", *arguments]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGAUGE_")}
+    return subprocess.run(command, cwd=ROOT, env=kept | variables, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.integration
+def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process."""
+    around = {
+        "TIDEGAUGE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TIDEGAUGE_TOPIC_PREFIX": topic_prefix,
+        "TIDEGAUGE_DATA_DIR": str(tmp_path),
+        "TIDEGAUGE_PARTITIONS": "1",
+    }
+    before = tidegauge("doctor", "--json", **around)
+    assert before.returncode == 1
+    assert {check["name"] for check in json.loads(before.stdout) if not check["good"]} == {"redis", "topics"}
+    try:
+        done = tidegauge("up", "--redis-port", str(processes.free_row(1)), **around)
+        assert done.returncode == 0, done.stderr
+        after = tidegauge("doctor", "--json", **around)
+        assert after.returncode == 0, after.stdout
+        listed = json.loads(tidegauge("topics", "--json", **around).stdout)
+        assert {entry["partitions"] for entry in listed} == {1}
+    finally:
+        down = tidegauge("down", **around)
+    assert down.stdout == "stopped: redis\n"
+    assert tidegauge("down", **around).stdout.startswith("nothing runs in")
+
+
+def test_errors_say_what_to_do(tmp_path: Path) -> None:
+    """A server that does not answer ends a command with one line, a hint and exit code 1; bad usage with exit code 2."""
+    dead = f"127.0.0.1:{processes.free_row(1)}"
+    done = tidegauge("topics", "--wait", "0.5", TIDEGAUGE_BOOTSTRAP_SERVERS=dead)
+    assert done.returncode == 1
+    assert f"no Kafka answers at {dead}" in done.stderr
+    assert "tidegauge up" in done.stderr
+    assert tidegauge("up", "--brokers", "many").returncode == 2
+    assert tidegauge("up", TIDEGAUGE_ZONE="Nowhere/City").returncode == 2
+
+
+def test_help_needs_no_part(tmp_path: Path) -> None:
+    """`--help` lists the commands without importing what is behind them."""
+    code = (
+        "import sys\nfrom tidegauge.cli.main import app\n"
+        "try: app(['--help'])\nfinally: print({'faust', 'confluent_kafka', 'numba'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "doctor" in done.stdout
+    assert done.stdout.strip().endswith("set()")
