@@ -173,6 +173,6 @@ def test_a_bad_manifest_stops_the_import(tmp_path, text):
      (b"abc", 479470107)],
 )  # fmt: skip
 def test_murmur2_is_kafkas(key, hashed):
-    """The hash agrees with the vectors of Kafka's own tests, so every producer puts a customer in the same partition."""
+    """The hash agrees with the vectors of Kafka's own tests, so all producers choose the same partition."""
     assert murmur2(key) == hashed & 0xFFFFFFFF
     assert partition_of(key, 7) == (hashed & 0x7FFFFFFF) % 7

@@ -66,7 +66,7 @@ def test_signs_natures_and_ranks(tmp_path):
 
 
 def test_owner_branch_and_profile(tmp_path):
-    """The customer is the owner, the branch the account's district; later openings are not known yet; cards come when issued."""
+    """The customer is the owner, the branch the account's district; accounts and cards come when they are issued."""
     found = read_source("berka", folder(tmp_path), ZONE)
     assert {(event.record["customer_id"], event.record["branch"]) for event in found} == {("5", "55"), ("6", "7")}
     profiles = [event for event in found if event.topic == "customers"]
@@ -125,7 +125,7 @@ def test_not_a_berka_folder(tmp_path):
 
 
 def test_the_real_files(berka_dir):
-    """46,997 postings of 1993-01-01 to 1994-03-30; 1,197 customers have their first event by the end of February 1994."""
+    """46,997 postings of 1993-01-01 to 1994-03-30; 1,197 customers have one by the end of February 1994."""
     bad: list[InputError] = []
     found = read_source("berka", berka_dir, ZONE, bad.append)
     assert not bad

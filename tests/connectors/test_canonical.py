@@ -31,6 +31,18 @@ GOOD = {
     "branch": "B01",
 }
 
+ACTION = {
+    "event_id": "x",
+    "customer_id": "c",
+    "action": "override",
+    "requested_by": "a",
+    "approved_by": None,
+    "at": 1767751200000,
+    "expires_on": 20500,
+    "details": {"tier": "金"},
+}
+PACK = {"pack_id": "p", "version": 2, "effective_from": 20460, "body": "a: 1\nb: [x]\n", "customer_class": "personal"}
+
 
 def lines(path: Path, rows: list[bytes]) -> Path:
     path.write_bytes(b"".join(row + b"\n" for row in rows))
@@ -186,11 +198,9 @@ def test_round_trip(tmp_path, form):
     """What is written as canonical files is read back as the same events, day by day, in every form."""
     events = [item for item in simulate(3, customers=60, months=1) if isinstance(item, Event)]
     events += [
-        Event(20460, "crm-actions", {"event_id": "x", "customer_id": "c", "action": "override", "requested_by": "a",
-                                     "approved_by": None, "at": 1767751200000, "expires_on": 20500, "details": {"tier": "金"}}),
-        Event(20460, "policies", {"pack_id": "p", "version": 2, "effective_from": 20460, "body": "a: 1\nb: [x]\n",
-                                  "customer_class": "personal"}),
-    ]  # fmt: skip
+        Event(20460, "crm-actions", ACTION),
+        Event(20460, "policies", PACK),
+    ]
     if form == "csv":  # a cell holds no line break
         events.pop()
     counts = files_out.write(events, tmp_path, form)

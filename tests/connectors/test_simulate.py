@@ -72,7 +72,7 @@ def test_journals_have_no_holes(events):
 
 
 def test_snapshots_agree_with_postings(events):
-    """A nightly balance is what the postings up to the cut-off make of it: a break is only a posting that is still to come."""
+    """A nightly balance is what the postings up to the cut-off make of it, so a break is a posting still to come."""
     postings, checked = defaultdict(list), 0
     for record in once(events, "transactions"):
         postings[record["account_id"]].append((record["booked_at"], record["amount_minor"]))
@@ -103,7 +103,7 @@ def test_two_legs_stay_inside(events):
 
 
 def test_what_goes_wrong_goes_wrong(events):
-    """Duplicates of about two in a hundred, late arrivals, back values into closed months, reversals, corrected files and rates."""
+    """Duplicates, late arrivals, back values into closed months, reversals, corrected files and a corrected rate."""
     copies = Counter((event.topic, event.record["event_id"]) for event in events)
     loose = sum(1 for topic, _ in copies if topic in ("transactions", "balances"))
     repeats = sum(copies.values()) - len(copies)

@@ -17,7 +17,7 @@ def close(
     day: str = typer.Argument(..., help="The business day, such as 2026-01-31."),
     as_json: bool = typer.Option(False, "--json", help="For machines: the close as it was written."),
 ) -> None:
-    """Close a business day: a mark into every input and the close with its cut, in one transaction; again is harmless."""
+    """Close a business day: marks in every input and the close with its cut, in one transaction; again is harmless."""
     from connectors.closer import Closer
     from connectors.publisher import PublishError
     from schemas.records import encode

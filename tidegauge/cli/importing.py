@@ -55,7 +55,7 @@ def import_(
 ) -> None:
     """Load a bank's files into the topics. Interrupted or done, it can be run again: twice changes nothing.
 
-    Bad lines are named by file, line and field and sent to dead letters; the good ones are loaded, and the exit code is 2.
+    Bad lines are named by file, line and field and go to dead letters; the good ones are loaded; the exit code is 2.
     """
     from connectors.arrange import days, disturb
     from connectors.sources import fingerprint, read_source

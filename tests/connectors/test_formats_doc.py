@@ -1,0 +1,56 @@
+"""docs/formats.md: its examples are read, and it names every field there is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from connectors import canonical
+from connectors.layout import ASSET_CLASSES, FIELDS, INSTANTS, MONEY, NATURES, REQUIRED
+from connectors.manifest import manifest_of
+
+TEXT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+ROWS = dict(re.findall(r"^\| `([a-z-]+)` \| (event_id.*|pack_id.*) \|$", TEXT, re.MULTILINE))
+
+
+def block(kind: str) -> str:
+    found = re.search(rf"```{kind}\n(.*?)```", TEXT, re.DOTALL)
+    assert found
+    return found.group(1)
+
+
+def test_the_examples_are_read(tmp_path):
+    """Every example line becomes an event."""
+    path = tmp_path / "example.ndjson"
+    path.write_text(block("ndjson"))
+    found = list(canonical.read(path, "ndjson", "Asia/Shanghai"))
+    assert {event.topic for event in found} == {"transactions", "balances", "customers", "facts", "fx-rates"}
+
+
+def test_the_manifest_is_read(tmp_path):
+    """The example manifest is one."""
+    (tmp_path / "balances-2026-01-31.manifest.json").write_text(block("json"))
+    found = manifest_of(tmp_path / "balances-2026-01-31.csv", "Asia/Shanghai")
+    assert found is not None
+    assert found.rows == json.loads(block("json"))["rows"]
+
+
+@pytest.mark.parametrize("topic", FIELDS)
+def test_every_field_is_named(topic):
+    """The table has every field of the topic, and says which may be absent."""
+    row = ROWS[topic]
+    words = set(re.findall(r"[a-z_]+", row))
+    assert {field.name for field in FIELDS[topic]} <= words
+    optional = {name for name, parse, default in FIELDS[topic] if default is not REQUIRED}
+    assert set(re.findall(r"\*([a-z_]+)\*", row)) == optional
+    assert not {INSTANTS.get(topic, "event_id" if topic != "policies" else "pack_id")} - words
+    assert set(MONEY.get(topic, ())) <= words
+
+
+def test_every_word_is_named():
+    """The lists of natures and asset classes are those of the code."""
+    for name, words in (("nature", NATURES), ("asset_class", ASSET_CLASSES)):
+        line = re.search(rf"^- `{name}`: (.*)\.$", TEXT, re.MULTILINE)
+        assert line
+        assert set(line.group(1).split(", ")) == words
