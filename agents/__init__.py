@@ -1,0 +1,1 @@
+"""The Faust app: block engine, partition units, the jobs that run in it."""

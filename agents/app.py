@@ -15,7 +15,7 @@ from yarl import URL
 
 from agents import hooks, recovery
 from agents.job import Block, Job
-from agents.metrics import Health, serve
+from agents.metrics import Health, Metrics, serve
 from agents.recovery import EngineSettings
 from agents.table import UnitTable
 from agents.unit import Conf
@@ -30,11 +30,25 @@ class BlockSchema(faust.Schema):
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> None:
         """Blocks have no key."""
-        return None
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Block:
         """The block as fetched."""
         return message.value
+
+
+class BlockApp(faust.App):
+    """A Faust app whose only table holds the partition units."""
+
+    units: UnitTable
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.health = Health()
+
+    @property
+    def metrics(self) -> Metrics:
+        """The worker's collectors."""
+        return self.units.unit_conf.metrics
 
 
 def build_app(
@@ -45,32 +59,47 @@ def build_app(
     rows_max: int | None = None,
     compression: str | None = "lz4",
     replication: int = 1,
-) -> faust.App:
-    """The worker's app, not started. `app.table` has the units, `app.health` and `app.table.unit_conf.metrics` its health.
+) -> BlockApp:
+    """The worker's app, not started.
 
-    `name` goes into the changelog's name and the transactional ids. `rows_max` spreads the flushes of an idempotent job.
+    Args:
+        settings: where Kafka is, the group, the number of partitions, the flush interval, the topics' names.
+        job_factory: makes a fresh job; called once here, to warm up, and for every partition assigned.
+        name: goes into the changelog's name and the transactional ids.
+        rows_max: dirty rows a transaction, where an idempotent job's flushes are to be spread; None: all at once.
+        compression: of everything written; None, gzip, snappy, lz4 or zstd.
+        replication: of the changelog, when it has to be created.
     """
     inputs = job_factory().inputs  # also warms what the job compiles, before the group is joined
     conf = Conf(settings, inputs, name, rows_max, compression)
     recovery.install(settings, inputs, conf.changelog)
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
-    app = faust.App(
-        settings.group, broker=servers, store="memory://", topic_partitions=settings.partitions, topic_disable_leader=True,
-        topic_replication_factor=replication, table_standby_replicas=0, web_enabled=False, stream_wait_empty=False,
-        broker_session_timeout=SESSION_S, broker_heartbeat_interval=HEARTBEAT_S, consumer_max_fetch_size=FETCH_BYTES_MAX,
-        consumer_auto_offset_reset="earliest", Table=UnitTable,
-        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}-{settings.group}",  # Faust makes it, nothing uses it
-    )  # fmt: skip
-    app.transport = hooks.Transport(servers, app, app.loop)
-    table = app.Table(name, partitions=settings.partitions)
-    app.table, app.health = table, Health()
-    table.prepare(conf, job_factory, app.health)
-    app.transport.busy, app.transport.on_corrupt = table.busy, table.on_corrupt
-    app.on_partitions_revoked.connect(table.on_revoked)
+    app = BlockApp(
+        settings.group,
+        broker=servers,
+        store="memory://",
+        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}-{settings.group}",  # made by Faust, left empty
+        topic_partitions=settings.partitions,
+        topic_replication_factor=replication,
+        topic_disable_leader=True,
+        table_standby_replicas=0,  # else a third worker gets nothing of four partitions
+        web_enabled=False,
+        stream_wait_empty=False,
+        broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
+        consumer_max_fetch_size=FETCH_BYTES_MAX,
+        consumer_auto_offset_reset="earliest",
+        Table=UnitTable,
+    )
+    transport = app.transport = hooks.Transport(servers, app, app.loop)
+    units = app.units = app.Table(name, partitions=settings.partitions)
+    units.prepare(conf, job_factory, app.health)
+    transport.busy, transport.on_corrupt = units.busy, units.on_corrupt
+    app.on_partitions_revoked.connect(units.on_revoked)
 
     async def receive(stream: AsyncIterator[Block]) -> None:
         async for block in stream:
-            table.put(block)
+            units.put(block)
 
     for topic in inputs:
         schema = BlockSchema(key_type=bytes, value_type=bytes)
@@ -78,7 +107,7 @@ def build_app(
 
     @app.timer(interval=LOOK_S, name="look")
     async def look() -> None:
-        table.look()
+        units.look()
 
     return app
 
@@ -106,13 +135,14 @@ def thin_out(package: str, seconds: float = 5.0) -> None:
             logging.getLogger(name).addFilter(OncePer(seconds))
 
 
-def run(app: faust.App, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING") -> None:
-    """Run the worker in this process until SIGTERM or SIGINT; leaves by SystemExit, or by the exception that stopped it.
+def run(app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING") -> None:
+    """Run the worker in this process until SIGTERM or SIGINT.
 
+    Leaves by SystemExit, or by the exception that stopped the worker.
     metrics_port 0 serves no metrics.
     """
     thin_out("aiokafka")
-    server = serve(app.table.unit_conf.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
+    server = serve(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
     try:
         faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()
     finally:

@@ -1,5 +1,6 @@
-"""Every private hook of Faust and aiokafka that the engine uses, and nothing else; tests/engine/test_hooks.py holds a
-contract test for each. Pinned to faust-streaming 0.15 and aiokafka 0.14.
+"""Every private hook of Faust and aiokafka that the engine uses, and nothing else.
+
+tests/engine/test_hooks.py holds a contract test for each. Pinned to faust-streaming 0.15 and aiokafka 0.14.
 
 Block topics are fetched as raw batches: a Faust event is then one partition fetch, its value a Block. Every other topic
 keeps aiokafka's record path. The partition units commit, so Faust's own commits, gaps and recovery find nothing to do.
@@ -10,9 +11,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import aiokafka.consumer.fetcher as fetcher
-import aiokafka.producer.sender as sender
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.producer import sender
 from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
@@ -34,7 +35,11 @@ class RawRecords:
 
     def __init__(self, raw: bytes):
         self.raw, self.inner = raw, _MemoryRecords(raw)
-        self.has_next, self.next_batch, self.size_in_bytes = self.inner.has_next, self.inner.next_batch, self.inner.size_in_bytes
+        self.has_next, self.next_batch, self.size_in_bytes = (
+            self.inner.has_next,
+            self.inner.next_batch,
+            self.inner.size_in_bytes,
+        )
 
 
 class BlockRecords(fetcher.PartitionRecords):
@@ -44,7 +49,12 @@ class BlockRecords(fetcher.PartitionRecords):
         committed = self._isolation_level == fetcher.READ_COMMITTED
         tp = TP(BLOCK_TOPICS[self._tp.topic], self._tp.partition)
         block = take(
-            tp, self._records.raw, self.next_fetch_offset, self._aborted_transactions, committed=committed, crc=self._check_crcs
+            tp,
+            self._records.raw,
+            self.next_fetch_offset,
+            self._aborted_transactions,
+            committed=committed,
+            crc=self._check_crcs,
         )
         if block is not None:
             self.next_fetch_offset = block.end
@@ -76,6 +86,7 @@ class ConsumerThread(base.AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
+        """Start the consumer, then let it prefetch whatever is there."""
         await super().on_start()
         self._consumer._fetcher._prefetch_backoff = 0  # else one busy partition stops all fetches for 100 ms
 
@@ -121,7 +132,7 @@ class Consumer(base.Consumer):
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         ready = {tp for tp in active_partitions if not self.transport.busy(tp)}
         if not ready:  # an empty set would mean "all partitions" to the fetcher
             await asyncio.sleep(BUSY_POLL_S)
@@ -175,3 +186,21 @@ class Transport(base.Transport):
 def prefetch_at_once(consumer: AIOKafkaConsumer) -> None:
     """As for the worker's consumer, for one of the engine's own."""
     consumer._fetcher._prefetch_backoff = 0
+
+
+def thread_of(app: Any) -> ConsumerThread:
+    """The thread of a started app's consumer."""
+    return app.consumer._thread
+
+
+class RecordConsumer(base.Consumer):
+    """Faust's own consumer, with committed reads."""
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class RecordTransport(base.Transport):
+    """Faust's aiokafka driver for agents that read record by record and let Faust commit."""
+
+    Consumer = RecordConsumer

@@ -1,4 +1,4 @@
-"""What the block engine drives: the Job protocol, the blocks a job is fed and the outcome it hands back. No Kafka, no I/O."""
+"""What the block engine drives: the Job protocol, the blocks a job is fed, the outcome it hands back. No I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,9 +39,9 @@ class Block:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one `work` gave: everything here becomes visible in one transaction with the job's positions, or not at all."""
+    """What one `work` gave: visible in one transaction with the job's positions, or not at all."""
 
-    outputs: Sequence[tuple[str, Sequence[Pair]]] = ()  # (topic, records in order), written to the unit's own partition
+    outputs: Sequence[tuple[str, Sequence[Pair]]] = ()  # (topic, records in order), to the unit's own partition
     rows: Sequence[tuple[bytes, bytes | None]] = ()  # order-sensitive changelog rows; value None deletes
     events: int = 0  # events consumed
     counts: Mapping[str, int] = field(default_factory=dict)  # added to the metric of that name after the commit
@@ -62,13 +62,13 @@ class Job(Protocol):
         """Called once, after load and load_fence: the next offset expected of every input."""
 
     def feed(self, block: Block, stop: int | None = None) -> None:
-        """Take a block's records in [next expected, min(end, stop)); raises Rejoin when the block starts behind that."""
+        """Take a block's records in [next expected, min(end, stop)); raises Rejoin when the block starts later."""
 
     def held_bytes(self, topic: str) -> int:
         """Bytes fed but not yet consumed."""
 
     def work(self, live: bool) -> Outcome:
-        """Consume all that can be consumed. In a replay (live False) the outcome is dropped, order-sensitive state stays."""
+        """Consume all that can be; in a replay (live False) the outcome is dropped, order-sensitive state stays."""
 
     def positions(self) -> dict[str, int]:
         """Per input: everything below has been consumed. These are committed."""

@@ -1,8 +1,8 @@
-"""The worker's Prometheus metrics and its health: collectors of our own, served with /livez and /readyz on a port of their own."""
+"""The worker's Prometheus metrics and its health, served as /metrics, /livez and /readyz on a port of their own."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -42,30 +42,42 @@ class Metrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"tidegauge_{name}", text, buckets=buckets, registry=registry)
 
-        self.lag = gauge("lag_offsets", "Offsets between the last stable one and what is consumed.", "topic", "partition")
+        self.lag = gauge(
+            "lag_offsets", "Offsets between the last stable one and what is consumed.", "topic", "partition"
+        )
         self.held = gauge("held_bytes", "Bytes fetched but not yet consumed.", "topic", "partition")
         self.dirty = gauge("dirty_rows", "Rows changed since the last flush.", "partition")
         self.units = gauge("partitions", "Partition units by state.", "state")
         self.events = counter("events", "Events consumed.", "partition")
         self.block_bytes = histogram("block_bytes", "Uncompressed size of a fetched block.", BYTES)
         self.work_s = histogram("work_seconds", "Decoding and computing of one transaction's blocks.", SECONDS)
-        self.transaction_s = histogram("transaction_seconds", "From the first write of a transaction to its commit.", SECONDS)
+        self.transaction_s = histogram(
+            "transaction_seconds", "From the first write of a transaction to its commit.", SECONDS
+        )
         self.transactions = counter("transactions", "Transactions committed.", "partition")
         self.changelog_rows = counter("changelog_rows", "Rows written to the changelog.", "partition")
         self.flushes = counter("flushes", "Fences written.", "partition")
         self.recovery_s = gauge("recovery_seconds", "Duration of the partition's last recovery.", "partition")
-        self.recovery_rows = gauge("recovery_rows", "Changelog rows read by the partition's last recovery.", "partition")
+        self.recovery_rows = gauge(
+            "recovery_rows", "Changelog rows read by the partition's last recovery.", "partition"
+        )
         self.recoveries = counter("recoveries", "Recoveries finished.", "partition")
         self.overlaps = counter("block_overlaps", "Blocks handed over again, in part or whole.", "topic", "partition")
         self.gaps = counter("block_gaps", "Blocks that began behind the expected offset.", "topic", "partition")
-        self.corrupt = counter("corrupt_batches", "Batches refused for a wrong checksum or codec.", "topic", "partition")
+        self.corrupt = counter(
+            "corrupt_batches", "Batches refused for a wrong checksum or codec.", "topic", "partition"
+        )
         self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
+        self.other = counter("counted", "Whatever else a job counts.", "partition", "what")
         self.job = {name: counter(name, text, "partition") for name, text in JOB_COUNTS.items()}
 
-    def count(self, partition: int, counts: "dict[str, int]") -> None:
-        """Add what a job counted; raises KeyError for a name that isn't in JOB_COUNTS."""
+    def count(self, partition: int, counts: Mapping[str, int]) -> None:
+        """Add what a job counted; what has no metric of its own goes to one that names it."""
         for name, value in counts.items():
-            self.job[name].labels(partition).inc(value)
+            if value:
+                (self.job[name].labels(partition) if name in self.job else self.other.labels(partition, name)).inc(
+                    value
+                )
 
 
 class Health:
@@ -86,7 +98,7 @@ class Health:
 
 
 def serve(metrics: Metrics, health: Health, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
-    """Serve /metrics, /livez and /readyz until shutdown() of what is returned. Port 0 takes a free one; OSError if taken."""
+    """Serve until shutdown() of what is returned. Port 0 takes a free one; OSError if the port is taken."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the name is http.server's
@@ -95,7 +107,11 @@ def serve(metrics: Metrics, health: Health, port: int, host: str = "127.0.0.1") 
                 self.answer(200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST)
             elif path in ("/livez", "/readyz"):
                 good = health.alive() if path == "/livez" else health.alive() and health.ready()
-                self.answer(200 if good else 503, b"ok\n" if good else (health.failure or "not yet").encode() + b"\n", "text/plain")
+                self.answer(
+                    200 if good else 503,
+                    b"ok\n" if good else (health.failure or "not yet").encode() + b"\n",
+                    "text/plain",
+                )
             else:
                 self.answer(404, b"not found\n", "text/plain")
 

@@ -1,7 +1,7 @@
-"""Restores a job from Kafka: changelog rows up to the last stable offset, then a silent replay of [fence F, committed C).
+"""Restores a job from Kafka: changelog rows up to the stable end, then a silent replay of [fence F, committed C).
 
-Every transaction of a unit leaves a `@commit` record with its positions in the changelog, so the log itself says what C is
-at its stable end. A reader that fences nobody therefore sees one consistent state, whatever is written meanwhile.
+Every transaction of a unit leaves a `@commit` record with its positions in the changelog, so the log itself says what C
+is at its stable end. A reader that fences nobody therefore sees one consistent state, whatever is written meanwhile.
 """
 
 import json
@@ -31,15 +31,19 @@ class EngineSettings(Protocol):
     @property
     def kafka(self) -> str:
         """Brokers, host:port separated by commas."""
+
     @property
     def group(self) -> str:
         """Consumer group; also the first part of transactional ids and of the changelog's name."""
+
     @property
     def partitions(self) -> int:
         """Partitions of every topic."""
+
     @property
     def flush_interval_s(self) -> float:
         """Seconds between flushes."""
+
     def topic(self, name: str) -> str:
         """Kafka's name of a catalogue topic."""
 
@@ -112,8 +116,10 @@ async def blocks(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, sto
             raise Rejoin(f"{tp}: no data from {at} on for {STALL_S_MAX:.0f} s, {stop} wanted")
 
 
-async def load_changelog(consumer: AIOKafkaConsumer, job: Job, tp: TopicPartition) -> tuple[int, Fence | None, dict[str, int] | None]:
-    """Load the job's rows up to the last stable offset. Gives their number, the last fence and the last committed positions."""
+async def load_changelog(
+    consumer: AIOKafkaConsumer, job: Job, tp: TopicPartition
+) -> tuple[int, Fence | None, dict[str, int] | None]:
+    """Load the rows up to the stable end. Gives their number, the last fence, the last committed positions."""
     first = (await consumer.beginning_offsets([tp]))[tp]
     stable = (await consumer.end_offsets([tp]))[tp]  # of a committed-only consumer: the last stable offset
     fence = committed = None
@@ -134,17 +140,21 @@ async def load_changelog(consumer: AIOKafkaConsumer, job: Job, tp: TopicPartitio
     return count, fence, committed
 
 
-async def restore(settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, changelog: str) -> Restored:
+async def restore(
+    settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, changelog: str
+) -> Restored:
     """Bring a fresh job to where the last committed transaction left it. Raises RecoveryError or Rejoin."""
     began = time.monotonic()
     rows, fence, committed = await load_changelog(consumer, job, TopicPartition(changelog, partition))
     if fence is not None and fence.state_format != job.state_format:
         raise RecoveryError(
-            f"partition {partition}: the changelog holds state format {fence.state_format}, this program has {job.state_format}: "
+            f"partition {partition}: changelog of state format {fence.state_format}, program of {job.state_format}: "
             f"rebuild the state from the source (stop all workers, delete topic {changelog} and the group's offsets)"
         )
     if fence is None and (rows or committed):
-        raise RecoveryError(f"partition {partition}: topic {changelog} holds rows but no fence; was it cut? rebuild the state")
+        raise RecoveryError(
+            f"partition {partition}: topic {changelog} holds rows but no fence; was it cut? rebuild the state"
+        )
     inputs = {name: TopicPartition(settings.topic(name), partition) for name in job.inputs}
     first = await consumer.beginning_offsets(list(inputs.values()))
     last = await consumer.end_offsets(list(inputs.values()))
@@ -180,12 +190,17 @@ async def replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartiti
 async def read_state(
     settings: EngineSettings, job_factory: Callable[[], Job], partition: int, *, name: str = "standing"
 ) -> Job:
-    """A partition's state as of one committed transaction, read beside a running worker: nobody is fenced, no group joined."""
+    """A partition's state as of one committed transaction, read beside a running worker.
+
+    Nobody is fenced, no group joined. Raises RecoveryError where there is no state, or it can't be read.
+    """
     job = job_factory()
     changelog = changelog_topic(settings, name)
     install(settings, job.inputs, changelog)
     consumer = await open_consumer(settings)
     try:
+        if changelog not in await consumer.topics():
+            raise RecoveryError(f"no topic {changelog}: no worker of group {settings.group} has ever run here")
         await restore(settings, job, partition, consumer, changelog)
         return job
     finally:

@@ -21,6 +21,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from agents import hooks
 from agents.job import Block, Job, RecoveryError, Rejoin
 from agents.metrics import Health
 from agents.transport import CorruptBatch
@@ -101,7 +102,7 @@ class UnitTable(faust.Table):
                     await self.drop(partition)
 
     async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:
-        """Awaited before Faust's Recovery. aiokafka sends no heartbeat meanwhile, so units recover in their own tasks."""
+        """Awaited before Faust's Recovery, without heartbeats meanwhile: so units recover in their own tasks."""
         mine = self.indices(assigned)
         for partition, (unit, _) in list(self.units.items()):
             # A generation went by without us: somebody else may have had the partition.
@@ -109,7 +110,7 @@ class UnitTable(faust.Table):
                 await self.drop(partition)
         self.generation = generation_id
         for partition in sorted(mine - self.units.keys()):
-            unit = PartitionUnit(self.unit_conf, partition, self.job_factory(), self.app.consumer._thread.seek_soon)
+            unit = PartitionUnit(self.unit_conf, partition, self.job_factory(), hooks.thread_of(self.app).seek_soon)
             self.units[partition] = unit, asyncio.ensure_future(self.guard(unit))
         for unit, _ in self.units.values():
             unit.resume()
@@ -122,7 +123,9 @@ class UnitTable(faust.Table):
                 topics.setdefault(tp.partition, set()).add(tp.topic)
         for partition, have in topics.items():
             if missing := self.names.keys() - have:
-                raise RuntimeError(f"partition {partition} of {sorted(missing)} is missing: all inputs need the same number of partitions")
+                raise RuntimeError(
+                    f"no partition {partition} of {sorted(missing)}: all inputs need the same number of partitions"
+                )
         return set(topics)
 
     async def guard(self, unit: PartitionUnit) -> None:
@@ -144,7 +147,7 @@ class UnitTable(faust.Table):
                     return
             await asyncio.sleep(REJOIN_S)
             if self.units.get(unit.partition, (None,))[0] is unit:  # no rebalance came by itself
-                self.app.consumer._thread.request_rejoin()
+                hooks.thread_of(self.app).request_rejoin()
 
     def too_many(self) -> bool:
         """Count an unexpected failure; True when they no longer look like a passing trouble."""
@@ -181,7 +184,7 @@ class UnitTable(faust.Table):
                 continue
             metrics.dirty.labels(partition).set(unit.job.dirty_count())
             for name, tp in unit.topics.items():
-                fetched, stable = self.app.consumer._thread.fetched_to(tp)
+                fetched, stable = hooks.thread_of(self.app).fetched_to(tp)
                 metrics.held.labels(name, partition).set(unit.queued[name] + unit.job.held_bytes(name))
                 if stable is not None:
                     metrics.lag.labels(name, partition).set(max(0, stable - unit.job.positions()[name]))

@@ -1,4 +1,4 @@
-"""Raw fetches to blocks: walks v2 record batches, checks CRCs, leaves out control and aborted data, decompresses. No I/O.
+"""Raw fetches to blocks: walks v2 batches, checks CRCs, leaves out control and aborted data, decompresses. No I/O.
 
 No Python object is made per record here; `records` is the slow way out for the engine's own changelog and for tests.
 """
@@ -26,9 +26,9 @@ Aborted = tuple[int, int]
 
 
 class CorruptBatch(Exception):
-    """Stored or received bytes that are not what a producer sent; fetching again may help, skipping would lose events."""
+    """Bytes that are not what a producer sent; fetching again may help, skipping would lose events."""
 
-    def __init__(self, tp: TP, offset: int, reason: str):
+    def __init__(self, tp: TP, offset: int, reason: str) -> None:
         super().__init__(f"{tp.topic}/{tp.partition}: batch at offset {offset}: {reason}")
         self.tp, self.offset = tp, offset
 
@@ -48,11 +48,17 @@ class BatchHeader(NamedTuple):
     producer_id: int
     producer_epoch: int
     base_sequence: int
-    count: int
+    number: int
 
 
 def take(
-    tp: TP, raw: bytes | memoryview, start: int, aborted: Iterable[Aborted] = (), *, committed: bool = True, crc: bool = True
+    tp: TP,
+    raw: bytes | memoryview,
+    start: int,
+    aborted: Iterable[Aborted] = (),
+    *,
+    committed: bool = True,
+    crc: bool = True,
 ) -> Block | None:
     """One fetch answer as a block from offset `start`; None if it holds no whole batch. Raises CorruptBatch.
 
@@ -90,7 +96,7 @@ def check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
     """Raise CorruptBatch unless this is a v2 batch with the right checksum."""
     if header.magic != 2:
         raise CorruptBatch(tp, header.base_offset, f"message format {header.magic}, only 2 is known")
-    if crc and calc_crc32c(batch[CRC_FROM:]) != header.crc:  # type: ignore[arg-type]  # any buffer will do
+    if crc and calc_crc32c(batch[CRC_FROM:]) != header.crc:  # any buffer will do
         raise CorruptBatch(tp, header.base_offset, "wrong checksum")
 
 

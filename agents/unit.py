@@ -1,8 +1,9 @@
-"""One partition unit per partition index: owns the job's state, the next expected offset of every input, and the transactions.
+"""One partition unit per partition index: owns the job, the next expected offset of every input, and the transactions.
 
-Law: one Kafka transaction carries the outputs, the order-sensitive rows, the input offsets C and a `@commit` record of C.
-Once per flush interval it also carries all dirty order-free rows and the fence F = C. So a successor fences its predecessor,
-reads rows, C and F, replays [F, C) silently into the order-free columns, and stands exactly where the last commit stood.
+Law: one Kafka transaction carries the outputs, the order-sensitive rows, the input offsets C and a `@commit` record of
+C. Once per flush interval it also carries all dirty order-free rows and the fence F = C. So a successor fences its
+predecessor, reads rows, C and F, replays [F, C) silently into the order-free columns, and stands exactly where the last
+commit stood.
 With an idempotent job a flush may spread over transactions: the fence, written with the last of them, then says the
 positions at which the flush began, and what was applied since is applied again without effect.
 """
@@ -51,7 +52,7 @@ class Conf:
 class PartitionUnit:
     """FIFO, transactions, flush and fence of one partition index. Everything runs in one event loop."""
 
-    def __init__(self, conf: Conf, partition: int, job: Job, seek: Callable[[TopicPartition, int], None]):
+    def __init__(self, conf: Conf, partition: int, job: Job, seek: Callable[[TopicPartition, int], None]) -> None:
         self.conf, self.partition, self.job, self.seek = conf, partition, job, seek
         self.fifo: list[Block] = []
         self.queued = dict.fromkeys(conf.inputs, 0)  # bytes in the FIFO
@@ -83,8 +84,10 @@ class PartitionUnit:
         return self.queued[topic] + self.job.held_bytes(topic) >= HELD_BYTES_MAX
 
     def put(self, block: Block) -> None:
-        """Queue a block, unless it was seen before or something before it is missing: around a rebalance Faust hands
-        ranges over twice, or not at all."""
+        """Queue a block, unless it was seen before or something before it is missing.
+
+        Around a rebalance Faust hands ranges over twice, or not at all.
+        """
         if not self.live or self.paused or self.dead:
             return  # seek_back when it goes on
         topic = block.tp.topic
@@ -188,11 +191,13 @@ class PartitionUnit:
         flush = due and (bool(self.job.dirty_count()) or positions != self.committed)
         if not (outcome.outputs or outcome.rows or flush or self.cycle):
             self.conf.metrics.events.labels(self.partition).inc(outcome.events)
-            self.conf.metrics.count(self.partition, dict(outcome.counts))
+            self.conf.metrics.count(self.partition, outcome.counts)
             return
         fence, rows = self.changelog_rows(positions, flush)
         rows = [*outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
-        await asyncio.wait_for(self.transact([*outcome.outputs, (self.conf.changelog, rows)], positions), TRANSACTION_S_MAX)
+        await asyncio.wait_for(
+            self.transact([*outcome.outputs, (self.conf.changelog, rows)], positions), TRANSACTION_S_MAX
+        )
         self.committed = positions
         if flush:
             self.flush_at = time.monotonic() + self.conf.settings.flush_interval_s
@@ -257,7 +262,7 @@ class PartitionUnit:
         metrics.events.labels(self.partition).inc(outcome.events)
         metrics.changelog_rows.labels(self.partition).inc(rows)
         metrics.flushes.labels(self.partition).inc(fenced)
-        metrics.count(self.partition, dict(outcome.counts))
+        metrics.count(self.partition, outcome.counts)
 
     # -- recovery
 
@@ -291,7 +296,9 @@ class PartitionUnit:
                 continue
             if found.fence is None:
                 raise RecoveryError(
-                    f"partition {self.partition}: group {self.conf.settings.group} has committed {offset} of {tp.topic}, but topic "
-                    f"{self.conf.changelog} is empty: the state is lost; rebuild it (reset the group's offsets to the start)"
+                    f"partition {self.partition}: group {self.conf.settings.group} committed {offset} of {tp.topic}, "
+                    f"but topic {self.conf.changelog} is empty: the state is lost; rebuild it from the source "
+                    f"(reset the group's offsets to the start)"
                 )
-            log.warning("partition %d: group offset %d of %s, state at %d; the state counts", self.partition, offset, tp.topic, self.fed[name])
+            text = "partition %d: the group's offset of %s is %d, the state's %d; the state's counts"
+            log.warning(text, self.partition, tp.topic, offset, self.fed[name])

@@ -1,4 +1,4 @@
-"""Long runs by hand: python -m tests.chaos NAME SEED [SECONDS]. Needs TIDEGAUGE_BOOTSTRAP_SERVERS; prints the seed it ran with.
+"""Long runs by hand: python -m tests.chaos NAME SEED [SECONDS], with TIDEGAUGE_BOOTSTRAP_SERVERS set.
 
 `broker` also needs CHAOS_BROKER_RESTART, a command that kills the broker with -9 and starts it again.
 """
@@ -17,8 +17,10 @@ def main(name: str, seed: str = "1", seconds: str = "") -> None:
     more = {"seconds": float(seconds)} if seconds else {}
     if name == "broker":
         command = os.environ["CHAOS_BROKER_RESTART"]
-        more["restart"] = lambda: subprocess.run(command, shell=True, check=True)  # noqa: S602 - the operator's own command
-    with Run(os.environ["TIDEGAUGE_BOOTSTRAP_SERVERS"], name, int(seed), say=lambda *text: print(*text, flush=True)) as run:
+        more["restart"] = lambda: subprocess.run(command, shell=True, check=True)
+    with Run(
+        os.environ["TIDEGAUGE_BOOTSTRAP_SERVERS"], name, int(seed), say=lambda *text: print(*text, flush=True)
+    ) as run:
         FAULTS[name](run, **more)
 
 

@@ -1,4 +1,4 @@
-"""The independent side of a chaos run: the log read record by record, one event at a time, compared with what the workers left."""
+"""The independent side of a chaos run: the log read one event at a time, compared with what the workers left."""
 
 import asyncio
 import time
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 Pair = tuple[bytes | None, bytes | None]
 
 
-def read(kafka: str, topic: str, partition: int, isolation: str = "read_committed") -> list[tuple[int, bytes | None, bytes | None]]:
+def read(
+    kafka: str, topic: str, partition: int, isolation: str = "read_committed"
+) -> list[tuple[int, bytes | None, bytes | None]]:
     """Offset, key and value of everything in a partition."""
     consumer = Consumer(
         {"bootstrap.servers": kafka, "group.id": "check", "isolation.level": isolation, "enable.partition.eof": True,
@@ -45,7 +47,10 @@ class Reference:
         self.dead: dict[str, list[Pair]] = {t: [] for t in CounterJob.inputs}
         self.totals: dict[str, dict[int, int]] = {t: {} for t in CounterJob.inputs}  # mark -> sum of all so far
         logs = {t: read(run.settings.kafka, run.settings.topic(t), partition) for t in CounterJob.inputs}
-        marks = [max((int.from_bytes(v[1:], "big") for _, _, v in logs[t] if v and v[:1] == b"M" and len(v) == 9), default=0) for t in logs]
+        marks = [
+            max((int.from_bytes(v[1:], "big") for _, _, v in logs[t] if v and v[:1] == b"M" and len(v) == 9), default=0)
+            for t in logs
+        ]
         self.closed, self.positions = min(marks), {}
         for i, topic in enumerate(CounterJob.inputs):
             self.positions[topic] = self.take(i, topic, partition, logs[topic])
@@ -66,7 +71,9 @@ class Reference:
                 row[i], total = row[i] + amount, total + amount
                 reached = sum(row[i] >= limit for limit in THRESHOLDS)
                 if reached != tier[i]:
-                    self.outputs[topic].append((key, b"%s/%d/%d %d>%d" % (topic.encode(), partition, offset, tier[i], reached)))
+                    self.outputs[topic].append(
+                        (key, b"%s/%d/%d %d>%d" % (topic.encode(), partition, offset, tier[i], reached))
+                    )
                     tier[i] = reached
             else:
                 self.dead[topic].append((b"%s/%d/%d" % (topic.encode(), partition, offset), value))
@@ -75,11 +82,13 @@ class Reference:
 
     def closes(self) -> list[Pair]:
         """What was published at each mark."""
-        return [(b"%d" % n, b"%d %d" % (self.totals["left"][n], self.totals["right"][n])) for n in range(1, self.closed + 1)]
+        return [
+            (b"%d" % n, b"%d %d" % (self.totals["left"][n], self.totals["right"][n])) for n in range(1, self.closed + 1)
+        ]
 
 
 def reachable(run: "Run") -> int:
-    """Offsets that can be committed: below the first mark the other input lacks, control records at the end left out."""
+    """Offsets that can be committed: below the first mark the other input lacks, without control records."""
     return sum(last + 1 for p in range(run.partitions) for last in Reference(run, p).positions.values())
 
 
@@ -98,7 +107,10 @@ def compare(run: "Run") -> None:
         sums, tiers = np.zeros((CUSTOMERS, 2), np.int64), np.zeros((CUSTOMERS, 2), np.int8)
         for customer, row in want.sums.items():
             sums[customer], tiers[customer] = row, want.tiers[customer]
-        got = {t: [(k, v) for _, k, v in read(run.settings.kafka, run.settings.topic(t), p)] for t in ("tiers", "dead", "closes")}
+        got = {
+            t: [(k, v) for _, k, v in read(run.settings.kafka, run.settings.topic(t), p)]
+            for t in ("tiers", "dead", "closes")
+        }
         wrong = []
         if not np.array_equal(job.sums, sums):
             wrong.append(f"{int((job.sums != sums).any(axis=1).sum())} customers' sums")
@@ -118,10 +130,14 @@ def compare(run: "Run") -> None:
         assert not wrong, f"partition {p}: {'; '.join(wrong)}; group {run.settings.group}, logs in {run.logs}"
         outputs, events = outputs + len(got["tiers"]), events + sum(map(len, want.sums.values()))
         hidden += len(read(run.settings.kafka, run.settings.topic("tiers"), p, "read_uncommitted")) - len(got["tiers"])
-    run.say(f"EXACT: {outputs} outputs, {want.closed} closes, {hidden} outputs of aborted transactions hidden ({time.monotonic() - began:.1f} s)")
+    run.say(
+        f"EXACT: {outputs} outputs, {want.closed} closes, {hidden} outputs of aborted transactions hidden"
+        f" ({time.monotonic() - began:.1f} s)"
+    )
 
 
 def difference(got: list[Pair], want: list[Pair]) -> str:
     """Where two lists part."""
     at = next((i for i, (g, w) in enumerate(zip(got, want, strict=False)) if g != w), min(len(got), len(want)))
-    return f"{len(got)} instead of {len(want)}, first difference at {at}: {got[at : at + 2]} instead of {want[at : at + 2]}"
+    first = f"{got[at : at + 2]} instead of {want[at : at + 2]}"
+    return f"{len(got)} instead of {len(want)}, first difference at {at}: {first}"

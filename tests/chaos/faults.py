@@ -1,4 +1,4 @@
-"""The faults, each a seeded story on one Run. `seconds` scales how long events flow; all end in Run.finish, which compares."""
+"""The faults, each a seeded story on one Run. `seconds` is how long events flow; Run.finish compares."""
 
 import signal
 import time

@@ -30,7 +30,9 @@ REPO = Path(__file__).resolve().parents[2]
 class Run:
     """A context: topics of its own on the way in; workers ended and topics gone on the way out."""
 
-    def __init__(self, kafka: str, name: str, seed: int, partitions: int = 4, say: Callable[..., None] = print, **options: object):
+    def __init__(
+        self, kafka: str, name: str, seed: int, partitions: int = 4, say: Callable[..., None] = print, **options: object
+    ):
         self.rng, self.partitions, self.log = random.Random(seed), partitions, say
         self.settings = EngineTestSettings(kafka, f"{name}-{seed}-{int(time.time() * 1000) % 10**9}", partitions)
         self.options = options
@@ -38,7 +40,9 @@ class Run:
         self.logs = Path(tempfile.mkdtemp(prefix=f"tidegauge-{name}-"))
         self.started, self.fed, self.feeding = time.monotonic(), 0, None
         self.admin = AdminClient({"bootstrap.servers": kafka})
-        self.probe = Consumer({"bootstrap.servers": kafka, "group.id": self.settings.group, "enable.auto.commit": False})
+        self.probe = Consumer(
+            {"bootstrap.servers": kafka, "group.id": self.settings.group, "enable.auto.commit": False}
+        )
 
     def __enter__(self) -> "Run":
         topics = [self.settings.topic(t) for t in (*INPUTS, *OUTPUTS)]
@@ -64,7 +68,13 @@ class Run:
     def start(self, **options: object) -> int:
         """Start a worker; gives its pid."""
         path = self.logs / f"{len(list(self.logs.iterdir()))}.log"
-        said = {"kafka": self.settings.kafka, "group": self.settings.group, "partitions": self.partitions, **self.options, **options}
+        said = {
+            "kafka": self.settings.kafka,
+            "group": self.settings.group,
+            "partitions": self.partitions,
+            **self.options,
+            **options,
+        }
         with path.open("wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "tests.engine.worker", json.dumps(said)], cwd=REPO, stdout=log, stderr=log
@@ -87,7 +97,7 @@ class Run:
     # -- feed
 
     def feed(self, seconds: float, rate: int, codec: str = "none", poison: float = 0.001, aborts: bool = True) -> None:
-        """Write events of both inputs for some seconds in a thread, with a mark now and then, and aborted transactions."""
+        """Write events of both inputs in a thread, with a mark now and then, and aborted transactions."""
         self.feeding = threading.Thread(target=self._feed, args=(seconds, rate, codec, poison, aborts), daemon=True)
         self.feeding.start()
 
@@ -139,7 +149,10 @@ class Run:
 
     def ends(self) -> dict[str, list[int]]:
         """The last stable offsets of the inputs."""
-        return {t: [self.probe.get_watermark_offsets(TP(self.settings.topic(t), p), 10)[1] for p in range(self.partitions)] for t in INPUTS}
+        return {
+            t: [self.probe.get_watermark_offsets(TP(self.settings.topic(t), p), 10)[1] for p in range(self.partitions)]
+            for t in INPUTS
+        }
 
     def committed(self) -> int:
         """Sum of the committed offsets; -1 while a pending transaction hides them."""
@@ -169,7 +182,16 @@ class Run:
         while self.committed() < want:
             self.alive(until, f"{self.committed()} committed, {want} wanted")
             time.sleep(0.2)
-        self.say("fed", self.fed, "committed", self.committed(), "of", want, "alive", [w.poll() is None for w in self.workers.values()])
+        self.say(
+            "fed",
+            self.fed,
+            "committed",
+            self.committed(),
+            "of",
+            want,
+            "alive",
+            [w.poll() is None for w in self.workers.values()],
+        )
         for pid in list(self.workers):
             self.signal(pid, signal.SIGTERM)
         check.compare(self)

@@ -13,7 +13,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
-    ("name", "seed", "seconds"), [("plain", 1, 5), ("kill", 2, 12), ("scale", 3, 12), ("zombie", 4, 12), ("parts", 5, 10)]
+    ("name", "seed", "seconds"),
+    [("plain", 1, 5), ("kill", 2, 12), ("scale", 3, 12), ("zombie", 4, 12), ("parts", 5, 10)],
 )
 def test_state_and_outputs_stay_exact(kafka, name: str, seed: int, seconds: float) -> None:
     """After the fault every sum, tier, close and dead letter equals the sequential reference, byte for byte."""

@@ -1,9 +1,9 @@
-"""A small job that shows what the engine promises: order-free sums, order-sensitive tiers, a barrier of marks, dead letters.
+"""A small job that shows what the engine promises: order-free sums, order-sensitive tiers, a barrier, dead letters.
 
 Two inputs, `left` and `right`. A record's key is a customer's number (8 bytes), its value an amount (8 bytes) or a mark
-(`M` and a number, 9 bytes); anything else is a dead letter. Per customer and input: a sum, and a tier reached by it, emitted
-at every change with the id topic/partition/offset. An input stops at mark n until the other has reached its own; then the
-totals are published. So every output is a function of the log, whatever the interleaving of the inputs.
+(`M` and a number, 9 bytes); anything else is a dead letter. Per customer and input: a sum, and a tier reached by it,
+emitted at every change with the id topic/partition/offset. An input stops at mark n until the other has reached its
+own; then the totals are published. So every output is a function of the log, whatever the interleaving of the inputs.
 """
 
 import struct
@@ -174,13 +174,15 @@ class CounterJob:
             c, first = waiting[0], waiting[0].at
             at, old, new = (np.empty(len(c.offs), np.int64) for _ in range(3))
             c.at, k = apply(
-                t, c.offs, c.kind, c.slot, c.amount, first, self.closed, self.sums, self.last, self.tier, self.dirty, LIMITS,
-                self.idempotent, live, at, old, new,
+                t, c.offs, c.kind, c.slot, c.amount, first, self.closed, self.sums, self.last, self.tier, self.dirty,
+                LIMITS, self.idempotent, live, at, old, new,
             )  # fmt: skip
             events += c.at - first
             for i, a, b in zip(at[:k].tolist(), old[:k].tolist(), new[:k].tolist(), strict=True):
                 s = int(c.slot[i])
-                out.append((s.to_bytes(8, "big"), b"%s/%d/%d %d>%d" % (topic.encode(), self.partition, c.offs[i], a, b)))
+                out.append(
+                    (s.to_bytes(8, "big"), b"%s/%d/%d %d>%d" % (topic.encode(), self.partition, c.offs[i], a, b))
+                )
                 rows[b"t" + s.to_bytes(8, "big")] = self.tier[s].tobytes()
             stop = c.offs[c.at] if c.at < len(c.offs) else c.end
             for o in [o for o in c.bad if o < stop]:
@@ -227,4 +229,22 @@ def warm() -> None:
     empty, small = np.empty(0, np.int64), np.empty(0, np.int8)
     parse(np.frombuffer(b"", np.uint8), 0, 0, empty, small, empty, empty)
     table, tier = np.zeros((1, 2), np.int64), np.zeros((1, 2), np.int8)
-    apply(0, empty, small, empty, empty, 0, 0, table, table, tier, np.zeros(1, np.bool_), LIMITS, False, True, empty, empty, empty)
+    apply(
+        0,
+        empty,
+        small,
+        empty,
+        empty,
+        0,
+        0,
+        table,
+        table,
+        tier,
+        np.zeros(1, np.bool_),
+        LIMITS,
+        False,
+        True,
+        empty,
+        empty,
+        empty,
+    )

@@ -1,4 +1,4 @@
-"""A contract for every private hook of Faust and aiokafka: when an upgrade breaks one, the test of that name says so."""
+"""A contract for every private hook of Faust and aiokafka: when an upgrade breaks one, its test says so."""
 
 import asyncio
 import inspect
@@ -10,8 +10,8 @@ import aiokafka.producer.sender as sender
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -52,11 +52,13 @@ def test_fetcher_takes_its_classes_from_module_globals() -> None:
 
 def partition_records(tp: TopicPartition, raw: bytes, start: int = 0) -> fetcher.PartitionRecords:
     """As the fetcher builds them."""
-    return fetcher.PartitionRecords(tp, fetcher.MemoryRecords(raw), None, start, None, None, True, fetcher.READ_COMMITTED)
+    return fetcher.PartitionRecords(
+        tp, fetcher.MemoryRecords(raw), None, start, None, None, True, fetcher.READ_COMMITTED
+    )
 
 
 def test_unpack_records_yields_one_block_and_moves_the_position() -> None:
-    """The parent iterates _unpack_records and reads next_fetch_offset, which FetchResult checks against the position."""
+    """The parent iterates _unpack_records; FetchResult checks next_fetch_offset against the position."""
     items = partition_records(TOPIC, batch(4, [b"a", b"b"]) + batch(6, [b"c"]), 4)
     (block,) = list(items)
     assert (block.tp, block.start, block.end) == (TP("left", 0), 4, 7)
@@ -102,6 +104,7 @@ async def test_worker_consumer_settings() -> None:
     source = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
     assert "fetch_max_wait_ms=1500" in source
     consumer = AIOKafkaConsumer(fetch_max_wait_ms=1500)
+    consumer._closed = True  # never started
     assert (consumer._fetch_max_wait_ms, consumer._isolation_level) == (1500, "read_uncommitted")
     start = inspect.getsource(AIOKafkaConsumer.start)
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in start
@@ -116,7 +119,9 @@ def test_prefetch_backoff_is_read_at_each_fetch() -> None:
 
 def test_thread_is_made_by_the_consumer() -> None:
     """_new_consumer_thread is where the thread class comes from."""
-    assert "self._thread = self._new_consumer_thread()" in inspect.getsource(faust_consumer.ThreadDelegateConsumer.__init__)
+    assert "self._thread = self._new_consumer_thread()" in inspect.getsource(
+        faust_consumer.ThreadDelegateConsumer.__init__
+    )
     assert arguments(driver.Consumer._new_consumer_thread) == ["self"]
     assert "self._consumer = self._create_consumer(" in inspect.getsource(driver.AIOKafkaConsumerThread.on_start)
 

@@ -14,14 +14,21 @@ WHERE = TP("left", 3)
 PLAIN, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 
 
-def batch(offset: int, values: list[bytes], codec: int = PLAIN, producer: int = -1, transactional: bool = False) -> bytes:
+def batch(
+    offset: int,
+    values: list[bytes],
+    codec: int = PLAIN,
+    producer: int = -1,
+    transactional: bool = False,
+    key: bytes = b"key",
+) -> bytes:
     """A v2 batch as a broker stores it: values at offset, offset + 1, ..."""
     builder = DefaultRecordBatchBuilder(
         magic=2, compression_type=codec, is_transactional=int(transactional), producer_id=producer, producer_epoch=0,
         base_sequence=0, batch_size=1 << 20,
     )  # fmt: skip
     for i, value in enumerate(values):
-        builder.append(i, 1_700_000_000_000, b"key", value, [("trace", b"1")])
+        builder.append(i, 1_700_000_000_000, key, value, [("trace", b"1")])
     raw = bytearray(builder.build())
     raw[:8] = struct.pack(">q", offset)  # not covered by the checksum
     return bytes(raw)

@@ -1,4 +1,4 @@
-"""A worker of the counter job as a process: python -m tests.engine.worker '{"kafka": ..., "group": ..., "prefix": ...}'"""
+"""A worker of the counter job as a process: python -m tests.engine.worker '{"kafka": ..., "group": ...}'."""
 
 import json
 import sys

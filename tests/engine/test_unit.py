@@ -1,0 +1,240 @@
+"""A partition unit over a log in memory: overlaps, gaps, backpressure, flushes and fences, without a broker."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from agents import unit as unit_module
+from agents.job import TP, Block, Outcome, Rejoin
+from agents.metrics import Metrics
+from agents.recovery import COMMIT, FENCE, Fence
+from agents.unit import Conf, PartitionUnit
+from tests.engine.counter_job import CounterJob
+from tests.engine.test_transport import batch
+from tests.engine.worker import EngineTestSettings
+
+SETTINGS = EngineTestSettings("nowhere:1", "g", flush_interval_s=1000)
+
+
+class Producer:
+    """Remembers transactions instead of sending them."""
+
+    def __init__(self, **conf: object) -> None:
+        self.transactions: list[tuple[list[tuple[str, list[tuple[bytes, bytes]]]], dict[object, int]]] = []
+
+    async def begin_transaction(self) -> None:
+        self.sent: list[tuple[str, list[tuple[bytes, bytes]]]] = []
+
+    async def send_offsets_to_transaction(self, offsets: dict[object, int], group: str) -> None:
+        self.offsets = {tp.topic: offset for tp, offset in offsets.items()}
+
+    async def commit_transaction(self) -> None:
+        self.transactions.append((self.sent, self.offsets))
+
+
+class Unit(PartitionUnit):
+    """A unit whose sending goes to the fake; live from the start."""
+
+    def __init__(self, job: CounterJob, rows_max: int | None = None, fenced: dict[str, int] | None = None) -> None:
+        self.sought: list[tuple[str, int]] = []
+        super().__init__(
+            Conf(SETTINGS, job.inputs, rows_max=rows_max, metrics=Metrics()),
+            3,
+            job,
+            lambda tp, offset: self.sought.append((tp.topic, offset)),
+        )
+        start = {"left": 0, "right": 0}
+        job.begin(3, start)
+        self.fed, self.expected, self.committed, self.fenced = dict(start), dict(start), dict(start), fenced
+        self.live = True
+
+    async def send(self, topic: str, pairs: list[tuple[bytes, bytes]]) -> list[object]:
+        self.producer.sent.append((topic, list(pairs)))
+        return []
+
+    def changelog(self, at: int) -> list[tuple[bytes, bytes]]:
+        """Changelog rows of a transaction."""
+        return [
+            row for topic, rows in self.producer.transactions[at][0] if topic == self.conf.changelog for row in rows
+        ]
+
+
+@pytest.fixture(autouse=True)
+def _no_kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(unit_module, "AIOKafkaProducer", Producer)
+    yield
+
+
+def events(topic: str, start: int, amounts: list[int], customer: int = 7) -> Block:
+    """A block of events of one customer."""
+    raw = batch(start, [a.to_bytes(8, "big", signed=True) for a in amounts], key=customer.to_bytes(8, "big"))
+    return Block(TP(topic, 3), start, start + len(amounts), [raw], len(raw))
+
+
+async def test_the_first_transaction_brings_a_fence() -> None:
+    """No offset is ever committed without a fence; C, F and the rows are in one transaction."""
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [500, 600]))
+    await unit.step()
+    ((sent, offsets),) = unit.producer.transactions
+    assert offsets == {"g-left": 2, "g-right": 0}
+    rows = dict(unit.changelog(0))
+    assert Fence.decode(rows[FENCE]) == Fence(1, {"left": 2, "right": 0}, b"meta\nof 0")
+    assert rows[COMMIT] == b'{"left": 2, "right": 0}'
+    assert b"r" + (7).to_bytes(8, "big") in rows
+    assert ("g-tiers", [((7).to_bytes(8, "big"), b"left/3/1 0>1")]) in sent
+
+
+async def test_rows_wait_for_the_flush_but_order_sensitive_ones_do_not() -> None:
+    """Between flushes a transaction carries outputs, order-sensitive rows and offsets only."""
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1]))
+    await unit.step()
+    unit.put(events("left", 1, [5000]))
+    await unit.step()
+    assert [key for key, _ in unit.changelog(1)] == [b"t" + (7).to_bytes(8, "big"), COMMIT]
+
+
+async def test_what_says_nothing_waits_for_the_flush() -> None:
+    """A block without outputs makes no transaction of its own; the flush carries its offsets."""
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1]))
+    await unit.step()
+    unit.put(events("left", 1, [1]))
+    await unit.step()
+    assert len(unit.producer.transactions) == 1
+    assert unit.unwritten()
+    unit.flush_at = 0.0
+    await unit.step()
+    assert unit.producer.transactions[1][1] == {"g-left": 2, "g-right": 0}
+    assert not unit.unwritten()
+
+
+@pytest.mark.parametrize("again", [(0, 3), (1, 3), (0, 5), (2, 5)])
+async def test_an_overlap_counts_once(again: tuple[int, int]) -> None:
+    """A range handed over twice, whole or in part, changes nothing."""
+    unit = Unit(CounterJob())
+    amounts = [100, 200, 300, 400, 500]
+    unit.put(events("left", 0, amounts[:3]))
+    start, stop = again
+    unit.put(events("left", start, amounts[start:stop]))
+    unit.put(events("left", 3, amounts[3:]))
+    await unit.step()
+    assert unit.job.sums[7].tolist() == [1500, 0]
+    assert unit.producer.transactions[0][1]["g-left"] == 5
+
+
+async def test_a_gap_is_fetched_again() -> None:
+    """A block behind the expected offset is not fed; the unit asks for the missing range, once in a while."""
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1]))
+    unit.put(events("left", 2, [1]))
+    unit.put(events("left", 3, [1]))
+    assert unit.sought == [("g-left", 1)]
+    unit.put(events("left", 1, [1, 1, 1]))
+    await unit.step()
+    assert unit.fed["left"] == 4
+    assert unit.seeks == {}
+
+
+async def test_a_gap_that_stays_starts_the_partition_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeks back in vain end in a Rejoin."""
+    monkeypatch.setattr(unit_module, "SEEK_S", 0.0)
+    unit = Unit(CounterJob())
+    for _ in range(unit_module.SEEKS_MAX + 1):
+        unit.put(events("left", 5, [1]))
+    assert isinstance(unit.failure, Rejoin)
+    assert unit.sought == [("g-left", 0)] * unit_module.SEEKS_MAX
+
+
+async def test_backpressure_is_per_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A topic whose bytes are queued or held by the job is fetched no further; the others are."""
+    monkeypatch.setattr(unit_module, "HELD_BYTES_MAX", 300)
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1] * 20))
+    assert (unit.busy("left"), unit.busy("right")) == (True, False)
+    await unit.step()
+    assert not unit.busy("left")
+    unit.job.held_bytes = lambda topic: 400 if topic == "left" else 0
+    assert (unit.busy("left"), unit.busy("right")) == (True, False)
+
+
+async def test_a_transaction_takes_what_arrived_up_to_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks beyond the limit stay in the FIFO for the next transaction."""
+    monkeypatch.setattr(unit_module, "TRANSACTION_BYTES_MAX", 200)
+    unit = Unit(CounterJob())
+    for start in range(0, 6, 2):
+        unit.put(events("left", start, [1, 1]))
+    await unit.step()
+    assert (unit.fed["left"], unit.expected["left"], len(unit.fifo)) == (2, 6, 2)
+    assert unit.patience() == 0.0
+
+
+async def test_a_pause_forgets_the_fifo_and_resume_fetches_it_again() -> None:
+    """After a rebalance that kept the partition, what wasn't fed is asked for again."""
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1]))
+    await unit.step()
+    unit.put(events("left", 1, [1]))
+    await unit.pause()
+    assert unit.busy("left")
+    unit.put(events("left", 2, [1]))
+    unit.resume()
+    assert unit.sought == [("g-left", 1), ("g-right", 0)]
+    assert unit.expected == {"left": 1, "right": 0}
+
+
+async def test_a_flush_of_an_idempotent_job_spreads_over_transactions() -> None:
+    """The fence comes with the last part and says the positions at which the flush began."""
+    unit = Unit(CounterJob(idempotent=True), rows_max=2, fenced={"left": 0, "right": 0})
+    for i, customer in enumerate(range(5)):
+        unit.put(events("left", i, [1], customer))
+    await unit.step()
+    unit.put(events("left", 5, [1], 9))
+    await unit.step()
+    await unit.step()
+    rows = [[key for key, _ in unit.changelog(at)] for at in range(3)]
+    assert [len(keys) for keys in rows] == [3, 3, 3]
+    assert FENCE not in rows[0] + rows[1]
+    assert Fence.decode(dict(unit.changelog(2))[FENCE]).offsets == {"left": 5, "right": 0}
+    assert unit.producer.transactions[2][1]["g-left"] == 6
+    assert unit.job.dirty_count() == 1
+
+
+async def test_a_job_that_is_not_idempotent_is_flushed_at_once() -> None:
+    """rows_max has no effect on it: a fence behind its rows would count events twice."""
+    unit = Unit(CounterJob(), rows_max=2, fenced={"left": 0, "right": 0})
+    for i, customer in enumerate(range(5)):
+        unit.put(events("left", i, [1], customer))
+    await unit.step()
+    assert FENCE in dict(unit.changelog(0))
+    assert unit.job.dirty_count() == 0
+
+
+async def test_held_events_are_not_committed() -> None:
+    """What waits behind a mark is fed but not consumed: the committed position is the mark's."""
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1, 1]))
+    mark = batch(2, [b"M" + (1).to_bytes(8, "big")])
+    unit.put(Block(TP("left", 3), 2, 3, [mark], len(mark)))
+    unit.put(events("left", 3, [1]))
+    await unit.step()
+    assert unit.producer.transactions[-1][1] == {"g-left": 2, "g-right": 0}
+    unit.put(Block(TP("right", 3), 0, 1, [batch(0, [b"M" + (1).to_bytes(8, "big")])], len(mark)))
+    await unit.step()
+    assert unit.producer.transactions[-1][1] == {"g-left": 4, "g-right": 1}
+    assert ("g-closes", [(b"1", b"2 0")]) in unit.producer.transactions[-1][0]
+
+
+async def test_a_failure_in_the_job_ends_the_unit() -> None:
+    """An exception of work leaves run(): nothing of that block is written."""
+    unit = Unit(CounterJob())
+
+    def work(live: bool) -> Outcome:
+        raise ZeroDivisionError
+
+    unit.job.work = work
+    unit.put(events("left", 0, [1]))
+    with pytest.raises(ZeroDivisionError):
+        await unit.step()
+    assert unit.producer.transactions == []
