@@ -1,7 +1,5 @@
 """A partition unit over a log in memory: overlaps, gaps, backpressure, flushes and fences, without a broker."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from agents import unit as unit_module
@@ -60,9 +58,8 @@ class Unit(PartitionUnit):
 
 
 @pytest.fixture(autouse=True)
-def _no_kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unit_module, "AIOKafkaProducer", Producer)
-    yield
 
 
 def events(topic: str, start: int, amounts: list[int], customer: int = 7) -> Block:

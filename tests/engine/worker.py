@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from agents.app import build_app, run
+from agents.job import Outcome
 from tests.engine.counter_job import CounterJob
 
 
@@ -23,12 +24,23 @@ class EngineTestSettings:
         return f"{self.group}-{name}"
 
 
+class Exploding(CounterJob):
+    """A job with a bug."""
+
+    def work(self, live: bool) -> Outcome:
+        """Fails on the first event."""
+        if live and self.waiting["left"]:
+            raise ZeroDivisionError("a bug")
+        return super().work(live)
+
+
 def main(options: dict[str, Any]) -> None:
     """Run until a signal comes."""
     known = {f.name for f in fields(EngineTestSettings)}
     settings = EngineTestSettings(**{k: v for k, v in options.items() if k in known})
+    kind = Exploding if options.get("explode") else CounterJob
     idempotent = options.get("rows_max") is not None
-    app = build_app(settings, lambda: CounterJob(idempotent), rows_max=options.get("rows_max"))
+    app = build_app(settings, lambda: kind(idempotent), rows_max=options.get("rows_max"))
     run(app, metrics_port=options.get("metrics_port", 0), loglevel="INFO" if options.get("verbose") else "WARNING")
 
 

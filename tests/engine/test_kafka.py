@@ -1,0 +1,335 @@
+"""The engine on a real broker: what recovery accepts and refuses, sources of every kind, health, the closed web port."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as TP
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from agents import recovery
+from agents.job import RecoveryError
+from agents.recovery import FENCE, Fence, changelog_topic, open_consumer, read_state
+from agents.unit import Conf, PartitionUnit
+from tests.chaos.check import read
+from tests.engine.counter_job import CounterJob
+from tests.engine.worker import EngineTestSettings
+
+pytestmark = pytest.mark.integration
+REPO = Path(__file__).resolve().parents[2]
+
+
+class World:
+    """Topics of one test, a unit without Faust, and writers."""
+
+    def __init__(self, kafka: str, name: str) -> None:
+        self.settings = EngineTestSettings(kafka, f"{name}-{os.getpid()}-{time.monotonic_ns()}", 1, 1000)
+        self.admin = AdminClient({"bootstrap.servers": kafka})
+        self.changelog = changelog_topic(self.settings)
+        topics = [self.settings.topic(t) for t in ("left", "right", "tiers", "dead", "closes")]
+        made = [NewTopic(t, 1, 1) for t in topics] + [
+            NewTopic(self.changelog, 1, 1, config={"cleanup.policy": "compact"})
+        ]
+        for future in self.admin.create_topics(made).values():
+            future.result(20)
+        recovery.install(self.settings, CounterJob.inputs, self.changelog)
+
+    def write(self, topic: str, amounts: list[int], customer: int = 7, **conf: object) -> None:
+        """Events of one customer."""
+        out = Producer({"bootstrap.servers": self.settings.kafka, **conf})
+        for amount in amounts:
+            out.produce(
+                self.settings.topic(topic), amount.to_bytes(8, "big", signed=True), customer.to_bytes(8, "big"), 0
+            )
+        out.flush(20)
+
+    def unit(self, job: CounterJob | None = None) -> PartitionUnit:
+        """A unit of the only partition; without Faust the test hands it the blocks."""
+        return PartitionUnit(Conf(self.settings, CounterJob.inputs), 0, job or CounterJob(), lambda tp, offset: None)
+
+    async def refuses(self, message: str, job: CounterJob | None = None) -> None:
+        """A unit's recovery must raise a RecoveryError with this message."""
+        unit = self.unit(job)
+        with pytest.raises(RecoveryError, match=message):
+            await unit.recover()
+        await unit.close()
+
+    async def consume(self, unit: PartitionUnit, topic: str = "left") -> None:
+        """Hand the unit all there is and commit it."""
+        unit.live = True
+        consumer = await open_consumer(self.settings)
+        try:
+            end = (await consumer.end_offsets([unit.topics[topic]]))[unit.topics[topic]]
+            async for block in recovery.blocks(consumer, unit.topics[topic], unit.expected[topic], end):
+                unit.put(block)
+        finally:
+            await consumer.stop()
+        await unit.step()
+
+
+@pytest.fixture
+def world(kafka, request: pytest.FixtureRequest) -> Iterator[World]:
+    """Topics named after the test, gone afterwards."""
+    made = World(kafka.bootstrap_servers, request.function.__name__[:40])
+    yield made
+    mine = [t for t in made.admin.list_topics(timeout=10).topics if t.startswith(made.settings.group)]
+    for future in made.admin.delete_topics(mine).values():
+        future.exception(10)
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_sources_of_every_codec(world: World, codec: str) -> None:
+    """What a producer compresses, however, arrives as the same events."""
+    world.write("left", list(range(200)), **{"compression.type": codec, "linger.ms": 50})
+    unit = world.unit()
+    await unit.recover()
+    await world.consume(unit)
+    await unit.close()
+    assert unit.job.sums[7, 0] == sum(range(200))
+    assert unit.committed["left"] == 200
+
+
+async def test_aborted_source_transactions_count_never(world: World) -> None:
+    """An aborted transaction in the source is passed over; its markers move the position."""
+    out = Producer({"bootstrap.servers": world.settings.kafka, "transactional.id": world.settings.group})
+    out.init_transactions(20)
+    for amount, commit in ((1, True), (10, False), (100, True), (1000, False)):
+        out.begin_transaction()
+        for _ in range(5):
+            out.produce(world.settings.topic("left"), amount.to_bytes(8, "big"), (7).to_bytes(8, "big"), 0)
+        out.commit_transaction(20) if commit else (out.flush(20), out.abort_transaction(20))
+    unit = world.unit()
+    await unit.recover()
+    await world.consume(unit)
+    await unit.close()
+    assert unit.job.sums[7, 0] == 5 + 500
+    assert unit.committed["left"] == 24  # twenty events and four markers
+
+
+async def test_a_successor_stands_where_the_last_commit_stood(world: World) -> None:
+    """Rows, fence, replay of [F, C): the successor's state is the predecessor's, and the predecessor is fenced."""
+    world.write("left", [600] * 3)
+    first = world.unit()
+    await first.recover()
+    await world.consume(first)
+    world.write("left", [9000, -8000])  # tier up and down: committed without a flush
+    await world.consume(first)
+    assert first.fenced != first.committed
+    second = world.unit()
+    found = await second.recover()
+    assert (found.fence.offsets["left"], found.replayed) == (3, 2)
+    assert np.array_equal(second.job.sums, first.job.sums)
+    assert np.array_equal(second.job.tier, first.job.tier)
+    world.write("left", [10**6])
+    with pytest.raises(Exception, match=r"(?i)fenced|epoch"):
+        await world.consume(first)
+    await world.consume(second)
+    await first.close()
+    await second.close()
+    outputs = [v for _, _, v in read(world.settings.kafka, world.settings.topic("tiers"), 0)]
+    assert outputs == [b"left/0/1 0>1", b"left/0/3 1>2", b"left/0/4 2>1", b"left/0/5 1>4"]
+
+
+async def test_a_reader_fences_nobody(world: World) -> None:
+    """read_state sees the last committed transaction and leaves the worker alone, as often as it likes."""
+    world.write("left", [600] * 3)
+    unit = world.unit()
+    await unit.recover()
+    for amounts in ([9000], [200000, 1]):
+        await world.consume(unit)
+        seen = await read_state(world.settings, CounterJob, 0)
+        assert np.array_equal(seen.sums, unit.job.sums)
+        assert np.array_equal(seen.tier, unit.job.tier)
+        assert seen.positions() == unit.committed
+        world.write("left", amounts)
+    unit.flush_at = 0.0
+    await world.consume(unit)
+    await unit.close()
+
+
+async def test_reading_where_no_worker_ran_is_refused(world: World) -> None:
+    """Without a changelog there is nothing to read, and the message says so."""
+    nobody = EngineTestSettings(world.settings.kafka, "nobody", 1)
+    with pytest.raises(RecoveryError, match="no topic nobody-standing-changelog"):
+        await read_state(nobody, CounterJob, 0)
+
+
+async def test_a_source_that_no_longer_has_the_fence_is_refused(world: World) -> None:
+    """The replay needs [F, C); when retention took F, recovery names the partition and the offsets."""
+    world.write("left", [600] * 3)
+    unit = world.unit()
+    await unit.recover()
+    await world.consume(unit)
+    world.write("left", [9000, 1])
+    await world.consume(unit)
+    await unit.close()
+    topic = world.settings.topic("left")
+    for future in world.admin.delete_records([TP(topic, 0, 4)]).values():
+        future.result(20)
+    await world.refuses(rf"partition 0: topic {topic} holds offsets 4 to 5, but .* 3 to 5")
+
+
+async def test_another_state_format_is_refused(world: World) -> None:
+    """A changelog of another format is not guessed at."""
+    world.write("left", [600])
+    unit = world.unit()
+    await unit.recover()
+    await world.consume(unit)
+    await unit.close()
+    job = CounterJob()
+    job.state_format = 2
+    await world.refuses("partition 0: changelog of state format 1, program of 2: rebuild", job)
+
+
+async def test_offsets_without_a_state_are_refused(world: World) -> None:
+    """Committed offsets and an empty changelog: the state is lost, and going on would hide it."""
+    world.write("left", [600])
+    consumer = Consumer({"bootstrap.servers": world.settings.kafka, "group.id": world.settings.group})
+    consumer.commit(offsets=[TP(world.settings.topic("left"), 0, 1)], asynchronous=False)
+    consumer.close()
+    await world.refuses("committed 1 .* is empty")
+
+
+async def test_the_changelog_counts_where_the_group_differs(world: World) -> None:
+    """Group offsets set by hand don't move the state."""
+    world.write("left", [600] * 3)
+    unit = world.unit()
+    await unit.recover()
+    await world.consume(unit)
+    await unit.close()
+    consumer = Consumer({"bootstrap.servers": world.settings.kafka, "group.id": world.settings.group})
+    consumer.commit(offsets=[TP(world.settings.topic("left"), 0, 1)], asynchronous=False)
+    consumer.close()
+    successor = world.unit()
+    await successor.recover()
+    await successor.close()
+    assert successor.fed["left"] == 3
+
+
+async def test_a_large_record_passes(world: World) -> None:
+    """A record bigger than a batch goes out in a batch of its own."""
+    config = {"max.message.bytes": str(4 << 20)}
+    for name in ("left", "dead"):
+        topic = world.settings.topic(name) + "-big"
+        world.admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(20)
+    settings = BigTopics(world.settings.kafka, world.settings.group, 1, 1000)
+    recovery.install(settings, CounterJob.inputs, world.changelog)
+    out = Producer({"bootstrap.servers": settings.kafka, "message.max.bytes": 4 << 20})
+    value = os.urandom(2 << 20)
+    out.produce(settings.topic("left"), value, b"k" * 8, 0)
+    out.flush(20)
+    unit = PartitionUnit(Conf(settings, CounterJob.inputs), 0, CounterJob(), lambda tp, offset: None)
+    await unit.recover()
+    await world.consume(unit)
+    await unit.close()
+    assert [v for _, _, v in read(settings.kafka, settings.topic("dead"), 0)] == [value]
+
+
+class BigTopics(EngineTestSettings):
+    """Two topics take large records."""
+
+    def topic(self, name: str) -> str:
+        """With a suffix for the large ones."""
+        return super().topic(name) + ("-big" if name in ("left", "dead") else "")
+
+
+# -- a worker as a process
+
+
+@pytest.fixture
+def worker(world: World, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], int]]]:
+    """Starts workers; gives process and metrics port."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(**options: object) -> tuple[subprocess.Popen[bytes], int]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        said = {
+            "kafka": world.settings.kafka,
+            "group": world.settings.group,
+            "partitions": 1,
+            "metrics_port": port,
+            **options,
+        }
+        with (tmp_path / f"worker-{len(started)}.log").open("wb") as log:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.engine.worker", json.dumps(said)], cwd=REPO, stdout=log, stderr=log
+                )
+            )
+        return started[-1], port
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and body; status 0 while nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as problem:
+        return problem.code, problem.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = 60) -> None:
+    """Wait until a condition holds."""
+    until = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_worker_is_ready_after_recovery_and_opens_no_other_port(world: World, worker) -> None:
+    """/readyz turns 200 when the units have recovered; metrics count events; Faust's web server stays closed."""
+    world.write("left", [600] * 50)
+    process, port = worker()
+    wait_for(lambda: get(port, "/readyz")[0] == 200)
+    wait_for(lambda: 'tidegauge_events_total{partition="0"} 50.0' in get(port, "/metrics")[1])
+    assert get(port, "/livez") == (200, "ok\n")
+    wait_for(lambda: 'tidegauge_lag_offsets{partition="0",topic="left"} 0.0' in get(port, "/metrics")[1])
+    # Knock at every port: Faust's own web server, which serves tables to anybody, would be another one.
+    listening = [c.laddr.port for c in psutil.Process(process.pid).net_connections() if c.status == psutil.CONN_LISTEN]
+    assert listening == [port]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    state = asyncio.run(read_state(world.settings, CounterJob, 0))
+    assert state.sums[7, 0] == 30000
+
+
+def test_a_job_that_fails_again_and_again_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
+    """An unexpected exception drops the state and is tried again a few times; then the worker gives up, loudly."""
+    world.write("left", [600])
+    process, _ = worker(explode=True)
+    assert process.wait(90) != 0
+    log = (tmp_path / "worker-0.log").read_text()
+    assert log.count("unexpected; state dropped") == 4
+    assert read(world.settings.kafka, world.settings.topic("tiers"), 0) == []
+
+
+def test_a_refused_recovery_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
+    """A state that can't be restored is no passing trouble: the worker ends at once with the message."""
+    out = Producer({"bootstrap.servers": world.settings.kafka})
+    out.produce(world.changelog, Fence(9, {}, b"").encode(), FENCE, 0)
+    out.flush(20)
+    process, _ = worker()
+    assert process.wait(60) != 0
+    assert "partition 0: changelog of state format 9, program of 1: rebuild" in (tmp_path / "worker-0.log").read_text()
