@@ -8,6 +8,7 @@ import os
 import secrets
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
 
     # What leaves the system.
     webhook_url: str | None = Field(None, description="Where notices are posted; none: the console only.")
+    webhook_secret: SecretStr | None = Field(None, description="Signs what is posted to the webhook.")
+    notice_locale: Literal["zh-CN", "en"] = Field("zh-CN", description="Language of notices.")
     queue_default_class: str = Field("ordinary", min_length=1, description="Queue class of whoever has no other.")
     lookup_port: int = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
 

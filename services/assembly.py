@@ -1,10 +1,14 @@
 """Puts the services together from the settings: what the command line and the tests start."""
 
+import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import redis.asyncio
 from confluent_kafka import KafkaException
 from redis import Redis, RedisError
@@ -13,9 +17,11 @@ from redis.retry import Retry
 
 from schemas.records import decode_one, encode
 from schemas.registry import RegistryError
+from services.channels import ConsoleChannel, RedisLedger, WebhookChannel
 from services.kafka_source import DeadLetters, KafkaSource
 from services.keys import Keys
 from services.lookup import BUDGET_S, Lookup, RedisPriorityView
+from services.notices import Channel, Notifier
 from services.priority import create_app
 from services.projections import PROJECTIONS
 from services.views import ViewWriter
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
 REDIS_TIMEOUT_S = 5.0
 """A server that gives no answer for so long is taken for dead by the writer."""
 
+LEDGER_TIMEOUT_S = 1.0
 LOOKUP_CONNECTIONS_MAX = 64
 
 FAILURES = (RedisError, KafkaException, RegistryError, OSError)
@@ -64,7 +71,34 @@ def priority_client(url: str) -> "redis.asyncio.Redis[Any]":
     )
 
 
+def _lookup(settings: "Settings", client: "redis.asyncio.Redis[Any]") -> Lookup:
+    view = RedisPriorityView(client, Keys.of(settings.topic_prefix))
+    return Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date())
+
+
 def priority_app(settings: "Settings") -> "FastAPI":
     """The look-up's web application on the settings' view."""
-    view = RedisPriorityView(priority_client(settings.redis), Keys.of(settings.topic_prefix))
-    return create_app(Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date()))
+    return create_app(_lookup(settings, priority_client(settings.redis)))
+
+
+@asynccontextmanager
+async def priority_lookup(settings: "Settings") -> AsyncIterator[Lookup]:
+    """The look-up without the web."""
+    async with priority_client(settings.redis) as client:
+        yield _lookup(settings, client)
+
+
+@asynccontextmanager
+async def notifier(settings: "Settings") -> AsyncIterator[Notifier]:
+    """The notifier on the settings' channels: the console, and the webhook where one is set."""
+    client = httpx.AsyncClient(follow_redirects=False)
+    ledger_client = redis.asyncio.Redis.from_url(
+        settings.redis, socket_timeout=LEDGER_TIMEOUT_S, socket_connect_timeout=LEDGER_TIMEOUT_S
+    )
+    channels: list[Channel] = [ConsoleChannel()]
+    if settings.webhook_url:
+        secret = settings.webhook_secret.get_secret_value().encode() if settings.webhook_secret else None
+        channels.append(WebhookChannel(client, settings.webhook_url, secret))
+    ledger = RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
+    async with client, ledger_client:
+        yield Notifier(channels, ledger, lambda: time.time_ns() // 1_000_000, settings.notice_locale)

@@ -1,4 +1,4 @@
-"""The view writer's Kafka: committed records of its topics in batches, where they end, and a place for unreadable ones."""
+"""The view writer's Kafka: committed records in batches, where they end, and a place for unreadable ones."""
 
 import logging
 import time
@@ -90,7 +90,7 @@ class KafkaSource:
         fetched: dict[str, Fetched] = {}
         for message in self.consumer.consume(FETCH_RECORDS_MAX, timeout_s):
             error, offset = message.error(), message.offset()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library names it so
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                 if error.fatal():
                     raise KafkaException(error)
                 log.warning("Kafka: %s", error)  # the library tries again by itself; freshness tells how long it lasts

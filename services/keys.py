@@ -5,9 +5,9 @@
 | `{p}priority:{customer_ref}` | hash | version, queue_class, vip_area (0/1), valid_until, as_of (ISO days; `` = none) |
 | `{p}standing:{customer_id}` | hash | version, as_of, tier, record (the Avro value as published) |
 | `{p}alert:{alert_id}` | hash | version, customer_id, status, severity, branch, rm_id, raised_day, record |
-| `{p}alerts:customer:{id}`, `{p}alerts:rm:{id}`, `{p}alerts:branch:{id}` | sorted set | alert ids by raised day; newest kept |
+| `{p}alerts:customer:{id}`, `…:rm:{id}`, `…:branch:{id}` | sorted set | alert ids by raised day; newest kept |
 | `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |
-| `{p}fresh:{topic}` | hash | `topic:partition` → ms since epoch (Redis clock) when all that Kafka held was in the view; 0 = never |
+| `{p}fresh:{topic}` | hash | `topic:partition` → ms (Redis clock) when all of Kafka's was in the view; 0 = never |
 | `{p}view:meta` | hash | cluster (Kafka's cluster id), format |
 | `{p}view:writer` | string, expires | token of the one writer |
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
@@ -21,7 +21,10 @@ VIEW_FORMAT = "1"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Key names under one prefix: `tidegauge:`, or `tidegauge@PREFIX:` with a topic prefix, so that two installations can share a server."""
+    """Key names under one prefix: `tidegauge:`, or `tidegauge@PREFIX:` with a topic prefix.
+
+    So two installations can share a server.
+    """
 
     prefix: str
 

@@ -1,4 +1,4 @@
-"""The queue class of a customer reference: an answer always, within its time, and no hint whether the customer exists."""
+"""The queue class of a customer reference: an answer always, in time, and no hint whether the customer exists."""
 
 import asyncio
 import re
@@ -83,7 +83,7 @@ class Breaker:
 
 @dataclass(slots=True)
 class Lookup:
-    """Answers for references. `today` gives the bank's day; `noted` hears why an answer is what it is, never for whom."""
+    """Answers for references. `today` gives the bank's day; `noted` hears where answers come from, never whose."""
 
     view: PriorityView
     default_class: str

@@ -1,11 +1,11 @@
 """The queue class look-up over HTTP: `GET /v1/priority/{customer_ref}`, for kiosks and ticket systems.
 
-Whatever happens behind it, the answer is 200 with a class: the default class, marked `degraded`, where the view can't be
-trusted. Nothing is logged that names a customer, not even his reference.
+Whatever happens behind it, the answer is 200 with a class: the default class, marked `degraded`, where the view can't
+be trusted. Nothing is logged that names a customer, not even his reference.
 """
 
 import logging
-from datetime import date  # noqa: TC003 - the model's types are read at run time
+from datetime import date
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from services.lookup import Answer, Lookup  # noqa: TC001
+from services.lookup import Answer, Lookup
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Keeps the Redis view in step with Kafka: standings, queue-priority and rm-alerts, exactly once in effect.
 
-Records are fetched in batches, projected to operations, and applied in chunks that carry their offsets, so the store always
-knows which records it holds. There is one writer at a time: others stand by until its lease ends. Whatever goes wrong, the
-writer asks the store where it stands and goes on from there (crash-only).
+Records are fetched in batches, projected to operations, and applied in chunks that carry their offsets, so the store
+always knows which records it holds. There is one writer at a time: others stand by until its lease ends. Whatever goes
+wrong, the writer asks the store where it stands and goes on from there (crash-only).
 """
 
 import logging
@@ -75,7 +75,7 @@ class Counts:
 
 
 class ViewWriter:
-    """Applies the topics' records to the store. Call `settle` first and after every failure, then `step` again and again."""
+    """Applies the topics' records to the store: `settle` first and after every failure, then `step` for ever."""
 
     def __init__(
         self, source: Source, store: ViewStore, keys: Keys, decode: Decode, rejects: Rejects, token: str
@@ -184,7 +184,7 @@ class ViewWriter:
 def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[type[Exception], ...]) -> None:
     """Run the writer until `stopped(seconds to wait)` says so; after a failure of the store, settle again.
 
-    The waits double up to 5 s. Any other exception ends the process: its supervisor starts it again from what is stored.
+    The waits double up to 5 s. Any other exception ends the process; started again it goes on from what is stored.
     """
     settled, wait_s = False, 0.1
     while not stopped(0.0):

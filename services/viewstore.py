@@ -1,9 +1,9 @@
 """The view's store: rows and Kafka offsets change together or not at all.
 
 `ViewStore` is the port; `RedisViewStore` the real part; the fake in the tests passes the same contract suite.
-One Lua call applies one chunk of one partition: it checks the writer's lease and the partition's next offset, applies the
-rows, and moves the offset. A chunk that was applied before, a writer that has been replaced, and a store that went back in
-time are thereby noticed, never applied twice.
+One Lua call applies one chunk of one partition: it checks the writer's lease and the partition's next offset, applies
+the rows, and moves the offset. A chunk that was applied before, a writer that has been replaced, and a store that went
+back in time are thereby noticed, never applied twice.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -181,7 +181,7 @@ class RedisViewStore:
     def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
         """Say what the view is built from; partitions not marked fresh yet are entered as never complete."""
         with self.client.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self.keys.meta, mapping=meta)
+            pipeline.hset(self.keys.meta, mapping=dict(meta))
             for source in sources:
                 pipeline.hsetnx(self.keys.fresh(topic_of(source)), source, 0)
             pipeline.execute()

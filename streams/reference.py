@@ -1,4 +1,4 @@
-"""The customer reference: an opaque name for a customer that says nothing without the bank's key (design: confidentiality)."""
+"""The customer reference: an opaque name for a customer that says nothing without the bank's key."""
 
 import base64
 import hmac

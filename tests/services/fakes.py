@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from services.keys import Keys
+from services.notices import DeliveryError, Notice
 from services.projections import Record
 from services.views import Fetched
 from services.viewstore import Chunk, Drop, Index, LeaseLostError, Put
@@ -94,7 +95,7 @@ class MemoryViewStore:
 
 
 class MemorySource:
-    """A log in lists: `topic:partition` → records with rising offsets, gaps allowed. Hands out `batch` records a fetch."""
+    """A log in lists: `topic:partition` → records, offsets rising, gaps allowed; `batch` records a fetch."""
 
     def __init__(self, logs: dict[str, list[Record]], batch: int = 3) -> None:
         self.logs, self.batch = logs, batch
@@ -139,3 +140,32 @@ class MemoryRejects:
 
     def flush(self) -> None:
         pass
+
+
+class MemoryChannel:
+    """Keeps what is sent; with `broken` it delivers nothing."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.sent: list[Notice] = []
+        self.broken = False
+
+    async def send(self, notice: Notice) -> int:
+        if self.broken:
+            raise DeliveryError("broken", 3)
+        self.sent.append(notice)
+        return 1
+
+
+class MemoryLedger:
+    """Ids in a set."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    async def seen(self, notice_id: str) -> bool:
+        return notice_id in self.ids
+
+    async def mark(self, notice_id: str) -> None:
+        self.ids.add(notice_id)

@@ -38,7 +38,7 @@ def placed(
     writer.source.close()  # type: ignore[attr-defined]
 
 
-def produce(settings: Settings, commit: bool) -> None:  # noqa: FBT001
+def produce(settings: Settings, commit: bool) -> None:
     """A transaction with two customers, one of them deleted again, and a damaged record."""
     producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": settings.topic_prefix})
     producer.init_transactions()

@@ -1,0 +1,230 @@
+"""Notices: the same record gives the same notices, nothing confidential leaves, delivery is bounded and told."""
+
+import hmac
+import json
+import string
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+import pytest
+import redis.asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.records import encode
+from schemas.registry import contract
+from services import texts
+from services.channels import ATTEMPTS_MAX, ConsoleChannel, RedisLedger, WebhookChannel
+from services.keys import Keys
+from services.notices import DeliveryError, Notifier, compose, masked
+from tests.services.contract_notices import CHANNEL_CONTRACT, NOTICE, check_ledger_remembers
+from tests.services.fakes import MemoryChannel, MemoryLedger
+
+ALERT: dict[str, Any] = {
+    "alert_id": "alert-1", "event_id": "event-1", "customer_id": "6230001234560042", "rule": "outflow-7d",
+    "severity": "high", "status": "raised", "window_days": 7, "outflow_minor": 987654321,
+    "reference_aum_minor": 3456789012, "share_bp": 2857, "tier": "diamond", "branch": "0102", "rm_id": "rm-7",
+    "raised_day": 20514, "caused_by": "posting-1",
+    "counterparties": [{"bank": "OTHERBANK", "amount_minor": 987654321}], "pack_id": "p", "pack_version": 1,
+}  # fmt: skip
+
+
+def console_parts() -> tuple[Any, Any, Any]:
+    out: list[str] = []
+    state = {"broken": False}
+
+    def write(text: str) -> None:
+        if state["broken"]:
+            raise BrokenPipeError
+        out.append(text)
+
+    return ConsoleChannel(write), lambda: out, lambda: state.update(broken=True)
+
+
+def webhook_parts() -> tuple[Any, Any, Any]:
+    bodies: list[str] = []
+    state = {"broken": False}
+
+    def receive(request: httpx.Request) -> httpx.Response:
+        if state["broken"]:
+            return httpx.Response(503)
+        bodies.append("\n".join(map(str, json.loads(request.content).values())))
+        return httpx.Response(204)
+
+    channel = WebhookChannel(httpx.AsyncClient(transport=httpx.MockTransport(receive)), "https://hook", wait=no_wait)
+    return channel, lambda: bodies, lambda: state.update(broken=True)
+
+
+def memory_parts() -> tuple[Any, Any, Any]:
+    channel = MemoryChannel()
+    received = lambda: [f"{n.subject}\n{n.body}\n{n.recipient}" for n in channel.sent]  # noqa: E731
+    return channel, received, lambda: setattr(channel, "broken", True)
+
+
+async def no_wait(_: float) -> None:
+    """A wait that is over at once."""
+
+
+@pytest.mark.parametrize("parts", [console_parts, webhook_parts, memory_parts])
+@pytest.mark.parametrize("check", CHANNEL_CONTRACT, ids=lambda check: check.__name__)
+async def test_channel(check: Any, parts: Any) -> None:
+    """The channels and their fake keep one contract."""
+    await check(*parts())
+
+
+async def test_ledger_fake() -> None:
+    """The fake ledger keeps the contract."""
+    await check_ledger_remembers(MemoryLedger())
+
+
+@pytest.mark.integration
+async def test_ledger_real(redis_client: Any, redis_process: Any) -> None:
+    """The Redis ledger keeps the contract, and forgets in the end."""
+    async with redis.asyncio.Redis.from_url(redis_process.connection_url) as client:
+        await check_ledger_remembers(RedisLedger(client, Keys.of("")))
+    assert 0 < redis_client.ttl(Keys.of("").notice("n1")) <= 35 * 24 * 3600
+
+
+async def test_ledger_down_is_no_reason_to_be_silent() -> None:
+    """Without Redis a notice goes out, perhaps twice."""
+    client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1")
+    channel = MemoryChannel()
+    await Notifier([channel], RedisLedger(client, Keys.of("")), lambda: 0).notify(ALERT)
+    assert len(channel.sent) == 1
+    await client.aclose()
+
+
+@pytest.mark.parametrize("locale", sorted(texts.SUBJECTS))
+@pytest.mark.parametrize("status", texts.STATUSES)
+@pytest.mark.parametrize("window_days", [0, 1, 30])
+def test_nothing_confidential_in_words(locale: str, status: str, window_days: int) -> None:
+    """A notice holds no value of a C2 field: no customer number, amount, tier or counterparty."""
+    alert = ALERT | {"status": status, "window_days": window_days}
+    notice = compose(alert, "webhook", locale)
+    assert notice is not None
+    words = json.dumps(asdict(notice), ensure_ascii=False)
+    secret = [field["name"] for field in contract("rm-alerts")["fields"] if field["classification"] == "C2"]
+    assert "customer_id" in secret
+    for name in secret:
+        values = [share[key] for share in alert[name] for key in share] if name == "counterparties" else [alert[name]]
+        assert not any(str(value) in words for value in values), name
+    assert "****0042" in notice.subject
+    assert "28.57 %" in notice.body
+
+
+def test_texts_are_complete() -> None:
+    """Every language has every text, and no text asks for what it may not hold."""
+    locales = set(texts.SUBJECTS)
+    assert locales == set(texts.BODIES) == set(texts.SEVERITIES) == set(texts.WINDOWS)
+    assert texts.DEFAULT_LOCALE in locales
+    for locale in locales:
+        assert set(texts.SUBJECTS[locale]) == set(texts.STATUSES)
+        assert set(texts.SEVERITIES[locale]) == set(texts.SEVERITIES["en"])
+        for text in (*texts.SUBJECTS[locale].values(), texts.BODIES[locale]):
+            assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES
+
+
+@given(st.text(max_size=30))
+def test_mask_shows_less_than_half(customer_id: str) -> None:
+    """A masked number shows at most four characters and never half of a short one."""
+    shown = masked(customer_id).removeprefix("****")
+    assert len(shown) <= 4
+    assert len(shown) * 2 < max(len(customer_id), 1)
+    assert customer_id.endswith(shown)
+
+
+@pytest.mark.parametrize("status", ["acknowledged", "snoozed", "closed", "what comes later"])
+async def test_states_nobody_is_told_of(status: str) -> None:
+    """Who has acknowledged an alert is not told that he has."""
+    assert await Notifier([MemoryChannel()], MemoryLedger(), lambda: 0).notify(ALERT | {"status": status}) == []
+
+
+async def test_customer_without_manager_goes_to_the_branch() -> None:
+    """An alert is told to somebody."""
+    notice = compose(ALERT | {"rm_id": None}, "console", "en")
+    assert notice is not None
+    assert notice.recipient == "branch:0102"
+
+
+async def test_same_record_is_delivered_once() -> None:
+    """A record that comes again gives the same ids and goes out no more; a deepening is news."""
+    channel, ledger = MemoryChannel(), MemoryLedger()
+    notifier = Notifier([channel], ledger, lambda: 7)
+    first, again = [await notifier.notify(ALERT) for _ in range(2)]
+    deeper = await notifier.notify(ALERT | {"status": "deepened", "event_id": "event-2"})
+    assert [record["event_id"] for record in first] == [record["event_id"] for record in again]
+    assert (first[0]["attempts"], again[0]["attempts"]) == (1, 0)
+    assert len({notice.notice_id for notice in channel.sent}) == len(channel.sent) == 2
+    assert deeper[0]["notice_id"] != first[0]["notice_id"]
+    for record in (*first, *again, *deeper):
+        encode("notices", record)
+
+
+async def test_failure_is_in_the_record_and_tried_again_when_it_comes_again() -> None:
+    """One channel that fails does not stop the other; what has not gone out is not marked as gone."""
+    broken, good, ledger = MemoryChannel(), MemoryChannel(), MemoryLedger()
+    broken.broken, good.name = True, "good"
+    notifier = Notifier([broken, good], ledger, lambda: 7)
+    records = await notifier.notify(ALERT)
+    assert [(record["status"], record["attempts"], record["error"]) for record in records] == [
+        ("failed", 3, "broken"), ("sent", 1, None),
+    ]  # fmt: skip
+    broken.broken = False
+    assert (await notifier.notify(ALERT))[0]["status"] == "sent"
+    assert (len(broken.sent), len(good.sent)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts", "waits"),
+    [
+        ([503, 200], 2, [0.5]),
+        ([429, 503, 503, 200], 4, [3.0, 1.0, 2.0]),
+        ([500] * 9, None, [0.5, 1.0, 2.0]),
+        ([httpx.ConnectError("no"), 200], 2, [0.5]),
+        ([400, 200], None, []),
+        ([302, 200], None, []),
+    ],
+    ids=["mends", "asked to wait", "never mends", "unreachable first", "refused", "sent elsewhere"],
+)
+async def test_webhook_tries_within_bounds(answers: list[Any], attempts: int | None, waits: list[float]) -> None:
+    """Only what time may mend is tried again, at most four times, with growing or asked-for waits."""
+    waited: list[float] = []
+    left = list(answers)
+
+    def receive(_: httpx.Request) -> httpx.Response:
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer, headers={"Retry-After": "3"} if answer == 429 else {})
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    channel = WebhookChannel(httpx.AsyncClient(transport=httpx.MockTransport(receive)), "https://hook", wait=wait)
+    if attempts is None:
+        with pytest.raises(DeliveryError):
+            await channel.send(NOTICE)
+        assert len(answers) - len(left) <= ATTEMPTS_MAX
+    else:
+        assert await channel.send(NOTICE) == attempts
+    assert waited == waits
+
+
+async def test_webhook_is_signed_and_idempotent() -> None:
+    """The receiver can tell who posted and whether it had the notice before; the customer number is not in it."""
+    seen: list[httpx.Request] = []
+
+    def receive(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    channel = WebhookChannel(httpx.AsyncClient(transport=httpx.MockTransport(receive)), "https://hook", b"secret")
+    notice = compose(ALERT, "webhook", "zh-CN")
+    assert notice is not None
+    await channel.send(notice)
+    (request,) = seen
+    assert request.headers["Idempotency-Key"] == notice.notice_id
+    expected = "sha256=" + hmac.digest(b"secret", request.content, "sha256").hex()
+    assert hmac.compare_digest(request.headers["Tidegauge-Signature"], expected)
+    assert ALERT["customer_id"].encode() not in request.content

@@ -1,0 +1,37 @@
+"""`tidegauge notices`: the worker that turns alerts into notices."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import typer
+
+from agents.alerts import build_app, run
+from deploy.settings import Settings
+from services.assembly import notifier
+from services.notices import Notifier
+
+app = typer.Typer()
+
+
+class Lazily:
+    """The notifier, made in the event loop of the worker that uses it when the first alert comes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.stack = settings, AsyncExitStack()
+        self.ready: Notifier | None = None
+        self.lock = asyncio.Lock()
+
+    async def __call__(self, alert: dict[str, Any]) -> list[dict[str, Any]]:
+        """Deliver an alert's notices."""
+        async with self.lock:
+            if self.ready is None:
+                self.ready = await self.stack.enter_async_context(notifier(self.settings))
+        return await self.ready.notify(alert)
+
+
+@app.command("notices")
+def notices() -> None:
+    """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
+    settings = Settings()
+    run(build_app(settings, Lazily(settings)))
