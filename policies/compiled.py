@@ -46,7 +46,7 @@ class CompiledAlerts:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPack:
-    """One class of a pack for one base currency. The tier index of an exact value v is the number of thresholds <= v."""
+    """One class of a pack for one base currency. The tier index of a value v: the number of thresholds <= v."""
 
     pack_id: str
     version: int

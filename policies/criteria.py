@@ -1,4 +1,4 @@
-"""Walk a criteria tree over exact values: the plain way to decide a tier, for explaining and checking single customers."""
+"""Walk a criteria tree over exact values: the plain way to decide a tier, for explaining and checking."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A fall measured in basis points of the AUM before the window; outflows below the floor of the tier are no share."""
+    """A fall in basis points of the AUM before the window; an outflow below the tier's floor is no share."""
 
     basis_points: dict[str, int]
     floor: dict[str, Decimal]

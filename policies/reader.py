@@ -1,6 +1,7 @@
 """Read YAML into nodes that know their file, line and field, and gather every problem instead of stopping at the first.
 
-All scalars stay text: no YAML 1.1 guesses (`no` is not false, `1:30` is not 90), so a threshold is read exactly as written.
+All scalars stay text, without the guesses of YAML 1.1 (`no` is not false, `1:30` is not 90), so a threshold is read
+exactly as written.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class PackError(ValueError):
 
 
 class _NodeLoader(yaml.SafeLoader):
-    """Only composes: values are interpreted by us. Aliases are refused: with them a small file can grow without bound."""
+    """Only composes; values are interpreted by us. Aliases are refused: with them a small file grows without bound."""
 
     depth = 0
 

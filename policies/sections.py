@@ -1,4 +1,4 @@
-"""Turn the sections of a pack into values: names, scopes, criteria, tiers, queue and alert rules, noting every problem."""
+"""Turn the sections of a pack into values: scopes, criteria, tiers, queue and alert rules, noting every problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledgers that must all pass the worked examples. A new implementation is added to IMPLEMENTATIONS, nothing else."""
+"""The ledgers that must all pass the worked examples. A new one is added to IMPLEMENTATIONS."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def fed(ledger, *steps):
 
 
 def test_posting_after_the_snapshot_that_holds_it(ledgers):
-    """A late posting takes its amount out of the adjusting entry of the snapshot that held it already: nothing doubles."""
+    """A late posting takes its amount out of the adjusting entry of the snapshot that held it: nothing doubles."""
     ledger = ledgers()
     fed(
         ledger,
@@ -28,7 +28,7 @@ def test_posting_after_the_snapshot_that_holds_it(ledgers):
     assert before["month_avg[0]"] == 967_742  # January: 30 days x 10,000.00 / 31 = 9,677.419
     assert ledger.open_breaks("C1") == [("A1", day("2024-02-01"), 300_000)]
 
-    # The posting behind it, booked on 1 February with value 30 January. Adjusting entry now 13,000 - 10,000 - 3,000 = 0.
+    # The posting behind it, booked on 1 February, valued 30 January. Adjusting entry now 13,000 - 10,000 - 3,000 = 0.
     fed(ledger, posting(2, 300_000, "2024-01-30", "2024-02-01", clock="15:00:00"), "2024-02-02")
     after = ledger.published("C1", day("2024-02-02"))
     assert after["aum"] == 1_300_000
@@ -66,7 +66,8 @@ def test_last_day_within_the_horizon(ledgers):
     ledger = ledgers()
     fed(ledger, posting(1, 1_000_000, "2024-03-01"), snapshot(1_200_000, "2024-03-16"), "2024-04-20")
     ledger.add(posting(2, 200_000, "2024-03-10", "2024-03-16", clock="10:00:00"))
-    # Opening now 12,000 - 10,000 - 2,000 = 0. March: 31 x 10,000 + 22 days (10 to 31) x 2,000 = 354,000; / 31 = 11,419.355
+    # Opening now 12,000 - 10,000 - 2,000 = 0.
+    # March: 31 x 10,000 + 22 days (10 to 31) x 2,000 = 354,000; / 31 = 11,419.355
     assert ledger.published("C1", day("2024-04-20"))["month_avg[0]"] == 1_141_935
     assert ledger.published("C1", day("2024-04-20"))["aum"] == 1_200_000
 
@@ -91,7 +92,7 @@ THREE_AT_ONE_CUTOFF = (
     "order", list(permutations(THREE_AT_ONE_CUTOFF)), ids=lambda o: "-".join(e["event_id"] for e in o)
 )
 def test_equal_cutoffs_with_versions(ledgers, order):
-    """Of snapshots with one cut-off the highest version counts, then the highest event_id, in whatever order they come."""
+    """Of snapshots with one cut-off the highest version counts, then the highest event_id, in any order."""
     ledger = ledgers()
     fed(ledger, *order, snapshot(650_000, "2024-01-16", opened="2024-01-10"), "2024-01-31")
     found = ledger.published("C1", day("2024-01-31"))

@@ -1,7 +1,7 @@
 """Read the Berka bank data into oracle tables, with SQL alone and none of the connector's code.
 
-A customer is the OWNER of the account. PRIJEM is credit, VYDAJ and VYBER are debit. The file is cut in the middle of its
-last date, so that date is dropped. All of it is CZK, and a date counts as the value date and the booking date.
+A customer is the OWNER of the account. PRIJEM is credit, VYDAJ and VYBER are debit. The file is cut in the middle of
+its last date, so that date is dropped. All of it is CZK, and a date counts as the value date and the booking date.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def load(con: duckdb.DuckDBPyConnection, directory: Path | None = None, zone: st
         CREATE TEMP TABLE owner AS
         SELECT f[3] AS account_id, f[2] AS customer_id FROM disp_raw WHERE f[4] = 'OWNER';
         CREATE TEMP TABLE trans AS
-        SELECT f[1]::BIGINT AS trans_id, f[2] AS account_id, strptime('19' || f[3], '%Y%m%d')::DATE AS day, f[4] AS type,
-               (f[6]::DECIMAL(18, 2) * 100)::BIGINT AS amount_minor
+        SELECT f[1]::BIGINT AS trans_id, f[2] AS account_id, f[4] AS type,
+               strptime('19' || f[3], '%Y%m%d')::DATE AS day, (f[6]::DECIMAL(18, 2) * 100)::BIGINT AS amount_minor
         FROM trans_raw
         WHERE len(f) = 10 AND f[3] < (SELECT max(f[3]) FROM trans_raw WHERE len(f) >= 3);
     """)

@@ -1,7 +1,7 @@
 """The metrics of every customer by SQL over flat tables (DuckDB), sharing no code with the product.
 
-It is the second opinion: every day of every account is written out and added up. Whole numbers only: sums are HUGEINT in
-10**-9 of a minor unit, averages are rounded half-even once. It needs nothing but duckdb, so it can run from anywhere.
+It is the second opinion: every day of every account is written out and added up. Whole numbers only: sums are HUGEINT
+in 10**-9 of a minor unit, averages are rounded half-even once. It needs nothing but duckdb: it can run from anywhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 ZONE = "Asia/Shanghai"
 NANO = 1_000_000_000
 IN_SCOPE = (
-    "deposit_demand", "deposit_time", "savings", "wealth", "fund", "insurance", "bond", "trust", "am_plan", "in_transit",
+    "deposit_demand", "deposit_time", "savings", "wealth", "fund", "insurance", "bond", "trust", "am_plan",
+    "in_transit",
 )  # fmt: skip
 DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "XAF": 0, "KWD": 3, "BHD": 3, "OMR": 3, "JOD": 3, "TND": 3}
 
@@ -115,7 +116,7 @@ CREATE OR REPLACE TEMP TABLE daily AS
 
 
 def create_tables(con: duckdb.DuckDBPyConnection, zone: str = ZONE) -> None:
-    """Make the empty tables raw_postings, raw_snapshots and raw_rates. Duplicates may be loaded: they are taken once."""
+    """Make the empty tables raw_postings, raw_snapshots and raw_rates. Duplicates may be loaded: they count once."""
     assert all(c.isalnum() or c in "/_+-" for c in zone), zone
     con.execute(_TABLES.format(zone=zone))
     con.executemany("INSERT INTO decimals VALUES (?, ?)", list(DECIMALS.items()))
@@ -128,7 +129,7 @@ def month_start(day: dt.date, back: int = 0) -> dt.date:
 
 
 def windows(as_of: dt.date) -> dict[str, tuple[dt.date, dt.date]]:
-    """First and last day of what each column averages. The month of `as_of` has ended when the next day opens another."""
+    """First and last day of what each column averages. The month of `as_of` ends when the next day opens another."""
     one = dt.timedelta(days=1)
     following = month_start(as_of + one)  # the first day after M
     spans = {"aum": (as_of, as_of)}

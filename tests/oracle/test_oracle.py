@@ -79,3 +79,20 @@ def test_half_even(bank, num, den, expected):
     """A tie goes to the even neighbour, on both sides of zero, beyond what a double holds."""
     (found,) = bank.execute(f"SELECT half_even({num}::HUGEINT, {den}::HUGEINT)").fetchone()
     assert found == expected
+
+
+def test_beyond_the_horizon(bank):
+    """Marked as beyond the horizon: it counts from value date to booking day on accounts with snapshots."""
+    booked = 1_709_550_000_000  # 4 March 2024, 19:00 in Shanghai
+    for account in ("A", "B"):
+        bank.execute(
+            "INSERT INTO raw_postings VALUES ('core', 2, ?, ?, 'savings', 'CNY', 200000, '2024-03-03', ?, true)",
+            ["C" + account, account, booked],
+        )
+    bank.execute(
+        "INSERT INTO raw_snapshots VALUES ('CA', 'A', 'savings', 'CNY', 1200000, ?, '2024-03-05', 1, NULL, 's')",
+        [booked + 86_400_000],
+    )
+    for day, with_snapshot, without in ((3, 200_000, 200_000), (4, 0, 200_000), (5, 1_200_000, 200_000)):
+        rows = duck.metrics(bank, dt.date(2024, 3, day))
+        assert {row[0]: row[1] for row in rows} == {"CA": with_snapshot, "CB": without}

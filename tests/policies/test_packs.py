@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import jsonschema
 import numpy as np
@@ -32,7 +33,8 @@ def quarter(amount: str) -> dict:
 @pytest.mark.parametrize(
     ("amount", "tier"),
     [
-        ("0", "ordinary"), ("99999.99", "ordinary"), ("99999.999999", "ordinary"), ("100000", "gold"), ("100000.01", "gold"),
+        ("0", "ordinary"), ("99999.99", "ordinary"), ("99999.999999", "ordinary"), ("100000", "gold"),
+        ("100000.01", "gold"),
         ("499999.99", "gold"), ("500000", "platinum"), ("999999.99", "platinum"), ("1000000", "diamond"),
         ("5999999.99", "diamond"), ("6000000", "private"), ("90000000", "private"), ("-5", "ordinary"),
     ],
@@ -60,8 +62,10 @@ def test_vip_and_cards():
 @pytest.mark.parametrize(
     ("tier", "card", "queue_class", "vip_area"),
     [
-        ("private", None, "diamond", True), ("diamond", "diamond", "diamond", True), ("platinum", None, "platinum", True),
-        ("gold", "diamond", "diamond", False), ("platinum", "gold", "gold", True), ("ordinary", None, "ordinary", False),
+        ("private", None, "diamond", True), ("diamond", "diamond", "diamond", True),
+        ("platinum", None, "platinum", True),
+        ("gold", "diamond", "diamond", False), ("platinum", "gold", "gold", True),
+        ("ordinary", None, "ordinary", False),
         ("gold", "card-of-another-bank", "gold", False),
     ],
 )  # fmt: skip
@@ -114,7 +118,8 @@ def test_body_is_what_was_read():
     assert (PACK.id, PACK.version, PACK.effective_from) == ("rolling-quarter-aum", 1, dt.date(2018, 1, 1))
 
 
-TREE = 'any: [{all: [{metric: aum, scope: aum, minimum: "5"}, {metric: "txn_count[3]", minimum: "5"}]}, {metric: bad_record, below: "1"}]'
+TREE = """any: [{all: [{metric: aum, scope: aum, minimum: "5"}, {metric: "txn_count[3]", minimum: "5"}]},
+              {metric: bad_record, below: "1"}]"""
 
 
 def test_trees_of_any_and_all():
@@ -197,7 +202,7 @@ def test_all_problems_at_once(tmp_path):
 
 def test_no_such_pack_and_not_text(tmp_path):
     """An unknown id names the packs there are; a file that is no UTF-8 names the line."""
-    with pytest.raises(PackError, match="packs here: .*rolling-quarter-aum"):
+    with pytest.raises(PackError, match=r"packs here: .*rolling-quarter-aum"):
         load_pack("no-such")
     bad = tmp_path / "bad.yaml"
     bad.write_bytes(b"pack: a\nname: \xff\n")
@@ -215,7 +220,7 @@ def test_shipped_packs_fit_the_published_schema(pack_id):
 class _AsWritten(yaml.SafeLoader):
     """Dates stay text, as the loader reads them."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar = {
         first: [(tag, regexp) for tag, regexp in pairs if tag != "tag:yaml.org,2002:timestamp"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -234,7 +239,7 @@ PLACES = [place for place in _places(DOCUMENT) if place]
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.sampled_from(PLACES), st.sampled_from(["drop", "rename", [], {}, "?", -1, ["x"], {"x": "y"}]))
+@given(st.sampled_from(PLACES), st.sampled_from(["drop", "rename", [], {}, "?", "-1", ["x"], {"x": "y"}]))
 def test_what_the_schema_refuses_the_loader_refuses(place, change):
     """The loader is never more lenient than the published schema."""
     document = json.loads(json.dumps(DOCUMENT))

@@ -1,7 +1,7 @@
 """The slow twin of the ledger's books: the definitions of AUM written down one by one, with dicts, lists and Fractions.
 
-No cleverness: it keeps every event and computes everything anew when asked, so that it is right by reading. An event is a
-dict with the field names of its topic's Avro schema, and `topic`.
+No cleverness: it keeps every event and computes everything anew when asked, so that it is right by reading. An event is
+a dict with the field names of its topic's Avro schema, and `topic`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class SlowBook:
 
     def _add_snapshot(self, event: Event) -> str:
         identity = (
-            "snapshot", event["customer_id"], event["account_id"], event["cutoff_at"], event["version"], event["event_id"],
+            "snapshot", event["customer_id"], event["account_id"], event["cutoff_at"], event["version"],
+            event["event_id"],
         )  # fmt: skip
         if known := self._known(identity, event):
             return known
@@ -150,7 +151,7 @@ class SlowBook:
         return month_first(after_last_ended_month(closed), self.rules.months_held)
 
     def counting_snapshots(self, account: _Account) -> list[Event]:
-        """The snapshots that count, in the order of their cut-off: of equal cut-offs the highest version, then the tie."""
+        """The snapshots that count, in the order of cut-off: of equal cut-offs the highest version, then the tie."""
         by_cutoff: dict[int, list[Event]] = defaultdict(list)
         for snapshot in account.snapshots:
             by_cutoff[snapshot["cutoff_at"]].append(snapshot)
@@ -211,7 +212,7 @@ class SlowBook:
         return sum(e.amount for e in self.entries(customer, account_id) if e.day <= day)
 
     def rate(self, currency: str, day: int) -> Fraction | None:
-        """Base minor units per minor unit: the highest version of the last date up to the day; None if there is none."""
+        """Base minor units per minor unit: the highest version of the last date up to the day; None without one."""
         if currency == self.rules.base:
             return Fraction(1)
         dates = [date for date in self._rates.get(currency, {}) if date <= day]

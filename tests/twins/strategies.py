@@ -1,8 +1,8 @@
 """Random sets of events for the order law: free of conflicting payloads, and within the arrival horizon if so asked.
 
 A set is a `Bank`: the events of a few customers around a window of days, with late and back-valued postings, reversals,
-snapshots with versions (right, wrong and partial ones), several currencies with corrected rates, and small amounts so that
-ties of rounding and zero sums are met often.
+snapshots with versions (right, wrong and partial ones), several currencies with corrected rates, and small amounts so
+that ties of rounding and zero sums are met often.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def postings(draw: st.DrawFn, account: Account, first: int, last: int, most: int
         original = draw(st.sampled_from(events)) if events and draw(st.integers(0, 5)) == 0 else None
         if original is not None:
             event = posting(
-                seq, -original["amount_minor"], original["value_date"], max(booked, original["value_date"]), clock=clock,
-                nature=original["nature"], reverses=original["event_id"], **account.fields,
+                seq, -original["amount_minor"], original["value_date"], max(booked, original["value_date"]),
+                clock=clock, nature=original["nature"], reverses=original["event_id"], **account.fields,
             )  # fmt: skip
         else:
             value = booked + draw(st.sampled_from((0, 0, 0, -1, -3, -40, -200, -500, 2)))
@@ -159,8 +159,8 @@ def banks(
 def feeds(draw: st.DrawFn, bank: Bank, *, late_days: int = 36, duplicates: bool = True) -> list[dict[str, Any] | int]:
     """An order in which the set may arrive: events, and closes (ints) of every day in between.
 
-    Each event comes at most `late_days` days after its own, in any order besides, and some come again. At 36 the day before
-    has been closed: 35 days of booking before the last closed day, the last that is within the horizon.
+    Each event comes at most `late_days` days after its own, in any order besides, and some come again. At 36 the day
+    before is closed: booked 35 days before the last closed day, the last that is within the horizon.
     """
     arrivals: list[tuple[int, int, dict[str, Any]]] = []
     for event in bank.events:
