@@ -103,7 +103,7 @@ def test_equal_cutoffs_with_versions(ledgers, order):
 
 @pytest.mark.parametrize(("booked", "first_balance"), [("2024-02-12", 200_000), ("2024-02-20", 1_000_000)])
 def test_back_valued_reversal_before_the_first_snapshot(ledgers, booked, first_balance):
-    """A reversal counts at its original's value date; the opening balance takes in what was booked up to its cut-off."""
+    """A reversal counts at its original's value date; the opening takes in what was booked up to its cut-off."""
     ledger = ledgers()
     original = posting(1, 800_000, "2024-02-05")
     reversal = posting(2, -800_000, "2024-02-05", booked, clock="11:00:00", reverses=original["event_id"])
