@@ -47,7 +47,7 @@ def decode(topic: str, value: bytes) -> dict[str, Any]:
     return decode_one(value, name=topic)
 
 
-def redis_client(settings: "Settings") -> "Redis[Any]":
+def redis_client(settings: "Settings") -> "Redis":
     """A blocking client with bounded waits."""
     return Redis.from_url(settings.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
 
@@ -60,7 +60,7 @@ def view_writer(settings: "Settings") -> ViewWriter:
     return ViewWriter(source, RedisViewStore(redis_client(settings), keys), keys, decode, rejects, uuid.uuid4().hex)
 
 
-def priority_client(url: str) -> "redis.asyncio.Redis[Any]":
+def priority_client(url: str) -> "redis.asyncio.Redis":
     """A client that gives up early and never tries twice: the lookup's breaker does that."""
     return redis.asyncio.Redis.from_url(
         url,
@@ -71,7 +71,7 @@ def priority_client(url: str) -> "redis.asyncio.Redis[Any]":
     )
 
 
-def _lookup(settings: "Settings", client: "redis.asyncio.Redis[Any]") -> Lookup:
+def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
     view = RedisPriorityView(client, Keys.of(settings.topic_prefix))
     return Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date())
 

@@ -99,7 +99,7 @@ def _retry_after(answer: httpx.Response) -> float | None:
 class RedisLedger:
     """Remembers in Redis for some weeks. Without Redis nothing is remembered: twice is better than never."""
 
-    def __init__(self, client: "Redis[Any]", keys: "Keys") -> None:
+    def __init__(self, client: "Redis", keys: "Keys") -> None:
         self.client, self.keys = client, keys
 
     async def seen(self, notice_id: str) -> bool:

@@ -31,6 +31,7 @@ PROBE_INTERVAL_S: Final = 1.0
 """How often the brokers are asked for the logs' ends."""
 
 REQUEST_TIMEOUT_S: Final = 10.0
+RETRY_WAIT_S: Final = 0.2
 
 
 class KafkaSource:
@@ -108,12 +109,22 @@ class KafkaSource:
         return fetched
 
     def ends(self) -> dict[str, tuple[int, int]]:
-        """First offset and end of the committed records of every partition, asked from the brokers now."""
-        low, high = self._ask(OffsetSpec.earliest()), self._ask(OffsetSpec.latest())
-        return {
-            self.names[at.topic, at.partition][1]: (future.result().offset, high[at].result().offset)
-            for at, future in low.items()
-        }
+        """First offset and end of the committed records of every partition, asked from the brokers now.
+
+        Partitions that change their leader are asked again for REQUEST_TIMEOUT_S; then KafkaException.
+        """
+        until = self.clock() + REQUEST_TIMEOUT_S
+        while True:
+            low, high = self._ask(OffsetSpec.earliest()), self._ask(OffsetSpec.latest())
+            try:
+                return {
+                    self.names[at.topic, at.partition][1]: (future.result().offset, high[at].result().offset)
+                    for at, future in low.items()
+                }
+            except KafkaException:
+                if self.clock() > until:
+                    raise
+                time.sleep(RETRY_WAIT_S)
 
     def fresh_ends(self) -> dict[str, int] | None:
         """Ends as of about a second ago, without waiting; None while no new answer has come."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from redis import RedisError
 
@@ -153,7 +153,7 @@ return {row[1], row[2], row[3], age}
 class RedisPriorityView:
     """The view that services.views writes."""
 
-    def __init__(self, client: "Redis[Any]", keys: "Keys") -> None:
+    def __init__(self, client: "Redis", keys: "Keys") -> None:
         self.client, self.keys = client, keys
         self.script = client.register_script(READ)
 

@@ -44,7 +44,7 @@ class AlertRow:
         return asdict(self)
 
 
-def alerts_of(client: "Redis[Any]", keys: "Keys", by: str, name: str, limit: int) -> list[AlertRow]:
+def alerts_of(client: "Redis", keys: "Keys", by: str, name: str, limit: int) -> list[AlertRow]:
     """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first."""
     members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)
     with client.pipeline(transaction=False) as pipeline:
@@ -56,7 +56,7 @@ def alerts_of(client: "Redis[Any]", keys: "Keys", by: str, name: str, limit: int
     return [row for row in rows if getattr(row, owner) == name]  # a list may be behind the alert itself
 
 
-def standing_of(client: "Redis[Any]", keys: "Keys", customer_id: str) -> dict[str, Any] | None:
+def standing_of(client: "Redis", keys: "Keys", customer_id: str) -> dict[str, Any] | None:
     """The newest standing of a customer as published, None if there is none."""
     value = client.hget(keys.standing(customer_id), "record")
     return None if value is None else decode_one(value, name="standings")

