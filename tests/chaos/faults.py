@@ -82,4 +82,26 @@ def broker(run: Run, seconds: float = 40, restart: Callable[[], None] | None = N
     run.finish(120)
 
 
-FAULTS = {f.__name__: f for f in (plain, kill, scale, zombie, parts, broker)}
+def no_fencing(run: Run, seconds: float = 30) -> None:
+    """A broken engine, on purpose: transactional ids that fence nobody must be noticed under zombies."""
+    run.options["broken"] = "fresh id"
+    noticed(zombie, run, seconds)
+
+
+def late_rows(run: Run, seconds: float = 30) -> None:
+    """A broken engine, on purpose: order-sensitive rows that lag behind the offsets must be noticed under kills."""
+    run.options["broken"] = "late rows"
+    noticed(kill, run, seconds)
+
+
+def noticed(fault: Callable[[Run, float], None], run: Run, seconds: float) -> None:
+    """The comparison must fail."""
+    try:
+        fault(run, seconds)
+    except AssertionError as difference:
+        run.say("noticed, as it should:", str(difference)[:300])
+    else:
+        raise AssertionError("a broken engine passed")
+
+
+FAULTS = {f.__name__: f for f in (plain, kill, scale, zombie, parts, broker, no_fencing, late_rows)}

@@ -2,9 +2,11 @@
 
 import json
 import sys
+import time
 from dataclasses import dataclass, fields
 from typing import Any
 
+from agents import unit
 from agents.app import build_app, run
 from agents.job import Outcome
 from tests.engine.counter_job import CounterJob
@@ -34,10 +36,38 @@ class Exploding(CounterJob):
         return super().work(live)
 
 
+def break_engine(how: str) -> None:
+    """Take one guarantee away, to see whether the chaos runs notice."""
+    if how == "fresh id":  # nobody is fenced
+        plain = unit.AIOKafkaProducer
+        unit.AIOKafkaProducer = lambda **conf: plain(
+            **{**conf, "transactional_id": f"{conf['transactional_id']}-{time.time_ns()}"}
+        )
+    elif how == "late rows":  # order-sensitive rows lag behind the offsets
+        step = unit.PartitionUnit.changelog_rows
+        kept: dict[int, list[tuple[bytes, bytes | None]]] = {}
+
+        def work(self: CounterJob, live: bool) -> Outcome:
+            outcome = plain_work(self, live)
+            kept.setdefault(id(self), []).extend(outcome.rows)
+            outcome.rows = []
+            return outcome
+
+        def rows(self: unit.PartitionUnit, positions: dict[str, int], flush: bool) -> Any:
+            fence, rows = step(self, positions, flush)
+            return fence, [*rows, *(kept.pop(id(self.job), []) if flush else [])]
+
+        plain_work, CounterJob.work, unit.PartitionUnit.changelog_rows = CounterJob.work, work, rows
+    else:
+        raise ValueError(how)
+
+
 def main(options: dict[str, Any]) -> None:
     """Run until a signal comes."""
     known = {f.name for f in fields(EngineTestSettings)}
     settings = EngineTestSettings(**{k: v for k, v in options.items() if k in known})
+    if "broken" in options:
+        break_engine(options["broken"])
     kind = Exploding if options.get("explode") else CounterJob
     idempotent = options.get("rows_max") is not None
     app = build_app(settings, lambda: kind(idempotent), rows_max=options.get("rows_max"))
