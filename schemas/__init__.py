@@ -1,4 +1,6 @@
-"""The contracts (`*.avsc`, one a topic) and their codec. Nothing is imported here: a command that needs no kernel starts fast.
+"""The contracts (`*.avsc`, one a topic) and their codec.
+
+Nothing is imported here: a command that needs no kernel starts fast.
 
 - `schemas.blocks`: `Reader`, `decode`, `Columns`; a fetch of record batches as int64 columns
 - `schemas.encoder`: `Writer`, `encode_columns`; columns back to wire format

@@ -1,8 +1,9 @@
-"""Kafka v2 record batches as bytes: check the frame, undo the compression. Bounded, so that no batch can eat the memory."""
+"""Kafka v2 record batches as bytes: check the frame, undo the compression, within bounds of memory."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 import cramjam
@@ -23,7 +24,7 @@ class BatchError(ValueError):
 
 
 def uncompressed(batch: Batch) -> Batch:
-    """The batch with its records in clear (gzip, snappy, lz4 or zstd undone). Its CRC no longer holds: check that before.
+    """The batch with its records in clear: gzip, snappy, lz4 or zstd undone. Its CRC no longer holds; check it before.
 
     Raises BatchError for what is not one whole v2 batch, has an unknown codec or does not decompress.
     """
@@ -66,7 +67,7 @@ def _decompress(codec: int, data: Batch) -> Batch:
     raise ValueError("unknown codec")
 
 
-def _grown(decompress_into, data: Batch) -> Batch:  # type: ignore[no-untyped-def]
+def _grown(decompress_into: Callable[[Batch, bytearray], int], data: Batch) -> Batch:
     """Decompresses into a buffer that is doubled until it is enough: the streams don't say how long they are."""
     room = min(max(8 * len(data), 1 << 16), UNCOMPRESSED_BYTES_MAX)
     while True:

@@ -1,4 +1,4 @@
-"""Can a reader of one schema read what a writer of another wrote? Avro's resolution rules, for FULL_TRANSITIVE checks."""
+"""Can a reader of one schema read what a writer of another wrote? For FULL_TRANSITIVE checks, by Avro's rules."""
 
 from __future__ import annotations
 

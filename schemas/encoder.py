@@ -1,6 +1,6 @@
 """Columns to wire format in bulk: the decoder's other way, for outputs such as `standings`.
 
-    Writer(contract) → data int64[n, writer.width] + raw → encode_columns → one buffer and where each value ends
+Writer(contract) → data int64[n, writer.width] + raw → encode_columns → one buffer and where each value ends
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ class EncodeError(ValueError):
 class Writer:
     """How columns become records of a contract's newest version; `index` gives a field's (first) column of `width`.
 
-    Columns are as the decoder makes them: strings, bytes and fixed as packed references, NULL for null, booleans 0 and 1,
-    enums by index, dates and instants as numbers. An array of long or int named in `arrays` takes that many columns and
-    has always that length; any other nested field takes a reference to its Avro bytes.
+    Columns are as the decoder makes them: strings, bytes and fixed as packed references, NULL for null, booleans 0 and
+    1, enums by index, dates and instants as numbers. An array of long or int named in `arrays` takes that many columns
+    and has always that length; any other nested field takes a reference to its Avro bytes.
     """
 
-    def __init__(self, contract: str, registry: Registry | None = None, arrays: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, contract: str, registry: Registry | None = None, arrays: Mapping[str, int] | None = None
+    ) -> None:
         registry = registry if registry is not None else file_registry()
         self.contract, self.schema_id = contract, registry.id_of(contract)
         self.type: Type = parse(registry.schema(self.schema_id))
@@ -86,12 +88,14 @@ class Writer:
 def encode_columns(writer: Writer, data: Longs, raw: Bytes) -> tuple[Bytes, Longs]:
     """Encodes n records: (buffer uint8, ends int64[n]); value i is buffer[ends[i-1]:ends[i]], wire header included.
 
-    `data` is int64[n, writer.width], `raw` the uint8 bytes its references point into. Raises EncodeError naming record and
-    field for what doesn't fit: NULL where null is not allowed, a number or symbol out of range, a reference out of bounds,
-    text that isn't UTF-8.
+    `data` is int64[n, writer.width], `raw` the uint8 bytes its references point into. Raises EncodeError naming record
+    and field for what doesn't fit: NULL where null is not allowed, a number or symbol out of range, a reference out of
+    bounds, text that isn't UTF-8.
     """
     if data.ndim != 2 or data.shape[1] != writer.width or data.dtype != np.int64 or raw.dtype != np.uint8:
-        raise EncodeError(f"{writer.contract}: want int64[n, {writer.width}] and uint8, got {data.dtype}{data.shape}, {raw.dtype}")
+        raise EncodeError(
+            f"{writer.contract}: want int64[n, {writer.width}] and uint8, got {data.dtype}{data.shape}, {raw.dtype}"
+        )
     data, raw = np.ascontiguousarray(data), np.ascontiguousarray(raw)
     refs = data[:, writer.refs]
     room = len(data) * (HEADER_BYTES + (LONG_BYTES_MAX + 1) * (writer.width + len(writer.fields)))

@@ -1,12 +1,12 @@
 """The decode kernel: raw Kafka v2 record batches to columns in one pass, without a Python object per record.
 
-Every datum is decoded inside the bounds that the record's framing gives it, so a damaged one can't touch its neighbours.
+Every datum is decoded inside the bounds that its record's framing gives, so a damaged one can't touch its neighbours.
 Framing is read with checks of its own, since a producer may have sent nonsense with a right CRC.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ W_MARK: Final = 3  # 1 = a close mark
 
 
 @compiled
-def big_endian(b: Pointer, p: int, n: int) -> int:
+def big_endian(b: Pointer, p: int, n: int) -> Any:
     """n bytes at p as a signed number for n = 8, else unsigned."""
     r = np.int64(0)
     for i in range(n):
@@ -62,7 +62,7 @@ def pack(p: int, n: int) -> int:
 
 
 @compiled
-def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: int, tail: int) -> tuple[int, int]:
+def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: int, tail: int) -> tuple[Any, Any]:
     """One field: (its column value, next position or -status)."""
     kind, a, count = rows[4 * row], rows[4 * row + 1], rows[4 * row + 2]
     if kind == k.K_UNION:
@@ -182,11 +182,12 @@ def decode_block(
         count = big_endian(b, batch + COUNT_AT, 4)
         if (b[batch + ATTRIBUTES_AT] & CONTROL) != 0:
             count, p = 0, end
+        before, last = -1, big_endian(b, batch + LAST_DELTA_AT, 4)
         for _ in range(count):
             following, delta, key_at, key_size, at, n = _frame(b, p, end)
-            if following < 0:
+            if following < 0 or not before < delta <= last:  # a stray offset would take another record's place
                 break
-            p = following
+            p, before = following, delta
             if not start <= base + delta < stop:
                 continue
             start = base + delta + 1
@@ -203,7 +204,7 @@ def decode_block(
             if s != OK:
                 _explain(b, at, n, s, data, i * width, width)
             i += 1
-        after = base + big_endian(b, batch + LAST_DELTA_AT, 4) + 1
+        after = base + last + 1
         if p != end and max(base, start) < min(after, stop):  # what is left can't be told apart: one row for it
             offset[i], key[i], value[i] = max(base, start), k.NULL, pack(p, end - p)
             status[i], field[i] = BAD_BLOCK, -1

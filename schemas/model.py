@@ -61,7 +61,9 @@ def _parse(schema: Any, namespace: str, names: dict[str, Type]) -> Type:
     if kind in PRIMITIVES:
         return Type(kind, source=kind)
     if kind in ("array", "map"):
-        return Type(kind, items=[_parse(schema["items" if kind == "array" else "values"], namespace, names)], source=schema)
+        return Type(
+            kind, items=[_parse(schema["items" if kind == "array" else "values"], namespace, names)], source=schema
+        )
     if kind in ("record", "error", "enum", "fixed"):
         return _named("record" if kind == "error" else kind, schema, namespace, names)
     found = names.get(_full(kind, namespace)) or names.get(kind)

@@ -1,4 +1,4 @@
-"""Compiled readers of single Avro values. Each stays inside [p, end) and answers the next position, or minus a Status."""
+"""Compiled readers of single Avro values: each stays inside [p, end) and answers the next position or -Status."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+import streams  # noqa: F401  it tells numba where to keep what is compiled below
 from schemas.pointers import Pointer
 from schemas.status import Status
 
@@ -52,7 +53,7 @@ K_REF: Final = 14  # a = row of a nested value: kept as a reference to its bytes
 
 
 @compiled
-def read_long(b: Pointer, p: int, end: int) -> tuple[int, int]:
+def read_long(b: Pointer, p: int, end: int) -> tuple[Any, Any]:
     """A zigzag varint of at most 64 bits: (value, next position or -status)."""
     if p >= end:
         return 0, -TRUNCATED
@@ -141,7 +142,7 @@ def _skip_scalar(kind: int, a: int, count: int, b: Pointer, p: int, end: int) ->
 
 @compiled
 def _next_item(frame: npt.NDArray[Any], b: Pointer, p: int, end: int) -> int:
-    """Moves an array or map on to its next item, reading block headers: next position or -status; frame[0] = 0 at its end.
+    """Moves an array or map to its next item, past block headers: next position or -status; frame[0] = 0 at the end.
 
     A frame is (kind, row of the items, items left in the block, where the block must end or -1).
     """
@@ -187,7 +188,12 @@ def skip(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: int)
         if K_ARRAY <= kind <= K_RECORD:
             if depth == DEPTH_MAX:
                 return -TOO_DEEP
-            stack[depth, 0], stack[depth, 1], stack[depth, 2], stack[depth, 3] = kind, a, (count if kind == K_RECORD else 0), -1
+            stack[depth, 0], stack[depth, 1], stack[depth, 2], stack[depth, 3] = (
+                kind,
+                a,
+                (count if kind == K_RECORD else 0),
+                -1,
+            )
             depth += 1
         else:
             p = _skip_scalar(kind, a, count, b, p, end)

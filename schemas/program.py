@@ -63,7 +63,7 @@ class Program:
     _types: list[Type] = field(default_factory=list)  # keeps those ids alive
 
     def add(self, writer: Type, reader: Type) -> tuple[int, int]:
-        """Appends a writer's program: its rows [start, stop). Raises IncompatibleError, and then has appended nothing of use."""
+        """Appends a writer's program: its rows [start, stop). Raises IncompatibleError."""
         if writer.kind != "record" or not same_name(writer, reader):
             raise IncompatibleError(f"{writer.name or writer.kind} is not {reader.name}")
         outs = {id(source): i for i, f in enumerate(reader.fields) if (source := writer_field(f, writer))}
@@ -80,7 +80,9 @@ class Program:
             return kind, a, b, SKIPPED
         row_or_none = self._resolve(f.type, readers[out].type, out)
         if row_or_none is None:
-            raise IncompatibleError(f"{readers[out].name}: {_words(f.type)} can't be read as {_words(readers[out].type)}")
+            raise IncompatibleError(
+                f"{readers[out].name}: {_words(f.type)} can't be read as {_words(readers[out].type)}"
+            )
         return row_or_none
 
     def _resolve(self, writer: Type, reader: Type, out: int) -> tuple[int, int, int, int] | None:
@@ -97,7 +99,9 @@ class Program:
         if writer.kind == target.kind == "enum" and same_name(writer, target):
             return k.K_ENUM, self._table(_symbols(writer, target)), len(writer.symbols), out
         if writer.kind == target.kind == "fixed":
-            return (k.K_FIXED, writer.size, 0, out) if writer.size == target.size and same_name(writer, target) else None
+            return (
+                (k.K_FIXED, writer.size, 0, out) if writer.size == target.size and same_name(writer, target) else None
+            )
         if writer.kind == target.kind != "enum":
             return KINDS[writer.kind], 0, 0, out
         if (writer.kind, target.kind) in PROMOTIONS:
@@ -110,7 +114,10 @@ class Program:
         if reader.nullable and writer.kind == "null":
             return k.K_NULL, 0, 0, out
         if reader.nullable and writer.nullable:
-            rows = [self._row((k.K_NULL, 0, 0, out) if b.kind == "null" else (k.K_REF, self.passing(b), 0, out)) for b in writer.items]
+            rows = [
+                self._row((k.K_NULL, 0, 0, out) if b.kind == "null" else (k.K_REF, self.passing(b), 0, out))
+                for b in writer.items
+            ]
             return k.K_UNION, self._table(rows), len(rows), out
         inner = reader.nullable or reader
         if "union" not in (writer.kind, inner.kind) and writer.kind != inner.kind:

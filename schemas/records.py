@@ -1,4 +1,4 @@
-"""One record at a time: the path of producers and of what is rare. Dates are day numbers and instants milliseconds here too."""
+"""One record at a time: for producers and for what is rare. Dates are day numbers, instants milliseconds here too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RecordError(ValueError):
 
 
 def encode(contract_or_id: str | int, record: dict[str, Any], registry: Registry | None = None) -> bytes:
-    """A record in wire format: magic byte, 4-byte id, Avro. Give the contract's name (a topic without prefix) or a schema id.
+    """A record in wire format (magic byte, 4-byte id, Avro), by a contract's name (a topic without prefix) or an id.
 
     Raises RecordError if the record doesn't fit, which includes fields the schema doesn't know.
     """
@@ -58,7 +58,9 @@ def decode_one(value: bytes, registry: Registry | None = None, name: str | None 
         raise RecordError(f"schema {schema_id}: {error!r}") from error
     if data.read(1):
         raise RecordError(f"schema {schema_id}: bytes after the end")
-    return dict(record)
+    if not isinstance(record, dict):
+        raise RecordError(f"schema {schema_id}: not a record")
+    return record
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,10 +18,10 @@ _NOT_FOUND = 404
 
 
 class RegistryError(RuntimeError):
-    """The registry gave no answer: try again later. (An id it doesn't know is no error but None.)"""
+    """The registry gave no answer: try again later. An id it doesn't know is no error but None."""
 
 
-class Registry(Protocol):
+class Registry(Hashable, Protocol):
     """What the codec asks of a registry."""
 
     def schema(self, schema_id: int) -> Any | None:

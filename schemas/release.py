@@ -1,4 +1,4 @@
-"""`python -m schemas.release`: freezes changed contracts as new versions with ids of their own, if they are compatible."""
+"""`python -m schemas.release`: freezes changed contracts, if compatible, as versions with ids of their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def release() -> list[str]:
         if not (mine and mine[-1]["sha256"] == mark):
             older = [json.loads((VERSIONS / f"{name}-{r['version']}.avsc").read_text()) for r in mine]
             bad += [f"{name}: {problem}" for problem in full_problems(contract(name), older)]
-            new = {"id": 1 + max((r["id"] for r in released), default=0), "name": name, "version": len(mine) + 1, "sha256": mark}
+            new = {
+                "id": 1 + max((r["id"] for r in released), default=0),
+                "name": name,
+                "version": len(mine) + 1,
+                "sha256": mark,
+            }
             released.append(new)
             mine.append(new)
             said.append(f"{name} version {new['version']} has id {new['id']}")

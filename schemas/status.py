@@ -24,7 +24,9 @@ class Status(IntEnum):
     BAD_LENGTH = 20  # a negative length, or an array's count or byte size that can't be
     TOO_DEEP = 21
     TOO_LARGE = 22  # key or value of 2**20 bytes or more; data[i, 0] is the value's length
-    BAD_BLOCK = 23  # the batch's framing is broken here: one row for all that can't be told apart; data[i, 0] is its length
+    BAD_BLOCK = (
+        23  # the batch's framing is broken here: one row for all that can't be told apart; data[i, 0] is its length
+    )
 
 
 REASONS = {

@@ -1,1 +1,1 @@
-"""Every released version of every contract; `schemas/ids.json` says which id it has. Written by `python -m schemas.release`."""
+"""Every released version of every contract, written by `python -m schemas.release`; the ids are in `../ids.json`."""

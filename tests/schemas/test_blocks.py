@@ -13,8 +13,20 @@ from schemas.blocks import Reader, decode
 from schemas.model import parse
 from schemas.records import decode_one, encode
 from schemas.status import Status
-
-from tests.schemas.helpers import ALWAYS, Registry, batch, cell, datum, evolved, framed, posting, posting_value, row, values, writers
+from tests.schemas.helpers import (
+    ALWAYS,
+    Registry,
+    batch,
+    cell,
+    datum,
+    evolved,
+    framed,
+    posting,
+    posting_value,
+    row,
+    values,
+    writers,
+)
 
 NESTED = ("array", "map", "record", "union")
 
@@ -40,7 +52,9 @@ def test_columns_equal_fastavro_for_any_schema_and_its_evolution(data: st.DataOb
             elif value is not None:
                 source = next(w["type"] for w in writer["fields"] if w["name"] == name)
                 inner = parse(source).nullable
-                assert _read(value, inner.source if inner and f.type.nullable else source) == records_value(datums[i], writer, name)
+                assert _read(value, inner.source if inner and f.type.nullable else source) == records_value(
+                    datums[i], writer, name
+                )
 
 
 def _read(data: bytes, schema: object) -> object:
@@ -69,11 +83,23 @@ def test_several_writers_in_one_block() -> None:
     """Each record is read with the schema its own id names."""
     old = {"type": "record", "name": "E", "fields": [{"name": "a", "type": "int"}]}
     new = {"type": "record", "name": "E", "fields": [{"name": "b", "type": "string"}, {"name": "a", "type": "long"}]}
-    want = {"type": "record", "name": "E", "fields": [{"name": "a", "type": "long"}, {"name": "b", "type": "string", "default": "old"}]}
+    want = {
+        "type": "record",
+        "name": "E",
+        "fields": [{"name": "a", "type": "long"}, {"name": "b", "type": "string", "default": "old"}],
+    }
     reader = Reader("t", Registry(old, new), want)
-    values_ = [framed(1, datum(old, {"a": 5})), framed(2, datum(new, {"a": 6, "b": "x"})), framed(1, datum(old, {"a": 7}))]
+    values_ = [
+        framed(1, datum(old, {"a": 5})),
+        framed(2, datum(new, {"a": 6, "b": "x"})),
+        framed(1, datum(old, {"a": 7})),
+    ]
     columns = decode([batch(values_)], reader, 0, ALWAYS)
-    assert [row(columns, reader, i) for i in range(3)] == [{"a": 5, "b": "old"}, {"a": 6, "b": "x"}, {"a": 7, "b": "old"}]
+    assert [row(columns, reader, i) for i in range(3)] == [
+        {"a": 5, "b": "old"},
+        {"a": 6, "b": "x"},
+        {"a": 7, "b": "old"},
+    ]
 
 
 def test_defaults_of_every_kind() -> None:
@@ -121,7 +147,9 @@ def test_tombstones_and_records_without_key_are_rows() -> None:
 
 @settings(max_examples=40)
 @given(
-    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10)), min_size=1, max_size=6), st.integers(-5, 45), st.integers(0, 60)
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10)), min_size=1, max_size=6),
+    st.integers(-5, 45),
+    st.integers(0, 60),
 )
 def test_every_offset_counts_once(spans: list[tuple[int, int]], start: int, stop: int) -> None:
     """However batches overlap and in whatever order they come, offsets in [start, stop) come once, in order."""
@@ -182,7 +210,9 @@ def test_more_writers_than_are_kept_still_decode() -> None:
 
 def test_a_schema_that_does_not_fit_the_topic_is_bad_input() -> None:
     """Another contract's record, or no Avro at all, is a bad record and no failure of the reader."""
-    registry = Registry({"type": "record", "name": "Other", "fields": []}, "string", {"type": "nonsense"}, {"no": "schema"})
+    registry = Registry(
+        {"type": "record", "name": "Other", "fields": []}, "string", {"type": "nonsense"}, {"no": "schema"}
+    )
     reader = Reader("transactions", registry)
     columns = decode([batch([framed(i, b"\0") for i in (1, 2, 3, 4)])], reader, 0, ALWAYS)
     assert columns.status.tolist() == [Status.INCOMPATIBLE] * 4
