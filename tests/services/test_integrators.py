@@ -1,0 +1,87 @@
+"""docs/integrators.md shows what is: every topic's sample fits its contract, every bound and key is the code's."""
+
+import base64
+import json
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.topics import CATALOGUE, NAMES, Topic
+from schemas.records import decode_one, encode
+from schemas.registry import contract
+from services import channels, lookup, projections
+from services.keys import Keys
+from services.notices import Notice
+from services.priority import Priority
+
+PAGE = (Path(__file__).parents[2] / "docs" / "integrators.md").read_text()
+
+
+def sample(name: str) -> Any:
+    """The sample of a topic."""
+    found = re.search(rf"^### {re.escape(name)}\n.*?^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, f"{name} has no sample"
+    return json.loads(found[1])
+
+
+def plain(value: Any, schema: Any) -> Any:
+    """A sample's value as it is on the wire: ISO text as numbers, base64 as bytes."""
+    if isinstance(schema, list):
+        return None if value is None else plain(value, next(branch for branch in schema if branch != "null"))
+    kind = schema if isinstance(schema, str) else schema.get("logicalType", schema["type"])
+    match kind:
+        case "date":
+            return (date.fromisoformat(value) - date(1970, 1, 1)).days
+        case "timestamp-millis":
+            return round((datetime.fromisoformat(value) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        case "bytes":
+            return base64.b64decode(value)
+        case "array":
+            return [plain(item, schema["items"]) for item in value]
+        case "record":
+            assert [field["name"] for field in schema["fields"]] == list(value)
+            return {field["name"]: plain(value[field["name"]], field["type"]) for field in schema["fields"]}
+    return value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample_fits_the_contract(name: str) -> None:
+    """Every topic has a sample with exactly the contract's fields, which survives the wire."""
+    record = plain(sample(name), contract(name))
+    assert decode_one(encode(name, record), name=name) == record
+
+
+def test_examples_of_answers() -> None:
+    """The look-up's answer and the webhook's body have the fields of the code."""
+    answer, notice = (
+        json.loads(re.findall(rf"```json {name}\n(.*?)```", PAGE, re.DOTALL)[0]) for name in ("priority", "notice")
+    )
+    assert set(Priority.model_validate(answer).model_dump()) == set(answer)
+    assert set(notice) == set(Notice.__dataclass_fields__)
+
+
+def test_keys_and_bounds() -> None:
+    """Every key that the code uses is described, and the page's numbers are the code's."""
+    keys = Keys.of("")
+    used = [
+        keys.priority("{customer_ref}"), keys.standing("{customer_id}"), keys.alert("{alert_id}"), keys.notice("{notice_id}"),
+        *(keys.alerts(by, "{id}") for by in ("customer", "rm", "branch")), keys.fresh("{topic}"), keys.next, keys.meta, keys.writer,
+    ]  # fmt: skip
+    assert [key for key in used if f"`{key}`" not in PAGE] == []
+    bounds = (projections.ALERTS_PER_CUSTOMER_MAX, projections.ALERTS_PER_RM_MAX, projections.ALERTS_PER_BRANCH_MAX)
+    assert f"newest {bounds[0]}, {bounds[1]:,} and {bounds[2]:,}" in PAGE
+    assert f"after {round(lookup.BUDGET_S * 1000)} ms" in PAGE
+    assert f"({lookup.STALE_S:.0f} s)" in PAGE
+    assert all(str(status) in PAGE for status in channels.AGAIN)
+
+
+@pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)
+def test_retention_is_the_catalogue_s(topic: Topic) -> None:
+    """The page says how long a topic is kept."""
+    section = PAGE.split(f"\n### {topic.name}\n")[1].split("```")[0]
+    days = f"{topic.kept_days} days" if topic.kept_days > 0 else "last record" if topic.compact else "for ever"
+    assert days in section
+    assert f"Written by: {topic.written_by}" in section
