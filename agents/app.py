@@ -144,7 +144,7 @@ def run(app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1"
     thin_out("aiokafka")
     server = serve(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
     try:
-        faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()
+        faust.Worker(app, loglevel=loglevel, redirect_stdouts=False, quiet=True).execute_from_commandline()
     finally:
         if server is not None:
             server.shutdown()

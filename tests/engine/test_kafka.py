@@ -1,4 +1,4 @@
-"""The engine on a real broker: what recovery accepts and refuses, sources of every kind, health, the closed web port."""
+"""The engine on a real broker: what recovery accepts and refuses, every kind of source, health, the closed web port."""
 
 import asyncio
 import json

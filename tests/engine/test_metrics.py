@@ -1,0 +1,57 @@
+"""Metrics and health as they are served, and as docs/metrics.md lists them."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agents import metrics
+from agents.metrics import Health, Metrics, serve
+from tests.engine.test_kafka import get
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[Metrics, Health, int]]:
+    """A server on a free port."""
+    made, health = Metrics(), Health()
+    server = serve(made, health, 0)
+    yield made, health, server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_every_metric_is_documented() -> None:
+    """A metric that docs/metrics.md doesn't list, with its text, fails."""
+    text = DOCS.read_text()
+    for family in Metrics().registry.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        assert f"| `{name}` | {family.type} |" in text
+        assert family.documentation in text
+
+
+def test_what_a_job_counts_is_served(served: tuple[Metrics, Health, int]) -> None:
+    """Names of JOB_COUNTS have metrics of their own, others share one that names them."""
+    made, _, port = served
+    made.count(3, {"dead_letters": 2, "something": 5, "closes": 0})
+    text = get(port, "/metrics")[1]
+    assert 'tidegauge_dead_letters_total{partition="3"} 2.0' in text
+    assert 'tidegauge_counted_total{partition="3",what="something"} 5.0' in text
+
+
+def test_health(served: tuple[Metrics, Health, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ready only when alive and recovered; a failure is told to whoever asks."""
+    _, health, port = served
+    assert get(port, "/livez")[0] == 200
+    assert get(port, "/readyz") == (503, "not yet\n")
+    health.ready = lambda: True
+    assert get(port, "/readyz") == (200, "ok\n")
+    health.beat_at = time.monotonic() - metrics.ALIVE_S_MAX - 1
+    assert get(port, "/livez")[0] == 503
+    assert get(port, "/readyz")[0] == 503
+    health.beat()
+    health.failure = "partition 2: lost"
+    assert get(port, "/livez") == (503, "partition 2: lost\n")
+    assert get(port, "/table")[0] == 404
