@@ -25,8 +25,10 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _children: dict[int, subprocess.Popen[bytes]] = {}  # what this process started and has not reaped
 
 
-def start(name: str, command: list[str], log: Path, token: str, *, tether: bool) -> Running:
-    """Start `command` in a session of its own, output into `log`.
+def start(
+    name: str, command: list[str], log: Path, token: str, *, tether: bool, env: dict[str, str] | None = None
+) -> Running:
+    """Start `command` in a session of its own, output into `log`; `env` replaces the environment.
 
     `tether` makes the kernel kill it when the caller dies (Linux): for tests. Raises StackError if it cannot be run.
     """
@@ -39,6 +41,7 @@ def start(name: str, command: list[str], log: Path, token: str, *, tether: bool)
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=env,
                 preexec_fn=_die_with_parent if tether and sys.platform == "linux" else None,  # noqa: PLW1509
             )
         except OSError as problem:

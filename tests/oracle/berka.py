@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.oracle.duck import create_tables
+from tidegauge.demo.oracle import create_tables
 
 if TYPE_CHECKING:
     import duckdb

@@ -6,7 +6,8 @@ from fractions import Fraction
 import duckdb
 import pytest
 
-from tests.oracle import berka, duck
+from tests.oracle import berka
+from tidegauge.demo import oracle as duck
 
 QUARTER = duck.COLUMNS.index("quarter_avg")
 NEWEST = duck.COLUMNS.index("month_avg_0")

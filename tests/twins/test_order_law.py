@@ -6,7 +6,7 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.oracle import duck
+from tidegauge.demo import oracle as duck
 from tests.twins.definitions import date_of, half_even
 from tests.twins.ledger import SlowLedger
 from tests.twins.strategies import banks, feeds

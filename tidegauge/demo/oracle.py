@@ -182,3 +182,19 @@ def _average(name: str, first: dt.date, last: dt.date) -> str:
     total = f"coalesce(sum(d.aum) FILTER ({inside}), 0)::HUGEINT"
     held = f"coalesce(bool_or(d.aum IS NULL) FILTER ({inside} AND d.day IS NOT NULL), false)"
     return f"CASE WHEN {held} THEN NULL ELSE half_even({total}, {den}::HUGEINT)::BIGINT END AS {name}"
+
+
+def quarter_sums(con: duckdb.DuckDBPyConnection, as_of: dt.date) -> tuple[list[tuple[str, int | None]], int]:
+    """Exact sums behind quarter_avg, after metrics() of the same day: (customer_id, sum or None), and what to divide by.
+
+    Sums are in 10**-9 of a minor unit: the average reaches a minimum m just when sum >= m * divisor.
+    """
+    first, last = windows(as_of)["quarter_avg"]
+    rows = con.execute(
+        """SELECT f.customer_id, CASE WHEN coalesce(bool_or(d.aum IS NULL AND d.day IS NOT NULL), false) THEN NULL
+                  ELSE coalesce(sum(d.aum), 0)::HUGEINT END
+           FROM first_days f LEFT JOIN (SELECT * FROM daily WHERE day BETWEEN $first AND $last) d USING (customer_id)
+           WHERE f.first_day <= $as_of GROUP BY f.customer_id""",
+        {"first": first, "last": last, "as_of": as_of},
+    ).fetchall()
+    return rows, ((last - first).days + 1) * NANO
