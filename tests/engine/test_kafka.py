@@ -333,3 +333,20 @@ def test_a_refused_recovery_stops_the_worker(world: World, worker, tmp_path: Pat
     process, _ = worker()
     assert process.wait(60) != 0
     assert "partition 0: changelog of state format 9, program of 1: rebuild" in (tmp_path / "worker-0.log").read_text()
+
+
+def test_a_damaged_fetch_is_fetched_again(world: World, worker) -> None:
+    """A wrong checksum on the wire is counted and read again; nothing is lost."""
+    world.write("left", [600] * 50)
+    _, port = worker(broken="corrupt 2")
+    wait_for(lambda: 'tidegauge_events_total{partition="0"} 50.0' in get(port, "/metrics")[1])
+    assert 'tidegauge_corrupt_batches_total{partition="0",topic="left"} 2.0' in get(port, "/metrics")[1]
+
+
+def test_damage_that_stays_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
+    """A batch that stays damaged is neither skipped nor passed on: the worker ends and names it."""
+    world.write("left", [600] * 50)
+    process, _ = worker(broken="corrupt 1000000")
+    assert process.wait(60) != 0
+    assert "left/0: batch at offset 0: wrong checksum" in (tmp_path / "worker-0.log").read_text()
+    assert read(world.settings.kafka, world.settings.topic("tiers"), 0) == []

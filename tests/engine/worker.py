@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
-from agents import unit
+from agents import hooks, unit
 from agents.app import build_app, run
-from agents.job import Outcome
+from agents.job import TP, Outcome
 from tests.engine.counter_job import CounterJob
 
 
@@ -58,6 +58,16 @@ def break_engine(how: str) -> None:
             return fence, [*rows, *(kept.pop(id(self.job), []) if flush else [])]
 
         plain_work, CounterJob.work, unit.PartitionUnit.changelog_rows = CounterJob.work, work, rows
+    elif how.startswith("corrupt"):  # "corrupt N": the first N fetches of `left` arrive damaged
+        plain_take, left = hooks.take, [int(how.split()[1])]
+
+        def take(tp: TP, raw: bytes, *rest: Any, **options: Any) -> Any:
+            if tp.topic == "left" and left[0]:
+                left[0] -= 1
+                raw = raw[:70] + bytes([raw[70] ^ 1]) + raw[71:]
+            return plain_take(tp, raw, *rest, **options)
+
+        hooks.take = take
     else:
         raise ValueError(how)
 
