@@ -1,4 +1,4 @@
-"""The input topics of one partition in memory, as the blocks Kafka would give: for replays of files and for simulations."""
+"""The input topics of one partition in memory, as the blocks Kafka would give: for replays and simulations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Encode = Callable[[str, dict[str, Any]], bytes]
 
 
 class MemoryLog:
-    """Append records, close days, take blocks. Offsets rise by one a record; a block is all that came since the last."""
+    """Append records, close days, take blocks. Offsets rise by one; a block is all that came since the last."""
 
     def __init__(self, encode: Encode, partition: int = 0) -> None:
         self.encode, self.partition = encode, partition
@@ -35,7 +35,7 @@ class MemoryLog:
         return self.append(topic, str(record.get("customer_id", "")).encode(), self.encode(topic, record))
 
     def close(self, day: int) -> None:
-        """What the closer writes: a mark into every input, and close(D) with their offsets."""
+        """Ends a day as the closer does: a mark into every input, then the close with their offsets."""
         mark = self.encode(MARK, {"business_day": day})
         cut = [
             {"topic": topic, "partition": self.partition, "offset": self.append(topic, MARK_KEY, mark)}
@@ -49,14 +49,28 @@ class MemoryLog:
         out = []
         for topic, records in self._pending.items():
             first = self.ends[topic] - len(records)
-            out.append(Block(TP(topic, self.partition), first, self.ends[topic], [_batch(first, records)], sum(len(v) for _, v in records)))
+            out.append(
+                Block(
+                    TP(topic, self.partition),
+                    first,
+                    self.ends[topic],
+                    [_batch(first, records)],
+                    sum(len(v) for _, v in records),
+                )
+            )
         self._pending.clear()
         return out
 
 
 def _batch(first: int, records: list[tuple[bytes, bytes]]) -> bytes:
     builder = DefaultRecordBatchBuilder(
-        magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=-1, batch_size=BATCH_BYTES_MAX
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=BATCH_BYTES_MAX,
     )
     for i, (key, value) in enumerate(records):
         builder.append(i, 0, key, value, [])

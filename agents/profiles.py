@@ -1,4 +1,4 @@
-"""Per customer what only events in their order decide: profile, tiers, alerts, published queue class; and its changelog rows."""
+"""What only events in their order decide: profile, tiers, alerts, published queue class; and its changelog rows."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ EVENT_ID, CUSTOMER_ID, CUSTOMER_CLASS, BRANCH, RM, CARD = 0, 1, 2, 3, 4, 7  # co
 
 
 class Profiles:
-    """Order-sensitive facts of the customers of a partition. Rows of changed customers go out in the same transaction."""
+    """Order-sensitive facts of the partition's customers. Changed rows go out in the same transaction."""
 
     def __init__(self, ledger: Ledger, pack: CompiledPack) -> None:
         self.ledger, self.pack = ledger, pack
-        self.people, self.cards = Names(), Names()  # codes live in memory only; rows have the texts
+        self.branches, self.people, self.cards = (
+            Names(),
+            Names(),
+            Names(),
+        )  # codes live in memory only; rows have the texts
         self.alerts: dict[int, dict[str, Alert]] = {}
         self.requeue: set[int] = set()  # queue class may be another one now
         self._changed: set[int] = set()
@@ -41,7 +45,7 @@ class Profiles:
         slot = self.ledger.customer(customer_id)
         c = self.ledger.store.customers[slot]
         c["customer_class"] = row[CUSTOMER_CLASS]
-        c["branch"] = self.ledger.branches.code(columns.text_at(int(row[BRANCH])) or "-")
+        c["branch"] = self.branches.code(columns.text_at(int(row[BRANCH])) or "-")
         c["rm"] = self._code(self.people, columns, int(row[RM]))
         c["card"] = self._code(self.cards, columns, int(row[CARD]))
         self._changed.add(slot)
@@ -80,7 +84,7 @@ class Profiles:
     def branch(self, slot: int) -> str | None:
         """The owning branch of the profile."""
         code = int(self.ledger.store.customers["branch"][slot])
-        return None if code < 0 else self.ledger.branches.text(code)
+        return None if code < 0 else self.branches.text(code)
 
     def rm(self, slot: int) -> str | None:
         """The relationship manager of the profile."""
@@ -103,7 +107,8 @@ class Profiles:
             row: dict[str, Any] = {
                 "t": [(self.tier_name(int(c["tier"][k])), int(c["tier_day"][k])) for k in held],
                 "k": int(c["customer_class"]), "b": self.branch(slot), "r": self.rm(slot), "c": self.card(slot),
-                "q": int(c["published"]), "a": [(rule, *alert) for rule, alert in sorted(self.alerts.get(slot, {}).items())],
+                "q": int(c["published"]),
+                "a": [(rule, *alert) for rule, alert in sorted(self.alerts.get(slot, {}).items())],
             }  # fmt: skip
             out.append((KEY + self.ledger.customer_id(slot).encode(), json.dumps(row, separators=(",", ":")).encode()))
         self._changed.clear()
@@ -118,7 +123,7 @@ class Profiles:
         for k, (tier, day) in enumerate(row["t"]):
             c["tier"][k], c["tier_day"][k] = self.pack.tier_ids.index(tier), day
         c["customer_class"], c["published"] = row["k"], row["q"]
-        c["branch"] = -1 if row["b"] is None else self.ledger.branches.code(row["b"])
+        c["branch"] = -1 if row["b"] is None else self.branches.code(row["b"])
         c["rm"] = -1 if row["r"] is None else self.people.code(row["r"])
         c["card"] = -1 if row["c"] is None else self.cards.code(row["c"])
         if row["a"]:

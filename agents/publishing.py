@@ -1,4 +1,4 @@
-"""Turns what the standing job found into records of the output topics. Ids derive from causes, so a replay gives the same."""
+"""Turns what the standing job found into records of the output topics. Ids come from causes: a replay repeats them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,15 @@ SEQ_BITS = 20  # of the order within a day in source_seq
 class Publisher:
     """Collects the records of one transaction."""
 
-    def __init__(self, registry: Registry | None, key: bytes, pack: Pack, compiled: CompiledPack, ledger: Ledger, profiles: Profiles) -> None:
+    def __init__(
+        self,
+        registry: Registry | None,
+        key: bytes,
+        pack: Pack,
+        compiled: CompiledPack,
+        ledger: Ledger,
+        profiles: Profiles,
+    ) -> None:
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
         self.pack, self.compiled, self.ledger, self.profiles = pack, compiled, ledger, profiles
         self._records: dict[str, list[Pair]] = defaultdict(list)
@@ -51,7 +59,16 @@ class Publisher:
 
     # -- bad input
 
-    def dead_letter(self, topic: str, partition: int, offset: int, reason: str, field: str | None, original: bytes, key: bytes | None) -> None:
+    def dead_letter(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        reason: str,
+        field: str | None,
+        original: bytes,
+        key: bytes | None,
+    ) -> None:
         """A record that could not be taken, with its bytes as they came."""
         detail = f"{field}: {reason}" if field else reason
         record = {
@@ -73,7 +90,8 @@ class Publisher:
             values = rounded[i].tolist()
             record = {
                 "customer_id": customer_id, "customer_ref": customer_ref(self.key, customer_id), "as_of": found.as_of,
-                "customer_class": CLASSES[kind], "pack_id": self.compiled.pack_id, "pack_version": self.compiled.version,
+                "customer_class": CLASSES[kind], "pack_id": self.compiled.pack_id,
+                "pack_version": self.compiled.version,
                 "tier": self.compiled.tier_ids[int(customers["tier"][slot, 0])] if kind == 0 else NO_TIER,
                 "tier_effective": max(int(customers["tier_day"][slot, 0]), 0), "aum_minor": values[AUM],
                 "month_avgs_minor": values[MONTH : MONTH + MONTHS], "quarter_avg_minor": values[QUARTER],
@@ -97,7 +115,9 @@ class Publisher:
         days = self.ledger.store.accounts["first_day"]
         return [min((int(days[a]) for a in self.ledger.accounts_of(slot)), default=1 << 30) for slot in slots.tolist()]
 
-    def tier_changes(self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array) -> None:
+    def tier_changes(
+        self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array
+    ) -> None:
         """Tier changes of a month close with all that is needed to decide them again (design §5)."""
         if not len(moved):
             return
@@ -111,12 +131,14 @@ class Publisher:
             customer_id = self.ledger.customer_id(int(slots[i]))
             units, nano = int(found.units[i, metric]), int(found.nano[i, metric])
             evidence = {
-                "name": self.compiled.metric, "scope": self.compiled.scope_name, "period_from": span[0], "period_to": span[1],
+                "name": self.compiled.metric, "scope": self.compiled.scope_name, "period_from": span[0],
+                "period_to": span[1],
                 "value_minor": int(half_even(units, nano, days)), "exact_numerator": str(units * NANO + nano),
                 "exact_denominator": str(days * NANO),
             }  # fmt: skip
             record = {
-                "event_id": f"{customer_id}/tier/{self.compiled.pack_id}/{date_of(close.day)}", "customer_id": customer_id,
+                "event_id": f"{customer_id}/tier/{self.compiled.pack_id}/{date_of(close.day)}",
+                "customer_id": customer_id,
                 "customer_class": self.compiled.customer_class, "from_tier": self.profiles.tier_name(int(old[i])),
                 "to_tier": self.profiles.tier_name(int(given[i])), "direction": "up" if given[i] > old[i] else "down",
                 "effective_date": close.day + 1, "reason": "close", "metrics": [evidence], "thresholds": thresholds,
@@ -130,9 +152,18 @@ class Publisher:
         for found in breaks:
             kind = "break_opened" if found.before == 0 else "break_resolved" if found.now == 0 else "break_changed"
             account = self.ledger.store.accounts[found.account]
-            customer_id, account_id = self.ledger.customer_id(int(account["customer"])), self.ledger.account_id(found.account)
-            record = _restatement(f"{account_id}/{kind}/{found.instant}/{date_of(day)}", kind, customer_id, found.day, day)
-            record |= {"account_id": account_id, "amount_minor": found.now, "currency": self.ledger.currencies.text(int(account["currency"]))}
+            customer_id, account_id = (
+                self.ledger.customer_id(int(account["customer"])),
+                self.ledger.account_id(found.account),
+            )
+            record = _restatement(
+                f"{account_id}/{kind}/{found.instant}/{date_of(day)}", kind, customer_id, found.day, day
+            )
+            record |= {
+                "account_id": account_id,
+                "amount_minor": found.now,
+                "currency": self.ledger.currencies.text(int(account["currency"])),
+            }
             record |= {"previous_minor": found.before, "current_minor": found.now}
             self.put("restatements", customer_id, record)
 
@@ -142,7 +173,9 @@ class Publisher:
         first, end = int(month_start(found.month - 2)), int(month_start(found.month + 1)) - 1
         days = end - first + 1
         before, now = (self._tier_of(value[0], days) for value in (found.before, found.now))
-        record = _restatement(f"{customer_id}/late/{date_of(end)}/{date_of(day)}", "late_posting", customer_id, end, day)
+        record = _restatement(
+            f"{customer_id}/late/{date_of(end)}/{date_of(day)}", "late_posting", customer_id, end, day
+        )
         record |= {
             "metric": self.compiled.metric, "previous_minor": int(half_even(*found.before, days)),
             "current_minor": int(half_even(*found.now, days)), "previous_tier": before, "current_tier": now,
@@ -168,7 +201,8 @@ class Publisher:
             self.profiles.published(slot, code)
             reference = customer_ref(self.key, self.ledger.customer_id(slot))
             record = {
-                "customer_ref": reference, "queue_class": self.compiled.queue_class_ids[queue_class], "vip_area": vip_area,
+                "customer_ref": reference, "queue_class": self.compiled.queue_class_ids[queue_class],
+                "vip_area": vip_area,
                 "valid_until": None, "as_of": max(closed, 0), "version": version,
             }  # fmt: skip
             self.put("queue-priority", reference, record)
@@ -182,7 +216,8 @@ class Publisher:
         record = {
             "alert_id": event.alert.alert_id, "event_id": f"{event.alert.alert_id}/{event.status}/{cause.event_id}",
             "customer_id": cause.customer_id, "rule": cause.rule, "severity": severity, "status": event.status,
-            "window_days": window_days, "outflow_minor": found.outflow, "reference_aum_minor": reference, "share_bp": share,
+            "window_days": window_days, "outflow_minor": found.outflow, "reference_aum_minor": reference,
+            "share_bp": share,
             "tier": tier, "branch": self.profiles.branch(slot) or branch, "rm_id": self.profiles.rm(slot),
             "raised_day": event.alert.day, "caused_by": cause.event_id,
             "counterparties": self._counterparties(slot, cause.day, max(window_days, 1)),
@@ -196,15 +231,22 @@ class Publisher:
         zone = self.ledger.zone
         for account in self.ledger.accounts_of(slot):
             for e in self.ledger.entries_of(account):
-                outgoing = e["kind"] == POSTING and e["nature"] == EXTERNAL and e["amount"] < 0 and not e["flags"] & REVERSAL
-                if outgoing and e["extra"] >= 0 and day - days < business_day(int(e["booked"]), zone.starts, zone.offsets) <= day:
+                outgoing = (
+                    e["kind"] == POSTING and e["nature"] == EXTERNAL and e["amount"] < 0 and not e["flags"] & REVERSAL
+                )
+                if (
+                    outgoing
+                    and e["extra"] >= 0
+                    and day - days < business_day(int(e["booked"]), zone.starts, zone.offsets) <= day
+                ):
                     gone[self.ledger.banks.text(int(e["extra"]))] -= int(e["amount"])
         return [{"bank": bank, "amount_minor": amount} for bank, amount in gone.most_common(COUNTERPARTIES_MAX)]
 
 
 def _restatement(event_id: str, kind: str, customer_id: str, restated_day: int, day: int) -> dict[str, Any]:
     return {
-        "event_id": event_id, "kind": kind, "customer_id": customer_id, "account_id": None, "restated_day": restated_day,
+        "event_id": event_id, "kind": kind, "customer_id": customer_id, "account_id": None,
+        "restated_day": restated_day,
         "business_day": day, "metric": None, "previous_minor": None, "current_minor": None, "previous_tier": None,
         "current_tier": None, "amount_minor": None, "currency": None,
     }  # fmt: skip

@@ -30,7 +30,10 @@ def check_day(job: StandingJob, as_of: int) -> None:
         raise AsOfError("no business day has been closed yet: close one first")
     first = int(month_start(int(last_ended_month(job.ledger.closed))))
     if as_of < first:
-        raise AsOfError(f"{date_of(as_of)} is too early: days from {date_of(first)} on, the first of the last closed month, can be read")
+        raise AsOfError(
+            f"{date_of(as_of)} is too early: the first day that can be read is {date_of(first)}, "
+            "the first of the last closed month"
+        )
     last = int(job.ledger.clock[OPEN_END])
     if as_of > last:
         raise AsOfError(f"{date_of(as_of)} is too late: the open month ends on {date_of(last)}")

@@ -1,4 +1,4 @@
-"""Files without a broker: events in booking order through the same job as in the worker, with a close after each day."""
+"""Files without a broker: events in booking order through the worker's own job, with a close after each day."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ class Arrival(NamedTuple):
     record: dict[str, Any] | None
 
 
-def replay(conf: StandingConf, arrivals: Iterable[Arrival], encode: Encode, as_of: int, known_by: int | None = None, output: Output | None = None) -> StandingJob:
+def replay(
+    conf: StandingConf,
+    arrivals: Iterable[Arrival],
+    encode: Encode,
+    as_of: int,
+    known_by: int | None = None,
+    output: Output | None = None,
+) -> StandingJob:
     """The job after every close up to `as_of`, and after the events that came later but are valued up to it.
 
     `known_by` leaves out what arrived after that day. `output` gets every record the job publishes.

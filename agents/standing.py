@@ -27,17 +27,10 @@ from schemas.status import Status
 from streams import alerts, tiers
 from streams.calendar import NO_DAY, business_day, last_ended_month
 from streams.entries import OPEN
+from streams.fields import P_BOOKED, P_BRANCH, POSTING_FIELDS, REASONS, SNAPSHOT_FIELDS
 from streams.fx import BAD_RATE
 from streams.ledger import Candidate, Ledger
-from streams.ledger_kernels import (
-    BEYOND_HORIZON,
-    DUPLICATES,
-    P_BOOKED,
-    P_BRANCH,
-    POSTING_FIELDS,
-    REASONS,
-    SNAPSHOT_FIELDS,
-)
+from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
 from streams.metrics import NAMES
 from streams.money import EXPONENTS
 from streams.outflow import NEVER, Rules
@@ -80,7 +73,7 @@ class StandingJob:
         self.closes: list[Close] = []
         self.live = True
         self.progress = NO_DAY  # the last closed day that is committed
-        self.names_written: dict[str, list[str]] = {}
+        self.names_written = 0
         self.profiles = Profiles(self.ledger, self.pack)
         self.publisher = Publisher(conf.registry, conf.reference_key, conf.pack, self.pack, self.ledger, self.profiles)
         self.counts: Counter[str] = Counter()
@@ -123,7 +116,10 @@ class StandingJob:
 
     def positions(self) -> dict[str, int]:
         """Consumed offsets; a close that waits is not consumed."""
-        return {topic: self.closes[0].offset if topic == CLOSES and self.closes else lane.position for topic, lane in self.lanes.items()}
+        return {
+            topic: self.closes[0].offset if topic == CLOSES and self.closes else lane.position
+            for topic, lane in self.lanes.items()
+        }
 
     def work(self, live: bool) -> Outcome:
         """Consumes every lane up to the next mark, closes a day when all have reached it, and so on."""
@@ -196,7 +192,13 @@ class StandingJob:
                 continue
             row = columns.data[i]
             text = {name: columns.text_at(int(row[index[name]])) or "" for name in ("event_id", "currency", "base")}
-            field = "base" if text["base"] != self.conf.base_currency else "currency" if text["currency"] not in EXPONENTS else "rate_micro"
+            field = (
+                "base"
+                if text["base"] != self.conf.base_currency
+                else "currency"
+                if text["currency"] not in EXPONENTS
+                else "rate_micro"
+            )
             status = BAD_RATE
             if field == "rate_micro":
                 code = self.ledger.currencies.code(text["currency"])
@@ -279,7 +281,7 @@ class StandingJob:
         self.publisher.standings(found, slots, self.metric)
 
     def _restate(self, late: list[tuple[int, int]], opened: int, day: int) -> None:
-        """What closed months' closes would give now, for customers changed since the last close (record_only: C-19, C-41)."""
+        """What closed months would give now, for customers changed since the last close (record_only: C-19, C-41)."""
         ledger, held = self.ledger, self.ledger.held_since()
         for slot, since in late:
             if ledger.store.customers["customer_class"][slot] != 0:
@@ -299,9 +301,9 @@ class StandingJob:
     def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
         """Account rows, after the names whose codes they use."""
         out: list[tuple[bytes, bytes]] = []
-        if (names := self.ledger.dictionaries()) != self.names_written:
-            out.append((NAMES_ROW, json.dumps(names).encode()))
-            self.names_written = names
+        if (known := self.ledger.names_known()) != self.names_written:
+            out.append((NAMES_ROW, json.dumps(self.ledger.dictionaries()).encode()))
+            self.names_written = known
         pairs, complete = self.ledger.take_dirty(rows_max)
         out += [(ACCOUNT + key, row) for key, row in pairs]
         return out, complete
@@ -339,4 +341,3 @@ def _check_contracts(lanes: dict[str, Lane]) -> None:
     for topic, fields in (("transactions", POSTING_FIELDS), ("balances", SNAPSHOT_FIELDS)):
         if list(lanes[topic].reader.fields) != list(fields):
             raise RuntimeError(f"the contract of {topic} is not the one the kernels were written for")
-

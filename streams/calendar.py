@@ -70,7 +70,7 @@ def last_ended_month(day: int) -> int:
 
 @lru_cache(maxsize=16)
 def zone_table(name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(instants from which an offset holds, offsets in ms) of a zone, 1970 to 2100; ZoneInfoNotFoundError if unknown."""
+    """(instants from which an offset holds, offsets in ms), 1970 to 2100; ZoneInfoNotFoundError if unknown."""
     zone = ZoneInfo(name)
 
     def offset_ms(instant_s: int) -> int:

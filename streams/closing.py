@@ -123,7 +123,11 @@ def _compact(s: Store, clock: Array, slot: int) -> None:
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         kind, day, amount, booked = e.kind, np.int64(e.day), e.amount, e.booked
-        if kind == LATE or (kind == BREAK and booked < horizon_ms) or (kind == SNAPSHOT and booked < min(after, horizon_ms)):
+        if (
+            kind == LATE
+            or (kind == BREAK and booked < horizon_ms)
+            or (kind == SNAPSHOT and booked < min(after, horizon_ms))
+        ):
             continue
         if kind == DELTA or (kind == POSTING and booked < horizon_ms):
             if day < keep_from:
@@ -156,7 +160,7 @@ def _shrink(s: Store, slot: int) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def compact(s: Store, clock: Array) -> None:
-    """Folds what has left the horizon: postings into days, days into the base, snapshots into the last one before it."""
+    """Folds what has left the horizon: postings into days, days into the base, snapshots into the last one."""
     for slot in range(s.account_ids.meta[0]):
         if s.accounts[slot].count > 0:
             _compact(s, clock, slot)
@@ -166,7 +170,7 @@ def compact(s: Store, clock: Array) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def _entry_amounts(s: Store, slot: int, places: Array, amounts: Array) -> int:
-    """Snapshots of an account in the order of their cut-off, with the entry each makes; how many. The first makes 0 here."""
+    """Snapshots of an account by cut-off, with the entry each makes; how many. The first makes 0 here."""
     a, n = s.accounts[slot], 0
     for at in range(a.head, a.head + a.count):
         if s.entries[at].kind == SNAPSHOT:
@@ -194,7 +198,9 @@ def _entry_amounts(s: Store, slot: int, places: Array, amounts: Array) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def find_breaks(s: Store, clock: Array, first: int, account: Array, day: Array, instant: Array, before: Array, now: Array) -> tuple[int, int]:
+def find_breaks(
+    s: Store, clock: Array, first: int, account: Array, day: Array, instant: Array, before: Array, now: Array
+) -> tuple[int, int]:
     """Breaks opened, changed or resolved since the last report, for accounts touched since the last close.
 
     (account reached, breaks written): stops at an account when the arrays or the heap are full; the caller grows them.

@@ -1,4 +1,4 @@
-"""How one account changes: value dates into month sums, journal numbers into intervals, snapshots into adjusting entries.
+"""How one account changes: value dates into month sums, journal numbers into intervals, snapshots into entries.
 
 All of it is linear or a set operation, so the order of events does not matter (design §3).
 """
@@ -17,6 +17,7 @@ from streams.store import (
     RING,
     SNAPSHOT,
     Array,
+    Long,
     Store,
     append,
     remove,
@@ -92,7 +93,7 @@ def journal_has(s: Store, account: int, source: int, number: int) -> bool:
 
 @nb.njit(cache=True, nogil=True)
 def journal_add(s: Store, account: int, source: int, number: int) -> bool:
-    """Takes a number that is not held; False if the account has too many intervals. The highest interval is in the row."""
+    """Takes a number that is not held; False after too many intervals. The highest interval is in the row."""
     a = s.accounts[account]
     if a.journal_source < 0:
         a.journal_source, a.journal_low, a.journal_high = source, number, number
@@ -193,7 +194,7 @@ def entry_amount(s: Store, account: int, at: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def entry_day(s: Store, account: int, at: int) -> int:
+def entry_day(s: Store, account: int, at: int) -> Long:
     """The value date of the entry that a snapshot makes: for the first, the opening day where it is known."""
     e = s.entries[at]
     if e.flags > 0 and snapshot_before(s, account, e.booked) < 0:

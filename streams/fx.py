@@ -21,7 +21,7 @@ class Rates:
         self._table: Fx | None = None
 
     def put(self, currency: int, day: int, micro: int, version: int, event_id: str) -> int:
-        """Takes a rate (base units per unit of the currency * 10**6); 0, or the reason why not. Order does not matter."""
+        """Takes a rate (base units per unit of the currency * 10**6), in any order; 0, or the reason why not."""
         if not 0 < micro <= RATE_MICRO_MAX or version < 0:
             return BAD_RATE
         days = self._rates.setdefault(currency, {})
@@ -43,7 +43,11 @@ class Rates:
 
     def items(self) -> list[tuple[int, int, int, int, str]]:
         """(currency, day, micro, version, event id) of every rate held: the arguments of `put`."""
-        return [(c, day, micro, v, e) for c, days in sorted(self._rates.items()) for day, (v, e, micro) in sorted(days.items())]
+        return [
+            (c, day, micro, v, e)
+            for c, days in sorted(self._rates.items())
+            for day, (v, e, micro) in sorted(days.items())
+        ]
 
     def table(self) -> Fx:
         """Prefix sums of the nano rates; cached until a rate comes."""

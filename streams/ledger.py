@@ -15,10 +15,11 @@ from streams import closing, rows
 from streams.calendar import zone_table
 from streams.entries import CLOSED, OPEN, RING_FROM
 from streams.fx import Rates
-from streams.ledger_kernels import COUNTERS, Candidates, Lookups, Zone, fold_postings, fold_snapshots
+from streams.ledger_kernels import COUNTERS, Lookups, Zone, fold_postings
 from streams.metrics import Metrics, late_customers, metrics, months_now_and_before
 from streams.money import CURRENCIES
-from streams.outflow import Rules, no_rules, refresh_bounds
+from streams.outflow import Candidates, Rules, no_rules, refresh_bounds
+from streams.snapshot_kernels import fold_snapshots
 from streams.store import Array, Columns, Names, Store, add, id_of, new_customer
 
 ENTRIES_AHEAD = 1 << 14
@@ -36,7 +37,7 @@ class Candidate(NamedTuple):
 
 
 class Break(NamedTuple):
-    """A snapshot's adjusting entry that differs from what was reported for it; minor units of the account's currency."""
+    """A snapshot's adjusting entry that differs from what was reported; minor units of the account's currency."""
 
     account: int
     day: int
@@ -62,7 +63,7 @@ class Ledger:
         self.columns, self.zone_name, self.base_currency = Columns(), zone, base_currency
         self.zone = Zone(*zone_table(zone))
         self.currencies, self.classes, self.sources = Names(CURRENCIES), Names(), Names()
-        self.banks, self.branches = Names(), Names()
+        self.banks = Names()
         self.clock = closing.new_clock(CURRENCIES.index(base_currency))
         self.rates = Rates(base_currency)
         self.rules: Rules = no_rules()
@@ -72,6 +73,7 @@ class Ledger:
 
     @property
     def store(self) -> Store:
+        """The arrays as kernels see them."""
         return self.columns.store
 
     @property
@@ -80,9 +82,11 @@ class Ledger:
         return int(self.clock[CLOSED])
 
     def customer_id(self, slot: int) -> str:
+        """The id of a customer."""
         return id_of(self.store.customer_ids, slot)
 
     def account_id(self, slot: int) -> str:
+        """The id of an account."""
         return id_of(self.store.account_ids, slot)
 
     def scope_of(self, classes: Iterable[str]) -> int:
@@ -93,25 +97,27 @@ class Ledger:
         return mask
 
     def _lookups(self) -> Lookups:
-        for names in (self.classes, self.sources, self.banks, self.branches):
+        for names in (self.classes, self.sources, self.banks):
             names.reserve(64, 64 * 128)
-        return Lookups(self.currencies.index, self.classes.index, self.sources.index, self.banks.index, self.branches.index)
+        return Lookups(self.currencies.index, self.classes.index, self.sources.index, self.banks.index)
 
     # -- events
 
-    def postings(self, raw: Array, data: Array, status: Array, field: Array, first: int, last: int, live: bool = True) -> list[Candidate]:
+    def postings(
+        self, raw: Array, data: Array, status: Array, field: Array, first: int, last: int, live: bool = True
+    ) -> list[Candidate]:
         """Folds rows [first, last) whose status is 0 and sets status and field of each; rules met, in order."""
-        found = self._candidates(max(last - first, 64))
+        met = self._candidates(max(last - first, 64))
         out: list[Candidate] = []
         while first < last:
             self.columns.reserve(last - first, _id_bytes(data, first, last, 3, 4), ENTRIES_AHEAD)
-            found.count[0] = 0
+            met.found[0] = 0
             first = fold_postings(
                 first, last, self.store, self._lookups(), self.zone, self.rates.table(), self.rules, self.clock,
-                raw, data, status, field, found, self.counters, live,
+                raw, data, status, field, met, self.counters, live,
             )  # fmt: skip
-            k = int(found.count[0])
-            out += map(Candidate._make, np.stack([column[:k] for column in found[1:]], 1).tolist()) if k else []
+            k = int(met.found[0])
+            out += map(Candidate._make, np.stack([column[:k] for column in met[1:]], 1).tolist()) if k else []
             if first < last:
                 self.columns.reserve(0, 0, len(self.store.entries) // 2)
         return out
@@ -148,6 +154,7 @@ class Ledger:
         self.refresh()
 
     def refresh(self) -> None:
+        """Sets the customers' outflow bounds anew; after a recovery too."""
         refresh_bounds(self.store, self.zone.starts, self.zone.offsets, self.rates.table(), self.clock)
 
     def breaks(self) -> list[Break]:
@@ -180,6 +187,7 @@ class Ledger:
     # -- rows
 
     def dirty_count(self) -> int:
+        """Accounts changed since they were last taken."""
         n = self.columns.account_count
         return int(np.count_nonzero(self.store.accounts["dirty"][:n]))
 
@@ -219,12 +227,16 @@ class Ledger:
 
     def dictionaries(self) -> dict[str, list[str]]:
         """The names behind the codes in rows."""
-        return {"classes": self.classes.all(), "sources": self.sources.all(), "banks": self.banks.all(), "branches": self.branches.all()}
+        return {"classes": self.classes.all(), "sources": self.sources.all(), "banks": self.banks.all()}
+
+    def names_known(self) -> int:
+        """Rises with every new name."""
+        return len(self.classes) + len(self.sources) + len(self.banks)
 
     def restore_names(self, dictionaries: dict[str, list[str]]) -> None:
         """The names behind the codes of rows; before the rows."""
         self.classes, self.sources = Names(tuple(dictionaries["classes"])), Names(tuple(dictionaries["sources"]))
-        self.banks, self.branches = Names(tuple(dictionaries["banks"])), Names(tuple(dictionaries["branches"]))
+        self.banks = Names(tuple(dictionaries["banks"]))
 
     def restore(self, closed: int, rates: list[tuple[int, int, int, int, str]]) -> None:
         """Clock and rates as `fence` had them; months of rows written since are rolled already."""

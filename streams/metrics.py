@@ -1,4 +1,4 @@
-"""Metrics of design §3 for customers as of a day: exact sums over days as (units, nano) columns, and what they divide by."""
+"""Metrics of design §3 for customers as of a day: exact sums over days as (units, nano), and their divisors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from streams.store import DELTA, LATE, POSTING, RING, Array, Store
 MONTHS = 13
 AUM, MONTH, QUARTER, YEAR, TRAILING_7, TRAILING_30, TRAILING_90, MONTH_TO_DATE = 0, 1, 14, 15, 16, 17, 18, 19
 COLUMNS = 20
-NAMES = ("aum", *(f"month_avg_{k}" for k in range(MONTHS)), "quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30",
-         "trailing_avg_90", "month_to_date_avg")  # fmt: skip
+NAMES = (
+    "aum", *(f"month_avg_{k}" for k in range(MONTHS)), "quarter_avg", "year_avg",
+    "trailing_avg_7", "trailing_avg_30", "trailing_avg_90", "month_to_date_avg",
+)  # fmt: skip
 TRAILING = (7, 30, 90)
 
 
 class Metrics(NamedTuple):
-    """Sums over the days of each period for customers [first, first + n); divide column k by days[k] for the average."""
+    """Sums over the days of each period for n customers; divide column k by days[k] for the average."""
 
     as_of: int
     days: Array  # int64[COLUMNS]
@@ -78,7 +80,7 @@ def _base_account(s: Store, account: int, as_of: int, last: int, span: Array, un
 
 @nb.njit(cache=True, nogil=True)
 def range_sum(s: Store, fx: Fx, account: int, first: int, last: int) -> tuple[int, int, bool]:
-    """Sum over [first, last] of close * rate for a foreign account; True if a rate is missing where there is a balance."""
+    """Sum over [first, last] of close * rate of a foreign account; True if a rate is missing under a balance."""
     a = s.accounts[account]
     units, nano = scaled(a.base, weight(fx, a.currency, first, last))
     opening, moved = a.base, False
@@ -108,7 +110,17 @@ def _foreign_account(s: Store, fx: Fx, account: int, span: Array, units: Array, 
 
 @nb.njit(cache=True, nogil=True)
 def _customers(
-    s: Store, fx: Fx, base: int, scope: int, as_of: int, last: int, span: Array, slots: Array, units: Array, nano: Array, held: Array
+    s: Store,
+    fx: Fx,
+    base: int,
+    scope: int,
+    as_of: int,
+    last: int,
+    span: Array,
+    slots: Array,
+    units: Array,
+    nano: Array,
+    held: Array,
 ) -> None:
     for i in range(len(slots)):
         account = s.customers[slots[i]].head
@@ -136,7 +148,11 @@ def _customers(
 def metrics(s: Store, fx: Fx, clock: Array, scope: int, as_of: int, slots: Array) -> Metrics:
     """Metrics of the customers in `slots` (int64) over the asset classes in the bit mask `scope`."""
     span, n = periods(as_of), len(slots)
-    units, nano, held = np.zeros((n, COLUMNS), np.int64), np.zeros((n, COLUMNS), np.int64), np.zeros((n, COLUMNS), np.bool_)
+    units, nano, held = (
+        np.zeros((n, COLUMNS), np.int64),
+        np.zeros((n, COLUMNS), np.int64),
+        np.zeros((n, COLUMNS), np.bool_),
+    )
     _customers(s, fx, int(clock[BASE]), scope, as_of, int(last_ended_month(as_of)), span, slots, units, nano, held)
     return Metrics(as_of, span[:, 1] - span[:, 0] + 1, units, nano, held)
 
@@ -162,7 +178,7 @@ def late_customers(s: Store, slots: Array, since: Array) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def _month_now_and_before(s: Store, fx: Fx, base: int, scope: int, customer: int, month: int, out: Array) -> None:
-    """out[0:2] = the month's sum now, out[2:4] = without what came since the last close; out[4] = 1 if a rate is missing."""
+    """out[0:2] = the month's sum now, out[2:4] = as of the last close; out[4] = 1 if a rate is missing."""
     first, last = month_start(month), month_start(month + 1) - 1
     account = s.customers[customer].head
     while account >= 0:
@@ -191,7 +207,9 @@ def _month_now_and_before(s: Store, fx: Fx, base: int, scope: int, customer: int
         account = a.following
 
 
-def months_now_and_before(s: Store, fx: Fx, clock: Array, scope: int, customer: int, months: list[int]) -> tuple[tuple[int, int], tuple[int, int], bool]:
+def months_now_and_before(
+    s: Store, fx: Fx, clock: Array, scope: int, customer: int, months: list[int]
+) -> tuple[tuple[int, int], tuple[int, int], bool]:
     """Exact sums (units, nano) of the months together, as they are and as they were at the last close."""
     out = np.zeros(5, np.int64)
     for month in months:

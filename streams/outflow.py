@@ -45,9 +45,20 @@ class Rules(NamedTuple):
     absolute: Array  # [R, T]
     share_bp: Array  # [R, T]
     floor: Array  # [R, T]
-    count: Array  # [R] at least so many debits in the window, 0 = not asked
+    debits: Array  # [R] at least so many debits in the window, 0 = not asked
     each_max: Array  # [R] count only debits up to this amount, NEVER = all
     scope: Array  # int64[1]: bit mask of asset classes
+
+
+class Candidates(NamedTuple):
+    """Rows where an outflow rule is met: event, customer, rule, outflow and reference AUM in base minor units."""
+
+    found: Array  # int64[1]: rows in use
+    row: Array
+    customer: Array
+    rule: Array
+    outflow: Array
+    reference: Array
 
 
 @nb.njit(cache=True, nogil=True)
@@ -88,9 +99,18 @@ def close_of(s: Store, account: int, day: int) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def _window(
-    s: Store, starts: Array, offsets: Array, fx: Fx, rules: Rules, base: int, customer: int, booked_day: int, days: int, each_max: int
+    s: Store,
+    starts: Array,
+    offsets: Array,
+    fx: Fx,
+    rules: Rules,
+    base: int,
+    customer: int,
+    booked_day: int,
+    days: int,
+    each_max: int,
 ) -> tuple[int, int, int]:
-    """(net outflow, number of debits, reference AUM) of the `days` ended with `booked_day`, base minor units, floored."""
+    """(outflow, number of debits, reference AUM) of the `days` ended with `booked_day`, base minor units, floored."""
     units, nano, aum, aum_nano, debits = 0, 0, 0, 0, 0
     account = s.customers[customer].head
     while account >= 0:
@@ -135,10 +155,10 @@ def outflow(
     booked_day: int,
     debit: int,
     row: int,
-    found: NamedTuple,
+    met: Candidates,
     live: bool,
 ) -> None:
-    """Appends to `found` every rule that a debit just folded meets. `debit` > 0 in the account's currency."""
+    """Appends to `met` every rule that a debit just folded meets. `debit` > 0 in the account's currency."""
     a, base = s.accounts[account], clock[BASE]
     c = s.customers[a.customer]
     u, n = in_base(fx, base, a.currency, booked_day, debit)
@@ -153,17 +173,19 @@ def outflow(
         if (debit_base if rules.window[r] == 0 else c.outflow_bound) < least:
             continue
         days = max(rules.window[r], 1)
-        out, debits, reference = _window(s, starts, offsets, fx, rules, base, a.customer, booked_day, days, rules.each_max[r])
+        out, debits, reference = _window(
+            s, starts, offsets, fx, rules, base, a.customer, booked_day, days, rules.each_max[r]
+        )
         if rules.window[r] == 0:
             out, debits = u, 1
-        if out < least or debits < rules.count[r]:
+        if out < least or debits < rules.debits[r]:
             continue
         if out < absolute and not (share_bp != NEVER and out >= floor and out >= share_of(reference, share_bp)):
             continue
-        k = found.count[0]
-        found.row[k], found.customer[k], found.rule[k] = row, a.customer, r
-        found.outflow[k], found.reference[k] = out, reference
-        found.count[0] = k + 1
+        k = met.found[0]
+        met.row[k], met.customer[k], met.rule[k] = row, a.customer, r
+        met.outflow[k], met.reference[k] = out, reference
+        met.found[0] = k + 1
 
 
 @nb.njit(cache=True, nogil=True)

@@ -1,6 +1,6 @@
 """Account rows as bytes for the changelog, and back: varints, sparse, no Python object per field.
 
-Codes of names (currencies, classes, sources, banks) are those of the partition's dictionaries, which travel beside them.
+Codes of names (currencies, classes, sources, banks) are those of the dictionaries that travel beside them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from streams.store import (
     REF_MASK,
     RING,
     Array,
+    Long,
     Store,
     add,
     append,
@@ -36,7 +37,7 @@ def _put(out: Array, at: int, value: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def _get(raw: Array, at: int) -> tuple[int, int]:
+def _get(raw: Array, at: int) -> tuple[Long, int]:
     z, shift = np.uint64(0), np.uint64(0)
     while True:
         x = np.uint64(raw[at])
@@ -110,7 +111,7 @@ def encode_rows(s: Store, slots: Array, first: int, out: Array, ends: Array) -> 
 
 @nb.njit(cache=True, nogil=True)
 def load_rows(s: Store, raw: Array, key: Array, key_end: Array, value: Array, first: int) -> int:
-    """Puts rows [first, …) into the columns, a later row of an account over an earlier one; the first that did not fit."""
+    """Puts rows [first, …) into the columns, later ones over earlier ones; the first that did not fit."""
     for i in range(first, len(key)):
         at = value[i]
         length, at = _get(raw, at)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Long = Any  # an int64 inside a kernel, where mypy sees numpy's scalar and numba none
 NULL = -(1 << 63)
 REF_BITS, REF_MASK = 20, (1 << 20) - 1  # a packed reference: position << 20 | length
 RING = 16  # month sums held: the open month and the 15 closed before it
@@ -121,7 +122,7 @@ def same(raw: Array, position: int, length: int, arena: Array, ref: int) -> bool
 
 
 @nb.njit(cache=True, nogil=True)
-def find(ix: Index, raw: Array, position: int, length: int) -> int:
+def find(ix: Index, raw: Array, position: int, length: int) -> Long:
     """The slot of an id, -1 if it is not there."""
     h = hash_bytes(raw, position, length)
     tag, mask = np.uint32(h >> np.uint64(32)), len(ix.table) - 1
@@ -135,7 +136,7 @@ def find(ix: Index, raw: Array, position: int, length: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def add(ix: Index, raw: Array, position: int, length: int) -> int:
+def add(ix: Index, raw: Array, position: int, length: int) -> Long:
     """The slot of an id, made if it is not there. The caller has reserved room."""
     h = hash_bytes(raw, position, length)
     tag, mask = np.uint32(h >> np.uint64(32)), len(ix.table) - 1
@@ -252,22 +253,30 @@ class Columns:
         heap = np.full(1 + SIZE_CLASSES, -1, np.int64)
         heap[0] = 0
         self.store = Store(
-            np.zeros(slots, ACCOUNT), np.zeros(slots, CUSTOMER), np.zeros(slots * 8, ENTRY), heap, index(slots), index(slots)
+            np.zeros(slots, ACCOUNT),
+            np.zeros(slots, CUSTOMER),
+            np.zeros(slots * 8, ENTRY),
+            heap,
+            index(slots),
+            index(slots),
         )
 
     @property
     def account_count(self) -> int:
+        """Accounts held."""
         return int(self.store.account_ids.meta[0])
 
     @property
     def customer_count(self) -> int:
+        """Customers held."""
         return int(self.store.customer_ids.meta[0])
 
     def reserve(self, rows: int, id_bytes: int, entries: int) -> None:
         """Room for `rows` more accounts and customers with `id_bytes` of ids each, and `entries` more entries."""
         s = self.store
         s = s._replace(
-            account_ids=reserve_index(s.account_ids, rows, id_bytes), customer_ids=reserve_index(s.customer_ids, rows, id_bytes)
+            account_ids=reserve_index(s.account_ids, rows, id_bytes),
+            customer_ids=reserve_index(s.customer_ids, rows, id_bytes),
         )
         if (need := self.account_count + rows) > len(s.accounts):
             s = s._replace(accounts=_grown(s.accounts, max(need, 2 * len(s.accounts))))
@@ -282,7 +291,11 @@ def index(slots: int = 64) -> Index:
     """An empty index."""
     cells = 1 << (4 * slots - 1).bit_length()
     return Index(
-        np.full(cells, -1, np.int32), np.zeros(cells, np.uint32), np.zeros(slots * 16, np.uint8), np.zeros(slots, np.int64), np.zeros(2, np.int64)
+        np.full(cells, -1, np.int32),
+        np.zeros(cells, np.uint32),
+        np.zeros(slots * 16, np.uint8),
+        np.zeros(slots, np.int64),
+        np.zeros(2, np.int64),
     )
 
 
@@ -325,10 +338,13 @@ class Names:
         return int(add(self.index, raw, 0, len(text.encode())))
 
     def text(self, code: int) -> str:
+        """The text of a code."""
         return id_of(self.index, code)
 
     def all(self) -> list[str]:
+        """Every text, in the order of their codes."""
         return [self.text(i) for i in range(len(self))]
 
     def reserve(self, rows: int, id_bytes: int) -> None:
+        """Room for `rows` more texts of `id_bytes` bytes in all."""
         self.index = reserve_index(self.index, rows, id_bytes)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from streams.fields import POSTING_FIELDS, SNAPSHOT_FIELDS
 from streams.ledger import Candidate, Ledger
-from streams.ledger_kernels import POSTING_FIELDS, SNAPSHOT_FIELDS
 from streams.store import NULL, REF_BITS, hash_bytes
 
-NATURES = ("unknown", "external", "own_transfer", "product_purchase", "product_redemption", "interest", "fee", "fx_revaluation")
+NATURES = "unknown external own_transfer product_purchase product_redemption interest fee fx_revaluation".split()
 
 
 def columns(events: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +48,10 @@ def _feed_block(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> tuple[li
     topic = events[0]["topic"]
     if topic == "fx-rates":
         code = ledger.currencies.code
-        return [ledger.rates.put(code(e["currency"]), e["rate_date"], e["rate_micro"], e["version"], e["event_id"]) for e in events], []
+        return [
+            ledger.rates.put(code(e["currency"]), e["rate_date"], e["rate_micro"], e["version"], e["event_id"])
+            for e in events
+        ], []
     raw, data = columns(events, POSTING_FIELDS if topic == "transactions" else SNAPSHOT_FIELDS)
     status, field = np.zeros(len(events), np.uint8), np.full(len(events), -1, np.int16)
     if topic == "transactions":

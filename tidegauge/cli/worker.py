@@ -1,0 +1,21 @@
+"""`tidegauge worker`: a Faust worker that keeps standings and publishes tiers, alerts and queue priorities."""
+
+import typer
+
+from deploy.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command("worker")
+def worker(
+    metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of metrics and health; 0: none."),
+    loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
+) -> None:
+    """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
+    from agents.app import build_app, run
+    from tidegauge.bootstrap import STANDING, standing_jobs
+
+    settings = Settings()
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    run(build_app(settings, standing_jobs(settings), name=STANDING), metrics_port=port, loglevel=loglevel)
