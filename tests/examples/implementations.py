@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tests.examples.standing import Standing
 from tests.twins.ledger import SlowLedger
 
 if TYPE_CHECKING:
@@ -59,4 +60,4 @@ class Slow(SlowLedger):
         return self._last
 
 
-IMPLEMENTATIONS: dict[str, Callable[[], Ledger]] = {"slow": Slow}
+IMPLEMENTATIONS: dict[str, Callable[[], Ledger]] = {"slow": Slow, "standing": Standing}
