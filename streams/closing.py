@@ -162,9 +162,13 @@ def _shrink(s: Store, slot: int) -> None:
 def compact(s: Store, clock: Array) -> None:
     """Folds what has left the horizon: postings into days, days into the base, snapshots into the last one."""
     for slot in range(s.account_ids.meta[0]):
-        if s.accounts[slot].count > 0:
+        a = s.accounts[slot]
+        if a.folded >= clock[CLOSED]:  # a replay meets a row that has this close behind it
+            continue
+        a.folded = clock[CLOSED]
+        if a.count > 0:
             _compact(s, clock, slot)
-            if s.accounts[slot].size_class > SMALLEST_CLASS_TO_SHRINK:
+            if a.size_class > SMALLEST_CLASS_TO_SHRINK:
                 _shrink(s, slot)
 
 
@@ -208,7 +212,7 @@ def find_breaks(
     found, n = 0, s.account_ids.meta[0]
     for slot in range(first, n):
         a = s.accounts[slot]
-        if not a.snapshots or a.journal_source < 0 or a.touched != clock[CLOSED]:
+        if not a.snapshots or a.journal_source < 0 or a.touched != clock[CLOSED] or a.folded > clock[CLOSED]:
             continue
         if found + a.count > len(account) or not room_for(s, slot, a.count):
             return slot, found

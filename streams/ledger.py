@@ -239,10 +239,11 @@ class Ledger:
         self.banks = Names(tuple(dictionaries["banks"]))
 
     def restore(self, closed: int, rates: list[tuple[int, int, int, int, str]]) -> None:
-        """Clock and rates as `fence` had them; months of rows written since are rolled already."""
+        """Clock and rates as `fence` had them; older rows are rolled and folded up to it, newer ones are already."""
         if closed >= 0:
             self.clock = closing.moved_clock(self.clock, closed, self.zone_name)
             closing.roll(self.store, self.clock)
+            closing.compact(self.store, self.clock)
         for currency, day, micro, version, event_id in rates:
             self.rates.put(currency, day, micro, version, event_id)
 

@@ -151,7 +151,7 @@ def account_for(
         new_customer(s, owner)
     slot = add(s.account_ids, raw, account >> REF_BITS, account & REF_MASK)
     new_account(s, slot, owner, asset_class, money)
-    s.accounts[slot].rolled = clock[OPEN]
+    s.accounts[slot].rolled, s.accounts[slot].folded = clock[OPEN], clock[CLOSED]
     return slot, OK
 
 
@@ -216,6 +216,8 @@ def _posting(
     if bad != OK:
         field = P_CUSTOMER if bad == OTHER_OWNER else P_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else P_CLASS
         return bad, field, -1, 0
+    if s.accounts[account].folded > clock[CLOSED]:  # a replay meets a row that has this event behind it
+        return DUPLICATE, -1, account, booked_day
     print_ = np.uint32(mix(mix(mix(number, day), d[P_NATURE]), source) >> 20 & 0xFFFFFFFF)
     beyond = clock[OPEN] >= 0 and booked_day < clock[HORIZON_DAY]
     if journal_has(s, account, source, number):
@@ -309,6 +311,11 @@ def fold_postings(
     live: bool,
 ) -> int:
     """Folds rows [first, last) whose status is 0; returns the first row that did not fit (`last` when all did)."""
+    s, raw, data, status, field, clock = (
+        borrow_store(s), borrowed(raw), borrowed(data), borrowed(status), borrowed(field), borrowed(clock),
+    )  # fmt: skip
+    names, zone, rules = borrow_lookups(names), Zone(borrowed(zone.starts), borrowed(zone.offsets)), borrow_rules(rules)
+    fx, met, counters = borrow_fx(fx), borrow_candidates(met), borrowed(counters)
     for i in range(first, last):
         if status[i] != OK:
             continue

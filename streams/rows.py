@@ -67,6 +67,7 @@ def _encode_row(s: Store, slot: int, out: Array, at: int) -> int:
     at = _put(out, at, a.rolled)
     at = _put(out, at, a.first_day)
     at = _put(out, at, a.touched)
+    at = _put(out, at, a.folded)
     for k in range(RING):
         at = _put(out, at, a.sums[k])
     at = _put(out, at, a.count)
@@ -138,6 +139,7 @@ def load_rows(s: Store, raw: Array, key: Array, key_end: Array, value: Array, fi
         a.rolled, at = _get(raw, at)
         a.first_day, at = _get(raw, at)
         a.touched, at = _get(raw, at)
+        a.folded, at = _get(raw, at)
         for k in range(RING):
             a.sums[k], at = _get(raw, at)
         count, at = _get(raw, at)

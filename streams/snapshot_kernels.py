@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 
 from streams.calendar import DAY_MAX, business_day
-from streams.entries import HORIZON_DAY, HORIZON_MS, OPEN, apply_entries, snapshot_at, snapshot_before
+from streams.entries import CLOSED, HORIZON_DAY, HORIZON_MS, OPEN, apply_entries, snapshot_at, snapshot_before
 from streams.fields import (
     BAD_AMOUNT,
     BAD_CURRENCY,
@@ -86,6 +86,8 @@ def _snapshot(s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d:
     if bad != OK:
         field = S_CUSTOMER if bad == OTHER_OWNER else S_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else S_CLASS
         return bad, field
+    if s.accounts[account].folded > clock[CLOSED]:  # a replay meets a row that has this event behind it
+        return DUPLICATE, -1
     print_ = np.uint32(hash_bytes(raw, d[S_EVENT] >> REF_BITS, d[S_EVENT] & REF_MASK) >> np.uint64(32))
     at = snapshot_at(s, account, d[S_INSTANT])
     known = at >= 0 and (

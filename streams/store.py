@@ -52,6 +52,7 @@ ACCOUNT = np.dtype(
         ("rolled", np.int32),  # the open month up to which `sums` hold; -1 before the first close
         ("first_day", np.int32),  # smallest value date seen
         ("touched", np.int32),  # last closed day when an event last changed the account
+        ("folded", np.int32),  # the last close that has folded the entries: a row says how far it has come
         ("asset_class", np.int16),
         ("currency", np.int16),
         ("size_class", np.int8),
@@ -226,7 +227,7 @@ def new_account(s: Store, slot: int, customer: int, asset_class: int, currency: 
     a.ref, a.customer, a.asset_class, a.currency = s.account_ids.ref[slot], customer, asset_class, currency
     a.following, c.head = c.head, slot
     a.head, a.count, a.size_class, a.rolled, a.journal_source = -1, 0, -1, -1, -1
-    a.journal_low, a.journal_high, a.first_day, a.touched = 0, -1, 1 << 30, -1
+    a.journal_low, a.journal_high, a.first_day, a.touched, a.folded = 0, -1, 1 << 30, -1, -1
 
 
 @nb.njit(cache=True, nogil=True)
