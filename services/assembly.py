@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import redis.asyncio
@@ -15,9 +15,10 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from schemas.records import decode_one, encode
+from schemas.records import encode
 from schemas.registry import RegistryError
 from services.channels import ConsoleChannel, RedisLedger, WebhookChannel
+from services.decoding import Decoder
 from services.kafka_source import DeadLetters, KafkaSource
 from services.keys import Keys
 from services.lookup import BUDGET_S, Lookup, RedisPriorityView
@@ -42,11 +43,6 @@ FAILURES = (RedisError, KafkaException, RegistryError, OSError)
 """What a view writer outlives."""
 
 
-def decode(topic: str, value: bytes) -> dict[str, Any]:
-    """A record of a topic, resolved to the newest contract; raises RecordError."""
-    return decode_one(value, name=topic)
-
-
 def redis_client(settings: "Settings") -> "Redis":
     """A blocking client with bounded waits."""
     return Redis.from_url(settings.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
@@ -57,7 +53,7 @@ def view_writer(settings: "Settings") -> ViewWriter:
     keys = Keys.of(settings.topic_prefix)
     rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), partial(encode, "dead-letters"))
     source = KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
-    return ViewWriter(source, RedisViewStore(redis_client(settings), keys), keys, decode, rejects, uuid.uuid4().hex)
+    return ViewWriter(source, RedisViewStore(redis_client(settings), keys), keys, Decoder(), rejects, uuid.uuid4().hex)
 
 
 def priority_client(url: str) -> "redis.asyncio.Redis":

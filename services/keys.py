@@ -2,8 +2,8 @@
 
 | key | type | what |
 | --- | --- | --- |
-| `{p}priority:{customer_ref}` | hash | version, queue_class, vip_area (0/1), valid_until, as_of (ISO days; `` = none) |
-| `{p}standing:{customer_id}` | hash | version, as_of, tier, record (the Avro value as published) |
+| `{p}priority:{customer_ref}` | hash | version, queue_class, vip_area (0/1), valid_until (ISO day; `` = none) |
+| `{p}standing:{customer_id}` | hash | version, record (the Avro value as published) |
 | `{p}alert:{alert_id}` | hash | version, customer_id, status, severity, branch, rm_id, raised_day, record |
 | `{p}alerts:customer:{id}`, `…:rm:{id}`, `…:branch:{id}` | sorted set | alert ids by raised day; newest kept |
 | `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from services.keys import Keys
@@ -25,7 +26,6 @@ class Record:
     value: bytes | None
 
 
-Decode = Callable[[str, bytes], dict[str, Any]]
 Projection = Callable[[Keys, Record, dict[str, Any] | None], list[Op]]
 
 
@@ -34,6 +34,7 @@ def day_number(day: date | int) -> int:
     return day if isinstance(day, int) else (day - EPOCH).days
 
 
+@lru_cache(maxsize=4096)
 def iso_day(day: date | int | None) -> str:
     """ISO date of a date as decoded; the empty text for none."""
     return "" if day is None else (EPOCH + timedelta(days=day_number(day))).isoformat()
@@ -48,18 +49,16 @@ def priority(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[O
         "queue_class": value["queue_class"],
         "vip_area": "1" if value["vip_area"] else "0",
         "valid_until": iso_day(value["valid_until"]),
-        "as_of": iso_day(value["as_of"]),
     }
     return [Put(key, value["version"], fields)]
 
 
 def standing(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[Op]:
-    """The newest standing of a customer, as published, with the fields that are read alone beside it."""
+    """The newest standing of a customer, as published."""
     key = keys.standing(_key(record))
     if value is None or record.value is None:
         return [Drop(key)]
-    fields = {"as_of": iso_day(value["as_of"]), "tier": value["tier"], "record": record.value}
-    return [Put(key, value["source_seq"], fields)]
+    return [Put(key, value["source_seq"], {"record": record.value})]
 
 
 def alert(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[Op]:

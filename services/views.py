@@ -6,12 +6,16 @@ wrong, the writer asks the store where it stands and goes on from there (crash-o
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from schemas.records import RecordError
+from services.decoding import Decode
 from services.keys import VIEW_FORMAT, Keys
-from services.projections import PROJECTIONS, Decode, Record
+from services.projections import PROJECTIONS, Record
 from services.viewstore import Chunk, LeaseLostError, Op, ViewStore
 
 log = logging.getLogger(__name__)
@@ -70,20 +74,33 @@ class Counts:
     records: int = 0
     rejected: int = 0
     moved: int = 0
-    applied: dict[str, int] = field(default_factory=dict)  # source -> next offset
     behind: dict[str, int] = field(default_factory=dict)  # source -> offsets to go
 
 
 class ViewWriter:
-    """Applies the topics' records to the store: `settle` first and after every failure, then `step` for ever."""
+    """Applies the topics' records to the store: `settle` first and after every failure, then `step` for ever.
+
+    While the store applies what came last, the next records are fetched and decoded; no more than one call is in flight.
+    """
 
     def __init__(
-        self, source: Source, store: ViewStore, keys: Keys, decode: Decode, rejects: Rejects, token: str
+        self,
+        source: Source,
+        store: ViewStore,
+        keys: Keys,
+        decode: Decode,
+        rejects: Rejects,
+        token: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source, self.store, self.keys = source, store, keys
-        self.decode, self.rejects, self.token = decode, rejects, token
-        self.next: dict[str, int | None] = {}  # what the store expects next; None = the log's beginning
+        self.decode, self.rejects, self.token, self.clock = decode, rejects, token, clock
+        self.held: dict[str, int | None] = {}  # next record that the store expects of a partition; None = the first
+        self.next: dict[str, int | None] = {}  # the same, behind what is in flight
         self.ended: dict[str, int] = {}  # partitions read to their end, and that end
+        self.flight: tuple[list[Chunk], Future[list[bool]]] | None = None
+        self.hand = ThreadPoolExecutor(1, "view")
+        self.targets: dict[str, tuple[int, float]] = {}  # ends that the brokers named, and when: fresh when reached
         self.counts = Counts()
 
     def settle(self) -> bool:
@@ -91,10 +108,38 @@ class ViewWriter:
 
         A view of another cluster, of another format, or of a topic that was made anew is wiped.
         """
+        if self.flight is not None:  # what became of it, the store knows
+            self.flight[1].exception()
+            self.flight = None
         if not self.store.take(self.token):
             return False
         self._stand()
         return True
+
+    def step(self, timeout_s: float = 0.2) -> int:
+        """Fetch once, and apply; returns the records fetched. Raises LeaseLostError, and whatever the store raises.
+
+        An error may belong to the step before. A store that stands elsewhere is read again from where it stands.
+        """
+        fetched = self.source.fetch(0 if self.flight else timeout_s)
+        chunks = [chunk for name, part in fetched.items() for chunk in self._chunks(name, part)]
+        self.rejects.flush()  # before the offsets pass the rejected records
+        for name, part in fetched.items():
+            if part.at_end and part.stop is not None:
+                self.ended[name] = part.stop
+            elif part.records:
+                self.ended.pop(name, None)
+        if not (self._land() and self._freshness()):
+            self.counts.moved += 1
+            self._stand()
+            return 0
+        if chunks:
+            self.flight = chunks, self.hand.submit(self.store.apply, self.token, chunks)
+        return sum(len(part.records) for part in fetched.values())
+
+    def caught_up(self, ends: dict[str, int]) -> bool:
+        """True when all that was committed below `ends` has been applied."""
+        return all(self.behind(name, end) == 0 for name, end in ends.items())
 
     def _stand(self) -> None:
         """Go to where the store stands; wipe it first if it was built from something else."""
@@ -102,83 +147,81 @@ class ViewWriter:
         mine = {"cluster": self.source.cluster(), "format": VIEW_FORMAT}
         recreated = [name for name, offset in positions.items() if name in ends and offset > ends[name][1]]
         if (positions and self.store.meta() != mine) or recreated:
-            log.warning(
-                "the view was built from something else (%s): it is built again", ", ".join(recreated) or "cluster"
-            )
+            log.warning("the view was built from something else (%s): built again", ", ".join(recreated) or "cluster")
             self.store.wipe(self.token)
             positions = {}
         self.store.begin(mine, list(ends))
-        self.next, self.ended = {name: positions.get(name) for name in ends}, {}
+        self.held = {name: positions.get(name) for name in ends}
+        self.next, self.ended, self.targets = dict(self.held), {}, {}
         self.source.begin(self.next)
 
-    def step(self, timeout_s: float = 0.2) -> int:
-        """Fetch and apply once; returns the records applied. Raises LeaseLostError, and whatever the store raises."""
-        fetched = self.source.fetch(timeout_s)
-        chunks = [chunk for name, part in fetched.items() for chunk in self._chunks(name, part)]
-        self.rejects.flush()  # before the offsets pass the rejected records
-        moved = bool(chunks) and not self._apply(chunks)
-        for name, part in fetched.items():
-            if part.at_end and part.stop is not None:
-                self.ended[name] = part.stop
-            elif part.records:
-                self.ended.pop(name, None)
-        if moved or not self._freshness():
-            self.counts.moved += 1
-            self._stand()
-        return sum(len(part.records) for part in fetched.values())
-
-    def caught_up(self, ends: dict[str, int]) -> bool:
-        """True when all that was committed below `ends` has been applied."""
-        return all(self.behind(name, end) == 0 for name, end in ends.items())
-
-    def _apply(self, chunks: list[Chunk]) -> bool:
-        """Apply; False if the store turned out to stand elsewhere."""
-        answers = self.store.apply(self.token, chunks)
-        for chunk, done in zip(chunks, answers, strict=True):
-            if done:
-                self.counts.applied[chunk.source] = chunk.stop
-        return all(answers)
+    def _land(self) -> bool:
+        """Wait for the call in flight; False if the store turned out to stand elsewhere."""
+        if self.flight is None:
+            return True
+        (chunks, answers), self.flight = self.flight, None
+        for chunk, done in zip(chunks, answers.result(), strict=True):
+            if not done:
+                return False
+            self.held[chunk.source] = chunk.stop
+        return True
 
     def _chunks(self, name: str, part: Fetched) -> Iterator[Chunk]:
         """Cut a partition's records into chunks; each begins where the one before ended."""
+        start = self.next[name]
+        # The source may go back a little: what the store has counts once.
+        records = part.records if start is None else [record for record in part.records if record.offset >= start]
         ops: list[Op] = []
         count = size = 0
-        start = self.next[name]
-        for record in part.records:
-            if start is not None and record.offset < start:
-                continue  # the source went back a little: it counts once
-            ops += self._project(record)
+        for record, found in zip(records, self._project(records), strict=True):
+            ops += found
             count, size = count + 1, size + len(record.value or b"")
             if count >= CHUNK_RECORDS_MAX or size >= CHUNK_BYTES_MAX:
                 yield Chunk(name, start, record.offset + 1, ops)
                 start, ops, count, size = record.offset + 1, [], 0, 0
         if count:
-            yield Chunk(name, start, part.records[-1].offset + 1, ops)
-            start = part.records[-1].offset + 1
+            yield Chunk(name, start, records[-1].offset + 1, ops)
+            start = records[-1].offset + 1
         self.next[name] = start
 
-    def _project(self, record: Record) -> Sequence[Op]:
-        """Operations of a record; none for one that can't be read, which is kept as a dead letter."""
-        self.counts.records += 1
-        try:
-            value: dict[str, Any] | None = None if record.value is None else self.decode(record.topic, record.value)
-            return PROJECTIONS[record.topic](self.keys, record, value)
-        except ValueError as problem:  # RecordError too; a registry that is down is no reason to drop a record
-            self.counts.rejected += 1
-            self.rejects.reject(record, "unreadable", str(problem)[:DETAIL_CHARS_MAX])
-            return []
+    def _project(self, records: Sequence[Record]) -> Iterator[Sequence[Op]]:
+        """Operations of each record of a topic; none for one that can't be read, which is kept as a dead letter."""
+        if not records:
+            return
+        self.counts.records += len(records)
+        project = PROJECTIONS[records[0].topic]
+        decoded = iter(self.decode(records[0].topic, [record.value for record in records if record.value is not None]))
+        for record in records:
+            value = None if record.value is None else next(decoded)
+            try:
+                if isinstance(value, RecordError):
+                    raise value
+                yield project(self.keys, record, value)
+            except ValueError as problem:  # RecordError too; a registry that is down is no reason to drop a record
+                self.counts.rejected += 1
+                self.rejects.reject(record, "unreadable", str(problem)[:DETAIL_CHARS_MAX])
+                yield []
 
     def _freshness(self) -> bool:
-        """About once a second: mark the partitions of which the brokers have nothing more; False if the store moved."""
-        ends = self.source.fresh_ends()
-        if ends is None:
+        """Mark the partitions fresh that have reached an end which the brokers named; False if the store moved."""
+        now = self.clock()
+        if (ends := self.source.fresh_ends()) is not None:
+            self.counts.behind = {name: self.behind(name, end) for name, end in ends.items()}
+            self.targets = {name: (end, now) for name, end in ends.items()} | self.targets
+        reached = {name: at for name, (end, at) in self.targets.items() if not self.behind(name, end)}
+        if not reached:
             return True
-        behind = self.counts.behind = {name: self.behind(name, end) for name, end in ends.items()}
-        return self.store.mark_fresh(self.token, {name: self.next[name] for name in behind if not behind[name]})
+        for name in reached:
+            del self.targets[name]
+        return self.store.mark_fresh(
+            self.token, {name: (self.held[name], round(1000 * (now - at))) for name, at in reached.items()}
+        )
 
     def behind(self, name: str, end: int) -> int:
         """Offsets of a partition from what has been applied to `end`."""
-        return max(0, end - max(self.next.get(name) or 0, self.ended.get(name, 0)))
+        held = self.held[name]
+        at_end = self.ended.get(name, 0) if held == self.next[name] else 0
+        return max(0, end - max(held or 0, at_end))
 
 
 def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[type[Exception], ...]) -> None:
@@ -218,6 +261,6 @@ def rebuild(writer: ViewWriter, progress: Callable[[str, int, int], None]) -> in
     while not writer.caught_up(ends):
         records += writer.step()
         progress("building", total - sum(writer.behind(name, end) for name, end in ends.items()), total)
-    writer.store.mark_fresh(writer.token, {name: writer.next[name] for name in ends})
+    writer.store.mark_fresh(writer.token, {name: (writer.held[name], 0) for name in ends})
     writer.store.release(writer.token)
     return records

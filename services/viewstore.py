@@ -6,7 +6,7 @@ the rows, and moves the offset. A chunk that was applied before, a writer that h
 back in time are thereby noticed, never applied twice.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -65,6 +65,10 @@ class Chunk:
     ops: Sequence[Op]
 
 
+Reached = tuple[int | None, int]
+"""A partition's next offset, and how long ago the brokers said that there was nothing beyond it, ms."""
+
+
 class LeaseLostError(Exception):
     """Another writer holds the lease."""
 
@@ -90,8 +94,8 @@ class ViewStore(Protocol):
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
         """Apply each chunk atomically; False for one whose start is not the store's position. Raises LeaseLostError."""
 
-    def mark_fresh(self, token: str, positions: Mapping[str, int | None]) -> bool:
-        """Say that all which Kafka holds of these partitions is in the view now; False if one stands elsewhere.
+    def mark_fresh(self, token: str, reached: Mapping[str, Reached]) -> bool:
+        """Say that all which Kafka held of these partitions is in the view; False if one stands elsewhere.
 
         An idle partition has no chunks that would show that the store lost its rows: this does. Raises LeaseLostError.
         """
@@ -141,9 +145,9 @@ if holder and holder ~= ARGV[1] then return 'held' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
-for i = 3, #ARGV, 2 do
+for i = 3, #ARGV, 3 do
   if (redis.call('HGET', KEYS[2], ARGV[i]) or '') ~= ARGV[i + 1] then return 'moved' end
-  redis.call('HSET', KEYS[3 + (i - 3) / 2], ARGV[i], string.format('%.0f', ms))
+  redis.call('HSET', KEYS[3 + (i - 3) / 3], ARGV[i], string.format('%.0f', ms - ARGV[i + 2]))
 end
 return 'done'
 """
@@ -194,12 +198,12 @@ class RedisViewStore:
             self._apply(keys=[self.keys.writer, self.keys.next], args=args, client=pipeline)
         return [answer == b"done" for answer in _unheld(pipeline.execute())]
 
-    def mark_fresh(self, token: str, positions: Mapping[str, int | None]) -> bool:
-        """Say that all which Kafka holds of these partitions is in the view now; also keeps the lease."""
+    def mark_fresh(self, token: str, reached: Mapping[str, Reached]) -> bool:
+        """Say that all which Kafka held of these partitions is in the view; False if one stands elsewhere."""
         args: list[str | int] = [token, LEASE_MS]
-        for source, at in positions.items():
-            args += [source, _at(at)]
-        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(topic_of(source)) for source in positions)]
+        for source, (at, age_ms) in reached.items():
+            args += [source, _at(at), age_ms]
+        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(topic_of(source)) for source in reached)]
         return _unheld([self._fresh(keys=keys, args=args)]) == [b"done"]
 
     def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
@@ -232,15 +236,16 @@ def _unheld(answers: list[bytes]) -> list[bytes]:
     return answers
 
 
-def _flat(ops: Sequence[Op]) -> Iterator[str | bytes | int]:
+def _flat(ops: Sequence[Op]) -> list[str | bytes | int]:
     """Operations as the script's arguments."""
+    args: list[str | bytes | int] = []
     for op in ops:
-        match op:
-            case Put(key, version, fields):
-                yield from ("P", key, 2 * len(fields) + 1, version)
-                for field in fields.items():
-                    yield from field
-            case Drop(key):
-                yield from ("D", key)
-            case Index(key, score, member, keep_max, owned):
-                yield from ("Z", key, score, member, keep_max, owned)
+        if type(op) is Put:
+            args += ("P", op.key, 2 * len(op.fields) + 1, op.version)
+            for field in op.fields.items():
+                args += field
+        elif type(op) is Drop:
+            args += ("D", op.key)
+        elif type(op) is Index:
+            args += ("Z", op.key, op.score, op.member, op.keep_max, op.owned)
+    return args

@@ -54,7 +54,7 @@ def check_one_writer(store: ViewStore, read: Read) -> None:
     assert store.take("you", force=True)
     for late in (
         lambda: store.apply("me", [Chunk("t:0", None, 1, [Put("k", 1, {"f": "x"})])]),
-        lambda: store.mark_fresh("me", {"t:0": None}),
+        lambda: store.mark_fresh("me", {"t:0": (None, 0)}),
         lambda: store.wipe("me"),
     ):
         with pytest.raises(LeaseLostError):
@@ -69,9 +69,9 @@ def check_one_writer(store: ViewStore, read: Read) -> None:
 def check_fresh_only_where_the_store_stands(store: ViewStore, read: Read) -> None:
     """A partition whose rows are gone, or that is elsewhere, is not marked fresh."""
     store.apply("me", [Chunk("t:0", None, 5, [])])
-    assert store.mark_fresh("me", {"t:0": 5, "t:1": None})
-    assert not store.mark_fresh("me", {"t:0": 4})
-    assert not store.mark_fresh("me", {"t:1": 3})
+    assert store.mark_fresh("me", {"t:0": (5, 0), "t:1": (None, 7)})
+    assert not store.mark_fresh("me", {"t:0": (4, 0)})
+    assert not store.mark_fresh("me", {"t:1": (3, 0)})
 
 
 def check_wipe_leaves_nothing_of_the_view(store: ViewStore, read: Read) -> None:
@@ -81,7 +81,7 @@ def check_wipe_leaves_nothing_of_the_view(store: ViewStore, read: Read) -> None:
     foreign = Put("elsewhere:priority:1", 1, {"f": "x"})
     index = Index("tidegauge:alerts:rm:7", 1, "a", 5)
     store.apply("me", [Chunk("t:0", None, 9, [*puts, foreign, index])])
-    assert store.mark_fresh("me", {"t:0": 9})
+    assert store.mark_fresh("me", {"t:0": (9, 0)})
     seen: list[int] = []
     store.wipe("me", seen.append)
     assert (store.positions(), store.meta()) == ({}, {})

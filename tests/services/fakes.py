@@ -7,7 +7,7 @@ from services.keys import Keys
 from services.notices import DeliveryError, Notice
 from services.projections import Record
 from services.views import Fetched
-from services.viewstore import Chunk, Drop, Index, LeaseLostError, Put
+from services.viewstore import Chunk, Drop, Index, LeaseLostError, Put, Reached
 
 
 class MemoryViewStore:
@@ -46,9 +46,9 @@ class MemoryViewStore:
         self._check(token)
         return [self._apply(chunk) for chunk in chunks]
 
-    def mark_fresh(self, token: str, positions: Mapping[str, int | None]) -> bool:
+    def mark_fresh(self, token: str, reached: Mapping[str, Reached]) -> bool:
         self._check(token)
-        for source, at in positions.items():
+        for source, (at, _) in reached.items():
             if self.offsets.get(source) != at:
                 return False
             self.fresh.add(source)

@@ -80,7 +80,7 @@ async def test_real(check: Any, redis_client: Any, redis_url: str) -> None:
             "valid_until": valid_until.isoformat() if valid_until else "",
         }  # fmt: skip
         store.apply("me", [Chunk("queue-priority:0", None, 5, [Put(KEYS.priority(ref), 1, fields)])])
-        store.mark_fresh("me", {"queue-priority:0": 5} | ({"queue-priority:1": None} if fresh else {}))
+        store.mark_fresh("me", {"queue-priority:0": (5, 0)} | ({"queue-priority:1": (None, 500)} if fresh else {}))
 
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         await check(RedisPriorityView(client, KEYS), put)
