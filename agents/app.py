@@ -78,7 +78,7 @@ def build_app(
         settings.group,
         broker=servers,
         store="memory://",
-        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}-{settings.group}",  # made by Faust, left empty
+        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}",  # made by Faust, stays empty
         topic_partitions=settings.partitions,
         topic_replication_factor=replication,
         topic_disable_leader=True,

@@ -5,6 +5,7 @@ Kills only what it started, by pid. Nothing here knows how the engine works: it 
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class Run:
             self.signal(pid, signal.SIGKILL)
         self.probe.close()
         if error == (None, None, None):
+            shutil.rmtree(self.logs)
             names = [t for t in self.admin.list_topics(timeout=20).topics if t.startswith(f"{self.settings.group}-")]
             for future in self.admin.delete_topics(names).values():
                 future.exception(20)

@@ -3,10 +3,12 @@
 import pytest
 
 from agents import unit as unit_module
+from agents.app import build_app
 from agents.job import TP, Block, Outcome, Rejoin
 from agents.metrics import Metrics
 from agents.recovery import COMMIT, FENCE, Fence
 from agents.unit import Conf, PartitionUnit
+from deploy.settings import Settings
 from tests.engine.counter_job import CounterJob
 from tests.engine.test_transport import batch
 from tests.engine.worker import EngineTestSettings
@@ -66,6 +68,17 @@ def events(topic: str, start: int, amounts: list[int], customer: int = 7) -> Blo
     """A block of events of one customer."""
     raw = batch(start, [a.to_bytes(8, "big", signed=True) for a in amounts], key=customer.to_bytes(8, "big"))
     return Block(TP(topic, 3), start, start + len(amounts), [raw], len(raw))
+
+
+def test_the_product_settings_fit() -> None:
+    """The app is built from Settings as from what the tests use: one agent per input, one table, no web server."""
+    app = build_app(Settings(group="fits", topic_prefix="p.", bootstrap_servers="one:9092,two:9092"), CounterJob)
+    assert {topic for agent in app.agents.values() for topic in agent.channel.topics} == {"p.left", "p.right"}
+    assert list(app.tables) == ["standing"]
+    assert not app.conf.web_enabled
+    assert app.units.unit_conf.changelog == "fits-standing-changelog"
+    assert app.units.changelog_topic.get_topic_name() == app.units.unit_conf.changelog
+    assert app.units.names == {"p.left": "left", "p.right": "right"}
 
 
 async def test_the_first_transaction_brings_a_fence() -> None:
