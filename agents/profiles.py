@@ -12,7 +12,7 @@ from schemas.blocks import Columns
 from streams.alerts import ALERTS_MAX, Alert
 from streams.calendar import NO_DAY
 from streams.ledger import Ledger
-from streams.store import NULL, Array, Names
+from streams.store import ID_BYTES_MAX, NULL, Array, Names
 from streams.tiers import HISTORY
 
 KEY = b"c"
@@ -34,14 +34,12 @@ class Profiles:
         self.requeue: set[int] = set()  # queue class may be another one now
         self._changed: set[int] = set()
 
-    def put(self, columns: Columns, i: int, live: bool) -> None:
-        """Takes a profile as it is now. In a replay the row has it already, or a newer one."""
-        if not live:
-            return
+    def put(self, columns: Columns, i: int, live: bool) -> bool:
+        """Takes a profile as it is now; False if its id is no id. In a replay the row has it already, or a newer one."""
         row = columns.data[i]
         customer_id = columns.text_at(int(row[CUSTOMER_ID])) or ""
-        if not customer_id:
-            return
+        if not live or not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
+            return not live
         slot = self.ledger.customer(customer_id)
         c = self.ledger.store.customers[slot]
         c["customer_class"] = row[CUSTOMER_CLASS]
@@ -50,6 +48,7 @@ class Profiles:
         c["card"] = self._code(self.cards, columns, int(row[CARD]))
         self._changed.add(slot)
         self.requeue.add(slot)
+        return True
 
     @staticmethod
     def _code(names: Names, columns: Columns, ref: int) -> int:

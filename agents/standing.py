@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.job import Block, Outcome
 from agents.lanes import Close, Lane
-from agents.profiles import Profiles
+from agents.profiles import CUSTOMER_ID, Profiles
 from agents.publishing import Publisher
 from policies.compiled import CompiledPack
 from policies.model import SEVERITIES, Pack
@@ -27,8 +27,19 @@ from schemas.status import Status
 from streams import alerts, tiers
 from streams.calendar import NO_DAY, business_day, last_ended_month
 from streams.entries import OPEN
-from streams.fields import P_BOOKED, P_BRANCH, POSTING_FIELDS, REASONS, SNAPSHOT_FIELDS
-from streams.fx import BAD_RATE
+from streams.fields import (
+    BAD_BASE,
+    BAD_CURRENCY,
+    BAD_DATE,
+    BAD_ID,
+    BAD_RATE,
+    BAD_VERSION,
+    P_BOOKED,
+    P_BRANCH,
+    POSTING_FIELDS,
+    REASONS,
+    SNAPSHOT_FIELDS,
+)
 from streams.ledger import Candidate, Ledger
 from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
 from streams.metrics import NAMES
@@ -38,6 +49,9 @@ from streams.store import Array
 
 INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
 CLOSES = "business-days"
+RATE_FIELDS = {
+    BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
+}  # fmt: skip
 CLOSE_CHUNK = 1 << 16  # customers evaluated at a time
 ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS = b"a", b"c", b"n", b"p"  # first byte of a changelog key
 
@@ -182,8 +196,8 @@ class StandingJob:
 
     def _customers(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last):
-            if columns.status[i] == Status.OK:
-                self.profiles.put(columns, i, self.live)
+            if columns.status[i] == Status.OK and not self.profiles.put(columns, i, self.live):
+                columns.status[i], columns.field[i] = BAD_ID, CUSTOMER_ID
 
     def _rates(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["fx-rates"].reader.index
@@ -192,20 +206,13 @@ class StandingJob:
                 continue
             row = columns.data[i]
             text = {name: columns.text_at(int(row[index[name]])) or "" for name in ("event_id", "currency", "base")}
-            field = (
-                "base"
-                if text["base"] != self.conf.base_currency
-                else "currency"
-                if text["currency"] not in EXPONENTS
-                else "rate_micro"
-            )
-            status = BAD_RATE
-            if field == "rate_micro":
+            status = BAD_BASE if text["base"] != self.conf.base_currency else BAD_CURRENCY
+            if status != BAD_BASE and text["currency"] in EXPONENTS:
                 code = self.ledger.currencies.code(text["currency"])
                 numbers = (int(row[index[name]]) for name in ("rate_date", "rate_micro", "version"))
                 status = self.ledger.rates.put(code, *numbers, text["event_id"])
             if status:
-                columns.status[i], columns.field[i] = status, index[field]
+                columns.status[i], columns.field[i] = status, index[RATE_FIELDS[status]]
 
     def _alert(self, columns: Columns, candidate: Candidate) -> None:
         """Raises or deepens the alert of a rule that a debit has met."""

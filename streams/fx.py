@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from streams.calendar import DAY_MAX, DAY_MIN
+from streams.fields import BAD_DATE, BAD_RATE, BAD_VERSION
 from streams.money import CURRENCIES, EXPONENTS
 from streams.outflow import Fx
 
 RATE_MICRO_MAX = 10**12  # a million units of base currency per unit
-DAYS_MAX = 4_000  # how many days it spans at most
-BAD_RATE = 55
 
 
 class Rates:
@@ -22,11 +22,13 @@ class Rates:
 
     def put(self, currency: int, day: int, micro: int, version: int, event_id: str) -> int:
         """Takes a rate (base units per unit of the currency * 10**6), in any order; 0, or the reason why not."""
-        if not 0 < micro <= RATE_MICRO_MAX or version < 0:
+        if not 0 < micro <= RATE_MICRO_MAX:
             return BAD_RATE
+        if version < 0:
+            return BAD_VERSION
+        if not DAY_MIN <= day < DAY_MAX:
+            return BAD_DATE
         days = self._rates.setdefault(currency, {})
-        if days and abs(day - next(iter(days))) > DAYS_MAX // 2:
-            return BAD_RATE
         if day not in days or days[day] < (version, event_id, micro):
             days[day] = version, event_id, micro
             self._table = None
