@@ -15,6 +15,7 @@ Encode = Callable[[str, Record], bytes]  # (name of the Avro contract, record) -
 QUEUE_MESSAGES_MAX: Final = 200_000
 MESSAGE_BYTES_MAX: Final = 4 << 20
 FLUSH_WAIT_S: Final = 60.0
+FLUSH_STEP_S: Final = 0.5
 ORIGINAL_BYTES_MAX: Final = 512 * 1024
 METADATA_WAIT_S: Final = 15.0
 NEW_TOPIC_WAIT_S: Final = 2.0
@@ -117,7 +118,9 @@ class Publisher:
 
     def flush(self) -> None:
         """Wait for everything queued; PublishError if a record was not taken."""
-        waiting = self._producer.flush(FLUSH_WAIT_S)
+        deadline = time.monotonic() + FLUSH_WAIT_S
+        while (waiting := self._producer.flush(FLUSH_STEP_S)) and time.monotonic() < deadline:
+            pass  # in steps, so that Ctrl-C gets through
         if self._failed is not None:
             raise PublishError(f"Kafka refused a record: {self._failed.str()}")
         if waiting:

@@ -55,4 +55,4 @@ def simulate(
     mark = sha256(repr((seed, customers, months, first, settings.zone)).encode()).hexdigest()
     importing.report(importing.into_kafka(settings, events, None, mark, [], close_days=True))
     for story in told.values():
-        console.print(f"{story.customer_id}: {story.tells}")
+        console.print(f"{story.customer_id}: {story.tells}", soft_wrap=True)
