@@ -29,9 +29,9 @@ from tests.twins.definitions import (
 class _Account:
     asset_class: str
     currency: str
-    postings: list[Event] = field(default_factory=list)  # within the horizon when they came
-    beyond: list[Event] = field(default_factory=list)  # beyond it
-    cancelled: list[tuple[int, int]] = field(default_factory=list)  # (booking day, -amount) of those on snapshots
+    postings: list[Event] = field(default_factory=list)  # that snapshots have to explain
+    beyond: list[Event] = field(default_factory=list)  # beyond the horizon when they came, after a snapshot
+    cancelled: list[tuple[int, int]] = field(default_factory=list)  # (booking day, -amount) of those
     snapshots: list[Event] = field(default_factory=list)
 
 
@@ -88,12 +88,12 @@ class SlowBook:
         self._seen[identity] = event
         customer = event["customer_id"]
         with self._watch(customer, event["account_id"]):
-            if self.closed is not None and booked < self.closed - self.rules.horizon_days:
-                self.counts["beyond_horizon"] += 1
+            beyond = self.closed is not None and booked < self.closed - self.rules.horizon_days
+            self.counts["beyond_horizon"] += beyond
+            if beyond and account.snapshots:
                 account.beyond.append(event)
-                if account.snapshots:
-                    account.cancelled.append((booked, -event["amount_minor"]))
-            else:
+                account.cancelled.append((booked, -event["amount_minor"]))
+            else:  # without a snapshot so far, the first one to come holds it like any other
                 account.postings.append(event)
         self._saw(customer, event["value_date"])
         return "accepted"
