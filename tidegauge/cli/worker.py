@@ -14,8 +14,10 @@ def worker(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
     from agents.app import build_app, run
-    from tidegauge.bootstrap import STANDING, standing_jobs
+    from agents.warmup import warm_up
+    from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
     settings = Settings()
+    warm_up(standing_conf(settings))
     port = settings.metrics_port if metrics_port is None else metrics_port
     run(build_app(settings, standing_jobs(settings), name=STANDING), metrics_port=port, loglevel=loglevel)

@@ -56,6 +56,10 @@ class Sent:
             for name, append in self._lists[event.topic]:
                 append(record[name])
 
+    def counts(self) -> dict[str, int]:
+        """How many events each topic got."""
+        return {topic: len(columns[ARRIVED]) for topic, columns in self._columns.items()}
+
     def load(self, con: duckdb.DuckDBPyConnection, zone: str = oracle.ZONE) -> None:
         """Make the tables `sent_*` and the oracle's empty ones."""
         oracle.create_tables(con, zone)

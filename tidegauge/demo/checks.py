@@ -1,0 +1,214 @@
+"""The demo's last act: every figure is computed again by SQL from the raw events, and compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from streams.calendar import date_of, day_of
+from tidegauge.demo import oracle
+from tidegauge.demo.sent import known, sent_table
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from tidegauge.demo.watch import Watch
+
+LOWEST: Final = 0
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Finding:
+    """The result of one check: a text's name with its values, and the differences; none is good."""
+
+    text: str
+    values: dict[str, Any]
+    differences: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """The pack's numbers, read from its file without the product's loader. Minor units; tiers lowest first."""
+
+    tiers: tuple[str, ...]
+    minimums: tuple[int, ...]
+    single: Mapping[str, int]  # tier -> least amount of a single large outflow
+
+    @classmethod
+    def read(cls, text: str) -> Scheme:
+        """From the YAML of rolling-quarter-aum."""
+        personal = yaml.safe_load(text)["classes"]["personal"]
+        upper = [tier for tier in personal["tiers"] if "when" in tier]
+        rule = next(rule for rule in personal["alerts"] if rule["id"] == "outflow-single")
+        return cls(
+            tuple(tier["id"] for tier in personal["tiers"]),
+            tuple(_minor(tier["when"]["minimum"]) for tier in upper),
+            {tier: _minor(amount) for tier, amount in rule["absolute"].items()},
+        )
+
+    def tier(self, total: int, divisor: int) -> str:
+        """The tier of an exact average total / divisor."""
+        return self.tiers[sum(total >= minimum * divisor for minimum in self.minimums)]
+
+
+def _minor(amount: str) -> int:
+    return int(Decimal(amount).scaleb(2))
+
+
+@dataclass(slots=True)
+class Decided:
+    """What every month close should decide, by SQL: tiers by close, and the changes."""
+
+    tiers: dict[int, dict[str, str]] = field(default_factory=dict)  # close -> customer -> tier from the next day on
+    changes: set[tuple[str, str, str, int]] = field(default_factory=set)  # customer, from, to, first day
+
+    def in_force(self, customer: str, day: int, lowest: str) -> str:
+        """The tier of a customer on a day."""
+        before = [close for close in self.tiers if close < day]
+        return self.tiers[max(before)].get(customer, lowest) if before else lowest
+
+
+def decide(con: duckdb.DuckDBPyConnection, closes: Iterable[int], scheme: Scheme) -> Decided:
+    """Official tiers at each month close, from what had arrived by then and nothing later."""
+    decided, before = Decided(), {}
+    for close in closes:
+        known(con, close)
+        oracle.metrics(con, date_of(close))
+        totals, divisor = oracle.quarter_sums(con, date_of(close))
+        after = dict(before)
+        for customer, total in totals:
+            if total is not None:
+                after[customer] = scheme.tier(total, divisor)
+            old = before.get(customer, scheme.tiers[LOWEST])
+            if after.get(customer, old) != old:
+                decided.changes.add((customer, old, after[customer], close + 1))
+        decided.tiers[close] = before = after
+    return decided
+
+
+def compare_standings(
+    con: duckdb.DuckDBPyConnection, day: int, last: int, ours: Iterable[Row], decided: Decided, scheme: Scheme
+) -> Finding:
+    """Standings as read from the live system (rows of agents.reading.COLUMNS) against SQL over everything sent."""
+    known(con, last)
+    expected = {row[0]: row for row in oracle.metrics(con, date_of(day))}
+    found = {row[0]: tuple(row) for row in ours}
+    differences = []
+    for customer in sorted(expected.keys() | found.keys()):
+        right, seen = expected.get(customer), found.get(customer)
+        if right is None or seen is None:
+            differences.append(f"{customer}: {'not in the SQL result' if right is None else 'missing'}")
+            continue
+        tier = decided.in_force(customer, day, scheme.tiers[LOWEST])
+        differences += _unequal(customer, (*oracle.COLUMNS, "tier"), seen, (*right, tier))
+    values = {"n": len(found), "day": date_of(day), "figures": len(expected) * len(oracle.COLUMNS)}
+    return Finding("standings", values, differences)
+
+
+def compare_published(con: duckdb.DuckDBPyConnection, last: int, published: Mapping[str, dict[str, Any]]) -> Finding:
+    """The records of the topic standings at the last close against SQL over everything sent."""
+    known(con, last)
+    expected = {row[0]: row for row in oracle.metrics(con, date_of(last))}
+    differences = []
+    for customer, right in expected.items():
+        record = published.get(customer)
+        if record is None or record["as_of"] != last:
+            differences.append(f"{customer}: no standing of {date_of(last)} was published")
+        else:
+            differences += _unequal(customer, oracle.COLUMNS, _flat(record), right)
+    return Finding("published", {"figures": len(expected) * (len(oracle.COLUMNS) - 1)}, differences)
+
+
+def _flat(record: dict[str, Any]) -> Row:
+    """A standing's figures in the order of the oracle's columns."""
+    names = ("quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30", "trailing_avg_90")
+    tail = tuple(record[f"{name}_minor"] for name in names)
+    return (record["customer_id"], record["aum_minor"], *record["month_avgs_minor"], *tail)
+
+
+def _unequal(customer: str, names: Iterable[str], seen: Row, right: Row) -> Iterator[str]:
+    for name, ours, theirs in zip(names, seen, right, strict=True):
+        if ours != theirs:
+            yield f"{customer}: {name} is {ours}, by SQL {theirs}"
+
+
+def compare_changes(decided: Decided, records: list[dict[str, Any]]) -> Finding:
+    """Every tier change that SQL finds is published once, and no other."""
+    seen = Counter((r["customer_id"], r["from_tier"], r["to_tier"], r["effective_date"]) for r in records)
+    differences = [f"{_change(c)}: missing" for c in sorted(decided.changes - seen.keys())]
+    differences += [f"{_change(c)}: not by SQL" for c in sorted(seen.keys() - decided.changes)]
+    differences += [f"{_change(c)}: {times} times" for c, times in sorted(seen.items()) if times > 1]
+    return Finding("tier_changes", {"n": len(records), "months": len(decided.tiers)}, differences)
+
+
+def _change(change: tuple[str, str, str, int]) -> str:
+    customer, before, after, day = change
+    return f"{customer}: {before} to {after} on {date_of(day)}"
+
+
+def compare_singles(con: duckdb.DuckDBPyConnection, decided: Decided, scheme: Scheme, watch: Watch) -> Finding:
+    """Alerts of single large outflows: one a customer and booking day, where SQL finds such a debit in base currency."""
+    debits = con.execute(
+        f"""SELECT DISTINCT customer_id, -amount_minor, business_day(booked_at), arrived FROM {sent_table("transactions")}
+            WHERE nature = 'external' AND amount_minor < 0 AND reverses IS NULL AND currency = 'CNY'"""
+    ).fetchall()
+    expected = {
+        (customer, day_of(day))
+        for customer, amount, day, arrived in debits
+        if amount >= scheme.single.get(decided.in_force(customer, arrived, scheme.tiers[LOWEST]), 1 << 62)
+    }
+    raised = [r for r in watch.records["rm-alerts"] if (r["rule"], r["status"]) == ("outflow-single", "raised")]
+    seen = {(record["customer_id"], record["raised_day"]) for record in raised}
+    differences = [f"{customer} on {date_of(day)}: no alert" for customer, day in sorted(expected - seen)]
+    differences += [f"{customer} on {date_of(day)}: an alert too many" for customer, day in sorted(seen - expected)]
+    return Finding("singles", {"n": len(raised)}, differences)
+
+
+def internal_moves(con: duckdb.DuckDBPyConnection, watch: Watch) -> Finding:
+    """No alert comes from anything but a debit to the outside."""
+    alerts = watch.records["rm-alerts"]
+    natures = dict(
+        con.execute(
+            f"SELECT event_id, CASE WHEN amount_minor < 0 THEN nature ELSE 'credit' END FROM {sent_table('transactions')}"
+        ).fetchall()
+    )
+    differences = [
+        f"{alert['event_id']}: caused by {natures.get(alert['caused_by'], 'nothing that was sent')}"
+        for alert in alerts
+        if natures.get(alert["caused_by"]) != "external"
+    ]
+    return Finding("internal", {"n": len(alerts)}, differences)
+
+
+def doubled(watch: Watch) -> Finding:
+    """No output is there twice, whatever happened to the worker."""
+    ids: Counter[str] = Counter()
+    for topic in ("tier-changes", "rm-alerts", "restatements"):
+        ids.update(f"{topic} {record['event_id']}" for record in watch.records[topic])
+    ids.update(f"queue-priority {r['customer_ref']}/{r['version']}" for r in watch.records["queue-priority"])
+    total = ids.total() + watch.times_published.total()
+    differences = [f"{name}: {times} times" for name, times in ids.items() if times > 1]
+    differences += [
+        f"standings {customer} as of {date_of(day)}: {times} times"
+        for (customer, day), times in watch.times_published.items()
+        if times > 1
+    ]
+    return Finding("doubled", {"n": total}, differences)
+
+
+def dead_letters(watch: Watch) -> Finding:
+    """The simulated bank sends nothing that cannot be read."""
+    letters = watch.records["dead-letters"]
+    told = [f"{r['topic']}-{r['partition']} at {r['offset']}: {r['detail']}" for r in letters]
+    return Finding("dead", {"n": len(letters)}, told)
+
+
+def month_closes(first: int, last: int) -> list[int]:
+    """Those of the days from `first` to `last` on which a month ends."""
+    return [day for day in range(first, last + 1) if date_of(day + 1).day == 1]
