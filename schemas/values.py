@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas import kernel
 from schemas.blocks import Columns
+from schemas.pointers import bytes_at, longs_at
 from schemas.primitives import NULL, REF_BITS, compiled
 from schemas.status import Status
 
@@ -55,8 +56,8 @@ def _rows(
     raw_at: int, size: int, ends: Longs, writers_at: int, writers_n: int, rows_at: int, tables_at: int, data_at: int,
     width: int, value: Longs, status: Bytes, field: Shorts,
 ) -> None:  # fmt: skip
-    b, data = kernel.bytes_at(raw_at), kernel.longs_at(data_at)
-    writers, rows, tables = kernel.longs_at(writers_at), kernel.longs_at(rows_at), kernel.longs_at(tables_at)
+    b, data = bytes_at(raw_at), longs_at(data_at)
+    writers, rows, tables = longs_at(writers_at), longs_at(rows_at), longs_at(tables_at)
     start = 0
     for i in range(len(ends)):
         end = ends[i]

@@ -80,7 +80,7 @@ class Counts:
 class ViewWriter:
     """Applies the topics' records to the store: `settle` first and after every failure, then `step` for ever.
 
-    While the store applies what came last, the next records are fetched and decoded; no more than one call is in flight.
+    While the store applies what came last, the next records are fetched and decoded; at most one call is in flight.
     """
 
     def __init__(

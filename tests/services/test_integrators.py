@@ -67,8 +67,9 @@ def test_keys_and_bounds() -> None:
     """Every key that the code uses is described, and the page's numbers are the code's."""
     keys = Keys.of("")
     used = [
-        keys.priority("{customer_ref}"), keys.standing("{customer_id}"), keys.alert("{alert_id}"), keys.notice("{notice_id}"),
-        *(keys.alerts(by, "{id}") for by in ("customer", "rm", "branch")), keys.fresh("{topic}"), keys.next, keys.meta, keys.writer,
+        keys.priority("{customer_ref}"), keys.standing("{customer_id}"), keys.alert("{alert_id}"), keys.next, keys.meta,
+        *(keys.alerts(by, "{id}") for by in ("customer", "rm", "branch")), keys.fresh("{topic}"), keys.writer,
+        keys.notice("{notice_id}"),
     ]  # fmt: skip
     assert [key for key in used if f"`{key}`" not in PAGE] == []
     bounds = (projections.ALERTS_PER_CUSTOMER_MAX, projections.ALERTS_PER_RM_MAX, projections.ALERTS_PER_BRANCH_MAX)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.records import RecordError
 from services.keys import VIEW_FORMAT, Keys
 from services.projections import Record
+from services.viewmetrics import ViewMetrics
 from services.views import ViewWriter, keep, rebuild
 from services.viewstore import Chunk, LeaseLostError
 from tests.services.fakes import MemoryRejects, MemorySource, MemoryViewStore
@@ -200,3 +202,16 @@ def test_fresh_only_when_nothing_is_left() -> None:
     drain(writer)
     writer.step()
     assert writer.store.fresh == set(LOGS)  # type: ignore[attr-defined]
+
+
+def test_metrics_say_how_far_behind() -> None:
+    """The writer's counts are Prometheus metrics, one line a partition."""
+    writer = writer_of(LOGS)
+    writer.settle()
+    drain(writer)
+    writer.step()
+    registry = CollectorRegistry()
+    registry.register(ViewMetrics(writer))
+    text = generate_latest(registry).decode()
+    assert f"tidegauge_view_records_total {sum(map(len, LOGS.values()))}.0" in text
+    assert 'tidegauge_view_behind{partition="0",topic="queue-priority"} 0.0' in text

@@ -16,6 +16,7 @@ from deploy.settings import Settings
 from services.assembly import FAILURES, redis_client, view_writer
 from services.keys import Keys
 from services.reading import AlertRow, alerts_of
+from services.viewmetrics import serve
 from services.views import ViewWriter, keep, rebuild
 from services.viewstore import LeaseLostError
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, notes
@@ -33,7 +34,7 @@ def open_writer(settings: Settings) -> ViewWriter:
         ) from problem
 
 
-def until_told(_: int = 0) -> threading.Event:
+def until_told() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,10 +43,14 @@ def until_told(_: int = 0) -> threading.Event:
 
 
 @app.command("views")
-def views() -> None:
+def views(
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Prometheus metrics; 0: none.")] = 0,
+) -> None:
     """Keep the Redis view in step with Kafka, until told to stop. A second one stands by."""
     told = until_told()
     writer = open_writer(Settings())
+    if metrics_port:
+        serve(writer, metrics_port)
     notes.print("keeping the view; stop with Ctrl-C")
     keep(writer, told.wait, FAILURES)
 
