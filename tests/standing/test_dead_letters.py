@@ -1,0 +1,171 @@
+"""Bad input through the standing job: a dead letter each that says where and why, and its neighbours count."""
+
+import pytest
+
+from agents.standing import INPUTS
+from schemas.records import encode
+from schemas.registry import file_registry
+from tests.standing.partition import Partition, Topics, customer
+from tests.streams.fast import differences, state
+from tests.twins.events import day, posting, rate, snapshot
+
+BEFORE = posting(1, 10_000, "2024-03-01", branch="支行")
+AFTER = posting(2, 20_000, "2024-03-04")
+DAY = day("2024-03-02")
+
+
+def wire(event) -> bytes:
+    """An event as it is on its topic."""
+    return encode(event["topic"], {name: value for name, value in event.items() if name != "topic"})
+
+
+GOOD = wire(posting(7, 5, "2024-03-02", branch="支行"))
+FACT = encode("facts", {"event_id": "e", "customer_id": "c", "name": "n", "value": 1, "as_of": 1, "source": "s"})
+
+
+def other(**changes) -> bytes:
+    """A posting with some fields changed."""
+    return wire(posting(7, 5, DAY) | changes)
+
+
+# What comes: (topic, bytes, reason, field).
+BYTES = {
+    "wrong magic byte": ("transactions", b"\1" + GOOD[1:], "wrong magic byte", None),
+    "JSON": ("transactions", b'{"event_id": "x"}', "wrong magic byte", None),
+    "unknown schema id": ("transactions", b"\0\x7f\xff\xff\xff" + GOOD[5:], "unknown schema id", None),
+    "another topic's record": ("transactions", FACT, "schema does not fit the topic", None),
+    "truncated": ("transactions", GOOD[:-1], "truncated", "reverses"),
+    "nothing at all": ("transactions", b"", "truncated", None),
+    "padded": ("transactions", GOOD + b"\0", "bytes after the end", None),
+    "invalid UTF-8": ("transactions", GOOD.replace("支".encode(), b"\xff\xfe\xfd"), "invalid UTF-8", "branch"),
+    "2 MB": ("transactions", other(branch="x" * (2 << 20)), "too large", None),
+    "truncated balance": ("balances", wire(snapshot(1, DAY))[:-2], "truncated", None),
+    "truncated customer": ("customers", b"\0\0", "truncated", None),
+    "padded rate": ("fx-rates", wire(rate("USD", 7_000_000, DAY)) + b"!", "bytes after the end", None),
+    "damaged close": (
+        "business-days",
+        b"\0" + file_registry().id_of("business-days").to_bytes(4, "big"),
+        "truncated",
+        "business_day",
+    ),
+}
+VALUES = {
+    "unknown currency": (other(currency="XXX", account_id="new"), "unknown currency", "currency"),
+    "empty currency": (other(currency="", account_id="new"), "unknown currency", "currency"),
+    "wrong currency": (other(currency="USD"), "account has another currency", "currency"),
+    "wrong class": (other(asset_class="fund"), "account has another asset class", "asset_class"),
+    "another customer's account": (other(customer_id="C2"), "account belongs to another customer", "customer_id"),
+    "empty class": (other(asset_class="", account_id="new"), "asset class empty or too many", "asset_class"),
+    "no customer": (other(customer_id=""), "id empty or too long", "customer_id"),
+    "no account": (other(account_id=""), "id empty or too long", "account_id"),
+    "a long account": (other(account_id="x" * 129), "id empty or too long", "account_id"),
+    "no source": (other(source=""), "source empty or too many", "source"),
+    "negative sequence": (other(journal_seq=-1), "journal number negative", "journal_seq"),
+    "absurd amount": (other(amount_minor=10**14 + 1), "amount out of range", "amount_minor"),
+    "value date of the year 1": (other(value_date=-719_162), "date out of range", "value_date"),
+    "value date of 9999": (other(value_date=2_932_896), "date out of range", "value_date"),
+    "value date years after the booking": (other(value_date=DAY + 401), "date out of range", "value_date"),
+    "booked in 1970": (other(booked_at=0), "instant out of range", "booked_at"),
+    "booked in 5138": (other(booked_at=100_000_000_000_000), "instant out of range", "booked_at"),
+    "booked at the end of time": (other(booked_at=2**63 - 1), "instant out of range", "booked_at"),
+    "conflicting payload": (
+        other(journal_seq=1, amount_minor=77),
+        "different payload under a known identity",
+        "journal_seq",
+    ),
+}
+BALANCES = {
+    "absurd balance": ({"balance_minor": -(10**14) - 1}, "amount out of range", "balance_minor"),
+    "negative version": ({"version": -1}, "version out of range", "version"),
+    "cut off in 1970": ({"cutoff_at": 0}, "instant out of range", "cutoff_at"),
+    "business day of 9999": ({"business_day": 2_932_896}, "date out of range", "business_day"),
+    "opened after it": ({"opened_on": DAY + 30}, "date out of range", "opened_on"),
+    "wrong currency": ({"currency": "USD"}, "account has another currency", "currency"),
+    "another customer's account": ({"customer_id": "C2"}, "account belongs to another customer", "customer_id"),
+}
+RATES = {
+    "not positive": ({"rate_micro": 0}, "rate out of range", "rate_micro"),
+    "absurd": ({"rate_micro": 10**12 + 1}, "rate out of range", "rate_micro"),
+    "unknown currency": ({"currency": "XXX"}, "unknown currency", "currency"),
+    "another base": ({"base": "EUR"}, "not a rate to the base currency", "base"),
+    "negative version": ({"version": -1}, "version out of range", "version"),
+    "of the year 9999": ({"rate_date": 2_932_896}, "date out of range", "rate_date"),
+}
+
+
+def check(topic: str, bad: bytes, reason: str | None, field: str | None) -> None:
+    """The bad record between good ones: its dead letter, and a close as if it had never come."""
+    good = Partition(Topics().tell([BEFORE, AFTER, rate("USD", 7_100_000, DAY), DAY + 10])).run()
+    log = Topics()
+    log.tell([BEFORE, rate("USD", 7_100_000, DAY)])
+    offset = log.append(topic, b"C1", bad)
+    log.tell([AFTER, DAY + 10])
+    partition = Partition(log).run()
+    [letter] = partition.of("dead-letters")
+    assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 0, offset)
+    assert (letter["original"], letter["original_key"]) == (bad, b"C1")
+    assert letter["detail"]
+    if reason is not None:
+        assert letter["reason"] == reason
+        assert field is None or letter["field"] == field
+    assert partition.job.positions() == log.ends
+    assert partition.published["standings"] == good.published["standings"] != []
+    assert differences(state(partition.job.ledger), state(good.job.ledger)) == []
+
+
+@pytest.mark.parametrize("case", BYTES)
+def test_bad_bytes(case):
+    """Damaged bytes on any topic: the record alone is put aside."""
+    check(*BYTES[case])
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_bad_postings(case):
+    """A posting that cannot be right is put aside with the field at fault, and leaves no account or name behind."""
+    check("transactions", *VALUES[case])
+
+
+@pytest.mark.parametrize("case", BALANCES)
+def test_bad_balances(case):
+    """A balance that cannot be right is put aside with the field at fault."""
+    changes, reason, field = BALANCES[case]
+    check("balances", wire(snapshot(10_000, DAY) | changes), reason, field)
+
+
+@pytest.mark.parametrize("case", RATES)
+def test_bad_rates(case):
+    """A rate that cannot be right is put aside, and the good one stays in force."""
+    changes, reason, field = RATES[case]
+    check("fx-rates", wire(rate("USD", 7_000_000, DAY, version=2) | changes), reason, field)
+
+
+@pytest.mark.parametrize("customer_id", ["", "x" * 129])
+def test_bad_profiles(customer_id):
+    """A profile of nobody, or with an id too long, is put aside."""
+    check("customers", wire(customer(customer_id)), "id empty or too long", "customer_id")
+
+
+def test_too_old():
+    """Behind the closed months that are held, and a snapshot behind the horizon: too old."""
+    log = Topics().tell([BEFORE, day("2024-04-20"), posting(3, 1, "2022-12-31"), snapshot(1, "2024-03-15"), AFTER])
+    partition = Partition(log).run()
+    letters = partition.of("dead-letters")
+    assert sorted((x["topic"], x["reason"], x["field"]) for x in letters) == [
+        ("balances", "too old", "cutoff_at"), ("transactions", "too old", "booked_at"),
+    ]  # fmt: skip
+
+
+def test_a_replay_writes_no_dead_letter_again():
+    """What was put aside before a crash is not put aside again by the silent replay."""
+    log = Topics()
+    log.append("transactions", b"k", b"junk")
+    partition = Partition(log)
+    for topic in INPUTS:
+        partition.feed(topic)
+    assert partition.work(live=False) == []
+
+
+def test_a_duplicate_is_no_dead_letter():
+    """The same posting again is counted and dropped."""
+    partition = Partition(Topics().tell([BEFORE, BEFORE, AFTER])).run()
+    assert partition.of("dead-letters") == []
