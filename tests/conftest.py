@@ -28,9 +28,14 @@ ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "").lower() == "true"
 HEAP_MB = 512
 
-# No deadlines: how fast a machine is proves nothing. A failure prints the blob that replays it.
+# No deadlines: how fast a machine is proves nothing. A failure prints the blob that replays it. CI draws the same
+# examples every time; elsewhere `--hypothesis-seed` repeats a run.
 hypothesis_settings.register_profile(
-    "tidegauge", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "tidegauge",
+    deadline=None,
+    print_blob=True,
+    derandomize=IN_CI,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 hypothesis_settings.load_profile("tidegauge")
 
