@@ -3,6 +3,7 @@
 Nothing is imported here: a command that needs no kernel starts fast.
 
 - `schemas.blocks`: `Reader`, `decode`, `Columns`; a fetch of record batches as int64 columns
+- `schemas.values`: `decode_values`; the same for values without their batches
 - `schemas.encoder`: `Writer`, `encode_columns`; columns back to wire format
 - `schemas.records`: `encode`, `decode_one`; one record at a time
 - `schemas.batches`: `uncompressed`; record batches as bytes

@@ -20,6 +20,7 @@ from schemas.primitives import NULL
 from schemas.records import RecordError, decode_one, encode, plain
 from schemas.registry import RegistryError, contract, file_registry
 from schemas.status import REASONS, Status
+from schemas.values import decode_values
 from tests.schemas.helpers import ALWAYS, Registry, batch, datum, framed, posting, posting_value, row, values, writers
 
 # fastavro takes these: ints beyond 32 bits, booleans other than 0 and 1, negative indices.
@@ -212,6 +213,21 @@ def test_no_read_passes_the_datum(interpreted: None, data: st.DataObject) -> Non
     assert status in list(Status)
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_every_beginning_of_a_datum_is_truncated(interpreted: None, data: st.DataObject) -> None:
+    """Wherever a record is cut, the decoder sees it and reads nothing behind the cut."""
+    writer = data.draw(writers())
+    fields = [{"name": "none", "type": "string", "default": ""}, *_scalars(writer)]
+    reader = Reader("t", Registry(writer), {**writer, "fields": fields})
+    code = reader.learn([1])
+    good = framed(1, datum(writer, data.draw(values(writer))))
+    assert guarded(good, reader, code)[0] == Status.OK
+    for size in range(len(good)):
+        # An array's count or byte size that passes the end is an impossible length.
+        assert guarded(good[:size], reader, code)[0] in (Status.TRUNCATED, Status.BAD_LENGTH)
+
+
 def _scalars(writer: Any) -> list[Any]:
     return [
         f
@@ -260,6 +276,33 @@ def test_a_damaged_batch_spoils_no_other(data: st.DataObject) -> None:
         if not 10 <= offset < 16:
             assert row(columns, reader, i) == posting(offset)
     assert {7, 8, 9, 16, 17, 18} <= set(columns.offset.tolist())
+
+
+def _overstepping(what: str, by: int) -> bytes:
+    """A batch of one record without headers, one of whose lengths passes the record's end."""
+    key, value = b"key", b"value"
+    lengths = {"record": 0, "key": len(key), "value": len(value)}
+    lengths[what] += by
+    parts = (b"\0\0\0", datum("int", lengths["key"]), key, datum("int", lengths["value"]), value)
+    body = b"".join(parts)
+    raw = batch([GOOD])[:61] + datum("int", len(body) + lengths["record"]) + body
+    return raw[:8] + (len(raw) - 12).to_bytes(4, "big") + raw[12:]
+
+
+@pytest.mark.parametrize(("what", "by"), [("record", 1), ("record", 100), ("key", 100), ("value", 100)])
+def test_lengths_in_the_framing_stay_inside_the_record(what: str, by: int) -> None:
+    """A record, key or value that claims more bytes than there are breaks its batch."""
+    columns = decode([_overstepping(what, by)], Reader("transactions"), 0, ALWAYS)
+    assert columns.status.tolist() == [Status.BAD_BLOCK]
+
+
+@pytest.mark.parametrize(("beyond", "status"), [(0, Status.BAD_MAGIC), (1, Status.BAD_BLOCK)])
+def test_a_value_ends_where_its_record_ends(beyond: int, status: Status) -> None:
+    """Up to the record's last byte a value is a value; one byte more and the framing is broken."""
+    body = b"\0\0\0\1" + datum("int", 5 + beyond) + b"value"
+    raw = batch([GOOD])[:61] + datum("int", len(body)) + body + datum("int", 30)
+    raw = raw[:8] + (len(raw) - 12).to_bytes(4, "big") + raw[12:]
+    assert decode([raw], Reader("transactions"), 0, ALWAYS).status.tolist()[0] == status
 
 
 def test_a_batch_whose_count_lies() -> None:
@@ -334,6 +377,19 @@ def test_a_registry_that_does_not_answer_spoils_no_record() -> None:
 
     with pytest.raises(RegistryError):
         decode([batch([GOOD])], Reader("transactions", Silent()), 0, ALWAYS)
+
+
+def test_values_without_batches_decode_alike() -> None:
+    """decode_values gives the rows that the same values have in a block, bad ones included."""
+    sent = [bad for bad, _, _ in NAMED.values()] + [GOOD]
+    alone, block = decode_values(sent, Reader("transactions")), decode([batch(sent)], Reader("transactions"), 0, ALWAYS)
+    assert (alone.n, alone.offset.tolist()) == (len(sent), block.offset.tolist())
+    assert [alone.value_bytes(i) for i in range(alone.n)] == sent
+    assert (alone.status.tolist(), alone.field.tolist()) == (block.status.tolist(), block.field.tolist())
+    bad = alone.status != Status.OK
+    assert alone.data[bad].tolist() == block.data[bad].tolist()
+    assert row(alone, Reader("transactions"), alone.n - 1) == posting(1)
+    assert decode_values([], Reader("transactions")).n == 0
 
 
 @settings(max_examples=200)
