@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -108,9 +109,7 @@ class ViewWriter:
 
         A view of another cluster, of another format, or of a topic that was made anew is wiped.
         """
-        if self.flight is not None:  # what became of it, the store knows
-            self.flight[1].exception()
-            self.flight = None
+        self._forget()
         if not self.store.take(self.token):
             return False
         self._stand()
@@ -137,6 +136,12 @@ class ViewWriter:
             self.flight = chunks, self.hand.submit(self.store.apply, self.token, chunks)
         return sum(len(part.records) for part in fetched.values())
 
+    def close(self) -> None:
+        """Wait for what is in flight and give the lease back; raises what the store raises."""
+        self._forget()
+        self.hand.shutdown()
+        self.store.release(self.token)
+
     def caught_up(self, ends: dict[str, int]) -> bool:
         """True when all that was committed below `ends` has been applied."""
         return all(self.behind(name, end) == 0 for name, end in ends.items())
@@ -154,6 +159,12 @@ class ViewWriter:
         self.held = {name: positions.get(name) for name in ends}
         self.next, self.ended, self.targets = dict(self.held), {}, {}
         self.source.begin(self.next)
+
+    def _forget(self) -> None:
+        """Wait for the call in flight; what became of it, the store knows."""
+        if self.flight is not None:
+            self.flight[1].exception()
+            self.flight = None
 
     def _land(self) -> bool:
         """Wait for the call in flight; False if the store turned out to stand elsewhere."""
@@ -242,7 +253,8 @@ def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[t
             settled = False
             stopped(wait_s)
             wait_s = min(wait_s * 2, 5.0)
-    writer.store.release(writer.token)
+    with suppress(*failures):  # else the lease ends by itself
+        writer.close()
 
 
 def rebuild(writer: ViewWriter, progress: Callable[[str, int, int], None]) -> int:
@@ -262,5 +274,5 @@ def rebuild(writer: ViewWriter, progress: Callable[[str, int, int], None]) -> in
         records += writer.step()
         progress("building", total - sum(writer.behind(name, end) for name, end in ends.items()), total)
     writer.store.mark_fresh(writer.token, {name: (writer.held[name], 0) for name in ends})
-    writer.store.release(writer.token)
+    writer.close()
     return records
