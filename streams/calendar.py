@@ -96,7 +96,7 @@ def zone_table(name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.array(starts, np.int64), np.array(offsets, np.int64)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def zone_offset(instant_ms: int, starts: NDArray[np.int64], offsets: NDArray[np.int64]) -> int:
     """The zone's offset in ms at an instant."""
     low, high = 0, len(starts)
@@ -111,7 +111,7 @@ def zone_offset(instant_ms: int, starts: NDArray[np.int64], offsets: NDArray[np.
     return offsets[low]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def business_day(instant_ms: int, starts: NDArray[np.int64], offsets: NDArray[np.int64]) -> int:
     """The day of an instant in the bank's zone."""
     return (instant_ms + zone_offset(instant_ms, starts, offsets)) // DAY_MS

@@ -31,6 +31,7 @@ from streams.store import (
     Array,
     Store,
     append,
+    mark_dirty,
     piece,
     remove,
     room_for,
@@ -221,6 +222,7 @@ def find_breaks(
         instants, days = np.empty(snapshots, np.int64), np.empty(snapshots, np.int64)
         for k in range(snapshots):
             instants[k], days[k] = s.entries[places[k]].booked, s.entries[places[k]].day
+        changed = found
         for k in range(1, snapshots):
             known = _reported(s, slot, instants[k])
             reported = s.entries[known].amount if known >= 0 else 0
@@ -235,7 +237,8 @@ def find_breaks(
                 s.entries[known].amount = amounts[k]
             else:
                 append(s, slot, instants[k], amounts[k], days[k], BREAK)
-        a.dirty = 1
+        if found > changed:
+            mark_dirty(s, slot)
     return n, found
 
 

@@ -33,16 +33,8 @@ NEW, KNOWN, FULL = 0, 1, 2
 
 
 @nb.njit(cache=True, nogil=True)
-def add_value(s: Store, clock: Array, account: int, day: int, amount: int) -> None:
-    """Counts `amount` from `day` on in the month sums, and remembers what it changes in closed months."""
-    opened = clock[OPEN]
-    if opened < 0 or day > clock[OPEN_END]:
-        return
-    a = s.accounts[account]
-    if day >= clock[OPEN_START]:
-        if a.currency == clock[BASE]:
-            a.sums[opened % RING] += amount * (clock[OPEN_END] - day + 1)
-        return
+def _add_late_value(s: Store, clock: Array, account: int, day: int, amount: int) -> None:
+    a, opened = s.accounts[account], clock[OPEN]
     if a.currency == clock[BASE]:
         first = month_start(max(month_of(day), opened - RING + 1))
         for m in range(max(month_of(day), opened - RING + 1), opened + 1):
@@ -55,6 +47,18 @@ def add_value(s: Store, clock: Array, account: int, day: int, amount: int) -> No
             e.amount += amount
             return
     append(s, account, 0, amount, day, LATE)
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def add_value(s: Store, clock: Array, account: int, day: int, amount: int) -> None:
+    """Counts `amount` from `day` on in the month sums, and remembers what it changes in closed months."""
+    opened = clock[OPEN]
+    if opened < 0 or day > clock[OPEN_END]:
+        return
+    if day < clock[OPEN_START]:
+        _add_late_value(s, clock, account, day, amount)
+    elif s.accounts[account].currency == clock[BASE]:
+        s.accounts[account].sums[opened % RING] += amount * (clock[OPEN_END] - day + 1)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -76,14 +80,10 @@ def add_delta(s: Store, clock: Array, account: int, day: int, amount: int) -> No
 
 
 @nb.njit(cache=True, nogil=True)
-def journal_has(s: Store, account: int, source: int, number: int) -> bool:
-    """Whether a journal number of a source is already held."""
+def _journal_has(s: Store, account: int, source: int, number: int) -> bool:
     a = s.accounts[account]
-    if a.journal_source == source:
-        if number > a.journal_high:
-            return False
-        if number >= a.journal_low:
-            return True
+    if a.journal_source == source and a.journal_low <= number <= a.journal_high:
+        return True
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         if e.kind == JOURNAL and e.day == source and e.booked <= number <= e.amount:
@@ -91,16 +91,18 @@ def journal_has(s: Store, account: int, source: int, number: int) -> bool:
     return False
 
 
-@nb.njit(cache=True, nogil=True)
-def journal_add(s: Store, account: int, source: int, number: int) -> bool:
-    """Takes a number that is not held; False after too many intervals. The highest interval is in the row."""
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def journal_has(s: Store, account: int, source: int, number: int) -> bool:
+    """Whether a journal number of a source is already held."""
     a = s.accounts[account]
-    if a.journal_source < 0:
-        a.journal_source, a.journal_low, a.journal_high = source, number, number
-        return True
-    if a.journal_source == source and number == a.journal_high + 1:
-        a.journal_high = number
-        return True
+    if a.journal_source == source and number > a.journal_high:
+        return False
+    return _journal_has(s, account, source, number)
+
+
+@nb.njit(cache=True, nogil=True)
+def _journal_add(s: Store, account: int, source: int, number: int) -> bool:
+    a = s.accounts[account]
     below, above, intervals = -1, -1, 0
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
@@ -134,6 +136,19 @@ def journal_add(s: Store, account: int, source: int, number: int) -> bool:
     else:
         append(s, account, number, number, source, JOURNAL)
     return True
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def journal_add(s: Store, account: int, source: int, number: int) -> bool:
+    """Takes a number that is not held; False after too many intervals. The highest interval is in the row."""
+    a = s.accounts[account]
+    if a.journal_source < 0:
+        a.journal_source, a.journal_low, a.journal_high = source, number, number
+        return True
+    if a.journal_source == source and number == a.journal_high + 1:
+        a.journal_high = number
+        return True
+    return _journal_add(s, account, source, number)
 
 
 @nb.njit(cache=True, nogil=True)

@@ -20,7 +20,7 @@ from streams.metrics import Metrics, late_customers, metrics, months_now_and_bef
 from streams.money import CURRENCIES
 from streams.outflow import Candidates, Rules, no_rules, refresh_bounds
 from streams.snapshot_kernels import fold_snapshots
-from streams.store import Array, Columns, Names, Store, add, id_of, new_customer
+from streams.store import DIRTY, Array, Columns, Names, Store, add, id_of, new_customer
 
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
@@ -68,6 +68,7 @@ class Ledger:
         self.rates = Rates(base_currency)
         self.rules: Rules = no_rules()
         self.counters = np.zeros(COUNTERS, np.int64)
+        self._flushing = 0  # rows still to be taken of a flush that is spread
 
     # -- what it knows
 
@@ -188,15 +189,19 @@ class Ledger:
 
     def dirty_count(self) -> int:
         """Accounts changed since they were last taken."""
-        n = self.columns.account_count
-        return int(np.count_nonzero(self.store.accounts["dirty"][:n]))
+        return int(self.store.heap[DIRTY])
 
     def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
-        """(account id, row) of accounts changed since they were last taken, and whether that was all."""
-        slots = np.empty(self.columns.account_count, np.int64)
-        n = rows.dirty_slots(self.store, slots)
-        taken = slots[: n if rows_max is None else min(n, rows_max)]
-        return list(self._encoded(taken)), len(taken) == n
+        """(account id, row) of changed accounts, and whether all are out that were changed when this flush began."""
+        s, n = self.store, self.dirty_count()
+        if rows_max is None or not self._flushing:
+            self._flushing = n
+        taken = min(self._flushing, n if rows_max is None else rows_max)
+        slots = np.sort(s.dirty[:taken]).astype(np.int64)
+        s.dirty[: n - taken] = s.dirty[taken:n].copy()
+        s.heap[DIRTY] = n - taken
+        self._flushing -= taken
+        return list(self._encoded(slots)), self._flushing == 0
 
     def _encoded(self, slots: Array) -> Iterator[tuple[bytes, bytes]]:
         out, ends, first = np.empty(ROWS_BUFFER_BYTES, np.uint8), np.empty(len(slots), np.int64), 0
@@ -224,6 +229,7 @@ class Ledger:
             if first < len(pairs):
                 self.columns.reserve(0, 0, len(self.store.entries))
         self.store.accounts["dirty"][: self.columns.account_count] = 0
+        self.store.heap[DIRTY] = 0
 
     def dictionaries(self) -> dict[str, list[str]]:
         """The names behind the codes in rows."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from streams.borrowing import borrowed
 from streams.calendar import DAY_MAX, DAY_MIN, business_day
 from streams.entries import (
     CLOSED,
@@ -67,6 +68,7 @@ from streams.store import (
     add,
     append,
     find,
+    mark_dirty,
     new_account,
     new_customer,
     room_for,
@@ -97,7 +99,7 @@ class Zone(NamedTuple):
     offsets: Array
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def mix(h: int, value: int) -> Long:
     """One more value into a fingerprint."""
     x = np.uint64(h) ^ np.uint64(value)
@@ -105,7 +107,7 @@ def mix(h: int, value: int) -> Long:
     return np.int64(x ^ (x >> np.uint64(29)))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def name_code(ix: Index, raw: Array, ref: int, most: int, fixed: bool) -> int:
     """The code of a short text; -1 if it is empty, too long, unknown in a fixed list, or one too many."""
     position, length = ref >> REF_BITS, ref & REF_MASK
@@ -117,13 +119,13 @@ def name_code(ix: Index, raw: Array, ref: int, most: int, fixed: bool) -> int:
     return add(ix, raw, position, length)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def bad_id(ref: int) -> bool:
     """Whether an id is missing, empty or too long."""
     return ref == NULL or (ref & REF_MASK) == 0 or (ref & REF_MASK) > ID_BYTES_MAX
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def account_for(
     s: Store, names: Lookups, clock: Array, raw: Array, slot: int, customer: int, account: int, kind: int, currency: int
 ) -> tuple[int, int]:
@@ -155,7 +157,7 @@ def account_for(
     return slot, OK
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def check_dates(clock: Array, day: int, booked_day: int) -> int:
     """OK, or which of value date and booking cannot be right."""
     if (
@@ -179,7 +181,7 @@ def _same_payload(s: Store, account: int, booked: int, amount: int, print_: int)
     return False
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _checked(zone: Zone, clock: Array, d: Array) -> tuple[int, int, int]:
     """(OK or reason, field at fault, business day of the booking) of a posting by itself."""
     if bad_id(d[P_CUSTOMER]):
@@ -197,7 +199,7 @@ def _checked(zone: Zone, clock: Array, d: Array) -> tuple[int, int, int]:
     return bad, P_DAY if bad == BAD_DATE else P_BOOKED, booked_day
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _posting(
     s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d: Array, slot: int, counters: Array
 ) -> tuple[int, int, int, int]:
@@ -235,7 +237,7 @@ def _posting(
     return OK, -1, account, booked_day
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _book(
     s: Store,
     names: Lookups,
@@ -269,20 +271,21 @@ def _book(
         e.extra = name_code(names.banks, raw, d[P_BANK], NAMES_MAX, False)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def touch(s: Store, clock: Array, account: int) -> None:
     """An event has changed the account."""
     a = s.accounts[account]
-    a.touched, a.dirty = clock[CLOSED], 1
+    a.touched = clock[CLOSED]
+    mark_dirty(s, account)
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def known_account(s: Store, raw: Array, ref: int) -> Long:
     """The slot of the account an event names, -1 if it is new or no id at all."""
     return np.int64(-1) if bad_id(ref) else np.int64(find(s.account_ids, raw, ref >> REF_BITS, ref & REF_MASK))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def has_room(s: Store, names: Lookups, slot: int) -> bool:
     """Whether one more event fits whatever it needs; if not, the arrays are grown and the kernel goes on here."""
     if names.classes.meta[0] + 2 > len(names.classes.ref) or names.sources.meta[0] + 2 > len(names.sources.ref):
@@ -311,11 +314,15 @@ def fold_postings(
     live: bool,
 ) -> int:
     """Folds rows [first, last) whose status is 0; returns the first row that did not fit (`last` when all did)."""
-    s, raw, data, status, field, clock = (
-        borrow_store(s), borrowed(raw), borrowed(data), borrowed(status), borrowed(field), borrowed(clock),
-    )  # fmt: skip
-    names, zone, rules = borrow_lookups(names), Zone(borrowed(zone.starts), borrowed(zone.offsets)), borrow_rules(rules)
-    fx, met, counters = borrow_fx(fx), borrow_candidates(met), borrowed(counters)
+    s, names, zone, fx, rules, met = (
+        borrowed(s),
+        borrowed(names),
+        borrowed(zone),
+        borrowed(fx),
+        borrowed(rules),
+        borrowed(met),
+    )
+    clock, raw, data, counters = borrowed(clock), borrowed(raw), borrowed(data), borrowed(counters)
     for i in range(first, last):
         if status[i] != OK:
             continue

@@ -86,17 +86,6 @@ def _encode_row(s: Store, slot: int, out: Array, at: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def dirty_slots(s: Store, out: Array) -> int:
-    """Writes the slots of dirty accounts to `out`; how many."""
-    n = 0
-    for slot in range(s.account_ids.meta[0]):
-        if s.accounts[slot].dirty:
-            out[n] = slot
-            n += 1
-    return n
-
-
-@nb.njit(cache=True, nogil=True)
 def encode_rows(s: Store, slots: Array, first: int, out: Array, ends: Array) -> tuple[int, int]:
     """Rows of slots[first:] into `out`, where each ends into `ends`, dirty marks off; (first not written, bytes)."""
     at = 0

@@ -47,7 +47,7 @@ from streams.ledger_kernels import (
     touch,
 )
 from streams.money import AMOUNT_MAX
-from streams.store import NULL, REF_BITS, REF_MASK, SNAPSHOT, Array, Store, append, hash_bytes
+from streams.store import NULL, REF_BITS, REF_MASK, SNAPSHOT, Array, Store, append, hash_bytes, mark_dirty
 
 
 @nb.njit(cache=True, nogil=True)
@@ -97,7 +97,8 @@ def _snapshot(s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d:
         return (DUPLICATE, -1) if known else (TOO_OLD, S_INSTANT)
     a, seen = s.accounts[account], d[S_DAY] if d[S_OPENED] == NULL else min(d[S_DAY], d[S_OPENED])
     if seen < a.first_day:
-        a.first_day, a.dirty = seen, 1
+        a.first_day = seen
+        mark_dirty(s, account)
     if known:
         return DUPLICATE, -1
     touch(s, clock, account)

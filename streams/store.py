@@ -19,6 +19,7 @@ REF_BITS, REF_MASK = 20, (1 << 20) - 1  # a packed reference: position << 20 | l
 RING = 16  # month sums held: the open month and the 15 closed before it
 ID_BYTES_MAX = 128
 SIZE_CLASSES = 20  # up to 2 << 19 entries: a million an account
+DIRTY = 1 + SIZE_CLASSES  # place in the heap's numbers
 
 # Kinds of entries
 POSTING, DELTA, SNAPSHOT, LATE, JOURNAL, BREAK = 1, 2, 3, 4, 5, 6
@@ -94,12 +95,13 @@ class Store(NamedTuple):
     accounts: Array
     customers: Array
     entries: Array
-    heap: Array  # int64[1 + SIZE_CLASSES]: entries in use, then the first free piece of each size class, -1 none
+    heap: Array  # int64[2 + SIZE_CLASSES]: entries in use, first free piece of each class or -1, dirty accounts
+    dirty: Array  # int32[accounts]: slots of dirty accounts, the first heap[DIRTY]
     account_ids: Index
     customer_ids: Index
 
 
-@nb.njit(cache=True, nogil=True, inline="never")
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def hash_bytes(raw: Array, position: int, length: int) -> Any:
     """FNV-1a with a final mix, 64 bits."""
     h = np.uint64(14_695_981_039_346_656_037)
@@ -110,7 +112,7 @@ def hash_bytes(raw: Array, position: int, length: int) -> Any:
     return h ^ (h >> np.uint64(29))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def same(raw: Array, position: int, length: int, arena: Array, ref: int) -> bool:
     """Whether raw[position:position+length] is the id of `ref`."""
     if (ref & REF_MASK) != length:
@@ -122,7 +124,7 @@ def same(raw: Array, position: int, length: int, arena: Array, ref: int) -> bool
     return True
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def find(ix: Index, raw: Array, position: int, length: int) -> Long:
     """The slot of an id, -1 if it is not there."""
     h = hash_bytes(raw, position, length)
@@ -167,13 +169,22 @@ def _rehash(ix: Index, table: Array, tag: Array) -> None:
         table[at], tag[at] = slot, np.uint32(h >> np.uint64(32))
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def piece(size_class: int) -> int:
     """Entries in a piece of a size class."""
     return 2 << size_class
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def mark_dirty(s: Store, account: int) -> None:
+    """The account's row has to be written."""
+    if not s.accounts[account].dirty:
+        s.accounts[account].dirty = 1
+        s.dirty[s.heap[DIRTY]] = account
+        s.heap[DIRTY] += 1
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def room_for(s: Store, account: int, more: int) -> bool:
     """Whether `more` entries can be appended without growing the heap."""
     a = s.accounts[account]
@@ -185,23 +196,30 @@ def room_for(s: Store, account: int, more: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
+def _enlarge(s: Store, account: int) -> None:
+    """Moves an account's entries to a piece of the next size; the old piece is free."""
+    a = s.accounts[account]
+    size_class = a.size_class + 1
+    free = s.heap[1 + size_class]
+    if free >= 0:
+        s.heap[1 + size_class] = s.entries[free].booked
+    else:
+        free = s.heap[0]
+        s.heap[0] += piece(size_class)
+    for i in range(a.count):
+        s.entries[free + i] = s.entries[a.head + i]
+    if a.size_class >= 0:
+        s.entries[a.head].booked = s.heap[1 + a.size_class]
+        s.heap[1 + a.size_class] = a.head
+    a.head, a.size_class = free, size_class
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def append(s: Store, account: int, booked: int, amount: int, day: int, kind: int) -> int:
     """A new entry of an account with its other fields 0; returns its place. The caller has checked `room_for`."""
     a = s.accounts[account]
     if a.size_class < 0 or a.count == piece(a.size_class):
-        size_class = a.size_class + 1
-        free = s.heap[1 + size_class]
-        if free >= 0:
-            s.heap[1 + size_class] = s.entries[free].booked
-        else:
-            free = s.heap[0]
-            s.heap[0] += piece(size_class)
-        for i in range(a.count):
-            s.entries[free + i] = s.entries[a.head + i]
-        if a.size_class >= 0:
-            s.entries[a.head].booked = s.heap[1 + a.size_class]
-            s.heap[1 + a.size_class] = a.head
-        a.head, a.size_class = free, size_class
+        _enlarge(s, account)
     at = a.head + a.count
     a.count += 1
     e = s.entries[at]
@@ -251,13 +269,14 @@ class Columns:
     """Owns the arrays of a partition and grows them between kernel calls."""
 
     def __init__(self, slots: int = 1024) -> None:
-        heap = np.full(1 + SIZE_CLASSES, -1, np.int64)
-        heap[0] = 0
+        heap = np.full(2 + SIZE_CLASSES, -1, np.int64)
+        heap[0] = heap[DIRTY] = 0
         self.store = Store(
             np.zeros(slots, ACCOUNT),
             np.zeros(slots, CUSTOMER),
             np.zeros(slots * 8, ENTRY),
             heap,
+            np.zeros(slots, np.int32),
             index(slots),
             index(slots),
         )
@@ -280,7 +299,8 @@ class Columns:
             customer_ids=reserve_index(s.customer_ids, rows, id_bytes),
         )
         if (need := self.account_count + rows) > len(s.accounts):
-            s = s._replace(accounts=_grown(s.accounts, max(need, 2 * len(s.accounts))))
+            size = max(need, 2 * len(s.accounts))
+            s = s._replace(accounts=_grown(s.accounts, size), dirty=_grown(s.dirty, size))
         if (need := self.customer_count + rows) > len(s.customers):
             s = s._replace(customers=_grown(s.customers, max(need, 2 * len(s.customers))))
         if (need := int(s.heap[0]) + entries) > len(s.entries):
