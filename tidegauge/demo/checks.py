@@ -74,13 +74,33 @@ class Decided:
         return self.tiers[max(before)].get(customer, lowest) if before else lowest
 
 
-def decide(con: duckdb.DuckDBPyConnection, closes: Iterable[int], scheme: Scheme) -> Decided:
+class Answers:
+    """The oracle's answers; each question is computed once."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+        self._metrics: dict[tuple[int, int], list[Row]] = {}
+        self._totals: dict[tuple[int, int], tuple[list[tuple[str, int | None]], int]] = {}
+
+    def metrics(self, day: int, known_by: int) -> list[Row]:
+        """oracle.metrics as of a day from what had arrived by another."""
+        if (day, known_by) not in self._metrics:
+            known(self.con, known_by)
+            self._metrics[day, known_by] = oracle.metrics(self.con, date_of(day))
+            self._totals[day, known_by] = oracle.quarter_sums(self.con, date_of(day))
+        return self._metrics[day, known_by]
+
+    def quarter_sums(self, day: int, known_by: int) -> tuple[list[tuple[str, int | None]], int]:
+        """oracle.quarter_sums likewise."""
+        self.metrics(day, known_by)
+        return self._totals[day, known_by]
+
+
+def decide(answers: Answers, closes: Iterable[int], scheme: Scheme) -> Decided:
     """Official tiers at each month close, from what had arrived by then and nothing later."""
     decided, before = Decided(), {}
     for close in closes:
-        known(con, close)
-        oracle.metrics(con, date_of(close))
-        totals, divisor = oracle.quarter_sums(con, date_of(close))
+        totals, divisor = answers.quarter_sums(close, close)
         after = dict(before)
         for customer, total in totals:
             if total is not None:
@@ -93,11 +113,10 @@ def decide(con: duckdb.DuckDBPyConnection, closes: Iterable[int], scheme: Scheme
 
 
 def compare_standings(
-    con: duckdb.DuckDBPyConnection, day: int, last: int, ours: Iterable[Row], decided: Decided, scheme: Scheme
+    answers: Answers, day: int, last: int, ours: Iterable[Row], decided: Decided, scheme: Scheme
 ) -> Finding:
     """Standings as read from the live system (rows of agents.reading.COLUMNS) against SQL over everything sent."""
-    known(con, last)
-    expected = {row[0]: row for row in oracle.metrics(con, date_of(day))}
+    expected = {row[0]: row for row in answers.metrics(day, last)}
     found = {row[0]: tuple(row) for row in ours}
     differences = []
     for customer in sorted(expected.keys() | found.keys()):
@@ -111,10 +130,9 @@ def compare_standings(
     return Finding("standings", values, differences)
 
 
-def compare_published(con: duckdb.DuckDBPyConnection, last: int, published: Mapping[str, dict[str, Any]]) -> Finding:
+def compare_published(answers: Answers, last: int, published: Mapping[str, dict[str, Any]]) -> Finding:
     """The records of the topic standings at the last close against SQL over everything sent."""
-    known(con, last)
-    expected = {row[0]: row for row in oracle.metrics(con, date_of(last))}
+    expected = {row[0]: row for row in answers.metrics(last, last)}
     differences = []
     for customer, right in expected.items():
         record = published.get(customer)

@@ -185,7 +185,7 @@ def _average(name: str, first: dt.date, last: dt.date) -> str:
 
 
 def quarter_sums(con: duckdb.DuckDBPyConnection, as_of: dt.date) -> tuple[list[tuple[str, int | None]], int]:
-    """Exact sums behind quarter_avg, after metrics() of the same day: (customer_id, sum or None), and what to divide by.
+    """Exact sums behind quarter_avg, after metrics() of that day: (customer_id, sum or None), and what to divide by.
 
     Sums are in 10**-9 of a minor unit: the average reaches a minimum m just when sum >= m * divisor.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
+import subprocess
 import sys
 import time
 import uuid
@@ -77,6 +78,13 @@ class Programs:
     def log(self, name: str) -> Path:
         """Where a program's output goes."""
         return self.settings.data_dir / f"{name}.log"
+
+    def compile(self) -> subprocess.Popen[bytes]:
+        """Start compiling the kernels; the worker then finds them done."""
+        log = self.log("compiling").open("wb")
+        command = [sys.executable, "-m", "tidegauge.demo.compiling"]
+        with log:
+            return subprocess.Popen(command, env=environment(self.settings), stdout=log, stderr=log)
 
     def start(self, name: str) -> None:
         """Start a program, its output into a log."""

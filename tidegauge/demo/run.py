@@ -82,14 +82,18 @@ class Demo:
         )
         say(words("stack", folder=self.settings.data_dir))
         with ExitStack() as around:
+            programs = Programs(self.settings, tether=True)
+            around.callback(programs.stop)
+            compiling = programs.compile()
+            around.callback(compiling.kill)
             stack = Stack(
                 self.settings.data_dir, self.settings, any_ports=True, tether=not self.options.keep, say=self._note
             )
             if not self.options.keep:
                 around.callback(stack.stop)
             stack.start()
-            programs = Programs(self.settings, tether=True)
-            around.callback(programs.stop)
+            say(words("worker"))
+            compiling.wait()
             self._live_through(programs, around)
             good = self._check()
         seconds = round(time.monotonic() - self.began)
@@ -103,7 +107,6 @@ class Demo:
     # -- five months
 
     def _live_through(self, programs: Programs, around: ExitStack) -> None:
-        self.screen.say(self.words("worker"))
         for name in (WORKER, VIEWS, NOTICES):
             programs.start(name)
         seconds = programs.wait_ready(lambda: None)
@@ -143,18 +146,24 @@ class Demo:
                 raise feed.failed
             if feed.disturbed.is_set() and not killed:
                 killed, killed_at = True, time.monotonic()
-                self._tell([self.words("killed", day=day_text(feed.disturb_on))])
+                self.screen.say(self.words("killed", day=day_text(feed.disturb_on)))
                 programs.kill(WORKER)
                 programs.start(WORKER)
             if killed_at is not None and programs.ready():
-                self._tell([self.words("recovered", seconds=f"{time.monotonic() - killed_at:.0f}")])
+                self._recovered(killed_at)
                 killed_at = None
             programs.check()
             self._show(feed, progress, up=killed_at is None)
             moved.look((feed.events, self.watch.closed_everywhere, killed_at))
+        if killed_at is not None:
+            programs.wait_ready(lambda: None)
+            self._recovered(killed_at)
         for seen in self.watch.drain():
             waiting += self.teller.hear(seen, self.watch)
         self._tell(waiting)
+
+    def _recovered(self, killed_at: float) -> None:
+        self.screen.say(self.words("recovered", seconds=f"{time.monotonic() - killed_at:.0f}"))
 
     def _tell(self, texts: list[str]) -> None:
         for text in texts:
@@ -163,13 +172,8 @@ class Demo:
 
     def _show(self, feed: Feed, progress: Progress, *, up: bool) -> None:
         state, records, tiers = self.state, self.watch.records, self.watch.tiers
-        state.day, state.events, state.rate, state.lag, state.up = (
-            feed.day,
-            feed.events,
-            progress.rate,
-            progress.lag,
-            up,
-        )
+        state.day, state.events, state.up = feed.day, feed.events, up
+        state.rate, state.lag = progress.rate, progress.lag
         state.tiers = {tier: tiers[tier] for tier in ("ordinary", "gold", "platinum", "diamond", "private")}
         state.counts = {
             "alerts": sum(record["status"] == "raised" for record in records["rm-alerts"]),
@@ -198,12 +202,13 @@ class Demo:
         from tidegauge.cli.standings import live_jobs
 
         scheme, last = self._scheme(), self.last
-        decided = checks.decide(con, checks.month_closes(bank.START, last), scheme)
+        answers = checks.Answers(con)
+        decided = checks.decide(answers, checks.month_closes(bank.START, last), scheme)
         jobs = live_jobs(self.settings)
         middle = last - date_of(last).day + MID_MONTH
         for day in (last, middle):
-            yield checks.compare_standings(con, day, last, map(tuple, all_standings(jobs, day)), decided, scheme)
-        yield checks.compare_published(con, last, self.watch.standings)
+            yield checks.compare_standings(answers, day, last, map(tuple, all_standings(jobs, day)), decided, scheme)
+        yield checks.compare_published(answers, last, self.watch.standings)
         yield checks.compare_changes(decided, self.watch.records["tier-changes"])
         yield checks.compare_singles(con, decided, scheme, self.watch)
         yield checks.internal_moves(con, self.watch)
@@ -242,6 +247,7 @@ class Demo:
         say(f"[bold]{words('look')}[/bold]")
         commands = [
             (f"export TIDEGAUGE_DATA_DIR={self.settings.data_dir}", ""),
+            *((f"export TIDEGAUGE_{name.upper()}={getattr(self.settings, name)}", "") for name in self._names()),
             ("tidegauge up", words("kept") if self.options.keep else words("look.up")),
             (f"tidegauge explain {told['upgrade'].customer_id}", words("look.explain")),
             (f"tidegauge standings --as-of {middle} --out standings.csv", words("look.standings")),
@@ -251,6 +257,10 @@ class Demo:
         ]
         for command, text in commands:
             say(f"  {command}" + (f"   [dim]# {text}[/dim]" if text else ""))
+
+    def _names(self) -> tuple[str, ...]:
+        """Settings that a command needs beside the folder, on servers that are not the demo's own."""
+        return ("topic_prefix", "group") if self.settings.topic_prefix else ()
 
 
 class Moved:
