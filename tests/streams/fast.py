@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from hypothesis import Phase, settings
 
 from streams.entries import OPEN_END
 from streams.ledger import Break, Ledger
@@ -17,12 +18,13 @@ from streams.store import BREAK, DELTA, JOURNAL, LATE, POSTING
 from tests.streams.feeding import event_print, feed
 from tests.twins.definitions import IN_SCOPE, Event, Rules, month_first
 
-# Of snapshots with one cut-off and version the fast ledger takes the one whose event id has the higher fingerprint.
+# Whole banks of events against a slow twin: to shrink one takes longer than a test may last. The blob repeats it.
+unshrunk = settings(phases=(Phase.explicit, Phase.reuse, Phase.generate))
 FIELDS = ("base", "posted", "first_day", "snapshots", "partial", "rolled")
 
 
 def highest_print(events: list[Event]) -> Event:
-    """The tie rule of the fast ledger: fingerprints for snapshots, event ids for rates."""
+    """Equal versions: of snapshots the higher fingerprint of the event id counts, of rates the higher event id."""
     return max(events, key=lambda e: event_print(e["event_id"]) if "cutoff_at" in e else e["event_id"])
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.ledger import Ledger
-from tests.streams.fast import Fast, differences, state
+from tests.streams.fast import Fast, differences, state, unshrunk
 from tests.twins.strategies import banks, feeds
 
 
@@ -22,7 +22,7 @@ def restored(rows: dict[bytes, bytes], names: dict, fence: bytes) -> Fast:
     return fast
 
 
-@settings(max_examples=30)
+@settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_rows_carry_the_whole_state(data):
     """Rows taken at any time, some at a time, later ones over earlier ones, give back the same state and numbers."""
@@ -52,7 +52,7 @@ def test_rows_carry_the_whole_state(data):
             assert other.metrics(as_of) == fast.metrics(as_of)
 
 
-@settings(max_examples=60)
+@settings(unshrunk, max_examples=60)
 @given(st.data())
 def test_replay_over_rows_of_any_age(data):
     """From a fence, with some rows written since, the replay of what came after the fence gives the state at its end."""

@@ -1,0 +1,136 @@
+"""Crash at any point: rows and a fence, the silent replay of [F, C), and then the same records as without the crash."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.standing import INPUTS, StandingJob
+from tests.standing.partition import Partition, Topics, conf, customer
+from tests.streams.fast import differences, state, unshrunk
+from tests.twins.events import day, posting
+from tests.twins.strategies import banks, feeds
+
+ORDER_SENSITIVE = ("tier", "tier_day", "customer_class", "published")
+
+
+class Crashing(Partition):
+    """A partition that writes rows and fences as the engine does: rows in order, the fence's offsets and its meta."""
+
+    fence: tuple[dict[str, int], bytes]
+    cycle: tuple[dict[str, int], bytes] | None = None
+
+    def flush(self, rows_max: int | None) -> None:
+        """A part of a flush: the fence says what was when the flush began, and counts when all of it is out."""
+        self.cycle = self.cycle or (self.job.positions(), self.job.fence())
+        pairs, complete = self.job.take_dirty(rows_max)
+        self.rows |= pairs
+        if complete:
+            self.fence, self.cycle = self.cycle, None
+
+    def recovered(self, data) -> "Crashing":
+        """A new job from rows and fence after a silent replay up to what was committed, topics in any order."""
+        committed, (start, meta) = self.job.positions(), self.fence
+        job = StandingJob(conf())
+        job.load(self.rows.items())
+        job.load_fence(meta)
+        again = Crashing(self.log, job, start)
+        while any(again.fed[t] < committed[t] for t in INPUTS):
+            topic = data.draw(st.sampled_from([t for t in INPUTS if again.fed[t] < committed[t]]), label="replayed")
+            end = data.draw(st.integers(again.fed[topic] + 1, again.log.ends[topic]))
+            again.job.feed(again.log.block(topic, again.fed[topic], end), committed[topic])
+            again.fed[topic] = min(end, committed[topic])
+            if data.draw(st.booleans()):
+                assert again.work(live=False) == []
+        assert again.work(live=False) == []
+        again.rows, again.published = dict(self.rows), self.published
+        again.fence = self.fence
+        return again
+
+
+def profiles(job: StandingJob) -> dict:
+    """The order-sensitive part of the state, by customer."""
+    c, found = job.ledger.store.customers, {}
+    for slot in range(job.ledger.columns.customer_count):
+        row = {name: c[name][slot].tolist() for name in ORDER_SENSITIVE}
+        kept = (
+            job.profiles.branch(slot),
+            job.profiles.rm(slot),
+            job.profiles.card(slot),
+            job.profiles.alerts.get(slot),
+        )
+        found[job.ledger.customer_id(slot)] = (row, kept)
+    return found
+
+
+@settings(unshrunk, max_examples=30)
+@given(st.data())
+def test_a_crash_leaves_no_trace(data):
+    """State after the replay, and everything published from then on, are those of a run without the crash."""
+    bank = data.draw(banks(days=45, customers=2))
+    steps = [customer("C1", card_held="gold"), customer("C2"), *data.draw(feeds(bank))]
+    log = Topics().tell(steps)
+    calm = Partition(log).run()
+    crashing = Crashing(log)
+    crashing.fence = (crashing.job.positions(), crashing.job.fence())
+    for _ in range(data.draw(st.integers(1, 4), label="crashes")):
+        for _ in range(data.draw(st.integers(0, 12))):
+            topic = data.draw(st.sampled_from(INPUTS))
+            crashing.feed(topic, crashing.fed[topic] + data.draw(st.sampled_from((2, 15, 60, 500))))
+            crashing.work()
+            if data.draw(st.booleans()):
+                crashing.flush(data.draw(st.sampled_from((1, 2, None))))
+        before = crashing.job
+        crashing = crashing.recovered(data)
+        assert crashing.job.positions() == before.positions()
+        assert differences(state(crashing.job.ledger), state(before.ledger)) == []
+        assert profiles(crashing.job) == profiles(before)
+    crashing.run()
+    assert crashing.closes() == calm.closes()
+    assert {c["event_id"] for c in crashing.of("rm-alerts")} == {c["event_id"] for c in calm.of("rm-alerts")}
+    assert differences(state(crashing.job.ledger), state(calm.job.ledger)) == []
+
+
+def test_late_changes_are_restated_once():
+    """A row from before a close that had late changes: after the recovery they are not restated again."""
+    steps = [posting(1, 90_000_000, "2024-01-01"), day("2024-03-31"), posting(2, 5_000_000, "2024-02-01", "2024-04-01")]
+    log = Topics()
+    one = Crashing(log)
+    one.log.tell(steps)
+    one.run()
+    one.flush(None)  # the row has the late change in it
+    log.tell([day("2024-04-01")])
+    one.run()
+    assert len([r for r in one.of("restatements") if r["kind"] == "late_posting"]) == 2
+    one.flush(None)  # no account has changed: the fence moves on, the row stays
+    other = recovered_at_once(one)
+    log.tell([day("2024-04-02"), day("2024-04-30")])
+    other.run()
+    assert len([r for r in other.of("restatements") if r["kind"] == "late_posting"]) == 2
+
+
+def test_late_changes_survive_a_replay_of_older_closes():
+    """A row newer than the fence keeps late changes that the closes of the replay have behind them."""
+    log = Topics().tell([posting(1, 90_000_000, "2024-01-01"), day("2024-03-31")])
+    one = Crashing(log).run()
+    one.flush(None)
+    log.tell([day("2024-04-01"), posting(2, 5_000_000, "2024-02-01", "2024-04-01")])
+    one.run()
+    one.cycle = None
+    one.rows |= one.job.take_dirty(None)[0]  # the flush has begun, its fence is not written
+    other = recovered_at_once(one)
+    log.tell([day("2024-04-02")])
+    other.run()
+    assert len([r for r in other.of("restatements") if r["kind"] == "late_posting"]) == 2
+
+
+def recovered_at_once(one: Crashing) -> Crashing:
+    """Recovery in one go."""
+    committed, (start, meta) = one.job.positions(), one.fence
+    job = StandingJob(conf())
+    job.load(one.rows.items())
+    job.load_fence(meta)
+    again = Crashing(one.log, job, start)
+    for topic in INPUTS:
+        again.feed(topic, committed[topic])
+    again.work(live=False)
+    again.rows, again.published, again.fence = one.rows, one.published, one.fence
+    return again
