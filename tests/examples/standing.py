@@ -1,4 +1,4 @@
-"""The standing job of the worker behind the worked examples' interface: real encoding, blocks, marks, closes and outputs."""
+"""The worker's standing job behind the interface of the examples: real encoding, blocks, marks, closes and outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Standing:
         )
         self.job.begin(0, dict.fromkeys(INPUTS, 0))
         self.log = MemoryLog(lambda topic, record: encode(topic, dict(record)))
-        self.breaks: dict[tuple[str, str, int], int] = {}
+        self.breaks: dict[tuple[str, str, int, str], int] = {}
         self.said: list[Restated] = []
 
     def _work(self) -> tuple[list[tuple[str, dict[str, Any]]], Mapping[str, int]]:
@@ -66,7 +66,10 @@ class Standing:
                 changed = (record["previous_tier"], record["current_tier"])
                 self.said.append((record["customer_id"], day_restated, *values, *changed))
             else:
-                self.breaks[record["customer_id"], record["account_id"], day_restated] = record["amount_minor"]
+                # One day may have several cut-offs; only the id of the record tells which one is meant.
+                cutoff = record["event_id"].split("/")[-2]
+                key = (record["customer_id"], record["account_id"], day_restated, cutoff)
+                self.breaks[key] = record["amount_minor"]
 
     def published(self, customer: str, as_of: int) -> dict[str, int | None]:
         """The metrics as the live query gives them."""
@@ -85,7 +88,7 @@ class Standing:
     def open_breaks(self, customer: str) -> list[tuple[str, int, int]]:
         """Breaks opened and not resolved."""
         return sorted(
-            (account, day, amount) for (c, account, day), amount in self.breaks.items() if c == customer and amount
+            (account, day, amount) for (c, account, day, _), amount in self.breaks.items() if c == customer and amount
         )
 
     def restated(self) -> list[Restated]:

@@ -59,10 +59,12 @@ class Bank:
     events: tuple[dict[str, Any], ...]
 
 
-def accounts(customers: int = 3, per_customer: int = 3) -> st.SearchStrategy[list[Account]]:
+def accounts(
+    customers: int = 3, per_customer: int = 3, currencies: tuple[str, ...] = CURRENCIES
+) -> st.SearchStrategy[list[Account]]:
     """Up to a few accounts for each of up to a few customers; customers C1, C2, …"""
     keys = st.tuples(st.integers(1, customers), st.integers(1, per_customer))
-    details = st.tuples(st.sampled_from(CLASSES), st.sampled_from(CURRENCIES))
+    details = st.tuples(st.sampled_from(CLASSES), st.sampled_from(currencies))
     return st.dictionaries(keys, details, min_size=1, max_size=customers * per_customer).map(
         lambda d: [Account(f"C{c}", f"C{c}-A{a}", kind, currency) for (c, a), (kind, currency) in sorted(d.items())]
     )
@@ -142,12 +144,13 @@ def banks(
     *,
     customers: int = 3,
     complete_rates: bool = True,
+    currencies: tuple[str, ...] = CURRENCIES,
 ) -> Bank:
     """A set of events with distinct identities, booked and cut off within `days` days from a start."""
     first = day_of(start) if start else draw(st.integers(day_of(EPOCH.replace(2023)), day_of(EPOCH.replace(2025))))
     last = first + days - 1
     events: list[dict[str, Any]] = []
-    chosen = draw(accounts(customers))
+    chosen = draw(accounts(customers, currencies=currencies))
     for account in chosen:
         moved = draw(postings(account, first, last))
         events += moved + draw(snapshots(account, moved, first, last))

@@ -6,10 +6,10 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidegauge.demo import oracle as duck
 from tests.twins.definitions import date_of, half_even
 from tests.twins.ledger import SlowLedger
 from tests.twins.strategies import banks, feeds
+from tidegauge.demo import oracle as duck
 
 few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
