@@ -1,10 +1,9 @@
 """What a record of a topic changes in the view: pure functions from a record to store operations."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from services.keys import Keys
 from services.viewstore import Drop, Index, Op, Put
@@ -15,8 +14,7 @@ ALERTS_PER_BRANCH_MAX: Final = 5_000
 EPOCH: Final = date(1970, 1, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record of a topic; `topic` is the catalogue's name, without prefix. `value` None = tombstone."""
 
     topic: str

@@ -7,8 +7,7 @@ back in time are thereby noticed, never applied twice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from services.keys import Keys
 
@@ -22,8 +21,7 @@ WIPE_KEYS: Final = 5_000
 """Keys looked at in one step of a wipe: some milliseconds of the server's time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Write the fields of a row, unless the store has a higher version of it."""
 
     key: str
@@ -31,15 +29,13 @@ class Put:
     fields: dict[str, str | bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(NamedTuple):
     """Delete a row."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """Enter `member` into the sorted set `key`; the lowest scores leave beyond `keep_max`.
 
     `owned`: prefix of the rows that are deleted with the members that leave; empty = none.
@@ -55,8 +51,7 @@ class Index:
 Op = Put | Drop | Index
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Operations of one partition's records in offsets [start, stop). `start` None: from the log's beginning."""
 
     source: str  # topic:partition
