@@ -1,0 +1,75 @@
+"""The whole demo with few customers, and `explain` on what it leaves."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from deploy.settings import Settings
+from tidegauge import explaining
+from tidegauge.cli.out import CommandError
+from tidegauge.demo.processes import environment, fresh_folder
+from tidegauge.demo.run import Demo, Options
+
+WAIT_S = 420
+
+
+def command(settings, *arguments):
+    """A `tidegauge` command with the settings of a demo."""
+    return subprocess.run(
+        [sys.executable, "-m", "tidegauge.cli.main", *arguments],
+        env=environment(settings), capture_output=True, text=True, check=False, timeout=WAIT_S,
+    )  # fmt: skip
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+@pytest.mark.timeout(WAIT_S * 2)
+def test_demo_and_explain(kafka, redis_server, tmp_path):
+    """Five months with a killed worker: all six stories are told and every figure is right; explain finds that a
+    customer's decisions hold, has a standing for one without any, and does not know a stranger."""
+    around = Settings(bootstrap_servers=kafka.bootstrap_servers, redis_url=redis_server, data_dir=tmp_path)
+    out = StringIO()
+    demo = Demo(around, Options(customers=50, seed=7, month_s=0.0), Console(file=out, width=200))
+    assert demo.run(), out.getvalue()
+    text = out.getvalue()
+    assert "kill -9" in text
+    assert all(f"Story {number} of 6" in text for number in range(1, 7))
+    assert text.count("good  ") == 10 and "WRONG" not in text
+
+    found = asyncio.run(explaining.explain(demo.settings, demo.stories["upgrade"].customer_id))
+    assert found.holds and found.standing
+    assert [decision.change["to_tier"] for decision in found.decisions] == ["gold", "platinum", "diamond"]
+    told = command(demo.settings, "explain", demo.stories["late_posting"].customer_id)
+    assert told.returncode == 0, told.stderr
+    assert "late_posting" in told.stdout and "it holds" in told.stdout
+    quiet = json.loads(command(demo.settings, "explain", demo.stories["broken_balance"].customer_id, "--json").stdout)
+    assert quiet["standing"]["as_of"] == "2026-05-31" and quiet["decisions"] == [] and quiet["holds"]
+    assert len(quiet["restatements"]) == 2
+    assert command(demo.settings, "explain", "nobody").returncode == 2
+
+
+def test_only_a_demos_folder_is_wiped(tmp_path):
+    """A folder with something else in it is refused and left alone."""
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(CommandError, match="was not made by a demo"):
+        fresh_folder(Settings(data_dir=tmp_path))
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+    fresh_folder(Settings(data_dir=tmp_path / "new"))
+    assert (tmp_path / "new").is_dir()
+
+
+def test_environment_has_the_settings_and_no_others(monkeypatch, tmp_path):
+    """What a child is told is what the demo decided, whatever stands in the environment around it."""
+    monkeypatch.setenv("TIDEGAUGE_BASE_CURRENCY", "JPY")
+    settings = Settings(data_dir=tmp_path, base_currency="CNY", reference_key="secret")
+    child = environment(settings)
+    assert child["TIDEGAUGE_BASE_CURRENCY"] == "CNY"
+    assert child["TIDEGAUGE_REFERENCE_KEY"] == "secret"
+    assert "TIDEGAUGE_BOOTSTRAP_SERVERS" not in child
+    assert child["PATH"] == os.environ["PATH"]
