@@ -1,7 +1,7 @@
 """`python -m bench.codec`: what the codec costs a record, decoding and encoding, beside fastavro on the same bytes.
 
-Blocks of 20,000 postings in batches of 400, as a fetch brings them. The best of many rounds counts, since another
-process can only make a round slower.
+Blocks of 20,000 postings in batches of 400, as a fetch brings them. The best of many rounds counts, since another process
+can only make a round slower.
 """
 
 import io

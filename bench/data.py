@@ -33,6 +33,8 @@ NATURES = tuple(
     next(f for f in contract("transactions")["fields"] if f["name"] == "nature")["type"]["symbols"],
 )
 OUTSIDE_SHARE, INSIDE_SHARE, LATE_SHARE = 0.05, 0.25, 0.02  # debits to other banks, own transfers, late value dates
+WATCHED_FROM = 20_000_000  # fen: gold at least, with what the month close sees
+ALARM_FEN, STEP_FEN = 110_000_000, 10_000
 LARGE_SHARE = 0.02  # of the debits to other banks: most of the account
 EVENT_WIDTH, CUSTOMER_WIDTH, ACCOUNT_WIDTH = 17, 9, 10
 
@@ -50,6 +52,11 @@ class Chunk:
     amount: Array  # int64[n]
     value_day: Array  # int64[n]
     booked: Array  # int64[n] instants
+    event: Array  # int64[n] numbers of the events
+
+    def event_id(self, i: int) -> str:
+        """Id of event i."""
+        return f"E{int(self.event[i]):0{EVENT_WIDTH - 1}d}"
 
 
 def digits(prefix: str, numbers: Array, width: int) -> Array:
@@ -71,6 +78,7 @@ class World:
     partitions: int = 4
     seed: int = 1
     days: int = DAYS
+    alarm_every: int = 0  # every so many postings one is an outflow that raises an alert
 
     @property
     def accounts(self) -> int:
@@ -100,6 +108,10 @@ class World:
     def _picked(self) -> tuple[Array, Array]:
         """Account of each posting and its place in the account's journal."""
         account = np.random.default_rng([self.seed, 1]).integers(0, self.accounts, self.events)
+        if self.alarm_every:
+            rich = np.flatnonzero(self.opening.reshape(-1, ACCOUNTS_EACH).sum(1) > WATCHED_FROM) * ACCOUNTS_EACH
+            at = np.arange(0, self.events, self.alarm_every)
+            account[at] = rich[np.arange(len(at)) % len(rich)]
         order = np.argsort(account, kind="stable")
         starts = np.flatnonzero(np.diff(account[order], prepend=-1))
         place = np.arange(self.events) - np.repeat(starts, np.diff(starts, append=self.events))
@@ -123,7 +135,14 @@ class World:
             nature = np.where(outside, NATURES.index("external"), NATURES.index("own_transfer"))
             nature = np.where(inside, nature, NATURES.index("external"))
             large = outside & (rng.random(n) < LARGE_SHARE)  # most of what the account began with
+            if self.alarm_every:
+                alarm = np.arange(first, stop) % self.alarm_every == 0
+                outside, inside, late = outside | alarm, inside | alarm, late & ~alarm
+                nature = np.where(alarm, NATURES.index("external"), nature)
+                value_day = np.where(alarm, booked_day, value_day)
             amount = np.where(inside, -np.where(large, self.opening[account] * 7 // 10 + 1, amount), amount)
+            if self.alarm_every:  # ever more, so that each raises or deepens
+                amount = np.where(alarm, -ALARM_FEN - np.arange(first, stop) * STEP_FEN, amount)
             yield self._encode(
                 np.arange(first, stop) + self.accounts, account, number, amount, value_day,
                 instant(booked_day, at % DAY_MS), nature, outside,
@@ -161,7 +180,7 @@ class World:
         for name, column in columns.items():
             data[:, writer.index[name]] = column
         values, ends = encode_columns(writer, data, raw)
-        return Chunk(n, keys, values, ends, self.partition[customer], account, amount, day, booked)
+        return Chunk(n, keys, values, ends, self.partition[customer], account, amount, day, booked, event)
 
 
 def instant(day: Array, ms: Array) -> Array:

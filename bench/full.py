@@ -1,0 +1,115 @@
+"""J2, the full job: one real worker over a month of postings, timed from first to last commit, checked to the fen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+
+from agents.reading import all_standings
+from agents.recovery import changelog_topic, read_state
+from bench.arena import Arena, Probe, Timing, wait_for
+from bench.data import CLOSED, FIRST, Chunk, World
+from bench.sums import standings_by_numpy
+from connectors.closer import Closer
+from deploy.settings import Settings
+from schemas.records import encode
+from tidegauge.bootstrap import STANDING, standing_jobs
+
+TOPIC = "transactions"
+WORKER = ("-m", "tidegauge.cli.main", "worker")
+
+
+@dataclass(slots=True)
+class Result:
+    """Figures of one run."""
+
+    timing: Timing
+    customers: int
+    recovery_s: float  # from the start of the second worker process to its first commit, compiled kernels at hand
+    month_close_s: float  # close of the month to its commit, standings of all customers included
+    bytes_a_customer: float  # worker's memory, less what it took before the first event
+    changelog_a_event: float  # bytes
+    checked: int  # customers compared with numpy, all figures equal
+
+
+def opened(arena: Arena, world: World) -> tuple[Settings, Timing, float, int]:
+    """Opening credits and the month close through a first worker: (settings, timing, seconds of the close, idle memory)."""
+    settings = arena.settings("full")
+    arena.topics(settings)
+    worker = arena.start(WORKER, settings)
+    changelog = changelog_topic(settings, STANDING)
+    wait_for("worker ready", lambda: _fenced(settings, changelog), worker, arena.said)
+    idle = psutil.Process(worker.pid).memory_info().rss
+    arena.load(settings, TOPIC, world.prelude())
+    timing = arena.measure(worker, settings, TOPIC, world.accounts)
+    closer = Closer(settings, encode)
+    closer.close(CLOSED)
+    began = time.monotonic()
+    probe = Probe(settings, TOPIC)
+    wait_for("month close", lambda: probe.committed() >= world.accounts + settings.partitions, worker, arena.said)
+    took = time.monotonic() - began
+    probe.close()
+    closer.shut()
+    arena.stop(worker)
+    return settings, timing, took, idle
+
+
+def run(arena: Arena, world: World) -> Result:
+    """One world through one worker."""
+    settings, _, close_s, idle = opened(arena, world)
+    arena.load(settings, TOPIC, world.postings())
+    changelog = changelog_topic(settings, STANDING)
+    before = arena.disk_bytes(changelog)
+    began = time.monotonic()
+    worker = arena.start(WORKER, settings)
+    timing = arena.measure(worker, settings, TOPIC, world.events)
+    recovery = timing.history[1][0] - began if len(timing.history) > 1 else 0.0
+    rss = psutil.Process(worker.pid).memory_info().rss
+    arena.stop(worker)
+    written = arena.disk_bytes(changelog) - before
+    checked = check(settings, world)
+    return Result(
+        timing, world.customers, recovery, close_s, (rss - idle) / world.customers, written / world.events, checked
+    )
+
+
+def check(settings: Settings, world: World) -> int:
+    """Compares every customer's figures with a direct computation; how many customers. AssertionError on a difference."""
+    as_of = FIRST + world.days - 2
+    rows = all_standings(states(settings), as_of)
+    want = standings_by_numpy(world, [*world.prelude(), *world.postings()], as_of)
+    got: dict[str, list[Any]] = {str(row[0]): row for row in rows}
+    assert len(got) == world.customers, f"{len(got)} customers, {world.customers} wanted"
+    for name, column in want.items():
+        mine = np.array([got[f"C{c:08d}"][COLUMN[name]] for c in range(world.customers)], dtype=object)
+        different = np.flatnonzero(mine != column)
+        assert not len(different), f"{name}: {len(different)} customers differ, e.g. C{different[0]:08d}"
+    return world.customers
+
+
+COLUMN = {"aum": 1, "month_avg_0": 2, "quarter_avg": 15, "year_avg": 16, "trailing_avg_7": 17, "trailing_avg_30": 18}
+
+
+def states(settings: Settings) -> list[Any]:
+    """Every partition's state as of its last commit."""
+    jobs = standing_jobs(settings)
+
+    async def read() -> list[Any]:
+        return [await read_state(settings, jobs, p, name=STANDING) for p in range(settings.partitions)]
+
+    return asyncio.run(read())
+
+
+def _fenced(settings: Settings, changelog: str) -> bool:
+    """Whether a worker has joined: its changelog exists. The first transaction comes with the first event."""
+    from deploy import admin
+
+    return changelog in admin.client(settings.kafka).list_topics(timeout=10).topics
+
+
+__all__ = ["Chunk", "Result", "check", "opened", "run"]

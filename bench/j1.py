@@ -1,0 +1,239 @@
+"""J1, the peers' job, on the product's own engine: balance, integral, 13 month sums and a tier a customer; changes out.
+
+`python -m bench.j1` is its worker: the same transport, units, transactions, changelog and recovery as the full job.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.job import Block, Outcome
+from agents.lanes import Lane
+from bench.data import Chunk
+from schemas.blocks import Reader
+from schemas.encoder import Writer, encode_columns
+from streams.store import NULL, Index, add, index, reserve_index
+
+Array = NDArray[Any]
+TOPIC, OUTPUT, NAME, SCHEMA_ID = "j1-events", "j1-tiers", "j1", 9001
+KINDS = ("DEPOSIT", "WITHDRAW", "TRANSFER_IN", "TRANSFER_OUT")
+SCHEMA: dict[str, Any] = {
+    "type": "record", "name": "Event", "namespace": "bench", "fields": [
+        {"name": "event_id", "type": "string"},
+        {"name": "customer_id", "type": "string"},
+        {"name": "account_id", "type": "string"},
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": list(KINDS)}},
+        {"name": "amount", "type": "long"},
+        {"name": "currency", "type": "string"},
+        {"name": "booked_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "value_date", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "branch", "type": "string"},
+        {"name": "counterparty", "type": ["null", "string"]},
+    ],
+}  # fmt: skip
+CUSTOMER, KIND, AMOUNT, DAY = 1, 3, 4, 7
+SUMS = 15  # balance, integral, 13 month sums: order-free. The tier is not.
+MILLION = {"sum": -93_859_035_346, "changes": 281_694}  # what a million events of seed 1 give, all engines agreed
+ROW, TIER = b"r", b"t"
+
+
+class OneSchema:
+    """A registry of this bench's only contract."""
+
+    def schema(self, schema_id: int) -> Any | None:
+        """The schema of the id."""
+        return SCHEMA if schema_id == SCHEMA_ID else None
+
+    def id_of(self, name: str) -> int:
+        """The id of the only contract."""
+        return SCHEMA_ID
+
+
+@nb.njit(cache=True, nogil=True)
+def fold(ix: Index, raw: Array, data: Array, sums: Array, tier: Array, dirty: Array, changed: Array, live: bool) -> int:
+    """Events in log order into the sums; changed[k] = (slot, tier before, tier after); how many changes."""
+    k = 0
+    for i in range(len(data)):
+        ref = data[i, CUSTOMER]
+        s = add(ix, raw, ref >> 20, ref & 0xFFFFF)
+        amount, day = data[i, AMOUNT], data[i, DAY]
+        if data[i, KIND] == 1 or data[i, KIND] == 3:
+            amount = -amount
+        d = day - 20500
+        sums[s, 0] += amount
+        sums[s, 1] += amount * day
+        sums[s, 2 + (d // 30) % 13] += amount * (30 - d % 30)
+        dirty[s] = 1
+        if live:
+            q = sums[s, 1] // 1000
+            t = (q >= 0) + (q >= 10**9) + (q >= 10**10) + (q >= 10**11)
+            if t != tier[s]:
+                changed[k, 0], changed[k, 1], changed[k, 2] = s, tier[s], t
+                tier[s], k = t, k + 1
+    return k
+
+
+class J1Job:
+    """See agents.job.Job."""
+
+    inputs = (TOPIC,)
+    state_format = 1
+    idempotent = False
+
+    def __init__(self) -> None:
+        self.lane = Lane(TOPIC, Reader(TOPIC, OneSchema(), SCHEMA))
+        self.index = index(1024)
+        self.sums, self.tier, self.dirty = (
+            np.zeros((1024, SUMS), np.int64),
+            np.zeros(1024, np.int8),
+            np.zeros(1024, np.uint8),
+        )
+        self.warm()
+
+    def warm(self) -> None:
+        """Compiles the fold on no event at all."""
+        none = np.zeros((0, 10), np.int64)
+        fold(
+            self.index, np.zeros(1, np.uint8), none, self.sums, self.tier, self.dirty, np.zeros((1, 3), np.int64), True
+        )
+
+    def reserve(self, rows: int, id_bytes: int) -> None:
+        """Room for so many more customers."""
+        self.index = reserve_index(self.index, rows, id_bytes)
+        need = int(self.index.meta[0]) + rows
+        if need > len(self.sums):
+            size = max(need, 2 * len(self.sums))
+            self.sums, self.tier, self.dirty = (
+                np.concatenate([a, np.zeros((size - len(a), *a.shape[1:]), a.dtype)])
+                for a in (self.sums, self.tier, self.dirty)
+            )
+
+    def begin(self, partition: int, positions: dict[str, int]) -> None:
+        """The next offset."""
+        self.lane.fed = positions[TOPIC]
+
+    def feed(self, block: Block, stop: int | None = None) -> None:
+        """Decodes."""
+        self.lane.feed(block, stop)
+
+    def held_bytes(self, topic: str) -> int:
+        """Fed and not consumed."""
+        return self.lane.held
+
+    def work(self, live: bool) -> Outcome:
+        """Everything fed."""
+        outputs: list[tuple[bytes | None, bytes | None]] = []
+        events, moved = 0, set[int]()
+        for columns, first, last in self.lane.segments(1 << 40, None):
+            if columns.status[first:last].any():
+                raise ValueError("a record of the bench does not decode")
+            part = columns.data[first:last]
+            self.reserve(last - first, int((part[:, CUSTOMER] & 0xFFFFF).sum()))
+            changed = np.empty((last - first, 3), np.int64)
+            k = fold(self.index, columns.raw, part, self.sums, self.tier, self.dirty, changed, live)
+            events += last - first
+            slots = changed[:k, 0].tolist()
+            moved.update(slots)
+            outputs += [
+                (key, b"%s,%d,%d" % (key, old, new))
+                for key, (old, new) in zip(self.ids(slots), changed[:k, 1:].tolist(), strict=True)
+            ]
+        if not live:
+            return Outcome(events=events)
+        order = sorted(moved)
+        rows = [
+            (TIER + key, b"%d" % tier) for key, tier in zip(self.ids(order), self.tier[order].tolist(), strict=True)
+        ]
+        return Outcome(outputs=[(OUTPUT, outputs)] if outputs else [], rows=rows, events=events)
+
+    def ids(self, slots: list[int]) -> list[bytes]:
+        """Customer ids of slots."""
+        arena = self.index.arena.tobytes() if len(slots) > 1000 else self.index.arena
+        return [bytes(arena[ref >> 20 : (ref >> 20) + (ref & 0xFFFFF)]) for ref in self.index.ref[slots].tolist()]
+
+    def positions(self) -> dict[str, int]:
+        """Consumed."""
+        return {TOPIC: self.lane.position}
+
+    def dirty_count(self) -> int:
+        """Customers changed."""
+        return int(np.count_nonzero(self.dirty))
+
+    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """Their sums."""
+        slots = np.flatnonzero(self.dirty)
+        self.dirty[slots] = 0
+        body, size = self.sums[slots].tobytes(), SUMS * 8
+        return [(ROW + key, body[i * size : (i + 1) * size]) for i, key in enumerate(self.ids(slots.tolist()))], True
+
+    def fence(self) -> bytes:
+        """Nothing more."""
+        return b""
+
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows back."""
+        for key, value in rows:
+            self.reserve(1, len(key))
+            slot = add(self.index, np.frombuffer(key, np.uint8), 1, len(key) - 1)
+            if key[:1] == ROW:
+                self.sums[slot] = np.frombuffer(value or b"", np.int64)
+            else:
+                self.tier[slot] = int(value or b"0")
+
+    def load_fence(self, meta: bytes) -> None:
+        """Nothing to find."""
+
+
+def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4) -> Iterator[Chunk]:
+    """The peers' events, the same random numbers in the same order, 100,000 a chunk."""
+    from bench.data import digits
+    from bench.murmur import partitions_of
+
+    rng, writer = random.Random(seed), Writer("j1", OneSchema())
+    fixed = b"CNY"
+    for first in range(0, n, 100_000):
+        count = min(100_000, n - first)
+        drawn = np.empty((count, 5), np.int64)
+        for i in range(count):
+            customer, account = rng.randrange(customers), rng.randrange(customers * 2)
+            kind = rng.choice((0, 1, 2, 3))
+            drawn[i] = customer, account, kind, rng.randrange(1, 10**8), rng.randrange(40)
+        ids = np.arange(first, first + count)
+        nibbles = (ids[:, None] >> np.arange(60, -1, -4)) & 15
+        texts = [
+            np.where(nibbles < 10, nibbles + 48, nibbles + 87).astype(np.uint8), digits("C", drawn[:, 0], 9),
+            digits("A", drawn[:, 1], 10), digits("B", drawn[:, 4], 4),
+        ]  # fmt: skip
+        refs, at = [], 0
+        for text in texts:
+            refs.append(((at + np.arange(count) * text.shape[1]) << 20) | text.shape[1])
+            at += text.size
+        raw = np.concatenate([*(text.ravel() for text in texts), np.frombuffer(fixed, np.uint8)])
+        columns: list[Any] = [
+            refs[0], refs[1], refs[2], drawn[:, 2], drawn[:, 3], at << 20 | len(fixed), 1_790_000_000_000 + ids,
+            20500 + ids % 30, refs[3], NULL,
+        ]  # fmt: skip
+        data = np.empty((count, len(columns)), np.int64)
+        for k, column in enumerate(columns):
+            data[:, k] = column
+        values, ends = encode_columns(writer, data, raw)
+        partition = partitions_of(texts[1], partitions)
+        yield Chunk(count, texts[1], values, ends, partition, drawn[:, 1], drawn[:, 3], data[:, 7], data[:, 6], ids)
+
+
+def main() -> None:
+    """The worker."""
+    from agents.app import build_app, run
+    from deploy.settings import Settings
+
+    run(build_app(Settings(), J1Job, name=NAME), loglevel="WARNING")
+
+
+if __name__ == "__main__":
+    main()

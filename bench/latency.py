@@ -1,0 +1,124 @@
+"""Latency, open loop: postings leave on a timetable whatever the worker does; when does an alert show to a committed reader?
+
+Counted from the time on the timetable, not from the send, so a stall counts for every event it delays. Every tenth
+posting is a large outflow that raises an alert, which names the posting that caused it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from bench.arena import Arena
+from bench.data import Chunk, World
+from bench.full import TOPIC, WORKER, opened
+from deploy.settings import Settings
+from schemas.records import decode_one
+
+ALARM_EVERY = 10
+TICK_S, GRACE_S, WARM_S = 0.001, 20.0, 2.0
+
+
+@dataclass(slots=True)
+class Result:
+    """Milliseconds from the timetable to the committed alert; missing: alerts that never came."""
+
+    rate: int
+    sent: int = 0
+    missing: int = 0
+    late_ms: float = 0.0  # the producer's own worst delay behind the timetable
+    milliseconds: list[float] = field(default_factory=list)
+
+    def at(self, percent: float) -> float:
+        """A percentile."""
+        return float(np.percentile(self.milliseconds, percent)) if self.milliseconds else float("nan")
+
+
+class Watcher(threading.Thread):
+    """Reads committed alerts and notes when the first for each posting is seen."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(daemon=True)
+        self.seen: dict[str, float] = {}
+        self.ended = threading.Event()
+        self.consumer = Consumer({
+            "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
+            "isolation.level": "read_committed", "fetch.wait.max.ms": 5, "auto.offset.reset": "earliest",
+        })  # fmt: skip
+        self.consumer.assign([TopicPartition(settings.topic("rm-alerts"), p, 0) for p in range(settings.partitions)])
+
+    def run(self) -> None:
+        """Until told to end."""
+        while not self.ended.is_set():
+            for message in self.consumer.consume(500, 0.005):
+                now = time.monotonic()
+                if message.error() is None:
+                    self.seen.setdefault(decode_one(message.value())["caused_by"], now)
+        self.consumer.close()
+
+
+def measure(arena: Arena, rates: list[int], seconds: float, customers: int = 20_000) -> list[Result]:
+    """Each rate in turn through one worker."""
+    counts = [int(rate * (seconds + WARM_S)) for rate in rates]
+    world = World(customers, sum(counts), arena.stack.settings.partitions, alarm_every=ALARM_EVERY)
+    settings, _, _, _ = opened(arena, world)
+    worker, watcher = arena.start(WORKER, settings), Watcher(settings)
+    watcher.start()
+    results, first = [], 0
+    try:
+        chunks = dict(enumerate(world.postings(chunk=max(world.events, 1))))
+        for rate, count in zip(rates, counts, strict=True):
+            results.append(_one(settings, chunks[0], first, count, rate, watcher))
+            first += count
+    finally:
+        watcher.ended.set()
+        watcher.join()
+        arena.stop(worker)
+    return results
+
+
+def _one(settings: Settings, chunk: Chunk, first: int, count: int, rate: int, watcher: Watcher) -> Result:
+    """Postings [first, first + count) at a rate; the first two seconds warm up and don't count."""
+    due, late = send(settings, chunk, first, count, rate)
+    result = Result(rate, late_ms=late * 1e3)
+    wanted = {chunk.event_id(i): due[i - first] for i in range(first, first + count) if i % ALARM_EVERY == 0}
+    deadline = time.monotonic() + GRACE_S
+    while time.monotonic() < deadline and not wanted.keys() <= watcher.seen.keys():
+        time.sleep(0.05)
+    for event_id, at in wanted.items():
+        if at < due[0] + WARM_S:
+            continue
+        result.sent += 1
+        if event_id in watcher.seen:
+            result.milliseconds.append((watcher.seen[event_id] - at) * 1e3)
+        else:
+            result.missing += 1
+    return result
+
+
+def send(settings: Settings, chunk: Chunk, first: int, count: int, rate: int) -> tuple[list[float], float]:
+    """Sends on time: (when each was due, the worst delay in seconds)."""
+    producer = Producer(
+        {"bootstrap.servers": settings.kafka, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
+    )
+    name, width, worst, sent = settings.topic(TOPIC), chunk.keys.shape[1], 0.0, 0
+    values, keys, ends = chunk.values.tobytes(), chunk.keys.tobytes(), chunk.ends.tolist()
+    partitions = chunk.partition.tolist()
+    producer.list_topics(name, timeout=10)  # connected before the clock starts
+    began = time.monotonic() + 0.1
+    due = [began + i / rate for i in range(count)]
+    while sent < count:
+        now = time.monotonic()
+        while sent < count and due[sent] <= now:
+            i = first + sent
+            at = ends[i - 1] if i else 0
+            producer.produce(name, values[at : ends[i]], keys[i * width : (i + 1) * width], partitions[i])
+            worst, sent = max(worst, now - due[sent]), sent + 1
+        producer.poll(0)
+        time.sleep(TICK_S)
+    producer.flush(20)
+    return due, worst
