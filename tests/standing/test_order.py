@@ -24,7 +24,7 @@ def any_way(data, log: Topics) -> Partition:
     return partition
 
 
-@settings(unshrunk, max_examples=20)
+@settings(unshrunk, max_examples=12)
 @given(st.data())
 def test_any_blocks_and_any_interleaving(data):
     """Standings, tier changes and restatements are the same bytes, and the state is the same."""
@@ -38,7 +38,7 @@ def test_any_blocks_and_any_interleaving(data):
     assert one.published["standings"] or not bank.events
 
 
-@settings(unshrunk, max_examples=15)
+@settings(unshrunk, max_examples=10)
 @given(st.data())
 def test_closes_follow_the_days_of_the_log(data):
     """Two orders of arrival within the same business days give the same closes but for the offsets of their cut."""

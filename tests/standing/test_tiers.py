@@ -23,7 +23,7 @@ def tiered(draw):
     return bank
 
 
-@settings(unshrunk, max_examples=20)
+@settings(unshrunk, max_examples=12)
 @given(st.data())
 def test_tier_history_and_standings(data):
     """Every tier change and every standing of every close is what the definitions give at that close."""
@@ -60,7 +60,7 @@ def test_tier_history_and_standings(data):
             )
 
 
-@settings(unshrunk, max_examples=20)
+@settings(unshrunk, max_examples=12)
 @given(st.data())
 def test_restatements_and_their_tiers(data):
     """What late events make of closes given before, rounded, with the tiers before and after."""

@@ -53,7 +53,7 @@ def check_days(data, slow: SlowLedger, fast: Fast, **more) -> None:
         compare(slow, fast, as_of, **more)
 
 
-@settings(unshrunk, max_examples=40)
+@settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_metrics_within_the_horizon(data):
     """Late and back-valued postings, reversals, snapshots in versions, duplicates and rates, with closes between."""

@@ -7,7 +7,7 @@ from tests.streams.fast import Fast, differences, state, unshrunk
 from tests.twins.strategies import banks, feeds
 
 
-@settings(unshrunk, max_examples=60)
+@settings(unshrunk, max_examples=40)
 @given(st.data())
 def test_any_permutation_and_duplication(data):
     """Any order with repetitions, in any blocks, gives the same state and so the same metrics."""
@@ -22,7 +22,7 @@ def test_any_permutation_and_duplication(data):
         assert one.metrics(as_of) == other.metrics(as_of)
 
 
-@settings(unshrunk, max_examples=40)
+@settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_closes_in_between(data):
     """With the closes of every day between them, and up to 35 days late, the events give the same state again."""
