@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from agents.packing import Packed
+
 Pair = tuple[bytes | None, bytes | None]  # key, value of one record
 
 
@@ -41,7 +43,9 @@ class Block:
 class Outcome:
     """What one `work` gave: visible in one transaction with the job's positions, or not at all."""
 
-    outputs: Sequence[tuple[str, Sequence[Pair]]] = ()  # (topic, records in order), to the unit's own partition
+    outputs: Sequence[
+        tuple[str, Sequence[Pair | Packed]]
+    ] = ()  # (topic, records in order), to the unit's own partition
     rows: Sequence[tuple[bytes, bytes | None]] = ()  # order-sensitive changelog rows; value None deletes
     events: int = 0  # events consumed
     counts: Mapping[str, int] = field(default_factory=dict)  # added to the metric of that name after the commit
@@ -76,7 +80,7 @@ class Job(Protocol):
     def dirty_count(self) -> int:
         """Order-free rows changed since they were last taken."""
 
-    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
+    def take_dirty(self, rows_max: int | None) -> tuple[Sequence[Pair | Packed], bool]:
         """Up to rows_max changed rows (None: all), and whether all that were dirty when this flush began are out."""
 
     def fence(self) -> bytes:

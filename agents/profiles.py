@@ -16,7 +16,6 @@ from streams.store import ID_BYTES_MAX, NULL, Array, Names
 from streams.tiers import HISTORY
 
 KEY = b"c"
-CLASSES = ("personal", "corporate")
 EVENT_ID, CUSTOMER_ID, CUSTOMER_CLASS, BRANCH, RM, CARD = 0, 1, 2, 3, 4, 7  # columns of the customers contract
 
 

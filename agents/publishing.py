@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from agents.bulk import StandingWriter
 from agents.job import Pair
 from agents.lanes import Close
-from agents.profiles import CLASSES, Profiles
+from agents.packing import Packed
+from agents.profiles import Profiles
 from policies.compiled import CompiledPack
 from policies.model import Pack
 from schemas.records import encode
@@ -18,7 +20,7 @@ from schemas.registry import Registry, file_registry
 from streams.alerts import Cause, Event
 from streams.calendar import business_day, date_of, month_start
 from streams.ledger import Break, Candidate, Ledger, Restated
-from streams.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, periods
+from streams.metrics import Metrics, first_days, periods
 from streams.money import NANO, half_even
 from streams.outflow import EXTERNAL, SHARE_ONE
 from streams.reference import customer_ref
@@ -26,8 +28,6 @@ from streams.store import POSTING, REVERSAL, Array
 
 COUNTERPARTIES_MAX = 3
 DETAIL_CHARS_MAX = 200
-NO_TIER = "none"  # a class of customers without a scheme
-SEQ_BITS = 20  # of the order within a day in source_seq
 
 
 class Publisher:
@@ -44,14 +44,15 @@ class Publisher:
     ) -> None:
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
         self.pack, self.compiled, self.ledger, self.profiles = pack, compiled, ledger, profiles
-        self._records: dict[str, list[Pair]] = defaultdict(list)
+        self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
+        self.bulk = StandingWriter(self.registry, key, compiled, ledger)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
         """One record of an output topic."""
         self._records[topic].append((key.encode(), encode(topic, record, self.registry)))
 
-    def take(self) -> list[tuple[str, list[Pair]]]:
+    def take(self) -> list[tuple[str, list[Pair | Packed]]]:
         """What has been collected, by topic."""
         out = sorted(self._records.items())
         self._records = defaultdict(list)
@@ -80,40 +81,11 @@ class Publisher:
     # -- closes
 
     def standings(self, found: Metrics, slots: Array, metric: int) -> None:
-        """The standing of each customer as of a close."""
-        rounded, first_days = found.rounded(), self.first_days(slots)
-        customers = self.ledger.store.customers
-        for i, slot in enumerate(slots.tolist()):
-            if first_days[i] > found.as_of:
-                continue
-            customer_id, kind = self.ledger.customer_id(slot), int(customers["customer_class"][slot])
-            values = rounded[i].tolist()
-            record = {
-                "customer_id": customer_id, "customer_ref": customer_ref(self.key, customer_id), "as_of": found.as_of,
-                "customer_class": CLASSES[kind], "pack_id": self.compiled.pack_id,
-                "pack_version": self.compiled.version,
-                "tier": self.compiled.tier_ids[int(customers["tier"][slot, 0])] if kind == 0 else NO_TIER,
-                "tier_effective": max(int(customers["tier_day"][slot, 0]), 0), "aum_minor": values[AUM],
-                "month_avgs_minor": values[MONTH : MONTH + MONTHS], "quarter_avg_minor": values[QUARTER],
-                "year_avg_minor": values[YEAR], "trailing_avg_7_minor": values[16], "trailing_avg_30_minor": values[17],
-                "trailing_avg_90_minor": values[18], "month_to_date_avg_minor": values[19],
-                "currency": self.ledger.base_currency, "held_reason": self._held(found, i, metric),
-                "first_day": first_days[i], "source_seq": found.as_of << SEQ_BITS,
-            }  # fmt: skip
-            self.put("standings", customer_id, record)
-
-    @staticmethod
-    def _held(found: Metrics, i: int, metric: int) -> str | None:
-        held = [name for name, bad in zip(NAMES, found.held[i].tolist(), strict=True) if bad]
-        if not held:
-            return None
-        what = "tier held; " if found.held[i, metric] else ""
-        return f"{what}no exchange rate for {', '.join(held)}"[:DETAIL_CHARS_MAX]
-
-    def first_days(self, slots: Array) -> list[int]:
-        """The first value date of each customer; far in the future for one without accounts."""
-        days = self.ledger.store.accounts["first_day"]
-        return [min((int(days[a]) for a in self.ledger.accounts_of(slot)), default=1 << 30) for slot in slots.tolist()]
+        """The standing of each customer as of a close, in bulk."""
+        keep = first_days(self.ledger.store, slots) <= found.as_of
+        if keep.any():
+            packed = self.bulk.standings(found, slots, np.flatnonzero(keep), metric)
+            self._records["standings"].append(packed)
 
     def tier_changes(
         self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array

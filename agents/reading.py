@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from agents.publishing import NO_TIER
+from agents.bulk import NO_TIER
 from agents.standing import StandingJob
 from streams import tiers
 from streams.calendar import date_of, last_ended_month, month_of, month_start
 from streams.entries import OPEN, OPEN_END
+from streams.metrics import first_days
 
 COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",
@@ -50,10 +51,10 @@ def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
     for at in range(0, ledger.columns.customer_count, CHUNK):
         slots = np.arange(at, min(at + CHUNK, ledger.columns.customer_count))
         found = ledger.metrics(job.scope, as_of, slots)
-        rounded, first_days = found.rounded(), job.publisher.first_days(slots)
+        rounded, since = found.rounded(), first_days(ledger.store, slots).tolist()
         given, _ = tiers.in_force(ledger.store.customers, slots, as_of)
         for i, slot in enumerate(slots.tolist()):
-            if first_days[i] > as_of:
+            if since[i] > as_of:
                 continue
             values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
             kind = int(ledger.store.customers["customer_class"][slot])

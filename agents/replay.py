@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from agents.job import Block
 from agents.memory_log import Encode, MemoryLog
+from agents.packing import flat
 from agents.standing import INPUTS, StandingConf, StandingJob
 
 Output = Callable[[str, bytes | None, bytes | None], None]
@@ -60,5 +61,5 @@ def work(job: StandingJob, blocks: list[Block], output: Output | None) -> None:
     outcome = job.work(live=True)
     if output is not None:
         for topic, pairs in outcome.outputs:
-            for key, value in pairs:
+            for key, value in flat(pairs):
                 output(topic, key, value)

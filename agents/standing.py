@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.job import Block, Outcome
+from agents.job import Block, Outcome, Pair, RecoveryError
 from agents.lanes import Close, Lane
+from agents.packing import Packed, texts
 from agents.profiles import CUSTOMER_ID, Profiles
 from agents.publishing import Publisher
 from policies.compiled import CompiledPack
@@ -88,6 +89,7 @@ class StandingJob:
         self.live = True
         self.progress = NO_DAY  # the last closed day that is committed
         self.names_written = 0
+        self.missing = 0  # journal numbers in holes at the last close
         self.profiles = Profiles(self.ledger, self.pack)
         self.publisher = Publisher(conf.registry, conf.reference_key, conf.pack, self.pack, self.ledger, self.profiles)
         self.counts: Counter[str] = Counter()
@@ -264,6 +266,14 @@ class StandingJob:
                 self._evaluate(close, touched[at : at + CLOSE_CHUNK], ends_month)
             self.counts["restatements"] += len(breaks)
         ledger.fold_day()
+        self._count_missing()
+
+    def _count_missing(self) -> None:
+        """Holes in the journals of the sources, opened or filled since the last close."""
+        missing = self.ledger.missing_numbers()
+        self.counts["missing_journal"] += max(0, missing - self.missing)
+        self.counts["filled_journal"] += max(0, self.missing - missing)
+        self.missing = missing
 
     def _touched(self, closed: int) -> Array:
         """Customers with an event since the last close."""
@@ -305,19 +315,23 @@ class StandingJob:
         """Accounts changed since they were last taken."""
         return self.ledger.dirty_count()
 
-    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
+    def take_dirty(self, rows_max: int | None) -> tuple[list[Pair | Packed], bool]:
         """Account rows, after the names whose codes they use."""
-        out: list[tuple[bytes, bytes]] = []
+        out: list[Pair | Packed] = []
         if (known := self.ledger.names_known()) != self.names_written:
             out.append((NAMES_ROW, json.dumps(self.ledger.dictionaries()).encode()))
             self.names_written = known
-        pairs, complete = self.ledger.take_dirty(rows_max)
-        out += [(ACCOUNT + key, row) for key, row in pairs]
+        slots, complete = self.ledger.dirty_slots(rows_max)
+        if len(slots):
+            store = self.ledger.store
+            keys = texts(store.account_ids.arena, store.accounts["ref"][slots], ACCOUNT)
+            out.append(Packed(*keys, *self.ledger.encode(slots)))
         return out, complete
 
     def fence(self) -> bytes:
-        """The ledger's clock and rates."""
-        return self.ledger.fence()
+        """The ledger's clock and rates, and what its amounts mean."""
+        kept = {"base_currency": self.conf.base_currency, "zone": self.conf.zone, "pack": self.pack.pack_id}
+        return json.dumps(kept | self.ledger.fence()).encode()
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
@@ -338,9 +352,20 @@ class StandingJob:
         self.ledger.load(accounts)
 
     def load_fence(self, meta: bytes) -> None:
-        """Clock and rates at the fence; the replay moves them on."""
+        """Clock and rates at the fence; the replay moves them on. RecoveryError where the state means something else."""
         saved: dict[str, Any] = json.loads(meta)
+        for name, mine in (
+            ("base_currency", self.conf.base_currency),
+            ("zone", self.conf.zone),
+            ("pack", self.pack.pack_id),
+        ):
+            if saved[name] != mine:
+                raise RecoveryError(
+                    f"partition {self.partition}: the state was kept with {name} {saved[name]}, the setting is {mine}: "
+                    "set it back, or start another group from the log"
+                )
         self.ledger.restore(saved["closed"], saved["rates"])
+        self.missing = self.ledger.missing_numbers()
 
 
 def _check_contracts(lanes: dict[str, Lane]) -> None:

@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.metrics import Metrics
+from agents.packing import Packed, batches
 from agents.recovery import COMMIT, FENCE, EngineSettings, Fence, Restored, changelog_topic, open_consumer, restore
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
@@ -203,7 +205,12 @@ class PartitionUnit:
             self.flush_at = time.monotonic() + self.conf.settings.flush_interval_s
         if fence is not None:
             self.fenced = fence.offsets
-        self.measure(outcome, len(rows), fence is not None, time.monotonic() - worked)
+        self.measure(
+            outcome,
+            sum(r.records if isinstance(r, Packed) else 1 for r in rows),
+            fence is not None,
+            time.monotonic() - worked,
+        )
 
     def feed(self) -> None:
         """Hand the job what arrived, up to a transaction's limit."""
@@ -217,7 +224,7 @@ class PartitionUnit:
             size, count = size + block.size, count + 1
         del self.fifo[:count]
 
-    def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[tuple[bytes, bytes]]]:
+    def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[Pair | Packed]]:
         """Dirty rows of this transaction, and the fence if they end a flush."""
         if not (flush or self.cycle):
             return None, []
@@ -227,11 +234,11 @@ class PartitionUnit:
         parts = self.job.idempotent and self.fenced is not None
         rows, complete = self.job.take_dirty(self.conf.rows_max if parts else None)
         if not complete:
-            return None, rows
+            return None, list(rows)
         fence, self.cycle = self.cycle, None
         return fence, [*rows, (FENCE, fence.encode())]
 
-    async def transact(self, outputs: Sequence[tuple[str, Sequence[Pair]]], positions: dict[str, int]) -> None:
+    async def transact(self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]], positions: dict[str, int]) -> None:
         """Write everything in one transaction; nothing is awaited one by one but the limits of the producer."""
         await self.producer.begin_transaction()
         sent: list[asyncio.Future[object]] = []
@@ -241,17 +248,27 @@ class PartitionUnit:
         await asyncio.gather(*sent, self.producer.send_offsets_to_transaction(offsets, self.conf.settings.group))
         await self.producer.commit_transaction()
 
-    async def send(self, topic: str, pairs: Sequence[Pair]) -> list["asyncio.Future[object]"]:
-        """Send pairs in as few batches as they fit; gives the batches' futures."""
+    async def send(self, topic: str, items: Sequence[Pair | Packed]) -> list["asyncio.Future[object]"]:
+        """Send pairs in as few batches as they fit, packed records as they are; gives the batches' futures."""
         sent: list[asyncio.Future[object]] = []
         batch = self.producer.create_batch()
-        for key, value in pairs:
-            if batch.append(key=key, value=value, timestamp=None) is None:  # full; an empty one takes any size
-                sent.append(await self.producer.send_batch(batch, topic, partition=self.partition))
+
+        async def put(full: Any) -> None:
+            sent.append(await self.producer.send_batch(full, topic, partition=self.partition))
+
+        for item in items:
+            if isinstance(item, Packed):
+                if batch.record_count():
+                    await put(batch)
+                    batch = self.producer.create_batch()
+                for full in batches(item, BATCH_BYTES_MAX, self.conf.compression):
+                    await put(full)
+            elif batch.append(key=item[0], value=item[1], timestamp=None) is None:  # full; an empty one takes any size
+                await put(batch)
                 batch = self.producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
+                batch.append(key=item[0], value=item[1], timestamp=None)
         if batch.record_count():
-            sent.append(await self.producer.send_batch(batch, topic, partition=self.partition))
+            await put(batch)
         return sent
 
     def measure(self, outcome: Outcome, rows: int, fenced: bool, seconds: float) -> None:

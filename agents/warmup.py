@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from agents.memory_log import MemoryLog
+from agents.packing import Packed, batches, flat
 from agents.replay import work
 from agents.standing import INPUTS, StandingConf, StandingJob
 from schemas.records import encode
@@ -41,9 +42,12 @@ def warm_up(conf: StandingConf) -> None:
         log.record("transactions", _posting(day, conf.base_currency, -1, DAY - 35))  # into a closed month
         log.record("balances", _snapshot(conf.base_currency, day + 1))
     rows, _ = job.take_dirty(None)
+    for item in rows:
+        if isinstance(item, Packed):
+            list(batches(item, 1 << 16, None))
     positions, meta = job.positions(), job.fence()
     again = StandingJob(conf)
-    again.load(rows)
+    again.load(flat(rows))
     again.load_fence(meta)
     again.begin(0, positions)
 

@@ -5,9 +5,8 @@ Its account state is a function of the set of events within the arrival horizon,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -191,8 +190,8 @@ class Ledger:
         """Accounts changed since they were last taken."""
         return int(self.store.heap[DIRTY])
 
-    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
-        """(account id, row) of changed accounts, and whether all are out that were changed when this flush began."""
+    def dirty_slots(self, rows_max: int | None) -> tuple[Array, bool]:
+        """int64 slots of changed accounts, and whether all are out that were changed when this flush began."""
         s, n = self.store, self.dirty_count()
         if rows_max is None or not self._flushing:
             self._flushing = n
@@ -201,21 +200,30 @@ class Ledger:
         s.dirty[: n - taken] = s.dirty[taken:n].copy()
         s.heap[DIRTY] = n - taken
         self._flushing -= taken
-        return list(self._encoded(slots)), self._flushing == 0
+        return slots, self._flushing == 0
 
-    def _encoded(self, slots: Array) -> Iterator[tuple[bytes, bytes]]:
-        out, ends, first = np.empty(ROWS_BUFFER_BYTES, np.uint8), np.empty(len(slots), np.int64), 0
-        ids, refs = self.store.account_ids.arena, self.store.accounts["ref"][slots]
+    def encode(self, slots: Array) -> tuple[Array, Array]:
+        """(buffer, ends): the rows of accounts one behind the other; they are dirty no more."""
+        parts: list[Array] = []
+        ends, first, base = np.empty(len(slots), np.int64), 0, 0
+        out = np.empty(ROWS_BUFFER_BYTES, np.uint8)
         while first < len(slots):
             done, size = rows.encode_rows(self.store, slots, first, out, ends)
             if done == first:
                 out = np.empty(2 * len(out), np.uint8)
                 continue
-            buffer, at = out[:size].tobytes(), 0
-            for ref, end in zip(refs[first:done].tolist(), ends[first:done].tolist(), strict=True):
-                yield ids[ref >> 20 : (ref >> 20) + (ref & 0xFFFFF)].tobytes(), buffer[at:end]
-                at = end
-            first = done
+            ends[first:done] += base
+            parts.append(out[:size].copy())
+            first, base = done, base + size
+        return np.concatenate(parts) if parts else np.empty(0, np.uint8), ends
+
+    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """As dirty_slots, with (account id, row) pairs."""
+        slots, complete = self.dirty_slots(rows_max)
+        buffer, ends = self.encode(slots)
+        starts, stops = [0, *ends.tolist()], ends.tolist()
+        pairs = zip(slots.tolist(), starts, stops, strict=False)
+        return [(self.account_id(slot).encode(), buffer[a:b].tobytes()) for slot, a, b in pairs], complete
 
     def load(self, pairs: list[tuple[bytes, bytes]]) -> None:
         """Puts (account id, row) pairs into the columns, later ones over earlier ones."""
@@ -275,9 +283,13 @@ class Ledger:
         a = self.store.accounts[account]
         return self.store.entries[a["head"] : a["head"] + a["count"]]
 
-    def fence(self) -> bytes:
-        """What `restore` needs, as JSON."""
-        return json.dumps({"closed": self.closed, "rates": self.rates.items()}).encode()
+    def fence(self) -> dict[str, Any]:
+        """What `restore` needs."""
+        return {"closed": self.closed, "rates": self.rates.items()}
+
+    def missing_numbers(self) -> int:
+        """Journal numbers in holes: events the sources have not delivered."""
+        return int(closing.missing_numbers(self.store))
 
 
 def _id_bytes(data: Array, first: int, last: int, customer: int, account: int) -> int:

@@ -221,3 +221,20 @@ def months_now_and_before(
 def month_held(clock: Array, month: int) -> bool:
     """Whether a month's sum is still held."""
     return int(clock[OPEN]) - RING < month <= int(clock[OPEN])
+
+
+@nb.njit(cache=True, nogil=True)
+def _first_days(s: Store, slots: Array, out: Array) -> None:
+    for i in range(len(slots)):
+        account, first = s.customers[slots[i]].head, 1 << 30
+        while account >= 0:
+            first = min(first, s.accounts[account].first_day)
+            account = s.accounts[account].following
+        out[i] = first
+
+
+def first_days(s: Store, slots: Array) -> Array:
+    """int64[n]: the first value date of each customer; far in the future for one without accounts."""
+    out = np.empty(len(slots), np.int64)
+    _first_days(s, slots, out)
+    return out

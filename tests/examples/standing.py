@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.memory_log import MemoryLog
+from agents.packing import flat
 from agents.standing import INPUTS, StandingConf, StandingJob
 from policies import ROLLING, load_pack
 from schemas.records import decode_one, encode
@@ -41,7 +42,9 @@ class Standing:
         for block in self.log.blocks():
             self.job.feed(block)
         outcome = self.job.work(live=True)
-        published = [(topic, decode_one(value)) for topic, pairs in outcome.outputs for _, value in pairs if value]
+        published = [
+            (topic, decode_one(value)) for topic, pairs in outcome.outputs for _, value in flat(pairs) if value
+        ]
         return published, outcome.counts
 
     def add(self, event: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from agents.job import TP, Block
 from agents.memory_log import MemoryLog
 from agents.memory_log import _batch as batch
+from agents.packing import flat
 from agents.standing import INPUTS, StandingConf, StandingJob
 from policies import load_pack
 from schemas.records import decode_one, encode
@@ -78,6 +79,7 @@ class Partition:
         """What the job gives now, decoded; order-sensitive rows are kept."""
         outcome, said = self.job.work(live=live), []
         for topic, pairs in outcome.outputs:
+            pairs = list(flat(pairs))
             self.published[topic] += pairs
             said += [(topic, decode_one(value)) for _, value in pairs]
         self.rows |= outcome.rows

@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
+from agents.packing import flat
 from tests.examples.implementations import Slow
 from tests.examples.standing import Standing
 from tests.twins.definitions import month_first
@@ -107,4 +108,6 @@ def closes_of(feed, cuts, choice):
         job.job.feed(waiting[choice.choice(topics) if choice else topics[0]].popleft())
         if choice is None or choice.random() < 0.5 or not any(waiting.values()):
             published += job.job.work(live=True).outputs
-    return {topic: sorted(pair for t, pairs in published for pair in pairs if t == topic) for topic in CLOSE_OUTPUTS}
+    return {
+        topic: sorted(pair for t, pairs in published for pair in flat(pairs) if t == topic) for topic in CLOSE_OUTPUTS
+    }

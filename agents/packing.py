@@ -1,0 +1,188 @@
+"""Records in bulk: keys and values as two buffers, and the kernel that lays them out as Kafka v2 record batches.
+
+A changelog row or a standing so never becomes a Python object; appending them one by one took longer than computing them.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numba as nb
+import numpy as np
+from aiokafka import codec
+from aiokafka.record.util import calc_crc32c
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Longs = NDArray[np.int64]
+
+RECORD_BYTES_MAX = 24  # of a record's own fields beside key and value
+HEADER = struct.Struct(">qiibIhiqqqhii")  # base offset … record count (KIP-98, message format v2)
+CRC_FROM = 21  # the checksum covers what lies behind it
+TRANSACTIONAL = 0x10
+COMPRESS = {
+    None: (0, bytes),
+    "gzip": (1, codec.gzip_encode),
+    "snappy": (2, codec.snappy_encode),
+    "lz4": (3, codec.lz4_encode),
+    "zstd": (4, codec.zstd_encode),
+}
+
+
+class Packed(NamedTuple):
+    """n records: key i is keys[key_ends[i-1]:key_ends[i]], value i likewise."""
+
+    keys: Bytes
+    key_ends: Longs
+    values: Bytes
+    value_ends: Longs
+
+    @property
+    def records(self) -> int:
+        """How many."""
+        return len(self.key_ends)
+
+    def pairs(self) -> Iterator[tuple[bytes, bytes]]:
+        """One by one."""
+        keys, values, k, v = self.keys.tobytes(), self.values.tobytes(), 0, 0
+        for key_end, value_end in zip(self.key_ends.tolist(), self.value_ends.tolist(), strict=True):
+            yield keys[k:key_end], values[v:value_end]
+            k, v = key_end, value_end
+
+
+def flat(items: Iterable[tuple[bytes | None, bytes | None] | Packed]) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Pairs, packed or not, one by one."""
+    for item in items:
+        if isinstance(item, Packed):
+            yield from item.pairs()
+        else:
+            yield item
+
+
+class PackedBatch:
+    """A full batch as aiokafka's producer takes it from `send_batch`: what it calls of BatchBuilder."""
+
+    def __init__(self, body: bytes, count: int, compression: str | None) -> None:
+        kind, compress = COMPRESS[compression]
+        self._attributes, self._body, self._count = kind | TRANSACTIONAL, compress(body), count
+        self._state = (-1, -1, 0)
+        self._buffer: bytes | None = None
+
+    def append(self, **_: Any) -> None:
+        """It is full."""
+
+    def close(self) -> None:
+        """It is closed."""
+
+    def closed(self) -> bool:
+        """Always: nothing can be added."""
+        return True
+
+    def size(self) -> int:
+        """Bytes of the batch."""
+        return HEADER.size + len(self._body)
+
+    def record_count(self) -> int:
+        """Records in the batch."""
+        return self._count
+
+    def _set_producer_state(self, producer_id: int, epoch: int, sequence: int) -> None:
+        self._state = (producer_id, epoch, sequence)
+
+    def _build(self) -> bytes:
+        if self._buffer is None:
+            length = self.size() - 12
+            now = time.time_ns() // 1_000_000  # 0 would be older than any topic keeps
+            head = HEADER.pack(
+                0, length, -1, 2, 0, self._attributes, self._count - 1, now, now, *self._state, self._count
+            )  # fmt: skip
+            crc = calc_crc32c(head[CRC_FROM:] + self._body)
+            self._buffer = head[:17] + struct.pack(">I", crc) + head[CRC_FROM:] + self._body
+        return self._buffer
+
+
+def batches(packed: Packed, bytes_max: int, compression: str | None) -> Iterator[PackedBatch]:
+    """The records in order as batches of at most `bytes_max` uncompressed bytes; a larger record has one of its own."""
+    first, out = 0, np.empty(bytes_max, np.uint8)
+    while first < packed.records:
+        last, size = _lay_out(*packed, first, out)
+        if last == first:
+            out = np.empty(2 * len(out), np.uint8)
+            continue
+        yield PackedBatch(out[:size].tobytes(), last - first, compression)
+        first = last
+
+
+@nb.njit(cache=True, nogil=True)
+def _varint(out: Bytes, at: int, value: int) -> int:
+    z = np.uint64(value) << np.uint64(1)
+    while z > np.uint64(127):
+        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
+        at += 1
+        z >>= np.uint64(7)
+    out[at] = np.uint8(z)
+    return at + 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _varint_bytes(value: int) -> int:
+    z, n = np.uint64(value) << np.uint64(1), 1
+    while z > np.uint64(127):
+        z >>= np.uint64(7)
+        n += 1
+    return n
+
+
+@nb.njit(cache=True, nogil=True)
+def _lay_out(keys: Bytes, key_ends: Longs, values: Bytes, value_ends: Longs, first: int, out: Bytes) -> tuple[int, int]:
+    """Records from `first` on into `out` while they fit: (first that does not fit, bytes)."""
+    at = 0
+    for i in range(first, len(key_ends)):
+        k = key_ends[i - 1] if i > 0 else 0
+        v = value_ends[i - 1] if i > 0 else 0
+        key_length, value_length = key_ends[i] - k, value_ends[i] - v
+        if at + RECORD_BYTES_MAX + key_length + value_length > len(out):
+            return i, at
+        delta = i - first
+        body = 3 + _varint_bytes(delta) + _varint_bytes(key_length) + key_length
+        body += _varint_bytes(value_length) + value_length
+        at = _varint(out, at, body)
+        out[at] = out[at + 1] = 0  # attributes, timestamp delta: the topics carry the broker's time
+        at = _varint(out, at + 2, delta)
+        at = _varint(out, at, key_length)
+        for j in range(key_length):
+            out[at + j] = keys[k + j]
+        at = _varint(out, at + key_length, value_length)
+        for j in range(value_length):
+            out[at + j] = values[v + j]
+        at += value_length
+        out[at] = 0  # no headers
+        at += 1
+    return len(key_ends), at
+
+
+@nb.njit(cache=True, nogil=True)
+def gather(arena: Bytes, refs: Longs, prefix: int, out: Bytes, ends: Longs) -> int:
+    """The texts of packed references (position << 20 | length) one behind the other, each behind a byte `prefix` if >= 0."""
+    at = 0
+    for i in range(len(refs)):
+        position, length = refs[i] >> 20, refs[i] & 0xFFFFF
+        if prefix >= 0:
+            out[at] = prefix
+            at += 1
+        for j in range(length):
+            out[at + j] = arena[position + j]
+        at += length
+        ends[i] = at
+    return at
+
+
+def texts(arena: Bytes, refs: Longs, prefix: bytes = b"") -> tuple[Bytes, Longs]:
+    """(buffer, ends) of the texts of packed references, each behind `prefix` (one byte, or none)."""
+    ends = np.empty(len(refs), np.int64)
+    out = np.empty(int((refs & 0xFFFFF).sum()) + len(prefix) * len(refs), np.uint8)
+    size = gather(arena, refs, prefix[0] if prefix else -1, out, ends)
+    return out[:size], ends
