@@ -1,0 +1,173 @@
+"""The samples of docs/topics.md: encoded records of a small simulated bank that went through the standing job, decoded.
+
+`python -m tests.docs.samples` writes them into the page anew; tests/docs/test_topics.py says whether they are still right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from agents.replay import Arrival, replay
+from agents.standing import StandingConf
+from connectors.events import DayEnd
+from connectors.simulate import simulate, stories
+from policies import load_pack
+from schemas.records import decode_one, encode
+from schemas.registry import contract
+from services.notices import Notifier
+from streams.calendar import day_of
+from tests.services.fakes import MemoryChannel, MemoryLedger
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "topics.md"
+SEED, CUSTOMERS, AS_OF = 1, 12, day_of(date(2026, 5, 31))
+DAMAGED: Final = "damaged-1"  # event_id of the posting that arrives cut in half
+KEY: Final = b"the reference key of the samples"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NOTICED_AT: Final = 1_772_000_000_000
+
+# What no part of Tidegauge writes yet: by hand, through the same codec.
+BY_HAND: Final[dict[str, dict[str, Any]]] = {
+    "crm-actions": {
+        "event_id": "desk-55", "customer_id": "C901330", "action": "override_tier", "requested_by": "RM-3",
+        "approved_by": "BM-1", "at": 1_771_400_000_000, "expires_on": 20_800, "details": {"tier": "diamond"},
+    },
+    "tasks": {
+        "event_id": "task-1-open", "task_id": "task-1", "customer_id": "C901330", "kind": "call",
+        "title": "Call within two days", "assignee": "RM-3", "branch": "B01", "status": "open", "due_on": 20_504,
+        "at": 1_771_400_000_000, "caused_by": "alert-1/raised",
+    },
+    "queue-tickets": {
+        "event_id": "ticket-1-issued", "ticket_id": "ticket-1", "branch": "B01", "customer_ref": None,
+        "queue_class": "ordinary", "vip_area": False, "action": "issued", "counter": None, "request_id": "kiosk-3-8812",
+        "degraded": False, "at": 1_771_400_000_000,
+    },
+    "audit-log": {
+        "event_id": "audit-12", "chain": "desk-0", "seq": 12, "previous_hash": "0" * 64, "hash": "f" * 64,
+        "at": 1_771_400_000_000, "actor": "RM-3", "action": "read", "resource": "balances of C901330",
+        "outcome": "allowed", "reason": "own branch", "details": {},
+    },
+}  # fmt: skip
+
+
+@cache
+def encoded() -> dict[str, bytes]:
+    """One encoded record a topic: those of the planted stories where there is one."""
+    written: dict[str, list[bytes]] = defaultdict(list)
+
+    def write(topic: str, record: dict[str, Any]) -> bytes:
+        value = encode(topic, record)
+        if record.get("event_id") == DAMAGED:
+            return value[: len(value) // 2]
+        written[topic].append(value)
+        return value
+
+    conf = StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), KEY)
+    replay(conf, _arrivals(), write, AS_OF, output=lambda topic, _key, value: written[topic].append(value or b""))
+    for topic, record in BY_HAND.items():
+        written[topic].append(encode(topic, record))
+    pack = conf.pack
+    policy = {
+        "pack_id": pack.id, "version": pack.version, "effective_from": day_of(pack.effective_from),
+        "body": pack.body, "customer_class": "personal",
+    }  # fmt: skip
+    written["policies"].append(encode("policies", policy))
+    found = {topic: _choose(topic, values) for topic, values in written.items()}
+    alert = decode_one(found["rm-alerts"])
+    notifier = Notifier((MemoryChannel(),), MemoryLedger(), lambda: NOTICED_AT, "en")
+    found["notices"] = encode("notices", asyncio.run(notifier.notify(alert))[0] | {"channel": "console"})
+    return found
+
+
+def _arrivals() -> Iterator[Arrival]:
+    damaged = False
+    for event in simulate(SEED, CUSTOMERS):
+        if isinstance(event, DayEnd):
+            yield Arrival(event.day, "", None)
+            continue
+        yield Arrival(*event)
+        if event.topic == "transactions" and not damaged:
+            damaged = True
+            yield Arrival(event.day, event.topic, event.record | {"event_id": DAMAGED})
+
+
+def _choose(topic: str, values: list[bytes]) -> bytes:
+    """The record of the story that the topic can tell: the large outflow, the upgrade, the late posting."""
+    told = stories(SEED)
+    for value in values:
+        record = decode_one(value)
+        customer = record.get("customer_id")
+        match topic:
+            case "transactions":
+                story = told["outflow"]
+                good = customer == story.customer_id and record["amount_minor"] == story.amount_minor
+            case "balances" | "customers":
+                good = customer == told["outflow"].customer_id
+            case "rm-alerts":
+                good = customer == told["outflow"].customer_id and record["rule"] == "outflow-single"
+            case "tier-changes":
+                good = customer == told["upgrade"].customer_id and record["to_tier"] == "platinum"
+            case "standings":
+                close = told["upgrade"].expects["effective_date"] - 1
+                good = customer == told["upgrade"].customer_id and record["as_of"] == close
+            case "restatements":
+                good = customer == told["late_posting"].customer_id
+            case _:
+                good = True
+        if good:
+            return value
+    if topic in ("balances", "customers"):
+        return values[0]
+    raise LookupError(f"no record of {topic} tells its story")
+
+
+def plain(value: Any, schema: Any) -> Any:
+    """A value for people: dates and instants as ISO text, bytes as base64, a pack's body cut short."""
+    if isinstance(schema, list):
+        return None if value is None else plain(value, next(branch for branch in schema if branch != "null"))
+    kind = schema if isinstance(schema, str) else schema.get("logicalType", schema["type"])
+    match kind:
+        case "date":
+            return (EPOCH + timedelta(days=value)).date().isoformat()
+        case "timestamp-millis":
+            return (EPOCH + timedelta(milliseconds=value)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case "bytes":
+            return base64.b64encode(value).decode()
+        case "array":
+            return [plain(item, schema["items"]) for item in value]
+        case "record":
+            return {field["name"]: plain(value[field["name"]], field["type"]) for field in schema["fields"]}
+    return value[:60] + "…" if isinstance(value, str) and "\n" in value else value
+
+
+def sample(topic: str) -> str:
+    """A topic's sample as the page shows it."""
+    text = json.dumps(plain(decode_one(encoded()[topic], name=topic), contract(topic)), ensure_ascii=False, indent=2)
+    text = re.sub(r"\[\s+([-\d,\s]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)  # numbers: one line
+    return re.sub(r"\{\s+([^{}]+?)\s+\}(?=[,\s]*[\]\s])", _one_line, text) if "[" in text else text
+
+
+def _one_line(found: re.Match[str]) -> str:
+    """An object inside an array on a line of its own."""
+    return "{" + " ".join(found[1].split()) + "}" if found.start() else found[0]
+
+
+def with_samples(page: str) -> str:
+    """The page with every topic's sample written anew."""
+
+    def section(found: re.Match[str]) -> str:
+        return f"{found[1]}```json\n{sample(found[2])}\n```"
+
+    return re.sub(r"(^## ([a-z-]+)\n(?:(?!^## ).*\n)*?)```json\n[^`]*?\n```", section, page, flags=re.MULTILINE)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_samples(PAGE.read_text()))
