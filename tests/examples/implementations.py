@@ -44,6 +44,10 @@ class Slow(SlowLedger):
 
     _last: list[tuple[str, int, int | None, int | None, str, str]]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._horizon: dict[tuple[str, str], int] = {}  # of an account, when its first posting came
+
     def close(self, day: int) -> list:
         found = super().close(day)
         rounded = [(None if v is None else round(v) for v in (r.previous, r.current)) for r in found]
@@ -53,8 +57,20 @@ class Slow(SlowLedger):
         ]
         return found
 
+    def add(self, event: Mapping[str, Any]) -> str:
+        said = super().add(event)
+        if said == "accepted" and event["topic"] == "transactions":
+            horizon = 0 if self.closed is None else self.closed - self.rules.horizon_days
+            self._horizon.setdefault((event["customer_id"], event["account_id"]), horizon)
+        return said
+
     def open_breaks(self, customer: str) -> list[tuple[str, int, int]]:
-        return sorted((b.account_id, b.day, b.amount_minor) for b in self.breaks(customer))
+        """Breaks that can be reported: a snapshot beyond the horizon when the first posting came was a movement."""
+        return sorted(
+            (b.account_id, b.day, b.amount_minor)
+            for b in self.breaks(customer)
+            if self.booking_day(b.cutoff_at) >= self._horizon[customer, b.account_id]
+        )
 
     def restated(self) -> list[tuple[str, int, int | None, int | None, str, str]]:
         return self._last
