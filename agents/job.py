@@ -48,6 +48,7 @@ class Outcome:
     ] = ()  # (topic, records in order), to the unit's own partition
     rows: Sequence[tuple[bytes, bytes | None]] = ()  # order-sensitive changelog rows; value None deletes
     events: int = 0  # events consumed
+    more: bool = False  # work again at once: it stopped so that the transaction stays small
     counts: Mapping[str, int] = field(default_factory=dict)  # added to the metric of that name after the commit
 
 

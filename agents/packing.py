@@ -1,6 +1,6 @@
 """Records in bulk: keys and values as two buffers, and the kernel that lays them out as Kafka v2 record batches.
 
-A changelog row or a standing so never becomes a Python object; appending them one by one took longer than computing them.
+A changelog row or a standing so never becomes a Python object: appending them took longer than computing them.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _lay_out(keys: Bytes, key_ends: Longs, values: Bytes, value_ends: Longs, fir
 
 @nb.njit(cache=True, nogil=True)
 def gather(arena: Bytes, refs: Longs, prefix: int, out: Bytes, ends: Longs) -> int:
-    """The texts of packed references (position << 20 | length) one behind the other, each behind a byte `prefix` if >= 0."""
+    """The texts of packed references one behind the other, each behind a byte `prefix` if that is >= 0."""
     at = 0
     for i in range(len(refs)):
         position, length = refs[i] >> 20, refs[i] & 0xFFFFF

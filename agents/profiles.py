@@ -34,7 +34,7 @@ class Profiles:
         self._changed: set[int] = set()
 
     def put(self, columns: Columns, i: int, live: bool) -> bool:
-        """Takes a profile as it is now; False if its id is no id. In a replay the row has it already, or a newer one."""
+        """Takes a profile as it is now; False if its id is none. In a replay the row has it, or a newer one."""
         row = columns.data[i]
         customer_id = columns.text_at(int(row[CUSTOMER_ID])) or ""
         if not live or not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:

@@ -45,17 +45,19 @@ class Publisher:
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
         self.pack, self.compiled, self.ledger, self.profiles = pack, compiled, ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
+        self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, key, compiled, ledger)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
         """One record of an output topic."""
         self._records[topic].append((key.encode(), encode(topic, record, self.registry)))
+        self.count += 1
 
     def take(self) -> list[tuple[str, list[Pair | Packed]]]:
         """What has been collected, by topic."""
         out = sorted(self._records.items())
-        self._records = defaultdict(list)
+        self._records, self.count = defaultdict(list), 0
         return out
 
     # -- bad input
@@ -86,6 +88,7 @@ class Publisher:
         if keep.any():
             packed = self.bulk.standings(found, slots, np.flatnonzero(keep), metric)
             self._records["standings"].append(packed)
+            self.count += packed.records
 
     def tier_changes(
         self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array

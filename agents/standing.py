@@ -54,6 +54,7 @@ RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
 CLOSE_CHUNK = 1 << 16  # customers evaluated at a time
+OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS = b"a", b"c", b"n", b"p"  # first byte of a changelog key
 
 
@@ -139,7 +140,7 @@ class StandingJob:
 
     def work(self, live: bool) -> Outcome:
         """Consumes every lane up to the next mark, closes a day when all have reached it, and so on."""
-        self.live, events = live, 0
+        self.live, events, more = live, 0, False
         self.counts.clear()
         while True:
             self._read_closes()
@@ -151,9 +152,11 @@ class StandingJob:
             if not self.closes or not all(self.lanes[t].at_cut(c) for t, c in cut.items() if t in self.lanes):
                 break
             self._close(self.closes.pop(0))
-        return self._outcome(events)
+            if live and (more := self.publisher.count >= OUTPUTS_MAX):
+                break
+        return self._outcome(events, more)
 
-    def _outcome(self, events: int) -> Outcome:
+    def _outcome(self, events: int, more: bool) -> Outcome:
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
         outputs, rows = self.publisher.take(), self.profiles.take_rows()
         if self.live and self.progress != self.ledger.closed:
@@ -164,7 +167,7 @@ class StandingJob:
         self.ledger.counters[:] = 0
         if not self.live:
             return Outcome(events=events)
-        return Outcome(outputs=outputs, rows=rows, events=events, counts=dict(self.counts))
+        return Outcome(outputs=outputs, rows=rows, events=events, more=more, counts=dict(self.counts))
 
     # -- events
 
@@ -352,7 +355,7 @@ class StandingJob:
         self.ledger.load(accounts)
 
     def load_fence(self, meta: bytes) -> None:
-        """Clock and rates at the fence; the replay moves them on. RecoveryError where the state means something else."""
+        """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""
         saved: dict[str, Any] = json.loads(meta)
         for name, mine in (
             ("base_currency", self.conf.base_currency),

@@ -201,6 +201,8 @@ class PartitionUnit:
             self.transact([*outcome.outputs, (self.conf.changelog, rows)], positions), TRANSACTION_S_MAX
         )
         self.committed = positions
+        if outcome.more:
+            self.wake.set()
         if flush:
             self.flush_at = time.monotonic() + self.conf.settings.flush_interval_s
         if fence is not None:

@@ -54,8 +54,8 @@ def warm_up(conf: StandingConf) -> None:
 
 def _posting(sequence: int, currency: str, amount: int, day: int) -> dict[str, Any]:
     return {
-        "event_id": f"w{sequence}", "source": "warm", "journal_seq": sequence, "customer_id": "w", "account_id": f"w{currency}",
-        "asset_class": "savings", "currency": currency, "amount_minor": amount, "value_date": day,
+        "event_id": f"w{sequence}", "source": "warm", "journal_seq": sequence, "customer_id": "w",
+        "account_id": f"w{currency}", "asset_class": "savings", "currency": currency, "amount_minor": amount, "value_date": day,
         "booked_at": day * DAY_MS, "nature": "external", "customer_initiated": True, "branch": "w", "channel": None,
         "counterparty_bank": "w", "counterparty_ref": None, "reverses": None,
     }  # fmt: skip
@@ -63,7 +63,8 @@ def _posting(sequence: int, currency: str, amount: int, day: int) -> dict[str, A
 
 def _snapshot(currency: str, day: int) -> dict[str, Any]:
     return {
-        "event_id": f"s{day}", "source": "warm", "customer_id": "w", "account_id": f"w{currency}", "asset_class": "savings",
+        "event_id": f"s{day}", "source": "warm", "customer_id": "w",
+        "account_id": f"w{currency}", "asset_class": "savings",
         "currency": currency, "balance_minor": day, "cutoff_at": day * DAY_MS, "business_day": day, "version": 1,
         "opened_on": None, "branch": "w",
     }  # fmt: skip
@@ -71,6 +72,7 @@ def _snapshot(currency: str, day: int) -> dict[str, Any]:
 
 def _rate(currency: str, base: str) -> dict[str, Any]:
     return {
-        "event_id": "r", "currency": currency, "base": base, "rate_micro": 7_000_000, "rate_date": DAY - 60, "version": 1,
+        "event_id": "r", "currency": currency, "base": base, "rate_micro": 7_000_000, "rate_date": DAY - 60,
+        "version": 1,
         "source": "warm",
     }  # fmt: skip
