@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 from connectors.closer import Closer
 from connectors.events import DayEnd, Event
@@ -18,18 +18,25 @@ if TYPE_CHECKING:
     from tidegauge.demo.sent import Sent
 
 
+AHEAD_DAYS_MAX: Final = 14
+WAIT_S: Final = 0.05
+DISTURB_AFTER_EVENTS: Final = 20  # fewer than the smallest bank has on a day
+
+
 class Feed(threading.Thread):
     """Sends a stream, one day in `day_s` seconds at least, and keeps every event for the oracle.
 
-    `disturb_on` is a day in the middle of which `disturbed` is set. `failed` is what ended it early.
+    It waits where it is more than AHEAD_DAYS_MAX ahead of `closed()`, the last day whose close has come out, so that the
+    stories are told when they happen. `disturb_on` is a day in the middle of which `disturbed` is set. `failed` is what ended it early.
     """
 
     def __init__(
         self, settings: Settings, registry: Registry, stream: Iterator[Event | DayEnd], sent: Sent, day_s: float,
-        disturb_on: int,
+        disturb_on: int, closed: Callable[[], int],
     ) -> None:  # fmt: skip
         super().__init__(name="feed", daemon=True)
-        self.sent, self.day_s, self.disturb_on = sent, day_s, disturb_on
+        self.sent, self.day_s, self.disturb_on, self._closed = sent, day_s, disturb_on, closed
+        self._first: int | None = None
         self._stream = stream
         self._halt = threading.Event()
         self.disturbed = threading.Event()
@@ -68,7 +75,7 @@ class Feed(threading.Thread):
                 self._publisher.send(item)
                 self.sent.add(item)
                 self.events += 1
-                if item.day == self.disturb_on and not self.disturbed.is_set() and self.events - began > 100:
+                if item.day == self.disturb_on and self.events - began == DISTURB_AFTER_EVENTS:
                     self._publisher.flush()
                     self.disturbed.set()
             else:
@@ -77,3 +84,9 @@ class Feed(threading.Thread):
                 self.day, began = item.day, self.events
                 due = max(due + self.day_s, time.monotonic() - self.day_s)
                 self._halt.wait(max(0.0, due - time.monotonic()))
+                self._wait_for_closes(item.day)
+
+    def _wait_for_closes(self, day: int) -> None:
+        self._first = self._first or day
+        while day - max(self._closed(), self._first) > AHEAD_DAYS_MAX and not self._halt.wait(WAIT_S):
+            pass

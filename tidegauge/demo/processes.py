@@ -72,7 +72,7 @@ class Programs:
 
     def __init__(self, settings: Settings, *, tether: bool) -> None:
         self.settings, self.tether = settings, tether
-        self.metrics_port = processes.free_row(1)
+        self.metrics_port = 0  # chosen when the worker first starts: the servers have theirs by then
         self.running: dict[str, Running] = {}
 
     def log(self, name: str) -> Path:
@@ -90,6 +90,7 @@ class Programs:
         """Start a program, its output into a log."""
         command = [sys.executable, "-m", "tidegauge.cli.main", name]
         if name == WORKER:
+            self.metrics_port = self.metrics_port or processes.free_row(1)
             command += ["--metrics-port", str(self.metrics_port)]
         environ = environment(self.settings)
         self.running[name] = processes.start(

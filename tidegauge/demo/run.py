@@ -119,7 +119,7 @@ class Demo:
         stream = bank.simulate(self.options.seed, self.options.customers, MONTHS, zone=self.settings.zone)
         feed = Feed(
             self.settings, self.registry, stream, self.sent, self.options.month_s / DAYS_A_MONTH,
-            bank.START + KILL_AFTER_DAYS,
+            bank.START + KILL_AFTER_DAYS, lambda: self.watch.closed_everywhere,
         )  # fmt: skip
         around.callback(feed.halt)
         began = time.monotonic()

@@ -42,7 +42,9 @@ class Teller:
         self.told.append(kind)
         main = kind.split(".", maxsplit=1)[0]
         head = self.words("story", number=KINDS.index(main) + 1, title=self.words(main))
-        return [f"[bold]{head}[/bold]. {self.words(kind if '.' in kind else f'{kind}.told', **places)}"]
+        return [
+            f"[bold]{head}[/bold]{self.words('stop')}{self.words(kind if '.' in kind else f'{kind}.told', **places)}"
+        ]
 
     def _fits(self, story: Story, seen: Seen) -> bool:
         expects = dict(story.expects)

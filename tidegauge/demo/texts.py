@@ -23,6 +23,7 @@ _EN: Final = {
     "recovered": "The new worker read its state back from Kafka and was ready after {seconds} s. Whether anything was "
     "lost or done twice, the check at the end will tell.",
     "story": "Story {number} of 6, {title}",
+    "stop": ". ",
     "upgrade": "Upgrade at month close",
     "upgrade.told": "{customer} holds 400,000.00 and brings {amount} on {day}. At the close of {close} the quarter's "
     "daily average is {value}, at least {minimum}: {before} becomes {after} from {effective} on.",
@@ -82,6 +83,7 @@ _ZH: Final = {
     "killed": "{day} 营业日当中:强制终止工作进程(kill -9),另起一个。",
     "recovered": "新的工作进程从 Kafka 读回状态,{seconds} 秒后就绪。是否有遗漏或重复,最后的核对会说明。",
     "story": "故事 {number}/6:{title}",
+    "stop": "。",
     "upgrade": "月末升级",
     "upgrade.told": "{customer} 原有 400,000.00,{day} 转入 {amount}。{close} 日终时季度日均为 {value},"
     "达到 {minimum}:自 {effective} 起由{before}升为{after}。",
