@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from agents.job import Block, Outcome
 from agents.lanes import Lane
+from agents.packing import Packed, texts
 from bench.data import Chunk
 from schemas.blocks import Reader
 from schemas.encoder import Writer, encode_columns
@@ -79,6 +80,18 @@ def fold(ix: Index, raw: Array, data: Array, sums: Array, tier: Array, dirty: Ar
     return k
 
 
+@nb.njit(cache=True, nogil=True)
+def tell(keys: Array, ends: Array, changed: Array, out: Array) -> None:
+    """Key, comma, tier before, comma, tier after."""
+    at = start = 0
+    for i in range(len(ends)):
+        for j in range(start, ends[i]):
+            out[at] = keys[j]
+            at += 1
+        out[at], out[at + 1], out[at + 2], out[at + 3] = 44, 48 + changed[i, 1], 44, 48 + changed[i, 2]
+        at, start = at + 4, ends[i]
+
+
 class J1Job:
     """See agents.job.Job."""
 
@@ -128,8 +141,8 @@ class J1Job:
 
     def work(self, live: bool) -> Outcome:
         """Everything fed."""
-        outputs: list[tuple[bytes | None, bytes | None]] = []
-        events, moved = 0, set[int]()
+        outputs: list[Packed] = []
+        events, moved = 0, list[Array]()
         for columns, first, last in self.lane.segments(1 << 40, None):
             if columns.status[first:last].any():
                 raise ValueError("a record of the bench does not decode")
@@ -138,24 +151,27 @@ class J1Job:
             changed = np.empty((last - first, 3), np.int64)
             k = fold(self.index, columns.raw, part, self.sums, self.tier, self.dirty, changed, live)
             events += last - first
-            slots = changed[:k, 0].tolist()
-            moved.update(slots)
-            outputs += [
-                (key, b"%s,%d,%d" % (key, old, new))
-                for key, (old, new) in zip(self.ids(slots), changed[:k, 1:].tolist(), strict=True)
-            ]
-        if not live:
+            if k:
+                outputs.append(self.changes(changed[:k]))
+                moved.append(changed[:k, 0])
+        if not live or not outputs:
             return Outcome(events=events)
-        order = sorted(moved)
-        rows = [
-            (TIER + key, b"%d" % tier) for key, tier in zip(self.ids(order), self.tier[order].tolist(), strict=True)
-        ]
-        return Outcome(outputs=[(OUTPUT, outputs)] if outputs else [], rows=rows, events=events)
+        slots = np.unique(np.concatenate(moved))
+        rows = Packed(
+            *self.keys(slots, TIER), (self.tier[slots] + ord("0")).astype(np.uint8), np.arange(1, len(slots) + 1)
+        )
+        return Outcome(outputs=[(OUTPUT, outputs)], rows=[rows], events=events)
 
-    def ids(self, slots: list[int]) -> list[bytes]:
-        """Customer ids of slots."""
-        arena = self.index.arena.tobytes() if len(slots) > 1000 else self.index.arena
-        return [bytes(arena[ref >> 20 : (ref >> 20) + (ref & 0xFFFFF)]) for ref in self.index.ref[slots].tolist()]
+    def keys(self, slots: Array, prefix: bytes) -> tuple[Array, Array]:
+        """Customer ids behind a prefix, as a buffer and its ends."""
+        return texts(self.index.arena, self.index.ref[slots], prefix)
+
+    def changes(self, changed: Array) -> Packed:
+        """Tier changes as "customer,before,after"."""
+        keys, ends = self.keys(changed[:, 0], b"")
+        values, value_ends = np.empty(len(keys) + 4 * len(changed), np.uint8), ends + 4 * np.arange(1, len(changed) + 1)
+        tell(keys, ends, changed, values)
+        return Packed(keys, ends, values, value_ends)
 
     def positions(self) -> dict[str, int]:
         """Consumed."""
@@ -165,12 +181,14 @@ class J1Job:
         """Customers changed."""
         return int(np.count_nonzero(self.dirty))
 
-    def take_dirty(self, rows_max: int | None) -> tuple[list[tuple[bytes, bytes]], bool]:
+    def take_dirty(self, rows_max: int | None) -> tuple[list[Packed], bool]:
         """Their sums."""
         slots = np.flatnonzero(self.dirty)
         self.dirty[slots] = 0
-        body, size = self.sums[slots].tobytes(), SUMS * 8
-        return [(ROW + key, body[i * size : (i + 1) * size]) for i, key in enumerate(self.ids(slots.tolist()))], True
+        size = SUMS * self.sums.itemsize
+        return [
+            Packed(*self.keys(slots, ROW), self.sums[slots].view(np.uint8).ravel(), np.arange(1, len(slots) + 1) * size)
+        ], True
 
     def fence(self) -> bytes:
         """Nothing more."""

@@ -19,6 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from agents import lanes, transport
 from agents.job import TP
 from agents.memory_log import MemoryLog
+from agents.packing import Packed, batches
 from agents.standing import INPUTS, StandingConf, StandingJob
 from bench.data import CLOSED, DAY_MS, FIRST, ZONE_MS, Chunk, World
 from bench.frames import batch
@@ -109,7 +110,7 @@ class Bench:
         outcome = job.work(live=True)
         job.positions()
         pairs = [pair for _, records in outcome.outputs for pair in records] + list(outcome.rows)
-        self.written += len(pairs)
+        self.written += count(pairs)
         self.stages.call("batches", build, pairs)
 
     def flush(self) -> None:
@@ -119,7 +120,7 @@ class Bench:
             job.dirty_count()
             rows, _ = job.take_dirty(None)
             job.fence()
-            self.rows += len(rows)
+            self.rows += count(rows)
             self.row_bytes += self.stages.call("rows to batches", build, rows)
 
     def close(self, day: int) -> None:
@@ -133,15 +134,22 @@ class Bench:
             self.step(p)
 
 
-def build(pairs: Any) -> int:
-    """Pairs to compressed batches as the unit writes them; bytes."""
+def build(items: Any) -> int:
+    """Rows and records to compressed batches as the unit writes them; bytes."""
     size, builder = 0, None
-    for key, value in pairs:
-        if builder is None or builder.append(key=key, value=value, timestamp=None) is None:
+    for item in items:
+        if isinstance(item, Packed):
+            size += sum(len(full._build()) for full in batches(item, BATCH_BYTES_MAX, "lz4"))
+        elif builder is None or builder.append(key=item[0], value=item[1], timestamp=None) is None:
             size += len(builder._build()) if builder is not None else 0
             builder = BatchBuilder(BATCH_BYTES_MAX, LZ4, is_transactional=1)
-            builder.append(key=key, value=value, timestamp=None)
+            builder.append(key=item[0], value=item[1], timestamp=None)
     return size + (len(builder._build()) if builder is not None else 0)
+
+
+def count(items: Any) -> int:
+    """How many records."""
+    return sum(item.records if isinstance(item, Packed) else 1 for item in items)
 
 
 def fetches(world: World, chunks: Iterator[Chunk], starts: list[int], closes: bool = False) -> Iterator[Fetch]:
