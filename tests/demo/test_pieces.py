@@ -1,4 +1,4 @@
-"""The demo's pieces: its checks find what is wrong, its words are complete, its screen works with and without a terminal."""
+"""The demo's pieces: its checks find what is wrong, its words are complete, its screen needs no terminal."""
 
 import datetime as dt
 import string

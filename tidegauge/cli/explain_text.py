@@ -115,8 +115,8 @@ def _alert(alert: Record, currency: str) -> str:
     window = f"within {alert['window_days']} days" if alert["window_days"] else "in a single posting"
     share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
     return (
-        f"  {date_of(alert['raised_day'])}: {alert['rule']} {alert['status']}, {money(alert['outflow_minor'], currency)} "
-        f"{window}, {share} % of {money(alert['reference_aum_minor'], currency)}; posting {alert['caused_by']}; "
+        f"  {date_of(alert['raised_day'])}: {alert['rule']} {alert['status']}, "
+        f"{money(alert['outflow_minor'], currency)} {window}, {share} % of {money(alert['reference_aum_minor'], currency)}; posting {alert['caused_by']}; "
         f"pack {alert['pack_id']} version {alert['pack_version']}"
     )
 

@@ -171,9 +171,10 @@ def _change(change: tuple[str, str, str, int]) -> str:
 
 
 def compare_singles(con: duckdb.DuckDBPyConnection, decided: Decided, scheme: Scheme, watch: Watch) -> Finding:
-    """Alerts of single large outflows: one a customer and booking day, where SQL finds such a debit in base currency."""
+    """Alerts of single large outflows: one a customer and booking day, where SQL finds such a debit."""
     debits = con.execute(
-        f"""SELECT DISTINCT customer_id, -amount_minor, business_day(booked_at), arrived FROM {sent_table("transactions")}
+        f"""SELECT DISTINCT customer_id, -amount_minor, business_day(booked_at), arrived 
+            FROM {sent_table("transactions")}
             WHERE nature = 'external' AND amount_minor < 0 AND reverses IS NULL AND currency = 'CNY'"""
     ).fetchall()
     expected = {
@@ -193,7 +194,8 @@ def internal_moves(con: duckdb.DuckDBPyConnection, watch: Watch) -> Finding:
     alerts = watch.records["rm-alerts"]
     natures = dict(
         con.execute(
-            f"SELECT event_id, CASE WHEN amount_minor < 0 THEN nature ELSE 'credit' END FROM {sent_table('transactions')}"
+            f"""SELECT event_id, CASE WHEN amount_minor < 0 THEN nature ELSE 'credit' END
+                FROM {sent_table("transactions")}"""
         ).fetchall()
     )
     differences = [

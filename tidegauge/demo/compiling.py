@@ -1,4 +1,4 @@
-"""Compiles the worker's kernels in a process of its own, while the servers start: `python -m tidegauge.demo.compiling`."""
+"""Run as a module: compiles the worker's kernels in a process of its own, while the servers start."""
 
 from agents.warmup import warm_up
 from deploy.settings import Settings

@@ -26,8 +26,9 @@ DISTURB_AFTER_EVENTS: Final = 20  # fewer than the smallest bank has on a day
 class Feed(threading.Thread):
     """Sends a stream, one day in `day_s` seconds at least, and keeps every event for the oracle.
 
-    It waits where it is more than AHEAD_DAYS_MAX ahead of `closed()`, the last day whose close has come out, so that the
-    stories are told when they happen. `disturb_on` is a day in the middle of which `disturbed` is set. `failed` is what ended it early.
+    It waits where it is more than AHEAD_DAYS_MAX ahead of `closed()`, the last day whose close has come out: stories
+    are to be told when they happen. In the middle of the day `disturb_on`, `disturbed` is set. `failed` is what ended
+    it early.
     """
 
     def __init__(

@@ -77,9 +77,8 @@ class Demo:
         """Everything, from the first server to the last check. StackError, PublishError where something fails."""
         say, words = self.screen.say, self.words
         fresh_folder(self.settings)
-        say(
-            f"[bold]{words('title', customers=self.options.customers + len(self.stories), seed=str(self.options.seed))}[/bold]"
-        )
+        customers = self.options.customers + len(self.stories)
+        say(f"[bold]{words('title', customers=customers, seed=str(self.options.seed))}[/bold]")
         say(words("stack", folder=self.settings.data_dir))
         with ExitStack() as around:
             programs = Programs(self.settings, tether=True)

@@ -1,4 +1,4 @@
-"""What the simulated bank sent, as flat tables for the SQL oracle: raw events with the day they arrived, nothing of our state."""
+"""What the simulated bank sent, as flat tables for the SQL oracle: raw events with the day of their arrival."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ _EN: Final = {
     "restated: the quarter's average is {current}, not {previous} ({before} would be {after}). The tier of "
     "then stays as it was decided.",
     "broken_balance": "Broken balance",
-    "broken_balance.told": "The nightly balance of {customer}'s account on {day} has {amount} that no posting explains: "
-    "a break is opened.",
+    "broken_balance.told": "The nightly balance of {customer}'s account on {day} has {amount} that no posting "
+    "explains: a break is opened.",
     "broken_balance.resolved": "The missing posting of {customer} arrived on {day}: the break of {amount} is resolved.",
     "progress": "{day}  {events} events, {rate}/s, {lag} behind; {tiers}; {alerts} alerts, {changes} tier changes, "
     "{restatements} restatements",

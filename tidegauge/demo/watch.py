@@ -96,7 +96,7 @@ class Watch:
 
 
 class Progress(threading.Thread):
-    """Asks Kafka twice a second how far the workers' group has committed: `lag` in records, `rate` in records a second."""
+    """Asks Kafka twice a second how far the workers have committed: `lag` in records, `rate` in records a second."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(name="progress", daemon=True)
