@@ -163,11 +163,15 @@ def feeds(draw: st.DrawFn, bank: Bank, *, late_days: int = 36, duplicates: bool 
     """An order in which the set may arrive: events, and closes (ints) of every day in between.
 
     Each event comes at most `late_days` days after its own, in any order besides, and some come again. At 36 the day
-    before is closed: booked 35 days before the last closed day, the last that is within the horizon.
+    before is closed: booked 35 days before the last closed day, the last that is within the horizon. Rates of
+    days before the bank's come first.
     """
     arrivals: list[tuple[int, int, dict[str, Any]]] = []
     for event in bank.events:
-        due = max(arrival_day(event), bank.first_day)
+        if arrival_day(event) < bank.first_day:  # rates that were there before
+            arrivals.append((bank.first_day, -1, event))
+            continue
+        due = arrival_day(event)
         late = draw(st.sampled_from((0, 0, 0, 1, 2, 20, late_days)))
         arrivals.append((due + min(late, late_days), draw(st.integers(0, 9)), event))
         if duplicates and draw(st.integers(0, 7)) == 0:
