@@ -1,0 +1,26 @@
+"""Live systems of this folder's tests: a broker's topics with names of their own, and nothing left behind."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from deploy.settings import Settings
+from tests.conftest import Kafka
+from tests.integration.live import Live
+
+
+@pytest.fixture(scope="session")
+def make_live(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Live]]:
+    """`make_live(**settings)`: a live system with topics and a group of its own, for the rest of the session."""
+    with ExitStack() as around:
+
+        def make(**more: Any) -> Live:
+            name = f"i{uuid.uuid4().hex[:8]}"
+            own = {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": f"{name}.", "group": name}
+            folder = tmp_path_factory.mktemp(name) / "data"
+            return around.enter_context(Live(Settings(data_dir=folder, reference_key="test key", **own | more)))
+
+        yield make

@@ -1,0 +1,164 @@
+"""A live system of a test's own: topics, worker processes that can be killed, commands, and what came out.
+
+Kills only what it started, by pid. It sees Kafka and processes, and nothing of how the worker is made.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from connectors.events import CLOSES, INPUTS
+from deploy import topics
+from deploy.settings import Settings
+from schemas.records import decode_one
+from tests.chaos.check import read
+from tidegauge.demo.processes import environment
+
+REPO = Path(__file__).resolve().parents[2]
+POLL_S = 0.05
+WAIT_S = 240.0  # the machine may be busy, and the first worker on it compiles
+RECOVERY_S = 6.0  # about as long as a group needs to notice that a worker is gone
+
+
+class Live:
+    """A context: topics on the way in; on the way out, workers and commands that still run are killed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.logs = settings, settings.data_dir
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.others: list[subprocess.Popen[bytes]] = []
+        self.kills = self._started = 0
+        self._probe = Consumer(
+            {"bootstrap.servers": settings.kafka, "group.id": settings.group, "enable.auto.commit": False}
+        )
+
+    def __enter__(self) -> Live:
+        topics.create(self.settings, None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (*self.workers, *self.others):
+            if process.poll() is None:
+                process.kill()
+            process.wait(30)
+        self._probe.close()
+
+    # -- processes
+
+    def start(self) -> None:
+        """Start a worker."""
+        self.workers.append(self._run("worker", "--metrics-port", "0"))
+
+    def begin(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command of `tidegauge` and let it run."""
+        self.others.append(self._run(*command))
+        return self.others[-1]
+
+    def command(self, *command: str) -> str:
+        """Run a command of `tidegauge` to its good end; what it said."""
+        process = self.begin(*command)
+        assert process.wait(WAIT_S) == 0, self.said()
+        return self._log().read_text()
+
+    def kill(self, rng: random.Random) -> None:
+        """kill -9 of one of the workers, and a new one at once."""
+        worker = self.workers.pop(rng.randrange(len(self.workers)))
+        worker.kill()
+        worker.wait(30)
+        self.kills += 1
+        self.start()
+
+    def stop(self) -> None:
+        """End the workers as an operator would; each must end well."""
+        for worker in self.workers:
+            worker.terminate()
+        codes = [worker.wait(60) for worker in self.workers]
+        assert codes == [0] * len(codes), self.said()
+        self.workers.clear()
+
+    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+        self._started += 1
+        with self._log().open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tidegauge.cli.main", *command],
+                cwd=REPO, env=environment(self.settings), stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def _log(self) -> Path:
+        return self.logs / f"{self._started}.log"
+
+    def said(self) -> str:
+        """The ends of all logs, for a failure."""
+        return "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in sorted(self.logs.glob("*.log")))
+
+    # -- progress
+
+    def wait(self, reached: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> None:
+        """Wait for a condition; fails loudly when time is up or a worker has ended by itself."""
+        until = time.monotonic() + limit_s
+        while not reached():
+            ended = [worker.poll() for worker in self.workers if worker.poll() is not None]
+            assert not ended, f"a worker ended with {ended} while waiting for {what}\n{self.said()}"
+            assert time.monotonic() < until, f"waited in vain for {what}: {self.committed()}\n{self.said()}"
+            time.sleep(POLL_S)
+
+    def committed(self, *names: str) -> int:
+        """Sum of the committed offsets of inputs; -1 while a pending transaction hides them."""
+        places = [self._place(name, p) for name in names or INPUTS for p in range(self.settings.partitions)]
+        try:
+            return sum(max(0, place.offset) for place in self._probe.committed(places, 3))
+        except KafkaException:
+            return -1
+
+    def wait_closed(self) -> None:
+        """Wait until every close that is in the log has been worked off in every partition."""
+        parts = range(self.settings.partitions)
+        ends = [self._probe.get_watermark_offsets(self._place(CLOSES, p), 10)[1] for p in parts]
+        # A close that waits is not committed; behind the last one stands only the marker of its transaction.
+        self.wait(lambda: self.committed(CLOSES) >= sum(ends) - len(ends), "the last close")
+
+    def kill_on_the_way(self, rng: random.Random, times: int, total: int) -> None:
+        """Kill a worker again and again at moments of chance, until `total` of committed offsets (about).
+
+        Every other kill follows the one before it within seconds: it meets workers that are just recovering.
+        """
+        for number, share in enumerate(sorted(rng.uniform(0.02, 0.9) for _ in range(times))):
+            if number % 2:
+                time.sleep(rng.uniform(0, RECOVERY_S))
+            else:
+                self.wait(lambda least=int(share * total): self.committed() >= least, f"{share:.0%} of the log")
+            self.kill(rng)
+
+    def _place(self, name: str, partition: int) -> TopicPartition:
+        return TopicPartition(self.settings.topic(name), partition)
+
+    # -- what came out
+
+    def outputs(self, topic: str) -> list[dict[str, Any]]:
+        """Every committed record of an output topic."""
+        parts = range(self.settings.partitions)
+        found = [read(self.settings.kafka, self.settings.topic(topic), p) for p in parts]
+        return [decode_one(value or b"", name=topic) for part in found for _, _, value in part]
+
+    def log_ends(self) -> list[int]:
+        """High watermarks of every input: what has been written so far."""
+        return [
+            self._probe.get_watermark_offsets(self._place(name, p), 10)[1]
+            for name in INPUTS
+            for p in range(self.settings.partitions)
+        ]
+
+
+def doubled(records: list[dict[str, Any]]) -> list[str]:
+    """Event ids that are there more than once."""
+    return [name for name, times in Counter(record["event_id"] for record in records).items() if times > 1]

@@ -1,0 +1,117 @@
+"""The Berka bank through import, Kafka and workers: every figure of every customer against SQL, with and without faults."""
+
+import csv
+import datetime as dt
+import random
+
+import pytest
+
+from agents.reading import COLUMNS, all_standings
+from connectors.arrange import days
+from connectors.sources import read_source
+from streams.calendar import day_of
+from tests.integration.expect import CURRENCY, Berka, by_id, low_pack, published
+from tests.integration.live import doubled
+from tidegauge.cli.standings import live_jobs
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+DAYS = (dt.date(1994, 2, 28), dt.date(1994, 3, 15))  # a month end, and the middle of the open month
+CUSTOMERS = 1_197  # whose first event is on or before the month end
+SEED, DUPLICATES_PERCENT, KILLS = 11, 10, 10
+CLOSE_RECORDS = 64  # that a close adds to the inputs of four partitions, transaction markers included
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    """A pack whose minimums Berka customers cross."""
+    return low_pack(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.fixture(scope="module")
+def stream(berka_dir):
+    """The bank's events and day ends, undisturbed."""
+    return list(days(read_source("berka", berka_dir, "Asia/Shanghai"), "berka"))
+
+
+@pytest.fixture(scope="module")
+def right(berka_dir, pack, stream):
+    """The answers by SQL."""
+    return Berka(berka_dir, pack, stream[-1].day)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_live, berka_dir, pack, redis_server):
+    """One import with one worker that nobody disturbs."""
+    live = make_live(base_currency=CURRENCY, pack=str(pack), redis_url=redis_server)
+    live.start()
+    live.command("import", "--format", "berka", str(berka_dir))
+    live.wait_closed()
+    return live
+
+
+def rows_of(path):
+    """A CSV of standings as the oracle has it."""
+    with path.open(newline="") as stream:
+        head, *rows = csv.reader(stream)
+    assert tuple(head) == COLUMNS
+    return [(row[0], *map(int, row[1:-1]), row[-1]) for row in rows]
+
+
+@pytest.mark.parametrize("day", DAYS, ids=str)
+def test_standings_replay_and_sql_agree(undisturbed, right, berka_dir, tmp_path, day):
+    """Live system, replay of the files and SQL give the same file, at a month end and in mid-month."""
+    ours, replayed = tmp_path / "standings.csv", tmp_path / "replay.csv"
+    undisturbed.command("standings", "--as-of", str(day), "--format", "csv", "--out", str(ours))
+    undisturbed.command("replay", "--format", "berka", str(berka_dir), "--as-of", str(day), "--out", str(replayed))
+    assert ours.read_bytes() == replayed.read_bytes()
+    rows = rows_of(ours)
+    assert rows == right.standings(day)
+    assert len(rows) == CUSTOMERS if day == DAYS[0] else len(rows) > CUSTOMERS
+
+
+def test_replay_of_the_first_year(undisturbed, right, berka_dir, tmp_path):
+    """On 31 December 1993, 164 customers have a quarter average of 50,000 CZK, 77 reach it in each of three months."""
+    day, out = dt.date(1993, 12, 31), tmp_path / "replay.csv"
+    undisturbed.command("replay", "--format", "berka", str(berka_dir), "--as-of", str(day), "--out", str(out))
+    rows = rows_of(out)
+    quarter, month = COLUMNS.index("quarter_avg"), COLUMNS.index("month_avg_0")
+    assert sum(row[quarter] >= 5_000_000 for row in rows) == 164
+    assert sum(min(row[month : month + 3]) >= 5_000_000 for row in rows) == 77
+    assert rows == right.standings(day)
+
+
+def test_import_twice_changes_nothing(undisturbed, berka_dir):
+    """A second import of the same files writes no record."""
+    before = undisturbed.log_ends()
+    said = undisturbed.command("import", "--format", "berka", str(berka_dir))
+    assert "were there from an earlier run" in said
+    assert undisturbed.log_ends() == before
+
+
+def test_ten_kills_on_the_way(make_live, berka_dir, pack, stream, right):
+    """Shuffled days, 10 % duplicates, two workers and ten times kill -9: the same standings, tiers and tier changes."""
+    rng = random.Random(SEED)
+    live = make_live(base_currency=CURRENCY, pack=str(pack))
+    live.start()
+    live.start()
+    importing = live.begin(
+        "import", "--format", "berka", str(berka_dir), "--shuffle", str(SEED), "--duplicate", str(DUPLICATES_PERCENT)
+    )
+    closes = stream[-1].day - stream[0].day + 1
+    live.kill_on_the_way(rng, KILLS, len(stream) + closes * CLOSE_RECORDS)
+    live.wait(lambda: importing.poll() is not None, "the import")
+    assert importing.returncode == 0, live.said()
+    live.wait_closed()
+    live.stop()
+    assert live.kills == KILLS
+
+    jobs = live_jobs(live.settings)
+    for day in DAYS:
+        assert [tuple(row) for row in all_standings(jobs, day_of(day))] == right.standings(day)
+    changes = live.outputs("tier-changes")
+    assert not doubled(changes)
+    expected = published(live.settings, stream, stream[-1].day)
+    assert by_id(changes) == by_id(expected["tier-changes"])
+    assert {(r["customer_id"], r["from_tier"], r["to_tier"], r["effective_date"]) for r in changes} == right.changes
+    assert by_id(live.outputs("restatements")) == by_id(expected["restatements"])
+    assert not live.outputs("dead-letters")
