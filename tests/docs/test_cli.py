@@ -13,7 +13,6 @@ from tidegauge.cli.main import load
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 CALL = re.compile(r"(?:^|[`$] ?)tidegauge ((?:[^\n`#]|\\\n)+)", re.MULTILINE)
-PLANNED = {"policy": "named as the writer of a topic; it is not there yet"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -48,7 +47,6 @@ def test_command_is_documented(name: str) -> None:
     """Every command has a section with exactly its options, and its arguments."""
     page = (ROOT / "docs" / "cli.md").read_text()
     text = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\|.*$", text, re.MULTILINE)) or not ALL[name].params[:-1]
     documented = {
         found for row in re.findall(r"^\| (`-.*?) \|", text, re.MULTILINE) for found in re.findall(r"--[a-z-]+", row)
     }
@@ -71,7 +69,7 @@ def test_calls_can_be_made(page: Path) -> None:
         if words[0].startswith("-"):
             assert words[0] in ("--help", "--version")
             continue
-        if not re.fullmatch(r"[a-z]+", words[0]) or words[0] in PLANNED:
+        if not re.fullmatch(r"[a-z]+", words[0]):
             continue
         name = next((name for name in (" ".join(words[:2]), words[0]) if name in ALL), None)
         assert name or words[0] in COMMANDS, f"{page.name}: tidegauge {call}"
