@@ -56,7 +56,8 @@ def _posting(sequence: int, currency: str, amount: int, day: int) -> dict[str, A
     return {
         "event_id": f"w{sequence}", "source": "warm", "journal_seq": sequence, "customer_id": "w",
         "account_id": f"w{currency}", "asset_class": "savings", "currency": currency, "amount_minor": amount,
-        "value_date": day, "booked_at": day * DAY_MS, "nature": "external", "customer_initiated": True, "branch": "w", "channel": None,
+        "value_date": day, "booked_at": day * DAY_MS, "nature": "external", "customer_initiated": True, "branch": "w",
+        "channel": None,
         "counterparty_bank": "w", "counterparty_ref": None, "reverses": None,
     }  # fmt: skip
 

@@ -112,12 +112,13 @@ def _reached(change: Record, threshold: Record) -> bool:
 
 
 def _alert(alert: Record, currency: str) -> str:
-    window = f"within {alert['window_days']} days" if alert["window_days"] else "in a single posting"
+    days = alert["window_days"]
+    window = f"within {_count(days, 'day')}" if days else "in a single posting"
     share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
+    outflow, reference = (money(alert[name], currency) for name in ("outflow_minor", "reference_aum_minor"))
     return (
-        f"  {date_of(alert['raised_day'])}: {alert['rule']} {alert['status']}, "
-        f"{money(alert['outflow_minor'], currency)} {window}, {share} % of {money(alert['reference_aum_minor'], currency)}; posting {alert['caused_by']}; "
-        f"pack {alert['pack_id']} version {alert['pack_version']}"
+        f"  {date_of(alert['raised_day'])}: {alert['rule']} {alert['status']}, {outflow} {window}, "
+        f"{share} % of {reference}; posting {alert['caused_by']}; pack {alert['pack_id']} version {alert['pack_version']}"
     )
 
 

@@ -173,9 +173,10 @@ def _change(change: tuple[str, str, str, int]) -> str:
 def compare_singles(con: duckdb.DuckDBPyConnection, decided: Decided, scheme: Scheme, watch: Watch) -> Finding:
     """Alerts of single large outflows: one a customer and booking day, where SQL finds such a debit."""
     debits = con.execute(
-        f"""SELECT DISTINCT customer_id, -amount_minor, business_day(booked_at), arrived 
+        f"""SELECT any_value(customer_id), -any_value(amount_minor), business_day(any_value(booked_at)), min(arrived)
             FROM {sent_table("transactions")}
-            WHERE nature = 'external' AND amount_minor < 0 AND reverses IS NULL AND currency = 'CNY'"""
+            WHERE nature = 'external' AND amount_minor < 0 AND reverses IS NULL AND currency = 'CNY'
+            GROUP BY event_id"""
     ).fetchall()
     expected = {
         (customer, day_of(day))
