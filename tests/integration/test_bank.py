@@ -1,0 +1,90 @@
+"""The simulated bank through Kafka and two workers that are killed again and again: all figures by SQL, all outputs once.
+
+Currencies with corrected rates, nightly snapshots, late and reversed postings, duplicates; shuffled within each day.
+"""
+
+import random
+
+import duckdb
+import pytest
+
+from agents.reading import all_standings
+from connectors.arrange import days, disturb
+from connectors.events import Event
+from connectors.simulate import START, simulate
+from schemas.registry import registry_for
+from streams.calendar import date_of
+from tests.integration.expect import SHIPPED, by_id, published
+from tests.integration.live import doubled
+from tidegauge.cli.standings import live_jobs
+from tidegauge.demo import checks
+from tidegauge.demo.feed import Feed
+from tidegauge.demo.sent import Sent
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+SEED, CUSTOMERS, MONTHS, KILLS, DUPLICATES_PERCENT = 5, 150, 4, 5, 10
+CLOSE_RECORDS = 64  # that a close adds to the inputs of four partitions, transaction markers included
+BROADCAST = 3  # records more of what goes to every partition
+
+
+@pytest.fixture(scope="module")
+def stream():
+    """Events and day ends in the order in which they reach the topics."""
+    told = [item for item in simulate(SEED, CUSTOMERS, MONTHS) if isinstance(item, Event)]
+    return list(days(disturb(told, SEED, shuffle=True, duplicate_percent=DUPLICATES_PERCENT), "bank"))
+
+
+@pytest.fixture(scope="module")
+def lived(make_live, stream):
+    """The live system after the bank's months and the kills, and what was sent."""
+    live, sent, rng = make_live(), Sent(), random.Random(SEED)
+    live.start()
+    live.start()
+    feed = Feed(live.settings, registry_for(None), iter(stream), sent, 0.0, -1)
+    feed.start()
+    try:
+        copied = sum(BROADCAST for item in stream if isinstance(item, Event) and item.topic == "fx-rates")
+        closes = stream[-1].day - START + 1
+        live.kill_on_the_way(rng, KILLS, len(stream) + copied + closes * CLOSE_RECORDS)
+        live.wait(lambda: feed.finished or feed.failed is not None, "the feed")
+        assert feed.failed is None
+    finally:
+        feed.halt()
+    live.wait_closed()
+    live.stop()
+    assert live.kills == KILLS
+    return live, sent
+
+
+@pytest.fixture(scope="module")
+def answers(lived, stream):
+    """SQL over everything that was sent, and the tiers that it decides."""
+    with duckdb.connect(config={"threads": 2}) as con:
+        lived[1].load(con)
+        answers, scheme = checks.Answers(con), checks.Scheme.read(SHIPPED.read_text())
+        last = stream[-1].day
+        yield answers, checks.decide(answers, checks.month_closes(START, last), scheme), scheme, last
+
+
+def test_standings_by_sql(lived, answers, stream):
+    """Every metric and tier of every customer equals SQL, at the last day and in the middle of the last month."""
+    right, decided, scheme, last = answers
+    jobs = live_jobs(lived[0].settings)
+    for day in (last, last - 14):
+        found = checks.compare_standings(right, day, last, map(tuple, all_standings(jobs, day)), decided, scheme)
+        assert not found.differences, (date_of(day), found.differences[:5])
+        assert found.values["n"] >= CUSTOMERS
+
+
+def test_outputs_once_and_right(lived, answers, stream):
+    """No event_id comes twice; tier changes and restatements are those of a replay, tier changes those of SQL too."""
+    live, (_, decided, _, last) = lived[0], answers
+    expected = published(live.settings, stream, last)
+    for topic in ("tier-changes", "rm-alerts", "restatements"):
+        records = live.outputs(topic)
+        assert records, topic
+        assert not doubled(records), topic
+        if topic != "rm-alerts":  # which bookings alerts name depends on the order in which topics were read
+            assert by_id(records) == by_id(expected[topic]), topic
+    assert not checks.compare_changes(decided, live.outputs("tier-changes")).differences
+    assert not live.outputs("dead-letters")
