@@ -56,3 +56,10 @@ def test_no_word_of_the_machine() -> None:
     for page in (README, TWIN, *(ROOT / "docs").glob("*")):
         if page.is_file():
             assert not re.search(r"/(?:work|tmp|root|home)/|pypi\.org|repo1\.maven", page.read_text()), page.name
+
+
+def test_guarantees_name_tests_that_exist() -> None:
+    """Every test that the pages name as a witness is there."""
+    for page in (ROOT / "docs").glob("*.md"):
+        for path in re.findall(r"`(tests/[\w/.]+)`", page.read_text()):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
