@@ -20,6 +20,7 @@ from agents.profiles import CUSTOMER_ID, Profiles
 from agents.publishing import Publisher
 from policies.compiled import CompiledPack
 from policies.model import SEVERITIES, Pack
+from policies.reader import PackError, Problem
 from schemas.blocks import Columns, Reader
 from schemas.records import decode_one
 from schemas.registry import Registry
@@ -46,6 +47,7 @@ from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
 from streams.metrics import NAMES
 from streams.money import EXPONENTS
 from streams.outflow import NEVER, Rules
+from streams.reference import customer_ref
 from streams.store import Array
 
 INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
@@ -53,6 +55,7 @@ CLOSES = "business-days"
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
+FOLLOWED = ("month", "month", "month", 0, "record_only")  # evaluation that the job can follow so far
 CLOSE_CHUNK = 1 << 16  # customers evaluated at a time
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS = b"a", b"c", b"n", b"p"  # first byte of a changelog key
@@ -69,7 +72,12 @@ class StandingConf:
     registry: Registry | None = None
 
     def compiled(self) -> CompiledPack:
-        """The personal class of the pack in minor units of the base currency."""
+        """The personal class of the pack in minor units of the base currency; PackError where the job cannot follow it."""
+        when = self.pack.classes["personal"].evaluation
+        asked = (when.close, when.upgrades, when.downgrades, when.grace_months, when.restatement)
+        if asked != FOLLOWED:
+            message = "the worker decides tiers at month closes, without grace, and restates for the record only"
+            raise PackError([Problem(self.pack.id, 1, "classes.personal.evaluation", message)])
         return self.pack.compile(EXPONENTS[self.base_currency], "personal")
 
 
@@ -89,6 +97,7 @@ class StandingJob:
         self.closes: list[Close] = []
         self.live = True
         self.progress = NO_DAY  # the last closed day that is committed
+        self.first_month = NO_DAY  # the first month whose close was given
         self.names_written = 0
         self.missing = 0  # journal numbers in holes at the last close
         self.profiles = Profiles(self.ledger, self.pack)
@@ -160,7 +169,9 @@ class StandingJob:
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
         outputs, rows = self.publisher.take(), self.profiles.take_rows()
         if self.live and self.progress != self.ledger.closed:
-            rows.append((PROGRESS, json.dumps({"closed": self.ledger.closed}).encode()))
+            rows.append(
+                (PROGRESS, json.dumps({"closed": self.ledger.closed, "first_month": self.first_month}).encode())
+            )
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
             self.counts[name] += int(self.ledger.counters[at])
@@ -223,8 +234,10 @@ class StandingJob:
         """Raises or deepens the alert of a rule that a debit has met."""
         slot, rule = candidate.customer, self.pack.alerts.ids[candidate.rule]
         row, zone = columns.data[candidate.row], self.ledger.zone
+        customer_id, event_id = self.ledger.customer_id(slot), columns.text_at(int(row[0])) or ""
+        alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
         cause = alerts.Cause(
-            rule, columns.text_at(int(row[0])) or "", self.ledger.customer_id(slot),
+            alert_id, rule, event_id, customer_id,
             int(business_day(int(row[P_BOOKED]), zone.starts, zone.offsets)), candidate.outflow,
             int(self.pack.alerts.cool_down_days[candidate.rule]),
         )  # fmt: skip
@@ -254,6 +267,8 @@ class StandingJob:
     def _close(self, close: Close) -> None:
         """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""
         ledger, before = self.ledger, self.ledger.closed
+        if self.first_month == NO_DAY:
+            self.first_month = int(last_ended_month(close.day - 1)) + 1
         breaks, late, opened = ledger.breaks(), ledger.late(), int(ledger.clock[OPEN])
         touched = self._touched(before)
         ledger.open_day(close.day)
@@ -306,7 +321,7 @@ class StandingJob:
         for slot, since in late:
             if ledger.store.customers["customer_class"][slot] != 0:
                 continue
-            for month in range(max(since, held + 2), opened):
+            for month in range(max(since, held + 2, self.first_month), opened):
                 restated = ledger.restated(self.scope, slot, [month - 2, month - 1, month])
                 if not restated.held and restated.now != restated.before:
                     self.publisher.restated(restated, day)
@@ -351,7 +366,8 @@ class StandingJob:
                 self.ledger.restore_names(json.loads(value))
                 self._use_pack()
             elif kind == PROGRESS:
-                self.progress = json.loads(value)["closed"]
+                saved = json.loads(value)
+                self.progress, self.first_month = saved["closed"], saved["first_month"]
         self.ledger.load(accounts)
 
     def load_fence(self, meta: bytes) -> None:

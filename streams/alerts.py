@@ -28,8 +28,9 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A rule met by an event."""
+    """A rule met by an event. `alert_id` is opaque, as it leaves the bank with notices, and the same in every replay."""
 
+    alert_id: str
     rule: str
     event_id: str
     customer_id: str
@@ -41,8 +42,7 @@ class Cause:
 def react(last: Alert | None, cause: Cause) -> Event | None:
     """Raise, deepen or keep quiet. Within the cool-down an alert can only deepen; after it the rule is armed again."""
     if last is None or cause.day - last.day >= max(cause.cool_down_days, 1):
-        alert_id = f"{cause.customer_id}/{cause.rule}/{cause.event_id}"
-        return Event(Alert(alert_id, cause.day, cause.outflow), RAISED)
+        return Event(Alert(cause.alert_id, cause.day, cause.outflow), RAISED)
     if cause.outflow * ONE_BP >= last.outflow * DEEPEN_RATIO_BP:
         return Event(last._replace(outflow=cause.outflow), DEEPENED)
     return None
