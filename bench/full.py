@@ -21,6 +21,7 @@ from schemas.records import encode
 from tidegauge.bootstrap import STANDING, standing_jobs
 
 TOPIC = "transactions"
+COMPILE_S_MAX = 900.0  # a first start compiles every kernel
 WORKER = ("-m", "tidegauge.cli.main", "worker")
 
 
@@ -43,7 +44,7 @@ def opened(arena: Arena, world: World) -> tuple[Settings, Timing, float, int]:
     arena.topics(settings)
     worker = arena.start(WORKER, settings)
     changelog = changelog_topic(settings, STANDING)
-    wait_for("worker ready", lambda: _fenced(settings, changelog), worker, arena.said)
+    wait_for("worker ready", lambda: _fenced(settings, changelog), worker, arena.said, COMPILE_S_MAX)
     idle = psutil.Process(worker.pid).memory_info().rss
     arena.load(settings, TOPIC, world.prelude())
     timing = arena.measure(worker, settings, TOPIC, world.accounts)
