@@ -13,6 +13,9 @@ from connectors.arrange import days, disturb
 from connectors.events import Event
 from connectors.simulate import START, simulate
 from schemas.registry import registry_for
+from services.assembly import redis_client, view_writer
+from services.keys import Keys
+from services.reading import standing_of
 from streams.calendar import date_of
 from tests.integration.expect import SHIPPED, by_id, published
 from tests.integration.live import doubled
@@ -35,9 +38,9 @@ def stream():
 
 
 @pytest.fixture(scope="module")
-def lived(make_live, stream):
+def lived(make_live, redis_server, stream):
     """The live system after the bank's months and the kills, and what was sent."""
-    live, sent, rng = make_live(), Sent(), random.Random(SEED)
+    live, sent, rng = make_live(redis_url=redis_server), Sent(), random.Random(SEED)
     live.start()
     live.start()
     feed = Feed(live.settings, registry_for(None), iter(stream), sent, 0.0, -1)
@@ -88,3 +91,34 @@ def test_outputs_once_and_right(lived, answers, stream):
             assert by_id(records) == by_id(expected[topic]), topic
     assert not checks.compare_changes(decided, live.outputs("tier-changes")).differences
     assert not live.outputs("dead-letters")
+
+
+def test_rebuild_gives_the_same_view(lived):
+    """The Redis view built step by step and the one that `rebuild` makes anew are the same, and as published."""
+    live, _ = lived
+    settings = live.settings
+    client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
+    writer = view_writer(settings)
+    ends = {name: end for name, (_, end) in writer.source.ends().items()}
+    assert writer.settle()
+    while not writer.caught_up(ends):
+        writer.step()
+    writer.source.close()
+    client.delete(keys.writer)  # as if its lease had run out
+    before = view(client, keys)
+    live.command("rebuild")
+    assert view(client, keys) == before
+    last = {record["customer_id"]: record for record in live.outputs("standings")}
+    assert len(last) >= CUSTOMERS
+    assert all(standing_of(client, keys, customer) == record for customer, record in last.items())
+    client.close()
+
+
+def view(client, keys):
+    """Everything in the view but its bookkeeping."""
+    found = {}
+    for key in client.scan_iter(f"{keys.prefix}*", 1000):
+        if key.startswith((f"{keys.prefix}view:".encode(), f"{keys.prefix}fresh:".encode())):
+            continue
+        found[key] = client.hgetall(key) if client.type(key) == b"hash" else client.zrange(key, 0, -1, withscores=True)
+    return found
