@@ -118,7 +118,8 @@ def _alert(alert: Record, currency: str) -> str:
     outflow, reference = (money(alert[name], currency) for name in ("outflow_minor", "reference_aum_minor"))
     return (
         f"  {date_of(alert['raised_day'])}: {alert['rule']} {alert['status']}, {outflow} {window}, "
-        f"{share} % of {reference}; posting {alert['caused_by']}; pack {alert['pack_id']} version {alert['pack_version']}"
+        f"{share} % of {reference}; posting {alert['caused_by']}; "
+        f"pack {alert['pack_id']} version {alert['pack_version']}"
     )
 
 
