@@ -134,15 +134,17 @@ class Arena:
         """The end of an engine's log."""
         return (self.folder / f"engine-{self.engines.index(process)}.log").read_text(errors="replace")[-3000:]
 
-    def measure(self, process: subprocess.Popen[bytes], settings: Settings, topic: str, target: int) -> Timing:
-        """Waits until the group has committed `target` events more than it had; RuntimeError if it dies or stalls."""
+    def measure(
+        self, process: subprocess.Popen[bytes], settings: Settings, topic: str, target: int, start: int = 0
+    ) -> Timing:
+        """Waits until the group has committed `target` events from `start` on; RuntimeError if it dies or stalls."""
         probe = Probe(settings, topic)
         watched, timing = psutil.Process(process.pid), Timing()
-        start, moved_at, looked_at = probe.committed(), time.monotonic(), 0.0
+        moved_at, looked_at = time.monotonic(), 0.0
         first = cpu = None
         try:
             while True:
-                now, done = time.monotonic(), probe.committed() - start
+                now, done = time.monotonic(), max(0, probe.committed() - start)
                 if process.poll() is not None or now - moved_at > STALL_S_MAX:
                     raise RuntimeError(f"{done} of {target} events, then no more:\n{self.said(process)}")
                 if not timing.history or done > timing.history[-1][1]:

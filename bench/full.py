@@ -68,7 +68,7 @@ def run(arena: Arena, world: World) -> Result:
     before = arena.disk_bytes(changelog)
     began = time.monotonic()
     worker = arena.start(WORKER, settings)
-    timing = arena.measure(worker, settings, TOPIC, world.events)
+    timing = arena.measure(worker, settings, TOPIC, world.events, world.accounts + settings.partitions)  # marks count
     recovery = timing.history[1][0] - began if len(timing.history) > 1 else 0.0
     rss = psutil.Process(worker.pid).memory_info().rss
     arena.stop(worker)
