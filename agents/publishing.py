@@ -19,10 +19,11 @@ from schemas.records import encode
 from schemas.registry import Registry, file_registry
 from streams.alerts import Cause, Event
 from streams.calendar import business_day, date_of, month_start
+from streams.entries import BASE
 from streams.ledger import Break, Candidate, Ledger, Restated
 from streams.metrics import Metrics, first_days, periods
 from streams.money import NANO, half_even
-from streams.outflow import EXTERNAL, SHARE_ONE
+from streams.outflow import EXTERNAL, SHARE_ONE, in_base
 from streams.reference import customer_ref
 from streams.store import POSTING, REVERSAL, Array
 
@@ -201,20 +202,17 @@ class Publisher:
         self.put("rm-alerts", cause.customer_id, record)
 
     def _counterparties(self, slot: int, day: int, days: int) -> list[dict[str, Any]]:
-        """The banks that got most in the window, in minor units of each account's currency."""
-        gone: Counter[str] = Counter()
-        zone = self.ledger.zone
-        for account in self.ledger.accounts_of(slot):
-            for e in self.ledger.entries_of(account):
-                outgoing = (
-                    e["kind"] == POSTING and e["nature"] == EXTERNAL and e["amount"] < 0 and not e["flags"] & REVERSAL
-                )
-                if (
-                    outgoing
-                    and e["extra"] >= 0
-                    and day - days < business_day(int(e["booked"]), zone.starts, zone.offsets) <= day
-                ):
-                    gone[self.ledger.banks.text(int(e["extra"]))] -= int(e["amount"])
+        """The banks that got most in the window, in base minor units, rounded down."""
+        ledger, gone = self.ledger, Counter[str]()
+        for account in ledger.accounts_of(slot):
+            currency = int(ledger.store.accounts["currency"][account])
+            for e in ledger.entries_of(account):
+                if e["kind"] != POSTING or e["nature"] != EXTERNAL or e["amount"] >= 0 or e["flags"] & REVERSAL:
+                    continue
+                on = int(business_day(int(e["booked"]), ledger.zone.starts, ledger.zone.offsets))
+                if e["extra"] >= 0 and day - days < on <= day:
+                    table, base = ledger.rates.table(), int(ledger.clock[BASE])
+                    gone[ledger.banks.text(int(e["extra"]))] += in_base(table, base, currency, on, -int(e["amount"]))[0]
         return [{"bank": bank, "amount_minor": amount} for bank, amount in gone.most_common(COUNTERPARTIES_MAX)]
 
 

@@ -78,7 +78,7 @@ class World:
     partitions: int = 4
     seed: int = 1
     days: int = DAYS
-    alarm_every: int = 0  # every so many postings one is an outflow that raises an alert
+    alarms: tuple[tuple[int, int], ...] = ()  # of so many postings, every so many is an outflow that raises an alert
 
     @property
     def accounts(self) -> int:
@@ -105,12 +105,17 @@ class World:
             yield self._encode(account, account, zero + 1, self.opening[account], day, instant(day, zero), zero)
 
     @cached_property
+    def alarm(self) -> Array:
+        """Which postings raise an alert: bool[events]."""
+        return np.concatenate([np.arange(count) % every == 0 for count, every in self.alarms])
+
+    @cached_property
     def _picked(self) -> tuple[Array, Array]:
         """Account of each posting and its place in the account's journal."""
         account = np.random.default_rng([self.seed, 1]).integers(0, self.accounts, self.events)
-        if self.alarm_every:
+        if self.alarms:
             rich = np.flatnonzero(self.opening.reshape(-1, ACCOUNTS_EACH).sum(1) > WATCHED_FROM) * ACCOUNTS_EACH
-            at = np.arange(0, self.events, self.alarm_every)
+            at = np.flatnonzero(self.alarm)
             account[at] = rich[np.arange(len(at)) % len(rich)]
         order = np.argsort(account, kind="stable")
         starts = np.flatnonzero(np.diff(account[order], prepend=-1))
@@ -135,13 +140,13 @@ class World:
             nature = np.where(outside, NATURES.index("external"), NATURES.index("own_transfer"))
             nature = np.where(inside, nature, NATURES.index("external"))
             large = outside & (rng.random(n) < LARGE_SHARE)  # most of what the account began with
-            if self.alarm_every:
-                alarm = np.arange(first, stop) % self.alarm_every == 0
+            if self.alarms:
+                alarm = self.alarm[first:stop]
                 outside, inside, late = outside | alarm, inside | alarm, late & ~alarm
                 nature = np.where(alarm, NATURES.index("external"), nature)
                 value_day = np.where(alarm, booked_day, value_day)
             amount = np.where(inside, -np.where(large, self.opening[account] * 7 // 10 + 1, amount), amount)
-            if self.alarm_every:  # ever more, so that each raises or deepens
+            if self.alarms:  # ever more, so that each raises or deepens
                 amount = np.where(alarm, -ALARM_FEN - np.arange(first, stop) * STEP_FEN, amount)
             yield self._encode(
                 np.arange(first, stop) + self.accounts, account, number, amount, value_day,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import psutil
 
 from agents.reading import all_standings
 from agents.recovery import changelog_topic, read_state
 from bench.arena import Arena, Probe, Timing, wait_for
-from bench.data import CLOSED, FIRST, Chunk, World
+from bench.data import CLOSED, FIRST, World
 from bench.sums import standings_by_numpy
 from connectors.closer import Closer
 from deploy.settings import Settings
@@ -33,19 +33,18 @@ class Result:
     customers: int
     recovery_s: float  # from the start of the second worker process to its first commit, compiled kernels at hand
     month_close_s: float  # close of the month to its commit, standings of all customers included
-    bytes_a_customer: float  # worker's memory, less what it took before the first event
+    bytes_a_customer: float  # of state: all columns and indexes, room to grow included
     changelog_a_event: float  # bytes
     checked: int  # customers compared with numpy, all figures equal
 
 
-def opened(arena: Arena, world: World) -> tuple[Settings, Timing, float, int]:
-    """Opening credits and the month close through a first worker: (settings, timing, seconds of the close, idle memory)."""
+def opened(arena: Arena, world: World) -> tuple[Settings, Timing, float]:
+    """Opening credits and the month close through a first worker: (settings, timing, seconds of the close)."""
     settings = arena.settings("full")
     arena.topics(settings)
     worker = arena.start(WORKER, settings)
     changelog = changelog_topic(settings, STANDING)
     wait_for("worker ready", lambda: _fenced(settings, changelog), worker, arena.said, COMPILE_S_MAX)
-    idle = psutil.Process(worker.pid).memory_info().rss
     arena.load(settings, TOPIC, world.prelude())
     timing = arena.measure(worker, settings, TOPIC, world.accounts)
     closer = Closer(settings, encode)
@@ -57,12 +56,12 @@ def opened(arena: Arena, world: World) -> tuple[Settings, Timing, float, int]:
     probe.close()
     closer.shut()
     arena.stop(worker)
-    return settings, timing, took, idle
+    return settings, timing, took
 
 
 def run(arena: Arena, world: World) -> Result:
     """One world through one worker."""
-    settings, _, close_s, idle = opened(arena, world)
+    settings, _, close_s = opened(arena, world)
     probe = Probe(settings, TOPIC)
     start = probe.ends()  # marks and what ended their transaction have offsets too
     probe.close()
@@ -73,19 +72,29 @@ def run(arena: Arena, world: World) -> Result:
     worker = arena.start(WORKER, settings)
     timing = arena.measure(worker, settings, TOPIC, world.events, start)
     recovery = timing.history[1][0] - began if len(timing.history) > 1 else 0.0
-    rss = psutil.Process(worker.pid).memory_info().rss
     arena.stop(worker)
     written = arena.disk_bytes(changelog) - before
-    checked = check(settings, world)
+    jobs = states(settings)
+    checked = check(jobs, world)
     return Result(
-        timing, world.customers, recovery, close_s, (rss - idle) / world.customers, written / world.events, checked
+        timing, world.customers, recovery, close_s, held(jobs) / world.customers, written / world.events, checked
     )
 
 
-def check(settings: Settings, world: World) -> int:
+def held(jobs: list[Any]) -> int:
+    """Bytes of the jobs' columns."""
+    return sum(array.nbytes for job in jobs for array in _arrays(job.ledger.store))
+
+
+def _arrays(store: Any) -> Iterator[Any]:
+    for part in store:
+        yield from _arrays(part) if isinstance(part, tuple) else (part,)
+
+
+def check(jobs: list[Any], world: World) -> int:
     """Compares every customer's figures with a direct computation; how many customers. AssertionError on a difference."""
     as_of = FIRST + world.days - 2
-    rows = all_standings(states(settings), as_of)
+    rows = all_standings(jobs, as_of)
     want = standings_by_numpy(world, [*world.prelude(), *world.postings()], as_of)
     got: dict[str, list[Any]] = {str(row[0]): row for row in rows}
     assert len(got) == world.customers, f"{len(got)} customers, {world.customers} wanted"
@@ -114,6 +123,3 @@ def _fenced(settings: Settings, changelog: str) -> bool:
     from deploy import admin
 
     return changelog in admin.client(settings.kafka).list_topics(timeout=10).topics
-
-
-__all__ = ["Chunk", "Result", "check", "opened", "run"]

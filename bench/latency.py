@@ -1,7 +1,7 @@
 """Latency, open loop: postings leave on a timetable whatever the worker does; when does an alert show to a committed reader?
 
-Counted from the time on the timetable, not from the send, so a stall counts for every event it delays. Every tenth
-posting is a large outflow that raises an alert, which names the posting that caused it.
+Counted from the time on the timetable, not from the send, so a stall counts for every event it delays. Some
+postings are large outflows that raise alerts, which name the posting that caused them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from bench.full import TOPIC, WORKER, opened
 from deploy.settings import Settings
 from schemas.records import decode_one
 
-ALARM_EVERY = 10
-TICK_S, GRACE_S, WARM_S = 0.001, 20.0, 2.0
+ALARMS_S_MAX = 100  # at most so many alarms a second, and at most every tenth posting
+TICK_S, GRACE_S, WARM_S = 0.001, 60.0, 2.0
+WAKE = (100, 100)  # postings a second and their number: until the worker has joined
 
 
 @dataclass(slots=True)
@@ -63,29 +64,33 @@ class Watcher(threading.Thread):
 
 def measure(arena: Arena, rates: list[int], seconds: float, customers: int = 20_000) -> list[Result]:
     """Each rate in turn through one worker."""
-    counts = [int(rate * (seconds + WARM_S)) for rate in rates]
-    world = World(customers, sum(counts), arena.stack.settings.partitions, alarm_every=ALARM_EVERY)
-    settings, _, _, _ = opened(arena, world)
+    loads = [WAKE, *((rate, int(rate * (seconds + WARM_S))) for rate in rates)]
+    spans = tuple((count, max(10, rate // ALARMS_S_MAX)) for rate, count in loads)
+    world = World(customers, sum(n for n, _ in spans), arena.stack.settings.partitions, alarms=spans)
+    settings, _, _ = opened(arena, world)
     worker, watcher = arena.start(WORKER, settings), Watcher(settings)
     watcher.start()
     results, first = [], 0
     try:
-        chunks = dict(enumerate(world.postings(chunk=max(world.events, 1))))
-        for rate, count in zip(rates, counts, strict=True):
-            results.append(_one(settings, chunks[0], first, count, rate, watcher))
+        (chunk,) = world.postings(chunk=world.events)
+        for rate, count in loads:
+            alarms = np.flatnonzero(world.alarm[first : first + count]).tolist()
+            results.append(_one(settings, chunk, first, count, rate, watcher, alarms))
             first += count
     finally:
         watcher.ended.set()
         watcher.join()
         arena.stop(worker)
-    return results
+    return results[1:]
 
 
-def _one(settings: Settings, chunk: Chunk, first: int, count: int, rate: int, watcher: Watcher) -> Result:
+def _one(
+    settings: Settings, chunk: Chunk, first: int, count: int, rate: int, watcher: Watcher, alarms: list[int]
+) -> Result:
     """Postings [first, first + count) at a rate; the first two seconds warm up and don't count."""
     due, late = send(settings, chunk, first, count, rate)
     result = Result(rate, late_ms=late * 1e3)
-    wanted = {chunk.event_id(i): due[i - first] for i in range(first, first + count) if i % ALARM_EVERY == 0}
+    wanted = {chunk.event_id(first + i): due[i] for i in alarms}
     deadline = time.monotonic() + GRACE_S
     while time.monotonic() < deadline and not wanted.keys() <= watcher.seen.keys():
         time.sleep(0.05)

@@ -48,7 +48,8 @@ class Report:
         lines = [
             "# Benchmarks", "", (f"Written by `{self.command}`. {machine()} The broker runs on the same machine, so read "
             "the ratios; absolute figures move with the machine and what else it does."), "",
-            "| engine and job | ratio | events/s, median | each run | CPU µs an event | |", "| --- | --- | --- | --- | --- | --- |",
+            "| engine and job | ratio | events/s, median | each run | CPU µs an event | |",
+            "| --- | --- | --- | --- | --- | --- |",
         ]  # fmt: skip
         for engine in sorted(self.engines, key=lambda e: -e.rate):
             runs = " ".join(f"{rate:,.0f}" for rate in engine.rates)

@@ -1,4 +1,4 @@
-"""J1 as Faust's tutorial teaches it: an agent, an event at a time, and a Table with a changelog. `-m bench.peers.faust_tutorial`."""
+"""J1 as Faust's tutorial teaches it: an agent, an event at a time, a Table with a changelog."""
 
 from __future__ import annotations
 

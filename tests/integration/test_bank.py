@@ -27,6 +27,7 @@ from tidegauge.demo.sent import Sent
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 SEED, CUSTOMERS, MONTHS, KILLS, DUPLICATES_PERCENT = 5, 150, 4, 5, 10
 CLOSE_RECORDS = 64  # that a close adds to the inputs of four partitions, transaction markers included
+FAR = 1 << 30  # the feed waits for no close
 BROADCAST = 3  # records more of what goes to every partition
 
 
@@ -43,7 +44,7 @@ def lived(make_live, redis_server, stream):
     live, sent, rng = make_live(redis_url=redis_server), Sent(), random.Random(SEED)
     live.start()
     live.start()
-    feed = Feed(live.settings, registry_for(None), iter(stream), sent, 0.0, -1)
+    feed = Feed(live.settings, registry_for(None), iter(stream), sent, 0.0, -1, lambda: FAR)
     feed.start()
     try:
         copied = sum(BROADCAST for item in stream if isinstance(item, Event) and item.topic == "fx-rates")
