@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from confluent_kafka.admin import NewTopic
 
 from bench.data import Chunk
 from connectors.publisher import producer_config
-from deploy import admin, topics
+from deploy import admin, processes, topics
 from deploy.settings import Settings
 from deploy.stack import Stack
 
@@ -35,8 +36,8 @@ PRODUCED_BEFORE_POLL = 10_000
 class Timing:
     """One engine over one load: what was committed when, and what it cost."""
 
-    events: int = 0  # committed after the first commit seen
-    seconds: float = 0.0  # between the first and the last commit
+    events: int = 0
+    seconds: float = 0.0  # from the first block worked on (other engines: their first commit) to the last commit
     cpu_s: float = 0.0  # of the process, in that time
     rss_max: int = 0
     load: float = 0.0  # of the machine at the end
@@ -98,6 +99,10 @@ class Arena:
         for done in administrator.create_topics(made).values():
             done.result(20)
 
+    def with_metrics(self, settings: Settings) -> Settings:
+        """The same with a free port for the worker's metrics."""
+        return settings.model_copy(update={"metrics_port": processes.free_row(1)})
+
     # -- engines
 
     def start(
@@ -142,6 +147,7 @@ class Arena:
         watched, timing = psutil.Process(process.pid), Timing()
         moved_at, looked_at = time.monotonic(), 0.0
         first = cpu = None
+        own = bool(settings.metrics_port)
         try:
             while True:
                 now, done = time.monotonic(), max(0, probe.committed() - start)
@@ -150,11 +156,11 @@ class Arena:
                 if not timing.history or done > timing.history[-1][1]:
                     timing.history.append((now, done))
                     moved_at = now
-                if done and first is None:
-                    first, cpu = (now, done), _cpu(watched)
+                if first is None and (worked(settings.metrics_port) if own else done):
+                    first, cpu = (time.monotonic(), 0 if own else done), _cpu(watched)
                 if now - looked_at > POLL_PROCESS_S:
                     timing.rss_max, looked_at = max(timing.rss_max, watched.memory_info().rss), now
-                if done >= target:
+                if first is not None and done >= target:
                     break
                 time.sleep(POLL_S)
             assert first is not None
@@ -250,6 +256,16 @@ def _drain(producer: Producer) -> None:
     producer.poll(0)
     while len(producer) > 150_000:
         producer.poll(0.05)
+
+
+def worked(port: int) -> bool:
+    """Whether a worker has worked on a block yet, by its own metrics."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("tidegauge_work_seconds_count") and float(line.split()[-1]) > 0 for line in lines)
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -250,7 +250,8 @@ def main() -> None:
     from agents.app import build_app, run
     from deploy.settings import Settings
 
-    run(build_app(Settings(), J1Job, name=NAME), loglevel="WARNING")
+    settings = Settings()
+    run(build_app(settings, J1Job, name=NAME), metrics_port=settings.metrics_port)
 
 
 if __name__ == "__main__":

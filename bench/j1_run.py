@@ -36,6 +36,7 @@ def load(arena: Arena, events: int, customers: int = 100_000) -> Settings:
 
 def ours(arena: Arena, settings: Settings, events: int) -> Result:
     """One worker of the product's engine, its state and outputs summed up."""
+    settings = arena.with_metrics(settings)
     worker = arena.start(WORKER, settings)
     timing = arena.measure(worker, settings, j1.TOPIC, events)
     arena.stop(worker)

@@ -83,8 +83,8 @@ HOW = """## How it is measured
 - `make bench-quick` takes three minutes and prints; `make bench` repeats more, on more events, and writes this page.
   `python -m bench.profile` gives CPU nanoseconds an event of every stage of the full job, without a broker.
 - Every run has a broker of its own on free ports, an own prefix and own groups; all engines of a job read one topic.
-- Events per second are those committed after the first commit seen, by the time from that to the last one. CPU is the
-  worker's process in the same time; the broker's is not in it.
+- Events per second: from the first block a worker has worked on to the commit of the last event. For Faust, which has no
+  blocks, from the first commit seen. CPU is the worker's process in the same time; the broker's is not in it.
 - J1, the peers' job: balance, integral, 13 month sums and a tier by customer, changes out. Sum and number of changes
   are compared with the known ones. The tutorial engine is Faust as its documentation writes it, on the first events.
 - J2 is the whole job on a month of postings with two accounts a customer, after opening credits and a month close that
