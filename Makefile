@@ -33,7 +33,7 @@ bench-quick: install
 	$(BIN)/python -m bench --quick $(ARGS)
 
 chaos: install
-	$(BIN)/python -m bench.chaos $(ARGS)
+	$(BIN)/python -m tests.chaos $(or $(ARGS),kill 1 25)
 
 simulate: install
 	$(BIN)/tidegauge simulate $(ARGS)
