@@ -1,36 +1,61 @@
-"""Long runs by hand: python -m tests.chaos NAME SEED [SECONDS]; prints the seed, and fails when anything differs.
+"""Chaos on the real stack: python -m tests.chaos [SCENARIO [SEED]] [--customers N] [--short] [--write].
 
-Starts a broker of its own; with TIDEGAUGE_BOOTSTRAP_SERVERS it uses that one, and can't run `broker`, which kills it.
+Without a scenario all of them run, each with its seed, and a table is printed; `--write` puts it into
+docs/guarantees.md. Ends with 1 when anything was found.
 """
 
-import os
+from __future__ import annotations
+
+import argparse
 import sys
 import tempfile
-from contextlib import ExitStack
+import time
+import traceback
 from pathlib import Path
 
-from deploy.settings import Settings
-from deploy.stack import Stack
-from tests.chaos.faults import FAULTS
-from tests.chaos.run import Run
+from tests.chaos import table
+from tests.chaos.brokers import ChaosStack
+from tests.chaos.history import TORN, Findings
+from tests.chaos.scenarios import SCENARIOS, Given
+from tests.chaos.system import Result
+
+OWN_STACK = frozenset(("cluster",))  # begin with brokers of their own
 
 
-def main(name: str, seed: str = "1", seconds: str = "") -> None:
-    """Run one fault."""
-    print(name, "seed", seed, flush=True)
-    more: dict[str, object] = {"seconds": float(seconds)} if seconds else {}
-    with ExitStack() as ends:
-        servers = os.environ.get("TIDEGAUGE_BOOTSTRAP_SERVERS", "") if name != "broker" else ""
-        if not servers:
-            folder = Path(ends.enter_context(tempfile.TemporaryDirectory()))
-            settings = Settings(kafka_heap_mb=512, bootstrap_servers="")
-            stack = Stack(folder, settings, with_redis=False, with_topics=False, any_ports=True, tether=True)
-            servers = ends.enter_context(stack).bootstrap_servers
-            if name == "broker":
-                more["restart"] = lambda: (stack.kill_broker(), stack.start_broker())
-        run = ends.enter_context(Run(servers, name, int(seed), say=lambda *text: print(*text, flush=True)))
-        FAULTS[name](run, **more)
+def main(arguments: list[str] | None = None) -> int:
+    """Run what was asked for; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("scenario", nargs="?", choices=["all", *SCENARIOS], default="all")
+    parser.add_argument("seed", nargs="?", type=int, default=1)
+    parser.add_argument("--customers", type=int, default=0, help="instead of the scenario's own number")
+    parser.add_argument("--short", action="store_true", help="as in make test")
+    parser.add_argument("--write", action="store_true", help="the table into docs/guarantees.md")
+    parser.add_argument("--quiet", action="store_true", help="the table only")
+    asked = parser.parse_args(arguments)
+    names = list(SCENARIOS) if asked.scenario == "all" else [asked.scenario]
+    results, began = [], time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="tidegauge-chaos-") as folder, ChaosStack(Path(folder)) as stack:
+        for name in names:
+            say = (lambda _: None) if asked.quiet else (lambda text: print("   ", text, flush=True))
+            print(f"{name} {asked.seed}: {SCENARIOS[name].__doc__}", flush=True)
+            results.append(run(name, Given(stack, asked.seed, asked.customers, asked.short, say)))
+            print(f"    {'as it should be' if results[-1].good else results[-1].findings}", flush=True)
+    print("\n" + table.text(results, time.monotonic() - began))
+    if asked.write:
+        table.write(results, time.monotonic() - began)
+    return 0 if all(result.good for result in results) else 1
+
+
+def run(name: str, given: Given) -> Result:
+    """One scenario; whatever goes wrong is a finding."""
+    try:
+        return SCENARIOS[name](given)
+    except Exception as problem:
+        traceback.print_exc()
+        found = Findings()
+        found.note(TORN, f"the run itself failed: {problem!r}"[:600])
+        return Result(name, given.seed, findings=found)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The embedded stack with what chaos needs besides: a second listener behind a proxy, and brokers without room."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deploy import kafka, processes
+from deploy.settings import Settings
+from deploy.stack import Stack
+
+PROXIED = "PROXIED"
+
+
+@dataclass(frozen=True)
+class ProxiedCluster(kafka.Cluster):
+    """A cluster whose first node listens on one port more, and tells clients of that listener to come by another."""
+
+    behind: int = 0  # port of the listener
+    front: int = 0  # port that it advertises: the proxy's
+
+    def properties(self, node: int) -> str:
+        """server.properties of a node."""
+        text = kafka.Cluster.properties(self, node)
+        if node or not self.front:
+            return text
+        out = []
+        for line in text.splitlines():
+            name, _, value = line.partition("=")
+            if name == "listeners":
+                value += f",{PROXIED}://127.0.0.1:{self.behind}"
+            elif name == "advertised.listeners":
+                value += f",{PROXIED}://127.0.0.1:{self.front}"
+            elif name == "listener.security.protocol.map":
+                value += f",{PROXIED}:PLAINTEXT"
+            out.append(f"{name}={value}\n")
+        return "".join([*out, "security.inter.broker.protocol=PLAINTEXT\n"])
+
+
+class ChaosStack(Stack):
+    """Brokers that die with the caller, on free ports."""
+
+    def __init__(self, folder: Path, brokers: int = 1, heap_mb: int = 512, **more: Any) -> None:
+        settings = Settings(bootstrap_servers="", redis_url="", brokers=brokers, kafka_heap_mb=heap_mb)
+        super().__init__(folder, settings, with_redis=False, with_topics=False, any_ports=True, tether=True, **more)
+        self.behind = self.front = 0
+
+    @property
+    def proxied_servers(self) -> str:
+        """Where clients begin that are to go through the proxy."""
+        return f"127.0.0.1:{self.front}"
+
+    def _cluster(self, *, keep_ports: bool = True) -> kafka.Cluster:
+        made = super()._cluster(keep_ports=keep_ports)
+        if isinstance(made, ProxiedCluster):
+            return made
+        if not self.front:
+            first = made.port + 2 * made.brokers  # the brokers' own ports are not taken yet
+            while not (processes.is_free(first) and processes.is_free(first + 1)):
+                first += 2
+            self.behind, self.front = first, first + 1
+        values = {field.name: getattr(made, field.name) for field in fields(kafka.Cluster)}
+        self.cluster = ProxiedCluster(**values, behind=self.behind, front=self.front)
+        return self.cluster
+
+    def pid(self, node: int = 0) -> int:
+        """Process id of a broker."""
+        return next(entry.pid for entry in self.running() if entry.name == f"kafka-{node}")
+
+    def fill(self, node: int = 0, room_bytes: int = 64 << 10) -> None:
+        """From now on no file of a broker can grow by more than `room_bytes` beyond its largest: writes fail."""
+        folder = self.cluster.folder(node) if self.cluster else self.data_dir
+        largest = max((path.stat().st_size for path in folder.rglob("*.log")), default=0)
+        _, hard = resource.prlimit(self.pid(node), resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid(node), resource.RLIMIT_FSIZE, (largest + room_bytes, hard))
+
+    def wait_gone(self, node: int = 0, wait_s: float = 60.0) -> bool:
+        """Whether a broker ends by itself in time."""
+        pids = [entry.process() for entry in self.running() if entry.name == f"kafka-{node}"]
+        _, left = psutil.wait_procs([process for process in pids if process], timeout=wait_s)
+        return not left

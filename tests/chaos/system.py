@@ -1,0 +1,246 @@
+"""One chaos run of the whole product: topics and workers of its own, a feed, faults, and the verdict at the end.
+
+Sees Kafka and processes only, and kills only what it started, by pid.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from agents.reading import all_standings
+from agents.recovery import changelog_topic
+from agents.standing import INPUTS
+from bench.data import CLOSED
+from bench.full import states
+from connectors.closer import MARK_KEY
+from deploy.settings import Settings
+from tests.chaos import expected, twin
+from tests.chaos.check import read
+from tests.chaos.feed import Feed
+from tests.chaos.history import Findings, History, check
+from tests.chaos.load import Load, Timetable
+from tests.chaos.watch import Stops, Watcher
+from tests.integration.live import REPO, Live
+from tidegauge.bootstrap import STANDING
+from tidegauge.demo.processes import environment
+
+DRAIN_S = 180.0
+
+
+@dataclass
+class Result:
+    """A line of the table."""
+
+    scenario: str
+    seed: int
+    faults: str = ""
+    events: int = 0
+    outputs: int = 0
+    hidden: int = 0  # outputs of aborted transactions
+    longest_s: float = 0.0
+    customers: int = 0
+    seconds: float = 0.0
+    findings: Findings = field(default_factory=Findings)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+class System(Live):
+    """A context. `begin`, then faults while `feeding`, then `finish` gives the verdict."""
+
+    def __init__(
+        self, kafka: str, name: str, seed: int, load: Load, say: Callable[[str], None] = print, **more: Any
+    ) -> None:
+        self.scenario, self.seed, self.load, self._say = name, seed, load, say
+        unique = f"{name}{seed}x{int(time.time() * 1000) % 10**8}"
+        folder = Path(tempfile.mkdtemp(prefix=f"tidegauge-{name}-"))
+        own = {"bootstrap_servers": kafka, "topic_prefix": f"{unique}.", "group": unique, "data_dir": folder}
+        super().__init__(Settings(reference_key="test key", partitions=load.partitions, **own | more))
+        self.rng, self.began = random.Random(f"{name} {seed}"), time.monotonic()
+        self.timetable = Timetable(load)
+        self.feed = Feed(self.settings, self.timetable)
+        self.extra: dict[str, str] = {}  # environment of the next workers
+        self.worker_kafka = kafka
+        self.faults: dict[str, int] = {}
+        self.admin = AdminClient({"bootstrap.servers": kafka})
+
+    def __enter__(self) -> System:
+        super().__enter__()
+        self.watcher, self.stops = Watcher(self.settings), Stops(self.settings, self.feed)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.workers:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)  # one that is stopped could not be ended well
+        super().__exit__(*error)
+        self.watcher.ended.set()
+        self.stops.ended.set()
+        if not error or error[0] is None:
+            shutil.rmtree(self.logs, ignore_errors=True)
+            prefix = self.settings.topic_prefix, changelog_topic(self.settings, STANDING)
+            names = [t for t in self.admin.list_topics(timeout=20).topics if t.startswith(prefix)]
+            for future in self.admin.delete_topics(names).values():
+                future.exception(20)
+
+    def say(self, text: str) -> None:
+        """A line of the run's story."""
+        self._say(f"{time.monotonic() - self.began:6.1f}s  {text}")
+
+    def fault(self, kind: str, number: int = 1) -> None:
+        """Count a fault."""
+        self.faults[kind] = self.faults.get(kind, 0) + number
+        self.say(f"{kind}; day {self.feed.day - CLOSED} of {self.load.days} closed, {self.stops.behind} behind")
+
+    # -- processes
+
+    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+        self._started += 1
+        settings = self.settings.model_copy(update={"bootstrap_servers": self.worker_kafka})
+        with self._log().open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tidegauge.cli.main", *command], cwd=REPO, stdout=log, stderr=subprocess.STDOUT,
+                env=with_path(environment(settings), self.extra),
+            )  # fmt: skip
+
+    def signal(self, worker: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Send a worker a signal."""
+        worker.send_signal(number)
+
+    def leave(self, worker: subprocess.Popen[bytes]) -> None:
+        """End a worker as an operator would."""
+        self.workers.remove(worker)
+        worker.terminate()
+        code = worker.wait(60)
+        assert code in (0, -signal.SIGTERM), f"a worker ended with {code}\n{self.said()}"
+
+    # -- the course of a run
+
+    def begin(self, workers: int = 1) -> None:
+        """Start workers, send the opening credits, and wait until they are worked off."""
+        self.watcher.start()
+        for _ in range(workers):
+            self.start()
+        self.feed.start()
+        self.stops.start()
+        self.wait(lambda: self.feed.day >= CLOSED or self._feed_failed(), "the opening credits")
+        self.wait(lambda: self.stops.behind == 0, "the opening credits' commit")
+        self.stops.begin()
+        self.feed.go.set()
+        self.say(f"{workers} workers hold {self.load.customers} customers")
+
+    def _feed_failed(self) -> bool:
+        if self.feed.failed is not None:
+            raise RuntimeError("the feed failed") from self.feed.failed
+        return False
+
+    @property
+    def feeding(self) -> bool:
+        """Whether events still flow."""
+        return not self.feed.done and not self._feed_failed()
+
+    @property
+    def share(self) -> float:
+        """Share of the days that is sent and closed."""
+        return (self.feed.day - CLOSED) / self.load.days
+
+    def pause(self, least_s: float, most_s: float) -> None:
+        """Wait for a time of chance; ends early when all is sent."""
+        until = time.monotonic() + self.rng.uniform(least_s, most_s)
+        while time.monotonic() < until and self.feeding:
+            time.sleep(0.05)
+
+    def finish(self) -> Result:
+        """Wait until all is worked off, end the workers, and look at everything."""
+        self.wait(lambda: not self.feeding, "the feed", 400)
+        self.wait(lambda: self.stops.behind == 0, "the rest", DRAIN_S)
+        self.wait_closed()
+        longest = self.stops.end()
+        self.stop()
+        seen = self.watcher.end()
+        self.say(f"{self.feed.count} records sent, longest stop {longest:.1f} s; now everything is checked")
+        result = self.judge(seen)
+        result.longest_s = longest
+        result.seconds = time.monotonic() - self.began
+        return result
+
+    def wait_closed(self) -> None:
+        """Wait until the last close is worked off in every partition, as their own changelogs say."""
+        want = {p: self._last_close(p) for p in range(self.load.partitions)}
+        topic = "business-days"
+
+        def reached() -> bool:
+            places = [TopicPartition(self.settings.topic(topic), p) for p in want]
+            return all(place.offset > want[place.partition] for place in self._probe.committed(places, 3))
+
+        self.wait(reached, "the last close", DRAIN_S)
+
+    def _last_close(self, partition: int) -> int:
+        return max(offset for offset, _, _ in read(self.settings.kafka, self.settings.topic("business-days"), partition))
+
+    # -- the verdict
+
+    def judge(self, seen: list[Any]) -> Result:
+        """The history, checked; and every customer against the oracle."""
+        settings, history = self.settings, History()
+        history.sent = {place: dict(sent) for place, sent in self.feed.sent.items()}
+        history.poison, history.withdrawn, history.live = self.feed.poison, self.feed.withdrawn, seen
+        for partition in range(self.load.partitions):
+            logs, done = twin.inputs(settings, partition), twin.commits(settings, partition)
+            for topic, records in logs.items():
+                history.log[topic, partition] = {o: crc32(v or b"") for o, _, v in records}
+                real = [o for o, key, _ in records if key != MARK_KEY]
+                history.ends[topic, partition] = max(real, default=-1) + 1
+            wanted, odd = twin.replayed(settings, partition, logs, done)
+            history.wanted += wanted
+            history.oddities += odd
+            history.changelog[partition] = done[-1]
+            history.group[partition] = self._group(partition)
+        changes = set()
+        for topic in twin.OUTPUTS:
+            history.committed += twin.published(settings, topic, "read_committed")
+            history.uncommitted += twin.published(settings, topic, "read_uncommitted")
+        for record in self.outputs("tier-changes"):
+            changes.add((record["customer_id"], record["from_tier"], record["to_tier"], record["effective_date"]))
+        jobs = states(settings)
+        rows = all_standings(jobs, self.load.last)
+        history.customers, compared = expected.judge(self.timetable, rows, changes)
+        faults = ", ".join(f"{number} {kind}" for kind, number in self.faults.items())
+        return Result(
+            self.scenario, self.seed, faults, self.feed.count, len(history.committed), history.hidden,
+            customers=compared, findings=check(history),
+        )  # fmt: skip
+
+    def _group(self, partition: int) -> dict[str, int]:
+        places = [TopicPartition(self.settings.topic(topic), partition) for topic in INPUTS]
+        found = self._probe.committed(places, 10)
+        return {topic: max(0, place.offset) for topic, place in zip(INPUTS, found, strict=True)}
+
+
+def with_path(env: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """An environment with more in it; a PYTHONPATH is put before the one that is there."""
+    out = {**env, **extra}
+    if "PYTHONPATH" in extra:
+        out["PYTHONPATH"] = os.pathsep.join(x for x in (extra["PYTHONPATH"], env.get("PYTHONPATH", "")) if x)
+    return out
+
+
