@@ -33,7 +33,7 @@ bench-quick: install
 	$(BIN)/python -m bench --quick $(ARGS)
 
 chaos: install
-	$(BIN)/python -m tests.chaos $(or $(ARGS),kill 1 25)
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 simulate: install
 	$(BIN)/tidegauge simulate $(ARGS)

@@ -160,5 +160,3 @@ def judge(timetable: Timetable, rows: list[list[Any]], changes: set[Change]) -> 
     wrong += [f"tier change {change} is missing" for change in sorted(want - changes)]
     wrong += [f"tier change {change} is wrong" for change in sorted(changes - want)]
     return wrong, len(rows)
-
-

@@ -57,7 +57,9 @@ class Feed(threading.Thread):
             self.failed = problem
 
     def _send_all(self) -> None:
-        producer = Producer({**producer_config(self.settings), "message.timeout.ms": 300_000, "retries": 100_000})
+        producer = Producer(
+            {**producer_config(self.settings), "message.timeout.ms": 300_000, "retries": 100_000, "log_level": 0}
+        )
         for day in range(CLOSED, self.load.last + 1):
             items, began = self.timetable.shuffled(day), time.monotonic()
             for at in range(0, len(items), SLICE):
@@ -102,7 +104,7 @@ class Feed(threading.Thread):
             return
         source = Producer(
             {**producer_config(self.settings), "transactional.id": f"{self.settings.group}-source",
-             "transaction.timeout.ms": 5000}
+             "transaction.timeout.ms": 5000, "log_level": 0}
         )  # fmt: skip
         good = [item for item in items if item.kind == EVENT and item.topic == "transactions"]
         try:
@@ -116,7 +118,9 @@ class Feed(threading.Thread):
                     "amount_minor": WITHDRAWN_FEN,
                 }  # fmt: skip
                 self.withdrawn.add(name)
-                source.produce(self.settings.topic(item.topic), encode("transactions", record), item.key, item.partition)
+                source.produce(
+                    self.settings.topic(item.topic), encode("transactions", record), item.key, item.partition
+                )
             source.flush(3)
             source.abort_transaction(3)
         except KafkaException:

@@ -20,7 +20,6 @@ from typing import Any
 from zlib import crc32
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from agents.reading import all_standings
 from agents.recovery import changelog_topic
@@ -28,6 +27,7 @@ from agents.standing import INPUTS
 from bench.data import CLOSED
 from bench.full import states
 from connectors.closer import MARK_KEY
+from deploy import admin
 from deploy.settings import Settings
 from tests.chaos import expected, twin
 from tests.chaos.check import read
@@ -81,7 +81,7 @@ class System(Live):
         self.extra: dict[str, str] = {}  # environment of the next workers
         self.worker_kafka = kafka
         self.faults: dict[str, int] = {}
-        self.admin = AdminClient({"bootstrap.servers": kafka})
+        self.admin = admin.client(kafka)
 
     def __enter__(self) -> System:
         super().__enter__()
@@ -195,7 +195,9 @@ class System(Live):
         self.wait(reached, "the last close", DRAIN_S)
 
     def _last_close(self, partition: int) -> int:
-        return max(offset for offset, _, _ in read(self.settings.kafka, self.settings.topic("business-days"), partition))
+        return max(
+            offset for offset, _, _ in read(self.settings.kafka, self.settings.topic("business-days"), partition)
+        )
 
     # -- the verdict
 
@@ -242,5 +244,3 @@ def with_path(env: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str
     if "PYTHONPATH" in extra:
         out["PYTHONPATH"] = os.pathsep.join(x for x in (extra["PYTHONPATH"], env.get("PYTHONPATH", "")) if x)
     return out
-
-

@@ -48,8 +48,8 @@ def write(results: list[Result], seconds: float) -> None:
     today = dt.datetime.now(dt.UTC).date()
     said = (
         f"Measured on {today}, {os.cpu_count()} cores with brokers and workers on the same machine, "
-        f"Python {platform.python_version()}, {seconds / 60:.1f} minutes in all. \"Hidden\": outputs of aborted "
-        "transactions that a reader of uncommitted records finds and a reader of committed ones does not. \"Longest "
+        f'Python {platform.python_version()}, {seconds / 60:.1f} minutes in all. "Hidden": outputs of aborted '
+        'transactions that a reader of uncommitted records finds and a reader of committed ones does not. "Longest '
         "stop\": the longest time for which a partition's committed offset stood still while acknowledged events "
         "waited behind it."
     )  # fmt: skip
