@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from agents.reading import all_standings
 from agents.recovery import changelog_topic, read_state
-from bench.arena import Arena, Probe, Timing, wait_for
+from bench.arena import Arena
 from bench.data import CLOSED, FIRST, World
+from bench.report import OURS, Engine, Report
+from bench.sizes import Sizes
 from bench.sums import standings_by_numpy
+from bench.timing import Probe, Timing, wait_for
 from connectors.closer import Closer
 from deploy.settings import Settings
 from schemas.records import encode
@@ -21,7 +25,7 @@ from tidegauge.bootstrap import STANDING, standing_jobs
 
 TOPIC = "transactions"
 COMPILE_S_MAX = 900.0  # a first start compiles every kernel
-WORKER = ("-m", "tidegauge.cli.main", "worker")
+WORKER = ("-m", "bench.stamp", "tidegauge.cli.main", "worker")
 
 
 @dataclass(slots=True)
@@ -67,8 +71,7 @@ def run(arena: Arena, world: World) -> Result:
     arena.load(settings, TOPIC, world.postings())
     changelog = changelog_topic(settings, STANDING)
     before = arena.disk_bytes(changelog)
-    began = time.monotonic()
-    settings = arena.with_metrics(settings)
+    began = time.time()
     worker = arena.start(WORKER, settings)
     timing = arena.measure(worker, settings, TOPIC, world.events, start)
     recovery = timing.history[1][0] - began if len(timing.history) > 1 else 0.0
@@ -125,3 +128,21 @@ def _fenced(settings: Settings, changelog: str) -> bool:
     from deploy import admin
 
     return changelog in admin.client(settings.kafka).list_topics(timeout=10).topics
+
+
+def part(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """The full job on one worker, several runs."""
+    engine = Engine("J2, the full job", f"{OURS}, {sizes.customers:,} customers", "every customer compared with numpy")
+    results = []
+    for _ in range(sizes.runs):
+        results.append(run(arena, World(sizes.customers, sizes.full_events, arena.stack.settings.partitions)))
+        engine.note_run(results[-1].timing)
+    report.engines.append(engine)
+    report.figures += [
+        ("customers compared, all figures equal", f"{results[-1].checked:,}"),
+        ("state a customer with two accounts, bytes in memory", f"{median(r.bytes_a_customer for r in results):,.0f}"),
+        ("worker's memory at most, MB", f"{max(r.timing.rss_max for r in results) / 1e6:,.0f}"),
+        ("changelog an event, bytes on disk", f"{median(r.changelog_a_event for r in results):,.1f}"),
+        ("start and recovery to first commit, s", f"{median(r.recovery_s for r in results):.1f}"),
+        ("first month close, with all standings, s", f"{median(r.month_close_s for r in results):.1f}"),
+    ]

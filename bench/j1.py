@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numba as nb
@@ -23,24 +27,9 @@ from streams.store import NULL, Index, add, index, reserve_index
 
 Array = NDArray[Any]
 TOPIC, OUTPUT, NAME, SCHEMA_ID = "j1-events", "j1-tiers", "j1", 9001
-KINDS = ("DEPOSIT", "WITHDRAW", "TRANSFER_IN", "TRANSFER_OUT")
-SCHEMA: dict[str, Any] = {
-    "type": "record", "name": "Event", "namespace": "bench", "fields": [
-        {"name": "event_id", "type": "string"},
-        {"name": "customer_id", "type": "string"},
-        {"name": "account_id", "type": "string"},
-        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": list(KINDS)}},
-        {"name": "amount", "type": "long"},
-        {"name": "currency", "type": "string"},
-        {"name": "booked_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {"name": "value_date", "type": {"type": "int", "logicalType": "date"}},
-        {"name": "branch", "type": "string"},
-        {"name": "counterparty", "type": ["null", "string"]},
-    ],
-}  # fmt: skip
+SCHEMA: dict[str, Any] = json.loads((Path(__file__).parent / "peers" / "events.avsc").read_text())
 CUSTOMER, KIND, AMOUNT, DAY = 1, 3, 4, 7
 SUMS = 15  # balance, integral, 13 month sums: order-free. The tier is not.
-MILLION = {"sum": -93_859_035_346, "changes": 281_694}  # what a million events of seed 1 give, all engines agreed
 ROW, TIER = b"r", b"t"
 
 
@@ -99,7 +88,8 @@ class J1Job:
     state_format = 1
     idempotent = False
 
-    def __init__(self) -> None:
+    def __init__(self, output: str = OUTPUT) -> None:
+        self.output = output
         self.lane = Lane(TOPIC, Reader(TOPIC, OneSchema(), SCHEMA))
         self.index = index(1024)
         self.sums, self.tier, self.dirty = (
@@ -160,7 +150,7 @@ class J1Job:
         rows = Packed(
             *self.keys(slots, TIER), (self.tier[slots] + ord("0")).astype(np.uint8), np.arange(1, len(slots) + 1)
         )
-        return Outcome(outputs=[(OUTPUT, outputs)], rows=[rows], events=events)
+        return Outcome(outputs=[(self.output, outputs)], rows=[rows], events=events)
 
     def keys(self, slots: Array, prefix: bytes) -> tuple[Array, Array]:
         """Customer ids behind a prefix, as a buffer and its ends."""
@@ -209,7 +199,7 @@ class J1Job:
 
 
 def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4) -> Iterator[Chunk]:
-    """The peers' events, the same random numbers in the same order, 100,000 a chunk."""
+    """The peers' events, the same random numbers in the same order, 100,000 a chunk; amounts of the chunk are signed."""
     from bench.data import digits
     from bench.murmur import partitions_of
 
@@ -242,7 +232,8 @@ def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4)
             data[:, k] = column
         values, ends = encode_columns(writer, data, raw)
         partition = partitions_of(texts[1], partitions)
-        yield Chunk(count, texts[1], values, ends, partition, drawn[:, 1], drawn[:, 3], data[:, 7], data[:, 6], ids)
+        signed = np.where(drawn[:, 2] % 2, -drawn[:, 3], drawn[:, 3])  # withdrawals and transfers out
+        yield Chunk(count, texts[1], values, ends, partition, drawn[:, 1], signed, data[:, 7], data[:, 6], ids)
 
 
 def main() -> None:
@@ -251,7 +242,8 @@ def main() -> None:
     from deploy.settings import Settings
 
     settings = Settings()
-    run(build_app(settings, J1Job, name=NAME), metrics_port=settings.metrics_port)
+    job = partial(J1Job, os.environ.get("BENCH_OUTPUT", OUTPUT))
+    run(build_app(settings, job, name=NAME), metrics_port=settings.metrics_port)
 
 
 if __name__ == "__main__":

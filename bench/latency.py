@@ -16,6 +16,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.arena import Arena
 from bench.data import Chunk, World
 from bench.full import TOPIC, WORKER, opened
+from bench.report import Report, Table, warn
+from bench.sizes import Sizes
 from deploy.settings import Settings
 from schemas.records import decode_one
 
@@ -82,6 +84,19 @@ def measure(arena: Arena, rates: list[int], seconds: float, customers: int = 20_
         watcher.join()
         arena.stop(worker)
     return results[1:]
+
+
+def part(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """Every rate of the sizes."""
+    table = Table(
+        "Open loop, from the timetable to a `read_committed` reader of the alert, ms:",
+        ("events/s", "p50", "p99", "p99.9", "alerts", "missing"),
+    )
+    for result in measure(arena, list(sizes.rates), sizes.latency_s):
+        times = (f"{result.at(p):,.0f}" for p in (50, 99, 99.9))
+        table.rows.append((f"{result.rate:,}", *times, f"{result.sent:,}", f"{result.missing:,}"))
+        warn("  " + "  ".join(table.rows[-1]) + f"  producer late {result.late_ms:.0f} ms at most")
+    report.tables.append(table)
 
 
 def _one(

@@ -12,25 +12,77 @@ from statistics import median
 
 import psutil
 
+from bench.timing import Timing
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE, PLOT = "benchmarks.md", "benchmarks.svg"
 VERSIONS = ("faust-streaming", "aiokafka", "confluent-kafka", "numba", "numpy", "fastavro")
-AIMS = {"tutorial": 60, "full": 150_000}
+OURS = "Tidegauge"
+DASH = "–"
 
 
 @dataclass(slots=True)
 class Engine:
-    """Rates and costs of one engine over several runs."""
+    """One engine on one job over several runs; `ours` is the one that it is compared with."""
 
+    job: str
     name: str
-    rates: list[float] = field(default_factory=list)
-    cpu_us: list[float] = field(default_factory=list)
     note: str = ""
+    ours: Engine | None = None
+    timings: list[Timing] = field(default_factory=list)
+
+    def note_run(self, timing: Timing) -> None:
+        """One more run."""
+        self.timings.append(timing)
+        warn(
+            f"  {self.name}: {timing.events:,} events, {timing.rate:,.0f}/s, {timing.cpu_us:.2f} µs CPU an event, "
+            f"{timing.cpu_all_us:.2f} with start-up, {timing.rss_max / 1e6:,.0f} MB, load {timing.load:.1f}"
+        )
+
+    def median(self, figure: str) -> float:
+        """Median of a figure of its timings."""
+        return float(median(getattr(timing, figure) for timing in self.timings))
 
     @property
     def rate(self) -> float:
         """Median events per second."""
-        return median(self.rates)
+        return self.median("rate")
+
+    def row(self) -> tuple[str, ...]:
+        """Its line of the table."""
+        worked = [timing.worked_rate for timing in self.timings if timing.worked_rate]
+        return (
+            self.name,
+            f"{self.ours.rate / self.rate:,.1f} ×" if self.ours else DASH,
+            f"{self.median('cpu_us') / self.ours.median('cpu_us'):,.1f} ×" if self.ours else DASH,
+            f"{self.rate:,.0f}",
+            " ".join(f"{timing.rate:,.0f}" for timing in self.timings),
+            f"{median(worked):,.0f}" if worked else DASH,
+            f"{self.median('cpu_us'):,.2f}",
+            f"{self.median('cpu_all_us'):,.2f}",
+            f"{max(timing.rss_max for timing in self.timings) / 1e6:,.0f}",
+            self.note,
+        )
+
+
+HEADER = (
+    "engine", "we are faster by", "less CPU by", "events/s, median", "each run", "before the last commit",
+    "CPU µs an event", "with start-up", "MB", "",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Table:
+    """A table of the page, a sentence before it."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """As Markdown, an empty line first."""
+        rows = [self.header, tuple("---" for _ in self.header), *self.rows]
+        return ["", self.title, "", *("| " + " | ".join(row) + " |" for row in rows)]
 
 
 @dataclass(slots=True)
@@ -40,36 +92,20 @@ class Report:
     command: str
     engines: list[Engine] = field(default_factory=list)
     figures: list[tuple[str, str]] = field(default_factory=list)
-    latency: list[tuple[str, ...]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
 
     def markdown(self) -> str:
         """The page."""
-        base = min(self.engines, key=lambda engine: engine.rate)
         lines = [
             "# Benchmarks", "", (f"Written by `{self.command}`. {machine()} The broker runs on the same machine, so read "
-            "the ratios; absolute figures move with the machine and what else it does."), "",
-            "| engine and job | ratio | events/s, median | each run | CPU µs an event | |",
-            "| --- | --- | --- | --- | --- | --- |",
+            "the ratios; absolute figures move with the machine and what else it does."),
         ]  # fmt: skip
-        for engine in sorted(self.engines, key=lambda e: -e.rate):
-            runs = " ".join(f"{rate:,.0f}" for rate in engine.rates)
-            lines.append(
-                f"| {engine.name} | {engine.rate / base.rate:,.0f} × | {engine.rate:,.0f} | {runs} "
-                f"| {median(engine.cpu_us):,.1f} | {engine.note} |"
-            )
+        for job in dict.fromkeys(engine.job for engine in self.engines):
+            lines += Table(f"**{job}**", HEADER, [engine.row() for engine in self.engines if engine.job == job]).lines()
         if self.figures:
-            lines += [
-                "",
-                "| figure | value |",
-                "| --- | --- |",
-                *(f"| {name} | {value} |" for name, value in self.figures),
-            ]
-        if self.latency:
-            lines += [
-                "", "Open loop, from the timetable to a `read_committed` reader of the alert, ms:", "",
-                "| events/s | p50 | p99 | p99.9 | alerts | missing |", "| --- | --- | --- | --- | --- | --- |",
-                *("| " + " | ".join(row) + " |" for row in self.latency),
-            ]  # fmt: skip
+            lines += Table("Further figures of the full job:", ("figure", "value"), self.figures).lines()
+        for table in self.tables:
+            lines += table.lines()
         return "\n".join(lines) + "\n"
 
     def write(self) -> None:
@@ -117,8 +153,13 @@ def plot(engines: list[Engine], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     shown = sorted(engines, key=lambda engine: engine.rate)
-    figure, axes = plt.subplots(figsize=(7, 0.6 * len(shown) + 1), layout="constrained")
-    bars = axes.barh([engine.name for engine in shown], [engine.rate for engine in shown], color="#2b6ca3")
+    figure, axes = plt.subplots(figsize=(8, 0.35 * len(shown) + 1), layout="constrained")
+    bars = axes.barh(
+        [f"{engine.name}\n{engine.job}" for engine in shown],
+        [engine.rate for engine in shown],
+        color=["#c2452d" if engine.ours is None else "#2b6ca3" for engine in shown],
+    )
+    axes.tick_params("y", labelsize=7)
     axes.bar_label(bars, labels=[f"{engine.rate:,.0f}" for engine in shown], padding=3)
     axes.set_xscale("log")
     axes.set_xlabel("events per second")

@@ -6,7 +6,7 @@ the setting names one).
 
 import fcntl
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +37,10 @@ class Jar:
     sha256: str
 
 
-def locked() -> list[Jar]:
-    """The pinned jars, as the lock file lists them."""
+def locked(lock: Path = LOCK_FILE) -> list[Jar]:
+    """The pinned jars, as a lock file lists them."""
     jars = []
-    for line in LOCK_FILE.read_text().splitlines():
+    for line in lock.read_text().splitlines():
         if line and not line.startswith("#"):
             coordinate, digest = line.split()
             jars.append(Jar(coordinate, digest.removeprefix("sha256:")))
@@ -49,17 +49,20 @@ def locked() -> list[Jar]:
 
 def class_path(kafka_home: Path | None, mirror: str | None, say: Say | None = None) -> list[Path]:
     """Paths of the jars to run Kafka with, each verified; raises StackError naming what is missing and what to do."""
-    if kafka_home is not None:
-        return home_jars(kafka_home)
+    return home_jars(kafka_home) if kafka_home is not None else fetched(LOCK_FILE, mirror, say)
+
+
+def fetched(lock: Path, mirror: str | None, say: Say | None = None) -> list[Path]:
+    """Paths of a lock file's jars, each verified; raises StackError naming what is missing and what to do."""
     context = MavenContext(timeout=TIMEOUT_S, remote_repos={"mirror": mirror.rstrip("/")} if mirror else None)
-    jars = locked()
+    jars = locked(lock)
     paths = []
     with _one_at_a_time(context.repo_cache):
         missing = [jar for jar in jars if not _cached(context, jar)]
         for jar in jars:
             if say is not None and jar in missing and missing.index(jar) % SAY_EVERY == 0:
-                say(f"fetching Kafka's jars: {missing.index(jar)} of {len(missing)}")
-            paths.append(_fetch(context, jar))
+                say(f"fetching jars ({lock.stem}): {missing.index(jar)} of {len(missing)}")
+            paths.append(_fetch(context, jar, lock.name))
     return paths
 
 
@@ -77,7 +80,7 @@ def _cached(context: MavenContext, jar: Jar) -> bool:
     return path is not None and path.exists()
 
 
-def _fetch(context: MavenContext, jar: Jar) -> Path:
+def _fetch(context: MavenContext, jar: Jar, lock: str) -> Path:
     """One jar from the cache or the repository. A cached file that is damaged is fetched once more."""
     artifact = context.create_dependency(jar.coordinate).artifact
     for _ in range(2):
@@ -93,7 +96,7 @@ def _fetch(context: MavenContext, jar: Jar) -> Path:
             return path
         path.unlink()
     raise StackError(
-        f"{jar.coordinate}: what the repository sent is not what {LOCK_FILE.name} pins", "use another mirror"
+        f"{jar.coordinate}: what the repository sent is not what {lock} pins", "use another mirror"
     )
 
 
@@ -115,17 +118,15 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_lock() -> None:
-    """Resolve ROOTS anew and rewrite the lock file: `python -m deploy.jars`, after a change of version."""
+def write_lock(lock: Path = LOCK_FILE, roots: Iterable[str] = ROOTS, by: str = "deploy.jars") -> None:
+    """Resolve the roots anew and rewrite their lock file: `python -m deploy.jars`, after a change of version."""
     context = MavenContext(timeout=TIMEOUT_S)
-    given, more = context.resolver.resolve([context.create_dependency(root) for root in ROOTS])
+    given, more = context.resolver.resolve([context.create_dependency(root) for root in roots])
     lines = [
         f"{found.groupId}:{found.artifactId}:{found.version} sha256:{sha256(Path(found.artifact.resolve()))}"
         for found in sorted({*given, *more}, key=lambda found: (found.groupId, found.artifactId))
     ]
-    LOCK_FILE.write_text(
-        "# Jars of the embedded Kafka. Written by `python -m deploy.jars`.\n" + "\n".join(lines) + "\n"
-    )
+    lock.write_text(f"# {lock.stem}. Written by `python -m {by}`.\n" + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
