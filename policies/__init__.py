@@ -1,4 +1,8 @@
-"""Policy packs: a bank's rule book as data. Read with `load_pack`, decided with `decide`, compiled for the kernels."""
+"""Policy packs: a bank's rule book as data.
+
+Read with `load_pack`, decided with `decide` or from facts with `deciding.decide_facts`, compiled for the kernels with
+`Pack.compile`, or for columns of any criteria with `columns.compile_program`. `lifecycle` and `acts` are the state machine.
+"""
 
 from policies.compiled import NEVER, CompiledAlerts, CompiledPack, CriteriaTooGeneralError
 from policies.criteria import decide, limits, meets

@@ -70,9 +70,12 @@ class CompiledPack:
 def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> CompiledPack:
     """See Pack.compile."""
     policy = pack.classes[customer_class]
+    asked = policy.status.basis != "metric" or policy.status.requires or policy.review or policy.veto or policy.pinning
+    if asked or pack.kind != "tiers":
+        raise CriteriaTooGeneralError(f"{pack.id}: the tier rests on more than a standard")
     leaf, minimums = _thresholds(policy)
     ids = tuple(tier.id for tier in policy.tiers)
-    minor = _Minor(pack.id, base_exponent)
+    minor = Minor(pack.id, base_exponent)
     scope_name = leaf.scope or ""
     classes = policy.queue.classes
     return CompiledPack(
@@ -97,13 +100,14 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> Compile
 
 
 @dataclass(frozen=True, slots=True)
-class _Minor:
+class Minor:
     """Whole units to minor units, exact or refused."""
 
     file: str
     exponent: int
 
     def of(self, amount: Decimal, field: str) -> int:
+        """The amount in minor units; PackError naming the field where it is not whole, or too large."""
         scaled = amount.scaleb(self.exponent)
         if scaled != scaled.to_integral_value():
             message = f"{amount} is not whole in minor units of a currency with {self.exponent} decimals"
@@ -120,14 +124,16 @@ def _thresholds(policy: ClassPolicy) -> tuple[Limit, list[Decimal]]:
         raise CriteriaTooGeneralError(f"{policy.customer_class}: tiers are not minimums of a rolling metric")
     minimums: list[Decimal] = []
     for leaf in leaves:
+        if isinstance(leaf, Limit) and leaf.value is None:
+            raise PackError([Problem(policy.customer_class, 1, "tiers", "a number is still open: this is a template")])
         same = isinstance(leaf, Limit) and (leaf.metric, leaf.scope) == (first.metric, first.scope)
-        if not isinstance(leaf, Limit) or not same or leaf.operator != "minimum":
+        if not isinstance(leaf, Limit) or not same or leaf.operator != "minimum" or leaf.value is None:
             raise CriteriaTooGeneralError(f"{policy.customer_class}: tiers are not minimums of one metric")
         minimums.append(leaf.value)
     return first, minimums
 
 
-def _compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: _Minor) -> CompiledAlerts:
+def _compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: Minor) -> CompiledAlerts:
     def row(values: dict[str, int], default: int) -> list[int]:
         return [values.get(tier, default) for tier in tiers]
 

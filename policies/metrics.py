@@ -1,4 +1,7 @@
-"""The metrics a pack may name, with the kind of value each has; the rolling ones are numbered for the kernels."""
+"""The metrics a pack may name, with the kind of value each has; the rolling ones are numbered for the kernels.
+
+`months_mean[n]` is the mean of the n latest monthly averages, exact; it is derived from them and has no number.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,24 @@ _FACTS: Final[dict[str, str]] = {
     "card_spend_12m": "money",
     "loan_overdue": "flag",
     "bad_record": "flag",
+    "good_record": "flag",
     "tenure_months": "count",
     "age": "count",
+    "fixed_income": "flag",
+    "stable_wealth": "flag",
+    "public_figure": "flag",
+    "company_head": "flag",
+    "growing": "flag",
+    "product_families": "count",
+    "payroll_link": "flag",
+    "tax_link": "flag",
+    "merchant_member": "flag",
 }
+# What stands in where no fact was sent: nothing is owed, spent or known against the customer (C-40).
+_ABSENT: Final[dict[str, int]] = {"good_record": 1}
 _COUNTED = re.compile(r"txn_count\[(?:[1-9]|1[0-2])\]")
+_MEANS = re.compile(r"months_mean\[(?:[2-9]|1[0-2])\]")
+MONTH_AVGS: Final = "month_avgs"  # each of the last months, or their mean; read as month_avg[k] or months_mean[n]
 
 # The names the bank rules use for the same numbers.
 ALIASES: Final[dict[str, str]] = {
@@ -50,8 +67,25 @@ ASSET_CLASSES: Final[tuple[str, ...]] = (
 
 def kind(metric: str) -> str | None:
     """`rolling` (money over a scope), `money`, `flag` or `count`; None for an unknown name."""
-    if metric in METRIC_INDEX:
+    if metric in METRIC_INDEX or _MEANS.fullmatch(metric):
         return "rolling"
     if _COUNTED.fullmatch(metric):
         return "count"
     return _FACTS.get(metric)
+
+
+def facts() -> tuple[str, ...]:
+    """The facts and profile values that every pack may name."""
+    return tuple(_FACTS)
+
+
+def absent(metric: str) -> int:
+    """The value of a fact that was never sent."""
+    return _ABSENT.get(metric, 0)
+
+
+def months_of_mean(metric: str) -> int | None:
+    """How many monthly averages a mean is taken over; None for any other metric."""
+    if metric == "months_mean_12":
+        return 12
+    return int(metric[len("months_mean[") : -1]) if _MEANS.fullmatch(metric) else None

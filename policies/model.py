@@ -5,7 +5,7 @@ Amounts are exact decimals in whole units of the base currency; days and months 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,8 +13,26 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from policies.compiled import CompiledPack
+    from policies.provisions import (
+        Branches,
+        Cards,
+        Contact,
+        Exceptions,
+        OwnFact,
+        Pinning,
+        Potential,
+        Responsibility,
+        Review,
+        Service,
+        Source,
+        Status,
+        Step,
+        Supplement,
+    )
 
 CLOSES = ("continuous", "day", "month", "quarter", "year")
+ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
+KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 QUEUE_BASES = ("card", "tier", "higher")
 QUEUE_ORDERS = ("head_start", "strict")
@@ -35,12 +53,13 @@ class Limit:
     """A leaf of a criteria tree: the metric over the scope compared with an exact value.
 
     `operator` is minimum (>=), above (>), below (<) or at_most (<=); `scope` is None for metrics that know none.
+    `value` is None while the bank has not filled the number in: such a pack is a template.
     """
 
     metric: str
     scope: str | None
     operator: str
-    value: Decimal
+    value: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +80,44 @@ Criterion = Limit | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)
-class Tier:
-    """One tier; the lowest has no criterion: it is what remains (R-231)."""
+class Band:
+    """A part of a tier that is told apart and decides nothing (C-22)."""
 
     id: str
     name: Name
-    card: str | None
-    when: Criterion | None
+    when: Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One tier; the lowest has no criterion: it is what remains (R-231).
+
+    Another tier without one is `unset`: nobody reaches it until the bank sets it. `same_rank_as` names the tier before
+    it when the two are not ranked (C-42). Of `bands` the first that is met counts.
+    """
+
+    id: str
+    name: Name
+    card: str | None = None
+    when: Criterion | None = None
+    unset: bool = False
+    same_rank_as: str | None = None
+    bands: tuple[Band, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """At which closes tiers are decided, when changes take effect, and what a restated close does to the tier."""
+    """At which closes tiers are decided, when changes take effect, and what a restated close does to the tier.
+
+    upgrades and downgrades are closes too, or `application` (C-17) or `review`. Grace: so many month closes in a row
+    below the standard change nothing (N-02).
+    """
 
     close: str
-    upgrades: str
-    downgrades: str
-    grace_months: int
-    restatement: str
+    upgrades: str = ""
+    downgrades: str = ""
+    grace_months: int = 0
+    restatement: str = "record_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +126,9 @@ class QueueClass:
 
     id: str
     name: Name
-    cards: tuple[str, ...]
-    tiers: tuple[str, ...]
     head_start_minutes: int
+    cards: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +136,9 @@ class Queue:
     """Who is called before whom, and who is led to the VIP area (C-37: class by card, area by tier)."""
 
     basis: str
-    order: str
-    vip_area_from: str | None
     classes: tuple[QueueClass, ...]
+    order: str = "head_start"
+    vip_area_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +146,7 @@ class Share:
     """A fall in basis points of the AUM before the window; an outflow below the tier's floor is no share."""
 
     basis_points: dict[str, int]
-    floor: dict[str, Decimal]
+    floor: dict[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +168,37 @@ class AlertRule:
     name: Name
     window_days: int
     severity: str
-    cool_down_days: int
-    absolute: dict[str, Decimal]
-    share: Share | None
-    drip: Drip | None
+    cool_down_days: int = 0
+    absolute: dict[str, Decimal] = field(default_factory=dict)
+    share: Share | None = None
+    drip: Drip | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClassPolicy:
-    """What holds for one class of customers; tiers lowest first, queue classes first called first."""
+    """What holds for one class of customers; tiers lowest first, queue classes first called first.
+
+    `veto`: who meets it has the lowest tier whatever else holds (C-36). `queue` may only be missing in a layer scheme.
+    """
 
     customer_class: str
     evaluation: Evaluation
     tiers: tuple[Tier, ...]
-    vip_from: str | None
+    status: Status
+    cards: Cards
     queue: Queue
-    alerts: tuple[AlertRule, ...]
+    vip_from: str | None = None
+    alerts: tuple[AlertRule, ...] = ()
+    veto: Criterion | None = None
+    review: Review | None = None
+    notables: Exceptions | None = None
+    overrides: Exceptions | None = None
+    pinning: Pinning | None = None
+    potential: Potential | None = None
+    services: tuple[Service, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    responsibility: tuple[Responsibility, ...] = ()
+    portfolio: dict[str, int] = field(default_factory=dict)
 
     def rank(self, tier: str) -> int:
         """The tier's place, 0 is the lowest. Raises KeyError for a tier of another pack."""
@@ -152,6 +206,13 @@ class ClassPolicy:
             if known.id == tier:
                 return index
         raise KeyError(tier)
+
+    def level(self, tier: str) -> int:
+        """The tier's rank, where tiers of the same rank share one (C-42). Raises KeyError for a tier of another pack."""
+        at = self.rank(tier)
+        while self.tiers[at].same_rank_as is not None:
+            at -= 1
+        return at
 
     def is_vip(self, tier: str) -> bool:
         """Whether the tier makes a VIP (R-227)."""
@@ -185,16 +246,44 @@ class ClassPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One version of one scheme. `body` is the YAML it was read from, so that it can be published unchanged."""
+    """One version of one scheme. `body` is the YAML it was read from, so that it can be published unchanged.
+
+    `kind`: a bank runs one tier scheme per customer class, and beside it at most one layer scheme (design §5).
+    """
 
     id: str
     version: int
     effective_from: date
     name: Name
-    basis: str
     scopes: dict[str, frozenset[str]]
     classes: dict[str, ClassPolicy]
     body: str
+    basis: str = ""
+    kind: str = "tiers"
+    readings: tuple[str, ...] = ()
+    owner: str | None = None
+    edited_by: str = "head-office"
+    applies_to: str = "all-branches"
+    supersedes: tuple[str, ...] = ()
+    file_owner: str = "outlet"
+    principles: tuple[str, ...] = ()
+    sources: dict[str, Source] = field(default_factory=dict)
+    facts: dict[str, OwnFact] = field(default_factory=dict)
+    branches: Branches | None = None
+    supplement: Supplement | None = None
+    rollout: tuple[Step, ...] = ()
+
+    def open_numbers(self) -> tuple[str, ...]:
+        """Where the bank has yet to fill a number in, as `class.tier metric`; a pack without any may be activated."""
+        from policies.criteria import limits
+
+        return tuple(
+            f"{name}.{tier.id} {leaf.metric}"
+            for name, policy in self.classes.items()
+            for tier in policy.tiers
+            for leaf in limits(tier.when)
+            if leaf.value is None
+        )
 
     def compile(self, base_exponent: int, customer_class: str = "personal") -> CompiledPack:
         """The arrays the kernels use, amounts in minor units of the base currency.

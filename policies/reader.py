@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 T = TypeVar("T")
 
@@ -67,10 +67,11 @@ class _NodeLoader(yaml.SafeLoader):
 
 @dataclass(slots=True)
 class Findings:
-    """The file being read and the problems met so far."""
+    """The file being read, the problems met so far, and the names that later parts may refer to, by kind."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
+    known: dict[str, Collection[str]] = field(default_factory=dict)
 
     def add(self, line: int, path: str, message: str) -> None:
         """Note a problem."""

@@ -1,15 +1,32 @@
-"""Turn the sections of a pack into values: scopes, criteria, tiers, queue and alert rules, noting every problem."""
+"""The grammar of what decides: criteria, tiers, evaluation, queue and alert rules."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
 from policies import metrics
+from policies.grammar import (
+    AMOUNT,
+    IDENTIFIER,
+    NAME,
+    OPEN,
+    Amount,
+    ByTier,
+    Choice,
+    Flag,
+    Identifier,
+    Many,
+    Record,
+    Schema,
+    Whole,
+    described,
+)
 from policies.model import (
     CLOSES,
+    ON_REQUEST,
     QUEUE_BASES,
     QUEUE_ORDERS,
     RESTATEMENTS,
@@ -17,181 +34,243 @@ from policies.model import (
     AlertRule,
     AllOf,
     AnyOf,
+    Band,
     Criterion,
     Drip,
     Evaluation,
     Limit,
-    Name,
     Queue,
     QueueClass,
     Share,
     Tier,
 )
-from policies.reader import Item
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-V = TypeVar("V")
+from policies.reader import Fields, Item
 
 OPERATORS = ("minimum", "above", "below", "at_most")
+SAYS = ("met when the exact value is at least (inclusive)", "more than", "less than", "at most (inclusive)")
 WINDOW_DAYS = (0, 1, 7, 30)
 BASIS_POINTS_MAX = 10_000
 TIERS_MAX = 16
 RULES_MAX = 32
+COMBINE = {"any": AnyOf, "all": AllOf}
+SCOPE_DOC = "A name under scopes; rolling metrics need one, facts have none."
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the sections below may refer to."""
+@dataclass(frozen=True)
+class CriterionKind:
+    """A limit on a metric, or a tree of `any` / `all` over limits."""
 
-    scopes: frozenset[str]
-    tiers: tuple[str, ...] = ()
-    cards: frozenset[str] = frozenset()
+    def read(self, item: Item) -> Criterion | None:
+        """See Kind."""
+        if not item.is_mapping():
+            item.fail("expected a criterion: any, all, or metric with a limit")
+            return None
+        keys = {key for key, _ in item.entries()}
+        for word, build in COMBINE.items():
+            if word in keys:
+                return self._tree(item.fields((word,)).get(word), build)
+        if "combine" in keys:
+            fields = item.fields(("combine", "of"))
+            word = fields.read("combine", lambda m: m.choice(tuple(COMBINE)), "any")
+            return self._tree(fields.get("of"), COMBINE[word])
+        return _read_limit(item, keys)
 
+    def _tree(self, branch: Item | None, build: Any) -> Criterion | None:
+        parts = [] if branch is None else [self.read(part) for part in branch.items()]
+        good = tuple(part for part in parts if part is not None)
+        return build(good) if good else None
 
-def read_name(item: Item) -> Name | None:
-    """A name in Chinese and English; both must be given."""
-    fields = item.fields(("zh", "en"))
-    zh, en = fields.read("zh", Item.text, ""), fields.read("en", Item.text, "")
-    return Name(zh, en) if zh and en else None
-
-
-def read_list(item: Item, reader: Callable[[Item], V | None]) -> tuple[V, ...]:
-    """The good members of a list; one that comes twice is a problem."""
-    members: list[V] = []
-    for member in item.items():
-        value = reader(member)
-        if value is not None and value in members:
-            member.fail(f"{value} is listed twice")
-        elif value is not None:
-            members.append(value)
-    return tuple(members)
-
-
-def read_scopes(item: Item) -> dict[str, frozenset[str]]:
-    """Named sets of asset classes."""
-    scopes: dict[str, frozenset[str]] = {}
-    for name, member in item.entries():
-        scopes[name] = frozenset(read_list(member, lambda m: m.choice(metrics.ASSET_CLASSES)))
-    if not scopes and item.is_mapping():
-        item.fail("must not be empty")
-    return scopes
+    def schema(self, defs: Schema) -> Schema:
+        """See Kind."""
+        if "criterion" not in defs:
+            defs["criterion"] = {}
+            defs["criterion"] = _criterion_schema()
+        return {"$ref": "#/$defs/criterion"}
 
 
-def read_criterion(item: Item, known: Known) -> Criterion | None:
-    """A tree of `any` / `all` over limits."""
-    if not item.is_mapping():
-        item.fail("expected a criterion: any, all, or metric with a limit")
-        return None
-    keys = {key for key, _ in item.entries()}
-    for word, build in (("any", AnyOf), ("all", AllOf)):
-        if word in keys:
-            branch = item.fields((word,)).get(word)
-            parts = [] if branch is None else [read_criterion(part, known) for part in branch.items()]
-            good = tuple(part for part in parts if part is not None)
-            return build(good) if good else None
-    return _read_limit(item, keys, known)
+CRITERION = CriterionKind()
 
 
-def _read_limit(item: Item, keys: set[str], known: Known) -> Limit | None:
-    fields = item.fields(("metric",), ("scope", *OPERATORS))
+def _read_limit(item: Item, keys: set[str]) -> Criterion | None:
+    fields = item.fields(("metric",), ("scope", "months", "mode", "is", *OPERATORS))
     named = fields.read("metric", Item.text, "")
+    own = item.found.known.get("facts", ())
     metric = metrics.ALIASES.get(named, named)
-    kind = metrics.kind(metric)
+    several = metric == metrics.MONTH_AVGS
+    kind = "rolling" if several else metrics.kind(metric) or ("fact" if metric in own else None)
     if named and kind is None:
         fields.members["metric"].fail(f"unknown metric {named!r}")
-    scope = fields.read("scope", lambda s: s.choice(known.scopes), "") or None
+    known = frozenset(item.found.known.get("scopes", ()))
+    scope = fields.read("scope", lambda s: s.choice(known), "") or None
     if kind == "rolling" and "scope" not in keys:
         item.fail("field scope is missing")
     if kind not in ("rolling", None) and "scope" in keys:
         fields.members["scope"].fail(f"{metric} has no scope")
-    operators = [word for word in OPERATORS if word in keys]
+    if not several and keys & {"months", "mode"}:
+        item.fail(f"months and mode belong to {metrics.MONTH_AVGS}")
+    limit = _read_bound(item, fields, keys, metric, scope)
+    if limit is None or not kind:
+        return None
+    return _each_month(fields, limit) if several else limit
+
+
+def _read_bound(item: Item, fields: Fields, keys: set[str], metric: str, scope: str | None) -> Limit | None:
+    """The operator and number; `is` stands for a flag; `open` for a number that the bank has yet to give."""
+    operators = [word for word in (*OPERATORS, "is") if word in keys]
     if len(operators) != 1:
         item.fail(f"give exactly one of {', '.join(OPERATORS)}")
         return None
-    value = fields.read(operators[0], Item.decimal, Decimal(-1))
-    return Limit(metric, scope, operators[0], value) if kind and value >= 0 else None
+    (word,) = operators
+    if word == "is":
+        wanted = fields.members["is"].boolean()
+        operator, number = ("minimum", Decimal(1)) if wanted else ("at_most", Decimal(0))
+        return None if wanted is None else Limit(metric, scope, operator, number)
+    member = fields.members[word]
+    if getattr(member.node, "value", None) == OPEN:
+        return Limit(metric, scope, word, None)
+    value = member.decimal()
+    return None if value is None else Limit(metric, scope, word, value)
 
 
-def read_tier(item: Item, known: Known) -> Tier | None:
-    """One tier; None when it has no usable id."""
-    fields = item.fields(("id", "name"), ("card", "when"))
-    tier_id = fields.read("id", Item.identifier, "")
-    name = fields.read("name", read_name, Name("", ""))
-    card = fields.read("card", Item.identifier, "") or None
-    condition = fields.get("when")
-    when = None if condition is None else read_criterion(condition, known)
-    return Tier(tier_id, name, card, when) if tier_id else None
+def _each_month(fields: Fields, limit: Limit) -> Criterion:
+    """C-03: each of the last months must reach it, or (`mode: mean`) the mean of their averages."""
+    months = fields.read("months", lambda m: m.integer(2, 12), 3)
+    mode = fields.read("mode", lambda m: m.choice(("each", "mean")), "each")
+    if mode == "mean":
+        return replace(limit, metric=f"months_mean[{months}]")
+    return AllOf(tuple(replace(limit, metric=f"month_avg[{k}]") for k in reversed(range(months))))
 
 
-def read_tiers(item: Item, known: Known) -> tuple[Tier, ...]:
+def _criterion_schema() -> Schema:
+    names = sorted({*metrics.METRIC_INDEX, *metrics.ALIASES, metrics.MONTH_AVGS, *metrics.facts()})
+    patterns = [r"^txn_count\[([1-9]|1[0-2])\]$", r"^months_mean\[([2-9]|1[0-2])\]$", IDENTIFIER]
+    metric = {
+        "description": "A metric by its name or the name the bank rules use, or a fact of this pack.",
+        "anyOf": [{"enum": names}, *({"type": "string", "pattern": p} for p in patterns)],
+    }
+    part = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/criterion"}}
+
+    def mapping(doc: str, required: dict[str, Any], optional: dict[str, Any]) -> Schema:
+        properties = {**required, **optional}
+        return {"description": doc, "type": "object", "additionalProperties": False, "required": list(required),
+                "properties": properties}  # fmt: skip
+
+    number = {"type": "string", "pattern": f"^({OPEN}|{AMOUNT})$", "description": "`open`: the bank fills it in."}
+    place = {
+        "scope": {"type": "string", "pattern": IDENTIFIER, "description": SCOPE_DOC},
+        "months": {"type": "integer", "minimum": 2, "maximum": 12},
+        "mode": {"enum": ["each", "mean"], "description": "month_avgs: every month, or their mean (C-03)."},
+    }
+    limits = [
+        mapping(f"A limit: {says}.", {"metric": metric, word: number}, place)
+        for word, says in zip(OPERATORS, SAYS, strict=True)
+    ]
+    return {
+        "description": "A limit on a metric, or a tree of any / all.",
+        "oneOf": [
+            mapping("Met when one part is met.", {"any": part}, {}),
+            mapping("Met when every part is met.", {"all": part}, {}),
+            mapping(
+                "The same with the combination as a setting.", {"combine": {"enum": ["any", "all"]}, "of": part}, {}
+            ),
+            *limits,
+            mapping("A flag is set, or is not.", {"metric": metric, "is": {"type": "boolean"}}, {}),
+        ],
+    }
+
+
+BAND = Record(
+    "band", Band, {"id": Identifier(), "name": NAME, "when": CRITERION}, doc="A part of a tier that decides nothing."
+)
+TIER = Record(
+    "tier",
+    Tier,
+    {"id": Identifier(), "name": NAME},
+    {
+        "card": Identifier("The card that belongs to the tier."),
+        "when": CRITERION,
+        "unset": Flag("Nobody reaches it until the bank gives it a condition."),
+        "same_rank_as": Identifier("The tier before it, when the two are not ranked (C-42)."),
+        "bands": Many(BAND, "The first that is met counts.", 8, "id"),
+    },
+    "One tier. The lowest comes first and has no condition; all others have one, or are unset.",
+)
+
+
+@dataclass(frozen=True)
+class TiersKind:
     """The tiers, lowest first: the first has no condition, all others have one."""
-    tiers: list[Tier] = []
-    for i, member in enumerate(item.items()):
-        tier = read_tier(member, known)
-        conditional = member.is_mapping() and any(key == "when" for key, _ in member.entries())
-        if i == 0 and conditional:
-            member.fail("the lowest tier comes first and has no condition")
-        if i > 0 and not conditional:
-            member.fail("field when is missing: only the lowest tier has no condition")
-        if tier is not None and any(tier.id == other.id for other in tiers):
-            member.fail(f"tier {tier.id} is given twice")
-        elif tier is not None:
-            _check_rises(member, tiers, tier)
-            tiers.append(tier)
-    if len(tiers) > TIERS_MAX:
-        item.fail(f"more than {TIERS_MAX} tiers")
-    return tuple(tiers)
+
+    def read(self, item: Item) -> tuple[Tier, ...]:
+        """See Kind."""
+        tiers: list[Tier] = []
+        for i, member in enumerate(item.items()):
+            tier = TIER.read(member)
+            keys = {key for key, _ in member.entries()} if member.is_mapping() else set()
+            if i == 0 and keys & {"when", "unset", "same_rank_as"}:
+                member.fail("the lowest tier comes first and has no condition")
+            if i > 0 and len(keys & {"when", "unset"}) != 1:
+                member.fail("field when is missing: only the lowest tier and an unset one have no condition")
+            if tier is not None and any(tier.id == other.id for other in tiers):
+                member.fail(f"tier {tier.id} is given twice")
+            elif tier is not None:
+                _check_rises(member, tiers, tier)
+                tiers.append(tier)
+        if len(tiers) > TIERS_MAX:
+            item.fail(f"more than {TIERS_MAX} tiers")
+        return tuple(tiers)
+
+    def schema(self, defs: Schema) -> Schema:
+        """See Kind."""
+        items = TIER.schema(defs)
+        return {"type": "array", "minItems": 1, "maxItems": TIERS_MAX, "items": items, "description": "Lowest first."}
 
 
 def _check_rises(item: Item, lower: list[Tier], tier: Tier) -> None:
     """Minimums of one metric must rise with the tier, or the higher tier would hide the lower one."""
-    below = lower[-1].when if lower else None
-    this = tier.when
-    if not isinstance(below, Limit) or not isinstance(this, Limit):
+    if tier.same_rank_as is not None and (not lower or tier.same_rank_as != lower[-1].id):
+        item.fail(f"{tier.same_rank_as} is not the tier before {tier.id}")
+    below, this = lower[-1].when if lower else None, tier.when
+    if not isinstance(below, Limit) or not isinstance(this, Limit) or this.value is None or below.value is None:
         return
     same = (below.metric, below.scope, below.operator) == (this.metric, this.scope, this.operator)
     if same and this.operator == "minimum" and this.value <= below.value:
         item.fail(f"minimum {this.value} of {tier.id} is not above {below.value} of {lower[-1].id}")
 
 
-def read_evaluation(item: Item) -> Evaluation | None:
-    """The closes that decide; upgrades and downgrades default to the same close."""
-    fields = item.fields(("close",), ("upgrades", "downgrades", "grace_months", "restatement"))
-    close = fields.read("close", lambda m: m.choice(CLOSES), "")
-    upgrades = fields.read("upgrades", lambda m: m.choice(CLOSES), close)
-    downgrades = fields.read("downgrades", lambda m: m.choice(CLOSES), close)
-    grace = fields.read("grace_months", lambda m: m.integer(0, 36), 0)
-    restatement = fields.read("restatement", lambda m: m.choice(RESTATEMENTS), "record_only")
-    return Evaluation(close, upgrades, downgrades, grace, restatement) if close else None
+def _evaluation(close: str, upgrades: str = "", downgrades: str = "", **others: Any) -> Evaluation:
+    return Evaluation(close, upgrades or close, downgrades or close, **others)
 
 
-def read_queue(item: Item, known: Known) -> Queue | None:
-    """The queue classes; every card and tier leads to exactly one of them."""
-    fields = item.fields(("basis", "classes"), ("order", "vip_area_from"))
-    basis = fields.read("basis", lambda m: m.choice(QUEUE_BASES), "")
-    order = fields.read("order", lambda m: m.choice(QUEUE_ORDERS), "head_start")
-    area = fields.read("vip_area_from", lambda m: m.choice(known.tiers), "") or None
-    listed = fields.get("classes")
-    found = [] if listed is None else [_read_queue_class(member, known) for member in listed.items()]
-    classes = tuple(c for c in found if c is not None)
-    if listed is not None and len(classes) == len(found):
-        _check_queue(listed, classes)
-    return Queue(basis, order, area, classes) if basis and classes else None
+WHEN = Choice((*CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due.")
+EVALUATION = Record(
+    "evaluation",
+    _evaluation,
+    {"close": Choice(CLOSES, "The close that decides; in force from the next day.")},
+    {
+        "upgrades": WHEN,
+        "downgrades": WHEN,
+        "grace_months": Whole(0, 36, "Month closes below the standard that change nothing (N-02)."),
+        "restatement": Choice(RESTATEMENTS, "What a restated close does to the tier."),
+    },
+    "When tiers are decided and take effect.",
+)
+
+QUEUE_CLASS = Record(
+    "queue_class",
+    QueueClass,
+    {
+        "id": Identifier(),
+        "name": NAME,
+        "head_start_minutes": Whole(0, 24 * 60, "A ticket's place is its arrival less this."),
+    },
+    {"cards": Many(Identifier(of="cards")), "tiers": Many(Identifier(of="tiers"))},
+    "A class of waiting customers.",
+)
 
 
-def _read_queue_class(item: Item, known: Known) -> QueueClass | None:
-    fields = item.fields(("id", "name", "head_start_minutes"), ("cards", "tiers"))
-    class_id = fields.read("id", Item.identifier, "")
-    name = fields.read("name", read_name, Name("", ""))
-    cards: tuple[str, ...] = fields.read("cards", lambda m: read_list(m, lambda c: c.choice(known.cards)), ())
-    tiers: tuple[str, ...] = fields.read("tiers", lambda m: read_list(m, lambda t: t.choice(known.tiers)), ())
-    minutes = fields.read("head_start_minutes", lambda m: m.integer(0, 24 * 60), -1)
-    return QueueClass(class_id, name, cards, tiers, minutes) if class_id and minutes >= 0 else None
-
-
-def _check_queue(item: Item, classes: tuple[QueueClass, ...]) -> None:
+def _check_queue(item: Item, queue: Queue) -> None:
+    classes = queue.classes
     for kind, members in (
         ("class", [c.id for c in classes]),
         ("card", [card for c in classes for card in c.cards]),
@@ -204,6 +283,19 @@ def _check_queue(item: Item, classes: tuple[QueueClass, ...]) -> None:
             item.fail(f"{lower.id} comes after {higher.id} but has the longer head start")
 
 
+QUEUE = Record(
+    "queue",
+    Queue,
+    {"basis": Choice(QUEUE_BASES), "classes": Many(QUEUE_CLASS, "Called first comes first.", 16, "id")},
+    {
+        "order": Choice(QUEUE_ORDERS),
+        "vip_area_from": Identifier("The lowest tier that is led to the VIP area.", "tiers"),
+    },
+    "Who is called before whom. Every tier must lead to one class, by name or by card.",
+    _check_queue,
+)
+
+
 def check_queue_covers(item: Item, queue: Queue, tiers: tuple[Tier, ...]) -> None:
     """Every tier must find a class, by its own name or by its card."""
     cards = {card for c in queue.classes for card in c.cards}
@@ -213,74 +305,66 @@ def check_queue_covers(item: Item, queue: Queue, tiers: tuple[Tier, ...]) -> Non
             item.fail(f"tier {tier.id} has no queue class, neither by name nor by card")
 
 
-def _by_tier(item: Item, known: Known, reader: Callable[[Item], V | None]) -> dict[str, V]:
-    """A value per tier, or one value for every tier."""
-    if not item.is_mapping():
-        value = reader(item)
-        return {} if value is None else dict.fromkeys(known.tiers, value)
-    values: dict[str, V] = {}
-    for tier, member in item.entries():
-        if tier not in known.tiers:
-            member.fail(f"{tier!r} is not a tier of this class")
-            continue
-        value = reader(member)
-        if value is not None:
-            values[tier] = value
-    return values
+def _share(basis_points: dict[str, int], floor: dict[str, Decimal] | None = None) -> Share:
+    return Share(basis_points, {tier: (floor or {}).get(tier, Decimal(0)) for tier in basis_points})
 
 
-def _read_share(item: Item, known: Known) -> Share:
-    fields = item.fields(("basis_points",), ("floor",))
-    points: dict[str, int] = fields.read(
-        "basis_points", lambda m: _by_tier(m, known, lambda v: v.integer(1, BASIS_POINTS_MAX)), {}
-    )
-    floor: dict[str, Decimal] = fields.read("floor", lambda m: _by_tier(m, known, Item.decimal), {})
-    return Share(points, {tier: floor.get(tier, Decimal(0)) for tier in points})
-
-
-def _read_drip(item: Item) -> Drip | None:
-    fields = item.fields(("count", "each_at_most"))
-    count = fields.read("count", lambda m: m.integer(2, 1000), 0)
-    each = fields.read("each_at_most", Item.decimal, Decimal(0))
-    return Drip(count, each) if count and each else None
-
-
-def _read_window(item: Item) -> int | None:
-    days = item.integer(0, max(WINDOW_DAYS))
-    if days is not None and days not in WINDOW_DAYS:
-        item.fail(f"must be one of {', '.join(map(str, WINDOW_DAYS))} (0: a single posting)")
-        return None
-    return days
-
-
-def read_alert(item: Item, known: Known) -> AlertRule | None:
-    """One outflow rule; None when it has no usable id."""
-    fields = item.fields(("id", "name", "window_days", "severity"), ("cool_down_days", "absolute", "share", "drip"))
-    rule_id = fields.read("id", Item.identifier, "")
-    name = fields.read("name", read_name, Name("", ""))
-    window = fields.read("window_days", _read_window, -1)
-    severity = fields.read("severity", lambda m: m.choice(SEVERITIES), "")
-    cool_down = fields.read("cool_down_days", lambda m: m.integer(0, 366), 0)
-    absolute: dict[str, Decimal] = fields.read("absolute", lambda m: _by_tier(m, known, Item.decimal), {})
-    share_item, drip_item = fields.get("share"), fields.get("drip")
-    share = None if share_item is None else _read_share(share_item, known)
-    drip = None if drip_item is None else _read_drip(drip_item)
-    if "absolute" not in fields.members and share_item is None:
+def _check_alert(item: Item, rule: AlertRule) -> None:
+    if not rule.absolute and rule.share is None:
         item.fail("give absolute, share or both")
-    if drip_item is not None and window == 0:
-        drip_item.fail("a drip needs a window of days")
-    return AlertRule(rule_id, name, window, severity, cool_down, absolute, share, drip) if rule_id else None
+    if rule.drip is not None and rule.window_days == 0:
+        item.fail("a drip needs a window of days")
 
 
-def read_alerts(item: Item, known: Known) -> tuple[AlertRule, ...]:
-    """The outflow rules, each id once."""
-    rules: list[AlertRule] = []
-    for member in item.items():
-        rule = read_alert(member, known)
-        if rule is not None and any(rule.id == other.id for other in rules):
-            member.fail(f"rule {rule.id} is given twice")
-        elif rule is not None:
-            rules.append(rule)
-    if len(rules) > RULES_MAX:
-        item.fail(f"more than {RULES_MAX} rules")
-    return tuple(rules)
+SHARE = Record(
+    "share",
+    _share,
+    {"basis_points": ByTier(Whole(1, BASIS_POINTS_MAX), "By tier or one for all.")},
+    {"floor": ByTier(Amount(), "A smaller outflow is no share.")},
+    "A fall relative to the AUM at the window's start.",
+)
+DRIP = Record("drip", Drip, {"count": Whole(2, 1000), "each_at_most": Amount()}, doc="Only many small postings count.")
+ALERT = Record(
+    "alert",
+    AlertRule,
+    {
+        "id": Identifier(),
+        "name": NAME,
+        "window_days": Whole(0, max(WINDOW_DAYS), "0: a single posting.", WINDOW_DAYS),
+        "severity": Choice(SEVERITIES),
+    },
+    {
+        "cool_down_days": Whole(0, 366),
+        "absolute": ByTier(Amount(), "The outflow that fires, by tier or one for all."),
+        "share": SHARE,
+        "drip": DRIP,
+    },
+    "An outflow rule: fires on the absolute amount or on the share, whichever is given for the customer's tier. "
+    "Tiers that are not listed are not watched.",
+    _check_alert,
+)
+ALERTS = Many(ALERT, most=RULES_MAX, key="id")
+
+
+@dataclass(frozen=True)
+class ScopesKind:
+    """Named sets of asset classes."""
+
+    def read(self, item: Item) -> dict[str, frozenset[str]]:
+        """See Kind."""
+        members = Many(Choice(metrics.ASSET_CLASSES))
+        scopes = {name: frozenset(members.read(member) or ()) for name, member in item.entries()}
+        if not scopes and item.is_mapping():
+            item.fail("must not be empty")
+        return scopes
+
+    def schema(self, defs: Schema) -> Schema:
+        """See Kind."""
+        return described(
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": Many(Choice(metrics.ASSET_CLASSES)).schema(defs),
+            },
+            "Named sets of asset classes that metrics add up.",
+        )

@@ -15,7 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import policies
-from policies import NEVER, AllOf, AnyOf, CriteriaTooGeneralError, Limit, PackError, decide, load_pack, parse_pack
+from policies import (
+    NEVER,
+    AllOf,
+    AnyOf,
+    CriteriaTooGeneralError,
+    Limit,
+    PackError,
+    decide,
+    document,
+    load_pack,
+    parse_pack,
+)
 from policies.model import SEVERITIES
 
 PACK = load_pack("rolling-quarter-aum")
@@ -161,7 +172,7 @@ BROKEN = [
      "~tiers[2].when.metric", "unknown metric"),
     ("id: platinum  ", "id: gold  ", "R-233", "~tiers[2]", "tier gold is given twice"),
     ("cards: [gold]", "cards: [golf]", "cards: [golf]", "~queue.classes[2].cards[0]", "'golf' is not one"),
-    ("head_start_minutes: 10}", "head_start_minutes: 25}", "- {id: diamond", "~queue.classes", "longer head"),
+    ("head_start_minutes: 10}", "head_start_minutes: 25}", "basis: card", "~queue", "longer head"),
     ("window_days: 7", "window_days: 5", "window_days: 5", "~alerts[2].window_days", "one of 0, 1, 7, 30"),
     ("id: drip", "id: outflow-7d", "- id: outflow-7d", "~alerts[4]", "given twice"),
     ("{gold: 5000,", "{gold: 50000,", "50000,", "~alerts[1].share.basis_points.gold", "must be from 1 to"),
@@ -224,6 +235,11 @@ class _AsWritten(yaml.SafeLoader):
         first: [(tag, regexp) for tag, regexp in pairs if tag != "tag:yaml.org,2002:timestamp"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+
+def test_published_schema_is_that_of_the_grammar():
+    """pack.schema.json is what the loader's own grammar says; `python -m policies` writes it."""
+    assert document.schema() == SCHEMA
 
 
 def _places(value, path=()):

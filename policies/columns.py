@@ -1,0 +1,202 @@
+"""Decide many customers at once: a pack's criteria over columns of exact values, and the plain part of the lifecycle.
+
+`criteria.decide` and `lifecycle.close` are the slow twins; the tests hold these to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import lcm
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from policies import metrics
+from policies.compiled import INT64_MAX, Minor
+from policies.criteria import limits
+from policies.model import AnyOf, Limit
+from policies.reader import PackError, Problem
+
+if TYPE_CHECKING:
+    from policies.model import ClassPolicy, Criterion, Pack
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Key = tuple[str, str | None]
+NANO = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """n exact values (units + nano / 10**9) / divisor, 0 <= nano < 10**9: minor units, counts, or flags as 0 and 1.
+
+    held: no value, a rate is missing. None: none is.
+    """
+
+    units: Ints
+    nano: Ints | None = None
+    divisor: int = 1
+    held: Bools | None = None
+
+
+Columns = Mapping[Key, Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One class of a pack for one base currency. `needs` are the columns that `evaluate` takes."""
+
+    pack_id: str
+    version: int
+    policy: ClassPolicy
+    minor: Mapping[Limit, int]
+    needs: tuple[Key, ...]
+
+    @property
+    def tier_ids(self) -> tuple[str, ...]:
+        """Lowest first, as `evaluate` counts them."""
+        return tuple(tier.id for tier in self.policy.tiers)
+
+    def evaluate(self, columns: Columns) -> tuple[Ints, Bools]:
+        """(int64[n] index of the tier that the standard gives, bool[n] held). KeyError for a column that is missing."""
+        columns = self._with_means(columns)
+        n = len(next(iter(columns.values())).units)
+        tiers, held = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        for index, tier in enumerate(self.policy.tiers):
+            if tier.when is not None:
+                tiers[self._met(tier.when, columns)] = index
+        if self.policy.veto is not None:
+            tiers[self._met(self.policy.veto, columns)] = 0
+        for key in self.needs:
+            missing = columns[key].held
+            if missing is not None:
+                held |= missing
+        return tiers, held
+
+    def potential(self, columns: Columns) -> Bools:
+        """bool[n]: who is flagged potential_customer. Takes columns beyond `needs` where the pack's condition does."""
+        when = self.policy.potential.when if self.policy.potential is not None else None
+        n = len(next(iter(columns.values())).units)
+        return np.zeros(n, np.bool_) if when is None else self._met(when, self._with_means(columns))
+
+    def _with_means(self, columns: Columns) -> dict[Key, Column]:
+        found = dict(columns)
+        for limit in self.minor:
+            count = metrics.months_of_mean(limit.metric)
+            key = (limit.metric, limit.scope)
+            if count is not None and key not in found and ("month_avg[0]", limit.scope) in columns:
+                found[key] = months_mean([columns[f"month_avg[{k}]", limit.scope] for k in range(count)])
+        return found
+
+    def _met(self, criterion: Criterion, columns: Columns) -> Bools:
+        if isinstance(criterion, Limit):
+            return self._within(criterion, columns[criterion.metric, criterion.scope])
+        masks = [self._met(part, columns) for part in criterion.parts]
+        combined: Bools = (np.logical_or if isinstance(criterion, AnyOf) else np.logical_and).reduce(masks)
+        return combined
+
+    def _within(self, limit: Limit, column: Column) -> Bools:
+        """A whole bound b * divisor is reached by units + nano / 10**9 just when it is reached by units."""
+        bound = min(self.minor[limit] * column.divisor, INT64_MAX)
+        if limit.operator in ("minimum", "below"):
+            reached = column.units >= bound
+            return reached if limit.operator == "minimum" else ~reached
+        passed = column.units > bound
+        if column.nano is not None:
+            passed |= (column.units == bound) & (column.nano > 0)
+        return passed if limit.operator == "above" else ~passed
+
+
+def months_mean(months: list[Column]) -> Column:
+    """The exact mean of monthly averages, months of different length (months_mean[n]).
+
+    Whole parts and remainders are added apart, so that nothing passes 63 bits; of the rest only whether it is there counts.
+    """
+    common = lcm(*(month.divisor for month in months))
+    n = len(months[0].units)
+    whole, rest, nano = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    held = np.zeros(n, np.bool_)
+    for month in months:
+        factor = common // month.divisor
+        whole += month.units // month.divisor
+        rest += month.units % month.divisor * factor
+        if month.nano is not None:
+            nano += month.nano * factor
+        if month.held is not None:
+            held |= month.held
+    rest += nano // NANO
+    nano %= NANO
+    whole += rest // common
+    left = (rest % common > 0) | (nano > 0)
+    return Column(whole, left.astype(np.int64), len(months), held)
+
+
+def compile_program(pack: Pack, base_exponent: int, customer_class: str) -> Program:
+    """The program of a class. PackError for a template, or an amount that is not whole in minor units."""
+    policy = pack.classes[customer_class]
+    if pack.open_numbers():
+        message = f"a template: {', '.join(pack.open_numbers())} still open"
+        raise PackError([Problem(pack.id, 1, f"classes.{customer_class}.tiers", message)])
+    exact = Minor(pack.id, base_exponent)
+    deciding = [policy.veto, *(tier.when for tier in policy.tiers)]
+    potential = policy.potential.when if policy.potential is not None else None
+    minor: dict[Limit, int] = {}
+    for leaf in (leaf for criterion in [*deciding, potential] for leaf in limits(criterion)):
+        own = pack.facts.get(leaf.metric)
+        kind = metrics.kind(leaf.metric) or (own.kind if own is not None else None)
+        assert leaf.value is not None
+        minor[leaf] = (exact if kind in ("rolling", "money") else Minor(pack.id, 0)).of(leaf.value, "tiers")
+    needs: list[Key] = []
+    for leaf in (leaf for criterion in deciding for leaf in limits(criterion)):
+        count = metrics.months_of_mean(leaf.metric)
+        names = [leaf.metric] if count is None else [f"month_avg[{k}]" for k in range(count)]
+        needs.extend(key for name in names if (key := (name, leaf.scope)) not in needs)
+    return Program(pack.id, pack.version, policy, minor, tuple(needs))
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """The part of the lifecycle that most customers need, in columns: no card, grant, request, pin or review of their own.
+
+    official: int64[n] tier index; below: int64[n] month closes in a row below it; is_ready: bool[n] records complete.
+    """
+
+    official: Ints
+    below: Ints
+    is_ready: Bools
+
+
+def close_plain(policy: ClassPolicy, ends: frozenset[str], at: Plain, measured: Ints) -> Plain:
+    """`lifecycle.close` for customers as in Plain, under a policy of basis metric without reviews, no source stale."""
+    assert policy.status.basis == "metric"
+    assert policy.review is None
+    levels = np.array([policy.level(tier.id) for tier in policy.tiers], np.int64)
+    step = levels[measured] - levels[at.official]
+    below = np.where(step >= 0, 0, at.below + ("month" in ends))
+    up, down = (_timely(when, ends) for when in (policy.evaluation.upgrades, policy.evaluation.downgrades))
+    moved = ((step >= 0) & up & (measured != at.official)) | (
+        (step < 0) & down & (below > policy.evaluation.grace_months)
+    )
+    moved &= at.is_ready
+    official = np.where(moved, measured, at.official)
+    return Plain(np.where(at.is_ready, official, 0), np.where(moved, 0, below), at.is_ready)
+
+
+def _timely(when: str, ends: frozenset[str]) -> bool:
+    return when == "continuous" or when in ends
+
+
+def from_metrics(found: Any, scope: str | None, wanted: tuple[Key, ...], names: tuple[str, ...]) -> dict[Key, Column]:
+    """Columns out of streams' Metrics (units, nano, days, held by column) for the rolling metrics wanted over a scope.
+
+    `names` are the metrics' names in the order of the columns, as `month_avg_0`.
+    """
+    places = {name: k for k, name in enumerate(names)}
+    out: dict[Key, Column] = {}
+    for metric, at in wanted:
+        k = places.get(metric.replace("[", "_").replace("]", ""))
+        if at == scope and k is not None:
+            out[metric, at] = Column(found.units[:, k], found.nano[:, k], int(found.days[k]), found.held[:, k])
+    return out

@@ -1,0 +1,250 @@
+"""Facts about one customer as JSON: the keys of the rule cases, turned into metric values and happenings in one place.
+
+Amounts are whole units of the base currency, as decimals. Keys that say what people did (`filed`, `card_held`, `approved`,
+…) become the acts that the lifecycle knows; everything else becomes a value of a metric. docs/policies.md lists the keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+from policies import metrics
+from policies.criteria import OWN_STANDARD, limits
+from policies.state import Act, Card, State, card_tier, day_of, last_valid_day, months_later
+
+if TYPE_CHECKING:
+    from policies.model import ClassPolicy, Criterion, Pack
+
+Key = tuple[str, str | None]
+ACTION_KEYS: Final = frozenset(
+    "filed notable approved approved_tier card_held upgrade_applied downgrade_applied card_approved card_holder current "
+    "months_since_review pinned_standard application agreement consent verification own_standard".split()
+)
+SERIES_KEYS: Final = frozenset(
+    "month_avgs month_days month_avgs_12 accounts components days_in_month funded_days balance_on_funded_days "
+    "current_balance".split()
+)
+# Asset types as bank papers name them, by the asset class they are held in.
+COMPONENTS: Final[Mapping[str, str]] = {
+    "deposits": "deposit_demand", "fx_deposits_in_cny": "deposit_time", "treasury_bonds": "bond", "bonds": "bond",
+    "wealth_products": "wealth", "own_wealth_products": "wealth", "trust_plans": "trust", "am_plans": "am_plan",
+    "funds": "fund", "insurance": "insurance", "loan_balance": "credit", "loans": "credit",
+    **{name: name for name in metrics.ASSET_CLASSES if name != "insurance"},
+}  # fmt: skip
+
+
+class FactError(ValueError):
+    """Facts that cannot be used; the text names the key."""
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The facts in a JSON object, numbers exact."""
+    try:
+        facts = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
+    except ValueError as problem:
+        raise FactError(f"facts are not JSON: {problem}") from problem
+    if not isinstance(facts, dict):
+        raise FactError("facts are not a JSON object")
+    return facts
+
+
+def _no_number(word: str) -> None:
+    raise FactError(f"{word} is not a number")
+
+
+def exact(value: Any, key: str) -> Fraction:
+    """A number or flag as a fraction."""
+    if isinstance(value, bool):
+        return Fraction(int(value))
+    if isinstance(value, Decimal | int):
+        return Fraction(value)
+    raise FactError(f"{key}: {value!r} is not a number")
+
+
+def _series(values: Any, key: str) -> list[Fraction]:
+    if not isinstance(values, list) or not values:
+        raise FactError(f"{key}: a list of numbers is needed")
+    return [exact(value, key) for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a customer, and the pack that gives scopes and facts their meaning."""
+
+    pack: Pack
+    given: Mapping[str, Any]
+
+    def check(self) -> None:
+        """FactError for a key that means nothing: a misspelt fact would pass for an absent one."""
+        known = {
+            *ACTION_KEYS,
+            *SERIES_KEYS,
+            *metrics.ALIASES,
+            *metrics.METRIC_INDEX,
+            *metrics.facts(),
+            *self.pack.facts,
+        }
+        for key in self.given:
+            if key not in known and metrics.kind(key) is None:
+                raise FactError(f"{key}: no such fact")
+
+    def values(self, policy: ClassPolicy) -> dict[Key, Fraction | int]:
+        """Every value that the tiers and the veto ask for."""
+        found: dict[Key, Fraction | int] = {OWN_STANDARD: self._own_standard(policy)}
+        conditions = [policy.veto, *(tier.when for tier in policy.tiers)]
+        found.update(self.needed([c for c in conditions if c is not None]))
+        for tier in policy.tiers:
+            found.update(self.needed([band.when for band in tier.bands]))
+        return found
+
+    def needed(self, conditions: list[Criterion]) -> dict[Key, Fraction | int]:
+        """The values of every limit in some conditions. FactError where one is neither given nor has a stand-in."""
+        leaves = [leaf for condition in conditions for leaf in limits(condition) if leaf.value is not None]
+        return {(leaf.metric, leaf.scope): self.value(leaf.metric, leaf.scope) for leaf in leaves}
+
+    def _own_standard(self, policy: ClassPolicy) -> int:
+        tier = self.given.get("own_standard", "none")
+        if tier == "none":
+            return 0
+        try:
+            return policy.rank(tier)
+        except KeyError:
+            raise FactError(f"own_standard: {tier!r} is not a tier") from None
+
+    def value(self, metric: str, scope: str | None) -> Fraction | int:
+        """The value of a metric over a scope."""
+        for key, value in self.given.items():
+            if metrics.ALIASES.get(key, key) == metric:
+                return exact(value, key)
+        if scope is None:
+            own = self.pack.facts.get(metric)
+            return metrics.absent(metric) if own is None else own.absent
+        if "components" in self.given:
+            return self._components(scope)
+        found = self._rolling(metric)
+        if found is None:
+            raise FactError(f"{metric}: not given, and no other fact says it")
+        return found
+
+    def _components(self, scope: str) -> Fraction:
+        """The asset types of the scope added up; no others count."""
+        total = Fraction(0)
+        for name, value in self.given["components"].items():
+            if name not in COMPONENTS:
+                raise FactError(f"components.{name}: no such asset type")
+            if COMPONENTS[name] in self.pack.scopes[scope]:
+                total += exact(value, f"components.{name}")
+        return total
+
+    def months(self) -> list[Fraction] | None:
+        """Monthly averages, oldest first, of all accounts of the person together (R-122)."""
+        given = self.given
+        if "accounts" in given:
+            series = [_series(account.get("month_avgs"), "accounts.month_avgs") for account in given["accounts"]]
+            longest = max(len(one) for one in series)
+            padded = [[Fraction(0)] * (longest - len(one)) + one for one in series]
+            return [sum(month, Fraction(0)) for month in zip(*padded, strict=True)]
+        for key in ("month_avgs", "month_avgs_12"):
+            if key in given:
+                return _series(given[key], key)
+        if "days_in_month" in given:
+            days, funded, balance = (
+                exact(given[key], key) for key in ("days_in_month", "funded_days", "balance_on_funded_days")
+            )
+            return [funded * balance / days]
+        return None
+
+    def _rolling(self, metric: str) -> Fraction | None:
+        """A rolling metric from monthly averages: months without any count as 0 (C-12)."""
+        if metric == "aum" and "current_balance" in self.given:
+            return exact(self.given["current_balance"], "current_balance")
+        months = self.months()
+        if months is None:
+            return None
+        newest = [*reversed(months), *[Fraction(0)] * 12]
+        if metric.startswith("month_avg["):
+            return newest[int(metric[len("month_avg[") : -1])]
+        if (count := metrics.months_of_mean(metric)) is not None:
+            return sum(newest[:count], Fraction(0)) / count
+        if metric == "quarter_avg" and "month_days" in self.given:
+            days = _series(self.given["month_days"], "month_days")
+            weighted = [a * d for a, d in zip(months[-3:], days[-3:], strict=True)]
+            return sum(weighted, Fraction(0)) / sum(days[-3:])
+        return None
+
+
+def starting_state(policy: ClassPolicy, facts: Mapping[str, Any], state: State, day: int) -> State:
+    """What was so before: the tier in force, the last review, the card held, the version pinned."""
+    if "current" in facts:
+        state = replace(state, official=facts["current"], records=frozenset(policy.status.requires))
+    if "months_since_review" in facts:
+        months = int(exact(facts["months_since_review"], "months_since_review"))
+        first = day - day_of(day).day + 1
+        state = replace(state, reviewed_on=months_later(first, -months))
+    held = facts.get("card_held", "none")
+    if held != "none":
+        card = next((tier.card for tier in policy.tiers if held in (tier.id, tier.card) and tier.card), None)
+        if card is None:
+            raise FactError(f"card_held: {held!r} is not a card")
+        issued = months_later(day, -1)
+        months_valid = policy.cards.valid_months
+        last = None if months_valid is None else last_valid_day(issued, months_valid)
+        state = replace(state, card=Card(card, issued, last))
+        if policy.status.basis == "card":
+            state = replace(state, official=card_tier(policy, state.card))
+    if "pinned_standard" in facts:
+        state = replace(state, pinned_version=1)
+    return state
+
+
+def acts_before(policy: ClassPolicy, facts: Mapping[str, Any], day: int) -> list[Act]:
+    """What people did before the close: records, exceptions, staff cards. Deciding on facts is deciding an application."""
+    asked = "application" in policy.status.requires and facts.get("application", True)
+    acts = [Act("record", day, details={"record": "application"})] if asked else []
+    if facts.get("filed"):
+        acts.append(Act("record", day, details={"record": "filing"}))
+    there = [name for name in ("agreement", "consent", "verification") if facts.get(name)]
+    acts.extend(Act("record", day, details={"record": name}) for name in there)
+    if facts.get("notable"):
+        acts.append(Act("request_exception", day, "rm", details={"kind": "notable"}))
+        if facts.get("approved"):
+            named = {"tier": facts["approved_tier"]} if "approved_tier" in facts else {}
+            acts.append(Act("approve_exception", day, "approver", details=named))
+    staff = policy.cards.staff
+    if facts.get("card_holder") == "staff" and staff is not None:
+        acts.append(Act("issue_staff_card", day, details={"role": staff.roles[0]}))
+    return acts
+
+
+def acts_after(policy: ClassPolicy, facts: Mapping[str, Any], state: State, day: int) -> list[Act]:
+    """Cards applied for on the strength of the close: a first card, or a change that the holder applied for."""
+    tiers = {tier.id: tier.card for tier in policy.tiers}
+    step = policy.level(state.measured) - policy.level(state.official)
+    if policy.status.basis == "card" and "card_held" not in facts and state.card is None:
+        wanted, approved = tiers[state.measured] if step > 0 else None, True
+    elif facts.get("upgrade_applied"):
+        above = policy.tiers[min(policy.rank(state.official) + 1, len(policy.tiers) - 1)].id
+        wanted, approved = tiers[state.measured if step > 0 else above], True
+    elif facts.get("downgrade_applied"):
+        wanted, approved = tiers[state.measured] if step < 0 else None, True
+    elif "card_approved" in facts:
+        wanted, approved = tiers[state.measured], bool(facts["card_approved"])
+    else:
+        return []
+    if wanted is None:
+        return []
+    issue = policy.cards.issue
+    asked_by = issue.by if issue.mode == "request" and issue.by else "customer"
+    acts = [Act("apply_card", day, asked_by, details={"card": wanted, "role": asked_by})]
+    if approved and issue.by is not None:
+        acts.append(Act("approve_card", day, "approver", details={"role": issue.by}))
+    if approved:
+        where = {"branch_level": issue.branches[0]} if issue.branches else {}
+        acts.append(Act("issue_card", day, "teller", details={"card": wanted, "wealth_manager": "true", **where}))
+        acts.append(Act("collect_card", day))
+    return acts

@@ -1,0 +1,179 @@
+"""The state machine of a customer's standing: closes, restatements and changes of the pack, as pure functions.
+
+`close`, `restate` and `switch` here and `act` in acts.py take a policy, a state and one happening, and give the new state
+and the decisions. Whenever the tier changes there is exactly one decision of kind `tier` that says from what, to what,
+from which day and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from policies.state import Close, Decision, State, Step, begin, card_tier, months_later, ready, tier_of
+
+if TYPE_CHECKING:
+    from policies.model import ClassPolicy
+
+WITHIN = {"continuous": 0, "day": 1, "month": 2, "quarter": 3, "year": 4}
+
+
+def settled(policy: ClassPolicy, before: State, after: State, said: list[Decision], decision: Decision) -> Step:
+    """The step, with `decision` as its tier decision if the tier has changed, and the standing beside a card (C-07)."""
+    after = replace(after, standing=_standing(policy, after))
+    old, new = tier_of(policy, before), tier_of(policy, after)
+    if old != new:
+        said.append(replace(decision, kind="tier", before=old, after=new))
+    if before.standing != after.standing:
+        said.append(
+            replace(decision, kind="status", before=before.standing, after=after.standing, effective=decision.day + 1)
+        )
+    return after, tuple(said)
+
+
+def _standing(policy: ClassPolicy, state: State) -> str | None:
+    """Of a card holder: whether the standard still gives the card's tier (R-192)."""
+    held = policy.level(card_tier(policy, state.card))
+    if policy.status.basis != "card" or held == 0:
+        return None
+    return "standard" if policy.level(state.measured) >= held else "below-standard"
+
+
+def close(policy: ClassPolicy, state: State, at: Close) -> Step:
+    """A close of a day: what has ended ends, the standard's tier is taken in, and the tier moves if it is time.
+
+    Changes hold from the next day. While a source is stale nothing moves on the standard; the change is put off and holds
+    from its own day once the source has caught up (design §5).
+    """
+    said: list[Decision] = []
+    started, state = state, _ended(policy, state, at.day, said)
+    state, _ = settled(policy, started, state, said, Decision("tier", "expiry", at.day, at.day + 1))
+    due = state.pinned_version is not None and at.pinned is not None
+    measured = at.pinned if due and at.pinned is not None else at.measured
+    if at.stale:
+        return _put_off(policy, state, at, measured, said)
+    before, reviewing = state, review_due(policy, state, at.day)
+    effective = at.day + 1 if state.deferred is None else state.deferred
+    state = replace(state, measured=measured, below=_below(policy, state, at, measured), deferred=None)
+    if not ready(policy, state):
+        state = replace(state, official=policy.tiers[0].id)
+    elif policy.status.basis == "card":
+        state = replace(state, official=card_tier(policy, state.card))
+    elif _moves(policy, state, at.ends, reviewing):
+        state = replace(state, official=measured, below=0)
+    if reviewing and ready(policy, state) and (state.reviewed_on is not None or policy.level(measured) > 0):
+        state = replace(state, reviewed_on=at.day)
+        said.append(Decision("review", "review", at.day, at.day + 1, before.official, state.official))
+    state = _offer(policy, state, at.day, said)
+    evidence = {"measured": measured, "closes": " ".join(sorted(at.ends, key=WITHIN.__getitem__))}
+    reason = "review" if reviewing else "close"
+    return settled(policy, before, state, said, Decision("tier", reason, at.day, effective, evidence=evidence))
+
+
+def _ended(policy: ClassPolicy, state: State, day: int, said: list[Decision]) -> State:
+    """Cards and grants whose last day has passed with this close."""
+    card, grant = state.card, state.grant
+    if card is not None and card.last_day is not None and card.last_day <= day:
+        said.append(Decision("card", "expiry", day, card.last_day + 1, card.card, None))
+        state = replace(state, card=None)
+        if policy.status.basis == "card":
+            state = replace(state, official=policy.tiers[0].id)
+    if grant is not None and grant.last_day is not None and grant.last_day <= day:
+        said.append(Decision("record", "expiry", day, grant.last_day + 1, grant.kind, None))
+        state = replace(state, grant=None)
+    return state
+
+
+def _put_off(policy: ClassPolicy, state: State, at: Close, measured: str, said: list[Decision]) -> Step:
+    wanted = replace(state, measured=measured, below=_below(policy, state, at, measured))
+    moving = (
+        policy.status.basis != "card"
+        and ready(policy, state)
+        and measured != state.official
+        and _moves(policy, wanted, at.ends, review_due(policy, state, at.day))
+    )
+    if moving and state.deferred is None:
+        evidence = {"stale": " ".join(at.stale), "measured": measured}
+        said.append(Decision("deferred", "stale", at.day, at.day + 1, state.official, measured, evidence=evidence))
+        state = replace(state, deferred=at.day + 1)
+    return state, tuple(said)
+
+
+def review_due(policy: ClassPolicy, state: State, day: int) -> bool:
+    """Whether the yearly (or other) review of this customer is due on the day; the first one is due at once."""
+    if policy.review is None:
+        return False
+    return state.reviewed_on is None or day >= months_later(state.reviewed_on, policy.review.months)
+
+
+def _below(policy: ClassPolicy, state: State, at: Close, measured: str) -> int:
+    """Month closes in a row below the official tier, this one included."""
+    if policy.level(measured) >= policy.level(state.official):
+        return 0
+    return state.below + ("month" in at.ends)
+
+
+def _moves(policy: ClassPolicy, state: State, ends: frozenset[str], reviewing: bool) -> bool:
+    """Whether the official tier goes where the standard is, at a day that ends these closes."""
+    step = policy.level(state.measured) - policy.level(state.official)
+    if state.measured == state.official:
+        return False
+    # Between tiers of the same rank (C-42) a move is timed as an upgrade.
+    when = policy.evaluation.upgrades if step >= 0 else policy.evaluation.downgrades
+    if when == "application":
+        return False
+    if when == "review":
+        return reviewing
+    timely = when == "continuous" or when in ends
+    return timely and (step >= 0 or state.below > policy.evaluation.grace_months)
+
+
+def _offer(policy: ClassPolicy, state: State, day: int, said: list[Decision]) -> State:
+    """An upgrade offer or a downgrade case where changes wait for an application, said once (C-17)."""
+    measured, official = policy.level(state.measured), policy.level(state.official)
+    offer: str | None = None
+    if measured > official and policy.evaluation.upgrades == "application":
+        offer = f"upgrade {state.measured}"
+    elif measured < official and policy.evaluation.downgrades == "application":
+        offer = f"downgrade {state.measured}"
+    if offer is not None and offer != state.offered:
+        said.append(Decision("offer", offer.split()[0], day, day + 1, state.official, state.measured))
+    return replace(state, offered=offer)
+
+
+def restate(policy: ClassPolicy, state: State, day: int, measured: str, corrects: str) -> Step:
+    """A close of the past would now give `measured`; what that does to the tier is the pack's setting (design §5).
+
+    `corrects` is the id of the decision it corrects. The decision `restated` is there in any case.
+    """
+    step = policy.level(measured) - policy.level(state.official)
+    said = [Decision("restated", "restated", day, day + 1, state.official, measured, corrects)]
+    allowed = {"record_only": False, "upgrades": step > 0, "both": step != 0}[policy.evaluation.restatement]
+    if not allowed or policy.status.basis == "card" or not ready(policy, state):
+        return state, tuple(said)
+    after = replace(state, official=measured, measured=measured, below=0)
+    return settled(policy, state, after, said, Decision("tier", "restated", day, day + 1, caused_by=corrects))
+
+
+def switch(new: ClassPolicy, old: ClassPolicy, state: State, day: int, measured: str, version: int) -> Step:
+    """The customer goes over to another pack or version that takes effect on `day`; nothing of the past changes.
+
+    A customer served under an older version stays on it where the pack pins (C-16): give `old` as before then.
+    """
+    was = tier_of(old, state)
+    if new.pinning is not None and version >= new.pinning.before_version and state.official != old.tiers[0].id:
+        pinned = replace(state, pinned_version=version - 1)
+        return pinned, (Decision("record", "policy", day, day, None, "pinned"),)
+    known = {tier.id for tier in new.tiers}
+    grant = state.grant if state.grant is None or state.grant.tier in known | {None} else None
+    after = replace(begin(new), records=state.records, card=state.card, grant=grant, measured=measured,
+                    reviewed_on=state.reviewed_on, staff_card=state.staff_card)  # fmt: skip
+    if new.status.basis == "card":
+        after = replace(after, official=card_tier(new, state.card))
+    elif ready(new, after):
+        after = replace(after, official=measured)
+    after = replace(after, standing=_standing(new, after))
+    now = tier_of(new, after)
+    if now == was:
+        return after, ()
+    return after, (Decision("tier", "policy", day, day, was, now, evidence={"measured": measured}),)

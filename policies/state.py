@@ -1,0 +1,197 @@
+"""What is remembered of one customer between events, and what a step says: the vocabulary of the lifecycle.
+
+Days are day numbers since 1970-01-01. A state is a value: a step gives a new one and leaves the old one alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policies.model import ClassPolicy
+
+EPOCH = date(1970, 1, 1)
+ISSUED, HELD, LOST = "issued", "held", "lost"
+
+
+def day_number(day: date) -> int:
+    """The day number of a date."""
+    return (day - EPOCH).days
+
+
+def day_of(number: int) -> date:
+    """The date of a day number."""
+    return EPOCH + timedelta(days=number)
+
+
+def months_later(day: int, months: int) -> int:
+    """The same day of the month so much later; where that month is shorter, the first of the next one."""
+    start = day_of(day)
+    count = start.year * 12 + start.month - 1 + months
+    try:
+        return day_number(start.replace(year=count // 12, month=count % 12 + 1))
+    except ValueError:
+        return day_number(date((count + 1) // 12, (count + 1) % 12 + 1, 1))
+
+
+def last_valid_day(issued: int, months: int) -> int:
+    """Valid through the day before the anniversary (C-38): two years from 2024-03-01 end with 2026-02-28."""
+    return months_later(issued, months) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card: its class, the day of issue, the last day it is valid (None: no end), and issued, held or lost."""
+
+    card: str
+    issued: int
+    last_day: int | None = None
+    state: str = HELD
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A card that was applied for or requested, and who has approved it."""
+
+    card: str
+    by: str
+    role: str
+    approved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A tier given without the standard (notables, overrides); in force once somebody else has approved it."""
+
+    tier: str | None
+    kind: str
+    requested_by: str
+    approved_by: str | None = None
+    last_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One customer under one class of a pack.
+
+    official: the tier by standard or card, as decided so far; `tier_of` adds what was granted.
+    measured: the tier that the standard gave at the last evaluation.
+    below: month closes in a row at which the standard gave less than the official tier.
+    deferred: the day from which a change would have been in force, while a source is stale.
+    """
+
+    official: str
+    measured: str
+    records: frozenset[str] = frozenset()
+    card: Card | None = None
+    request: Request | None = None
+    grant: Grant | None = None
+    below: int = 0
+    reviewed_on: int | None = None
+    pinned_version: int | None = None
+    deferred: int | None = None
+    offered: str | None = None
+    standing: str | None = None
+    staff_card: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """What a close hands to the lifecycle: which closes the day ends, and the tier that the standard gives.
+
+    `pinned` is the tier under the version a pinned customer stays on; `stale` names sources that are too old.
+    """
+
+    day: int
+    ends: frozenset[str]
+    measured: str
+    pinned: str | None = None
+    stale: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something a person or the card system did: one record of crm-actions."""
+
+    action: str
+    day: int
+    requested_by: str = "customer"
+    approved_by: str | None = None
+    expires_on: int | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One thing decided, refused, offered or put off, with what it rests on.
+
+    kind: tier, status, offer, card, record, review, deferred, restated, refused. `effective` is the first day it holds.
+    `evidence` holds codes and values as text; the caller adds metric values and the cut.
+    """
+
+    kind: str
+    reason: str
+    day: int
+    effective: int
+    before: str | None = None
+    after: str | None = None
+    caused_by: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+Step = tuple[State, tuple[Decision, ...]]
+
+
+def begin(policy: ClassPolicy) -> State:
+    """A customer of whom nothing is known."""
+    lowest = policy.tiers[0].id
+    return State(lowest, lowest)
+
+
+def card_tier(policy: ClassPolicy, card: Card | None) -> str:
+    """The tier of the card held (a lost one keeps it, R-241); the lowest without one, or before it is collected."""
+    if card is None or card.state == ISSUED:
+        return policy.tiers[0].id
+    return next((tier.id for tier in policy.tiers if tier.card == card.card), policy.tiers[0].id)
+
+
+def granted(state: State) -> str | None:
+    """The tier of an approved grant."""
+    return state.grant.tier if state.grant is not None and state.grant.approved_by is not None else None
+
+
+def ready(policy: ClassPolicy, state: State) -> bool:
+    """Whether every record the pack asks for is there."""
+    return state.records >= set(policy.status.requires)
+
+
+def tier_of(policy: ClassPolicy, state: State) -> str:
+    """The tier: official, or granted where that is higher. Without an approved grant it takes a card under basis card."""
+    given = granted(state)
+    if given is None or policy.level(given) <= policy.level(state.official):
+        return state.official
+    return given
+
+
+def flags(policy: ClassPolicy, state: State) -> frozenset[str]:
+    """What is true of the customer beside the tier (rules: flags that are not tiers)."""
+    lowest, tier = policy.tiers[0].id, tier_of(policy, state)
+    measured, official = policy.level(state.measured), policy.level(state.official)
+    found = {
+        "vip": policy.is_vip(tier),
+        "eligible": tier == lowest and measured > 0,
+        "standard": state.standing == "standard",
+        "below-standard": state.standing == "below-standard",
+        "notable": granted(state) is not None,
+        "pinned": state.pinned_version is not None,
+        "upgrade-offer": policy.evaluation.upgrades == "application" and 0 < official < measured,
+        "downgrade-case": policy.evaluation.downgrades == "application" and measured < official,
+        "grace": state.below > 0 and measured < official and policy.evaluation.grace_months > 0,
+        "courtesy": state.staff_card,
+        "deferred": state.deferred is not None,
+    }
+    return frozenset(name for name, holds in found.items() if holds)

@@ -1,0 +1,58 @@
+"""What people read of decisions: codes of the lifecycle, flags and kinds, in Chinese and English."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policies.model import Name
+
+REFUSALS: Final[dict[str, Name]] = {
+    "unknown_card": Name("本方案没有这种卡", "the pack has no such card"),
+    "below_standard": Name("未达到该卡标准", "the standard of the card is not met"),
+    "request_by_other_role": Name("申请人岗位不符", "another role must request it"),
+    "approval_by_other_role": Name("审批人岗位不符", "another role must approve it"),
+    "same_person": Name("申请人与审批人不得为同一人", "the same person may not request and approve"),
+    "nothing_requested": Name("没有待处理的申请", "nothing was requested"),
+    "not_approved": Name("尚未审批", "it is not approved yet"),
+    "not_filed": Name("尚未备案", "it is not filed yet"),
+    "branch_may_not_issue": Name("该级机构无权发卡", "a branch of this level may not issue the card"),
+    "no_wealth_manager": Name("网点没有理财经理，不得发卡", "a branch without a wealth manager may not issue the card"),
+    "bad_card_number": Name("卡号位数不符", "the card number has another length"),
+    "record_missing": Name("所需手续不全", "a record that the pack asks for is missing"),
+    "no_such_card": Name("客户没有处于该状态的卡", "the customer has no card in that state"),
+    "card_has_no_end": Name("该卡没有有效期", "the card has no end"),
+    "not_for_this_role": Name("该岗位不得持员工卡", "no staff card for this role"),
+    "unknown_record": Name("没有这种手续", "there is no such record"),
+    "no_exceptions": Name("本方案没有特批", "the pack knows no such exception"),
+    "unknown_tier": Name("本方案没有这个等级", "the pack has no such tier"),
+    "approver_names_the_tier": Name("审批人须指定等级", "the approver must name the tier"),
+    "no_pinning": Name("不能沿用旧版", "there is no older version to stay on"),
+}
+REASONS: Final[dict[str, Name]] = {
+    "close": Name("日终评定", "decided at a close"),
+    "continuous": Name("实时评定", "decided as it happened"),
+    "restated": Name("追溯重算", "a close was restated"),
+    "override": Name("特批", "an exception was approved or ended"),
+    "card": Name("卡片变动", "the card has changed"),
+    "record": Name("手续变动", "a record was added or withdrawn"),
+    "review": Name("定期复审", "the review was due"),
+    "expiry": Name("到期", "it has ended"),
+    "policy": Name("方案变更", "another pack or version"),
+    "stale": Name("数据源滞后", "a source is too old"),
+    "upgrade": Name("可申请升级", "an upgrade may be applied for"),
+    "downgrade": Name("应办理降级", "a downgrade is to be dealt with"),
+}
+FLAGS: Final[dict[str, Name]] = {
+    "vip": Name("贵宾", "VIP"),
+    "eligible": Name("符合标准，尚未认定", "meets a standard, not admitted yet"),
+    "standard": Name("达标", "meets the standard of the card"),
+    "below-standard": Name("未达标", "below the standard of the card"),
+    "notable": Name("特批客户", "admitted by exception"),
+    "pinned": Name("沿用旧版标准", "kept on an older version"),
+    "upgrade-offer": Name("可申请升级", "may apply for an upgrade"),
+    "downgrade-case": Name("待办降级", "downgrade to be dealt with"),
+    "grace": Name("宽限期内", "in the grace period"),
+    "courtesy": Name("员工卡", "carries a staff card"),
+    "deferred": Name("暂缓变动", "change put off while a source is stale"),
+    "potential_customer": Name("潜力客户", "potential customer"),
+}
