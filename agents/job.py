@@ -1,8 +1,11 @@
 """What the block engine drives: the Job protocol, the blocks a job is fed, the outcome it hands back. No I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agents.packing import Packed
 
@@ -46,10 +49,47 @@ class Outcome:
     outputs: Sequence[
         tuple[str, Sequence[Pair | Packed]]
     ] = ()  # (topic, records in order), to the unit's own partition
-    rows: Sequence[tuple[bytes, bytes | None]] = ()  # order-sensitive changelog rows; value None deletes
+    rows: Sequence[Pair | Packed] = ()  # order-sensitive changelog rows; value None deletes
     events: int = 0  # events consumed
     more: bool = False  # work again at once: it stopped so that the transaction stays small
     counts: Mapping[str, int] = field(default_factory=dict)  # added to the metric of that name after the commit
+
+
+@dataclass(slots=True)
+class Rows:
+    """Changelog rows in log order: key i is raw[key[i]:key_end[i]], value i likewise; value -1 for a deleted row.
+
+    Iterating gives (key, value) pairs; a job for which that is too slow reads the columns.
+    """
+
+    raw: NDArray[np.uint8]
+    key: NDArray[np.int64]
+    key_end: NDArray[np.int64]
+    value: NDArray[np.int64]
+    value_end: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes | None]]:
+        places = (column.tolist() for column in (self.key, self.key_end, self.value, self.value_end))
+        for key, key_end, value, value_end in zip(*places, strict=True):
+            yield self.raw[key:key_end].tobytes(), None if value < 0 else self.raw[value:value_end].tobytes()
+
+    def take(self, chosen: NDArray[Any]) -> "Rows":
+        """Some of the rows: by a mask or by their places."""
+        columns = (column[chosen] for column in (self.key, self.key_end, self.value, self.value_end))
+        return Rows(self.raw, *columns)
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[bytes, bytes | None]]) -> "Rows":
+        """From pairs."""
+        given = list(pairs)
+        parts = [part for key, value in given for part in (key, value or b"")]
+        bounds = np.concatenate([[0], np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))])
+        value = np.where([value is None for _, value in given], -1, bounds[1:-1:2]) if given else bounds[:0]
+        raw = np.frombuffer(b"".join(parts), np.uint8)
+        return cls(raw, bounds[:-1:2], bounds[1::2], value.astype(np.int64), bounds[2::2])
 
 
 class Job(Protocol):
@@ -88,7 +128,7 @@ class Job(Protocol):
         """What the job wants to find again beside the fence's offsets; opaque to the engine."""
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Changelog rows in log order; called several times."""
+        """Changelog rows in log order, as Rows or as pairs; called several times."""
 
     def load_fence(self, meta: bytes) -> None:
         """The last fence's meta; not called when there is none."""

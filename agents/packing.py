@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Longs = NDArray[np.int64]
 
+FEW = 64
 RECORD_BYTES_MAX = 24  # of a record's own fields beside key and value
 HEADER = struct.Struct(">qiibIhiqqqhii")  # base offset … record count (KIP-98, message format v2)
 CRC_FROM = 21  # the checksum covers what lies behind it
@@ -61,6 +62,11 @@ def flat(items: Iterable[tuple[bytes | None, bytes | None] | Packed]) -> Iterato
             yield from item.pairs()
         else:
             yield item
+
+
+def few(packed: Packed) -> list[tuple[bytes | None, bytes | None] | Packed]:
+    """A few records as pairs, to share a batch with others: one of their own would cost a round trip to the broker."""
+    return [*packed.pairs()] if packed.records <= FEW else [packed]
 
 
 class PackedBatch:

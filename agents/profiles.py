@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 
+from agents import profile_rows
+from agents.job import Pair, Rows
+from agents.packing import Packed, few, texts
 from policies.compiled import CompiledPack
 from schemas.blocks import Columns
 from streams.alerts import ALERTS_MAX, Alert
-from streams.calendar import NO_DAY
 from streams.ledger import Ledger
 from streams.store import ID_BYTES_MAX, NULL, Array, Names
-from streams.tiers import HISTORY
 
 KEY = b"c"
+NAMES_AHEAD = 256  # texts for which room is made at a time
 EVENT_ID, CUSTOMER_ID, CUSTOMER_CLASS, BRANCH, RM, CARD = 0, 1, 2, 3, 4, 7  # columns of the customers contract
 
 
@@ -29,6 +30,7 @@ class Profiles:
             Names(),
             Names(),
         )  # codes live in memory only; rows have the texts
+        self.tiers = Names(pack.tier_ids)
         self.alerts: dict[int, dict[str, Alert]] = {}
         self.requeue: set[int] = set()  # queue class may be another one now
         self._changed: set[int] = set()
@@ -42,7 +44,7 @@ class Profiles:
         slot = self.ledger.customer(customer_id)
         c = self.ledger.store.customers[slot]
         c["customer_class"] = row[CUSTOMER_CLASS]
-        c["branch"] = self.branches.code(columns.text_at(int(row[BRANCH])) or "-")
+        c["branch"] = self.branches.code(_short(columns.text_at(int(row[BRANCH])) or "-"))
         c["rm"] = self._code(self.people, columns, int(row[RM]))
         c["card"] = self._code(self.cards, columns, int(row[CARD]))
         self._changed.add(slot)
@@ -51,7 +53,7 @@ class Profiles:
 
     @staticmethod
     def _code(names: Names, columns: Columns, ref: int) -> int:
-        return -1 if ref == NULL else names.code(columns.text_at(ref) or "-")
+        return -1 if ref == NULL else names.code(_short(columns.text_at(ref) or "-"))
 
     def changed(self, slots: Array) -> None:
         """Tiers of these customers have changed."""
@@ -96,36 +98,52 @@ class Profiles:
 
     # -- rows
 
-    def take_rows(self) -> list[tuple[bytes, bytes | None]]:
-        """Rows of the customers changed since the last call, in order of their slots."""
-        out: list[tuple[bytes, bytes | None]] = []
-        for slot in sorted(self._changed):
-            c = self.ledger.store.customers[slot]
-            held = [k for k in range(HISTORY) if c["tier_day"][k] != NO_DAY]
-            row: dict[str, Any] = {
-                "t": [(self.tier_name(int(c["tier"][k])), int(c["tier_day"][k])) for k in held],
-                "k": int(c["customer_class"]), "b": self.branch(slot), "r": self.rm(slot), "c": self.card(slot),
-                "q": int(c["published"]),
-                "a": [(rule, *alert) for rule, alert in sorted(self.alerts.get(slot, {}).items())],
-            }  # fmt: skip
-            out.append((KEY + self.ledger.customer_id(slot).encode(), json.dumps(row, separators=(",", ":")).encode()))
-        self._changed.clear()
-        return out
+    def _texts(self) -> profile_rows.Texts:
+        return profile_rows.Texts(self.tiers.index, self.branches.index, self.people.index, self.cards.index)
 
-    def load(self, customer_id: str, value: bytes) -> None:
-        """A row back."""
-        row = json.loads(value)
-        slot = self.ledger.customer(customer_id)
-        c = self.ledger.store.customers[slot]
-        c["tier"][:], c["tier_day"][:] = 0, NO_DAY
-        for k, (tier, day) in enumerate(row["t"]):
-            c["tier"][k], c["tier_day"][k] = self.pack.tier_ids.index(tier), day
-        c["customer_class"], c["published"] = row["k"], row["q"]
-        c["branch"] = -1 if row["b"] is None else self.branches.code(row["b"])
-        c["rm"] = -1 if row["r"] is None else self.people.code(row["r"])
-        c["card"] = -1 if row["c"] is None else self.cards.code(row["c"])
-        if row["a"]:
-            self.alerts[slot] = {rule: Alert(alert_id, day, outflow) for rule, alert_id, day, outflow in row["a"]}
+    def take_rows(self) -> list[Pair | Packed]:
+        """Rows of the customers changed since the last call, in order of their slots."""
+        if not self._changed:
+            return []
+        slots = np.sort(np.fromiter(self._changed, np.int64, len(self._changed)))
+        self._changed.clear()
+        rest = [self._rest(slot) for slot in slots.tolist()] if self.alerts else [b""] * len(slots)
+        rest_end = np.cumsum(np.fromiter(map(len, rest), np.int64, len(rest)))
+        out = np.empty(len(slots) * profile_rows.ROW_BYTES_MAX + int(rest_end[-1]), np.uint8)
+        ends, store = np.empty(len(slots), np.int64), self.ledger.store
+        size = profile_rows.encode(
+            store.customers, slots, self._texts(), np.frombuffer(b"".join(rest), np.uint8), rest_end, out, ends
+        )
+        keys = texts(store.customer_ids.arena, store.customers["ref"][slots], KEY)
+        return few(Packed(*keys, out[:size], ends))
+
+    def _rest(self, slot: int) -> bytes:
+        """JSON of what few customers have."""
+        if not (held := self.alerts.get(slot)):
+            return b""
+        rest = {"a": [(rule, *alert) for rule, alert in sorted(held.items())]}
+        return json.dumps(rest, separators=(",", ":")).encode()
+
+    def load(self, rows: Rows) -> None:
+        """Rows back; their keys begin with KEY. ValueError for a tier that the pack does not have."""
+        n, first, why = len(rows), 0, profile_rows.DONE
+        slots, rest = np.empty(n, np.int64), np.empty(n, np.int64)
+        self.ledger.columns.reserve(n, int((rows.key_end - rows.key).sum()), 0)
+        store = self.ledger.store
+        while True:
+            for names in (self.branches, self.people, self.cards):
+                names.reserve(NAMES_AHEAD, NAMES_AHEAD * ID_BYTES_MAX)
+            first, why = profile_rows.load(
+                store.customers, store.customer_ids, self._texts(), rows.raw, rows.key + len(KEY), rows.key_end, rows.value,
+                first, slots, rest,
+            )  # fmt: skip
+            if why == profile_rows.UNKNOWN_TIER:
+                raise ValueError(f"a customer's row has a tier that pack {self.pack.pack_id} does not have")
+            if first == n:
+                break
+        for i in np.flatnonzero(rest < rows.value_end).tolist():
+            held = json.loads(rows.raw[rest[i] : rows.value_end[i]].tobytes())
+            self.alerts[int(slots[i])] = {r: Alert(alert_id, day, outflow) for r, alert_id, day, outflow in held["a"]}
 
     def queue_class(self, slot: int) -> tuple[int, bool]:
         """(index of the queue class, led to the VIP area) by the pack's basis (C-37)."""
@@ -136,3 +154,8 @@ class Profiles:
         if by_card is not None and self.pack.queue_basis != "tier":
             chosen = by_card if self.pack.queue_basis == "card" else min(by_tier, by_card)
         return chosen, bool(np.bool_(self.pack.vip_area_of_tier[tier]))
+
+
+def _short(text: str) -> str:
+    """At most as many bytes as an id may have."""
+    return text.encode()[:ID_BYTES_MAX].decode(errors="ignore")

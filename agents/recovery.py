@@ -11,13 +11,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents import hooks
-from agents.job import Block, Job, RecoveryError, Rejoin
-from agents.transport import records
+from agents.job import Block, Job, RecoveryError, Rejoin, Rows
+from schemas.blocks import frames
+from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.status import Status
 
 FENCE, COMMIT = b"@fence", b"@commit"
+ENGINE = ord("@")  # the first byte of a key that is the engine's
 FETCH_BYTES_MAX = 4 << 20  # per partition and fetch
 REPLAY_BYTES_MAX = 8 << 20  # fed before the job works
 STALL_S_MAX = 60.0  # without any progress of a read
@@ -125,19 +129,30 @@ async def load_changelog(
     fence = committed = None
     count = 0
     async for block in blocks(consumer, tp, first, stable):
-        rows = []
-        for offset, key, value in records(block):
-            if offset >= stable:
-                break
+        rows = rows_of(block, stable)
+        engine = rows.raw[rows.key] == ENGINE
+        for key, value in rows.take(engine):
             if key == FENCE:
                 fence = Fence.decode(value or b"")
             elif key == COMMIT:
                 committed = json.loads(value or b"")
-            elif key is not None:
-                rows.append((key, value))
-        count += len(rows)
-        job.load(rows)
+        count += len(rows) - int(engine.sum())
+        job.load(rows.take(~engine))
     return count, fence, committed
+
+
+def rows_of(block: Block, stop: int) -> Rows:
+    """A changelog block's rows below `stop`, without a Python object each. Raises RecoveryError for broken framing."""
+    columns = frames(block.batches, block.start, min(block.end, stop))
+    if (columns.status == Status.BAD_BLOCK).any():
+        raise RecoveryError(
+            f"{block.tp.topic}/{block.tp.partition}: records in {block.start} to {block.end} are broken"
+        )
+    kept = columns.key != NULL
+    key, value = columns.key[kept], columns.value[kept]
+    sizes = np.where(columns.status[kept] == Status.TOO_LARGE, columns.data[kept, 0], value & LENGTH_MAX)
+    at = np.where(value == NULL, -1, value >> REF_BITS)
+    return Rows(columns.raw, key >> REF_BITS, (key >> REF_BITS) + (key & LENGTH_MAX), at, at + sizes)
 
 
 async def restore(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.job import Block, Outcome, Pair, RecoveryError
+from agents.job import Block, Outcome, Pair, RecoveryError, Rows
 from agents.lanes import Close, Lane
 from agents.packing import Packed, texts
 from agents.profiles import CUSTOMER_ID, Profiles
@@ -85,7 +85,7 @@ class StandingJob:
     """See agents.job.Job."""
 
     inputs = INPUTS
-    state_format = 1
+    state_format = 2
     idempotent = True
 
     def __init__(self, conf: StandingConf) -> None:
@@ -169,9 +169,8 @@ class StandingJob:
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
         outputs, rows = self.publisher.take(), self.profiles.take_rows()
         if self.live and self.progress != self.ledger.closed:
-            rows.append(
-                (PROGRESS, json.dumps({"closed": self.ledger.closed, "first_month": self.first_month}).encode())
-            )
+            saved = {"closed": self.ledger.closed, "first_month": self.first_month}
+            rows.append((PROGRESS, json.dumps(saved).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
             self.counts[name] += int(self.ledger.counters[at])
@@ -353,22 +352,18 @@ class StandingJob:
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
-        accounts: list[tuple[bytes, bytes]] = []
-        for key, value in rows:
-            kind = key[:1]
-            if value is None:
-                continue
-            if kind == ACCOUNT:
-                accounts.append((key[1:], value))
-            elif kind == CUSTOMER:
-                self.profiles.load(key[1:].decode(), value)
-            elif kind == NAMES_ROW:
-                self.ledger.restore_names(json.loads(value))
-                self._use_pack()
-            elif kind == PROGRESS:
-                saved = json.loads(value)
-                self.progress, self.first_month = saved["closed"], saved["first_month"]
-        self.ledger.load(accounts)
+        given = rows if isinstance(rows, Rows) else Rows.of(rows)
+        given = given.take(given.value >= 0)
+        kinds = given.raw[given.key]
+        for _, value in given.take(kinds == NAMES_ROW[0]):
+            self.ledger.restore_names(json.loads(value or b""))
+            self._use_pack()
+        for _, value in given.take(kinds == PROGRESS[0]):
+            saved = json.loads(value or b"")
+            self.progress, self.first_month = saved["closed"], saved["first_month"]
+        self.profiles.load(given.take(kinds == CUSTOMER[0]))
+        accounts = given.take(kinds == ACCOUNT[0])
+        self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
 
     def load_fence(self, meta: bytes) -> None:
         """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""

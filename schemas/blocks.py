@@ -74,6 +74,9 @@ class _Code:
     tail: bytes
 
 
+_NO_CODE: Final = _Code(np.zeros((0, 4), np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64), b"")
+
+
 class Reader:
     """Resolves what writers of a topic wrote to the topic's newest contract. Safe to share between threads.
 
@@ -176,6 +179,15 @@ def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int) -> C
         code = reader.learn(np.unique(columns.data[bad, 0]).tolist())
         if code is None:
             return columns
+
+
+def frames(batches: Sequence[Batch], start: int, stop: int) -> Columns:
+    """Keys and values of records that are no Avro, such as a changelog's: as `decode`, but no datum is looked into.
+
+    A tombstone's value is NULL; `data` has one column, the true length of a value beyond a megabyte (TOO_LARGE).
+    """
+    pieces = sorted(map(uncompressed, batches), key=base_offset)
+    return _decode(pieces, sum(map(records_max, pieces)) + len(pieces), _NO_CODE, 1, start, stop)
 
 
 def _decode(pieces: list[Batch], rows_max: int, code: _Code, width: int, start: int, stop: int) -> Columns:

@@ -19,7 +19,7 @@ from streams.metrics import Metrics, late_customers, metrics, months_now_and_bef
 from streams.money import CURRENCIES
 from streams.outflow import Candidates, Rules, no_rules, refresh_bounds
 from streams.snapshot_kernels import fold_snapshots
-from streams.store import DIRTY, Array, Columns, Names, Store, add, id_of, new_customer
+from streams.store import DIRTY, ID_BYTES_MAX, Array, Columns, Names, Store, add, id_of, new_customer
 
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
@@ -230,14 +230,20 @@ class Ledger:
         parts = [part for pair in pairs for part in pair]
         raw = np.frombuffer(b"".join(parts), np.uint8)
         bounds = np.concatenate([[0], np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))])
-        self.columns.reserve(len(pairs), len(raw), len(raw) // 4)
-        first = 0
-        while first < len(pairs):
-            first = rows.load_rows(self.store, raw, bounds[:-1:2], bounds[1::2], bounds[1::2], first)
-            if first < len(pairs):
-                self.columns.reserve(0, 0, len(self.store.entries))
-        self.store.accounts["dirty"][: self.columns.account_count] = 0
-        self.store.heap[DIRTY] = 0
+        self.load_rows(raw, bounds[:-1:2], bounds[1::2], bounds[1::2])
+
+    def load_rows(self, raw: Array, key: Array, key_end: Array, value: Array) -> None:
+        """The same from one buffer: account id i is raw[key[i]:key_end[i]], its row begins at raw[value[i]]."""
+        id_bytes = int((key_end - key).sum())
+        first, n = 0, len(key)
+        self.columns.reserve(n, max(id_bytes, n * ID_BYTES_MAX), n)
+        while first < n:
+            first = rows.load_rows(self.store, raw, key, key_end, value, first)
+            if first < n:
+                self.columns.reserve(0, 0, max(n, len(self.store.entries) // 2))
+        if self.dirty_count():
+            self.store.accounts["dirty"][: self.columns.account_count] = 0
+            self.store.heap[DIRTY] = 0
 
     def dictionaries(self) -> dict[str, list[str]]:
         """The names behind the codes in rows."""

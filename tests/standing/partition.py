@@ -82,7 +82,7 @@ class Partition:
             pairs = list(flat(pairs))
             self.published[topic] += pairs
             said += [(topic, decode_one(value)) for _, value in pairs]
-        self.rows |= outcome.rows
+        self.rows |= flat(outcome.rows)
         return said
 
     def run(self) -> Partition:

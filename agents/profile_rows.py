@@ -1,0 +1,142 @@
+"""Customer rows of the changelog as bytes, and back: varints and short texts, without a Python object a customer.
+
+A row: number of tiers remembered, each as (tier's id, day in force from); customer class; queue class published + 1;
+branch, manager, card; and behind them JSON of what few customers have (alerts), or nothing. Texts stand as length + 1
+and bytes, absent ones as 0: their codes live in memory only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+
+from streams.borrowing import borrowed
+from streams.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Index, Long, add, find
+from streams.tiers import HISTORY
+
+TEXTS = HISTORY + 3  # at most, in a row
+ROW_BYTES_MAX = TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
+DONE, UNKNOWN_TIER, FULL = 0, 1, 2
+
+
+class Texts(NamedTuple):
+    """The lists behind the codes."""
+
+    tiers: Index
+    branches: Index
+    people: Index
+    cards: Index
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _put(out: Array, at: int, value: int) -> int:
+    z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
+    while z > np.uint64(127):
+        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
+        at += 1
+        z >>= np.uint64(7)
+    out[at] = np.uint8(z)
+    return at + 1
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _get(raw: Array, at: int) -> tuple[Long, int]:
+    z, shift = np.uint64(0), np.uint64(0)
+    while True:
+        x = np.uint64(raw[at])
+        at += 1
+        z |= (x & np.uint64(127)) << shift
+        if x < np.uint64(128):
+            return np.int64(z >> np.uint64(1)) ^ -np.int64(z & np.uint64(1)), at
+        shift += np.uint64(7)
+
+
+@nb.njit(cache=True, nogil=True)
+def _put_text(ix: Index, code: int, out: Array, at: int) -> int:
+    if code < 0:
+        return _put(out, at, 0)
+    position, length = ix.ref[code] >> REF_BITS, ix.ref[code] & REF_MASK
+    at = _put(out, at, length + 1)
+    for i in range(length):
+        out[at + i] = ix.arena[position + i]
+    return at + length
+
+
+@nb.njit(cache=True, nogil=True)
+def encode(customers: Array, slots: Array, texts: Texts, rest: Array, rest_end: Array, out: Array, ends: Array) -> int:
+    """Rows of customers into `out` (ROW_BYTES_MAX each, and `rest`), where each ends into `ends`; bytes written.
+
+    rest[rest_end[i-1]:rest_end[i]] is the JSON behind row i.
+    """
+    customers, slots, texts, out = borrowed(customers), borrowed(slots), borrowed(texts), borrowed(out)
+    at = 0
+    for i in range(len(slots)):
+        c = customers[slots[i]]
+        held = 0
+        for k in range(HISTORY):
+            held += c.tier_day[k] != -1
+        at = _put(out, at, held)
+        for k in range(HISTORY):
+            if c.tier_day[k] != -1:
+                at = _put_text(texts.tiers, c.tier[k], out, at)
+                at = _put(out, at, c.tier_day[k])
+        at = _put(out, at, c.customer_class)
+        at = _put(out, at, c.published + 1)
+        at = _put_text(texts.branches, c.branch, out, at)
+        at = _put_text(texts.people, c.rm, out, at)
+        at = _put_text(texts.cards, c.card, out, at)
+        for j in range(rest_end[i - 1] if i > 0 else 0, rest_end[i]):
+            out[at] = rest[j]
+            at += 1
+        ends[i] = at
+    return at
+
+
+@nb.njit(cache=True, nogil=True)
+def _get_text(ix: Index, raw: Array, at: int) -> tuple[int, int]:
+    """(code, -1 for an absent text; next position): a text not known yet gets a code."""
+    size, at = _get(raw, at)
+    if size == 0:
+        return -1, at
+    return add(ix, raw, at, size - 1), at + size - 1
+
+
+@nb.njit(cache=True, nogil=True)
+def load(
+    customers: Array, ids: Index, texts: Texts, raw: Array, key: Array, key_end: Array, value: Array, first: int,
+    slots: Array, rest: Array,
+) -> tuple[int, int]:  # fmt: skip
+    """Puts rows [first, …) into the columns, later ones over earlier ones: (row reached, DONE or why it stopped).
+
+    slots[i] is the customer of row i, rest[i] where the JSON behind it begins. FULL: a list of texts needs room.
+    """
+    customers, ids, texts, raw = borrowed(customers), borrowed(ids), borrowed(texts), borrowed(raw)
+    for i in range(first, len(key)):
+        for ix in (texts.branches, texts.people, texts.cards):
+            if ix.meta[0] + 1 >= len(ix.ref) or ix.meta[1] + ID_BYTES_MAX >= len(ix.arena):
+                return i, FULL
+        known = ids.meta[0]
+        slot = add(ids, raw, key[i], key_end[i] - key[i])
+        c = customers[slot]
+        if slot == known:
+            c.ref, c.head = ids.ref[slot], -1
+        for k in range(HISTORY):
+            c.tier[k], c.tier_day[k] = 0, -1
+        held, at = _get(raw, value[i])
+        for k in range(held):
+            size, at = _get(raw, at)
+            tier = find(texts.tiers, raw, at, size - 1)
+            if tier < 0:
+                return i, UNKNOWN_TIER
+            c.tier[k] = tier
+            c.tier_day[k], at = _get(raw, at + size - 1)
+        c.customer_class, at = _get(raw, at)
+        published, at = _get(raw, at)
+        c.published = published - 1
+        c.branch, at = _get_text(texts.branches, raw, at)
+        c.rm, at = _get_text(texts.people, raw, at)
+        c.card, at = _get_text(texts.cards, raw, at)
+        slots[i], rest[i] = slot, at
+    return len(key), DONE

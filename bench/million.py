@@ -1,0 +1,94 @@
+"""A bank of a million customers through its whole life: opening, month close, restart, a month, nightly file, view.
+
+One chain, as each step needs the one before: `run(arena, customers)` gives every figure, each checked against plain sums.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from bench import closing, nightly, views
+from bench.arena import Arena
+from bench.bank import Bank, Load
+from bench.data import CLOSED, FIRST, World
+
+EVENTS_EACH = 4  # postings a customer in the month
+LAST = FIRST + 29  # the month's last day
+Figures = list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Life:
+    """Figures of one bank."""
+
+    customers: int
+    first_close: dict[str, float] = field(default_factory=dict)
+    recovery_s: float = 0.0  # of the slowest partition, from its assignment on, rows of the opening only
+    live_s: float = 0.0  # from the start of the process to live
+    rss: int = 0  # of the worker, live and idle
+    month: Load | None = None
+    nightly: tuple[int, float] = (0, 0.0)
+    changelog_a_event: float = 0.0
+    recovery_again_s: float = 0.0  # after the month and the nightly file
+    recovery_rows: float = 0.0
+    state_bytes: float = 0.0
+    split: closing.Split | None = None
+    close: dict[str, float] = field(default_factory=dict)
+    view: views.Rebuilt | None = None
+    checked: int = 0
+    seconds: float = 0.0
+
+    def figures(self) -> Figures:
+        """In words."""
+        assert self.month is not None
+        assert self.split is not None
+        assert self.view is not None
+        name, split, view = f"{self.customers:,} customers: ", self.split, self.view
+        count, took = self.nightly
+        return [(name + what, value) for what, value in (
+            ("opening credits folded and first month close, tiers and standings of all, s", f"{self.first_close['all']:.1f}"),
+            ("recovery from assignment to live, s", f"{self.recovery_s:.1f}"),
+            ("start of the process to live, s", f"{self.live_s:.1f}"),
+            ("worker's memory, live and idle, MB", f"{self.rss / 1e6:,.0f}"),
+            ("full job, events/s", f"{self.month.rate:,.0f}"),
+            ("full job, CPU µs an event", f"{self.month.cpu_us:.1f}"),
+            ("changelog an event, bytes on disk", f"{self.changelog_a_event:.1f}"),
+            ("nightly file of balance snapshots", f"{count:,} in {took:.1f} s, {count / took:,.0f}/s"),
+            (f"recovery after it, {self.recovery_rows:,.0f} rows, s", f"{self.recovery_again_s:.1f}"),
+            ("state in use, bytes a customer", f"{self.state_bytes:,.0f}"),
+            ("month close, computing, CPU s", f"{split.computing:.2f}"),
+            (f"month close, encoding {split.records:,} records and {split.tier_changes:,} tiers, CPU s", f"{split.encoding:.2f}"),
+            ("month close, compressed batches, CPU s", f"{split.batches:.2f}"),
+            ("month close in the worker, to its last commit, s", f"{self.close['all']:.1f}"),
+            (f"view rebuilt, {view.records:,} records, s", f"{view.seconds:.1f}"),
+            ("view in Redis, bytes a customer", f"{view.redis_bytes / self.customers:,.0f}"),
+            ("compared with plain sums, in state and view", f"{self.checked:,}"),
+        )]  # fmt: skip
+
+
+def run(arena: Arena, customers: int) -> Life:
+    """The whole life; AssertionError where a figure of a customer differs."""
+    world, began = World(customers, EVENTS_EACH * customers), time.monotonic()
+    life = Life(customers)
+    with Bank(arena, world, "million") as bank:
+        bank.load(world.prelude(), ready=bank.start)
+        life.first_close = bank.close(CLOSED)
+        bank.stop()
+        life.live_s = bank.start()
+        life.recovery_s, life.rss = bank.slowest("recovery_seconds"), bank.rss()
+        before = bank.changelog_bytes()
+        life.month = bank.load(world.postings())
+        life.changelog_a_event = (bank.changelog_bytes() - before) / life.month.events
+        life.nightly = nightly.load(bank, LAST)
+        bank.stop()
+        jobs = bank.states()
+        life.checked, life.state_bytes = bank.check(jobs, LAST), bank.state_bytes(jobs)
+        life.split = closing.close(jobs, LAST)
+        bank.start()
+        life.recovery_again_s, life.recovery_rows = bank.slowest("recovery_seconds"), bank.metric("recovery_rows")
+        life.close = bank.close(LAST)
+        bank.stop()
+        life.view = views.run(bank, LAST)
+    life.seconds = time.monotonic() - began
+    return life
