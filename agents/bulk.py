@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import numpy as np
 
 from agents.packing import Packed, texts
@@ -11,16 +13,62 @@ from schemas.registry import Registry
 from streams.ledger import Ledger
 from streams.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, first_days
 from streams.reference import REFERENCE_CHARS, customer_ref
-from streams.store import NULL, REF_BITS, Array
+from streams.store import NULL, REF_BITS, REF_MASK, Array
 
 CLASSES = ("personal", "corporate")
 NO_TIER = "none"  # a class of customers without a scheme
 SEQ_BITS = 20  # of the order within a day in source_seq
 HELD_CHARS_MAX = 200
+BLOCK_BYTES = 64  # of SHA-256
+LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 COLUMNS = {
     "aum_minor": AUM, "quarter_avg_minor": QUARTER, "year_avg_minor": YEAR, "trailing_avg_7_minor": 16,
     "trailing_avg_30_minor": 17, "trailing_avg_90_minor": 18, "month_to_date_avg_minor": 19,
 }  # fmt: skip
+
+
+class References:
+    """The customers' opaque references, by slot: an HMAC each (streams.reference), made once."""
+
+    def __init__(self, key: bytes, ledger: Ledger) -> None:
+        customer_ref(key, "")  # refuses an empty key
+        key = key if len(key) <= BLOCK_BYTES else sha256(key).digest()
+        padded = np.frombuffer(key.ljust(BLOCK_BYTES, b"\0"), np.uint8)
+        self._inner, self._outer = (sha256((padded ^ pad).tobytes()) for pad in (0x36, 0x5C))
+        self._ledger, self._known = ledger, 0
+        self._table = np.zeros((0, REFERENCE_CHARS), np.uint8)
+
+    def of(self, slots: Array) -> Array:
+        """uint8[n, 26]: references as text."""
+        count = self._ledger.columns.customer_count
+        if count > len(self._table):
+            grown = np.zeros((max(count, 2 * len(self._table)), REFERENCE_CHARS), np.uint8)
+            grown[: self._known] = self._table[: self._known]
+            self._table = grown
+        if count > self._known:
+            self._table[self._known : count] = base32(self._digests(self._known, count))[:, :REFERENCE_CHARS]
+            self._known = count
+        return self._table[slots]
+
+    def _digests(self, first: int, stop: int) -> Array:
+        """uint8[n, 32]: HMAC-SHA256 of the ids of slots [first, stop)."""
+        ids, out = self._ledger.store.customer_ids, []
+        arena = ids.arena[: int(ids.meta[1])].tobytes()
+        for ref in ids.ref[first:stop].tolist():
+            inner, outer = self._inner.copy(), self._outer.copy()
+            at = ref >> REF_BITS
+            inner.update(arena[at : at + (ref & REF_MASK)])
+            outer.update(inner.digest())
+            out.append(outer.digest())
+        return np.frombuffer(b"".join(out), np.uint8).reshape(-1, self._outer.digest_size)
+
+
+def base32(digests: Array) -> Array:
+    """uint8[n, 32] to uint8[n, 48]: the RFC 4648 letters, in lower case, of the first 30 bytes."""
+    groups = digests[:, :30].reshape(len(digests), 6, 5).astype(np.int64)
+    numbers = sum(groups[:, :, i] << (8 * (4 - i)) for i in range(5))
+    letters = [LETTERS[numbers >> (5 * (7 - k)) & 31] for k in range(8)]
+    return np.stack(letters, 2).reshape(len(digests), 48)
 
 
 class StandingWriter:
@@ -28,19 +76,17 @@ class StandingWriter:
 
     def __init__(self, registry: Registry, key: bytes, pack: CompiledPack, ledger: Ledger) -> None:
         self.writer = Writer("standings", registry, {"month_avgs_minor": MONTHS})
-        self.key, self.pack, self.ledger = key, pack, ledger
-        self._references = np.zeros((0, REFERENCE_CHARS), np.uint8)  # by slot, made once
-        self._known = 0
+        self.pack, self.ledger, self.references = pack, ledger, References(key, ledger)
 
     def standings(self, found: Metrics, slots: Array, kept: Array, metric: int) -> Packed:
         """Records of the customers slots[kept]; `found` has a row for each of `slots`."""
         mine, rounded = slots[kept], found.rounded()[kept]
         customers, index = self.ledger.store.customers, self.writer.index
-        raw = _Buffer(self.ledger.store.customer_ids.arena[: int(self.ledger.store.customer_ids.meta[1])])
+        raw = Buffer(self.ledger.store.customer_ids.arena[: int(self.ledger.store.customer_ids.meta[1])])
         data = np.full((len(mine), self.writer.width), NULL, np.int64)
         kinds = customers["customer_class"][mine]
         data[:, index["customer_id"]] = customers["ref"][mine]
-        data[:, index["customer_ref"]] = raw.block(self._reference_bytes(mine))
+        data[:, index["customer_ref"]] = raw.block(self.references.of(mine))
         data[:, index["as_of"]] = found.as_of
         data[:, index["customer_class"]] = raw.choice(CLASSES, kinds)
         data[:, index["pack_id"]] = raw.text(self.pack.pack_id)
@@ -60,21 +106,8 @@ class StandingWriter:
         keys = texts(self.ledger.store.customer_ids.arena, customers["ref"][mine])
         return Packed(*keys, *encode_columns(self.writer, data, raw.bytes()))
 
-    def _reference_bytes(self, slots: Array) -> Array:
-        """uint8[n, 26]: opaque references; an HMAC each, once a customer."""
-        count = self.ledger.columns.customer_count
-        if count > len(self._references):
-            grown = np.zeros((max(count, 2 * len(self._references)), REFERENCE_CHARS), np.uint8)
-            grown[: self._known] = self._references[: self._known]
-            self._references = grown
-        for slot in range(self._known, count):
-            reference = customer_ref(self.key, self.ledger.customer_id(slot))
-            self._references[slot] = np.frombuffer(reference.encode(), np.uint8)
-        self._known = count
-        return self._references[slots]
 
-
-class _Buffer:
+class Buffer:
     """Texts behind the customer ids, and packed references to them."""
 
     def __init__(self, ids: Array) -> None:
@@ -88,9 +121,19 @@ class _Buffer:
 
     def text(self, text: str) -> int:
         """The reference of one text."""
-        raw, start = np.frombuffer(text.encode(), np.uint8), self._size
-        self._add(raw)
-        return start << REF_BITS | len(raw)
+        return self.raw(text.encode())
+
+    def raw(self, part: bytes) -> int:
+        """The reference of some bytes."""
+        start = self._size
+        self._add(np.frombuffer(part, np.uint8))
+        return start << REF_BITS | len(part)
+
+    def spans(self, buffer: Array, ends: Array) -> Array:
+        """References to the parts of a buffer, part i being buffer[ends[i-1]:ends[i]]."""
+        start, sizes = self._size, np.diff(ends, prepend=0)
+        self._add(buffer)
+        return (start + ends - sizes) << REF_BITS | sizes
 
     def choice(self, names: tuple[str, ...], which: Array) -> Array:
         """References to one of some texts a row."""

@@ -60,10 +60,10 @@ class Profiles:
         self._changed.update(slots.tolist())
         self.requeue.update(slots.tolist())
 
-    def published(self, slot: int, code: int) -> None:
-        """The queue class now published."""
-        self.ledger.store.customers["published"][slot] = code
-        self._changed.add(slot)
+    def published(self, slots: Array, codes: Array) -> None:
+        """The queue classes now published."""
+        self.ledger.store.customers["published"][slots] = codes
+        self._changed.update(slots.tolist())
 
     def alert(self, slot: int, rule: str) -> Alert | None:
         """The last alert of a rule."""
@@ -145,15 +145,17 @@ class Profiles:
             held = json.loads(rows.raw[rest[i] : rows.value_end[i]].tobytes())
             self.alerts[int(slots[i])] = {r: Alert(alert_id, day, outflow) for r, alert_id, day, outflow in held["a"]}
 
-    def queue_class(self, slot: int) -> tuple[int, bool]:
-        """(index of the queue class, led to the VIP area) by the pack's basis (C-37)."""
-        tier = int(self.ledger.store.customers["tier"][slot, 0])
-        by_tier, card = int(self.pack.queue_class_of_tier[tier]), self.card(slot)
-        by_card = self.pack.queue_class_of_card.get(card) if card else None
-        chosen = by_tier
-        if by_card is not None and self.pack.queue_basis != "tier":
-            chosen = by_card if self.pack.queue_basis == "card" else min(by_tier, by_card)
-        return chosen, bool(np.bool_(self.pack.vip_area_of_tier[tier]))
+    def queue_classes(self, slots: Array) -> tuple[Array, Array]:
+        """(index of the queue class, 1 for who is led to the VIP area) of customers by the pack's basis (C-37)."""
+        customers = self.ledger.store.customers
+        tier, card = customers["tier"][slots, 0], customers["card"][slots]
+        by_tier = self.pack.queue_class_of_tier[tier].astype(np.int64)
+        if self.pack.queue_basis != "tier":
+            known = [self.pack.queue_class_of_card.get(name, -1) for name in self.cards.all()]
+            by_card = np.array([*known, -1], np.int64)[card]  # no card is -1: the last
+            chosen = by_card if self.pack.queue_basis == "card" else np.minimum(by_tier, by_card)
+            by_tier = np.where(by_card >= 0, chosen, by_tier)
+        return by_tier, np.asarray(self.pack.vip_area_of_tier[tier]).astype(np.int64)
 
 
 def _short(text: str) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from agents.bulk import StandingWriter
+from agents.changes import ChangeWriter, QueueWriter
 from agents.job import Pair
 from agents.lanes import Close
-from agents.packing import Packed
+from agents.packing import Packed, few
 from agents.profiles import Profiles
 from policies.compiled import CompiledPack
 from policies.model import Pack
@@ -21,10 +22,9 @@ from streams.alerts import Cause, Event
 from streams.calendar import business_day, date_of, month_start
 from streams.entries import BASE
 from streams.ledger import Break, Candidate, Ledger, Restated
-from streams.metrics import Metrics, first_days, periods
-from streams.money import NANO, half_even
+from streams.metrics import Metrics, first_days
+from streams.money import half_even
 from streams.outflow import EXTERNAL, SHARE_ONE, in_base
-from streams.reference import customer_ref
 from streams.store import POSTING, REVERSAL, Array
 
 COUNTERPARTIES_MAX = 3
@@ -48,6 +48,8 @@ class Publisher:
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, key, compiled, ledger)
+        self.changes = ChangeWriter(self.registry, compiled, ledger)
+        self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
@@ -97,31 +99,10 @@ class Publisher:
         """Tier changes of a month close with all that is needed to decide them again (design §5)."""
         if not len(moved):
             return
-        days, span = int(found.days[metric]), periods(close.day)[metric].tolist()
         cut = [{"topic": topic, "partition": self.partition, "offset": o} for topic, o in sorted(close.cut.items())]
-        thresholds = [
-            {"tier": tier, "metric": self.compiled.metric, "minimum_minor": int(minimum)}
-            for tier, minimum in zip(self.compiled.tier_ids[1:], self.compiled.thresholds_minor.tolist(), strict=True)
-        ]
-        for i in moved.tolist():
-            customer_id = self.ledger.customer_id(int(slots[i]))
-            units, nano = int(found.units[i, metric]), int(found.nano[i, metric])
-            evidence = {
-                "name": self.compiled.metric, "scope": self.compiled.scope_name, "period_from": span[0],
-                "period_to": span[1],
-                "value_minor": int(half_even(units, nano, days)), "exact_numerator": str(units * NANO + nano),
-                "exact_denominator": str(days * NANO),
-            }  # fmt: skip
-            record = {
-                "event_id": f"{customer_id}/tier/{self.compiled.pack_id}/{date_of(close.day)}",
-                "customer_id": customer_id,
-                "customer_class": self.compiled.customer_class, "from_tier": self.profiles.tier_name(int(old[i])),
-                "to_tier": self.profiles.tier_name(int(given[i])), "direction": "up" if given[i] > old[i] else "down",
-                "effective_date": close.day + 1, "reason": "close", "metrics": [evidence], "thresholds": thresholds,
-                "pack_id": self.compiled.pack_id, "pack_version": self.compiled.version, "business_day": close.day,
-                "cut": cut, "caused_by": None, "corrects": None,
-            }  # fmt: skip
-            self.put("tier-changes", customer_id, record)
+        packed = self.changes.changes(close.day, cut, found, metric, moved, slots, old, given)
+        self._records["tier-changes"].append(packed)
+        self.count += packed.records
 
     def breaks(self, breaks: Iterable[Break], day: int) -> None:
         """Snapshots that the postings don't explain, any more, or otherwise than reported (design §3)."""
@@ -169,20 +150,18 @@ class Publisher:
 
         `version` rises from transaction to transaction.
         """
-        for slot in sorted(slots):
-            queue_class, vip_area = self.profiles.queue_class(slot)
-            code, known = queue_class * 2 + vip_area, int(self.ledger.store.customers["published"][slot])
-            if code == (known if known >= 0 else self._ordinary):
-                continue
-            self.profiles.published(slot, code)
-            reference = customer_ref(self.key, self.ledger.customer_id(slot))
-            record = {
-                "customer_ref": reference, "queue_class": self.compiled.queue_class_ids[queue_class],
-                "vip_area": vip_area,
-                "valid_until": None, "as_of": max(closed, 0), "version": version,
-            }  # fmt: skip
-            self.put("queue-priority", reference, record)
+        if not slots:
+            return
+        mine = np.sort(np.fromiter(slots, np.int64, len(slots)))
         slots.clear()
+        queue_class, vip_area = self.profiles.queue_classes(mine)
+        code, known = queue_class * 2 + vip_area, self.ledger.store.customers["published"][mine].astype(np.int64)
+        moved = np.flatnonzero(code != np.where(known >= 0, known, self._ordinary))
+        if len(moved):
+            self.profiles.published(mine[moved], code[moved])
+            packed = self.queue.classes(mine[moved], queue_class[moved], vip_area[moved], max(closed, 0), version)
+            self._records["queue-priority"] += few(packed)
+            self.count += packed.records
 
     def alert(self, event: Event, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str) -> None:
         """An outflow alert with its evidence (design §6)."""

@@ -141,28 +141,32 @@ class Bank:
             ready()
             cpu[0] = self.cpu_s()
 
+        held = len(self.moves)
         began = load(self.settings, topic, self._noted(chunks), last)
-        target = ends(probe) - self.settings.partitions  # the transaction's own marks at the end
-        self.wait("load taken", lambda: probe.committed() >= target)
+        events = sum(len(move.account) for move in self.moves[held:])
+        self.wait("load taken", lambda: probe.committed() >= before + events)
         seconds = time.monotonic() - began
-        found = Load(target - before, seconds, self.cpu_s() - cpu[0], self.rss())
+        found = Load(events, seconds, self.cpu_s() - cpu[0], self.rss())
         if probe is not self.probe:
             probe.close()
         return found
 
     def _noted(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
-            self.moves.append(Moves(chunk.account, chunk.amount, chunk.value_day))
+            self.noted(chunk)
             yield chunk
+
+    def noted(self, chunk: Chunk) -> None:
+        """Remembers what a chunk moves, for the sums."""
+        self.moves.append(Moves(chunk.account, chunk.amount, chunk.value_day))
 
     def close(self, day: int) -> dict[str, float]:
         """Closes a day: seconds from its record to its commit, and of them in work() and in transactions."""
         names = ("work_seconds_sum", "transaction_seconds_sum")
         before = {name: self.metric(name) for name in names}
-        closer = Closer(self.settings, encode)
+        closer, target = Closer(self.settings, encode), ends(self.probe) + self.settings.partitions
         began = time.monotonic()
         closer.close(day)
-        target = ends(self.probe) - self.settings.partitions
         self.wait("close", lambda: self.probe.committed() >= target)
         took = {"all": time.monotonic() - began}
         closer.shut()

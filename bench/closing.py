@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from agents import standing
 from agents.lanes import Close
+from agents.warmup import warm_up
 from bench.profile import build
 from bench.timers import Stages
 
@@ -23,8 +24,10 @@ class Split(NamedTuple):
 
 def close(jobs: list[Any], day: int) -> Split:
     """Closes `day` on every job; the jobs are at that day afterwards."""
+    warm_up(jobs[0].conf)
     stages = Stages()
     for job in jobs:
+        job.live = True
         for name in ("metrics", "open_day", "fold_day", "breaks", "late", "missing_numbers", "restated"):
             stages.wrap(job.ledger, name, "computing")
         stages.wrap(job, "_touched", "computing")

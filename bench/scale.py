@@ -7,8 +7,10 @@ from typing import NamedTuple
 from bench.arena import Arena
 from bench.bank import Bank, Load
 from bench.data import CLOSED, FIRST, World
+from bench.report import Report, Table, warn
+from bench.sizes import Sizes
 
-Figures = list[tuple[str, str]]
+HEADER = ("customers", "workers", "partitions", "events/s", "CPU µs an event", "MB of all workers")
 
 
 class Size(NamedTuple):
@@ -17,13 +19,6 @@ class Size(NamedTuple):
     customers: int
     workers: int = 1
     partitions: int = 4
-
-    @property
-    def name(self) -> str:
-        """In words."""
-        workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
-        return f"J2, {self.customers:,} customers, {workers}, {self.partitions} partitions"
-
 
 QUICK = (Size(10_000), Size(100_000))
 FULL = (Size(10_000), Size(100_000), Size(1_000_000), Size(100_000, 2), Size(100_000, 1, 16), Size(100_000, 2, 16))
@@ -42,6 +37,12 @@ def run(arena: Arena, size: Size, events: int) -> Load:
         return found
 
 
-def shown(found: Load) -> str:
-    """A figure in words."""
-    return f"{found.rate:,.0f}/s, {found.cpu_us:.1f} µs CPU an event, {found.rss / 1e6:,.0f} MB"
+def part(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """Of `python -m bench`."""
+    table = Table("The full job by size, the workers live before the load was committed:", HEADER)
+    for size in QUICK if sizes.quick else FULL:
+        found = run(arena, size, sizes.full_events)
+        row = (f"{found.rate:,.0f}", f"{found.cpu_us:.1f}", f"{found.rss / 1e6:,.0f}")
+        table.rows.append((f"{size.customers:,}", str(size.workers), str(size.partitions), *row))
+        warn("  " + ", ".join(f"{value} {name}" for name, value in zip(HEADER, table.rows[-1], strict=True)))
+    report.tables.append(table)

@@ -25,6 +25,7 @@ from services.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.notices import Channel, Notifier
 from services.priority import create_app
 from services.projections import PROJECTIONS
+from services.putrows import InColumns
 from services.views import ViewWriter
 from services.viewstore import RedisViewStore
 
@@ -53,7 +54,8 @@ def view_writer(settings: "Settings") -> ViewWriter:
     keys = Keys.of(settings.topic_prefix)
     rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), partial(encode, "dead-letters"))
     source = KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
-    return ViewWriter(source, RedisViewStore(redis_client(settings), keys), keys, Decoder(), rejects, uuid.uuid4().hex)
+    store = RedisViewStore(redis_client(settings), keys)
+    return ViewWriter(source, store, keys, Decoder(), rejects, uuid.uuid4().hex, in_columns=InColumns())
 
 
 def priority_client(url: str) -> "redis.asyncio.Redis":

@@ -17,6 +17,7 @@ from schemas.records import RecordError
 from services.decoding import Decode
 from services.keys import VIEW_FORMAT, Keys
 from services.projections import PROJECTIONS, Record
+from services.putrows import PutRows
 from services.viewstore import Chunk, LeaseLostError, Op, ViewStore
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,21 @@ class Counts:
     behind: dict[str, int] = field(default_factory=dict)  # source -> offsets to go
 
 
+InColumns = Callable[[Keys, Sequence[Record]], PutRows | None]
+"""Rows of many records of a topic at once; None where they have to be projected one by one."""
+
+
+def _one_by_one(_keys: Keys, _records: Sequence[Record]) -> PutRows | None:
+    return None
+
+
+def _evenly(rows: PutRows) -> Iterator[tuple[int, int, PutRows]]:
+    """Rows cut into chunks: (first, last, the rows)."""
+    for first in range(0, len(rows), CHUNK_RECORDS_MAX):
+        stop = min(first + CHUNK_RECORDS_MAX, len(rows))
+        yield first, stop - 1, rows.part(first, stop)
+
+
 class ViewWriter:
     """Applies the topics' records to the store: `settle` first and after every failure, then `step` for ever.
 
@@ -93,7 +109,9 @@ class ViewWriter:
         rejects: Rejects,
         token: str,
         clock: Callable[[], float] = time.monotonic,
+        in_columns: InColumns = _one_by_one,
     ) -> None:
+        self.in_columns = in_columns
         self.source, self.store, self.keys = source, store, keys
         self.decode, self.rejects, self.token, self.clock = decode, rejects, token, clock
         self.held: dict[str, int | None] = {}  # next record that the store expects of a partition; None = the first
@@ -182,24 +200,28 @@ class ViewWriter:
         start = self.next[name]
         # The source may go back a little: what the store has counts once.
         records = part.records if start is None else [record for record in part.records if record.offset >= start]
-        ops: list[Op] = []
-        count = size = 0
-        for record, found in zip(records, self._project(records), strict=True):
-            ops += found
-            count, size = count + 1, size + len(record.value or b"")
-            if count >= CHUNK_RECORDS_MAX or size >= CHUNK_BYTES_MAX:
-                yield Chunk(name, start, record.offset + 1, ops)
-                start, ops, count, size = record.offset + 1, [], 0, 0
-        if count:
-            yield Chunk(name, start, records[-1].offset + 1, ops)
-            start = records[-1].offset + 1
-        self.next[name] = start
-
-    def _project(self, records: Sequence[Record]) -> Iterator[Sequence[Op]]:
-        """Operations of each record of a topic; none for one that can't be read, which is kept as a dead letter."""
         if not records:
             return
         self.counts.records += len(records)
+        rows = self.in_columns(self.keys, records)
+        for _, last, ops in self._in_turn(records) if rows is None else _evenly(rows):
+            yield Chunk(name, start, records[last].offset + 1, ops)
+            start = records[last].offset + 1
+        self.next[name] = start
+
+    def _in_turn(self, records: Sequence[Record]) -> Iterator[tuple[int, int, Sequence[Op]]]:
+        """Chunks of records projected one by one: (first, last, operations)."""
+        ops: list[Op] = []
+        first = size = 0
+        for i, (record, found) in enumerate(zip(records, self._project(records), strict=True)):
+            ops += found
+            size += len(record.value or b"")
+            if i - first + 1 >= CHUNK_RECORDS_MAX or size >= CHUNK_BYTES_MAX or i + 1 == len(records):
+                yield first, i, ops
+                first, ops, size = i + 1, [], 0
+
+    def _project(self, records: Sequence[Record]) -> Iterator[Sequence[Op]]:
+        """Operations of each record of a topic; none for one that can't be read, which is kept as a dead letter."""
         project = PROJECTIONS[records[0].topic]
         decoded = iter(self.decode(records[0].topic, [record.value for record in records if record.value is not None]))
         for record in records:

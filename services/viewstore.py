@@ -6,8 +6,10 @@ the rows, and moves the offset. A chunk that was applied before, a writer that h
 back in time are thereby noticed, never applied twice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from redis.exceptions import NoScriptError
 
 from services.keys import Keys
 
@@ -51,13 +53,23 @@ class Index(NamedTuple):
 Op = Put | Drop | Index
 
 
+class Rows(Protocol):
+    """Operations as columns (services.putrows)."""
+
+    def __iter__(self) -> Iterator[Op]:
+        """One by one."""
+
+    def arguments(self) -> tuple[int, bytes]:
+        """The script's arguments in the Redis protocol: how many, and their bytes."""
+
+
 class Chunk(NamedTuple):
     """Operations of one partition's records in offsets [start, stop). `start` None: from the log's beginning."""
 
     source: str  # topic:partition
     start: int | None
     stop: int
-    ops: Sequence[Op]
+    ops: Sequence[Op] | Rows
 
 
 Reached = tuple[int | None, int]
@@ -187,11 +199,34 @@ class RedisViewStore:
 
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
         """Apply each chunk atomically, all in one round trip; False for one whose start is not the store's position."""
-        pipeline = self.client.pipeline(transaction=False)
-        for chunk in chunks:
-            args = [token, LEASE_MS, chunk.source, _at(chunk.start), chunk.stop, *_flat(chunk.ops)]
-            self._apply(keys=[self.keys.writer, self.keys.next], args=args, client=pipeline)
-        return [answer == b"done" for answer in _unheld(pipeline.execute())]
+        try:
+            answers = self._send([self._call(token, chunk) for chunk in chunks])
+        except NoScriptError:  # a server that was started anew
+            self.client.script_load(APPLY)
+            answers = self._send([self._call(token, chunk) for chunk in chunks])
+        return [answer == b"done" for answer in _unheld(answers)]
+
+    def _call(self, token: str, chunk: Chunk) -> bytes:
+        """The command of a chunk as it goes over the wire."""
+        ops = chunk.ops
+        head: list[str | int] = ["EVALSHA", self._apply.sha, 2, self.keys.writer, self.keys.next]
+        head += [token, LEASE_MS, chunk.source, _at(chunk.start), chunk.stop]
+        count, body = _framed(_flat(ops)) if isinstance(ops, Sequence) else ops.arguments()
+        framed, bulk = _framed(head)
+        return b"*%d\r\n" % (framed + count) + bulk + body
+
+    def _send(self, calls: list[bytes]) -> list[bytes]:
+        """Commands as they are, and their answers; a connection that failed between them is not used again."""
+        pool = self.client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command(calls)
+            return [connection.read_response() for _ in calls]
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
 
     def mark_fresh(self, token: str, reached: Mapping[str, Reached]) -> bool:
         """Say that all which Kafka held of these partitions is in the view; False if one stands elsewhere."""
@@ -229,6 +264,12 @@ def _unheld(answers: list[bytes]) -> list[bytes]:
     if b"held" in answers:
         raise LeaseLostError("another writer has taken over the view")
     return answers
+
+
+def _framed(args: Sequence[str | bytes | int]) -> tuple[int, bytes]:
+    """Arguments as bulk strings of the Redis protocol: how many, and their bytes."""
+    parts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+    return len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 
 def _flat(ops: Sequence[Op]) -> list[str | bytes | int]:

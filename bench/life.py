@@ -1,4 +1,4 @@
-"""A bank of a million customers through its whole life: opening, month close, restart, a month, nightly file, view.
+"""A bank through its whole life: opening, month close, restart, a month, nightly file, view.
 
 One chain, as each step needs the one before: `run(arena, customers)` gives every figure, each checked against plain sums.
 """
@@ -12,6 +12,8 @@ from bench import closing, nightly, views
 from bench.arena import Arena
 from bench.bank import Bank, Load
 from bench.data import CLOSED, FIRST, World
+from bench.report import DASH, Report, Table, warn
+from bench.sizes import Sizes
 
 EVENTS_EACH = 4  # postings a customer in the month
 LAST = FIRST + 29  # the month's last day
@@ -44,34 +46,58 @@ class Life:
         assert self.month is not None
         assert self.split is not None
         assert self.view is not None
-        name, split, view = f"{self.customers:,} customers: ", self.split, self.view
-        count, took = self.nightly
-        return [(name + what, value) for what, value in (
-            ("opening credits folded and first month close, tiers and standings of all, s", f"{self.first_close['all']:.1f}"),
-            ("recovery from assignment to live, s", f"{self.recovery_s:.1f}"),
-            ("start of the process to live, s", f"{self.live_s:.1f}"),
+        split, view, (count, took) = self.split, self.view, self.nightly
+        return [
+            ("first month close in the worker: tiers and standings of all, s", f"{self.first_close['all']:.1f}"),
+            ("recovery, from the assignment to live, s", f"{self.recovery_s:.1f}"),
+            ("start of the process to live (interpreter, kernels, group, recovery), s", f"{self.live_s:.1f}"),
             ("worker's memory, live and idle, MB", f"{self.rss / 1e6:,.0f}"),
             ("full job, events/s", f"{self.month.rate:,.0f}"),
             ("full job, CPU µs an event", f"{self.month.cpu_us:.1f}"),
             ("changelog an event, bytes on disk", f"{self.changelog_a_event:.1f}"),
-            ("nightly file of balance snapshots", f"{count:,} in {took:.1f} s, {count / took:,.0f}/s"),
-            (f"recovery after it, {self.recovery_rows:,.0f} rows, s", f"{self.recovery_again_s:.1f}"),
+            ("nightly file: balance snapshots", f"{count:,}"),
+            ("nightly file, s", f"{took:.1f}"),
+            ("rows in the changelog then", f"{self.recovery_rows:,.0f}"),
+            ("recovery from them, s", f"{self.recovery_again_s:.1f}"),
             ("state in use, bytes a customer", f"{self.state_bytes:,.0f}"),
-            ("month close, computing, CPU s", f"{split.computing:.2f}"),
-            (f"month close, encoding {split.records:,} records and {split.tier_changes:,} tiers, CPU s", f"{split.encoding:.2f}"),
-            ("month close, compressed batches, CPU s", f"{split.batches:.2f}"),
-            ("month close in the worker, to its last commit, s", f"{self.close['all']:.1f}"),
-            (f"view rebuilt, {view.records:,} records, s", f"{view.seconds:.1f}"),
+            ("second month close, computing, CPU s", f"{split.computing:.2f}"),
+            ("… encoding, CPU s", f"{split.encoding:.2f}"),
+            ("… batching and compressing, CPU s", f"{split.batches:.2f}"),
+            ("… records written, of them tier changes", f"{split.records:,}, {split.tier_changes:,}"),
+            ("… in the worker, from its record to the last commit, s", f"{self.close['all']:.1f}"),
+            ("view rebuilt: records", f"{view.records:,}"),
+            ("view rebuilt by the command, s", f"{view.seconds:.1f}"),
             ("view in Redis, bytes a customer", f"{view.redis_bytes / self.customers:,.0f}"),
-            ("compared with plain sums, in state and view", f"{self.checked:,}"),
-        )]  # fmt: skip
+            ("customers compared with plain sums, in state and view", f"{self.checked:,}"),
+        ]
+
+
+SIZES, QUICK_SIZES = (100_000, 1_000_000), (100_000,)
+
+
+def part(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """Of `python -m bench`: every size, and what memory a customer more takes."""
+    asked = QUICK_SIZES if sizes.quick else SIZES
+    lives = []
+    for customers in asked:
+        lives.append(run(arena, customers))
+        warn(f"  {customers:,} customers: {lives[-1].seconds:.0f} s")
+    columns = [dict(life.figures()) for life in lives]
+    header = ("a bank's life", *(f"{life.customers:,} customers" for life in lives))
+    table = Table("One worker, 4 partitions, two accounts and four postings a customer:", header)
+    table.rows += [(name, *(column[name] for column in columns)) for name in columns[0]]
+    if len(lives) > 1:
+        first, last = lives[0], lives[-1]
+        slope = (last.rss - first.rss) / (last.customers - first.customers)
+        table.rows.append(("memory a customer more, live and idle, bytes", DASH, f"{slope:,.0f}"))
+    report.tables.append(table)
 
 
 def run(arena: Arena, customers: int) -> Life:
     """The whole life; AssertionError where a figure of a customer differs."""
     world, began = World(customers, EVENTS_EACH * customers), time.monotonic()
     life = Life(customers)
-    with Bank(arena, world, "million") as bank:
+    with Bank(arena, world, "life") as bank:
         bank.load(world.prelude(), ready=bank.start)
         life.first_close = bank.close(CLOSED)
         bank.stop()

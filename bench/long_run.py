@@ -1,0 +1,83 @@
+"""A long run of one worker: most of a year of business days, each posted and closed, and what its memory does meanwhile.
+
+State grows until every account has the 160 days of movements it keeps, so the figure is the growth behind that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.arena import Arena
+from bench.bank import Bank, ends
+from bench.data import CLOSED, FIRST, World
+from bench.full import TOPIC
+from bench.report import Report, warn
+from bench.sizes import Sizes
+from connectors.closer import Closer
+from schemas.records import encode
+from streams.entries import HORIZON_DAYS, KEEP_DAYS
+
+CUSTOMERS, DAYS = 20_000, 300
+SETTLED_DAYS = KEEP_DAYS + HORIZON_DAYS + 5  # from then on a day that comes is a day that goes
+
+
+class Sample(NamedTuple):
+    """Somewhere on the way."""
+
+    events: int  # committed so far
+    rss: int
+
+
+@dataclass(slots=True)
+class Run:
+    """What a long run did."""
+
+    events: int
+    checked: int = 0
+    samples: list[Sample] = field(default_factory=list)
+
+    def settled(self) -> list[Sample]:
+        """The samples with full state."""
+        return [sample for sample in self.samples if sample.events >= self.events * SETTLED_DAYS // DAYS]
+
+    def growth(self) -> float:
+        """Bytes a million events, least squares over the settled days."""
+        events, rss = np.array(self.settled(), np.int64).T
+        return float(np.polyfit(events / 1e6, rss, 1)[0])
+
+
+def run(arena: Arena, events: int, days: int = DAYS) -> Run:
+    """Postings and a close a day, written while the worker works; every customer compared with plain sums at the end."""
+    world = World(CUSTOMERS, events - events % days, days=days)
+    found, a_day = Run(world.events), world.events // days
+    with Bank(arena, world, "long") as bank:
+        bank.load(world.prelude(), ready=bank.start)
+        closer = Closer(bank.settings, encode)
+        closer.close(CLOSED)
+        base = ends(bank.probe)
+        for i, chunk in enumerate(world.postings(a_day)):
+            bank.noted(chunk)
+            arena.load(bank.settings, TOPIC, [chunk])
+            closer.close(FIRST + i)
+            found.samples.append(Sample(bank.probe.committed() - base, bank.rss()))
+        bank.wait("the last close", lambda: bank.metric("closes_total") >= (days + 1) * bank.settings.partitions)
+        found.samples.append(Sample(bank.probe.committed() - base, bank.rss()))
+        closer.shut()
+        bank.stop()
+        found.checked = bank.check(bank.states(), FIRST + days - 1)
+    return found
+
+
+def part(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """Of `python -m bench`."""
+    found = run(arena, sizes.long_events)
+    settled, peak = found.settled(), max(sample.rss for sample in found.samples)
+    report.figures += [
+        (f"long run of {found.events:,} events over {DAYS} closed days: memory at the end, MB", f"{settled[-1].rss / 1e6:,.0f}"),
+        ("… where the state has its full size, and at most, MB", f"{settled[0].rss / 1e6:,.0f}, {peak / 1e6:,.0f}"),
+        ("… growth from there, MB a million events", f"{found.growth() / 1e6:,.2f}"),
+    ]
+    warn(f"  {found.events:,} events, {settled[0].rss / 1e6:,.0f} to {settled[-1].rss / 1e6:,.0f} MB")
