@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench import full, j1_run, latency
+from bench import full, j1_run, latency, life, long_run, scale
 from bench.arena import Arena
 from bench.peers.peer import PEERS
 from bench.report import Report, warn
@@ -22,6 +22,9 @@ PARTS: dict[str, Part] = {
     "j1": j1_run.part,
     "full": full.part,
     "latency": latency.part,
+    "scale": scale.part,
+    "life": life.part,
+    "memory": long_run.part,
 }
 
 
@@ -55,6 +58,8 @@ def chosen(options: argparse.Namespace) -> Sizes:
     sizes = QUICK if options.quick else Sizes()
     if options.events:
         sizes = replace(sizes, j1_events=(options.events,), full_events=options.events)
+    if options.customers:
+        sizes = replace(sizes, lives=(options.customers,))
     if options.engine:
         sizes = replace(sizes, engines=tuple(options.engine))
     given = {name: value for name in ("customers", "runs") if (value := getattr(options, name))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +12,14 @@ import psutil
 from confluent_kafka import KafkaException
 
 from agents.recovery import changelog_topic
-from bench.arena import Arena, Probe
+from bench.arena import Arena
 from bench.data import Chunk, World
-from bench.full import TOPIC, WORKER, held, states
+from bench.full import TOPIC, held, states
 from bench.loading import load
 from bench.sums import COMPARED, standings_by_numpy
+from bench.timing import Probe, Process
 from connectors.closer import Closer
+from deploy import processes
 from schemas.records import encode
 from streams.metrics import NAMES
 from streams.store import REF_BITS
@@ -26,6 +27,7 @@ from tidegauge.bootstrap import STANDING
 
 Array = Any
 POLL_S = 0.02
+WORKER = ("-m", "tidegauge.cli.main", "worker")
 WAIT_S_MAX, LEADER_S_MAX = 400.0, 30.0
 
 
@@ -63,7 +65,7 @@ class Bank:
         self.arena, self.world = arena, world
         self.settings = arena.settings(name, partitions=world.partitions)
         arena.topics(self.settings)
-        self.workers: list[tuple[subprocess.Popen[bytes], int]] = []  # process, port of its metrics
+        self.workers: list[tuple[Process, int]] = []  # process, port of its metrics
         self.moves: list[Moves] = []
         self.probe = Probe(self.settings, TOPIC)
 
@@ -80,7 +82,7 @@ class Bank:
         """Starts workers and waits until all are live and all have partitions; seconds."""
         began = time.monotonic()
         for _ in range(workers):
-            settings = self.arena.with_metrics(self.settings)
+            settings = self.settings.model_copy(update={"metrics_port": processes.free_row(1)})
             self.workers.append((self.arena.start(WORKER, settings), settings.metrics_port))
         self.wait("workers live", self.live)
         return time.monotonic() - began

@@ -72,14 +72,10 @@ class Life:
         ]
 
 
-SIZES, QUICK_SIZES = (100_000, 1_000_000), (100_000,)
-
-
 def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     """Of `python -m bench`: every size, and what memory a customer more takes."""
-    asked = QUICK_SIZES if sizes.quick else SIZES
     lives = []
-    for customers in asked:
+    for customers in sizes.lives:
         lives.append(run(arena, customers))
         warn(f"  {customers:,} customers: {lives[-1].seconds:.0f} s")
     columns = [dict(life.figures()) for life in lives]

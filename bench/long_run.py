@@ -76,7 +76,10 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     found = run(arena, sizes.long_events)
     settled, peak = found.settled(), max(sample.rss for sample in found.samples)
     report.figures += [
-        (f"long run of {found.events:,} events over {DAYS} closed days: memory at the end, MB", f"{settled[-1].rss / 1e6:,.0f}"),
+        (
+            f"long run of {found.events:,} events over {DAYS} closed days: memory at the end, MB",
+            f"{settled[-1].rss / 1e6:,.0f}",
+        ),
         ("… where the state has its full size, and at most, MB", f"{settled[0].rss / 1e6:,.0f}, {peak / 1e6:,.0f}"),
         ("… growth from there, MB a million events", f"{found.growth() / 1e6:,.2f}"),
     ]

@@ -20,6 +20,7 @@ class Size(NamedTuple):
     workers: int = 1
     partitions: int = 4
 
+
 QUICK = (Size(10_000), Size(100_000))
 FULL = (Size(10_000), Size(100_000), Size(1_000_000), Size(100_000, 2), Size(100_000, 1, 16), Size(100_000, 2, 16))
 
