@@ -36,7 +36,7 @@ chaos: install
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 simulate: install
-	$(BIN)/tidegauge simulate $(ARGS)
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
 
 # Needs uv. No download hosts in the lock: it must work with any index.
 lock:

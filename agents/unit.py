@@ -12,12 +12,12 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.metrics import Metrics
@@ -290,11 +290,13 @@ class PartitionUnit:
         await self.producer.start()
         consumer = await open_consumer(self.conf.settings, self.conf.settings.group)
         try:
+            # Before the changelog: a successor that commits while this reads must not look like a lost changelog.
+            group = {name: await consumer.committed(tp) for name, tp in self.topics.items()}
             found = await restore(self.conf.settings, self.job, self.partition, consumer, self.conf.changelog)
             self.fed = self.job.positions()
             self.expected, self.committed = dict(self.fed), dict(self.fed)
             self.fenced = found.fence.offsets if found.fence else None
-            await self.compare_group(consumer, found)
+            self.compare_group(group, found)
         finally:
             await consumer.stop()
         metrics = self.conf.metrics
@@ -307,10 +309,10 @@ class PartitionUnit:
         )  # fmt: skip
         return found
 
-    async def compare_group(self, consumer: AIOKafkaConsumer, found: Restored) -> None:
+    def compare_group(self, group: Mapping[str, int | None], found: Restored) -> None:
         """The changelog says what is committed; the group's offsets, which Faust and lag tools read, should agree."""
         for name, tp in self.topics.items():
-            offset = await consumer.committed(tp)
+            offset = group[name]
             if offset is None or offset == self.fed[name]:
                 continue
             if found.fence is None:

@@ -149,7 +149,8 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[Any, .
             continue
         for name in a:
             if a[name] != b[name]:
-                lists = isinstance(a[name], list) and name != "sums"
-                alone = ([x for x in a[name] if x not in b[name]], [x for x in b[name] if x not in a[name]])
-                found.append((key, name, *(alone if lists else (a[name], b[name]))))
+                mine, other_ = a[name], b[name]
+                if isinstance(mine, list) and name != "sums":
+                    mine, other_ = ([x for x in mine if x not in b[name]], [x for x in other_ if x not in a[name]])
+                found.append((key, name, mine, other_))
     return found

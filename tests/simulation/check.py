@@ -1,0 +1,220 @@
+"""What must hold after a run: against the undisturbed engine byte for byte, and against the definitions to the fen.
+
+Three references. The job fed without any fault with the blocks that the committed transactions had in them: the same
+outputs, whatever died in between. The job fed the whole log in one go: the same closes, whatever the interleaving. The
+slow twin, which knows neither engine nor ledger: the same standings, tiers and restatements.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import TopicPartition
+
+from agents.job import TP, Block
+from agents.packing import flat
+from agents.recovery import COMMIT
+from agents.standing import CLOSES, INPUTS, StandingJob
+from schemas.records import decode_one
+from tests.simulation import twin
+from tests.simulation.bank import Event
+from tests.simulation.log import encode
+from tests.standing.partition import CLOSE_OUTPUTS, conf
+from tests.standing.test_recovery import profiles
+from tests.streams.fast import differences, state
+
+if TYPE_CHECKING:
+    from tests.simulation.run import Simulation
+
+OUTPUTS = ("standings", "tier-changes", "restatements", "rm-alerts", "queue-priority", "dead-letters")
+IDS = {
+    "standings": ("customer_id", "as_of"), "tier-changes": ("event_id",), "restatements": ("event_id",),
+    "rm-alerts": ("event_id",), "queue-priority": ("customer_ref", "version"),
+    "dead-letters": ("topic", "partition", "offset"),
+}  # fmt: skip
+Pair = tuple[bytes | None, bytes | None]
+
+
+def everything(sim: Simulation) -> int:
+    """Every check on every partition; failures go to the run. Gives the number of checks made."""
+    count = 0
+    for partition in range(sim.partitions):
+        checks = Checks(sim, partition)
+        checks.ids()
+        checks.positions()
+        checks.lineage()
+        checks.one_go()
+        checks.twin()
+        checks.changelog()
+        count += checks.made
+    return count
+
+
+class Checks:
+    """The checks of one partition."""
+
+    def __init__(self, sim: Simulation, partition: int) -> None:
+        self.sim, self.partition, self.made = sim, partition, 0
+        self.said = {topic: [(r.key, r.value) for r in sim.cluster.logs[self.tp(topic)].records()] for topic in OUTPUTS}
+        self.decoded = {topic: [decode_one(value or b"") for _, value in pairs] for topic, pairs in self.said.items()}
+        self.commits = [c for c in sim.cluster.history if c.transactional_id.endswith(f"-{partition}")]
+        self.inputs = {topic: list(sim.cluster.logs[self.tp(topic)].records()) for topic in INPUTS}
+
+    def tp(self, topic: str) -> TopicPartition:
+        """Kafka's partition of a topic."""
+        return TopicPartition(self.sim.settings.topic(topic), self.partition)
+
+    def same(self, what: str, found: Any, wanted: Any) -> None:
+        """One check."""
+        self.made += 1
+        if found != wanted:
+            self.sim.fail(f"partition {self.partition}: {what}: {parting(found, wanted)}")
+
+    # -- the log by itself
+
+    def ids(self) -> None:
+        """Nothing doubled, by id; versions of a queue class rise."""
+        for topic, names in IDS.items():
+            ids = Counter(tuple(record[name] for name in names) for record in self.decoded[topic])
+            self.same(f"doubled in {topic}", [i for i, n in ids.items() if n > 1], [])
+        last: dict[str, int] = {}
+        for record in self.decoded["queue-priority"]:
+            self.same("version rises", record["version"] > last.get(record["customer_ref"], -1), True)
+            last[record["customer_ref"]] = record["version"]
+
+    def positions(self) -> None:
+        """Positions never go back and reach the ends; every transaction left its own in the changelog; the group's agree."""
+        changelog = self.sim.cluster.logs[TopicPartition(self.sim.conf.changelog, self.partition)]
+        told = [json.loads(r.value or b"") for r in changelog.records() if r.key == COMMIT]
+        self.same("@commit records", len(told), len(self.commits))
+        before, group = dict.fromkeys(INPUTS, 0), dict.fromkeys(INPUTS, 0)
+        for positions, commit in zip(told, self.commits, strict=False):
+            self.same("positions that went back", [t for t in INPUTS if positions[t] < before[t]], [])
+            before = positions
+            group |= {topic: commit.offsets[self.tp(topic)] for topic in INPUTS if self.tp(topic) in commit.offsets}
+            self.same("group ahead of the state", [t for t in INPUTS if group[t] > positions[t]], [])
+        ends = {topic: self.sim.cluster.logs[self.tp(topic)].end for topic in INPUTS}
+        self.same("last positions", before, ends)
+        self.same("last offsets of the group", group, ends)
+
+    # -- the engine without faults
+
+    def block(self, topic: str, start: int, end: int) -> Block:
+        """Committed records of [start, end), one batch each: offsets have gaps."""
+        found = [r for r in self.inputs[topic] if start <= r.offset < end]
+        batches = [r.offset.to_bytes(8, "big") + encode([(r.key, r.value)])[8:] for r in found]
+        return Block(TP(topic, self.partition), start, end, batches, sum(map(len, batches)))
+
+    def fresh(self) -> StandingJob:
+        """A job at the start of everything."""
+        job = StandingJob(conf())
+        job.begin(self.partition, dict.fromkeys(INPUTS, 0))
+        return job
+
+    def lineage(self) -> None:
+        """Every output of a job that did what the committed transactions have in them and nothing else.
+
+        Within a transaction the customers' order is that of memory, and has no meaning.
+        """
+        job, at, used, last = self.fresh(), dict.fromkeys(OUTPUTS, 0), Counter[int](), None
+        for commit in self.commits:
+            recorded, calls = commit.note
+            if recorded is not last:
+                rewind(job)
+                last = recorded
+            outputs = self.worked(job, recorded.calls[used[recorded.number] : calls])
+            used[recorded.number] = calls
+            for topic, wanted in outputs.items():
+                found = self.said[topic][at[topic] : at[topic] + len(wanted)]
+                self.same(f"{topic} against the undisturbed job", sorted(found), sorted(wanted))  # type: ignore[type-var]
+                at[topic] += len(wanted)
+        self.same("number of outputs", {topic: len(said) for topic, said in self.said.items()}, at)
+        self.state_of(job, "undisturbed")
+
+    def worked(self, job: StandingJob, calls: list[tuple[str, int, int] | None]) -> dict[str, list[Pair]]:
+        """What a job says to the calls another one got."""
+        outputs: dict[str, list[Pair]] = defaultdict(list)
+        for call in calls:
+            if call is not None:
+                job.feed(self.block(*call))
+                continue
+            for topic, items in job.work(live=True).outputs:
+                outputs[topic] += flat(items)
+        return outputs
+
+    def one_go(self) -> None:
+        """The closes of a job that gets the log in one go: the interleaving of the topics leaves no trace."""
+        job, outputs = self.fresh(), {topic: list[Pair]() for topic in OUTPUTS}
+        for topic in INPUTS:
+            job.feed(self.block(topic, 0, self.sim.cluster.logs[self.tp(topic)].end))
+        for topic, items in job.work(live=True).outputs:
+            outputs[topic] += flat(items)
+        for topic in CLOSE_OUTPUTS:
+            self.same(f"{topic} of the log in one go", sorted(self.said[topic]), sorted(outputs[topic]))  # type: ignore[type-var]
+        self.state_of(job, "one go", all_of_it=False)
+
+    def state_of(self, job: StandingJob, what: str, *, all_of_it: bool = True) -> None:
+        """The state restored from the changelog is that of a job; or but for what happens between closes."""
+        restored = self.sim.restored[self.partition]
+        self.same(f"state, {what}", differences(state(restored.ledger), state(job.ledger)), [])
+        self.same(f"progress, {what}", (restored.progress, restored.first_month), (job.progress, job.first_month))
+        found, wanted = profiles(restored), profiles(job)
+        if not all_of_it:  # alerts and what was published of queue classes may depend on the interleaving
+            found, wanted = (
+                {c: ({**row, "published": None}, kept[:3]) for c, (row, kept) in p.items()} for p in (found, wanted)
+            )
+        self.same(f"profiles, {what}", found, wanted)
+
+    def changelog(self) -> None:
+        """Holes of the journals as restored: numbers that never came, no others."""
+        restored = self.sim.restored[self.partition]
+        self.same("numbers missing in journals", int(restored.ledger.missing_numbers()), twin.missing(self.events()))
+
+    # -- the definitions
+
+    def events(self) -> list[Event]:
+        """What the bank said in this partition."""
+        return [
+            e
+            for tp, found in self.sim.feeder.told.events.items()
+            if tp.partition == self.partition
+            for e in found.values()
+        ]
+
+    def twin(self) -> None:
+        """Standings, tiers and restatements to the fen."""
+        told = self.sim.feeder.told
+        by_topic = {topic: told.events.get(self.tp(topic), {}) for topic in INPUTS if topic != CLOSES}
+        slow = twin.Twin(by_topic, told.cuts[self.partition], self.decoded, self.same, not self.sim.bank.rates_change)
+        slow.compare()
+
+
+def rewind(job: StandingJob) -> None:
+    """What was fed and not consumed is forgotten: the successor of a unit gets it anew."""
+    positions = job.positions()
+    job.closes.clear()
+    for topic, lane in job.lanes.items():
+        lane.chunks.clear()
+        lane.fed = positions[topic]
+
+
+def parting(found: Any, wanted: Any) -> str:
+    """Where two values part, shortly."""
+    if not isinstance(found, list) or not isinstance(wanted, list) or not wanted:
+        return f"{str(found)[:600]} instead of {str(wanted)[:600]}"
+    at = next((i for i, (f, w) in enumerate(zip(found, wanted, strict=False)) if f != w), min(len(found), len(wanted)))
+    return f"{len(found)} instead of {len(wanted)}, at {at} {said(found[at : at + 1])} instead of {said(wanted[at : at + 1])}"
+
+
+def said(pairs: Iterable[Any]) -> str:
+    """Records in clear, where they are records."""
+    out = []
+    for pair in pairs:
+        try:
+            out.append(str(decode_one(pair[1])))
+        except Exception:  # it is something else
+            out.append(str(pair))
+    return "; ".join(out)[:1500]

@@ -1,0 +1,173 @@
+"""Broken engines, on purpose: each takes one guarantee away, and a simulation worth its name must notice.
+
+A mutant patches the real engine while it is entered. What is noticed may be a difference, or a run that never ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from aiokafka.errors import KafkaError
+
+from agents import recovery
+from agents.job import Block, Outcome
+from agents.lanes import Chunk, Lane
+from agents.packing import Packed
+from agents.recovery import FENCE, Fence
+from agents.unit import PartitionUnit
+from schemas.blocks import decode
+from tests.simulation import run
+from tests.simulation.clients import Producer, World
+from tests.simulation.run import Recorded, Result, simulate
+
+_rows, _transact, _recover, _work = (
+    PartitionUnit.changelog_rows, PartitionUnit.transact, PartitionUnit.recover, Recorded.work,
+)  # fmt: skip
+_numbers = itertools.count()
+
+
+def fence_at_the_end(self: PartitionUnit, positions: dict[str, int], flush: bool) -> Any:
+    """A flush that spreads over transactions ends with a fence that claims later positions than its rows have."""
+    fence, rows = _rows(self, positions, flush)
+    if fence is not None:
+        fence = Fence(fence.state_format, positions, self.job.fence())
+        rows = [*rows[:-1], (FENCE, fence.encode())]
+    return fence, rows
+
+
+def fence_before_rows(self: PartitionUnit, positions: dict[str, int], flush: bool) -> Any:
+    """The fence goes out with the first part of the rows."""
+    begins = self.cycle is None
+    fence, rows = _rows(self, positions, flush)
+    if begins and fence is None and self.cycle is not None:
+        rows = [*rows, (FENCE, self.cycle.encode())]
+    return fence, rows
+
+
+def no_fence(self: PartitionUnit, positions: dict[str, int], flush: bool) -> Any:
+    """Offsets are committed, and rows, but never a fence."""
+    fence, rows = _rows(self, positions, flush)
+    return fence, [row for row in rows if isinstance(row, Packed) or row[0] != FENCE]
+
+
+def rows_later(self: Recorded, live: bool) -> Outcome:
+    """Order-sensitive rows lag one transaction behind."""
+    outcome = _work(self, live)
+    if live:
+        outcome.rows, self.kept = getattr(self, "kept", []), outcome.rows  # type: ignore[attr-defined]
+    return outcome
+
+
+async def two_transactions(self: PartitionUnit, outputs: Sequence[Any], positions: dict[str, int]) -> None:
+    """Outputs are committed first, offsets and state afterwards."""
+    changelog = self.conf.changelog
+    await self.producer.begin_transaction()
+    for topic, pairs in outputs:
+        if topic != changelog:
+            await asyncio.gather(*await self.send(self.conf.settings.topic(topic), pairs))
+    await self.producer.commit_transaction()
+    await _transact(self, [(topic, pairs) for topic, pairs in outputs if topic == changelog], positions)
+
+
+async def errors_ignored(self: PartitionUnit, outputs: Sequence[Any], positions: dict[str, int]) -> None:
+    """A transaction that failed counts as done."""
+    try:
+        await _transact(self, outputs, positions)
+    except KafkaError:
+        self.producer.open, self.producer.transaction = False, self.producer.world.cluster.ended(self.producer.id)
+
+
+async def written_again(self: PartitionUnit, outputs: Sequence[Any], positions: dict[str, int]) -> None:
+    """A commit without an answer is taken for a failure, and everything is written once more."""
+    try:
+        await _transact(self, outputs, positions)
+    except KafkaError:
+        self.producer.open, self.producer.transaction = False, self.producer.world.cluster.ended(self.producer.id)
+        await _transact(self, outputs, positions)
+
+
+async def fences_last(self: PartitionUnit) -> Any:
+    """The state is read before the predecessor is fenced."""
+    start = self.producer.start
+    self.producer.start = lambda: asyncio.sleep(0)
+    found = await _recover(self)
+    await start()
+    return found
+
+
+class FreshIds(Producer):
+    """Every unit has a transactional id of its own: nobody is fenced."""
+
+    def __init__(self, world: World, *, transactional_id: str, **conf: Any) -> None:
+        partition = transactional_id.rsplit("-", 1)[1]
+        super().__init__(world, transactional_id=f"{next(_numbers)}-{partition}", **conf)
+
+
+def any_start(self: Lane, block: Block, stop: int | None) -> None:
+    """Blocks are taken as they come, whatever is missing before them."""
+    end = block.end if stop is None else min(block.end, stop)
+    if end > self.fed:
+        columns = decode(block.batches, self.reader, max(self.fed, block.start), end)
+        self.chunks.append(Chunk(columns, end, block.size))
+        self.fed = end
+
+
+def any_block(self: PartitionUnit, block: Block) -> None:
+    """No look at what was expected."""
+    if self.live and not self.paused and not self.dead:
+        self.fifo.append(block)
+        self.queued[block.tp.topic] += block.size
+        self.expected[block.tp.topic] = block.end
+        self.wake.set()
+
+
+async def replay_nothing(consumer: Any, job: Any, ranges: Any) -> int:
+    """What was committed behind the fence is not replayed, only skipped."""
+    for tp, (_, stop) in ranges.items():
+        job.lanes[tp.topic].fed = stop
+    return 0
+
+
+Patch = tuple[Any, str, Any]
+SLOW = ("state is read before the predecessor is fenced", "gaps and overlaps are not looked at")  # need many seeds
+MUTANTS: dict[str, Sequence[Patch]] = {
+    "the fence claims later positions than its rows": [(PartitionUnit, "changelog_rows", fence_at_the_end)],
+    "the fence is written before its rows": [(PartitionUnit, "changelog_rows", fence_before_rows)],
+    "offsets without a fence": [(PartitionUnit, "changelog_rows", no_fence)],
+    "order-sensitive rows one transaction later": [(Recorded, "work", rows_later)],
+    "outputs and offsets in two transactions": [(PartitionUnit, "transact", two_transactions)],
+    "a failed transaction counts as done": [(PartitionUnit, "transact", errors_ignored)],
+    "an unanswered transaction is written again": [(PartitionUnit, "transact", written_again)],
+    "state is read before the predecessor is fenced": [(PartitionUnit, "recover", fences_last)],
+    "nobody is fenced": [(run, "Producer", FreshIds)],
+    "gaps and overlaps are not looked at": [(PartitionUnit, "put", any_block), (Lane, "feed", any_start)],
+    "nothing is replayed behind the fence": [(recovery, "replay", replay_nothing)],
+    "uncommitted events are read": [(World, "isolation", "read_uncommitted")],
+}
+
+
+@contextmanager
+def broken(name: str) -> Iterator[None]:
+    """The engine with a mutant in it."""
+    patches = [mock.patch.object(*patch) for patch in MUTANTS[name]]
+    for patch in patches:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in patches:
+            patch.stop()
+
+
+def caught(name: str, seeds: range, run: Callable[[int], Result] = simulate) -> Result | None:
+    """The first run that notices the mutant."""
+    with broken(name):
+        for seed in seeds:
+            if (result := run(seed)).failures:
+                return result
+    return None
