@@ -34,6 +34,7 @@ from tests.standing.partition import conf
 
 PARTITIONS = 2
 SECONDS_MAX = 900.0
+SETTLE_S = 20.0  # for requests under way when the last worker is gone
 CALM_S = 300.0  # for everything to be consumed once nothing goes wrong any more
 
 
@@ -170,9 +171,12 @@ class Simulation:
             helper.cancel()
         self.faults.calm()
         await asyncio.wait_for(self.consumed(), CALM_S)
+        helpers[0].cancel()
         for worker in self.alive():
             if self.random.random() < 0.5:
                 await self.loop.spawn(worker.process, worker.stop())
+            worker.process.kill()
+        await asyncio.sleep(SETTLE_S)
         for partition in range(PARTITIONS):
             self.restored.append(await self.restore(partition))
 
