@@ -23,6 +23,7 @@ from policies.state import (
     State,
     Step,
     card_tier,
+    day_number,
     granted,
     last_valid_day,
     ready,
@@ -116,6 +117,9 @@ def _check_issue(policy: ClassPolicy, state: State, what: Act, card: str) -> Non
             raise Refusal("nothing_requested")
         approved = issue.mode == "request" or issue.by is None or request.approved_by is not None
         _need(approved, "not_approved")
+    again, old = policy.cards.contract_again_from, state.card
+    if again is not None and old is not None and old.issued < day_number(again) <= what.day:
+        _need(what.details.get("contract_signed") == "true", "contract_not_signed")
     digits = what.details.get("digits")
     _need(digits is None or not policy.cards.digits or digits in map(str, policy.cards.digits), "bad_card_number")
 

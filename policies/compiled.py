@@ -20,8 +20,11 @@ NEVER: Final = 2**63 - 1
 INT64_MAX: Final = 2**63 - 1
 
 
-class CriteriaTooGeneralError(ValueError):
+class CriteriaTooGeneralError(PackError):
     """The tiers are not rising minimums of one metric, so they have no threshold array."""
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__([Problem(place, 1, "tiers", message)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> Compile
     policy = pack.classes[customer_class]
     asked = policy.status.basis != "metric" or policy.status.requires or policy.review or policy.veto or policy.pinning
     if asked or pack.kind != "tiers":
-        raise CriteriaTooGeneralError(f"{pack.id}: the tier rests on more than a standard")
+        raise CriteriaTooGeneralError(pack.id, "the tier rests on more than a standard")
     leaf, minimums = _thresholds(policy)
     ids = tuple(tier.id for tier in policy.tiers)
     minor = Minor(pack.id, base_exponent)
@@ -121,14 +124,14 @@ def _thresholds(policy: ClassPolicy) -> tuple[Limit, list[Decimal]]:
     leaves = [tier.when for tier in policy.tiers[1:]]
     first = leaves[0] if leaves else None
     if not isinstance(first, Limit) or first.metric not in METRIC_INDEX:
-        raise CriteriaTooGeneralError(f"{policy.customer_class}: tiers are not minimums of a rolling metric")
+        raise CriteriaTooGeneralError(policy.customer_class, "tiers are not minimums of a rolling metric")
     minimums: list[Decimal] = []
     for leaf in leaves:
         if isinstance(leaf, Limit) and leaf.value is None:
             raise PackError([Problem(policy.customer_class, 1, "tiers", "a number is still open: this is a template")])
         same = isinstance(leaf, Limit) and (leaf.metric, leaf.scope) == (first.metric, first.scope)
         if not isinstance(leaf, Limit) or not same or leaf.operator != "minimum" or leaf.value is None:
-            raise CriteriaTooGeneralError(f"{policy.customer_class}: tiers are not minimums of one metric")
+            raise CriteriaTooGeneralError(policy.customer_class, "tiers are not minimums of one metric")
         minimums.append(leaf.value)
     return first, minimums
 

@@ -68,6 +68,7 @@ CARDS = Record(
         "valid_months": Whole(1, 240, "Valid through the day before so many months have passed (C-38)."),
         "digits": Many(Whole(8, 19), "Lengths of a card number."),
         "reminder_days": Whole(0, 366, "Days before the end on which renewal is due."),
+        "contract_again_from": Day("Cards issued before it: the contract is signed again at the next change."),
         "staff": STAFF_CARD,
     },
 )
@@ -290,6 +291,10 @@ def read_pack(root: Item, body: str) -> Pack | None:
     for name in values.get("facts") or ():
         if metrics.kind(name) is not None or name in metrics.ALIASES:
             fields.members["facts"].fail(f"{name} is a metric already")
+    known = {*metrics.ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
+    for name, source in (values.get("sources") or {}).items():
+        for supplied in set(source.supplies) - known:
+            fields.members["sources"].fail(f"{name}: {supplied} is neither an asset class nor a fact")
     classes = ClassesKind().read(fields.members["classes"]) if "classes" in fields.members else {}
     good = {name: value for name, value in values.items() if value is not None}
     if any(name not in good for name in HEAD_REQUIRED) or not classes:

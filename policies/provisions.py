@@ -59,6 +59,7 @@ class Cards:
     valid_months: int | None = None
     digits: tuple[int, ...] = ()
     reminder_days: int = 30
+    contract_again_from: date | None = None  # cards issued before: signed again at the first change after it
     staff: StaffCard | None = None
 
 

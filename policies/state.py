@@ -195,3 +195,16 @@ def flags(policy: ClassPolicy, state: State) -> frozenset[str]:
         "deferred": state.deferred is not None,
     }
     return frozenset(name for name, holds in found.items() if holds)
+
+
+def renewal_due(policy: ClassPolicy, state: State, day: int) -> bool:
+    """Whether the card ends within the pack's reminder (R-180)."""
+    last = state.card.last_day if state.card is not None else None
+    return last is not None and day <= last < day + policy.cards.reminder_days
+
+
+def next_review(policy: ClassPolicy, state: State) -> int | None:
+    """The day from which the customer's next review is due (R-110); None without reviews or before the first."""
+    if policy.review is None or state.reviewed_on is None:
+        return None
+    return months_later(state.reviewed_on, policy.review.months)

@@ -19,6 +19,7 @@ REFUSALS: Final[dict[str, Name]] = {
     "no_wealth_manager": Name("网点没有理财经理，不得发卡", "a branch without a wealth manager may not issue the card"),
     "bad_card_number": Name("卡号位数不符", "the card number has another length"),
     "record_missing": Name("所需手续不全", "a record that the pack asks for is missing"),
+    "contract_not_signed": Name("换卡须重新签订合同", "the card contract must be signed again"),
     "no_such_card": Name("客户没有处于该状态的卡", "the customer has no card in that state"),
     "card_has_no_end": Name("该卡没有有效期", "the card has no end"),
     "not_for_this_role": Name("该岗位不得持员工卡", "no staff card for this role"),

@@ -1,0 +1,118 @@
+"""`tidegauge policy`: what is printed and with which exit code; the table of cases passes through it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from policies import available_packs, load_pack
+from tidegauge.cli.out import CommandError
+from tidegauge.cli.policy import app
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = CliRunner()
+
+
+def call(*words: str, code: int = 0) -> str:
+    """What a call prints; its exit code must be `code`. An error of usage is raised by the command, and is code 2."""
+    done = RUN.invoke(app, list(words))
+    if isinstance(done.exception, CommandError):
+        assert done.exception.code == code, done.exception
+        return str(done.exception)
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def rules_dir() -> Path:
+    """The folder of the bank rules: TIDEGAUGE_RULES_DIR, else beside the repository."""
+    folder = Path(os.environ.get("TIDEGAUGE_RULES_DIR", ROOT.parent / "shared"))
+    if not (folder / "rules-cases.csv").exists():
+        message = f"no rules-cases.csv in {folder}: set TIDEGAUGE_RULES_DIR to the folder that holds it"
+        pytest.fail(message) if os.environ.get("CI", "").lower() == "true" else pytest.skip(message)
+    return folder
+
+
+def test_all_cases_of_the_rules(rules_dir):
+    """R-001, R-002: every case distilled from the bank rules is decided as expected, by pack and lifecycle alone."""
+    assert "of 104 cases as expected" in call("cases", str(rules_dir / "rules-cases.csv"))
+
+
+def test_a_mismatch_is_printed(tmp_path):
+    """A case that is decided otherwise is named with both tiers, and the exit code is 1; other trouble counts as well."""
+    table = tmp_path / "cases.csv"
+    head = "case_id,scheme_id,customer_class,facts,expected_tier,why\n"
+    row = 'one,abc-bands,personal,"{""balance"":10000}",%s,the end is inclusive\n'
+    table.write_text(head + row % "b")
+    assert "1 of 1 cases" in call("cases", str(table))
+    table.write_text(head + row % "a" + row.replace("abc-bands", "no-such") % "b")
+    assert "0 of 2 cases" in call("cases", str(table), code=1)
+    assert "0 of 1 cases" in call("cases", str(table), "--pack", "abc-bands", code=1)
+    table.write_text("case_id,facts\n")
+    assert "columns are missing" in call("cases", str(table), code=2)
+    call("cases", str(tmp_path / "none.csv"), code=2)
+
+
+def test_decide_prints_tier_flags_and_reasons():
+    """Tier in both languages, flags, and every limit with the value it was compared with."""
+    said = call(
+        "decide", "--pack", "prior-month-aum", "--facts", '{"prev_month_avg": 299999.99, "card_held": "platinum"}'
+    )
+    assert "tier platinum 白金卡客户 (Platinum)" in said
+    assert "flag below-standard 未达标" in said
+    assert "platinum: month_avg[0](aum) 299999.99 ≥ 300000.00: not met" in said
+    rounded = call("decide", "--pack", "green-channel", "--facts",
+                   '{"days_in_month": 31, "funded_days": 15, "balance_on_funded_days": 400000}')  # fmt: skip
+    assert "about 193548.39" in rounded
+    machine = json.loads(call("decide", "--pack", "abcd-layers", "--facts", '{"assets": 500000}', "--json"))
+    assert (machine["tier"], machine["band"], machine["flags"]) == ("a", "a1", ["vip"])
+    assert machine["reasons"][0]["met"] is True
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ('{"assets": 1, "asets": 2}', "asets: no such fact"), ("{}", "aum: not given"), ("[1]", "not a JSON object"),
+        ("{", "not JSON"), ('{"assets": "many"}', "is not a number"), ('{"assets": NaN}', "is not a number"),
+        ('{"components": {"gems": 1}}', "no such asset type"), ("@no-such-file", "No such file"),
+    ],
+)  # fmt: skip
+def test_facts_that_cannot_be_used(facts, words):
+    """Nothing is assumed of what was not said: a misspelt or missing fact is bad usage."""
+    assert words in call("decide", "--pack", "abcd-layers", "--facts", facts, code=2)
+
+
+def test_check_reports_templates(tmp_path):
+    """All shipped packs pass; a template is reported as one; a broken one is named by file, line and field."""
+    files = [str(ROOT / "policies" / f"{name}.yaml") for name in available_packs()]
+    said = call("check", *files)
+    assert said.count(": good") == 21
+    assert said.count("a template with") == 11
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(load_pack("abc-bands").body.replace("close: month", "close: moon"), encoding="utf-8")
+    call("check", str(broken), code=1)
+    locked = tmp_path / "branch.yaml"
+    body = load_pack("hq-level").body.replace('"500000.00"', '"400000.00"')
+    locked.write_text(
+        body.replace("\nscopes:", "\nsupplement: {base: hq-level, branch: B1}\n\nscopes:", 1), encoding="utf-8"
+    )
+    call("check", str(locked), code=1)
+
+
+def test_list_and_diff():
+    """Every pack is listed with its kind; a comparison names each field, and what stands in the way."""
+    rows = {row["pack"]: row for row in json.loads(call("list", "--json"))}
+    assert len(rows) == 21
+    assert rows["layered-care"]["kind"] == "layers"
+    assert rows["three-card"]["template"] is True
+    assert "layered-care" in call("list")
+    assert "no difference" in call("diff", "abc-bands", "abc-bands")
+    said = call("diff", "abcd-layers", "three-card")
+    assert "not to be put into force: personal.gold aum is still open" in said
+    changes = json.loads(call("diff", "abc-bands", "abcd-layers", "--json"))["changes"]
+    assert {"path": "version", "old": "1", "new": "2"} not in changes
+    assert any(change["path"].endswith("tiers.d.name.zh") for change in changes)
+    assert call("show", "abc-bands").startswith("# ABC bands")
+    call("show", "no-such", code=2)
