@@ -16,12 +16,13 @@ from unittest import mock
 
 from aiokafka import TopicPartition
 
-from agents import packing, recovery, table, unit
+from agents import packing, recovery, standing, table, unit
 from agents.job import Block, Outcome
 from agents.metrics import Metrics
 from agents.standing import INPUTS, StandingJob
 from agents.table import CRASHES_MAX
 from agents.unit import Conf
+from schemas.blocks import Reader
 from tests.simulation import check
 from tests.simulation.bank import Feeder, make_bank
 from tests.simulation.broker import EMPTY, Cluster
@@ -97,6 +98,12 @@ class Recorded(StandingJob):
 def metrics() -> Metrics:
     """Shared: making them takes as long as a small run."""
     return Metrics()
+
+
+@cache
+def reader(topic: str, registry: None) -> Reader:
+    """Shared likewise: readers learn the contracts, and keep nothing of a run."""
+    return Reader(topic, registry)
 
 
 class Simulation:
@@ -224,6 +231,7 @@ def engine_in(sim: Simulation) -> Iterator[None]:
         swap(unit, "HELD_BYTES_MAX", sim.held_bytes)
         swap(recovery, "REPLAY_BYTES_MAX", sim.transaction_bytes)
         swap(unit, "log", _Log(sim))
+        swap(standing, "Reader", reader)
         yield
 
 
@@ -259,8 +267,8 @@ def simulate(seed: int, faults: bool = True) -> Result:
             sim.fail(f"{problem!r}")
         except Exception as problem:  # a failure of the run, whatever it is
             sim.fail(f"{problem!r}")
-    if not sim.failures:
-        result.checks = check.everything(sim)
+        if not sim.failures:
+            result.checks = check.everything(sim)
     result.events, result.commits, result.steps = sim.feeder.told.records, len(sim.cluster.history), sim.loop.steps
     result.seconds = sim.loop.now
     result.faults = dict(sorted(sim.network.counts.items())) | {"rebalances done": sim.group.rebalances}
