@@ -69,7 +69,7 @@ def moves(said):
 
 
 def test_a_month_close_decides_from_the_next_day():
-    """R-251, C-19, C-41: the tier moves at the close, in force from the next day; a day's close in between moves nothing."""
+    """C-19, C-41: the tier moves at the close, in force from the next day; a day's close in between moves nothing."""
     state, said = lived(ROLLING, ("2026-01-31", "gold"))
     assert moves(said) == [("ordinary", "gold", day("2026-02-01"))]
     state, said = close(ROLLING, state, Close(day("2026-02-01"), frozenset({"day"}), "diamond"))

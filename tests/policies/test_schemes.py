@@ -177,7 +177,7 @@ def test_card_held_and_standard_are_two_facts():
 
 
 def test_potential_customers():
-    """R-193, R-040, R-014, C-14: several products, notables, company heads or growth below the standard raise the flag."""
+    """R-193, R-040, C-14: several products, notables, company heads or growth below the standard raise the flag."""
     for fact in ({"product_families": 3}, {"public_figure": True}, {"company_head": True}, {"growing": True}):
         assert "potential_customer" in flags("prior-month-aum", prev_month_avg=100, card_held="none", **fact)
         assert "potential_customer" not in flags("prior-month-aum", prev_month_avg=50_000, card_held="none", **fact)

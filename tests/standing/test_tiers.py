@@ -26,7 +26,7 @@ def tiered(draw):
 @settings(unshrunk, max_examples=12)
 @given(st.data())
 def test_tier_history_and_standings(data):
-    """Every tier change and every standing of every close is what the definitions give at that close."""
+    """R-230, R-251: every tier change and every standing of every close is what the definitions give at that close."""
     bank = data.draw(tiered())
     early = [e for e in bank.events if e["topic"] == "fx-rates" and e["rate_date"] < bank.first_day]  # none is missing
     slow, partition, seen = SlowLedger(RULES), Partition(Topics()), 0
