@@ -12,7 +12,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from bench import stamp
 from bench.arena import Arena
-from bench.peers import jvm
+from bench.peers import environment, jvm
 from bench.peers.task import Task
 from bench.timing import Process, Timing
 from deploy import admin
@@ -29,7 +29,7 @@ class Peer:
     note: str
     command: Command  # makes ready what is missing (jars, classes, an environment), then tells the command
     processes: int = 1
-    environment: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
     size: str = ""  # field of Sizes with its number of events; empty: as many as ours
     slow: bool = False  # left out of a quick run
     # Done when the last transaction of its outputs is committed: its source keeps its offsets in the checkpoint, and the
@@ -50,7 +50,7 @@ def run(
             settings.kafka, settings.topic(topic), settings.topic(output), settings.group, settings.partitions, events,
             str(folder),
         )  # fmt: skip
-        engine.append(arena.start(arguments, settings, {**task.environment(), **peer.environment}, program))
+        engine.append(arena.start(arguments, settings, {**task.environment(), **peer.more}, program))
     done = Settled(arena, settings, output, engine) if peer.by_outputs else None
     timing = arena.measure(engine, settings, topic, events, finished=done and done.look)
     for process in engine:
@@ -94,11 +94,15 @@ PEERS = {
     ),
     "flink-rocksdb": Peer(
         "Apache Flink, RocksDB", ONCE + "in RocksDB, incremental checkpoint to local disk each second", FLINK,
-        environment={"BENCH_BACKEND": "rocksdb"}, slow=True, by_outputs=True,
+        more={"BENCH_BACKEND": "rocksdb"}, slow=True, by_outputs=True,
     ),
     "kafka-streams": Peer(
         "Kafka Streams", ONCE + "in RocksDB and Kafka's changelog, commit each 100 ms",
         partial(jvm.command, "kafka-streams", "KafkaStreamsPeer"), slow=True,
+    ),
+    "quix": Peer(
+        "Quix Streams, 2 processes", ONCE + "in RocksDB and a changelog, commit each second", environment.quix,
+        processes=2, size="quix_events", slow=True,
     ),
     "faust-tutorial": Peer(
         "Faust as its tutorial shows", "at least once; state in memory and a changelog", tutorial, size="tutorial_events"
