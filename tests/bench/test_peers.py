@@ -7,8 +7,9 @@ import zlib
 import fastavro
 import pytest
 
-from bench import j1, j1_run, stamp
+from bench import j1, j1_run, report, stamp
 from bench.expected import Expected, Sums
+from bench.peers import environment
 from bench.peers.task import Task
 from bench.sizes import QUICK, Sizes
 from bench.timing import Timing, measure
@@ -124,6 +125,13 @@ def test_the_task_comes_through_the_environment(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     assert Task.given() == task
     assert task.schema() == j1.SCHEMA
+
+
+def test_quix_is_pinned_and_no_dependency_of_the_product() -> None:
+    """Its lock has what is asked for; the product's own lock knows nothing of it."""
+    assert environment.WANTED in environment.LOCK.read_text()
+    assert "quixstreams" not in (report.DOCS.parent / "requirements.lock").read_text()
+    assert any(name.startswith("quixstreams") for name in report.peers())
 
 
 def test_every_engine_has_a_turn() -> None:
