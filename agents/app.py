@@ -23,6 +23,9 @@ from agents.unit import Conf
 SESSION_S, HEARTBEAT_S = 6, 2  # a failover takes seconds, not the default minute
 FETCH_BYTES_MAX = 2 << 20  # per partition
 LOOK_S = 1.0
+# Kafka compacts whole segments, and only once so much of the log is superseded: with its own limits, 1 GB and a half, a
+# recovery would read rows by the ten million.
+CHANGELOG = {"segment.bytes": str(32 << 20), "min.cleanable.dirty.ratio": "0.2"}
 
 
 class BlockSchema(faust.Schema):
@@ -92,7 +95,7 @@ def build_app(
         Table=UnitTable,
     )
     transport = app.transport = hooks.Transport(servers, app, app.loop)
-    units = app.units = app.Table(name, partitions=settings.partitions)
+    units = app.units = app.Table(name, partitions=settings.partitions, extra_topic_configs=CHANGELOG)
     units.prepare(conf, job_factory, app.health)
     transport.busy, transport.on_corrupt = units.busy, units.on_corrupt
     app.on_partitions_revoked.connect(units.on_revoked)

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 
 from agents.recovery import changelog_topic
 from bench.arena import Arena
-from bench.data import Chunk, World
+from bench.data import CUSTOMER_WIDTH, Chunk, World
 from bench.full import TOPIC, held, states
 from bench.loading import load
 from bench.sums import COMPARED, standings_by_numpy
@@ -206,7 +206,7 @@ class Bank:
 def customers_of(job: Any) -> Array:
     """int64[n]: the number in the id of each slot's customer, as bench.data writes it."""
     ids, n = job.ledger.store.customer_ids, job.ledger.columns.customer_count
-    width = int(ids.ref[0] & 0xFF) - 1
+    width = CUSTOMER_WIDTH - 1
     places = (ids.ref[:n] >> REF_BITS)[:, None] + np.arange(1, width + 1)
     return (ids.arena[places].astype(np.int64) - 48) @ 10 ** np.arange(width - 1, -1, -1)
 

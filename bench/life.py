@@ -66,7 +66,7 @@ class Life:
             ("… records written, of them tier changes", f"{split.records:,}, {split.tier_changes:,}"),
             ("… in the worker, from its record to the last commit, s", f"{self.close['all']:.1f}"),
             ("view rebuilt: records", f"{view.records:,}"),
-            ("view rebuilt by the command, s", f"{view.seconds:.1f}"),
+            ("view rebuilt by the command, of it without its start, s", f"{view.seconds:.1f}, {view.writing_s:.1f}"),
             ("view in Redis, bytes a customer", f"{view.redis_bytes / self.customers:,.0f}"),
             ("customers compared with plain sums, in state and view", f"{self.checked:,}"),
         ]
@@ -96,21 +96,31 @@ def run(arena: Arena, customers: int) -> Life:
     with Bank(arena, world, "life") as bank:
         bank.load(world.prelude(), ready=bank.start)
         life.first_close = bank.close(CLOSED)
+        warn(f"  first month close {life.first_close['all']:.1f} s")
         bank.stop()
         life.live_s = bank.start()
         life.recovery_s, life.rss = bank.slowest("recovery_seconds"), bank.rss()
+        warn(f"  recovery {life.recovery_s:.1f} s, live {life.live_s:.1f} s after the start, {life.rss / 1e6:,.0f} MB")
         before = bank.changelog_bytes()
         life.month = bank.load(world.postings())
         life.changelog_a_event = (bank.changelog_bytes() - before) / life.month.events
+        warn(f"  {life.month.rate:,.0f} events/s, {life.month.cpu_us:.1f} µs CPU an event")
         life.nightly = nightly.load(bank, LAST)
+        warn(f"  {life.nightly[0]:,} snapshots in {life.nightly[1]:.1f} s")
         bank.stop()
         jobs = bank.states()
         life.checked, life.state_bytes = bank.check(jobs, LAST), bank.state_bytes(jobs)
         life.split = closing.close(jobs, LAST)
+        warn(f"  {life.state_bytes:,.0f} bytes of state a customer; {life.split}")
+        del jobs
         bank.start()
         life.recovery_again_s, life.recovery_rows = bank.slowest("recovery_seconds"), bank.metric("recovery_rows")
         life.close = bank.close(LAST)
+        warn(
+            f"  recovery {life.recovery_again_s:.1f} s of {life.recovery_rows:,.0f} rows, close {life.close['all']:.1f} s"
+        )
         bank.stop()
         life.view = views.run(bank, LAST)
+        warn(f"  {life.view}")
     life.seconds = time.monotonic() - began
     return life

@@ -52,6 +52,7 @@ class Server:
         config.write_text(
             f"bind 127.0.0.1\nport {self.port}\ndir {folder.resolve()}\ndaemonize no\n"
             "appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"
+            "hash-max-listpack-value 1024\n"  # a view's rows stay compact: faster, and a third less memory
             "set-proc-title no\n"  # the command line is what the process is known by
         )
         command = [binary(), str(config)]
