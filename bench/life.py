@@ -54,6 +54,7 @@ class Life:
             ("worker's memory, live and idle, MB", f"{self.rss / 1e6:,.0f}"),
             ("full job, events/s", f"{self.month.rate:,.0f}"),
             ("full job, CPU µs an event", f"{self.month.cpu_us:.1f}"),
+            ("worker's memory after the month, MB", f"{self.month.rss / 1e6:,.0f}"),
             ("changelog an event, bytes on disk", f"{self.changelog_a_event:.1f}"),
             ("nightly file: balance snapshots", f"{count:,}"),
             ("nightly file, s", f"{took:.1f}"),
@@ -83,10 +84,19 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     table = Table("One worker, 4 partitions, two accounts and four postings a customer:", header)
     table.rows += [(name, *(column[name] for column in columns)) for name in columns[0]]
     if len(lives) > 1:
-        first, last = lives[0], lives[-1]
-        slope = (last.rss - first.rss) / (last.customers - first.customers)
-        table.rows.append(("memory a customer more, live and idle, bytes", DASH, f"{slope:,.0f}"))
+        for what, rss in (
+            ("live and idle", [life.rss for life in lives]),
+            ("after the month", [month_rss(life) for life in lives]),
+        ):
+            slope = (rss[-1] - rss[0]) / (lives[-1].customers - lives[0].customers)
+            table.rows.append((f"memory a customer more, {what}, bytes", *[DASH] * (len(lives) - 1), f"{slope:,.0f}"))
     report.tables.append(table)
+
+
+def month_rss(life: Life) -> int:
+    """Memory of the worker at the end of the month."""
+    assert life.month is not None
+    return life.month.rss
 
 
 def run(arena: Arena, customers: int) -> Life:
