@@ -13,7 +13,7 @@ import numpy as np
 from agents.bulk import Buffer, References
 from agents.packing import Packed, texts
 from policies.compiled import CompiledPack
-from schemas.encoder import LONG_BYTES_MAX, Writer, encode_columns
+from schemas.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
 from schemas.records import plain
 from schemas.registry import Registry
 from streams.calendar import date_of
@@ -134,17 +134,6 @@ def appended(arena: Array, refs: Array, suffix: bytes) -> tuple[Array, Array]:
 
 
 @nb.njit(cache=True, nogil=True)
-def _long(value: int, out: Array, at: int) -> int:
-    z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
-    while z > np.uint64(127):
-        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        at += 1
-        z >>= np.uint64(7)
-    out[at] = np.uint8(z)
-    return at + 1
-
-
-@nb.njit(cache=True, nogil=True)
 def _decimal(units: int, nano: int, out: Array, at: int) -> int:
     """units * 10**9 + nano (0 <= nano < 10**9) as an Avro string of decimal digits; the next place."""
     negative = units < 0
@@ -154,7 +143,7 @@ def _decimal(units: int, nano: int, out: Array, at: int) -> int:
     while rest >= 10:
         size, rest = size + 1, rest // 10
     size += NANO_DIGITS if units > 0 else 0
-    at = _long(size + negative, out, at)
+    at = write_long(out, at, size + negative)
     if negative:
         out[at] = 45
         at += 1
@@ -172,7 +161,7 @@ def evidence(head: Array, value: Array, units: Array, nano: Array, foot: Array, 
     for i in range(len(value)):
         for j in range(len(head)):
             out[at + j] = head[j]
-        at = _decimal(units[i], nano[i], out, _long(value[i], out, at + len(head)))
+        at = _decimal(units[i], nano[i], out, write_long(out, at + len(head), value[i]))
         for j in range(len(foot)):
             out[at + j] = foot[j]
         at += len(foot)

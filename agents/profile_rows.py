@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numba as nb
-import numpy as np
 
+from schemas.encoder import write_long
+from schemas.primitives import read_long
 from streams.borrowing import borrowed
-from streams.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Index, Long, add, find
+from streams.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Index, add, find
 from streams.tiers import HISTORY
 
 TEXTS = HISTORY + 3  # at most, in a row
 ROW_BYTES_MAX = TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
-DONE, UNKNOWN_TIER, FULL = 0, 1, 2
+DONE, UNKNOWN_TIER, FULL, BROKEN = 0, 1, 2, 3
 
 
 class Texts(NamedTuple):
@@ -30,35 +31,12 @@ class Texts(NamedTuple):
     cards: Index
 
 
-@nb.njit(cache=True, nogil=True, forceinline=True)
-def _put(out: Array, at: int, value: int) -> int:
-    z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
-    while z > np.uint64(127):
-        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        at += 1
-        z >>= np.uint64(7)
-    out[at] = np.uint8(z)
-    return at + 1
-
-
-@nb.njit(cache=True, nogil=True, forceinline=True)
-def _get(raw: Array, at: int) -> tuple[Long, int]:
-    z, shift = np.uint64(0), np.uint64(0)
-    while True:
-        x = np.uint64(raw[at])
-        at += 1
-        z |= (x & np.uint64(127)) << shift
-        if x < np.uint64(128):
-            return np.int64(z >> np.uint64(1)) ^ -np.int64(z & np.uint64(1)), at
-        shift += np.uint64(7)
-
-
 @nb.njit(cache=True, nogil=True)
 def _put_text(ix: Index, code: int, out: Array, at: int) -> int:
     if code < 0:
-        return _put(out, at, 0)
+        return write_long(out, at, 0)
     position, length = ix.ref[code] >> REF_BITS, ix.ref[code] & REF_MASK
-    at = _put(out, at, length + 1)
+    at = write_long(out, at, length + 1)
     for i in range(length):
         out[at + i] = ix.arena[position + i]
     return at + length
@@ -77,13 +55,13 @@ def encode(customers: Array, slots: Array, texts: Texts, rest: Array, rest_end: 
         held = 0
         for k in range(HISTORY):
             held += c.tier_day[k] != -1
-        at = _put(out, at, held)
+        at = write_long(out, at, held)
         for k in range(HISTORY):
             if c.tier_day[k] != -1:
                 at = _put_text(texts.tiers, c.tier[k], out, at)
-                at = _put(out, at, c.tier_day[k])
-        at = _put(out, at, c.customer_class)
-        at = _put(out, at, c.published + 1)
+                at = write_long(out, at, c.tier_day[k])
+        at = write_long(out, at, c.customer_class)
+        at = write_long(out, at, c.published + 1)
         at = _put_text(texts.branches, c.branch, out, at)
         at = _put_text(texts.people, c.rm, out, at)
         at = _put_text(texts.cards, c.card, out, at)
@@ -95,18 +73,18 @@ def encode(customers: Array, slots: Array, texts: Texts, rest: Array, rest_end: 
 
 
 @nb.njit(cache=True, nogil=True)
-def _get_text(ix: Index, raw: Array, at: int) -> tuple[int, int]:
+def _get_text(ix: Index, raw: Array, at: int, end: int) -> tuple[int, int]:
     """(code, -1 for an absent text; next position): a text not known yet gets a code."""
-    size, at = _get(raw, at)
-    if size == 0:
+    size, at = read_long(raw, at, end)
+    if size <= 0 or size - 1 > end - at:
         return -1, at
     return add(ix, raw, at, size - 1), at + size - 1
 
 
 @nb.njit(cache=True, nogil=True)
 def load(
-    customers: Array, ids: Index, texts: Texts, raw: Array, key: Array, key_end: Array, value: Array, first: int,
-    slots: Array, rest: Array,
+    customers: Array, ids: Index, texts: Texts, raw: Array, key: Array, key_end: Array, value: Array, value_end: Array,
+    first: int, slots: Array, rest: Array,
 ) -> tuple[int, int]:  # fmt: skip
     """Puts rows [first, …) into the columns, later ones over earlier ones: (row reached, DONE or why it stopped).
 
@@ -124,19 +102,22 @@ def load(
             c.ref, c.head = ids.ref[slot], -1
         for k in range(HISTORY):
             c.tier[k], c.tier_day[k] = 0, -1
-        held, at = _get(raw, value[i])
+        end = value_end[i]
+        held, at = read_long(raw, value[i], end)
         for k in range(held):
-            size, at = _get(raw, at)
+            size, at = read_long(raw, at, end)
             tier = find(texts.tiers, raw, at, size - 1)
             if tier < 0:
                 return i, UNKNOWN_TIER
             c.tier[k] = tier
-            c.tier_day[k], at = _get(raw, at + size - 1)
-        c.customer_class, at = _get(raw, at)
-        published, at = _get(raw, at)
+            c.tier_day[k], at = read_long(raw, at + size - 1, end)
+        c.customer_class, at = read_long(raw, at, end)
+        published, at = read_long(raw, at, end)
         c.published = published - 1
-        c.branch, at = _get_text(texts.branches, raw, at)
-        c.rm, at = _get_text(texts.people, raw, at)
-        c.card, at = _get_text(texts.cards, raw, at)
+        c.branch, at = _get_text(texts.branches, raw, at, end)
+        c.rm, at = _get_text(texts.people, raw, at, end)
+        c.card, at = _get_text(texts.cards, raw, at, end)
+        if at < 0:
+            return i, BROKEN
         slots[i], rest[i] = slot, at
     return len(key), DONE

@@ -135,10 +135,12 @@ class Profiles:
                 names.reserve(NAMES_AHEAD, NAMES_AHEAD * ID_BYTES_MAX)
             first, why = profile_rows.load(
                 store.customers, store.customer_ids, self._texts(), rows.raw, rows.key + len(KEY), rows.key_end, rows.value,
-                first, slots, rest,
+                rows.value_end, first, slots, rest,
             )  # fmt: skip
             if why == profile_rows.UNKNOWN_TIER:
                 raise ValueError(f"a customer's row has a tier that pack {self.pack.pack_id} does not have")
+            if why == profile_rows.BROKEN:
+                raise ValueError("a customer's row is cut short")
             if first == n:
                 break
         for i in np.flatnonzero(rest < rows.value_end).tolist():

@@ -203,9 +203,9 @@ def _arguments(
     for i in range(len(key)):
         at = _head(1, out, at)
         out[at], out[at + 1], out[at + 2] = (68 if dropped[i] else 80), 13, 10  # D or P
-        size = key[i] & 0xFFFFF
+        size = key[i] & LENGTH_MAX
         at = _copy(prefix, 0, len(prefix), out, _head(len(prefix) + size, out, at + 3))
-        at = _copy(raw, key[i] >> 20, size, out, at)
+        at = _copy(raw, key[i] >> REF_BITS, size, out, at)
         out[at], out[at + 1] = 13, 10
         at, count = at + 2, count + 2
         if dropped[i]:
@@ -214,8 +214,8 @@ def _arguments(
         for j in range(width):
             before = name_ends[j - 1] if j > 0 else 0
             at = _copy(names, before, name_ends[j] - before, out, at)
-            size = fields[i, j] & 0xFFFFF
-            at = _copy(raw, fields[i, j] >> 20, size, out, _head(size, out, at))
+            size = fields[i, j] & LENGTH_MAX
+            at = _copy(raw, fields[i, j] >> REF_BITS, size, out, _head(size, out, at))
             out[at], out[at + 1] = 13, 10
             at += 2
         count += 2 + 2 * width
