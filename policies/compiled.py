@@ -74,8 +74,13 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> Compile
     """See Pack.compile."""
     policy = pack.classes[customer_class]
     asked = policy.status.basis != "metric" or policy.status.requires or policy.review or policy.veto or policy.pinning
-    if asked or pack.kind != "tiers":
-        raise CriteriaTooGeneralError(pack.id, "the tier rests on more than a standard")
+    for found, message in (
+        (pack.kind != "tiers", "a layer scheme decides no tiers"),
+        (pack.open_numbers(), "a template: numbers are still open"),
+        (asked, "the tier rests on more than a standard"),
+    ):
+        if found:
+            raise CriteriaTooGeneralError(pack.id, message)
     leaf, minimums = _thresholds(policy)
     ids = tuple(tier.id for tier in policy.tiers)
     minor = Minor(pack.id, base_exponent)

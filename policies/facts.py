@@ -31,10 +31,14 @@ SERIES_KEYS: Final = frozenset(
 )
 # Asset types as bank papers name them, by the asset class they are held in.
 COMPONENTS: Final[Mapping[str, str]] = {
-    "deposits": "deposit_demand", "fx_deposits_in_cny": "deposit_time", "treasury_bonds": "bond", "bonds": "bond",
-    "wealth_products": "wealth", "own_wealth_products": "wealth", "trust_plans": "trust", "am_plans": "am_plan",
-    "funds": "fund", "insurance": "insurance", "loan_balance": "credit", "loans": "credit",
-    **{name: name for name in metrics.ASSET_CLASSES if name != "insurance"},
+    **{name: name for name in metrics.ASSET_CLASSES},
+    "deposits": "deposit_demand", "demand_deposits": "deposit_demand", "time_deposits": "deposit_time",
+    "fx_deposits_in_cny": "deposit_time", "fx_deposits": "deposit_time", "savings_deposits": "savings",
+    "treasury_bonds": "bond", "bonds": "bond", "government_bonds": "bond",
+    "wealth_products": "wealth", "own_wealth_products": "wealth", "trust_plans": "trust", "trusts": "trust",
+    "am_plans": "am_plan", "asset_management_plans": "am_plan", "funds": "fund", "agency_funds": "fund",
+    "agency_insurance": "insurance", "loan_balance": "credit", "loans": "credit", "credit_line": "credit",
+    "card_debt": "credit", "card_spend": "credit", "card_spend_12m": "credit",
 }  # fmt: skip
 
 
@@ -127,6 +131,8 @@ class Facts:
         if "components" in self.given:
             return self._components(scope)
         found = self._rolling(metric)
+        if found is None and self.given.get("notable"):
+            return 0  # an exception asks for no assets, so none need be stated
         if found is None:
             raise FactError(f"{metric}: not given, and no other fact says it")
         return found
@@ -145,7 +151,9 @@ class Facts:
         """Monthly averages, oldest first, of all accounts of the person together (R-122)."""
         given = self.given
         if "accounts" in given:
-            series = [_series(account.get("month_avgs"), "accounts.month_avgs") for account in given["accounts"]]
+            accounts = given["accounts"]
+            members = accounts.values() if isinstance(accounts, dict) else accounts
+            series = [_series(account.get("month_avgs"), "accounts.month_avgs") for account in members]
             longest = max(len(one) for one in series)
             padded = [[Fraction(0)] * (longest - len(one)) + one for one in series]
             return [sum(month, Fraction(0)) for month in zip(*padded, strict=True)]
@@ -172,9 +180,9 @@ class Facts:
         if (count := metrics.months_of_mean(metric)) is not None:
             return sum(newest[:count], Fraction(0)) / count
         if metric == "quarter_avg" and "month_days" in self.given:
-            days = _series(self.given["month_days"], "month_days")
-            weighted = [a * d for a, d in zip(months[-3:], days[-3:], strict=True)]
-            return sum(weighted, Fraction(0)) / sum(days[-3:])
+            days = _series(self.given["month_days"], "month_days")[-3:]
+            weighted = [average * n for average, n in zip(newest, reversed(days), strict=False)]
+            return sum(weighted, Fraction(0)) / sum(days)
         return None
 
 
@@ -231,6 +239,8 @@ def acts_after(policy: ClassPolicy, facts: Mapping[str, Any], state: State, day:
         above = policy.tiers[min(policy.rank(state.official) + 1, len(policy.tiers) - 1)].id
         wanted, approved = tiers[state.measured if step > 0 else above], True
     elif facts.get("downgrade_applied"):
+        if step < 0 and tiers[state.measured] is None:
+            return [Act("return_card", day)]  # no card is left to change into
         wanted, approved = tiers[state.measured] if step < 0 else None, True
     elif "card_approved" in facts:
         wanted, approved = tiers[state.measured], bool(facts["card_approved"])

@@ -13,14 +13,16 @@ STANDING = "standing"  # name of the standing worker's table: changelog and tran
 
 
 def standing_conf(settings: Settings, pack: str | None = None, base_currency: str | None = None) -> StandingConf:
-    """The standing job's configuration. PackError if the pack cannot be read."""
-    return StandingConf(
+    """The standing job's configuration. PackError if the pack cannot be read, or asks for more than the job can follow."""
+    conf = StandingConf(
         base_currency or settings.base_currency,
         settings.zone,
         load_pack(pack or settings.pack),
         settings.secret(),
         registry_for(settings.schema_registry_url),
     )
+    conf.compiled()
+    return conf
 
 
 def standing_jobs(settings: Settings) -> Callable[[], StandingJob]:

@@ -282,3 +282,16 @@ def test_nothing_but_a_pack_error(text):
     """Whatever text comes, reading it ends in PackError."""
     with pytest.raises(PackError):
         parse_pack(text)
+
+
+@pytest.mark.parametrize(
+    ("pack_id", "words"),
+    [
+        ("layered-care", "a layer scheme"), ("three-card", "a template"), ("prior-month-aum", "more than a standard"),
+        ("hq-level", "more than a standard"), ("deposit-or-loan", "not minimums"), ("three-month-card", "more than"),
+    ],
+)  # fmt: skip
+def test_packs_that_have_no_threshold_array(pack_id, words):
+    """A pack that rests on more than rising minimums of one metric is refused by name, never followed by half."""
+    with pytest.raises(CriteriaTooGeneralError, match=words):
+        load_pack(pack_id).compile(2)

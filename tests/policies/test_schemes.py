@@ -363,3 +363,20 @@ def test_several_indicators_beside_the_balance():
     assert metrics.kind("contribution") is None
     hq = PACKS["hq-level"].classes["personal"].tiers[2].when
     assert len(hq.parts) == 3
+
+
+def test_holder_applies_for_less():
+    """R-129, C-17: a downgrade is made when the holder applies; without assets for any card, the card is given back."""
+    low = {"card_held": "platinum", "month_avgs": [400_000, 400_000, 400_000]}
+    assert tier("three-month-card", **low) == "platinum"
+    assert tier("three-month-card", **low, downgrade_applied=False) == "platinum"
+    assert tier("three-month-card", **low, downgrade_applied=True) == "gold"
+    assert tier("three-month-card", card_held="gold", month_avgs=[1, 1, 1], downgrade_applied=True) == "ordinary"
+    assert tier("three-month-card", card_held="gold", month_avgs=[9_000_000] * 3, upgrade_applied=True) == "diamond"
+
+
+def test_short_histories_and_exceptions_without_figures():
+    """R-118, C-12, C-39: months before the account opened count as 0; an exception needs no figures."""
+    quarter = {"month_avgs": [276_000, 0], "month_days": [31, 30, 31]}
+    assert tier("rolling-quarter-aum", **quarter) == "ordinary"  # 276000 x 30 / 92 = 90000
+    assert tier("three-month-card", notable=True, approved=True, approved_tier="diamond") == "diamond"

@@ -89,6 +89,13 @@ def main() -> None:
                 f"TIDEGAUGE_{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}", "see docs/settings.md"
             )
         sys.exit(BAD_INPUT)
+    except ValueError as problem:
+        from policies.reader import PackError  # only now: a command that reads no pack starts without it
+
+        if not isinstance(problem, PackError):
+            raise
+        error(str(problem), "see docs/policies.md")
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         error("interrupted")
         sys.exit(130)

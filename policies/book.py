@@ -1,0 +1,75 @@
+"""The packs that a bank has put into force: which version decides on a day, and why another one is not taken.
+
+A bank runs one tier scheme, which may cover both classes of customers or leave one to another pack, and beside it at most
+one layer scheme (design §5). A pack that is refused changes nothing: the running ones go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from policies.diff import obstacles
+from policies.loader import parse_pack
+from policies.reader import PackError
+from policies.state import day_number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from policies.model import Pack
+
+
+@dataclass(slots=True)
+class Book:
+    """Packs in the order in which they were taken. The same texts in the same order make the same book."""
+
+    packs: list[Pack] = field(default_factory=list)
+
+    def put(self, text: str, closed: int) -> list[str]:
+        """Takes a pack, or says why not. `closed`: the last closed day; what is decided by then stays as it is."""
+        try:
+            pack = parse_pack(text)
+        except PackError as problem:
+            return [str(one) for one in problem.problems]
+        why = obstacles(pack, self._base(pack), pack.effective_from)
+        if day_number(pack.effective_from) <= closed and self.packs:
+            why.append(f"effective from {pack.effective_from}, which is closed already")
+        newest = max((known.version for known in self.packs if known.id == pack.id), default=0)
+        if pack.version <= newest:
+            why.append(f"version {pack.version} is not above {newest}")
+        if not why:
+            self.packs.append(pack)
+        return why
+
+    def _base(self, pack: Pack) -> Pack | None:
+        named = pack.supplement.base if pack.supplement is not None else None
+        return next((known for known in reversed(self.packs) if known.id == named), None)
+
+    def in_force(self, customer_class: str, day: int, kind: str = "tiers") -> Pack | None:
+        """The pack of a kind that decides for a class on a day: the latest effective one, then the one taken last."""
+        found = [
+            (day_number(pack.effective_from), place, pack)
+            for place, pack in enumerate(self.packs)
+            if pack.kind == kind and customer_class in pack.classes and day_number(pack.effective_from) <= day
+            and pack.supplement is None
+        ]  # fmt: skip
+        return max(found, key=lambda entry: entry[:2])[2] if found else None
+
+    def version(self, pack_id: str, version: int) -> Pack | None:
+        """A version of a pack, for customers who are pinned to it."""
+        return next((pack for pack in self.packs if (pack.id, pack.version) == (pack_id, version)), None)
+
+
+def stale_sources(pack: Pack, last_day: Mapping[str, int], business_days: Sequence[int]) -> tuple[str, ...]:
+    """Required sources that are too old at the last of `business_days` (ascending): tier changes are put off (design §5).
+
+    last_day: the business day up to which each source has delivered; a source that never did is stale.
+    """
+    late = []
+    for name, source in pack.sources.items():
+        seen = last_day.get(name)
+        missed = len(business_days) if seen is None else sum(day > seen for day in business_days)
+        if source.required and missed > source.freshness_business_days:
+            late.append(name)
+    return tuple(sorted(late))
