@@ -15,9 +15,10 @@ from bench.arena import Arena
 from bench.data import Chunk
 from bench.expected import Expected, Sums
 from bench.peers.peer import PEERS, Peer, run
-from bench.report import OURS, Engine, Report
+from bench.report import OURS, Engine, Report, Table, warn
 from bench.sizes import Sizes
 from bench.timing import Timing
+from deploy.errors import StackError
 from deploy.settings import Settings
 
 CUSTOMERS = 100_000
@@ -104,8 +105,9 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     """Ours and the peers in turn, so that what else the machine does hits all of them alike."""
     loads: dict[int, Load] = {}
     engines: dict[tuple[int, str], Engine] = {}
+    turn_plan = [(events, name) for events, name in plan(sizes) if ready(name, report)]
     for turn in range(sizes.runs):
-        for events, name in plan(sizes):
+        for events, name in turn_plan:
             if events not in loads:
                 loads[events] = load(arena, events)
             if (events, name) not in engines:
@@ -118,6 +120,19 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
             )
             engines[events, name].note_run(timing)
     report.engines += engines.values()
+
+
+def ready(name: str, report: Report) -> bool:
+    """Whether an engine can run here: a peer is fetched, compiled or installed; one that can't be is told of, left out."""
+    try:
+        if name in PEERS:
+            PEERS[name].command()
+    except (StackError, RuntimeError, OSError) as problem:
+        row = (PEERS[name].title, " ".join(str(problem).split())[:300])
+        warn(f"  {': '.join(row)}")
+        report.tables.append(Table("Left out of J1:", ("engine", "why"), [row]))
+        return False
+    return True
 
 
 def plan(sizes: Sizes) -> list[tuple[int, str]]:

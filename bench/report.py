@@ -147,7 +147,8 @@ HOW = """## How it is measured
   for the others. That waits for the next checkpoint, up to a second; the rate without this wait stands under "before the
   last commit".
 - **Durability differs.** Kafka Streams, Quix, Faust and Tidegauge keep their state in a changelog in Kafka; Flink writes
-  its checkpoints to the local disk. One broker, one replica, no fsync. No peer was crashed here: "exactly once" is what
+  its checkpoints to the local disk. One broker, one replica, no fsync, in a JVM set
+  to start fast (serial collector, first compiler only). No peer was crashed here: "exactly once" is what
   each was told to guarantee. Ours is put to the test by `make chaos`.
 - **Short runs are JIT warm-up.** A million events last a JVM engine a few seconds; the four-million rows are fairer to them.
 - **Settings.** Two threads, or two processes for Quix, for two cores. Kafka Streams: cache of 128 MB, commit each 100 ms.

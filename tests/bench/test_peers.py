@@ -10,6 +10,7 @@ import pytest
 from bench import j1, j1_run, report, stamp
 from bench.expected import Expected, Sums
 from bench.peers import environment
+from bench.peers.peer import Peer
 from bench.peers.task import Task
 from bench.sizes import QUICK, Sizes
 from bench.timing import Timing, measure
@@ -132,6 +133,19 @@ def test_quix_is_pinned_and_no_dependency_of_the_product() -> None:
     assert environment.WANTED in environment.LOCK.read_text()
     assert "quixstreams" not in (report.DOCS.parent / "requirements.lock").read_text()
     assert any(name.startswith("quixstreams") for name in report.peers())
+
+
+def test_a_peer_that_cannot_be_had_is_left_out_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its jars, say; ours needs nothing."""
+
+    def fail() -> list[str]:
+        raise RuntimeError("no\n way")
+
+    monkeypatch.setitem(j1_run.PEERS, "absent", Peer("Absent", "", fail))
+    page = report.Report("")
+    assert not j1_run.ready("absent", page)
+    assert page.tables[0].rows == [("Absent", "no way")]
+    assert j1_run.ready(j1_run.OURS, page)
 
 
 def test_every_engine_has_a_turn() -> None:
