@@ -32,7 +32,7 @@ class Faults:
         self.sim, self.random = sim, sim.random
         self.odd: list[str] = []  # how the next hand-overs go wrong
         kinds = list(self.kinds())
-        self.chosen = self.random.sample(kinds, self.random.randint(2, len(kinds)))
+        self.chosen = self.random.sample(kinds, self.random.randint(4, len(kinds)))
 
     def kinds(self) -> dict[str, Callable[[], None]]:
         """Every kind of fault by name."""
@@ -45,7 +45,7 @@ class Faults:
 
     async def run(self) -> None:
         """Faults at random times until the feed is done."""
-        kinds, gap = self.kinds(), self.random.uniform(0.5, 4.0)
+        kinds, gap = self.kinds(), self.random.uniform(0.3, 2.5)
         while not self.sim.feeder.told.done:
             await asyncio.sleep(self.random.expovariate(1 / gap))
             name = self.random.choice(self.chosen)

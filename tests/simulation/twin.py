@@ -21,18 +21,18 @@ class Remembering(SlowLedger):
 
     def __init__(self) -> None:
         super().__init__(RULES)
-        self._known: dict[tuple[str, int], dict[str, Fraction | None]] = {}
+        self._answers: dict[tuple[str, int], dict[str, Fraction | None]] = {}
 
     def add(self, event: Event) -> str:
         """Forgets."""
-        self._known.clear()
+        self._answers.clear()
         return super().add(event)
 
     def metrics(self, customer: str, as_of: int) -> dict[str, Fraction | None]:
         """Remembers."""
-        if (customer, as_of) not in self._known:
-            self._known[customer, as_of] = super().metrics(customer, as_of)
-        return self._known[customer, as_of]
+        if (customer, as_of) not in self._answers:
+            self._answers[customer, as_of] = super().metrics(customer, as_of)
+        return self._answers[customer, as_of]
 
 
 class Twin:
