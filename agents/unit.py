@@ -65,7 +65,7 @@ class PartitionUnit:
         self.cycle: Fence | None = None  # of a flush that spreads over transactions
         self.flush_at = 0.0  # the first transaction flushes
         self.seeks: dict[str, tuple[int, float]] = {}  # input -> seeks back without progress, time of the last
-        self.live = self.paused = self.dead = False
+        self.live = self.paused = self.ending = self.dead = False
         self.failure: Exception | None = None
         self.wake, self.idle = asyncio.Event(), asyncio.Event()
         self.idle.set()
@@ -146,6 +146,8 @@ class PartitionUnit:
 
     def resume(self) -> None:
         """After a rebalance that left the partition here."""
+        if self.ending:  # else `run` and `finish` would share a transaction, and what one of them worked out be lost
+            return
         self.drop_fifo()
         self.paused = False
         if self.live:
@@ -156,6 +158,7 @@ class PartitionUnit:
     async def finish(self) -> None:
         """At a clean stop: one last flush, so that the next recovery replays nothing."""
         if self.live and not self.dead:
+            self.ending = True
             await self.pause()
             self.flush_at = 0.0
             await self.step()

@@ -248,3 +248,14 @@ async def test_a_failure_in_the_job_ends_the_unit() -> None:
     with pytest.raises(ZeroDivisionError):
         await unit.step()
     assert unit.producer.transactions == []
+
+
+async def test_a_unit_that_finishes_is_not_resumed_by_a_rebalance() -> None:
+    """Between the last flush and the end nothing else may begin a transaction of the same producer."""
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1]))
+    await unit.step()
+    await unit.finish()
+    unit.resume()
+    assert unit.paused
+    assert unit.patience() is None
