@@ -15,7 +15,7 @@ from tests.simulation.mutants import MUTANTS, SLOW, caught
 from tests.simulation.run import Recorded, Simulation, engine_in, simulate
 
 SEEDS, CHUNK = 200, 4
-MUTANT_SEEDS = 12
+MUTANT_SEEDS = 40
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
