@@ -23,9 +23,8 @@ from agents.unit import Conf
 SESSION_S, HEARTBEAT_S = 6, 2  # a failover takes seconds, not the default minute
 FETCH_BYTES_MAX = 2 << 20  # per partition
 LOOK_S = 1.0
-# Kafka compacts whole segments, and only once so much of the log is superseded: with its own limits, 1 GB and a half, a
-# recovery would read rows by the ten million.
-CHANGELOG = {"segment.bytes": str(32 << 20), "min.cleanable.dirty.ratio": "0.2"}
+# Kafka compacts no segment that it still writes to: with its own 1 GB a recovery would read rows by the ten million.
+CHANGELOG = {"segment.bytes": str(32 << 20)}
 
 
 class BlockSchema(faust.Schema):

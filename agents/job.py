@@ -128,7 +128,7 @@ class Job(Protocol):
         """What the job wants to find again beside the fence's offsets; opaque to the engine."""
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Changelog rows in log order, as Rows or as pairs; called several times."""
+        """Changelog rows in log order, as Rows or as pairs; called several times, on other threads."""
 
     def load_fence(self, meta: bytes) -> None:
         """The last fence's meta; not called when there is none."""

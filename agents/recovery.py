@@ -4,6 +4,7 @@ Every transaction of a unit leaves a `@commit` record with its positions in the 
 is at its stable end. A reader that fences nobody therefore sees one consistent state, whatever is written meanwhile.
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -137,7 +138,7 @@ async def load_changelog(
             elif key == COMMIT:
                 committed = json.loads(value or b"")
         count += len(rows) - int(engine.sum())
-        job.load(rows.take(~engine))
+        await asyncio.to_thread(job.load, rows.take(~engine))  # kernels without the GIL: partitions load side by side
     return count, fence, committed
 
 
