@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FETCH_RECORDS_MAX: Final = 4_000
+FETCH_RECORDS_MAX: Final = 10_000
 """Records taken from the client library at once."""
 
 PROBE_INTERVAL_S: Final = 1.0

@@ -29,6 +29,7 @@ CHUNK_BYTES_MAX: Final = 1 << 18
 """Value bytes in one atomic call."""
 
 DETAIL_CHARS_MAX: Final = 200
+GATHER_S: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -133,12 +134,14 @@ class ViewWriter:
         self._stand()
         return True
 
-    def step(self, timeout_s: float = 0.2) -> int:
+    def step(self, timeout_s: float = 0.2, gather_s: float = 0.0) -> int:
         """Fetch once, and apply; returns the records fetched. Raises LeaseLostError, and whatever the store raises.
+
+        While the store is busy, records are gathered for `gather_s`: full batches are cheaper, waiting costs latency.
 
         An error may belong to the step before. A store that stands elsewhere is read again from where it stands.
         """
-        fetched = self.source.fetch(0 if self.flight else timeout_s)
+        fetched = self.source.fetch(gather_s if self.flight else timeout_s)
         chunks = [chunk for name, part in fetched.items() for chunk in self._chunks(name, part)]
         self.rejects.flush()  # before the offsets pass the rejected records
         for name, part in fetched.items():
@@ -293,7 +296,7 @@ def rebuild(writer: ViewWriter, progress: Callable[[str, int, int], None]) -> in
     total = sum(end - low for low, end in ranges.values())
     records = 0
     while not writer.caught_up(ends):
-        records += writer.step()
+        records += writer.step(gather_s=GATHER_S)
         progress("building", total - sum(writer.behind(name, end) for name, end in ends.items()), total)
     writer.store.mark_fresh(writer.token, {name: (writer.held[name], 0) for name in ends})
     writer.close()

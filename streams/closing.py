@@ -203,6 +203,17 @@ def _entry_amounts(s: Store, slot: int, places: Array, amounts: Array) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
+def _second_snapshot(s: Store, slot: int) -> bool:
+    """Whether the account has two snapshots, so that postings have something to explain."""
+    a, seen = s.accounts[slot], 0
+    for at in range(a.head, a.head + a.count):
+        seen += s.entries[at].kind == SNAPSHOT
+        if seen > 1:
+            return True
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
 def find_breaks(
     s: Store, clock: Array, first: int, account: Array, day: Array, instant: Array, before: Array, now: Array
 ) -> tuple[int, int]:
@@ -214,6 +225,8 @@ def find_breaks(
     for slot in range(first, n):
         a = s.accounts[slot]
         if not a.snapshots or a.journal_source < 0 or a.touched != clock[CLOSED] or a.folded > clock[CLOSED]:
+            continue
+        if not _second_snapshot(s, slot):
             continue
         if found + a.count > len(account) or not room_for(s, slot, a.count):
             return slot, found
