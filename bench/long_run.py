@@ -9,18 +9,20 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from confluent_kafka import Producer
 
 from bench.arena import Arena
 from bench.bank import Bank, ends
-from bench.data import CLOSED, FIRST, World
+from bench.data import CLOSED, FIRST, Chunk, World
 from bench.full import TOPIC
 from bench.report import Report, warn
 from bench.sizes import Sizes
 from connectors.closer import Closer
+from connectors.publisher import producer_config
 from schemas.records import encode
 from streams.entries import HORIZON_DAYS, KEEP_DAYS
 
-CUSTOMERS, DAYS = 20_000, 300
+CUSTOMERS, DAYS, FLUSH_S_MAX = 20_000, 260, 60
 SETTLED_DAYS = KEEP_DAYS + HORIZON_DAYS + 5  # from then on a day that comes is a day that goes
 
 
@@ -55,12 +57,12 @@ def run(arena: Arena, events: int, days: int = DAYS) -> Run:
     found, a_day = Run(world.events), world.events // days
     with Bank(arena, world, "long") as bank:
         bank.load(world.prelude(), ready=bank.start)
-        closer = Closer(bank.settings, encode)
+        closer, producer = Closer(bank.settings, encode), Producer(producer_config(bank.settings))
         closer.close(CLOSED)
         base = ends(bank.probe)
         for i, chunk in enumerate(world.postings(a_day)):
             bank.noted(chunk)
-            arena.load(bank.settings, TOPIC, [chunk])
+            send(producer, bank.settings.topic(TOPIC), chunk)
             closer.close(FIRST + i)
             found.samples.append(Sample(bank.probe.committed() - base, bank.rss()))
         bank.wait("the last close", lambda: bank.metric("closes_total") >= (days + 1) * bank.settings.partitions)
@@ -69,6 +71,15 @@ def run(arena: Arena, events: int, days: int = DAYS) -> Run:
         bank.stop()
         found.checked = bank.check(bank.states(), FIRST + days - 1)
     return found
+
+
+def send(producer: Producer, topic: str, chunk: Chunk) -> None:
+    """The records of a chunk, safe at the broker."""
+    values, keys, width = chunk.values.tobytes(), chunk.keys.tobytes(), chunk.keys.shape[1]
+    starts, ends_ = [0, *chunk.ends.tolist()], chunk.ends.tolist()
+    for i, (first, end, partition) in enumerate(zip(starts, ends_, chunk.partition.tolist(), strict=False)):
+        producer.produce(topic, values[first:end], keys[i * width : (i + 1) * width], partition)
+    assert producer.flush(FLUSH_S_MAX) == 0
 
 
 def part(arena: Arena, sizes: Sizes, report: Report) -> None:
