@@ -131,7 +131,7 @@ def _issue_card(policy: ClassPolicy, state: State, what: Act) -> Handled:
     _check_issue(policy, state, what, card)
     last = None if rules.valid_months is None else last_valid_day(what.day, rules.valid_months)
     begun = HELD if rules.issue.start == "issue" else ISSUED
-    return replace(state, card=Card(card, what.day, last, begun), request=None, offered=None), "card", "card"
+    return replace(state, card=Card(card, what.day, last, begun), request=None), "card", "card"
 
 
 def _held(state: State, *states: str) -> Card:
@@ -186,7 +186,7 @@ def _record(policy: ClassPolicy, state: State, what: Act) -> Handled:
     after = replace(state, records=state.records | {name})
     admitted = ready(policy, after) and not ready(policy, state) and policy.status.basis == "metric"
     if admitted:
-        after = replace(after, official=state.measured, offered=None)
+        after = replace(after, official=state.measured)
         if policy.review is not None and policy.level(state.measured) > 0:
             after = replace(after, reviewed_on=what.day)
     return after, "record", "record"

@@ -64,7 +64,9 @@ def close(policy: ClassPolicy, state: State, at: Close) -> Step:
     if reviewing and ready(policy, state) and (state.reviewed_on is not None or policy.level(measured) > 0):
         state = replace(state, reviewed_on=at.day)
         said.append(Decision("review", "review", at.day, at.day + 1, before.official, state.official))
-    state = _offer(policy, state, at.day, said)
+    offer = offered(policy, state)
+    if offer is not None and offer != offered(policy, before):
+        said.append(Decision("offer", offer[0], at.day, at.day + 1, state.official, state.measured))
     evidence = {"measured": measured, "closes": " ".join(sorted(at.ends, key=WITHIN.__getitem__))}
     reason = "review" if reviewing else "close"
     return settled(policy, before, state, said, Decision("tier", reason, at.day, effective, evidence=evidence))
@@ -108,7 +110,7 @@ def review_due(policy: ClassPolicy, state: State, day: int) -> bool:
 
 def _below(policy: ClassPolicy, state: State, at: Close, measured: str) -> int:
     """Month closes in a row below the official tier, this one included."""
-    if policy.level(measured) >= policy.level(state.official):
+    if policy.status.basis == "card" or policy.level(measured) >= policy.level(state.official):
         return 0
     return state.below + ("month" in at.ends)
 
@@ -128,17 +130,17 @@ def _moves(policy: ClassPolicy, state: State, ends: frozenset[str], reviewing: b
     return timely and (step >= 0 or state.below > policy.evaluation.grace_months)
 
 
-def _offer(policy: ClassPolicy, state: State, day: int, said: list[Decision]) -> State:
-    """An upgrade offer or a downgrade case where changes wait for an application, said once (C-17)."""
-    measured, official = policy.level(state.measured), policy.level(state.official)
-    offer: str | None = None
-    if measured > official and policy.evaluation.upgrades == "application":
-        offer = f"upgrade {state.measured}"
-    elif measured < official and policy.evaluation.downgrades == "application":
-        offer = f"downgrade {state.measured}"
-    if offer is not None and offer != state.offered:
-        said.append(Decision("offer", offer.split()[0], day, day + 1, state.official, state.measured))
-    return replace(state, offered=offer)
+def offered(policy: ClassPolicy, state: State) -> tuple[str, str] | None:
+    """Where changes wait for an application: (upgrade or downgrade, the tier that may be applied for), C-17.
+
+    A close says it when it is another offer than before.
+    """
+    step = policy.level(state.measured) - policy.level(state.official)
+    if step > 0 and policy.evaluation.upgrades == "application":
+        return "upgrade", state.measured
+    if step < 0 and policy.evaluation.downgrades == "application":
+        return "downgrade", state.measured
+    return None
 
 
 def restate(policy: ClassPolicy, state: State, day: int, measured: str, corrects: str) -> Step:
@@ -155,14 +157,16 @@ def restate(policy: ClassPolicy, state: State, day: int, measured: str, corrects
     return settled(policy, state, after, said, Decision("tier", "restated", day, day + 1, caused_by=corrects))
 
 
-def switch(new: ClassPolicy, old: ClassPolicy, state: State, day: int, measured: str, version: int) -> Step:
+def switch(new: ClassPolicy, old: ClassPolicy, state: State, day: int, measured: str, older: int | None) -> Step:
     """The customer goes over to another pack or version that takes effect on `day`; nothing of the past changes.
 
-    A customer served under an older version stays on it where the pack pins (C-16): give `old` as before then.
+    older: the version of the same pack that decided until now, None if it was another pack. A customer who has a tier
+    under an older version stays on it where the pack pins (C-16): from then on a close hands over its tier as `pinned`.
     """
     was = tier_of(old, state)
-    if new.pinning is not None and version >= new.pinning.before_version and state.official != old.tiers[0].id:
-        pinned = replace(state, pinned_version=version - 1)
+    served = state.official != old.tiers[0].id and any(tier.id == state.official for tier in new.tiers)
+    if new.pinning is not None and older is not None and older < new.pinning.before_version and served:
+        pinned = replace(state, pinned_version=older)
         return pinned, (Decision("record", "policy", day, day, None, "pinned"),)
     known = {tier.id for tier in new.tiers}
     grant = state.grant if state.grant is None or state.grant.tier in known | {None} else None
@@ -174,6 +178,6 @@ def switch(new: ClassPolicy, old: ClassPolicy, state: State, day: int, measured:
         after = replace(after, official=measured)
     after = replace(after, standing=_standing(new, after))
     now = tier_of(new, after)
-    if now == was:
-        return after, ()
+    if now == was or (was == old.tiers[0].id and now == new.tiers[0].id):
+        return after, ()  # from the lowest to the lowest is no change, whatever it is called
     return after, (Decision("tier", "policy", day, day, was, now, evidence={"measured": measured}),)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EPOCH = date(1970, 1, 1)
 ISSUED, HELD, LOST = "issued", "held", "lost"
-SCALARS = ("below", "reviewed_on", "pinned_version", "deferred", "offered", "standing", "staff_card")
+SCALARS = ("below", "reviewed_on", "pinned_version", "deferred", "standing", "staff_card")
 
 
 def day_number(day: date) -> int:
@@ -94,7 +94,6 @@ class State:
     reviewed_on: int | None = None
     pinned_version: int | None = None
     deferred: int | None = None
-    offered: str | None = None
     standing: str | None = None
     staff_card: bool = False
 

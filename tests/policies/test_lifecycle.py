@@ -254,16 +254,16 @@ def test_switch_pins_who_was_served_before():
     """R-117: at a change of version customers of before stay on the older one; ordinary ones go over."""
     policy = CLASSES["medal-annual", "personal"]
     served = replace(begin(policy), official="silver", measured="silver")
-    state, said = switch(policy, policy, served, 0, "bronze", 2)
+    state, said = switch(policy, policy, served, 0, "bronze", 1)
     assert (state.pinned_version, tier_of(policy, state), moves(said)) == (1, "silver", [])
-    assert switch(policy, policy, begin(policy), 0, "ordinary", 2)[0].pinned_version is None
+    assert switch(policy, policy, begin(policy), 0, "ordinary", 1)[0].pinned_version is None
 
 
 def test_switch_to_another_pack():
     """R-001, R-254: another pack decides from its date; one event says so, and cards and records go along."""
     old, new = ROLLING, CLASSES["abcd-layers", "personal"]
     held = replace(begin(old), official="gold", measured="gold", records=frozenset({"consent"}), card=Card("gold", 0))
-    state, said = switch(new, old, held, 100, "b", 1)
+    state, said = switch(new, old, held, 100, "b", None)
     assert moves(said) == [("gold", "b", 100)]
     assert said[0].reason == "policy"
     assert (state.card, state.records) == (held.card, held.records)
