@@ -73,7 +73,8 @@ STATES = st.builds(
     st.none() | st.builds(Card, st.just("gold"), st.integers(0, 9), DAYS, st.sampled_from(["issued", "held", "lost"])),
     st.none() | st.builds(Request, st.just("gold"), st.just("rm"), st.just("customer"), st.none() | st.just("boss")),
     st.none() | st.builds(Grant, st.none() | st.just("a"), st.just("override"), st.just("rm"), st.none() | st.just("b"), DAYS),
-    st.integers(0, 36), DAYS, st.none() | st.integers(1, 9), DAYS, st.none() | st.sampled_from(["standard", "below-standard"]), st.booleans(),
+    st.integers(0, 36), DAYS, st.none() | st.integers(1, 9), DAYS,
+    st.none() | st.sampled_from(["standard", "below-standard"]), st.booleans(),
 )  # fmt: skip
 
 
