@@ -83,7 +83,7 @@ def test_a_close_is_split_into_computing_and_the_rest() -> None:
 
 def test_growth_is_of_the_settled_state() -> None:
     """Memory that grows while the state fills does not count, what comes after does."""
-    found = Run(3_000_000)
+    found = Run(DAYS * 10_000)
     for day in range(DAYS + 1):
         settled = max(0, day - SETTLED_DAYS)
         found.samples.append(Sample(day * 10_000, 50_000_000 + 1_000 * min(day, SETTLED_DAYS) + 20_000 * settled))
