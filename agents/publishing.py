@@ -57,6 +57,11 @@ class Publisher:
         self._records[topic].append((key.encode(), encode(topic, record, self.registry)))
         self.count += 1
 
+    def packed(self, topic: str, records: Packed) -> None:
+        """Many records of an output topic."""
+        self._records[topic].append(records)
+        self.count += records.records
+
     def take(self) -> list[tuple[str, list[Pair | Packed]]]:
         """What has been collected, by topic."""
         out = sorted(self._records.items())
@@ -89,9 +94,7 @@ class Publisher:
         """The standing of each customer as of a close, in bulk."""
         keep = first_days(self.ledger.store, slots) <= found.as_of
         if keep.any():
-            packed = self.bulk.standings(found, slots, np.flatnonzero(keep), metric)
-            self._records["standings"].append(packed)
-            self.count += packed.records
+            self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric))
 
     def tier_changes(
         self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array

@@ -1,4 +1,4 @@
-"""The standing job: one partition's events in, and standings, tiers, alerts, restatements and queue priorities out.
+"""The standing job: one partition's events in; standings, tiers, outlooks, alerts, restatements, queue priorities out.
 
 The engine (unit.py) drives it; the ledger (streams) computes; publishing.py writes the records. No I/O here.
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.job import Block, Outcome, Pair, RecoveryError, Rows
 from agents.lanes import Close, Lane
+from agents.outlooks import Outlooks
 from agents.packing import Packed, texts
 from agents.profiles import CUSTOMER_ID, Profiles
 from agents.publishing import Publisher
@@ -47,6 +48,7 @@ from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
 from streams.metrics import NAMES
 from streams.money import EXPONENTS
 from streams.outflow import NEVER, Rules
+from streams.outlook import Timing
 from streams.reference import customer_ref
 from streams.store import Array
 
@@ -58,7 +60,7 @@ RATE_FIELDS = {
 FOLLOWED = ("month", "month", "month", 0, "record_only")  # evaluation that the job can follow so far
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
-ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS = b"a", b"c", b"n", b"p"  # first byte of a changelog key
+ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS, OUTLOOK = b"a", b"c", b"n", b"p", b"o"  # first byte of a changelog key
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,9 @@ class StandingJob:
         self.missing = 0  # journal numbers in holes at the last close
         self.profiles = Profiles(self.ledger, self.pack)
         self.publisher = Publisher(conf.registry, conf.reference_key, conf.pack, self.pack, self.ledger, self.profiles)
+        when = conf.pack.classes["personal"].evaluation
+        timing = Timing(when.close, when.upgrades, when.downgrades)
+        self.outlooks = Outlooks(self.publisher.registry, self.pack, timing, self.publisher.bulk)
         self.counts: Counter[str] = Counter()
         self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.scope = 0
@@ -167,7 +172,7 @@ class StandingJob:
 
     def _outcome(self, events: int, more: bool) -> Outcome:
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
-        outputs, rows = self.publisher.take(), self.profiles.take_rows()
+        outputs, rows = self.publisher.take(), [*self.profiles.take_rows(), *self.outlooks.take_rows()]
         if self.live and self.progress != self.ledger.closed:
             saved = {"closed": self.ledger.closed, "first_month": self.first_month}
             rows.append((PROGRESS, json.dumps(saved).encode()))
@@ -281,6 +286,9 @@ class StandingJob:
                 touched = np.arange(ledger.columns.customer_count)
             for at in range(0, len(touched), CLOSE_CHUNK):
                 self._evaluate(close, touched[at : at + CLOSE_CHUNK], ends_month)
+            for told in self.outlooks.close(close.day, before, self.scope, restate=ends_month or before == NO_DAY):
+                self.publisher.packed("outlooks", told)
+                self.counts["outlooks"] += told.records
             self.counts["restatements"] += len(breaks)
         ledger.fold_day()
         self._count_missing()
@@ -364,6 +372,7 @@ class StandingJob:
         self.profiles.load(given.take(kinds == CUSTOMER[0]))
         accounts = given.take(kinds == ACCOUNT[0])
         self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
+        self.outlooks.load(given.take(kinds == OUTLOOK[0]))
 
     def load_fence(self, meta: bytes) -> None:
         """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""

@@ -57,6 +57,7 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("crm-actions", CUSTOMER, "desk, kiosks, card system", kept_days=15 * MONTH_DAYS),
     # What comes out.
     Topic("standings", CUSTOMER, "standing agent", compact=True),
+    Topic("outlooks", CUSTOMER, "standing agent", compact=True),
     Topic("queue-priority", CUSTOMER_REF, "standing agent", compact=True),
     Topic("tier-changes", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("restatements", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),

@@ -118,6 +118,8 @@ def _choose(topic: str, values: list[bytes]) -> bytes:
             case "standings":
                 close = told["upgrade"].expects["effective_date"] - 1
                 good = customer == told["upgrade"].customer_id and record["as_of"] == close
+            case "outlooks":
+                good = customer == told["upgrade"].customer_id and record["direction"] == "up"
             case "restatements":
                 good = customer == told["late_posting"].customer_id
             case _:

@@ -18,6 +18,7 @@ RELEASED = json.loads(IDS.read_text())
 INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "business-days", "policies", "crm-actions")
 OUTPUTS = (
     "standings",
+    "outlooks",
     "queue-priority",
     "tier-changes",
     "restatements",

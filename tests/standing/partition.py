@@ -15,7 +15,7 @@ from agents.standing import INPUTS, StandingConf, StandingJob
 from policies import load_pack
 from schemas.records import decode_one, encode
 
-CLOSE_OUTPUTS = ("standings", "tier-changes", "restatements")
+CLOSE_OUTPUTS = ("standings", "tier-changes", "restatements", "outlooks")
 
 
 @cache

@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "replay": Entry("standings", "Compute standings from files alone, without a broker."),
     "standings": Entry("standings", "Read every customer's standing as of a day."),
     "explain": Entry("explain", "Show a customer's tier decision with its evidence."),
+    "outlook": Entry("outlook", "Show what the closes ahead will give a customer if balances stay."),
     "rebuild": Entry("views", "Wipe the Redis view and build it again from Kafka."),
     "views": Entry("views", "Keep the Redis view in step with Kafka."),
     "alerts": Entry("views", "List alerts of a manager, a branch or a customer."),
