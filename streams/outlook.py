@@ -17,6 +17,7 @@ from streams.calendar import NO_DAY, last_ended_month, month_of, month_start
 from streams.money import NANO
 from streams.store import Array
 
+CLOSES = ("continuous", "day", "month", "quarter", "year")
 MONTHS_A_CLOSE = {"month": 1, "quarter": 3, "year": 12}  # other closes: every day
 LCM = 377_580  # of 28, 29, 30 and 31, the lengths of months
 UNREACHABLE = -1
@@ -29,7 +30,8 @@ Sums = Callable[[list[tuple[int, int]]], tuple[Array, Array, Array]]
 class Timing:
     """When tiers are evaluated, and when changes take effect: continuous, day, month, quarter or year.
 
-    A change takes effect at a close that evaluates and is of its own kind too.
+    A change takes effect at a close that evaluates and is of its own kind too. Upgrades and downgrades that wait for
+    something else (an application, a review) come about at no close.
     """
 
     close: str
@@ -185,12 +187,12 @@ def look(metric: str, timing: Timing, thresholds: Array, as_of: int, tier: Array
     """
     coming = next_close(timing.close, as_of)
     rarer = max(timing.close, timing.downgrades, key=lambda every: MONTHS_A_CLOSE.get(every, 0))
-    falls = closes_ahead(metric, rarer, as_of)
-    closes = falls if falls[0] == coming else [coming, *falls]
+    falls = closes_ahead(metric, rarer, as_of) if timing.downgrades in CLOSES else []
+    closes = falls if coming in falls else [coming, *falls]
     ahead = project(metric, as_of, closes, sums)
     given = ahead.tiers(0, thresholds)
-    low = given if falls[0] == coming else tier
-    high = given if next_close(timing.upgrades, coming - 1) == coming else tier
+    low = given if coming in falls else tier
+    high = given if timing.upgrades in CLOSES and next_close(timing.upgrades, coming - 1) == coming else tier
     lost = np.full(len(tier), NO_DAY, np.int64)
     for k in reversed(range(len(closes) - len(falls), len(closes))):
         lost[ahead.tiers(k, thresholds) < tier] = closes[k]

@@ -77,6 +77,10 @@ changes = st.lists(st.tuples(st.sampled_from((0, 1, 2, 6, 20, 29, 31, 45, 80, 95
 days = st.one_of(st.sampled_from(NOTABLE).map(day), st.integers(day("2023-01-01"), day("2025-02-28")))
 
 
+some = st.sampled_from(("day", "month", "quarter", "application"))
+timings = st.tuples(st.sampled_from(EVERY[1:4]), some, some)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(METRICS), st.sampled_from(EVERY), days, changes, st.integers(0, 3),
@@ -93,11 +97,11 @@ def test_any_outlook(metric, every, as_of, held, tier, thresholds):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from((*SLIDING, "month_avg[0]", "quarter_avg")), st.tuples(*[st.sampled_from(EVERY[1:4])] * 3), days,
+    st.sampled_from((*SLIDING, "month_avg[0]", "quarter_avg")), timings, days,
     changes, st.integers(0, 2),
 )  # fmt: skip
 def test_tiers_that_rise_and_fall_at_different_closes(metric, timing, as_of, held, tier):
-    """Evaluated monthly, risen daily, fallen quarterly, or however."""
+    """Evaluated monthly, risen daily, fallen quarterly, or on application only."""
     agree(metric, timing, [500, 1500], as_of, tier, Series(as_of, held))
 
 

@@ -26,12 +26,12 @@ class SlowOutlook:
 
 
 def is_close(every: str, day: int) -> bool:
-    """Whether tiers are decided at the end of a day."""
+    """Whether tiers are decided at the end of a day; what waits for an application is never."""
     date, morrow = date_of(day), date_of(day + 1)
     if every in ("month", "quarter", "year"):
         months = {"month": range(1, 13), "quarter": (3, 6, 9, 12), "year": (12,)}[every]
         return morrow.day == 1 and date.month in months
-    return True
+    return every in ("continuous", "day")
 
 
 def metric_at(metric: str, close: int, aum: Aum) -> Fraction | None:
