@@ -29,10 +29,10 @@ from tests.streams.fast import differences, state
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
 
-OUTPUTS = ("standings", "tier-changes", "restatements", "rm-alerts", "queue-priority", "dead-letters")
+OUTPUTS = ("standings", "outlooks", "tier-changes", "restatements", "rm-alerts", "queue-priority", "dead-letters")
 IDS = {
-    "standings": ("customer_id", "as_of"), "tier-changes": ("event_id",), "restatements": ("event_id",),
-    "rm-alerts": ("event_id",), "queue-priority": ("customer_ref", "version"),
+    "standings": ("customer_id", "as_of"), "outlooks": ("customer_id", "as_of"), "tier-changes": ("event_id",),
+    "restatements": ("event_id",), "rm-alerts": ("event_id",), "queue-priority": ("customer_ref", "version"),
     "dead-letters": ("topic", "partition", "offset"),
 }  # fmt: skip
 Pair = tuple[bytes | None, bytes | None]
