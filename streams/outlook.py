@@ -200,7 +200,8 @@ def look(metric: str, timing: Timing, thresholds: Array, as_of: int, tier: Array
     for i, threshold in enumerate(thresholds.tolist()):
         to_hold[:, i] = ahead.to_hold(0, threshold)
     projected = np.where(given < tier, low, high)
-    return Outlook(as_of, coming, tier, projected, ahead.rounded(0), to_hold, lost, np.logical_or.reduce(ahead.held, axis=1), ahead.aum)
+    held: Array = np.logical_or.reduce(ahead.held, axis=1)
+    return Outlook(as_of, coming, tier, projected, ahead.rounded(0), to_hold, lost, held, ahead.aum)
 
 
 def turns(shift_before: Array, lost_before: Array, now: Outlook) -> tuple[Array, Array]:
