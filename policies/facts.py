@@ -96,9 +96,38 @@ class Facts:
         for key in self.given:
             if key not in known and metrics.kind(key) is None:
                 raise FactError(f"{key}: no such fact")
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        """FactError where a key of more than one part is not what it must be."""
+        given = self.given
+        if not isinstance(given.get("components", {}), dict):
+            raise FactError("components: an object of amounts by asset type is needed")
+        accounts = given.get("accounts", [{}])
+        members = list(accounts.values()) if isinstance(accounts, dict) else accounts
+        if not isinstance(members, list) or not members or not all(isinstance(one, dict) for one in members):
+            raise FactError("accounts: a list of objects is needed")
+        funded = ("days_in_month", "funded_days", "balance_on_funded_days")
+        if 0 < sum(key in given for key in funded) < len(funded):
+            raise FactError(f"{', '.join(funded)} belong together")
+        if "days_in_month" in given and not 28 <= exact(given["days_in_month"], "days_in_month") <= 31:
+            raise FactError("days_in_month: must be from 28 to 31")
+        days = _series(given["month_days"], "month_days") if "month_days" in given else [Fraction(1)]
+        if any(one <= 0 for one in days):
+            raise FactError("month_days: must be above 0")
+        if not 0 <= exact(given.get("months_since_review", 0), "months_since_review") <= 480:
+            raise FactError("months_since_review: must be from 0 to 480")
+
+    def _check_tiers(self, policy: ClassPolicy) -> None:
+        """FactError where a tier is named that the class does not have."""
+        tiers = {tier.id for tier in policy.tiers}
+        for key in ("current", "pinned_standard", "approved_tier"):
+            if key in self.given and not (isinstance(self.given[key], str) and self.given[key] in tiers):
+                raise FactError(f"{key}: {self.given[key]!r} is not a tier")
 
     def values(self, policy: ClassPolicy) -> dict[Key, Fraction | int]:
         """Every value that the tiers and the veto ask for."""
+        self._check_tiers(policy)
         found: dict[Key, Fraction | int] = {OWN_STANDARD: self._own_standard(policy)}
         conditions = [policy.veto, *(tier.when for tier in policy.tiers)]
         found.update(self.needed([c for c in conditions if c is not None]))

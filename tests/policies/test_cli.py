@@ -2,12 +2,17 @@
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from policies import available_packs, load_pack
+from policies.deciding import decide_facts
+from policies.facts import ACTION_KEYS, SERIES_KEYS, FactError
 from tidegauge.cli.out import CommandError
 from tidegauge.cli.policy import app
 
@@ -116,3 +121,24 @@ def test_list_and_diff():
     assert any(change["path"].endswith("tiers.d.name.zh") for change in changes)
     assert call("show", "abc-bands").startswith("# ABC bands")
     call("show", "no-such", code=2)
+
+
+KEYS = sorted({*ACTION_KEYS, *SERIES_KEYS, "assets", "quarter_avg", "age", "loan_overdue", "filed"})
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 40).map(Decimal) | st.sampled_from(["gold", "none", "staff", "x"]),
+    lambda part: (
+        st.lists(part, max_size=3) | st.dictionaries(st.sampled_from(["month_avgs", "deposits", "x"]), part, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(available_packs()), st.dictionaries(st.sampled_from(KEYS), ANY, max_size=4))
+def test_any_facts_end_in_an_outcome_or_a_fact_error(pack, facts):
+    """Whatever is written as facts, it is decided, or refused as facts that cannot be used."""
+    policy = load_pack(pack).classes["personal"]
+    try:
+        outcome = decide_facts(load_pack(pack), "personal", {"assets": Decimal(0), "quarter_avg": Decimal(0), **facts})
+    except FactError:
+        return
+    assert outcome.tier in {tier.id for tier in policy.tiers}
