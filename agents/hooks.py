@@ -21,6 +21,7 @@ from agents.job import TP, Block
 from agents.transport import CorruptBatch, take
 
 FETCH_WAIT_MS = 20
+PREFETCH_S = 0.005  # how long a fetch waits for what came with the last one to be handed over
 BUSY_POLL_S = 0.005  # how soon a partition that was busy is looked at again
 CORRUPT_PAUSE_S = 0.2
 
@@ -86,9 +87,13 @@ class ConsumerThread(base.AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Start the consumer, then let it prefetch whatever is there."""
+        """Start the consumer, then set how it prefetches.
+
+        A fetch leaves out partitions whose last records nobody has taken yet, and they wait until it returns. Without any
+        patience that are always those that just had records; with the default of 100 ms one busy partition stops all.
+        """
         await super().on_start()
-        self._consumer._fetcher._prefetch_backoff = 0  # else one busy partition stops all fetches for 100 ms
+        self._consumer._fetcher._prefetch_backoff = PREFETCH_S
 
     def request_rejoin(self) -> None:
         """Leave the generation and join again: the one way back after a unit failed. From any thread."""

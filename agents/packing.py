@@ -72,9 +72,9 @@ def few(packed: Packed) -> list[tuple[bytes | None, bytes | None] | Packed]:
 class PackedBatch:
     """A full batch as aiokafka's producer takes it from `send_batch`: what it calls of BatchBuilder."""
 
-    def __init__(self, body: bytes, count: int, compression: str | None) -> None:
+    def __init__(self, body: bytes, count: int, compression: str | None, transactional: bool = True) -> None:
         kind, compress = COMPRESS[compression]
-        self._attributes, self._body, self._count = kind | TRANSACTIONAL, compress(body), count
+        self._attributes, self._body, self._count = kind | (TRANSACTIONAL * transactional), compress(body), count
         self._state = (-1, -1, 0)
         self._buffer: bytes | None = None
 
@@ -111,7 +111,9 @@ class PackedBatch:
         return self._buffer
 
 
-def batches(packed: Packed, bytes_max: int, compression: str | None) -> Iterator[PackedBatch]:
+def batches(
+    packed: Packed, bytes_max: int, compression: str | None, transactional: bool = True
+) -> Iterator[PackedBatch]:
     """The records in order as batches of at most `bytes_max` uncompressed bytes; a larger record has one of its own."""
     first, out = 0, np.empty(bytes_max, np.uint8)
     while first < packed.records:
@@ -119,7 +121,7 @@ def batches(packed: Packed, bytes_max: int, compression: str | None) -> Iterator
         if last == first:
             out = np.empty(2 * len(out), np.uint8)
             continue
-        yield PackedBatch(out[:size].tobytes(), last - first, compression)
+        yield PackedBatch(out[:size].tobytes(), last - first, compression, transactional)
         first = last
 
 

@@ -188,11 +188,11 @@ class Publisher:
         ledger, gone = self.ledger, Counter[str]()
         for account in ledger.accounts_of(slot):
             currency = int(ledger.store.accounts["currency"][account])
-            for e in ledger.entries_of(account):
-                if e["kind"] != POSTING or e["nature"] != EXTERNAL or e["amount"] >= 0 or e["flags"] & REVERSAL:
-                    continue
+            entries = ledger.entries_of(account)
+            debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL) & (entries["amount"] < 0)
+            for e in entries[debit & (entries["flags"] & REVERSAL == 0) & (entries["extra"] >= 0)]:
                 on = int(business_day(int(e["booked"]), ledger.zone.starts, ledger.zone.offsets))
-                if e["extra"] >= 0 and day - days < on <= day:
+                if day - days < on <= day:
                     table, base = ledger.rates.table(), int(ledger.clock[BASE])
                     gone[ledger.banks.text(int(e["extra"]))] += in_base(table, base, currency, on, -int(e["amount"]))[0]
         return [{"bank": bank, "amount_minor": amount} for bank, amount in gone.most_common(COUNTERPARTIES_MAX)]

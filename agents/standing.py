@@ -239,13 +239,15 @@ class StandingJob:
         slot, rule = candidate.customer, self.pack.alerts.ids[candidate.rule]
         row, zone = columns.data[candidate.row], self.ledger.zone
         customer_id, event_id = self.ledger.customer_id(slot), columns.text_at(int(row[0])) or ""
-        alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
         cause = alerts.Cause(
-            alert_id, rule, event_id, customer_id,
+            "", rule, event_id, customer_id,
             int(business_day(int(row[P_BOOKED]), zone.starts, zone.offsets)), candidate.outflow,
             int(self.pack.alerts.cool_down_days[candidate.rule]),
         )  # fmt: skip
         if event := alerts.react(self.profiles.alert(slot, rule), cause):
+            if event.status == alerts.RAISED:  # only now, since most candidates come to nothing and an HMAC takes time
+                alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
+                event = event._replace(alert=event.alert._replace(alert_id=alert_id))
             self.profiles.set_alert(slot, rule, event.alert)
             severity = SEVERITIES[int(self.pack.alerts.severity[candidate.rule])]
             window = int(self.pack.alerts.window_days[candidate.rule])

@@ -1,9 +1,10 @@
 """One partition unit per partition index: owns the job, the next expected offset of every input, and the transactions.
 
-Law: one Kafka transaction carries the outputs, the order-sensitive rows, the input offsets C and a `@commit` record of
-C. Once per flush interval it also carries all dirty order-free rows and the fence F = C. So a successor fences its
+Law: one Kafka transaction carries the outputs, the order-sensitive rows and a `@commit` record of the input offsets C.
+Once per flush interval it also carries all dirty order-free rows and the fence F = C. So a successor fences its
 predecessor, reads rows, C and F, replays [F, C) silently into the order-free columns, and stands exactly where the last
-commit stood.
+commit stood. The group's own offsets say nothing that `@commit` doesn't: they are for Faust and for lag tools, and go
+along with flushes and large transactions only, since they cost a small transaction half of its requests.
 With an idempotent job a flush may spread over transactions: the fence, written with the last of them, then says the
 positions at which the flush began, and what was applied since is applied again without effect.
 """
@@ -12,7 +13,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from agents.recovery import COMMIT, FENCE, EngineSettings, Fence, Restored, chan
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
 HELD_BYTES_MAX = 8 << 20  # per topic, queued or held by the job, before it is fetched no further
+OFFSETS_BYTES = 1 << 18  # of blocks from which on a transaction also commits the group's offsets
 BATCH_BYTES_MAX = 1 << 20
 TRANSACTION_S_MAX = 30.0
 SEEK_S = 0.5  # a seek back gets this long before the next
@@ -60,7 +62,7 @@ class PartitionUnit:
         self.queued = dict.fromkeys(conf.inputs, 0)  # bytes in the FIFO
         self.expected: dict[str, int] = {}  # next offset to accept, per input: what was fed plus the FIFO
         self.fed: dict[str, int] = {}  # next offset to feed
-        self.committed: dict[str, int] = {}
+        self.committed: dict[str, int] = {}  # the group's offsets as last committed
         self.fenced: dict[str, int] | None = None  # offsets of the last fence written or found
         self.cycle: Fence | None = None  # of a flush that spreads over transactions
         self.flush_at = 0.0  # the first transaction flushes
@@ -187,7 +189,7 @@ class PartitionUnit:
     async def step(self) -> None:
         """Feed, work, and write what came of it. What changed nothing but rows and offsets waits for the flush."""
         began = time.monotonic()
-        self.feed()
+        size = self.feed()
         outcome = self.job.work(live=True)
         worked = time.monotonic()
         self.conf.metrics.work_s.observe(worked - began)
@@ -200,10 +202,11 @@ class PartitionUnit:
             return
         fence, rows = self.changelog_rows(positions, flush)
         rows = [*outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
+        offsets = positions if fence is not None or size >= OFFSETS_BYTES else None
         await asyncio.wait_for(
-            self.transact([*outcome.outputs, (self.conf.changelog, rows)], positions), TRANSACTION_S_MAX
+            self.transact([*outcome.outputs, (self.conf.changelog, rows)], offsets), TRANSACTION_S_MAX
         )
-        self.committed = positions
+        self.committed = offsets or self.committed
         if outcome.more:
             self.wake.set()
         if flush:
@@ -217,8 +220,8 @@ class PartitionUnit:
             time.monotonic() - worked,
         )
 
-    def feed(self) -> None:
-        """Hand the job what arrived, up to a transaction's limit."""
+    def feed(self) -> int:
+        """Hand the job what arrived, up to a transaction's limit; its bytes."""
         size = count = 0
         for block in self.fifo:
             if size and size + block.size > TRANSACTION_BYTES_MAX:
@@ -228,6 +231,7 @@ class PartitionUnit:
             self.queued[block.tp.topic] -= block.size
             size, count = size + block.size, count + 1
         del self.fifo[:count]
+        return size
 
     def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[Pair | Packed]]:
         """Dirty rows of this transaction, and the fence if they end a flush."""
@@ -243,14 +247,21 @@ class PartitionUnit:
         fence, self.cycle = self.cycle, None
         return fence, [*rows, (FENCE, fence.encode())]
 
-    async def transact(self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]], positions: dict[str, int]) -> None:
-        """Write everything in one transaction; nothing is awaited one by one but the limits of the producer."""
+    async def transact(
+        self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]], positions: dict[str, int] | None
+    ) -> None:
+        """Write everything in one transaction; nothing is awaited one by one but the limits of the producer.
+
+        The group's offsets stay as they are without `positions`.
+        """
         await self.producer.begin_transaction()
-        sent: list[asyncio.Future[object]] = []
+        sent: list[Awaitable[object]] = []
         for topic, pairs in outputs:
             sent += await self.send(topic if topic == self.conf.changelog else self.conf.settings.topic(topic), pairs)
-        offsets = {self.topics[name]: offset for name, offset in positions.items()}
-        await asyncio.gather(*sent, self.producer.send_offsets_to_transaction(offsets, self.conf.settings.group))
+        if positions is not None:
+            offsets = {self.topics[name]: offset for name, offset in positions.items()}
+            sent.append(self.producer.send_offsets_to_transaction(offsets, self.conf.settings.group))
+        await asyncio.gather(*sent)
         await self.producer.commit_transaction()
 
     async def send(self, topic: str, items: Sequence[Pair | Packed]) -> list["asyncio.Future[object]"]:
@@ -313,16 +324,18 @@ class PartitionUnit:
         return found
 
     def compare_group(self, group: Mapping[str, int | None], found: Restored) -> None:
-        """The changelog says what is committed; the group's offsets, which Faust and lag tools read, should agree."""
+        """The changelog says what is committed; the group's offsets, which Faust and lag tools read, may only lag."""
         for name, tp in self.topics.items():
             offset = group[name]
             if offset is None or offset == self.fed[name]:
                 continue
+            self.committed[name] = offset  # the next flush says better
             if found.fence is None:
                 raise RecoveryError(
                     f"partition {self.partition}: group {self.conf.settings.group} committed {offset} of {tp.topic}, "
                     f"but topic {self.conf.changelog} is empty: the state is lost; rebuild it from the source "
                     f"(reset the group's offsets to the start)"
                 )
-            text = "partition %d: the group's offset of %s is %d, the state's %d; the state's counts"
-            log.warning(text, self.partition, tp.topic, offset, self.fed[name])
+            if offset > self.fed[name]:
+                text = "partition %d: the group's offset of %s is %d, the state's only %d; the state's counts"
+                log.warning(text, self.partition, tp.topic, offset, self.fed[name])

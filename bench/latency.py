@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
+from bench import timetable
 from bench.arena import Arena
 from bench.data import Chunk, World
 from bench.full import TOPIC, WORKER, opened
@@ -22,7 +23,7 @@ from deploy.settings import Settings
 from schemas.records import decode_one
 
 ALARMS_S_MAX = 100  # at most so many alarms a second, and at most every tenth posting
-TICK_S, GRACE_S, WARM_S = 0.001, 60.0, 2.0
+GRACE_S, WARM_S = 60.0, 2.0
 WAKE = (100, 100)  # postings a second and their number: until the worker has joined
 
 
@@ -50,17 +51,16 @@ class Watcher(threading.Thread):
         self.ended = threading.Event()
         self.consumer = Consumer({
             "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
-            "isolation.level": "read_committed", "fetch.wait.max.ms": 5, "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed", "fetch.wait.max.ms": 100, "auto.offset.reset": "earliest",
         })  # fmt: skip
         self.consumer.assign([TopicPartition(settings.topic("rm-alerts"), p, 0) for p in range(settings.partitions)])
 
     def run(self) -> None:
         """Until told to end."""
         while not self.ended.is_set():
-            for message in self.consumer.consume(500, 0.005):
-                now = time.monotonic()
-                if message.error() is None:
-                    self.seen.setdefault(decode_one(message.value())["caused_by"], now)
+            message, now = self.consumer.poll(0.1), time.monotonic()
+            if message is not None and message.error() is None:
+                self.seen.setdefault(decode_one(message.value())["caused_by"], now)
         self.consumer.close()
 
 
@@ -103,14 +103,14 @@ def _one(
     settings: Settings, chunk: Chunk, first: int, count: int, rate: int, watcher: Watcher, alarms: list[int]
 ) -> Result:
     """Postings [first, first + count) at a rate; the first two seconds warm up and don't count."""
-    due, late = send(settings, chunk, first, count, rate)
+    began, late = timetable.send(settings, TOPIC, timetable.lanes(chunk, first, count, rate))
     result = Result(rate, late_ms=late * 1e3)
-    wanted = {chunk.event_id(first + i): due[i] for i in alarms}
+    wanted = {chunk.event_id(first + i): began + i / rate for i in alarms}
     deadline = time.monotonic() + GRACE_S
     while time.monotonic() < deadline and not wanted.keys() <= watcher.seen.keys():
         time.sleep(0.05)
     for event_id, at in wanted.items():
-        if at < due[0] + WARM_S:
+        if at < began + WARM_S:
             continue
         result.sent += 1
         if event_id in watcher.seen:
@@ -118,27 +118,3 @@ def _one(
         else:
             result.missing += 1
     return result
-
-
-def send(settings: Settings, chunk: Chunk, first: int, count: int, rate: int) -> tuple[list[float], float]:
-    """Sends on time: (when each was due, the worst delay in seconds)."""
-    producer = Producer(
-        {"bootstrap.servers": settings.kafka, "linger.ms": 0, "acks": "all", "enable.idempotence": True}
-    )
-    name, width, worst, sent = settings.topic(TOPIC), chunk.keys.shape[1], 0.0, 0
-    values, keys, ends = chunk.values.tobytes(), chunk.keys.tobytes(), chunk.ends.tolist()
-    partitions = chunk.partition.tolist()
-    producer.list_topics(name, timeout=10)  # connected before the clock starts
-    began = time.monotonic() + 0.1
-    due = [began + i / rate for i in range(count)]
-    while sent < count:
-        now = time.monotonic()
-        while sent < count and due[sent] <= now:
-            i = first + sent
-            at = ends[i - 1] if i else 0
-            producer.produce(name, values[at : ends[i]], keys[i * width : (i + 1) * width], partitions[i])
-            worst, sent = max(worst, now - due[sent]), sent + 1
-        producer.poll(0)
-        time.sleep(TICK_S)
-    producer.flush(20)
-    return due, worst

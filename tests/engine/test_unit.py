@@ -24,6 +24,7 @@ class Producer:
 
     async def begin_transaction(self) -> None:
         self.sent: list[tuple[str, list[tuple[bytes, bytes]]]] = []
+        self.offsets: dict[object, int] = {}
 
     async def send_offsets_to_transaction(self, offsets: dict[object, int], group: str) -> None:
         self.offsets = {tp.topic: offset for tp, offset in offsets.items()}
@@ -96,13 +97,33 @@ async def test_the_first_transaction_brings_a_fence() -> None:
 
 
 async def test_rows_wait_for_the_flush_but_order_sensitive_ones_do_not() -> None:
-    """Between flushes a transaction carries outputs, order-sensitive rows and offsets only."""
+    """Between flushes a transaction carries outputs, order-sensitive rows and its positions only."""
     unit = Unit(CounterJob())
     unit.put(events("left", 0, [1]))
     await unit.step()
     unit.put(events("left", 1, [5000]))
     await unit.step()
     assert [key for key, _ in unit.changelog(1)] == [b"t" + (7).to_bytes(8, "big"), COMMIT]
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_a_small_transaction_leaves_the_groups_offsets_to_the_flush(
+    large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They say nothing that the changelog's record of positions doesn't; a large transaction takes them along."""
+    monkeypatch.setattr(unit_module, "OFFSETS_BYTES", 1 if large else 1 << 20)
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1]))
+    await unit.step()
+    unit.put(events("left", 1, [5000]))
+    await unit.step()
+    assert unit.producer.transactions[1][1] == ({"g-left": 2, "g-right": 0} if large else {})
+    assert dict(unit.changelog(1))[COMMIT] == b'{"left": 2, "right": 0}'
+    assert unit.unwritten()
+    unit.flush_at = 0.0
+    await unit.step()
+    assert unit.producer.transactions[2][1] == {"g-left": 2, "g-right": 0}
+    assert not unit.unwritten()
 
 
 async def test_what_says_nothing_waits_for_the_flush() -> None:
