@@ -6,6 +6,7 @@ It is started here and not by Faust's command line, which would open a web serve
 import gc
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ FETCH_BYTES_MAX = 2 << 20  # per partition
 LOOK_S = 1.0
 # Kafka compacts no segment that it still writes to: with its own 1 GB a recovery would read rows by the ten million.
 CHANGELOG = {"segment.bytes": str(32 << 20)}
+SWITCH_S = 0.001  # after which the event loop gets its turn while a thread works in Python; 5 ms by default
 
 
 class BlockSchema(faust.Schema):
@@ -145,6 +147,7 @@ def run(app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1"
     metrics_port 0 serves no metrics.
     """
     thin_out("aiokafka")
+    sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # else a full collection walks everything imported and compiled, which holds up the loop for 0.2 s
     server = serve(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None

@@ -185,9 +185,9 @@ class UnitTable(faust.Table):
             metrics.dirty.labels(partition).set(unit.job.dirty_count())
             for name, tp in unit.topics.items():
                 fetched, stable = hooks.thread_of(self.app).fetched_to(tp)
-                metrics.held.labels(name, partition).set(unit.queued[name] + unit.job.held_bytes(name))
+                metrics.held.labels(name, partition).set(unit.queued[name] + unit.held[name])
                 if stable is not None:
-                    metrics.lag.labels(name, partition).set(max(0, stable - unit.job.positions()[name]))
+                    metrics.lag.labels(name, partition).set(max(0, stable - unit.positions[name]))
                 expected = unit.expected[name]
                 if fetched is not None and fetched > expected and self.stalled.get(tp) == expected:
                     unit.seek_back(name)

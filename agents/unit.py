@@ -5,6 +5,8 @@ Once per flush interval it also carries all dirty order-free rows and the fence 
 predecessor, reads rows, C and F, replays [F, C) silently into the order-free columns, and stands exactly where the last
 commit stood. The group's own offsets say nothing that `@commit` doesn't: they are for Faust and for lag tools, and go
 along with flushes and large transactions only, since they cost a small transaction half of its requests.
+While large blocks keep coming a flush is put off, for up to FLUSH_LATE intervals: rows that change again by then are
+written once.
 With an idempotent job a flush may spread over transactions: the fence, written with the last of them, then says the
 positions at which the flush began, and what was applied since is applied again without effect.
 """
@@ -16,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -27,11 +29,18 @@ from agents.recovery import COMMIT, FENCE, EngineSettings, Fence, Restored, chan
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
 HELD_BYTES_MAX = 8 << 20  # per topic, queued or held by the job, before it is fetched no further
+THREAD_BYTES = 1 << 17  # of blocks from which on the job works beside the event loop
 OFFSETS_BYTES = 1 << 18  # of blocks from which on a transaction also commits the group's offsets
 BATCH_BYTES_MAX = 1 << 20
 TRANSACTION_S_MAX = 30.0
+FLUSH_LATE = 3  # flush intervals that a flush may be put off to while large blocks keep coming
+QUIET = 0.25  # flush intervals without a large block, then it is written after all
 SEEK_S = 0.5  # a seek back gets this long before the next
 SEEKS_MAX = 20  # without progress, then the partition starts again
+
+ROW_BYTES = 100  # of a changelog row, about
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +62,30 @@ class Conf:
         return changelog_topic(self.settings, self.name)
 
 
+async def computed(size: int, function: Callable[..., T], *args: Any) -> T:
+    """function(*args), in a thread where `size` bytes make it worth the way there and back."""
+    return await asyncio.to_thread(function, *args) if size >= THREAD_BYTES else function(*args)
+
+
 class PartitionUnit:
-    """FIFO, transactions, flush and fence of one partition index. Everything runs in one event loop."""
+    """FIFO, transactions, flush and fence of one partition index.
+
+    Everything runs in one event loop, but for the job's work on large blocks: a thread does that while the unit waits for
+    it, so that the loop goes on serving the other partitions and the job never sees two callers.
+    """
 
     def __init__(self, conf: Conf, partition: int, job: Job, seek: Callable[[TopicPartition, int], None]) -> None:
         self.conf, self.partition, self.job, self.seek = conf, partition, job, seek
         self.fifo: list[Block] = []
         self.queued = dict.fromkeys(conf.inputs, 0)  # bytes in the FIFO
+        self.held = dict.fromkeys(conf.inputs, 0)  # bytes that the job had been fed and not consumed at its last step
+        self.positions: dict[str, int] = {}  # the job's, at its last step
         self.expected: dict[str, int] = {}  # next offset to accept, per input: what was fed plus the FIFO
         self.fed: dict[str, int] = {}  # next offset to feed
         self.committed: dict[str, int] = {}  # the group's offsets as last committed
         self.fenced: dict[str, int] | None = None  # offsets of the last fence written or found
         self.cycle: Fence | None = None  # of a flush that spreads over transactions
-        self.flush_at = 0.0  # the first transaction flushes
+        self.flush_at = self.flush_late = 0.0  # the first transaction flushes
         self.seeks: dict[str, tuple[int, float]] = {}  # input -> seeks back without progress, time of the last
         self.live = self.paused = self.ending = self.dead = False
         self.failure: Exception | None = None
@@ -85,7 +105,7 @@ class PartitionUnit:
         """True while nothing more of this input should be fetched."""
         if not self.live or self.paused or self.dead:
             return True
-        return self.queued[topic] + self.job.held_bytes(topic) >= HELD_BYTES_MAX
+        return self.queued[topic] + self.held[topic] >= HELD_BYTES_MAX
 
     def put(self, block: Block) -> None:
         """Queue a block, unless it was seen before or something before it is missing.
@@ -162,7 +182,7 @@ class PartitionUnit:
         if self.live and not self.dead:
             self.ending = True
             await self.pause()
-            self.flush_at = 0.0
+            self.flush_at = self.flush_late = 0.0
             await self.step()
 
     async def close(self) -> None:
@@ -189,18 +209,24 @@ class PartitionUnit:
     async def step(self) -> None:
         """Feed, work, and write what came of it. What changed nothing but rows and offsets waits for the flush."""
         began = time.monotonic()
-        size = self.feed()
-        outcome = self.job.work(live=True)
+        blocks = self.take()
+        size = sum(block.size for block in blocks)
+        outcome = await computed(size, self.work, blocks)
         worked = time.monotonic()
         self.conf.metrics.work_s.observe(worked - began)
-        positions = self.job.positions()
+        positions = self.positions = self.job.positions()
+        self.held = {topic: self.job.held_bytes(topic) for topic in self.held}
+        interval = self.conf.settings.flush_interval_s
+        if size >= THREAD_BYTES:
+            self.flush_at = min(self.flush_late, max(self.flush_at, worked + QUIET * interval))
         due = worked >= self.flush_at or self.fenced is None  # no offset is ever committed without a fence
         flush = due and (bool(self.job.dirty_count()) or positions != self.committed)
         if not (outcome.outputs or outcome.rows or flush or self.cycle):
             self.conf.metrics.events.labels(self.partition).inc(outcome.events)
             self.conf.metrics.count(self.partition, outcome.counts)
             return
-        fence, rows = self.changelog_rows(positions, flush)
+        dirty = self.job.dirty_count() if flush or self.cycle else 0
+        fence, rows = await computed(dirty * ROW_BYTES, self.changelog_rows, positions, flush)
         rows = [*outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
         offsets = positions if fence is not None or size >= OFFSETS_BYTES else None
         await asyncio.wait_for(
@@ -210,7 +236,8 @@ class PartitionUnit:
         if outcome.more:
             self.wake.set()
         if flush:
-            self.flush_at = time.monotonic() + self.conf.settings.flush_interval_s
+            now = time.monotonic()
+            self.flush_at, self.flush_late = now + interval, now + FLUSH_LATE * interval
         if fence is not None:
             self.fenced = fence.offsets
         self.measure(
@@ -220,18 +247,25 @@ class PartitionUnit:
             time.monotonic() - worked,
         )
 
-    def feed(self) -> int:
-        """Hand the job what arrived, up to a transaction's limit; its bytes."""
-        size = count = 0
+    def take(self) -> list[Block]:
+        """What arrived, up to a transaction's limit."""
+        taken: list[Block] = []
+        size = 0
         for block in self.fifo:
             if size and size + block.size > TRANSACTION_BYTES_MAX:
                 break
-            self.job.feed(block)
+            taken.append(block)
             self.fed[block.tp.topic] = block.end
             self.queued[block.tp.topic] -= block.size
-            size, count = size + block.size, count + 1
-        del self.fifo[:count]
-        return size
+            size += block.size
+        del self.fifo[: len(taken)]
+        return taken
+
+    def work(self, blocks: Sequence[Block]) -> Outcome:
+        """Feed the job and let it work."""
+        for block in blocks:
+            self.job.feed(block)
+        return self.job.work(live=True)
 
     def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[Pair | Packed]]:
         """Dirty rows of this transaction, and the fence if they end a flush."""
@@ -277,7 +311,8 @@ class PartitionUnit:
                 if batch.record_count():
                     await put(batch)
                     batch = self.producer.create_batch()
-                for full in batches(item, BATCH_BYTES_MAX, self.conf.compression):
+                made = batches(item, BATCH_BYTES_MAX, self.conf.compression)
+                for full in await computed(item.values.nbytes, list, made):
                     await put(full)
             elif batch.append(key=item[0], value=item[1], timestamp=None) is None:  # full; an empty one takes any size
                 await put(batch)
@@ -307,7 +342,7 @@ class PartitionUnit:
             # Before the changelog: a successor that commits while this reads must not look like a lost changelog.
             group = {name: await consumer.committed(tp) for name, tp in self.topics.items()}
             found = await restore(self.conf.settings, self.job, self.partition, consumer, self.conf.changelog)
-            self.fed = self.job.positions()
+            self.fed, self.positions = self.job.positions(), self.job.positions()
             self.expected, self.committed = dict(self.fed), dict(self.fed)
             self.fenced = found.fence.offsets if found.fence else None
             self.compare_group(group, found)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench import full, j1_run, latency, life, long_run, scale
+from bench import full, j1_run, latency, life, long_run, profile, raw, scale
 from bench.arena import Arena
 from bench.peers.peer import PEERS
 from bench.report import Report, warn
@@ -21,6 +21,8 @@ Part = Callable[[Arena, Sizes, Report], None]
 PARTS: dict[str, Part] = {
     "j1": j1_run.part,
     "full": full.part,
+    "raw": raw.part,
+    "profile": profile.part,
     "latency": latency.part,
     "scale": scale.part,
     "life": life.part,

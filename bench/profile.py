@@ -21,8 +21,11 @@ from agents.job import TP
 from agents.memory_log import MemoryLog
 from agents.packing import Packed, batches
 from agents.standing import INPUTS, StandingConf, StandingJob
+from bench.arena import Arena
 from bench.data import CLOSED, DAY_MS, FIRST, ZONE_MS, Chunk, World
 from bench.frames import batch
+from bench.report import Report, Table, warn
+from bench.sizes import Sizes
 from bench.timers import Stages
 from policies import load_pack
 from schemas.records import encode
@@ -30,6 +33,8 @@ from schemas.records import encode
 BLOCK_EVENTS = 12_000  # about 2 MB, what the worker fetches of a partition at once
 FLUSH_EVENTS = 250_000
 BATCH_BYTES_MAX, LZ4 = 1 << 20, 3
+EVENTS_MAX = 1_000_000
+SHOWN_SHARE = 0.01
 STAGES = {
     "take": "fetch answer to block: CRC, headers",
     "decode": "Avro to columns (schemas.decode)",
@@ -198,7 +203,7 @@ def run(world: World, stages: Stages, closes: bool = False) -> tuple[Bench, floa
     return bench, seconds
 
 
-def report(world: World, bench: Bench, stages: Stages, seconds: float) -> str:
+def summary(world: World, bench: Bench, stages: Stages, seconds: float) -> str:
     """The table."""
     n = world.events
     lines = [
@@ -220,6 +225,23 @@ def report(world: World, bench: Bench, stages: Stages, seconds: float) -> str:
     return "\n".join(lines)
 
 
+def part(_arena: Arena, sizes: Sizes, report: Report) -> None:
+    """The table of the stages."""
+    run(World(200, 1000), Stages(), True)  # compiles
+    world, stages = World(sizes.customers, min(sizes.full_events, EVENTS_MAX)), Stages()
+    bench, seconds = run(world, stages)
+    warn(summary(world, bench, stages, seconds))
+    table = Table(
+        f"Where the time of the full job goes, {world.customers:,} customers, CPU of one core, broker and sockets left out:",
+        ("stage", "ns an event", "share"),
+    )
+    for stage, took in stages.seconds.most_common():
+        if took >= seconds * SHOWN_SHARE:
+            table.rows.append((STAGES[stage], f"{took * 1e9 / world.events:,.0f}", f"{took / seconds:.0%}"))
+    table.rows.append(("all", f"{seconds * 1e9 / world.events:,.0f}", "100%"))
+    report.tables.append(table)
+
+
 def main() -> None:
     """`python -m bench.profile --customers 100000 --events 1000000`."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -232,7 +254,7 @@ def main() -> None:
     for customers in options.customers:
         world, stages = World(customers, options.events), Stages()
         bench, seconds = run(world, stages, options.closes)
-        print(report(world, bench, stages, seconds), end="\n\n", flush=True)
+        print(summary(world, bench, stages, seconds), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ async def _send(settings: Settings, name: str, given: list[Lane]) -> tuple[float
                 at = lane.sent
                 if (packed := lane.take(now)) is not None:
                     worst = max(worst, now - lane.due[at])
-                    for batch in batches(packed, BATCH_BYTES_MAX, None, transactional=False):
-                        answers.append(await producer.send_batch(batch, name, partition=partition))
+                    made = batches(packed, BATCH_BYTES_MAX, None, transactional=False)
+                    answers += [await producer.send_batch(batch, name, partition=partition) for batch in made]
         await asyncio.gather(*answers)
         return began, worst
     finally:

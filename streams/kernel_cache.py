@@ -13,7 +13,14 @@ from pathlib import Path
 
 import numba
 
-WORDS = (b"njit", b"@compiled", b"intrinsic", b"= range(", b"NamedTuple", b"np.dtype")  # of sources that kernels compile in
+WORDS = (
+    b"njit",
+    b"@compiled",
+    b"intrinsic",
+    b"= range(",
+    b"NamedTuple",
+    b"np.dtype",
+)  # of sources that kernels compile in
 ROOMS = ("streams", "schemas")  # kernels of bench call none of another file of bench
 
 

@@ -54,7 +54,9 @@ from streams.fields import (
 )
 from streams.money import AMOUNT_MAX
 from streams.outflow import EXTERNAL, Candidates, Fx, Rules, outflow
+from streams.prefetch import LINE_BYTES, prefetch
 from streams.store import (
+    ENTRY,
     ID_BYTES_MAX,
     NULL,
     POSTING,
@@ -68,6 +70,7 @@ from streams.store import (
     add,
     append,
     find,
+    hash_bytes,
     mark_dirty,
     new_account,
     new_customer,
@@ -81,6 +84,8 @@ INSTANT_MAX = 1 << 45  # ms: far beyond every date taken
 ENTRIES_AN_EVENT = 12  # that one event can add at most
 DUPLICATES, BEYOND_HORIZON = 0, 1  # places in the counters
 COUNTERS = 2
+AHEAD, STEPS = 6, 4  # rows between the steps of looking ahead, and their number
+ENTRY_END = ENTRY.itemsize - 1
 
 
 class Lookups(NamedTuple):
@@ -286,6 +291,41 @@ def known_account(s: Store, raw: Array, ref: int) -> Long:
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
+def look_ahead(s: Store, raw: Array, data: Array, status: Array, i: int, first: int, last: int, seen: Array) -> None:
+    """Asks for the memory that the rows behind row i need, in steps: each finds what the step before it asked for.
+
+    seen int64[AHEAD * STEPS] keeps what a step has found for the next one: the hash of a row's account, then its slot.
+    """
+    ids, size = s.account_ids, len(seen)
+    j = i + 4 * AHEAD
+    if j < last:
+        ref = data[j, P_ACCOUNT]
+        usable = status[j] == OK and not bad_id(ref)
+        seen[j % size] = np.int64(hash_bytes(raw, ref >> REF_BITS, ref & REF_MASK)) if usable else np.int64(0)
+        cell = seen[j % size] & (len(ids.table) - 1)
+        prefetch(ids.table, cell, 0)
+        prefetch(ids.tag, cell, 0)
+    j = i + 3 * AHEAD
+    if first <= j < last:
+        slot = np.int64(ids.table[seen[j % size] & (len(ids.table) - 1)])
+        seen[j % size] = slot
+        for line in range(4):
+            prefetch(s.accounts, slot, line * LINE_BYTES)
+        prefetch(ids.ref, slot, 0)
+    j = i + 2 * AHEAD
+    if first <= j < last and seen[j % size] >= 0:
+        a = s.accounts[seen[j % size]]
+        prefetch(s.customers, a.customer, 0)
+        prefetch(s.entries, a.head + a.count, 0)
+        prefetch(s.entries, a.head + a.count, ENTRY_END)
+        prefetch(ids.arena, ids.ref[seen[j % size]] >> REF_BITS, 0)
+    j = i + AHEAD
+    if first <= j < last and seen[j % size] >= 0:
+        owner = s.customers[s.accounts[seen[j % size]].customer].ref
+        prefetch(s.customer_ids.arena, owner >> REF_BITS, 0)
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def has_room(s: Store, names: Lookups, slot: int) -> bool:
     """Whether one more event fits whatever it needs; if not, the arrays are grown and the kernel goes on here."""
     if names.classes.meta[0] + 2 > len(names.classes.ref) or names.sources.meta[0] + 2 > len(names.sources.ref):
@@ -323,8 +363,10 @@ def fold_postings(
         borrowed(met),
     )
     clock, raw, data, counters = borrowed(clock), borrowed(raw), borrowed(data), borrowed(counters)
-    for i in range(first, last):
-        if status[i] != OK:
+    seen = np.zeros(AHEAD * STEPS, np.int64)
+    for i in range(first - AHEAD * STEPS, last):
+        look_ahead(s, raw, data, status, i, first, last, seen)
+        if i < first or status[i] != OK:
             continue
         d = data[i]
         slot = known_account(s, raw, d[P_ACCOUNT])

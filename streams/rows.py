@@ -8,7 +8,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from streams.prefetch import LINE_BYTES, prefetch
 from streams.store import (
+    ENTRY,
     REF_BITS,
     REF_MASK,
     RING,
@@ -22,6 +24,8 @@ from streams.store import (
     room_for,
 )
 
+AHEAD, ENTRIES_AHEAD = 4, 32  # rows between the steps of looking ahead; entries of a row that are asked for
+ENTRY_BYTES = ENTRY.itemsize
 FIXED_BYTES_MAX, ENTRY_BYTES_MAX = 600, 64  # of one row without its entries, and of one entry
 
 
@@ -85,11 +89,28 @@ def _encode_row(s: Store, slot: int, out: Array, at: int) -> int:
     return at
 
 
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _look_ahead(s: Store, slots: Array, i: int) -> None:
+    """Asks for the memory of the rows behind row i, in steps: each finds what the step before it asked for."""
+    if i + 3 * AHEAD < len(slots):
+        for line in range(4):
+            prefetch(s.accounts, slots[i + 3 * AHEAD], line * LINE_BYTES)
+    if i + 2 * AHEAD < len(slots):
+        a = s.accounts[slots[i + 2 * AHEAD]]
+        prefetch(s.customers, a.customer, 0)
+        for at in range(0, min(a.count, ENTRIES_AHEAD) * ENTRY_BYTES, LINE_BYTES):
+            prefetch(s.entries, a.head, at)
+    if i + AHEAD < len(slots):
+        owner = s.customers[s.accounts[slots[i + AHEAD]].customer].ref
+        prefetch(s.customer_ids.arena, owner >> REF_BITS, 0)
+
+
 @nb.njit(cache=True, nogil=True)
 def encode_rows(s: Store, slots: Array, first: int, out: Array, ends: Array) -> tuple[int, int]:
     """Rows of slots[first:] into `out`, where each ends into `ends`, dirty marks off; (first not written, bytes)."""
     at = 0
     for i in range(first, len(slots)):
+        _look_ahead(s, slots, i)
         a = s.accounts[slots[i]]
         if at + FIXED_BYTES_MAX + ENTRY_BYTES_MAX * a.count > len(out):
             return i, at

@@ -127,7 +127,7 @@ async def test_a_successor_stands_where_the_last_commit_stood(world: World) -> N
     await world.consume(first)
     world.write("left", [9000, -8000])  # tier up and down: committed without a flush
     await world.consume(first)
-    assert first.fenced != first.committed
+    assert first.fenced != first.positions
     second = world.unit()
     found = await second.recover()
     assert (found.fence.offsets["left"], found.replayed) == (3, 2)
@@ -153,7 +153,7 @@ async def test_a_reader_fences_nobody(world: World) -> None:
         seen = await read_state(world.settings, CounterJob, 0)
         assert np.array_equal(seen.sums, unit.job.sums)
         assert np.array_equal(seen.tier, unit.job.tier)
-        assert seen.positions() == unit.committed
+        assert seen.positions() == unit.positions
         world.write("left", amounts)
     unit.flush_at = 0.0
     await world.consume(unit)

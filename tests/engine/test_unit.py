@@ -1,5 +1,7 @@
 """A partition unit over a log in memory: overlaps, gaps, backpressure, flushes and fences, without a broker."""
 
+import threading
+
 import pytest
 
 from agents import unit as unit_module
@@ -141,6 +143,39 @@ async def test_what_says_nothing_waits_for_the_flush() -> None:
     assert not unit.unwritten()
 
 
+async def test_large_blocks_are_worked_on_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feeding, working and collecting rows happen in a thread, and what comes of it is the same."""
+    monkeypatch.setattr(unit_module, "THREAD_BYTES", 1)
+    unit, threads = Unit(CounterJob()), set[int]()
+    work = unit.job.work
+    unit.job.work = lambda live: threads.add(threading.get_ident()) or work(live)
+    unit.put(events("left", 0, [500, 600]))
+    await unit.step()
+    assert threads - {threading.get_ident()}
+    ((sent, offsets),) = unit.producer.transactions
+    assert offsets == {"g-left": 2, "g-right": 0}
+    assert ("g-tiers", [((7).to_bytes(8, "big"), b"left/3/1 0>1")]) in sent
+    assert Fence.decode(dict(unit.changelog(0))[FENCE]) == Fence(1, {"left": 2, "right": 0}, b"meta\nof 0")
+
+
+async def test_a_flush_is_put_off_while_large_blocks_keep_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that change again are written once; at the latest after some intervals they are written."""
+    monkeypatch.setattr(unit_module, "THREAD_BYTES", 1)
+    unit = Unit(CounterJob())
+    unit.put(events("left", 0, [1]))
+    await unit.step()
+    due, late = unit.flush_at, unit.flush_late
+    assert late == pytest.approx(due + (unit_module.FLUSH_LATE - 1) * 1000)
+    monkeypatch.setattr(unit_module.time, "monotonic", lambda: due - 1)
+    unit.put(events("left", 1, [1]))
+    await unit.step()
+    assert unit.flush_at == pytest.approx(due - 1 + unit_module.QUIET * 1000)
+    monkeypatch.setattr(unit_module.time, "monotonic", lambda: late)
+    unit.put(events("left", 2, [1]))
+    await unit.step()
+    assert len(unit.producer.transactions) == 2
+
+
 @pytest.mark.parametrize("again", [(0, 3), (1, 3), (0, 5), (2, 5)])
 async def test_an_overlap_counts_once(again: tuple[int, int]) -> None:
     """A range handed over twice, whole or in part, changes nothing."""
@@ -186,7 +221,7 @@ async def test_backpressure_is_per_topic(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (unit.busy("left"), unit.busy("right")) == (True, False)
     await unit.step()
     assert not unit.busy("left")
-    unit.job.held_bytes = lambda topic: 400 if topic == "left" else 0
+    unit.held["left"] = 400
     assert (unit.busy("left"), unit.busy("right")) == (True, False)
 
 
