@@ -84,7 +84,8 @@ INSTANT_MAX = 1 << 45  # ms: far beyond every date taken
 ENTRIES_AN_EVENT = 12  # that one event can add at most
 DUPLICATES, BEYOND_HORIZON = 0, 1  # places in the counters
 COUNTERS = 2
-AHEAD, STEPS = 6, 4  # rows between the steps of looking ahead, and their number
+AHEAD = 8  # rows between the steps of looking ahead
+SEEN = 4 * AHEAD  # rows looked at ahead
 ENTRY_END = ENTRY.itemsize - 1
 
 
@@ -294,34 +295,34 @@ def known_account(s: Store, raw: Array, ref: int) -> Long:
 def look_ahead(s: Store, raw: Array, data: Array, status: Array, i: int, first: int, last: int, seen: Array) -> None:
     """Asks for the memory that the rows behind row i need, in steps: each finds what the step before it asked for.
 
-    seen int64[AHEAD * STEPS] keeps what a step has found for the next one: the hash of a row's account, then its slot.
+    seen int64[SEEN] keeps what a step has found for the next one: the hash of a row's account, then its slot.
     """
-    ids, size = s.account_ids, len(seen)
+    ids = s.account_ids
     j = i + 4 * AHEAD
     if j < last:
         ref = data[j, P_ACCOUNT]
         usable = status[j] == OK and not bad_id(ref)
-        seen[j % size] = np.int64(hash_bytes(raw, ref >> REF_BITS, ref & REF_MASK)) if usable else np.int64(0)
-        cell = seen[j % size] & (len(ids.table) - 1)
+        seen[j % SEEN] = np.int64(hash_bytes(raw, ref >> REF_BITS, ref & REF_MASK)) if usable else np.int64(0)
+        cell = seen[j % SEEN] & (len(ids.table) - 1)
         prefetch(ids.table, cell, 0)
         prefetch(ids.tag, cell, 0)
     j = i + 3 * AHEAD
     if first <= j < last:
-        slot = np.int64(ids.table[seen[j % size] & (len(ids.table) - 1)])
-        seen[j % size] = slot
+        slot = np.int64(ids.table[seen[j % SEEN] & (len(ids.table) - 1)])
+        seen[j % SEEN] = slot
         for line in range(4):
             prefetch(s.accounts, slot, line * LINE_BYTES)
         prefetch(ids.ref, slot, 0)
     j = i + 2 * AHEAD
-    if first <= j < last and seen[j % size] >= 0:
-        a = s.accounts[seen[j % size]]
+    if first <= j < last and seen[j % SEEN] >= 0:
+        a = s.accounts[seen[j % SEEN]]
         prefetch(s.customers, a.customer, 0)
         prefetch(s.entries, a.head + a.count, 0)
         prefetch(s.entries, a.head + a.count, ENTRY_END)
-        prefetch(ids.arena, ids.ref[seen[j % size]] >> REF_BITS, 0)
+        prefetch(ids.arena, ids.ref[seen[j % SEEN]] >> REF_BITS, 0)
     j = i + AHEAD
-    if first <= j < last and seen[j % size] >= 0:
-        owner = s.customers[s.accounts[seen[j % size]].customer].ref
+    if first <= j < last and seen[j % SEEN] >= 0:
+        owner = s.customers[s.accounts[seen[j % SEEN]].customer].ref
         prefetch(s.customer_ids.arena, owner >> REF_BITS, 0)
 
 
@@ -363,8 +364,9 @@ def fold_postings(
         borrowed(met),
     )
     clock, raw, data, counters = borrowed(clock), borrowed(raw), borrowed(data), borrowed(counters)
-    seen = np.zeros(AHEAD * STEPS, np.int64)
-    for i in range(first - AHEAD * STEPS, last):
+    status, field = borrowed(status), borrowed(field)
+    seen = np.zeros(SEEN, np.int64)
+    for i in range(first - SEEN, last):
         look_ahead(s, raw, data, status, i, first, last, seen)
         if i < first or status[i] != OK:
             continue

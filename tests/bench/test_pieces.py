@@ -8,12 +8,11 @@ import pytest
 
 from agents.job import TP, Block
 from agents.packing import flat
-from bench import j1, report
+from bench import j1, report, timetable
 from bench.data import CLOSED, World, digits
 from bench.frames import batch
 from bench.murmur import partitions_of
-from bench.profile import report as profile_report
-from bench.profile import run
+from bench.profile import run, summary
 from bench.sums import half_even, standings_by_numpy
 from bench.timers import Stages
 from bench.timing import Timing
@@ -76,7 +75,7 @@ def test_profiled_job_gives_the_sums_of_numpy(closes: bool) -> None:
     assert [row[15] for row in got] == want["quarter_avg"].tolist()
     assert [row[17] for row in got] == want["trailing_avg_7"].tolist()
     assert stages.seconds["fold"] > 0
-    assert "events/s on one core" in profile_report(SMALL, bench, stages, seconds)
+    assert "events/s on one core" in summary(SMALL, bench, stages, seconds)
 
 
 def test_half_even() -> None:
@@ -191,3 +190,19 @@ def test_report_has_ratios_first_and_a_plot(tmp_path, monkeypatch: pytest.Monkey
     assert "Late:\n\n| events/s | p50 |\n| --- | --- |\n| 100 | 5 |" in text
     assert "cores of" in text
     ET.parse(tmp_path / report.PLOT)
+
+
+def test_a_timetable_sends_every_posting_once_and_not_before_it_is_due() -> None:
+    """By partition, in order, whatever the moments at which somebody looks."""
+    world = World(50, 400)
+    (chunk,) = world.postings()
+    keys, values = chunk.keys.tobytes(), chunk.values.tobytes()
+    ends, width = [0, *chunk.ends.tolist()], chunk.keys.shape[1]
+    for partition, lane in enumerate(timetable.lanes(chunk, 100, 300, rate=1000)):
+        rows = [i for i in range(100, 400) if chunk.partition[i] == partition]
+        got = []
+        for now in (-0.001, 0.0, 0.05, 0.05, 0.2, 1.0):
+            packed = lane.take(now)
+            got += list(packed.pairs()) if packed else []
+            assert len(got) == sum((i - 100) / 1000 <= now for i in rows)
+        assert got == [(keys[i * width : (i + 1) * width], values[ends[i] : ends[i + 1]]) for i in rows]
