@@ -13,13 +13,16 @@ public class Account {
     public long[] months = new long[MONTHS];
     public int tier;
 
+    /** What an amount adds to the sum of its month. */
+    public static long inMonth(long amount, int day) {
+        return amount * (MONTH_DAYS - Math.floorMod(day - FIRST_DAY, MONTH_DAYS));
+    }
+
     /** Books an amount in fen on a value date, days since 1970; true if the tier is another one now. */
     public boolean book(long amount, int day) {
         balance += amount;
         integral += amount * day;
-        int since = day - FIRST_DAY;
-        int month = Math.floorMod(Math.floorDiv(since, MONTH_DAYS), MONTHS);
-        months[month] += amount * (MONTH_DAYS - Math.floorMod(since, MONTH_DAYS));
+        months[Math.floorMod(Math.floorDiv(day - FIRST_DAY, MONTH_DAYS), MONTHS)] += inMonth(amount, day);
         long reached = Math.floorDiv(integral, 1000L);
         int before = tier;
         tier = 0;

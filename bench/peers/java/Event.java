@@ -11,13 +11,12 @@ import org.apache.avro.io.BinaryDecoder;
 import org.apache.avro.io.DecoderFactory;
 
 /** What J1 needs of an event. */
-public class Event {
-    // Public, so that Flink serializes it as a POJO.
+public final class Event {
     public String customer;
     public long amount; // signed, fen
     public int day; // value date, days since 1970
 
-    /** Reads events; one a thread. */
+    /** Reads events, always into the same object; one a thread. */
     public static final class Reader {
         private static final int HEADER_BYTES = 5; // magic byte and schema id
 
@@ -26,6 +25,7 @@ public class Event {
         private final int kind;
         private final int amount;
         private final int day;
+        private final Event found = new Event();
         private BinaryDecoder decoder;
         private GenericRecord event;
 
@@ -49,7 +49,6 @@ public class Event {
             } catch (IOException problem) {
                 throw new UncheckedIOException(problem);
             }
-            Event found = new Event();
             found.customer = event.get(customer).toString();
             found.amount = signed(event.get(kind).toString(), (Long) event.get(amount));
             found.day = (Integer) event.get(day);

@@ -9,6 +9,7 @@ import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.java.tuple.Tuple2;
+import org.apache.flink.api.java.tuple.Tuple3;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
@@ -31,26 +32,28 @@ public final class FlinkPeer {
 
     private FlinkPeer() {}
 
-    static final class Reading implements KafkaRecordDeserializationSchema<Event> {
+    /** Of the event only what the job needs: customer, signed amount in fen, value date. */
+    static final class Reading implements KafkaRecordDeserializationSchema<Tuple3<String, Long, Integer>> {
         private static final long serialVersionUID = 1;
         private transient Event.Reader reader;
 
         @Override
-        public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Event> out) {
+        public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Tuple3<String, Long, Integer>> out) {
             if (reader == null) {
                 Task.begin();
                 reader = new Event.Reader();
             }
-            out.collect(reader.read(record.value()));
+            Event event = reader.read(record.value());
+            out.collect(Tuple3.of(event.customer, event.amount, event.day));
         }
 
         @Override
-        public TypeInformation<Event> getProducedType() {
-            return Types.POJO(Event.class);
+        public TypeInformation<Tuple3<String, Long, Integer>> getProducedType() {
+            return Types.TUPLE(Types.STRING, Types.LONG, Types.INT);
         }
     }
 
-    static final class Booking extends KeyedProcessFunction<String, Event, Tuple2<String, String>> {
+    static final class Booking extends KeyedProcessFunction<String, Tuple3<String, Long, Integer>, Tuple2<String, String>> {
         private static final long serialVersionUID = 1;
         private transient ValueState<Account> accounts;
 
@@ -60,31 +63,24 @@ public final class FlinkPeer {
         }
 
         @Override
-        public void processElement(Event event, Context context, Collector<Tuple2<String, String>> out)
-                throws Exception {
+        public void processElement(
+                Tuple3<String, Long, Integer> event, Context context, Collector<Tuple2<String, String>> out) throws Exception {
             Account account = accounts.value();
             if (account == null) {
                 account = new Account();
             }
             int before = account.tier;
-            long months = total(account.months);
-            boolean moved = account.book(event.amount, event.day);
+            long amount = event.f1;
+            int day = event.f2;
+            boolean moved = account.book(amount, day);
             accounts.update(account);
-            BALANCE.add(event.amount);
-            INTEGRAL.add(event.amount * event.day);
-            MONTHS.add(total(account.months) - months);
+            BALANCE.add(amount);
+            INTEGRAL.add(amount * day);
+            MONTHS.add(Account.inMonth(amount, day));
             if (moved) {
-                out.collect(Tuple2.of(event.customer, event.customer + "," + before + "," + account.tier));
+                out.collect(Tuple2.of(event.f0, event.f0 + "," + before + "," + account.tier));
             }
             Task.count();
-        }
-
-        private static long total(long[] months) {
-            long sum = 0;
-            for (long month : months) {
-                sum += month;
-            }
-            return sum;
         }
     }
 
@@ -123,7 +119,7 @@ public final class FlinkPeer {
     public static void main(String[] arguments) throws Exception {
         var environment = StreamExecutionEnvironment.createLocalEnvironment(
                 Integer.parseInt(Task.get("THREADS", "2")), settings());
-        KafkaSource<Event> source = KafkaSource.<Event>builder()
+        KafkaSource<Tuple3<String, Long, Integer>> source = KafkaSource.<Tuple3<String, Long, Integer>>builder()
                 .setBootstrapServers(Task.get("SERVERS"))
                 .setTopics(Task.get("TOPIC"))
                 .setGroupId(Task.get("GROUP"))
@@ -139,7 +135,7 @@ public final class FlinkPeer {
                 .build();
         environment
                 .fromSource(source, WatermarkStrategy.noWatermarks(), "events")
-                .keyBy(event -> event.customer, Types.STRING)
+                .keyBy(event -> event.f0, Types.STRING)
                 .process(new Booking())
                 .returns(Types.TUPLE(Types.STRING, Types.STRING))
                 .sinkTo(sink);
