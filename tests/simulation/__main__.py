@@ -8,18 +8,16 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 if sys.prefix != sys.base_prefix:  # before numba is imported
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "numba-cache"))
 
-from tests.simulation.mutants import MUTANTS, caught
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.pool import hunted, pooled
 from tests.simulation.run import Result, simulate
 
 SHOWN_MAX = 10
-CHUNK = 5
-MUTANT_SEEDS = 60
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,22 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(result.failures for result in results))
 
 
-def pooled(seeds: Iterable[int], jobs: int) -> Iterator[Result]:
-    """Results in any order."""
-    if jobs == 1:
-        yield from map(lean, seeds)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(lean, seeds, chunksize=CHUNK)
-
-
-def lean(seed: int) -> Result:
-    """A result without its story."""
-    result = simulate(seed)
-    result.trace = []
-    return result
-
-
 def story(seed: int) -> int:
     """One seed, line by line."""
     result = simulate(seed)
@@ -78,12 +60,6 @@ def mutants(jobs: int) -> int:
     for name, seed, failure in found:
         print(f"{name:50} {'NOT NOTICED' if seed is None else f'seed {seed:3}: {failure[:100]}'}")
     return int(any(seed is None for _, seed, _ in found))
-
-
-def hunted(name: str) -> tuple[str, int | None, str]:
-    """Name, the first seed that notices, and what it says."""
-    result = caught(name, range(MUTANT_SEEDS))
-    return (name, result.seed, result.failures[0]) if result else (name, None, "")
 
 
 def table(results: list[Result], first: int, seconds: float) -> list[str]:
