@@ -25,7 +25,7 @@ from tidegauge.bootstrap import STANDING, standing_jobs
 
 Record = tuple[int, bytes | None, bytes | None]  # offset, key, value
 NAMED = ("tier-changes", "restatements", "rm-alerts")
-OUTPUTS = (*NAMED, "dead-letters", "queue-priority", "standings")
+OUTPUTS = (*NAMED, "dead-letters", "queue-priority", "standings", "outlooks")
 
 
 def commits(settings: Settings, partition: int) -> list[dict[str, int]]:
