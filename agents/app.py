@@ -26,7 +26,8 @@ SESSION_S, HEARTBEAT_S = 6, 2  # a failover takes seconds, not the default minut
 FETCH_BYTES_MAX = 2 << 20  # per partition
 LOOK_S = 1.0
 # Kafka compacts no segment that it still writes to: with its own 1 GB a recovery would read rows by the ten million.
-CHANGELOG = {"segment.bytes": str(32 << 20)}
+# With the workers' own time on its records brokers would refuse a worker whose clock is an hour ahead.
+CHANGELOG = {"segment.bytes": str(32 << 20), "message.timestamp.type": "LogAppendTime"}
 SWITCH_S = 0.001  # after which the event loop gets its turn while a thread works in Python; 5 ms by default
 
 
@@ -63,7 +64,7 @@ def build_app(
     name: str = "standing",
     rows_max: int | None = None,
     compression: str | None = "lz4",
-    replication: int = 1,
+    replication: int = -1,
 ) -> BlockApp:
     """The worker's app, not started.
 
@@ -73,7 +74,7 @@ def build_app(
         name: goes into the changelog's name and the transactional ids.
         rows_max: dirty rows a transaction, where an idempotent job's flushes are to be spread; None: all at once.
         compression: of everything written; None, gzip, snappy, lz4 or zstd.
-        replication: of the changelog, when it has to be created.
+        replication: of the changelog, when it has to be created; -1: the brokers' default, as of every other topic.
     """
     inputs = job_factory().inputs  # also warms what the job compiles, before the group is joined
     conf = Conf(settings, inputs, name, rows_max, compression)
@@ -85,7 +86,6 @@ def build_app(
         store="memory://",
         datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}",  # made by Faust, stays empty
         topic_partitions=settings.partitions,
-        topic_replication_factor=replication,
         topic_disable_leader=True,
         table_standby_replicas=0,  # else a third worker gets nothing of four partitions
         web_enabled=False,
@@ -97,7 +97,9 @@ def build_app(
         Table=UnitTable,
     )
     transport = app.transport = hooks.Transport(servers, app, app.loop)
-    units = app.units = app.Table(name, partitions=settings.partitions, extra_topic_configs=CHANGELOG)
+    units = app.units = app.Table(
+        name, partitions=settings.partitions, changelog_topic=changelog(app, conf, replication)
+    )
     units.prepare(conf, job_factory, app.health)
     transport.busy, transport.on_corrupt = units.busy, units.on_corrupt
     app.on_partitions_revoked.connect(units.on_revoked)
@@ -115,6 +117,20 @@ def build_app(
         units.look()
 
     return app
+
+
+def changelog(app: BlockApp, conf: Conf, replication: int) -> Any:
+    """The table's changelog as it is created; Faust's own would have one copy, and the clocks of the workers."""
+    return app.topic(
+        conf.changelog,
+        partitions=conf.settings.partitions,
+        replicas=replication,
+        compacting=True,
+        deleting=False,
+        acks=False,
+        internal=True,
+        config=CHANGELOG,
+    )
 
 
 class OncePer(logging.Filter):

@@ -162,4 +162,3 @@ class Outlooks:
         to_hold = np.where(known[:, None], found.to_hold[due], outlook.UNREACHABLE)
         data[:, index["to_hold_minor"] : index["to_hold_minor"] + tiers] = to_hold
         return Packed(*texts(ids.arena, customers["ref"][mine]), *encode_columns(self.writer, data, raw.bytes()))
-

@@ -16,6 +16,7 @@ LOST, DOUBLED, REORDERED, UNCOMMITTED, TORN, DIFFERENT = (
 )  # fmt: skip
 KINDS = (LOST, DOUBLED, REORDERED, UNCOMMITTED, TORN, DIFFERENT)
 EXAMPLES_MAX = 5
+STOPPED = "stopped too long"  # noted by a run, not by the checker
 Place = tuple[str, int]  # topic, partition
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from zlib import crc32
 
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from agents.reading import all_standings
 from agents.recovery import changelog_topic
@@ -32,7 +33,7 @@ from deploy.settings import Settings
 from tests.chaos import expected, twin
 from tests.chaos.check import read
 from tests.chaos.feed import Feed
-from tests.chaos.history import Findings, History, check
+from tests.chaos.history import STOPPED, Findings, History, check
 from tests.chaos.load import Load, Timetable
 from tests.chaos.watch import Stops, Watcher
 from tests.integration.live import REPO, Live
@@ -53,6 +54,7 @@ class Result:
     outputs: int = 0
     hidden: int = 0  # outputs of aborted transactions
     longest_s: float = 0.0
+    limit_s: float = 0.0  # that longest_s must not pass; 0: none
     customers: int = 0
     seconds: float = 0.0
     findings: Findings = field(default_factory=Findings)
@@ -65,7 +67,7 @@ class Result:
 
 
 class System(Live):
-    """A context. `begin`, then faults while `feeding`, then `finish` gives the verdict."""
+    """A context. `launch`, then faults while `feeding`, then `finish` gives the verdict."""
 
     def __init__(
         self, kafka: str, name: str, seed: int, load: Load, say: Callable[[str], None] = print, **more: Any
@@ -122,9 +124,14 @@ class System(Live):
                 env=with_path(environment(settings), self.extra),
             )  # fmt: skip
 
-    def signal(self, worker: subprocess.Popen[bytes], number: signal.Signals) -> None:
-        """Send a worker a signal."""
-        worker.send_signal(number)
+    def copies(self) -> dict[str, int]:
+        """Least number of copies of each topic of the run, the changelog included."""
+        prefix = self.settings.topic_prefix, changelog_topic(self.settings, STANDING)
+        return {
+            name: min(len(partition.replicas) for partition in topic.partitions.values())
+            for name, topic in self.admin.list_topics(timeout=20).topics.items()
+            if name.startswith(prefix)
+        }
 
     def leave(self, worker: subprocess.Popen[bytes]) -> None:
         """End a worker as an operator would."""
@@ -135,7 +142,7 @@ class System(Live):
 
     # -- the course of a run
 
-    def begin(self, workers: int = 1) -> None:
+    def launch(self, workers: int = 1) -> None:
         """Start workers, send the opening credits, and wait until they are worked off."""
         self.watcher.start()
         for _ in range(workers):
@@ -144,9 +151,18 @@ class System(Live):
         self.stops.start()
         self.wait(lambda: self.feed.day >= CLOSED or self._feed_failed(), "the opening credits")
         self.wait(lambda: self.stops.behind == 0, "the opening credits' commit")
+        self._keep_commits()
         self.stops.begin()
         self.feed.go.set()
         self.say(f"{workers} workers hold {self.load.customers} customers")
+
+    def _keep_commits(self) -> None:
+        """The changelog is not compacted during the run: the twin needs the positions of every transaction."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, changelog_topic(self.settings, STANDING))
+        entry = ConfigEntry("min.compaction.lag.ms", str(86_400_000), incremental_operation=AlterConfigOpType.SET)
+        resource.add_incremental_config(entry)
+        for future in self.admin.incremental_alter_configs([resource]).values():
+            future.result(20)
 
     def _feed_failed(self) -> bool:
         if self.feed.failed is not None:
@@ -169,8 +185,16 @@ class System(Live):
         while time.monotonic() < until and self.feeding:
             time.sleep(0.05)
 
-    def finish(self) -> Result:
-        """Wait until all is worked off, end the workers, and look at everything."""
+    def settle(self, least_s: float = 1.0) -> None:
+        """Wait until every partition has been moving for a while."""
+        calm = time.monotonic()
+        while time.monotonic() - calm < least_s and self.feeding:
+            if self.stops.standing() > 1.0:
+                calm = time.monotonic()
+            time.sleep(0.1)
+
+    def finish(self, limit_s: float = 0.0) -> Result:
+        """Wait until all is worked off, end the workers, and look at everything. `limit_s`: how long stops may be."""
         self.wait(lambda: not self.feeding, "the feed", 400)
         self.wait(lambda: self.stops.behind == 0, "the rest", DRAIN_S)
         self.wait_closed()
@@ -179,7 +203,9 @@ class System(Live):
         seen = self.watcher.end()
         self.say(f"{self.feed.count} records sent, longest stop {longest:.1f} s; now everything is checked")
         result = self.judge(seen)
-        result.longest_s = longest
+        result.longest_s, result.limit_s = longest, limit_s
+        if limit_s and longest > limit_s:
+            result.findings.note(STOPPED, f"a partition stood still for {longest:.1f} s, {limit_s:.0f} s are allowed")
         result.seconds = time.monotonic() - self.began
         return result
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.chaos import faults
 from tests.chaos.brokers import ChaosStack
+from tests.chaos.given import Given
 from tests.chaos.run import Run
-from tests.chaos.scenarios import SCENARIOS, Given
+from tests.chaos.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = 11
@@ -34,7 +35,7 @@ def test_state_and_outputs_stay_exact(stack: ChaosStack, name: str, seed: int, s
         faults.FAULTS[name](run, seconds=seconds)
 
 
-@pytest.mark.parametrize("name", ["kill", "zombie", "broker-kill", "mischief"])
+@pytest.mark.parametrize("name", ["kill", "zombie", "broker-kill", "redis", "mischief"])
 def test_the_product_stays_exact(stack: ChaosStack, name: str) -> None:
     """Nothing lost, doubled, reordered, torn or read uncommitted; every customer equals the oracle to the fen."""
     result = SCENARIOS[name](Given(stack, SEED, short=True))

@@ -99,6 +99,16 @@ class Stops(threading.Thread):
         """Acknowledged records that are not committed yet, about."""
         return sum(max(0, self.feed.last[WATCHED, p] + 1 - at) for p, at in enumerate(self.at))
 
+    def standing(self) -> float:
+        """For how long the partition that has stood longest stands by now, in seconds."""
+        now = time.monotonic()
+        return max((now - since for since in self.since if since is not None), default=0.0)
+
+    def take(self) -> float:
+        """The longest stop until now; what comes is counted anew."""
+        longest, self.longest = self.longest, 0.0
+        return longest
+
     def begin(self) -> None:
         """Count from now on."""
         self.since = [None] * len(self.since)

@@ -1,0 +1,39 @@
+"""What a scenario is given: brokers, a seed, how much, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tests.chaos.brokers import ChaosStack
+from tests.chaos.load import Load
+from tests.chaos.system import System
+
+Say = Callable[[str], None]
+CUSTOMERS_WITH_SNAPSHOTS_MAX = 4000  # beyond it, expectations are plain sums over postings
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a scenario gets: brokers, a seed, how much, and how long."""
+
+    stack: ChaosStack
+    seed: int
+    customers: int = 0  # 0: the scenario's own number
+    short: bool = False  # the version of `make test`
+    say: Say = print
+
+    def load(self, **more: object) -> Load:
+        """The load, smaller in the short version."""
+        own = Load(seed=self.seed, **more)
+        if self.short:
+            own = replace(
+                own, customers=600, events=min(own.events, 12_000), days=min(own.days, 45), rate=min(own.rate, 1500)
+            )
+        if self.customers:
+            own = replace(own, customers=self.customers)
+        return replace(own, snapshots=0) if own.customers > CUSTOMERS_WITH_SNAPSHOTS_MAX else own
+
+    def system(self, name: str, load: Load, **more: object) -> System:
+        """A system on the stack."""
+        return System(self.stack.bootstrap_servers, name, self.seed, load, self.say, **more)
