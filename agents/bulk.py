@@ -7,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 
 from agents.packing import Packed, texts
-from policies.compiled import CompiledPack
+from policies.several import CompiledClasses
 from schemas.encoder import Writer, encode_columns
 from schemas.registry import Registry
 from streams.ledger import Ledger
@@ -74,9 +74,10 @@ def base32(digests: Array) -> Array:
 class StandingWriter:
     """Encodes standings. Texts lie in one buffer: customer ids, their references, and what all share."""
 
-    def __init__(self, registry: Registry, key: bytes, pack: CompiledPack, ledger: Ledger) -> None:
+    def __init__(self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger) -> None:
         self.writer = Writer("standings", registry, {"month_avgs_minor": MONTHS})
-        self.pack, self.ledger, self.references = pack, ledger, References(key, ledger)
+        self.tables, self.pack = classes.tables, classes.shown
+        self.ledger, self.references = ledger, References(key, ledger)
 
     def standings(self, found: Metrics, slots: Array, kept: Array, metric: int) -> Packed:
         """Records of the customers slots[kept]; `found` has a row for each of `slots`."""
@@ -92,19 +93,30 @@ class StandingWriter:
         data[:, index["pack_id"]] = raw.text(self.pack.pack_id)
         data[:, index["pack_version"]] = self.pack.version
         names = (*self.pack.tier_ids, NO_TIER)
-        data[:, index["tier"]] = raw.choice(names, np.where(kinds == 0, customers["tier"][mine, 0], len(names) - 1))
+        data[:, index["tier"]] = raw.choice(names, self.tiers(mine))
         data[:, index["tier_effective"]] = np.maximum(customers["tier_day"][mine, 0], 0)
         months = index["month_avgs_minor"]
         data[:, months : months + MONTHS] = rounded[:, MONTH : MONTH + MONTHS]
         for name, column in COLUMNS.items():
             data[:, index[name]] = rounded[:, column]
         data[:, index["currency"]] = raw.text(self.ledger.base_currency)
-        data[:, index["first_day"]] = first_days(self.ledger.store, mine)
+        first = first_days(self.ledger.store, mine)
+        data[:, index["first_day"]] = np.where(first <= found.as_of, first, customers["tier_day"][mine, 0])
         data[:, index["source_seq"]] = found.as_of << SEQ_BITS
         for i in np.flatnonzero(found.held[kept].any(axis=1)).tolist():
             data[i, index["held_reason"]] = raw.text(_held(found, int(kept[i]), metric))
         keys = texts(self.ledger.store.customer_ids.arena, customers["ref"][mine])
         return Packed(*keys, *encode_columns(self.writer, data, raw.bytes()))
+
+    def tiers(self, slots: Array) -> Array:
+        """int64[n]: codes of the tiers last decided; one behind them all for a class that the pack knows not."""
+        customers = self.ledger.store.customers
+        codes: Array = customers["tier"][slots, 0].astype(np.int64)
+        kinds = customers["customer_class"][slots]
+        for kind, table in enumerate(self.tables):
+            mine = kinds == kind
+            codes[mine] = len(self.pack.tier_ids) if table is None else table.codes[table.index[codes[mine]]]
+        return codes
 
 
 class Buffer:

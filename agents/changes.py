@@ -42,7 +42,13 @@ class ChangeWriter:
         ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
         raw, refs = Buffer(ids), store.customers["ref"][mine]
         thresholds = [
-            {"tier": tier, "metric": pack.metric, "minimum_minor": int(minimum)}
+            {
+                "tier": tier,
+                "metric": pack.metric,
+                "minimum_minor": int(minimum),
+                "scope": pack.scope_name,
+                "operator": "minimum",
+            }
             for tier, minimum in zip(pack.tier_ids[1:], pack.thresholds_minor.tolist(), strict=True)
         ]
         data = np.full((len(mine), self.writer.width), NULL, np.int64)

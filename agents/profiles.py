@@ -9,13 +9,14 @@ import numpy as np
 from agents import profile_rows
 from agents.job import Pair, Rows
 from agents.packing import Packed, few, texts
-from policies.compiled import CompiledPack
+from policies.several import ClassTable, CompiledClasses
 from schemas.blocks import Columns
 from streams.alerts import ALERTS_MAX, Alert
 from streams.ledger import Ledger
 from streams.store import ID_BYTES_MAX, NULL, Array, Names
 
 KEY = b"c"
+NO_SLOT = -1
 NAMES_AHEAD = 256  # texts for which room is made at a time
 EVENT_ID, CUSTOMER_ID, CUSTOMER_CLASS, BRANCH, RM, CARD = 0, 1, 2, 3, 4, 7  # columns of the customers contract
 
@@ -23,24 +24,24 @@ EVENT_ID, CUSTOMER_ID, CUSTOMER_CLASS, BRANCH, RM, CARD = 0, 1, 2, 3, 4, 7  # co
 class Profiles:
     """Order-sensitive facts of the partition's customers. Changed rows go out in the same transaction."""
 
-    def __init__(self, ledger: Ledger, pack: CompiledPack) -> None:
-        self.ledger, self.pack = ledger, pack
+    def __init__(self, ledger: Ledger, classes: CompiledClasses) -> None:
+        self.ledger, self.pack, self.tables = ledger, classes.shown, classes.tables
         self.branches, self.people, self.cards = (
             Names(),
             Names(),
             Names(),
         )  # codes live in memory only; rows have the texts
-        self.tiers = Names(pack.tier_ids)
+        self.tiers = Names(self.pack.tier_ids)
         self.alerts: dict[int, dict[str, Alert]] = {}
         self.requeue: set[int] = set()  # queue class may be another one now
         self._changed: set[int] = set()
 
-    def put(self, columns: Columns, i: int, live: bool) -> bool:
-        """Takes a profile as it is now; False if its id is none. In a replay the row has it, or a newer one."""
+    def put(self, columns: Columns, i: int, live: bool) -> int | None:
+        """Takes a profile as it is now: its slot, None if its id is none. In a replay the row has it, or a newer one."""
         row = columns.data[i]
         customer_id = columns.text_at(int(row[CUSTOMER_ID])) or ""
         if not live or not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
-            return not live
+            return None if live else NO_SLOT
         slot = self.ledger.customer(customer_id)
         c = self.ledger.store.customers[slot]
         c["customer_class"] = row[CUSTOMER_CLASS]
@@ -49,7 +50,7 @@ class Profiles:
         c["card"] = self._code(self.cards, columns, int(row[CARD]))
         self._changed.add(slot)
         self.requeue.add(slot)
-        return True
+        return slot
 
     @staticmethod
     def _code(names: Names, columns: Columns, ref: int) -> int:
@@ -148,16 +149,27 @@ class Profiles:
             self.alerts[int(slots[i])] = {r: Alert(alert_id, day, outflow) for r, alert_id, day, outflow in held["a"]}
 
     def queue_classes(self, slots: Array) -> tuple[Array, Array]:
-        """(index of the queue class, 1 for who is led to the VIP area) of customers by the pack's basis (C-37)."""
-        customers = self.ledger.store.customers
+        """(index of the queue class, 1 for who is led to the VIP area) of customers by their classes' basis (C-37).
+
+        A class of customers that the pack knows not queues as the lowest tier of the one that it knows.
+        """
+        queue_class, area = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
+        kinds = self.ledger.store.customers["customer_class"][slots]
+        first = next(table for table in self.tables if table is not None)
+        for kind, table in enumerate(self.tables):
+            if (mine := kinds == kind).any():
+                queue_class[mine], area[mine] = self._queue(table or first, slots[mine])
+        return queue_class, area
+
+    def _queue(self, table: ClassTable, slots: Array) -> tuple[Array, Array]:
+        customers, basis = self.ledger.store.customers, table.policy.queue.basis
         tier, card = customers["tier"][slots, 0], customers["card"][slots]
-        by_tier = self.pack.queue_class_of_tier[tier].astype(np.int64)
-        if self.pack.queue_basis != "tier":
-            known = [self.pack.queue_class_of_card.get(name, -1) for name in self.cards.all()]
+        by_tier = table.queue_class[tier]
+        if basis != "tier":
+            known = [table.queue_class_of_card.get(name, -1) for name in self.cards.all()]
             by_card = np.array([*known, -1], np.int64)[card]  # no card is -1: the last
-            chosen = by_card if self.pack.queue_basis == "card" else np.minimum(by_tier, by_card)
-            by_tier = np.where(by_card >= 0, chosen, by_tier)
-        return by_tier, np.asarray(self.pack.vip_area_of_tier[tier]).astype(np.int64)
+            by_tier = np.where(by_card >= 0, by_card if basis == "card" else np.minimum(by_tier, by_card), by_tier)
+        return by_tier, table.vip_area[tier].astype(np.int64)
 
 
 def _short(text: str) -> str:

@@ -14,14 +14,15 @@ from agents.job import Pair
 from agents.lanes import Close
 from agents.packing import Packed, few
 from agents.profiles import Profiles
-from policies.compiled import CompiledPack
+from policies.columns import Column, Key
 from policies.model import Pack
+from policies.several import CompiledClasses
 from schemas.records import encode
 from schemas.registry import Registry, file_registry
 from streams.alerts import Cause, Event
-from streams.calendar import business_day, date_of, month_start
+from streams.calendar import NO_DAY, business_day, date_of, month_start
 from streams.entries import BASE
-from streams.ledger import Break, Candidate, Ledger, Restated
+from streams.ledger import Break, Candidate, Ledger
 from streams.metrics import Metrics, first_days
 from streams.money import half_even
 from streams.outflow import EXTERNAL, SHARE_ONE, in_base
@@ -39,15 +40,16 @@ class Publisher:
         registry: Registry | None,
         key: bytes,
         pack: Pack,
-        compiled: CompiledPack,
+        classes: CompiledClasses,
         ledger: Ledger,
         profiles: Profiles,
     ) -> None:
+        compiled = classes.shown
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
         self.pack, self.compiled, self.ledger, self.profiles = pack, compiled, ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
-        self.bulk = StandingWriter(self.registry, key, compiled, ledger)
+        self.bulk = StandingWriter(self.registry, key, classes, ledger)
         self.changes = ChangeWriter(self.registry, compiled, ledger)
         self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
@@ -92,7 +94,8 @@ class Publisher:
 
     def standings(self, found: Metrics, slots: Array, metric: int) -> None:
         """The standing of each customer as of a close, in bulk."""
-        keep = first_days(self.ledger.store, slots) <= found.as_of
+        tiered = self.ledger.store.customers["tier_day"][slots, 0] != NO_DAY  # by a fact or a card, without an account
+        keep = (first_days(self.ledger.store, slots) <= found.as_of) | tiered
         if keep.any():
             self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric))
 
@@ -102,10 +105,13 @@ class Publisher:
         """Tier changes of a month close with all that is needed to decide them again (design §5)."""
         if not len(moved):
             return
-        cut = [{"topic": topic, "partition": self.partition, "offset": o} for topic, o in sorted(close.cut.items())]
-        packed = self.changes.changes(close.day, cut, found, metric, moved, slots, old, given)
+        packed = self.changes.changes(close.day, self.cut(close), found, metric, moved, slots, old, given)
         self._records["tier-changes"].append(packed)
         self.count += packed.records
+
+    def cut(self, close: Close) -> list[dict[str, Any]]:
+        """The cut of a close for this partition, as a record has it."""
+        return [{"topic": topic, "partition": self.partition, "offset": o} for topic, o in sorted(close.cut.items())]
 
     def breaks(self, breaks: Iterable[Break], day: int) -> None:
         """Snapshots that the postings don't explain, any more, or otherwise than reported (design §3)."""
@@ -127,24 +133,22 @@ class Publisher:
             record |= {"previous_minor": found.before, "current_minor": found.now}
             self.put("restatements", customer_id, record)
 
-    def restated(self, found: Restated, day: int) -> None:
-        """What a closed month's close would give now."""
-        customer_id = self.ledger.customer_id(found.customer)
-        first, end = int(month_start(found.month - 2)), int(month_start(found.month + 1)) - 1
-        days = end - first + 1
-        before, now = (self._tier_of(value[0], days) for value in (found.before, found.now))
+    def restated(
+        self, slot: int, day: int, month: int, key: Key, values: tuple[Column, Column], tiers: tuple[str, str]
+    ) -> None:
+        """What the close of a month had and would have now: a metric, and the tiers that the standard gives."""
+        customer_id, end = self.ledger.customer_id(slot), int(month_start(month + 1)) - 1
         record = _restatement(
             f"{customer_id}/late/{date_of(end)}/{date_of(day)}", "late_posting", customer_id, end, day
         )
+        previous, current = (
+            int(half_even(int(v.units[0]), 0 if v.nano is None else int(v.nano[0]), v.divisor)) for v in values
+        )
         record |= {
-            "metric": self.compiled.metric, "previous_minor": int(half_even(*found.before, days)),
-            "current_minor": int(half_even(*found.now, days)), "previous_tier": before, "current_tier": now,
-            "currency": self.ledger.base_currency,
+            "metric": key[0], "previous_minor": previous, "current_minor": current, "previous_tier": tiers[0],
+            "current_tier": tiers[1], "currency": self.ledger.base_currency,
         }  # fmt: skip
         self.put("restatements", customer_id, record)
-
-    def _tier_of(self, units: int, days: int) -> str:
-        return self.compiled.tier_ids[int(np.searchsorted(self.compiled.thresholds_minor * days, units, side="right"))]
 
     # -- between closes
 

@@ -57,8 +57,8 @@ def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
             if since[i] > as_of:
                 continue
             values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
-            kind = int(ledger.store.customers["customer_class"][slot])
-            tier = job.pack.tier_ids[int(given[i])] if kind == 0 else NO_TIER
+            table = job.lifecycle.table(slot)
+            tier = NO_TIER if table is None else table.program.tier_ids[int(table.index[given[i]])]
             rows.append([ledger.customer_id(slot), *values[:METRICS], tier])
     return iter(sorted(rows, key=lambda row: str(row[0])))
 

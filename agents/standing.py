@@ -13,21 +13,28 @@ from typing import Any
 
 import numpy as np
 
+from agents import acts, counting, facts, lifecycle
+from agents.counting import Counts
+from agents.decisions import Decisions
+from agents.facts import REASONS as FACT_REASONS
+from agents.facts import Facts
 from agents.job import Block, Outcome, Pair, RecoveryError, Rows
 from agents.lanes import Close, Lane
+from agents.lifecycle import Lifecycle, ends
 from agents.outlooks import Outlooks
 from agents.packing import Packed, texts
 from agents.profiles import CUSTOMER_ID, Profiles
 from agents.publishing import Publisher
-from policies.compiled import CompiledPack
+from agents.restating import Restating
 from policies.model import SEVERITIES, Pack
 from policies.reader import PackError, Problem
+from policies.several import CompiledClasses, compile_classes
 from schemas.blocks import Columns, Reader
 from schemas.records import decode_one
 from schemas.registry import Registry
 from schemas.status import REASONS as CODEC_REASONS
 from schemas.status import Status
-from streams import alerts, tiers
+from streams import alerts
 from streams.calendar import NO_DAY, business_day, last_ended_month
 from streams.entries import OPEN
 from streams.fields import (
@@ -57,10 +64,10 @@ CLOSES = "business-days"
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
-FOLLOWED = ("month", "month", "month", 0, "record_only")  # evaluation that the job can follow so far
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS, OUTLOOK = b"a", b"c", b"n", b"p", b"o"  # first byte of a changelog key
+FACT, DATES, LIFE, COUNT = facts.KEY, facts.DATES_KEY, lifecycle.KEY, counting.KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +80,13 @@ class StandingConf:
     reference_key: bytes
     registry: Registry | None = None
 
-    def compiled(self) -> CompiledPack:
-        """The personal class of the pack in minor units of the base currency; PackError where the job cannot follow it."""
-        when = self.pack.classes["personal"].evaluation
-        asked = (when.close, when.upgrades, when.downgrades, when.grace_months, when.restatement)
-        if asked != FOLLOWED:
-            message = "the worker decides tiers at month closes, without grace, and restates for the record only"
-            raise PackError([Problem(self.pack.id, 1, "classes.personal.evaluation", message)])
-        return self.pack.compile(EXPONENTS[self.base_currency], "personal")
+    def compiled(self) -> CompiledClasses:
+        """The classes of the pack in minor units of the base currency; PackError where the job cannot follow it."""
+        for name, policy in self.pack.classes.items():
+            if "continuous" in (policy.evaluation.close, policy.evaluation.upgrades, policy.evaluation.downgrades):
+                message = "the worker decides tiers at closes: the finest evaluation is `day`"
+                raise PackError([Problem(self.pack.id, 1, f"classes.{name}.evaluation", message)])
+        return compile_classes(self.pack, EXPONENTS[self.base_currency])
 
 
 class StandingJob:
@@ -91,7 +97,8 @@ class StandingJob:
     idempotent = True
 
     def __init__(self, conf: StandingConf) -> None:
-        self.conf, self.pack = conf, conf.compiled()
+        self.conf, self.classes = conf, conf.compiled()
+        self.pack = self.classes.shown
         self.ledger = Ledger(conf.base_currency, conf.zone)
         self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
         _check_contracts(self.lanes)
@@ -102,12 +109,19 @@ class StandingJob:
         self.first_month = NO_DAY  # the first month whose close was given
         self.names_written = 0
         self.missing = 0  # journal numbers in holes at the last close
-        self.profiles = Profiles(self.ledger, self.pack)
-        self.publisher = Publisher(conf.registry, conf.reference_key, conf.pack, self.pack, self.ledger, self.profiles)
-        when = conf.pack.classes["personal"].evaluation
-        timing = Timing(when.close, when.upgrades, when.downgrades)
+        self.profiles = Profiles(self.ledger, self.classes)
+        self.publisher = Publisher(
+            conf.registry, conf.reference_key, conf.pack, self.classes, self.ledger, self.profiles
+        )
+        self.foresees, timing = _foresees(self.classes)
         self.outlooks = Outlooks(self.publisher.registry, self.pack, timing, self.publisher.bulk)
         self.counts: Counter[str] = Counter()
+        needs = (key[0] for table in self.classes.tables if table is not None for key in table.program.needs)
+        self.counting = Counts(self.ledger, needs)
+        self.facts = Facts(self.ledger, conf.pack, self.counting)
+        sink = Decisions(self.publisher, self.classes, self.counts)
+        self.lifecycle = Lifecycle(self.ledger, conf.pack, self.classes, self.facts, self.profiles, sink)
+        self.restating = Restating(self.ledger, self.lifecycle, self.publisher)
         self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.scope = 0
         self._use_pack()
@@ -116,6 +130,8 @@ class StandingJob:
             "balances": self._balances,
             "customers": self._customers,
             "fx-rates": self._rates,
+            "facts": self._facts,
+            "crm-actions": self._acts,
         }
 
     def _use_pack(self) -> None:
@@ -172,7 +188,9 @@ class StandingJob:
 
     def _outcome(self, events: int, more: bool) -> Outcome:
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
-        outputs, rows = self.publisher.take(), [*self.profiles.take_rows(), *self.outlooks.take_rows()]
+        outputs = self.publisher.take()
+        rows = [*self.profiles.take_rows(), *self.facts.take_rows(), *self.lifecycle.take_rows()]
+        rows += [*self.outlooks.take_rows(), *self.counting.take_rows()]
         if self.live and self.progress != self.ledger.closed:
             saved = {"closed": self.ledger.closed, "first_month": self.first_month}
             rows.append((PROGRESS, json.dumps(saved).encode()))
@@ -199,7 +217,7 @@ class StandingJob:
         fields = self.lanes[topic].reader.fields
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
-            reason = REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            reason = REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
             self.publisher.dead_letter(
                 topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
                 columns.value_bytes(i) or b"", columns.key_bytes(i),
@@ -208,6 +226,8 @@ class StandingJob:
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
+        if self.live:  # a replay finds their rows
+            self.counting.take(columns, first, last)
         for candidate in met:
             self._alert(columns, candidate)
 
@@ -216,8 +236,27 @@ class StandingJob:
 
     def _customers(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last):
-            if columns.status[i] == Status.OK and not self.profiles.put(columns, i, self.live):
+            if columns.status[i] != Status.OK:
+                continue
+            slot = self.profiles.put(columns, i, self.live)
+            if slot is None:
                 columns.status[i], columns.field[i] = BAD_ID, CUSTOMER_ID
+            elif self.live:
+                self.facts.put_dates(columns, i, slot)
+                self.lifecycle.profile(slot)
+
+    def _facts(self, columns: Columns, first: int, last: int) -> None:
+        for i in range(first, last if self.live else first):  # a replay finds their rows
+            if columns.status[i] == Status.OK:
+                columns.status[i], columns.field[i] = self.facts.put(columns, i)
+
+    def _acts(self, columns: Columns, first: int, last: int) -> None:
+        index = self.lanes["crm-actions"].reader.index
+        for i in range(first, last if self.live else first):
+            if columns.status[i] == Status.OK:
+                status, field = acts.take(columns, i, self.ledger, self.lifecycle, self.conf.registry)
+                columns.status[i], columns.field[i] = status, index.get(field, -1)
+                self.counts["acts"] += status == Status.OK
 
     def _rates(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["fx-rates"].reader.index
@@ -281,16 +320,16 @@ class StandingJob:
         if self.live:
             self.counts["closes"] += 1
             self.publisher.breaks(breaks, close.day)
-            self._restate(late, opened, close.day)
-            month = int(last_ended_month(close.day))
-            ends_month = month > int(last_ended_month(before if before != NO_DAY else close.day - 1))
-            if ends_month:
+            self.counts["restatements"] += self.restating.close(close, late, opened, self.first_month)
+            closes = ends(before, close.day)
+            if "month" in closes or self.lifecycle.everyone(closes):
                 touched = np.arange(ledger.columns.customer_count)
+            else:
+                touched = np.union1d(touched, self.lifecycle.waiting(close.day, before))
             for at in range(0, len(touched), CLOSE_CHUNK):
-                self._evaluate(close, touched[at : at + CLOSE_CHUNK], ends_month)
-            for told in self.outlooks.close(close.day, before, self.scope, restate=ends_month or before == NO_DAY):
-                self.publisher.packed("outlooks", told)
-                self.counts["outlooks"] += told.records
+                self._evaluate(close, touched[at : at + CLOSE_CHUNK], closes)
+            self.counts.update(self.lifecycle.take_counts())
+            self._foresee(close.day, before, restate="month" in closes or before == NO_DAY)
             self.counts["restatements"] += len(breaks)
         ledger.fold_day()
         self._count_missing()
@@ -307,34 +346,17 @@ class StandingJob:
         accounts = self.ledger.store.accounts[: self.ledger.columns.account_count]
         return np.unique(accounts["customer"][accounts["touched"] == closed]).astype(np.int64)
 
-    def _evaluate(self, close: Close, slots: Array, ends_month: bool) -> None:
-        """Metrics of some customers at a close; official tiers where a month has ended."""
-        ledger = self.ledger
-        found = ledger.metrics(self.scope, close.day, slots)
-        customers = ledger.store.customers
-        if ends_month:
-            given = tiers.reached(found.units[:, self.metric], int(found.days[self.metric]), self.pack.thresholds_minor)
-            old = customers["tier"][slots, 0].astype(np.int64)
-            decided = ~found.held[:, self.metric] & (customers["customer_class"][slots] == 0)
-            self.counts["held"] += int(found.held[:, self.metric].sum())
-            moved = np.flatnonzero(decided & (given != old))
-            tiers.put_in_force(customers, slots[moved], given[moved], close.day + 1)
-            self.publisher.tier_changes(close, found, self.metric, slots, moved, old, given)
-            self.profiles.changed(slots[moved])
-            self.counts["tier_changes"] += len(moved)
-        self.publisher.standings(found, slots, self.metric)
+    def _foresee(self, day: int, before: int, *, restate: bool) -> None:
+        """Outlooks, where the pack is one that can be foreseen."""
+        for told in self.outlooks.close(day, before, self.scope, restate=restate) if self.foresees else ():
+            self.publisher.packed("outlooks", told)
+            self.counts["outlooks"] += told.records
 
-    def _restate(self, late: list[tuple[int, int]], opened: int, day: int) -> None:
-        """What closed months would give now, for customers changed since the last close (record_only: C-19, C-41)."""
-        ledger, held = self.ledger, self.ledger.held_since()
-        for slot, since in late:
-            if ledger.store.customers["customer_class"][slot] != 0:
-                continue
-            for month in range(max(since, held + 2, self.first_month), opened):
-                restated = ledger.restated(self.scope, slot, [month - 2, month - 1, month])
-                if not restated.held and restated.now != restated.before:
-                    self.publisher.restated(restated, day)
-                    self.counts["restatements"] += 1
+    def _evaluate(self, close: Close, slots: Array, closes: frozenset[str]) -> None:
+        """Metrics of some customers at a close, tiers where it is time, and standings."""
+        found = self.ledger.metrics(self.scope, close.day, slots)
+        self.lifecycle.close(close, closes, self.pack.scope_name, slots, found)
+        self.publisher.standings(found, slots, self.metric)
 
     # -- changelog
 
@@ -372,6 +394,9 @@ class StandingJob:
             saved = json.loads(value or b"")
             self.progress, self.first_month = saved["closed"], saved["first_month"]
         self.profiles.load(given.take(kinds == CUSTOMER[0]))
+        self.facts.load(given.take((kinds == FACT[0]) | (kinds == DATES[0])))
+        self.lifecycle.load(given.take(kinds == LIFE[0]))
+        self.counting.load(given.take(kinds == COUNT[0]))
         accounts = given.take(kinds == ACCOUNT[0])
         self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
         self.outlooks.load(given.take(kinds == OUTLOOK[0]))
@@ -391,6 +416,14 @@ class StandingJob:
                 )
         self.ledger.restore(saved["closed"], saved["rates"])
         self.missing = self.ledger.missing_numbers()
+
+
+def _foresees(classes: CompiledClasses) -> tuple[bool, Timing]:
+    """Whether the next tier of personal customers follows from balances alone, and when it changes."""
+    policy = next(table.policy for table in classes.tables if table is not None)
+    when, status = policy.evaluation, policy.status
+    alone = status.basis == "metric" and not status.requires and policy.review is None and not when.grace_months
+    return classes.plain and alone, Timing(when.close, when.upgrades, when.downgrades)
 
 
 def _check_contracts(lanes: dict[str, Lane]) -> None:

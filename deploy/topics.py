@@ -60,6 +60,7 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("outlooks", CUSTOMER, "standing agent", compact=True),
     Topic("queue-priority", CUSTOMER_REF, "standing agent", compact=True),
     Topic("tier-changes", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
+    Topic("decisions", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("restatements", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("rm-alerts", CUSTOMER, "standing agent, alerts agent", kept_days=24 * MONTH_DAYS),
     Topic("tasks", CUSTOMER, "alerts agent", kept_days=3 * MONTH_DAYS),

@@ -103,7 +103,7 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> Compile
         queue_class_of_card={card: i for i, c in enumerate(classes) for card in c.cards},
         queue_basis=policy.queue.basis,
         vip_area_of_tier=np.array([policy.led_to_vip_area(t) for t in ids], dtype=np.bool_),
-        alerts=_compile_alerts(policy.alerts, ids, minor),
+        alerts=compile_alerts(policy.alerts, ids, minor),
     )
 
 
@@ -141,7 +141,9 @@ def _thresholds(policy: ClassPolicy) -> tuple[Limit, list[Decimal]]:
     return first, minimums
 
 
-def _compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: Minor) -> CompiledAlerts:
+def compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: Minor) -> CompiledAlerts:
+    """Alert rules over these tiers; one that a rule does not name is not watched by it. PackError as Minor.of."""
+
     def row(values: dict[str, int], default: int) -> list[int]:
         return [values.get(tier, default) for tier in tiers]
 

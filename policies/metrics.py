@@ -44,7 +44,7 @@ _FACTS: Final[dict[str, str]] = {
 }
 # What stands in where no fact was sent: nothing is owed, spent or known against the customer (C-40).
 _ABSENT: Final[dict[str, int]] = {"good_record": 1}
-_COUNTED = re.compile(r"txn_count\[(?:[1-9]|1[0-2])\]")
+_COUNTED = re.compile(r"txn_count\[([1-9]|1[0-2])\]")
 _MEANS = re.compile(r"months_mean\[(?:[2-9]|1[0-2])\]")
 MONTH_AVGS: Final = "month_avgs"  # each of the last months, or their mean; read as month_avg[k] or months_mean[n]
 
@@ -89,3 +89,9 @@ def months_of_mean(metric: str) -> int | None:
     if metric == "months_mean_12":
         return 12
     return int(metric[len("months_mean[") : -1]) if _MEANS.fullmatch(metric) else None
+
+
+def counted_months(metric: str) -> int | None:
+    """Over how many months postings are counted; None for any other metric."""
+    found = _COUNTED.fullmatch(metric)
+    return None if found is None else int(found[1])

@@ -1,4 +1,4 @@
-"""Official tiers: how many of a pack's thresholds an exact average reaches (design §5)."""
+"""Official tiers in force, and the few before them (design §5)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ from streams.calendar import NO_DAY
 from streams.store import Array
 
 HISTORY = 3  # tiers remembered a customer: enough for any day from the first of the last closed month
-
-
-def reached(units: Array, days: int, thresholds: Array) -> Array:
-    """int64[n]: index of the tier that sums over `days` give; thresholds ascending, in minor units (inclusive, C-01).
-
-    Exact: an integer threshold * days is reached by units + nano / 10**9 just when it is reached by units.
-    """
-    return np.searchsorted(thresholds * days, units, side="right")
 
 
 def put_in_force(customers: Array, slots: Array, tiers: Array, day: int) -> None:

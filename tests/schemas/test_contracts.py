@@ -21,6 +21,7 @@ OUTPUTS = (
     "outlooks",
     "queue-priority",
     "tier-changes",
+    "decisions",
     "restatements",
     "rm-alerts",
     "tasks",

@@ -64,6 +64,10 @@ def record_of(job: StandingJob, customer: str) -> Record:
         raise CommandError(f"no customer {customer} is known here", "are number and servers right?", BAD_INPUT)
     if job.ledger.closed < 0:
         raise CommandError("no business day has been closed yet", "close one first: `tidegauge close`", BAD_INPUT)
+    if not job.foresees:
+        raise CommandError(
+            f"pack {job.pack.pack_id} asks for more than one metric's minimums: no outlook", code=BAD_INPUT
+        )
     if job.ledger.store.customers["customer_class"][slot] != 0:
         raise CommandError(f"the pack has no tiers for customers such as {customer}", code=BAD_INPUT)
     return job.outlooks.record(job.ledger.closed, slot, job.scope)

@@ -1,0 +1,127 @@
+"""Decisions of the lifecycle as records: tiers with their evidence on tier-changes, everything else on decisions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agents.lanes import Close
+from agents.lifecycle import Evidence, Step
+from agents.publishing import Publisher
+from policies.columns import Column, Key
+from policies.criteria import limits
+from policies.metrics import counted_months
+from policies.several import ClassTable, CompiledClasses
+from policies.state import Decision, months_later
+from streams.calendar import date_of
+from streams.metrics import NAMES, periods
+from streams.money import NANO, half_even
+from streams.store import Array
+
+PERSONAL = "personal"
+
+
+class Decisions:
+    """See agents.lifecycle.Sink."""
+
+    def __init__(self, publisher: Publisher, classes: CompiledClasses, counts: Counter[str]) -> None:
+        self.publisher, self.classes, self.counts = publisher, classes, counts
+
+    def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
+        """Tiers that a close has moved; in bulk where the pack is rising minimums of one metric."""
+        metric = self.classes.shown.metric.replace("[", "_").replace("]", "")
+        self.counts["tier_changes"] += len(moved)
+        if self.classes.plain and table.policy.customer_class == PERSONAL:
+            at = NAMES.index(metric)
+            self.publisher.tier_changes(step.at, step.found, at, slots, moved, step.official, given)
+            return
+        ids, day = table.program.tier_ids, step.at.day
+        for i in moved.tolist():
+            tiers = ids[int(step.official[i])], ids[int(given[i])]
+            said = Decision("tier", "close", day, day + 1, *tiers)
+            self._tier(int(slots[i]), table, said, Evidence(step.columns, i), step.at)
+
+    def one(
+        self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: Close | None
+    ) -> None:
+        """Decisions about one customer, at a close or by an act."""
+        for decision in said:
+            if decision.kind == "tier":
+                self._tier(slot, table, decision, evidence, at)
+                self.counts["tier_changes"] += 1
+            else:
+                self._other(slot, table, decision, at)
+                self.counts["decisions"] += 1
+
+    def _head(self, slot: int, table: ClassTable, said: Decision, at: Close | None) -> dict[str, Any]:
+        program = table.program
+        return {
+            "customer_id": self.publisher.ledger.customer_id(slot), "customer_class": table.policy.customer_class,
+            "reason": said.reason, "effective_date": said.effective, "pack_id": program.pack_id,
+            "pack_version": program.version, "business_day": None if at is None else at.day,
+            "caused_by": said.caused_by or None,
+        }  # fmt: skip
+
+    def _other(self, slot: int, table: ClassTable, said: Decision, at: Close | None) -> None:
+        head = self._head(slot, table, said, at)
+        cause = date_of(said.day) if said.kind == "restated" else said.caused_by or date_of(said.day)
+        names = {
+            "event_id": f"{head['customer_id']}/{said.kind}/{table.program.pack_id}/{cause}/{said.reason}",
+            "kind": said.kind, "day": said.day, "before": said.before, "after": said.after,
+            "evidence": dict(said.evidence),
+        }  # fmt: skip
+        self.publisher.put("decisions", head["customer_id"], head | names)
+
+    def _tier(
+        self, slot: int, table: ClassTable, said: Decision, evidence: Evidence | None, at: Close | None
+    ) -> None:  # fmt: skip
+        head, policy = self._head(slot, table, said, at), table.policy
+        assert said.before is not None
+        assert said.after is not None
+        up = policy.level(said.after) >= policy.level(said.before)
+        plain = said.reason in ("close", "continuous")
+        cause, corrects = said.caused_by, None
+        if said.reason == "restated":
+            corrects, cause, head["caused_by"] = said.caused_by, "", None
+        cause = cause or f"{date_of(said.day)}{'' if plain else '/' + said.reason}"
+        looked = evidence is not None and at is not None
+        record = head | {
+            "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
+            "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
+            "metrics": list(_metrics(evidence, at.day)) if evidence is not None and at is not None else [],
+            "thresholds": list(thresholds(table)) if looked else [],
+            "cut": [] if at is None else self.publisher.cut(at),
+            "corrects": corrects,
+        }  # fmt: skip
+        self.publisher.put("tier-changes", head["customer_id"], record)
+
+
+def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:
+    """Every limit of every tier, lowest first, with amounts in minor units."""
+    for tier in table.policy.tiers:
+        for leaf in limits(tier.when):
+            yield {
+                "tier": tier.id, "metric": leaf.metric, "minimum_minor": table.program.minor[leaf],
+                "scope": leaf.scope or "", "operator": leaf.operator,
+            }  # fmt: skip
+
+
+def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
+    """The values that were looked at, exact and rounded."""
+    day = day if evidence.as_of is None else evidence.as_of
+    spans = dict(zip(NAMES, periods(day).tolist(), strict=True))
+    for key, column in evidence.columns.items():
+        yield _value(key, column, evidence.row, spans, day)
+
+
+def _value(key: Key, column: Column, row: int, spans: dict[str, list[int]], day: int) -> dict[str, Any]:
+    name, scope = key
+    units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
+    months = counted_months(name)
+    first, last = spans.get(name.replace("[", "_").replace("]", ""), (day, day))
+    return {
+        "name": name, "scope": scope or "", "period_from": first if months is None else months_later(day, -months),
+        "period_to": last, "value_minor": int(half_even(units, nano, column.divisor)),
+        "exact_numerator": str(units * NANO + nano), "exact_denominator": str(column.divisor * NANO),
+    }  # fmt: skip

@@ -1,0 +1,413 @@
+"""Tiers by any pack: its criteria over columns at the closes, and the lifecycle of each customer (policies.lifecycle).
+
+Most customers have nothing of their own: official tier, measured tier and months below it are columns, and a close
+moves them all at once. Who holds a card, a grant or a request, waits for a review or a source, goes through the pure
+functions one by one. Rows of changed customers go out in the transaction that changes them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from agents import state_rows
+from agents.facts import Facts, grown
+from agents.job import Pair, Rows
+from agents.lanes import Close
+from agents.profiles import Profiles
+from agents.state_rows import Beside
+from policies import lifecycle, state
+from policies.acts import act
+from policies.columns import Column, Key, Plain, close_plain, from_metrics
+from policies.model import Pack
+from policies.several import ClassTable, CompiledClasses
+from policies.state import HELD, LOST, Act, Card, Decision, State, card_tier, flags, ready, tier_of
+from streams import tiers
+from streams.calendar import NO_DAY, last_ended_month
+from streams.ledger import Ledger
+from streams.metrics import NAMES, Metrics
+from streams.store import Array
+
+KEY = b"l"
+NEVER = (1 << 31) - 1
+SEEN_MAX = 64  # acts remembered a customer: the same event again changes nothing
+ALL_CLOSES = ("day", "month", "quarter", "year")
+
+
+class Evidence(NamedTuple):
+    """What a decision of a close rests on: the columns that were looked at, and the customer's place in them.
+
+    `as_of` is the day of a former close that is looked at again.
+    """
+
+    columns: dict[Key, Column]
+    row: int
+    as_of: int | None = None
+
+
+def ends(before: int, day: int) -> frozenset[str]:
+    """The closes that the close of `day` makes, `before` being the last closed day."""
+    was, now = (int(last_ended_month(at)) + 1 for at in (before if before != NO_DAY else day - 1, day))
+    spans = zip(ALL_CLOSES[1:], (1, 3, 12), strict=True)
+    return frozenset({"day", *(name for name, months in spans if now // months > was // months)})
+
+
+class Lifecycle:
+    """The order-sensitive part of standings that a pack's rules decide."""
+
+    def __init__(
+        self, ledger: Ledger, pack: Pack, classes: CompiledClasses, facts: Facts, profiles: Profiles, sink: Sink
+    ) -> None:
+        self.ledger, self.pack, self.classes, self.facts, self.profiles = ledger, pack, classes, facts, profiles
+        self.states: dict[int, State] = {}
+        self.beside: dict[int, Beside] = {}
+        self.measured, self.below = np.zeros(0, np.int8), np.zeros(0, np.int16)  # -1: as the official tier
+        self.due = np.zeros(0, np.int32)  # the next day that ends something of a customer's own
+        self.special = np.zeros(0, np.bool_)  # has a state of his own
+        self.restless = np.zeros(0, np.bool_)  # … that a close may move although the standard gives the same tier
+        self.counts: Counter[str] = Counter()
+        self.sink: Sink = sink
+        self._changed: set[int] = set()
+
+    def _reserve(self) -> None:
+        slots = self.ledger.columns.customer_count
+        self.measured, self.below = grown(self.measured, slots, -1), grown(self.below, slots, 0)
+        self.due, self.special = grown(self.due, slots, NEVER), grown(self.special, slots, 0)
+        self.restless = grown(self.restless, slots, 0)
+
+    def table(self, slot: int) -> ClassTable | None:
+        """The rules of a customer's class."""
+        return self.classes.tables[int(self.ledger.store.customers["customer_class"][slot])]
+
+    def flags(self, slot: int) -> frozenset[str]:
+        """What is true of a customer beside his tier."""
+        table = self.table(slot)
+        return frozenset() if table is None else flags(table.policy, self.state(slot, table))
+
+    # -- closes
+
+    def everyone(self, closes: frozenset[str]) -> bool:
+        """Whether these closes decide for all customers of some class."""
+        return any(table is not None and _decides(table, closes) for table in self.classes.tables)
+
+    def waiting(self, day: int, before: int) -> Array:
+        """Slots that a close has to look at though nothing has come: something of theirs ends, or people have acted."""
+        self._reserve()
+        acted = [slot for slot, beside in self.beside.items() if beside.touched == before]
+        ended = np.flatnonzero(self.due[: self.ledger.columns.customer_count] <= day)
+        slots: Array = np.union1d(ended, acted).astype(np.int64)
+        return slots
+
+    def close(self, at: Close, closes: frozenset[str], scope: str, slots: Array, found: Metrics) -> None:
+        """Decides customers at a close; `found` are their metrics over the pack's first scope."""
+        self._reserve()
+        kinds = self.ledger.store.customers["customer_class"][slots]
+        for kind, table in enumerate(self.classes.tables):
+            rows = np.flatnonzero(kinds == kind)
+            if table is not None and len(rows):
+                self._class(table, at, closes, slots[rows], _Metrics(scope, found, rows))
+
+    def _class(self, table: ClassTable, at: Close, closes: frozenset[str], slots: Array, found: _Metrics) -> None:
+        policy, deciding = table.policy, _decides(table, closes)
+        official = table.index[self.ledger.store.customers["tier"][slots, 0]]
+        known = np.where(self.measured[slots] < 0, official, self.measured[slots]).astype(np.int64)
+        known = np.minimum(known, len(table.codes) - 1)  # after a change of the class
+        special, due = self.special[slots], self.due[slots] <= at.day
+        late = self._deferred(slots)
+        if not deciding and not late.any():
+            for i in np.flatnonzero(due).tolist():
+                self._slow(table, at, frozenset({"day"}), int(slots[i]), int(known[i]), (), None)
+            return
+        columns = self.columns(table.program.needs, slots, found, at.day)
+        measured, held = table.program.evaluate(columns) if columns else (np.zeros_like(known), known < 0)
+        measured, stale = np.where(held, known, measured), self.stale(at.day)
+        step = Step(at, closes, found.chosen(), columns, official, known, measured, stale)
+        if deciding:
+            self.counts["held"] += int(held.sum())
+            due |= special & (self.restless[slots] | (measured != known))
+            if policy.review is not None:
+                due |= ~special & (table.levels[measured] > 0)
+            due |= self._plain(table, slots, ~special & ~due & ~held, step)
+        for i in np.flatnonzero(due).tolist():
+            again = closes if deciding and not held[i] else frozenset({"day"})
+            if late[i] and not deciding and not stale:
+                was = (self.states[int(slots[i])].deferred or at.day + 1) - 1  # the day of the close that was put off
+                again = ends(was - 1, was)
+            now = measured if deciding or late[i] else known
+            self._slow(table, at, again, int(slots[i]), int(now[i]), stale, Evidence(columns, i))
+
+    def _deferred(self, slots: Array) -> Array:
+        """bool[n]: whose change waits for a source."""
+        late = np.zeros(len(slots), np.bool_)
+        for i in np.flatnonzero(self.special[slots]).tolist():
+            late[i] = self.states[int(slots[i])].deferred is not None
+        return late
+
+    def _plain(self, table: ClassTable, slots: Array, plain: Array, step: Step) -> Array:
+        """Moves the customers without anything of their own; True for who has to be looked at one by one instead."""
+        policy, n = table.policy, len(slots)
+        was = Plain(step.official, self.below[slots].astype(np.int64), np.full(n, not policy.status.requires))
+        if policy.status.basis == "card" or policy.review is not None:
+            now = Plain(step.official, np.zeros(n, np.int64), was.is_ready)
+        else:
+            now = close_plain(policy, step.closes, was, step.measured)
+        moved = plain & (now.official != step.official)
+        if step.stale:
+            return moved
+        self._offers(table, slots, np.flatnonzero(plain), now.official, step)
+        customers, day = self.ledger.store.customers, step.at.day + 1
+        tiers.put_in_force(customers, slots[moved], table.codes[now.official[moved]], day)
+        if moved.any():
+            self.sink.many(table, slots, np.flatnonzero(moved), now.official, step)
+            self.profiles.changed(slots[moved])
+        trivial = (now.official == step.measured) & (now.below == 0)
+        kept = np.where(trivial, -1, step.measured)
+        changed = plain & ((kept != self.measured[slots]) | (now.below != self.below[slots]))
+        self.measured[slots[plain]], self.below[slots[plain]] = kept[plain], now.below[plain]
+        self._changed.update(slots[changed].tolist())
+        return np.zeros(n, np.bool_)
+
+    def _offers(self, table: ClassTable, slots: Array, rows: Array, given: Array, step: Step) -> None:
+        """Offers and downgrade cases that are new with this close."""
+        if "application" not in (table.policy.evaluation.upgrades, table.policy.evaluation.downgrades):
+            return
+        day, ids = step.at.day, table.program.tier_ids
+        for i in rows[(step.measured != step.known)[rows]].tolist():
+            measured = ids[int(step.measured[i])]
+            was = lifecycle.offered(table.policy, State(ids[int(step.official[i])], ids[int(step.known[i])]))
+            now = lifecycle.offered(table.policy, State(ids[int(given[i])], measured))
+            if now is not None and now != was:
+                said = Decision("offer", now[0], day, day + 1, ids[int(given[i])], measured)
+                self.sink.one(int(slots[i]), table, (said,), Evidence(step.columns, i), step.at)
+
+    def _slow(
+        self, table: ClassTable, at: Close, closes: frozenset[str], slot: int, measured: int, stale: tuple[str, ...],
+        evidence: Evidence | None,
+    ) -> None:  # fmt: skip
+        before = self.state(slot, table)
+        pinned = before.official if before.pinned_version is not None else None
+        given = table.program.tier_ids[measured]
+        after, said = lifecycle.close(table.policy, before, state.Close(at.day, closes, given, pinned, stale))
+        self.put(slot, table, before, after, said)
+        if said:
+            self.sink.one(slot, table, said, evidence, at)
+
+    def columns(self, needs: Sequence[Key], slots: Array, found: _Metrics, day: int) -> dict[Key, Column]:
+        """What a program needs of some customers as of a day."""
+        out: dict[Key, Column] = {}
+        for scope in dict.fromkeys(scope for _, scope in needs):
+            wanted = tuple(key for key in needs if key[1] == scope)
+            if scope is None:
+                out |= {key: Column(self.facts.column(key[0], slots, day)) for key in wanted}
+            elif scope == found.scope:
+                out |= from_metrics(found.chosen(), scope, wanted, NAMES)
+            else:
+                mask = self.ledger.scope_of(sorted(self.pack.scopes[scope]))
+                out |= from_metrics(self.ledger.metrics(mask, day, slots), scope, wanted, NAMES)
+        return out
+
+    def stale(self, day: int) -> tuple[str, ...]:
+        """Required sources that lag more business days behind than the pack allows (design §5).
+
+        A source is watched from its first mark on; Monday to Friday count.
+        """
+        found = []
+        for name, source in sorted(self.pack.sources.items()):
+            complete = self.facts.complete.get(name)
+            if complete is not None and source.required:
+                lag = np.busday_count(np.datetime64(complete + 1, "D"), np.datetime64(day + 1, "D"))
+                found += [name] if lag > source.freshness_business_days else []
+        return tuple(found)
+
+    def take_counts(self) -> Counter[str]:
+        """What has been counted since the last call."""
+        counts, self.counts = self.counts, Counter()
+        return counts
+
+    # -- one customer
+
+    def state(self, slot: int, table: ClassTable) -> State:
+        """The state of a customer under his class."""
+        self._reserve()
+        policy, known = table.policy, self.states.get(slot)
+        if known is None:
+            official = int(table.index[self.ledger.store.customers["tier"][slot, 0]])
+            measured = official if self.measured[slot] < 0 else int(self.measured[slot])
+            return state_rows.plain_state(policy, official, min(measured, len(policy.tiers) - 1), int(self.below[slot]))
+        names = {tier.id for tier in policy.tiers}
+        if {known.official, known.measured} <= names:
+            return known
+        lowest = policy.tiers[0].id  # of another class or pack
+        return State(lowest, lowest, known.records, known.card)
+
+    def put(self, slot: int, table: ClassTable, before: State, after: State, said: Sequence[Decision]) -> None:
+        """Keeps a customer's new state, and puts his tier in force."""
+        policy, customers = table.policy, self.ledger.store.customers
+        code = int(table.codes[policy.rank(tier_of(policy, after))])
+        effective = [decision.effective for decision in said if decision.kind == "tier"]
+        if effective and code != customers["tier"][slot, 0]:
+            tiers.put_in_force(customers, np.array([slot]), np.array([code]), effective[-1])
+        if after == before and self.due[slot] > 0:
+            return
+        if after.card != before.card:
+            self._card(slot, after.card)
+        self._keep(slot, table, after)
+        self._changed.add(slot)
+        self.profiles.changed(np.array([slot]))
+
+    def _keep(self, slot: int, table: ClassTable, state: State) -> None:
+        """A state into the columns, and beside them what does not fit."""
+        policy = table.policy
+        own = not state_rows.is_plain(policy, state) or tier_of(policy, state) != state.official
+        if own:
+            self.states[slot] = state
+        else:
+            self.states.pop(slot, None)
+        trivial = state.measured == state.official and state.below == 0
+        self.measured[slot] = -1 if trivial else policy.rank(state.measured)
+        self.below[slot], self.special[slot] = state.below, own
+        settled = (
+            state.measured == state.official or lifecycle.offered(policy, state) is not None or not ready(policy, state)
+        )
+        self.restless[slot] = (
+            state.below > 0
+            or policy.review is not None
+            or state.pinned_version is not None
+            or not (settled or policy.status.basis == "card")
+        )
+        ended = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
+        adopted = (
+            policy.status.basis == "card" and ready(policy, state) and state.official != card_tier(policy, state.card)
+        )
+        self.due[slot] = 0 if adopted or state.deferred is not None else min(ended, default=NEVER)
+
+    def _card(self, slot: int, card: Card | None) -> None:
+        """The card by which the customer queues."""
+        column = self.ledger.store.customers["card"]
+        if slot not in self.beside:
+            self.beside[slot] = Beside(self.profiles.card(slot))
+        holds = card is not None and card.state in (HELD, LOST)
+        column[slot] = self.profiles.cards.code(card.card) if card is not None and holds else -1
+
+    def profile(self, slot: int) -> None:
+        """The profile has come anew: a card that it names, and did not name before, is one that the customer holds."""
+        self._reserve()
+        table, named = self.table(slot), self.profiles.card(slot)
+        known = self.beside.get(slot)
+        if table is None or (known is None and table.policy.status.basis != "card"):
+            return
+        if known is None and named is None:
+            return
+        before = self.state(slot, table)
+        if known is not None and named == known.profile_card:
+            if before.card is not None:
+                self._card(slot, before.card)
+            return
+        self.beside[slot] = known or Beside()
+        self.beside[slot].profile_card = named
+        issued = max(self.ledger.closed + 1, 0)
+        after = State(before.official, before.measured, before.records) if known is None else before
+        after = replace(after, card=None if named is None else Card(named, issued))
+        self.states[slot], self.special[slot], self.due[slot] = after, True, 0
+        self._changed.add(slot)
+
+    def act(self, slot: int, what: Act) -> bool:
+        """Takes what somebody did; False for an event taken before."""
+        table = self.table(slot)
+        beside = self.beside.setdefault(slot, Beside(self.profiles.card(slot)))
+        if what.event_id in beside.seen:
+            return False
+        beside.seen, beside.touched = (*beside.seen, what.event_id)[-SEEN_MAX:], self.ledger.closed
+        self._changed.add(slot)
+        if table is None:
+            self.refuse(slot, what, "no_scheme")
+            return True
+        before = self.state(slot, table)
+        if slot not in self.states and before.card is None and beside.profile_card is not None:
+            before = replace(before, card=Card(beside.profile_card, max(self.ledger.closed + 1, 0)))
+        after, said = act(table.policy, before, what)
+        self.put(slot, table, before, after, said)
+        if said:
+            self.sink.one(slot, table, said, None, None)
+        return True
+
+    def refuse(self, slot: int, what: Act, code: str) -> None:
+        """Says that an act is refused, which changes nothing."""
+        table = self.table(slot) or next(table for table in self.classes.tables if table is not None)
+        said = Decision("refused", code, what.day, what.day, caused_by=what.event_id, evidence={"action": what.action})
+        self.sink.one(slot, table, (said,), None, None)
+
+    # -- rows
+
+    def take_rows(self) -> list[Pair]:
+        """Rows changed since the last call, in order of their slots."""
+        out: list[Pair] = []
+        for slot in sorted(self._changed):
+            table = self.table(slot)
+            if table is not None:
+                key = KEY + self.ledger.customer_id(slot).encode()
+                out.append((key, state_rows.encode(self.state(slot, table), self.beside.get(slot, Beside()))))
+        self._changed.clear()
+        return out
+
+    def load(self, rows: Rows) -> None:
+        """Rows back, after the profiles'; later ones count."""
+        for key, value in rows:
+            slot = self.ledger.customer(key[1:].decode())
+            state, beside = state_rows.decode(value or b"")
+            self._reserve()
+            table = self.table(slot)
+            if table is None:
+                continue
+            if beside != Beside():
+                self.beside[slot] = beside
+            self.states[slot] = state
+            self._keep(slot, table, self.state(slot, table))
+
+
+class _Metrics(NamedTuple):
+    """Metrics over one scope, and which rows of them are meant."""
+
+    scope: str
+    found: Metrics
+    rows: Array
+
+    def chosen(self) -> Metrics:
+        """Those rows."""
+        if len(self.rows) == len(self.found.units):
+            return self.found
+        units, nano, held = (part[self.rows] for part in (self.found.units, self.found.nano, self.found.held))
+        return Metrics(self.found.as_of, self.found.days, units, nano, held)
+
+
+class Step(NamedTuple):
+    """A close as columns: tier indices before it, those that the standard gives, and what they rest on."""
+
+    at: Close
+    closes: frozenset[str]
+    found: Metrics
+    columns: dict[Key, Column]
+    official: Array
+    known: Array
+    measured: Array
+    stale: tuple[str, ...]
+
+
+class Sink(Protocol):
+    """Where decisions go."""
+
+    def one(
+        self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: Close | None
+    ) -> None:
+        """Decisions about one customer, at a close or by an act."""
+
+    def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
+        """Tiers that a close has moved: slots[i] to tier index given[i], for i in moved."""
+
+
+def _decides(table: ClassTable, closes: frozenset[str]) -> bool:
+    return table.policy.evaluation.close in closes

@@ -1,0 +1,112 @@
+"""A pack's classes side by side: every tier of any class under one code, and each class's own program.
+
+Codes count the personal tiers first, lowest first, then what corporate tiers add. Where a pack has only personal tiers
+that rise with one metric, the code of a tier is its index and the compiled pack is `Pack.compile`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from policies.columns import compile_program
+from policies.compiled import CompiledPack, CriteriaTooGeneralError, Minor, compile_alerts
+from policies.criteria import limits
+from policies.metrics import METRIC_INDEX, months_of_mean
+from policies.model import CUSTOMER_CLASSES
+
+if TYPE_CHECKING:
+    from policies.columns import Bools, Ints, Program
+    from policies.model import ClassPolicy, Pack, QueueClass
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """One class of customers: how it decides, and its tiers among the pack's codes."""
+
+    policy: ClassPolicy
+    program: Program
+    levels: Ints  # [T] rank of a tier index, where tiers of the same rank share one
+    codes: Ints  # [T] code of a tier index
+    index: Ints  # [codes] tier index of a code; 0, the lowest, for a tier of another class
+    queue_class: Ints  # [codes] when no card is known
+    queue_class_of_card: dict[str, int]
+    vip_area: Bools  # [codes]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledClasses:
+    """`shown` is what alerts, standings and queues of the pack go by; tables by customer class, None: no such class.
+
+    `plain`: personal tiers are rising minimums of one metric, so that `shown` has their thresholds.
+    """
+
+    shown: CompiledPack
+    tables: tuple[ClassTable | None, ...]
+    plain: bool
+
+
+def compile_classes(pack: Pack, base_exponent: int) -> CompiledClasses:
+    """All classes of a pack for a base currency. PackError for a template, or an amount that is not whole."""
+    policies = [pack.classes[name] for name in CUSTOMER_CLASSES if name in pack.classes]
+    ids = tuple(dict.fromkeys(tier.id for policy in policies for tier in policy.tiers))
+    queues = tuple({c.id: c for policy in policies for c in policy.queue.classes}.values())
+    tables = tuple(
+        _table(pack, base_exponent, name, ids, queues) if name in pack.classes else None for name in CUSTOMER_CLASSES
+    )
+    try:
+        shown = pack.compile(base_exponent) if queues else None
+    except (CriteriaTooGeneralError, KeyError):
+        shown = None
+    plain = (
+        shown is not None
+        and shown.tier_ids == ids
+        and shown.queue_class_ids == tuple(c.id for c in queues)
+        and pack.classes["personal"].veto is None
+    )
+    if shown is None or not plain:
+        shown = _shown(pack, base_exponent, ids, queues, next(table for table in tables if table is not None))
+    return CompiledClasses(shown, tables, plain)
+
+
+def _table(
+    pack: Pack, base_exponent: int, name: str, ids: tuple[str, ...], queues: tuple[QueueClass, ...]
+) -> ClassTable:
+    policy, places = pack.classes[name], {c.id: i for i, c in enumerate(queues)}
+    own = [tier.id for tier in policy.tiers]
+    index = np.array([own.index(tier) if tier in own else 0 for tier in ids], np.int64)
+    queue = [places[policy.queue_class(tier).id] for tier in own] if policy.queue.classes else [0] * len(own)
+    area = np.array([policy.led_to_vip_area(tier) for tier in own], np.bool_)
+    return ClassTable(
+        policy,
+        compile_program(pack, base_exponent, name),
+        np.array([policy.level(tier) for tier in own], np.int64),
+        np.array([ids.index(tier) for tier in own], np.int64),
+        index,
+        np.array(queue, np.int64)[index],
+        {card: places[c.id] for c in policy.queue.classes for card in c.cards},
+        area[index],
+    )
+
+
+def _shown(
+    pack: Pack, base_exponent: int, ids: tuple[str, ...], queues: tuple[QueueClass, ...], table: ClassTable
+) -> CompiledPack:
+    """A pack that is more than rising minimums, without thresholds; standings show the metrics of its first scope."""
+    policy = table.policy
+    leaves = [leaf for tier in policy.tiers for leaf in limits(tier.when) if leaf.scope is not None]
+    known = [leaf.metric for leaf in leaves if leaf.metric in METRIC_INDEX and months_of_mean(leaf.metric) is None]
+    means = ["month_avg[0]" for leaf in leaves if months_of_mean(leaf.metric) is not None]
+    metric = (*known, *means, "aum")[0]
+    scope = leaves[0].scope if leaves and leaves[0].scope else next(iter(pack.scopes))
+    tables = [policy.rank(tier) if any(tier == known.id for known in policy.tiers) else -1 for tier in ids]
+    vip = 0 if policy.vip_from is None else policy.rank(policy.vip_from)
+    above = [code for code, rank in enumerate(tables) if policy.vip_from is not None and rank >= vip]
+    return CompiledPack(
+        pack.id, pack.version, policy.customer_class, base_exponent, ids, metric, METRIC_INDEX[metric], scope,
+        pack.scopes[scope], np.zeros(0, np.int64), min(above, default=len(ids)), tuple(c.id for c in queues),
+        table.queue_class, table.queue_class_of_card, policy.queue.basis, table.vip_area,
+        compile_alerts(policy.alerts, ids, Minor(pack.id, base_exponent)),
+    )  # fmt: skip

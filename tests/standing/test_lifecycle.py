@@ -1,0 +1,243 @@
+"""The job's columns and states against the pure lifecycle, customer by customer, for packs of every kind of timing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.lifecycle import ends
+from agents.standing import StandingJob
+from policies import decide, lifecycle, parse_pack
+from policies.acts import act
+from policies.state import Act, Close, State, begin
+from tests.standing.partition import Partition, Topics, conf, customer
+from tests.streams.fast import unshrunk
+from tests.twins.events import day, instant, posting
+
+PACK = """
+pack: tested
+version: 1
+effective_from: 2020-01-01
+name: {{zh: 测试, en: Tested}}
+scopes: {{aum: [deposit_demand]}}
+classes:
+  personal:
+    evaluation: {{close: {close}, upgrades: {up}, downgrades: {down}, grace_months: {grace}}}
+    {extra}
+    tiers:
+      - {{id: low, name: {{zh: 低, en: Low}}, card: white}}
+      - {{id: mid, name: {{zh: 中, en: Mid}}, card: gold, when: {{metric: aum, scope: aum, minimum: "100.00"}}}}
+      - id: high
+        name: {{zh: 高, en: High}}
+        card: black
+        when:
+          any:
+            - {{metric: aum, scope: aum, minimum: "200.00"}}
+            - {{all: [{{metric: loan_balance, minimum: "500.00"}}, {{metric: tenure_months, minimum: "1"}}]}}
+    overrides: {{request_by: rm, approve_by: head, valid_months: 1}}
+    queue: {{basis: tier, classes: [{{id: one, name: {{zh: 一, en: One}}, head_start_minutes: 0, tiers: [low, mid, high]}}]}}
+  corporate:
+    evaluation: {{close: quarter}}
+    tiers:
+      - {{id: firm, name: {{zh: 户, en: Firm}}}}
+      - {{id: high, name: {{zh: 高, en: High}}, when: {{metric: prev_month_avg, scope: aum, above: "100.00"}}}}
+    queue: {{basis: tier, classes: [{{id: two, name: {{zh: 二, en: Two}}, head_start_minutes: 0, tiers: [firm, high]}}]}}
+"""
+FIRST, LAST = day("2024-01-01"), day("2024-05-15")
+SINCE = day("2024-01-31")
+CLASSES = {"C1": "personal", "C2": "personal", "C3": "corporate"}
+ACTS = st.sampled_from(
+    ("apply_card", "issue_card", "collect_card", "report_lost", "return_card", "record", "withdraw_record",
+     "override_tier", "approve_exception", "revoke_exception", "dance", "note")
+)  # fmt: skip
+
+
+@st.composite
+def packs(draw: st.DrawFn) -> Any:
+    """A pack of two classes; the personal one with any timing."""
+    close = draw(st.sampled_from(("day", "month", "quarter")))
+    extra = draw(
+        st.sampled_from(
+            ("", "status: {basis: card}", "status: {requires: [filing]}", "review: {months: 1}",
+             "cards: {valid_months: 1, issue: {mode: teller, needs_standard: false, start: collection}}",
+             "status: {basis: card}\n    cards: {valid_months: 1, issue: {mode: teller}}")
+        )
+    )  # fmt: skip
+    when = [close, "application", *(["review"] if "review" in extra else [])]
+    up, down, grace = draw(st.sampled_from(when)), draw(st.sampled_from(when)), draw(st.sampled_from((0, 1)))
+    return parse_pack(PACK.format(close=close, up=up, down=down, grace=grace, extra=extra), "tested.yaml")
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[dict[str, Any] | int]:
+    """Postings, facts, acts and closes of three customers, in the order they come."""
+    steps: list[dict[str, Any] | int] = [
+        customer(c, customer_class=kind, relationship_since=SINCE, birth_date=None) for c, kind in CLASSES.items()
+    ]
+    at, number = FIRST, 0
+    while at < LAST:
+        for _ in range(draw(st.integers(0, 3))):
+            number += 1
+            c, what = draw(st.sampled_from(sorted(CLASSES))), draw(st.sampled_from(("posting", "fact", "act", "act")))
+            if what == "posting":
+                amount = draw(st.sampled_from((-10_000, 5_000, 10_000, 10_000, 20_000, -20_000)))
+                steps.append(posting(number, amount, at, customer=c, account=f"A{c}"))
+            elif what == "fact":
+                steps.append(fact(c, number, draw(st.sampled_from((0, 50_000))), at - draw(st.integers(0, 3))))
+            else:
+                steps.append(action(c, number, draw(ACTS), at, draw(st.sampled_from(("white", "gold", "black")))))
+        steps.append(at)
+        at += draw(st.sampled_from((1, 5, 10, 20)))
+    return steps
+
+
+def fact(customer_id: str, number: int, value: int, as_of: int, name: str = "loan_balance") -> dict[str, Any]:
+    """A fact."""
+    return {"topic": "facts", "event_id": f"f{number}", "customer_id": customer_id, "name": name, "value": value,
+            "as_of": as_of, "source": "loans"}  # fmt: skip
+
+
+def action(customer_id: str, number: int, name: str, at: int, card: str, **other: Any) -> dict[str, Any]:
+    """Something somebody did, with parameters for any action."""
+    tier = {"white": "low", "gold": "mid", "black": "high"}[card]
+    return {"topic": "crm-actions", "event_id": f"act{number}", "customer_id": customer_id, "action": name,
+            "requested_by": f"p{number % 2}", "approved_by": "boss" if number % 3 == 0 else None,
+            "at": instant(at, "10:00:00"), "expires_on": None,
+            "details": {"card": card, "tier": tier, "record": "filing", "role": "rm"}, **other}  # fmt: skip
+
+
+class Twin:
+    """Every customer by the pure functions alone."""
+
+    def __init__(self, pack: Any) -> None:
+        self.pack, self.states = pack, dict[str, State]()
+        self.postings: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self.facts: dict[str, tuple[int, str, int]] = {}
+        self.said: list[tuple[Any, ...]] = []
+        self.closed = FIRST - 1
+
+    def step(self, step: dict[str, Any] | int) -> None:
+        """An event or a close."""
+        if isinstance(step, int):
+            closes, self.closed = ends(self.closed if self.closed >= FIRST else -1, step), step
+            for c in CLASSES:
+                self.close(c, step, closes)
+        elif step["topic"] == "transactions":
+            self.postings[step["customer_id"]].append((step["value_date"], step["amount_minor"]))
+        elif step["topic"] == "facts":
+            new = (step["as_of"], step["event_id"], step["value"])
+            self.facts[step["customer_id"]] = max(new, self.facts.get(step["customer_id"], (-1, "", 0)))
+        elif step["topic"] == "crm-actions" and step["action"] != "note":
+            self.act(step)
+
+    def close(self, c: str, at: int, closes: frozenset[str]) -> None:
+        """A close of one customer."""
+        policy = self.pack.classes[CLASSES[c]]
+        state = self.states.get(c, begin(policy))
+        held = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
+        if policy.evaluation.close in closes:
+            now = Close(at, closes, decide(policy, self.values(c, at)))
+        elif min(held, default=at + 1) <= at:
+            now = Close(at, frozenset({"day"}), state.measured)
+        else:
+            return
+        self.take(c, lifecycle.close(policy, state, now))
+
+    def act(self, step: dict[str, Any]) -> None:
+        """An act of one customer."""
+        c, on = step["customer_id"], int((step["at"] + 8 * 3_600_000) // 86_400_000)
+        policy = self.pack.classes[CLASSES[c]]
+        what = Act(
+            step["action"], on, step["requested_by"], step["approved_by"], None, step["details"], step["event_id"]
+        )
+        if step["action"] == "dance":
+            self.said.append((c, "refused", "unknown_action", on, on, None, None))
+        else:
+            self.take(c, act(policy, self.states.get(c, begin(policy)), what))
+
+    def take(self, c: str, step: Any) -> None:
+        """The new state, and what was said."""
+        self.states[c], said = step
+        self.said += [(c, d.kind, d.reason, d.day, d.effective, d.before, d.after) for d in said]
+
+    def values(self, c: str, at: int) -> dict[tuple[str, str | None], Fraction]:
+        """The metrics of the pack, from the definitions."""
+
+        def aum(on: int) -> Fraction:
+            return Fraction(sum(amount for value, amount in self.postings[c] if value <= on), 100)
+
+        first = day("2023-12-01")
+        months = [m for m in range(first, at + 2) if ends(m - 2, m - 1) >= {"month"}]  # first days after a month's end
+        month = [aum(on) for on in range(months[-2], months[-1])] if len(months) > 1 else [Fraction(0)]
+        months_known = sum(1 for on in range(SINCE + 1, at + 1) if on in TENURE)
+        return {
+            ("aum", "aum"): aum(at), ("month_avg[0]", "aum"): sum(month, Fraction(0)) / len(month),
+            ("loan_balance", None): Fraction(self.facts.get(c, (0, "", 0))[2], 100),
+            ("tenure_months", None): Fraction(months_known),
+        }  # fmt: skip
+
+
+TENURE = {day(text) for text in ("2024-03-01", "2024-03-31", "2024-05-01", "2024-05-31")}  # months since 31 January
+
+
+def heard(partition: Partition) -> list[tuple[Any, ...]]:
+    """What the job has published, as the twin says it."""
+    changes = [
+        (r["customer_id"], "tier", r["reason"], r["business_day"], r["effective_date"], r["from_tier"], r["to_tier"])
+        for r in partition.of("tier-changes")
+    ]
+    others = [
+        (r["customer_id"], r["kind"], r["reason"], r["day"], r["effective_date"], r["before"], r["after"])
+        for r in partition.of("decisions")
+    ]
+    return changes + others
+
+
+@settings(unshrunk, max_examples=60)
+@given(packs(), lives(), st.data())
+def test_columns_follow_the_pure_lifecycle(pack: Any, steps: list[dict[str, Any] | int], data: Any) -> None:
+    """Every tier change and every decision is the twin's, with crashes in between; ids are never used twice."""
+    settings_, twin = replace(conf(), pack=pack), Twin(pack)
+    partition = Partition(Topics(), StandingJob(settings_))
+    for step in steps:
+        twin.step(step)
+        partition.log.tell([step])
+        partition.run()
+        if isinstance(step, int) and data.draw(st.integers(0, 9)) == 0:
+            partition = crashed(partition, settings_)
+    expected = [(*s[:3], None if by_act(s) else s[3], *s[4:]) if s[1] == "tier" else s for s in twin.said]
+    assert sorted(heard(partition), key=repr) == sorted(expected, key=repr)
+    ids = [r["event_id"] for topic in ("tier-changes", "decisions") for r in partition.of(topic)]
+    assert len(set(ids)) == len(ids)
+    for c, state in twin.states.items():
+        slot = partition.job.ledger.customer(c)
+        table = partition.job.lifecycle.table(slot)
+        assert partition.job.lifecycle.state(slot, table) == state
+    assert not partition.of("dead-letters")
+
+
+def by_act(said: tuple[Any, ...]) -> bool:
+    """Tier decisions of an act hold at once."""
+    return bool(said[3] == said[4])
+
+
+def crashed(partition: Partition, settings_: Any) -> Partition:
+    """Another job from the rows and a fence."""
+    job = StandingJob(settings_)
+    partition.rows |= dict(_flat(partition.job.take_dirty(None)[0]))
+    job.load(partition.rows.items())
+    job.load_fence(partition.job.fence())
+    again = Partition(partition.log, job, partition.job.positions())
+    again.rows, again.published = partition.rows, partition.published
+    return again
+
+
+def _flat(items: Any) -> Any:
+    from agents.packing import flat
+
+    return flat(items)
