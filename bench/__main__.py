@@ -1,4 +1,4 @@
-"""`python -m bench`: every measurement in one run on one broker, a table with ratios first, and docs/benchmarks.md.
+"""`python -m bench`: every measurement on one broker, tables with ratios first, and docs/benchmarks.md, part by part.
 
 `--quick` (`make bench-quick`) takes some minutes and writes nothing.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from dataclasses import replace
 from bench import full, j1_run, latency, life, long_run, profile, raw, scale
 from bench.arena import Arena
 from bench.peers.peer import PEERS
-from bench.report import Report, warn
+from bench.report import Report, warn, write
 from bench.sizes import QUICK, Sizes
 
 Part = Callable[[Arena, Sizes, Report], None]
@@ -38,21 +39,27 @@ def main() -> None:
     parser.add_argument("--engine", choices=PEERS, action="append", help="of J1's peers, leave out the others")
     parser.add_argument("--events", type=int, help="events of J1 and of the full job")
     parser.add_argument("--customers", type=int, help="customers of the full job")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md even so")
+    parser.add_argument("--write", action="store_true", help="write to docs/benchmarks.md even so")
     parser.add_argument("--runs", type=int, help="repetitions")
     options = parser.parse_args()
-    report = Report("make bench-quick" if options.quick else "make bench")
-    sizes = chosen(options)
-    began = time.monotonic()
+    sizes, found = chosen(options), {}
     with Arena() as arena:
-        for name, part in PARTS.items():
-            if name in (options.only or PARTS):
-                warn(f"{name} …")
-                part(arena, sizes, report)
-    print(report.markdown())
-    print(f"{time.monotonic() - began:.0f} s")
-    if options.write or not (options.quick or options.only):
-        report.write()
+        for name in (name for name in PARTS if name in (options.only or PARTS)):
+            warn(f"{name} …")
+            found[name] = measured(arena, name, sizes)
+            print(f"## {name}\n\n{found[name].markdown()}", flush=True)
+            if options.write or not (options.quick or options.only):
+                write(found, PARTS)
+    print(f"{sum(report.seconds for report in found.values()):,.0f} s")
+
+
+def measured(arena: Arena, name: str, sizes: Sizes) -> Report:
+    """One part."""
+    report = Report(f'make bench ARGS="--only {name}{" --quick" if sizes.quick else ""}"')
+    began = time.monotonic()
+    PARTS[name](arena, sizes, report)
+    report.seconds, report.load = time.monotonic() - began, os.getloadavg()[0]
+    return report
 
 
 def chosen(options: argparse.Namespace) -> Sizes:

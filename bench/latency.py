@@ -22,7 +22,7 @@ from bench.sizes import Sizes
 from deploy.settings import Settings
 from schemas.records import decode_one
 
-ALARMS_S_MAX = 100  # at most so many alarms a second, and at most every tenth posting
+ALARMS_S_MAX = 50  # at most so many alarms a second, and at most every tenth posting
 GRACE_S, WARM_S = 60.0, 2.0
 WAKE = (100, 100)  # postings a second and their number: until the worker has joined
 

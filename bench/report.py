@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,8 @@ from bench.timing import Timing
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PEERS = Path(__file__).resolve().parent / "peers"
 PAGE, PLOT = "benchmarks.md", "benchmarks.svg"
+PLOTTED = "j1"
+SECTION = re.compile(r"<!-- (\w+) -->\n(.*?)<!-- end -->\n", re.DOTALL)
 VERSIONS = ("faust-streaming", "aiokafka", "confluent-kafka", "numba", "numpy", "fastavro")
 OURS = "Tidegauge"
 DASH = "–"
@@ -89,37 +92,46 @@ class Table:
 
 @dataclass(slots=True)
 class Report:
-    """Everything a run has found."""
+    """What one part of the bench has found; `command` measures it again."""
 
     command: str
     engines: list[Engine] = field(default_factory=list)
     figures: list[tuple[str, str]] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    seconds: float = 0.0
+    load: float = 0.0  # of the machine at the end
 
     def markdown(self) -> str:
-        """The page."""
-        lines = [
-            "# Benchmarks", "", (f"Written by `{self.command}`. {machine()} The broker runs on the same machine, so read "
-            "the ratios; absolute figures move with the machine and what else it does."),
-        ]  # fmt: skip
+        """Its section of the page."""
+        lines = [f"`{self.command}`, {self.seconds:,.0f} s, load at the end {self.load:.1f}."]
         for job in dict.fromkeys(engine.job for engine in self.engines):
             lines += Table(f"**{job}**", HEADER, [engine.row() for engine in self.engines if engine.job == job]).lines()
         if self.figures:
-            lines += Table("Further figures of the full job:", ("figure", "value"), self.figures).lines()
+            lines += Table("Further figures:", ("figure", "value"), self.figures).lines()
         for table in self.tables:
             lines += table.lines()
         return "\n".join(lines) + "\n"
 
-    def write(self) -> None:
-        """docs/benchmarks.md and its plot."""
-        plot(self.engines, DOCS / PLOT)
-        (DOCS / PAGE).write_text(self.markdown() + f"\n![Events per second]({PLOT})\n\n{HOW}")
+
+def write(found: Mapping[str, Report], order: Iterable[str]) -> None:
+    """docs/benchmarks.md: the sections of these parts anew, those of other parts as they were; the plot of J1."""
+    path = DOCS / PAGE
+    known = dict(SECTION.findall(path.read_text())) if path.exists() else {}
+    known |= {name: report.markdown() for name, report in found.items()}
+    head = (
+        f"# Benchmarks\n\n{machine()} The broker runs on the same machine, so read the ratios; absolute figures move with "
+        "the machine and what else it does. A part can be measured again alone, so each names its command.\n"
+    )
+    sections = "\n".join(f"<!-- {name} -->\n{known[name]}<!-- end -->\n" for name in order if name in known)
+    if PLOTTED in found:
+        plot(found[PLOTTED].engines, DOCS / PLOT)
+    path.write_text(f"{head}\n![Events per second]({PLOT})\n\n{sections}\n{HOW}")
 
 
 HOW = """## How it is measured
 
 - `make bench-quick` takes some minutes and prints; `make bench` repeats more, on more events, and writes this page.
-  `python -m bench --only j1` is the comparison alone, `--engine NAME` leaves out other peers, `python -m bench.peers NAME`
+  `make bench ARGS="--only j1 --write"` measures the comparison alone and writes its section, `--engine NAME` leaves out other peers, `python -m bench.peers NAME`
   runs one of them once. `python -m bench.profile` gives CPU nanoseconds an event of every stage of the full job.
 - One broker on free ports for the run; all engines of a job read the same topic, one engine at a time, in turn, each in
   a group of its own. Figures are medians of the runs that the table lists.
@@ -140,7 +152,7 @@ HOW = """## How it is measured
   file on. Every customer's figures are compared with plain sums: in the state, and each row read back from the view.
 - Latency is open loop: a posting counts from when it was due, whether or not the producer could send it then. Postings
   leave every 5 ms in a batch a partition, made by a kernel, so that the sending costs neither side much; a tenth of them,
-  at most 100 a second, are outflows that raise alerts, which are many: each is a transaction of its own.
+  at most 50 a second, are outflows that raise alerts, which are many: each is a transaction of its own.
 - Reading alone is a single consumer on the topic of the full job, without Faust. The profile feeds the job from memory,
   stage by stage, and counts processor time.
 
@@ -166,12 +178,12 @@ HOW = """## How it is measured
 
 
 def machine() -> str:
-    """Cores, memory, versions and the load."""
+    """Cores, memory and versions."""
     versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
     versions += "".join(f", {name}" for name in peers())
     return (
         f"{os.cpu_count()} cores of {_cpu()}, {psutil.virtual_memory().total >> 30} GiB, {platform.system()} "
-        f"{platform.machine()}, Python {platform.python_version()}, {versions}; load at the end {os.getloadavg()[0]:.1f}."
+        f"{platform.machine()}, Python {platform.python_version()}, {versions}."
     )
 
 

@@ -14,8 +14,8 @@ class Sizes:
     quick: bool = False
     runs: int = 3
     j1_events: tuple[int, ...] = (4 * MILLION, MILLION)
-    quix_events: int = MILLION
-    tutorial_events: int = 100_000
+    quix_events: int = 300_000
+    tutorial_events: int = 30_000
     engines: tuple[str, ...] = ()  # of J1, by name; empty: all of them, or in a quick run those that are quick
     full_events: int = 4 * MILLION
     customers: int = 100_000

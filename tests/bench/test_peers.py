@@ -156,8 +156,8 @@ def test_every_engine_has_a_turn() -> None:
     assert len(full) == len(set(full))
     assert not [name for _, name in j1_run.plan(QUICK) if name in j1_run.PEERS and j1_run.PEERS[name].slow]
     asked = j1_run.plan(Sizes(engines=("faust-tutorial",), j1_events=(7,)))
-    assert asked == [(7, j1_run.OURS), (100_000, "faust-tutorial")]
+    assert asked == [(7, j1_run.OURS), (30_000, "faust-tutorial")]
     engines: dict = {}
     for events, name in full:
         engines[events, name] = j1_run.described(Sizes(), events, name, engines)
-    assert engines[100_000, "faust-tutorial"].ours is engines[4_000_000, j1_run.OURS]
+    assert engines[30_000, "faust-tutorial"].ours is engines[4_000_000, j1_run.OURS]

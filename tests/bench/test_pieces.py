@@ -183,8 +183,10 @@ def test_report_has_ratios_first_and_a_plot(tmp_path, monkeypatch: pytest.Monkey
     other = report.Engine("J1", "another", "all of it", ours, [Timing(100, 10.0, 5.0, 0.02, 0.03, 7_000_000)])
     page = report.Report("make bench", [ours, other])
     page.tables.append(report.Table("Late:", ("events/s", "p50"), [("100", "5")]))
-    page.write()
+    report.write({"j1": page}, ("full", "j1"))
+    report.write({"full": report.Report("later", figures=[("events", "7")])}, ("full", "j1"))
     text = (tmp_path / report.PAGE).read_text()
+    assert text.index("| events | 7 |") < text.index("Late:"), "a part measured alone leaves the others as they were"
     assert "| ours | – | – | 200 | 100 200 500 | 1,000 |" in text
     assert "| another | 20.0 × | 20.0 × | 10 | 10 | 20 | 200.00 | 300.00 | 7 | all of it |" in text
     assert "Late:\n\n| events/s | p50 |\n| --- | --- |\n| 100 | 5 |" in text

@@ -4,6 +4,8 @@ import typer
 
 from deploy.settings import Settings
 
+FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
+
 app = typer.Typer()
 
 
@@ -20,4 +22,5 @@ def worker(
     settings = Settings()
     warm_up(standing_conf(settings))
     port = settings.metrics_port if metrics_port is None else metrics_port
-    run(build_app(settings, standing_jobs(settings), name=STANDING), metrics_port=port, loglevel=loglevel)
+    built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
+    run(built, metrics_port=port, loglevel=loglevel)
