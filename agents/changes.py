@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastavro
 import numba as nb
@@ -25,6 +25,13 @@ from streams.store import NULL, REF_BITS, REF_MASK, Array
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
 
 
+class Switched(NamedTuple):
+    """A change of packs: the names of the codes before, and whether a customer of a code before goes up, by rank."""
+
+    names: Sequence[str]
+    up: Array
+
+
 class ChangeWriter:
     """Encodes the tier changes of a close with all that is needed to decide them again (design §5)."""
 
@@ -35,9 +42,12 @@ class ChangeWriter:
 
     def changes(
         self, day: int, cut: list[dict[str, Any]], found: Metrics, metric: int, rows: Array, slots: Array, old: Array,
-        given: Array,
+        given: Array, switched: Switched | None = None,
     ) -> Packed:  # fmt: skip
-        """Records of the customers slots[rows], whose tiers at the close of `day` go from old[rows] to given[rows]."""
+        """Records of the customers slots[rows], whose tiers at the close of `day` go from old[rows] to given[rows].
+
+        switched: the pack changes with the close; old[rows] are codes of its names, up has a place for each of `slots`.
+        """
         mine, store, pack, index = slots[rows], self.ledger.store, self.pack, self.writer.index
         ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
         raw, refs = Buffer(ids), store.customers["ref"][mine]
@@ -51,16 +61,18 @@ class ChangeWriter:
             }
             for tier, minimum in zip(pack.tier_ids[1:], pack.thresholds_minor.tolist(), strict=True)
         ]
+        suffix = date_of(day) if switched is None else f"{date_of(day + 1)}/policy"
+        suffix, up = f"/tier/{pack.pack_id}/{suffix}", given > old if switched is None else switched.up
         data = np.full((len(mine), self.writer.width), NULL, np.int64)
         columns = {
-            "event_id": raw.spans(*appended(ids, refs, f"/tier/{pack.pack_id}/{date_of(day)}".encode())),
+            "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
             "customer_id": refs,
             "customer_class": raw.text(pack.customer_class),
-            "from_tier": raw.choice(pack.tier_ids, old[rows]),
+            "from_tier": raw.choice(pack.tier_ids if switched is None else tuple(switched.names), old[rows]),
             "to_tier": raw.choice(pack.tier_ids, given[rows]),
-            "direction": raw.choice(("down", "up"), (given[rows] > old[rows]).astype(np.int64)),
+            "direction": raw.choice(("down", "up"), up[rows].astype(np.int64)),
             "effective_date": day + 1,
-            "reason": raw.text("close"),
+            "reason": raw.text("close" if switched is None else "policy"),
             "metrics": raw.spans(*self._evidence(day, found, metric, rows)),
             "thresholds": raw.raw(self._avro("thresholds", thresholds)),
             "pack_id": raw.text(pack.pack_id),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from agents.changes import Switched
 from agents.lanes import Close
 from agents.lifecycle import Evidence, Step
 from agents.publishing import Publisher
@@ -27,6 +28,23 @@ class Decisions:
 
     def __init__(self, publisher: Publisher, classes: CompiledClasses, counts: Counter[str]) -> None:
         self.publisher, self.classes, self.counts = publisher, classes, counts
+        self.before: CompiledClasses | None = None  # of the pack that was in force before
+
+    def use(self, classes: CompiledClasses) -> None:
+        """Another pack from now on."""
+        self.before, self.classes = self.classes, classes
+
+    def switched(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, old: Switched) -> None:
+        """Tiers that a change of packs has moved: slots[i], from code step.official[i] to tier index given[i]."""
+        self.counts["tier_changes"] += len(moved)
+        if self.classes.plain and table.policy.customer_class == PERSONAL:
+            at = NAMES.index(self.classes.shown.metric.replace("[", "_").replace("]", ""))
+            self.publisher.tier_changes(step.at, step.found, at, slots, moved, step.official, given, old)
+            return
+        ids, day = table.program.tier_ids, step.at.day + 1
+        for i in moved.tolist():
+            said = Decision("tier", "policy", day, day, old.names[int(step.official[i])], ids[int(given[i])])
+            self._tier(int(slots[i]), table, said, Evidence(step.columns, i), step.at)
 
     def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
         """Tiers that a close has moved; in bulk where the pack is rising minimums of one metric."""
@@ -79,7 +97,7 @@ class Decisions:
         head, policy = self._head(slot, table, said, at), table.policy
         assert said.before is not None
         assert said.after is not None
-        up = policy.level(said.after) >= policy.level(said.before)
+        up = policy.level(said.after) >= self._level(table, said)
         plain = said.reason in ("close", "continuous")
         cause, corrects = said.caused_by, None
         if said.reason == "restated":
@@ -95,6 +113,14 @@ class Decisions:
             "corrects": corrects,
         }  # fmt: skip
         self.publisher.put("tier-changes", head["customer_id"], record)
+
+    def _level(self, table: ClassTable, said: Decision) -> int:
+        """The rank of the tier before, counted from the lowest: at a change of packs, in the pack of before."""
+        known, before = table.policy, said.before or ""
+        if said.reason == "policy" and self.before is not None:
+            tables = (t for t in self.before.tables if t is not None)
+            known = next((t.policy for t in tables if t.policy.customer_class == known.customer_class), known)
+        return known.level(before) if any(tier.id == before for tier in known.tiers) else 0
 
 
 def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:

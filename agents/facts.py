@@ -6,8 +6,6 @@ transaction of the event, so a replay leaves them alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from agents.counting import Counts
@@ -37,10 +35,8 @@ class Facts:
 
     def __init__(self, ledger: Ledger, pack: Pack, counts: Counts) -> None:
         self.ledger = ledger
-        known: dict[str, str | None] = {name: metrics.kind(name) for name in metrics.facts()}
-        known |= {name: fact.kind for name, fact in pack.facts.items()}
-        self.kinds: Mapping[str, str | None] = {n: kind for n, kind in known.items() if n not in FROM_PROFILE}
-        self.absent = {name: metrics.absent(name) for name in known} | {n: f.absent for n, f in pack.facts.items()}
+        self.kinds: dict[str, str | None] = {n: metrics.kind(n) for n in metrics.facts() if n not in FROM_PROFILE}
+        self.absent = {name: metrics.absent(name) for name in metrics.facts()}
         self.values: dict[str, Array] = {}
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
@@ -48,6 +44,19 @@ class Facts:
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
         self.counts = counts
         self._rows: list[Pair] = []
+        self.use(pack)
+
+    def know(self, pack: Pack) -> None:
+        """Facts of a pack that will be in force are taken from now on."""
+        self.kinds |= {name: fact.kind for name, fact in pack.facts.items()}
+        self.absent = {name: fact.absent for name, fact in pack.facts.items()} | self.absent
+
+    def use(self, pack: Pack) -> None:
+        """What stands in for a fact that was not sent is the pack's business."""
+        self.know(pack)
+        self.absent |= {name: fact.absent for name, fact in pack.facts.items()}
+        for name, column in self.values.items():
+            column[self.days[name] == NO_DAY] = self.absent[name]
 
     def put(self, columns: Columns, i: int) -> tuple[int, int]:
         """Takes row i of a block: (OK or why not, the field at fault or -1)."""

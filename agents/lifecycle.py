@@ -8,13 +8,14 @@ functions one by one. Rows of changed customers go out in the transaction that c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from agents import state_rows
+from agents.changes import Switched
 from agents.facts import Facts, grown
 from agents.job import Pair, Rows
 from agents.lanes import Close
@@ -22,7 +23,7 @@ from agents.profiles import Profiles
 from agents.state_rows import Beside
 from policies import lifecycle, state
 from policies.acts import act
-from policies.columns import Column, Key, Plain, close_plain, from_metrics
+from policies.columns import Column, Key, Plain, Program, close_plain, from_metrics
 from policies.model import Pack
 from policies.several import ClassTable, CompiledClasses
 from policies.state import HELD, LOST, Act, Card, Decision, State, card_tier, flags, ready, tier_of
@@ -36,6 +37,13 @@ KEY = b"l"
 NEVER = (1 << 31) - 1
 SEEN_MAX = 64  # acts remembered a customer: the same event again changes nothing
 ALL_CLOSES = ("day", "month", "quarter", "year")
+
+
+class Older(NamedTuple):
+    """A class of an older version of a pack, for customers who are pinned to it."""
+
+    program: Program
+    scopes: Mapping[str, frozenset[str]]
 
 
 class Evidence(NamedTuple):
@@ -71,13 +79,20 @@ class Lifecycle:
         self.restless = np.zeros(0, np.bool_)  # … that a close may move although the standard gives the same tier
         self.counts: Counter[str] = Counter()
         self.sink: Sink = sink
-        self._changed: set[int] = set()
+        self.older: Callable[[int, str], Older | None] = lambda _version, _customer_class: None
+        self.written = np.zeros(0, np.bool_)  # has a row
+        self.changed: set[int] = set()
 
-    def _reserve(self) -> None:
+    def use(self, pack: Pack, classes: CompiledClasses) -> None:
+        """The rules of another pack from now on; who has a state goes over by agents.switching."""
+        self.pack, self.classes = pack, classes
+
+    def reserve(self) -> None:
+        """Room for every customer."""
         slots = self.ledger.columns.customer_count
         self.measured, self.below = grown(self.measured, slots, -1), grown(self.below, slots, 0)
         self.due, self.special = grown(self.due, slots, NEVER), grown(self.special, slots, 0)
-        self.restless = grown(self.restless, slots, 0)
+        self.restless, self.written = grown(self.restless, slots, 0), grown(self.written, slots, 0)
 
     def table(self, slot: int) -> ClassTable | None:
         """The rules of a customer's class."""
@@ -96,7 +111,7 @@ class Lifecycle:
 
     def waiting(self, day: int, before: int) -> Array:
         """Slots that a close has to look at though nothing has come: something of theirs ends, or people have acted."""
-        self._reserve()
+        self.reserve()
         acted = [slot for slot, beside in self.beside.items() if beside.touched == before]
         ended = np.flatnonzero(self.due[: self.ledger.columns.customer_count] <= day)
         slots: Array = np.union1d(ended, acted).astype(np.int64)
@@ -104,14 +119,14 @@ class Lifecycle:
 
     def close(self, at: Close, closes: frozenset[str], scope: str, slots: Array, found: Metrics) -> None:
         """Decides customers at a close; `found` are their metrics over the pack's first scope."""
-        self._reserve()
+        self.reserve()
         kinds = self.ledger.store.customers["customer_class"][slots]
         for kind, table in enumerate(self.classes.tables):
             rows = np.flatnonzero(kinds == kind)
             if table is not None and len(rows):
-                self._class(table, at, closes, slots[rows], _Metrics(scope, found, rows))
+                self._class(table, at, closes, slots[rows], Chosen(scope, found, rows))
 
-    def _class(self, table: ClassTable, at: Close, closes: frozenset[str], slots: Array, found: _Metrics) -> None:
+    def _class(self, table: ClassTable, at: Close, closes: frozenset[str], slots: Array, found: Chosen) -> None:
         policy, deciding = table.policy, _decides(table, closes)
         official = table.index[self.ledger.store.customers["tier"][slots, 0]]
         known = np.where(self.measured[slots] < 0, official, self.measured[slots]).astype(np.int64)
@@ -168,7 +183,7 @@ class Lifecycle:
         kept = np.where(trivial, -1, step.measured)
         changed = plain & ((kept != self.measured[slots]) | (now.below != self.below[slots]))
         self.measured[slots[plain]], self.below[slots[plain]] = kept[plain], now.below[plain]
-        self._changed.update(slots[changed].tolist())
+        self.changed.update(slots[changed].tolist())
         return np.zeros(n, np.bool_)
 
     def _offers(self, table: ClassTable, slots: Array, rows: Array, given: Array, step: Step) -> None:
@@ -189,14 +204,31 @@ class Lifecycle:
         evidence: Evidence | None,
     ) -> None:  # fmt: skip
         before = self.state(slot, table)
-        pinned = before.official if before.pinned_version is not None else None
+        pinned = None if before.pinned_version is None else self._pinned(table, before, slot, at.day)
         given = table.program.tier_ids[measured]
         after, said = lifecycle.close(table.policy, before, state.Close(at.day, closes, given, pinned, stale))
         self.put(slot, table, before, after, said)
         if said:
             self.sink.one(slot, table, said, evidence, at)
 
-    def columns(self, needs: Sequence[Key], slots: Array, found: _Metrics, day: int) -> dict[Key, Column]:
+    def _pinned(self, table: ClassTable, state: State, slot: int, day: int) -> str:
+        """The tier of a customer under the version that he is pinned to; the one he has where nobody knows that version."""
+        older = self.older(state.pinned_version or 0, table.policy.customer_class)
+        if older is None:
+            return state.official
+        one, out = np.array([slot]), dict[Key, Column]()
+        for scope in dict.fromkeys(scope for _, scope in older.program.needs):
+            wanted = tuple(key for key in older.program.needs if key[1] == scope)
+            if scope is None:
+                out |= {key: Column(self.facts.column(key[0], one, day)) for key in wanted}
+            else:
+                mask = self.ledger.scope_of(sorted(older.scopes[scope]))
+                out |= from_metrics(self.ledger.metrics(mask, day, one), scope, wanted, NAMES)
+        tiers_, held = older.program.evaluate(out)
+        tier = older.program.tier_ids[int(tiers_[0])]
+        return state.official if held[0] or tier not in table.program.tier_ids else tier
+
+    def columns(self, needs: Sequence[Key], slots: Array, found: Chosen, day: int) -> dict[Key, Column]:
         """What a program needs of some customers as of a day."""
         out: dict[Key, Column] = {}
         for scope in dict.fromkeys(scope for _, scope in needs):
@@ -232,7 +264,7 @@ class Lifecycle:
 
     def state(self, slot: int, table: ClassTable) -> State:
         """The state of a customer under his class."""
-        self._reserve()
+        self.reserve()
         policy, known = table.policy, self.states.get(slot)
         if known is None:
             official = int(table.index[self.ledger.store.customers["tier"][slot, 0]])
@@ -254,12 +286,12 @@ class Lifecycle:
         if after == before and self.due[slot] > 0:
             return
         if after.card != before.card:
-            self._card(slot, after.card)
-        self._keep(slot, table, after)
-        self._changed.add(slot)
+            self.hold(slot, after.card)
+        self.keep(slot, table, after)
+        self.changed.add(slot)
         self.profiles.changed(np.array([slot]))
 
-    def _keep(self, slot: int, table: ClassTable, state: State) -> None:
+    def keep(self, slot: int, table: ClassTable, state: State) -> None:
         """A state into the columns, and beside them what does not fit."""
         policy = table.policy
         own = not state_rows.is_plain(policy, state) or tier_of(policy, state) != state.official
@@ -285,7 +317,7 @@ class Lifecycle:
         )
         self.due[slot] = 0 if adopted or state.deferred is not None else min(ended, default=NEVER)
 
-    def _card(self, slot: int, card: Card | None) -> None:
+    def hold(self, slot: int, card: Card | None) -> None:
         """The card by which the customer queues."""
         column = self.ledger.store.customers["card"]
         if slot not in self.beside:
@@ -295,7 +327,7 @@ class Lifecycle:
 
     def profile(self, slot: int) -> None:
         """The profile has come anew: a card that it names, and did not name before, is one that the customer holds."""
-        self._reserve()
+        self.reserve()
         table, named = self.table(slot), self.profiles.card(slot)
         known = self.beside.get(slot)
         if table is None or (known is None and table.policy.status.basis != "card"):
@@ -305,7 +337,7 @@ class Lifecycle:
         before = self.state(slot, table)
         if known is not None and named == known.profile_card:
             if before.card is not None:
-                self._card(slot, before.card)
+                self.hold(slot, before.card)
             return
         self.beside[slot] = known or Beside()
         self.beside[slot].profile_card = named
@@ -313,7 +345,7 @@ class Lifecycle:
         after = State(before.official, before.measured, before.records) if known is None else before
         after = replace(after, card=None if named is None else Card(named, issued))
         self.states[slot], self.special[slot], self.due[slot] = after, True, 0
-        self._changed.add(slot)
+        self.changed.add(slot)
 
     def act(self, slot: int, what: Act) -> bool:
         """Takes what somebody did; False for an event taken before."""
@@ -322,7 +354,7 @@ class Lifecycle:
         if what.event_id in beside.seen:
             return False
         beside.seen, beside.touched = (*beside.seen, what.event_id)[-SEEN_MAX:], self.ledger.closed
-        self._changed.add(slot)
+        self.changed.add(slot)
         if table is None:
             self.refuse(slot, what, "no_scheme")
             return True
@@ -346,12 +378,13 @@ class Lifecycle:
     def take_rows(self) -> list[Pair]:
         """Rows changed since the last call, in order of their slots."""
         out: list[Pair] = []
-        for slot in sorted(self._changed):
+        for slot in sorted(self.changed):
             table = self.table(slot)
             if table is not None:
                 key = KEY + self.ledger.customer_id(slot).encode()
+                self.written[slot] = True
                 out.append((key, state_rows.encode(self.state(slot, table), self.beside.get(slot, Beside()))))
-        self._changed.clear()
+        self.changed.clear()
         return out
 
     def load(self, rows: Rows) -> None:
@@ -359,17 +392,17 @@ class Lifecycle:
         for key, value in rows:
             slot = self.ledger.customer(key[1:].decode())
             state, beside = state_rows.decode(value or b"")
-            self._reserve()
-            table = self.table(slot)
+            self.reserve()
+            table, self.written[slot] = self.table(slot), True
             if table is None:
                 continue
             if beside != Beside():
                 self.beside[slot] = beside
             self.states[slot] = state
-            self._keep(slot, table, self.state(slot, table))
+            self.keep(slot, table, self.state(slot, table))
 
 
-class _Metrics(NamedTuple):
+class Chosen(NamedTuple):
     """Metrics over one scope, and which rows of them are meant."""
 
     scope: str
@@ -404,6 +437,9 @@ class Sink(Protocol):
         self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: Close | None
     ) -> None:
         """Decisions about one customer, at a close or by an act."""
+
+    def switched(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, old: Switched) -> None:
+        """Tiers that a change of packs has moved."""
 
     def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
         """Tiers that a close has moved: slots[i] to tier index given[i], for i in moved."""

@@ -39,16 +39,19 @@ class Outlooks:
     """The outlooks of a partition's customers, and what was told of them."""
 
     def __init__(self, registry: Registry, pack: CompiledPack, timing: outlook.Timing, writer: StandingWriter) -> None:
-        self.pack, self.timing, self.standings = pack, timing, writer
         self.ledger: Ledger = writer.ledger
-        tiers = len(pack.thresholds_minor)
-        self.registry = registry
-        self.writer = Writer(TOPIC, registry, {"thresholds_minor": tiers, "to_hold_minor": tiers})
+        self.standings, self.registry = writer, registry
+        self.use(pack, timing)
+        self._told = np.zeros(0, TOLD)
+        self._rows: list[Pair | Packed] = []
+
+    def use(self, pack: CompiledPack, timing: outlook.Timing) -> None:
+        """Outlooks by another pack from now on; what was told last stays known."""
+        self.pack, self.timing, tiers = pack, timing, len(pack.thresholds_minor)
+        self.writer = Writer(TOPIC, self.registry, {"thresholds_minor": tiers, "to_hold_minor": tiers})
         names = io.BytesIO()
         fastavro.schemaless_writer(names, {"type": "array", "items": "string"}, list(pack.tier_ids[1:]))
         self._tiers = np.frombuffer(names.getvalue(), np.uint8)[None, :]  # the same in every record
-        self._told = np.zeros(0, TOLD)
-        self._rows: list[Pair | Packed] = []
 
     # -- closes
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numba as nb
+import numpy as np
 
 from schemas.encoder import write_long
 from schemas.primitives import read_long
@@ -79,6 +80,17 @@ def _get_text(ix: Index, raw: Array, at: int, end: int) -> tuple[int, int]:
     if size <= 0 or size - 1 > end - at:
         return -1, at
     return add(ix, raw, at, size - 1), at + size - 1
+
+
+def tiers_of(row: bytes) -> list[str]:
+    """The ids of the tiers that a row remembers."""
+    raw, out = np.frombuffer(row, np.uint8), []
+    held, at = read_long(raw, 0, len(raw))
+    for _ in range(held):
+        size, at = read_long(raw, at, len(raw))
+        out.append(row[at : at + size - 1].decode())
+        _, at = read_long(raw, at + size - 1, len(raw))
+    return out
 
 
 @nb.njit(cache=True, nogil=True)

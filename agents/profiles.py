@@ -17,6 +17,7 @@ from streams.store import ID_BYTES_MAX, NULL, Array, Names
 
 KEY = b"c"
 NO_SLOT = -1
+GONE = 126  # published: a queue class that the pack in force does not have
 NAMES_AHEAD = 256  # texts for which room is made at a time
 EVENT_ID, CUSTOMER_ID, CUSTOMER_CLASS, BRANCH, RM, CARD = 0, 1, 2, 3, 4, 7  # columns of the customers contract
 
@@ -35,6 +36,23 @@ class Profiles:
         self.alerts: dict[int, dict[str, Alert]] = {}
         self.requeue: set[int] = set()  # queue class may be another one now
         self._changed: set[int] = set()
+
+    def use(self, classes: CompiledClasses) -> None:
+        """Tiers of another pack. Those of before stay readable: their codes come behind the new ones."""
+        names, customers = self.tiers.all(), self.ledger.store.customers[: self.ledger.columns.customer_count]
+        self.pack, self.tables, self.tiers = classes.shown, classes.tables, Names(classes.shown.tier_ids)
+        codes = np.array([self.tiers.code(name) for name in names], np.int8)
+        customers["tier"] = codes[customers["tier"]]
+
+    def requeue_all(self, before: tuple[str, ...]) -> None:
+        """Queue classes are of another pack now, `before` being those of the last one: everybody is looked at again."""
+        customers = self.ledger.store.customers[: self.ledger.columns.customer_count]
+        places = {name: i for i, name in enumerate(self.pack.queue_class_ids)}
+        codes = [places[name] * 2 + area if name in places else GONE for name in before for area in (0, 1)]
+        known = customers["published"]
+        self._changed.update(np.flatnonzero(known >= 0).tolist())
+        customers["published"] = np.where((known < 0) | (known == GONE), known, np.array([*codes, GONE])[known])
+        self.requeue.update(range(len(customers)))
 
     def put(self, columns: Columns, i: int, live: bool) -> int | None:
         """Takes a profile as it is now: its slot, None if its id is none. In a replay the row has it, or a newer one."""
@@ -126,7 +144,7 @@ class Profiles:
         return json.dumps(rest, separators=(",", ":")).encode()
 
     def load(self, rows: Rows) -> None:
-        """Rows back; their keys begin with KEY. ValueError for a tier that the pack does not have."""
+        """Rows back; their keys begin with KEY."""
         n, first, why = len(rows), 0, profile_rows.DONE
         slots, rest = np.empty(n, np.int64), np.empty(n, np.int64)
         self.ledger.columns.reserve(n, int((rows.key_end - rows.key).sum()), 0)
@@ -138,8 +156,9 @@ class Profiles:
                 store.customers, store.customer_ids, self._texts(), rows.raw, rows.key + len(KEY), rows.key_end, rows.value,
                 rows.value_end, first, slots, rest,
             )  # fmt: skip
-            if why == profile_rows.UNKNOWN_TIER:
-                raise ValueError(f"a customer's row has a tier that pack {self.pack.pack_id} does not have")
+            if why == profile_rows.UNKNOWN_TIER:  # of a pack that was in force before, or is to be installed yet
+                for name in profile_rows.tiers_of(rows.raw[rows.value[first] : rows.value_end[first]].tobytes()):
+                    self.tiers.code(name)
             if why == profile_rows.BROKEN:
                 raise ValueError("a customer's row is cut short")
             if first == n:

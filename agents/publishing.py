@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.bulk import StandingWriter
-from agents.changes import ChangeWriter, QueueWriter
+from agents.changes import ChangeWriter, QueueWriter, Switched
 from agents.job import Pair
 from agents.lanes import Close
 from agents.packing import Packed, few
@@ -54,6 +54,14 @@ class Publisher:
         self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
+    def use(self, pack: Pack, classes: CompiledClasses) -> None:
+        """Records of another pack from now on."""
+        compiled = classes.shown
+        self.pack, self.compiled = pack, compiled
+        self.bulk.tables, self.bulk.pack = classes.tables, compiled
+        self.changes.pack = self.queue.pack = compiled
+        self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
+
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
         """One record of an output topic."""
         self._records[topic].append((key.encode(), encode(topic, record, self.registry)))
@@ -81,9 +89,10 @@ class Publisher:
         field: str | None,
         original: bytes,
         key: bytes | None,
+        detail: str = "",
     ) -> None:
         """A record that could not be taken, with its bytes as they came."""
-        detail = f"{field}: {reason}" if field else reason
+        detail = detail or (f"{field}: {reason}" if field else reason)
         record = {
             "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
             "detail": detail[:DETAIL_CHARS_MAX], "original": original, "original_key": key,
@@ -100,12 +109,13 @@ class Publisher:
             self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric))
 
     def tier_changes(
-        self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array
-    ) -> None:
+        self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array,
+        switched: Switched | None = None,
+    ) -> None:  # fmt: skip
         """Tier changes of a month close with all that is needed to decide them again (design §5)."""
         if not len(moved):
             return
-        packed = self.changes.changes(close.day, self.cut(close), found, metric, moved, slots, old, given)
+        packed = self.changes.changes(close.day, self.cut(close), found, metric, moved, slots, old, given, switched)
         self._records["tier-changes"].append(packed)
         self.count += packed.records
 

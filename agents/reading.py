@@ -8,6 +8,7 @@ import numpy as np
 
 from agents.bulk import NO_TIER
 from agents.standing import StandingJob
+from policies.several import ClassTable
 from streams import tiers
 from streams.calendar import date_of, last_ended_month, month_of, month_start
 from streams.entries import OPEN, OPEN_END
@@ -58,9 +59,15 @@ def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
                 continue
             values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
             table = job.lifecycle.table(slot)
-            tier = NO_TIER if table is None else table.program.tier_ids[int(table.index[given[i]])]
+            tier = NO_TIER if table is None else _tier(job, table, int(given[i]))
             rows.append([ledger.customer_id(slot), *values[:METRICS], tier])
     return iter(sorted(rows, key=lambda row: str(row[0])))
+
+
+def _tier(job: StandingJob, table: ClassTable, code: int) -> str:
+    """The tier of a code; one behind the pack's own is of a pack that was in force before."""
+    own = table.program.tier_ids
+    return own[int(table.index[code])] if code < len(table.index) else job.profiles.tiers.text(code)
 
 
 def all_standings(jobs: Iterable[StandingJob], as_of: int) -> list[list[str | int | None]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from agents import acts, counting, facts, lifecycle
+from agents import acts, counting, facts, lifecycle, switching
 from agents.counting import Counts
 from agents.decisions import Decisions
 from agents.facts import REASONS as FACT_REASONS
@@ -26,6 +26,9 @@ from agents.packing import Packed, texts
 from agents.profiles import CUSTOMER_ID, Profiles
 from agents.publishing import Publisher
 from agents.restating import Restating
+from agents.switching import Changeover, Packs
+from policies.criteria import limits
+from policies.metrics import counted_months
 from policies.model import SEVERITIES, Pack
 from policies.reader import PackError, Problem
 from policies.several import CompiledClasses, compile_classes
@@ -52,7 +55,7 @@ from streams.fields import (
 )
 from streams.ledger import Candidate, Ledger
 from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
-from streams.metrics import NAMES
+from streams.metrics import NAMES, Metrics
 from streams.money import EXPONENTS
 from streams.outflow import NEVER, Rules
 from streams.outlook import Timing
@@ -67,7 +70,9 @@ RATE_FIELDS = {
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS, OUTLOOK = b"a", b"c", b"n", b"p", b"o"  # first byte of a changelog key
-FACT, DATES, LIFE, COUNT = facts.KEY, facts.DATES_KEY, lifecycle.KEY, counting.KEY
+FACT, DATES, LIFE, COUNT, PACK = facts.KEY, facts.DATES_KEY, lifecycle.KEY, counting.KEY, switching.KEY
+
+Decide = Callable[[Close, frozenset[str], str, Array, Metrics], None]  # what a close does with some customers
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,11 @@ class StandingJob:
         needs = (key[0] for table in self.classes.tables if table is not None for key in table.program.needs)
         self.counting = Counts(self.ledger, needs)
         self.facts = Facts(self.ledger, conf.pack, self.counting)
-        sink = Decisions(self.publisher, self.classes, self.counts)
+        self.decisions = sink = Decisions(self.publisher, self.classes, self.counts)
         self.lifecycle = Lifecycle(self.ledger, conf.pack, self.classes, self.facts, self.profiles, sink)
+        self.packs = Packs(conf.pack, EXPONENTS[conf.base_currency], lambda pack: replace(conf, pack=pack).compiled())
+        self.lifecycle.older = self.packs.older
+        self._loaded: list[Rows] = []  # rows that only the pack in force can read
         self.restating = Restating(self.ledger, self.lifecycle, self.publisher)
         self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.scope = 0
@@ -132,7 +140,28 @@ class StandingJob:
             "fx-rates": self._rates,
             "facts": self._facts,
             "crm-actions": self._acts,
+            "policies": self._policies,
         }
+
+    def _install(self, pack: Pack) -> None:
+        """Another pack from now on; customers go over by a Changeover, or their rows name its tiers already."""
+        self.classes = replace(self.conf, pack=pack).compiled()
+        self.pack, self.packs.running = self.classes.shown, pack
+        self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
+        self.profiles.use(self.classes)
+        self.publisher.use(pack, self.classes)
+        self.facts.use(pack)
+        self.lifecycle.use(pack, self.classes)
+        self.decisions.use(self.classes)
+        self.foresees, timing = _foresees(self.classes)
+        self.outlooks.use(self.pack, timing)
+        self._use_pack()
+
+    def _know(self, pack: Pack) -> None:
+        """What a pack that was taken will need is kept from now on."""
+        self.facts.know(pack)
+        needs = (leaf.metric for policy in pack.classes.values() for tier in policy.tiers for leaf in limits(tier.when))
+        self.counting.wanted |= any(counted_months(metric) for metric in needs)
 
     def _use_pack(self) -> None:
         """Scope and alert rules of the pack as the ledger's codes and columns."""
@@ -149,6 +178,15 @@ class StandingJob:
     def begin(self, partition: int, positions: dict[str, int]) -> None:
         """Sets the next offset of every input."""
         self.partition = self.publisher.partition = partition
+        if self.progress != NO_DAY and (running := self.packs.due(self.progress + 1)) is not None:
+            self._install(running)
+        for pack in self.packs.book.packs:
+            self._know(pack)
+        for rows in self._loaded:
+            kinds = rows.raw[rows.key]
+            self.facts.load(rows.take((kinds == FACT[0]) | (kinds == DATES[0])))
+            self.lifecycle.load(rows.take(kinds == LIFE[0]))
+        self._loaded.clear()
         for topic, lane in self.lanes.items():
             lane.fed = positions[topic]
         self.ledger.refresh()
@@ -190,7 +228,7 @@ class StandingJob:
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
         rows = [*self.profiles.take_rows(), *self.facts.take_rows(), *self.lifecycle.take_rows()]
-        rows += [*self.outlooks.take_rows(), *self.counting.take_rows()]
+        rows += [*self.outlooks.take_rows(), *self.counting.take_rows(), *self.packs.take_rows()]
         if self.live and self.progress != self.ledger.closed:
             saved = {"closed": self.ledger.closed, "first_month": self.first_month}
             rows.append((PROGRESS, json.dumps(saved).encode()))
@@ -258,6 +296,21 @@ class StandingJob:
                 columns.status[i], columns.field[i] = status, index.get(field, -1)
                 self.counts["acts"] += status == Status.OK
 
+    def _policies(self, columns: Columns, first: int, last: int) -> None:
+        for i in range(first, last if self.live else first):
+            if columns.status[i] != Status.OK:
+                continue
+            original = columns.value_bytes(i) or b""
+            taken = self.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
+            if isinstance(taken, Pack):
+                self._know(taken)
+                continue
+            self.publisher.dead_letter(
+                "policies", self.partition, int(columns.offset[i]), switching.REFUSED, "body", original,
+                columns.key_bytes(i), "; ".join(taken),
+            )  # fmt: skip
+            self.counts["dead_letters"] += 1
+
     def _rates(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["fx-rates"].reader.index
         for i in range(first, last):
@@ -321,15 +374,17 @@ class StandingJob:
             self.counts["closes"] += 1
             self.publisher.breaks(breaks, close.day)
             self.counts["restatements"] += self.restating.close(close, late, opened, self.first_month)
-            closes = ends(before, close.day)
-            if "month" in closes or self.lifecycle.everyone(closes):
+            closes, decide, pack = ends(before, close.day), self.lifecycle.close, self.packs.due(close.day + 1)
+            if pack is not None:
+                decide = self._switch(pack)
+            if pack is not None or "month" in closes or self.lifecycle.everyone(closes):
                 touched = np.arange(ledger.columns.customer_count)
             else:
                 touched = np.union1d(touched, self.lifecycle.waiting(close.day, before))
             for at in range(0, len(touched), CLOSE_CHUNK):
-                self._evaluate(close, touched[at : at + CLOSE_CHUNK], closes)
+                self._evaluate(close, touched[at : at + CLOSE_CHUNK], closes, decide)
             self.counts.update(self.lifecycle.take_counts())
-            self._foresee(close.day, before, restate="month" in closes or before == NO_DAY)
+            self._foresee(close.day, before, restate=pack is not None or "month" in closes or before == NO_DAY)
             self.counts["restatements"] += len(breaks)
         ledger.fold_day()
         self._count_missing()
@@ -352,10 +407,17 @@ class StandingJob:
             self.publisher.packed("outlooks", told)
             self.counts["outlooks"] += told.records
 
-    def _evaluate(self, close: Close, slots: Array, closes: frozenset[str]) -> None:
+    def _switch(self, pack: Pack) -> Decide:
+        """A pack takes effect on the day after this close: customers are decided under it, not under the one before."""
+        before, classes = self.packs.running, self.classes
+        self._install(pack)
+        self.profiles.requeue_all(classes.shown.queue_class_ids)
+        return Changeover(self.lifecycle, self.decisions, before, classes).close
+
+    def _evaluate(self, close: Close, slots: Array, closes: frozenset[str], decide: Decide) -> None:
         """Metrics of some customers at a close, tiers where it is time, and standings."""
         found = self.ledger.metrics(self.scope, close.day, slots)
-        self.lifecycle.close(close, closes, self.pack.scope_name, slots, found)
+        decide(close, closes, self.pack.scope_name, slots, found)
         self.publisher.standings(found, slots, self.metric)
 
     # -- changelog
@@ -379,7 +441,7 @@ class StandingJob:
 
     def fence(self) -> bytes:
         """The ledger's clock and rates, and what its amounts mean."""
-        kept = {"base_currency": self.conf.base_currency, "zone": self.conf.zone, "pack": self.pack.pack_id}
+        kept = {"base_currency": self.conf.base_currency, "zone": self.conf.zone, "pack": self.conf.pack.id}
         return json.dumps(kept | self.ledger.fence()).encode()
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -394,8 +456,8 @@ class StandingJob:
             saved = json.loads(value or b"")
             self.progress, self.first_month = saved["closed"], saved["first_month"]
         self.profiles.load(given.take(kinds == CUSTOMER[0]))
-        self.facts.load(given.take((kinds == FACT[0]) | (kinds == DATES[0])))
-        self.lifecycle.load(given.take(kinds == LIFE[0]))
+        self.packs.load(given.take(kinds == PACK[0]))
+        self._loaded.append(given.take((kinds == FACT[0]) | (kinds == DATES[0]) | (kinds == LIFE[0])))
         self.counting.load(given.take(kinds == COUNT[0]))
         accounts = given.take(kinds == ACCOUNT[0])
         self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
@@ -407,7 +469,7 @@ class StandingJob:
         for name, mine in (
             ("base_currency", self.conf.base_currency),
             ("zone", self.conf.zone),
-            ("pack", self.pack.pack_id),
+            ("pack", self.conf.pack.id),
         ):
             if saved[name] != mine:
                 raise RecoveryError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tidegauge.cli.activate import activate
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, error
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from policies.deciding import Outcome
 
 app = typer.Typer(help="List, show and check policy packs, and decide with them.", no_args_is_help=True)
+app.command("activate")(activate)
 JSON = typer.Option(False, "--json", help="For machines.")
 PACK = typer.Argument(..., help="A pack that ships, or a YAML file.")
 

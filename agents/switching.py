@@ -1,0 +1,195 @@
+"""Packs that `tidegauge policy activate` sends: the book of a partition, and everybody's way from one pack to the next.
+
+A pack is taken from its lane and kept as a row of its own. At the first close whose next day is one on which it is in
+force, everybody is decided under it as of that close instead of under the one before; what was published stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from agents.changes import Switched
+from agents.job import Pair, Rows
+from agents.lanes import Close
+from agents.lifecycle import NEVER, Chosen, Evidence, Lifecycle, Older, Sink, Step
+from agents.state_rows import Beside
+from policies import lifecycle
+from policies.book import Book
+from policies.columns import compile_program
+from policies.loader import parse_pack
+from policies.model import ClassPolicy, Pack
+from policies.reader import PackError
+from policies.several import ClassTable, CompiledClasses
+from policies.state import Card, State, day_number
+from streams import tiers
+from streams.calendar import NO_DAY
+from streams.metrics import Metrics
+from streams.store import Array
+
+KEY = b"k"  # first byte of a changelog key
+REFUSED = "the pack is refused"
+Follow = Callable[[Pack], object]
+
+
+class Packs:
+    """The book of packs of a partition. `follow` raises PackError for a pack that the job cannot follow."""
+
+    def __init__(self, first: Pack, base_exponent: int, follow: Follow) -> None:
+        self.book, self.running = Book([first]), first
+        self.base_exponent, self.follow = base_exponent, follow
+        self._older: dict[tuple[str, int, str], Older] = {}
+        self._rows: list[Pair] = []
+
+    def take(self, record: dict[str, Any], closed: int) -> Pack | list[str]:
+        """The pack in a record of `policies`, taken into the book; or why it is not. `closed`: the last closed day."""
+        text = record["body"]
+        try:
+            pack = parse_pack(text, record["pack_id"] or "pack")
+            self.follow(pack)
+        except PackError as problem:
+            return [str(one) for one in problem.problems]
+        why = list(differs(record, pack))
+        newest = self.book.packs[-1]
+        if pack.kind != newest.kind:
+            why.append(f"kind: a pack of kind {pack.kind} cannot take the place of one of kind {newest.kind}")
+        if pack.supplement is not None:
+            why.append("supplement: the worker follows no branch's own pack")
+        why += [f"classes: {name} is left out" for name in newest.classes if name not in pack.classes]
+        why = why or self.book.put(text, closed)
+        if why:
+            return why
+        self._rows.append((KEY + f"{len(self.book.packs) - 1:06}".encode(), text.encode()))
+        return pack
+
+    def due(self, day: int) -> Pack | None:
+        """The pack in force on a day, where it is another one than the running one."""
+        found = self.book.in_force(next(iter(self.running.classes)), day, self.running.kind)
+        same = found is None or (found.id, found.version) == (self.running.id, self.running.version)
+        return None if same else found
+
+    def older(self, version: int, customer_class: str) -> Older | None:
+        """A class of an older version of the running pack."""
+        key = self.running.id, version, customer_class
+        if key not in self._older:
+            pack = self.book.version(self.running.id, version)
+            if pack is None or customer_class not in pack.classes:
+                return None
+            self._older[key] = Older(compile_program(pack, self.base_exponent, customer_class), pack.scopes)
+        return self._older[key]
+
+    def take_rows(self) -> list[Pair]:
+        """Rows changed since the last call."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def load(self, rows: Rows) -> None:
+        """Rows back, in the order in which the packs were taken."""
+        for _, value in sorted(rows):
+            self.book.packs.append(parse_pack((value or b"").decode()))
+
+
+def differs(record: dict[str, Any], pack: Pack) -> list[str]:
+    """Where a record says another thing of its pack than the pack itself."""
+    told = record["pack_id"], record["version"], record["effective_from"]
+    own = pack.id, pack.version, day_number(pack.effective_from)
+    names = ("pack_id", "version", "effective_from")
+    return [f"{name}: {a}, in the body {b}" for name, a, b in zip(names, told, own, strict=True) if a != b]
+
+
+class Changeover:
+    """The close at which a pack takes the place of another. The job has been told of the new one already."""
+
+    def __init__(self, life: Lifecycle, sink: Sink, before: Pack, classes: CompiledClasses) -> None:
+        self.life, self.sink, self.pack, self.classes = life, sink, before, classes
+        self.names = life.profiles.tiers.all()
+        life.reserve()
+        life.changed.update(np.flatnonzero(life.written).tolist())  # rows name tiers of the pack before
+
+    def close(self, at: Close, _closes: frozenset[str], scope: str, slots: Array, found: Metrics) -> None:
+        """Decides customers under the new pack as of the close; `found` are their metrics over its first scope."""
+        customers = self.life.ledger.store.customers
+        undecided = slots[customers["tier_day"][slots, 0] == NO_DAY]
+        customers["tier"][undecided] = 0
+        kinds = customers["customer_class"][slots]
+        for kind, table in enumerate(self.life.classes.tables):
+            rows = np.flatnonzero(kinds == kind)
+            if table is not None and len(rows):
+                self._class(table, self.classes.tables[kind], at, slots[rows], Chosen(scope, found, rows))
+
+    def _class(self, table: ClassTable, old: ClassTable | None, at: Close, slots: Array, found: Chosen) -> None:
+        life, policy, customers = self.life, table.policy, self.life.ledger.store.customers
+        codes = customers["tier"][slots, 0].astype(np.int64)
+        undecided = customers["tier_day"][slots, 0] == NO_DAY
+        was = np.where(undecided, 0, self._levels(old)[codes])
+        columns = life.columns(table.program.needs, slots, found, at.day)
+        measured, held = table.program.evaluate(columns) if columns else (np.zeros_like(was), was < 0)
+        measured = np.where(held, self._same(table)[codes], measured)
+        named = customers["card"][slots] >= 0 if policy.status.basis == "card" else np.zeros(len(slots), np.bool_)
+        older = self.pack.version if self.pack.id == life.pack.id else None
+        pinning = policy.pinning is not None and older is not None
+        slow = life.special[slots] | named | ((was > 0) & pinning)
+        gets = policy.status.basis == "metric" and not policy.status.requires
+        official = measured if gets else np.zeros_like(measured)
+        other = ~slow & (codes != table.codes[official]) & ~undecided | (~slow & undecided & (official > 0))
+        moved = other & ((was > 0) | (official > 0))
+        tiers.put_in_force(customers, slots[other], table.codes[official[other]], at.day + 1)
+        life.profiles.changed(slots[other])
+        mine, kept = slots[~slow], np.where(official == measured, -1, measured)[~slow]
+        life.changed.update(mine[(kept != life.measured[mine]) | (life.below[mine] != 0)].tolist())
+        life.measured[mine], life.below[mine], life.due[mine], life.restless[mine] = kept, 0, NEVER, False
+        step = Step(at, frozenset(), found.chosen(), columns, codes, measured, measured, ())
+        switched = Switched(self._told(old), official >= was)
+        self.sink.switched(table, slots, np.flatnonzero(moved), official, step, switched)
+        for i in np.flatnonzero(slow).tolist():
+            self._one(table, old, at, int(slots[i]), int(measured[i]), older, Evidence(columns, i))
+
+    def _levels(self, old: ClassTable | None) -> Array:
+        """int64[codes]: ranks of the tiers under the pack before, 0 for a tier that it does not have."""
+        known = {} if old is None else {tier.id: old.policy.level(tier.id) for tier in old.policy.tiers}
+        return np.array([known.get(name, 0) for name in self.names], np.int64)
+
+    def _same(self, table: ClassTable) -> Array:
+        """int64[codes]: the tier of that name in the new pack, else the lowest: for who cannot be measured."""
+        own = {name: i for i, name in enumerate(table.program.tier_ids)}
+        return np.array([own.get(name, 0) for name in self.names], np.int64)
+
+    def _told(self, old: ClassTable | None) -> list[str]:
+        """Names of the codes before; what the pack before does not have is told as its lowest tier."""
+        known = () if old is None else old.program.tier_ids
+        return [name if name in known or not known else known[0] for name in self.names]
+
+    def _one(
+        self, table: ClassTable, old: ClassTable | None, at: Close, slot: int, measured: int, older: int | None,
+        evidence: Evidence,
+    ) -> None:  # fmt: skip
+        life, policy, customers = self.life, table.policy, self.life.ledger.store.customers
+        before = self._state(slot, old.policy if old is not None else policy, at)
+        given = table.program.tier_ids[measured]
+        after, said = lifecycle.switch(
+            policy, old.policy if old is not None else policy, before, at.day + 1, given, older
+        )
+        code = int(table.codes[policy.rank(lifecycle.tier_of(policy, after))])
+        if code != customers["tier"][slot, 0]:
+            tiers.put_in_force(customers, np.array([slot]), np.array([code]), at.day + 1)
+        life.keep(slot, table, after)
+        if after.card is not None:
+            life.hold(slot, after.card)
+        life.changed.add(slot)
+        life.profiles.changed(np.array([slot]))
+        if said:
+            self.sink.one(slot, table, said, evidence, at)
+
+    def _state(self, slot: int, old: ClassPolicy, at: Close) -> State:
+        """The state under the pack before, with the card that the profile names where no other is known."""
+        life, ids = self.life, [tier.id for tier in old.tiers]
+        name = self.names[int(life.ledger.store.customers["tier"][slot, 0])]
+        name = name if name in ids else ids[0]
+        known = life.states.get(slot) or State(name, name)
+        if known.card is None and (named := life.profiles.card(slot)) is not None:
+            life.beside.setdefault(slot, Beside()).profile_card = named
+            return replace(known, card=Card(named, at.day + 1))
+        return known
