@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from agents import standing
+from agents import lifecycle
 from agents.lanes import Close
 from agents.warmup import warm_up
 from bench.profile import build
 from bench.timers import Stages
+from policies.columns import Program
 
 
 class Split(NamedTuple):
@@ -31,7 +32,8 @@ def close(jobs: list[Any], day: int) -> Split:
         for name in ("metrics", "open_day", "fold_day", "breaks", "late", "missing_numbers", "restated"):
             stages.wrap(job.ledger, name, "computing")
         stages.wrap(job, "_touched", "computing")
-    stages.wrap(standing.tiers, "reached", "computing")
+    stages.wrap(Program, "evaluate", "computing")
+    stages.wrap(lifecycle, "close_plain", "computing")
     records = changes = 0
     encoding = 0.0
     for job in jobs:
