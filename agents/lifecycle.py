@@ -73,7 +73,7 @@ class Lifecycle:
         self.ledger, self.pack, self.classes, self.facts, self.profiles = ledger, pack, classes, facts, profiles
         self.states: dict[int, State] = {}
         self.beside: dict[int, Beside] = {}
-        self.measured, self.below = np.zeros(0, np.int8), np.zeros(0, np.int16)  # -1: as the official tier
+        self.measured, self.below = np.zeros(0, np.int8), np.zeros(0, np.int16)  # -1: as the tier in force
         self.due = np.zeros(0, np.int32)  # the next day that ends something of a customer's own
         self.special = np.zeros(0, np.bool_)  # has a state of his own
         self.restless = np.zeros(0, np.bool_)  # … that a close may move although the standard gives the same tier
@@ -299,7 +299,7 @@ class Lifecycle:
             self.states[slot] = state
         else:
             self.states.pop(slot, None)
-        trivial = state.measured == state.official and state.below == 0
+        trivial = state.measured == state.official == tier_of(policy, state) and state.below == 0
         self.measured[slot] = -1 if trivial else policy.rank(state.measured)
         self.below[slot], self.special[slot] = state.below, own
         settled = (

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -219,6 +220,26 @@ def test_columns_follow_the_pure_lifecycle(pack: Any, steps: list[dict[str, Any]
         table = partition.job.lifecycle.table(slot)
         assert partition.job.lifecycle.state(slot, table) == state
     assert not partition.of("dead-letters")
+
+
+@pytest.mark.parametrize("close", ["month", "quarter"])
+def test_a_grant_that_ends_between_closes_is_no_standard(close: str) -> None:
+    """The tier that was granted is not taken for the one that the standard gives when the grant ends."""
+    pack = parse_pack(
+        PACK.format(close=close, up=close, down=close, grace=0, extra="review: {months: 1}"), "tested.yaml"
+    )
+    steps: list[dict[str, Any] | int] = [
+        customer("C1", customer_class="personal", relationship_since=SINCE, birth_date=None)
+    ]
+    steps += [FIRST, action("C1", 3, "override_tier", FIRST + 1, "black"), *range(FIRST + 1, FIRST + 60)]
+    twin, partition = Twin(pack), Partition(Topics(), StandingJob(replace(conf(), pack=pack)))
+    for step in steps:
+        twin.step(step)
+        partition.log.tell([step])
+        partition.run()
+    assert {said[2] for said in heard(partition) if said[1] == "tier"} == {"override", "expiry"}
+    expected = [(*s[:3], None if by_act(s) else s[3], *s[4:]) if s[1] == "tier" else s for s in twin.said]
+    assert sorted(heard(partition), key=repr) == sorted(expected, key=repr)
 
 
 def by_act(said: tuple[Any, ...]) -> bool:
