@@ -299,14 +299,15 @@ class Lifecycle:
             self.states[slot] = state
         else:
             self.states.pop(slot, None)
-        trivial = state.measured == state.official == tier_of(policy, state) and state.below == 0
+        # Of a state of its own the tier in force says nothing: a grant may stand above the official one.
+        trivial = not own and state.measured == state.official and state.below == 0
         self.measured[slot] = -1 if trivial else policy.rank(state.measured)
         self.below[slot], self.special[slot] = state.below, own
         settled = (
             state.measured == state.official or lifecycle.offered(policy, state) is not None or not ready(policy, state)
         )
         self.restless[slot] = (
-            state.below > 0
+            (policy.status.basis != "card" and policy.level(state.measured) < policy.level(state.official))
             or policy.review is not None
             or state.pinned_version is not None
             or not (settled or policy.status.basis == "card")

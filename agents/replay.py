@@ -1,16 +1,26 @@
-"""Files without a broker: events in booking order through the worker's own job, with a close after each day."""
+"""History without a worker: files or topics through the worker's own job, alone or beside another pack.
+
+Files come in booking order, with a close after each day; topics have their closes and cuts. Nothing is written anywhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from aiokafka import TopicPartition
+
+from agents.bulk import CLASSES
 from agents.job import Block
 from agents.memory_log import Encode, MemoryLog
 from agents.packing import flat
-from agents.standing import INPUTS, StandingConf, StandingJob
+from agents.recovery import EngineSettings, changelog_topic, install, open_consumer
+from agents.recovery import blocks as read_blocks
+from agents.standing import CLOSES, INPUTS, StandingConf, StandingJob
+from streams.calendar import NO_DAY
 
 Output = Callable[[str, bytes | None, bytes | None], None]
+ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
 VALUED = {"transactions": "value_date", "balances": "business_day", "fx-rates": "rate_date"}
 
 
@@ -47,6 +57,75 @@ def replay(
             log.record(arrival.topic, arrival.record)
     work(job, log.blocks(), output)
     return job
+
+
+class Standing(NamedTuple):
+    """A customer at the last close. `rank` counts from the lowest tier of his class; tier None: no scheme for the class."""
+
+    customer_class: str
+    branch: str
+    tier: str | None
+    rank: int
+
+
+class Trial:
+    """The same history under the packs of a configuration, and with another pack from a day on. See Packs.take."""
+
+    def __init__(self, conf: StandingConf, record: dict[str, Any]) -> None:
+        self.running, self.other = StandingJob(conf), StandingJob(conf)
+        taken = self.other.packs.take(record, NO_DAY)
+        self.refused = taken if isinstance(taken, list) else []
+        for job in (self.running, self.other):
+            job.begin(0, dict.fromkeys(INPUTS, 0))
+
+    def feed(self, blocks: list[Block]) -> None:
+        """More of the history."""
+        for job in (self.running, self.other):
+            work(job, blocks, None)
+
+    def files(self, arrivals: Iterable[Arrival], encode: Encode) -> Trial:
+        """The whole history of files."""
+        log = MemoryLog(encode)
+        for arrival in arrivals:
+            if arrival.record is None:
+                log.close(arrival.day)
+                self.feed(log.blocks())
+            else:
+                log.record(arrival.topic, arrival.record)
+        self.feed(log.blocks())
+        return self
+
+    async def topics(self, settings: EngineSettings, partition: int, name: str) -> Trial:
+        """The whole history of a partition's topics, as far as they are kept; postings last, since they are most."""
+        install(settings, INPUTS, changelog_topic(settings, name))
+        consumer = await open_consumer(settings)
+        try:
+            places = {topic: TopicPartition(settings.topic(topic), partition) for topic in ORDER}
+            first, end = (await ask(list(places.values())) for ask in (consumer.beginning_offsets, consumer.end_offsets))
+            start = {topic: first[place] for topic, place in places.items()}
+            for job in (self.running, self.other):
+                job.begin(partition, dict(start))
+            for topic, place in places.items():
+                async for block in read_blocks(consumer, place, start[topic], end[place]):
+                    self.feed([block])
+        finally:
+            await consumer.stop()
+        return self
+
+
+def standings_of(job: StandingJob) -> dict[str, Standing]:
+    """Every customer at the last close."""
+    customers, found = job.ledger.store.customers, {}
+    for slot in range(job.ledger.columns.customer_count):
+        table, code = job.lifecycle.table(slot), int(customers["tier"][slot, 0])
+        branch, kind = job.profiles.branch(slot) or "-", CLASSES[int(customers["customer_class"][slot])]
+        if table is None:
+            found[job.ledger.customer_id(slot)] = Standing(kind, branch, None, 0)
+            continue
+        index = int(table.index[code])
+        tier = table.program.tier_ids[index]
+        found[job.ledger.customer_id(slot)] = Standing(kind, branch, tier, int(table.levels[index]))
+    return found
 
 
 def valued(topic: str, record: dict[str, Any]) -> int:

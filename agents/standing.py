@@ -376,7 +376,7 @@ class StandingJob:
             self.counts["restatements"] += self.restating.close(close, late, opened, self.first_month)
             closes, decide, pack = ends(before, close.day), self.lifecycle.close, self.packs.due(close.day + 1)
             if pack is not None:
-                decide = self._switch(pack)
+                decide, self.first_month = self._switch(pack), int(last_ended_month(close.day)) + 1
             if pack is not None or "month" in closes or self.lifecycle.everyone(closes):
                 touched = np.arange(ledger.columns.customer_count)
             else:

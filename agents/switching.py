@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from policies import lifecycle
 from policies.book import Book
 from policies.columns import compile_program
 from policies.loader import parse_pack
-from policies.model import ClassPolicy, Pack
+from policies.model import CUSTOMER_CLASSES, ClassPolicy, Pack
 from policies.reader import PackError
 from policies.several import ClassTable, CompiledClasses
 from policies.state import Card, State, day_number
@@ -39,7 +40,8 @@ class Packs:
     """The book of packs of a partition. `follow` raises PackError for a pack that the job cannot follow."""
 
     def __init__(self, first: Pack, base_exponent: int, follow: Follow) -> None:
-        self.book, self.running = Book([first]), first
+        self.running = first
+        self.book = Book([replace(first, effective_from=date.min)])  # until another takes effect, whatever its own date
         self.base_exponent, self.follow = base_exponent, follow
         self._older: dict[tuple[str, int, str], Older] = {}
         self._rows: list[Pair] = []
@@ -53,12 +55,13 @@ class Packs:
         except PackError as problem:
             return [str(one) for one in problem.problems]
         why = list(differs(record, pack))
-        newest = self.book.packs[-1]
-        if pack.kind != newest.kind:
-            why.append(f"kind: a pack of kind {pack.kind} cannot take the place of one of kind {newest.kind}")
+        if pack.kind != self.running.kind:
+            why.append(f"kind: a pack of kind {pack.kind} cannot take the place of one of kind {self.running.kind}")
         if pack.supplement is not None:
             why.append("supplement: the worker follows no branch's own pack")
-        why += [f"classes: {name} is left out" for name in newest.classes if name not in pack.classes]
+        day = day_number(pack.effective_from)
+        known = [name for name in CUSTOMER_CLASSES if self.book.in_force(name, day, pack.kind) is not None]
+        why += [f"classes: {name} is left out" for name in known if name not in pack.classes]
         why = why or self.book.put(text, closed)
         if why:
             return why

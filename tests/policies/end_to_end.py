@@ -9,14 +9,17 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from policies import load_pack, parse_pack
 from tests.twins.events import instant, posting
 
 Event = dict[str, Any]
+MID_MONTH = 15  # days before the deciding close when another day is closed
 MONTHS_BACK = 13  # the history of a customer begins so many months before the deciding close
 CARDS = {
     "three-month-card": ("gold", "platinum", "diamond"),
@@ -158,7 +161,7 @@ def write(case: Case, close: int) -> Life:
     writer.life.history.append(writer.profile(**dates))
     for name, factor in FACTS.items():
         if name in facts:
-            writer.fact(name, int(facts[name] * factor), month_start(close))
+            writer.fact(name, int(facts[name] * factor), month_start(close, -MONTHS_BACK))
     _series(writer)
     _amounts(writer)
     if case.scheme == "medal-annual":
@@ -233,9 +236,42 @@ def _medal(writer: Writer) -> None:
     reviewed = month_start(close, -int(facts["months_since_review"]))
     writer.life.history.append(writer.act("record", reviewed, record="application"))
     writer.hold("deposits", "deposit_demand", Decimal(MEDALS[facts["current"]]), reviewed)
+    if "pinned_standard" not in facts:
+        writer.life.history.append(writer.act("unpin_policy", medal_second(close), "branch"))
     pinned = Decimal(MEDALS[facts.get("pinned_standard", "none")])
     writer.hold("deposits", "deposit_demand", pinned, month_start(reviewed, 1))
     writer.hold("wealth", "wealth", own, month_start(reviewed, 1))
+
+
+def medal_second(close: int) -> int:
+    """The first day of the second version of the medals."""
+    return month_start(close, -2)
+
+
+def medal_pack(version: int, first_day: int) -> str:
+    """The medals with the bank's own table filled in: over deposits in version 1, over wealth products in version 2."""
+    body = pack_text("medal-annual", version, first_day)
+    body = re.sub(r"^  aum: .*$", f"  aum: [{('deposit_demand', 'wealth')[version - 1]}]", body, flags=re.MULTILINE)
+    for medal in ("bronze", "silver", "gold"):
+        body = body.replace("minimum: open", f'minimum: "{MEDALS[medal]}.00"', 1)
+    return body
+
+
+def pack_text(scheme: str, version: int, first_day: int) -> str:
+    """A shipped pack as a version that takes effect on a day."""
+    body = load_pack(scheme).body
+    for name, value in (("version", version), ("effective_from", dt.date(1970, 1, 1) + dt.timedelta(first_day))):
+        body = re.sub(rf"^{name}: [^#\n]*", f"{name}: {value} ", body, count=1, flags=re.MULTILINE)
+    return body
+
+
+def activation(text: str) -> Event:
+    """The record that puts a pack into force."""
+    pack = parse_pack(text)
+    return {
+        "topic": "policies", "pack_id": pack.id, "version": pack.version,
+        "effective_from": number(pack.effective_from.isoformat()), "body": text, "customer_class": "personal",
+    }  # fmt: skip
 
 
 def _people(writer: Writer) -> None:
@@ -308,7 +344,89 @@ def steps(lives: list[Life], close: int) -> list[Event | int]:
             at += 1
         if end == close:
             out.extend(event for life in lives for event in life.before)
+        if end == medal_second(close) - 1 and any(life.case.scheme == "medal-annual" for life in lives):
+            out.append(activation(medal_pack(2, end + 1)))
         out.append(end)
     assert at == len(told), told[at]
     out.extend(event for life in lives for event in life.after)
     return [*out, close + 1]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Schemes that follow one another in the days after a month end, with the cases that it decides."""
+
+    close: int
+    schemes: tuple[str, ...]
+    lives: tuple[Life, ...]
+    version: int
+
+
+class Script:
+    """What reaches the topics of a bank that goes from scheme to scheme: events, packs and closes (day numbers) in order.
+
+    `read` says after which close, and under which pack, each case's tier is to be looked at. The bank begins with medals.
+    """
+
+    def __init__(self, phases: list[Phase]) -> None:
+        self.steps: list[Event | int] = []
+        self.read: dict[str, tuple[int, str]] = {}
+        self.last = month_start(phases[0].close, -MONTHS_BACK) - 1
+        lives = [life for phase in phases for life in phase.lives]
+        self._told = sorted((event for life in lives for event in life.history), key=day_of, reverse=True)
+        second = medal_second(phases[0].close)
+        for phase in phases:
+            self._send(phase.schemes[:1], phase, phase.close + 2)  # well ahead: postings count from then on
+            for end in sorted((phase.close - MID_MONTH, *month_ends(self.last + 1, phase.close))):
+                if end == phase.close:
+                    medals = [life for life in phase.lives if life.case.scheme == "medal-annual"]
+                    self.steps += [event for life in medals for event in life.before]
+                    self.read |= {life.case.case_id: (end, "medal-annual") for life in medals}
+                if end == second - 1:
+                    self.steps.append(activation(medal_pack(2, second)))
+                self.close(end)
+            for place, scheme in enumerate(phase.schemes):
+                self._send(phase.schemes[place : place + 1] if place else (), phase, self.last + 2)
+                self._scheme(scheme, phase)
+
+    def _send(self, schemes: tuple[str, ...], phase: Phase, first_day: int) -> None:
+        self.steps += [activation(pack_text(scheme, phase.version, first_day)) for scheme in schemes]
+
+    def close(self, day: int) -> None:
+        """Tells what happens up to a day, and closes it."""
+        while self._told and day_of(self._told[-1]) <= day:
+            self.steps.append(self._told.pop())
+        self.steps.append(day)
+        self.last = day
+
+    def _scheme(self, scheme: str, phase: Phase) -> None:
+        """A pack takes effect; people act on it, up to two more days are closed, and the tiers of its cases can be read."""
+        mine = [life for life in phase.lives if life.case.scheme == scheme]
+        self.close(self.last + 1)
+        for acts in ([life.before for life in mine], [life.after for life in mine]):
+            if told := [_moved(event, self.last + 1) for events in acts for event in events]:
+                self.steps += told
+                self.close(self.last + 1)
+        self.read |= {life.case.case_id: (self.last, scheme) for life in mine}
+
+
+def _moved(event: Event, day: int) -> Event:
+    """An act of the day; other events stay."""
+    return event | {"at": instant(day, "10:00:00")} if event["topic"] == "crm-actions" else event
+
+
+def whole_script(cases: list[Case], personal: tuple[str, ...], both: tuple[str, ...]) -> Script:
+    """All cases but those of layers: schemes of personal customers first, then those of both classes.
+
+    A row that asks for a month of 30 days is decided after such a month.
+    """
+    phases = []
+    ends = ("2023-03-31", "2023-04-30", "2023-05-31", "2023-06-30")
+    kinds = [(schemes, days) for schemes in (personal, both) for days in (31, 30)]
+    for (schemes, days), end in zip(kinds, ends, strict=True):
+        first = ("medal-annual",) if not phases else ()
+        chosen = [case for case in cases if case.scheme in (*schemes, *first) and month_days(case) == days]
+        needed = tuple(name for name in schemes if any(case.scheme == name for case in chosen))
+        lives = tuple(write(case, number(end)) for case in chosen)
+        phases.append(Phase(number(end), needed, lives, version=32 - days))
+    return Script(phases)

@@ -5,14 +5,44 @@ from dataclasses import replace
 import pytest
 
 from agents.standing import StandingJob
-from policies import load_pack
-from tests.policies.end_to_end import month_days, number, read_cases, steps, write
+from policies import load_pack, parse_pack
+from tests.policies.end_to_end import (
+    medal_pack,
+    month_days,
+    month_start,
+    number,
+    read_cases,
+    steps,
+    whole_script,
+    write,
+)
 from tests.standing.partition import Partition, Topics, conf
 
 CLOSE = {31: number("2023-03-31"), 30: number("2023-04-30")}  # by the days of the last month
+PERSONAL = ("rolling-quarter-aum", "abcd-layers", "abc-bands", "three-month-card", "hq-level", "prior-month-aum")
+BOTH = ("asset-frequency-tenure", "deposit-or-loan", "green-channel")
+LAYERS = "layered-care"
+SCHEMES = ["medal-annual", *PERSONAL, *BOTH, LAYERS]
 
 
-def published(partition):
+@pytest.fixture
+def cases(rules_dir):
+    """All rows."""
+    return read_cases(rules_dir / "rules-cases.csv")
+
+
+def bank(pack, told):
+    """A partition that has got everything, in blocks that end with each close."""
+    partition = Partition(Topics(), StandingJob(replace(conf(), pack=pack)))
+    for step in told:
+        partition.log.tell([step])
+        if isinstance(step, int):
+            partition.run()
+    assert not partition.of("dead-letters")
+    return partition
+
+
+def last_tiers(partition):
     """The last tier of every customer, by his standings and by his tier changes."""
     standings, changes = {}, {}
     for record in partition.of("standings"):
@@ -23,32 +53,42 @@ def published(partition):
     return standings, changes
 
 
-SCHEMES = [
-    "green-channel", "three-month-card", "deposit-or-loan", "hq-level", "prior-month-aum", "rolling-quarter-aum",
-    "layered-care", "asset-frequency-tenure", "abcd-layers", "abc-bands",
-]
+def test_every_scheme_of_the_table_is_here(cases):
+    """No row is left out: each of them can be said in events."""
+    assert {case.scheme for case in cases} == set(SCHEMES)
+    assert len(cases) == 104
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_rows_of_a_scheme(scheme, rules_dir):
+def test_rows_of_a_scheme(scheme, cases):
     """Each row is a customer of one bank; after the deciding close, and the cards applied for then, his tier is right."""
-    cases = [case for case in read_cases(rules_dir / "rules-cases.csv") if case.scheme == scheme]
     wrong = {}
     for days, close in CLOSE.items():
-        lives = [write(case, close) for case in cases if month_days(case) == days]
+        lives = [write(case, close) for case in cases if case.scheme == scheme and month_days(case) == days]
         if not lives:
             continue
-        partition = Partition(Topics(), StandingJob(replace(conf(), pack=load_pack(scheme))))
-        for step in steps(lives, close):
-            partition.log.tell([step])
-            if isinstance(step, int):
-                partition.run()
-        assert not partition.of("dead-letters")
-        standings, changes = published(partition)
+        pack = load_pack(scheme)
+        if scheme == "medal-annual":
+            pack = parse_pack(medal_pack(1, month_start(close, -24)))
+        standings, changes = last_tiers(bank(pack, steps(lives, close)))
         for life in lives:
-            customer = f"c-{life.case.case_id}"
-            lowest = partition.job.conf.pack.classes[life.case.customer_class].tiers[0].id
+            customer, lowest = f"c-{life.case.case_id}", pack.classes[life.case.customer_class].tiers[0].id
             found = standings[customer], changes.get(customer, lowest)
             if found != (life.case.expected, life.case.expected):
                 wrong[life.case.case_id] = found, life.case.expected
     assert not wrong
+
+
+def test_one_bank_goes_through_all_schemes(cases):
+    """R-250: the same rows in one bank whose pack is switched live, scheme after scheme within weeks."""
+    cases = [case for case in cases if case.scheme != LAYERS]
+    told = whole_script(cases, PERSONAL, BOTH)
+    partition = bank(parse_pack(medal_pack(1, month_start(CLOSE[31], -24))), told.steps)
+    found = {}
+    for record in partition.of("standings"):
+        day, pack = told.read[record["customer_id"].removeprefix("c-")]
+        if record["as_of"] <= day and record["pack_id"] == pack:
+            found[record["customer_id"]] = record["tier"]
+    assert {case.case_id: found[f"c-{case.case_id}"] for case in cases} == {c.case_id: c.expected for c in cases}
+    ids = [record["event_id"] for record in partition.of("tier-changes")]
+    assert len(set(ids)) == len(ids)

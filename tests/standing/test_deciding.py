@@ -67,6 +67,19 @@ def test_an_act_counts_once_and_an_unknown_one_is_refused() -> None:
     ]
 
 
+def test_a_standard_reached_under_a_grant_stays_when_it_ends() -> None:
+    """An override holds no longer than its last day, and hides nothing: the standard met meanwhile gives the tier."""
+    granted = action("C1", 1, "override_tier", JANUARY - 11, "black", approved_by="boss")
+    end = JANUARY + 20  # between two month closes; the grant has ended the day before
+    rich = posting(2, 30_000, JANUARY - 20)
+    assert changes(run(with_settings(), customer("C1"), rich, granted, JANUARY, end)) == [
+        ("low", "high", "override", JANUARY - 11)
+    ]
+    poor = run(with_settings(up="application"), customer("C1"), granted, JANUARY, end)
+    assert changes(poor)[1:] == [("high", "low", "expiry", end + 1)]
+    assert "offer" not in {r["kind"] for r in poor.of("decisions")}
+
+
 def test_a_stale_source_puts_changes_off() -> None:
     """Deferred visibly, applied with the original date when the source has caught up (design §5)."""
     pack = parse_pack(

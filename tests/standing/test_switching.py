@@ -51,6 +51,7 @@ def changes(partition):
 
 RICH, POOR = ({"customer": name, "account": name} for name in ("rich", "poor"))
 HOLDINGS = (posting(1, 30_000_000, "2024-01-10", **RICH), posting(1, 3_000_000, "2024-01-10", **POOR))
+CARDLESS = load_pack("rolling-quarter-aum").body
 LAYERS = pack_of(BASE, effective_from="2024-02-11")
 
 
@@ -76,6 +77,17 @@ def test_another_pack_from_its_day_on(crash):
     assert not partition.of("dead-letters")
     ids = [r["event_id"] for r in partition.of("tier-changes")]
     assert len(set(ids)) == len(ids)
+
+
+def test_months_of_the_pack_before_are_not_restated():
+    """What a close under another pack would give now is nobody's tier: a late posting counts from the next close on."""
+    late = posting(2, 50_000_000, "2024-01-20", "2024-02-12", **POOR)
+    steps = [*HOLDINGS, day("2024-01-31"), activation(pack_of(CARDLESS, effective_from="2024-02-11")), day("2024-02-10")]
+    partition = started(*steps, late, day("2024-02-12"), day("2024-02-29"))
+    assert not [r for r in partition.of("restatements") if r["kind"] == "late_posting"]
+    assert changes(partition)[-1][1:4] == ("ordinary", "gold", "close")
+    partition = told(partition, posting(3, 60_000_000, "2024-02-20", "2024-03-02", **POOR), day("2024-03-02"))
+    assert [r["metric"] for r in partition.of("restatements")] == ["quarter_avg"]
 
 
 BROKEN = [

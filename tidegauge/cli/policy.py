@@ -9,6 +9,7 @@ import typer
 
 from tidegauge.cli.activate import activate
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, error
+from tidegauge.cli.whatif import whatif
 
 if TYPE_CHECKING:
     from policies import Pack
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show and check policy packs, and decide with them.", no_args_is_help=True)
 app.command("activate")(activate)
+app.command("whatif")(whatif)
 JSON = typer.Option(False, "--json", help="For machines.")
 PACK = typer.Argument(..., help="A pack that ships, or a YAML file.")
 
