@@ -182,6 +182,8 @@ class PartitionUnit:
         if self.live and not self.dead:
             self.ending = True
             await self.pause()
+            if self.dead:  # the transaction that was waited for failed; what is open is the successor's to abort
+                return
             self.flush_at = self.flush_late = 0.0
             await self.step()
 

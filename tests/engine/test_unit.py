@@ -1,5 +1,6 @@
 """A partition unit over a log in memory: overlaps, gaps, backpressure, flushes and fences, without a broker."""
 
+import asyncio
 import threading
 
 import pytest
@@ -315,3 +316,20 @@ async def test_a_unit_that_finishes_is_not_resumed_by_a_rebalance() -> None:
     unit.resume()
     assert unit.paused
     assert unit.patience() is None
+
+
+async def test_a_unit_whose_last_transaction_fails_begins_no_other() -> None:
+    """What is open is left to the successor: the producer would refuse another transaction."""
+    unit = Unit(CounterJob())
+    for offset in (0, 1):
+        unit.put(events("left", offset, [1]))
+        await unit.step()
+    before = len(unit.producer.transactions)
+    assert unit.job.dirty_count()  # so a last flush has something to write
+    unit.idle.clear()  # a step is under way
+    finishing = asyncio.ensure_future(unit.finish())
+    await asyncio.sleep(0)
+    unit.dead = True  # it fails, as the table's guard notes
+    unit.idle.set()
+    await finishing
+    assert len(unit.producer.transactions) == before

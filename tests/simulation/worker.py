@@ -276,6 +276,8 @@ class Worker:
             if position != at.position:
                 continue  # sought meanwhile
             if block is None:
+                if at.stable > position:  # it came while the answer was on its way, and nobody will tell again
+                    continue
                 at.waits = self.loop.create_future()
                 self.sim.cluster.arrived.append(lambda waits=at.waits: _tell(waits))
                 await at.waits
