@@ -17,7 +17,8 @@ from agents.packing import flat
 from agents.recovery import EngineSettings, changelog_topic, install, open_consumer
 from agents.recovery import blocks as read_blocks
 from agents.standing import CLOSES, INPUTS, StandingConf, StandingJob
-from streams.calendar import NO_DAY
+from policies.diff import obstacles
+from policies.model import Pack
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
@@ -69,12 +70,14 @@ class Standing(NamedTuple):
 
 
 class Trial:
-    """The same history under the packs of a configuration, and with another pack from a day on. See Packs.take."""
+    """The same history under the packs that were in force, and with another one from its day on. `refused`: why not."""
 
-    def __init__(self, conf: StandingConf, record: dict[str, Any]) -> None:
+    def __init__(self, conf: StandingConf, pack: Pack) -> None:
         self.running, self.other = StandingJob(conf), StandingJob(conf)
-        taken = self.other.packs.take(record, NO_DAY)
-        self.refused = taken if isinstance(taken, list) else []
+        self.refused = obstacles(pack) or self.other.packs.unfit(pack)
+        if not self.refused:
+            self.other.packs.trial = pack
+            self.other.know(pack)
         for job in (self.running, self.other):
             job.begin(0, dict.fromkeys(INPUTS, 0))
 

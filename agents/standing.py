@@ -157,7 +157,7 @@ class StandingJob:
         self.outlooks.use(self.pack, timing)
         self._use_pack()
 
-    def _know(self, pack: Pack) -> None:
+    def know(self, pack: Pack) -> None:
         """What a pack that was taken will need is kept from now on."""
         self.facts.know(pack)
         needs = (leaf.metric for policy in pack.classes.values() for tier in policy.tiers for leaf in limits(tier.when))
@@ -181,7 +181,7 @@ class StandingJob:
         if self.progress != NO_DAY and (running := self.packs.due(self.progress + 1)) is not None:
             self._install(running)
         for pack in self.packs.book.packs:
-            self._know(pack)
+            self.know(pack)
         for rows in self._loaded:
             kinds = rows.raw[rows.key]
             self.facts.load(rows.take((kinds == FACT[0]) | (kinds == DATES[0])))
@@ -303,7 +303,7 @@ class StandingJob:
             original = columns.value_bytes(i) or b""
             taken = self.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
             if isinstance(taken, Pack):
-                self._know(taken)
+                self.know(taken)
                 continue
             self.publisher.dead_letter(
                 "policies", self.partition, int(columns.offset[i]), switching.REFUSED, "body", original,

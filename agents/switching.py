@@ -40,8 +40,9 @@ class Packs:
     """The book of packs of a partition. `follow` raises PackError for a pack that the job cannot follow."""
 
     def __init__(self, first: Pack, base_exponent: int, follow: Follow) -> None:
-        self.running = first
-        self.book = Book([replace(first, effective_from=date.min)])  # until another takes effect, whatever its own date
+        self.running = replace(first, effective_from=date.min)  # until another takes effect, whatever its own date
+        self.book = Book([self.running])
+        self.trial: Pack | None = None  # in force from its day on, whatever else the book says
         self.base_exponent, self.follow = base_exponent, follow
         self._older: dict[tuple[str, int, str], Older] = {}
         self._rows: list[Pair] = []
@@ -51,28 +52,35 @@ class Packs:
         text = record["body"]
         try:
             pack = parse_pack(text, record["pack_id"] or "pack")
+        except PackError as problem:
+            return [str(one) for one in problem.problems]
+        why = [*differs(record, pack), *self.unfit(pack)] or self.book.put(text, closed)
+        if why:
+            return why
+        self._rows.append((KEY + f"{len(self.book.packs) - 1:06}".encode(), text.encode()))
+        return pack
+
+    def unfit(self, pack: Pack) -> list[str]:
+        """Why a pack cannot take the place of the one in force before its day."""
+        try:
             self.follow(pack)
         except PackError as problem:
             return [str(one) for one in problem.problems]
-        why = list(differs(record, pack))
+        why = []
         if pack.kind != self.running.kind:
             why.append(f"kind: a pack of kind {pack.kind} cannot take the place of one of kind {self.running.kind}")
         if pack.supplement is not None:
             why.append("supplement: the worker follows no branch's own pack")
         day = day_number(pack.effective_from)
         known = [name for name in CUSTOMER_CLASSES if self.book.in_force(name, day, pack.kind) is not None]
-        why += [f"classes: {name} is left out" for name in known if name not in pack.classes]
-        why = why or self.book.put(text, closed)
-        if why:
-            return why
-        self._rows.append((KEY + f"{len(self.book.packs) - 1:06}".encode(), text.encode()))
-        return pack
+        return why + [f"classes: {name} is left out" for name in known if name not in pack.classes]
 
     def due(self, day: int) -> Pack | None:
         """The pack in force on a day, where it is another one than the running one."""
         found = self.book.in_force(next(iter(self.running.classes)), day, self.running.kind)
-        same = found is None or (found.id, found.version) == (self.running.id, self.running.version)
-        return None if same else found
+        if self.trial is not None and day_number(self.trial.effective_from) <= day:
+            found = self.trial
+        return None if found is None or found == self.running else found
 
     def older(self, version: int, customer_class: str) -> Older | None:
         """A class of an older version of the running pack."""

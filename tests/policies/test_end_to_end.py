@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agents.replay import Trial, standings_of
 from agents.standing import StandingJob
 from policies import load_pack, parse_pack
 from tests.policies.end_to_end import (
@@ -11,6 +12,7 @@ from tests.policies.end_to_end import (
     month_days,
     month_start,
     number,
+    pack_text,
     read_cases,
     steps,
     whole_script,
@@ -90,5 +92,12 @@ def test_one_bank_goes_through_all_schemes(cases):
         if record["as_of"] <= day and record["pack_id"] == pack:
             found[record["customer_id"]] = record["tier"]
     assert {case.case_id: found[f"c-{case.case_id}"] for case in cases} == {c.case_id: c.expected for c in cases}
+    trial = Trial(partition.job.conf, parse_pack(pack_text("green-channel", 1, told.last).replace('"200000.00"', '"900000.00"')))
+    trial.feed([partition.log.block(topic, 0, end) for topic, end in partition.log.ends.items()])
+    was, now = standings_of(trial.running), standings_of(trial.other)
+    published = last_tiers(partition)[0]
+    assert {customer: standing.tier for customer, standing in was.items() if customer in published} == published
+    moved = {(was[customer].tier, now[customer].tier) for customer in was if was[customer] != now[customer]}
+    assert moved == {("vip", "ordinary")}
     ids = [record["event_id"] for record in partition.of("tier-changes")]
     assert len(set(ids)) == len(ids)

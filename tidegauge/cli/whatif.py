@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.settings import Settings
-from tidegauge.cli.activate import record_of, wanted
+from tidegauge.cli.activate import wanted
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, error, notes
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
 
     async def read() -> list[Trial]:
         places = range(settings.partitions)
-        return [await _checked(Trial(conf, record_of(new))).topics(settings, place, STANDING) for place in places]
+        return [await _checked(Trial(conf, new)).topics(settings, place, STANDING) for place in places]
 
     try:
         with notes.status("reading the topics"):
@@ -136,7 +136,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial"
         arrivals = [Arrival(e.day, "", None) if isinstance(e, DayEnd) else Arrival(*e) for e in days(events, str(path))]
     except InputError as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
-    trial = _checked(Trial(conf, record_of(new)))
+    trial = _checked(Trial(conf, new))
     with notes.status("replaying"):
         return trial.files(arrivals, lambda topic, record: encode(topic, record, conf.registry))
 
