@@ -104,7 +104,8 @@ class Trial:
         consumer = await open_consumer(settings)
         try:
             places = {topic: TopicPartition(settings.topic(topic), partition) for topic in ORDER}
-            first, end = (await ask(list(places.values())) for ask in (consumer.beginning_offsets, consumer.end_offsets))
+            wanted = list(places.values())
+            first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
             start = {topic: first[place] for topic, place in places.items()}
             for job in (self.running, self.other):
                 job.begin(partition, dict(start))
