@@ -22,7 +22,6 @@ UNKNOWN = "unknown_action"
 def take(columns: Columns, i: int, ledger: Ledger, lifecycle: Lifecycle, registry: Registry | None) -> tuple[int, str]:
     """Takes row i of a block: (OK or why not, the field at fault or "")."""
     record: dict[str, Any] = decode_one(columns.value_bytes(i) or b"", registry, name="crm-actions")
-    customer_id, event_id = record["customer_id"], record["event_id"]
     for name in ("customer_id", "event_id"):
         if not 0 < len(record[name].encode()) <= ID_BYTES_MAX:
             return BAD_ID, name
@@ -32,11 +31,8 @@ def take(columns: Columns, i: int, ledger: Ledger, lifecycle: Lifecycle, registr
         return BAD_DATE, "expires_on"
     if record["action"] == NOTE:
         return OK, ""
-    what = Act(
-        record["action"], int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)), record["requested_by"],
-        record["approved_by"], record["expires_on"], record["details"], event_id,
-    )  # fmt: skip
-    slot = ledger.customer(customer_id)
+    what = Act.of(record, int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)))
+    slot = ledger.customer(record["customer_id"])
     if what.action in HANDLERS:
         lifecycle.act(slot, what)
     else:

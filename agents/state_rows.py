@@ -9,6 +9,8 @@ from typing import Any
 from policies.model import ClassPolicy
 from policies.state import Card, Grant, Request, State
 
+FRESH = State("", "")  # what it says too is left out
+
 
 @dataclass(slots=True)
 class Beside:
@@ -25,7 +27,9 @@ class Beside:
 
 def encode(state: State, beside: Beside) -> bytes:
     """The row of a state."""
-    row: dict[str, Any] = {name: value for name in State.__slots__ if (value := getattr(state, name)) not in (None, 0)}
+    row: dict[str, Any] = {
+        name: value for name in State.__slots__ if (value := getattr(state, name)) != getattr(FRESH, name)
+    }
     row["records"] = sorted(state.records)
     for name in ("card", "request", "grant"):
         if name in row:

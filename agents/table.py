@@ -182,7 +182,8 @@ class UnitTable(faust.Table):
             states["failed" if unit.dead else "live" if unit.live else "recovering"] += 1
             if not unit.live or unit.dead or unit.paused:
                 continue
-            metrics.dirty.labels(partition).set(unit.job.dirty_count())
+            if unit.idle.is_set():  # else a thread may be at work on the job
+                metrics.dirty.labels(partition).set(unit.job.dirty_count())
             for name, tp in unit.topics.items():
                 fetched, stable = hooks.thread_of(self.app).fetched_to(tp)
                 metrics.held.labels(name, partition).set(unit.queued[name] + unit.held[name])

@@ -182,10 +182,10 @@ class PartitionUnit:
         if self.live and not self.dead:
             self.ending = True
             await self.pause()
-            if self.dead:  # the transaction that was waited for failed; what is open is the successor's to abort
-                return
-            self.flush_at = self.flush_late = 0.0
-            await self.step()
+            # Dead: the transaction that was waited for failed; what is open is the successor's to abort.
+            while self.unwritten() and not self.dead:  # a flush may take several transactions
+                self.flush_at = self.flush_late = 0.0
+                await self.step()
 
     async def close(self) -> None:
         """Let go of the producer; whatever is open stays for the successor to abort."""

@@ -46,16 +46,24 @@ def main() -> None:
     with Arena() as arena:
         for name in (name for name in PARTS if name in (options.only or PARTS)):
             warn(f"{name} …")
-            found[name] = measured(arena, name, sizes)
+            found[name] = measured(arena, name, sizes, again(options, name))
             print(f"## {name}\n\n{found[name].markdown()}", flush=True)
             if options.write or not (options.quick or options.only):
                 write(found, PARTS)
     print(f"{sum(report.seconds for report in found.values()):,.0f} s")
 
 
-def measured(arena: Arena, name: str, sizes: Sizes) -> Report:
+def again(options: argparse.Namespace, part: str) -> str:
+    """The command that measures one part of a run again, in the same way."""
+    words = [f"--only {part}", *(["--quick"] if options.quick else [])]
+    words += [f"--{name} {value}" for name in ("events", "customers", "runs") if (value := getattr(options, name))]
+    words += [f"--engine {name}" for name in options.engine or ()]
+    return f'make bench ARGS="{" ".join(words)}"'
+
+
+def measured(arena: Arena, name: str, sizes: Sizes, command: str) -> Report:
     """One part."""
-    report = Report(f'make bench ARGS="--only {name}{" --quick" if sizes.quick else ""}"')
+    report = Report(command)
     began = time.monotonic()
     PARTS[name](arena, sizes, report)
     report.seconds, report.load = time.monotonic() - began, os.getloadavg()[0]

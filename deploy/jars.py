@@ -95,9 +95,7 @@ def _fetch(context: MavenContext, jar: Jar, lock: str) -> Path:
         if sha256(path) == jar.sha256:
             return path
         path.unlink()
-    raise StackError(
-        f"{jar.coordinate}: what the repository sent is not what {lock} pins", "use another mirror"
-    )
+    raise StackError(f"{jar.coordinate}: what the repository sent is not what {lock} pins", "use another mirror")
 
 
 def sha256(path: Path) -> str:

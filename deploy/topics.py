@@ -53,7 +53,7 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("customers", CUSTOMER, "customer information file", compact=True),
     Topic("fx-rates", BROADCAST, "treasury", compact=True, kept_days=15 * MONTH_DAYS),
     Topic("business-days", BROADCAST, "the closer", compact=True, kept_days=15 * MONTH_DAYS),
-    Topic("policies", BROADCAST, "the bank (not used yet)", compact=True),
+    Topic("policies", BROADCAST, "tidegauge policy activate", compact=True),
     Topic("crm-actions", CUSTOMER, "desk, kiosks, card system", kept_days=15 * MONTH_DAYS),
     # What comes out.
     Topic("standings", CUSTOMER, "standing agent", compact=True),

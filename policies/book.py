@@ -15,8 +15,6 @@ from policies.reader import PackError
 from policies.state import day_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from policies.model import Pack
 
 
@@ -59,17 +57,3 @@ class Book:
     def version(self, pack_id: str, version: int) -> Pack | None:
         """A version of a pack, for customers who are pinned to it."""
         return next((pack for pack in self.packs if (pack.id, pack.version) == (pack_id, version)), None)
-
-
-def stale_sources(pack: Pack, last_day: Mapping[str, int], business_days: Sequence[int]) -> tuple[str, ...]:
-    """Required sources that are too old at the last of `business_days` (ascending): tier changes are put off (design §5).
-
-    last_day: the business day up to which each source has delivered; a source that never did is stale.
-    """
-    late = []
-    for name, source in pack.sources.items():
-        seen = last_day.get(name)
-        missed = len(business_days) if seen is None else sum(day > seen for day in business_days)
-        if source.required and missed > source.freshness_business_days:
-            late.append(name)
-    return tuple(sorted(late))

@@ -6,7 +6,7 @@ Days are day numbers since 1970-01-01. A state is a value: a step gives a new on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 EPOCH = date(1970, 1, 1)
 ISSUED, HELD, LOST = "issued", "held", "lost"
-SCALARS = ("below", "reviewed_on", "pinned_version", "deferred", "standing", "staff_card")
 
 
 def day_number(day: date) -> int:
@@ -216,31 +215,3 @@ def next_review(policy: ClassPolicy, state: State) -> int | None:
     if policy.review is None or state.reviewed_on is None:
         return None
     return months_later(state.reviewed_on, policy.review.months)
-
-
-def to_row(state: State) -> dict[str, Any]:
-    """The state as JSON values, for a changelog row; only what differs from a fresh customer of the same tier."""
-    row: dict[str, Any] = {"o": state.official, "m": state.measured}
-    for name, part in (("c", state.card), ("q", state.request), ("g", state.grant)):
-        if part is not None:
-            row[name] = [getattr(part, slot.name) for slot in fields(part)]
-    if state.records:
-        row["r"] = sorted(state.records)
-    fresh = State("", "")
-    for name in SCALARS:
-        if getattr(state, name) != getattr(fresh, name):
-            row[name] = getattr(state, name)
-    return row
-
-
-def from_row(row: Mapping[str, Any]) -> State:
-    """The state back from a row."""
-    return State(
-        row["o"],
-        row["m"],
-        frozenset(row.get("r", ())),
-        Card(*row["c"]) if "c" in row else None,
-        Request(*row["q"]) if "q" in row else None,
-        Grant(*row["g"]) if "g" in row else None,
-        **{name: row[name] for name in SCALARS if name in row},
-    )

@@ -156,9 +156,9 @@ def _is_text(parts: Sequence[bytes]) -> bool:
 @nb.njit(cache=True, nogil=True)
 def _digits(value: int, out: Bytes, at: int) -> int:
     """A decimal number into out[at:]; the next place."""
-    if value < 0:
+    if value < 0:  # a minus, then on: a kernel that calls itself does not survive numba's cache
         out[at] = 45
-        return _digits(-value, out, at + 1)
+        at, value = at + 1, -value
     size, rest = 1, value // 10
     while rest > 0:
         size, rest = size + 1, rest // 10

@@ -121,7 +121,12 @@ def period(metric: str, close: int) -> tuple[int, int]:
         return int(month_start(int(month_of(close)))), close
     if name == "trailing_avg":
         return close - int(index) + 1, close
-    months = {"month_avg": (int(index or 0),) * 2, "quarter_avg": (2, 0), "year_avg": (11, 0), "months_mean_12": (11, 0)}
+    months = {
+        "month_avg": (int(index or 0),) * 2,
+        "quarter_avg": (2, 0),
+        "year_avg": (11, 0),
+        "months_mean_12": (11, 0),
+    }
     if name not in months:
         raise ValueError(f"{metric} has no outlook")
     oldest, newest = months[name]

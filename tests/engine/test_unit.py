@@ -333,3 +333,16 @@ async def test_a_unit_whose_last_transaction_fails_begins_no_other() -> None:
     unit.idle.set()
     await finishing
     assert len(unit.producer.transactions) == before
+
+
+async def test_a_clean_stop_writes_all_of_a_flush_that_spreads() -> None:
+    """So that the next recovery replays nothing: the fence comes with the last part."""
+    unit = Unit(CounterJob(idempotent=True), rows_max=2, fenced={"left": 0, "right": 0})
+    unit.flush_at = unit.flush_late = float("inf")
+    for customer in range(5):
+        unit.put(events("left", customer, [1], customer))
+    await unit.step()
+    assert unit.job.dirty_count()
+    await unit.finish()
+    assert not unit.unwritten()
+    assert unit.fenced == unit.job.positions()

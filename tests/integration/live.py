@@ -40,7 +40,12 @@ class Live:
         self.others: list[subprocess.Popen[bytes]] = []
         self.kills = self._started = 0
         self._probe = Consumer(
-            {"bootstrap.servers": settings.kafka, "group.id": settings.group, "enable.auto.commit": False, "log_level": 0}
+            {
+                "bootstrap.servers": settings.kafka,
+                "group.id": settings.group,
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
         )
 
     def __enter__(self) -> Live:

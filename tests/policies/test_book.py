@@ -5,9 +5,10 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.state_rows import Beside, decode, encode
 from policies import load_pack
-from policies.book import Book, stale_sources
-from policies.state import Act, Card, Grant, Request, State, day_number, from_row, to_row
+from policies.book import Book
+from policies.state import Act, Card, Grant, Request, State, day_number
 
 BODY = load_pack("abc-bands").body
 
@@ -59,14 +60,6 @@ def test_what_is_refused_leaves_the_running_pack():
         assert [pack.id for pack in book.packs] == ["abc-bands"]
 
 
-def test_stale_sources():
-    """R-225: a required source may be so many business days old; one that never delivered is stale."""
-    pack, days = load_pack("rolling-quarter-aum"), [10, 11, 14]
-    assert stale_sources(pack, {"core": 11, "wealth": 14}, days) == ()
-    assert stale_sources(pack, {"core": 10, "wealth": 14}, days) == ("core",)
-    assert stale_sources(pack, {"core": 14}, days) == ("wealth",)  # agency is not required
-
-
 DAYS = st.none() | st.integers(0, 10**5)
 STATES = st.builds(
     State, st.sampled_from("abc"), st.sampled_from("abc"), st.frozensets(st.sampled_from(["filing", "consent"])),
@@ -81,7 +74,7 @@ STATES = st.builds(
 @given(STATES)
 def test_a_state_survives_its_row(state):
     """What is remembered of a customer comes back from the changelog as it was."""
-    assert from_row(to_row(state)) == state
+    assert decode(encode(state, Beside())) == (state, Beside())
 
 
 def test_an_act_from_a_record():

@@ -1,7 +1,6 @@
 """`tidegauge policy`: what is printed and with which exit code; the table of cases passes through it."""
 
 import json
-import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -28,16 +27,6 @@ def call(*words: str, code: int = 0) -> str:
         return str(done.exception)
     assert done.exit_code == code, done.output
     return done.output
-
-
-@pytest.fixture
-def rules_dir() -> Path:
-    """The folder of the bank rules: TIDEGAUGE_RULES_DIR, else beside the repository."""
-    folder = Path(os.environ.get("TIDEGAUGE_RULES_DIR", ROOT.parent / "shared"))
-    if not (folder / "rules-cases.csv").exists():
-        message = f"no rules-cases.csv in {folder}: set TIDEGAUGE_RULES_DIR to the folder that holds it"
-        pytest.fail(message) if os.environ.get("CI", "").lower() == "true" else pytest.skip(message)
-    return folder
 
 
 def test_all_cases_of_the_rules(rules_dir):

@@ -92,7 +92,9 @@ def test_one_bank_goes_through_all_schemes(cases):
         if record["as_of"] <= day and record["pack_id"] == pack:
             found[record["customer_id"]] = record["tier"]
     assert {case.case_id: found[f"c-{case.case_id}"] for case in cases} == {c.case_id: c.expected for c in cases}
-    trial = Trial(partition.job.conf, parse_pack(pack_text("green-channel", 1, told.last).replace('"200000.00"', '"900000.00"')))
+    trial = Trial(
+        partition.job.conf, parse_pack(pack_text("green-channel", 1, told.last).replace('"200000.00"', '"900000.00"'))
+    )
     trial.feed([partition.log.block(topic, 0, end) for topic, end in partition.log.ends.items()])
     was, now = standings_of(trial.running), standings_of(trial.other)
     published = last_tiers(partition)[0]

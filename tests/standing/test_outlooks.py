@@ -89,7 +89,11 @@ def test_a_late_posting_changes_the_outlook():
     partition.log.tell([posting(2, -GOLD // 2, "2024-03-31", "2024-04-11"), day("2024-04-11")])
     partition.run()
     last = told(partition)[-1]
-    assert (last["as_of"], last["projected_tier"], last["lost_close"]) == (day("2024-04-11"), "ordinary", day("2024-04-30"))
+    assert (last["as_of"], last["projected_tier"], last["lost_close"]) == (
+        day("2024-04-11"),
+        "ordinary",
+        day("2024-04-30"),
+    )
 
 
 def test_a_rate_that_falls_and_one_that_is_missing():

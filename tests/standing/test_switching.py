@@ -82,7 +82,12 @@ def test_another_pack_from_its_day_on(crash):
 def test_months_of_the_pack_before_are_not_restated():
     """What a close under another pack would give now is nobody's tier: a late posting counts from the next close on."""
     late = posting(2, 50_000_000, "2024-01-20", "2024-02-12", **POOR)
-    steps = [*HOLDINGS, day("2024-01-31"), activation(pack_of(CARDLESS, effective_from="2024-02-11")), day("2024-02-10")]
+    steps = [
+        *HOLDINGS,
+        day("2024-01-31"),
+        activation(pack_of(CARDLESS, effective_from="2024-02-11")),
+        day("2024-02-10"),
+    ]
     partition = started(*steps, late, day("2024-02-12"), day("2024-02-29"))
     assert not [r for r in partition.of("restatements") if r["kind"] == "late_posting"]
     assert changes(partition)[-1][1:4] == ("ordinary", "gold", "close")

@@ -18,7 +18,16 @@ SLIDING = ("aum", "trailing_avg[7]", "trailing_avg[30]", "trailing_avg[90]", "mo
 LONG = ("year_avg", "months_mean_12", "month_avg[12]")
 METRICS = (*SLIDING, "month_avg[0]", "month_avg[1]", "quarter_avg", *LONG)
 EVERY = ("continuous", "day", "month", "quarter", "year")
-NOTABLE = ("2024-02-28", "2024-02-29", "2023-02-28", "2023-12-30", "2023-12-31", "2024-01-01", "2024-03-30", "2024-03-31")
+NOTABLE = (
+    "2024-02-28",
+    "2024-02-29",
+    "2023-02-28",
+    "2023-12-30",
+    "2023-12-31",
+    "2024-01-01",
+    "2024-03-30",
+    "2024-03-31",
+)
 REACH_DAYS = 800  # behind today, more than any period at the next yearly close looks back
 
 

@@ -70,7 +70,12 @@ def test_outlook_of_a_ledger(data, metric):
     close = data.draw(st.sampled_from(("day", "month", "quarter")))
     close = "month" if metric == "quarter_avg" else close
     found = look(
-        metric, Timing(close, close, close), np.array(thresholds), as_of, tier, lambda spans: sums_of(fast, spans, slots)
+        metric,
+        Timing(close, close, close),
+        np.array(thresholds),
+        as_of,
+        tier,
+        lambda spans: sums_of(fast, spans, slots),
     )
     for slot in range(count):
         past = _past(slow, fast.ledger.customer_id(slot), as_of)

@@ -66,7 +66,9 @@ def whatif(
     pack: str = typer.Option(..., "--pack", help="A pack that ships, or a YAML file."),
     since: str = typer.Option(..., "--from", help="The day from which it would have been in force."),
     path: Path | None = typer.Option(None, "--files", help="Files instead of the live system's topics."),
-    form: str = typer.Option("berka", "--format", help="Of the files: berka, ndjson, csv or parquet (docs/formats.md)."),
+    form: str = typer.Option(
+        "berka", "--format", help="Of the files: berka, ndjson, csv or parquet (docs/formats.md)."
+    ),
     picture: Path | None = typer.Option(None, "--picture", help="An SVG file for the tables and bars."),
     as_json: bool = typer.Option(False, "--json", help="For machines: everybody who moves, and the counts."),
 ) -> None:
@@ -169,7 +171,13 @@ def _compare(trials: "list[Trial]", new: "Pack") -> Found:
         for name in sorted({old.customer_class for old in before.values()}, reverse=True)
     }  # fmt: skip
     return Found(
-        new, f"{running.id} version {running.version}", str(new.effective_from), str(date_of(closed)), len(before), tiers, moves
+        new,
+        f"{running.id} version {running.version}",
+        str(new.effective_from),
+        str(date_of(closed)),
+        len(before),
+        tiers,
+        moves,
     )
 
 
