@@ -51,7 +51,9 @@ class Profiles:
         codes = [places[name] * 2 + area if name in places else GONE for name in before for area in (0, 1)]
         known = customers["published"]
         self._changed.update(np.flatnonzero(known >= 0).tolist())
-        customers["published"] = np.where((known < 0) | (known == GONE), known, np.array([*codes, GONE])[known])
+        gone = len(codes)  # the place of one that an earlier switch has already lost
+        now = np.array([*codes, GONE], np.int8)[np.where(known == GONE, gone, known)]
+        customers["published"] = np.where(known < 0, known, now)
         self.requeue.update(range(len(customers)))
 
     def put(self, columns: Columns, i: int, live: bool) -> int | None:

@@ -4,6 +4,8 @@ Every node is broker and controller at once; node i listens on port + 2i for cli
 """
 
 import subprocess
+import uuid
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,13 @@ MESSAGE_BYTES_MAX = 4 << 20
 INTERNAL_PARTITIONS = 4  # of __consumer_offsets and __transaction_state: plenty for one machine
 LOG_CONFIG = Path(__file__).with_name("log4j2.properties")
 REPLICAS_MAX = 3
+
+
+def new_cluster_id() -> str:
+    """A random id as Kafka's tools take it: 16 bytes in base64, never like an option ("-…")."""
+    while (cluster_id := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return cluster_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -213,7 +211,7 @@ class Stack:
         port = known.get("kafka_port") if keep_ports else None
         if port is None:
             port = self._base_port("kafka_port", self.settings.kafka_port, 2 * brokers)
-        cluster_id = known.get("cluster_id") or urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = known.get("cluster_id") or kafka.new_cluster_id()
         self.cluster = kafka.Cluster(
             data_dir=self.data_dir,
             cluster_id=cluster_id,

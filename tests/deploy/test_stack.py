@@ -5,18 +5,26 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource
 
-from deploy import admin, jars, processes, record, redis, topics
+from deploy import admin, jars, kafka, processes, record, redis, topics
 from deploy.errors import StackError
 from deploy.settings import Settings
 from deploy.stack import Stack
 
 HEAP_MB = 384
+
+
+def test_a_cluster_id_is_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka's storage tool takes a word with a dash for an option."""
+    ids = iter([b"\xfb" + bytes(15), bytes(16)])
+    monkeypatch.setattr(kafka.uuid, "uuid4", lambda: SimpleNamespace(bytes=next(ids)))
+    assert kafka.new_cluster_id() == "A" * 22
 
 
 def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:

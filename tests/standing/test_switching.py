@@ -3,8 +3,10 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from agents.profiles import GONE
 from agents.standing import StandingJob
 from policies import load_pack, parse_pack
 from policies.state import day_number
@@ -122,6 +124,16 @@ def test_a_broken_pack_is_refused(text, head, words):
 
 
 CARDS = pack_of(load_pack("prior-month-aum").body, effective_from="2024-03-01")
+
+
+def test_a_queue_class_that_two_packs_in_a_row_do_not_have():
+    """Two packs take effect before anybody is looked at: a class that the first has lost is still a class that is gone."""
+    partition = started(*HOLDINGS, day("2024-01-31"))
+    profiles = partition.job.profiles
+    profiles.published(np.array([0, 1]), np.array([4, -1]))  # the third class; one without
+    for _ in range(2):
+        profiles.requeue_all(("of", "another", "pack"))
+        assert partition.job.ledger.store.customers["published"][:2].tolist() == [GONE, -1]
 
 
 @pytest.mark.parametrize("crash", [False, True])
