@@ -58,7 +58,7 @@ class Faults:
         network.kills, network.failures, self.odd = [], [], []
         network.loss = network.slow = 0.0
         for worker in self.sim.alive():
-            worker.process.frozen = False
+            worker.process.frozen, worker.process.dies_at = False, -1
 
     def _worker(self) -> Worker | None:
         alive = [worker for worker in self.sim.alive() if not worker.process.frozen and not worker.stopping]

@@ -181,11 +181,20 @@ class Simulation:
         helpers[0].cancel()
         for worker in self.alive():
             if self.random.random() < 0.5:
-                await self.loop.spawn(worker.process, worker.stop())
+                await self.stopped(worker)
             worker.process.kill()
         await asyncio.sleep(SETTLE_S)
         for partition in range(PARTITIONS):
             self.restored.append(await self.restore(partition))
+
+    async def stopped(self, worker: Worker) -> None:
+        """A clean stop; returns as well when the process is killed in the middle of it."""
+        stop = self.loop.spawn(worker.process, worker.stop())
+        while not stop.done():
+            await asyncio.sleep(0.01)
+            if not worker.process.alive:
+                return
+        stop.result()
 
     async def supervise(self) -> None:
         """Starts a worker again when none is left, and some otherwise; lets the group look for the dead."""

@@ -117,6 +117,51 @@ def test_a_zombie_that_is_overtaken_in_its_recovery_is_no_lost_changelog() -> No
     Overtaken().play()
 
 
+class DiesInItsStop(Peaceful):
+    """A worker is killed while it stops."""
+
+    async def main(self) -> None:
+        """Whoever waits for its end goes on."""
+        self.start_worker()
+        await self.feeder.feed(self.bank, 1.0)
+        worker = self.workers[0]
+        while True:
+            await asyncio.sleep(0.01)
+            if any(unit.unwritten() for unit, _ in worker.table.units.values()):
+                break
+        worker.process.dies_at = worker.process.steps + 3
+        await self.stopped(worker)
+        assert not worker.process.alive
+        assert worker.table.units
+
+
+def test_a_worker_that_is_killed_in_its_clean_stop_is_not_waited_for() -> None:
+    """No callback of it runs any more, so its stop is never done."""
+    DiesInItsStop().play()
+
+
+class Calmed(Peaceful):
+    """Everything that strikes later is armed."""
+
+    async def main(self) -> None:
+        """And then disarmed."""
+        self.start_worker()
+        await asyncio.sleep(0.01)
+        for fault in ("kill at any step", "kill at a request", "give up", "hand over", "freeze"):
+            self.faults.kinds()[fault]()
+        process = self.workers[0].process
+        assert process.frozen
+        assert process.dies_at > 0
+        self.faults.calm()
+        assert not (self.network.kills or self.network.failures or self.faults.odd)
+        assert (process.dies_at, process.frozen) == (-1, False)
+
+
+def test_calm_leaves_nothing_armed() -> None:
+    """A kill drawn for a later step must not strike when everything has become quiet."""
+    Calmed().play()
+
+
 def test_the_job_that_is_checked_against_is_the_real_one() -> None:
     """The recording job changes nothing but its notes."""
     assert set(vars(Recorded)) - {"__module__", "__doc__", "__init__"} == {"feed", "work"}
