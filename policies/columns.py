@@ -170,18 +170,34 @@ class Plain:
 
 def close_plain(policy: ClassPolicy, ends: frozenset[str], at: Plain, measured: Ints) -> Plain:
     """`lifecycle.close` for customers as in Plain, under a policy of basis metric without reviews, no source stale."""
-    assert policy.status.basis == "metric"
     assert policy.review is None
-    levels = np.array([policy.level(tier.id) for tier in policy.tiers], np.int64)
-    step = levels[measured] - levels[at.official]
+    step = _steps(policy, at, measured)
     below = np.where(step >= 0, 0, at.below + ("month" in ends))
-    up, down = (_timely(when, ends) for when in (policy.evaluation.upgrades, policy.evaluation.downgrades))
-    moved = ((step >= 0) & up & (measured != at.official)) | (
-        (step < 0) & down & (below > policy.evaluation.grace_months)
-    )
-    moved &= at.is_ready
+    moved = _moved(policy, ends, at, measured, below)
     official = np.where(moved, measured, at.official)
     return Plain(np.where(at.is_ready, official, 0), np.where(moved, 0, below), at.is_ready)
+
+
+def look_plain(policy: ClassPolicy, at: Plain, measured: Ints) -> Plain:
+    """`lifecycle.look` for customers as in Plain, under a policy of basis metric, no source stale."""
+    moved = _moved(policy, frozenset(), at, measured, at.below)
+    return Plain(np.where(moved, measured, at.official), np.where(moved, 0, at.below), at.is_ready)
+
+
+def _steps(policy: ClassPolicy, at: Plain, measured: Ints) -> Ints:
+    levels = np.array([policy.level(tier.id) for tier in policy.tiers], np.int64)
+    steps: Ints = levels[measured] - levels[at.official]
+    return steps
+
+
+def _moved(policy: ClassPolicy, ends: frozenset[str], at: Plain, measured: Ints, below: Ints) -> Bools:
+    """bool[n]: whose official tier goes where the standard is, at a day that ends these closes."""
+    assert policy.status.basis == "metric"
+    when, step = policy.evaluation, _steps(policy, at, measured)
+    up, down = _timely(when.upgrades, ends), _timely(when.downgrades, ends)
+    lost = (step < 0) & down & ((when.grace_months == 0) | (below > when.grace_months))
+    moved: Bools = (((step >= 0) & up & (measured != at.official)) | lost) & at.is_ready
+    return moved
 
 
 def _timely(when: str, ends: frozenset[str]) -> bool:

@@ -211,6 +211,8 @@ class ClassKind:
 def check_class(item: Item, policy: ClassPolicy) -> None:
     """What only shows across sections."""
     asked = {policy.evaluation.upgrades, policy.evaluation.downgrades}
+    if "continuous" in asked and policy.evaluation.close != "continuous":
+        item.fail("evaluation: changes between closes need `close: continuous`")
     if "review" in asked and policy.review is None:
         item.fail("changes at a review need the section review")
     if policy.cards.issue.mode in ("approval", "request") and policy.cards.issue.by is None:

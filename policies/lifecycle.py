@@ -1,6 +1,6 @@
 """The state machine of a customer's standing: closes, restatements and changes of the pack, as pure functions.
 
-`close`, `restate` and `switch` here and `act` in acts.py take a policy, a state and one happening, and give the new state
+`close`, `look`, `restate` and `switch` here and `act` in acts.py take a policy, a state and one happening, and give the new state
 and the decisions. Whenever the tier changes there is exactly one decision of kind `tier` that says from what, to what,
 from which day and why.
 """
@@ -59,7 +59,7 @@ def close(policy: ClassPolicy, state: State, at: Close) -> Step:
         state = replace(state, official=policy.tiers[0].id)
     elif policy.status.basis == "card":
         state = replace(state, official=card_tier(policy, state.card))
-    elif _moves(policy, state, at.ends, reviewing):
+    elif _moves(policy, state, at.ends, reviewing=reviewing):
         state = replace(state, official=measured, below=0)
     if reviewing and ready(policy, state) and (state.reviewed_on is not None or policy.level(measured) > 0):
         state = replace(state, reviewed_on=at.day)
@@ -70,6 +70,23 @@ def close(policy: ClassPolicy, state: State, at: Close) -> Step:
     evidence = {"measured": measured, "closes": " ".join(sorted(at.ends, key=WITHIN.__getitem__))}
     reason = "review" if reviewing else "close"
     return settled(policy, before, state, said, Decision("tier", reason, at.day, effective, evidence=evidence))
+
+
+def look(policy: ClassPolicy, state: State, day: int, measured: str, cause: str) -> Step:
+    """What the standard gives as of `day`, the day being lived, where a class is decided continuously; at once.
+
+    Reviews, cards and grants that end, and months below a tier belong to closes; so does a change that was put off.
+    """
+    if state.deferred is not None:
+        return state, ()
+    after, said = replace(state, measured=measured), list[Decision]()
+    if policy.status.basis != "card" and ready(policy, after) and _moves(policy, after, frozenset(), reviewing=False):
+        after = replace(after, official=measured, below=0)
+    offer = offered(policy, after)
+    if offer is not None and offer != offered(policy, state):
+        said.append(Decision("offer", offer[0], day, day, after.official, measured, caused_by=cause))
+    decided = Decision("tier", "continuous", day, day, caused_by=cause, evidence={"measured": measured})
+    return settled(policy, state, after, said, decided)
 
 
 def _ended(policy: ClassPolicy, state: State, day: int, said: list[Decision]) -> State:
@@ -92,7 +109,7 @@ def _put_off(policy: ClassPolicy, state: State, at: Close, measured: str, said: 
         policy.status.basis != "card"
         and ready(policy, state)
         and measured != state.official
-        and _moves(policy, wanted, at.ends, review_due(policy, state, at.day))
+        and _moves(policy, wanted, at.ends, reviewing=review_due(policy, state, at.day))
     )
     if moving and state.deferred is None:
         evidence = {"stale": " ".join(at.stale), "measured": measured}
@@ -115,7 +132,7 @@ def _below(policy: ClassPolicy, state: State, at: Close, measured: str) -> int:
     return state.below + ("month" in at.ends)
 
 
-def _moves(policy: ClassPolicy, state: State, ends: frozenset[str], reviewing: bool) -> bool:
+def _moves(policy: ClassPolicy, state: State, ends: frozenset[str], *, reviewing: bool) -> bool:
     """Whether the official tier goes where the standard is, at a day that ends these closes."""
     step = policy.level(state.measured) - policy.level(state.official)
     if state.measured == state.official:
@@ -127,7 +144,12 @@ def _moves(policy: ClassPolicy, state: State, ends: frozenset[str], reviewing: b
     if when == "review":
         return reviewing
     timely = when == "continuous" or when in ends
-    return timely and (step >= 0 or state.below > policy.evaluation.grace_months)
+    return timely and (step >= 0 or _graceless(policy, state.below))
+
+
+def _graceless(policy: ClassPolicy, below: int) -> bool:
+    """Whether so many month closes below the tier are enough to lose it."""
+    return policy.evaluation.grace_months == 0 or below > policy.evaluation.grace_months
 
 
 def offered(policy: ClassPolicy, state: State) -> tuple[str, str] | None:

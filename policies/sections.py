@@ -246,7 +246,11 @@ WHEN = Choice((*CLOSES, *ON_REQUEST), "A close (the same unless given), on appli
 EVALUATION = Record(
     "evaluation",
     _evaluation,
-    {"close": Choice(CLOSES, "The close that decides; in force from the next day.")},
+    {
+        "close": Choice(
+            CLOSES, "The close that decides, in force from the next day; continuous: events decide too, at once."
+        )
+    },
     {
         "upgrades": WHEN,
         "downgrades": WHEN,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import PackError, available_packs, decide, load_pack, metrics, parse_pack
-from policies.columns import Column, Plain, close_plain, compile_program, months_mean
+from policies.columns import Column, Plain, close_plain, compile_program, look_plain, months_mean
 from policies.criteria import limits, meets
-from policies.lifecycle import close
+from policies.lifecycle import close, look
 from policies.state import Close, State, tier_of
 
 FILLED = {
@@ -133,6 +133,8 @@ def test_plain_closes_as_the_lifecycle(key, data):
     slow, _ = close(policy, state, Close(10, ends, ids[measured]))
     assert tier_of(policy, slow) == ids[fast.official[0]]
     assert slow.below == fast.below[0]
+    fast, (slow, _) = look_plain(policy, at, np.array([measured])), look(policy, state, 10, ids[measured], "e1")
+    assert (tier_of(policy, slow), slow.below) == (ids[fast.official[0]], fast.below[0])
 
 
 def test_templates_and_fine_amounts_are_refused():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from policies import available_packs, load_pack
 from policies.acts import HANDLERS, act
-from policies.lifecycle import close, restate, review_due, switch
+from policies.lifecycle import close, look, restate, review_due, switch
 from policies.model import Evaluation
 from policies.provisions import RECORDS, Exceptions
 from policies.state import (
@@ -75,6 +75,35 @@ def test_a_month_close_decides_from_the_next_day():
     state, said = close(ROLLING, state, Close(day("2026-02-01"), frozenset({"day"}), "diamond"))
     assert moves(said) == []
     assert lived(ROLLING, ("2026-02-28", "platinum"), state=state)[1][0].evidence["measured"] == "platinum"
+
+
+def test_a_day_close_takes_a_tier_as_well_as_it_gives_one():
+    """Design §5: without grace a downgrade by the day waits for no month's end; with grace only month closes count."""
+    daily = frozenset({"day"})
+    policy = replace(ROLLING, evaluation=Evaluation("day", "day", "day"))
+    gold, _ = close(policy, begin(policy), Close(1, daily, "gold"))
+    assert moves(close(policy, gold, Close(2, daily, "ordinary"))[1]) == [("gold", "ordinary", 3)]
+    patient = replace(policy, evaluation=Evaluation("day", "day", "day", 1))
+    waiting, _ = close(patient, gold, Close(2, daily, "ordinary"))
+    for day_, ends, tier in ((3, MONTH_END, "gold"), (4, daily, "gold"), (5, MONTH_END, "ordinary")):
+        waiting, _ = close(patient, waiting, Close(day_, ends, "ordinary"))
+        assert tier_of(patient, waiting) == tier
+
+
+def test_what_moves_between_closes():
+    """Design §5: upgrades at once, downgrades at the month's close; the event is named, and again it changes nothing."""
+    policy = replace(ROLLING, evaluation=Evaluation("continuous", "continuous", "month"))
+    gold, said = look(policy, begin(policy), 7, "gold", "e1")
+    assert [(s.reason, s.day, s.effective, s.caused_by) for s in said] == [("continuous", 7, 7, "e1")]
+    assert look(policy, gold, 7, "gold", "e1") == (gold, ())
+    fallen, said = look(policy, gold, 8, "ordinary", "e2")
+    assert (tier_of(policy, fallen), said) == ("gold", ())
+    assert moves(close(policy, fallen, Close(9, MONTH_END, "ordinary"))[1]) == [("gold", "ordinary", 10)]
+    offering = replace(policy, evaluation=Evaluation("continuous", "application", "application"))
+    offered, said = look(offering, begin(policy), 7, "gold", "e1")
+    assert [(s.kind, s.reason, s.effective, s.caused_by) for s in said] == [("offer", "upgrade", 7, "e1")]
+    assert look(offering, offered, 7, "gold", "e3")[1] == ()
+    assert look(policy, replace(gold, deferred=5), 8, "diamond", "e4")[1] == (), "what was put off waits for a close"
 
 
 def test_grace_counts_month_closes():
