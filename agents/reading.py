@@ -51,14 +51,14 @@ def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
     ledger, rows = job.ledger, []
     for at in range(0, ledger.columns.customer_count, CHUNK):
         slots = np.arange(at, min(at + CHUNK, ledger.columns.customer_count))
-        found = ledger.metrics(job.scope, as_of, slots)
+        found = ledger.metrics(job.deciding.scope, as_of, slots)
         rounded, since = found.rounded(), first_days(ledger.store, slots).tolist()
         given, _ = tiers.in_force(ledger.store.customers, slots, as_of)
         for i, slot in enumerate(slots.tolist()):
             if since[i] > as_of:
                 continue
             values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
-            table = job.lifecycle.table(slot)
+            table = job.deciding.lifecycle.table(slot)
             tier = NO_TIER if table is None else _tier(job, table, int(given[i]))
             rows.append([ledger.customer_id(slot), *values[:METRICS], tier])
     return iter(sorted(rows, key=lambda row: str(row[0])))

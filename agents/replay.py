@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from agents.bulk import CLASSES
+from agents.deciding import StandingConf
 from agents.job import Block
 from agents.memory_log import Encode, MemoryLog
 from agents.packing import flat
 from agents.recovery import EngineSettings, changelog_topic, install, open_consumer
 from agents.recovery import blocks as read_blocks
-from agents.standing import CLOSES, INPUTS, StandingConf, StandingJob
+from agents.standing import CLOSES, INPUTS, StandingJob
 from policies.diff import obstacles
 from policies.model import Pack
 
@@ -74,10 +75,10 @@ class Trial:
 
     def __init__(self, conf: StandingConf, pack: Pack) -> None:
         self.running, self.other = StandingJob(conf), StandingJob(conf)
-        self.refused = obstacles(pack) or self.other.packs.unfit(pack)
+        self.refused = obstacles(pack) or self.other.deciding.packs.unfit(pack)
         if not self.refused:
-            self.other.packs.trial = pack
-            self.other.know(pack)
+            self.other.deciding.packs.trial = pack
+            self.other.deciding.know(pack)
         for job in (self.running, self.other):
             job.begin(0, dict.fromkeys(INPUTS, 0))
 
@@ -121,7 +122,7 @@ def standings_of(job: StandingJob) -> dict[str, Standing]:
     """Every customer at the last close."""
     customers, found = job.ledger.store.customers, {}
     for slot in range(job.ledger.columns.customer_count):
-        table, code = job.lifecycle.table(slot), int(customers["tier"][slot, 0])
+        table, code = job.deciding.lifecycle.table(slot), int(customers["tier"][slot, 0])
         branch, kind = job.profiles.branch(slot) or "-", CLASSES[int(customers["customer_class"][slot])]
         if table is None:
             found[job.ledger.customer_id(slot)] = Standing(kind, branch, None, 0)

@@ -8,38 +8,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from agents import acts, counting, facts, lifecycle, switching
-from agents.counting import Counts
-from agents.decisions import Decisions
+from agents import acts, switching
+from agents.deciding import Deciding, StandingConf
 from agents.facts import REASONS as FACT_REASONS
-from agents.facts import Facts
 from agents.job import Block, Outcome, Pair, RecoveryError, Rows
 from agents.lanes import Close, Lane
-from agents.lifecycle import Lifecycle, ends
-from agents.outlooks import Outlooks
 from agents.packing import Packed, texts
-from agents.profiles import CUSTOMER_ID, Profiles
-from agents.publishing import Publisher
-from agents.restating import Restating
-from agents.switching import Changeover, Packs
-from policies.criteria import limits
-from policies.metrics import counted_months
+from agents.profiles import CUSTOMER_ID
 from policies.model import SEVERITIES, Pack
-from policies.reader import PackError, Problem
-from policies.several import CompiledClasses, compile_classes
 from schemas.blocks import Columns, Reader
 from schemas.records import decode_one
-from schemas.registry import Registry
 from schemas.status import REASONS as CODEC_REASONS
 from schemas.status import Status
 from streams import alerts
-from streams.calendar import NO_DAY, business_day, last_ended_month
-from streams.entries import OPEN
+from streams.calendar import NO_DAY, business_day
 from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
@@ -55,43 +41,16 @@ from streams.fields import (
 )
 from streams.ledger import Candidate, Ledger
 from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
-from streams.metrics import NAMES, Metrics
 from streams.money import EXPONENTS
-from streams.outflow import NEVER, Rules
-from streams.outlook import Timing
 from streams.reference import customer_ref
-from streams.store import Array
 
 INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
 CLOSES = "business-days"
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
-CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
-ACCOUNT, CUSTOMER, NAMES_ROW, PROGRESS, OUTLOOK = b"a", b"c", b"n", b"p", b"o"  # first byte of a changelog key
-FACT, DATES, LIFE, COUNT, PACK = facts.KEY, facts.DATES_KEY, lifecycle.KEY, counting.KEY, switching.KEY
-
-Decide = Callable[[Close, frozenset[str], str, Array, Metrics], None]  # what a close does with some customers
-
-
-@dataclass(frozen=True, slots=True)
-class StandingConf:
-    """What a standing job needs to know."""
-
-    base_currency: str
-    zone: str
-    pack: Pack
-    reference_key: bytes
-    registry: Registry | None = None
-
-    def compiled(self) -> CompiledClasses:
-        """The classes of the pack in minor units of the base currency; PackError where the job cannot follow it."""
-        for name, policy in self.pack.classes.items():
-            if "continuous" in (policy.evaluation.close, policy.evaluation.upgrades, policy.evaluation.downgrades):
-                message = "the worker decides tiers at closes: the finest evaluation is `day`"
-                raise PackError([Problem(self.pack.id, 1, f"classes.{name}.evaluation", message)])
-        return compile_classes(self.pack, EXPONENTS[self.base_currency])
+ACCOUNT, NAMES_ROW, PROGRESS = b"a", b"n", b"p"  # first byte of a changelog key
 
 
 class StandingJob:
@@ -102,8 +61,7 @@ class StandingJob:
     idempotent = True
 
     def __init__(self, conf: StandingConf) -> None:
-        self.conf, self.classes = conf, conf.compiled()
-        self.pack = self.classes.shown
+        self.conf = conf
         self.ledger = Ledger(conf.base_currency, conf.zone)
         self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
         _check_contracts(self.lanes)
@@ -111,28 +69,11 @@ class StandingJob:
         self.closes: list[Close] = []
         self.live = True
         self.progress = NO_DAY  # the last closed day that is committed
-        self.first_month = NO_DAY  # the first month whose close was given
         self.names_written = 0
         self.missing = 0  # journal numbers in holes at the last close
-        self.profiles = Profiles(self.ledger, self.classes)
-        self.publisher = Publisher(
-            conf.registry, conf.reference_key, conf.pack, self.classes, self.ledger, self.profiles
-        )
-        self.foresees, timing = _foresees(self.classes)
-        self.outlooks = Outlooks(self.publisher.registry, self.pack, timing, self.publisher.bulk)
         self.counts: Counter[str] = Counter()
-        needs = (key[0] for table in self.classes.tables if table is not None for key in table.program.needs)
-        self.counting = Counts(self.ledger, needs)
-        self.facts = Facts(self.ledger, conf.pack, self.counting)
-        self.decisions = sink = Decisions(self.publisher, self.classes, self.counts)
-        self.lifecycle = Lifecycle(self.ledger, conf.pack, self.classes, self.facts, self.profiles, sink)
-        self.packs = Packs(conf.pack, EXPONENTS[conf.base_currency], lambda pack: replace(conf, pack=pack).compiled())
-        self.lifecycle.older = self.packs.older
-        self._loaded: list[Rows] = []  # rows that only the pack in force can read
-        self.restating = Restating(self.ledger, self.lifecycle, self.publisher)
-        self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
-        self.scope = 0
-        self._use_pack()
+        self.deciding = Deciding(conf, self.ledger, self.counts)
+        self.profiles, self.publisher = self.deciding.profiles, self.deciding.publisher
         self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
             "transactions": self._transactions,
             "balances": self._balances,
@@ -143,50 +84,12 @@ class StandingJob:
             "policies": self._policies,
         }
 
-    def _install(self, pack: Pack) -> None:
-        """Another pack from now on; customers go over by a Changeover, or their rows name its tiers already."""
-        self.classes = replace(self.conf, pack=pack).compiled()
-        self.pack, self.packs.running = self.classes.shown, pack
-        self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
-        self.profiles.use(self.classes)
-        self.publisher.use(pack, self.classes)
-        self.facts.use(pack)
-        self.lifecycle.use(pack, self.classes)
-        self.decisions.use(self.classes)
-        self.foresees, timing = _foresees(self.classes)
-        self.outlooks.use(self.pack, timing)
-        self._use_pack()
-
-    def know(self, pack: Pack) -> None:
-        """What a pack that was taken will need is kept from now on."""
-        self.facts.know(pack)
-        needs = (leaf.metric for policy in pack.classes.values() for tier in policy.tiers for leaf in limits(tier.when))
-        self.counting.wanted |= any(counted_months(metric) for metric in needs)
-
-    def _use_pack(self) -> None:
-        """Scope and alert rules of the pack as the ledger's codes and columns."""
-        self.scope = self.ledger.scope_of(sorted(self.pack.scope))
-        rules = self.pack.alerts
-        self.ledger.rules = Rules(
-            rules.window_days, rules.absolute_minor, rules.share_bp, rules.floor_minor, rules.drip_count,
-            rules.each_at_most_minor, np.array([self.scope], np.int64),
-        )  # fmt: skip
-        assert np.iinfo(np.int64).max == NEVER
-
     # -- what the engine calls
 
     def begin(self, partition: int, positions: dict[str, int]) -> None:
         """Sets the next offset of every input."""
         self.partition = self.publisher.partition = partition
-        if self.progress != NO_DAY and (running := self.packs.due(self.progress + 1)) is not None:
-            self._install(running)
-        for pack in self.packs.book.packs:
-            self.know(pack)
-        for rows in self._loaded:
-            kinds = rows.raw[rows.key]
-            self.facts.load(rows.take((kinds == FACT[0]) | (kinds == DATES[0])))
-            self.lifecycle.load(rows.take(kinds == LIFE[0]))
-        self._loaded.clear()
+        self.deciding.begin(self.progress)
         for topic, lane in self.lanes.items():
             lane.fed = positions[topic]
         self.ledger.refresh()
@@ -227,10 +130,9 @@ class StandingJob:
     def _outcome(self, events: int, more: bool) -> Outcome:
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
-        rows = [*self.profiles.take_rows(), *self.facts.take_rows(), *self.lifecycle.take_rows()]
-        rows += [*self.outlooks.take_rows(), *self.counting.take_rows(), *self.packs.take_rows()]
+        rows = self.deciding.take_rows()
         if self.live and self.progress != self.ledger.closed:
-            saved = {"closed": self.ledger.closed, "first_month": self.first_month}
+            saved = {"closed": self.ledger.closed, "first_month": self.deciding.first_month}
             rows.append((PROGRESS, json.dumps(saved).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
@@ -265,7 +167,7 @@ class StandingJob:
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
         if self.live:  # a replay finds their rows
-            self.counting.take(columns, first, last)
+            self.deciding.counting.take(columns, first, last)
         for candidate in met:
             self._alert(columns, candidate)
 
@@ -280,19 +182,19 @@ class StandingJob:
             if slot is None:
                 columns.status[i], columns.field[i] = BAD_ID, CUSTOMER_ID
             elif self.live:
-                self.facts.put_dates(columns, i, slot)
-                self.lifecycle.profile(slot)
+                self.deciding.facts.put_dates(columns, i, slot)
+                self.deciding.lifecycle.profile(slot)
 
     def _facts(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds their rows
             if columns.status[i] == Status.OK:
-                columns.status[i], columns.field[i] = self.facts.put(columns, i)
+                columns.status[i], columns.field[i] = self.deciding.facts.put(columns, i)
 
     def _acts(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["crm-actions"].reader.index
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK:
-                status, field = acts.take(columns, i, self.ledger, self.lifecycle, self.conf.registry)
+                status, field = acts.take(columns, i, self.ledger, self.deciding.lifecycle, self.conf.registry)
                 columns.status[i], columns.field[i] = status, index.get(field, -1)
                 self.counts["acts"] += status == Status.OK
 
@@ -301,9 +203,9 @@ class StandingJob:
             if columns.status[i] != Status.OK:
                 continue
             original = columns.value_bytes(i) or b""
-            taken = self.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
+            taken = self.deciding.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
             if isinstance(taken, Pack):
-                self.know(taken)
+                self.deciding.know(taken)
                 continue
             self.publisher.dead_letter(
                 "policies", self.partition, int(columns.offset[i]), switching.REFUSED, "body", original,
@@ -328,21 +230,21 @@ class StandingJob:
 
     def _alert(self, columns: Columns, candidate: Candidate) -> None:
         """Raises or deepens the alert of a rule that a debit has met."""
-        slot, rule = candidate.customer, self.pack.alerts.ids[candidate.rule]
+        slot, rule = candidate.customer, self.deciding.pack.alerts.ids[candidate.rule]
         row, zone = columns.data[candidate.row], self.ledger.zone
         customer_id, event_id = self.ledger.customer_id(slot), columns.text_at(int(row[0])) or ""
         cause = alerts.Cause(
             "", rule, event_id, customer_id,
             int(business_day(int(row[P_BOOKED]), zone.starts, zone.offsets)), candidate.outflow,
-            int(self.pack.alerts.cool_down_days[candidate.rule]),
+            int(self.deciding.pack.alerts.cool_down_days[candidate.rule]),
         )  # fmt: skip
         if event := alerts.react(self.profiles.alert(slot, rule), cause):
             if event.status == alerts.RAISED:  # only now, since most candidates come to nothing and an HMAC takes time
                 alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
                 event = event._replace(alert=event.alert._replace(alert_id=alert_id))
             self.profiles.set_alert(slot, rule, event.alert)
-            severity = SEVERITIES[int(self.pack.alerts.severity[candidate.rule])]
-            window = int(self.pack.alerts.window_days[candidate.rule])
+            severity = SEVERITIES[int(self.deciding.pack.alerts.severity[candidate.rule])]
+            window = int(self.deciding.pack.alerts.window_days[candidate.rule])
             self.publisher.alert(event, cause, candidate, severity, window, columns.text_at(int(row[P_BRANCH])) or "")
             self.counts["alerts"] += 1
 
@@ -363,30 +265,7 @@ class StandingJob:
             self._dead_letters(CLOSES, columns, first, last)
 
     def _close(self, close: Close) -> None:
-        """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""
-        ledger, before = self.ledger, self.ledger.closed
-        if self.first_month == NO_DAY:
-            self.first_month = int(last_ended_month(close.day - 1)) + 1
-        breaks, late, opened = ledger.breaks(), ledger.late(), int(ledger.clock[OPEN])
-        touched = self._touched(before)
-        ledger.open_day(close.day)
-        if self.live:
-            self.counts["closes"] += 1
-            self.publisher.breaks(breaks, close.day)
-            self.counts["restatements"] += self.restating.close(close, late, opened, self.first_month)
-            closes, decide, pack = ends(before, close.day), self.lifecycle.close, self.packs.due(close.day + 1)
-            if pack is not None:
-                decide, self.first_month = self._switch(pack), int(last_ended_month(close.day)) + 1
-            if pack is not None or "month" in closes or self.lifecycle.everyone(closes):
-                touched = np.arange(ledger.columns.customer_count)
-            else:
-                touched = np.union1d(touched, self.lifecycle.waiting(close.day, before))
-            for at in range(0, len(touched), CLOSE_CHUNK):
-                self._evaluate(close, touched[at : at + CLOSE_CHUNK], closes, decide)
-            self.counts.update(self.lifecycle.take_counts())
-            self._foresee(close.day, before, restate=pack is not None or "month" in closes or before == NO_DAY)
-            self.counts["restatements"] += len(breaks)
-        ledger.fold_day()
+        self.deciding.close(close, live=self.live)
         self._count_missing()
 
     def _count_missing(self) -> None:
@@ -395,30 +274,6 @@ class StandingJob:
         self.counts["missing_journal"] += max(0, missing - self.missing)
         self.counts["filled_journal"] += max(0, self.missing - missing)
         self.missing = missing
-
-    def _touched(self, closed: int) -> Array:
-        """Customers with an event since the last close."""
-        accounts = self.ledger.store.accounts[: self.ledger.columns.account_count]
-        return np.unique(accounts["customer"][accounts["touched"] == closed]).astype(np.int64)
-
-    def _foresee(self, day: int, before: int, *, restate: bool) -> None:
-        """Outlooks, where the pack is one that can be foreseen."""
-        for told in self.outlooks.close(day, before, self.scope, restate=restate) if self.foresees else ():
-            self.publisher.packed("outlooks", told)
-            self.counts["outlooks"] += told.records
-
-    def _switch(self, pack: Pack) -> Decide:
-        """A pack takes effect on the day after this close: customers are decided under it, not under the one before."""
-        before, classes = self.packs.running, self.classes
-        self._install(pack)
-        self.profiles.requeue_all(classes.shown.queue_class_ids)
-        return Changeover(self.lifecycle, self.decisions, before, classes).close
-
-    def _evaluate(self, close: Close, slots: Array, closes: frozenset[str], decide: Decide) -> None:
-        """Metrics of some customers at a close, tiers where it is time, and standings."""
-        found = self.ledger.metrics(self.scope, close.day, slots)
-        decide(close, closes, self.pack.scope_name, slots, found)
-        self.publisher.standings(found, slots, self.metric)
 
     # -- changelog
 
@@ -451,17 +306,13 @@ class StandingJob:
         kinds = given.raw[given.key]
         for _, value in given.take(kinds == NAMES_ROW[0]):
             self.ledger.restore_names(json.loads(value or b""))
-            self._use_pack()
+            self.deciding.use_names()
         for _, value in given.take(kinds == PROGRESS[0]):
             saved = json.loads(value or b"")
-            self.progress, self.first_month = saved["closed"], saved["first_month"]
-        self.profiles.load(given.take(kinds == CUSTOMER[0]))
-        self.packs.load(given.take(kinds == PACK[0]))
-        self._loaded.append(given.take((kinds == FACT[0]) | (kinds == DATES[0]) | (kinds == LIFE[0])))
-        self.counting.load(given.take(kinds == COUNT[0]))
+            self.progress, self.deciding.first_month = saved["closed"], saved["first_month"]
+        self.deciding.load(given)
         accounts = given.take(kinds == ACCOUNT[0])
         self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
-        self.outlooks.load(given.take(kinds == OUTLOOK[0]))
 
     def load_fence(self, meta: bytes) -> None:
         """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""
@@ -478,14 +329,6 @@ class StandingJob:
                 )
         self.ledger.restore(saved["closed"], saved["rates"])
         self.missing = self.ledger.missing_numbers()
-
-
-def _foresees(classes: CompiledClasses) -> tuple[bool, Timing]:
-    """Whether the next tier of personal customers follows from balances alone, and when it changes."""
-    policy = next(table.policy for table in classes.tables if table is not None)
-    when, status = policy.evaluation, policy.status
-    alone = status.basis == "metric" and not status.requires and policy.review is None and not when.grace_months
-    return classes.plain and alone, Timing(when.close, when.upgrades, when.downgrades)
 
 
 def _check_contracts(lanes: dict[str, Lane]) -> None:

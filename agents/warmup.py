@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from agents.deciding import StandingConf
 from agents.memory_log import MemoryLog
 from agents.packing import Packed, batches, flat
 from agents.replay import work
-from agents.standing import INPUTS, StandingConf, StandingJob
+from agents.standing import INPUTS, StandingJob
 from schemas.records import encode
 from streams.calendar import DAY_MS
 

@@ -31,7 +31,7 @@ def close(jobs: list[Any], day: int) -> Split:
         job.live = True
         for name in ("metrics", "open_day", "fold_day", "breaks", "late", "missing_numbers", "restated"):
             stages.wrap(job.ledger, name, "computing")
-        stages.wrap(job, "_touched", "computing")
+        stages.wrap(job.deciding, "touched", "computing")
     stages.wrap(Program, "evaluate", "computing")
     stages.wrap(lifecycle, "close_plain", "computing")
     records = changes = 0

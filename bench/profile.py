@@ -17,10 +17,11 @@ import numpy as np
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents import lanes, transport
+from agents.deciding import StandingConf
 from agents.job import TP
 from agents.memory_log import MemoryLog
 from agents.packing import Packed, batches
-from agents.standing import INPUTS, StandingConf, StandingJob
+from agents.standing import INPUTS, StandingJob
 from bench.arena import Arena
 from bench.data import CLOSED, DAY_MS, FIRST, ZONE_MS, Chunk, World
 from bench.frames import batch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agents.standing import StandingConf, StandingJob
+from agents.deciding import StandingConf
+from agents.standing import StandingJob
 from deploy.settings import Settings
 from policies import load_pack
 from schemas.registry import registry_for

@@ -160,7 +160,11 @@ class Checks:
         """The state restored from the changelog is that of a job; or but for what happens between closes."""
         restored = self.sim.restored[self.partition]
         self.same(f"state, {what}", differences(state(restored.ledger), state(job.ledger)), [])
-        self.same(f"progress, {what}", (restored.progress, restored.first_month), (job.progress, job.first_month))
+        self.same(
+            f"progress, {what}",
+            (restored.progress, restored.deciding.first_month),
+            (job.progress, job.deciding.first_month),
+        )
         found, wanted = profiles(restored), profiles(job)
         if not all_of_it:  # alerts and what was published of queue classes may depend on the interleaving
             found, wanted = (

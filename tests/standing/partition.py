@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from agents.deciding import StandingConf
 from agents.job import TP, Block
 from agents.memory_log import MemoryLog
 from agents.memory_log import _batch as batch
 from agents.packing import flat
-from agents.standing import INPUTS, StandingConf, StandingJob
+from agents.standing import INPUTS, StandingJob
 from policies import load_pack
 from schemas.records import decode_one, encode
 

@@ -217,8 +217,8 @@ def test_columns_follow_the_pure_lifecycle(pack: Any, steps: list[dict[str, Any]
     assert len(set(ids)) == len(ids)
     for c, state in twin.states.items():
         slot = partition.job.ledger.customer(c)
-        table = partition.job.lifecycle.table(slot)
-        assert partition.job.lifecycle.state(slot, table) == state
+        table = partition.job.deciding.lifecycle.table(slot)
+        assert partition.job.deciding.lifecycle.state(slot, table) == state
     assert not partition.of("dead-letters")
 
 

@@ -119,7 +119,7 @@ def test_a_broken_pack_is_refused(text, head, words):
     [letter] = partition.of("dead-letters")
     assert (letter["topic"], letter["field"], letter["reason"]) == ("policies", "body", "the pack is refused")
     assert words in letter["detail"]
-    assert partition.job.packs.running.id == FIRST.id
+    assert partition.job.deciding.packs.running.id == FIRST.id
     assert len(changes(partition)) == 2
 
 

@@ -163,7 +163,7 @@ def _compare(trials: "list[Trial]", new: "Pack") -> Found:
              "up" if after[name].rank >= old.rank else "down")
         for name, old in sorted(before.items()) if _moved(old, after[name])
     ]  # fmt: skip
-    running = trials[0].running.packs.running
+    running = trials[0].running.deciding.packs.running
     tiers = {
         name: _counts([old.tier for old in before.values() if old.customer_class == name],
                       [now.tier for now in after.values() if now.customer_class == name],
