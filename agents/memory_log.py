@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -63,6 +63,12 @@ class MemoryLog:
 
 
 def _batch(first: int, records: list[tuple[bytes, bytes]]) -> bytes:
+    return batch([(first + i, key, value) for i, (key, value) in enumerate(records)])
+
+
+def batch(records: Sequence[tuple[int, bytes | None, bytes | None]]) -> bytes:
+    """Records with rising offsets, which may have holes, as one record batch."""
+    first = records[0][0]
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=0,
@@ -72,8 +78,8 @@ def _batch(first: int, records: list[tuple[bytes, bytes]]) -> bytes:
         base_sequence=-1,
         batch_size=BATCH_BYTES_MAX,
     )
-    for i, (key, value) in enumerate(records):
-        builder.append(i, 0, key, value, [])
+    for offset, key, value in records:
+        builder.append(offset - first, 0, key, value, [])
     out = bytearray(builder.build())
     out[0:8] = first.to_bytes(8, "big")  # the base offset lies outside of what the checksum covers
     return bytes(out)

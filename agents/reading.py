@@ -70,6 +70,13 @@ def _tier(job: StandingJob, table: ClassTable, code: int) -> str:
     return own[int(table.index[code])] if code < len(table.index) else job.profiles.tiers.text(code)
 
 
+def branches(job: StandingJob) -> dict[str, str | None]:
+    """The branch of every customer of a partition, by his profile; None: not known."""
+    return {
+        job.ledger.customer_id(slot): job.profiles.branch(slot) for slot in range(job.ledger.columns.customer_count)
+    }
+
+
 def all_standings(jobs: Iterable[StandingJob], as_of: int) -> list[list[str | int | None]]:
     """Rows of all partitions, by customer id."""
     return sorted((row for job in jobs for row in standings(job, as_of)), key=lambda row: str(row[0]))

@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     pack: str = Field("rolling-quarter-aum", min_length=1, description="Policy pack in force.")
     reference_key: SecretStr | None = Field(None, description="Secret of the opaque customer references.")
 
+    # Who asks, and in which language.
+    actor: str = Field("operator:hq", min_length=1, description="Who runs commands that show personal data.")
+    lang: Literal["en", "zh-CN"] = Field("en", description="Language of what commands print.")
+
     # What leaves the system.
     webhook_url: str | None = Field(None, description="Where notices are posted; none: the console only.")
     webhook_secret: SecretStr | None = Field(None, description="Signs what is posted to the webhook.")

@@ -25,6 +25,7 @@ class Role(StrEnum):
     WEALTH_OFFICE = "wealth_office"
     AUDITOR = "auditor"
     SERVICE = "service"
+    OPERATOR = "operator"
 
 
 class Kind(StrEnum):
@@ -107,10 +108,25 @@ GRANTS: Final[dict[Role, frozenset[tuple[Kind, Action]]]] = {
     Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT),
     Role.AUDITOR: frozenset(_FILE | {(Kind.AUDIT, Action.READ), (Kind.OVERRIDES, Action.READ)}),
     Role.SERVICE: frozenset(_FILE),
+    Role.OPERATOR: frozenset(_FILE | _EXPORT),  # runs the machine, and holds the servers' credentials anyway
 }
 """What each role needs for its work. What is not here is denied."""
 
 _AUDITED_ACTIONS: Final = frozenset({Action.EXPORT, Action.REQUEST, Action.APPROVE})
+
+
+HEAD_OFFICE: Final = "hq"
+
+
+def unit_of(text: str) -> tuple[str, ...]:
+    """The path of a unit or a branch as it is written: `hq/east/0102`; the head office may be left out."""
+    parts = tuple(text.strip().split("/")) if text.strip() else ()
+    return parts if parts[:1] == (HEAD_OFFICE,) or not parts else (HEAD_OFFICE, *parts)
+
+
+def owner_of(branch: str | None) -> tuple[str, ...]:
+    """The unit that owns a known customer; the head office where no branch is known."""
+    return unit_of(branch or "") or (HEAD_OFFICE,)
 
 
 def decide(actor: Actor, action: Action, resource: Resource) -> Decision:

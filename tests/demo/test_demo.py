@@ -44,14 +44,24 @@ def test_demo_and_explain(kafka, redis_server, tmp_path):
 
     found = asyncio.run(explaining.explain(demo.settings, demo.stories["upgrade"].customer_id))
     assert found.holds and found.standing
-    assert [decision.change["to_tier"] for decision in found.decisions] == ["gold", "platinum", "diamond"]
+    assert [verdict.told.record["to_tier"] for verdict in found.of("tier-changes")] == ["gold", "platinum", "diamond"]
     told = command(demo.settings, "explain", demo.stories["late_posting"].customer_id)
     assert told.returncode == 0, told.stderr
     assert "late_posting" in told.stdout and "it holds" in told.stdout
     quiet = json.loads(command(demo.settings, "explain", demo.stories["broken_balance"].customer_id, "--json").stdout)
     assert quiet["standing"]["as_of"] == "2026-05-31" and quiet["decisions"] == [] and quiet["holds"]
-    assert len(quiet["restatements"]) == 2
+    assert [found["state"] for found in quiet["restatements"]] == ["holds", "holds"]
+    assert not quiet["gaps"]
+    change = found.of("tier-changes")[0].told.name
+    one = command(demo.settings, "explain", change, "--lang", "zh-CN")
+    assert one.returncode == 0 and "按日志重新计算：成立" in one.stdout and one.stdout.count("日终决定") == 1
+    strangers = [
+        command(demo.settings, "explain", name, "--as", "rm:nowhere").stderr.replace(name, "X")
+        for name in (demo.stories["upgrade"].customer_id, "nobody")
+    ]
+    assert strangers[0] == strangers[1] and "no customer X is known" in strangers[0]
     assert command(demo.settings, "explain", "nobody").returncode == 2
+    assert command(demo.settings, "explain", f"{change}-x").returncode == 2
 
 
 def test_only_a_demos_folder_is_wiped(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.access import GRANTS, Action, Actor, Kind, Resource, Role, decide
+from services.access import GRANTS, Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
 
 HQ, EAST, OUTLET, OTHER = ("hq",), ("hq", "east"), ("hq", "east", "0102"), ("hq", "east", "0103")
 
@@ -31,6 +31,8 @@ TABLE = [
     (Role.KIOSK, OUTLET, Action.READ, Kind.TIER, OUTLET, False, "not_granted"),
     (Role.AUDITOR, HQ, Action.READ, Kind.AUDIT, HQ, True, "own_unit_or_below"),
     (Role.AUDITOR, HQ, Action.WRITE, Kind.NOTES, OUTLET, False, "not_granted"),
+    (Role.OPERATOR, HQ, Action.EXPORT, Kind.BALANCES, OUTLET, True, "own_unit_or_below"),
+    (Role.OPERATOR, HQ, Action.WRITE, Kind.NOTES, OUTLET, False, "not_granted"),
     (Role.RM, (), Action.READ, Kind.BALANCES, OUTLET, False, "no_unit"),
     (Role.RM, OUTLET, Action.READ, Kind.BALANCES, None, False, "other_unit"),
     (Role.RM, ("hq", "east", "01"), Action.READ, Kind.BALANCES, OUTLET, False, "other_unit"),
@@ -79,3 +81,12 @@ def test_nothing_ungranted_is_allowed(actor: Actor, action: Action, kind: Kind, 
 def test_every_role_has_grants() -> None:
     """A new role without a line would fail with KeyError instead of a refusal."""
     assert set(GRANTS) == set(Role)
+
+
+def test_units_as_they_are_written() -> None:
+    """The head office may be left out, a branch without more lies right below it, and nobody's customer is the head office's."""
+    assert unit_of("hq/east/0102") == unit_of("east/0102") == OUTLET
+    assert unit_of("hq") == HQ
+    assert owner_of("B1") == ("hq", "B1")
+    assert owner_of(None) == owner_of("") == HQ
+    assert unit_of("") == ()

@@ -1,136 +1,224 @@
-"""The words of `tidegauge explain`."""
+"""What `tidegauge explain` prints, in either language (words in explain_words.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from policies import metrics
+from policies.diff import SIGNS
+from policies.texts import REASONS, REFUSALS
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
+from tidegauge.cli.explain_words import KINDS, WORDS
+from tidegauge.explaining.judging import exact
 
 if TYPE_CHECKING:
-    from tidegauge.explaining import Decision, Explained
+    from tidegauge.explaining import Explained, Verdict
+    from tidegauge.explaining.judging import Node, TierNode
 
 Record = dict[str, Any]
-SHOWN: Final = ("aum", "month_avg_0", "quarter_avg", "year_avg", "trailing_avg_30")
+SHOWN = ("aum", "month_avg_0", "quarter_avg", "year_avg", "trailing_avg_30")
+DAYS = frozenset({"day", "first"})  # what of a problem is a day
 
 
-def lines(found: Explained) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Says things in a language, amounts in a currency."""
+
+    lang: str
+    currency: str
+
+    def say(self, code: str, **details: Any) -> str:
+        """A sentence."""
+        return WORDS[self.lang][code].format(**details)
+
+    def of(self, zh: str, en: str) -> str:
+        """The text of the language."""
+        return zh if self.lang == "zh-CN" else en
+
+    def money(self, minor: int | None) -> str:
+        """An amount with its currency."""
+        if minor is None:
+            return self.say("no_rate")
+        return f"{format_minor(minor, exponent(self.currency))} {self.currency}"
+
+    def reason(self, code: str) -> str:
+        """A reason or a refusal in words, with its code."""
+        text = {**REASONS, **REFUSALS}.get(code)
+        return code if text is None else f"{code} ({self.of(text.zh, text.en)})"
+
+    def kind(self, code: str) -> str:
+        """A kind of decision."""
+        en, zh = KINDS.get(code, (code, code))
+        return self.of(zh, en)
+
+
+def lines(found: Explained, lang: str = "en") -> Iterator[str]:
     """Everything about a customer, line by line."""
-    yield f"Customer {found.customer_id}"
-    yield from _standing(found)
+    say = Teller(lang, found.currency)
+    yield say.say("customer", customer=found.customer_id)
+    yield from _standing(found, say)
+    if found.gaps:
+        yield say.say("gaps", topics=", ".join(found.gaps))
+    changes = found.of("tier-changes")
     yield ""
-    yield f"{_count(len(found.decisions), 'decision')} about the official tier"
-    for decision in found.decisions:
-        yield from _decision(decision, found.currency)
-    if found.alerts:
-        yield ""
-        yield f"{_count(len(found.alerts), 'alert record')}"
-        for alert in found.alerts:
-            yield _alert(alert, found.currency)
-    if found.restatements:
-        yield ""
-        yield f"{_count(len(found.restatements), 'restatement')}"
-        for restatement in found.restatements:
-            yield _restatement(restatement)
+    yield say.say("changes", n=len(changes)) if changes else say.say("no_changes")
+    for verdict in changes:
+        yield from _change(verdict, say)
+    others: dict[str, tuple[str, Callable[[Record, Teller], str]]] = {
+        "decisions": ("decisions", _decision),
+        "restatements": ("restatements", _restatement),
+        "outlooks": ("outlooks", _outlook),
+        "rm-alerts": ("alerts", _alert),
+    }
+    for topic, (word, line) in others.items():
+        if verdicts := found.of(topic):
+            yield ""
+            yield say.say(word, n=len(verdicts))
+            for verdict in verdicts:
+                yield line(verdict.told.record, say)
+                yield from _verdict(verdict, say)
     yield ""
-    if found.decisions:
-        yield "Every decision holds." if found.holds else "NOT EVERY DECISION HOLDS."
-    else:
-        yield "The tier has never changed, so there is no decision to make again."
+    if found.unpublished:
+        yield say.say("unpublished", ids=", ".join(found.unpublished))
+    yield say.say("nothing" if not found.verdicts else "all_hold" if found.holds else "not_all_hold")
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def money(minor: int | None, currency: str) -> str:
-    """An amount with its currency."""
-    return "unknown (no exchange rate)" if minor is None else f"{format_minor(minor, exponent(currency))} {currency}"
-
-
-def _standing(found: Explained) -> Iterator[str]:
+def _standing(found: Explained, say: Teller) -> Iterator[str]:
     if found.standing is None:
-        yield f"  no standing: {found.standing_problem}"
+        yield say.say("no_standing", why=found.standing_problem or say.say("no_event"))
         return
-    yield f"  as of {date_of(found.standing['as_of'])} (the last close): tier {found.standing['tier']}"
+    yield say.say("standing", day=date_of(found.standing["as_of"]), tier=found.standing["tier"])
     for name in SHOWN:
-        yield f"    {name:16} {money(found.standing[name], found.currency)}"
-    value = found.standing["quarter_avg"]
-    for threshold in found.thresholds:
-        if value is not None and threshold["metric"] == "quarter_avg":
-            gap = threshold["minimum_minor"] - value
-            word = "reached" if gap <= 0 else f"{money(gap, found.currency)} short"
-            yield f"    {threshold['tier']:10} from {money(threshold['minimum_minor'], found.currency)}: {word}"
+        yield f"    {name:16} {say.money(found.standing[name])}"
 
 
-def _decision(decision: Decision, currency: str) -> Iterator[str]:
-    change = decision.change
-    yield f"  {date_of(change['effective_date'])}: {change['from_tier']} -> {change['to_tier']} ({change['direction']})"
+def _change(verdict: Verdict, say: Teller) -> Iterator[str]:
+    change, judged = verdict.told.record, verdict.judged
+    head = {
+        "before": change["from_tier"],
+        "after": change["to_tier"],
+        "direction": say.say(_known(change["direction"])),
+    }
+    yield say.say("change", day=date_of(change["effective_date"]), **head)
+    reason = say.reason(change["reason"])
     if change["business_day"] is not None:
-        yield f"    decided at the close of {date_of(change['business_day'])}, reason: {change['reason']}"
+        yield say.say("by_close", day=date_of(change["business_day"]), reason=reason)
     else:
-        yield f"    decided by event {change['caused_by']}, reason: {change['reason']}"
+        yield say.say("by_event", event=change["caused_by"], reason=reason)
     for metric in change["metrics"]:
-        days = metric["period_to"] - metric["period_from"] + 1
-        yield (
-            f"    {metric['name']} over scope {metric['scope']}, {date_of(metric['period_from'])} to "
-            f"{date_of(metric['period_to'])} ({days} days): {money(metric['value_minor'], currency)}"
-        )
-        yield f"      exactly {_exact(metric)} minor units"
-    for threshold in change["thresholds"]:
-        reached = _reached(change, threshold)
-        mark = "reached" if reached else "not reached"
-        yield f"      {threshold['tier']:10} from {money(threshold['minimum_minor'], currency)}: {mark}"
-    yield f"    by policy pack {change['pack_id']}, version {change['pack_version']}"
+        yield from _metric(metric, verdict, say)
+    pack = {"pack": change["pack_id"], "version": change["pack_version"]}
+    missing = say.say("no_text") if verdict.pack is None else ""
+    if judged is not None and judged.tree:
+        yield say.say("criteria", **pack)
+        if judged.veto is not None:
+            yield say.say("veto", met=_met(judged.veto.met, say))
+            yield from _node(judged.veto, say, 8)
+        for tier in judged.tree:
+            yield from _tier(tier, say)
+        yield say.say("standard", tier=judged.measured)
+    else:
+        yield say.say("pack", **pack) + missing
     if change["cut"]:
-        cut = ", ".join(f"{entry['topic']}-{entry['partition']} below {entry['offset']}" for entry in change["cut"])
-        yield f"    from the events {cut}"
+        yield say.say("cut", places=", ".join(say.say("place", **entry) for entry in change["cut"]))
     if change["corrects"]:
-        yield f"    corrects {change['corrects']}"
-    yield (
-        "    decided again from this evidence: it holds"
-        if not decision.problems
-        else "    decided again: IT DOES NOT HOLD"
-    )
-    for problem in decision.problems:
-        yield f"      {problem}"
+        yield say.say("corrects", id=change["corrects"])
+    yield from _verdict(verdict, say, "    ")
 
 
-def _exact(metric: Record) -> str:
-    value = Fraction(int(metric["exact_numerator"]), int(metric["exact_denominator"]))
-    return str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
+def _known(direction: str) -> str:
+    return direction if direction in ("up", "down") else "up"
 
 
-def _reached(change: Record, threshold: Record) -> bool:
-    for metric in change["metrics"]:
-        if metric["name"] == threshold["metric"]:
-            value = Fraction(int(metric["exact_numerator"]), int(metric["exact_denominator"]))
-            return bool(value >= threshold["minimum_minor"])
-    return False
+def _metric(metric: Record, verdict: Verdict, say: Teller) -> Iterator[str]:
+    name = metric["name"] + (f"({metric['scope']})" if metric["scope"] else "")
+    own = None if verdict.pack is None else verdict.pack.facts.get(metric["name"])
+    kind = metrics.kind(metric["name"]) or (None if own is None else own.kind)
+    value = say.money(metric["value_minor"]) if kind in ("rolling", "money") else str(metric["value_minor"])
+    days = metric["period_to"] - metric["period_from"] + 1
+    first, last = date_of(metric["period_from"]), date_of(metric["period_to"])
+    code = "metric" if days > 1 else "metric_of_day"
+    yield say.say(code, name=name, first=first, last=last, days=days, value=value)
+    value_told = exact(metric)
+    if value_told is not None and value_told.denominator != 1:
+        yield say.say("exactly", value=value_told)
 
 
-def _alert(alert: Record, currency: str) -> str:
-    days = alert["window_days"]
-    window = f"within {_count(days, 'day')}" if days else "in a single posting"
+def _tier(tier: TierNode, say: Teller) -> Iterator[str]:
+    zh, en = tier.name
+    yield say.say("tier", tier=f"{tier.tier} {say.of(zh, en)}", met=_met(tier.node.met, say))
+    yield from _node(tier.node, say, 8)
+
+
+def _node(node: Node, say: Teller, indent: int) -> Iterator[str]:
+    pad, met = " " * indent, _met(node.met, say)
+    if node.limit is None:
+        yield pad + say.say(node.kind, met=met)
+        for part in node.parts:
+            yield from _node(part, say, indent + 2)
+        return
+    limit = node.limit
+    scope = f"({limit.scope})" if limit.scope else ""
+    bound = f"{limit.value:f}" if limit.value is not None else "?"
+    yield f"{pad}{limit.metric}{scope} {number(node.value)} {SIGNS[limit.operator]} {bound}: {met}"
+
+
+def number(value: Fraction | None) -> str:
+    """An exact value as a decimal to the cent, `≈` before it where it is not one."""
+    if value is None:
+        return "?"
+    cents = round(value * 100)
+    text = format_minor(cents, 2).removesuffix(".00")
+    return text if Fraction(cents, 100) == value else f"≈{text}"
+
+
+def _met(met: bool, say: Teller) -> str:
+    return say.say("met" if met else "not_met")
+
+
+def _verdict(verdict: Verdict, say: Teller, at: str = "    ") -> Iterator[str]:
+    yield say.say(verdict.state, at=at)
+    for problem in verdict.problems:
+        details = {name: date_of(value) if name in DAYS else value for name, value in problem.details.items()}
+        yield f"{at}  {say.say(f'p.{problem.code}', **details)}"
+
+
+def _decision(record: Record, say: Teller) -> str:
+    return say.say(
+        "decision", day=date_of(record["day"]), kind=say.kind(record["kind"]), before=record["before"] or "-",
+        after=record["after"] or "-", reason=say.reason(record["reason"]), effective=date_of(record["effective_date"]),
+        pack=record["pack_id"], version=record["pack_version"],
+    )  # fmt: skip
+
+
+def _outlook(record: Record, say: Teller) -> str:
+    day, close = date_of(record["as_of"]), date_of(record["next_close"])
+    return say.say("outlook", day=day, tier=record["tier"], close=close, projected=record["projected_tier"] or "?")
+
+
+def _alert(alert: Record, say: Teller) -> str:
     share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
-    outflow, reference = (money(alert[name], currency) for name in ("outflow_minor", "reference_aum_minor"))
-    return (
-        f"  {date_of(alert['raised_day'])}: {alert['rule']} {alert['status']}, {outflow} {window}, "
-        f"{share} % of {reference}; posting {alert['caused_by']}; "
-        f"pack {alert['pack_id']} version {alert['pack_version']}"
-    )
+    outflow, reference = (say.money(alert[name]) for name in ("outflow_minor", "reference_aum_minor"))
+    return say.say(
+        "alert" if alert["window_days"] else "alert_single", day=date_of(alert["raised_day"]), rule=alert["rule"],
+        status=alert["status"], outflow=outflow, days=alert["window_days"], share=share, reference=reference,
+        event=alert["caused_by"],
+    )  # fmt: skip
 
 
-def _restatement(record: Record) -> str:
-    day, found_on = date_of(record["restated_day"]), date_of(record["business_day"])
+def _restatement(record: Record, say: Teller) -> str:
+    teller = Teller(say.lang, record["currency"] or say.currency)
     before, now = (
-        "-" if record[name] is None else money(record[name], record["currency"] or "CNY")
-        for name in ("previous_minor", "current_minor")
+        "-" if record[name] is None else teller.money(record[name]) for name in ("previous_minor", "current_minor")
     )
-    what = f"account {record['account_id']}" if record["account_id"] else record["metric"] or ""
-    text = f"  {day}: {record['kind']}, {what}: {before} -> {now}; found at the close of {found_on}"
+    what = say.say("account", account=record["account_id"]) if record["account_id"] else record["metric"] or ""
+    kind = record["kind"] if say.lang == "en" else say.kind(record["kind"])
+    day, found = date_of(record["restated_day"]), date_of(record["business_day"])
+    text = say.say("restatement", day=day, kind=kind, what=what, before=before, after=now, found=found)
     if record["previous_tier"] != record["current_tier"]:
-        text += f"; {record['previous_tier']} would have been {record['current_tier']}"
+        text += say.say("would", before=record["previous_tier"], after=record["current_tier"])
     return text

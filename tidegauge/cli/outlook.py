@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
+from services.access import Action, Kind
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
+from tidegauge.cli.acting import AS, asked, sees, unknown
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console
 
 if TYPE_CHECKING:
@@ -25,13 +27,22 @@ Record = dict[str, Any]
 @app.command("outlook")
 def outlook(
     customer: str = typer.Argument(..., help="Customer number."),
+    actor: str = AS,
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Show the projected tier, the amounts to hold from tomorrow, and the day on which the tier will be lost.
 
     Computed from the live state as of the last close, beside the workers and without touching them.
     """
-    record = record_of(live_job(Settings(), customer), customer)
+    from agents.reading import branches
+
+    settings = Settings()
+    who = asked(settings, actor, Action.READ, Kind.BALANCES)
+    job = live_job(settings, customer)
+    known = branches(job)
+    if customer not in known or not sees(who, Action.READ, Kind.BALANCES, known[customer]):
+        raise unknown(customer, who)
+    record = record_of(job, customer)
     if as_json:
         days = {name: None if record[name] is None else date_of(record[name]).isoformat() for name in DAYS}
         typer.echo(json.dumps(record | days, ensure_ascii=False, indent=1))

@@ -7,9 +7,11 @@ import typer
 import uvicorn
 
 from deploy.settings import Settings
+from services.access import Action, Kind
 from services.assembly import priority_app, priority_lookup
 from services.lookup import Answer
 from streams.reference import customer_ref
+from tidegauge.cli.acting import AS, asked
 from tidegauge.cli.out import CommandError
 
 app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
@@ -36,16 +38,18 @@ def serve(
 def lookup(
     customer: Annotated[str, typer.Argument(help="Customer number; needs the reference key.")] = "",
     ref: Annotated[str, typer.Option(help="An opaque reference instead.")] = "",
+    actor: str = AS,
 ) -> None:
     """Print the answer that a kiosk would get for a customer, as JSON."""
     if bool(customer) == bool(ref):
         raise CommandError("whose queue class?", "give a customer number or --ref, not both")
     settings = Settings()
-    asked = ref or customer_ref(settings.secret(), customer)
+    asked(settings, actor, Action.READ, Kind.QUEUE_CLASS)
+    wanted = ref or customer_ref(settings.secret(), customer)
 
     async def ask() -> Answer:
         async with priority_lookup(settings) as found:
-            return await found.answer(asked)
+            return await found.answer(wanted)
 
     from services.priority import Priority
 

@@ -14,7 +14,9 @@ from typing import IO, TYPE_CHECKING
 import typer
 
 from deploy.settings import Settings
+from services.access import Action, Kind
 from streams.calendar import day_of
+from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, notes
 
 if TYPE_CHECKING:
@@ -30,14 +32,21 @@ def standings(
     as_of: str = typer.Option(..., "--as-of", help="A day from the first of the last closed month on."),
     form: str = typer.Option("csv", "--format", help="csv or json."),
     out: Path | None = typer.Option(None, "--out", help="A file; standard output without it."),
+    actor: str = AS,
 ) -> None:
-    """Read every customer's standing as of a day out of the live system, without touching it."""
-    from agents.reading import AsOfError, all_standings
+    """Read every customer's standing as of a day out of the live system, without touching it.
 
-    day = parse_date("--as-of", as_of)
-    jobs = live_jobs(Settings())
+    An export: an actor of a unit gets the customers of that unit and of those below it.
+    """
+    from agents.reading import AsOfError, all_standings, branches
+
+    day, settings = parse_date("--as-of", as_of), Settings()
+    who = asked(settings, actor, Action.EXPORT, Kind.BALANCES)
+    jobs = live_jobs(settings)
+    known = {name: branch for job in jobs for name, branch in branches(job).items()}
     try:
-        write(all_standings(jobs, day), form, out)
+        rows = all_standings(jobs, day)
+        write([row for row in rows if sees(who, Action.EXPORT, Kind.BALANCES, known[str(row[0])])], form, out)
     except AsOfError as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
 

@@ -13,12 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.settings import Settings
+from services.access import Action, Kind
 from services.assembly import FAILURES, redis_client, view_writer
 from services.keys import Keys
 from services.reading import AlertRow, alerts_of
 from services.viewmetrics import serve
 from services.views import ViewWriter, keep, rebuild
 from services.viewstore import LeaseLostError
+from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, notes
 
 app = typer.Typer()
@@ -94,15 +96,21 @@ def alerts(
     branch: Annotated[str, typer.Option(help="Alerts of a branch.")] = "",
     customer: Annotated[str, typer.Option(help="Alerts of a customer.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+    actor: str = AS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """List alerts of a manager, a branch or a customer, newest first."""
+    """List alerts of a manager, a branch or a customer, newest first: those that the actor may see."""
     wanted = [(by, name) for by, name in (("rm", rm), ("branch", branch), ("customer", customer)) if name]
     if len(wanted) != 1:
         raise CommandError("alerts of whom?", "give exactly one of --rm, --branch, --customer", BAD_INPUT)
     settings = Settings()
+    who = asked(settings, actor, Action.READ, Kind.ALERTS)
+    if branch and not sees(who, Action.READ, Kind.ALERTS, branch):
+        unit = "/".join(who.unit)
+        raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
     try:
-        rows = alerts_of(redis_client(settings), Keys.of(settings.topic_prefix), *wanted[0], limit)
+        found = alerts_of(redis_client(settings), Keys.of(settings.topic_prefix), *wanted[0], limit)
+        rows = [row for row in found if sees(who, Action.READ, Kind.ALERTS, row.branch)]
     except RedisError as problem:
         raise CommandError(
             f"no view without Redis: {problem}", "start it with `tidegauge up`", FAILED_CHECK

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.settings import Settings
+from services.access import Action, Kind
+from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.activate import wanted
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, error, notes
 
@@ -71,14 +74,17 @@ def whatif(
     ),
     picture: Path | None = typer.Option(None, "--picture", help="An SVG file for the tables and bars."),
     as_json: bool = typer.Option(False, "--json", help="For machines: everybody who moves, and the counts."),
+    actor: str = AS,
 ) -> None:
     """Replay the real history under another pack or version, and list who would be in another tier at the last close.
 
-    Reads topics or files and computes here; the live system is not touched.
+    Reads topics or files and computes here; the live system is not touched. An export: an actor of a unit gets the customers of
+    that unit and of those below it.
     """
-    settings, new = Settings(), wanted(pack, since)
+    settings = Settings()
+    who, new = asked(settings, actor, Action.EXPORT, Kind.TIER), wanted(pack, since)
     trials = _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form)]
-    found = _compare(trials, new)
+    found = _compare(trials, new, lambda branch: sees(who, Action.EXPORT, Kind.TIER, branch))
     if as_json:
         typer.echo(json.dumps(_machine(found), ensure_ascii=False, indent=1))
     else:
@@ -143,8 +149,8 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial"
         return trial.files(arrivals, lambda topic, record: encode(topic, record, conf.registry))
 
 
-def _compare(trials: "list[Trial]", new: "Pack") -> Found:
-    """Both ends of the history, customer by customer."""
+def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> Found:
+    """Both ends of the history, of every customer of a branch that is seen."""
     from agents.replay import standings_of
     from policies.state import day_number
     from streams.calendar import date_of
@@ -156,8 +162,8 @@ def _compare(trials: "list[Trial]", new: "Pack") -> Found:
     before: dict[str, Standing] = {}
     after: dict[str, Standing] = {}
     for trial in trials:
-        before |= standings_of(trial.running)
-        after |= standings_of(trial.other)
+        before |= {name: old for name, old in standings_of(trial.running).items() if seen(_branch(old))}
+        after |= {name: now for name, now in standings_of(trial.other).items() if name in before}
     moves = [
         Move(name, old.customer_class, old.branch, old.tier or NONE, after[name].tier or NONE,
              "up" if after[name].rank >= old.rank else "down")
@@ -179,6 +185,10 @@ def _compare(trials: "list[Trial]", new: "Pack") -> Found:
         tiers,
         moves,
     )
+
+
+def _branch(standing: "Standing") -> str | None:
+    return None if standing.branch == "-" else standing.branch
 
 
 def _moved(old: "Standing", now: "Standing") -> bool:

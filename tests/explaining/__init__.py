@@ -1,0 +1,1 @@
+"""Tests of `tidegauge explain` over logs in memory."""

@@ -1,0 +1,33 @@
+"""A partition of the tests as the log that `explain` reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.standing import INPUTS
+from schemas.records import encode
+from tests.standing.partition import Partition
+from tidegauge.explaining.log import OUTPUTS, Log, own
+
+
+def log_of(partition: Partition, customer_id: str) -> Log:
+    """The customer's part of everything that was fed and published."""
+    log = Log(customer_id, 0, dict.fromkeys(INPUTS, 0))
+    for topic, end in partition.log.ends.items():
+        half = end // 2
+        blocks = [partition.log.block(topic, 0, half), partition.log.block(topic, half, end)]
+        log.inputs[topic] = [own(block, customer_id) for block in blocks if block.end > block.start]
+    for topic in OUTPUTS:
+        for key, value in partition.published[topic]:
+            if key == customer_id.encode():
+                log.tell(topic, value, None)
+    return log
+
+
+def altered(log: Log, at: int, **fields: Any) -> Log:
+    """The log with a published record that says something else."""
+    told = log.told[at]
+    other = Log(log.customer_id, log.partition, log.first, log.inputs, log.told[:at])
+    other.tell(told.topic, encode(told.topic, told.record | fields), None)
+    other.told += log.told[at + 1 :]
+    return other

@@ -1,0 +1,241 @@
+"""A published tier decision judged from what it says of itself: exact values, the pack's own criteria, the pure lifecycle.
+
+Nothing of the kernels is used here: fractions of Python, one customer, one decision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final, NamedTuple
+
+from policies import lifecycle, metrics
+from policies.criteria import decide, limits, meets
+from policies.model import AnyOf, ClassPolicy, Criterion, Limit, Pack
+from policies.state import Close, State, tier_of
+from streams.calendar import last_ended_month
+
+NANO: Final = 10**9
+Record = dict[str, Any]
+Values = Mapping[tuple[str, str | None], Fraction]
+AT_CLOSES: Final = ("close", "continuous", "review")
+
+
+class Problem(NamedTuple):
+    """What does not hold: a code of cli/explain_text.py, and what its words are filled with."""
+
+    code: str
+    details: dict[str, Any]
+
+
+def problem(code: str, **details: Any) -> Problem:
+    """A problem."""
+    return Problem(code, details)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A criterion with whether it is met: `any` or `all` of its parts, or a limit with the value compared."""
+
+    kind: str
+    met: bool
+    parts: tuple[Node, ...] = ()
+    limit: Limit | None = None
+    value: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TierNode:
+    """What a tier asks for; `name` in zh and en."""
+
+    tier: str
+    name: tuple[str, str]
+    node: Node
+
+
+@dataclass(slots=True)
+class Judged:
+    """The tier that the values give by the pack's criteria (None: nothing was looked at), and what does not hold."""
+
+    measured: str | None = None
+    tree: list[TierNode] = field(default_factory=list)
+    veto: Node | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+
+def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int, Mapping[str, int]]) -> Judged:
+    """A tier change; `closes` are the cuts of the closes that are still in the log."""
+    found = Judged()
+    found.problems += [*_numbers(change), *_circumstances(change, closes)]
+    policy = None if pack is None else pack.classes.get(change["customer_class"])
+    if pack is None or policy is None:
+        found.problems.append(problem("pack_unknown", pack=change["pack_id"], version=change["pack_version"]))
+        return found
+    found.problems += _direction(change, policy)
+    if not change["metrics"]:
+        return found
+    if change["thresholds"] != [t | {} for t in thresholds(pack, policy, exponent)]:
+        found.problems.append(problem("thresholds", pack=pack.id, version=pack.version))
+    values = values_of(change, pack, policy, exponent)
+    try:
+        found.measured = decide(policy, values)
+        found.tree = [
+            TierNode(tier.id, (tier.name.zh, tier.name.en), node(tier.when, values))
+            for tier in policy.tiers if tier.when is not None
+        ]  # fmt: skip
+        found.veto = None if policy.veto is None else node(policy.veto, values)
+    except KeyError as missing:
+        found.problems.append(problem("no_value", metric=str(missing.args[0][0])))
+        return found
+    given = expected(change, policy, found.measured, sorted(closes))
+    if given is not None and given != change["to_tier"]:
+        found.problems.append(problem("lifecycle", given=given, told=change["to_tier"], measured=found.measured))
+    return found
+
+
+def node(criterion: Criterion, values: Values) -> Node:
+    """The criterion over the values; KeyError for one that is missing."""
+    if isinstance(criterion, Limit):
+        value = Fraction(values[criterion.metric, criterion.scope])
+        return Node("limit", meets(criterion, values), limit=criterion, value=value)
+    parts = tuple(node(part, values) for part in criterion.parts)
+    return Node("any" if isinstance(criterion, AnyOf) else "all", meets(criterion, values), parts)
+
+
+def exact(metric: Record) -> Fraction | None:
+    """The exact value that a record tells; None where it is none."""
+    denominator = int(metric["exact_denominator"])
+    return Fraction(int(metric["exact_numerator"]), denominator) if denominator > 0 else None
+
+
+def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) -> dict[tuple[str, str | None], Fraction]:
+    """The exact values in whole units, means of months among them."""
+    found: dict[tuple[str, str | None], Fraction] = {}
+    for metric in change["metrics"]:
+        value = exact(metric)
+        if value is None:
+            continue
+        scale = 10**exponent if _is_money(metric["name"], pack) else 1
+        found[metric["name"], metric["scope"] or None] = value / scale
+    for leaf in (leaf for criterion in _criteria(policy) for leaf in limits(criterion)):
+        count = metrics.months_of_mean(leaf.metric)
+        months = [found.get((f"month_avg[{k}]", leaf.scope)) for k in range(count or 0)]
+        known = [month for month in months if month is not None]
+        if count and len(known) == count:
+            found[leaf.metric, leaf.scope] = sum(known, Fraction(0)) / count
+    return found
+
+
+def thresholds(pack: Pack, policy: ClassPolicy, exponent: int) -> Iterator[Record]:
+    """Every limit of every tier, lowest first, as records have them."""
+    for tier in policy.tiers:
+        for leaf in limits(tier.when):
+            assert leaf.value is not None  # a pack with open numbers decides nothing
+            scaled = leaf.value.scaleb(exponent if _is_money(leaf.metric, pack) else 0)
+            yield {
+                "tier": tier.id, "metric": leaf.metric, "minimum_minor": int(scaled), "scope": leaf.scope or "",
+                "operator": leaf.operator,
+            }  # fmt: skip
+
+
+def _criteria(policy: ClassPolicy) -> list[Criterion]:
+    return [when for when in (policy.veto, *(tier.when for tier in policy.tiers)) if when is not None]
+
+
+def _is_money(metric: str, pack: Pack) -> bool:
+    own = pack.facts.get(metric)
+    return (metrics.kind(metric) or (own.kind if own is not None else None)) in ("rolling", "money")
+
+
+def _numbers(change: Record) -> Iterator[Problem]:
+    """Values, their rounding and their periods belong together."""
+    for metric in change["metrics"]:
+        numerator, denominator = int(metric["exact_numerator"]), int(metric["exact_denominator"])
+        if exact(metric) is None:
+            yield problem("period", name=metric["name"], told=denominator, days=0)
+            continue
+        value, days = Fraction(numerator, denominator), metric["period_to"] - metric["period_from"] + 1
+        if denominator != days * NANO and metrics.counted_months(metric["name"]) is None:
+            yield problem("period", name=metric["name"], told=denominator, days=days)
+        if round(value) != metric["value_minor"]:  # Python rounds fractions half to even
+            yield problem("rounding", name=metric["name"], exact=value, rounds=round(value), told=metric["value_minor"])
+
+
+def _direction(change: Record, policy: ClassPolicy) -> Iterator[Problem]:
+    names = {tier.id for tier in policy.tiers}
+    if {change["from_tier"], change["to_tier"]} <= names and change["reason"] != "policy":
+        up = policy.level(change["to_tier"]) >= policy.level(change["from_tier"])
+        if change["direction"] != ("up" if up else "down"):
+            yield problem("direction", before=change["from_tier"], after=change["to_tier"], told=change["direction"])
+    elif change["to_tier"] not in names:
+        yield problem("no_tier", tier=change["to_tier"], pack=change["pack_id"])
+
+
+def _circumstances(change: Record, closes: Mapping[int, Mapping[str, int]]) -> Iterator[Problem]:
+    """Dates, and the cut of the close."""
+    day = change["business_day"]
+    if day is None:
+        return
+    if change["effective_date"] > day + 1:  # before it: put off while a source was stale
+        yield problem("effective", day=day, first=day + 1)
+    for metric in change["metrics"]:
+        if metric["period_to"] > day:
+            yield problem("beyond", name=metric["name"], day=day)
+    if day in closes and {entry["topic"]: entry["offset"] for entry in change["cut"]} != closes[day]:
+        yield problem("cut", day=day)
+
+
+def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequence[int]) -> str | None:
+    """The tier after it by the pure lifecycle; None where that needs more than the change says of itself.
+
+    More: exceptions and older versions that stand above the standard, records that must be there, cards.
+    """
+    beside = policy.pinning is not None or policy.overrides is not None or policy.notables is not None
+    day, before = change["business_day"], change["from_tier"]
+    if beside or policy.status.basis != "metric" or policy.status.requires or day is None:
+        return None
+    if change["reason"] == "policy":
+        return measured
+    if before not in {tier.id for tier in policy.tiers}:
+        return None
+    grace = policy.evaluation.grace_months + 1  # who is below for so long is moved; whether he was is the log's to say
+    state = State(before, before, below=grace, reviewed_on=None if change["reason"] == "review" else day)
+    if change["reason"] == "restated":
+        return tier_of(policy, lifecycle.restate(policy, state, day, measured, "")[0])
+    if change["reason"] not in AT_CLOSES:
+        return None
+    decided = change["effective_date"] - 1  # the close that decided, where the change was put off
+    after, _ = lifecycle.close(policy, state, Close(day, ends(closed, decided), measured))
+    return tier_of(policy, after)
+
+
+def ends(closed: Sequence[int], day: int) -> frozenset[str]:
+    """The closes that the close of a day makes, by the months that have ended since the close before it."""
+    before = max((known for known in closed if known < day), default=day - 1)
+    was, now = (int(last_ended_month(at)) + 1 for at in (before, day))
+    spans = {"month": 1, "quarter": 3, "year": 12}
+    return frozenset({"day", *(name for name, months in spans.items() if now // months > was // months)})
+
+
+def difference(told: Any, found: Any) -> bool:
+    """Whether a record as it was written says another thing; fields that its writer did not know are left out."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        return any(name not in found or difference(value, found[name]) for name, value in told.items())
+    if isinstance(told, list) and isinstance(found, list):
+        return len(told) != len(found) or any(map(difference, told, found))
+    return bool(told != found)
+
+
+def differences(told: Record, found: Record) -> list[Problem]:
+    """The fields of a published record that the log gives otherwise."""
+    return [
+        problem("differs", field=name, told=_short(value), found=_short(found.get(name)))
+        for name, value in told.items()
+        if difference(value, found.get(name))
+    ]
+
+
+def _short(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value

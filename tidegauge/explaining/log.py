@@ -1,0 +1,135 @@
+"""One customer's part of the log: his own records, the broadcast ones and the marks of his partition, at their offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from aiokafka import TopicPartition
+
+from agents import recovery
+from agents.job import Block
+from agents.memory_log import batch
+from agents.standing import CLOSES, INPUTS
+from connectors.partitioner import partition_of
+from schemas.blocks import frames
+from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.records import decode_one
+from schemas.registry import registry_for
+from tidegauge.bootstrap import STANDING
+
+if TYPE_CHECKING:
+    from deploy.settings import Settings
+    from schemas.registry import Registry
+
+Record = dict[str, Any]
+BROADCAST: Final = frozenset({CLOSES, "fx-rates", "policies"})
+OUTPUTS: Final = ("tier-changes", "decisions", "restatements", "outlooks", "rm-alerts")
+RESERVED: Final = ord("@")  # marks, and what a source says of itself
+PROFILES: Final = "customers"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A published record: as it was written, and by the newest contract."""
+
+    topic: str
+    written: Record
+    record: Record
+
+    @property
+    def name(self) -> str:
+        """Its id; outlooks have none and go by their day."""
+        return str(self.record.get("event_id") or f"{self.record['customer_id']}/{self.topic}/{self.record['as_of']}")
+
+
+@dataclass(slots=True)
+class Log:
+    """What is in the topics about a customer. `first`: the first offset of every input that is still there."""
+
+    customer_id: str
+    partition: int
+    first: dict[str, int]
+    inputs: dict[str, list[Block]] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
+
+    def tell(self, topic: str, value: bytes, registry: Registry | None) -> None:
+        """Takes a published record; the same bytes again are the same record."""
+        told = Told(topic, decode_one(value, registry), decode_one(value, registry, name=topic))
+        if told not in self.told:
+            self.told.append(told)
+
+    def records(self, topic: str) -> Iterable[tuple[int, bytes, bytes | None]]:
+        """Offset, key and value of an input's records."""
+        return _records(self.inputs.get(topic, []))
+
+    def closes(self, registry: Registry | None) -> dict[int, dict[str, int]]:
+        """The cut of every close that is still there, by day; of several closes of a day the first counts."""
+        found: dict[int, dict[str, int]] = {}
+        for _, key, value in self.records(CLOSES):
+            if key[:1] != b"@" and value:
+                record = decode_one(value, registry, name=CLOSES)
+                cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
+                found.setdefault(record["business_day"], cut)
+        return found
+
+    def gaps(self, closes: dict[int, dict[str, int]]) -> list[str]:
+        """Inputs whose history is no longer whole: cut off by age, or profiles of which only the last are kept."""
+        found = [topic for topic, offset in self.first.items() if offset > 0]
+        marks = {offset for offset, key, _ in self.records(PROFILES) if key[:1] == b"@"}
+        if any(cut[PROFILES] not in marks for cut in closes.values() if PROFILES in cut) and PROFILES not in found:
+            found.append(PROFILES)
+        return found
+
+
+def own(block: Block, customer_id: str) -> Block:
+    """The block with the records of one customer, and with those under reserved keys, where they were."""
+    columns, key = frames(block.batches, block.start, block.end), np.frombuffer(customer_id.encode(), np.uint8)
+    if block.tp.topic in BROADCAST:
+        kept = np.arange(columns.n)
+    else:
+        keyed = np.flatnonzero(columns.key != NULL)
+        at, size = columns.key[keyed] >> REF_BITS, columns.key[keyed] & LENGTH_MAX
+        keyed, at, size = keyed[size > 0], at[size > 0], size[size > 0]
+        reserved, fits = columns.raw[at] == RESERVED, size == len(key)
+        mine = reserved.copy()
+        mine[fits] |= (columns.raw[at[fits][:, None] + np.arange(len(key))] == key).all(axis=1)
+        kept = keyed[mine]
+    if not len(kept):
+        return Block(block.tp, block.start, block.end, [], 0)
+    records = [(int(columns.offset[i]), columns.key_bytes(i), columns.value_bytes(i)) for i in kept.tolist()]
+    raw = batch(records)
+    return Block(block.tp, block.start, block.end, [raw], len(raw))
+
+
+def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None]]:
+    for block in blocks:
+        columns = frames(block.batches, block.start, block.end)
+        for i in range(columns.n):
+            yield int(columns.offset[i]), columns.key_bytes(i) or b"", columns.value_bytes(i)
+
+
+async def read(settings: Settings, customer_id: str) -> Log:
+    """The customer's part of the topics as they are now. KafkaError, Rejoin where they cannot be read."""
+    registry = registry_for(settings.schema_registry_url)
+    partition = partition_of(customer_id.encode(), settings.partitions)
+    recovery.install(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
+    consumer = await recovery.open_consumer(settings)
+    try:
+        places = {topic: TopicPartition(settings.topic(topic), partition) for topic in (*INPUTS, *OUTPUTS)}
+        wanted = list(places.values())
+        first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+        log = Log(customer_id, partition, {topic: first[places[topic]] for topic in INPUTS})
+        for topic, place in places.items():
+            blocks = [own(b, customer_id) async for b in recovery.blocks(consumer, place, first[place], end[place])]
+            if topic in INPUTS:
+                log.inputs[topic] = blocks
+            else:
+                for _, _, value in _records(blocks):
+                    if value:
+                        log.tell(topic, value, registry)
+    finally:
+        await consumer.stop()
+    return log
