@@ -1,6 +1,7 @@
 """`tidegauge policy`: what is printed and with which exit code; the table of cases passes through it."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -131,3 +132,34 @@ def test_any_facts_end_in_an_outcome_or_a_fact_error(pack, facts):
     except FactError:
         return
     assert outcome.tier in {tier.id for tier in policy.tiers}
+
+
+CHINESE = [
+    (("decide", "--pack", "green-channel", "--facts", '{"daily_avg_deposit": 200000}'), ("等级 ", "满足", "日终评定")),
+    (("list",), ("第 1 版，自 ", "，模板")),
+    (("check", str(ROOT / "policies" / "abc-bands.yaml"), str(ROOT / "policies" / "three-card.yaml")), ("：通过", "个数字待填")),
+    (("diff", "abc-bands", "abc-bands"), ("没有差别",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "parts"), CHINESE, ids=[words[0] for words, _ in CHINESE])
+def test_in_chinese(words, parts, monkeypatch):
+    """R-001: by option or by setting, people read Chinese; without either, English; another language is bad usage."""
+    said = call(*words, "--lang", "zh-CN")
+    assert all(part in said for part in parts), said
+    english = call(*words)
+    assert not any(part in english for part in parts if not part.startswith("日终"))
+    monkeypatch.setenv("TIDEGAUGE_LANG", "zh-CN")
+    assert call(*words) == said
+    assert "none of en, zh-CN" in call(*words, "--lang", "fr", code=2)
+
+
+def test_words_are_there_in_both_languages():
+    """Every sentence of the commands has both, filled with the same."""
+    from tidegauge.cli import explain_words, policy_words
+
+    for words in (explain_words.WORDS, policy_words.WORDS):
+        assert words["en"].keys() == words["zh-CN"].keys()
+        for code, text in words["en"].items():
+            names, others = (set(re.findall(r"\{(\w+)\}", words[lang][code])) for lang in ("en", "zh-CN"))
+            assert others <= names, (code, text)

@@ -1,15 +1,30 @@
 """What another pack would have done to a real bank: the Berka data under two versions, every tier against SQL."""
 
+import datetime as dt
 import json
+import os
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 from typer.testing import CliRunner
 
+from agents.replay import Trial
 from connectors.arrange import days
 from connectors.sources import read_source
+from deploy.settings import Settings
+from policies import parse_pack
+from services.access import Action, Kind
 from tests.integration.expect import Berka, low_pack
+from tests.standing.partition import Topics, conf, customer
+from tests.twins.events import day, posting
+from tidegauge.cli import whatif
+from tidegauge.cli.acting import asked, sees
 from tidegauge.cli.policy import app
 
 RUN = CliRunner()
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 FROM = "1994-01-01"
 LOWER = {'"40000.00"': '"30000.00"', '"60000.00"': '"75000.00"'}
 
@@ -51,3 +66,41 @@ def test_what_cannot_be_tried(berka_dir, tmp_path, monkeypatch):
     words = ("--files", str(berka_dir), "--from", FROM)
     assert RUN.invoke(app, ["whatif", "--pack", "three-card", *words]).exit_code == 1
     assert RUN.invoke(app, ["whatif", "--pack", "no-such", *words]).exit_code == 1
+
+
+def test_the_worked_example(berka_dir, tmp_path, monkeypatch):
+    """R-250: docs/policies.md as written: its two packs, the table that is printed and the picture that is drawn."""
+    page = (DOCS / "policies.md").read_text(encoding="utf-8").split("\n## What if\n")[1].split("\n## ")[0]
+    show, *edits = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0].splitlines()
+    monkeypatch.chdir(tmp_path)
+    body = RUN.invoke(app, show.split(" > ")[0].removeprefix("tidegauge policy ").split()).stdout
+    Path("czech.yaml").write_text(body, encoding="utf-8")
+    for edit in edits:
+        subprocess.run(edit, shell=True, check=True, env={"PATH": os.environ["PATH"]})
+    for name, value in (("PACK", "czech.yaml"), ("BASE_CURRENCY", "CZK"), ("REFERENCE_KEY", "test key")):
+        monkeypatch.setenv(f"TIDEGAUGE_{name}", value)
+    command, _, expected = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0].partition("\n")
+    words = command.removeprefix("$ tidegauge policy ").split()
+    done = RUN.invoke(app, [*words, "--files", str(berka_dir)])
+    assert done.exit_code == 0, done.output
+    assert [line.rstrip() for line in done.stdout.splitlines()] == expected.splitlines()
+    assert Path("whatif.svg").read_text(encoding="utf-8") == (DOCS / "whatif.svg").read_text(encoding="utf-8")
+
+
+def test_an_actor_sees_his_own_unit():
+    """Design §9: who may export for one unit gets its customers alone; who may not export is refused before anything is read."""
+    second = parse_pack(conf().pack.body.replace("version: 1", "version: 2").replace('"100000.00"', '"10000.00"'))
+    second = replace(second, effective_from=dt.date(2024, 2, 1))
+    trial = Trial(conf(), second)
+    log = Topics()
+    for name, branch in (("C1", "east/1"), ("C2", "west/2"), ("C3", "")):
+        log.tell([customer(name, branch=branch), posting(1, 8_000_000, "2023-11-01", customer=name, account=name)])
+    log.tell([day("2024-01-31"), day("2024-02-29")])
+    trial.feed([log.block(topic, 0, end) for topic, end in log.ends.items() if end])
+    for actor, expected in (("operator:hq", {"C1", "C2", "C3"}), ("president:east", {"C1"}), ("president:2", set())):
+        who = asked(Settings(), actor, Action.EXPORT, Kind.TIER)
+        found = whatif._compare([trial], second, lambda branch, who=who: sees(who, Action.EXPORT, Kind.TIER, branch))
+        assert {move.customer_id for move in found.moves} == expected
+        assert found.customers == len(expected)
+    refused = RUN.invoke(app, ["whatif", "--pack", "no-such", "--from", FROM, "--as", "rm:74"])
+    assert "rm may not export tier" in str(refused.exception)

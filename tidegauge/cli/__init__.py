@@ -28,13 +28,15 @@ COMMANDS: dict[str, Entry] = {
     "close": Entry("close", "Close a business day."),
     "replay": Entry("standings", "Compute standings from files alone, without a broker."),
     "standings": Entry("standings", "Read every customer's standing as of a day."),
-    "explain": Entry("explain", "Show a customer's tier decision with its evidence."),
+    "explain": Entry("explain", "Make every decision about a customer again from the log, and say whether it holds."),
     "outlook": Entry("outlook", "Show what the closes ahead will give a customer if balances stay."),
     "rebuild": Entry("views", "Wipe the Redis view and build it again from Kafka."),
     "views": Entry("views", "Keep the Redis view in step with Kafka."),
     "alerts": Entry("views", "List alerts of a manager, a branch or a customer."),
     "queue": Entry("queue", "Serve queue classes to kiosks, or look one up.", group=True),
     "notices": Entry("notices", "Turn alerts into notices."),
-    "policy": Entry("policy", "Check and activate policy packs.", group=True),
+    "policy": Entry(
+        "policy", "List, check, compare and try policy packs, decide with them, put one into force.", group=True
+    ),
     "demo": Entry("demo", "A simulated bank through everything, checked by an independent SQL computation."),
 }

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
+from tidegauge.cli.lang import LANG, language, speaker
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, error
+from tidegauge.cli.policy_words import WORDS
 
 if TYPE_CHECKING:
     from policies import Pack
@@ -20,6 +22,7 @@ NOTICE_DAYS = 2  # the close of the next day may be under way
 def activate(
     pack: str = typer.Argument(..., help="A pack that ships, or a YAML file."),
     since: str = typer.Option("", "--from", help="First day it decides for; the pack's own effective_from."),
+    lang: str = LANG,
 ) -> None:
     """Put a pack or a new version into force from a day on, while the workers run; the one before decides up to it.
 
@@ -32,7 +35,7 @@ def activate(
     from schemas.registry import registry_for
 
     settings = Settings()
-    new = wanted(pack, since)
+    say, new = speaker(WORDS, language(lang, settings)), wanted(pack, since)
     registry = registry_for(settings.schema_registry_url)
     try:
         last = max((closed.day for closed in closes(settings)), default=None)
@@ -40,12 +43,13 @@ def activate(
         if problems:
             for problem in problems:
                 error(problem)
-            error(f"{new.id} version {new.version} is not put into force", "the running pack stays as it is")
+            error(say("not_in_force", pack=new.id, version=new.version), say("stays"))
             raise typer.Exit(FAILED_CHECK)
         packs.send(settings, lambda topic, record: encode(topic, record, registry), record_of(new))
     except PublishError as problem:
         raise CommandError(str(problem), problem.hint, code=FAILED_CHECK) from problem
-    console.print(f"{new.id} version {new.version} is in force from {new.effective_from} on", soft_wrap=True)
+    line = say("in_force", pack=new.id, version=new.version, since=new.effective_from)
+    console.print(line, soft_wrap=True)
 
 
 def wanted(pack: str, since: str) -> "Pack":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import typer
 
 from deploy.settings import Settings
@@ -17,3 +20,12 @@ def language(given: str = "", settings: Settings | None = None) -> str:
     if lang not in LANGUAGES:
         raise CommandError(f"--lang {lang!r} is none of {', '.join(LANGUAGES)}", code=BAD_INPUT)
     return lang
+
+
+def speaker(words: Mapping[str, Mapping[str, str]], lang: str) -> Callable[..., str]:
+    """Says a sentence of a table by its code, with what it is filled with."""
+
+    def say(code: str, **details: Any) -> str:
+        return words[lang][code].format(**details)
+
+    return say

@@ -20,7 +20,9 @@ from deploy.settings import Settings
 from services.access import Action, Kind
 from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.activate import wanted
+from tidegauge.cli.lang import LANG, language, speaker
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, error, notes
+from tidegauge.cli.policy_words import WORDS
 
 if TYPE_CHECKING:
     from agents.replay import Standing, Trial
@@ -31,6 +33,7 @@ BERKA_CURRENCY = "CZK"
 BRANCHES_SHOWN, MOVES_SHOWN = 15, 10
 PICTURE_CHARS = 100
 NONE = "none"
+Say = Callable[..., str]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def whatif(
     picture: Path | None = typer.Option(None, "--picture", help="An SVG file for the tables and bars."),
     as_json: bool = typer.Option(False, "--json", help="For machines: everybody who moves, and the counts."),
     actor: str = AS,
+    lang: str = LANG,
 ) -> None:
     """Replay the real history under another pack or version, and list who would be in another tier at the last close.
 
@@ -82,21 +86,22 @@ def whatif(
     that unit and of those below it.
     """
     settings = Settings()
+    say = speaker(WORDS, language(lang, settings))
     who, new = asked(settings, actor, Action.EXPORT, Kind.TIER), wanted(pack, since)
     trials = _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form)]
     found = _compare(trials, new, lambda branch: sees(who, Action.EXPORT, Kind.TIER, branch))
     if as_json:
         typer.echo(json.dumps(_machine(found), ensure_ascii=False, indent=1))
     else:
-        console.print(_shown(found))
+        console.print(_shown(found, say))
     if picture is not None:
         with io.StringIO() as nowhere:
             canvas = Console(record=True, width=PICTURE_CHARS, file=nowhere)
-            canvas.print(_shown(found))
+            canvas.print(_shown(found, say))
         plain = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # fetches no font
         title = f"tidegauge policy whatif --pack {new.id} --from {found.first_day}"
         canvas.save_svg(str(picture), title=title, code_format=plain)
-        notes.print(f"picture in {picture}")
+        notes.print(say("picture", file=picture))
 
 
 def _checked(trial: "Trial") -> "Trial":
@@ -216,57 +221,59 @@ def _machine(found: Found) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shown(found: Found) -> Group:
+def _shown(found: Found, say: Say) -> Group:
     """Tables and bars."""
-    head = (
-        f"{found.pack.id} version {found.pack.version} from {found.first_day} on, instead of {found.running}: "
-        f"{len(found.moves)} of {found.customers} customers would be in another tier at the close of {found.last_day}"
-    )
+    running, version = found.running.rsplit(" version ", 1)
+    head = say(
+        "head", pack=found.pack.id, version=found.pack.version, first=found.first_day, last=found.last_day,
+        running=say("running", pack=running, version=version), moved=len(found.moves), customers=found.customers,
+    )  # fmt: skip
     parts: list[Any] = [Text(head), Text()]
-    parts += [_tier_table(kind, rows) for kind, rows in found.tiers.items() if set(rows) != {NONE}]
+    parts += [_tier_table(kind, rows, say) for kind, rows in found.tiers.items() if set(rows) != {NONE}]
     if found.moves:
-        parts += [_move_table(found), _branch_table(found), _who(found)]
+        parts += [_move_table(found, say), _branch_table(found, say), _who(found, say)]
     return Group(*parts)
 
 
-def _tier_table(kind: str, rows: dict[str, tuple[int, int]]) -> Table:
+def _tier_table(kind: str, rows: dict[str, tuple[int, int]], say: Say) -> Table:
     """A tier a row, highest first, with bars before (░) and after (█)."""
-    table, most = _table(f"{kind}: customers a tier", "tier", "now", "then", "change", ""), max(map(max, rows.values()))
+    title, most = say("customers_a_tier", kind=say(kind)), max(map(max, rows.values()))
+    table = _table(say, title, "tier", "now", "then", "change", "")
     for tier, (was, now) in reversed(rows.items()):
         bars = "\n".join(sign * round(BAR_CHARS * count / max(most, 1)) for sign, count in (("░", was), ("█", now)))
         table.add_row(tier, str(was), str(now), f"{now - was:+d}", bars)
     return table
 
 
-def _move_table(found: Found) -> Table:
-    table = _table("moves", "class", "from", "to", "customers", "direction")
+def _move_table(found: Found, say: Say) -> Table:
+    table = _table(say, say("moves"), "class", "from", "to", "customers", "direction")
     counts = Counter((move.customer_class, move.before, move.after, move.direction) for move in found.moves)
     for (kind, before, after, direction), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(kind, before, after, str(count), direction)
+        table.add_row(say(kind), before, after, str(count), say(f"c.{direction}"))
     return table
 
 
-def _branch_table(found: Found) -> Table:
-    table, rows = _table("branches", "branch", "up", "down"), found.branches()
+def _branch_table(found: Found, say: Say) -> Table:
+    table, rows = _table(say, say("branches"), "branch", "up", "down"), found.branches()
     for name, up, down in rows[:BRANCHES_SHOWN]:
         table.add_row(name, str(up), str(down))
     if rest := rows[BRANCHES_SHOWN:]:
-        table.add_row(f"{len(rest)} others", str(sum(row[1] for row in rest)), str(sum(row[2] for row in rest)))
+        table.add_row(say("others", n=len(rest)), str(sum(row[1] for row in rest)), str(sum(row[2] for row in rest)))
     return table
 
 
-def _who(found: Found) -> Table:
-    table = _table("customers", "customer", "branch", "from", "to")
+def _who(found: Found, say: Say) -> Table:
+    table = _table(say, say("customers"), "customer", "branch", "from", "to")
     for move in found.moves[:MOVES_SHOWN]:
         table.add_row(move.customer_id, move.branch, move.before, move.after)
     if len(found.moves) > MOVES_SHOWN:
-        table.add_row(f"{len(found.moves) - MOVES_SHOWN} others", "", "", "--json has all")
+        table.add_row(say("others", n=len(found.moves) - MOVES_SHOWN), "", "", say("all"))
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(say: Say, title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
         is_number = column in ("now", "then", "change", "customers", "up", "down")
-        table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
+        table.add_column(say(f"c.{column}") if column else "", justify="right" if is_number else "left", no_wrap=True)
     return table
