@@ -4,9 +4,14 @@ import copy
 
 import pytest
 
+from agents.job import TP, Block
+from agents.memory_log import batch
 from policies import load_pack
+from schemas.blocks import frames
 from streams.calendar import parse_day
+from tidegauge.explaining import customers_of
 from tidegauge.explaining.judging import NANO, difference, ends, judge, thresholds
+from tidegauge.explaining.log import own
 
 PACK = load_pack("rolling-quarter-aum")
 CLOSE = parse_day("2026-03-31")
@@ -92,3 +97,23 @@ def test_fields_that_the_writer_did_not_know():
     assert difference({"a": 1}, {"a": 2})
     assert difference({"b": [1]}, {"b": [1, 2]})
     assert difference({"old": 1}, {})
+
+
+def test_own_records_only():
+    """Of a block the customer's own records are kept and those under reserved keys, at their offsets; others of his length not."""
+    keys = [b"C1", b"C2", b"@close", None, b"C11", b"C1", b""]
+    raw = batch([(10 + 3 * i, key, str(i).encode()) for i, key in enumerate(keys)])
+    kept = own(Block(TP("transactions", 0), 10, 40, [raw], len(raw)), "C1")
+    assert (kept.start, kept.end) == (10, 40)
+    columns = frames(kept.batches, 10, 40)
+    assert [(int(columns.offset[i]), columns.value_bytes(i)) for i in range(columns.n)] == [
+        (10, b"0"), (16, b"2"), (25, b"5")
+    ]  # fmt: skip
+    assert own(Block(TP("policies", 0), 10, 40, [raw], len(raw)), "C1").size == len(raw)
+    assert own(Block(TP("facts", 0), 10, 40, [], 0), "C1").batches == []
+
+
+def test_whom_an_id_may_mean():
+    """A customer number, or what stands before it in the id of a decision; numbers may have strokes in them."""
+    assert customers_of("a/b/tier/p/2026-01-31")[:2] == ["a", "a/b"]
+    assert customers_of("C1") == ["C1"]

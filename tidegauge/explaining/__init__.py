@@ -85,9 +85,9 @@ async def explain(settings: Settings, wanted: str) -> Explained:
 
 
 def customers_of(wanted: str) -> list[str]:
-    """Whom a customer number or the id of a decision may mean."""
+    """Whom a customer number or the id of a decision may mean, likeliest first."""
     parts = wanted.split("/")
-    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def explained(conf: StandingConf, log: Log) -> Explained:
