@@ -100,7 +100,7 @@ def test_fields_that_the_writer_did_not_know():
 
 
 def test_own_records_only():
-    """Of a block the customer's own records are kept and those under reserved keys, at their offsets; others of his length not."""
+    """Of a block the customer's own records are kept with those under reserved keys, at their offsets."""
     keys = [b"C1", b"C2", b"@close", None, b"C11", b"C1", b""]
     raw = batch([(10 + 3 * i, key, str(i).encode()) for i, key in enumerate(keys)])
     kept = own(Block(TP("transactions", 0), 10, 40, [raw], len(raw)), "C1")
