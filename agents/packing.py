@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
 import numba as nb
@@ -55,7 +56,10 @@ class Packed(NamedTuple):
             k, v = key_end, value_end
 
 
-def flat(items: Iterable[tuple[bytes | None, bytes | None] | Packed]) -> Iterator[tuple[bytes | None, bytes | None]]:
+Item = tuple[bytes | None, bytes | None] | Packed
+
+
+def flat(items: Iterable[Item]) -> Iterator[tuple[bytes | None, bytes | None]]:
     """Pairs, packed or not, one by one."""
     for item in items:
         if isinstance(item, Packed):
@@ -64,9 +68,43 @@ def flat(items: Iterable[tuple[bytes | None, bytes | None] | Packed]) -> Iterato
             yield item
 
 
-def few(packed: Packed) -> list[tuple[bytes | None, bytes | None] | Packed]:
+def few(packed: Packed) -> list[Item]:
     """A few records as pairs, to share a batch with others: one of their own would cost a round trip to the broker."""
     return [*packed.pairs()] if packed.records <= FEW else [packed]
+
+
+def joined(items: Iterable[Item]) -> list[Item]:
+    """The same records in the same order, pairs beside packed ones packed with them, but for deletions.
+
+    A producer has one batch of a partition on its way at a time, so each further one costs a round trip to the broker.
+    """
+    out: list[Item] = []
+    some = (item for item in items if not isinstance(item, Packed) or item.records)
+    for packable, run in groupby(some, lambda item: isinstance(item, Packed) or None not in item):
+        alike = list(run)
+        many = packable and len(alike) > 1 and any(isinstance(item, Packed) for item in alike)
+        out += [_merged(alike)] if many else alike
+    return out
+
+
+def _merged(items: list[Item]) -> Packed:
+    parts = [item if isinstance(item, Packed) else _packed(*item) for item in items]
+
+    def behind(ends: list[Longs]) -> tuple[list[int], Longs]:
+        sizes = [int(end[-1]) for end in ends]
+        return sizes, np.concatenate([end + start for end, start in zip(ends, accumulate([0, *sizes]), strict=False)])
+
+    key_sizes, key_ends = behind([part.key_ends for part in parts])
+    value_sizes, value_ends = behind([part.value_ends for part in parts])
+    keys = np.concatenate([part.keys[:size] for part, size in zip(parts, key_sizes, strict=True)])
+    values = np.concatenate([part.values[:size] for part, size in zip(parts, value_sizes, strict=True)])
+    return Packed(keys, key_ends, values, value_ends)
+
+
+def _packed(key: Any, value: Any) -> Packed:
+    return Packed(
+        np.frombuffer(key, np.uint8), np.array([len(key)]), np.frombuffer(value, np.uint8), np.array([len(value)])
+    )
 
 
 class PackedBatch:
@@ -123,6 +161,23 @@ def batches(
             continue
         yield PackedBatch(out[:size].tobytes(), last - first, compression, transactional)
         first = last
+
+
+def fill(items: Iterable[Item], new: Callable[[], Any], bytes_max: int, compression: str | None) -> Iterator[Any]:
+    """Batches of pairs and packed records in their order; `new` gives the empty ones that pairs go into."""
+    batch = new()
+    for item in items:
+        if isinstance(item, Packed):
+            if batch.record_count():
+                yield batch
+                batch = new()
+            yield from batches(item, bytes_max, compression)
+        elif batch.append(key=item[0], value=item[1], timestamp=None) is None:  # full; an empty one takes any size
+            yield batch
+            batch = new()
+            batch.append(key=item[0], value=item[1], timestamp=None)
+    if batch.record_count():
+        yield batch
 
 
 @nb.njit(cache=True, nogil=True)

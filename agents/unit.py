@@ -18,13 +18,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.metrics import Metrics
-from agents.packing import Packed, batches
+from agents.packing import RECORD_BYTES_MAX, Packed, fill, joined
 from agents.recovery import COMMIT, FENCE, EngineSettings, Fence, Restored, changelog_topic, open_consumer, restore
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
@@ -35,10 +36,13 @@ BATCH_BYTES_MAX = 1 << 20
 TRANSACTION_S_MAX = 30.0
 FLUSH_LATE = 3  # flush intervals that a flush may be put off to while large blocks keep coming
 QUIET = 0.25  # flush intervals without a large block, then it is written after all
+PHASE = 0.618  # of an interval: fractions of its multiples lie far apart, however many
 SEEK_S = 0.5  # a seek back gets this long before the next
 SEEKS_MAX = 20  # without progress, then the partition starts again
 
 ROW_BYTES = 100  # of a changelog row, about
+PART_BYTES = BATCH_BYTES_MAX * 9 // 10  # of rows in a part of a flush; a second batch would wait for the first
+PART_ROWS_MIN = 64
 
 T = TypeVar("T")
 
@@ -85,6 +89,7 @@ class PartitionUnit:
         self.committed: dict[str, int] = {}  # the group's offsets as last committed
         self.fenced: dict[str, int] | None = None  # offsets of the last fence written or found
         self.cycle: Fence | None = None  # of a flush that spreads over transactions
+        self.row_bytes = ROW_BYTES  # of a changelog row, as last seen
         self.flush_at = self.flush_late = 0.0  # the first transaction flushes
         self.seeks: dict[str, tuple[int, float]] = {}  # input -> seeks back without progress, time of the last
         self.live = self.paused = self.ending = self.dead = False
@@ -228,7 +233,7 @@ class PartitionUnit:
             self.conf.metrics.count(self.partition, outcome.counts)
             return
         dirty = self.job.dirty_count() if flush or self.cycle else 0
-        fence, rows = await computed(dirty * ROW_BYTES, self.changelog_rows, positions, flush)
+        fence, rows = await computed(dirty * self.row_bytes, self.changelog_rows, positions, flush)
         rows = [*outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
         offsets = positions if fence is not None or size >= OFFSETS_BYTES else None
         await asyncio.wait_for(
@@ -239,7 +244,10 @@ class PartitionUnit:
             self.wake.set()
         if flush:
             now = time.monotonic()
-            self.flush_at, self.flush_late = now + interval, now + FLUSH_LATE * interval
+            # Partitions that begin together would all flush at the same moment, and alerts wait behind all of them.
+            early = PHASE * self.partition % 1 if not self.flush_at else 0.0
+            self.flush_at = now + (1 - early) * interval
+            self.flush_late = self.flush_at + (FLUSH_LATE - 1) * interval
         if fence is not None:
             self.fenced = fence.offsets
         self.measure(
@@ -277,11 +285,20 @@ class PartitionUnit:
             self.cycle = Fence(self.job.state_format, positions, self.job.fence())
         # Without any fence yet the first transaction must bring one; a job that isn't idempotent can't be cut.
         parts = self.job.idempotent and self.fenced is not None
-        rows, complete = self.job.take_dirty(self.conf.rows_max if parts else None)
+        rows, complete = self.job.take_dirty(self.part_rows() if parts else None)
+        packed = [item for item in rows if isinstance(item, Packed)]
+        if records := sum(item.records for item in packed):
+            self.row_bytes = sum(item.keys.nbytes + item.values.nbytes for item in packed) // records + RECORD_BYTES_MAX
         if not complete:
             return None, list(rows)
         fence, self.cycle = self.cycle, None
         return fence, [*rows, (FENCE, fence.encode())]
+
+    def part_rows(self) -> int | None:
+        """Rows of a part of a flush: as many as one batch holds, going by the rows of the last part."""
+        if self.conf.rows_max is None:
+            return None
+        return min(self.conf.rows_max, max(PART_ROWS_MIN, PART_BYTES // self.row_bytes))
 
     async def transact(
         self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]], positions: dict[str, int] | None
@@ -290,39 +307,27 @@ class PartitionUnit:
 
         The group's offsets stay as they are without `positions`.
         """
+        size = sum(item.values.nbytes for _, items in outputs for item in items if isinstance(item, Packed))
+        named = [(t if t == self.conf.changelog else self.conf.settings.topic(t), items) for t, items in outputs]
+        made = await computed(size, self.made, named)
         await self.producer.begin_transaction()
-        sent: list[Awaitable[object]] = []
-        for topic, pairs in outputs:
-            sent += await self.send(topic if topic == self.conf.changelog else self.conf.settings.topic(topic), pairs)
+        # Up to here nothing was sent: so one request adds all partitions, and one writes to all of them.
+        sent: list[Awaitable[object]] = [
+            await self.producer.send_batch(batch, topic, partition=self.partition) for topic, batch in made
+        ]
         if positions is not None:
             offsets = {self.topics[name]: offset for name, offset in positions.items()}
             sent.append(self.producer.send_offsets_to_transaction(offsets, self.conf.settings.group))
         await asyncio.gather(*sent)
         await self.producer.commit_transaction()
 
-    async def send(self, topic: str, items: Sequence[Pair | Packed]) -> list["asyncio.Future[object]"]:
-        """Send pairs in as few batches as they fit, packed records as they are; gives the batches' futures."""
-        sent: list[asyncio.Future[object]] = []
-        batch = self.producer.create_batch()
-
-        async def put(full: Any) -> None:
-            sent.append(await self.producer.send_batch(full, topic, partition=self.partition))
-
-        for item in items:
-            if isinstance(item, Packed):
-                if batch.record_count():
-                    await put(batch)
-                    batch = self.producer.create_batch()
-                made = batches(item, BATCH_BYTES_MAX, self.conf.compression)
-                for full in await computed(item.values.nbytes, list, made):
-                    await put(full)
-            elif batch.append(key=item[0], value=item[1], timestamp=None) is None:  # full; an empty one takes any size
-                await put(batch)
-                batch = self.producer.create_batch()
-                batch.append(key=item[0], value=item[1], timestamp=None)
-        if batch.record_count():
-            await put(batch)
-        return sent
+    def made(self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]]) -> list[tuple[str, Any]]:
+        """(topic, batch) of everything, each topic in as few batches as it fits; the first of each come first."""
+        new, kind = self.producer.create_batch, self.conf.compression
+        lists = [
+            [(topic, batch) for batch in fill(joined(items), new, BATCH_BYTES_MAX, kind)] for topic, items in outputs
+        ]
+        return [entry for nth in zip_longest(*lists) for entry in nth if entry is not None]
 
     def measure(self, outcome: Outcome, rows: int, fenced: bool, seconds: float) -> None:
         """Count a committed transaction."""

@@ -2,15 +2,18 @@
 
 import asyncio
 import threading
+from typing import Any
 
+import numpy as np
 import pytest
 
 from agents import unit as unit_module
 from agents.app import build_app
 from agents.job import TP, Block, Outcome, Rejoin
 from agents.metrics import Metrics
+from agents.packing import RECORD_BYTES_MAX, Packed, flat
 from agents.recovery import COMMIT, FENCE, Fence
-from agents.unit import Conf, PartitionUnit
+from agents.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
 from tests.engine.counter_job import CounterJob
 from tests.engine.test_transport import batch
@@ -28,6 +31,10 @@ class Producer:
     async def begin_transaction(self) -> None:
         self.sent: list[tuple[str, list[tuple[bytes, bytes]]]] = []
         self.offsets: dict[object, int] = {}
+
+    async def send_batch(self, batch: list[tuple[bytes, bytes]], topic: str, *, partition: int) -> Any:
+        self.sent.append((topic, batch))
+        return asyncio.sleep(0)
 
     async def send_offsets_to_transaction(self, offsets: dict[object, int], group: str) -> None:
         self.offsets = {tp.topic: offset for tp, offset in offsets.items()}
@@ -52,9 +59,8 @@ class Unit(PartitionUnit):
         self.fed, self.expected, self.committed, self.fenced = dict(start), dict(start), dict(start), fenced
         self.live = True
 
-    async def send(self, topic: str, pairs: list[tuple[bytes, bytes]]) -> list[object]:
-        self.producer.sent.append((topic, list(pairs)))
-        return []
+    def made(self, outputs: Any) -> list[tuple[str, Any]]:
+        return [(topic, list(flat(items))) for topic, items in outputs]
 
     def changelog(self, at: int) -> list[tuple[bytes, bytes]]:
         """Changelog rows of a transaction."""
@@ -266,6 +272,33 @@ async def test_a_flush_of_an_idempotent_job_spreads_over_transactions() -> None:
     assert Fence.decode(dict(unit.changelog(2))[FENCE]).offsets == {"left": 5, "right": 0}
     assert unit.producer.transactions[2][1]["g-left"] == 6
     assert unit.job.dirty_count() == 1
+
+
+async def test_a_part_of_a_flush_is_as_many_rows_as_a_batch_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going by the bytes of the rows before; a second batch would wait for the first."""
+    unit = Unit(CounterJob(idempotent=True), rows_max=8192)
+    assert unit.part_rows() == 8192
+    ends = np.array([300, 1000])
+    row = Packed(np.zeros(1000, np.uint8), ends, np.zeros(1000, np.uint8), ends)
+    monkeypatch.setattr(unit.job, "take_dirty", lambda _: ([row], False))
+    unit.changelog_rows({}, True)
+    assert 0 < unit.part_rows() * (1000 + RECORD_BYTES_MAX) <= BATCH_BYTES_MAX
+    unit.row_bytes = 10 * BATCH_BYTES_MAX
+    assert unit.part_rows() == PART_ROWS_MIN
+
+
+async def test_partitions_that_begin_together_flush_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the second flush on."""
+    monkeypatch.setattr(unit_module.time, "monotonic", lambda: 5000.0)
+    due = []
+    for partition in range(4):
+        unit = Unit(CounterJob())
+        unit.partition = partition
+        unit.put(events("left", 0, [1]))
+        await unit.step()
+        due.append(unit.flush_at)
+    assert due[0] == 6000.0
+    assert min(np.diff(sorted(due))) > 100.0
 
 
 async def test_a_job_that_is_not_idempotent_is_flushed_at_once() -> None:

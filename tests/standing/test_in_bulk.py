@@ -1,5 +1,7 @@
 """What is written in bulk equals its slow twin: references, digits, customer rows."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from agents.bulk import References
 from agents.changes import evidence, exact
 from agents.job import Rows
-from agents.packing import Packed, few, flat
+from agents.packing import Packed, few, flat, joined
 from policies import load_pack
 from schemas.primitives import read_long
 from streams.alerts import Alert
@@ -16,6 +18,27 @@ from streams.money import NANO
 from streams.reference import customer_ref
 from streams.tiers import put_in_force
 from tests.standing.partition import conf
+
+PAIRS = st.tuples(st.binary(max_size=9), st.one_of(st.none(), st.binary(max_size=9)))
+
+
+@given(st.lists(st.one_of(PAIRS, st.lists(st.tuples(st.binary(max_size=9), st.binary(max_size=9)), max_size=4))))
+def test_joined_records_are_the_same_in_the_same_order(items):
+    """Whatever is packed, and whatever is deleted in between; between deletions nothing packed has a neighbour."""
+    given_items = [item if isinstance(item, tuple) else packed(item) for item in items]
+    out = joined(given_items)
+    assert list(flat(out)) == list(flat(given_items))
+    for one, other in pairwise(out):
+        pairs = [item for item in (one, other) if not isinstance(item, Packed)]
+        assert len(pairs) == 2 or any(None in pair for pair in pairs)
+
+
+def packed(pairs):
+    """Pairs as a packed run of records."""
+    keys, values = (b"".join(side) for side in (zip(*pairs, strict=True) if pairs else ((), ())))
+    ends = [np.cumsum([len(pair[i]) for pair in pairs], dtype=np.int64) for i in (0, 1)]
+    return Packed(np.frombuffer(keys, np.uint8), ends[0], np.frombuffer(values, np.uint8), ends[1])
+
 
 IDS = st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=8, unique=True)
 UNITS = st.integers(-(2**62), 2**62)
