@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from agents.packing import Packed, texts
 from policies.several import CompiledClasses
 from schemas.encoder import Writer, encode_columns
 from schemas.registry import Registry
+from streams.calendar import NO_DAY
 from streams.ledger import Ledger
 from streams.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, first_days
 from streams.reference import REFERENCE_CHARS, customer_ref
@@ -71,6 +73,23 @@ def base32(digests: Array) -> Array:
     return np.stack(letters, 2).reshape(len(digests), 48)
 
 
+class Shown(NamedTuple):
+    """Layers as standings tell them: codes of `names`, -1 for a class of customers without layers."""
+
+    names: tuple[str, ...]
+    codes: Array
+    since: Array  # NO_DAY: not decided yet
+    pack_id: str
+    version: int
+
+
+class LayersShown(Protocol):
+    """Where layers come from (agents.layers)."""
+
+    def shown(self, slots: Array) -> Shown | None:
+        """What standings tell of customers; None where no layer scheme runs."""
+
+
 class StandingWriter:
     """Encodes standings. Texts lie in one buffer: customer ids, their references, and what all share."""
 
@@ -78,6 +97,7 @@ class StandingWriter:
         self.writer = Writer("standings", registry, {"month_avgs_minor": MONTHS})
         self.tables, self.pack = classes.tables, classes.shown
         self.ledger, self.references = ledger, References(key, ledger)
+        self.layers: LayersShown | None = None
 
     def standings(self, found: Metrics, slots: Array, kept: Array, metric: int) -> Packed:
         """Records of the customers slots[kept]; `found` has a row for each of `slots`."""
@@ -90,8 +110,11 @@ class StandingWriter:
         data[:, index["customer_ref"]] = raw.block(self.references.of(mine))
         data[:, index["as_of"]] = found.as_of
         data[:, index["customer_class"]] = raw.choice(CLASSES, kinds)
-        data[:, index["pack_id"]] = raw.text(self.pack.pack_id)
-        data[:, index["pack_version"]] = self.pack.version
+        packs = [
+            (self.pack.pack_id, self.pack.version) if t is None else (t.pack.id, t.pack.version) for t in self.tables
+        ]
+        data[:, index["pack_id"]] = raw.choice(tuple(name for name, _ in packs), kinds)
+        data[:, index["pack_version"]] = np.array([version for _, version in packs], np.int64)[kinds]
         names = (*self.pack.tier_ids, NO_TIER)
         data[:, index["tier"]] = raw.choice(names, self.tiers(mine))
         data[:, index["tier_effective"]] = np.maximum(customers["tier_day"][mine, 0], 0)
@@ -103,6 +126,13 @@ class StandingWriter:
         first = first_days(self.ledger.store, mine)
         data[:, index["first_day"]] = np.where(first <= found.as_of, first, customers["tier_day"][mine, 0])
         data[:, index["source_seq"]] = found.as_of << SEQ_BITS
+        if self.layers is not None and (layers := self.layers.shown(mine)) is not None:
+            known = layers.codes >= 0
+            data[:, index["layer"]] = np.where(known, raw.choice(layers.names, layers.codes), NULL)
+            decided = known & (layers.since != NO_DAY)
+            data[:, index["layer_effective"]] = np.where(decided, layers.since, NULL)
+            data[:, index["layer_pack_id"]] = np.where(known, raw.text(layers.pack_id), NULL)
+            data[:, index["layer_pack_version"]] = np.where(known, layers.version, NULL)
         for i in np.flatnonzero(found.held[kept].any(axis=1)).tolist():
             data[i, index["held_reason"]] = raw.text(_held(found, int(kept[i]), metric))
         keys = texts(self.ledger.store.customer_ids.arena, customers["ref"][mine])

@@ -6,17 +6,18 @@ standing.py takes the events in and says when a day is closed; the customers' pa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from agents import counting, facts, lifecycle, outlooks, profiles, switching
+from agents import counting, facts, layers, lifecycle, outlooks, profiles, switching
 from agents.counting import Counts
 from agents.decisions import Decisions
 from agents.facts import Facts
 from agents.job import Pair, Rows
 from agents.lanes import Close
+from agents.layers import Layers
 from agents.lifecycle import Lifecycle, ends
 from agents.outlooks import Outlooks
 from agents.packing import Packed
@@ -26,9 +27,9 @@ from agents.restating import Restating
 from agents.switching import Changeover, Packs
 from policies.criteria import limits
 from policies.metrics import counted_months
-from policies.model import Pack
+from policies.model import CUSTOMER_CLASSES, ON_REQUEST, ClassPolicy, Pack
 from policies.reader import PackError, Problem
-from policies.several import CompiledClasses, compile_classes
+from policies.several import CompiledClasses, by_class, compile_classes
 from schemas.registry import Registry
 from streams.calendar import NO_DAY, last_ended_month
 from streams.entries import OPEN
@@ -42,63 +43,115 @@ from streams.store import Array
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 # First bytes of changelog keys.
 CUSTOMER, OUTLOOK, FACT, DATES = profiles.KEY, outlooks.KEY, facts.KEY, facts.DATES_KEY
-LIFE, COUNT, PACK = lifecycle.KEY, counting.KEY, switching.KEY
+LIFE, COUNT, PACK, LAYER = lifecycle.KEY, counting.KEY, switching.KEY, layers.KEY
 
-Decide = Callable[[Close, frozenset[str], str, Array, Metrics], None]  # what a close does with some customers
+Decide = Callable[
+    [Close, frozenset[str], frozenset[str], Array, Metrics], None
+]  # what a close does with some customers
 
 
 @dataclass(frozen=True, slots=True)
 class StandingConf:
-    """What a standing job needs to know."""
+    """What a standing job needs to know.
+
+    `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one.
+    """
 
     base_currency: str
     zone: str
     pack: Pack
     reference_key: bytes
     registry: Registry | None = None
+    layers: Pack | None = None
+    others: tuple[Pack, ...] = ()
+
+    def packs(self) -> list[Pack]:
+        """All packs."""
+        return [self.pack, *self.others, *([] if self.layers is None else [self.layers])]
 
     def compiled(self) -> CompiledClasses:
-        """The classes of the pack in minor units of the base currency; PackError where the job cannot follow it."""
-        for name, policy in self.pack.classes.items():
+        """The classes of all tier schemes in minor units of the base currency; PackError where the job cannot follow one."""
+        if self.layers is not None:
+            self.follow(self.layers)
+        for pack in (self.pack, *self.others):
+            if pack.kind != "tiers":
+                raise _refused(pack, "kind", "a layer scheme stands beside a tier scheme: name that one too")
+            self.follow(pack)
+        return self.together(by_class(self.pack, *self.others))
+
+    def together(self, packs: Mapping[str, Pack]) -> CompiledClasses:
+        """Classes of customers, each by its pack."""
+        return compile_classes(packs, EXPONENTS[self.base_currency])
+
+    def follow(self, pack: Pack) -> CompiledClasses:
+        """The classes of one pack of either kind. PackError."""
+        for name, policy in pack.classes.items():
             if "continuous" in (policy.evaluation.close, policy.evaluation.upgrades, policy.evaluation.downgrades):
                 message = "the worker decides tiers at closes: the finest evaluation is `day`"
-                raise PackError([Problem(self.pack.id, 1, f"classes.{name}.evaluation", message)])
-        return compile_classes(self.pack, EXPONENTS[self.base_currency])
+                raise _refused(pack, f"classes.{name}.evaluation", message)
+            if pack.kind == "layers" and not _by_criteria(policy):
+                message = (
+                    "layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement"
+                )
+                raise _refused(pack, f"classes.{name}", message)
+        return self.together(by_class(pack))
+
+
+def _refused(pack: Pack, field: str, message: str) -> PackError:
+    return PackError([Problem(pack.id, 1, field, message)])
+
+
+def _by_criteria(policy: ClassPolicy) -> bool:
+    timing = {policy.evaluation.upgrades, policy.evaluation.downgrades}
+    asked = policy.status.requires or policy.review or policy.notables or policy.overrides or policy.pinning
+    return (
+        policy.status.basis == "metric"
+        and not asked
+        and not timing & set(ON_REQUEST)
+        and (policy.evaluation.restatement == "record_only")
+    )
 
 
 class Deciding:
     """The rules in force, and what a close does with all customers."""
 
     def __init__(self, conf: StandingConf, ledger: Ledger, counts: Counter[str]) -> None:
-        self.conf, self.ledger, self.counts, self.classes = conf, ledger, counts, conf.compiled()
+        self.conf, self.ledger, self.counts = conf, ledger, counts
+        conf.compiled()
+        first = (conf.pack, *conf.others)
+        self.packs = Packs(first, conf.layers, EXPONENTS[conf.base_currency], conf.follow)
+        self.classes = conf.together(self.packs.running)
         self.pack = self.classes.shown
-        self.first_month = NO_DAY  # the first month whose close was given
+        self.first_months = dict.fromkeys(CUSTOMER_CLASSES, NO_DAY)  # the first ones whose close was given
         self.profiles = Profiles(ledger, self.classes)
-        self.publisher = Publisher(conf.registry, conf.reference_key, conf.pack, self.classes, ledger, self.profiles)
+        self.publisher = Publisher(conf.registry, conf.reference_key, self.classes, ledger, self.profiles)
         self.foresees, timing = _foresees(self.classes)
         self.outlooks = Outlooks(self.publisher.registry, self.pack, timing, self.publisher.bulk)
         needs = (key[0] for table in self.classes.tables if table is not None for key in table.program.needs)
         self.counting = Counts(ledger, needs)
-        self.facts = Facts(ledger, conf.pack, self.counting)
+        self.facts = Facts(ledger, first, self.counting)
         self.decisions = sink = Decisions(self.publisher, self.classes, counts)
-        self.lifecycle = Lifecycle(ledger, conf.pack, self.classes, self.facts, self.profiles, sink)
-        self.packs = Packs(conf.pack, EXPONENTS[conf.base_currency], lambda pack: replace(conf, pack=pack).compiled())
+        self.lifecycle = Lifecycle(ledger, self.classes, self.facts, self.profiles, sink)
         self.lifecycle.older = self.packs.older
         self._loaded: list[Rows] = []  # rows that only the pack in force can read
+        self.layers = self.publisher.bulk.layers = Layers(ledger, self.facts, self.publisher, sink)
+        if conf.layers is not None:
+            self.layers.use(conf.follow(conf.layers))
+            self.know(conf.layers)
         self.restating = Restating(ledger, self.lifecycle, self.publisher)
         self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.scope = 0
         self.use_names()
 
-    def _install(self, pack: Pack) -> None:
-        """Another pack from now on; customers go over by a Changeover, or their rows name its tiers already."""
-        self.classes = replace(self.conf, pack=pack).compiled()
-        self.pack, self.packs.running = self.classes.shown, pack
+    def _install(self, packs: dict[str, Pack]) -> None:
+        """Other packs from now on; customers go over by a Changeover, or their rows name their tiers already."""
+        self.classes = self.conf.together(packs)
+        self.pack, self.packs.running = self.classes.shown, packs
         self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.profiles.use(self.classes)
-        self.publisher.use(pack, self.classes)
-        self.facts.use(pack)
-        self.lifecycle.use(pack, self.classes)
+        self.publisher.use(self.classes)
+        self.facts.use(packs.values())
+        self.lifecycle.use(self.classes)
         self.decisions.use(self.classes)
         self.foresees, timing = _foresees(self.classes)
         self.outlooks.use(self.pack, timing)
@@ -124,12 +177,16 @@ class Deciding:
         """Everything has been loaded, and `progress` is the last closed day."""
         if progress != NO_DAY and (running := self.packs.due(progress + 1)) is not None:
             self._install(running)
+        if progress != NO_DAY and (layers := self.packs.due_layers(progress + 1)) is not None:
+            self.packs.layers = layers
+            self.layers.use(self.conf.follow(layers))
         for pack in self.packs.book.packs:
             self.know(pack)
         for rows in self._loaded:
             kinds = rows.raw[rows.key]
             self.facts.load(rows.take((kinds == FACT[0]) | (kinds == DATES[0])))
             self.lifecycle.load(rows.take(kinds == LIFE[0]))
+            self.layers.load(rows.take(kinds == LAYER[0]))
         self._loaded.clear()
 
     # -- closes
@@ -142,30 +199,38 @@ class Deciding:
     def close(self, close: Close, *, live: bool) -> None:
         """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""
         ledger, before = self.ledger, self.ledger.closed
-        if self.first_month == NO_DAY:
-            self.first_month = int(last_ended_month(close.day - 1)) + 1
+        if NO_DAY in self.first_months.values():
+            self.first_months = dict.fromkeys(CUSTOMER_CLASSES, int(last_ended_month(close.day - 1)) + 1)
         breaks, late, opened = ledger.breaks(), ledger.late(), int(ledger.clock[OPEN])
         touched = self.touched()
         ledger.open_day(close.day)
         if live:
             self.counts["closes"] += 1
             self.publisher.breaks(breaks, close.day)
-            self.counts["restatements"] += self.restating.close(close, late, opened, self.first_month) + len(breaks)
+            self.counts["restatements"] += self.restating.close(close, late, opened, self.first_months) + len(breaks)
             self._decide(close, before, touched)
         ledger.fold_day()
 
     def _decide(self, close: Close, before: int, touched: Array) -> None:
-        """Tiers, standings and outlooks."""
+        """Tiers, layers, standings and outlooks."""
         closes, decide, pack = ends(before, close.day), self.lifecycle.close, self.packs.due(close.day + 1)
+        lay, layers = self.layers.close, self.packs.due_layers(close.day + 1)
         if pack is not None:
-            decide, self.first_month = self._switch(pack), int(last_ended_month(close.day)) + 1
-        if pack is not None or "month" in closes or self.lifecycle.everyone(closes):
+            others = [name for name in pack if pack[name] != self.packs.running.get(name)]
+            self.first_months |= dict.fromkeys(others, int(last_ended_month(close.day)) + 1)
+            decide = self._switch(pack)
+        if layers is not None:
+            self.packs.layers = layers
+            lay = self.layers.switch(self.conf.follow(layers)).close
+        deciding = self.lifecycle.everyone(closes) or self.layers.everyone(closes)
+        if pack is not None or layers is not None or "month" in closes or deciding:
             touched = np.arange(self.ledger.columns.customer_count)
         else:
-            touched = np.union1d(touched, self.lifecycle.waiting(close.day, before))
+            waiting = self.lifecycle.waiting(close.day, before), self.layers.waiting(close.day, before)
+            touched = np.union1d(touched, np.union1d(*waiting))
         for at in range(0, len(touched), CLOSE_CHUNK):
-            self._evaluate(close, touched[at : at + CLOSE_CHUNK], closes, decide)
-        self.counts.update(self.lifecycle.take_counts())
+            self._evaluate(close, touched[at : at + CLOSE_CHUNK], closes, (decide, lay))
+        self.counts.update(self.lifecycle.take_counts() + self.layers.take_counts())
         self._foresee(close.day, before, restate=pack is not None or "month" in closes or before == NO_DAY)
 
     def _foresee(self, day: int, before: int, *, restate: bool) -> None:
@@ -174,17 +239,21 @@ class Deciding:
             self.publisher.packed("outlooks", told)
             self.counts["outlooks"] += told.records
 
-    def _switch(self, pack: Pack) -> Decide:
+    def _switch(self, packs: dict[str, Pack]) -> Decide:
         """A pack takes effect on the day after this close: customers are decided under it, not under the one before."""
-        before, classes = self.packs.running, self.classes
-        self._install(pack)
+        classes = self.classes
+        self._install(packs)
         self.profiles.requeue_all(classes.shown.queue_class_ids)
-        return Changeover(self.lifecycle, self.decisions, before, classes).close
+        return Changeover(self.lifecycle, self.decisions, classes).close
 
-    def _evaluate(self, close: Close, slots: Array, closes: frozenset[str], decide: Decide) -> None:
-        """Metrics of some customers at a close, tiers where it is time, and standings."""
+    def _evaluate(
+        self, close: Close, slots: Array, closes: frozenset[str], decide: tuple[Decide, Decide]
+    ) -> None:  # fmt: skip
+        """Metrics of some customers at a close, tiers and layers where it is time, and standings."""
         found = self.ledger.metrics(self.scope, close.day, slots)
-        decide(close, closes, self.pack.scope_name, slots, found)
+        tiers, layers = decide
+        tiers(close, closes, self.pack.scope, slots, found)
+        layers(close, closes, self.pack.scope, slots, found)
         self.publisher.standings(found, slots, self.metric)
 
     # -- rows
@@ -192,14 +261,20 @@ class Deciding:
     def take_rows(self) -> list[Pair | Packed]:
         """Rows changed since the last call."""
         rows = [*self.profiles.take_rows(), *self.facts.take_rows(), *self.lifecycle.take_rows()]
-        return [*rows, *self.outlooks.take_rows(), *self.counting.take_rows(), *self.packs.take_rows()]
+        return [
+            *rows,
+            *self.outlooks.take_rows(),
+            *self.counting.take_rows(),
+            *self.packs.take_rows(),
+            *self.layers.take_rows(),
+        ]
 
     def load(self, given: Rows) -> None:
         """Rows back, by their first byte; a later one counts."""
         kinds = given.raw[given.key]
         self.profiles.load(given.take(kinds == CUSTOMER[0]))
         self.packs.load(given.take(kinds == PACK[0]))
-        self._loaded.append(given.take((kinds == FACT[0]) | (kinds == DATES[0]) | (kinds == LIFE[0])))
+        self._loaded.append(given.take(np.isin(kinds, np.frombuffer(FACT + DATES + LIFE + LAYER, np.uint8))))
         self.counting.load(given.take(kinds == COUNT[0]))
         self.outlooks.load(given.take(kinds == OUTLOOK[0]))
 

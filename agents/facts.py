@@ -6,6 +6,8 @@ transaction of the event, so a replay leaves them alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from agents.counting import Counts
@@ -33,7 +35,7 @@ VALUE_MAX = 1 << 62
 class Facts:
     """Facts and dates of a partition's customers, in columns by slot."""
 
-    def __init__(self, ledger: Ledger, pack: Pack, counts: Counts) -> None:
+    def __init__(self, ledger: Ledger, packs: Iterable[Pack], counts: Counts) -> None:
         self.ledger = ledger
         self.kinds: dict[str, str | None] = {n: metrics.kind(n) for n in metrics.facts() if n not in FROM_PROFILE}
         self.absent = {name: metrics.absent(name) for name in metrics.facts()}
@@ -44,17 +46,18 @@ class Facts:
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
         self.counts = counts
         self._rows: list[Pair] = []
-        self.use(pack)
+        self.use(packs)
 
     def know(self, pack: Pack) -> None:
         """Facts of a pack that will be in force are taken from now on."""
         self.kinds |= {name: fact.kind for name, fact in pack.facts.items()}
         self.absent = {name: fact.absent for name, fact in pack.facts.items()} | self.absent
 
-    def use(self, pack: Pack) -> None:
-        """What stands in for a fact that was not sent is the pack's business."""
-        self.know(pack)
-        self.absent |= {name: fact.absent for name, fact in pack.facts.items()}
+    def use(self, packs: Iterable[Pack]) -> None:
+        """What stands in for a fact that was not sent is the packs' business."""
+        for pack in packs:
+            self.know(pack)
+            self.absent |= {name: fact.absent for name, fact in pack.facts.items()}
         for name, column in self.values.items():
             column[self.days[name] == NO_DAY] = self.absent[name]
 

@@ -19,7 +19,6 @@ from agents.changes import Switched
 from agents.facts import Facts, grown
 from agents.job import Pair, Rows
 from agents.lanes import Close
-from agents.profiles import Profiles
 from agents.state_rows import Beside
 from policies import lifecycle, state
 from policies.acts import act
@@ -31,7 +30,7 @@ from streams import tiers
 from streams.calendar import NO_DAY, last_ended_month
 from streams.ledger import Ledger
 from streams.metrics import NAMES, Metrics
-from streams.store import Array
+from streams.store import Array, Names
 
 KEY = b"l"
 NEVER = (1 << 31) - 1
@@ -67,10 +66,8 @@ def ends(before: int, day: int) -> frozenset[str]:
 class Lifecycle:
     """The order-sensitive part of standings that a pack's rules decide."""
 
-    def __init__(
-        self, ledger: Ledger, pack: Pack, classes: CompiledClasses, facts: Facts, profiles: Profiles, sink: Sink
-    ) -> None:
-        self.ledger, self.pack, self.classes, self.facts, self.profiles = ledger, pack, classes, facts, profiles
+    def __init__(self, ledger: Ledger, classes: CompiledClasses, facts: Facts, keeper: Keeper, sink: Sink) -> None:
+        self.ledger, self.classes, self.facts, self.keeper = ledger, classes, facts, keeper
         self.states: dict[int, State] = {}
         self.beside: dict[int, Beside] = {}
         self.measured, self.below = np.zeros(0, np.int8), np.zeros(0, np.int16)  # -1: as the tier in force
@@ -79,13 +76,13 @@ class Lifecycle:
         self.restless = np.zeros(0, np.bool_)  # … that a close may move although the standard gives the same tier
         self.counts: Counter[str] = Counter()
         self.sink: Sink = sink
-        self.older: Callable[[int, str], Older | None] = lambda _version, _customer_class: None
+        self.older: Callable[[str, int, str], Older | None] = lambda _pack, _version, _customer_class: None
         self.written = np.zeros(0, np.bool_)  # has a row
         self.changed: set[int] = set()
 
-    def use(self, pack: Pack, classes: CompiledClasses) -> None:
-        """The rules of another pack from now on; who has a state goes over by agents.switching."""
-        self.pack, self.classes = pack, classes
+    def use(self, classes: CompiledClasses) -> None:
+        """The rules of other packs from now on; who has a state goes over by agents.switching."""
+        self.classes = classes
 
     def reserve(self) -> None:
         """Room for every customer."""
@@ -117,18 +114,19 @@ class Lifecycle:
         slots: Array = np.union1d(ended, acted).astype(np.int64)
         return slots
 
-    def close(self, at: Close, closes: frozenset[str], scope: str, slots: Array, found: Metrics) -> None:
-        """Decides customers at a close; `found` are their metrics over the pack's first scope."""
+    def close(self, at: Close, closes: frozenset[str], scope: frozenset[str], slots: Array, found: Metrics) -> None:
+        """Decides customers at a close; `found` are their metrics over a scope of asset classes."""
         self.reserve()
         kinds = self.ledger.store.customers["customer_class"][slots]
         for kind, table in enumerate(self.classes.tables):
             rows = np.flatnonzero(kinds == kind)
             if table is not None and len(rows):
-                self._class(table, at, closes, slots[rows], Chosen(scope, found, rows))
+                self.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))
 
-    def _class(self, table: ClassTable, at: Close, closes: frozenset[str], slots: Array, found: Chosen) -> None:
+    def decide(self, table: ClassTable, at: Close, closes: frozenset[str], slots: Array, found: Chosen) -> None:
+        """Decides customers of a class at a close."""
         policy, deciding = table.policy, _decides(table, closes)
-        official = table.index[self.ledger.store.customers["tier"][slots, 0]]
+        official = table.index[self.keeper.held()["tier"][slots, 0]]
         known = np.where(self.measured[slots] < 0, official, self.measured[slots]).astype(np.int64)
         known = np.minimum(known, len(table.codes) - 1)  # after a change of the class
         special, due = self.special[slots], self.due[slots] <= at.day
@@ -137,9 +135,9 @@ class Lifecycle:
             for i in np.flatnonzero(due).tolist():
                 self._slow(table, at, frozenset({"day"}), int(slots[i]), int(known[i]), (), None)
             return
-        columns = self.columns(table.program.needs, slots, found, at.day)
+        columns = self.columns(table, slots, found, at.day)
         measured, held = table.program.evaluate(columns) if columns else (np.zeros_like(known), known < 0)
-        measured, stale = np.where(held, known, measured), self.stale(at.day)
+        measured, stale = np.where(held, known, measured), self.stale(table.pack, at.day)
         step = Step(at, closes, found.chosen(), columns, official, known, measured, stale)
         if deciding:
             self.counts["held"] += int(held.sum())
@@ -174,11 +172,11 @@ class Lifecycle:
         if step.stale:
             return moved
         self._offers(table, slots, np.flatnonzero(plain), now.official, step)
-        customers, day = self.ledger.store.customers, step.at.day + 1
-        tiers.put_in_force(customers, slots[moved], table.codes[now.official[moved]], day)
+        day = step.at.day + 1
+        tiers.put_in_force(self.keeper.held(), slots[moved], table.codes[now.official[moved]], day)
         if moved.any():
             self.sink.many(table, slots, np.flatnonzero(moved), now.official, step)
-            self.profiles.changed(slots[moved])
+            self.keeper.changed(slots[moved])
         trivial = (now.official == step.measured) & (now.below == 0)
         kept = np.where(trivial, -1, step.measured)
         changed = plain & ((kept != self.measured[slots]) | (now.below != self.below[slots]))
@@ -213,7 +211,7 @@ class Lifecycle:
 
     def _pinned(self, table: ClassTable, state: State, slot: int, day: int) -> str:
         """The tier of a customer under the version that he is pinned to; the one he has where nobody knows that version."""
-        older = self.older(state.pinned_version or 0, table.policy.customer_class)
+        older = self.older(table.pack.id, state.pinned_version or 0, table.policy.customer_class)
         if older is None:
             return state.official
         one, out = np.array([slot]), dict[Key, Column]()
@@ -228,27 +226,28 @@ class Lifecycle:
         tier = older.program.tier_ids[int(tiers_[0])]
         return state.official if held[0] or tier not in table.program.tier_ids else tier
 
-    def columns(self, needs: Sequence[Key], slots: Array, found: Chosen, day: int) -> dict[Key, Column]:
-        """What a program needs of some customers as of a day."""
+    def columns(self, table: ClassTable, slots: Array, found: Chosen, day: int) -> dict[Key, Column]:
+        """What the rules of a class need of some customers as of a day."""
         out: dict[Key, Column] = {}
+        needs, scopes = table.program.needs, table.pack.scopes
         for scope in dict.fromkeys(scope for _, scope in needs):
             wanted = tuple(key for key in needs if key[1] == scope)
             if scope is None:
                 out |= {key: Column(self.facts.column(key[0], slots, day)) for key in wanted}
-            elif scope == found.scope:
+            elif scopes[scope] == found.scope:
                 out |= from_metrics(found.chosen(), scope, wanted, NAMES)
             else:
-                mask = self.ledger.scope_of(sorted(self.pack.scopes[scope]))
+                mask = self.ledger.scope_of(sorted(scopes[scope]))
                 out |= from_metrics(self.ledger.metrics(mask, day, slots), scope, wanted, NAMES)
         return out
 
-    def stale(self, day: int) -> tuple[str, ...]:
-        """Required sources that lag more business days behind than the pack allows (design §5).
+    def stale(self, pack: Pack, day: int) -> tuple[str, ...]:
+        """Required sources of a pack that lag more business days behind than the pack allows (design §5).
 
         A source is watched from its first mark on; Monday to Friday count.
         """
         found = []
-        for name, source in sorted(self.pack.sources.items()):
+        for name, source in sorted(pack.sources.items()):
             complete = self.facts.complete.get(name)
             if complete is not None and source.required:
                 lag = np.busday_count(np.datetime64(complete + 1, "D"), np.datetime64(day + 1, "D"))
@@ -267,7 +266,7 @@ class Lifecycle:
         self.reserve()
         policy, known = table.policy, self.states.get(slot)
         if known is None:
-            official = int(table.index[self.ledger.store.customers["tier"][slot, 0]])
+            official = int(table.index[self.keeper.held()["tier"][slot, 0]])
             measured = official if self.measured[slot] < 0 else int(self.measured[slot])
             return state_rows.plain_state(policy, official, min(measured, len(policy.tiers) - 1), int(self.below[slot]))
         names = {tier.id for tier in policy.tiers}
@@ -278,18 +277,18 @@ class Lifecycle:
 
     def put(self, slot: int, table: ClassTable, before: State, after: State, said: Sequence[Decision]) -> None:
         """Keeps a customer's new state, and puts his tier in force."""
-        policy, customers = table.policy, self.ledger.store.customers
+        policy, held = table.policy, self.keeper.held()
         code = int(table.codes[policy.rank(tier_of(policy, after))])
         effective = [decision.effective for decision in said if decision.kind == "tier"]
-        if effective and code != customers["tier"][slot, 0]:
-            tiers.put_in_force(customers, np.array([slot]), np.array([code]), effective[-1])
+        if effective and code != held["tier"][slot, 0]:
+            tiers.put_in_force(held, np.array([slot]), np.array([code]), effective[-1])
         if after == before and self.due[slot] > 0:
             return
         if after.card != before.card:
             self.hold(slot, after.card)
         self.keep(slot, table, after)
         self.changed.add(slot)
-        self.profiles.changed(np.array([slot]))
+        self.keeper.changed(np.array([slot]))
 
     def keep(self, slot: int, table: ClassTable, state: State) -> None:
         """A state into the columns, and beside them what does not fit."""
@@ -322,14 +321,14 @@ class Lifecycle:
         """The card by which the customer queues."""
         column = self.ledger.store.customers["card"]
         if slot not in self.beside:
-            self.beside[slot] = Beside(self.profiles.card(slot))
+            self.beside[slot] = Beside(self.keeper.card(slot))
         holds = card is not None and card.state in (HELD, LOST)
-        column[slot] = self.profiles.cards.code(card.card) if card is not None and holds else -1
+        column[slot] = self.keeper.cards.code(card.card) if card is not None and holds else -1
 
     def profile(self, slot: int) -> None:
         """The profile has come anew: a card that it names, and did not name before, is one that the customer holds."""
         self.reserve()
-        table, named = self.table(slot), self.profiles.card(slot)
+        table, named = self.table(slot), self.keeper.card(slot)
         known = self.beside.get(slot)
         if table is None or (known is None and table.policy.status.basis != "card"):
             return
@@ -351,7 +350,7 @@ class Lifecycle:
     def act(self, slot: int, what: Act) -> bool:
         """Takes what somebody did; False for an event taken before."""
         table = self.table(slot)
-        beside = self.beside.setdefault(slot, Beside(self.profiles.card(slot)))
+        beside = self.beside.setdefault(slot, Beside(self.keeper.card(slot)))
         if what.event_id in beside.seen:
             return False
         beside.seen, beside.touched = (*beside.seen, what.event_id)[-SEEN_MAX:], self.ledger.closed
@@ -404,9 +403,9 @@ class Lifecycle:
 
 
 class Chosen(NamedTuple):
-    """Metrics over one scope, and which rows of them are meant."""
+    """Metrics over one scope of asset classes, and which rows of them are meant."""
 
-    scope: str
+    scope: frozenset[str]
     found: Metrics
     rows: Array
 
@@ -429,6 +428,22 @@ class Step(NamedTuple):
     known: Array
     measured: Array
     stale: tuple[str, ...]
+
+
+class Keeper(Protocol):
+    """Where the tiers of a scheme are kept by slot: the profiles, or agents.layers."""
+
+    tiers: Names
+    cards: Names
+
+    def held(self) -> Array:
+        """`tier` and `tier_day` of every customer, as streams.tiers has them: codes of `tiers`."""
+
+    def changed(self, slots: Array) -> None:
+        """Tiers, or what stands beside them, are other ones now."""
+
+    def card(self, slot: int) -> str | None:
+        """The card held, where the tier may rest on one."""
 
 
 class Sink(Protocol):

@@ -12,6 +12,7 @@ from agents.packing import Packed, few, texts
 from policies.several import ClassTable, CompiledClasses
 from schemas.blocks import Columns
 from streams.alerts import ALERTS_MAX, Alert
+from streams.calendar import NO_DAY
 from streams.ledger import Ledger
 from streams.store import ID_BYTES_MAX, NULL, Array, Names
 
@@ -42,7 +43,8 @@ class Profiles:
         names, customers = self.tiers.all(), self.ledger.store.customers[: self.ledger.columns.customer_count]
         self.pack, self.tables, self.tiers = classes.shown, classes.tables, Names(classes.shown.tier_ids)
         codes = np.array([self.tiers.code(name) for name in names], np.int8)
-        customers["tier"] = codes[customers["tier"]]
+        undecided = customers["tier_day"] == NO_DAY  # of the lowest tier, whatever it is called
+        customers["tier"] = np.where(undecided, 0, codes[customers["tier"]])
 
     def requeue_all(self, before: tuple[str, ...]) -> None:
         """Queue classes are of another pack now, `before` being those of the last one: everybody is looked at again."""
@@ -75,6 +77,11 @@ class Profiles:
     @staticmethod
     def _code(names: Names, columns: Columns, ref: int) -> int:
         return -1 if ref == NULL else names.code(_short(columns.text_at(ref) or "-"))
+
+    def held(self) -> Array:
+        """See agents.lifecycle.Keeper."""
+        customers: Array = self.ledger.store.customers
+        return customers
 
     def changed(self, slots: Array) -> None:
         """Tiers of these customers have changed."""

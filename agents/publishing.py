@@ -15,7 +15,6 @@ from agents.lanes import Close
 from agents.packing import Packed, few
 from agents.profiles import Profiles
 from policies.columns import Column, Key
-from policies.model import Pack
 from policies.several import CompiledClasses
 from schemas.records import encode
 from schemas.registry import Registry, file_registry
@@ -39,14 +38,13 @@ class Publisher:
         self,
         registry: Registry | None,
         key: bytes,
-        pack: Pack,
         classes: CompiledClasses,
         ledger: Ledger,
         profiles: Profiles,
     ) -> None:
         compiled = classes.shown
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
-        self.pack, self.compiled, self.ledger, self.profiles = pack, compiled, ledger, profiles
+        self.compiled, self.ledger, self.profiles = compiled, ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, key, classes, ledger)
@@ -54,10 +52,9 @@ class Publisher:
         self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
-    def use(self, pack: Pack, classes: CompiledClasses) -> None:
-        """Records of another pack from now on."""
-        compiled = classes.shown
-        self.pack, self.compiled = pack, compiled
+    def use(self, classes: CompiledClasses) -> None:
+        """Records of other packs from now on."""
+        self.compiled = compiled = classes.shown
         self.bulk.tables, self.bulk.pack = classes.tables, compiled
         self.changes.pack = self.queue.pack = compiled
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])

@@ -18,12 +18,18 @@ COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",
     "trailing_avg_30", "trailing_avg_90", "tier",
 )  # fmt: skip
+LAYER = "layer"  # a column behind them, where a layer scheme runs
 METRICS = len(COLUMNS) - 2  # the ledger's columns, less the month to date
 CHUNK = 1 << 16
 
 
 class AsOfError(ValueError):
     """The day cannot be answered; the message says which can."""
+
+
+def columns(rows: list[list[str | int | None]]) -> tuple[str, ...]:
+    """The columns of rows."""
+    return (*COLUMNS, LAYER) if rows and len(rows[0]) > len(COLUMNS) else COLUMNS
 
 
 def check_day(job: StandingJob, as_of: int) -> None:
@@ -43,7 +49,7 @@ def check_day(job: StandingJob, as_of: int) -> None:
 
 
 def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
-    """Rows of COLUMNS of one partition's customers whose first event is on or before `as_of`, by customer id.
+    """Rows of COLUMNS (and LAYER) of one partition's customers whose first event is on or before `as_of`, by customer id.
 
     Money in base minor units, rounded half-even; None where a rate is missing.
     """
@@ -54,13 +60,14 @@ def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
         found = ledger.metrics(job.deciding.scope, as_of, slots)
         rounded, since = found.rounded(), first_days(ledger.store, slots).tolist()
         given, _ = tiers.in_force(ledger.store.customers, slots, as_of)
+        layers = job.deciding.layers.named(slots, as_of)
         for i, slot in enumerate(slots.tolist()):
             if since[i] > as_of:
                 continue
             values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
             table = job.deciding.lifecycle.table(slot)
             tier = NO_TIER if table is None else _tier(job, table, int(given[i]))
-            rows.append([ledger.customer_id(slot), *values[:METRICS], tier])
+            rows.append([ledger.customer_id(slot), *values[:METRICS], tier, *([] if layers is None else [layers[i]])])
     return iter(sorted(rows, key=lambda row: str(row[0])))
 
 

@@ -118,18 +118,19 @@ class Trial:
         return self
 
 
-def standings_of(job: StandingJob) -> dict[str, Standing]:
-    """Every customer at the last close."""
+def standings_of(job: StandingJob, kind: str = "tiers") -> dict[str, Standing]:
+    """Every customer at the last close: his tier, or with kind `layers` his layer."""
+    life = job.deciding.lifecycle if kind == "tiers" else job.deciding.layers.life
     customers, found = job.ledger.store.customers, {}
     for slot in range(job.ledger.columns.customer_count):
-        table, code = job.deciding.lifecycle.table(slot), int(customers["tier"][slot, 0])
-        branch, kind = job.profiles.branch(slot) or "-", CLASSES[int(customers["customer_class"][slot])]
-        if table is None:
-            found[job.ledger.customer_id(slot)] = Standing(kind, branch, None, 0)
+        table = None if life is None else life.table(slot)
+        branch, name = job.profiles.branch(slot) or "-", CLASSES[int(customers["customer_class"][slot])]
+        if life is None or table is None:
+            found[job.ledger.customer_id(slot)] = Standing(name, branch, None, 0)
             continue
-        index = int(table.index[code])
+        index = int(table.index[int(life.keeper.held()["tier"][slot, 0])])
         tier = table.program.tier_ids[index]
-        found[job.ledger.customer_id(slot)] = Standing(kind, branch, tier, int(table.levels[index]))
+        found[job.ledger.customer_id(slot)] = Standing(name, branch, tier, int(table.levels[index]))
     return found
 
 

@@ -37,8 +37,8 @@ class Restating:
     def __init__(self, ledger: Ledger, life: Lifecycle, publisher: Publisher) -> None:
         self.ledger, self.life, self.publisher = ledger, life, publisher
 
-    def close(self, at: Close, late: Sequence[tuple[int, int]], opened: int, first_month: int) -> int:
-        """Restates closes of months from `first_month` on, before `opened`; how many."""
+    def close(self, at: Close, late: Sequence[tuple[int, int]], opened: int, first_months: dict[str, int]) -> int:
+        """Restates closes of months from the class's first one on, before `opened`; how many."""
         count = 0
         for slot, since in late:
             table = self.life.table(slot)
@@ -46,7 +46,7 @@ class Restating:
                 continue
             step = STEPS[table.policy.evaluation.close]
             last = opened - 1 - opened % step  # the month whose close decided last
-            for month in range(max(since, first_month), last + 1):
+            for month in range(max(since, first_months[table.policy.customer_class]), last + 1):
                 if (month + 1) % step == 0:
                     count += self._month(at, slot, table, month, is_last=month == last)
         return count
@@ -85,7 +85,7 @@ class Restating:
             months = list(months_of(name, month))
             if not months or months[0] < self.ledger.held_since():
                 return None
-            mask = self.ledger.scope_of(sorted(self.life.pack.scopes[scope]))
+            mask = self.ledger.scope_of(sorted(table.pack.scopes[scope]))
             found = self.ledger.restated(mask, slot, months)
             days = int(month_start(months[-1] + 1)) - int(month_start(months[0]))
             before[key], now[key] = (Column(_one(v[0]), _one(v[1]), days) for v in (found.before, found.now))

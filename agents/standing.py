@@ -19,7 +19,7 @@ from agents.job import Block, Outcome, Pair, RecoveryError, Rows
 from agents.lanes import Close, Lane
 from agents.packing import Packed, texts
 from agents.profiles import CUSTOMER_ID
-from policies.model import SEVERITIES, Pack
+from policies.model import CUSTOMER_CLASSES, SEVERITIES, Pack
 from schemas.blocks import Columns, Reader
 from schemas.records import decode_one
 from schemas.status import REASONS as CODEC_REASONS
@@ -132,7 +132,7 @@ class StandingJob:
         outputs = self.publisher.take()
         rows = self.deciding.take_rows()
         if self.live and self.progress != self.ledger.closed:
-            saved = {"closed": self.ledger.closed, "first_month": self.deciding.first_month}
+            saved = {"closed": self.ledger.closed, "first_month": self.deciding.first_months}
             rows.append((PROGRESS, json.dumps(saved).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
@@ -296,8 +296,13 @@ class StandingJob:
 
     def fence(self) -> bytes:
         """The ledger's clock and rates, and what its amounts mean."""
-        kept = {"base_currency": self.conf.base_currency, "zone": self.conf.zone, "pack": self.conf.pack.id}
-        return json.dumps(kept | self.ledger.fence()).encode()
+        return json.dumps(self._meaning() | self.ledger.fence()).encode()
+
+    def _meaning(self) -> dict[str, str | None]:
+        """The settings without which the state means something else."""
+        conf = self.conf
+        packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers and conf.layers.id
+        return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
@@ -309,7 +314,9 @@ class StandingJob:
             self.deciding.use_names()
         for _, value in given.take(kinds == PROGRESS[0]):
             saved = json.loads(value or b"")
-            self.progress, self.deciding.first_month = saved["closed"], saved["first_month"]
+            self.progress = saved["closed"]
+            first = saved["first_month"]  # one for all classes in rows of before
+            self.deciding.first_months |= first if isinstance(first, dict) else dict.fromkeys(CUSTOMER_CLASSES, first)
         self.deciding.load(given)
         accounts = given.take(kinds == ACCOUNT[0])
         self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
@@ -317,14 +324,10 @@ class StandingJob:
     def load_fence(self, meta: bytes) -> None:
         """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""
         saved: dict[str, Any] = json.loads(meta)
-        for name, mine in (
-            ("base_currency", self.conf.base_currency),
-            ("zone", self.conf.zone),
-            ("pack", self.conf.pack.id),
-        ):
-            if saved[name] != mine:
+        for name, mine in self._meaning().items():
+            if saved.get(name) != mine:
                 raise RecoveryError(
-                    f"partition {self.partition}: the state was kept with {name} {saved[name]}, the setting is {mine}: "
+                    f"partition {self.partition}: the state was kept with {name} {saved.get(name)}, the setting is {mine}: "
                     "set it back, or start another group from the log"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])

@@ -6,7 +6,7 @@ force, everybody is decided under it as of that close instead of under the one b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -24,7 +24,7 @@ from policies.columns import compile_program
 from policies.loader import parse_pack
 from policies.model import CUSTOMER_CLASSES, ClassPolicy, Pack
 from policies.reader import PackError
-from policies.several import ClassTable, CompiledClasses
+from policies.several import ClassTable, CompiledClasses, by_class
 from policies.state import Card, State, day_number
 from streams import tiers
 from streams.calendar import NO_DAY
@@ -37,11 +37,16 @@ Follow = Callable[[Pack], object]
 
 
 class Packs:
-    """The book of packs of a partition. `follow` raises PackError for a pack that the job cannot follow."""
+    """The book of packs of a partition. `follow` raises PackError for a pack that the job cannot follow.
 
-    def __init__(self, first: Pack, base_exponent: int, follow: Follow) -> None:
-        self.running = replace(first, effective_from=date.min)  # until another takes effect, whatever its own date
-        self.book = Book([self.running])
+    The first ones are in force until others take effect, whatever their own dates.
+    """
+
+    def __init__(self, first: Sequence[Pack], layers: Pack | None, base_exponent: int, follow: Follow) -> None:
+        begun = [replace(pack, effective_from=date.min) for pack in first]
+        self.running = by_class(*begun)  # the tier scheme of each class of customers
+        self.layers = None if layers is None else replace(layers, effective_from=date.min)
+        self.book = Book(begun if self.layers is None else [*begun, self.layers])
         self.trial: Pack | None = None  # in force from its day on, whatever else the book says
         self.base_exponent, self.follow = base_exponent, follow
         self._older: dict[tuple[str, int, str], Older] = {}
@@ -67,26 +72,33 @@ class Packs:
         except PackError as problem:
             return [str(one) for one in problem.problems]
         why = []
-        if pack.kind != self.running.kind:
-            why.append(f"kind: a pack of kind {pack.kind} cannot take the place of one of kind {self.running.kind}")
         if pack.supplement is not None:
             why.append("supplement: the worker follows no branch's own pack")
-        day = day_number(pack.effective_from)
-        known = [name for name in CUSTOMER_CLASSES if self.book.in_force(name, day, pack.kind) is not None]
-        return why + [f"classes: {name} is left out" for name in known if name not in pack.classes]
+        before = self.book.in_force_anywhere(day_number(pack.effective_from), "layers")
+        if pack.kind == "layers" and before is not None:
+            why += [f"classes: {name} is left out" for name in before.classes if name not in pack.classes]
+        return why
 
-    def due(self, day: int) -> Pack | None:
-        """The pack in force on a day, where it is another one than the running one."""
-        found = self.book.in_force(next(iter(self.running.classes)), day, self.running.kind)
-        if self.trial is not None and day_number(self.trial.effective_from) <= day:
-            found = self.trial
-        return None if found is None or found == self.running else found
+    def due(self, day: int) -> dict[str, Pack] | None:
+        """The tier schemes in force on a day, by class of customers, where they are others than the running ones."""
+        found = {name: pack for name in CUSTOMER_CLASSES if (pack := self.book.in_force(name, day)) is not None}
+        trial = self.trial
+        if trial is not None and trial.kind == "tiers" and day_number(trial.effective_from) <= day:
+            found |= dict.fromkeys(trial.classes, trial)
+        return None if found == self.running else found
 
-    def older(self, version: int, customer_class: str) -> Older | None:
-        """A class of an older version of the running pack."""
-        key = self.running.id, version, customer_class
+    def due_layers(self, day: int) -> Pack | None:
+        """The layer scheme in force on a day, where it is another one than the running one."""
+        found, trial = self.book.in_force_anywhere(day, "layers"), self.trial
+        if trial is not None and trial.kind == "layers" and day_number(trial.effective_from) <= day:
+            found = trial
+        return None if found == self.layers else found
+
+    def older(self, pack_id: str, version: int, customer_class: str) -> Older | None:
+        """A class of an older version of a pack."""
+        key = pack_id, version, customer_class
         if key not in self._older:
-            pack = self.book.version(self.running.id, version)
+            pack = self.book.version(pack_id, version)
             if pack is None or customer_class not in pack.classes:
                 return None
             self._older[key] = Older(compile_program(pack, self.base_exponent, customer_class), pack.scopes)
@@ -112,43 +124,55 @@ def differs(record: dict[str, Any], pack: Pack) -> list[str]:
 
 
 class Changeover:
-    """The close at which a pack takes the place of another. The job has been told of the new one already."""
+    """The close at which a pack takes the place of another. The job has been told of the new one already.
 
-    def __init__(self, life: Lifecycle, sink: Sink, before: Pack, classes: CompiledClasses) -> None:
-        self.life, self.sink, self.pack, self.classes = life, sink, before, classes
-        self.names = life.profiles.tiers.all()
+    A class of customers whose pack stays is decided as at any close.
+    """
+
+    def __init__(self, life: Lifecycle, sink: Sink, classes: CompiledClasses | None) -> None:
+        self.life, self.sink = life, sink
+        self.tables = (None,) * len(CUSTOMER_CLASSES) if classes is None else classes.tables
+        self.names = life.keeper.tiers.all()
         life.reserve()
         life.changed.update(np.flatnonzero(life.written).tolist())  # rows name tiers of the pack before
 
-    def close(self, at: Close, _closes: frozenset[str], scope: str, slots: Array, found: Metrics) -> None:
-        """Decides customers under the new pack as of the close; `found` are their metrics over its first scope."""
-        customers = self.life.ledger.store.customers
-        undecided = slots[customers["tier_day"][slots, 0] == NO_DAY]
-        customers["tier"][undecided] = 0
-        kinds = customers["customer_class"][slots]
+    def close(self, at: Close, closes: frozenset[str], scope: frozenset[str], slots: Array, found: Metrics) -> None:
+        """Decides customers under the new pack as of the close; `found` are their metrics over a scope."""
+        held = self.life.keeper.held()
+        undecided = slots[held["tier_day"][slots, 0] == NO_DAY]
+        held["tier"][undecided] = 0
+        kinds = self.life.ledger.store.customers["customer_class"][slots]
         for kind, table in enumerate(self.life.classes.tables):
-            rows = np.flatnonzero(kinds == kind)
-            if table is not None and len(rows):
-                self._class(table, self.classes.tables[kind], at, slots[rows], Chosen(scope, found, rows))
+            rows, old = np.flatnonzero(kinds == kind), self.tables[kind]
+            if table is None or not len(rows):
+                continue
+            if old is not None and old.pack == table.pack:
+                self.life.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))
+            else:
+                self._class(table, old, at, slots[rows], Chosen(scope, found, rows))
 
     def _class(self, table: ClassTable, old: ClassTable | None, at: Close, slots: Array, found: Chosen) -> None:
-        life, policy, customers = self.life, table.policy, self.life.ledger.store.customers
-        codes = customers["tier"][slots, 0].astype(np.int64)
-        undecided = customers["tier_day"][slots, 0] == NO_DAY
+        life, policy, held_now = self.life, table.policy, self.life.keeper.held()
+        codes = held_now["tier"][slots, 0].astype(np.int64)
+        undecided = held_now["tier_day"][slots, 0] == NO_DAY
         was = np.where(undecided, 0, self._levels(old)[codes])
-        columns = life.columns(table.program.needs, slots, found, at.day)
+        columns = life.columns(table, slots, found, at.day)
         measured, held = table.program.evaluate(columns) if columns else (np.zeros_like(was), was < 0)
         measured = np.where(held, self._same(table)[codes], measured)
-        named = customers["card"][slots] >= 0 if policy.status.basis == "card" else np.zeros(len(slots), np.bool_)
-        older = self.pack.version if self.pack.id == life.pack.id else None
+        named = (
+            life.ledger.store.customers["card"][slots] >= 0
+            if policy.status.basis == "card"
+            else np.zeros(len(slots), np.bool_)
+        )
+        older = old.pack.version if old is not None and old.pack.id == table.pack.id else None
         pinning = policy.pinning is not None and older is not None
         slow = life.special[slots] | named | ((was > 0) & pinning)
         gets = policy.status.basis == "metric" and not policy.status.requires
         official = measured if gets else np.zeros_like(measured)
         other = ~slow & (codes != table.codes[official]) & ~undecided | (~slow & undecided & (official > 0))
         moved = other & ((was > 0) | (official > 0))
-        tiers.put_in_force(customers, slots[other], table.codes[official[other]], at.day + 1)
-        life.profiles.changed(slots[other])
+        tiers.put_in_force(held_now, slots[other], table.codes[official[other]], at.day + 1)
+        life.keeper.changed(slots[other])
         mine, kept = slots[~slow], np.where(official == measured, -1, measured)[~slow]
         life.changed.update(mine[(kept != life.measured[mine]) | (life.below[mine] != 0)].tolist())
         life.measured[mine], life.below[mine], life.due[mine], life.restless[mine] = kept, 0, NEVER, False
@@ -177,30 +201,30 @@ class Changeover:
         self, table: ClassTable, old: ClassTable | None, at: Close, slot: int, measured: int, older: int | None,
         evidence: Evidence,
     ) -> None:  # fmt: skip
-        life, policy, customers = self.life, table.policy, self.life.ledger.store.customers
+        life, policy, held = self.life, table.policy, self.life.keeper.held()
         before = self._state(slot, old.policy if old is not None else policy, at)
         given = table.program.tier_ids[measured]
         after, said = lifecycle.switch(
             policy, old.policy if old is not None else policy, before, at.day + 1, given, older
         )
         code = int(table.codes[policy.rank(lifecycle.tier_of(policy, after))])
-        if code != customers["tier"][slot, 0]:
-            tiers.put_in_force(customers, np.array([slot]), np.array([code]), at.day + 1)
+        if code != held["tier"][slot, 0]:
+            tiers.put_in_force(held, np.array([slot]), np.array([code]), at.day + 1)
         life.keep(slot, table, after)
         if after.card is not None:
             life.hold(slot, after.card)
         life.changed.add(slot)
-        life.profiles.changed(np.array([slot]))
+        life.keeper.changed(np.array([slot]))
         if said:
             self.sink.one(slot, table, said, evidence, at)
 
     def _state(self, slot: int, old: ClassPolicy, at: Close) -> State:
         """The state under the pack before, with the card that the profile names where no other is known."""
         life, ids = self.life, [tier.id for tier in old.tiers]
-        name = self.names[int(life.ledger.store.customers["tier"][slot, 0])]
+        name = self.names[int(life.keeper.held()["tier"][slot, 0])]
         name = name if name in ids else ids[0]
         known = life.states.get(slot) or State(name, name)
-        if known.card is None and (named := life.profiles.card(slot)) is not None:
+        if known.card is None and (named := life.keeper.card(slot)) is not None:
             life.beside.setdefault(slot, Beside()).profile_card = named
             return replace(known, card=Card(named, at.day + 1))
         return known

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from policies.diff import obstacles
 from policies.loader import parse_pack
+from policies.model import CUSTOMER_CLASSES
 from policies.reader import PackError
 from policies.state import day_number
 
@@ -53,6 +54,11 @@ class Book:
             and pack.supplement is None
         ]  # fmt: skip
         return max(found, key=lambda entry: entry[:2])[2] if found else None
+
+    def in_force_anywhere(self, day: int, kind: str) -> Pack | None:
+        """The pack of a kind that decides for the first class that one decides for."""
+        found = (self.in_force(name, day, kind) for name in CUSTOMER_CLASSES)
+        return next((pack for pack in found if pack is not None), None)
 
     def version(self, pack_id: str, version: int) -> Pack | None:
         """A version of a pack, for customers who are pinned to it."""

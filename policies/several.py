@@ -1,6 +1,6 @@
-"""A pack's classes side by side: every tier of any class under one code, and each class's own program.
+"""Classes of customers side by side, by one pack or two: every tier of any class under one code, and each class's program.
 
-Codes count the personal tiers first, lowest first, then what corporate tiers add. Where a pack has only personal tiers
+Codes count the personal tiers first, lowest first, then what corporate tiers add. Where there are only personal tiers
 that rise with one metric, the code of a tier is its index and the compiled pack is `Pack.compile`'s.
 """
 
@@ -16,16 +16,20 @@ from policies.compiled import CompiledPack, CriteriaTooGeneralError, Minor, comp
 from policies.criteria import limits
 from policies.metrics import METRIC_INDEX, months_of_mean
 from policies.model import CUSTOMER_CLASSES
+from policies.reader import PackError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from policies.columns import Bools, Ints, Program
     from policies.model import ClassPolicy, Pack, QueueClass
 
 
 @dataclass(frozen=True, slots=True)
 class ClassTable:
-    """One class of customers: how it decides, and its tiers among the pack's codes."""
+    """One class of customers: the pack that decides it, how, and its tiers among all codes."""
 
+    pack: Pack
     policy: ClassPolicy
     program: Program
     levels: Ints  # [T] rank of a tier index, where tiers of the same rank share one
@@ -38,7 +42,7 @@ class ClassTable:
 
 @dataclass(frozen=True, slots=True)
 class CompiledClasses:
-    """`shown` is what alerts, standings and queues of the pack go by; tables by customer class, None: no such class.
+    """`shown` is what alerts and queues go by; tables by customer class, None: no pack names it.
 
     `plain`: personal tiers are rising minimums of one metric, so that `shown` has their thresholds.
     """
@@ -48,26 +52,39 @@ class CompiledClasses:
     plain: bool
 
 
-def compile_classes(pack: Pack, base_exponent: int) -> CompiledClasses:
-    """All classes of a pack for a base currency. PackError for a template, or an amount that is not whole."""
-    policies = [pack.classes[name] for name in CUSTOMER_CLASSES if name in pack.classes]
+def by_class(*packs: Pack) -> dict[str, Pack]:
+    """The pack of each class of customers. PackError where two name the same one."""
+    found: dict[str, Pack] = {}
+    for pack in packs:
+        for name in pack.classes:
+            if name in found:
+                message = f"{name} customers have the tiers of {found[name].id} already"
+                raise PackError([Problem(pack.id, 1, "classes", message)])
+            found[name] = pack
+    return found
+
+
+def compile_classes(packs: Mapping[str, Pack], base_exponent: int) -> CompiledClasses:
+    """Classes of customers, each by its pack, for a base currency. PackError for a template, or an amount that is not whole."""
+    policies = [packs[name].classes[name] for name in CUSTOMER_CLASSES if name in packs]
     ids = tuple(dict.fromkeys(tier.id for policy in policies for tier in policy.tiers))
     queues = tuple({c.id: c for policy in policies for c in policy.queue.classes}.values())
     tables = tuple(
-        _table(pack, base_exponent, name, ids, queues) if name in pack.classes else None for name in CUSTOMER_CLASSES
+        _table(packs[name], base_exponent, name, ids, queues) if name in packs else None for name in CUSTOMER_CLASSES
     )
+    first = next(table for table in tables if table is not None)
     try:
-        shown = pack.compile(base_exponent) if queues else None
+        shown = packs["personal"].compile(base_exponent) if queues else None
     except (CriteriaTooGeneralError, KeyError):
         shown = None
     plain = (
         shown is not None
         and shown.tier_ids == ids
         and shown.queue_class_ids == tuple(c.id for c in queues)
-        and pack.classes["personal"].veto is None
+        and packs["personal"].classes["personal"].veto is None
     )
     if shown is None or not plain:
-        shown = _shown(pack, base_exponent, ids, queues, next(table for table in tables if table is not None))
+        shown = _shown(first.pack, base_exponent, ids, queues, first)
     return CompiledClasses(shown, tables, plain)
 
 
@@ -80,6 +97,7 @@ def _table(
     queue = [places[policy.queue_class(tier).id] for tier in own] if policy.queue.classes else [0] * len(own)
     area = np.array([policy.led_to_vip_area(tier) for tier in own], np.bool_)
     return ClassTable(
+        pack,
         policy,
         compile_program(pack, base_exponent, name),
         np.array([policy.level(tier) for tier in own], np.int64),

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from agents.deciding import StandingConf
 from agents.standing import StandingJob
 from deploy.settings import Settings
-from policies import load_pack
+from policies import PackError, load_pack
+from policies.model import KINDS, Pack
+from policies.reader import Problem
 from schemas.registry import registry_for
 
 STANDING = "standing"  # name of the standing worker's table: changelog and transactional ids carry it
@@ -15,15 +17,31 @@ STANDING = "standing"  # name of the standing worker's table: changelog and tran
 
 def standing_conf(settings: Settings, pack: str | None = None, base_currency: str | None = None) -> StandingConf:
     """The standing job's configuration. PackError if the pack cannot be read, or asks for more than the job can follow."""
+    tiers, layers = schemes(pack or settings.pack)
     conf = StandingConf(
         base_currency or settings.base_currency,
         settings.zone,
-        load_pack(pack or settings.pack),
+        tiers[0],
         settings.secret(),
         registry_for(settings.schema_registry_url),
+        layers,
+        tuple(tiers[1:]),
     )
     conf.compiled()
     return conf
+
+
+def schemes(packs: str) -> tuple[list[Pack], Pack | None]:
+    """The tier schemes (one, or one a class of customers) and the layer scheme of a list of packs. PackError.
+
+    A list is such as `rolling-quarter-aum,layered-care`.
+    """
+    found = [load_pack(name.strip()) for name in packs.split(",")]
+    tiers, layers = ([pack for pack in found if pack.kind == kind] for kind in KINDS)
+    if not tiers or len(layers) > 1:
+        message = f"{len(tiers)} tier schemes, {len(layers)} layer schemes: it takes one, and at most one beside it"
+        raise PackError([Problem(packs, 1, "", message)])
+    return tiers, layers[0] if layers else None
 
 
 def standing_jobs(settings: Settings) -> Callable[[], StandingJob]:

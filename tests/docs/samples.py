@@ -70,7 +70,7 @@ def encoded() -> dict[str, bytes]:
         written[topic].append(value)
         return value
 
-    conf = StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), KEY)
+    conf = StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), KEY, layers=load_pack("layered-care"))
     replay(conf, _arrivals(), write, AS_OF, output=lambda topic, _key, value: written[topic].append(value or b""))
     for topic, record in BY_HAND.items():
         written[topic].append(encode(topic, record))
@@ -119,6 +119,8 @@ def _choose(topic: str, values: list[bytes]) -> bytes:
             case "standings":
                 close = told["upgrade"].expects["effective_date"] - 1
                 good = customer == told["upgrade"].customer_id and record["as_of"] == close
+            case "decisions":
+                good = record["kind"] == "refused"
             case "outlooks":
                 good = customer == told["upgrade"].customer_id and record["direction"] == "up"
             case "restatements":

@@ -143,11 +143,14 @@ def test_a_broken_record_goes_to_dead_letters(lived):
 
 
 def test_layers(make_live, cases):
-    """R-205 to R-210: the layers, in a bank of their own."""
-    live, mine = make_live(pack=LAYERS, partitions=1), [case for case in cases if case.scheme == LAYERS]
+    """R-205 to R-210: the layers beside the tiers of another pack."""
+    live, mine = (
+        make_live(pack=f"rolling-quarter-aum,{LAYERS}", partitions=1),
+        [case for case in cases if case.scheme == LAYERS],
+    )
     live.start()
     tell(live, steps([write(case, CLOSE) for case in mine], CLOSE))
     live.wait_closed()
-    found = {record["customer_id"]: record["tier"] for record in live.outputs("standings")}
+    found = {record["customer_id"]: record["layer"] for record in live.outputs("standings")}
     assert found == right(mine)
     assert len(cases) == CASES

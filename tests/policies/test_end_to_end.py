@@ -24,7 +24,7 @@ CLOSE = {31: number("2023-03-31"), 30: number("2023-04-30")}  # by the days of t
 PERSONAL = ("rolling-quarter-aum", "abcd-layers", "abc-bands", "three-month-card", "hq-level", "prior-month-aum")
 BOTH = ("asset-frequency-tenure", "deposit-or-loan", "green-channel")
 LAYERS = "layered-care"
-SCHEMES = ["medal-annual", *PERSONAL, *BOTH, LAYERS]
+SCHEMES = ["medal-annual", *PERSONAL, *BOTH]
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def cases(rules_dir):
     return read_cases(rules_dir / "rules-cases.csv")
 
 
-def bank(pack, told):
+def bank(pack, told, layers=None):
     """A partition that has got everything, in blocks that end with each close."""
-    partition = Partition(Topics(), StandingJob(replace(conf(), pack=pack)))
+    partition = Partition(Topics(), StandingJob(replace(conf(), pack=pack, layers=layers)))
     for step in told:
         partition.log.tell([step])
         if isinstance(step, int):
@@ -57,8 +57,21 @@ def last_tiers(partition):
 
 def test_every_scheme_of_the_table_is_here(cases):
     """No row is left out: each of them can be said in events."""
-    assert {case.scheme for case in cases} == set(SCHEMES)
+    assert {case.scheme for case in cases} == {*SCHEMES, LAYERS}
     assert len(cases) == 104
+
+
+@pytest.mark.parametrize("beside", ["rolling-quarter-aum", "prior-month-aum", "hq-level"])
+def test_rows_of_the_layers(beside, cases):
+    """R-205 to R-210: each row is a customer of a bank whose tiers another pack decides; his layer is the expected one."""
+    lives = [write(case, CLOSE[31]) for case in cases if case.scheme == LAYERS]
+    partition = bank(load_pack(beside), steps(lives, CLOSE[31]), load_pack(LAYERS))
+    alone = bank(load_pack(beside), steps(lives, CLOSE[31]))
+    found = {record["customer_id"]: record["layer"] for record in partition.of("standings")}
+    assert found == {f"c-{life.case.case_id}": life.case.expected for life in lives}
+    changed = {r["customer_id"]: r["after"] for r in partition.of("decisions") if r["kind"] == "layer"}
+    assert changed == {customer: layer for customer, layer in found.items() if layer != "layer-none"}
+    assert last_tiers(partition) == last_tiers(alone)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import replace
 from fractions import Fraction
@@ -49,6 +50,23 @@ classes:
       - {{id: high, name: {{zh: 高, en: High}}, when: {{metric: prev_month_avg, scope: aum, above: "100.00"}}}}
     queue: {{basis: tier, classes: [{{id: two, name: {{zh: 二, en: Two}}, head_start_minutes: 0, tiers: [firm, high]}}]}}
 """
+LAYERS = """
+pack: layered
+version: 1
+effective_from: 2020-01-01
+kind: layers
+name: {{zh: 分层, en: Layered}}
+scopes: {{all: [deposit_demand], wide: [deposit_demand, savings]}}
+classes:
+  personal:
+    evaluation: {{close: {close}, upgrades: {up}, downgrades: {down}, grace_months: {grace}}}
+    tiers:
+      - {{id: nobody, name: {{zh: 无, en: Nobody}}}}
+      - {{id: teller, name: {{zh: 柜员, en: Teller}}, when: {{metric: prev_month_avg, scope: wide, minimum: "50.00"}}}}
+      - id: head
+        name: {{zh: 主管, en: Head}}
+        when: {{any: [{{metric: aum, scope: all, minimum: "150.00"}}, {{metric: loan_balance, minimum: "500.00"}}]}}
+"""
 FIRST, LAST = day("2024-01-01"), day("2024-05-15")
 SINCE = day("2024-01-31")
 CLASSES = {"C1": "personal", "C2": "personal", "C3": "corporate"}
@@ -72,6 +90,23 @@ def packs(draw: st.DrawFn) -> Any:
     when = [close, "application", *(["review"] if "review" in extra else [])]
     up, down, grace = draw(st.sampled_from(when)), draw(st.sampled_from(when)), draw(st.sampled_from((0, 1)))
     return parse_pack(PACK.format(close=close, up=up, down=down, grace=grace, extra=extra), "tested.yaml")
+
+
+def in_two(pack: Any) -> tuple[Any, Any]:
+    """The same rules as a pack for each class."""
+    head, personal, corporate = re.split(r"^  (?:personal|corporate):\n", pack.body, flags=re.MULTILINE)
+    return (
+        parse_pack(f"{head}  personal:\n{personal}", "tested.yaml"),
+        parse_pack(f"{head}  corporate:\n{corporate}".replace("pack: tested", "pack: firms"), "firms.yaml"),
+    )
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Any:
+    """A layer scheme for personal customers, with any timing of its own."""
+    close = draw(st.sampled_from(("day", "month", "quarter")))
+    up, down = (draw(st.sampled_from((close, "quarter"))) for _ in range(2))
+    return parse_pack(LAYERS.format(close=close, up=up, down=down, grace=draw(st.sampled_from((0, 1)))), "layered.yaml")
 
 
 @st.composite
@@ -127,13 +162,14 @@ class Twin:
         if isinstance(step, int):
             closes, self.closed = ends(self.closed if self.closed >= FIRST else -1, step), step
             for c in CLASSES:
-                self.close(c, step, closes)
+                if CLASSES[c] in self.pack.classes:
+                    self.close(c, step, closes)
         elif step["topic"] == "transactions":
             self.postings[step["customer_id"]].append((step["value_date"], step["amount_minor"]))
         elif step["topic"] == "facts":
             new = (step["as_of"], step["event_id"], step["value"])
             self.facts[step["customer_id"]] = max(new, self.facts.get(step["customer_id"], (-1, "", 0)))
-        elif step["topic"] == "crm-actions" and step["action"] != "note":
+        elif step["topic"] == "crm-actions" and step["action"] != "note" and self.pack.kind == "tiers":
             self.act(step)
 
     def close(self, c: str, at: int, closes: frozenset[str]) -> None:
@@ -176,8 +212,10 @@ class Twin:
         months = [m for m in range(first, at + 2) if ends(m - 2, m - 1) >= {"month"}]  # first days after a month's end
         month = [aum(on) for on in range(months[-2], months[-1])] if len(months) > 1 else [Fraction(0)]
         months_known = sum(1 for on in range(SINCE + 1, at + 1) if on in TENURE)
+        average = sum(month, Fraction(0)) / len(month)
         return {
-            ("aum", "aum"): aum(at), ("month_avg[0]", "aum"): sum(month, Fraction(0)) / len(month),
+            ("aum", "aum"): aum(at), ("month_avg[0]", "aum"): average,
+            ("aum", "all"): aum(at), ("month_avg[0]", "wide"): average,
             ("loan_balance", None): Fraction(self.facts.get(c, (0, "", 0))[2], 100),
             ("tenure_months", None): Fraction(months_known),
         }  # fmt: skip
@@ -200,25 +238,38 @@ def heard(partition: Partition) -> list[tuple[Any, ...]]:
 
 
 @settings(unshrunk, max_examples=60)
-@given(packs(), lives(), st.data())
-def test_columns_follow_the_pure_lifecycle(pack: Any, steps: list[dict[str, Any] | int], data: Any) -> None:
-    """Every tier change and every decision is the twin's, with crashes in between; ids are never used twice."""
-    settings_, twin = replace(conf(), pack=pack), Twin(pack)
-    partition = Partition(Topics(), StandingJob(settings_))
+@given(packs(), st.none() | layers(), st.booleans(), lives(), st.data())
+def test_columns_follow_the_pure_lifecycle(
+    pack: Any, layered: Any, apart: bool, steps: list[dict[str, Any] | int], data: Any
+) -> None:
+    """Every tier change and every decision is the twin's, with crashes in between; ids are never used twice.
+
+    A layer scheme beside the tier scheme is decided as if it were alone, and neither changes the other. The classes of
+    customers may have a pack each.
+    """
+    first, *others = in_two(pack) if apart else (pack,)
+    settings_, twin = replace(conf(), pack=first, others=tuple(others), layers=layered), Twin(pack)
+    partition, other = Partition(Topics(), StandingJob(settings_)), None if layered is None else Twin(layered)
     for step in steps:
         twin.step(step)
+        if other is not None:
+            other.step(step)
         partition.log.tell([step])
         partition.run()
         if isinstance(step, int) and data.draw(st.integers(0, 9)) == 0:
             partition = crashed(partition, settings_)
     expected = [(*s[:3], None if by_act(s) else s[3], *s[4:]) if s[1] == "tier" else s for s in twin.said]
-    assert sorted(heard(partition), key=repr) == sorted(expected, key=repr)
+    lay = [] if other is None else [(said[0], "layer", *said[2:]) for said in other.said]
+    assert sorted(heard(partition), key=repr) == sorted(expected + lay, key=repr)
     ids = [r["event_id"] for topic in ("tier-changes", "decisions") for r in partition.of(topic)]
     assert len(set(ids)) == len(ids)
     for c, state in twin.states.items():
         slot = partition.job.ledger.customer(c)
         table = partition.job.deciding.lifecycle.table(slot)
         assert partition.job.deciding.lifecycle.state(slot, table) == state
+    states = {} if other is None else other.states
+    last = {r["customer_id"]: r["layer"] for r in partition.of("standings")}
+    assert last == {c: states[c].official if c in states else None for c in last}
     assert not partition.of("dead-letters")
 
 

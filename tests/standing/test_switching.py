@@ -102,7 +102,6 @@ BROKEN = [
     (pack_of(BASE, effective_from="2024-01-31"), {}, "closed already"),
     (load_pack("three-card").body, {"effective_from": 19_900}, "still open"),
     (LAYERS, {"version": 7}, "version: 7, in the body 1"),
-    (load_pack("layered-care").body, {}, "kind layers cannot take the place"),
     (pack_of(FIRST.body, effective_from="2024-03-01"), {}, "version 1 is not above 1"),
     ("no: pack", {}, "pack"),
 ]  # fmt: skip
@@ -119,7 +118,7 @@ def test_a_broken_pack_is_refused(text, head, words):
     [letter] = partition.of("dead-letters")
     assert (letter["topic"], letter["field"], letter["reason"]) == ("policies", "body", "the pack is refused")
     assert words in letter["detail"]
-    assert partition.job.deciding.packs.running.id == FIRST.id
+    assert partition.job.deciding.packs.running["personal"].id == FIRST.id
     assert len(changes(partition)) == 2
 
 
@@ -134,6 +133,18 @@ def test_a_queue_class_that_two_packs_in_a_row_do_not_have():
     for _ in range(2):
         profiles.requeue_all(("of", "another", "pack"))
         assert partition.job.ledger.store.customers["published"][:2].tolist() == [GONE, -1]
+
+
+def test_who_was_never_decided_is_of_the_lowest_tier():
+    """After a crash too, where the lowest tier of the pack before is another one of the new pack."""
+    steps = [customer("new"), *HOLDINGS, day("2024-01-31"), activation(LAYERS), day("2024-02-10")]
+    partition = started(*steps)
+    partition = told(
+        crashed(partition, partition.job.conf), posting(1, 100, "2024-02-11", customer="new", account="new")
+    )
+    partition = told(partition, day("2024-02-11"), day("2024-02-29"))
+    assert {r["tier"] for r in partition.of("standings") if r["customer_id"] == "new"} == {"d"}
+    assert [r for r in changes(partition) if r[0] == "new"] == []
 
 
 @pytest.mark.parametrize("crash", [False, True])

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -92,7 +91,7 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     from tidegauge.bootstrap import standing_conf
 
     conf, registry = standing_conf(settings), registry_for(settings.schema_registry_url)
-    known = Packs(conf.pack, exponent(conf.base_currency), lambda pack: replace(conf, pack=pack).compiled())
+    known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
     for value in sent:
         known.take(decode_one(value, registry, name="policies"), NO_DAY)
     taken = known.take(record_of(new), NO_DAY)

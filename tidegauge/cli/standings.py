@@ -113,18 +113,18 @@ def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int 
 
 
 def write(rows: Rows, form: str, out: Path | None) -> None:
-    """Rows of agents.reading.COLUMNS as CSV or JSON."""
-    from agents.reading import COLUMNS
+    """Rows of agents.reading as CSV or JSON."""
+    from agents.reading import columns
 
     if form not in ("csv", "json"):
         raise CommandError(f"{form!r} is neither csv nor json", code=BAD_INPUT)
     with nullcontext(sys.stdout) if out is None else out.open("w", newline="") as stream:
         if form == "csv":
             table = csv.writer(stream, lineterminator="\n")
-            table.writerow(COLUMNS)
+            table.writerow(columns(rows))
             table.writerows(rows)
         else:
-            _json(rows, COLUMNS, stream)
+            _json(rows, columns(rows), stream)
     if out is not None:
         notes.print(f"{len(rows)} customers in {out}")
 

@@ -167,23 +167,27 @@ def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bo
     before: dict[str, Standing] = {}
     after: dict[str, Standing] = {}
     for trial in trials:
-        before |= {name: old for name, old in standings_of(trial.running).items() if seen(_branch(old))}
-        after |= {name: now for name, now in standings_of(trial.other).items() if name in before}
+        old = standings_of(trial.running, new.kind)
+        before |= {name: one for name, one in old.items() if seen(_branch(one))}
+        after |= {name: now for name, now in standings_of(trial.other, new.kind).items() if name in before}
     moves = [
         Move(name, old.customer_class, old.branch, old.tier or NONE, after[name].tier or NONE,
              "up" if after[name].rank >= old.rank else "down")
         for name, old in sorted(before.items()) if _moved(old, after[name])
     ]  # fmt: skip
-    running = trials[0].running.deciding.packs.running
+    packs = trials[0].running.deciding.packs
+    layers = {} if packs.layers is None else dict.fromkeys(packs.layers.classes, packs.layers)
+    running = packs.running if new.kind == "tiers" else layers
+    instead = {(pack.id, pack.version): None for name, pack in running.items() if name in new.classes}
     tiers = {
         name: _counts([old.tier for old in before.values() if old.customer_class == name],
                       [now.tier for now in after.values() if now.customer_class == name],
-                      _ids(running, name), _ids(new, name))
+                      _ids(running.get(name), name), _ids(new if name in new.classes else running.get(name), name))
         for name in sorted({old.customer_class for old in before.values()}, reverse=True)
     }  # fmt: skip
     return Found(
         new,
-        f"{running.id} version {running.version}",
+        ", ".join(f"{pack_id} version {version}" for pack_id, version in instead) or NONE,
         str(new.effective_from),
         str(date_of(closed)),
         len(before),
@@ -201,8 +205,9 @@ def _moved(old: "Standing", now: "Standing") -> bool:
     return old.tier != now.tier and (old.rank > 0 or now.rank > 0)
 
 
-def _ids(pack: "Pack", customer_class: str) -> list[str]:
-    return [tier.id for tier in pack.classes[customer_class].tiers] if customer_class in pack.classes else [NONE]
+def _ids(pack: "Pack | None", customer_class: str) -> list[str]:
+    known = {} if pack is None else pack.classes
+    return [tier.id for tier in known[customer_class].tiers] if customer_class in known else [NONE]
 
 
 def _counts(before: list[Any], after: list[Any], old: list[str], new: list[str]) -> dict[str, tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agents import recovery
 from agents.job import RecoveryError
-from agents.reading import COLUMNS, AsOfError, branches, standings
+from agents.reading import AsOfError, branches, columns, standings
 from streams.money import exponent
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 from tidegauge.explaining.judging import Judged, Problem, differences, judge, problem
@@ -93,12 +93,12 @@ def customers_of(wanted: str) -> list[str]:
 def explained(conf: StandingConf, log: Log) -> Explained:
     """What the log says of everything that was published about a customer."""
     found = Explained(log.customer_id, conf.base_currency)
-    closes, packs = log.closes(conf.registry), [conf.pack, *sent(log, conf.registry)]
+    closes, packs = log.closes(conf.registry), [*conf.packs(), *sent(log, conf.registry)]
     found.gaps = log.gaps(closes)
     conf = first_conf(conf, log, packs)
     runs = [Replayed(conf, log)]
     for told in log.told:
-        record, pack = told.record, _pack(told, [conf.pack, *packs])
+        record, pack = told.record, _pack(told, [*conf.packs(), *packs])
         verdict = Verdict(told, HOLDS, pack=pack)
         if told.topic == "tier-changes":
             verdict.judged = judge(record, pack, exponent(conf.base_currency), closes)
@@ -148,7 +148,7 @@ def _standing(found: Explained, job: StandingJob) -> None:
         found.standing_problem = str(why)
         return
     if row is not None:
-        found.standing = {"as_of": day, **dict(zip(COLUMNS, row, strict=True))}
+        found.standing = {"as_of": day, **dict(zip(columns([row]), row, strict=True))}
 
 
 async def _live(settings: Settings, found: Explained) -> None:

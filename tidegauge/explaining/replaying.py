@@ -47,7 +47,13 @@ def first_conf(conf: StandingConf, log: Log, known: Sequence[Pack]) -> StandingC
     first = next((told.record for told in log.told if "pack_id" in told.record), None)
     if first is None or any((pack.id, pack.version) == (first["pack_id"], first["pack_version"]) for pack in known):
         return conf
-    return replace(conf, pack=shipped(first["pack_id"], first["pack_version"]) or conf.pack)
+    found = shipped(first["pack_id"], first["pack_version"])
+    if found is None:
+        return conf
+    if found.kind == "layers":
+        return replace(conf, layers=found)
+    others = tuple(pack for pack in conf.others if not pack.classes.keys() & found.classes.keys())
+    return replace(conf, pack=found, others=others)
 
 
 def sent(log: Log, registry: Registry | None) -> list[Pack]:
