@@ -22,6 +22,7 @@ from schemas.records import decode_one
 from tests.simulation import twin
 from tests.simulation.bank import Event
 from tests.simulation.log import encode
+from tests.simulation.prefixes import Prefixes
 from tests.standing.partition import CLOSE_OUTPUTS, conf
 from tests.standing.test_recovery import profiles
 from tests.streams.fast import differences, state
@@ -98,6 +99,7 @@ class Checks:
             self.same("group ahead of the state", [t for t in INPUTS if group[t] > positions[t]], [])
         ends = {topic: self.sim.cluster.logs[self.tp(topic)].end for topic in INPUTS}
         self.same("last positions", before, ends)
+        group = {t: self.sim.cluster.offsets.get((self.sim.settings.group, self.tp(t)), 0) for t in INPUTS}
         self.same("last offsets of the group", group, ends)
 
     # -- the engine without faults
@@ -120,7 +122,8 @@ class Checks:
         Within a transaction the customers' order is that of memory, and has no meaning.
         """
         job, at, used, last = self.fresh(), dict.fromkeys(OUTPUTS, 0), Counter[int](), None
-        for commit in self.commits:
+        prefixes = Prefixes(self.sim, self.partition)
+        for number, commit in enumerate(self.commits):
             recorded, calls = commit.note
             if recorded is not last:
                 rewind(job)
@@ -131,8 +134,10 @@ class Checks:
                 found = self.said[topic][at[topic] : at[topic] + len(wanted)]
                 self.same(f"{topic} against the undisturbed job", sorted(found), sorted(wanted))  # type: ignore[type-var]
                 at[topic] += len(wanted)
+            if number in prefixes.chosen:
+                self.state_of(prefixes.restored(number), job, f"recovered behind transaction {number}")
         self.same("number of outputs", {topic: len(said) for topic, said in self.said.items()}, at)
-        self.state_of(job, "undisturbed")
+        self.state_of(self.sim.restored[self.partition], job, "undisturbed")
 
     def worked(self, job: StandingJob, calls: list[tuple[str, int, int] | None]) -> dict[str, list[Pair]]:
         """What a job says to the calls another one got."""
@@ -154,11 +159,10 @@ class Checks:
             outputs[topic] += flat(items)
         for topic in CLOSE_OUTPUTS:
             self.same(f"{topic} of the log in one go", sorted(self.said[topic]), sorted(outputs[topic]))  # type: ignore[type-var]
-        self.state_of(job, "one go", all_of_it=False)
+        self.state_of(self.sim.restored[self.partition], job, "one go", all_of_it=False)
 
-    def state_of(self, job: StandingJob, what: str, *, all_of_it: bool = True) -> None:
+    def state_of(self, restored: StandingJob, job: StandingJob, what: str, *, all_of_it: bool = True) -> None:
         """The state restored from the changelog is that of a job; or but for what happens between closes."""
-        restored = self.sim.restored[self.partition]
         self.same(f"state, {what}", differences(state(restored.ledger), state(job.ledger)), [])
         self.same(
             f"progress, {what}",

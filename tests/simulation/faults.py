@@ -23,6 +23,7 @@ REQUESTS = ("init", "produce", "produce", "offsets", "end", "end", "end", "list"
 WRITES = ("init", "produce", "offsets", "end", "end", "end")
 COMPACTED = ("customers",)
 STEPS = 300
+LAGS = 4  # requests for offsets in a recovery
 
 
 class Faults:
@@ -40,7 +41,7 @@ class Faults:
             "kill at a request": self.kill_at_request, "kill at any step": self.kill_at_step, "freeze": self.freeze,
             "evict": self.evict, "rebalance": self.rebalance, "join": self.join, "stop": self.stop,
             "outage": self.outage, "give up": self.give_up, "hand over": self.hand_over, "compact": self.compact,
-            "rebalance in recovery": self.rebalance_in_recovery,
+            "rebalance in recovery": self.rebalance_in_recovery, "overtake": self.overtake,
         }  # fmt: skip
 
     async def run(self) -> None:
@@ -55,7 +56,7 @@ class Faults:
         """From now on everything works."""
         network = self.sim.network
         self.sim.group.deaf.clear()
-        network.kills, network.failures, self.odd = [], [], []
+        network.kills, network.failures, network.lags, self.odd = [], [], [], []
         network.loss = network.slow = 0.0
         for worker in self.sim.alive():
             worker.process.frozen, worker.process.dies_at = False, -1
@@ -90,12 +91,21 @@ class Faults:
             seconds = self.random.choice((0.5, 3.0, 9.0, 14.0, 40.0))
             self.sim.loop.network(seconds, setattr, worker.process, "frozen", False)
 
-    def evict(self) -> None:
+    def evict(self, what: str = "evict", seconds: tuple[float, ...] = (0.0, 2.0, 8.0)) -> bool:
         """The group thinks that a worker is dead; the worker does not, and goes on for a while."""
-        if (worker := self._worker()) is not None and self.sim.group.stable:
-            self._count("evict")
-            self.sim.group.deaf[worker.name] = self.sim.loop.now + self.random.choice((0.0, 2.0, 8.0))
-            self.sim.group.leave(worker.name)
+        if (worker := self._worker()) is None or not self.sim.group.stable:
+            return False
+        self._count(what)
+        self.sim.group.deaf[worker.name] = self.sim.loop.now + self.random.choice(seconds)
+        self.sim.group.leave(worker.name)
+        return True
+
+    def overtake(self) -> None:
+        """The same, while the recovery of whoever follows takes seconds."""
+        if self.evict("overtake", (8.0,)):
+            self.sim.network.lags = [(None, "list", self.random.uniform(0.2, 1.5)) for _ in range(LAGS)]
+            if len(self.sim.alive()) < 2:
+                self.sim.start_worker()
 
     def rebalance(self) -> None:
         """For no reason."""

@@ -74,17 +74,23 @@ class PartitionLog:
             self.aborted.append((producer, first, offset))
             self.aborts.append((producer, first, offset))
 
-    def fetch(self, offset: int, bytes_max: int, committed: bool) -> tuple[bytes, list[tuple[int, int]]]:
-        """Batches from the one that holds `offset` on, and the aborted transactions that touch them."""
+    def fetch(
+        self, offset: int, bytes_max: int, committed: bool, *, written: bool = False
+    ) -> tuple[bytes, list[tuple[int, int]]]:
+        """Batches from the one that holds `offset` on, and the aborted transactions that touch them.
+
+        `written`: as if nothing were compacted.
+        """
         stop, parts, size, last = self.stable if committed else self.end, [], 0, offset
-        for batch in self.batches:
+        aborted = self.aborts if written else self.aborted
+        for batch in self.written if written else self.batches:
             if batch.last < offset:
                 continue
             if batch.base >= stop or (size and size + len(batch.raw) > bytes_max):
                 break
             parts.append(batch.raw)
             size, last = size + len(batch.raw), batch.last
-        return b"".join(parts), [(p, first) for p, first, mark in self.aborted if mark >= offset and first <= last]
+        return b"".join(parts), [(p, first) for p, first, mark in aborted if mark >= offset and first <= last]
 
     def records(self, written: bool = True) -> Iterator[Record]:
         """Every record that a committed reader gets, by a way of its own; `written`: as if nothing were compacted."""

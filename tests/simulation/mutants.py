@@ -12,21 +12,27 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents import recovery
+from agents import recovery, unit
 from agents.job import Block, Outcome
 from agents.lanes import Chunk, Lane
 from agents.packing import Packed
+from agents.profiles import Profiles
 from agents.recovery import FENCE, Fence
+from agents.standing import StandingJob
 from agents.unit import PartitionUnit
 from schemas.blocks import decode
 from tests.simulation import run
-from tests.simulation.clients import Producer, World
+from tests.simulation.clients import Consumer, Producer, World
 from tests.simulation.run import Recorded, Result, simulate
 
 _rows, _transact, _recover, _work = (
     PartitionUnit.changelog_rows, PartitionUnit.transact, PartitionUnit.recover, Recorded.work,
+)  # fmt: skip
+_open, _changelog, _take, _profiles = (
+    recovery.open_consumer, recovery.load_changelog, StandingJob.take_dirty, Profiles.load,
 )  # fmt: skip
 _numbers = itertools.count()
 
@@ -133,11 +139,57 @@ async def replay_nothing(consumer: Any, job: Any, ranges: Any) -> int:
     return 0
 
 
+async def offsets_outside(self: PartitionUnit, outputs: Sequence[Any], positions: dict[str, int] | None) -> None:
+    """The group's offsets go by a request of their own, before the transaction."""
+    if positions is not None:
+        world, group = self.producer.world, self.conf.settings.group
+        offsets = {(group, self.topics[name]): offset for name, offset in positions.items()}
+        await world.network.call("offsets", lambda: world.cluster.offsets.update(offsets))
+    await _transact(self, outputs, None)
+
+
+async def dirty_reads(settings: Any, group: str | None = None) -> Any:
+    """Recovery reads up to the high watermark, whatever became of the transactions."""
+    consumer = await _open(settings, group)
+    consumer.committed_only = False
+    return consumer
+
+
+async def by_the_group(consumer: Any, job: Any, tp: TopicPartition) -> Any:
+    """What is committed is taken from the group's offsets, which lag."""
+    rows, fence, committed = await _changelog(consumer, job, tp)
+    if fence is not None and isinstance(consumer, Consumer):
+        found = {name: await consumer.committed(TopicPartition(name, tp.partition)) for name in job.inputs}
+        committed = {name: offset or fence.offsets[name] for name, offset in found.items()}
+    return rows, fence, committed
+
+
+def marks_lost(self: Recorded, rows_max: int | None) -> tuple[list[Any], bool]:
+    """What changes while a flush is being written counts as written with it."""
+    rows, complete = _take(self, rows_max)
+    if complete:
+        self.ledger.encode(self.ledger.dirty_slots(None)[0])
+    return rows, complete
+
+
+def close_is_done(self: Recorded) -> dict[str, int]:
+    """A close that waits for its cut counts as consumed."""
+    return {topic: lane.position for topic, lane in self.lanes.items()}
+
+
+def nothing_published(self: Profiles, rows: Any) -> None:
+    """Which queue class was published is not restored."""
+    _profiles(self, rows)
+    self.ledger.store.customers["published"][: self.ledger.columns.customer_count] = -1
+
+
+def no_alerts(self: Profiles, rows: Any) -> None:
+    """Alerts are not restored: no cool-down after a recovery."""
+    _profiles(self, rows)
+    self.alerts.clear()
+
+
 Patch = tuple[Any, str, Any]
-SLOW = (  # need many seeds
-    "the fence claims later positions than its rows", "state is read before the predecessor is fenced",
-    "gaps and overlaps are not looked at",
-)  # fmt: skip
 MUTANTS: dict[str, Sequence[Patch]] = {
     "the fence claims later positions than its rows": [(PartitionUnit, "changelog_rows", fence_at_the_end)],
     "the fence is written before its rows": [(PartitionUnit, "changelog_rows", fence_before_rows)],
@@ -151,6 +203,14 @@ MUTANTS: dict[str, Sequence[Patch]] = {
     "gaps and overlaps are not looked at": [(PartitionUnit, "put", any_block), (Lane, "feed", any_start)],
     "nothing is replayed behind the fence": [(recovery, "replay", replay_nothing)],
     "uncommitted events are read": [(World, "isolation", "read_uncommitted")],
+    "the group's offsets go before the transaction": [(PartitionUnit, "transact", offsets_outside)],
+    "recovery reads uncommitted rows": [(unit, "open_consumer", dirty_reads)],
+    "recovery goes by the group's offsets": [(recovery, "load_changelog", by_the_group)],
+    "a change during a flush is not marked": [(StandingJob, "take_dirty", marks_lost)],
+    "a close that waits counts as consumed": [(Recorded, "positions", close_is_done)],
+    "a close does not wait for its cut": [(Lane, "at_cut", lambda lane, cut: True)],
+    "the published queue class is not restored": [(Profiles, "load", nothing_published)],
+    "alerts are not restored": [(Profiles, "load", no_alerts)],
 }
 
 

@@ -14,7 +14,7 @@ from aiokafka.errors import ConcurrentTransactions, RequestTimedOutError
 
 from tests.simulation.loop import PROCESS, Process, SimLoop
 
-Result = TypeVar("Result")
+Result, Trap = TypeVar("Result"), TypeVar("Trap")
 RETRY_S = 0.4
 BACKOFF_S = 0.01
 DELAY_S = 0.002  # mean, one way
@@ -32,6 +32,7 @@ class Network:
         self.down_until = 0.0  # nothing arrives before
         self.kills: list[tuple[Process | None, str, str]] = []  # process (None: any), kind of request, where
         self.failures: list[tuple[Process | None, str, str]] = []  # the same, what has happened to the request
+        self.lags: list[tuple[Process | None, str, float]] = []  # the same, seconds that the answer is on its way
         self.counts: dict[str, int] = {}
 
     def count(self, what: str) -> None:
@@ -42,7 +43,7 @@ class Network:
         mean = SLOW_DELAY_S if self.loop.random.random() < self.slow else DELAY_S
         return max(0.0, self.down_until - self.loop.now) + self.loop.random.expovariate(1 / mean)
 
-    def _armed(self, traps: list[tuple[Process | None, str, str]], kind: str) -> str | None:
+    def _armed(self, traps: list[tuple[Process | None, str, Trap]], kind: str) -> Trap | None:
         process = PROCESS.get()
         for trap in traps:
             if trap[0] in (None, process) and trap[1] == kind:
@@ -56,6 +57,7 @@ class Network:
         while True:
             future = self.loop.create_future()
             process, kill, failure = PROCESS.get(), self._armed(self.kills, kind), self._armed(self.failures, kind)
+            lag = self._armed(self.lags, kind) or 0.0
             lost = self.loop.random.random() < self.loss, self.loop.random.random() < self.loss
             if kill and process is not None:
                 self.count(f"kill {kind}")
@@ -69,7 +71,7 @@ class Network:
             if lost[0]:
                 self.loop.network(RETRY_S, _settle, future, None, True)
             else:
-                self.loop.network(delay, self._arrive, once, future, lost[1], process if kill == APPLIED else None)
+                self.loop.network(delay, self._arrive, once, future, lost[1], process if kill == APPLIED else None, lag)
                 if failure == LATE:
                     self.loop.network(RETRY_S, _settle, future, None, True)
             result, silence = await future
@@ -85,14 +87,14 @@ class Network:
                 raise result
             return result
 
-    def _arrive(self, once: _Once, future: Any, unanswered: bool, dies: Process | None) -> None:
+    def _arrive(self, once: _Once, future: Any, unanswered: bool, dies: Process | None, lag: float) -> None:
         result = once.result()
         if dies is not None:
             dies.kill()
         if unanswered:
             self.loop.network(RETRY_S, _settle, future, None, True)
         else:
-            self.loop.network(self._delay(), _settle, future, result, False)
+            self.loop.network(self._delay() + lag, _settle, future, result, False)
 
 
 class _Once:

@@ -11,11 +11,11 @@ from agents.job import RecoveryError
 from agents.recovery import restore
 from agents.unit import PartitionUnit
 from tests.simulation.clients import fetch
-from tests.simulation.mutants import MUTANTS, SLOW, caught
+from tests.simulation.mutants import MUTANTS, caught
+from tests.simulation.pool import MUTANT_SEEDS
 from tests.simulation.run import Recorded, Simulation, engine_in, simulate
 
 SEEDS, CHUNK = 200, 4
-MUTANT_SEEDS = 40
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -35,9 +35,9 @@ def test_a_seed_replays() -> None:
     assert simulate(8).fingerprint != one.fingerprint
 
 
-@pytest.mark.parametrize("name", [name for name in MUTANTS if name not in SLOW])
+@pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_engine_is_noticed(name: str) -> None:
-    """With one guarantee taken away the seeds fail; `python -m tests.simulation --mutants` tries all."""
+    """With one guarantee taken away the seeds fail; `python -m tests.simulation --mutants` says by which."""
     assert caught(name, range(MUTANT_SEEDS)) is not None
 
 
