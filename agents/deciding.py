@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents import counting, facts, layers, lifecycle, outlooks, profiles, switching
+from agents import counting, facts, foresight, layers, lifecycle, outlooks, profiles, switching
 from agents.counting import Counts
 from agents.decisions import Decisions
 from agents.facts import Facts
+from agents.foresight import Foresight
 from agents.job import Pair, Rows
 from agents.lanes import Close
 from agents.layers import Layers
@@ -44,6 +45,7 @@ CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in th
 # First bytes of changelog keys.
 CUSTOMER, OUTLOOK, FACT, DATES = profiles.KEY, outlooks.KEY, facts.KEY, facts.DATES_KEY
 LIFE, COUNT, PACK, LAYER = lifecycle.KEY, counting.KEY, switching.KEY, layers.KEY
+FORESIGHT = foresight.KEY
 
 Decide = Callable[
     [Close, frozenset[str], frozenset[str], Array, Metrics], None
@@ -127,6 +129,8 @@ class Deciding:
         self.publisher = Publisher(conf.registry, conf.reference_key, self.classes, ledger, self.profiles)
         self.foresees, timing = _foresees(self.classes)
         self.outlooks = Outlooks(self.publisher.registry, self.pack, timing, self.publisher.bulk)
+        self.foresight = Foresight(self.publisher, self.pack, counts)
+        self.outlooks.watch = self.foresight.close
         needs = (key[0] for table in self.classes.tables if table is not None for key in table.program.needs)
         self.counting = Counts(ledger, needs)
         self.facts = Facts(ledger, first, self.counting)
@@ -155,6 +159,7 @@ class Deciding:
         self.decisions.use(self.classes)
         self.foresees, timing = _foresees(self.classes)
         self.outlooks.use(self.pack, timing)
+        self.foresight.use(self.pack)
         self.use_names()
 
     def know(self, pack: Pack) -> None:
@@ -264,6 +269,7 @@ class Deciding:
         return [
             *rows,
             *self.outlooks.take_rows(),
+            *self.foresight.take_rows(),
             *self.counting.take_rows(),
             *self.packs.take_rows(),
             *self.layers.take_rows(),
@@ -277,6 +283,7 @@ class Deciding:
         self._loaded.append(given.take(np.isin(kinds, np.frombuffer(FACT + DATES + LIFE + LAYER, np.uint8))))
         self.counting.load(given.take(kinds == COUNT[0]))
         self.outlooks.load(given.take(kinds == OUTLOOK[0]))
+        self.foresight.load(given.take(kinds == FORESIGHT[0]))
 
 
 def _foresees(classes: CompiledClasses) -> tuple[bool, Timing]:

@@ -7,7 +7,7 @@ last is kept only of customers whose outlook is not steady (the tier stays, and 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import fastavro
@@ -30,6 +30,7 @@ from streams.store import NULL, Array, find
 KEY, TOPIC = b"o", "outlooks"
 CHUNK_CELLS = 1 << 19  # customers at a time, times the closes that are looked at
 PERSONAL = 0
+Watch = Callable[[outlook.Outlook, Array], object]  # is told the outlooks of a close and whose they are
 HELD = "no exchange rate for a day with a holding"
 # What was told last, as its changelog row. All zero is the steady outlook: who never had another one has no row.
 TOLD = np.dtype([("lost", "<i4"), ("barred", "<u4"), ("shift", "i1"), ("held", "u1")])
@@ -41,6 +42,7 @@ class Outlooks:
     def __init__(self, registry: Registry, pack: CompiledPack, timing: outlook.Timing, writer: StandingWriter) -> None:
         self.ledger: Ledger = writer.ledger
         self.standings, self.registry = writer, registry
+        self.watch: Watch = lambda _found, _slots: None
         self.use(pack, timing)
         self._told = np.zeros(0, TOLD)
         self._rows: list[Pair | Packed] = []
@@ -64,6 +66,7 @@ class Outlooks:
             customers, first = self.ledger.store.customers[slots], first_days(self.ledger.store, slots)
             mine = (customers["customer_class"] == PERSONAL) & (first <= day)
             found = self.look(day, slots[mine], scope)
+            self.watch(found, slots[mine])
             moved = customers["tier_day"][mine, 0] == day + 1
             due = self._tell(slots[mine], found) | moved | (first[mine] > before) | restate
             if due.any():

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.metrics import METRIC_INDEX
-from policies.model import SEVERITIES, AlertRule, ClassPolicy, Limit, Pack
+from policies.model import SEVERITIES, AlertRule, ClassPolicy, Limit, OutlookRule, Pack
 from policies.reader import PackError, Problem
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # "This tier is not watched by this test": no amount and no share reaches it.
 NEVER: Final = 2**63 - 1
+UNWATCHED: Final = -1
 INT64_MAX: Final = 2**63 - 1
 
 
@@ -48,6 +49,23 @@ class CompiledAlerts:
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledForesight:
+    """Rules on the outlook, R of them, over T tiers. UNWATCHED switches a test off for the tier.
+
+    An upgrade_near fires when 0 <= to hold <= at_most_minor, or <= share_bp / 10000 of today's AUM; a downgrade_risk when
+    the tier is lost at the next close or within_days from today.
+    """
+
+    ids: tuple[str, ...]
+    kinds: tuple[str, ...]  # of OUTLOOK_RULES
+    severity: tuple[str, ...]
+    cool_down_days: tuple[int, ...]
+    at_most_minor: npt.NDArray[np.int64]  # [R, T]
+    share_bp: npt.NDArray[np.int64]  # [R, T]
+    within_days: npt.NDArray[np.int64]  # [R, T]
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledPack:
     """One class of a pack for one base currency. The tier index of a value v: the number of thresholds <= v."""
 
@@ -68,6 +86,7 @@ class CompiledPack:
     queue_basis: str
     vip_area_of_tier: npt.NDArray[np.bool_]  # [T]
     alerts: CompiledAlerts
+    foresight: CompiledForesight
 
 
 def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> CompiledPack:
@@ -103,7 +122,8 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> Compile
         queue_class_of_card={card: i for i, c in enumerate(classes) for card in c.cards},
         queue_basis=policy.queue.basis,
         vip_area_of_tier=np.array([policy.led_to_vip_area(t) for t in ids], dtype=np.bool_),
-        alerts=compile_alerts(policy.alerts, ids, minor),
+        alerts=compile_alerts(policy.outflow_rules, ids, minor),
+        foresight=compile_foresight(policy.outlook_rules, ids, minor),
     )
 
 
@@ -165,4 +185,42 @@ def compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: 
         each_at_most_minor=np.array(
             [minor.of(r.drip.each_at_most, f"alerts.{r.id}") if r.drip else NEVER for r in rules], dtype=np.int64
         ),
+    )
+
+
+def compile_foresight(rules: tuple[OutlookRule, ...], tiers: tuple[str, ...], minor: Minor) -> CompiledForesight:
+    """Rules on the outlook over these tiers. PackError as Minor.of."""
+
+    def table(rows: list[dict[str, int]]) -> npt.NDArray[np.int64]:
+        found = [[row.get(tier, UNWATCHED) for tier in tiers] for row in rows]
+        return np.array(found, np.int64).reshape(len(rules), len(tiers))
+
+    return CompiledForesight(
+        ids=tuple(rule.id for rule in rules),
+        kinds=tuple(rule.outlook for rule in rules),
+        severity=tuple(rule.severity for rule in rules),
+        cool_down_days=tuple(rule.cool_down_days for rule in rules),
+        at_most_minor=table([{t: minor.of(v, f"alerts.{r.id}") for t, v in r.at_most.items()} for r in rules]),
+        share_bp=table([r.basis_points for r in rules]),
+        within_days=table([r.within_days for r in rules]),
+    )
+
+
+def foreseen(policy: ClassPolicy) -> bool:
+    """Whether the next tier follows from balances alone, so that there is an outlook: rising minimums of one average."""
+    status, asked = policy.status, policy.review or policy.veto or policy.pinning or policy.evaluation.grace_months
+    leaves = [tier.when for tier in policy.tiers[1:]]
+    first = leaves[0] if leaves else None
+    return (
+        policy.customer_class == "personal"
+        and status.basis == "metric"
+        and not status.requires
+        and not asked
+        and isinstance(first, Limit)
+        and first.metric in METRIC_INDEX
+        and all(
+            isinstance(leaf, Limit)
+            and (leaf.metric, leaf.scope, leaf.operator) == (first.metric, first.scope, "minimum")
+            for leaf in leaves
+        )
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from policies import metrics, provisions
+from policies.compiled import foreseen
 from policies.grammar import (
     NAME,
     Amount,
@@ -32,6 +33,9 @@ ROLE = Identifier("A role of the bank.")
 ROLES = Many(ROLE)
 RECORDS = Many(Choice(provisions.RECORDS))
 NO_QUEUE = Queue("tier", ())
+NO_OUTLOOK = (
+    "there is an outlook only where tiers of personal customers are rising minimums of one average, and no more"
+)
 
 STATUS = Record(
     "status",
@@ -244,6 +248,8 @@ class ClassesKind:
             policy = ClassKind().read(member)
             if policy is not None:
                 classes[name] = replace(policy, customer_class=name)
+                if policy.outlook_rules and not foreseen(classes[name]):
+                    member.fail(f"alerts.{policy.outlook_rules[0].id}: {NO_OUTLOOK}")
         if not classes and item.is_mapping() and not item.found.problems:
             item.fail("must not be empty")
         return classes

@@ -36,6 +36,7 @@ KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 QUEUE_BASES = ("card", "tier", "higher")
 QUEUE_ORDERS = ("head_start", "strict")
+OUTLOOK_RULES = ("upgrade_near", "downgrade_risk")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 CUSTOMER_CLASSES = ("personal", "corporate")
 
@@ -175,6 +176,24 @@ class AlertRule:
 
 
 @dataclass(frozen=True, slots=True)
+class OutlookRule:
+    """A rule on what the closes ahead will give if today's balances stay; by the customer's tier, others are not watched.
+
+    upgrade_near: the amount to hold for the next tier is at most `at_most`, or at most so many basis points of today's
+    AUM. downgrade_risk: the tier is lost at the next close, or within so many days.
+    """
+
+    id: str
+    name: Name
+    outlook: str
+    severity: str
+    cool_down_days: int = 0
+    at_most: dict[str, Decimal] = field(default_factory=dict)
+    basis_points: dict[str, int] = field(default_factory=dict)
+    within_days: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ClassPolicy:
     """What holds for one class of customers; tiers lowest first, queue classes first called first.
 
@@ -188,7 +207,7 @@ class ClassPolicy:
     cards: Cards
     queue: Queue
     vip_from: str | None = None
-    alerts: tuple[AlertRule, ...] = ()
+    alerts: tuple[AlertRule | OutlookRule, ...] = ()
     veto: Criterion | None = None
     review: Review | None = None
     notables: Exceptions | None = None
@@ -199,6 +218,16 @@ class ClassPolicy:
     contacts: tuple[Contact, ...] = ()
     responsibility: tuple[Responsibility, ...] = ()
     portfolio: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def outflow_rules(self) -> tuple[AlertRule, ...]:
+        """Alert rules on postings."""
+        return tuple(rule for rule in self.alerts if isinstance(rule, AlertRule))
+
+    @property
+    def outlook_rules(self) -> tuple[OutlookRule, ...]:
+        """Alert rules on the outlook at the day closes."""
+        return tuple(rule for rule in self.alerts if isinstance(rule, OutlookRule))
 
     def rank(self, tier: str) -> int:
         """The tier's place, 0 is the lowest. Raises KeyError for a tier of another pack."""

@@ -18,6 +18,7 @@ from policies.grammar import (
     Choice,
     Flag,
     Identifier,
+    Kind,
     Many,
     Record,
     Schema,
@@ -27,6 +28,7 @@ from policies.grammar import (
 from policies.model import (
     CLOSES,
     ON_REQUEST,
+    OUTLOOK_RULES,
     QUEUE_BASES,
     QUEUE_ORDERS,
     RESTATEMENTS,
@@ -39,6 +41,7 @@ from policies.model import (
     Drip,
     Evaluation,
     Limit,
+    OutlookRule,
     Queue,
     QueueClass,
     Share,
@@ -347,7 +350,58 @@ ALERT = Record(
     "Tiers that are not listed are not watched.",
     _check_alert,
 )
-ALERTS = Many(ALERT, most=RULES_MAX, key="id")
+WATCHED: dict[str, Kind] = {"id": Identifier(), "name": NAME, "severity": Choice(SEVERITIES)}
+
+
+def _check_near(item: Item, rule: OutlookRule) -> None:
+    if not rule.at_most and not rule.basis_points:
+        item.fail("give at_most, basis_points or both")
+
+
+UPGRADE_NEAR = Record(
+    "upgrade_near",
+    OutlookRule,
+    {**WATCHED, "outlook": Choice(("upgrade_near",))},
+    {
+        "cool_down_days": Whole(0, 366),
+        "at_most": ByTier(Amount(), "What must be held besides for the next tier, by today's tier or one for all."),
+        "basis_points": ByTier(Whole(1, BASIS_POINTS_MAX), "The same as a share of today's AUM."),
+    },
+    "The next tier is within reach at the next close: on the amount or on the share, whichever is given for the tier.",
+    _check_near,
+)
+DOWNGRADE_RISK = Record(
+    "downgrade_risk",
+    OutlookRule,
+    {
+        **WATCHED,
+        "outlook": Choice(("downgrade_risk",)),
+        "within_days": ByTier(Whole(0, 366), "Days to the close that takes the tier; the next close always counts."),
+    },
+    {"cool_down_days": Whole(0, 366)},
+    "The tier will be lost if today's balances stay. Tiers that are not listed are not watched.",
+)
+
+
+@dataclass(frozen=True)
+class AlertKind:
+    """An outflow rule, or one on the outlook: `outlook` says which."""
+
+    def read(self, item: Item) -> AlertRule | OutlookRule | None:
+        """See Kind."""
+        given = dict(item.entries()) if item.is_mapping() else {}
+        if (word := given.get("outlook")) is None:
+            return ALERT.read(item)
+        kinds = dict(zip(OUTLOOK_RULES, (UPGRADE_NEAR, DOWNGRADE_RISK), strict=True))
+        named = word.choice(OUTLOOK_RULES)
+        return None if named is None else kinds[named].read(item)
+
+    def schema(self, defs: Schema) -> Schema:
+        """See Kind."""
+        return {"anyOf": [kind.schema(defs) for kind in (ALERT, UPGRADE_NEAR, DOWNGRADE_RISK)]}
+
+
+ALERTS = Many(AlertKind(), most=RULES_MAX, key="id")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from policies.columns import compile_program
-from policies.compiled import CompiledPack, CriteriaTooGeneralError, Minor, compile_alerts
+from policies.compiled import CompiledPack, CriteriaTooGeneralError, Minor, compile_alerts, compile_foresight
 from policies.criteria import limits
 from policies.metrics import METRIC_INDEX, months_of_mean
 from policies.model import CUSTOMER_CLASSES
@@ -83,6 +83,9 @@ def compile_classes(packs: Mapping[str, Pack], base_exponent: int) -> CompiledCl
         and shown.queue_class_ids == tuple(c.id for c in queues)
         and packs["personal"].classes["personal"].veto is None
     )
+    if not plain and any(policy.outlook_rules for policy in policies):
+        message = "rules on the outlook need one class of tiers, and one metric"
+        raise PackError([Problem(first.pack.id, 1, "alerts", message)])
     if shown is None or not plain:
         shown = _shown(first.pack, base_exponent, ids, queues, first)
     return CompiledClasses(shown, tables, plain)
@@ -126,5 +129,6 @@ def _shown(
         pack.id, pack.version, policy.customer_class, base_exponent, ids, metric, METRIC_INDEX[metric], scope,
         pack.scopes[scope], np.zeros(0, np.int64), min(above, default=len(ids)), tuple(c.id for c in queues),
         table.queue_class, table.queue_class_of_card, policy.queue.basis, table.vip_area,
-        compile_alerts(policy.alerts, ids, Minor(pack.id, base_exponent)),
+        compile_alerts(policy.outflow_rules, ids, Minor(pack.id, base_exponent)),
+        compile_foresight((), ids, Minor(pack.id, base_exponent)),
     )  # fmt: skip

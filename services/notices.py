@@ -77,9 +77,9 @@ def masked(customer_id: str) -> str:
 
 
 def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
-    """The notice of an alert's record; None for a state that nobody is told of, such as acknowledged."""
-    status = alert["status"]
-    if status not in texts.STATUSES:
+    """The notice of an alert's record; None for a state or kind that nobody is told of, such as acknowledged."""
+    status, kind = alert["status"], alert["kind"]
+    if status not in texts.STATUSES or kind not in texts.BODIES[locale]:
         return None
     single, window = texts.WINDOWS[locale]
     places = {
@@ -91,6 +91,7 @@ def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
         "branch": alert["branch"],
         "day": iso_day(alert["raised_day"]),
         "alert": alert["alert_id"],
+        "close": "" if alert["next_close"] is None else iso_day(alert["next_close"]),
     }
     return Notice(
         notice_id=notice_id(alert, channel),
@@ -101,8 +102,8 @@ def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
         branch=alert["branch"],
         day=places["day"],
         locale=locale,
-        subject=texts.SUBJECTS[locale][status].format(**places),
-        body=texts.BODIES[locale].format(**places),
+        subject=texts.SUBJECTS[locale][kind][status].format(**places),
+        body=texts.BODIES[locale][kind].format(**places),
     )
 
 

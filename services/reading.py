@@ -32,12 +32,19 @@ class AlertRow:
     branch: str
     rm_id: str | None
     raised_day: str  # ISO
+    kind: str = "outflow"
+    next_close: str | None = None  # ISO; this and what follows where the outlook raised it
+    projected_tier: str | None = None
+    next_tier: str | None = None
+    to_hold_minor: int | None = None
+    lost_close: str | None = None  # ISO
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "AlertRow":
         """From a record of rm-alerts."""
         plain = {name: record[name] for name in cls.__dataclass_fields__}
-        return cls(**(plain | {"raised_day": iso_day(record["raised_day"])}))
+        days = {name: iso_day(record[name]) or None for name in ("next_close", "lost_close")}
+        return cls(**(plain | days | {"raised_day": iso_day(record["raised_day"])}))
 
     def plain(self) -> dict[str, Any]:
         """As a dict, for JSON."""

@@ -8,35 +8,73 @@ from typing import Final
 
 DEFAULT_LOCALE: Final = "zh-CN"
 
-PLACES: Final = frozenset({"customer", "severity", "rule", "window", "share", "branch", "day", "alert"})
+PLACES: Final = frozenset({"customer", "severity", "rule", "window", "share", "branch", "day", "alert", "close"})
 """What a text may contain."""
 
 STATUSES: Final = ("raised", "deepened", "escalated")
 """States of an alert of which somebody is told."""
 
-SUBJECTS: Final[dict[str, dict[str, str]]] = {
+SUBJECTS: Final[dict[str, dict[str, dict[str, str]]]] = {
     "en": {
-        "raised": "{severity}: large outflow, customer {customer}",
-        "deepened": "{severity}: outflow grows, customer {customer}",
-        "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        "outflow": {
+            "raised": "{severity}: large outflow, customer {customer}",
+            "deepened": "{severity}: outflow grows, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
+        "upgrade_near": {
+            "raised": "{severity}: next tier within reach, customer {customer}",
+            "deepened": "{severity}: upgrade in sight, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
+        "downgrade_risk": {
+            "raised": "{severity}: tier at risk, customer {customer}",
+            "deepened": "{severity}: tier at risk, sooner or further, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
     },
     "zh-CN": {
-        "raised": "【{severity}】客户 {customer} 大额资金流出",
-        "deepened": "【{severity}】客户 {customer} 资金流出扩大",
-        "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        "outflow": {
+            "raised": "【{severity}】客户 {customer} 大额资金流出",
+            "deepened": "【{severity}】客户 {customer} 资金流出扩大",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
+        "upgrade_near": {
+            "raised": "【{severity}】客户 {customer} 接近上一等级",
+            "deepened": "【{severity}】客户 {customer} 预计升级",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
+        "downgrade_risk": {
+            "raised": "【{severity}】客户 {customer} 有降级风险",
+            "deepened": "【{severity}】客户 {customer} 降级风险加大或提前",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
     },
 }
+"""By language, kind of alert and state."""
 
-BODIES: Final[dict[str, str]] = {
-    "en": "{window}: {share} of the assets left the bank (rule {rule}, day {day}, branch {branch}). "
-    "Please contact the customer; details are at your desk under alert {alert}.",
-    "zh-CN": "{window}资金净流出占资产的 {share}(规则 {rule},日期 {day},网点 {branch})。"
-    "请尽快联系客户,详情请在工作台查看预警 {alert}。",
+BODIES: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "outflow": "{window}: {share} of the assets left the bank (rule {rule}, day {day}, branch {branch}). "
+        "Please contact the customer; details are at your desk under alert {alert}.",
+        "upgrade_near": "If today's balances stay, the customer reaches the next tier or is close to it at the close of "
+        "{close} (rule {rule}, day {day}, branch {branch}). Details are at your desk under alert {alert}.",
+        "downgrade_risk": "If today's balances stay, the customer loses his tier; the next close is that of {close} "
+        "(rule {rule}, day {day}, branch {branch}). Please contact him; details are at your desk under alert {alert}.",
+    },
+    "zh-CN": {
+        "outflow": "{window}资金净流出占资产的 {share}(规则 {rule},日期 {day},网点 {branch})。"
+        "请尽快联系客户,详情请在工作台查看预警 {alert}。",
+        "upgrade_near": "若余额保持不变,客户在 {close} 日终评定时将达到或接近上一等级"
+        "(规则 {rule},日期 {day},网点 {branch})。详情请在工作台查看预警 {alert}。",
+        "downgrade_risk": "若余额保持不变,客户将失去现有等级,下次评定为 {close} 日终"
+        "(规则 {rule},日期 {day},网点 {branch})。请尽快联系客户,详情请在工作台查看预警 {alert}。",
+    },
 }
+"""By language and kind of alert."""
 
 SEVERITIES: Final[dict[str, dict[str, str]]] = {
-    "en": {"low": "Low", "medium": "Medium", "high": "High", "critical": "Critical"},
-    "zh-CN": {"low": "低", "medium": "中", "high": "高", "critical": "紧急"},
+    "en": {"info": "Info", "low": "Low", "medium": "Medium", "high": "High", "critical": "Critical"},
+    "zh-CN": {"info": "提示", "low": "低", "medium": "中", "high": "高", "critical": "紧急"},
 }
 
 WINDOWS: Final[dict[str, tuple[str, str]]] = {

@@ -24,7 +24,6 @@ IDS = re.compile(r"R-(\d{3})(?:\s+to\s+R-(\d{3}))?")
 # Rules of these parts that no test shows, and why.
 REASONS: Final[dict[str, str]] = {
     "R-014": "The figures are published with every standing; writing them into a monthly file is the desk's, later work.",
-    "R-056": "Alerts follow postings as they arrive (tests/standing/test_alerts.py); the projection to the close is not there.",
     "R-294": "Postings are followed customer by customer; other behaviour has no source yet.",
 }
 # What the tests of a rule leave out.

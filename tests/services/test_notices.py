@@ -27,6 +27,13 @@ ALERT: dict[str, Any] = {
     "reference_aum_minor": 3456789012, "share_bp": 2857, "tier": "diamond", "branch": "0102", "rm_id": "rm-7",
     "raised_day": 20514, "caused_by": "posting-1",
     "counterparties": [{"bank": "OTHERBANK", "amount_minor": 987654321}], "pack_id": "p", "pack_version": 1,
+    "kind": "outflow", "next_close": None, "projected_tier": None, "next_tier": None, "to_hold_minor": None,
+    "projected_minor": None, "lost_close": None, "lost_from": None,
+}  # fmt: skip
+FORESEEN = {
+    "window_days": 0, "outflow_minor": 0, "share_bp": 0, "counterparties": [], "next_close": 20543,
+    "projected_tier": "platinum", "next_tier": "private", "to_hold_minor": 7654321, "projected_minor": 55443322,
+    "lost_close": 20543, "lost_from": 20544,
 }  # fmt: skip
 
 
@@ -113,15 +120,31 @@ def test_nothing_confidential_in_words(locale: str, status: str, window_days: in
     assert "28.57 %" in notice.body
 
 
+@pytest.mark.parametrize("locale", sorted(texts.SUBJECTS))
+@pytest.mark.parametrize("status", texts.STATUSES)
+@pytest.mark.parametrize("kind", ["upgrade_near", "downgrade_risk"])
+def test_what_is_foreseen_names_no_tier_and_no_amount(locale: str, status: str, kind: str) -> None:
+    """The notice says what is expected and when the next close is; tier, amounts and the day of loss are at the desk."""
+    notice = compose(ALERT | FORESEEN | {"kind": kind, "status": status}, "webhook", locale)
+    assert notice is not None
+    words = json.dumps(asdict(notice), ensure_ascii=False)
+    assert "2026-03-31" in notice.body and "****0042" in notice.subject
+    for secret in ("7654321", "55443322", "3456789012", "platinum", "private", "diamond", ALERT["customer_id"]):
+        assert secret not in words
+    assert compose(ALERT | FORESEEN | {"kind": "what comes later"}, "webhook", locale) is None
+
+
 def test_texts_are_complete() -> None:
     """Every language has every text, and no text asks for what it may not hold."""
     locales = set(texts.SUBJECTS)
     assert locales == set(texts.BODIES) == set(texts.SEVERITIES) == set(texts.WINDOWS)
     assert texts.DEFAULT_LOCALE in locales
     for locale in locales:
-        assert set(texts.SUBJECTS[locale]) == set(texts.STATUSES)
+        assert set(texts.SUBJECTS[locale]) == set(texts.BODIES[locale]) == {"outflow", "upgrade_near", "downgrade_risk"}
+        assert all(set(subjects) == set(texts.STATUSES) for subjects in texts.SUBJECTS[locale].values())
         assert set(texts.SEVERITIES[locale]) == set(texts.SEVERITIES["en"])
-        for text in (*texts.SUBJECTS[locale].values(), texts.BODIES[locale]):
+        subjects = [text for by_status in texts.SUBJECTS[locale].values() for text in by_status.values()]
+        for text in (*subjects, *texts.BODIES[locale].values()):
             assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES
 
 

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.deciding import StandingConf
 from agents.packing import flat
 from agents.standing import INPUTS, StandingJob
 from tests.standing.partition import Partition, Topics, conf, customer
@@ -18,6 +19,7 @@ class Crashing(Partition):
 
     fence: tuple[dict[str, int], bytes]
     cycle: tuple[dict[str, int], bytes] | None = None
+    conf: StandingConf = conf()
 
     def flush(self, rows_max: int | None) -> None:
         """A part of a flush: the fence says what was when the flush began, and counts when all of it is out."""
@@ -30,10 +32,11 @@ class Crashing(Partition):
     def recovered(self, data) -> "Crashing":
         """A new job from rows and fence after a silent replay up to what was committed, topics in any order."""
         committed, (start, meta) = self.job.positions(), self.fence
-        job = StandingJob(conf())
+        job = StandingJob(self.conf)
         job.load(self.rows.items())
         job.load_fence(meta)
         again = Crashing(self.log, job, start)
+        again.conf = self.conf
         while any(again.fed[t] < committed[t] for t in INPUTS):
             topic = data.draw(st.sampled_from([t for t in INPUTS if again.fed[t] < committed[t]]), label="replayed")
             end = data.draw(st.integers(again.fed[topic] + 1, again.log.ends[topic]))

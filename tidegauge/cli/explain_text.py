@@ -200,7 +200,22 @@ def _outlook(record: Record, say: Teller) -> str:
     return say.say("outlook", day=day, tier=record["tier"], close=close, projected=record["projected_tier"] or "?")
 
 
+def _foreseen(alert: Record, say: Teller) -> str:
+    """An alert that the outlook raised."""
+    head = {name: alert[name] for name in ("rule", "status", "tier")} | {"event": alert["caused_by"]}
+    day, lost, need = date_of(alert["raised_day"]), alert["lost_close"], alert["to_hold_minor"]
+    if alert["kind"] == "upgrade_near" and alert["next_tier"] is not None:
+        amount = say.say("no_amount") if need < 0 else say.money(need)
+        close = date_of(alert["next_close"])
+        return say.say("alert_near", day=day, amount=amount, close=close, next=alert["next_tier"], **head)
+    if lost is None:
+        return say.say("alert_safe", day=day, **head)
+    return say.say("alert_risk", day=day, lost=date_of(lost), **head)
+
+
 def _alert(alert: Record, say: Teller) -> str:
+    if alert["kind"] != "outflow":
+        return _foreseen(alert, say)
     share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
     outflow, reference = (say.money(alert[name]) for name in ("outflow_minor", "reference_aum_minor"))
     return say.say(

@@ -122,11 +122,20 @@ def alerts(
         console.print(_table(rows))
 
 
+def _what(row: AlertRow) -> str:
+    """The share that left, the tier that is near, or the day that takes the present one."""
+    if row.kind == "upgrade_near":
+        return f"{row.next_tier} near" if row.next_tier else "-"
+    if row.kind == "downgrade_risk":
+        return f"{row.tier} lost {row.lost_close}" if row.lost_close else "-"
+    return f"{row.share_bp / 100:.2f} %"
+
+
 def _table(rows: list[AlertRow]) -> Table:
-    table = Table("raised", "alert", "customer", "rule", "severity", "status", "share", "branch", "RM", box=None)
+    table = Table("raised", "alert", "customer", "rule", "severity", "status", "what", "branch", "RM", box=None)
     for row in rows:
         table.add_row(
             row.raised_day, row.alert_id[:12], row.customer_id, row.rule, row.severity, row.status,
-            f"{row.share_bp / 100:.2f} %", row.branch, row.rm_id or "-",
+            _what(row), row.branch, row.rm_id or "-",
         )  # fmt: skip
     return table

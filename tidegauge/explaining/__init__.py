@@ -126,7 +126,8 @@ def _state(
             return (DIFFERS, own) if own else (HOLDS, [])
     if gaps:
         return (DIFFERS, own) if own else (BY_EVIDENCE if judged is not None and judged.measured else UNKNOWN, [])
-    if told.topic == "rm-alerts":  # what an alert meets between two closes is not in the log
+    # What an outflow meets between two closes is not in the log.
+    if told.topic == "rm-alerts" and told.record.get("kind", "outflow") == "outflow":
         return UNKNOWN, problems
     return DIFFERS, [*own, *problems]
 
