@@ -23,16 +23,19 @@ from tests.simulation import twin
 from tests.simulation.bank import Event
 from tests.simulation.log import encode
 from tests.simulation.prefixes import Prefixes
-from tests.standing.partition import CLOSE_OUTPUTS, conf
+from tests.standing.partition import CLOSE_OUTPUTS, layered
 from tests.standing.test_recovery import profiles
 from tests.streams.fast import differences, state
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
 
-OUTPUTS = ("standings", "outlooks", "tier-changes", "restatements", "rm-alerts", "queue-priority", "dead-letters")
+OUTPUTS = (
+    "standings", "outlooks", "tier-changes", "decisions", "restatements", "rm-alerts", "queue-priority", "dead-letters",
+)  # fmt: skip
 IDS = {
     "standings": ("customer_id", "as_of"), "outlooks": ("customer_id", "as_of"), "tier-changes": ("event_id",),
+    "decisions": ("event_id",),
     "restatements": ("event_id",), "rm-alerts": ("event_id",), "queue-priority": ("customer_ref", "version"),
     "dead-letters": ("topic", "partition", "offset"),
 }  # fmt: skip
@@ -112,7 +115,7 @@ class Checks:
 
     def fresh(self) -> StandingJob:
         """A job at the start of everything."""
-        job = StandingJob(conf())
+        job = StandingJob(layered())
         job.begin(self.partition, dict.fromkeys(INPUTS, 0))
         return job
 

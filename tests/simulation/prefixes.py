@@ -18,7 +18,7 @@ from agents.recovery import COMMIT, FENCE
 from agents.standing import StandingJob
 from agents.transport import HEADER, BatchHeader, take
 from tests.simulation.loop import SimLoop
-from tests.standing.partition import conf
+from tests.standing.partition import layered
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
@@ -50,7 +50,7 @@ class Prefixes:
 
     def restored(self, transaction: int) -> StandingJob:
         """The job that a recovery right behind a transaction would have made."""
-        job, consumer, topic = StandingJob(conf()), AsOf(self, self.ends[transaction]), self.changelog.topic
+        job, consumer, topic = StandingJob(layered()), AsOf(self, self.ends[transaction]), self.changelog.topic
         restoring = recovery.restore(self.sim.settings, job, self.partition, consumer, topic)  # type: ignore[arg-type]
         SimLoop(Random(0), 1.0).drive(restoring)
         return job

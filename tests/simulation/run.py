@@ -33,7 +33,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.loop import PROCESS, SimLoop, SimulationError
 from tests.simulation.network import Network
 from tests.simulation.worker import Group, Worker
-from tests.standing.partition import conf
+from tests.standing.partition import layered
 
 PARTITIONS = 2
 SECONDS_MAX = 900.0
@@ -79,7 +79,7 @@ class Recorded(StandingJob):
     """The real job; it notes what it was fed and when it worked, live."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(conf())
+        super().__init__(layered())
         self.number = number
         self.calls: list[tuple[str, int, int] | None] = []  # a block fed, or None: worked
 
@@ -231,7 +231,7 @@ class Simulation:
 
     async def restore(self, partition: int) -> StandingJob:
         """The state as the changelog has it, by the engine's own recovery beside the workers."""
-        job, consumer = StandingJob(conf()), await recovery.open_consumer(self.settings, self.settings.group)
+        job, consumer = StandingJob(layered()), await recovery.open_consumer(self.settings, self.settings.group)
         await recovery.restore(self.settings, job, partition, consumer, self.conf.changelog)
         return job
 

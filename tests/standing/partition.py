@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,12 @@ CLOSE_OUTPUTS = ("standings", "tier-changes", "restatements", "outlooks")
 def conf() -> StandingConf:
     """CNY, Shanghai, the rolling-quarter pack."""
     return StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), b"a key of the tests")
+
+
+@cache
+def layered() -> StandingConf:
+    """Beside it the layers of layered-care."""
+    return replace(conf(), layers=load_pack("layered-care"))
 
 
 class Topics(MemoryLog):

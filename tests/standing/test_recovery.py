@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from agents.deciding import StandingConf
 from agents.packing import flat
 from agents.standing import INPUTS, StandingJob
-from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.partition import Partition, Topics, customer, layered
 from tests.streams.fast import differences, state, unshrunk
 from tests.twins.events import day, posting
 from tests.twins.strategies import banks, feeds
@@ -19,7 +19,7 @@ class Crashing(Partition):
 
     fence: tuple[dict[str, int], bytes]
     cycle: tuple[dict[str, int], bytes] | None = None
-    conf: StandingConf = conf()
+    conf: StandingConf = layered()
 
     def flush(self, rows_max: int | None) -> None:
         """A part of a flush: the fence says what was when the flush began, and counts when all of it is out."""
@@ -55,6 +55,7 @@ def profiles(job: StandingJob) -> dict:
     c, found = job.ledger.store.customers, {}
     for slot in range(job.ledger.columns.customer_count):
         row = {name: c[name][slot].tolist() for name in ORDER_SENSITIVE}
+        row["layers"] = [job.deciding.layers.held()[name][slot].tolist() for name in ("tier", "tier_day")]
         kept = (
             job.profiles.branch(slot),
             job.profiles.rm(slot),
@@ -72,8 +73,8 @@ def test_a_crash_leaves_no_trace(data):
     bank = data.draw(banks(days=45, customers=2))
     steps = [customer("C1", card_held="gold"), customer("C2"), *data.draw(feeds(bank))]
     log = Topics().tell(steps)
-    calm = Partition(log).run()
-    crashing = Crashing(log)
+    calm = Partition(log, StandingJob(layered())).run()
+    crashing = Crashing(log, StandingJob(layered()))
     crashing.fence = (crashing.job.positions(), crashing.job.fence())
     for _ in range(data.draw(st.integers(1, 4), label="crashes")):
         for _ in range(data.draw(st.integers(0, 12))):
@@ -89,6 +90,7 @@ def test_a_crash_leaves_no_trace(data):
         assert profiles(crashing.job) == profiles(before)
     crashing.run()
     assert crashing.closes() == calm.closes()
+    assert sorted(crashing.published["decisions"]) == sorted(calm.published["decisions"])
     alerts = [c["event_id"] for c in crashing.of("rm-alerts")]  # which ones may depend on the interleaving
     assert len(set(alerts)) == len(alerts)
     assert differences(state(crashing.job.ledger), state(calm.job.ledger)) == []
@@ -98,7 +100,7 @@ def test_late_changes_are_restated_once():
     """A row from before a close that had late changes: after the recovery they are not restated again."""
     steps = [posting(1, 90_000_000, "2024-01-01"), day("2024-03-31"), posting(2, 5_000_000, "2024-02-01", "2024-04-01")]
     log = Topics()
-    one = Crashing(log)
+    one = Crashing(log, StandingJob(layered()))
     one.log.tell(steps)
     one.run()
     one.flush(None)  # the row has the late change in it
@@ -115,7 +117,7 @@ def test_late_changes_are_restated_once():
 def test_late_changes_survive_a_replay_of_older_closes():
     """A row newer than the fence keeps late changes that the closes of the replay have behind them."""
     log = Topics().tell([posting(1, 90_000_000, "2024-01-01"), day("2024-03-31")])
-    one = Crashing(log).run()
+    one = Crashing(log, StandingJob(layered())).run()
     one.flush(None)
     log.tell([day("2024-04-01"), posting(2, 5_000_000, "2024-02-01", "2024-04-01")])
     one.run()
@@ -130,7 +132,7 @@ def test_late_changes_survive_a_replay_of_older_closes():
 def recovered_at_once(one: Crashing) -> Crashing:
     """Recovery in one go."""
     committed, (start, meta) = one.job.positions(), one.fence
-    job = StandingJob(conf())
+    job = StandingJob(layered())
     job.load(one.rows.items())
     job.load_fence(meta)
     again = Crashing(one.log, job, start)
