@@ -144,12 +144,21 @@ class Changeover:
         kinds = self.life.ledger.store.customers["customer_class"][slots]
         for kind, table in enumerate(self.life.classes.tables):
             rows, old = np.flatnonzero(kinds == kind), self.tables[kind]
-            if table is None or not len(rows):
+            if table is None:
+                self._forget(slots[rows])
+            elif not len(rows):
                 continue
-            if old is not None and old.pack == table.pack:
+            elif old is not None and old.pack == table.pack:
                 self.life.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))
             else:
                 self._class(table, old, at, slots[rows], Chosen(scope, found, rows))
+
+    def _forget(self, slots: Array) -> None:
+        """Of customers whose class has no scheme now: a tier of before that no scheme has any more."""
+        held = self.life.keeper.held()
+        gone = slots[held["tier"][slots, 0] >= len(self.life.classes.shown.tier_ids)]
+        held["tier"][gone], held["tier_day"][gone] = 0, NO_DAY
+        self.life.keeper.changed(gone)
 
     def _class(self, table: ClassTable, old: ClassTable | None, at: Close, slots: Array, found: Chosen) -> None:
         life, policy, held_now = self.life, table.policy, self.life.keeper.held()

@@ -148,6 +148,18 @@ def test_who_was_never_decided_is_of_the_lowest_tier():
 
 
 @pytest.mark.parametrize("crash", [False, True])
+def test_who_is_of_no_scheme_when_packs_change(crash):
+    """A customer who had a tier, is corporate while another pack takes effect, and comes back: he begins anew."""
+    away, back = (customer("rich", customer_class=name, event_id=name) for name in ("corporate", "personal"))
+    partition = started(customer("rich"), *HOLDINGS, day("2024-01-31"), activation(CARDS), away, day("2024-02-29"))
+    partition = crashed(partition, partition.job.conf) if crash else partition
+    partition = told(partition, back, posting(3, 100, "2024-03-02", **RICH), day("2024-03-02"), day("2024-03-31"))
+    last = {r["customer_id"]: (r["tier"], r["pack_id"]) for r in partition.of("standings")}
+    assert last["rich"] == ("ordinary", "prior-month-aum")
+    assert [r for r in changes(partition)[1:] if r[0] == "rich"] == []
+
+
+@pytest.mark.parametrize("crash", [False, True])
 def test_cards_and_queues_go_over(crash):
     """C-07: under a pack by cards, the card that the profile names gives the tier, and queues go by the new classes."""
     partition = started(
