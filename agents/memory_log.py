@@ -66,8 +66,8 @@ def _batch(first: int, records: list[tuple[bytes, bytes]]) -> bytes:
     return batch([(first + i, key, value) for i, (key, value) in enumerate(records)])
 
 
-def batch(records: Sequence[tuple[int, bytes | None, bytes | None]]) -> bytes:
-    """Records with rising offsets, which may have holes, as one record batch."""
+def batch(records: Sequence[tuple[int, bytes | None, bytes | None]], at_ms: int = 0) -> bytes:
+    """Records with rising offsets, which may have holes, as one record batch of an instant."""
     first = records[0][0]
     builder = DefaultRecordBatchBuilder(
         magic=2,
@@ -79,7 +79,7 @@ def batch(records: Sequence[tuple[int, bytes | None, bytes | None]]) -> bytes:
         batch_size=BATCH_BYTES_MAX,
     )
     for offset, key, value in records:
-        builder.append(offset - first, 0, key, value, [])
+        builder.append(offset - first, at_ms, key, value, [])
     out = bytearray(builder.build())
     out[0:8] = first.to_bytes(8, "big")  # the base offset lies outside of what the checksum covers
     return bytes(out)

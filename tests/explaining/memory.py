@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.job import Block
+from agents.memory_log import batch
 from agents.standing import INPUTS
 from schemas.records import encode
-from tests.standing.partition import Partition
+from tests.standing.partition import Partition, Topics
 from tidegauge.explaining.log import OUTPUTS, Log, own
+
+
+class Stamped(Topics):
+    """A log that stamps its records as a broker would: one after the other, whatever the topic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stamps: dict[tuple[str, int], int] = {}
+
+    def append(self, topic: str, key: bytes, value: bytes) -> int:
+        """A record as it is; its offset."""
+        offset = super().append(topic, key, value)
+        self.stamps[topic, offset] = len(self.stamps) + 1
+        return offset
+
+    def block(self, topic: str, start: int, end: int) -> Block:
+        """Offsets [start, end) of a topic, a batch each."""
+        plain = super().block(topic, start, end)
+        records = enumerate(self.records[topic][start:end], start)
+        batches = [batch([(at, key, value)], self.stamps[topic, at]) for at, (key, value) in records]
+        return Block(plain.tp, start, end, batches, sum(map(len, batches)))
 
 
 def log_of(partition: Partition, customer_id: str) -> Log:

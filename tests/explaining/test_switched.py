@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from agents.standing import StandingJob
 from policies import load_pack, parse_pack
-from tests.explaining.memory import altered, log_of
-from tests.standing.partition import conf, customer
+from tests.explaining.memory import Stamped, altered, log_of
+from tests.standing.partition import Partition, conf, customer
 from tests.standing.test_lifecycle import action, crashed, fact
 from tests.standing.test_switching import (
     CARDS,
@@ -208,3 +209,26 @@ def test_a_version_that_nobody_has():
     assert shipped("abc-bands", 1) == load_pack("abc-bands")
     assert shipped("abc-bands", 7) is None
     assert shipped("no-such", 1) is None
+
+
+ISSUE, LOST = (
+    action("rich", number, name, day("2024-03-02"), "gold", approved_by=None) | {"details": {"card": "platinum"}}
+    for number, name in ((2, "issue_card"), (3, "report_lost"))
+)
+NAMED = customer("rich", card_held="diamond", event_id="named")
+ORDERINGS = [(NAMED, ISSUE, LOST), (ISSUE, LOST, NAMED), (ISSUE, NAMED, LOST)]
+
+
+@pytest.mark.parametrize("steps", ORDERINGS)
+def test_between_closes_in_any_order(steps):
+    """A profile and acts of one day: it holds in whichever order they were met, as the brokers have stamped them."""
+    first = activation(pack_of(load_pack("prior-month-aum").body, effective_from="2024-02-01"))
+    log = Stamped().tell([customer("rich"), *HOLDINGS, first, day("2024-01-31"), day("2024-02-29")])
+    partition = Partition(log, StandingJob(CONF)).run()
+    for step in steps:
+        partition = told(partition, step)
+    partition = told(partition, day("2024-03-31"))
+    found = explained(CONF, log_of(partition, "rich"))
+    assert [(v.told.name, v.problems) for v in found.verdicts if v.state != HOLDS] == []
+    cards = [v.told.record["after"] for v in found.of("decisions") if v.told.record["kind"] == "card"]
+    assert cards == (["platinum", "diamond"] if steps[1] is NAMED else ["platinum", "platinum"])

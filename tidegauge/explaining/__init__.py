@@ -117,10 +117,10 @@ def _state(
     """Whether a record holds, and why not. Replays in another order of topics where the first gives another thing."""
     own = judged.problems if judged is not None else []
     problems: list[Problem] = []
-    for at, order in enumerate(ORDERS):
-        if at == len(runs):
-            runs.append(Replayed(conf, log, order))
-        record = runs[at].records.get(told.name)
+    for attempt in range(len(ORDERS)):
+        if attempt == len(runs):
+            runs.append(Replayed(conf, log, attempt))
+        record = runs[attempt].records.get(told.name)
         problems = [problem("absent")] if record is None else differences(told.written, record)
         if not problems:
             return (DIFFERS, own) if own else (HOLDS, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from agents import recovery
 from agents.job import Block
 from agents.memory_log import batch
 from agents.standing import CLOSES, INPUTS
+from agents.transport import HEADER, BatchHeader
 from connectors.partitioner import partition_of
 from schemas.blocks import frames
 from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 BROADCAST: Final = frozenset({CLOSES, "fx-rates", "policies"})
 OUTPUTS: Final = ("tier-changes", "decisions", "restatements", "outlooks", "rm-alerts")
+LAST_DELTA, LAST_AT = (BatchHeader._fields.index(name) for name in ("last_offset_delta", "last_timestamp"))
 RESERVED: Final = ord("@")  # marks, and what a source says of itself
 PROFILES: Final = "customers"
 
@@ -85,7 +87,7 @@ class Log:
 
 
 def own(block: Block, customer_id: str) -> Block:
-    """The block with the records of one customer, and with those under reserved keys, where they were."""
+    """The block with the records of one customer, and with those under reserved keys, where and when they were."""
     columns, key = frames(block.batches, block.start, block.end), np.frombuffer(customer_id.encode(), np.uint8)
     if block.tp.topic in BROADCAST:
         kept = np.arange(columns.n)
@@ -97,11 +99,31 @@ def own(block: Block, customer_id: str) -> Block:
         mine = reserved.copy()
         mine[fits] |= (columns.raw[at[fits][:, None] + np.arange(len(key))] == key).all(axis=1)
         kept = keyed[mine]
-    if not len(kept):
-        return Block(block.tp, block.start, block.end, [], 0)
-    records = [(int(columns.offset[i]), columns.key_bytes(i), columns.value_bytes(i)) for i in kept.tolist()]
-    raw = batch(records)
-    return Block(block.tp, block.start, block.end, [raw], len(raw))
+    heads = sorted(HEADER.unpack_from(raw) for raw in block.batches)
+    ends = np.array([head[0] + head[LAST_DELTA] for head in heads], np.int64)
+    of_batch = np.searchsorted(ends, columns.offset[kept])
+    batches = []
+    for place in np.unique(of_batch).tolist():
+        rows = kept[of_batch == place].tolist()
+        records = [(int(columns.offset[i]), columns.key_bytes(i), columns.value_bytes(i)) for i in rows]
+        batches.append(batch(records, heads[place][LAST_AT]))
+    return Block(block.tp, block.start, block.end, batches, sum(map(len, batches)))
+
+
+def one_by_one(blocks: Sequence[Block]) -> Iterator[tuple[int, Block]]:
+    """(instant, block) of every record, a block each; holes belong to the record behind them. Instants do not fall."""
+    if not blocks:
+        return
+    tp, at, now = blocks[0].tp, blocks[0].start, 0
+    for block in blocks:
+        for raw in block.batches:
+            now = max(now, HEADER.unpack_from(raw)[LAST_AT])
+            for offset, key, value in _records([Block(tp, block.start, block.end, [raw], len(raw))]):
+                alone = batch([(offset, key, value)], now)
+                yield now, Block(tp, at, offset + 1, [alone], len(alone))
+                at = offset + 1
+    if at < blocks[-1].end:
+        yield now, Block(tp, at, blocks[-1].end, [], 0)
 
 
 def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None]]:

@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from agents.job import Block
 from agents.packing import flat
 from agents.standing import INPUTS, StandingConf, StandingJob
 from policies import available_packs, load_pack
 from policies.model import Pack
 from policies.reader import PackError
 from schemas.records import decode_one
-from tidegauge.explaining.log import OUTPUTS, Log, Record, Told
+from tidegauge.explaining.log import OUTPUTS, Log, Record, Told, one_by_one
 
 if TYPE_CHECKING:
     from schemas.registry import Registry
 
-# Between two closes the order of topics is not in the log: profiles before acts, or behind them.
-ORDERS: Final = (INPUTS, ("crm-actions", *(topic for topic in INPUTS if topic != "crm-actions")))
+Blocks = Iterable[Sequence[Block]]
+
+
+def by_topic(log: Log, order: Sequence[str]) -> Blocks:
+    """Everything at once: between two closes one topic after the other."""
+    yield [block for topic in order for block in log.inputs.get(topic, [])]
+
+
+def by_time(log: Log, _order: Sequence[str]) -> Blocks:
+    """Record by record, as the brokers have stamped them."""
+    timed = [(now, place, at, block) for place, topic in enumerate(INPUTS)
+             for at, (now, block) in enumerate(one_by_one(log.inputs.get(topic, [])))]  # fmt: skip
+    for *_, block in sorted(timed, key=lambda entry: entry[:3]):
+        yield [block]
+
+
+# Between two closes the order of topics is not in the log; tried are these, until a record comes out as it was published.
+ACTS_FIRST: Final = ("crm-actions", *(topic for topic in INPUTS if topic != "crm-actions"))
+ORDERS: Final[tuple[tuple[Callable[[Log, Sequence[str]], Blocks], Sequence[str]], ...]] = (
+    (by_topic, INPUTS), (by_time, INPUTS), (by_topic, ACTS_FIRST)
+)  # fmt: skip
 
 
 class Replayed:
-    """The job at the end of the log, and what it has published on the way."""
+    """The job at the end of the log, and what it has published on the way. `attempt`: the order, of ORDERS."""
 
-    def __init__(self, conf: StandingConf, log: Log, order: Sequence[str] = INPUTS) -> None:
-        self.job = StandingJob(conf)
+    def __init__(self, conf: StandingConf, log: Log, attempt: int = 0) -> None:
+        self.job, self.registry = StandingJob(conf), conf.registry
+        blocks, order = ORDERS[attempt]
         self.job.lanes = {topic: self.job.lanes[topic] for topic in order}
         self.job.begin(log.partition, dict(log.first))
         self.records: dict[str, Record] = {}
-        for blocks in log.inputs.values():
-            for block in blocks:
+        for some in blocks(log, order):
+            for block in some:
                 self.job.feed(block)
+            self._work()
+
+    def _work(self) -> None:
         more = True
         while more:
             outcome = self.job.work(live=True)
             more = outcome.more
             for topic, pairs in outcome.outputs:
                 for _, value in flat(pairs) if topic in OUTPUTS else ():
-                    record = decode_one(value or b"", conf.registry, name=topic)
+                    record = decode_one(value or b"", self.registry, name=topic)
                     self.records[Told(topic, record, record).name] = record
 
 
