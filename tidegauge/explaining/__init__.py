@@ -16,7 +16,7 @@ from agents.job import RecoveryError
 from agents.reading import AsOfError, branches, columns, standings
 from streams.money import exponent
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
-from tidegauge.explaining.judging import Judged, Problem, differences, judge, problem
+from tidegauge.explaining.judging import Judged, Problem, between_closes, differences, judge, problem
 from tidegauge.explaining.log import Log, Record, Told, read
 from tidegauge.explaining.replaying import ORDERS, Replayed, first_conf, sent, shipped
 
@@ -53,6 +53,7 @@ class Explained:
     standing_problem: str | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)  # topics of which the log no longer holds the beginning
+    loose: bool = False  # a pack decides between closes: what met what in a transaction is not in the log
     unpublished: list[str] = field(default_factory=list)  # what the log gives and no topic has, so far
     branch: str | None = None  # that owns the customer
 
@@ -94,7 +95,7 @@ def explained(conf: StandingConf, log: Log) -> Explained:
     """What the log says of everything that was published about a customer."""
     found = Explained(log.customer_id, conf.base_currency)
     closes, packs = log.closes(conf.registry), [*conf.packs(), *sent(log, conf.registry)]
-    found.gaps = log.gaps(closes)
+    found.gaps, found.loose = log.gaps(closes), any(map(between_closes, packs))
     conf = first_conf(conf, log, packs)
     runs = [Replayed(conf, log)]
     for told in log.told:
@@ -102,7 +103,7 @@ def explained(conf: StandingConf, log: Log) -> Explained:
         verdict = Verdict(told, HOLDS, pack=pack)
         if told.topic == "tier-changes":
             verdict.judged = judge(record, pack, exponent(conf.base_currency), closes)
-        verdict.state, verdict.problems = _state(told, verdict.judged, found.gaps, runs, conf, log)
+        verdict.state, verdict.problems = _state(told, verdict.judged, found, runs, conf, log)
         found.verdicts.append(verdict)
     names = {told.name for told in log.told}
     found.branch = branches(runs[0].job).get(log.customer_id)
@@ -112,7 +113,7 @@ def explained(conf: StandingConf, log: Log) -> Explained:
 
 
 def _state(
-    told: Told, judged: Judged | None, gaps: Sequence[str], runs: list[Replayed], conf: StandingConf, log: Log
+    told: Told, judged: Judged | None, found: Explained, runs: list[Replayed], conf: StandingConf, log: Log
 ) -> tuple[str, list[Problem]]:
     """Whether a record holds, and why not. Replays in another order of topics where the first gives another thing."""
     own = judged.problems if judged is not None else []
@@ -124,7 +125,7 @@ def _state(
         problems = [problem("absent")] if record is None else differences(told.written, record)
         if not problems:
             return (DIFFERS, own) if own else (HOLDS, [])
-    if gaps:
+    if found.gaps or found.loose:
         return (DIFFERS, own) if own else (BY_EVIDENCE if judged is not None and judged.measured else UNKNOWN, [])
     # What an outflow meets between two closes is not in the log.
     if told.topic == "rm-alerts" and told.record.get("kind", "outflow") == "outflow":

@@ -20,7 +20,7 @@ from streams.calendar import last_ended_month
 NANO: Final = 10**9
 Record = dict[str, Any]
 Values = Mapping[tuple[str, str | None], Fraction]
-AT_CLOSES: Final = ("close", "continuous", "review")
+AT_CLOSES: Final = ("close", "review")
 
 
 class Problem(NamedTuple):
@@ -180,9 +180,10 @@ def _circumstances(change: Record, closes: Mapping[int, Mapping[str, int]]) -> I
         return
     if change["effective_date"] > day + 1:  # before it: put off while a source was stale
         yield problem("effective", day=day, first=day + 1)
+    last = change["effective_date"] if change["reason"] == "continuous" else day  # the day that the close has begun
     for metric in change["metrics"]:
-        if metric["period_to"] > day:
-            yield problem("beyond", name=metric["name"], day=day)
+        if metric["period_to"] > last:
+            yield problem("beyond", name=metric["name"], day=last)
     if day in closes and {entry["topic"]: entry["offset"] for entry in change["cut"]} != closes[day]:
         yield problem("cut", day=day)
 
@@ -194,11 +195,16 @@ def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequenc
     """
     beside = policy.pinning is not None or policy.overrides is not None or policy.notables is not None
     day, before = change["business_day"], change["from_tier"]
-    if beside or policy.status.basis != "metric" or policy.status.requires or day is None:
+    if beside or policy.status.basis != "metric" or policy.status.requires:
         return None
     if change["reason"] == "policy":
         return measured
     if before not in {tier.id for tier in policy.tiers}:
+        return None
+    if change["reason"] == "continuous":
+        at_once = State(before, before, below=policy.evaluation.grace_months + 1)
+        return tier_of(policy, lifecycle.look(policy, at_once, change["effective_date"], measured, "")[0])
+    if day is None:
         return None
     grace = policy.evaluation.grace_months + 1  # who is below for so long is moved; whether he was is the log's to say
     state = State(before, before, below=grace, reviewed_on=None if change["reason"] == "review" else day)
@@ -209,6 +215,11 @@ def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequenc
     decided = change["effective_date"] - 1  # the close that decided, where the change was put off
     after, _ = lifecycle.close(policy, state, Close(day, ends(closed, decided), measured))
     return tier_of(policy, after)
+
+
+def between_closes(pack: Pack) -> bool:
+    """Whether the pack decides tiers between closes, by whatever has come until then."""
+    return any(policy.evaluation.close == "continuous" for policy in pack.classes.values())
 
 
 def ends(closed: Sequence[int], day: int) -> frozenset[str]:
