@@ -50,5 +50,5 @@ def sees(actor: Actor, action: Action, kind: Kind, branch: str | None) -> bool:
 def unknown(customer: str, actor: Actor) -> CommandError:
     """The one answer for a customer who does not exist and for one of another unit."""
     unit = "/".join(actor.unit)
-    hint = f"asked as {actor.role} of {unit}; are number, servers and actor right?"
+    hint = "are number, servers and actor (--as) right?"
     return CommandError(f"no customer {customer} is known to {actor.role} of {unit}", hint, BAD_INPUT)
