@@ -9,6 +9,7 @@ from tests.standing.partition import conf
 from tests.standing.test_layers import CARE, HOLDINGS, JANUARY, RICH, started
 from tests.standing.test_switching import activation, pack_of
 from tests.twins.events import day, posting
+from tidegauge.cli import explain_text
 from tidegauge.explaining import DIFFERS, HOLDS, explained
 
 
@@ -24,11 +25,11 @@ def test_a_change_of_a_layer_holds() -> None:
         told = [(v.told.record["kind"], v.state) for v in found.of("decisions")]
         assert told == [("layer", HOLDS)] * (3 if layers else 2)
         assert found.standing is not None
-        assert (found.standing["layer"], found.holds, found.unpublished) == (
-            "layer-outlet",
-            True,
-            [],
-        )  # until the last day
+        assert (found.standing["layer"], found.holds, found.unpublished) == ("layer-outlet", True, [])
+        text = "\n".join(explain_text.lines(found))
+        assert "tier gold, layer layer-outlet" in text
+        assert "layer layer-outlet -> layer-filed: close" in text
+        assert "aum(aum) = 10000000" in text
         at = next(i for i, told in enumerate(log.told) if told.topic == "decisions")
         wrong = explained(settings, altered(log, at, after="layer-president"))
         assert wrong.verdicts[at].state == DIFFERS

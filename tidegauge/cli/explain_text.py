@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 SHOWN = ("aum", "month_avg_0", "quarter_avg", "year_avg", "trailing_avg_30")
+BESIDE = ("measured", "closes")  # in the evidence of a layer, beside the values that were looked at, in minor units
 DAYS = frozenset({"day", "first"})  # what of a problem is a day
 
 
@@ -91,7 +92,9 @@ def _standing(found: Explained, say: Teller) -> Iterator[str]:
     if found.standing is None:
         yield say.say("no_standing", why=found.standing_problem or say.say("no_event"))
         return
-    yield say.say("standing", day=date_of(found.standing["as_of"]), tier=found.standing["tier"])
+    layer = found.standing.get("layer")
+    line = say.say("standing", day=date_of(found.standing["as_of"]), tier=found.standing["tier"])
+    yield line + (say.say("layer", layer=layer) if layer else "")
     for name in SHOWN:
         yield f"    {name:16} {say.money(found.standing[name])}"
 
@@ -188,6 +191,12 @@ def _verdict(verdict: Verdict, say: Teller, at: str = "    ") -> Iterator[str]:
 
 
 def _decision(record: Record, say: Teller) -> str:
+    values = [f"{name} = {value}" for name, value in sorted(record["evidence"].items()) if name not in BESIDE]
+    looked = say.say("looked", values=", ".join(values)) if record["kind"] == "layer" and values else ""
+    return _said(record, say) + looked
+
+
+def _said(record: Record, say: Teller) -> str:
     return say.say(
         "decision", day=date_of(record["day"]), kind=say.kind(record["kind"]), before=record["before"] or "-",
         after=record["after"] or "-", reason=say.reason(record["reason"]), effective=date_of(record["effective_date"]),
