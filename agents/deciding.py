@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents import counting, facts, foresight, layers, lifecycle, outlooks, profiles, switching
+from agents.continuous import Continuous
 from agents.counting import Counts
 from agents.decisions import Decisions
 from agents.facts import Facts
@@ -88,8 +89,8 @@ class StandingConf:
     def follow(self, pack: Pack) -> CompiledClasses:
         """The classes of one pack of either kind. PackError."""
         for name, policy in pack.classes.items():
-            if "continuous" in (policy.evaluation.close, policy.evaluation.upgrades, policy.evaluation.downgrades):
-                message = "the worker decides tiers at closes: the finest evaluation is `day`"
+            if pack.kind == "layers" and policy.evaluation.close == "continuous":
+                message = "layers are decided at closes: the finest evaluation is `day`"
                 raise _refused(pack, f"classes.{name}.evaluation", message)
             if pack.kind == "layers" and not _by_criteria(policy):
                 message = (
@@ -142,6 +143,7 @@ class Deciding:
         if conf.layers is not None:
             self.layers.use(conf.follow(conf.layers))
             self.know(conf.layers)
+        self.continuous = Continuous(self.lifecycle, self.facts, self.profiles)
         self.restating = Restating(ledger, self.lifecycle, self.publisher)
         self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.scope = 0
@@ -156,6 +158,7 @@ class Deciding:
         self.publisher.use(self.classes)
         self.facts.use(packs.values())
         self.lifecycle.use(self.classes)
+        self.continuous.use()
         self.decisions.use(self.classes)
         self.foresees, timing = _foresees(self.classes)
         self.outlooks.use(self.pack, timing)
@@ -204,6 +207,8 @@ class Deciding:
     def close(self, close: Close, *, live: bool) -> None:
         """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""
         ledger, before = self.ledger, self.ledger.closed
+        if live:
+            self.continuous.look()
         if NO_DAY in self.first_months.values():
             self.first_months = dict.fromkeys(CUSTOMER_CLASSES, int(last_ended_month(close.day - 1)) + 1)
         breaks, late, opened = ledger.breaks(), ledger.late(), int(ledger.clock[OPEN])
@@ -215,6 +220,8 @@ class Deciding:
             self.counts["restatements"] += self.restating.close(close, late, opened, self.first_months) + len(breaks)
             self._decide(close, before, touched)
         ledger.fold_day()
+        if live:
+            self.continuous.after(close, touched)
 
     def _decide(self, close: Close, before: int, touched: Array) -> None:
         """Tiers, layers, standings and outlooks."""

@@ -77,7 +77,8 @@ class Decisions:
         return {
             "customer_id": self.publisher.ledger.customer_id(slot), "customer_class": table.policy.customer_class,
             "reason": said.reason, "effective_date": said.effective, "pack_id": program.pack_id,
-            "pack_version": program.version, "business_day": None if at is None else at.day,
+            "pack_version": program.version,
+            "business_day": None if at is None or said.reason == "continuous" else at.day,
             "caused_by": said.caused_by or None,
         }  # fmt: skip
 
@@ -98,17 +99,16 @@ class Decisions:
         assert said.before is not None
         assert said.after is not None
         up = policy.level(said.after) >= self._level(table, said)
-        plain = said.reason in ("close", "continuous")
         cause, corrects = said.caused_by, None
         if said.reason == "restated":
             corrects, cause, head["caused_by"] = said.caused_by, "", None
-        cause = cause or f"{date_of(said.day)}{'' if plain else '/' + said.reason}"
-        looked = evidence is not None and at is not None
+        cause = cause or f"{date_of(said.day)}{'' if said.reason == 'close' else '/' + said.reason}"
+        cause += "/continuous" if said.reason == "continuous" else ""
         record = head | {
             "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
             "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
-            "metrics": list(_metrics(evidence, at.day)) if evidence is not None and at is not None else [],
-            "thresholds": list(thresholds(table)) if looked else [],
+            "metrics": [] if evidence is None else list(_metrics(evidence, said.day if at is None else at.day)),
+            "thresholds": [] if evidence is None else list(thresholds(table)),
             "cut": [] if at is None else self.publisher.cut(at),
             "corrects": corrects,
         }  # fmt: skip

@@ -45,6 +45,7 @@ class Facts:
         self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
         self.counts = counts
+        self.touched: dict[int, str] | None = None  # slot -> event id, for who wants to know
         self._rows: list[Pair] = []
         self.use(packs)
 
@@ -83,6 +84,8 @@ class Facts:
         if self._take(name, slot, value, as_of, event_id):
             key = KEY + name.encode() + b"/" + customer_id.encode()
             self._rows.append((key, f"{value} {as_of} {event_id}".encode()))
+            if self.touched is not None:
+                self.touched[slot] = event_id
         return OK, -1
 
     def _mark(self, source: str, as_of: int) -> None:
@@ -108,6 +111,8 @@ class Facts:
             self.dates[slot] = given
             key = DATES_KEY + self.ledger.customer_id(slot).encode()
             self._rows.append((key, f"{given[0]} {given[1]}".encode()))
+            if self.touched is not None:
+                self.touched[slot] = columns.text_at(int(columns.data[i, EVENT_ID])) or ""
 
     def _reserve(self, name: str) -> None:
         slots = self.ledger.columns.customer_count

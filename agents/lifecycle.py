@@ -79,6 +79,7 @@ class Lifecycle:
         self.older: Callable[[str, int, str], Older | None] = lambda _pack, _version, _customer_class: None
         self.written = np.zeros(0, np.bool_)  # has a row
         self.changed: set[int] = set()
+        self.touched: dict[int, str] | None = None  # slot -> event id of an act, for who wants to know
 
     def use(self, classes: CompiledClasses) -> None:
         """The rules of other packs from now on; who has a state goes over by agents.switching."""
@@ -126,9 +127,7 @@ class Lifecycle:
     def decide(self, table: ClassTable, at: Close, closes: frozenset[str], slots: Array, found: Chosen) -> None:
         """Decides customers of a class at a close."""
         policy, deciding = table.policy, _decides(table, closes)
-        official = table.index[self.keeper.held()["tier"][slots, 0]]
-        known = np.where(self.measured[slots] < 0, official, self.measured[slots]).astype(np.int64)
-        known = np.minimum(known, len(table.codes) - 1)  # after a change of the class
+        official, known = self.known(table, slots)
         special, due = self.special[slots], self.due[slots] <= at.day
         late = self._deferred(slots)
         if not deciding and not late.any():
@@ -152,6 +151,12 @@ class Lifecycle:
                 again = ends(was - 1, was)
             now = measured if deciding or late[i] else known
             self._slow(table, at, again, int(slots[i]), int(now[i]), stale, Evidence(columns, i))
+
+    def known(self, table: ClassTable, slots: Array) -> tuple[Array, Array]:
+        """(official, measured) as indices of the table: what holds, and what the standard gave last."""
+        official = table.index[self.keeper.held()["tier"][slots, 0]]
+        known = np.where(self.measured[slots] < 0, official, self.measured[slots]).astype(np.int64)
+        return official, np.minimum(known, len(table.codes) - 1)  # after a change of the class
 
     def _deferred(self, slots: Array) -> Array:
         """bool[n]: whose change waits for a source."""
@@ -205,6 +210,20 @@ class Lifecycle:
         pinned = None if before.pinned_version is None else self._pinned(table, before, slot, at.day)
         given = table.program.tier_ids[measured]
         after, said = lifecycle.close(table.policy, before, state.Close(at.day, closes, given, pinned, stale))
+        self.put(slot, table, before, after, said)
+        if said:
+            self.sink.one(slot, table, said, evidence, at)
+
+    def look(
+        self, table: ClassTable, day: int, slot: int, measured: int, cause: str, evidence: Evidence, at: Close | None
+    ) -> None:  # fmt: skip
+        """Decides a customer as of `day`, the day being lived; `cause` is the event, `at` a close that has begun it."""
+        before = self.state(slot, table)
+        given = table.program.tier_ids[measured]
+        given = given if before.pinned_version is None else self._pinned(table, before, slot, day)
+        after, said = lifecycle.look(table.policy, before, day, given, cause)
+        if after == before:
+            return
         self.put(slot, table, before, after, said)
         if said:
             self.sink.one(slot, table, said, evidence, at)
@@ -354,6 +373,8 @@ class Lifecycle:
         if what.event_id in beside.seen:
             return False
         beside.seen, beside.touched = (*beside.seen, what.event_id)[-SEEN_MAX:], self.ledger.closed
+        if self.touched is not None:
+            self.touched[slot] = what.event_id
         self.changed.add(slot)
         if table is None:
             self.refuse(slot, what, "no_scheme")
@@ -461,5 +482,10 @@ class Sink(Protocol):
         """Tiers that a close has moved: slots[i] to tier index given[i], for i in moved."""
 
 
+def continuous(table: ClassTable) -> bool:
+    """Whether a class of customers is decided between closes too."""
+    return table.policy.evaluation.close == "continuous"
+
+
 def _decides(table: ClassTable, closes: frozenset[str]) -> bool:
-    return table.policy.evaluation.close in closes
+    return continuous(table) or table.policy.evaluation.close in closes

@@ -68,6 +68,8 @@ class Outlooks:
             found = self.look(day, slots[mine], scope)
             self.watch(found, slots[mine])
             moved = customers["tier_day"][mine, 0] == day + 1
+            if self.timing.close == "continuous":
+                moved |= customers["tier_day"][mine, 0] > before
             due = self._tell(slots[mine], found) | moved | (first[mine] > before) | restate
             if due.any():
                 yield self._packed(found, slots[mine], np.flatnonzero(due))

@@ -36,6 +36,7 @@ class Profiles:
         self.tiers = Names(self.pack.tier_ids)
         self.alerts: dict[int, dict[str, Alert]] = {}
         self.requeue: set[int] = set()  # queue class may be another one now
+        self.touched: dict[int, str] | None = None  # slot -> event id, for who wants to know
         self._changed: set[int] = set()
 
     def use(self, classes: CompiledClasses) -> None:
@@ -66,7 +67,10 @@ class Profiles:
             return None if live else NO_SLOT
         slot = self.ledger.customer(customer_id)
         c = self.ledger.store.customers[slot]
+        before = int(c["customer_class"])
         c["customer_class"] = row[CUSTOMER_CLASS]
+        if self.touched is not None and before != c["customer_class"]:
+            self.touched[slot] = columns.text_at(int(row[EVENT_ID])) or ""
         c["branch"] = self.branches.code(_short(columns.text_at(int(row[BRANCH])) or "-"))
         c["rm"] = self._code(self.people, columns, int(row[RM]))
         c["card"] = self._code(self.cards, columns, int(row[CARD]))

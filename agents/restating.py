@@ -42,9 +42,9 @@ class Restating:
         count = 0
         for slot, since in late:
             table = self.life.table(slot)
-            if table is None or table.policy.evaluation.close == "day":
+            step = None if table is None else STEPS.get(table.policy.evaluation.close)
+            if table is None or step is None:
                 continue
-            step = STEPS[table.policy.evaluation.close]
             last = opened - 1 - opened % step  # the month whose close decided last
             for month in range(max(since, first_months[table.policy.customer_class]), last + 1):
                 if (month + 1) % step == 0:

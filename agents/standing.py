@@ -35,8 +35,10 @@ from streams.fields import (
     BAD_VERSION,
     P_BOOKED,
     P_BRANCH,
+    P_CUSTOMER,
     POSTING_FIELDS,
     REASONS,
+    S_CUSTOMER,
     SNAPSHOT_FIELDS,
 )
 from streams.ledger import Candidate, Ledger
@@ -128,6 +130,8 @@ class StandingJob:
         return self._outcome(events, more)
 
     def _outcome(self, events: int, more: bool) -> Outcome:
+        if self.live:
+            self.deciding.continuous.look()
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
         rows = self.deciding.take_rows()
@@ -168,11 +172,14 @@ class StandingJob:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
         if self.live:  # a replay finds their rows
             self.deciding.counting.take(columns, first, last)
+            self.deciding.continuous.rows(columns, first, last, P_CUSTOMER)
         for candidate in met:
             self._alert(columns, candidate)
 
     def _balances(self, columns: Columns, first: int, last: int) -> None:
         self.ledger.snapshots(columns.raw, columns.data, columns.status, columns.field, first, last)
+        if self.live:
+            self.deciding.continuous.rows(columns, first, last, S_CUSTOMER)
 
     def _customers(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last):

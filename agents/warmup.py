@@ -25,6 +25,7 @@ def warm_up(conf: StandingConf) -> None:
     log = MemoryLog(lambda topic, record: encode(topic, record, conf.registry))
     job = StandingJob(conf)
     job.begin(0, dict.fromkeys(INPUTS, 0))
+    job.deciding.continuous.wanted = True  # its kernel too: a pack that asks for it may come later
     foreign = FOREIGN if conf.base_currency != FOREIGN else "EUR"
     log.record("fx-rates", _rate(foreign, conf.base_currency))
     for sequence, (currency, amount, day) in enumerate(

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.lifecycle import ends
-from agents.standing import StandingJob
+from agents.standing import INPUTS, StandingJob
 from policies import decide, lifecycle, parse_pack
 from policies.acts import act
 from policies.state import Act, Close, State, begin
+from streams.calendar import date_of
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.streams.fast import unshrunk
 from tests.twins.events import day, instant, posting
@@ -79,7 +80,7 @@ ACTS = st.sampled_from(
 @st.composite
 def packs(draw: st.DrawFn) -> Any:
     """A pack of two classes; the personal one with any timing."""
-    close = draw(st.sampled_from(("day", "month", "quarter")))
+    close = draw(st.sampled_from(("day", "month", "quarter", "continuous", "continuous")))
     extra = draw(
         st.sampled_from(
             ("", "status: {basis: card}", "status: {requires: [filing]}", "review: {months: 1}",
@@ -88,6 +89,7 @@ def packs(draw: st.DrawFn) -> Any:
         )
     )  # fmt: skip
     when = [close, "application", *(["review"] if "review" in extra else [])]
+    when += ["day", "month"] if close == "continuous" else []
     up, down, grace = draw(st.sampled_from(when)), draw(st.sampled_from(when)), draw(st.sampled_from((0, 1)))
     return parse_pack(PACK.format(close=close, up=up, down=down, grace=grace, extra=extra), "tested.yaml")
 
@@ -155,29 +157,63 @@ class Twin:
         self.postings: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.facts: dict[str, tuple[int, str, int]] = {}
         self.said: list[tuple[Any, ...]] = []
+        self.touched: dict[str, str] = {}
+        self.moved: set[str] = set()  # by a posting since the last close
+        self.known: set[str] = set()
+        self.causes: list[str] = []
         self.closed = FIRST - 1
 
-    def step(self, step: dict[str, Any] | int) -> None:
-        """An event or a close."""
+    def step(self, step: dict[str, Any] | int, *, together: bool = False) -> None:
+        """An event or a close; `together` with the next one in a transaction."""
         if isinstance(step, int):
+            self.now()
             closes, self.closed = ends(self.closed if self.closed >= FIRST else -1, step), step
             for c in CLASSES:
                 if CLASSES[c] in self.pack.classes:
                     self.close(c, step, closes)
+            for c in sorted(self.moved):
+                self.look(c, f"close/{date_of(step)}")
+            self.moved.clear()
+        elif step["event_id"] in self.known:
+            return
         elif step["topic"] == "transactions":
             self.postings[step["customer_id"]].append((step["value_date"], step["amount_minor"]))
+            self.moved.add(step["customer_id"])
+            self.touched[step["customer_id"]] = step["event_id"]
         elif step["topic"] == "facts":
-            new = (step["as_of"], step["event_id"], step["value"])
-            self.facts[step["customer_id"]] = max(new, self.facts.get(step["customer_id"], (-1, "", 0)))
+            new, before = (step["as_of"], step["event_id"], step["value"]), self.facts.get(step["customer_id"])
+            self.facts[step["customer_id"]] = max(new, before or (-1, "", 0))
+            if before != self.facts[step["customer_id"]]:
+                self.touched[step["customer_id"]] = step["event_id"]
         elif step["topic"] == "crm-actions" and step["action"] != "note" and self.pack.kind == "tiers":
             self.act(step)
+        if not isinstance(step, int):
+            self.known.add(step["event_id"])
+        if not together:
+            self.now()
+
+    def now(self) -> None:
+        """The end of a transaction: whom it has touched is looked at."""
+        for c, cause in sorted(self.touched.items()):
+            self.look(c, cause)
+        self.touched.clear()
+
+    def look(self, c: str, cause: str) -> None:
+        """A customer as of the day being lived, where his class is decided continuously."""
+        policy = self.pack.classes.get(CLASSES[c])
+        if policy is not None and policy.evaluation.close == "continuous" and self.closed >= FIRST:
+            measured = decide(policy, self.values(c, self.closed + 1))
+            state = self.states.get(c, begin(policy))
+            after, said = lifecycle.look(policy, state, self.closed + 1, measured, cause)
+            self.causes += [cause for d in said if d.kind == "tier"]
+            self.take(c, (after, said))
 
     def close(self, c: str, at: int, closes: frozenset[str]) -> None:
         """A close of one customer."""
         policy = self.pack.classes[CLASSES[c]]
         state = self.states.get(c, begin(policy))
         held = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
-        if policy.evaluation.close in closes:
+        if policy.evaluation.close in (*closes, "continuous"):
             now = Close(at, closes, decide(policy, self.values(c, at)))
         elif min(held, default=at + 1) <= at:
             now = Close(at, frozenset({"day"}), state.measured)
@@ -196,6 +232,7 @@ class Twin:
             self.said.append((c, "refused", "unknown_action", on, on, None, None))
         else:
             self.take(c, act(policy, self.states.get(c, begin(policy)), what))
+            self.touched[c] = what.event_id
 
     def take(self, c: str, step: Any) -> None:
         """The new state, and what was said."""
@@ -250,19 +287,23 @@ def test_columns_follow_the_pure_lifecycle(
     first, *others = in_two(pack) if apart else (pack,)
     settings_, twin = replace(conf(), pack=first, others=tuple(others), layers=layered), Twin(pack)
     partition, other = Partition(Topics(), StandingJob(settings_)), None if layered is None else Twin(layered)
-    for step in steps:
-        twin.step(step)
-        if other is not None:
-            other.step(step)
-        partition.log.tell([step])
+    for group in grouped(data, steps):
+        for one in (twin, other):
+            for step in group if one is not None else ():
+                one.step(step, together=True)
+            if one is not None:
+                one.now()
+        partition.log.tell(group)
         partition.run()
-        if isinstance(step, int) and data.draw(st.integers(0, 9)) == 0:
+        if data.draw(st.integers(0, 19)) == 0:
             partition = crashed(partition, settings_)
     expected = [(*s[:3], None if by_act(s) else s[3], *s[4:]) if s[1] == "tier" else s for s in twin.said]
     lay = [] if other is None else [(said[0], "layer", *said[2:]) for said in other.said]
     assert sorted(heard(partition), key=repr) == sorted(expected + lay, key=repr)
     ids = [r["event_id"] for topic in ("tier-changes", "decisions") for r in partition.of(topic)]
     assert len(set(ids)) == len(ids)
+    told = [r for r in partition.of("tier-changes") if r["reason"] == "continuous"]
+    assert sorted(r["caused_by"] for r in told) == sorted(twin.causes)
     for c, state in twin.states.items():
         slot = partition.job.ledger.customer(c)
         table = partition.job.deciding.lifecycle.table(slot)
@@ -291,6 +332,19 @@ def test_a_grant_that_ends_between_closes_is_no_standard(close: str) -> None:
     assert {said[2] for said in heard(partition) if said[1] == "tier"} == {"override", "expiry"}
     expected = [(*s[:3], None if by_act(s) else s[3], *s[4:]) if s[1] == "tier" else s for s in twin.said]
     assert sorted(heard(partition), key=repr) == sorted(expected, key=repr)
+
+
+def grouped(data: Any, steps: list[dict[str, Any] | int]) -> list[list[dict[str, Any] | int]]:
+    """Transactions: steps in a row, each topic's behind those of the topic before it, with some of them sent twice."""
+    out: list[list[dict[str, Any] | int]] = []
+    for step in steps:
+        if isinstance(step, int) or not out or isinstance(out[-1][-1], int) or data.draw(st.booleans()):
+            out.append([])
+        once = isinstance(step, int) or step.get("action") == "dance"
+        out[-1] += [step] * (1 if once else data.draw(st.sampled_from((1, 1, 1, 2))))
+    for group in out:
+        group.sort(key=lambda step: len(INPUTS) if isinstance(step, int) else INPUTS.index(step["topic"]))
+    return out
 
 
 def by_act(said: tuple[Any, ...]) -> bool:
