@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents.branches import parted
 from agents.facts import Facts
 from agents.lanes import Close
 from agents.lifecycle import Chosen, Evidence, Lifecycle, continuous
@@ -49,7 +50,7 @@ class Continuous:
 
     def use(self) -> None:
         """By the pack that is in force now."""
-        self.wanted = any(table is not None and continuous(table) for table in self.life.classes.tables)
+        self.wanted = any(continuous(table) for table in self.life.rules.every())
         told = self._told if self.wanted else None
         self.facts.touched = self.profiles.touched = self.life.touched = told
         self._blocks.clear()
@@ -91,9 +92,9 @@ class Continuous:
         if self.ledger.closed == NO_DAY:
             return
         self.life.reserve()
-        kinds = self.ledger.store.customers["customer_class"][slots]
-        for kind, table in enumerate(self.life.classes.tables):
-            mine = slots[kinds == kind]
+        rules = self.life.rules
+        for kind, branch, rows in parted(self.ledger.store.customers, slots, rules.own):
+            table, mine = rules.of(kind, branch), slots[rows]
             # While a source is stale, what it puts off waits for a close.
             if table is not None and continuous(table) and not self.life.stale(table.pack, day - 1):
                 for at in range(0, len(mine), CHUNK):

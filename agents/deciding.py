@@ -137,7 +137,7 @@ class Deciding:
         self.facts = Facts(ledger, first, self.counting)
         self.decisions = sink = Decisions(self.publisher, self.classes, counts)
         self.lifecycle = Lifecycle(ledger, self.classes, self.facts, self.profiles, sink)
-        self.lifecycle.older = self.packs.older
+        self.lifecycle.older, self.lifecycle.branch_code = self.packs.older, self.profiles.branch_code
         self._loaded: list[Rows] = []  # rows that only the pack in force can read
         self.layers = self.publisher.bulk.layers = Layers(ledger, self.facts, self.publisher, sink)
         if conf.layers is not None:
@@ -163,6 +163,7 @@ class Deciding:
         self.foresees, timing = _foresees(self.classes)
         self.outlooks.use(self.pack, timing)
         self.foresight.use(self.pack)
+        self.outlooks.apart = np.array(sorted(self.lifecycle.rules.own), np.int64)
         self.use_names()
 
     def know(self, pack: Pack) -> None:

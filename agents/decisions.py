@@ -34,10 +34,14 @@ class Decisions:
         """Another pack from now on."""
         self.before, self.classes = self.classes, classes
 
+    def _plain(self, table: ClassTable) -> bool:
+        """Whether `shown` has the thresholds of the table."""
+        return self.classes.plain and table.policy.customer_class == PERSONAL and table.pack.supplement is None
+
     def switched(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, old: Switched) -> None:
         """Tiers that a change of packs has moved: slots[i], from code step.official[i] to tier index given[i]."""
         self.counts["tier_changes"] += len(moved)
-        if self.classes.plain and table.policy.customer_class == PERSONAL:
+        if self._plain(table):
             at = NAMES.index(self.classes.shown.metric.replace("[", "_").replace("]", ""))
             self.publisher.tier_changes(step.at, step.found, at, slots, moved, step.official, given, old)
             return
@@ -50,7 +54,7 @@ class Decisions:
         """Tiers that a close has moved; in bulk where the pack is rising minimums of one metric."""
         metric = self.classes.shown.metric.replace("[", "_").replace("]", "")
         self.counts["tier_changes"] += len(moved)
-        if self.classes.plain and table.policy.customer_class == PERSONAL:
+        if self._plain(table):
             at = NAMES.index(metric)
             self.publisher.tier_changes(step.at, step.found, at, slots, moved, step.official, given)
             return

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from agents import state_rows
+from agents.branches import ANY, Rules, parted
 from agents.changes import Switched
 from agents.facts import Facts, grown
 from agents.job import Pair, Rows
@@ -76,6 +77,8 @@ class Lifecycle:
         self.restless = np.zeros(0, np.bool_)  # … that a close may move although the standard gives the same tier
         self.counts: Counter[str] = Counter()
         self.sink: Sink = sink
+        self.branch_code: Callable[[str], int] = lambda _branch: ANY
+        self.rules = Rules(classes, self.branch_code)
         self.older: Callable[[str, int, str], Older | None] = lambda _pack, _version, _customer_class: None
         self.written = np.zeros(0, np.bool_)  # has a row
         self.changed: set[int] = set()
@@ -83,7 +86,7 @@ class Lifecycle:
 
     def use(self, classes: CompiledClasses) -> None:
         """The rules of other packs from now on; who has a state goes over by agents.switching."""
-        self.classes = classes
+        self.classes, self.rules = classes, Rules(classes, self.branch_code)
 
     def reserve(self) -> None:
         """Room for every customer."""
@@ -93,8 +96,9 @@ class Lifecycle:
         self.restless, self.written = grown(self.restless, slots, 0), grown(self.written, slots, 0)
 
     def table(self, slot: int) -> ClassTable | None:
-        """The rules of a customer's class."""
-        return self.classes.tables[int(self.ledger.store.customers["customer_class"][slot])]
+        """The rules of a customer's class in his branch."""
+        c = self.ledger.store.customers[slot]
+        return self.rules.of(int(c["customer_class"]), int(c["branch"]))
 
     def flags(self, slot: int) -> frozenset[str]:
         """What is true of a customer beside his tier."""
@@ -105,7 +109,7 @@ class Lifecycle:
 
     def everyone(self, closes: frozenset[str]) -> bool:
         """Whether these closes decide for all customers of some class."""
-        return any(table is not None and _decides(table, closes) for table in self.classes.tables)
+        return any(_decides(table, closes) for table in self.rules.every())
 
     def waiting(self, day: int, before: int) -> Array:
         """Slots that a close has to look at though nothing has come: something of theirs ends, or people have acted."""
@@ -118,10 +122,8 @@ class Lifecycle:
     def close(self, at: Close, closes: frozenset[str], scope: frozenset[str], slots: Array, found: Metrics) -> None:
         """Decides customers at a close; `found` are their metrics over a scope of asset classes."""
         self.reserve()
-        kinds = self.ledger.store.customers["customer_class"][slots]
-        for kind, table in enumerate(self.classes.tables):
-            rows = np.flatnonzero(kinds == kind)
-            if table is not None and len(rows):
+        for kind, branch, rows in parted(self.ledger.store.customers, slots, self.rules.own):
+            if (table := self.rules.of(kind, branch)) is not None:
                 self.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))
 
     def decide(self, table: ClassTable, at: Close, closes: frozenset[str], slots: Array, found: Chosen) -> None:

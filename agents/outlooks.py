@@ -43,6 +43,7 @@ class Outlooks:
         self.ledger: Ledger = writer.ledger
         self.standings, self.registry = writer, registry
         self.watch: Watch = lambda _found, _slots: None
+        self.apart = np.zeros(0, np.int64)  # branches whose own rules it does not know
         self.use(pack, timing)
         self._told = np.zeros(0, TOLD)
         self._rows: list[Pair | Packed] = []
@@ -64,7 +65,9 @@ class Outlooks:
         for at in range(0, count, step):
             slots = np.arange(at, min(at + step, count))
             customers, first = self.ledger.store.customers[slots], first_days(self.ledger.store, slots)
-            mine = (customers["customer_class"] == PERSONAL) & (first <= day)
+            mine = (
+                (customers["customer_class"] == PERSONAL) & (first <= day) & ~np.isin(customers["branch"], self.apart)
+            )
             found = self.look(day, slots[mine], scope)
             self.watch(found, slots[mine])
             moved = customers["tier_day"][mine, 0] == day + 1

@@ -67,11 +67,11 @@ class Profiles:
             return None if live else NO_SLOT
         slot = self.ledger.customer(customer_id)
         c = self.ledger.store.customers[slot]
-        before = int(c["customer_class"])
+        before = int(c["customer_class"]), int(c["branch"])
         c["customer_class"] = row[CUSTOMER_CLASS]
-        if self.touched is not None and before != c["customer_class"]:
+        c["branch"] = self.branch_code(columns.text_at(int(row[BRANCH])) or "-")
+        if self.touched is not None and before != (int(c["customer_class"]), int(c["branch"])):
             self.touched[slot] = columns.text_at(int(row[EVENT_ID])) or ""
-        c["branch"] = self.branches.code(_short(columns.text_at(int(row[BRANCH])) or "-"))
         c["rm"] = self._code(self.people, columns, int(row[RM]))
         c["card"] = self._code(self.cards, columns, int(row[CARD]))
         self._changed.add(slot)
@@ -117,6 +117,10 @@ class Profiles:
         """The owning branch of the profile."""
         code = int(self.ledger.store.customers["branch"][slot])
         return None if code < 0 else self.branches.text(code)
+
+    def branch_code(self, branch: str) -> int:
+        """The code of a branch in the customers' rows."""
+        return self.branches.code(_short(branch))
 
     def rm(self, slot: int) -> str | None:
         """The relationship manager of the profile."""

@@ -13,8 +13,8 @@ from agents.lifecycle import Evidence, Lifecycle
 from agents.publishing import Publisher
 from policies import lifecycle
 from policies.columns import Column, Key
-from policies.several import ClassTable
-from streams.calendar import date_of, month_start
+from policies.several import ClassTable, in_branch
+from streams.calendar import NO_DAY, date_of, month_start
 from streams.ledger import Ledger
 from streams.store import Array
 
@@ -46,7 +46,9 @@ class Restating:
             if table is None or step is None:
                 continue
             last = opened - 1 - opened % step  # the month whose close decided last
-            for month in range(max(since, first_months[table.policy.customer_class]), last + 1):
+            name, own = table.policy.customer_class, table.pack.supplement
+            key = name if own is None else in_branch(name, own.branch)
+            for month in range(max(since, first_months[name], first_months.get(key, NO_DAY)), last + 1):
                 if (month + 1) % step == 0:
                     count += self._month(at, slot, table, month, is_last=month == last)
         return count

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.branches import Rules, parted
 from agents.changes import Switched
 from agents.job import Pair, Rows
 from agents.lanes import Close
@@ -21,10 +22,11 @@ from agents.state_rows import Beside
 from policies import lifecycle
 from policies.book import Book
 from policies.columns import compile_program
+from policies.diff import obstacles
 from policies.loader import parse_pack
 from policies.model import CUSTOMER_CLASSES, ClassPolicy, Pack
 from policies.reader import PackError
-from policies.several import ClassTable, CompiledClasses, by_class
+from policies.several import ClassTable, CompiledClasses, by_class, in_branch
 from policies.state import Card, State, day_number
 from streams import tiers
 from streams.calendar import NO_DAY
@@ -50,6 +52,7 @@ class Packs:
         self.trial: Pack | None = None  # in force from its day on, whatever else the book says
         self.base_exponent, self.follow = base_exponent, follow
         self._older: dict[tuple[str, int, str], Older] = {}
+        self._fitting: dict[tuple[int, int], bool] = {}
         self._rows: list[Pair] = []
 
     def take(self, record: dict[str, Any], closed: int) -> Pack | list[str]:
@@ -73,19 +76,45 @@ class Packs:
             return [str(one) for one in problem.problems]
         why = []
         if pack.supplement is not None:
-            why.append("supplement: the worker follows no branch's own pack")
+            return self._unfit_supplement(pack)
         before = self.book.in_force_anywhere(day_number(pack.effective_from), "layers")
         if pack.kind == "layers" and before is not None:
             why += [f"classes: {name} is left out" for name in before.classes if name not in pack.classes]
         return why
 
+    def _unfit_supplement(self, pack: Pack) -> list[str]:
+        base = self.book.base(pack)
+        if base is None:
+            return []  # the book says so
+        if pack.kind != "tiers":
+            return ["supplement: a branch adds to tiers, not to layers"]
+        same = pack.scopes == base.scopes and pack.classes.keys() == base.classes.keys()
+        for name, policy in pack.classes.items():
+            of_base = base.classes.get(name)
+            same = same and of_base is not None and [t.id for t in of_base.tiers] == [t.id for t in policy.tiers]
+            same = same and of_base is not None and of_base.queue == policy.queue
+        return [] if same else ["supplement: classes, the list of tiers, queue and scopes stay those of its base"]
+
     def due(self, day: int) -> dict[str, Pack] | None:
-        """The tier schemes in force on a day, by class of customers, where they are others than the running ones."""
+        """The tier schemes in force on a day, by class of customers, where they are others than the running ones.
+
+        A supplement has its branch in its key. It lapses where its base is no longer in force, or has changed what it locks.
+        """
         found = {name: pack for name in CUSTOMER_CLASSES if (pack := self.book.in_force(name, day)) is not None}
         trial = self.trial
         if trial is not None and trial.kind == "tiers" and day_number(trial.effective_from) <= day:
             found |= dict.fromkeys(trial.classes, trial)
+        for branch, supplement in self.book.supplements(day).items():
+            for name in supplement.classes:
+                if name in found and self._fits(supplement, found[name]):
+                    found[in_branch(name, branch)] = supplement
         return None if found == self.running else found
+
+    def _fits(self, supplement: Pack, base: Pack) -> bool:
+        key = id(supplement), id(base)  # both stay as long as the book
+        if key not in self._fitting:
+            self._fitting[key] = not obstacles(supplement, base)
+        return self._fitting[key]
 
     def due_layers(self, day: int) -> Pack | None:
         """The layer scheme in force on a day, where it is another one than the running one."""
@@ -126,12 +155,12 @@ def differs(record: dict[str, Any], pack: Pack) -> list[str]:
 class Changeover:
     """The close at which a pack takes the place of another. The job has been told of the new one already.
 
-    A class of customers whose pack stays is decided as at any close.
+    A class of customers whose pack stays is decided as at any close, and so are those of a branch whose supplement does.
     """
 
     def __init__(self, life: Lifecycle, sink: Sink, classes: CompiledClasses | None) -> None:
         self.life, self.sink = life, sink
-        self.tables = (None,) * len(CUSTOMER_CLASSES) if classes is None else classes.tables
+        self.before = Rules(classes, life.branch_code)
         self.names = life.keeper.tiers.all()
         life.reserve()
         life.changed.update(np.flatnonzero(life.written).tolist())  # rows name tiers of the pack before
@@ -141,13 +170,11 @@ class Changeover:
         held = self.life.keeper.held()
         undecided = slots[held["tier_day"][slots, 0] == NO_DAY]
         held["tier"][undecided] = 0
-        kinds = self.life.ledger.store.customers["customer_class"][slots]
-        for kind, table in enumerate(self.life.classes.tables):
-            rows, old = np.flatnonzero(kinds == kind), self.tables[kind]
+        rules = self.life.rules
+        for kind, branch, rows in parted(self.life.ledger.store.customers, slots, {*rules.own, *self.before.own}):
+            table, old = rules.of(kind, branch), self.before.of(kind, branch)
             if table is None:
                 self._forget(slots[rows])
-            elif not len(rows):
-                continue
             elif old is not None and old.pack == table.pack:
                 self.life.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))
             else:

@@ -31,7 +31,7 @@ class Book:
             pack = parse_pack(text)
         except PackError as problem:
             return [str(one) for one in problem.problems]
-        why = obstacles(pack, self._base(pack), pack.effective_from)
+        why = obstacles(pack, self.base(pack), pack.effective_from)
         if day_number(pack.effective_from) <= closed and self.packs:
             why.append(f"effective from {pack.effective_from}, which is closed already")
         newest = max((known.version for known in self.packs if known.id == pack.id), default=0)
@@ -41,7 +41,8 @@ class Book:
             self.packs.append(pack)
         return why
 
-    def _base(self, pack: Pack) -> Pack | None:
+    def base(self, pack: Pack) -> Pack | None:
+        """The pack that a supplement adds to, in its newest version."""
         named = pack.supplement.base if pack.supplement is not None else None
         return next((known for known in reversed(self.packs) if known.id == named), None)
 
@@ -54,6 +55,14 @@ class Book:
             and pack.supplement is None
         ]  # fmt: skip
         return max(found, key=lambda entry: entry[:2])[2] if found else None
+
+    def supplements(self, day: int) -> dict[str, Pack]:
+        """The latest supplement of each branch that has taken effect by a day, by the branch."""
+        found: dict[str, Pack] = {}
+        for pack in sorted(self.packs, key=lambda known: known.effective_from):
+            if pack.supplement is not None and day_number(pack.effective_from) <= day:
+                found[pack.supplement.branch] = pack
+        return dict(sorted(found.items()))
 
     def in_force_anywhere(self, day: int, kind: str) -> Pack | None:
         """The pack of a kind that decides for the first class that one decides for."""

@@ -6,7 +6,7 @@ that rise with one metric, the code of a tier is its index and the compiled pack
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from policies.columns import Bools, Ints, Program
     from policies.model import ClassPolicy, Pack, QueueClass
+
+
+AT = "@"  # between a class of customers and a branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,14 @@ class ClassTable:
 class CompiledClasses:
     """`shown` is what alerts and queues go by; tables by customer class, None: no pack names it.
 
+    `branches` has tables by class for the branches whose supplements are in force.
     `plain`: personal tiers are rising minimums of one metric, so that `shown` has their thresholds.
     """
 
     shown: CompiledPack
     tables: tuple[ClassTable | None, ...]
     plain: bool
+    branches: Mapping[str, tuple[ClassTable | None, ...]] = field(default_factory=dict)
 
 
 def by_class(*packs: Pack) -> dict[str, Pack]:
@@ -64,8 +69,16 @@ def by_class(*packs: Pack) -> dict[str, Pack]:
     return found
 
 
+def in_branch(customer_class: str, branch: str) -> str:
+    """The key of a supplement among packs by class: the customers of this class in this branch."""
+    return f"{customer_class}{AT}{branch}"
+
+
 def compile_classes(packs: Mapping[str, Pack], base_exponent: int) -> CompiledClasses:
-    """Classes of customers, each by its pack, for a base currency. PackError for a template, or an amount that is not whole."""
+    """Classes of customers, each by its pack, for a base currency. PackError for a template, or an amount that is not whole.
+
+    Supplements have keys as in_branch gives them, and the tiers and queue classes of their base.
+    """
     policies = [packs[name].classes[name] for name in CUSTOMER_CLASSES if name in packs]
     ids = tuple(dict.fromkeys(tier.id for policy in policies for tier in policy.tiers))
     queues = tuple({c.id: c for policy in policies for c in policy.queue.classes}.values())
@@ -88,7 +101,15 @@ def compile_classes(packs: Mapping[str, Pack], base_exponent: int) -> CompiledCl
         raise PackError([Problem(first.pack.id, 1, "alerts", message)])
     if shown is None or not plain:
         shown = _shown(first.pack, base_exponent, ids, queues, first)
-    return CompiledClasses(shown, tables, plain)
+    branches: dict[str, tuple[ClassTable | None, ...]] = {}
+    for key in packs:
+        name, _, branch = key.partition(AT)
+        if branch:
+            own = _table(packs[key], base_exponent, name, ids, queues)
+            none: tuple[ClassTable | None, ...] = (None,) * len(CUSTOMER_CLASSES)
+            known = zip(CUSTOMER_CLASSES, branches.get(branch, none), strict=True)
+            branches[branch] = tuple(own if kind == name else before for kind, before in known)
+    return CompiledClasses(shown, tables, plain, branches)
 
 
 def _table(

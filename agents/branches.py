@@ -1,0 +1,47 @@
+"""Whose rules a customer goes by: his class's, or those of his branch where a supplement adds to them (R-131, R-161)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from policies.model import CUSTOMER_CLASSES
+from policies.several import ClassTable, CompiledClasses
+from streams.store import Array
+
+Tables = tuple[ClassTable | None, ...]
+ANY = -2  # in place of a branch's code: the others, and those without one
+
+
+class Rules:
+    """The tables in force by class of customers and branch; `code` gives a branch's code in the customers' rows."""
+
+    def __init__(self, classes: CompiledClasses | None, code: Callable[[str], int]) -> None:
+        self.tables: Tables = (None,) * len(CUSTOMER_CLASSES) if classes is None else classes.tables
+        branches = {} if classes is None else classes.branches
+        self.own: dict[int, Tables] = {code(branch): tables for branch, tables in branches.items()}
+
+    def of(self, kind: int, branch: int) -> ClassTable | None:
+        """The table of a class of customers in a branch."""
+        own = self.own.get(branch)
+        return self.tables[kind] if own is None or own[kind] is None else own[kind]
+
+    def every(self) -> Iterator[ClassTable]:
+        """All of them."""
+        for tables in (self.tables, *self.own.values()):
+            yield from (table for table in tables if table is not None)
+
+
+def parted(customers: Array, slots: Array, branches: Iterable[int]) -> Iterator[tuple[int, int, Array]]:
+    """(class, branch or ANY, places in `slots`) of customers who go by the same rules."""
+    kinds, apart = customers["customer_class"][slots], sorted(branches)
+    for kind in range(len(CUSTOMER_CLASSES)):
+        rows = np.flatnonzero(kinds == kind)
+        for branch in apart:
+            mine = customers["branch"][slots[rows]] == branch
+            if mine.any():
+                yield kind, branch, rows[mine]
+                rows = rows[~mine]
+        if len(rows):
+            yield kind, ANY, rows
