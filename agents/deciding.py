@@ -129,8 +129,8 @@ class Deciding:
         self.profiles = Profiles(ledger, self.classes)
         self.publisher = Publisher(conf.registry, conf.reference_key, self.classes, ledger, self.profiles)
         self.foresees, timing = _foresees(self.classes)
-        self.outlooks = Outlooks(self.publisher.registry, self.pack, timing, self.publisher.bulk)
-        self.foresight = Foresight(self.publisher, self.pack, counts)
+        self.outlooks = Outlooks(self.publisher.registry, self.classes, timing, self.publisher.bulk)
+        self.foresight = Foresight(self.publisher, self.classes.personal, counts)
         self.outlooks.watch = self.foresight.close
         needs = (key[0] for table in self.classes.tables if table is not None for key in table.program.needs)
         self.counting = Counts(ledger, needs)
@@ -161,8 +161,8 @@ class Deciding:
         self.continuous.use()
         self.decisions.use(self.classes)
         self.foresees, timing = _foresees(self.classes)
-        self.outlooks.use(self.pack, timing)
-        self.foresight.use(self.pack)
+        self.outlooks.use(self.classes, timing)
+        self.foresight.use(self.classes.personal)
         self.outlooks.apart = np.array(sorted(self.lifecycle.rules.own), np.int64)
         self.use_names()
 
@@ -299,4 +299,4 @@ def _foresees(classes: CompiledClasses) -> tuple[bool, Timing]:
     policy = next(table.policy for table in classes.tables if table is not None)
     when, status = policy.evaluation, policy.status
     alone = status.basis == "metric" and not status.requires and policy.review is None and not when.grace_months
-    return classes.plain and alone, Timing(when.close, when.upgrades, when.downgrades)
+    return classes.standard is not None and alone, Timing(when.close, when.upgrades, when.downgrades)

@@ -35,14 +35,18 @@ class Decisions:
         self.before, self.classes = self.classes, classes
 
     def _plain(self, table: ClassTable) -> bool:
-        """Whether `shown` has the thresholds of the table."""
-        return self.classes.plain and table.policy.customer_class == PERSONAL and table.pack.supplement is None
+        """Whether `standard` has the thresholds of the table."""
+        return (
+            self.classes.standard is not None
+            and table.policy.customer_class == PERSONAL
+            and table.pack.supplement is None
+        )
 
     def switched(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, old: Switched) -> None:
         """Tiers that a change of packs has moved: slots[i], from code step.official[i] to tier index given[i]."""
         self.counts["tier_changes"] += len(moved)
         if self._plain(table):
-            at = NAMES.index(self.classes.shown.metric.replace("[", "_").replace("]", ""))
+            at = NAMES.index(self.classes.personal.metric.replace("[", "_").replace("]", ""))
             self.publisher.tier_changes(step.at, step.found, at, slots, moved, step.official, given, old)
             return
         ids, day = table.program.tier_ids, step.at.day + 1
@@ -52,7 +56,7 @@ class Decisions:
 
     def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
         """Tiers that a close has moved; in bulk where the pack is rising minimums of one metric."""
-        metric = self.classes.shown.metric.replace("[", "_").replace("]", "")
+        metric = self.classes.personal.metric.replace("[", "_").replace("]", "")
         self.counts["tier_changes"] += len(moved)
         if self._plain(table):
             at = NAMES.index(metric)

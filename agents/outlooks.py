@@ -16,7 +16,7 @@ import numpy as np
 from agents.bulk import CLASSES, SEQ_BITS, Buffer, StandingWriter
 from agents.job import Pair, Rows
 from agents.packing import Packed, few, texts
-from policies.compiled import CompiledPack
+from policies.several import CompiledClasses
 from schemas.encoder import Writer, encode_columns
 from schemas.records import decode_one
 from schemas.registry import Registry
@@ -39,17 +39,21 @@ TOLD = np.dtype([("lost", "<i4"), ("barred", "<u4"), ("shift", "i1"), ("held", "
 class Outlooks:
     """The outlooks of a partition's customers, and what was told of them."""
 
-    def __init__(self, registry: Registry, pack: CompiledPack, timing: outlook.Timing, writer: StandingWriter) -> None:
+    def __init__(
+        self, registry: Registry, classes: CompiledClasses, timing: outlook.Timing, writer: StandingWriter
+    ) -> None:
         self.ledger: Ledger = writer.ledger
         self.standings, self.registry = writer, registry
         self.watch: Watch = lambda _found, _slots: None
         self.apart = np.zeros(0, np.int64)  # branches whose own rules it does not know
-        self.use(pack, timing)
+        self.use(classes, timing)
         self._told = np.zeros(0, TOLD)
         self._rows: list[Pair | Packed] = []
 
-    def use(self, pack: CompiledPack, timing: outlook.Timing) -> None:
+    def use(self, classes: CompiledClasses, timing: outlook.Timing) -> None:
         """Outlooks by another pack from now on; what was told last stays known."""
+        pack, table = classes.personal, classes.tables[PERSONAL]
+        self.index = np.zeros(0, np.int64) if table is None else table.index  # tier of a code
         self.pack, self.timing, tiers = pack, timing, len(pack.thresholds_minor)
         self.writer = Writer(TOPIC, self.registry, {"thresholds_minor": tiers, "to_hold_minor": tiers})
         names = io.BytesIO()
@@ -84,7 +88,7 @@ class Outlooks:
         def sums(spans: list[tuple[int, int]]) -> tuple[Array, Array, Array]:
             return span_sums(ledger.store, ledger.rates.table(), ledger.clock, scope, day, spans, slots)
 
-        tier = ledger.store.customers["tier"][slots, 0].astype(np.int64)
+        tier = self.index[ledger.store.customers["tier"][slots, 0]]
         return outlook.look(self.pack.metric, self.timing, self.pack.thresholds_minor, day, tier, sums)
 
     def slot_of(self, customer_id: str) -> int | None:

@@ -48,7 +48,7 @@ class Publisher:
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, key, classes, ledger)
-        self.changes = ChangeWriter(self.registry, compiled, ledger)
+        self.changes = ChangeWriter(self.registry, classes.personal, ledger)
         self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
@@ -56,7 +56,7 @@ class Publisher:
         """Records of other packs from now on."""
         self.compiled = compiled = classes.shown
         self.bulk.tables, self.bulk.pack = classes.tables, compiled
-        self.changes.pack = self.queue.pack = compiled
+        self.changes.pack, self.queue.pack = classes.personal, compiled
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:

@@ -48,13 +48,18 @@ class CompiledClasses:
     """`shown` is what alerts and queues go by; tables by customer class, None: no pack names it.
 
     `branches` has tables by class for the branches whose supplements are in force.
-    `plain`: personal tiers are rising minimums of one metric, so that `shown` has their thresholds.
+    `standard`: the personal class alone, where its tiers are rising minimums of one metric; a tier's code is its index.
     """
 
     shown: CompiledPack
     tables: tuple[ClassTable | None, ...]
-    plain: bool
+    standard: CompiledPack | None
     branches: Mapping[str, tuple[ClassTable | None, ...]] = field(default_factory=dict)
+
+    @property
+    def personal(self) -> CompiledPack:
+        """The thresholds of personal customers, if they have any."""
+        return self.shown if self.standard is None else self.standard
 
 
 def by_class(*packs: Pack) -> dict[str, Pack]:
@@ -86,21 +91,10 @@ def compile_classes(packs: Mapping[str, Pack], base_exponent: int) -> CompiledCl
         _table(packs[name], base_exponent, name, ids, queues) if name in packs else None for name in CUSTOMER_CLASSES
     )
     first = next(table for table in tables if table is not None)
-    try:
-        shown = packs["personal"].compile(base_exponent) if queues else None
-    except (CriteriaTooGeneralError, KeyError):
-        shown = None
-    plain = (
-        shown is not None
-        and shown.tier_ids == ids
-        and shown.queue_class_ids == tuple(c.id for c in queues)
-        and packs["personal"].classes["personal"].veto is None
-    )
-    if not plain and any(policy.outlook_rules for policy in policies):
-        message = "rules on the outlook need one class of tiers, and one metric"
+    standard = _standard(packs, base_exponent) if queues else None
+    if standard is None and any(policy.outlook_rules for policy in policies):
+        message = "rules on the outlook need tiers of one metric"
         raise PackError([Problem(first.pack.id, 1, "alerts", message)])
-    if shown is None or not plain:
-        shown = _shown(first.pack, base_exponent, ids, queues, first)
     branches: dict[str, tuple[ClassTable | None, ...]] = {}
     for key in packs:
         name, _, branch = key.partition(AT)
@@ -109,7 +103,18 @@ def compile_classes(packs: Mapping[str, Pack], base_exponent: int) -> CompiledCl
             none: tuple[ClassTable | None, ...] = (None,) * len(CUSTOMER_CLASSES)
             known = zip(CUSTOMER_CLASSES, branches.get(branch, none), strict=True)
             branches[branch] = tuple(own if kind == name else before for kind, before in known)
-    return CompiledClasses(shown, tables, plain, branches)
+    if standard is not None and (standard.tier_ids, standard.queue_class_ids) == (ids, tuple(c.id for c in queues)):
+        return CompiledClasses(standard, tables, standard, branches)
+    return CompiledClasses(_shown(first.pack, base_exponent, ids, queues, first), tables, standard, branches)
+
+
+def _standard(packs: Mapping[str, Pack], base_exponent: int) -> CompiledPack | None:
+    if "personal" not in packs or packs["personal"].classes["personal"].veto is not None:
+        return None
+    try:
+        return packs["personal"].compile(base_exponent)
+    except CriteriaTooGeneralError:
+        return None
 
 
 def _table(

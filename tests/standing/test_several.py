@@ -52,6 +52,10 @@ def test_each_class_by_its_own_pack(crash: bool) -> None:
     ]
     alone = started(*STEPS, JANUARY - 1, JANUARY, others=())
     assert [c for c in changes(found) if c[0] == "rich"] == changes(alone)
+    for topic in ("outlooks", "rm-alerts"):
+        mine = [value for key, value in found.published[topic] if key == b"rich"]
+        assert mine == [value for key, value in alone.published[topic] if key == b"rich"]
+        assert mine or topic == "rm-alerts"
 
 
 @pytest.mark.parametrize("crash", [False, True])
