@@ -27,7 +27,12 @@ FETCH_BYTES_MAX = 2 << 20  # per partition
 LOOK_S = 1.0
 # Kafka compacts no segment that it still writes to: with its own 1 GB a recovery would read rows by the ten million.
 # With the workers' own time on its records brokers would refuse a worker whose clock is an hour ahead.
-CHANGELOG = {"segment.bytes": str(32 << 20), "message.timestamp.type": "LogAppendTime"}
+# Who reads beside a running worker has an end of its own: rows must not go for the sake of newer ones behind that end.
+READ_S = 300
+CHANGELOG = {
+    "segment.bytes": str(32 << 20), "message.timestamp.type": "LogAppendTime",
+    "min.compaction.lag.ms": str(READ_S * 1000),
+}  # fmt: skip
 SWITCH_S = 0.001  # after which the event loop gets its turn while a thread works in Python; 5 ms by default
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from agents import hooks
 from agents.job import Block, Job, RecoveryError, Rejoin, Rows
@@ -26,6 +27,7 @@ ENGINE = ord("@")  # the first byte of a key that is the engine's
 FETCH_BYTES_MAX = 4 << 20  # per partition and fetch
 REPLAY_BYTES_MAX = 8 << 20  # fed before the job works
 STALL_S_MAX = 60.0  # without any progress of a read
+READS_MAX = 3  # of a state that is written meanwhile
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +103,8 @@ async def open_consumer(settings: EngineSettings, group: str | None = None) -> A
         retry_backoff_ms=20,
     )  # fmt: skip
     await consumer.start()
+    # A task of its own begins. Were it cancelled before, its `stop` would raise CancelledError over what really failed.
+    await asyncio.sleep(0)
     hooks.prefetch_at_once(consumer)
     return consumer
 
@@ -122,11 +126,10 @@ async def blocks(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, sto
 
 
 async def load_changelog(
-    consumer: AIOKafkaConsumer, job: Job, tp: TopicPartition
+    consumer: AIOKafkaConsumer, job: Job, tp: TopicPartition, stable: int
 ) -> tuple[int, Fence | None, dict[str, int] | None]:
     """Load the rows up to the stable end. Gives their number, the last fence, the last committed positions."""
     first = (await consumer.beginning_offsets([tp]))[tp]
-    stable = (await consumer.end_offsets([tp]))[tp]  # of a committed-only consumer: the last stable offset
     fence = committed = None
     count = 0
     async for block in blocks(consumer, tp, first, stable):
@@ -159,9 +162,29 @@ def rows_of(block: Block, stop: int) -> Rows:
 async def restore(
     settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, changelog: str
 ) -> Restored:
-    """Bring a fresh job to where the last committed transaction left it. Raises RecoveryError or Rejoin."""
-    began = time.monotonic()
-    rows, fence, committed = await load_changelog(consumer, job, TopicPartition(changelog, partition))
+    """Bring a fresh job to where the last committed transaction left it. Raises RecoveryError or Rejoin.
+
+    Whoever is overtaken by a successor reads up to an end that is no longer the end: compaction may then have taken
+    rows below it for the sake of newer ones behind it, which must not look like a changelog that was cut.
+    """
+    tp = TopicPartition(changelog, partition)
+    stable = (await consumer.end_offsets([tp]))[tp]  # of a committed-only consumer: the last stable offset
+    try:
+        return await restore_to(settings, job, partition, consumer, tp, stable)
+    except (KafkaError, Rejoin):
+        raise
+    except Exception as problem:
+        if (await consumer.end_offsets([tp]))[tp] == stable:
+            raise
+        raise Rejoin(f"{tp.topic}/{partition} was written while it was read: {problem}") from problem
+
+
+async def restore_to(
+    settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, tp: TopicPartition, stable: int
+) -> Restored:
+    """`restore` from a changelog that ends at `stable`."""
+    began, changelog = time.monotonic(), tp.topic
+    rows, fence, committed = await load_changelog(consumer, job, tp, stable)
     if fence is not None and fence.state_format != job.state_format:
         raise RecoveryError(
             f"partition {partition}: changelog of state format {fence.state_format}, program of {job.state_format}: "
@@ -176,11 +199,11 @@ async def restore(
     last = await consumer.end_offsets(list(inputs.values()))
     start = {name: (fence.offsets if fence else {}).get(name, first[tp]) for name, tp in inputs.items()}
     stop = {name: (committed or {}).get(name, start[name]) for name in inputs}
-    for name, tp in inputs.items():
-        if not first[tp] <= start[name] <= stop[name] <= last[tp]:
+    for name, source in inputs.items():
+        if not first[source] <= start[name] <= stop[name] <= last[source]:
             raise RecoveryError(
-                f"partition {partition}: topic {tp.topic} holds offsets {first[tp]} to {last[tp]}, but the state needs "
-                f"{start[name]} to {stop[name]} replayed: the source no longer has them; rebuild the state"
+                f"partition {partition}: topic {source.topic} holds offsets {first[source]} to {last[source]}, but the "
+                f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them; rebuild the state"
             )
     if fence is not None:
         job.load_fence(fence.meta)
@@ -210,14 +233,27 @@ async def read_state(
 
     Nobody is fenced, no group joined. Raises RecoveryError where there is no state, or it can't be read.
     """
-    job = job_factory()
     changelog = changelog_topic(settings, name)
-    install(settings, job.inputs, changelog)
+    install(settings, job_factory().inputs, changelog)
     consumer = await open_consumer(settings)
     try:
         if changelog not in await consumer.topics():
             raise RecoveryError(f"no topic {changelog}: no worker of group {settings.group} has ever run here")
-        await restore(settings, job, partition, consumer, changelog)
-        return job
+        return await read_again(settings, job_factory, partition, consumer, changelog)
     finally:
         await consumer.stop()
+
+
+async def read_again(
+    settings: EngineSettings, job_factory: Callable[[], Job], partition: int, consumer: AIOKafkaConsumer, changelog: str
+) -> Job:
+    """A restored job; tried READS_MAX times, since the workers go on writing."""
+    for left in reversed(range(READS_MAX)):
+        job = job_factory()
+        try:
+            await restore(settings, job, partition, consumer, changelog)
+            return job
+        except Rejoin as problem:
+            if not left:
+                raise RecoveryError(f"partition {partition}: {problem}") from problem
+    raise AssertionError

@@ -19,3 +19,10 @@ def test_the_clock_of_a_worker_is_no_matter_to_the_changelog() -> None:
     settings = EngineTestSettings("127.0.0.1:1", "clocks", 3)
     topic = build_app(settings, CounterJob).units.changelog_topic
     assert topic.config["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_rows_that_somebody_may_still_read_are_not_compacted_away() -> None:
+    """A reader beside a worker has an end of its own; newer rows behind that end must not take the older ones at once."""
+    settings = EngineTestSettings("127.0.0.1:1", "lag", 3)
+    topic = build_app(settings, CounterJob).units.changelog_topic
+    assert topic.config["min.compaction.lag.ms"] == "300000"

@@ -167,6 +167,16 @@ async def test_reading_where_no_worker_ran_is_refused(world: World) -> None:
         await read_state(nobody, CounterJob, 0)
 
 
+async def test_an_error_at_once_is_not_hidden_by_the_end_of_the_consumer(world: World) -> None:
+    """aiokafka's `stop` raises CancelledError when a task of the consumer was cancelled before it began."""
+    consumer = await open_consumer(world.settings)
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the error is raised where nothing has been awaited
+        try:
+            raise ZeroDivisionError
+        finally:
+            await consumer.stop()
+
+
 async def test_a_source_that_no_longer_has_the_fence_is_refused(world: World) -> None:
     """The replay needs [F, C); when retention took F, recovery names the partition and the offsets."""
     world.write("left", [600] * 3)

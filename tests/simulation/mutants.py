@@ -155,9 +155,9 @@ async def dirty_reads(settings: Any, group: str | None = None) -> Any:
     return consumer
 
 
-async def by_the_group(consumer: Any, job: Any, tp: TopicPartition) -> Any:
+async def by_the_group(consumer: Any, job: Any, tp: TopicPartition, stable: int) -> Any:
     """What is committed is taken from the group's offsets, which lag."""
-    rows, fence, committed = await _changelog(consumer, job, tp)
+    rows, fence, committed = await _changelog(consumer, job, tp, stable)
     if fence is not None and isinstance(consumer, Consumer):
         found = {name: await consumer.committed(TopicPartition(name, tp.partition)) for name in job.inputs}
         committed = {name: offset or fence.offsets[name] for name, offset in found.items()}

@@ -6,8 +6,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from agents import unit
-from agents.job import RecoveryError
+from agents import recovery, unit
+from agents.job import RecoveryError, Rejoin
 from agents.recovery import restore
 from agents.unit import PartitionUnit
 from tests.simulation.clients import fetch
@@ -115,6 +115,52 @@ class Overtaken(Peaceful):
 def test_a_zombie_that_is_overtaken_in_its_recovery_is_no_lost_changelog() -> None:
     """It must be fenced with its first transaction, not end its worker with `the state is lost`."""
     Overtaken().play()
+
+
+class CompactedUnderneath(Overtaken):
+    """While a unit reads the changelog, a successor takes over and commits, and compaction takes the older rows."""
+
+    async def main(self) -> None:
+        """The fence below the end that was asked for is gone."""
+        await self.feeder.feed(self.bank, 1.0)
+        await asyncio.sleep(5)
+        await self.lead(self.unit(0))
+        first, read = self.unit(0), recovery.load_changelog
+        assert self.cluster.logs[self.changelog].stable
+
+        async def interrupted(*args):  # type: ignore[no-untyped-def]
+            if args[1] is first.job:
+                await self.lead(self.unit(0))
+                log = self.cluster.logs[self.changelog]
+                assert log.stable > args[3]
+                log.compact(log.end)
+            return await read(*args)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recovery, "load_changelog", interrupted)
+            with pytest.raises(Rejoin, match=r"written while it was read: .* no fence"):
+                await first.recover()
+
+    @property
+    def changelog(self) -> TopicPartition:
+        """Of partition 0."""
+        return TopicPartition(self.conf.changelog, 0)
+
+    async def lead(self, unit: PartitionUnit) -> None:
+        """A unit recovers, takes what there is next, writes a fence, and is seen no more."""
+        running = self.loop.create_task(unit.run())
+        await asyncio.sleep(2)
+        for topic in ("transactions", "fx-rates"):
+            block = await fetch(self.world, unit.topics[topic], unit.expected[topic], 1, True)
+            assert block is not None
+            unit.put(block)
+        await asyncio.sleep(2)
+        running.cancel()
+
+
+def test_a_changelog_that_is_compacted_while_it_is_read_is_not_cut() -> None:
+    """It is read again after a rebalance; with `was it cut?` the worker would end."""
+    CompactedUnderneath().play()
 
 
 class DiesInItsStop(Peaceful):
