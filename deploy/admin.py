@@ -30,7 +30,7 @@ def serves(admin: AdminClient, brokers: int) -> bool:
             for number in topic.partitions
         }
         for answer in admin.list_offsets(wanted, request_timeout=PROBE_S).values() if wanted else ():
-            answer.result(timeout=PROBE_S)
+            answer.result(timeout=2 * PROBE_S)  # past the request's own end: a client is not asked again before
     except (KafkaException, TimeoutError):
         return False
     return True

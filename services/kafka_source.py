@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import (
@@ -114,13 +115,12 @@ class KafkaSource:
         Partitions that change their leader are asked again for REQUEST_TIMEOUT_S; then KafkaException.
         """
         until = self.clock() + REQUEST_TIMEOUT_S
+        if self.probe is not None:
+            wait(self.probe.values())  # see _ask
         while True:
-            low, high = self._ask(OffsetSpec.earliest()), self._ask(OffsetSpec.latest())
             try:
-                return {
-                    self.names[at.topic, at.partition][1]: (future.result().offset, high[at].result().offset)
-                    for at, future in low.items()
-                }
+                low, high = self._offsets(OffsetSpec.earliest()), self._offsets(OffsetSpec.latest())
+                return {name: (offset, high[name]) for name, offset in low.items()}
             except KafkaException:
                 if self.clock() > until:
                     raise
@@ -141,7 +141,16 @@ class KafkaSource:
             if future.exception() is None  # a partition that can't be asked is not fresh
         }
 
+    def _offsets(self, spec: OffsetSpec) -> dict[str, int]:
+        return {self.names[at.topic, at.partition][1]: answer.result().offset for at, answer in self._ask(spec).items()}
+
     def _ask(self, spec: OffsetSpec) -> dict[TopicPartition, "Future[Any]"]:
+        """Only when the answer to the question before is there.
+
+        A client that does not know the leaders yet asks for them first. When the answer to another question's search
+        for them comes just then, librdkafka ends this question in its own thread while the caller's still works on it,
+        and the process dies of a segmentation fault.
+        """
         wanted = {TopicPartition(topic, partition): spec for topic, partition in self.names}
         answer: dict[TopicPartition, Future[Any]] = self.admin.list_offsets(
             wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S

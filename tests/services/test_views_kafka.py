@@ -97,3 +97,22 @@ def _letters(settings: Settings) -> list[dict[str, Any]]:
         records = [record for part in source.fetch(1.0).values() for record in part.records]
     source.close()
     return [decode_one(record.value, name="dead-letters") for record in records]
+
+
+def test_one_question_at_a_time(placed: tuple[Settings, ViewWriter], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one question about offsets is open the client is asked no other: librdkafka can crash of it."""
+    source = placed[1].source
+    asked: list[Any] = []
+    ask = source._ask  # type: ignore[attr-defined]
+
+    def watched(spec: Any) -> Any:
+        assert all(answer.done() for answer in asked)
+        found = ask(spec)
+        asked.extend(found.values())
+        return found
+
+    monkeypatch.setattr(source, "_ask", watched)
+    assert source.fresh_ends() is None
+    assert source.ends()
+    assert len(asked) >= 3 * len(source.names)  # type: ignore[attr-defined]
+    assert source.fresh_ends() is not None

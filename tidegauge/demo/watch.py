@@ -125,10 +125,10 @@ class Progress(threading.Thread):
     def _ask(self) -> None:
         group = ConsumerGroupTopicPartitions(self._settings.group, self._places)
         asked = self._admin.list_consumer_group_offsets([group])
-        ends = self._admin.list_offsets({place: OffsetSpec.latest() for place in self._places})
-        end = sum(future.result().offset for future in ends.values())
         found = next(iter(asked.values())).result().topic_partitions or []
         done = sum(max(place.offset, 0) for place in found)
+        ends = self._admin.list_offsets({place: OffsetSpec.latest() for place in self._places})
+        end = sum(future.result().offset for future in ends.values())
         now = time.monotonic()
         self._history.append((now, done))
         while now - self._history[0][0] > RATE_OVER_S and len(self._history) > 2:
