@@ -32,8 +32,11 @@ def test_what_was_published_holds_and_what_is_altered_does_not(
     for customer_id in CLASSES:
         log = log_of(partition, customer_id)
         found = explained(conf_, log)
-        assert [(v.told.name, v.problems) for v in found.verdicts if v.state != HOLDS] == []
+        assert [(v.told.name, v.problems) for v in found.verdicts if v.state == DIFFERS] == []
         assert not found.gaps
+        if found.loose:  # between closes, what met what is not in the log
+            continue
+        assert {v.state for v in found.verdicts} <= {HOLDS}
         assert not found.unpublished
         if log.told:
             at = data.draw(st.integers(0, len(log.told) - 1))
