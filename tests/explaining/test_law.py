@@ -16,7 +16,7 @@ from tests.streams.fast import unshrunk
 from tidegauge.explaining import DIFFERS, HOLDS, explained
 
 
-@settings(unshrunk, max_examples=8)
+@settings(unshrunk, max_examples=4)
 @given(packs(), lives(), st.data())
 def test_what_was_published_holds_and_what_is_altered_does_not(
     pack: Any, steps: list[dict[str, Any] | int], data: Any

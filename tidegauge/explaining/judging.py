@@ -90,7 +90,7 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
         found.problems.append(problem("no_value", metric=str(missing.args[0][0])))
         return found
     given = expected(change, policy, found.measured, sorted(closes))
-    if given is not None and given != change["to_tier"]:
+    if given is not None and given != change["to_tier"] and not _granted(change, policy, given):
         found.problems.append(problem("lifecycle", given=given, told=change["to_tier"], measured=found.measured))
     return found
 
@@ -191,11 +191,10 @@ def _circumstances(change: Record, closes: Mapping[int, Mapping[str, int]]) -> I
 def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequence[int]) -> str | None:
     """The tier after it by the pure lifecycle; None where that needs more than the change says of itself.
 
-    More: exceptions and older versions that stand above the standard, records that must be there, cards.
+    More: older versions of the pack, records that must be there, cards.
     """
-    beside = policy.pinning is not None or policy.overrides is not None or policy.notables is not None
     day, before = change["business_day"], change["from_tier"]
-    if beside or policy.status.basis != "metric" or policy.status.requires:
+    if policy.pinning is not None or policy.status.basis != "metric" or policy.status.requires:
         return None
     if change["reason"] == "policy":
         return measured
@@ -215,6 +214,13 @@ def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequenc
     decided = change["effective_date"] - 1  # the close that decided, where the change was put off
     after, _ = lifecycle.close(policy, state, Close(day, ends(closed, decided), measured))
     return tier_of(policy, after)
+
+
+def _granted(change: Record, policy: ClassPolicy, given: str) -> bool:
+    """Whether an exception may stand above the tier that the lifecycle gives."""
+    known = any(tier.id == change["to_tier"] for tier in policy.tiers)
+    excepted = policy.overrides is not None or policy.notables is not None
+    return excepted and known and policy.level(change["to_tier"]) > policy.level(given)
 
 
 def between_closes(pack: Pack) -> bool:
