@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import fastavro
@@ -12,13 +12,18 @@ import numpy as np
 
 from agents.bulk import Buffer, References
 from agents.packing import Packed, texts
+from policies.columns import Column, Key
 from policies.compiled import CompiledPack
+from policies.criteria import limits
+from policies.metrics import counted_months
+from policies.several import ClassTable
+from policies.state import months_later
 from schemas.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
 from schemas.records import plain
 from schemas.registry import Registry
 from streams.calendar import date_of
 from streams.ledger import Ledger
-from streams.metrics import Metrics, periods
+from streams.metrics import NAMES, Metrics, periods
 from streams.money import NANO
 from streams.store import NULL, REF_BITS, REF_MASK, Array
 
@@ -32,53 +37,55 @@ class Switched(NamedTuple):
     up: Array
 
 
+class Moved(NamedTuple):
+    """Tiers that a close has moved alike: `rows` of the columns that were looked at are those of the customers `slots`.
+
+    before: places in `names`; after: tier indices of the table; reason: close, or policy where the pack changes with it.
+    """
+
+    table: ClassTable
+    day: int
+    cut: list[dict[str, Any]]
+    columns: Mapping[Key, Column]
+    rows: Array
+    slots: Array
+    names: tuple[str, ...]
+    before: Array
+    after: Array
+    up: Array
+    reason: str = "close"
+
+
 class ChangeWriter:
     """Encodes the tier changes of a close with all that is needed to decide them again (design §5)."""
 
-    def __init__(self, registry: Registry, pack: CompiledPack, ledger: Ledger) -> None:
-        self.writer, self.pack, self.ledger = Writer("tier-changes", registry), pack, ledger
+    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+        self.writer, self.ledger = Writer("tier-changes", registry), ledger
         fields = registry.schema(self.writer.schema_id)["fields"]
         self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
 
-    def changes(
-        self, day: int, cut: list[dict[str, Any]], found: Metrics, metric: int, rows: Array, slots: Array, old: Array,
-        given: Array, switched: Switched | None = None,
-    ) -> Packed:  # fmt: skip
-        """Records of the customers slots[rows], whose tiers at the close of `day` go from old[rows] to given[rows].
-
-        switched: the pack changes with the close; old[rows] are codes of its names, up has a place for each of `slots`.
-        """
-        mine, store, pack, index = slots[rows], self.ledger.store, self.pack, self.writer.index
+    def changes(self, moved: Moved) -> Packed:
+        """Records of these customers."""
+        store, program, index, day = self.ledger.store, moved.table.program, self.writer.index, moved.day
         ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
-        raw, refs = Buffer(ids), store.customers["ref"][mine]
-        thresholds = [
-            {
-                "tier": tier,
-                "metric": pack.metric,
-                "minimum_minor": int(minimum),
-                "scope": pack.scope_name,
-                "operator": "minimum",
-            }
-            for tier, minimum in zip(pack.tier_ids[1:], pack.thresholds_minor.tolist(), strict=True)
-        ]
-        suffix = date_of(day) if switched is None else f"{date_of(day + 1)}/policy"
-        suffix, up = f"/tier/{pack.pack_id}/{suffix}", given > old if switched is None else switched.up
-        data = np.full((len(mine), self.writer.width), NULL, np.int64)
+        raw, refs = Buffer(ids), store.customers["ref"][moved.slots]
+        suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
+        data = np.full((len(refs), self.writer.width), NULL, np.int64)
         columns = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
             "customer_id": refs,
-            "customer_class": raw.text(pack.customer_class),
-            "from_tier": raw.choice(pack.tier_ids if switched is None else tuple(switched.names), old[rows]),
-            "to_tier": raw.choice(pack.tier_ids, given[rows]),
-            "direction": raw.choice(("down", "up"), up[rows].astype(np.int64)),
+            "customer_class": raw.text(moved.table.policy.customer_class),
+            "from_tier": raw.choice(moved.names, moved.before),
+            "to_tier": raw.choice(program.tier_ids, moved.after),
+            "direction": raw.choice(("down", "up"), moved.up.astype(np.int64)),
             "effective_date": day + 1,
-            "reason": raw.text("close" if switched is None else "policy"),
-            "metrics": raw.spans(*self._evidence(day, found, metric, rows)),
-            "thresholds": raw.raw(self._avro("thresholds", thresholds)),
-            "pack_id": raw.text(pack.pack_id),
-            "pack_version": pack.version,
+            "reason": raw.text(moved.reason),
+            "metrics": raw.spans(*self._evidence(day, moved.columns, moved.rows)),
+            "thresholds": raw.raw(self._avro("thresholds", [*thresholds(moved.table)])),
+            "pack_id": raw.text(program.pack_id),
+            "pack_version": program.version,
             "business_day": day,
-            "cut": raw.raw(self._avro("cut", cut)),
+            "cut": raw.raw(self._avro("cut", moved.cut)),
         }
         for name, column in columns.items():
             data[:, index[name]] = column
@@ -89,23 +96,75 @@ class ChangeWriter:
         fastavro.schemaless_writer(out, self._parsed[field], value)
         return out.getvalue()
 
-    def _evidence(self, day: int, found: Metrics, metric: int, rows: Array) -> tuple[Array, Array]:
-        """(buffer, ends): each customer's list of one metric value, in Avro."""
-        days, span = int(found.days[metric]), periods(day)[metric].tolist()
-        units, nano = found.units[rows, metric], found.nano[rows, metric]
+    def _evidence(self, day: int, columns: Mapping[Key, Column], rows: Array) -> tuple[Array, Array]:
+        """(buffer, ends): each customer's list of metric values, in Avro."""
+        spans, parts, ends = spans_of(day), [], []
+        for place, (key, column) in enumerate(columns.items()):
+            first, last = place == 0, place == len(columns) - 1
+            part, end = self._values(key, column, rows, period(key[0], spans, day), len(columns) if first else 0, last)
+            parts.append(part)
+            ends.append(end)
+        if not parts:
+            return np.zeros(len(rows), np.uint8), np.arange(1, len(rows) + 1)
+        if len(parts) == 1:
+            return parts[0], ends[0]
+        sizes = np.stack([np.diff(end, prepend=0) for end in ends], 1)
+        starts = np.stack(ends, 1) - sizes + np.cumsum([0, *map(len, parts[:-1])])
+        buffer, stops = texts(np.concatenate(parts), (starts << REF_BITS | sizes).reshape(-1))
+        return buffer, stops[len(parts) - 1 :: len(parts)]
+
+    def _values(
+        self, key: Key, column: Column, rows: Array, span: tuple[int, int], count: int, last: bool
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """(buffer, ends) of one metric's values: behind the list's count if that is given, before its end if `last`."""
         one = {
-            "name": self.pack.metric, "scope": self.pack.scope_name, "period_from": span[0], "period_to": span[1],
-            "value_minor": 0, "exact_numerator": "", "exact_denominator": str(days * NANO),
+            "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1], "value_minor": 0,
+            "exact_numerator": "", "exact_denominator": str(column.divisor * NANO),
         }  # fmt: skip
         whole, text = self._avro("metrics", [one]), one["exact_denominator"].encode()
-        tail = len(text) + 2  # the text with its length, and the end of the list
-        head = np.frombuffer(whole[: len(whole) - tail - 2], np.uint8)  # without the value and the empty text
-        rounded = Metrics(found.as_of, found.days[[metric]], units[:, None], nano[:, None], found.held[:0]).rounded()
-        room = len(whole) + LONG_BYTES_MAX + 2 + NUMBER_DIGITS_MAX
+        head = whole[
+            1 : len(whole) - len(text) - 4
+        ]  # without the count, the value, the empty text and what is behind it
+        foot = whole[len(whole) - len(text) - 2 : len(whole) if last else -1]
+        units = np.ascontiguousarray(column.units[rows])
+        nano = np.zeros_like(units) if column.nano is None else np.ascontiguousarray(column.nano[rows])
+        found = Metrics(0, np.array([column.divisor]), units[:, None], nano[:, None], np.zeros((0, 1), np.bool_))
+        room = LONG_BYTES_MAX + len(whole) + LONG_BYTES_MAX + 2 + NUMBER_DIGITS_MAX
         out, ends = np.empty(len(rows) * room, np.uint8), np.empty(len(rows), np.int64)
-        foot = np.frombuffer(whole[len(whole) - tail :], np.uint8)
-        size = evidence(head, rounded[:, 0].copy(), units, nano, foot, out, ends)
+        before = _long(count) + head if count else head
+        size = evidence(
+            np.frombuffer(before, np.uint8), found.rounded()[:, 0].copy(), units, nano, np.frombuffer(foot, np.uint8),
+            out, ends,
+        )  # fmt: skip
         return out[:size], ends
+
+
+def _long(value: int) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, "long", value)
+    return out.getvalue()
+
+
+def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:
+    """Every limit of every tier, lowest first, with amounts in minor units."""
+    for tier in table.policy.tiers:
+        for leaf in limits(tier.when):
+            yield {
+                "tier": tier.id, "metric": leaf.metric, "minimum_minor": table.program.minor[leaf],
+                "scope": leaf.scope or "", "operator": leaf.operator,
+            }  # fmt: skip
+
+
+def spans_of(day: int) -> dict[str, list[int]]:
+    """First and last day of the rolling metrics as of a day."""
+    return dict(zip(NAMES, periods(day).tolist(), strict=True))
+
+
+def period(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
+    """First and last day that a metric looks at; the day itself for what knows no period."""
+    months = counted_months(metric)
+    first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
+    return first if months is None else months_later(day, -months), last
 
 
 class QueueWriter:

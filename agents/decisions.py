@@ -6,21 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agents.changes import Switched
+from agents.changes import Moved, Switched, period, spans_of, thresholds
 from agents.lanes import Close
 from agents.lifecycle import Evidence, Step
 from agents.publishing import Publisher
 from policies.columns import Column, Key
-from policies.criteria import limits
-from policies.metrics import counted_months
 from policies.several import ClassTable, CompiledClasses
-from policies.state import Decision, months_later
+from policies.state import Decision
 from streams.calendar import date_of
-from streams.metrics import NAMES, periods
 from streams.money import NANO, half_even
 from streams.store import Array
-
-PERSONAL = "personal"
 
 
 class Decisions:
@@ -34,39 +29,24 @@ class Decisions:
         """Another pack from now on."""
         self.before, self.classes = self.classes, classes
 
-    def _plain(self, table: ClassTable) -> bool:
-        """Whether `standard` has the thresholds of the table."""
-        return (
-            self.classes.standard is not None
-            and table.policy.customer_class == PERSONAL
-            and table.pack.supplement is None
-        )
-
     def switched(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, old: Switched) -> None:
         """Tiers that a change of packs has moved: slots[i], from code step.official[i] to tier index given[i]."""
-        self.counts["tier_changes"] += len(moved)
-        if self._plain(table):
-            at = NAMES.index(self.classes.personal.metric.replace("[", "_").replace("]", ""))
-            self.publisher.tier_changes(step.at, step.found, at, slots, moved, step.official, given, old)
-            return
-        ids, day = table.program.tier_ids, step.at.day + 1
-        for i in moved.tolist():
-            said = Decision("tier", "policy", day, day, old.names[int(step.official[i])], ids[int(given[i])])
-            self._tier(int(slots[i]), table, said, Evidence(step.columns, i), step.at)
+        self._moved(table, slots, moved, given, step, (tuple(old.names), old.up, "policy"))
 
     def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
-        """Tiers that a close has moved; in bulk where the pack is rising minimums of one metric."""
-        metric = self.classes.personal.metric.replace("[", "_").replace("]", "")
+        """Tiers that a close has moved."""
+        up = table.levels[given] >= table.levels[step.official]
+        self._moved(table, slots, moved, given, step, (table.program.tier_ids, up, "close"))
+
+    def _moved(
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, how: tuple[tuple[str, ...], Array, str]
+    ) -> None:  # fmt: skip
         self.counts["tier_changes"] += len(moved)
-        if self._plain(table):
-            at = NAMES.index(metric)
-            self.publisher.tier_changes(step.at, step.found, at, slots, moved, step.official, given)
-            return
-        ids, day = table.program.tier_ids, step.at.day
-        for i in moved.tolist():
-            tiers = ids[int(step.official[i])], ids[int(given[i])]
-            said = Decision("tier", "close", day, day + 1, *tiers)
-            self._tier(int(slots[i]), table, said, Evidence(step.columns, i), step.at)
+        names, up, reason = how
+        self.publisher.tier_changes(Moved(
+            table, step.at.day, self.publisher.cut(step.at), step.columns, moved, slots[moved], names,
+            step.official[moved], given[moved], up[moved], reason,
+        ))  # fmt: skip
 
     def one(
         self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: Close | None
@@ -131,31 +111,18 @@ class Decisions:
         return known.level(before) if any(tier.id == before for tier in known.tiers) else 0
 
 
-def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:
-    """Every limit of every tier, lowest first, with amounts in minor units."""
-    for tier in table.policy.tiers:
-        for leaf in limits(tier.when):
-            yield {
-                "tier": tier.id, "metric": leaf.metric, "minimum_minor": table.program.minor[leaf],
-                "scope": leaf.scope or "", "operator": leaf.operator,
-            }  # fmt: skip
-
-
 def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
     """The values that were looked at, exact and rounded."""
     day = day if evidence.as_of is None else evidence.as_of
-    spans = dict(zip(NAMES, periods(day).tolist(), strict=True))
+    spans = spans_of(day)
     for key, column in evidence.columns.items():
-        yield _value(key, column, evidence.row, spans, day)
+        yield _value(key, column, evidence.row, period(key[0], spans, day))
 
 
-def _value(key: Key, column: Column, row: int, spans: dict[str, list[int]], day: int) -> dict[str, Any]:
-    name, scope = key
+def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:
     units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
-    months = counted_months(name)
-    first, last = spans.get(name.replace("[", "_").replace("]", ""), (day, day))
     return {
-        "name": name, "scope": scope or "", "period_from": first if months is None else months_later(day, -months),
-        "period_to": last, "value_minor": int(half_even(units, nano, column.divisor)),
+        "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1],
+        "value_minor": int(half_even(units, nano, column.divisor)),
         "exact_numerator": str(units * NANO + nano), "exact_denominator": str(column.divisor * NANO),
     }  # fmt: skip

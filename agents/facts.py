@@ -26,6 +26,7 @@ UNKNOWN_FACT, BAD_FACT = 60, 61
 REASONS = {UNKNOWN_FACT: "a fact that no scheme knows", BAD_FACT: "value of a fact out of range"}
 EVENT_ID, CUSTOMER_ID, NAME, VALUE, AS_OF, SOURCE = range(6)  # columns of the facts contract
 COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
+BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 SINCE, BIRTH = 5, 6  # columns of the customers contract
 FROM_PROFILE = ("tenure_months", "age")
 NO_DATE = -(1 << 31)
@@ -43,6 +44,7 @@ class Facts:
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
         self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
+        self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
         self.counts = counts
         self.touched: dict[int, str] | None = None  # slot -> event id, for who wants to know
@@ -74,6 +76,8 @@ class Facts:
         if name == COMPLETE:
             self._mark(columns.text_at(int(row[SOURCE])) or "", as_of)
             return OK, -1
+        if name == BANK_OPEN:
+            return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, VALUE)
         if (kind := self.kinds.get(name)) is None:
             return UNKNOWN_FACT, NAME
         if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
@@ -92,6 +96,13 @@ class Facts:
         if as_of > self.complete.get(source, NO_DAY):
             self.complete[source] = as_of
             self._rows.append((KEY + COMPLETE.encode() + b"/" + source.encode(), str(as_of).encode()))
+
+    def _calendar(self, day: int, value: int) -> bool:
+        """What a day is; the last word on it counts. False for a value that says neither."""
+        if value in (0, 1):
+            self.calendar[day] = value == 1
+            self._rows.append((KEY + f"{BANK_OPEN}/{day}".encode(), str(value).encode()))
+        return value in (0, 1)
 
     def _take(self, name: str, slot: int, value: int, as_of: int, event_id: str) -> bool:
         self._reserve(name)
@@ -158,6 +169,8 @@ class Facts:
             name, customer_id = key[1:].decode().split("/", 1)
             if name == COMPLETE:
                 self.complete[customer_id] = int(value or b"")
+            elif name == BANK_OPEN:
+                self.calendar[int(customer_id)] = value == b"1"
             elif name in self.kinds:  # or of a pack that was in force before
                 number, as_of, event_id = (value or b"").decode().split(" ", 2)
                 self._take(name, self.ledger.customer(customer_id), int(number), int(as_of), event_id)

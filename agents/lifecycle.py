@@ -20,21 +20,22 @@ from agents.changes import Switched
 from agents.facts import Facts, grown
 from agents.job import Pair, Rows
 from agents.lanes import Close
-from agents.state_rows import Beside
+from agents.packing import Packed, few, texts
+from agents.state_rows import NEVER, Beside, Kept, kept
 from policies import lifecycle, state
 from policies.acts import act
 from policies.columns import Column, Key, Plain, Program, close_plain, from_metrics
 from policies.model import Pack
 from policies.several import ClassTable, CompiledClasses
-from policies.state import HELD, LOST, Act, Card, Decision, State, card_tier, flags, ready, tier_of
+from policies.state import HELD, LOST, Act, Card, Decision, State, flags, tier_of
 from streams import tiers
 from streams.calendar import NO_DAY, last_ended_month
 from streams.ledger import Ledger
 from streams.metrics import NAMES, Metrics
 from streams.store import Array, Names
+from streams.workdays import business_days
 
 KEY = b"l"
-NEVER = (1 << 31) - 1
 SEEN_MAX = 64  # acts remembered a customer: the same event again changes nothing
 ALL_CLOSES = ("day", "month", "quarter", "year")
 
@@ -265,13 +266,13 @@ class Lifecycle:
     def stale(self, pack: Pack, day: int) -> tuple[str, ...]:
         """Required sources of a pack that lag more business days behind than the pack allows (design §5).
 
-        A source is watched from its first mark on; Monday to Friday count.
+        A source is watched from its first mark on; business days are those of the bank's calendar.
         """
         found = []
         for name, source in sorted(pack.sources.items()):
             complete = self.facts.complete.get(name)
             if complete is not None and source.required:
-                lag = np.busday_count(np.datetime64(complete + 1, "D"), np.datetime64(day + 1, "D"))
+                lag = business_days(complete + 1, day, self.facts.calendar)
                 found += [name] if lag > source.freshness_business_days else []
         return tuple(found)
 
@@ -313,30 +314,16 @@ class Lifecycle:
 
     def keep(self, slot: int, table: ClassTable, state: State) -> None:
         """A state into the columns, and beside them what does not fit."""
-        policy = table.policy
-        own = not state_rows.is_plain(policy, state) or tier_of(policy, state) != state.official
-        if own:
+        self.place(slot, state, kept(table.policy, state))
+
+    def place(self, slot: int, state: State, found: Kept) -> None:
+        """The same with what is known of the state already."""
+        if found.own:
             self.states[slot] = state
         else:
             self.states.pop(slot, None)
-        # Of a state of its own the tier in force says nothing: a grant may stand above the official one.
-        trivial = not own and state.measured == state.official and state.below == 0
-        self.measured[slot] = -1 if trivial else policy.rank(state.measured)
-        self.below[slot], self.special[slot] = state.below, own
-        settled = (
-            state.measured == state.official or lifecycle.offered(policy, state) is not None or not ready(policy, state)
-        )
-        self.restless[slot] = (
-            (policy.status.basis != "card" and policy.level(state.measured) < policy.level(state.official))
-            or policy.review is not None
-            or state.pinned_version is not None
-            or not (settled or policy.status.basis == "card")
-        )
-        ended = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
-        adopted = (
-            policy.status.basis == "card" and ready(policy, state) and state.official != card_tier(policy, state.card)
-        )
-        self.due[slot] = 0 if adopted or state.deferred is not None else min(ended, default=NEVER)
+        self.measured[slot], self.below[slot], self.special[slot] = found.measured, state.below, found.own
+        self.restless[slot], self.due[slot] = found.restless, found.due
 
     def hold(self, slot: int, card: Card | None) -> None:
         """The card by which the customer queues."""
@@ -398,17 +385,32 @@ class Lifecycle:
 
     # -- rows
 
-    def take_rows(self) -> list[Pair]:
-        """Rows changed since the last call, in order of their slots."""
-        out: list[Pair] = []
-        for slot in sorted(self.changed):
-            table = self.table(slot)
-            if table is not None:
-                key = KEY + self.ledger.customer_id(slot).encode()
-                self.written[slot] = True
-                out.append((key, state_rows.encode(self.state(slot, table), self.beside.get(slot, Beside()))))
+    def take_rows(self) -> list[Pair | Packed]:
+        """Rows changed since the last call; of those without anything of their own many are the same."""
+        slots = np.sort(np.fromiter(self.changed, np.int64, len(self.changed)))
         self.changed.clear()
-        return out
+        kinds = self.ledger.store.customers["customer_class"][slots]
+        slots = slots[np.array([table is not None for table in self.classes.tables])[kinds]]
+        self.reserve()
+        self.written[slots] = True
+        alone, store = (
+            self.special[slots] | np.isin(slots, np.fromiter(self.beside, np.int64, len(self.beside))),
+            self.ledger.store,
+        )
+        out: list[Pair | Packed] = [
+            (KEY + self.ledger.customer_id(slot).encode(), self._row(slot)) for slot in slots[alone].tolist()
+        ]
+        if not len(slots := slots[~alone]):
+            return out
+        customers = store.customers[slots]
+        parts = customers["customer_class"], customers["tier"][:, 0], self.measured[slots], self.below[slots]
+        values = state_rows.shared(parts, lambda i: self._row(int(slots[i])))
+        return out + few(Packed(*texts(store.customer_ids.arena, customers["ref"], KEY), *values))
+
+    def _row(self, slot: int) -> bytes:
+        table = self.table(slot)
+        assert table is not None
+        return state_rows.encode(self.state(slot, table), self.beside.get(slot, Beside()))
 
     def load(self, rows: Rows) -> None:
         """Rows back, after the profiles'; later ones count."""

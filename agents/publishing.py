@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.bulk import StandingWriter
-from agents.changes import ChangeWriter, QueueWriter, Switched
+from agents.changes import ChangeWriter, Moved, QueueWriter
 from agents.job import Pair
 from agents.lanes import Close
 from agents.packing import Packed, few
@@ -48,7 +48,7 @@ class Publisher:
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, key, classes, ledger)
-        self.changes = ChangeWriter(self.registry, classes.personal, ledger)
+        self.changes = ChangeWriter(self.registry, ledger)
         self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
@@ -56,7 +56,7 @@ class Publisher:
         """Records of other packs from now on."""
         self.compiled = compiled = classes.shown
         self.bulk.tables, self.bulk.pack = classes.tables, compiled
-        self.changes.pack, self.queue.pack = classes.personal, compiled
+        self.queue.pack = compiled
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
@@ -105,16 +105,10 @@ class Publisher:
         if keep.any():
             self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric))
 
-    def tier_changes(
-        self, close: Close, found: Metrics, metric: int, slots: Array, moved: Array, old: Array, given: Array,
-        switched: Switched | None = None,
-    ) -> None:  # fmt: skip
-        """Tier changes of a month close with all that is needed to decide them again (design §5)."""
-        if not len(moved):
-            return
-        packed = self.changes.changes(close.day, self.cut(close), found, metric, moved, slots, old, given, switched)
-        self._records["tier-changes"].append(packed)
-        self.count += packed.records
+    def tier_changes(self, moved: Moved) -> None:
+        """Tier changes of a close with all that is needed to decide them again (design §5)."""
+        if len(moved.slots):
+            self.packed("tier-changes", self.changes.changes(moved))
 
     def cut(self, close: Close) -> list[dict[str, Any]]:
         """The cut of a close for this partition, as a record has it."""

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from agents.packing import texts
+from policies import lifecycle
 from policies.model import ClassPolicy
-from policies.state import Card, Grant, Request, State
+from policies.state import Card, Grant, Request, State, card_tier, ready, tier_of
+from streams.store import REF_BITS, Array
 
+NEVER = (1 << 31) - 1
 FRESH = State("", "")  # what it says too is left out
 
 
@@ -49,6 +56,17 @@ def decode(value: bytes) -> tuple[State, Beside]:
     return State(**row), Beside(profile_card, tuple(seen), touched)
 
 
+def shared(parts: Sequence[Array], row: Callable[[int], bytes]) -> tuple[Array, Array]:
+    """(buffer, ends) of n rows: row(i) for each i, made once for all of them whose parts (of 16 bits each) are the same."""
+    told = np.zeros(len(parts[0]), np.int64)
+    for part in parts:
+        told = told << 16 | (part.astype(np.int64) & 0xFFFF)
+    _, first, which = np.unique(told, return_index=True, return_inverse=True)
+    rows = [row(i) for i in first.tolist()]
+    sizes = np.fromiter(map(len, rows), np.int64, len(rows))
+    return texts(np.frombuffer(b"".join(rows), np.uint8), ((np.cumsum(sizes) - sizes) << REF_BITS | sizes)[which])
+
+
 def plain_state(policy: ClassPolicy, official: int, measured: int, below: int) -> State:
     """The state of a customer with nothing of his own: tiers as indices."""
     ids = [tier.id for tier in policy.tiers]
@@ -58,3 +76,33 @@ def plain_state(policy: ClassPolicy, official: int, measured: int, below: int) -
 def is_plain(policy: ClassPolicy, state: State) -> bool:
     """Whether official tier, measured tier and months below say everything."""
     return state == plain_state(policy, policy.rank(state.official), policy.rank(state.measured), state.below)
+
+
+class Kept(NamedTuple):
+    """What the columns hold of a state."""
+
+    own: bool
+    measured: int
+    restless: bool
+    due: int
+
+
+def kept(policy: ClassPolicy, state: State) -> Kept:
+    """What the columns hold of a state under a policy."""
+    own = not is_plain(policy, state) or tier_of(policy, state) != state.official
+    # Of a state of its own the tier in force says nothing: a grant may stand above the official one.
+    trivial = not own and state.measured == state.official and state.below == 0
+    by_card = policy.status.basis == "card"
+    settled = (
+        state.measured == state.official or lifecycle.offered(policy, state) is not None or not ready(policy, state)
+    )
+    restless = (
+        (not by_card and policy.level(state.measured) < policy.level(state.official))
+        or policy.review is not None
+        or state.pinned_version is not None
+        or not (settled or by_card)
+    )
+    ended = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
+    adopted = by_card and ready(policy, state) and state.official != card_tier(policy, state.card)
+    due = 0 if adopted or state.deferred is not None else min(ended, default=NEVER)
+    return Kept(own, -1 if trivial else policy.rank(state.measured), restless, due)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,17 +17,17 @@ from agents.branches import Rules, parted
 from agents.changes import Switched
 from agents.job import Pair, Rows
 from agents.lanes import Close
-from agents.lifecycle import NEVER, Chosen, Evidence, Lifecycle, Older, Sink, Step
-from agents.state_rows import Beside
+from agents.lifecycle import Chosen, Evidence, Lifecycle, Older, Sink, Step
+from agents.state_rows import NEVER, Beside, Kept, kept
 from policies import lifecycle
 from policies.book import Book
 from policies.columns import compile_program
 from policies.diff import obstacles
 from policies.loader import parse_pack
-from policies.model import CUSTOMER_CLASSES, ClassPolicy, Pack
+from policies.model import CUSTOMER_CLASSES, Pack
 from policies.reader import PackError
 from policies.several import ClassTable, CompiledClasses, by_class, in_branch
-from policies.state import Card, State, day_number
+from policies.state import Card, Decision, State, day_number
 from streams import tiers
 from streams.calendar import NO_DAY
 from streams.metrics import Metrics
@@ -152,6 +152,19 @@ def differs(record: dict[str, Any], pack: Pack) -> list[str]:
     return [f"{name}: {a}, in the body {b}" for name, a, b in zip(names, told, own, strict=True) if a != b]
 
 
+class Over(NamedTuple):
+    """What becomes of a state with a change of packs.
+
+    code: of the tier from then on; moved: (place of the tier before in `_places`, index of the new one, is it higher).
+    """
+
+    after: State
+    kept: Kept
+    code: int
+    moved: tuple[int, int, bool] | None
+    rest: tuple[Decision, ...]
+
+
 class Changeover:
     """The close at which a pack takes the place of another. The job has been told of the new one already.
 
@@ -162,6 +175,8 @@ class Changeover:
         self.life, self.sink = life, sink
         self.before = Rules(classes, life.branch_code)
         self.names = life.keeper.tiers.all()
+        self._known: dict[tuple[int, int, State, int], Over] = {}
+        self._places: dict[str, int] = {}  # of the tiers that customers with something of their own come from
         life.reserve()
         life.changed.update(np.flatnonzero(life.written).tolist())  # rows name tiers of the pack before
 
@@ -209,14 +224,63 @@ class Changeover:
         moved = other & ((was > 0) | (official > 0))
         tiers.put_in_force(held_now, slots[other], table.codes[official[other]], at.day + 1)
         life.keeper.changed(slots[other])
-        mine, kept = slots[~slow], np.where(official == measured, -1, measured)[~slow]
-        life.changed.update(mine[(kept != life.measured[mine]) | (life.below[mine] != 0)].tolist())
-        life.measured[mine], life.below[mine], life.due[mine], life.restless[mine] = kept, 0, NEVER, False
+        mine, last = slots[~slow], np.where(official == measured, -1, measured)[~slow]
+        life.changed.update(mine[(last != life.measured[mine]) | (life.below[mine] != 0)].tolist())
+        life.measured[mine], life.below[mine], life.due[mine], life.restless[mine] = last, 0, NEVER, False
         step = Step(at, frozenset(), found.chosen(), columns, codes, measured, measured, ())
         switched = Switched(self._told(old), official >= was)
         self.sink.switched(table, slots, np.flatnonzero(moved), official, step, switched)
-        for i in np.flatnonzero(slow).tolist():
-            self._one(table, old, at, int(slots[i]), int(measured[i]), older, Evidence(columns, i))
+        self._slowly(table, old, slots, np.flatnonzero(slow), step)
+
+    def _slowly(self, table: ClassTable, old: ClassTable | None, slots: Array, rows: Array, step: Step) -> None:
+        """Customers with something of their own, by the pure function: once for all whose states are the same."""
+        if not len(rows):
+            return
+        life, day = self.life, step.at.day + 1
+        ids = (old or table).program.tier_ids
+        before, given, codes = np.zeros_like(step.official), np.zeros_like(step.official), step.official.copy()
+        up, moved = np.zeros(len(slots), np.bool_), []
+        mine = slots[rows].tolist(), step.official[rows].tolist(), step.measured[rows].tolist()
+        for i, slot, code, measured in zip(rows.tolist(), *mine, strict=True):
+            over = self._over(table, old, self._state(slot, self.names[code], ids, day), measured, day)
+            life.place(slot, over.after, over.kept)
+            if over.after.card is not None:
+                life.hold(slot, over.after.card)
+            codes[i] = over.code
+            if over.moved is not None:
+                before[i], given[i], up[i] = over.moved
+                moved.append(i)
+            if over.rest:
+                self.sink.one(slot, table, over.rest, Evidence(step.columns, i), step.at)
+        other = rows[codes[rows] != step.official[rows]]
+        tiers.put_in_force(life.keeper.held(), slots[other], codes[other], day)
+        life.changed.update(slots[rows].tolist())
+        life.keeper.changed(slots[rows])
+        if moved:
+            step = step._replace(official=before)
+            self.sink.switched(table, slots, np.array(moved), given, step, Switched(tuple(self._places), up))
+
+    def _over(self, table: ClassTable, old: ClassTable | None, state: State, measured: int, day: int) -> Over:
+        """What becomes of a state."""
+        key = id(table), id(old), state, measured
+        if key in self._known:
+            return self._known[key]
+        policy, ids = table.policy, (old or table).program.tier_ids
+        was = (old or table).policy
+        older = old.pack.version if old is not None and old.pack.id == table.pack.id else None
+        after, said = lifecycle.switch(policy, was, state, day, table.program.tier_ids[measured], older)
+        moved = None
+        for decision in said:
+            if decision.kind == "tier":
+                assert decision.before is not None
+                assert decision.after is not None
+                place = self._places.setdefault(decision.before, len(self._places))
+                level = was.level(decision.before) if decision.before in ids else 0  # or of a class or pack of before
+                moved = place, policy.rank(decision.after), policy.level(decision.after) >= level
+        code = int(table.codes[policy.rank(lifecycle.tier_of(policy, after))])
+        rest = tuple(decision for decision in said if decision.kind != "tier")
+        self._known[key] = found = Over(after, kept(policy, after), code, moved, rest)
+        return found
 
     def _levels(self, old: ClassTable | None) -> Array:
         """int64[codes]: ranks of the tiers under the pack before, 0 for a tier that it does not have."""
@@ -233,34 +297,15 @@ class Changeover:
         known = () if old is None else old.program.tier_ids
         return [name if name in known or not known else known[0] for name in self.names]
 
-    def _one(
-        self, table: ClassTable, old: ClassTable | None, at: Close, slot: int, measured: int, older: int | None,
-        evidence: Evidence,
-    ) -> None:  # fmt: skip
-        life, policy, held = self.life, table.policy, self.life.keeper.held()
-        before = self._state(slot, old.policy if old is not None else policy, at)
-        given = table.program.tier_ids[measured]
-        after, said = lifecycle.switch(
-            policy, old.policy if old is not None else policy, before, at.day + 1, given, older
-        )
-        code = int(table.codes[policy.rank(lifecycle.tier_of(policy, after))])
-        if code != held["tier"][slot, 0]:
-            tiers.put_in_force(held, np.array([slot]), np.array([code]), at.day + 1)
-        life.keep(slot, table, after)
-        if after.card is not None:
-            life.hold(slot, after.card)
-        life.changed.add(slot)
-        life.keeper.changed(np.array([slot]))
-        if said:
-            self.sink.one(slot, table, said, evidence, at)
-
-    def _state(self, slot: int, old: ClassPolicy, at: Close) -> State:
+    def _state(self, slot: int, name: str, ids: tuple[str, ...], day: int) -> State:
         """The state under the pack before, with the card that the profile names where no other is known."""
-        life, ids = self.life, [tier.id for tier in old.tiers]
-        name = self.names[int(life.keeper.held()["tier"][slot, 0])]
-        name = name if name in ids else ids[0]
-        known = life.states.get(slot) or State(name, name)
-        if known.card is None and (named := life.keeper.card(slot)) is not None:
-            life.beside.setdefault(slot, Beside()).profile_card = named
-            return replace(known, card=Card(named, at.day + 1))
-        return known
+        life, name = self.life, name if name in ids else ids[0]
+        known, named = life.states.get(slot), None
+        if known is None or known.card is None:
+            named = life.keeper.card(slot)
+        if named is None:
+            return known or State(name, name)
+        life.beside.setdefault(slot, Beside()).profile_card = named
+        if known is not None:
+            return replace(known, card=Card(named, day))
+        return State(name, name, card=Card(named, day))

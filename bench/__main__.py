@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench import full, j1_run, latency, life, long_run, profile, raw, scale
+from bench import full, j1_run, latency, life, long_run, profile, raw, scale, switching
 from bench.arena import Arena
 from bench.peers.peer import PEERS
 from bench.report import Report, warn, write
@@ -27,6 +27,7 @@ PARTS: dict[str, Part] = {
     "latency": latency.part,
     "scale": scale.part,
     "life": life.part,
+    "switch": switching.part,
     "memory": long_run.part,
 }
 

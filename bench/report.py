@@ -151,6 +151,9 @@ HOW = """## How it is measured
   workers share the two cores. Life is one chain, restarts included; computing, encoding and batching of the second month
   close are CPU seconds of one thread on the recovered state. The view is rebuilt by `tidegauge rebuild` itself, append-only
   file on. Every customer's figures are compared with plain sums: in the state, and each row read back from the view.
+- Switch (`python -m bench --only switch`, `--customers` for another number): four packs take effect on four days in turn.
+  Computing is CPU seconds of one thread on recovered states, stage by stage; the same four then in a worker, from the
+  closer's record to the commit of what everybody's new tier has caused. Tiers are compared with plain sums.
 - Latency is open loop: a posting counts from when it was due, whether or not the producer could send it then. Postings
   leave every 5 ms in a batch a partition, made by a kernel, so that the sending costs neither side much; a tenth of them,
   at most 50 a second, are outflows that raise alerts, which are many: each is a transaction of its own.

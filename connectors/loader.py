@@ -7,6 +7,7 @@ was interrupted in, events are sent again, and the engine drops them by (source,
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from connectors.broadcast import FACTS, complete
 from connectors.closer import Closer
 from connectors.events import DayEnd, Event, InputError
 from connectors.publisher import Publisher
@@ -35,23 +36,29 @@ def load(
     *,
     bad: Iterable[InputError] = (),
     step: Callable[[Event | DayEnd], None] | None = None,
+    marks: bool = False,
 ) -> Loaded:
     """Send every event and close every day behind it (closer None: no closes); `step` is told of each item done.
 
-    `bad` are lines that could not be read; they go to dead letters, unless an earlier run has put them there.
+    `bad` are lines that could not be read; they go to dead letters, unless an earlier run has put them there. `marks`:
+    before each close, every source met so far says that it has sent everything up to that day.
     """
-    loaded = Loaded()
+    loaded, sources = Loaded(), set[str]()
     through = done_through(closer, fingerprint) if closer else None
     if through is None:
         for problem in bad:
             publisher.send_dead(problem)
     for item in stream:
+        if isinstance(item, Event) and "source" in item.record:
+            sources.add(item.record["source"])
         if through is not None and item.day <= through:
             loaded.skipped += isinstance(item, Event)
         elif isinstance(item, Event):
             publisher.send(item)
             loaded.sent[item.topic] = loaded.sent.get(item.topic, 0) + 1
         elif closer is not None:
+            for source in sorted(sources) if marks else ():
+                publisher.send_everywhere(FACTS, {**complete(source, item.day)})
             publisher.flush()  # the marks have to stand behind the day's events
             loaded.closed += closer.close(item.day, fingerprint) is not None
             loaded.last_day = item.day

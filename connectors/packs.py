@@ -3,11 +3,12 @@
 import time
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from connectors.closer import MARK_KEY, POLL_S, TRANSACTION_TIMEOUT_MS, WAIT_S
-from connectors.events import Record, key_of
-from connectors.publisher import Encode, PublishError, partition_count, producer_config
+from connectors.broadcast import broadcast
+from connectors.closer import MARK_KEY, POLL_S, WAIT_S
+from connectors.events import Record
+from connectors.publisher import Encode, PublishError
 from deploy.settings import Settings
 
 TOPIC: Final = "policies"
@@ -15,26 +16,7 @@ TOPIC: Final = "policies"
 
 def send(settings: Settings, encode: Encode, record: Record) -> None:
     """Sends a pack to all partitions or to none. PublishError when Kafka fails or another activation has taken over."""
-    producer = Producer(
-        producer_config(settings)
-        | {
-            "transactional.id": f"{settings.topic_prefix}tidegauge-policies",
-            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            "linger.ms": 0,
-        }
-    )
-    partitions = partition_count(producer, settings, (TOPIC,))
-    value, key = encode(TOPIC, record), key_of(TOPIC, record).encode()
-    try:
-        producer.init_transactions(WAIT_S)
-        producer.begin_transaction()
-        for partition in range(partitions):
-            producer.produce(settings.topic(TOPIC), value, key, partition)
-        producer.commit_transaction(WAIT_S)
-    except KafkaException as problem:
-        raise PublishError(f"the pack was not taken: {problem.args[0].str()}") from problem
-    finally:
-        producer.close()
+    broadcast(settings, encode, TOPIC, [record])
 
 
 def sent(settings: Settings) -> list[bytes]:

@@ -79,13 +79,17 @@ class Publisher:
     def send(self, event: Event) -> None:
         """Queue an event: to its customer's partition, or a copy to every partition."""
         topic = event.topic
-        key = key_of(topic, event.record).encode()
-        value = self._encode(topic, event.record)
         if topic in KEYED:
+            key, value = key_of(topic, event.record).encode(), self._encode(topic, event.record)
             self._produce(self._names[topic], key, value, partition_of(key, self.partitions))
         else:
-            for partition in range(self.partitions):
-                self._produce(self._names[topic], key, value, partition)
+            self.send_everywhere(topic, event.record)
+
+    def send_everywhere(self, topic: str, record: Record) -> None:
+        """Queue a copy for every partition."""
+        key, value = key_of(topic, record).encode(), self._encode(topic, record)
+        for partition in range(self.partitions):
+            self._produce(self._names[topic], key, value, partition)
 
     def send_dead(self, problem: InputError) -> None:
         """Queue a bad line for `dead-letters`: topic `file:NAME`, partition -1, the line number as its offset."""

@@ -12,14 +12,14 @@ import numpy as np
 
 from streams import closing, rows
 from streams.calendar import zone_table
-from streams.entries import CLOSED, OPEN, RING_FROM
+from streams.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
 from streams.fx import Rates
 from streams.ledger_kernels import COUNTERS, Lookups, Zone, fold_postings
 from streams.metrics import Metrics, late_customers, metrics, months_now_and_before
-from streams.money import CURRENCIES
-from streams.outflow import Candidates, Rules, no_rules, refresh_bounds
+from streams.money import CURRENCIES, NANO, scaled
+from streams.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.snapshot_kernels import fold_snapshots
-from streams.store import DIRTY, ID_BYTES_MAX, Array, Columns, Names, Store, add, id_of, new_customer
+from streams.store import DIRTY, ID_BYTES_MAX, LATE, Array, Columns, Names, Store, add, id_of, new_customer
 
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
@@ -183,6 +183,27 @@ class Ledger:
     def held_since(self) -> int:
         """The first month whose sum is held."""
         return int(self.clock[OPEN]) - 15
+
+    def days_since(self) -> int:
+        """The first day whose movements are held one by one; before `fold_day` those of some days more are."""
+        return int(self.clock[KEEP_FROM])
+
+    def late_sum(self, scope: int, customer: int, first: int, last: int) -> int:
+        """What changes in closed months since the last close add to the sum over [first, last], in billionths."""
+        fx, base, total = self.rates.table(), int(self.clock[BASE]), 0
+        for slot in self.accounts_of(customer):
+            account = self.store.accounts[slot]
+            if not scope >> int(account["asset_class"]) & 1:
+                continue
+            entries = self.entries_of(slot)
+            for entry in entries[(entries["kind"] == LATE) & (entries["day"] <= last)]:
+                since, amount = max(int(entry["day"]), first), int(entry["amount"])
+                if account["currency"] == base:
+                    total += amount * (last - since + 1) * NANO
+                else:
+                    units, nano = scaled(amount, weight(fx, int(account["currency"]), since, last))
+                    total += int(units) * NANO + int(nano)
+        return total
 
     # -- rows
 

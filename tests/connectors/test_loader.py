@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -17,6 +18,7 @@ from connectors.publisher import Publisher, PublishError
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.records import decode_one, encode
+from streams.calendar import day_of
 from tidegauge.cli.main import app
 
 pytestmark = pytest.mark.integration
@@ -213,3 +215,30 @@ def test_command_line(all_topics, tmp_path, monkeypatch):
     assert "closed 2026-01-04" in runner.invoke(app, ["close", "2026-01-04"]).output
     assert "is closed already" in runner.invoke(app, ["close", "2026-01-04"]).output
     assert runner.invoke(app, ["close", "tomorrow"]).exit_code != 0
+
+
+def test_marks_and_calendar_reach_every_partition(all_topics, monkeypatch, tmp_path):
+    """Marks of an import stand before the day's close; a broken calendar sends nothing and names the line."""
+    (tmp_path / "bank").mkdir()
+    files_out.write([item for item in bank(2) if isinstance(item, Event)], tmp_path / "bank", "ndjson")
+    for name in ("bootstrap_servers", "topic_prefix"):
+        monkeypatch.setenv(f"TIDEGAUGE_{name.upper()}", getattr(all_topics, name))
+    calendar, runner = tmp_path / "calendar.csv", CliRunner()
+    calendar.write_text("date,bank\n2026-01-01,closed\n2026-01-10,maybe\n")
+    assert f"{calendar}:3: bank: 'maybe'" in str(runner.invoke(app, ["holidays", str(calendar)]).exception)
+    calendar.write_text("date,bank\n2026-01-01,closed\n2026-01-10,open\n")
+    assert runner.invoke(app, ["holidays", str(calendar), "--lang", "zh-CN"]).output == "已告知 2 天\n"
+    done = runner.invoke(app, ["import", "--complete", "--format", "ndjson", str(tmp_path / "bank")])
+    assert done.exit_code == 0, done.output
+    done = runner.invoke(app, ["complete", "core", "2026-01-05", "--lang", "en"])
+    assert done.output == "core is complete up to 2026-01-05\n"
+    assert runner.invoke(app, ["complete", "core", "soon"]).exit_code != 0
+    log, first = Log(all_topics, ("facts",)), day_of(date(2026, 1, 1))
+    for partition in range(all_topics.partitions):
+        found = log.of(all_topics, "facts", partition)
+        told = [(r["as_of"], r["value"]) for _, key, r in found if key == b"@calendar"]
+        assert told == [(first, 0), (first + 9, 1)]
+        marks = [(at, r["source"], r["as_of"]) for at, key, r in found if key == b"@source"]
+        assert marks[-1][1:] == ("core", first + 4)
+        assert {("core", first), ("core", first + 1)} <= {mark[1:] for mark in marks}
+        assert marks[0][0] < next(at for at, key, _ in found if key == MARK_KEY)

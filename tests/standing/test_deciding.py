@@ -95,6 +95,27 @@ def test_a_stale_source_puts_changes_off() -> None:
     assert (change["business_day"], change["effective_date"]) == (JANUARY + 2, JANUARY + 1)
 
 
+@pytest.mark.parametrize(("holidays", "late"), [((), True), ((JANUARY - 1, JANUARY), False)])
+def test_holidays_are_no_lag(holidays: tuple[int, ...], late: bool) -> None:
+    """A source may lag one business day: Tuesday and Wednesday are two, unless the bank is closed; a crash forgets none."""
+    pack = parse_pack(
+        with_settings().body.replace("scopes:", "sources: {core: {supplies: [deposit_demand]}}\nscopes:"), "tested.yaml"
+    )
+    mark = fact("@source", 1, 1, JANUARY - 2, name="source_complete") | {"source": "core"}
+    closed = [fact("@calendar", k, 0, at, name="bank_open") for k, at in enumerate(holidays)]
+    odd = fact("@calendar", 9, 7, JANUARY, name="bank_open")
+    settings = replace(conf(), pack=pack)
+    found = Partition(
+        Topics().tell([customer("C1"), posting(1, 15_000, JANUARY - 3), mark, *closed, odd]), StandingJob(settings)
+    )
+    found = crashed(found.run(), settings)
+    found.log.tell([JANUARY])
+    found.run()
+    assert [r["kind"] for r in found.of("decisions")] == ["deferred"] * late
+    assert len(found.of("tier-changes")) == (not late)
+    assert [r["reason"] for r in found.of("dead-letters")] == ["value of a fact out of range"]
+
+
 @pytest.mark.parametrize(("mode", "expected"), [("record_only", 0), ("upgrades", 1), ("both", 1)])
 def test_a_restated_close_moves_the_tier_as_the_pack_says(mode: str, expected: int) -> None:
     """A late posting into the closed month: the compensating event names the decision that it corrects (C-19)."""
@@ -111,6 +132,35 @@ def test_a_restated_close_moves_the_tier_as_the_pack_says(mode: str, expected: i
         assert change["corrects"] == "C1/tier/prior-month-aum/2024-01-31"
         assert (change["reason"], change["caused_by"]) == ("restated", None)
         assert change["metrics"][0]["period_to"] == JANUARY
+
+
+RESTATED = [
+    ("{close: month, upgrades: quarter, restatement: both}", "aum", 0),  # a quarter's close is the last that counts
+    ("{close: day, upgrades: month, downgrades: month, restatement: upgrades}", "aum", 1),
+    ("{close: day, restatement: both}", "aum", 0),  # the day that is being closed decides anew
+    ("{close: month, restatement: both}", "trailing_avg[30]", 1),
+    ("{close: month, restatement: both}", "month_to_date_avg", 1),
+]
+
+
+@pytest.mark.parametrize(("evaluation", "metric", "expected"), RESTATED)
+def test_the_last_close_that_could_move_the_tier_is_corrected(evaluation: str, metric: str, expected: int) -> None:
+    """Any metric of balances as of the close; whichever closes the pack waits for."""
+    text = load_pack("prior-month-aum").body.replace("status: {basis: card}", "status: {basis: metric}")
+    text = text.replace("{close: month}", evaluation).replace("prev_month_avg", f'"{metric}"')
+    late = posting(2, 60_000_00, day("2024-01-01"), FEBRUARY - 20)
+    away = posting(3, -60_000_00, day("2024-02-01"), FEBRUARY - 20)
+    steps = [customer("C1"), posting(1, 100, day("2024-01-01")), JANUARY, late, away, FEBRUARY - 19]
+    found = run(parse_pack(text, "tested.yaml"), *steps)
+    restated = [r for r in found.of("restatements") if r["kind"] == "late_posting"]
+    assert [(r["metric"], r["current_tier"]) for r in restated] == [(metric, "gold")] * (
+        "{close: day, r" not in evaluation
+    )
+    changes = [c for c in found.of("tier-changes") if c["reason"] == "restated"]
+    assert [c["corrects"] for c in changes] == ["C1/tier/prior-month-aum/2024-01-31"] * expected
+    assert [m["value_minor"] for c in changes for m in c["metrics"]] == [r["current_minor"] for r in restated][
+        :expected
+    ]
 
 
 def test_a_card_of_the_profile_is_held() -> None:

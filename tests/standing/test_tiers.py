@@ -1,12 +1,17 @@
 """Official tiers, standings, breaks and restatements of the job against the slow twin, through encoded topics."""
 
+from dataclasses import replace
+from functools import cache
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.standing import StandingJob
+from policies import parse_pack
 from streams import tiers
-from tests.standing.partition import Partition, Topics
+from tests.standing.partition import Partition, Topics, conf
 from tests.streams.fast import RULES, unshrunk
-from tests.twins.definitions import date_of, half_even
+from tests.twins.definitions import ROLLING_QUARTER, TierScheme, date_of, half_even
 from tests.twins.ledger import SlowLedger
 from tests.twins.strategies import banks, feeds
 
@@ -60,14 +65,21 @@ def test_tier_history_and_standings(data):
             )
 
 
-@settings(unshrunk, max_examples=12)
-@given(st.data())
-def test_restatements_and_their_tiers(data):
+@cache
+def pack_of(metric):
+    """The rolling-quarter pack on another metric."""
+    return parse_pack(conf().pack.body.replace("quarter_avg", f'"{metric}"'))
+
+
+@settings(unshrunk, max_examples=20)
+@given(st.data(), st.sampled_from(("quarter_avg", "quarter_avg", "aum", "trailing_avg[30]", "month_to_date_avg")))
+def test_restatements_and_their_tiers(data, metric):
     """What late events make of closes given before, rounded, with the tiers before and after."""
     steps = data.draw(feeds(data.draw(tiered())))
     rates = [s for s in steps if not isinstance(s, int) and s["topic"] == "fx-rates"]
     rest = [s for s in steps if isinstance(s, int) or s["topic"] != "fx-rates"]
-    slow, partition = SlowLedger(RULES), Partition(Topics())
+    slow = SlowLedger(RULES, TierScheme(ROLLING_QUARTER.tiers, metric))
+    partition = Partition(Topics(), StandingJob(replace(conf(), pack=pack_of(metric))))
     expected = []
     for step in [*rates, *rest]:
         partition.log.tell([step])

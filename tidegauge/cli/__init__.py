@@ -26,6 +26,8 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("importing", "Load a bank's files into the topics; again is harmless."),
     "simulate": Entry("simulate", "Run a simulated bank, from a seed."),
     "close": Entry("close", "Close a business day."),
+    "complete": Entry("sources", "Mark a source as complete up to a day."),
+    "holidays": Entry("sources", "Tell the workers the bank's holidays, from a file."),
     "replay": Entry("standings", "Compute standings from files alone, without a broker."),
     "standings": Entry("standings", "Read every customer's standing as of a day."),
     "explain": Entry("explain", "Make every decision about a customer again from the log, and say whether it holds."),

@@ -45,6 +45,9 @@ def import_(
     close_days: bool = typer.Option(
         True, "--close-days/--no-close-days", help="Close each business day behind its events."
     ),
+    complete: bool = typer.Option(
+        False, "--complete", help="Before each close, mark the file's sources as complete up to that day."
+    ),
     shuffle: int | None = typer.Option(
         None, "--shuffle", help="For tests: a seed that shuffles the events of each day."
     ),
@@ -77,7 +80,7 @@ def import_(
         stream = list(days(events, str(path)))
     except InputError as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
-    loaded = into_kafka(settings, iter(stream), len(stream), mark, bad.kept, close_days=close_days)
+    loaded = into_kafka(settings, iter(stream), len(stream), mark, bad.kept, close_days=close_days, marks=complete)
     report(loaded)
     if bad.count:
         error(f"{bad.count} lines were refused", "the good ones are loaded; see the topic dead-letters")
@@ -92,6 +95,7 @@ def into_kafka(
     bad: list[InputError],
     *,
     close_days: bool,
+    marks: bool = False,
 ) -> Loaded:
     """Load a stream with a progress line; CommandError when Kafka fails."""
     from connectors.closer import Closer
@@ -108,7 +112,7 @@ def into_kafka(
             if closer is not None:
                 stack.callback(closer.shut)
             bar, task = stack.enter_context(_progress(total))
-            return load(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task))
+            return load(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task), marks=marks)
         except PublishError as problem:
             raise CommandError(str(problem), problem.hint, code=1) from problem
         except RegistryError as problem:
