@@ -1,14 +1,17 @@
 """The rule cases through Kafka: one bank goes from scheme to scheme while its worker runs, and a layer scheme beside it."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from connectors.closer import Closer
 from connectors.events import Event
 from connectors.packs import send
+from connectors.partitioner import partition_of
 from connectors.publisher import Publisher
 from schemas.records import encode
 from streams.calendar import date_of
@@ -16,6 +19,7 @@ from tests.conftest import IN_CI, ROOT
 from tests.integration.live import doubled
 from tests.policies.end_to_end import medal_pack, month_start, number, read_cases, steps, whole_script, write
 from tests.policies.test_end_to_end import BOTH, LAYERS, PERSONAL
+from tidegauge.explaining import HOLDS, explain
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 CLOSE = number("2023-03-31")
@@ -140,6 +144,25 @@ def test_a_broken_record_goes_to_dead_letters(lived):
     letters = live.outputs("dead-letters")
     assert [letter["topic"] for letter in letters] == ["policies"] * live.settings.partitions
     assert {letter["field"] for letter in letters} == {"body"}
+
+
+def test_explain(lived, cases):
+    """R-250: whatever was decided under packs switched live is made again from the topics; what somebody alters is found."""
+    live, _ = lived
+    by_scheme = {case.scheme: f"c-{case.case_id}" for case in cases if case.scheme != LAYERS}
+    found = [asyncio.run(explain(live.settings, name)) for name in by_scheme.values()]
+    assert [(v.told.name, v.problems) for one in found for v in one.verdicts if v.state != HOLDS] == []
+    changes = [verdict for one in found for verdict in one.of("tier-changes")]
+    assert len({verdict.pack.id for verdict in changes}) > 1
+    told = changes[0].told
+    producer = Producer({"bootstrap.servers": live.settings.kafka})
+    place = partition_of(told.record["customer_id"].encode(), live.settings.partitions)
+    value = encode("tier-changes", told.record | {"to_tier": "nobody's"})
+    producer.produce(live.settings.topic("tier-changes"), value, told.record["customer_id"].encode(), place)
+    assert producer.flush(30) == 0
+    for words, code in ((told.name, 1), (told.record["customer_id"], 1), (f"{told.name}-x", 2), ("nobody", 2)):
+        process = live.begin("explain", words)
+        assert process.wait(60) == code, live.said()
 
 
 def test_layers(make_live, cases):
