@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
+import fastavro
 import numpy as np
 
 from agents.packing import Packed, texts
 from policies.several import CompiledClasses
+from policies.state import FLAGS
 from schemas.encoder import Writer, encode_columns
 from schemas.registry import Registry
 from streams.calendar import NO_DAY
@@ -21,6 +24,7 @@ CLASSES = ("personal", "corporate")
 NO_TIER = "none"  # a class of customers without a scheme
 SEQ_BITS = 20  # of the order within a day in source_seq
 HELD_CHARS_MAX = 200
+TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
 BLOCK_BYTES = 64  # of SHA-256
 LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 COLUMNS = {
@@ -99,8 +103,8 @@ class StandingWriter:
         self.ledger, self.references = ledger, References(key, ledger)
         self.layers: LayersShown | None = None
 
-    def standings(self, found: Metrics, slots: Array, kept: Array, metric: int) -> Packed:
-        """Records of the customers slots[kept]; `found` has a row for each of `slots`."""
+    def standings(self, found: Metrics, slots: Array, kept: Array, metric: int, flags: Array) -> Packed:
+        """Records of the customers slots[kept]; `found` and `flags` have a row for each of `slots`."""
         mine, rounded = slots[kept], found.rounded()[kept]
         customers, index = self.ledger.store.customers, self.writer.index
         raw = Buffer(self.ledger.store.customer_ids.arena[: int(self.ledger.store.customer_ids.meta[1])])
@@ -133,6 +137,7 @@ class StandingWriter:
             data[:, index["layer_effective"]] = np.where(decided, layers.since, NULL)
             data[:, index["layer_pack_id"]] = np.where(known, raw.text(layers.pack_id), NULL)
             data[:, index["layer_pack_version"]] = np.where(known, layers.version, NULL)
+        data[:, index["flags"]] = _lists(raw, flags[kept])
         for i in np.flatnonzero(found.held[kept].any(axis=1)).tolist():
             data[i, index["held_reason"]] = raw.text(_held(found, int(kept[i]), metric))
         keys = texts(self.ledger.store.customer_ids.arena, customers["ref"][mine])
@@ -188,6 +193,16 @@ class Buffer:
     def bytes(self) -> Array:
         """Everything so far."""
         return np.concatenate(self._parts)
+
+
+def _lists(raw: Buffer, flags: Array) -> Array:
+    """References to each customer's flags as an array of texts; few combinations are there at a time."""
+    refs = np.zeros(1 << len(FLAGS), np.int64)
+    for held in np.flatnonzero(np.bincount(flags, minlength=len(refs))).tolist():
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, TEXTS, [name for i, name in enumerate(FLAGS) if held >> i & 1])
+        refs[held] = raw.raw(out.getvalue())
+    return refs[flags]
 
 
 def _held(found: Metrics, i: int, metric: int) -> str:

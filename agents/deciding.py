@@ -16,6 +16,7 @@ from agents.continuous import Continuous
 from agents.counting import Counts
 from agents.decisions import Decisions
 from agents.facts import Facts
+from agents.flags import flags
 from agents.foresight import Foresight
 from agents.job import Pair, Rows
 from agents.lanes import Close
@@ -132,7 +133,8 @@ class Deciding:
         self.outlooks = Outlooks(self.publisher.registry, self.classes, timing, self.publisher.bulk)
         self.foresight = Foresight(self.publisher, self.classes.personal, counts)
         self.outlooks.watch = self.foresight.close
-        needs = (key[0] for table in self.classes.tables if table is not None for key in table.program.needs)
+        programs = [table.program for table in self.classes.tables if table is not None]
+        needs = (key[0] for program in programs for key in (*program.needs, *program.looks))
         self.counting = Counts(ledger, needs)
         self.facts = Facts(ledger, first, self.counting)
         self.decisions = sink = Decisions(self.publisher, self.classes, counts)
@@ -267,7 +269,7 @@ class Deciding:
         tiers, layers = decide
         tiers(close, closes, self.pack.scope, slots, found)
         layers(close, closes, self.pack.scope, slots, found)
-        self.publisher.standings(found, slots, self.metric)
+        self.publisher.standings(found, slots, self.metric, flags(self.lifecycle, self.pack.scope, slots, found))
 
     # -- rows
 

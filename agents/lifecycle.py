@@ -27,7 +27,7 @@ from policies.acts import act
 from policies.columns import Column, Key, Plain, Program, close_plain, from_metrics
 from policies.model import Pack
 from policies.several import ClassTable, CompiledClasses
-from policies.state import HELD, LOST, Act, Card, Decision, State, flags, tier_of
+from policies.state import HELD, LOST, Act, Card, Decision, State, tier_of
 from streams import tiers
 from streams.calendar import NO_DAY, last_ended_month
 from streams.ledger import Ledger
@@ -76,6 +76,7 @@ class Lifecycle:
         self.due = np.zeros(0, np.int32)  # the next day that ends something of a customer's own
         self.special = np.zeros(0, np.bool_)  # has a state of his own
         self.restless = np.zeros(0, np.bool_)  # … that a close may move although the standard gives the same tier
+        self.marks = np.zeros(0, state_rows.MARK)  # of who has a state of his own
         self.counts: Counter[str] = Counter()
         self.sink: Sink = sink
         self.branch_code: Callable[[str], int] = lambda _branch: ANY
@@ -95,16 +96,12 @@ class Lifecycle:
         self.measured, self.below = grown(self.measured, slots, -1), grown(self.below, slots, 0)
         self.due, self.special = grown(self.due, slots, NEVER), grown(self.special, slots, 0)
         self.restless, self.written = grown(self.restless, slots, 0), grown(self.written, slots, 0)
+        self.marks = grown(self.marks, slots, 0)
 
     def table(self, slot: int) -> ClassTable | None:
         """The rules of a customer's class in his branch."""
         c = self.ledger.store.customers[slot]
         return self.rules.of(int(c["customer_class"]), int(c["branch"]))
-
-    def flags(self, slot: int) -> frozenset[str]:
-        """What is true of a customer beside his tier."""
-        table = self.table(slot)
-        return frozenset() if table is None else flags(table.policy, self.state(slot, table))
 
     # -- closes
 
@@ -248,10 +245,12 @@ class Lifecycle:
         tier = older.program.tier_ids[int(tiers_[0])]
         return state.official if held[0] or tier not in table.program.tier_ids else tier
 
-    def columns(self, table: ClassTable, slots: Array, found: Chosen, day: int) -> dict[Key, Column]:
-        """What the rules of a class need of some customers as of a day."""
+    def columns(
+        self, table: ClassTable, slots: Array, found: Chosen, day: int, needs: Sequence[Key] | None = None
+    ) -> dict[Key, Column]:
+        """What the rules of a class need of some customers as of a day, or what `needs` says."""
         out: dict[Key, Column] = {}
-        needs, scopes = table.program.needs, table.pack.scopes
+        needs, scopes = table.program.needs if needs is None else needs, table.pack.scopes
         for scope in dict.fromkeys(scope for _, scope in needs):
             wanted = tuple(key for key in needs if key[1] == scope)
             if scope is None:
@@ -323,7 +322,7 @@ class Lifecycle:
         else:
             self.states.pop(slot, None)
         self.measured[slot], self.below[slot], self.special[slot] = found.measured, state.below, found.own
-        self.restless[slot], self.due[slot] = found.restless, found.due
+        self.restless[slot], self.due[slot], self.marks[slot] = found.restless, found.due, found.mark
 
     def hold(self, slot: int, card: Card | None) -> None:
         """The card by which the customer queues."""

@@ -98,12 +98,12 @@ class Publisher:
 
     # -- closes
 
-    def standings(self, found: Metrics, slots: Array, metric: int) -> None:
-        """The standing of each customer as of a close, in bulk."""
+    def standings(self, found: Metrics, slots: Array, metric: int, flags: Array) -> None:
+        """The standing of each customer as of a close, in bulk; `flags` as bits of policies.state.FLAGS."""
         tiered = self.ledger.store.customers["tier_day"][slots, 0] != NO_DAY  # by a fact or a card, without an account
         keep = (first_days(self.ledger.store, slots) <= found.as_of) | tiered
         if keep.any():
-            self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric))
+            self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric, flags))
 
     def tier_changes(self, moved: Moved) -> None:
         """Tier changes of a close with all that is needed to decide them again (design §5)."""

@@ -12,10 +12,25 @@ import numpy as np
 from agents.packing import texts
 from policies import lifecycle
 from policies.model import ClassPolicy
-from policies.state import Card, Grant, Request, State, card_tier, ready, tier_of
+from policies.state import (
+    Card,
+    Grant,
+    Request,
+    State,
+    bits,
+    card_tier,
+    flags,
+    ready,
+    renewal_from,
+    review_from,
+    tier_of,
+    unsaid,
+)
 from streams.store import REF_BITS, Array
 
 NEVER = (1 << 31) - 1
+# Flags of a customer's own that do not go by the day, and the first days on which a renewal and a review are due.
+MARK = np.dtype([("flags", "<i4"), ("renewal", "<i4"), ("review", "<i4")])
 FRESH = State("", "")  # what it says too is left out
 
 
@@ -78,6 +93,12 @@ def is_plain(policy: ClassPolicy, state: State) -> bool:
     return state == plain_state(policy, policy.rank(state.official), policy.rank(state.measured), state.below)
 
 
+def mark(policy: ClassPolicy, state: State) -> tuple[int, int, int]:
+    """A state's flags as MARK has them."""
+    renewal, review = renewal_from(policy, state), review_from(policy, state)
+    return bits(flags(policy, state)), NEVER if renewal is None else renewal, NEVER if review is None else review
+
+
 class Kept(NamedTuple):
     """What the columns hold of a state."""
 
@@ -85,6 +106,7 @@ class Kept(NamedTuple):
     measured: int
     restless: bool
     due: int
+    mark: tuple[int, int, int]  # as MARK
 
 
 def kept(policy: ClassPolicy, state: State) -> Kept:
@@ -104,5 +126,6 @@ def kept(policy: ClassPolicy, state: State) -> Kept:
     )
     ended = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
     adopted = by_card and ready(policy, state) and state.official != card_tier(policy, state.card)
+    ended += [day for day in unsaid(policy, state) if day is not None]
     due = 0 if adopted or state.deferred is not None else min(ended, default=NEVER)
-    return Kept(own, -1 if trivial else policy.rank(state.measured), restless, due)
+    return Kept(own, -1 if trivial else policy.rank(state.measured), restless, due, mark(policy, state))

@@ -77,10 +77,11 @@ def standings() -> tuple[Writer, np.ndarray, np.ndarray]:
     """Columns of as many standings as there are postings."""
     writer = Writer("standings", arrays={"month_avgs_minor": 13})
     data = np.random.default_rng(1).integers(-(10**11), 10**11, size=(RECORDS, writer.width))
-    raw = np.frombuffer(b"c0000001zifsxxx7ksm5ox4n3bu2qgopdapersonalgoldCNY", np.uint8)
+    raw = np.frombuffer(b"c0000001zifsxxx7ksm5ox4n3bu2qgopdapersonalgoldCNY\0", np.uint8)
     data[:, writer.refs] = np.arange(len(writer.refs)) << 20 | 8
-    for name in ("as_of", "tier_effective", "first_day"):
+    for name in ("as_of", "tier_effective", "first_day", "layer_effective"):
         data[:, writer.index[name]] = 20_500
+    data[:, writer.index["flags"]] = (len(raw) - 1) << 20 | 1  # none
     return writer, data, raw
 
 
@@ -101,7 +102,7 @@ def main() -> None:
         ("decode postings out of lz4 batches", lambda: decode(packed, reader, 0, ALL)),
         ("of that, lz4", lambda: [uncompressed(b) for b in packed]),
         ("encode postings", lambda: encode_columns(again, columns.data, columns.raw)),
-        ("encode standings, 32 columns", lambda: encode_columns(writer, standing, raw)),
+        (f"encode standings, {writer.width} columns", lambda: encode_columns(writer, standing, raw)),
     ]
     print(f"{RECORDS:,} records of {len(values[0])} bytes, best of {ROUNDS} rounds, µs a record")
     for name, work in rows:

@@ -18,6 +18,7 @@ from policies.compiled import INT64_MAX, Minor
 from policies.criteria import limits
 from policies.model import AnyOf, Limit
 from policies.reader import PackError, Problem
+from policies.state import FLAGS
 
 if TYPE_CHECKING:
     from policies.model import ClassPolicy, Criterion, Pack
@@ -53,6 +54,7 @@ class Program:
     policy: ClassPolicy
     minor: Mapping[Limit, int]
     needs: tuple[Key, ...]
+    looks: tuple[Key, ...] = ()  # of the condition of `potential`
 
     @property
     def tier_ids(self) -> tuple[str, ...]:
@@ -86,8 +88,9 @@ class Program:
         for limit in self.minor:
             count = metrics.months_of_mean(limit.metric)
             key = (limit.metric, limit.scope)
-            if count is not None and key not in found and ("month_avg[0]", limit.scope) in columns:
-                found[key] = months_mean([columns[f"month_avg[{k}]", limit.scope] for k in range(count)])
+            months = [(f"month_avg[{k}]", limit.scope) for k in range(count or 0)]
+            if months and key not in found and all(month in columns for month in months):
+                found[key] = months_mean([columns[month] for month in months])
         return found
 
     def _met(self, criterion: Criterion, columns: Columns) -> Bools:
@@ -148,12 +151,17 @@ def compile_program(pack: Pack, base_exponent: int, customer_class: str) -> Prog
         kind = metrics.kind(leaf.metric) or (own.kind if own is not None else None)
         assert leaf.value is not None
         minor[leaf] = (exact if kind in ("rolling", "money") else Minor(pack.id, 0)).of(leaf.value, "tiers")
+    return Program(pack.id, pack.version, policy, minor, _needs(deciding), _needs([potential]))
+
+
+def _needs(criteria: list[Criterion | None]) -> tuple[Key, ...]:
+    """The columns that criteria take."""
     needs: list[Key] = []
-    for leaf in (leaf for criterion in deciding for leaf in limits(criterion)):
+    for leaf in (leaf for criterion in criteria for leaf in limits(criterion)):
         count = metrics.months_of_mean(leaf.metric)
         names = [leaf.metric] if count is None else [f"month_avg[{k}]" for k in range(count)]
         needs.extend(key for name in names if (key := (name, leaf.scope)) not in needs)
-    return Program(pack.id, pack.version, policy, minor, tuple(needs))
+    return tuple(needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,26 @@ def _moved(policy: ClassPolicy, ends: frozenset[str], at: Plain, measured: Ints,
     lost = (step < 0) & down & ((when.grace_months == 0) | (below > when.grace_months))
     moved: Bools = (((step >= 0) & up & (measured != at.official)) | lost) & at.is_ready
     return moved
+
+
+def plain_flags(policy: ClassPolicy, at: Plain, measured: Ints) -> Ints:
+    """int64[n]: `state.flags` of customers as in Plain, as bits; `measured` is the tier that the standard gave last."""
+    levels = np.array([policy.level(tier.id) for tier in policy.tiers], np.int64)
+    vip = np.array([policy.is_vip(tier.id) for tier in policy.tiers], np.bool_)[at.official]
+    official, given, evaluation = levels[at.official], levels[measured], policy.evaluation
+    offered, asked = evaluation.upgrades == "application", evaluation.downgrades == "application"
+    found = {
+        "vip": vip,
+        "eligible": (at.official == 0) & (given > 0),
+        "upgrade-offer": (official > 0) & (official < given) if offered else None,
+        "downgrade-case": given < official if asked else None,
+        "grace": (at.below > 0) & (given < official) if evaluation.grace_months else None,
+    }
+    out = np.zeros(len(official), np.int64)
+    for name, holds in found.items():
+        if holds is not None:
+            out |= holds.astype(np.int64) << FLAGS.index(name)
+    return out
 
 
 def _timely(when: str, ends: frozenset[str]) -> bool:

@@ -67,7 +67,7 @@ def decide_facts(pack: Pack, customer_class: str, given: Mapping[str, Any], day:
     measured = decide(policy, values)
     number = _month_end(pack, day)
     state, said = _run(policy, given, measured, number)
-    found = set(flags(policy, state)) | ({"potential_customer"} if _potential(policy, known) else set())
+    found = set(flags(policy, state, number)) | ({"potential_customer"} if _potential(policy, known) else set())
     return Outcome(
         pack.id, pack.version, customer_class, tier_of(policy, state), state.measured, card_tier(policy, state.card),
         band(policy, state.measured, values), tuple(sorted(found)), reasons(policy, values), tuple(said),

@@ -71,7 +71,7 @@ CARDS = Record(
         "issue": ISSUE,
         "valid_months": Whole(1, 240, "Valid through the day before so many months have passed (C-38)."),
         "digits": Many(Whole(8, 19), "Lengths of a card number."),
-        "reminder_days": Whole(0, 366, "Days before the end on which renewal is due."),
+        "reminder_days": Whole(0, 366, "Days before the end on which renewal is due; 0: nobody is told."),
         "contract_again_from": Day("Cards issued before it: the contract is signed again at the next change."),
         "staff": STAFF_CARD,
     },
@@ -80,6 +80,7 @@ REVIEW = Record(
     "review",
     provisions.Review,
     {"months": Whole(1, 60, "From one review of a customer to the next.")},
+    {"reminder_days": Whole(0, 366, "Days before a review on which it is due; 0: nobody is told.")},
 )
 EXCEPTIONS = Record(
     "exceptions",

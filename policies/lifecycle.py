@@ -10,7 +10,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from policies.state import Close, Decision, State, Step, begin, card_tier, months_later, ready, tier_of
+from policies.state import (
+    Close,
+    Decision,
+    State,
+    Step,
+    begin,
+    card_tier,
+    day_of,
+    months_later,
+    next_review,
+    ready,
+    tier_of,
+    unsaid,
+)
 
 if TYPE_CHECKING:
     from policies.model import ClassPolicy
@@ -67,6 +80,7 @@ def close(policy: ClassPolicy, state: State, at: Close) -> Step:
     offer = offered(policy, state)
     if offer is not None and offer != offered(policy, before):
         said.append(Decision("offer", offer[0], at.day, at.day + 1, state.official, state.measured))
+    state = _remind(policy, state, at.day, said)
     evidence = {"measured": measured, "closes": " ".join(sorted(at.ends, key=WITHIN.__getitem__))}
     reason = "review" if reviewing else "close"
     return settled(policy, before, state, said, Decision("tier", reason, at.day, effective, evidence=evidence))
@@ -115,7 +129,23 @@ def _put_off(policy: ClassPolicy, state: State, at: Close, measured: str, said: 
         evidence = {"stale": " ".join(at.stale), "measured": measured}
         said.append(Decision("deferred", "stale", at.day, at.day + 1, state.official, measured, evidence=evidence))
         state = replace(state, deferred=at.day + 1)
-    return state, tuple(said)
+    return _remind(policy, state, at.day, said), tuple(said)
+
+
+def _remind(policy: ClassPolicy, state: State, day: int, said: list[Decision]) -> State:
+    """Says once that a card will end (R-180), and that a review is near (R-110)."""
+    renewal, review = unsaid(policy, state)
+    if state.card is not None and state.card.last_day is not None and renewal is not None and renewal <= day:
+        last = state.card.last_day
+        evidence = {"card": state.card.card, "last_day": day_of(last).isoformat()}
+        said.append(Decision("renewal-due", "expiry", day, last + 1, state.card.card, None, evidence=evidence))
+        state = replace(state, renewal_said=last)
+    coming = next_review(policy, state)
+    if coming is not None and state.reviewed_on is not None and review is not None and review <= day:
+        evidence = {"next_review": day_of(coming).isoformat(), "reviewed_on": day_of(state.reviewed_on).isoformat()}
+        said.append(Decision("review-due", "review", day, coming, tier_of(policy, state), None, evidence=evidence))
+        state = replace(state, review_said=coming)
+    return state
 
 
 def review_due(policy: ClassPolicy, state: State, day: int) -> bool:
@@ -193,7 +223,8 @@ def switch(new: ClassPolicy, old: ClassPolicy, state: State, day: int, measured:
     known = {tier.id for tier in new.tiers}
     grant = state.grant if state.grant is None or state.grant.tier in known | {None} else None
     after = replace(begin(new), records=state.records, card=state.card, grant=grant, measured=measured,
-                    reviewed_on=state.reviewed_on, staff_card=state.staff_card)  # fmt: skip
+                    reviewed_on=state.reviewed_on, staff_card=state.staff_card,
+                    renewal_said=state.renewal_said, review_said=state.review_said)  # fmt: skip
     if new.status.basis == "card":
         after = replace(after, official=card_tier(new, state.card))
     elif ready(new, after):

@@ -68,6 +68,7 @@ class Review:
     """A review of each customer every `months`, counted from the last one; the first comes with the first close."""
 
     months: int
+    reminder_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Days are day numbers since 1970-01-01. A state is a value: a step gives a new on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from policies.model import ClassPolicy
 
 EPOCH = date(1970, 1, 1)
+FLAGS = (
+    "vip", "eligible", "standard", "below-standard", "notable", "pinned", "upgrade-offer", "downgrade-case", "grace",
+    "courtesy", "deferred", "renewal-due", "review-due", "potential_customer",
+)  # fmt: skip
 ISSUED, HELD, LOST = "issued", "held", "lost"
 
 
@@ -81,6 +85,7 @@ class State:
     measured: the tier that the standard gave at the last evaluation.
     below: month closes in a row at which the standard gave less than the official tier.
     deferred: the day from which a change would have been in force, while a source is stale.
+    renewal_said, review_said: the last day of the card, the day of the review, that it was said is near.
     """
 
     official: str
@@ -95,6 +100,8 @@ class State:
     deferred: int | None = None
     standing: str | None = None
     staff_card: bool = False
+    renewal_said: int | None = None
+    review_said: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,8 @@ class Act:
 class Decision:
     """One thing decided, refused, offered or put off, with what it rests on.
 
-    kind: tier, status, offer, card, record, review, deferred, restated, refused. `effective` is the first day it holds.
+    kind: tier, status, offer, card, record, review, renewal-due, review-due, deferred, restated, refused.
+    `effective` is the first day it holds.
     `evidence` holds codes and values as text; the caller adds metric values and the cut.
     """
 
@@ -184,8 +192,8 @@ def tier_of(policy: ClassPolicy, state: State) -> str:
     return given
 
 
-def flags(policy: ClassPolicy, state: State) -> frozenset[str]:
-    """What is true of the customer beside the tier (rules: flags that are not tiers)."""
+def flags(policy: ClassPolicy, state: State, day: int | None = None) -> frozenset[str]:
+    """What is true of the customer beside the tier (rules: flags that are not tiers); what is due, as of a day."""
     lowest, tier = policy.tiers[0].id, tier_of(policy, state)
     measured, official = policy.level(state.measured), policy.level(state.official)
     found = {
@@ -200,14 +208,27 @@ def flags(policy: ClassPolicy, state: State) -> frozenset[str]:
         "grace": state.below > 0 and measured < official and policy.evaluation.grace_months > 0,
         "courtesy": state.staff_card,
         "deferred": state.deferred is not None,
+        "renewal-due": day is not None and renewal_due(policy, state, day),
+        "review-due": day is not None and review_near(policy, state, day),
     }
     return frozenset(name for name, holds in found.items() if holds)
 
 
+def bits(found: Iterable[str]) -> int:
+    """Flags as a number: bit i for FLAGS[i]."""
+    return sum(1 << FLAGS.index(name) for name in found)
+
+
+def renewal_from(policy: ClassPolicy, state: State) -> int | None:
+    """The first day on which the card's renewal is due (R-180); None without an end, or without a reminder."""
+    last = state.card.last_day if state.card is not None else None
+    return None if last is None or not policy.cards.reminder_days else last - policy.cards.reminder_days + 1
+
+
 def renewal_due(policy: ClassPolicy, state: State, day: int) -> bool:
     """Whether the card ends within the pack's reminder (R-180)."""
-    last = state.card.last_day if state.card is not None else None
-    return last is not None and day <= last < day + policy.cards.reminder_days
+    first, card = renewal_from(policy, state), state.card
+    return first is not None and card is not None and card.last_day is not None and first <= day <= card.last_day
 
 
 def next_review(policy: ClassPolicy, state: State) -> int | None:
@@ -215,3 +236,24 @@ def next_review(policy: ClassPolicy, state: State) -> int | None:
     if policy.review is None or state.reviewed_on is None:
         return None
     return months_later(state.reviewed_on, policy.review.months)
+
+
+def review_from(policy: ClassPolicy, state: State) -> int | None:
+    """The first day on which people are told of the next review (R-110); None without one, or without a reminder."""
+    coming = next_review(policy, state)
+    if coming is None or policy.review is None or not policy.review.reminder_days:
+        return None
+    return coming - policy.review.reminder_days + 1
+
+
+def review_near(policy: ClassPolicy, state: State, day: int) -> bool:
+    """Whether the next review comes within the pack's reminder, or is late (R-110)."""
+    first = review_from(policy, state)
+    return first is not None and first <= day
+
+
+def unsaid(policy: ClassPolicy, state: State) -> tuple[int | None, int | None]:
+    """The days from which a renewal and a review are to be told of; None where that has been done."""
+    last = state.card.last_day if state.card is not None else None
+    renewal = None if last == state.renewal_said else renewal_from(policy, state)
+    return renewal, None if next_review(policy, state) == state.review_said else review_from(policy, state)

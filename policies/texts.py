@@ -55,5 +55,7 @@ FLAGS: Final[dict[str, Name]] = {
     "grace": Name("宽限期内", "in the grace period"),
     "courtesy": Name("员工卡", "carries a staff card"),
     "deferred": Name("暂缓变动", "change put off while a source is stale"),
+    "renewal-due": Name("卡片即将到期", "the card ends soon"),
+    "review-due": Name("即将复审", "the next review is near"),
     "potential_customer": Name("潜力客户", "potential customer"),
 }

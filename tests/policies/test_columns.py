@@ -1,5 +1,6 @@
 """Many customers at once give what one at a time gives: the program against the plain tree, closes against the lifecycle."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import PackError, available_packs, decide, load_pack, metrics, parse_pack
-from policies.columns import Column, Plain, close_plain, compile_program, look_plain, months_mean
+from policies.columns import Column, Plain, close_plain, compile_program, look_plain, months_mean, plain_flags
 from policies.criteria import limits, meets
 from policies.lifecycle import close, look
-from policies.state import Close, State, tier_of
+from policies.model import Evaluation
+from policies.state import Close, State, bits, flags, tier_of
 
 FILLED = {
     (pack.id, kind): pack
@@ -145,3 +147,23 @@ def test_templates_and_fine_amounts_are_refused():
     with pytest.raises(PackError, match="not whole in minor units"):
         compile_program(parse_pack(body), 2, "personal")
     assert Decimal("10000.005") == parse_pack(body).classes["personal"].tiers[1].when.value
+
+
+@given(st.data())
+def test_plain_flags_are_those_of_the_state(data):
+    """Of customers without anything of their own: every pack, any tier, any months below it."""
+    policy = FILLED[data.draw(st.sampled_from(sorted(FILLED)))].classes
+    policy = policy[data.draw(st.sampled_from(sorted(policy)))]
+    when = st.sampled_from(["month", "year", "application"])
+    policy = replace(
+        policy, evaluation=Evaluation("month", data.draw(when), data.draw(when), data.draw(st.integers(0, 2)))
+    )
+    tiers, n = st.integers(0, len(policy.tiers) - 1), data.draw(st.integers(1, 5))
+    official, given, below = (
+        np.array(data.draw(st.lists(kind, min_size=n, max_size=n)), np.int64)
+        for kind in (tiers, tiers, st.integers(0, 2))
+    )
+    found = plain_flags(policy, Plain(official, below, np.ones(n, bool)), given).tolist()
+    ids = [tier.id for tier in policy.tiers]
+    for i, (a, b, months) in enumerate(zip(official.tolist(), given.tolist(), below.tolist(), strict=True)):
+        assert found[i] == bits(flags(policy, State(ids[a], ids[b], below=months)))

@@ -12,6 +12,7 @@ from policies.acts import HANDLERS, act
 from policies.lifecycle import close, look, restate, review_due, switch
 from policies.model import Evaluation
 from policies.provisions import RECORDS, Exceptions
+from policies.state import FLAGS as ALL_FLAGS
 from policies.state import (
     Act,
     Card,
@@ -430,7 +431,7 @@ def test_laws_of_any_history(history):
         tier = tier_of(policy, state)
         assert tier == told
         assert policy.rank(tier) >= 0
-        assert flags(policy, state) <= set(FLAGS)
+        assert flags(policy, state, step.day) <= set(FLAGS) == set(ALL_FLAGS)
         if any(one.kind == "refused" for one in said):
             assert (state, len(said)) == (before, 1)
         if isinstance(step, Close):

@@ -117,7 +117,8 @@ def test_a_standing_has_its_month_averages_in_columns() -> None:
     assert writer.index["quarter_avg_minor"] == first + 13
     data = np.zeros((1, writer.width), np.int64)
     data[0, first : first + 13] = range(13)
-    (value,) = values(*encode_columns(writer, data, np.zeros(0, np.uint8)))
+    data[0, writer.index["flags"]] = 1  # of the raw bytes the first: no flags
+    (value,) = values(*encode_columns(writer, data, np.zeros(1, np.uint8)))
     record = decode_one(value)
     assert record["month_avgs_minor"] == list(range(13))
     assert value == encode("standings", record)

@@ -16,7 +16,8 @@ from agents.lifecycle import ends
 from agents.standing import INPUTS, StandingJob
 from policies import decide, lifecycle, parse_pack
 from policies.acts import act
-from policies.state import Act, Close, State, begin
+from policies.state import FLAGS, Act, Close, State, begin, flags, unsaid
+from schemas.records import decode_one
 from streams.calendar import date_of
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.streams.fast import unshrunk
@@ -32,6 +33,8 @@ classes:
   personal:
     evaluation: {{close: {close}, upgrades: {up}, downgrades: {down}, grace_months: {grace}}}
     {extra}
+    vip_from: mid
+    potential: {{when: {{all: [{{metric: loan_balance, minimum: "500.00"}}, {{metric: aum, scope: aum, below: "150.00"}}]}}}}
     tiers:
       - {{id: low, name: {{zh: 低, en: Low}}, card: white}}
       - {{id: mid, name: {{zh: 中, en: Mid}}, card: gold, when: {{metric: aum, scope: aum, minimum: "100.00"}}}}
@@ -215,11 +218,19 @@ class Twin:
         held = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
         if policy.evaluation.close in (*closes, "continuous"):
             now = Close(at, closes, decide(policy, self.values(c, at)))
-        elif min(held, default=at + 1) <= at:
+        elif min([*held, *(on for on in unsaid(policy, state) if on is not None)], default=at + 1) <= at:
             now = Close(at, frozenset({"day"}), state.measured)
         else:
             return
         self.take(c, lifecycle.close(policy, state, now))
+
+    def flags(self, c: str, at: int) -> list[str]:
+        """What is true of a customer beside the tier after a close."""
+        policy, values = self.pack.classes[CLASSES[c]], self.values(c, at)
+        found = flags(policy, self.states.get(c, begin(policy)), at)
+        if policy.potential is not None and values["loan_balance", None] >= 500 and values["aum", "aum"] < 150:
+            found |= {"potential_customer"}
+        return [name for name in FLAGS if name in found]
 
     def act(self, step: dict[str, Any]) -> None:
         """An act of one customer."""
@@ -285,7 +296,7 @@ def test_columns_follow_the_pure_lifecycle(
     customers may have a pack each.
     """
     first, *others = in_two(pack) if apart else (pack,)
-    settings_, twin = replace(conf(), pack=first, others=tuple(others), layers=layered), Twin(pack)
+    settings_, twin, seen = replace(conf(), pack=first, others=tuple(others), layers=layered), Twin(pack), 0
     partition, other = Partition(Topics(), StandingJob(settings_)), None if layered is None else Twin(layered)
     for group in grouped(data, steps):
         for one in (twin, other):
@@ -295,6 +306,10 @@ def test_columns_follow_the_pure_lifecycle(
                 one.now()
         partition.log.tell(group)
         partition.run()
+        told = partition.published["standings"][seen:]
+        seen += len(told)
+        for record in (decode_one(value) for _, value in told):
+            assert record["flags"] == twin.flags(record["customer_id"], record["as_of"])
         if data.draw(st.integers(0, 19)) == 0:
             partition = crashed(partition, settings_)
     expected = [(*s[:3], None if by_act(s) else s[3], *s[4:]) if s[1] == "tier" else s for s in twin.said]

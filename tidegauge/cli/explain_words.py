@@ -151,6 +151,8 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "status": ("status", "达标情况"),
     "card": ("card", "卡片"),
     "record": ("record", "手续"),
+    "renewal-due": ("renewal-due", "即将到期"),
+    "review-due": ("review-due", "即将复审"),
     "deferred": ("deferred", "暂缓"),
     "layer": ("layer", "责任层"),
     "restated": ("restated", "追溯重算"),
