@@ -21,7 +21,7 @@ from policies.state import months_later
 from schemas.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
 from schemas.records import plain
 from schemas.registry import Registry
-from streams.calendar import date_of
+from streams.calendar import date_of, month_start
 from streams.ledger import Ledger
 from streams.metrics import NAMES, Metrics, periods
 from streams.money import NANO
@@ -165,6 +165,46 @@ def period(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, 
     months = counted_months(metric)
     first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
     return first if months is None else months_later(day, -months), last
+
+
+class RestatementWriter:
+    """Encodes what closes of the past would give now."""
+
+    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+        self.writer, self.ledger = Writer("restatements", registry), ledger
+
+    def late(
+        self, slots: Array, day: int, month: int, metric: str, amounts: Sequence[Array], tier_ids: tuple[str, ...],
+        tiers: tuple[Array, Array],
+    ) -> Packed:  # fmt: skip
+        """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer."""
+        store, index, end = self.ledger.store, self.writer.index, int(month_start(month + 1)) - 1
+        ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
+        raw, refs = Buffer(ids), store.customers["ref"][slots]
+        data = np.full((len(slots), self.writer.width), NULL, np.int64)
+        columns = {
+            "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
+            "kind": raw.text("late_posting"),
+            "customer_id": refs,
+            "restated_day": end,
+            "business_day": day,
+            "metric": raw.text(metric),
+            "previous_minor": amounts[0],
+            "current_minor": amounts[1],
+            "previous_tier": raw.choice(tier_ids, tiers[0]),
+            "current_tier": raw.choice(tier_ids, tiers[1]),
+            "currency": raw.text(self.ledger.base_currency),
+        }
+        for name, column in columns.items():
+            data[:, index[name]] = column
+        return Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
+
+
+def rounded(column: Column, rows: Array) -> Array:
+    """int64[n]: some values of a column, half-even."""
+    nano = np.zeros_like(column.units) if column.nano is None else column.nano
+    one = Metrics(0, np.array([column.divisor]), column.units[rows, None], nano[rows, None], np.zeros((0, 1), np.bool_))
+    return one.rounded()[:, 0]
 
 
 class QueueWriter:

@@ -205,7 +205,9 @@ class Deciding:
     def touched(self) -> Array:
         """Customers with an event since the last close."""
         accounts = self.ledger.store.accounts[: self.ledger.columns.account_count]
-        return np.unique(accounts["customer"][accounts["touched"] == self.ledger.closed]).astype(np.int64)
+        found = np.zeros(self.ledger.columns.customer_count, np.bool_)
+        found[accounts["customer"][accounts["touched"] == self.ledger.closed]] = True
+        return np.flatnonzero(found)
 
     def close(self, close: Close, *, live: bool) -> None:
         """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""

@@ -28,7 +28,7 @@ from streams.spans import span_sums
 from streams.store import NULL, Array, find
 
 KEY, TOPIC = b"o", "outlooks"
-CHUNK_CELLS = 1 << 19  # customers at a time, times the closes that are looked at
+CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked at
 PERSONAL = 0
 Watch = Callable[[outlook.Outlook, Array], object]  # is told the outlooks of a close and whose they are
 HELD = "no exchange rate for a day with a holding"

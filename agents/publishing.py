@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 
 from agents.bulk import StandingWriter
-from agents.changes import ChangeWriter, Moved, QueueWriter
+from agents.changes import ChangeWriter, Moved, QueueWriter, RestatementWriter, rounded
 from agents.job import Pair
 from agents.lanes import Close
 from agents.packing import Packed, few
 from agents.profiles import Profiles
-from policies.columns import Column, Key
+from policies.columns import Column
 from policies.several import CompiledClasses
 from schemas.records import encode
 from schemas.registry import Registry, file_registry
 from streams.alerts import Cause, Event
-from streams.calendar import NO_DAY, business_day, date_of, month_start
+from streams.calendar import NO_DAY, business_day, date_of
 from streams.entries import BASE
 from streams.ledger import Break, Candidate, Ledger
 from streams.metrics import Metrics, first_days
-from streams.money import half_even
 from streams.outflow import EXTERNAL, SHARE_ONE, in_base
 from streams.store import POSTING, REVERSAL, Array
 
@@ -49,6 +48,7 @@ class Publisher:
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, key, classes, ledger)
         self.changes = ChangeWriter(self.registry, ledger)
+        self.restatements = RestatementWriter(self.registry, ledger)
         self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
@@ -135,21 +135,17 @@ class Publisher:
             self.put("restatements", customer_id, record)
 
     def restated(
-        self, slot: int, day: int, month: int, key: Key, values: tuple[Column, Column], tiers: tuple[str, str]
-    ) -> None:
-        """What the close of a month had and would have now: a metric, and the tiers that the standard gives."""
-        customer_id, end = self.ledger.customer_id(slot), int(month_start(month + 1)) - 1
-        record = _restatement(
-            f"{customer_id}/late/{date_of(end)}/{date_of(day)}", "late_posting", customer_id, end, day
-        )
-        previous, current = (
-            int(half_even(int(v.units[0]), 0 if v.nano is None else int(v.nano[0]), v.divisor)) for v in values
-        )
-        record |= {
-            "metric": key[0], "previous_minor": previous, "current_minor": current, "previous_tier": tiers[0],
-            "current_tier": tiers[1], "currency": self.ledger.base_currency,
-        }  # fmt: skip
-        self.put("restatements", customer_id, record)
+        self, slots: Array, rows: Array, day: int, month: int, metric: str, values: tuple[Column, Column],
+        tier_ids: tuple[str, ...], tiers: tuple[Array, Array],
+    ) -> None:  # fmt: skip
+        """What the close of a month had for customers slots[rows] and would have now: a metric, and the standard's tiers.
+
+        `values` have a row for each of `slots`, `tiers` one for each of `rows`.
+        """
+        amounts = [rounded(value, rows) for value in values]
+        packed = self.restatements.late(slots[rows], day, month, metric, amounts, tier_ids, tiers)
+        self._records["restatements"] += few(packed)
+        self.count += packed.records
 
     # -- between closes
 

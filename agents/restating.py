@@ -19,18 +19,20 @@ from streams.calendar import NO_DAY, date_of, month_start
 from streams.ledger import Ledger
 from streams.metrics import NAMES, periods
 from streams.money import NANO
+from streams.store import Array
 
+NONE = -1
 STEPS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next
 MONTH_AVG = re.compile(r"month_avg\[(\d+)\]")
 
 
 class _Then(NamedTuple):
-    """What the metrics of a month's close were and are, and the first of them that differs."""
+    """What n customers' metrics of a month's close were and are, and the first of them that differs."""
 
     before: dict[Key, Column]
     now: dict[Key, Column]
-    differs: Key | None
-    held: bool
+    differs: Array  # int64[n]: its place in the program's needs, NONE
+    held: Array  # bool[n]: a rate is missing
 
 
 class Restating:
@@ -41,30 +43,39 @@ class Restating:
 
     def close(self, at: Close, late: Sequence[tuple[int, int]], opened: int, first_months: dict[str, int]) -> int:
         """Restates closes of months from the class's first one on, before `opened`; how many."""
-        count = 0
-        for slot, since in late:
-            table = self.life.table(slot)
-            if table is None or (step := step_of(table.policy.evaluation)) is None:
+        rows, tables, count = dict[int, list[int]](), dict[int, ClassTable](), 0
+        for row, (slot, _) in enumerate(late):
+            if (table := self.life.table(slot)) is not None:
+                tables[id(table)] = table
+                rows.setdefault(id(table), []).append(row)
+        changed = np.array(late, np.int64).reshape(-1, 2)
+        for which, table in tables.items():
+            if (step := step_of(table.policy.evaluation)) is None:
                 continue
+            slots, since = changed[rows[which]].T
             last = opened - 1 - opened % step  # the month whose close decided last
             name, own = table.policy.customer_class, table.pack.supplement
             key = name if own is None else in_branch(name, own.branch)
-            for month in range(max(since, first_months[name], first_months.get(key, NO_DAY)), last + 1):
+            for month in range(max(int(since.min()), first_months[name], first_months.get(key, NO_DAY)), last + 1):
                 if (month + 1) % step == 0:
-                    count += self._month(at, slot, table, month, opened)
+                    count += self._month(at, slots[since <= month], table, month, opened)
         return count
 
-    def _month(self, at: Close, slot: int, table: ClassTable, month: int, opened: int) -> int:
-        then = self._then(table, slot, month)
-        if then is None or then.held or then.differs is None:
+    def _month(self, at: Close, slots: Array, table: ClassTable, month: int, opened: int) -> int:
+        then = self._then(table, slots, month)
+        if then is None:
             return 0
-        ids = table.program.tier_ids
-        before, now = (ids[int(table.program.evaluate(columns)[0][0])] for columns in (then.before, then.now))
-        key = then.differs
-        self.publisher.restated(slot, at.day, month, key, (then.before[key], then.now[key]), (before, now))
-        if table.policy.evaluation.restatement != "record_only" and self._decided_last(slot, table, month, now, opened):
-            self._correct(at, slot, table, month, now, then)
-        return 1
+        ids, told = table.program.tier_ids, (then.differs != NONE) & ~then.held
+        before, now = (table.program.evaluate(columns)[0] for columns in (then.before, then.now))
+        for place, key in enumerate(table.program.needs):
+            if len(rows := np.flatnonzero(told & (then.differs == place))):
+                values, tiers = (then.before[key], then.now[key]), (before[rows], now[rows])
+                self.publisher.restated(slots, rows, at.day, month, key[0], values, ids, tiers)
+        if table.policy.evaluation.restatement != "record_only":
+            for row in np.flatnonzero(told).tolist():
+                if self._decided_last(int(slots[row]), table, month, ids[int(now[row])], opened):
+                    self._correct(at, int(slots[row]), table, month, ids[int(now[row])], Evidence(then.now, row))
+        return int(told.sum())
 
     def _decided_last(self, slot: int, table: ClassTable, month: int, now: str, opened: int) -> bool:
         """Whether the month's close is the last at which the tier could go the way that it would go now."""
@@ -74,54 +85,54 @@ class Restating:
         step = STEPS.get(when, None if when in ("day", "continuous") else step_of(policy.evaluation))
         return step is not None and month == opened - 1 - opened % step
 
-    def _correct(self, at: Close, slot: int, table: ClassTable, month: int, now: str, then: _Then) -> None:
+    def _correct(self, at: Close, slot: int, table: ClassTable, month: int, now: str, found: Evidence) -> None:
         """The tier follows where the pack says so; the event names the decision that it corrects."""
         end = int(month_start(month + 1)) - 1
         corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{date_of(end)}"
         before = self.life.state(slot, table)
         after, said = lifecycle.restate(table.policy, before, at.day, now, corrects)
         self.life.put(slot, table, before, after, said)
-        self.life.sink.one(slot, table, said, Evidence(then.now, 0, end), at)
+        self.life.sink.one(slot, table, said, found._replace(as_of=end), at)
 
-    def _then(self, table: ClassTable, slot: int, month: int) -> _Then | None:
-        """None where a metric's days are not held any more. Facts and profiles are as they are known now."""
-        values: dict[Key, tuple[Column, Column]] = {}
-        end, held = int(month_start(month + 1)) - 1, False
-        for key in table.program.needs:
+    def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:
+        """None where a metric's days are not held any more, or nobody asks. Facts and profiles are as they are known now."""
+        before, now = dict[Key, Column](), dict[Key, Column]()
+        end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), NONE)
+        for place, key in enumerate(table.program.needs if len(slots) else ()):
             name, scope = key
             if scope is None:
-                known = Column(self.life.facts.column(name, np.array([slot]), end))
-                values[key] = known, known
+                before[key] = now[key] = Column(self.life.facts.column(name, slots, end))
                 continue
             mask = self.ledger.scope_of(sorted(table.pack.scopes[scope]))
             months = list(months_of(name, month))
-            found = self._months(mask, slot, months) if months else self._days(mask, slot, name, end)
+            found = self._months(mask, slots, months) if months else self._days(mask, slots, name, end)
             if found is None:
                 return None
-            values[key], missing = found[:2], found[2]
+            before[key], now[key], missing = found
             held |= missing
-        differs = next((key for key, (was, now) in values.items() if _exact(was) != _exact(now)), None)
-        return _Then({k: v[0] for k, v in values.items()}, {k: v[1] for k, v in values.items()}, differs, held)
+            differs[(differs == NONE) & _differ(before[key], now[key])] = place
+        return _Then(before, now, differs, held) if now else None
 
-    def _months(self, mask: int, slot: int, months: list[int]) -> tuple[Column, Column, bool] | None:
-        """An average of whole months, from their sums: as the last close had it, now, and whether a rate is missing."""
+    def _months(self, mask: int, slots: Array, months: list[int]) -> tuple[Column, Column, Array] | None:
+        """Averages of whole months, from their sums: as the last close had them, now, and where a rate is missing."""
         if months[0] < self.ledger.held_since():
             return None
-        found = self.ledger.restated(mask, slot, months)
+        found = self.ledger.restated(mask, slots, months[0], months[-1])
         days = int(month_start(months[-1] + 1)) - int(month_start(months[0]))
-        return _one(found.before, days), _one(found.now, days), found.held
+        return Column(*found.before, days), Column(*found.now, days), found.held
 
-    def _days(self, mask: int, slot: int, name: str, end: int) -> tuple[Column, Column, bool] | None:
+    def _days(self, mask: int, slots: Array, name: str, end: int) -> tuple[Column, Column, Array] | None:
         """Any other metric of balances as of the month's last day, from the days that are held."""
         place = NAMES.index(name.replace("[", "_").replace("]", ""))
         first, last = periods(end)[place].tolist()
         if first < self.ledger.days_since():
             return None
-        found = self.ledger.metrics(mask, end, np.array([slot]))
-        now = int(found.units[0, place]) * NANO + int(found.nano[0, place])
-        before = now - self.ledger.late_sum(mask, slot, first, last)
-        days = int(found.days[place])
-        return _one(divmod(before, NANO), days), _one(divmod(now, NANO), days), bool(found.held[0, place])
+        found = self.ledger.metrics(mask, end, slots)
+        units, nano, days = found.units[:, place], found.nano[:, place], int(found.days[place])
+        late = [divmod(self.ledger.late_sum(mask, slot, first, last), NANO) for slot in slots.tolist()]
+        whole, part = np.array(late, np.int64).reshape(-1, 2).T
+        before = Column(units - whole + (nano - part) // NANO, (nano - part) % NANO, days)
+        return before, Column(units, nano, days), found.held[:, place]
 
 
 def step_of(evaluation: Evaluation) -> int | None:
@@ -139,9 +150,8 @@ def months_of(metric: str, month: int) -> Iterator[int]:
         yield from range(month - (2 if metric == "quarter_avg" else 11), month + 1)
 
 
-def _one(value: tuple[int, int], days: int) -> Column:
-    return Column(np.array([value[0]], np.int64), np.array([value[1]], np.int64), days)
-
-
-def _exact(column: Column) -> tuple[int, int]:
-    return int(column.units[0]), 0 if column.nano is None else int(column.nano[0])
+def _differ(one: Column, other: Column) -> Array:
+    """bool[n]: which values are not the same; both have parts."""
+    assert one.nano is not None
+    assert other.nano is not None
+    return np.asarray((one.units != other.units) | (one.nano != other.nano))

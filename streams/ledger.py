@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streams import closing, rows
-from streams.calendar import zone_table
+from streams.calendar import DAY_MAX, month_of, zone_table
 from streams.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
 from streams.fx import Rates
 from streams.ledger_kernels import COUNTERS, Lookups, Zone, fold_postings
@@ -46,13 +46,11 @@ class Break(NamedTuple):
 
 
 class Restated(NamedTuple):
-    """A customer's sum over a period of closed months: now, and as the last close had it; (units, nano) each."""
+    """Customers' sums over a period of closed months: now, and as the last close had them; units and nano each."""
 
-    customer: int
-    month: int
-    now: tuple[int, int]
-    before: tuple[int, int]
-    held: bool
+    now: tuple[Array, Array]
+    before: tuple[Array, Array]
+    held: Array  # bool[n]: a rate is missing
 
 
 class Ledger:
@@ -171,14 +169,14 @@ class Ledger:
 
     def late(self) -> list[tuple[int, int]]:
         """(customer, first month changed) of customers with changes in closed months since the last close."""
-        slots, since = np.zeros(self.columns.customer_count, np.int64), np.zeros(self.columns.customer_count, np.int64)
-        n = late_customers(self.store, slots, since)
-        return list(zip(slots[:n].tolist(), since[:n].tolist(), strict=True))
+        first = np.full(self.columns.customer_count, DAY_MAX, np.int64)
+        late_customers(self.store, first)
+        return [(slot, int(month_of(int(first[slot])))) for slot in np.flatnonzero(first < DAY_MAX).tolist()]
 
-    def restated(self, scope: int, customer: int, months: list[int]) -> Restated:
-        """The months' sum now and at the last close; before `fold_day`."""
-        now, before, held = months_now_and_before(self.store, self.rates.table(), self.clock, scope, customer, months)
-        return Restated(customer, months[-1], now, before, held)
+    def restated(self, scope: int, customers: Array, first: int, last: int) -> Restated:
+        """The sums of months [first, last] now and at the last close; before `fold_day`."""
+        found = months_now_and_before(self.store, self.rates.table(), self.clock, scope, customers, first, last)
+        return Restated((found[:, 0], found[:, 1]), (found[:, 2], found[:, 3]), found[:, 4] > 0)
 
     def held_since(self) -> int:
         """The first month whose sum is held."""

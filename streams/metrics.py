@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from streams.borrowing import borrowed
 from streams.calendar import last_ended_month, month_of, month_start
 from streams.entries import BASE, OPEN
 from streams.money import NANO, half_even, scaled
@@ -110,8 +111,8 @@ def _foreign_account(s: Store, fx: Fx, account: int, span: Array, units: Array, 
 
 @nb.njit(cache=True, nogil=True)
 def _customers(
-    s: Store,
-    fx: Fx,
+    store: Store,
+    rates: Fx,
     base: int,
     scope: int,
     as_of: int,
@@ -122,6 +123,7 @@ def _customers(
     nano: Array,
     held: Array,
 ) -> None:
+    s, fx = borrowed(store), borrowed(rates)
     for i in range(len(slots)):
         account = s.customers[slots[i]].head
         while account >= 0:
@@ -158,22 +160,14 @@ def metrics(s: Store, fx: Fx, clock: Array, scope: int, as_of: int, slots: Array
 
 
 @nb.njit(cache=True, nogil=True)
-def late_customers(s: Store, slots: Array, since: Array) -> int:
-    """Customers with a change in a closed month since the last close, and the first month changed; how many."""
-    found = 0
-    for c in range(s.customer_ids.meta[0]):
-        account, first = s.customers[c].head, 1 << 30
-        while account >= 0:
-            a = s.accounts[account]
-            for at in range(a.head, a.head + a.count):
-                e = s.entries[at]
-                if e.kind == LATE and e.amount != 0:
-                    first = min(first, month_of(np.int64(e.day)))
-            account = a.following
-        if first < 1 << 30:
-            slots[found], since[found] = c, first
-            found += 1
-    return found
+def late_customers(s: Store, first: Array) -> None:
+    """first[slot] becomes the first day of a change in a closed month since the last close, where there is one."""
+    for account in range(s.account_ids.meta[0]):
+        a = s.accounts[account]
+        for at in range(a.head, a.head + a.count):
+            e = s.entries[at]
+            if e.kind == LATE and e.amount != 0:
+                first[a.customer] = min(first[a.customer], np.int64(e.day))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -207,15 +201,24 @@ def _month_now_and_before(s: Store, fx: Fx, base: int, scope: int, customer: int
         account = a.following
 
 
-def months_now_and_before(
-    s: Store, fx: Fx, clock: Array, scope: int, customer: int, months: list[int]
-) -> tuple[tuple[int, int], tuple[int, int], bool]:
-    """Exact sums (units, nano) of the months together, as they are and as they were at the last close."""
-    out = np.zeros(5, np.int64)
-    for month in months:
-        _month_now_and_before(s, fx, int(clock[BASE]), scope, customer, month, out)
-    now, before = int(out[0]) * NANO + int(out[1]), int(out[2]) * NANO + int(out[3])
-    return divmod(now, NANO), divmod(before, NANO), bool(out[4])
+@nb.njit(cache=True, nogil=True)
+def _months_now_and_before(
+    store: Store, rates: Fx, base: int, scope: int, customers: Array, first: int, last: int, out: Array
+) -> None:
+    s, fx = borrowed(store), borrowed(rates)
+    for i in range(len(customers)):
+        for month in range(first, last + 1):
+            _month_now_and_before(s, fx, base, scope, customers[i], month, out[i])
+
+
+def months_now_and_before(s: Store, fx: Fx, clock: Array, scope: int, customers: Array, first: int, last: int) -> Array:
+    """int64[n, 5]: exact sums of the months together (units, nano), now and as of the last close; 1 if a rate is missing."""
+    out = np.zeros((len(customers), 5), np.int64)
+    _months_now_and_before(s, fx, int(clock[BASE]), scope, customers, first, last, out)
+    for units, nano in ((0, 1), (2, 3)):
+        out[:, units] += out[:, nano] // NANO
+        out[:, nano] %= NANO
+    return out
 
 
 def month_held(clock: Array, month: int) -> bool:

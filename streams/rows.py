@@ -8,6 +8,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from streams.borrowing import borrowed
 from streams.prefetch import LINE_BYTES, prefetch
 from streams.store import (
     ENTRY,
@@ -18,13 +19,18 @@ from streams.store import (
     Long,
     Store,
     add,
-    append,
+    enlarge,
+    find,
+    hash_bytes,
     new_account,
     new_customer,
+    piece,
     room_for,
 )
 
 AHEAD, ENTRIES_AHEAD = 4, 32  # rows between the steps of looking ahead; entries of a row that are asked for
+LOAD_AHEAD = 8  # the same where rows are read: more of them fit into a wait
+SEEN = 3 * LOAD_AHEAD  # rows looked at ahead
 ENTRY_BYTES = ENTRY.itemsize
 FIXED_BYTES_MAX, ENTRY_BYTES_MAX = 600, 64  # of one row without its entries, and of one entry
 
@@ -106,9 +112,9 @@ def _look_ahead(s: Store, slots: Array, i: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def encode_rows(s: Store, slots: Array, first: int, out: Array, ends: Array) -> tuple[int, int]:
-    """Rows of slots[first:] into `out`, where each ends into `ends`, dirty marks off; (first not written, bytes)."""
-    at = 0
+def encode_rows(store: Store, slots: Array, first: int, buffer: Array, ends: Array) -> tuple[int, int]:
+    """Rows of slots[first:] into `buffer`, where each ends into `ends`, dirty marks off; (first not written, bytes)."""
+    s, out, at = borrowed(store), borrowed(buffer), 0
     for i in range(first, len(slots)):
         _look_ahead(s, slots, i)
         a = s.accounts[slots[i]]
@@ -120,23 +126,60 @@ def encode_rows(s: Store, slots: Array, first: int, out: Array, ends: Array) -> 
     return len(slots), at
 
 
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _look_ahead_loading(s: Store, raw: Array, key: Array, key_end: Array, i: int, first: int, seen: Array) -> None:
+    """Asks for the memory that the rows behind row i go to, in steps; seen int64[SEEN] hands what is found on."""
+    ids = s.account_ids
+    mask = len(ids.table) - 1
+    j = i + 3 * LOAD_AHEAD
+    if j < len(key):
+        cell = np.int64(hash_bytes(raw, key[j], key_end[j] - key[j]) & np.uint64(mask))
+        seen[j % SEEN] = cell
+        prefetch(ids.table, cell, 0)
+        prefetch(ids.tag, cell, 0)
+    j = i + 2 * LOAD_AHEAD
+    if first <= j < len(key):
+        slot = np.int64(ids.table[seen[j % SEEN]])
+        seen[j % SEEN] = slot
+        if slot >= 0:
+            prefetch(ids.ref, slot, 0)
+            for line in range(4):
+                prefetch(s.accounts, slot, line * LINE_BYTES)
+    j = i + LOAD_AHEAD
+    if first <= j < len(key) and seen[j % SEEN] >= 0:
+        a = s.accounts[seen[j % SEEN]]
+        prefetch(ids.arena, ids.ref[seen[j % SEEN]] >> REF_BITS, 0)
+        for at in range(0, min(a.count, ENTRIES_AHEAD) * ENTRY_BYTES, LINE_BYTES):
+            prefetch(s.entries, a.head, at)
+
+
 @nb.njit(cache=True, nogil=True)
-def load_rows(s: Store, raw: Array, key: Array, key_end: Array, value: Array, first: int) -> int:
-    """Puts rows [first, …) into the columns, later ones over earlier ones; the first that did not fit."""
-    for i in range(first, len(key)):
-        at = value[i]
-        length, at = _get(raw, at)
+def _loaded_account(s: Store, raw: Array, key: int, key_end: int, at: int) -> tuple[int, int]:
+    """(slot of a row's account, made if it is not there, and where the row goes on behind owner, class and currency)."""
+    length, at = _get(raw, at)
+    owner = at
+    asset_class, at = _get(raw, at + length)
+    currency, at = _get(raw, at)
+    slot = find(s.account_ids, raw, key, key_end - key)
+    if slot < 0:  # else its owner is known too
         known = s.customer_ids.meta[0]
-        customer = add(s.customer_ids, raw, at, length)
+        customer = add(s.customer_ids, raw, owner, length)
         if customer == known:
             new_customer(s, customer)
-        at += length
-        asset_class, at = _get(raw, at)
-        currency, at = _get(raw, at)
-        known = s.account_ids.meta[0]
-        slot = add(s.account_ids, raw, key[i], key_end[i] - key[i])
-        if slot == known:
-            new_account(s, slot, customer, asset_class, currency)
+        slot = add(s.account_ids, raw, key, key_end - key)
+        new_account(s, slot, customer, asset_class, currency)
+    return slot, at
+
+
+@nb.njit(cache=True, nogil=True)
+def load_rows(store: Store, buffer: Array, key: Array, key_end: Array, value: Array, first: int) -> int:
+    """Puts rows [first, …) into the columns, later ones over earlier ones; the first that did not fit."""
+    s, raw, seen = borrowed(store), borrowed(buffer), np.zeros(SEEN, np.int64)
+    for i in range(first - SEEN, len(key)):
+        _look_ahead_loading(s, raw, key, key_end, i, first, seen)
+        if i < first:
+            continue
+        slot, at = _loaded_account(s, raw, key[i], key_end[i], value[i])
         a = s.accounts[slot]
         flags, at = _get(raw, at)
         a.snapshots, a.partial = flags & 1, flags >> 1
@@ -156,16 +199,29 @@ def load_rows(s: Store, raw: Array, key: Array, key_end: Array, value: Array, fi
         a.count = 0
         if not room_for(s, slot, count):
             return i
-        booked, day = np.int64(0), np.int64(0)
-        for _ in range(count):
-            kind, at = _get(raw, at)
-            moved, at = _get(raw, at)
-            amount, at = _get(raw, at)
-            days, at = _get(raw, at)
-            booked, day = booked + moved, day + days
-            e = s.entries[append(s, slot, booked, amount, day, kind & 7)]
-            e.nature = kind >> 3
-            e.print, at = _get(raw, at)
-            e.extra, at = _get(raw, at)
-            e.flags, at = _get(raw, at)
+        _load_entries(s, raw, slot, count, at)
     return len(key)
+
+
+@nb.njit(cache=True, nogil=True)
+def _load_entries(s: Store, raw: Array, slot: int, count: int, at: int) -> None:
+    """The entries of a row, in a piece that is large enough from the start."""
+    a = s.accounts[slot]
+    size_class = a.size_class
+    while count > 0 and (size_class < 0 or piece(size_class) < count):
+        size_class += 1
+    if size_class > a.size_class:
+        enlarge(s, slot, size_class)
+    a.count = count
+    booked, day = np.int64(0), np.int64(0)
+    for place in range(a.head, a.head + count):
+        kind, at = _get(raw, at)
+        moved, at = _get(raw, at)
+        amount, at = _get(raw, at)
+        days, at = _get(raw, at)
+        booked, day = booked + moved, day + days
+        e = s.entries[place]
+        e.booked, e.amount, e.day, e.kind, e.nature = booked, amount, day, kind & 7, kind >> 3
+        e.print, at = _get(raw, at)
+        e.extra, at = _get(raw, at)
+        e.flags, at = _get(raw, at)

@@ -18,6 +18,7 @@ NULL = -(1 << 63)
 REF_BITS, REF_MASK = 20, (1 << 20) - 1  # a packed reference: position << 20 | length
 RING = 16  # month sums held: the open month and the 15 closed before it
 ID_BYTES_MAX = 128
+GROWTH = 4  # times as much room when an array is full
 SIZE_CLASSES = 20  # up to 2 << 19 entries: a million an account
 DIRTY = 1 + SIZE_CLASSES  # place in the heap's numbers
 
@@ -196,10 +197,9 @@ def room_for(s: Store, account: int, more: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
-def _enlarge(s: Store, account: int) -> None:
-    """Moves an account's entries to a piece of the next size; the old piece is free."""
+def enlarge(s: Store, account: int, size_class: int) -> None:
+    """Moves an account's entries to a piece of a larger size; the old piece is free. The caller has checked `room_for`."""
     a = s.accounts[account]
-    size_class = a.size_class + 1
     free = s.heap[1 + size_class]
     if free >= 0:
         s.heap[1 + size_class] = s.entries[free].booked
@@ -219,7 +219,7 @@ def append(s: Store, account: int, booked: int, amount: int, day: int, kind: int
     """A new entry of an account with its other fields 0; returns its place. The caller has checked `room_for`."""
     a = s.accounts[account]
     if a.size_class < 0 or a.count == piece(a.size_class):
-        _enlarge(s, account)
+        enlarge(s, account, a.size_class + 1)
     at = a.head + a.count
     a.count += 1
     e = s.entries[at]
@@ -258,10 +258,13 @@ def new_customer(s: Store, slot: int) -> None:
         c.tier_day[i], c.tier[i] = -1, 0
 
 
-def _grown(array: Array, size: int) -> Array:
-    """A copy with room for `size` rows; the new part stays untouched memory."""
-    fresh = np.zeros((size, *array.shape[1:]), array.dtype)
-    fresh[: len(array)] = array
+def _grown(array: Array, need: int, used: int) -> Array:
+    """A copy of the first `used` rows with room for at least `need`; what is not used stays untouched memory.
+
+    The system gives pages, and takes time for them, only when they are touched: so room is cheap, copies are not.
+    """
+    fresh = np.zeros(max(need, GROWTH * len(array)), array.dtype)
+    fresh[:used] = array[:used]
     return fresh
 
 
@@ -299,12 +302,12 @@ class Columns:
             customer_ids=reserve_index(s.customer_ids, rows, id_bytes),
         )
         if (need := self.account_count + rows) > len(s.accounts):
-            size = max(need, 2 * len(s.accounts))
-            s = s._replace(accounts=_grown(s.accounts, size), dirty=_grown(s.dirty, size))
+            count, changed = self.account_count, int(s.heap[DIRTY])
+            s = s._replace(accounts=_grown(s.accounts, need, count), dirty=_grown(s.dirty, need, changed))
         if (need := self.customer_count + rows) > len(s.customers):
-            s = s._replace(customers=_grown(s.customers, max(need, 2 * len(s.customers))))
+            s = s._replace(customers=_grown(s.customers, need, self.customer_count))
         if (need := int(s.heap[0]) + entries) > len(s.entries):
-            s = s._replace(entries=_grown(s.entries, max(need, 2 * len(s.entries))))
+            s = s._replace(entries=_grown(s.entries, need, int(s.heap[0])))
         self.store = s
 
 
@@ -324,9 +327,9 @@ def reserve_index(ix: Index, rows: int, id_bytes: int) -> Index:
     """The index with room for `rows` more ids of `id_bytes` bytes in all."""
     slots, top = int(ix.meta[0]) + rows, int(ix.meta[1]) + id_bytes
     if slots > len(ix.ref):
-        ix = ix._replace(ref=_grown(ix.ref, max(slots, 2 * len(ix.ref))))
+        ix = ix._replace(ref=_grown(ix.ref, slots, int(ix.meta[0])))
     if top > len(ix.arena):
-        ix = ix._replace(arena=_grown(ix.arena, max(top, 2 * len(ix.arena))))
+        ix = ix._replace(arena=_grown(ix.arena, top, int(ix.meta[1])))
     if 2 * slots > len(ix.table):
         cells = 1 << (2 * slots - 1).bit_length()
         table, tag = np.full(cells, -1, np.int32), np.zeros(cells, np.uint32)

@@ -138,11 +138,11 @@ def test_restated_months(data):
         for slot, since in late:
             for month in range(max(since, before.held_since() + 2), opened):
                 end = int(month_start(month + 1)) - 1
-                found = before.restated(fast.scope, slot, [month - 2, month - 1, month])
+                found = before.restated(fast.scope, np.array([slot]), month - 2, month)
                 if found.now != found.before and end >= given_from:
                     days = end - int(month_start(month - 2)) + 1
                     mine[before.customer_id(slot), end] = tuple(
-                        (u + v / 10**9) / days for u, v in (found.before, found.now)
+                        (int(u[0]) + int(v[0]) / 10**9) / days for u, v in (found.before, found.now)
                     )
         before.fold_day()
         assert mine.keys() == twin.keys()

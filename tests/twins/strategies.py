@@ -183,5 +183,6 @@ def feeds(draw: st.DrawFn, bank: Bank, *, late_days: int = 36, duplicates: bool 
         feed.extend(range(closed + 1, due))
         closed = max(closed, due - 1)
         feed.append(event)
-    feed.extend(range(closed + 1, bank.last_day + late_days + 1))
+    last = max([bank.last_day, *map(arrival_day, bank.events)])  # the same for every feed of a bank
+    feed.extend(range(closed + 1, last + late_days + 1))
     return feed
