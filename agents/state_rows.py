@@ -120,6 +120,7 @@ def kept(policy: ClassPolicy, state: State) -> Kept:
     )
     restless = (
         (not by_card and policy.level(state.measured) < policy.level(state.official))
+        or state.below > 0  # of one whose standard has come back between closes: a close counts anew
         or policy.review is not None
         or state.pinned_version is not None
         or not (settled or by_card)

@@ -349,6 +349,31 @@ def test_a_grant_that_ends_between_closes_is_no_standard(close: str) -> None:
     assert sorted(heard(partition), key=repr) == sorted(expected, key=repr)
 
 
+def test_months_below_end_when_the_standard_comes_back_between_closes() -> None:
+    """The grace of a customer with something of his own is not used up by months that are not in a row."""
+    cards = "cards: {valid_months: 1, issue: {mode: teller, needs_standard: false, start: collection}}"
+    pack = parse_pack(PACK.format(close="continuous", up="month", down="month", grace=1, extra=cards), "tested.yaml")
+    amounts = {"2024-01-05": 30_000, "2024-02-20": -25_000, "2024-03-05": 25_000, "2024-03-20": -25_000}
+    moved = {
+        day(on): posting(i, amount, on, customer="C1", account="AC1")
+        for i, (on, amount) in enumerate(amounts.items(), 1)
+    }
+    steps: list[dict[str, Any] | int] = [
+        customer("C1", customer_class="personal", relationship_since=SINCE, birth_date=None)
+    ]
+    steps += [FIRST, action("C1", 9, "apply_card", FIRST, "gold")]
+    for at in range(FIRST + 1, day("2024-04-02")):
+        steps += [moved[at], at] if at in moved else [at]
+    twin, partition = Twin(pack), Partition(Topics(), StandingJob(replace(conf(), pack=pack)))
+    for step in steps:
+        twin.step(step)
+        partition.log.tell([step])
+        partition.run()
+    assert [said[6] for said in heard(partition) if said[1] == "tier"] == ["high"]
+    assert [said[6] for said in twin.said if said[1] == "tier"] == ["high"]
+    assert partition.job.deciding.lifecycle.state(0, partition.job.deciding.lifecycle.table(0)) == twin.states["C1"]
+
+
 def grouped(data: Any, steps: list[dict[str, Any] | int]) -> list[list[dict[str, Any] | int]]:
     """Transactions: steps in a row, each topic's behind those of the topic before it, with some of them sent twice."""
     out: list[list[dict[str, Any] | int]] = []
