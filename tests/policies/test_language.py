@@ -11,6 +11,8 @@ from policies.diff import differences, obstacles
 
 HQ = load_pack("hq-level").body
 THREE = load_pack("three-month-card").body
+BANDS = load_pack("abc-bands").body
+BANDS = BANDS[: BANDS.index("      - id: upgrade-near")]  # not every criterion below can be foreseen
 
 
 def personal(text: str):
@@ -58,10 +60,9 @@ def test_tiers_of_one_rank():
 
 def test_operators_and_ends():
     """R-002: minimum is inclusive, above exclusive; below and at_most likewise from the other side."""
-    body = load_pack("abc-bands").body
     for word, met in (("minimum", [False, True, True]), ("above", [False, False, True]),
                       ("below", [True, False, False]), ("at_most", [True, True, False])):  # fmt: skip
-        policy = personal(body.replace('minimum: "200000.00"', f'{word}: "200000.00"').replace("balance", "aum"))
+        policy = personal(BANDS.replace('minimum: "200000.00"', f'{word}: "200000.00"').replace("balance", "aum"))
         values = [
             {("aum", "deposits"): Fraction(200_000) + step} for step in (Fraction(-1, 10**9), 0, Fraction(1, 10**9))
         ]
@@ -70,8 +71,7 @@ def test_operators_and_ends():
 
 def test_own_facts():
     """R-224, R-154, R-023: a pack may ask for figures of the bank's own, with what stands in where none was sent."""
-    body = load_pack("abc-bands").body
-    text = body.replace("classes:\n", "facts:\n  loyalty: {kind: count, absent: 3}\n\nclasses:\n", 1).replace(
+    text = BANDS.replace("classes:\n", "facts:\n  loyalty: {kind: count, absent: 3}\n\nclasses:\n", 1).replace(
         'when: {metric: balance, scope: deposits, minimum: "200000.00"}', 'when: {metric: loyalty, minimum: "4"}'
     )
     pack = parse_pack(text)
