@@ -1,6 +1,10 @@
 """Two hundred seeds of the simulated engine; more by `make simulate SEEDS=2000`, one with its story by `SEED=123`."""
 
 import asyncio
+import multiprocessing
+import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -11,18 +15,26 @@ from agents.job import RecoveryError, Rejoin
 from agents.recovery import restore
 from agents.unit import PartitionUnit
 from tests.simulation.clients import fetch
-from tests.simulation.mutants import MUTANTS, caught
-from tests.simulation.pool import MUTANT_SEEDS
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.pool import hunted, lean
 from tests.simulation.run import Recorded, Simulation, engine_in, simulate
 
-SEEDS, CHUNK = 200, 4
+SEEDS, CHUNK, WAIT_S = 200, 4, 280
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[dict[int | str, Any]]:
+    """What is to come of each seed and each mutant, worked out on all cores."""
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1) as pool:
+        seeds: dict[int | str, Any] = {seed: pool.apply_async(lean, (seed,)) for seed in range(SEEDS)}
+        yield seeds | {name: pool.apply_async(hunted, (name,)) for name in MUTANTS}
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_seeds(first: int) -> None:
+def test_seeds(runs: dict[int | str, Any], first: int) -> None:
     """Whatever goes wrong: nothing lost, nothing doubled, everything to the fen, and it ends."""
     for seed in range(first, first + CHUNK):
-        result = simulate(seed)
+        result = runs[seed].get(WAIT_S)
         assert not result.failures, f"make simulate SEED={seed}\n" + "\n".join(result.failures)
         assert result.checks > 50
 
@@ -36,9 +48,10 @@ def test_a_seed_replays() -> None:
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_broken_engine_is_noticed(name: str) -> None:
+def test_a_broken_engine_is_noticed(runs: dict[int | str, Any], name: str) -> None:
     """With one guarantee taken away the seeds fail; `python -m tests.simulation --mutants` says by which."""
-    assert caught(name, range(MUTANT_SEEDS)) is not None
+    found, seed, said = runs[name].get(WAIT_S)
+    assert (found, seed is not None) == (name, True), said
 
 
 class Peaceful(Simulation):
