@@ -158,7 +158,9 @@ def test_number_of_brokers_is_kept(tmp_path: Path) -> None:
 
 def test_stranger_with_our_pid_is_left_alone(tmp_path: Path) -> None:
     """`down` ends a process only if id, start time and command line fit what was recorded: ids are reused."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout and stranger.stdout.readline()  # until it runs, its command line is still ours
         started = psutil.Process(stranger.pid).create_time()
         entries = [
             record.Running("other-command", stranger.pid, started, "server.properties"),
