@@ -1,6 +1,7 @@
 """What another pack would have done to a real bank: the Berka data under two versions, every tier against SQL."""
 
 import datetime as dt
+import io
 import json
 import os
 import re
@@ -8,25 +9,40 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from agents.replay import Trial
 from connectors.arrange import days
 from connectors.sources import read_source
 from deploy.settings import Settings
-from policies import parse_pack
+from policies import load_pack, parse_pack
 from services.access import Action, Kind
 from tests.integration.expect import Berka, low_pack
 from tests.standing.partition import Topics, conf, customer
 from tests.twins.events import day, posting
 from tidegauge.cli import whatif
 from tidegauge.cli.acting import asked, sees
+from tidegauge.cli.lang import speaker
 from tidegauge.cli.policy import app
+from tidegauge.cli.policy_words import WORDS
 
 RUN = CliRunner()
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FROM = "1994-01-01"
 LOWER = {'"40000.00"': '"30000.00"', '"60000.00"': '"75000.00"'}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh-CN"])
+@pytest.mark.parametrize("running", [(), (("one", 1), ("two", 2))])
+def test_whatever_it_takes_the_place_of_is_named(lang, running):
+    """A layer scheme may be the first one, and a pack may take the place of a pack for each class of customers."""
+    found = whatif.Found(load_pack("layered-care"), running, FROM, FROM, 1, {}, [])
+    out = Console(file=io.StringIO(), width=300)
+    out.print(whatif._shown(found, speaker(WORDS, lang)))
+    names = [pack_id for pack_id, _ in running] or [WORDS[lang]["no_pack"]]
+    assert all(name in out.file.getvalue() for name in names)
 
 
 def test_moves_are_those_of_sql(berka_dir, tmp_path, monkeypatch):

@@ -33,6 +33,7 @@ _EN: Final = {
     "head": "{pack} version {version} from {first} on, instead of {running}: {moved} of {customers} customers would be in "
     "another tier at the close of {last}",
     "running": "{pack} version {version}",
+    "no_pack": "no pack",
     "customers_a_tier": "{kind}: customers a tier",
     "personal": "personal",
     "corporate": "corporate",
@@ -84,6 +85,7 @@ _ZH: Final = {
     "stays": "现行方案不变",
     "head": "若自 {first} 起以 {pack} 第 {version} 版取代 {running}：{last} 日终，{customers} 位客户中有 {moved} 位等级不同",
     "running": "{pack} 第 {version} 版",
+    "no_pack": "（尚无方案）",
     "customers_a_tier": "{kind}：各等级客户数",
     "personal": "个人客户",
     "corporate": "公司客户",

@@ -53,7 +53,7 @@ class Found:
     """What came out. `tiers`: for each class and tier, lowest first, customers under the running pack and the new one."""
 
     pack: "Pack"
-    running: str
+    running: tuple[tuple[str, int], ...]  # (id, version) of the packs it takes the place of
     first_day: str
     last_day: str
     customers: int
@@ -178,7 +178,7 @@ def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bo
     packs = trials[0].running.deciding.packs
     layers = {} if packs.layers is None else dict.fromkeys(packs.layers.classes, packs.layers)
     running = packs.running if new.kind == "tiers" else layers
-    instead = {(pack.id, pack.version): None for name, pack in running.items() if name in new.classes}
+    instead = dict.fromkeys((pack.id, pack.version) for name, pack in running.items() if name in new.classes)
     tiers = {
         name: _counts([old.tier for old in before.values() if old.customer_class == name],
                       [now.tier for now in after.values() if now.customer_class == name],
@@ -187,7 +187,7 @@ def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bo
     }  # fmt: skip
     return Found(
         new,
-        ", ".join(f"{pack_id} version {version}" for pack_id, version in instead) or NONE,
+        tuple(instead),
         str(new.effective_from),
         str(date_of(closed)),
         len(before),
@@ -216,8 +216,9 @@ def _counts(before: list[Any], after: list[Any], old: list[str], new: list[str])
 
 
 def _machine(found: Found) -> dict[str, Any]:
+    running = ", ".join(f"{pack_id} version {version}" for pack_id, version in found.running) or NONE
     return {
-        "pack": found.pack.id, "version": found.pack.version, "running": found.running, "from": found.first_day,
+        "pack": found.pack.id, "version": found.pack.version, "running": running, "from": found.first_day,
         "last_close": found.last_day, "customers": found.customers, "moved": len(found.moves),
         "tiers": [{"customer_class": kind, "tier": tier, "before": was, "after": now}
                   for kind, rows in found.tiers.items() for tier, (was, now) in rows.items()],
@@ -228,10 +229,10 @@ def _machine(found: Found) -> dict[str, Any]:
 
 def _shown(found: Found, say: Say) -> Group:
     """Tables and bars."""
-    running, version = found.running.rsplit(" version ", 1)
+    running = ", ".join(say("running", pack=pack_id, version=version) for pack_id, version in found.running)
     head = say(
         "head", pack=found.pack.id, version=found.pack.version, first=found.first_day, last=found.last_day,
-        running=say("running", pack=running, version=version), moved=len(found.moves), customers=found.customers,
+        running=running or say("no_pack"), moved=len(found.moves), customers=found.customers,
     )  # fmt: skip
     parts: list[Any] = [Text(head), Text()]
     parts += [_tier_table(kind, rows, say) for kind, rows in found.tiers.items() if set(rows) != {NONE}]
