@@ -20,7 +20,8 @@ from faust.types import ConsumerMessage
 from agents.job import TP, Block
 from agents.transport import CorruptBatch, take
 
-FETCH_WAIT_MS = 20
+# A fetch returns with so many bytes, or after the wait: many small ones would cost worker and broker more than they give.
+FETCH_BYTES_MIN, FETCH_WAIT_MS = 1 << 16, 10
 PREFETCH_S = 0.005  # how long a fetch waits for what came with the last one to be handed over
 BUSY_POLL_S = 0.005  # how soon a partition that was busy is looked at again
 CORRUPT_PAUSE_S = 0.2
@@ -84,6 +85,7 @@ class ConsumerThread(base.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)  # it hard-codes 1500 ms and read_uncommitted
         consumer._fetch_max_wait_ms, consumer._isolation_level = FETCH_WAIT_MS, "read_committed"
+        consumer._fetch_min_bytes = FETCH_BYTES_MIN
         return consumer
 
     async def on_start(self) -> None:

@@ -156,7 +156,9 @@ HOW = """## How it is measured
   closer's record to the commit of what everybody's new tier has caused. Tiers are compared with plain sums.
 - Latency is open loop: a posting counts from when it was due, whether or not the producer could send it then. Postings
   leave every 5 ms in a batch a partition, made by a kernel, so that the sending costs neither side much; a tenth of them,
-  at most 50 a second, are outflows that raise alerts, which are many: each is a transaction of its own.
+  at most 50 a second, are outflows that raise alerts, which are many: each is a transaction of its own. Behind the last
+  posting the month is closed; its tier changes count from the closer's call. One process is producer, closer and reader, on
+  the same two cores; what the run prints as the producer's own delay counts.
 - Reading alone is a single consumer on the topic of the full job, without Faust. The profile feeds the job from memory,
   stage by stage, and counts processor time.
 
