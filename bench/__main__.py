@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -43,15 +45,22 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write to docs/benchmarks.md even so")
     parser.add_argument("--runs", type=int, help="repetitions")
     options = parser.parse_args()
-    sizes, found = chosen(options), {}
+    sizes, found, failed = chosen(options), {}, []
     with Arena() as arena:
         for name in (name for name in PARTS if name in (options.only or PARTS)):
             warn(f"{name} …")
-            found[name] = measured(arena, name, sizes, again(options, name))
+            try:
+                found[name] = measured(arena, name, sizes, again(options, name))
+            except Exception:  # noqa: BLE001 - whatever it is, the other parts are of use without this one
+                traceback.print_exc()
+                failed.append(name)
+                continue
             print(f"## {name}\n\n{found[name].markdown()}", flush=True)
             if options.write or not (options.quick or options.only):
                 write(found, PARTS)
     print(f"{sum(report.seconds for report in found.values()):,.0f} s")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 def again(options: argparse.Namespace, part: str) -> str:

@@ -140,7 +140,10 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     report.engines.append(engine)
     report.figures += [
         ("customers compared, all figures equal", f"{results[-1].checked:,}"),
-        ("state a customer with two accounts, bytes in memory", f"{median(r.bytes_a_customer for r in results):,.0f}"),
+        (
+            f"state a customer with two accounts and {sizes.full_events // sizes.customers} postings, bytes in memory",
+            f"{median(r.bytes_a_customer for r in results):,.0f}",
+        ),
         ("worker's memory at most, MB", f"{max(r.timing.rss_max for r in results) / 1e6:,.0f}"),
         ("changelog an event, bytes on disk", f"{median(r.changelog_a_event for r in results):,.1f}"),
         ("start and recovery to first commit, s", f"{median(r.recovery_s for r in results):.1f}"),

@@ -44,7 +44,7 @@ def run(
     program, *arguments = peer.command()
     engine = []
     for i in range(peer.processes):
-        folder = arena.folder / f"{output}-{i}"
+        folder = arena.folder / f"{settings.topic(output)}-{i}"  # the same job on fewer events has another prefix
         folder.mkdir()
         task = Task(
             settings.kafka, settings.topic(topic), settings.topic(output), settings.group, settings.partitions, events,

@@ -1,11 +1,14 @@
 """The bench measures what it says: its data, sums, timers and jobs are right; how fast anything is, no test asks."""
 
+import sys
 import xml.etree.ElementTree as ET
+from contextlib import nullcontext
 
 import fastavro
 import numpy as np
 import pytest
 
+import bench.__main__
 from agents.job import TP, Block
 from agents.packing import flat
 from bench import j1, report, timetable
@@ -208,3 +211,24 @@ def test_a_timetable_sends_every_posting_once_and_not_before_it_is_due() -> None
             got += list(packed.pairs()) if packed else []
             assert len(got) == sum((i - 100) / 1000 <= now for i in rows)
         assert got == [(keys[i * width : (i + 1) * width], values[ends[i] : ends[i + 1]]) for i in rows]
+
+
+def test_a_part_that_fails_is_told_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half an hour of measuring is not lost to the part behind it, and the exit code says that something is missing."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no jars")
+
+    def whole(_arena: object, _sizes: object, found: report.Report) -> None:
+        found.figures.append(("events", "7"))
+
+    monkeypatch.setattr(bench.__main__, "PARTS", {"j1": broken, "full": whole})
+    monkeypatch.setattr(bench.__main__, "Arena", nullcontext)
+    monkeypatch.setattr(sys, "argv", ["bench", "--quick"])
+    with pytest.raises(SystemExit, match="failed: j1"):
+        bench.__main__.main()
+    said = capsys.readouterr()
+    assert "| events | 7 |" in said.out
+    assert "no jars" in said.err
