@@ -80,9 +80,9 @@ class Bank:
 
     def start(self, workers: int = 1) -> float:
         """Starts workers and waits until all are live and all have partitions; seconds."""
-        began = time.monotonic()
-        for _ in range(workers):
-            settings = self.settings.model_copy(update={"metrics_port": processes.free_row(1)})
+        began, first = time.monotonic(), processes.free_row(workers)
+        for port in range(first, first + workers):
+            settings = self.settings.model_copy(update={"metrics_port": port})
             self.workers.append((self.arena.start(WORKER, settings), settings.metrics_port))
         self.wait("workers live", self.live)
         return time.monotonic() - began

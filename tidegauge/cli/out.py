@@ -1,5 +1,9 @@
 """What commands print with: results on stdout, everything else on stderr, errors with a hint and an exit code."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 
 FAILED_CHECK = 1
@@ -16,6 +20,18 @@ class CommandError(Exception):
         super().__init__(message)
         self.hint = hint
         self.code = code
+
+
+@contextmanager
+def metrics_at(port: int) -> Iterator[None]:
+    """A second process on a machine finds the port taken, which is no reason for a traceback."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno != errno.EADDRINUSE:
+            raise
+        hint = "give every process of a machine a port of its own (--metrics-port), or 0 for no metrics"
+        raise CommandError(f"the port for metrics, {port}, is taken", hint) from problem
 
 
 def error(message: str, hint: str = "") -> None:

@@ -21,7 +21,7 @@ from services.viewmetrics import serve
 from services.views import ViewWriter, keep, rebuild
 from services.viewstore import LeaseLostError
 from tidegauge.cli.acting import AS, asked, sees
-from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, notes
+from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, metrics_at, notes
 
 app = typer.Typer()
 
@@ -52,7 +52,8 @@ def views(
     told = until_told()
     writer = open_writer(Settings())
     if metrics_port:
-        serve(writer, metrics_port)
+        with metrics_at(metrics_port):
+            serve(writer, metrics_port)
     notes.print("keeping the view; stop with Ctrl-C")
     keep(writer, told.wait, FAILURES)
 

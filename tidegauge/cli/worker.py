@@ -3,6 +3,7 @@
 import typer
 
 from deploy.settings import Settings
+from tidegauge.cli.out import metrics_at
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
@@ -23,4 +24,5 @@ def worker(
     warm_up(standing_conf(settings))
     port = settings.metrics_port if metrics_port is None else metrics_port
     built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
-    run(built, metrics_port=port, loglevel=loglevel)
+    with metrics_at(port):
+        run(built, metrics_port=port, loglevel=loglevel)
