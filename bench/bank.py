@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from agents.recovery import changelog_topic
 from bench.arena import Arena
 from bench.data import CUSTOMER_WIDTH, Chunk, World
-from bench.full import TOPIC, held, states
+from bench.full import CLOSE_OFFSETS, TOPIC, held, states
 from bench.loading import load
 from bench.sums import COMPARED, standings_by_numpy
 from bench.timing import Probe, Process
@@ -166,7 +166,7 @@ class Bank:
         """Closes a day: seconds from its record to its commit, and of them in work() and in transactions."""
         names = ("work_seconds_sum", "transaction_seconds_sum")
         before = {name: self.metric(name) for name in names}
-        closer, target = Closer(self.settings, encode), ends(self.probe) + self.settings.partitions
+        closer, target = Closer(self.settings, encode), ends(self.probe) + CLOSE_OFFSETS * self.settings.partitions
         began = time.monotonic()
         closer.close(day)
         self.wait("close", lambda: self.probe.committed() >= target)

@@ -25,6 +25,7 @@ from tidegauge.bootstrap import STANDING, standing_jobs
 
 TOPIC = "transactions"
 COMPILE_S_MAX = 900.0  # a first start compiles every kernel
+CLOSE_OFFSETS = 2  # that a close takes of a partition: its mark, and the end of the closer's transaction
 WORKER = ("-m", "bench.stamp", "tidegauge.cli.main", "worker")
 
 
@@ -35,36 +36,33 @@ class Result:
     timing: Timing
     customers: int
     recovery_s: float  # from the start of the second worker process to its first commit, compiled kernels at hand
-    month_close_s: float  # close of the month to its commit, standings of all customers included
     bytes_a_customer: float  # of state: columns and indexes
     changelog_a_event: float  # bytes
     checked: int  # customers compared with numpy, all figures equal
 
 
-def opened(arena: Arena, world: World) -> tuple[Settings, Timing, float]:
-    """Opening credits and the month close through a first worker: (settings, timing, seconds of the close)."""
+def opened(arena: Arena, world: World) -> Settings:
+    """Opening credits and the month close through a first worker."""
     settings = arena.settings("full")
     arena.topics(settings)
     worker = arena.start(WORKER, settings)
     changelog = changelog_topic(settings, STANDING)
     wait_for("worker ready", lambda: _fenced(settings, changelog), worker, arena.said, COMPILE_S_MAX)
     arena.load(settings, TOPIC, world.prelude())
-    timing = arena.measure(worker, settings, TOPIC, world.accounts)
+    arena.measure(worker, settings, TOPIC, world.accounts)
     closer = Closer(settings, encode)
     closer.close(CLOSED)
-    began = time.monotonic()
-    probe = Probe(settings, TOPIC)
-    wait_for("month close", lambda: probe.committed() >= world.accounts + settings.partitions, worker, arena.said)
-    took = time.monotonic() - began
+    probe, target = Probe(settings, TOPIC), world.accounts + CLOSE_OFFSETS * settings.partitions
+    wait_for("month close", lambda: probe.committed() >= target, worker, arena.said)
     probe.close()
     closer.shut()
     arena.stop(worker)
-    return settings, timing, took
+    return settings
 
 
 def run(arena: Arena, world: World) -> Result:
     """One world through one worker."""
-    settings, _, close_s = opened(arena, world)
+    settings = opened(arena, world)
     probe = Probe(settings, TOPIC)
     start = probe.ends()  # marks and what ended their transaction have offsets too
     probe.close()
@@ -79,9 +77,7 @@ def run(arena: Arena, world: World) -> Result:
     written = arena.disk_bytes(changelog) - before
     jobs = states(settings)
     checked = check(jobs, world)
-    return Result(
-        timing, world.customers, recovery, close_s, held(jobs) / world.customers, written / world.events, checked
-    )
+    return Result(timing, world.customers, recovery, held(jobs) / world.customers, written / world.events, checked)
 
 
 def held(jobs: list[Any]) -> int:
@@ -147,5 +143,4 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
         ("worker's memory at most, MB", f"{max(r.timing.rss_max for r in results) / 1e6:,.0f}"),
         ("changelog an event, bytes on disk", f"{median(r.changelog_a_event for r in results):,.1f}"),
         ("start and recovery to first commit, s", f"{median(r.recovery_s for r in results):.1f}"),
-        ("first month close, with all standings, s", f"{median(r.month_close_s for r in results):.1f}"),
     ]

@@ -22,9 +22,9 @@ from bench import timetable
 from bench.arena import Arena
 from bench.bank import ends
 from bench.data import Chunk, World
-from bench.full import TOPIC, WORKER, opened
+from bench.full import CLOSE_OFFSETS, TOPIC, WORKER, opened
 from bench.life import LAST
-from bench.report import Report, Table, warn
+from bench.report import DASH, Report, Table, warn
 from bench.sizes import Sizes
 from bench.timing import Probe, Process
 from connectors.closer import Closer
@@ -42,7 +42,7 @@ class Result:
 
     what: str
     sent: int = 0
-    missing: int = 0
+    missing: int | None = 0  # None: not known how many there should be
     late_ms: float = 0.0  # the producer's own worst delay behind the timetable
     milliseconds: list[float] = field(default_factory=list)
 
@@ -103,7 +103,7 @@ def measure(arena: Arena, rates: list[int], seconds: float, customers: int = 20_
     loads = [WAKE, *((rate, int(rate * (seconds + WARM_S))) for rate in rates)]
     spans = tuple((count, max(10, rate // ALARMS_S_MAX)) for rate, count in loads)
     world = World(customers, sum(n for n, _ in spans), arena.stack.settings.partitions, alarms=spans)
-    settings, _, _ = opened(arena, world)
+    settings = opened(arena, world)
     (chunk,) = world.postings(chunk=world.events)
     worker = arena.start(WORKER, settings)
     results, first = [], 0
@@ -134,7 +134,8 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     for results in zip(*runs, strict=True):
         middle = [f"{median(result.at(p) for result in results):,.0f}" for p in (50, 99, 99.9)]
         each = " ".join(f"{result.at(99):,.0f}" for result in results)
-        counts = (f"{sum(getattr(result, name) for result in results):,}" for name in ("sent", "missing"))
+        sent, missing = sum(result.sent for result in results), [r.missing for r in results if r.missing is not None]
+        counts = (f"{sent:,}", f"{sum(missing):,}" if missing else DASH)
         table.rows.append((results[0].what, *middle[:2], each, middle[2], *counts))
         late = max(result.late_ms for result in results)
         warn("  " + "  ".join(table.rows[-1]) + f"  producer late {late:.0f} ms at most")
@@ -146,7 +147,7 @@ def _close(arena: Arena, settings: Settings, worker: Process) -> Result:
     probe, closer = Probe(settings, TOPIC), Closer(settings, encode)
     with watching(settings, "tier-changes", OFFSET_END, lambda m: f"{m.partition()} {m.offset()}") as changes:
         time.sleep(QUIET_S)  # the watcher knows by now where the end is
-        target, began = ends(probe) + settings.partitions, time.monotonic()
+        target, began = ends(probe) + CLOSE_OFFSETS * settings.partitions, time.monotonic()
         closer.close(LAST)
         while probe.committed() < target:
             if worker.poll() is not None or time.monotonic() > began + GRACE_S:
@@ -156,7 +157,7 @@ def _close(arena: Arena, settings: Settings, worker: Process) -> Result:
     closer.shut()
     probe.close()
     times = [(at - began) * 1e3 for at in changes.seen.values()]
-    return Result("a month close", len(times), milliseconds=times)
+    return Result("a month close", len(times), None, milliseconds=times)
 
 
 def _one(
@@ -169,12 +170,7 @@ def _one(
     deadline = time.monotonic() + GRACE_S
     while time.monotonic() < deadline and not wanted.keys() <= alerts.seen.keys():
         time.sleep(0.05)
-    for event_id, at in wanted.items():
-        if at < began + WARM_S:
-            continue
-        result.sent += 1
-        if event_id in alerts.seen:
-            result.milliseconds.append((alerts.seen[event_id] - at) * 1e3)
-        else:
-            result.missing += 1
+    counted = {event_id: at for event_id, at in wanted.items() if at >= began + WARM_S}
+    result.milliseconds = [(alerts.seen[name] - at) * 1e3 for name, at in counted.items() if name in alerts.seen]
+    result.sent, result.missing = len(counted), len(counted) - len(result.milliseconds)
     return result

@@ -145,12 +145,13 @@ HOW = """## How it is measured
   same sums by numpy. Faust as its tutorial shows and Quix Streams take fewer events; their rates are compared.
 - J2 is the whole job on a month of postings with two accounts a customer, after opening credits and a month close that
   gave the tiers. Every customer's figures are compared with sums by numpy over all events.
-- Scale, life and memory (`python -m bench --only scale`, `life`, `memory`; `--customers` for one size of life): the load is
+- Scale and life (`python -m bench --only scale`, `life`; `--customers` for one size of life): the load is
   written in one transaction and committed when the workers are live, and counts from its commit to the workers' commit of
   its last event, up to a flush (1 s) included. So a worker's own rate is seen, not the producer's; the broker and two
   workers share the two cores. Life is one chain, restarts included; computing, encoding and batching of the second month
   close are CPU seconds of one thread on the recovered state. The view is rebuilt by `tidegauge rebuild` itself, append-only
   file on. Every customer's figures are compared with plain sums: in the state, and each row read back from the view.
+  The long run writes a day's postings and its close, and waits until they are taken before it writes the next.
 - Switch (`python -m bench --only switch`, `--customers` for another number): four packs take effect on four days in turn.
   Computing is CPU seconds of one thread on recovered states, stage by stage; the same four then in a worker, from the
   closer's record to the commit of what everybody's new tier has caused. Tiers are compared with plain sums.
