@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 from confluent_kafka import KafkaException
 
-from agents.recovery import changelog_topic
+from agents.engine.recovery import changelog_topic
 from bench.arena import Arena
 from bench.data import CUSTOMER_WIDTH, Chunk, World
 from bench.full import CLOSE_OFFSETS, TOPIC, held, states

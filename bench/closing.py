@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from agents import lifecycle
-from agents.lanes import Close
-from agents.warmup import warm_up
+from agents.offline.warmup import warm_up
+from agents.standing.decide import lifecycle
+from agents.standing.intake.lanes import Close
 from bench.profile import build
 from bench.timers import Stages
 from policies.columns import Program

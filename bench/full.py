@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.reading import all_standings
-from agents.recovery import changelog_topic, read_state
+from agents.engine.recovery import changelog_topic, read_state
+from agents.offline.standings import all_standings
 from bench.arena import Arena
 from bench.data import CLOSED, FIRST, World
 from bench.report import OURS, Engine, Report

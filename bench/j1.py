@@ -17,9 +17,9 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.job import Block, Outcome
-from agents.lanes import Lane
-from agents.packing import Packed, texts
+from agents.engine.job import Block, Outcome
+from agents.engine.packing import Packed, texts
+from agents.standing.intake.lanes import Lane
 from bench.data import Chunk
 from schemas.blocks import Reader
 from schemas.encoder import Writer, encode_columns
@@ -82,7 +82,7 @@ def tell(keys: Array, ends: Array, changed: Array, out: Array) -> None:
 
 
 class J1Job:
-    """See agents.job.Job."""
+    """See agents.engine.job.Job."""
 
     inputs = (TOPIC,)
     state_format = 1
@@ -238,7 +238,7 @@ def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4)
 
 def main() -> None:
     """The worker."""
-    from agents.app import build_app, run
+    from agents.engine.app import build_app, run
     from deploy.settings import Settings
 
     settings = Settings()

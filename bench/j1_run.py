@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, TopicPartition
 
-from agents.recovery import read_state
+from agents.engine.recovery import read_state
 from bench import j1
 from bench.arena import Arena
 from bench.data import Chunk

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
-from agents.packing import Packed, batches, texts
+from agents.engine.packing import Packed, batches, texts
 from bench.data import Chunk
 from deploy.settings import Settings
 from streams.store import REF_BITS

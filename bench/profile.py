@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from agents import lanes, transport
-from agents.deciding import StandingConf
-from agents.job import TP
-from agents.memory_log import MemoryLog
-from agents.packing import Packed, batches
-from agents.standing import INPUTS, StandingJob
+from agents.engine import transport
+from agents.engine.job import TP
+from agents.engine.packing import Packed, batches
+from agents.offline.memory_log import MemoryLog
+from agents.standing.decide.close import StandingConf
+from agents.standing.intake import lanes
+from agents.standing.job import INPUTS, StandingJob
 from bench.arena import Arena
 from bench.data import CLOSED, DAY_MS, FIRST, ZONE_MS, Chunk, World
 from bench.frames import batch

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents import hooks
-from agents.job import Block
+from agents.engine import hooks
+from agents.engine.job import Block
 from bench.arena import Arena
 from bench.data import World
 from bench.report import Report, Table, warn

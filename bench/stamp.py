@@ -73,7 +73,7 @@ def stamped(put: Callable[[Any, Any], None], undo: Callable[[], None]) -> Callab
 
 def main() -> None:
     """See the module."""
-    from agents.unit import PartitionUnit
+    from agents.engine.unit import PartitionUnit
 
     put = PartitionUnit.put
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.lanes import Close
-from agents.switching import Changeover
-from agents.warmup import warm_up
+from agents.offline.warmup import warm_up
+from agents.standing.decide.changeover import Changeover
+from agents.standing.intake.lanes import Close
 from bench.arena import Arena
 from bench.bank import Bank, customers_of
 from bench.data import CLOSED, World

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
-from agents.packing import Packed, batches
+from agents.engine.packing import Packed, batches
 from bench.data import Array, Chunk
 from deploy.settings import Settings
 

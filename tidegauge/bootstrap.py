@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agents.deciding import StandingConf
-from agents.standing import StandingJob
+from agents.standing.decide.close import StandingConf
+from agents.standing.job import StandingJob
 from deploy.settings import Settings
 from policies import PackError, load_pack
 from policies.model import KINDS, Pack

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agents.standing import INPUTS, StandingJob
+from agents.standing.job import INPUTS, StandingJob
 from bench import closing
 from bench.bank import Bank, Moves, customers_of
 from bench.data import CLOSED, FIRST, World

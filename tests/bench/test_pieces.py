@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import bench.__main__
-from agents.job import TP, Block
-from agents.packing import flat
+from agents.engine.job import TP, Block
+from agents.engine.packing import flat
 from bench import j1, report, timetable
 from bench.data import CLOSED, World, digits
 from bench.frames import batch
@@ -53,7 +53,7 @@ def test_postings_are_the_products_own_contract_and_journals_have_no_holes() -> 
 
 def test_framed_batches_are_read_back() -> None:
     """A batch framed in bulk is a v2 batch with a right checksum."""
-    from agents.transport import records, take
+    from agents.engine.transport import records, take
 
     chunk = next(SMALL.prelude(50))
     rows = np.flatnonzero(chunk.partition == 2)
@@ -67,7 +67,7 @@ def test_framed_batches_are_read_back() -> None:
 @pytest.mark.parametrize("closes", [False, True])
 def test_profiled_job_gives_the_sums_of_numpy(closes: bool) -> None:
     """What the profile feeds is the real job: every customer's figures equal plain sums, with and without daily closes."""
-    from agents.reading import all_standings
+    from agents.offline.standings import all_standings
 
     stages = Stages()
     bench, seconds = run(SMALL, stages, closes)

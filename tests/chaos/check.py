@@ -8,7 +8,7 @@ import numpy as np
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as TP
 
-from agents.recovery import read_state
+from agents.engine.recovery import read_state
 from tests.engine.counter_job import CUSTOMERS, THRESHOLDS, CounterJob
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from zlib import crc32
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from agents.reading import all_standings
-from agents.recovery import changelog_topic
-from agents.standing import INPUTS
+from agents.engine.recovery import changelog_topic
+from agents.offline.standings import all_standings
+from agents.standing.job import INPUTS
 from bench.data import CLOSED
 from bench.full import states
 from connectors.closer import MARK_KEY

@@ -13,10 +13,10 @@ from zlib import crc32
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from agents.job import TP, Block
-from agents.packing import flat
-from agents.recovery import COMMIT, changelog_topic
-from agents.standing import INPUTS, StandingJob
+from agents.engine.job import TP, Block
+from agents.engine.packing import flat
+from agents.engine.recovery import COMMIT, changelog_topic
+from agents.standing.job import INPUTS, StandingJob
 from deploy.settings import Settings
 from schemas.records import RecordError, decode_one
 from tests.chaos.check import read

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from agents.replay import Arrival, replay
+from agents.offline.replay import Arrival, replay
 from connectors.events import DayEnd
 from connectors.simulate import KINDS, simulate, stories
 from deploy.settings import Settings

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from agents.deciding import StandingConf
-from agents.replay import Arrival, replay
+from agents.offline.replay import Arrival, replay
+from agents.standing.decide.close import StandingConf
 from connectors.events import DayEnd
 from connectors.simulate import simulate, stories
 from policies import load_pack

@@ -14,8 +14,8 @@ from functools import cache
 import numba as nb
 import numpy as np
 
-from agents.job import Block, Outcome, Rejoin
-from agents.transport import records
+from agents.engine.job import Block, Outcome, Rejoin
+from agents.engine.transport import records
 
 CUSTOMERS = 2000
 THRESHOLDS = (1_000, 10_000, 100_000, 1_000_000)

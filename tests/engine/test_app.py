@@ -1,7 +1,7 @@
 """The app as it is built: what it would ask of the brokers."""
 
-from agents.app import build_app
-from agents.recovery import changelog_topic
+from agents.engine.app import build_app
+from agents.engine.recovery import changelog_topic
 from tests.engine.counter_job import CounterJob
 from tests.engine.worker import EngineTestSettings
 

@@ -15,9 +15,9 @@ from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, 
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
-from agents import hooks
-from agents.job import TP, Block
-from agents.transport import CorruptBatch
+from agents.engine import hooks
+from agents.engine.job import TP, Block
+from agents.engine.transport import CorruptBatch
 from tests.engine.test_transport import batch
 
 TOPIC = TopicPartition("pre.left", 0)

@@ -20,10 +20,10 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as TP
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from agents import recovery
-from agents.job import RecoveryError
-from agents.recovery import FENCE, Fence, changelog_topic, open_consumer, read_state
-from agents.unit import Conf, PartitionUnit
+from agents.engine import recovery
+from agents.engine.job import RecoveryError
+from agents.engine.recovery import FENCE, Fence, changelog_topic, open_consumer, read_state
+from agents.engine.unit import Conf, PartitionUnit
 from tests.chaos.check import read
 from tests.engine.counter_job import CounterJob
 from tests.engine.worker import EngineTestSettings

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agents import metrics
-from agents.metrics import Health, Metrics, serve
+from agents.engine import metrics
+from agents.engine.metrics import Health, Metrics, serve
 from tests.engine.test_kafka import get
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"

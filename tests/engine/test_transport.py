@@ -7,8 +7,8 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from agents.job import TP
-from agents.transport import HEADER, BatchHeader, CorruptBatch, records, take
+from agents.engine.job import TP
+from agents.engine.transport import HEADER, BatchHeader, CorruptBatch, records, take
 
 WHERE = TP("left", 3)
 PLAIN, GZIP, SNAPPY, LZ4, ZSTD = range(5)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import unit as unit_module
-from agents.app import build_app
-from agents.job import TP, Block, Outcome, Rejoin
-from agents.metrics import Metrics
-from agents.packing import RECORD_BYTES_MAX, Packed, flat
-from agents.recovery import COMMIT, FENCE, Fence
-from agents.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
+from agents.engine import unit as unit_module
+from agents.engine.app import build_app
+from agents.engine.job import TP, Block, Outcome, Rejoin
+from agents.engine.metrics import Metrics
+from agents.engine.packing import RECORD_BYTES_MAX, Packed, flat
+from agents.engine.recovery import COMMIT, FENCE, Fence
+from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
 from tests.engine.counter_job import CounterJob
 from tests.engine.test_transport import batch

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
-from agents import hooks, unit
-from agents.app import build_app, run
-from agents.job import TP, Outcome
+from agents.engine import hooks, unit
+from agents.engine.app import build_app, run
+from agents.engine.job import TP, Outcome
 from tests.engine.counter_job import CounterJob
 
 

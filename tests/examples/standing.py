@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.deciding import StandingConf
-from agents.memory_log import MemoryLog
-from agents.packing import flat
-from agents.standing import INPUTS, StandingJob
+from agents.engine.packing import flat
+from agents.offline.memory_log import MemoryLog
+from agents.standing.decide.close import StandingConf
+from agents.standing.job import INPUTS, StandingJob
 from policies import ROLLING, load_pack
 from schemas.records import decode_one, encode
 from streams import tiers

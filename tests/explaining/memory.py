@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.job import Block
-from agents.memory_log import batch
-from agents.standing import INPUTS
+from agents.engine.job import Block
+from agents.offline.memory_log import batch
+from agents.standing.job import INPUTS
 from schemas.records import encode
 from tests.standing.partition import Partition, Topics
 from tidegauge.explaining.log import OUTPUTS, Log, own

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from agents.job import TP, Block
-from agents.memory_log import batch
+from agents.engine.job import TP, Block
+from agents.offline.memory_log import batch
 from policies import load_pack
 from schemas.blocks import frames
 from streams.calendar import parse_day

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing import StandingJob
+from agents.standing.job import StandingJob
 from tests.explaining.memory import altered, log_of
 from tests.standing.partition import Partition, Topics, conf
 from tests.standing.test_lifecycle import CLASSES, crashed, lives, packs

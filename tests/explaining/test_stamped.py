@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.standing import StandingJob
+from agents.standing.job import StandingJob
 from tests.explaining.memory import Stamped, altered, log_of
 from tests.standing.partition import Partition, conf, customer
 from tests.standing.test_continuous import AT_ONCE, JANUARY, TODAY

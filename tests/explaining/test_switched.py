@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.standing import StandingJob
+from agents.standing.job import StandingJob
 from policies import load_pack, parse_pack
 from tests.explaining.memory import Stamped, altered, log_of
 from tests.standing.partition import Partition, conf, customer

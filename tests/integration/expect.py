@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 import policies
-from agents.replay import Arrival, replay
+from agents.offline.replay import Arrival, replay
 from connectors.events import DayEnd, Event
 from deploy.settings import Settings
 from schemas.records import decode_one, encode

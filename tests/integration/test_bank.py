@@ -8,7 +8,7 @@ import random
 import duckdb
 import pytest
 
-from agents.reading import all_standings
+from agents.offline.standings import all_standings
 from connectors.arrange import days, disturb
 from connectors.events import Event
 from connectors.simulate import START, simulate

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from agents.reading import COLUMNS, all_standings
+from agents.offline.standings import COLUMNS, all_standings
 from connectors.arrange import days
 from connectors.sources import read_source
 from streams.calendar import day_of

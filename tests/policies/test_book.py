@@ -5,7 +5,7 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.state_rows import Beside, decode, encode
+from agents.standing.decide.state_rows import Beside, decode, encode
 from policies import load_pack
 from policies.book import Book
 from policies.state import Act, Card, Grant, Request, State, day_number

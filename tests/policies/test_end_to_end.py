@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agents.replay import Trial, standings_of
-from agents.standing import StandingJob
+from agents.offline.replay import Trial, standings_of
+from agents.standing.job import StandingJob
 from policies import load_pack, parse_pack
 from tests.policies.end_to_end import (
     medal_pack,

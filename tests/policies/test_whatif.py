@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from agents.replay import Trial
+from agents.offline.replay import Trial
 from connectors.arrange import days
 from connectors.sources import read_source
 from deploy.settings import Settings

@@ -15,9 +15,9 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from agents.memory_log import MARK, MARK_KEY
-from agents.standing import CLOSES, INPUTS
-from agents.transport import TRANSACTIONAL
+from agents.engine.transport import TRANSACTIONAL
+from agents.offline.memory_log import MARK, MARK_KEY
+from agents.standing.job import CLOSES, INPUTS
 from schemas.records import encode as avro
 from tests.simulation.broker import Cluster
 from tests.simulation.log import encode

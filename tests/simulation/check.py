@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
-from agents.job import TP, Block
-from agents.packing import flat
-from agents.recovery import COMMIT
-from agents.standing import CLOSES, INPUTS, StandingJob
+from agents.engine.job import TP, Block
+from agents.engine.packing import flat
+from agents.engine.recovery import COMMIT
+from agents.standing.job import CLOSES, INPUTS, StandingJob
 from schemas.records import decode_one
 from tests.simulation import twin
 from tests.simulation.bank import Event

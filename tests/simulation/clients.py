@@ -12,9 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from agents.job import TP, Block
-from agents.packing import COMPRESS
-from agents.transport import take
+from agents.engine.job import TP, Block
+from agents.engine.packing import COMPRESS
+from agents.engine.transport import take
 from tests.simulation.broker import Cluster
 from tests.simulation.loop import PROCESS, SimLoop
 from tests.simulation.network import Network

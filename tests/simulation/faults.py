@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 
-from agents.job import Block
+from agents.engine.job import Block
 from tests.simulation.network import APPLIED, BEFORE, LATE, LOST, SENT
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from agents.transport import CONTROL, CRC_FROM, HEADER, TRANSACTIONAL, BatchHeader
+from agents.engine.transport import CONTROL, CRC_FROM, HEADER, TRANSACTIONAL, BatchHeader
 
 Pair = tuple[bytes | None, bytes | None]
 BATCH_BYTES_MAX = 1 << 20

@@ -15,14 +15,14 @@ from unittest import mock
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents import recovery, unit
-from agents.job import Block, Outcome
-from agents.lanes import Chunk, Lane
-from agents.packing import Packed
-from agents.profiles import Profiles
-from agents.recovery import FENCE, Fence
-from agents.standing import StandingJob
-from agents.unit import PartitionUnit
+from agents.engine import recovery, unit
+from agents.engine.job import Block, Outcome
+from agents.engine.packing import Packed
+from agents.engine.recovery import FENCE, Fence
+from agents.engine.unit import PartitionUnit
+from agents.standing.intake.lanes import Chunk, Lane
+from agents.standing.intake.profiles import Profiles
+from agents.standing.job import StandingJob
 from schemas.blocks import decode
 from tests.simulation import run
 from tests.simulation.clients import Consumer, Producer, World

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
-from agents import recovery
-from agents.job import TP, Block
-from agents.recovery import COMMIT, FENCE
-from agents.standing import StandingJob
-from agents.transport import HEADER, BatchHeader, take
+from agents.engine import recovery
+from agents.engine.job import TP, Block
+from agents.engine.recovery import COMMIT, FENCE
+from agents.engine.transport import HEADER, BatchHeader, take
+from agents.standing.job import StandingJob
 from tests.simulation.loop import SimLoop
 from tests.standing.partition import layered
 

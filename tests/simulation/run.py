@@ -16,12 +16,15 @@ from unittest import mock
 
 from aiokafka import TopicPartition
 
-from agents import bulk, changes, outlooks, packing, recovery, standing, table, unit
-from agents.job import Block, Outcome
-from agents.metrics import Metrics
-from agents.standing import INPUTS, StandingJob
-from agents.table import CRASHES_MAX
-from agents.unit import Conf
+from agents.engine import packing, recovery, table, unit
+from agents.engine.job import Block, Outcome
+from agents.engine.metrics import Metrics
+from agents.engine.table import CRASHES_MAX
+from agents.engine.unit import Conf
+from agents.standing import job
+from agents.standing.decide import outlooks
+from agents.standing.job import INPUTS, StandingJob
+from agents.standing.publish import standings, tier_changes
 from schemas.blocks import Reader
 from schemas.encoder import Writer
 from schemas.registry import Registry
@@ -252,8 +255,8 @@ def engine_in(sim: Simulation) -> Iterator[None]:
         swap(unit, "HELD_BYTES_MAX", sim.held_bytes)
         swap(recovery, "REPLAY_BYTES_MAX", sim.transaction_bytes)
         swap(unit, "log", _Log(sim))
-        swap(standing, "Reader", reader)
-        for module in (bulk, changes, outlooks):
+        swap(job, "Reader", reader)
+        for module in (standings, tier_changes, outlooks):
             swap(module, "Writer", writer)
         yield
 

@@ -10,10 +10,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from agents import recovery, unit
-from agents.job import RecoveryError, Rejoin
-from agents.recovery import restore
-from agents.unit import PartitionUnit
+from agents.engine import recovery, unit
+from agents.engine.job import RecoveryError, Rejoin
+from agents.engine.recovery import restore
+from agents.engine.unit import PartitionUnit
 from tests.simulation.clients import fetch
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.pool import hunted, lean

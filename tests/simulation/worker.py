@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from agents.job import Block
-from agents.table import UnitTable
+from agents.engine.job import Block
+from agents.engine.table import UnitTable
 from tests.simulation.clients import fetch
 from tests.simulation.loop import Process
 

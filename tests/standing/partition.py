@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from agents.deciding import StandingConf
-from agents.job import TP, Block
-from agents.memory_log import MemoryLog
-from agents.memory_log import _batch as batch
-from agents.packing import flat
-from agents.standing import INPUTS, StandingJob
+from agents.engine.job import TP, Block
+from agents.engine.packing import flat
+from agents.offline.memory_log import MemoryLog
+from agents.offline.memory_log import _batch as batch
+from agents.standing.decide.close import StandingConf
+from agents.standing.job import INPUTS, StandingJob
 from policies import load_pack
 from schemas.records import decode_one, encode
 

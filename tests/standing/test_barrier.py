@@ -2,9 +2,9 @@
 
 import pytest
 
-from agents.job import TP, Block, Rejoin
-from agents.memory_log import MARK
-from agents.standing import CLOSES, INPUTS
+from agents.engine.job import TP, Block, Rejoin
+from agents.offline.memory_log import MARK
+from agents.standing.job import CLOSES, INPUTS
 from schemas.records import encode
 from tests.standing.partition import Partition, Topics
 from tests.twins.events import day, posting, snapshot

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import state_rows
-from agents.changes import Switched
-from agents.lanes import Close
-from agents.lifecycle import KEY, Evidence, Step
-from agents.packing import flat
-from agents.standing import StandingJob
-from agents.state_rows import Beside
+from agents.engine.packing import flat
+from agents.standing.decide import state_rows
+from agents.standing.decide.lifecycle import KEY, Evidence, Step
+from agents.standing.decide.state_rows import Beside
+from agents.standing.intake.lanes import Close
+from agents.standing.job import StandingJob
+from agents.standing.publish.tier_changes import Switched
 from policies import load_pack
 from policies.columns import NANO, Column
 from policies.state import Act, Decision

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.standing import INPUTS
+from agents.standing.job import INPUTS
 from schemas.records import encode
 from schemas.registry import file_registry
 from tests.standing.partition import Partition, Topics, customer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.standing import StandingJob
+from agents.standing.job import StandingJob
 from policies import PackError, load_pack, parse_pack
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import PACK, action, crashed, fact

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.deciding import StandingConf
-from agents.foresight import LAST
-from agents.standing import StandingJob
+from agents.standing.decide.close import StandingConf
+from agents.standing.decide.outlook_alerts import LAST
+from agents.standing.job import StandingJob
 from policies import PackError, load_pack, parse_pack
 from streams import foresight
 from streams.calendar import NO_DAY

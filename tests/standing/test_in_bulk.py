@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.bulk import References
-from agents.changes import evidence, exact
-from agents.job import Rows
-from agents.packing import Packed, few, flat, joined
+from agents.engine.job import Rows
+from agents.engine.packing import Packed, few, flat, joined
+from agents.standing.publish.standings import References
+from agents.standing.publish.tier_changes import evidence, exact
 from policies import load_pack
 from schemas.primitives import read_long
 from streams.alerts import Alert
@@ -90,7 +90,7 @@ PEOPLE = st.lists(
 @given(PEOPLE)
 def test_customer_rows_come_back(people):
     """A customer's row read back is the customer; few rows leave as pairs, many packed, the same bytes."""
-    from agents.standing import StandingJob
+    from agents.standing.job import StandingJob
 
     one, other = StandingJob(conf()), StandingJob(conf())
     for i, (tiers, kind, published, branch, rm, card, alert) in enumerate(people):

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agents.job import RecoveryError
-from agents.reading import standings
-from agents.replay import Trial, standings_of
-from agents.standing import StandingJob
+from agents.engine.job import RecoveryError
+from agents.offline.replay import Trial, standings_of
+from agents.offline.standings import standings
+from agents.standing.job import StandingJob
 from policies import PackError, decide, load_pack, parse_pack
 from policies.state import day_number
 from tests.standing.partition import Partition, Topics, conf, customer

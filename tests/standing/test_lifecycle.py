@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.lifecycle import ends
-from agents.standing import INPUTS, StandingJob
+from agents.standing.decide.lifecycle import ends
+from agents.standing.job import INPUTS, StandingJob
 from policies import decide, lifecycle, parse_pack
 from policies.acts import act
 from policies.state import FLAGS, Act, Close, State, begin, flags, unsaid
@@ -404,6 +404,6 @@ def crashed(partition: Partition, settings_: Any) -> Partition:
 
 
 def _flat(items: Any) -> Any:
-    from agents.packing import flat
+    from agents.engine.packing import flat
 
     return flat(items)

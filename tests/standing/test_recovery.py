@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.deciding import StandingConf
-from agents.packing import flat
-from agents.standing import INPUTS, StandingJob
+from agents.engine.packing import flat
+from agents.standing.decide.close import StandingConf
+from agents.standing.job import INPUTS, StandingJob
 from tests.standing.partition import Partition, Topics, customer, layered
 from tests.streams.fast import differences, state, unshrunk
 from tests.twins.events import day, posting

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agents.job import RecoveryError
-from agents.standing import StandingJob
+from agents.engine.job import RecoveryError
+from agents.standing.job import StandingJob
 from policies import PackError, load_pack, parse_pack
 from policies.several import by_class
 from tests.standing.partition import Partition, Topics, conf, customer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing import StandingJob
+from agents.standing.job import StandingJob
 from policies import parse_pack
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_deciding import with_settings

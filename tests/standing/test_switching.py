@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents.profiles import GONE
-from agents.standing import StandingJob
+from agents.standing.intake.profiles import GONE
+from agents.standing.job import StandingJob
 from policies import load_pack, parse_pack
 from policies.state import day_number
 from tests.standing.partition import Partition, Topics, conf, customer

@@ -6,7 +6,7 @@ from functools import cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing import StandingJob
+from agents.standing.job import StandingJob
 from policies import parse_pack
 from streams import tiers
 from tests.standing.partition import Partition, Topics, conf

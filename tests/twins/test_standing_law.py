@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from agents.packing import flat
+from agents.engine.packing import flat
 from tests.examples.implementations import Slow
 from tests.examples.standing import Standing
 from tests.twins.definitions import month_first

@@ -42,7 +42,7 @@ def explain(
     from aiokafka.errors import KafkaError
     from confluent_kafka import KafkaException
 
-    from agents.job import RecoveryError, Rejoin
+    from agents.engine.job import RecoveryError, Rejoin
     from tidegauge import explaining
     from tidegauge.cli import explain_text
 

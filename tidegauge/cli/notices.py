@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from agents.alerts import build_app, run
+from agents.notifier.app import build_app, run
 from deploy.settings import Settings
 from services.assembly import notifier
 from services.notices import Notifier

@@ -17,7 +17,7 @@ from tidegauge.cli.acting import AS, asked, sees, unknown
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console
 
 if TYPE_CHECKING:
-    from agents.standing import StandingJob
+    from agents.standing.job import StandingJob
 
 app = typer.Typer()
 DAYS = ("as_of", "next_close", "lost_close", "lost_from")
@@ -34,7 +34,7 @@ def outlook(
 
     Computed from the live state as of the last close, beside the workers and without touching them.
     """
-    from agents.reading import branches
+    from agents.offline.standings import branches
 
     settings = Settings()
     who = asked(settings, actor, Action.READ, Kind.BALANCES)
@@ -53,9 +53,9 @@ def outlook(
 
 def live_job(settings: Settings, customer: str) -> StandingJob:
     """The committed state of the customer's partition."""
-    from agents.job import RecoveryError
-    from agents.recovery import read_state
-    from agents.standing import StandingJob
+    from agents.engine.job import RecoveryError
+    from agents.engine.recovery import read_state
+    from agents.standing.job import StandingJob
     from connectors.partitioner import partition_of
     from tidegauge.bootstrap import STANDING, standing_jobs
 

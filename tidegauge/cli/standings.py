@@ -20,7 +20,7 @@ from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, notes
 
 if TYPE_CHECKING:
-    from agents.standing import StandingJob
+    from agents.standing.job import StandingJob
 
 app = typer.Typer()
 BERKA_CURRENCY = "CZK"
@@ -38,7 +38,7 @@ def standings(
 
     An export: an actor of a unit gets the customers of that unit and of those below it.
     """
-    from agents.reading import AsOfError, all_standings, branches
+    from agents.offline.standings import AsOfError, all_standings, branches
 
     day, settings = parse_date("--as-of", as_of), Settings()
     who = asked(settings, actor, Action.EXPORT, Kind.BALANCES)
@@ -53,9 +53,9 @@ def standings(
 
 def live_jobs(settings: Settings) -> list[StandingJob]:
     """The committed state of every partition, read beside the workers."""
-    from agents.job import RecoveryError
-    from agents.recovery import read_state
-    from agents.standing import StandingJob
+    from agents.engine.job import RecoveryError
+    from agents.engine.recovery import read_state
+    from agents.standing.job import StandingJob
     from tidegauge.bootstrap import STANDING, standing_jobs
 
     factory = standing_jobs(settings)
@@ -82,7 +82,7 @@ def replay(
     known_by: str | None = typer.Option(None, "--known-by", help="Leave out what was booked after this day."),
 ) -> None:
     """Compute standings from files alone: the worker's own kernels, events in booking order, a close after each day."""
-    from agents.reading import all_standings
+    from agents.offline.standings import all_standings
 
     job = replayed(
         path, form, parse_date("--as-of", as_of), pack, parse_date("--known-by", known_by) if known_by else None
@@ -92,8 +92,8 @@ def replay(
 
 def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int | None) -> StandingJob:
     """The job after a replay of files; bad lines are named on stderr and left out."""
-    from agents.replay import Arrival
-    from agents.replay import replay as run
+    from agents.offline.replay import Arrival
+    from agents.offline.replay import replay as run
     from connectors.arrange import days
     from connectors.events import DayEnd, InputError
     from connectors.sources import read_source
@@ -113,8 +113,8 @@ def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int 
 
 
 def write(rows: Rows, form: str, out: Path | None) -> None:
-    """Rows of agents.reading as CSV or JSON."""
-    from agents.reading import columns
+    """Rows of agents.offline.standings as CSV or JSON."""
+    from agents.offline.standings import columns
 
     if form not in ("csv", "json"):
         raise CommandError(f"{form!r} is neither csv nor json", code=BAD_INPUT)

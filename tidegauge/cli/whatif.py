@@ -25,7 +25,7 @@ from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, er
 from tidegauge.cli.policy_words import WORDS
 
 if TYPE_CHECKING:
-    from agents.replay import Standing, Trial
+    from agents.offline.replay import Standing, Trial
     from policies import Pack
 
 BAR_CHARS = 40
@@ -116,8 +116,8 @@ def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
     """The history in Kafka, a trial a partition."""
     from aiokafka.errors import KafkaError
 
-    from agents.job import RecoveryError
-    from agents.replay import Trial
+    from agents.engine.job import RecoveryError
+    from agents.offline.replay import Trial
     from tidegauge.bootstrap import STANDING, standing_conf
 
     conf = standing_conf(settings)
@@ -135,7 +135,7 @@ def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
 
 def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial":
     """The history in files."""
-    from agents.replay import Arrival, Trial
+    from agents.offline.replay import Arrival, Trial
     from connectors.arrange import days
     from connectors.events import DayEnd, InputError
     from connectors.sources import read_source
@@ -156,7 +156,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial"
 
 def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> Found:
     """Both ends of the history, of every customer of a branch that is seen."""
-    from agents.replay import standings_of
+    from agents.offline.replay import standings_of
     from policies.state import day_number
     from streams.calendar import date_of
 

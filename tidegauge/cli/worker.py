@@ -16,8 +16,8 @@ def worker(
     loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
-    from agents.app import build_app, run
-    from agents.warmup import warm_up
+    from agents.engine.app import build_app, run
+    from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
     settings = Settings()

@@ -115,7 +115,7 @@ def decide(answers: Answers, closes: Iterable[int], scheme: Scheme) -> Decided:
 def compare_standings(
     answers: Answers, day: int, last: int, ours: Iterable[Row], decided: Decided, scheme: Scheme
 ) -> Finding:
-    """Standings as read from the live system (rows of agents.reading.COLUMNS) against SQL over everything sent."""
+    """Standings as read from the live system (rows of agents.offline.standings.COLUMNS) against SQL over everything sent."""
     expected = {row[0]: row for row in answers.metrics(day, last)}
     found = {row[0]: tuple(row) for row in ours}
     differences = []

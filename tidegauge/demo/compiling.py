@@ -1,6 +1,6 @@
 """Run as a module: compiles the worker's kernels in a process of its own, while the servers start."""
 
-from agents.warmup import warm_up
+from agents.offline.warmup import warm_up
 from deploy.settings import Settings
 from tidegauge.bootstrap import standing_conf
 

@@ -197,7 +197,7 @@ class Demo:
         return good
 
     def _findings(self, con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-        from agents.reading import all_standings
+        from agents.offline.standings import all_standings
         from tidegauge.cli.standings import live_jobs
 
         scheme, last = self._scheme(), self.last

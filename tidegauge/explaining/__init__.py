@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agents import recovery
-from agents.job import RecoveryError
-from agents.reading import AsOfError, branches, columns, standings
+from agents.engine import recovery
+from agents.engine.job import RecoveryError
+from agents.offline.standings import AsOfError, branches, columns, standings
 from streams.money import exponent
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 from tidegauge.explaining.judging import Judged, Problem, between_closes, differences, judge, problem
@@ -21,7 +21,7 @@ from tidegauge.explaining.log import Log, Record, Told, read
 from tidegauge.explaining.replaying import ORDERS, Replayed, first_conf, sent, shipped
 
 if TYPE_CHECKING:
-    from agents.standing import StandingConf, StandingJob
+    from agents.standing.job import StandingConf, StandingJob
     from deploy.settings import Settings
     from policies.model import Pack
 

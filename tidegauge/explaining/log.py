@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from aiokafka import TopicPartition
 
-from agents import recovery
-from agents.job import Block
-from agents.memory_log import batch
-from agents.standing import CLOSES, INPUTS
-from agents.transport import HEADER, BatchHeader
+from agents.engine import recovery
+from agents.engine.job import Block
+from agents.engine.transport import HEADER, BatchHeader
+from agents.offline.memory_log import batch
+from agents.standing.job import CLOSES, INPUTS
 from connectors.partitioner import partition_of
 from schemas.blocks import frames
 from schemas.primitives import LENGTH_MAX, NULL, REF_BITS

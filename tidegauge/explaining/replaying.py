@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from agents.job import Block
-from agents.packing import flat
-from agents.standing import INPUTS, StandingConf, StandingJob
+from agents.engine.job import Block
+from agents.engine.packing import flat
+from agents.standing.job import INPUTS, StandingConf, StandingJob
 from policies import available_packs, load_pack
 from policies.model import Pack
 from policies.reader import PackError

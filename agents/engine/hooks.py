@@ -1,0 +1,213 @@
+"""Every private hook of Faust and aiokafka that the engine uses, and nothing else.
+
+tests/engine/test_hooks.py holds a contract test for each. Pinned to faust-streaming 0.15 and aiokafka 0.14.
+
+Block topics are fetched as raw batches: a Faust event is then one partition fetch, its value a Block. Every other topic
+keeps aiokafka's record path. The partition units commit, so Faust's own commits, gaps and recovery find nothing to do.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.producer import sender
+from faust.transport.drivers import aiokafka as base
+from faust.types import ConsumerMessage
+
+from agents.engine.job import TP, Block
+from agents.engine.transport import CorruptBatch, take
+
+# A fetch returns with so many bytes, or after the wait: many small ones would cost worker and broker more than they give.
+FETCH_BYTES_MIN, FETCH_WAIT_MS = 1 << 16, 10
+PREFETCH_S = 0.005  # how long a fetch waits for what came with the last one to be handed over
+BUSY_POLL_S = 0.005  # how soon a partition that was busy is looked at again
+CORRUPT_PAUSE_S = 0.2
+
+log = logging.getLogger(__name__)
+
+# Kafka's name of every block topic -> the name in the catalogue. Process-wide, as the hooked module globals are.
+BLOCK_TOPICS: dict[str, str] = {}
+
+
+class RawRecords:
+    """aiokafka's batch iterator, with the bytes it walks."""
+
+    def __init__(self, raw: bytes):
+        self.raw, self.inner = raw, _MemoryRecords(raw)
+        self.has_next, self.next_batch, self.size_in_bytes = (
+            self.inner.has_next,
+            self.inner.next_batch,
+            self.inner.size_in_bytes,
+        )
+
+
+class BlockRecords(fetcher.PartitionRecords):
+    """Yields one Block per fetch; the parent's own position keeping goes on."""
+
+    def _unpack_records(self) -> Any:
+        committed = self._isolation_level == fetcher.READ_COMMITTED
+        tp = TP(BLOCK_TOPICS[self._tp.topic], self._tp.partition)
+        block = take(
+            tp,
+            self._records.raw,
+            self.next_fetch_offset,
+            self._aborted_transactions,
+            committed=committed,
+            crc=self._check_crcs,
+        )
+        if block is not None:
+            self.next_fetch_offset = block.end
+            yield block
+
+
+def _partition_records(tp: TopicPartition, records: RawRecords, *args: Any) -> fetcher.PartitionRecords:
+    if tp.topic in BLOCK_TOPICS:
+        return BlockRecords(tp, records, *args)
+    return _PartitionRecords(tp, records.inner, *args)
+
+
+_MemoryRecords, _PartitionRecords = fetcher.MemoryRecords, fetcher.PartitionRecords
+
+
+def install(topics: Mapping[str, str]) -> None:
+    """Fetch these topics (Kafka's name -> catalogue name) as blocks from now on, in this whole process."""
+    BLOCK_TOPICS.update(topics)
+    fetcher.MemoryRecords, fetcher.PartitionRecords = RawRecords, _partition_records
+    sender.BACKOFF_OVERRIDE = 0.002  # s between the steps of a transaction; 20 ms by default
+
+
+class ConsumerThread(base.AIOKafkaConsumerThread):
+    """Faust's consumer thread with committed reads and short waits."""
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)  # it hard-codes 1500 ms and read_uncommitted
+        consumer._fetch_max_wait_ms, consumer._isolation_level = FETCH_WAIT_MS, "read_committed"
+        consumer._fetch_min_bytes = FETCH_BYTES_MIN
+        return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer, then set how it prefetches.
+
+        A fetch leaves out partitions whose last records nobody has taken yet, and they wait until it returns. Without any
+        patience that are always those that just had records; with the default of 100 ms one busy partition stops all.
+        """
+        await super().on_start()
+        self._consumer._fetcher._prefetch_backoff = PREFETCH_S
+
+    def request_rejoin(self) -> None:
+        """Leave the generation and join again: the one way back after a unit failed. From any thread."""
+        self.thread_loop.call_soon_threadsafe(self._consumer._coordinator.request_rejoin)
+
+    def seek_soon(self, tp: TopicPartition, offset: int) -> None:
+        """Fetch on from offset, unless the partition is gone. From any thread."""
+
+        def seek() -> None:
+            if self._consumer.assignment() and tp in self._consumer.assignment():
+                self._consumer.seek(tp, offset)
+
+        self.thread_loop.call_soon_threadsafe(seek)
+
+    def fetched_to(self, tp: TopicPartition) -> tuple[int | None, int | None]:
+        """The next offset to hand over, and the last stable one known; None where unknown. Reads, from any thread."""
+        assignment = self._consumer._subscription.subscription and self._consumer._subscription.subscription.assignment
+        if not assignment or tp not in assignment.tps:
+            return None, None
+        state = assignment.state_value(tp)
+        return state._position, state.lso
+
+
+class ReadOffsets(dict):  # type: ignore[type-arg]
+    """Faust's per-partition read offsets; for block topics always None: the units themselves check every block.
+
+    Faust would drop a block behind its own mark after a seek back, and materialise every offset of a block as a gap.
+    """
+
+    def __getitem__(self, tp: Any) -> int | None:
+        return None if tp.topic in BLOCK_TOPICS else self.get(tp)
+
+
+class Consumer(base.Consumer):
+    """Faust's consumer, yielding blocks and committing nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = ReadOffsets()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        ready = {tp for tp in active_partitions if not self.transport.busy(tp)}
+        if not ready:  # an empty set would mean "all partitions" to the fetcher
+            await asyncio.sleep(BUSY_POLL_S)
+            return {}
+        try:
+            return await super()._getmany(ready, timeout if len(ready) == len(active_partitions) else BUSY_POLL_S)
+        except CorruptBatch as problem:  # the fetcher reads that range again
+            await asyncio.sleep(CORRUPT_PAUSE_S)
+            self.transport.on_corrupt(problem)
+            return {}
+
+    def _to_message(self, tp: Any, record: Any) -> ConsumerMessage:
+        if not isinstance(record, Block):
+            return super()._to_message(tp, record)
+        return ConsumerMessage(
+            tp.topic, tp.partition, record.end - 1, 0.0, 0, [], None, record, None, 0, record.size, tp,
+            generation_id=self.app.consumer_generation_id,  # without it streams skip the event
+        )  # fmt: skip
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """The units commit; Faust only forgets its acks."""
+        for acks in (*self._acked.values(), *self._acked_index.values()):
+            acks.clear()
+        return True
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Faust would warn that it commits nothing."""
+
+    async def highwaters(self, *tps: Any) -> Any:
+        """Changelogs look empty to Faust's Recovery: the units read them."""
+        rest = [tp for tp in tps if not self._is_changelog_tp(tp)]
+        return {**dict.fromkeys(tps, 0), **(await super().highwaters(*rest) if rest else {})}
+
+
+def _never_busy(tp: Any) -> bool:
+    return False
+
+
+def _raise(problem: CorruptBatch) -> None:
+    raise problem
+
+
+class Transport(base.Transport):
+    """Faust's aiokafka driver with blocks; the app sets the two callbacks."""
+
+    Consumer = Consumer
+    busy: Callable[[Any], bool] = staticmethod(_never_busy)  # leave this partition out of the next fetch
+    on_corrupt: Callable[[CorruptBatch], None] = staticmethod(_raise)
+
+
+def prefetch_at_once(consumer: AIOKafkaConsumer) -> None:
+    """As for the worker's consumer, for one of the engine's own."""
+    consumer._fetcher._prefetch_backoff = 0
+
+
+def thread_of(app: Any) -> ConsumerThread:
+    """The thread of a started app's consumer."""
+    return app.consumer._thread
+
+
+class RecordConsumer(base.Consumer):
+    """Faust's own consumer, with committed reads."""
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class RecordTransport(base.Transport):
+    """Faust's aiokafka driver for agents that read record by record and let Faust commit."""
+
+    Consumer = RecordConsumer

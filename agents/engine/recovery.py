@@ -1,0 +1,259 @@
+"""Restores a job from Kafka: changelog rows up to the stable end, then a silent replay of [fence F, committed C).
+
+Every transaction of a unit leaves a `@commit` record with its positions in the changelog, so the log itself says what C
+is at its stable end. A reader that fences nobody therefore sees one consistent state, whatever is written meanwhile.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from agents.engine import hooks
+from agents.engine.job import Block, Job, RecoveryError, Rejoin, Rows
+from schemas.blocks import frames
+from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.status import Status
+
+FENCE, COMMIT = b"@fence", b"@commit"
+ENGINE = ord("@")  # the first byte of a key that is the engine's
+FETCH_BYTES_MAX = 4 << 20  # per partition and fetch
+REPLAY_BYTES_MAX = 8 << 20  # fed before the job works
+STALL_S_MAX = 60.0  # without any progress of a read
+READS_MAX = 3  # of a state that is written meanwhile
+
+log = logging.getLogger(__name__)
+
+
+class EngineSettings(Protocol):
+    """What the engine reads of the settings."""
+
+    @property
+    def kafka(self) -> str:
+        """Brokers, host:port separated by commas."""
+
+    @property
+    def group(self) -> str:
+        """Consumer group; also the first part of transactional ids and of the changelog's name."""
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of every topic."""
+
+    @property
+    def flush_interval_s(self) -> float:
+        """Seconds between flushes."""
+
+    def topic(self, name: str) -> str:
+        """Kafka's name of a catalogue topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A point the job's order-free rows are complete for."""
+
+    state_format: int
+    offsets: dict[str, int]
+    meta: bytes
+
+    def encode(self) -> bytes:
+        """As a changelog value: one line of JSON, then the job's meta."""
+        return json.dumps({"format": self.state_format, "offsets": self.offsets}).encode() + b"\n" + self.meta
+
+    @classmethod
+    def decode(cls, value: bytes) -> "Fence":
+        """The opposite of encode."""
+        head, meta = value.split(b"\n", 1)
+        fields = json.loads(head)
+        return cls(fields["format"], fields["offsets"], meta)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a recovery found."""
+
+    fence: Fence | None
+    rows: int
+    replayed: int  # events
+    seconds: float
+
+
+def changelog_topic(settings: EngineSettings, name: str = "standing") -> str:
+    """Kafka's name of the changelog, as Faust derives it."""
+    return f"{settings.group}-{name}-changelog"
+
+
+def install(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
+    """Fetch the inputs and the changelog as blocks in this process."""
+    hooks.install({**{settings.topic(name): name for name in inputs}, changelog: changelog})
+
+
+async def open_consumer(settings: EngineSettings, group: str | None = None) -> AIOKafkaConsumer:
+    """A committed-only consumer outside of any group membership, started."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, group_id=group, enable_auto_commit=False, isolation_level="read_committed",
+        auto_offset_reset="none", fetch_max_wait_ms=hooks.FETCH_WAIT_MS, max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        retry_backoff_ms=20,
+    )  # fmt: skip
+    await consumer.start()
+    # A task of its own begins. Were it cancelled before, its `stop` would raise CancelledError over what really failed.
+    await asyncio.sleep(0)
+    hooks.prefetch_at_once(consumer)
+    return consumer
+
+
+async def blocks(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, stop: int) -> AsyncIterator[Block]:
+    """Blocks of [start, stop); ends by position, since markers at the end are never delivered."""
+    if start >= stop:
+        return
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    moved_at, at = time.monotonic(), start
+    while at < stop:
+        for items in (await consumer.getmany(tp, timeout_ms=200)).values():
+            for block in items:
+                yield block
+                at, moved_at = block.end, time.monotonic()
+        if time.monotonic() - moved_at > STALL_S_MAX:
+            raise Rejoin(f"{tp}: no data from {at} on for {STALL_S_MAX:.0f} s, {stop} wanted")
+
+
+async def load_changelog(
+    consumer: AIOKafkaConsumer, job: Job, tp: TopicPartition, stable: int
+) -> tuple[int, Fence | None, dict[str, int] | None]:
+    """Load the rows up to the stable end. Gives their number, the last fence, the last committed positions."""
+    first = (await consumer.beginning_offsets([tp]))[tp]
+    fence = committed = None
+    count = 0
+    async for block in blocks(consumer, tp, first, stable):
+        rows = rows_of(block, stable)
+        engine = rows.raw[rows.key] == ENGINE
+        for key, value in rows.take(engine):
+            if key == FENCE:
+                fence = Fence.decode(value or b"")
+            elif key == COMMIT:
+                committed = json.loads(value or b"")
+        count += len(rows) - int(engine.sum())
+        await asyncio.to_thread(job.load, rows.take(~engine))  # kernels without the GIL: partitions load side by side
+    return count, fence, committed
+
+
+def rows_of(block: Block, stop: int) -> Rows:
+    """A changelog block's rows below `stop`, without a Python object each. Raises RecoveryError for broken framing."""
+    columns = frames(block.batches, block.start, min(block.end, stop))
+    if (columns.status == Status.BAD_BLOCK).any():
+        raise RecoveryError(
+            f"{block.tp.topic}/{block.tp.partition}: records in {block.start} to {block.end} are broken"
+        )
+    kept = columns.key != NULL
+    key, value = columns.key[kept], columns.value[kept]
+    sizes = np.where(columns.status[kept] == Status.TOO_LARGE, columns.data[kept, 0], value & LENGTH_MAX)
+    at = np.where(value == NULL, -1, value >> REF_BITS)
+    return Rows(columns.raw, key >> REF_BITS, (key >> REF_BITS) + (key & LENGTH_MAX), at, at + sizes)
+
+
+async def restore(
+    settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, changelog: str
+) -> Restored:
+    """Bring a fresh job to where the last committed transaction left it. Raises RecoveryError or Rejoin.
+
+    Whoever is overtaken by a successor reads up to an end that is no longer the end: compaction may then have taken
+    rows below it for the sake of newer ones behind it, which must not look like a changelog that was cut.
+    """
+    tp = TopicPartition(changelog, partition)
+    stable = (await consumer.end_offsets([tp]))[tp]  # of a committed-only consumer: the last stable offset
+    try:
+        return await restore_to(settings, job, partition, consumer, tp, stable)
+    except (KafkaError, Rejoin):
+        raise
+    except Exception as problem:
+        if (await consumer.end_offsets([tp]))[tp] == stable:
+            raise
+        raise Rejoin(f"{tp.topic}/{partition} was written while it was read: {problem}") from problem
+
+
+async def restore_to(
+    settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, tp: TopicPartition, stable: int
+) -> Restored:
+    """`restore` from a changelog that ends at `stable`."""
+    began, changelog = time.monotonic(), tp.topic
+    rows, fence, committed = await load_changelog(consumer, job, tp, stable)
+    if fence is not None and fence.state_format != job.state_format:
+        raise RecoveryError(
+            f"partition {partition}: changelog of state format {fence.state_format}, program of {job.state_format}: "
+            f"rebuild the state from the source (stop all workers, delete topic {changelog} and the group's offsets)"
+        )
+    if fence is None and (rows or committed):
+        raise RecoveryError(
+            f"partition {partition}: topic {changelog} holds rows but no fence; was it cut? rebuild the state"
+        )
+    inputs = {name: TopicPartition(settings.topic(name), partition) for name in job.inputs}
+    first = await consumer.beginning_offsets(list(inputs.values()))
+    last = await consumer.end_offsets(list(inputs.values()))
+    start = {name: (fence.offsets if fence else {}).get(name, first[tp]) for name, tp in inputs.items()}
+    stop = {name: (committed or {}).get(name, start[name]) for name in inputs}
+    for name, source in inputs.items():
+        if not first[source] <= start[name] <= stop[name] <= last[source]:
+            raise RecoveryError(
+                f"partition {partition}: topic {source.topic} holds offsets {first[source]} to {last[source]}, but the "
+                f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them; rebuild the state"
+            )
+    if fence is not None:
+        job.load_fence(fence.meta)
+    job.begin(partition, dict(start))
+    events = await replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
+    if job.positions() != stop:
+        raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
+    return Restored(fence, rows, events, time.monotonic() - began)
+
+
+async def replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:
+    """Feed the ranges silently; gives the number of events consumed."""
+    events = size = 0
+    for tp, (start, stop) in ranges.items():
+        async for block in blocks(consumer, tp, start, stop):
+            job.feed(block, stop)
+            size += block.size
+            if size >= REPLAY_BYTES_MAX:
+                events, size = events + job.work(live=False).events, 0
+    return events + job.work(live=False).events
+
+
+async def read_state(
+    settings: EngineSettings, job_factory: Callable[[], Job], partition: int, *, name: str = "standing"
+) -> Job:
+    """A partition's state as of one committed transaction, read beside a running worker.
+
+    Nobody is fenced, no group joined. Raises RecoveryError where there is no state, or it can't be read.
+    """
+    changelog = changelog_topic(settings, name)
+    install(settings, job_factory().inputs, changelog)
+    consumer = await open_consumer(settings)
+    try:
+        if changelog not in await consumer.topics():
+            raise RecoveryError(f"no topic {changelog}: no worker of group {settings.group} has ever run here")
+        return await read_again(settings, job_factory, partition, consumer, changelog)
+    finally:
+        await consumer.stop()
+
+
+async def read_again(
+    settings: EngineSettings, job_factory: Callable[[], Job], partition: int, consumer: AIOKafkaConsumer, changelog: str
+) -> Job:
+    """A restored job; tried READS_MAX times, since the workers go on writing."""
+    for left in reversed(range(READS_MAX)):
+        job = job_factory()
+        try:
+            await restore(settings, job, partition, consumer, changelog)
+            return job
+        except Rejoin as problem:
+            if not left:
+                raise RecoveryError(f"partition {partition}: {problem}") from problem
+    raise AssertionError

@@ -1,0 +1,197 @@
+"""The Faust table: gives Faust its co-partitioned assignment, and turns assignments into partition units.
+
+Faust keeps no rows here. A unit that fails drops its state and the worker asks to rejoin: without a new assignment its
+producer must not be initialised again, for a zombie would fence the rightful owner.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import faust
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+from agents.engine import hooks
+from agents.engine.job import Block, Job, RecoveryError, Rejoin
+from agents.engine.metrics import Health
+from agents.engine.transport import CorruptBatch
+from agents.engine.unit import Conf, PartitionUnit
+
+# Fenced, timed out, out of step, broker away: start again from what is committed.
+GROUP_ERRORS = (KafkaError, Rejoin, asyncio.TimeoutError)
+OWN_FAULTS = (  # Kafka errors that come back however often it is tried
+    MessageSizeTooLargeError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+PAUSE_S_MAX = 5.0  # for open transactions to end before a rebalance
+REJOIN_S = 1.0  # unless a rebalance comes by itself
+CRASHES_MAX, CRASHES_S = 3, 300.0  # unexpected exceptions in that time, then the worker gives up
+CORRUPT_MAX = 5  # refused reads of one batch in a row
+
+
+class UnitTable(faust.Table):
+    """Units by partition index; the app sets `conf`, `job_factory` and `health` before it starts."""
+
+    unit_conf: Conf
+    job_factory: Callable[[], Job]
+    health: Health
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.units: dict[int, tuple[PartitionUnit, asyncio.Task[None]]] = {}
+        self.generation = -1
+        self.crashes: deque[float] = deque(maxlen=CRASHES_MAX)
+        self.corrupt: tuple[Any, int] = (None, 0)  # place and number of refusals in a row
+        self.stalled: dict[TopicPartition, int] = {}  # partition -> expected offset at the last look
+
+    def prepare(self, conf: Conf, job_factory: Callable[[], Job], health: Health) -> None:
+        """Everything the table needs to know, once, before the app starts."""
+        self.unit_conf, self.job_factory, self.health = conf, job_factory, health
+        self.names = {conf.settings.topic(name): name for name in conf.inputs}
+        health.ready = self.ready
+
+    # -- what the transport and the agents call
+
+    def busy(self, tp: Any) -> bool:
+        """True while nothing more of this partition should be fetched."""
+        if (name := self.names.get(tp.topic)) is None:
+            return False
+        unit = self.units.get(tp.partition)
+        return unit is None or unit[0].busy(name)
+
+    def put(self, block: Block) -> None:
+        """Hand a block to its unit; without one the partition is gone or not yet here, and the block comes again."""
+        if unit := self.units.get(block.tp.partition):
+            unit[0].put(block)
+
+    def on_corrupt(self, problem: CorruptBatch) -> None:
+        """A batch was refused and will be fetched again; raises when that goes on: skipping it would lose events."""
+        place = problem.tp, problem.offset
+        self.corrupt = place, self.corrupt[1] + 1 if self.corrupt[0] == place else 1
+        self.unit_conf.metrics.corrupt.labels(*problem.tp).inc()
+        self.log.error("%s", problem)
+        if self.corrupt[1] >= CORRUPT_MAX:
+            self.health.failure = str(problem)
+            raise problem
+
+    def ready(self) -> bool:
+        """True once the worker has an assignment and every unit of it has recovered."""
+        return self.generation >= 0 and all(unit.live and not unit.dead for unit, _ in list(self.units.values()))
+
+    # -- what Faust calls
+
+    async def on_revoked(self, *args: Any, **kwargs: Any) -> None:
+        """Awaited before the group is joined again, with heartbeats still running."""
+        running = [asyncio.ensure_future(unit.pause()) for unit, _ in self.units.values() if not unit.dead]
+        if running:
+            _, late = await asyncio.wait(running, timeout=PAUSE_S_MAX)
+            if late:
+                for partition in list(self.units):
+                    await self.drop(partition)
+
+    async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:
+        """Awaited before Faust's Recovery, without heartbeats meanwhile: so units recover in their own tasks."""
+        mine = self.indices(assigned)
+        for partition, (unit, _) in list(self.units.items()):
+            # A generation went by without us: somebody else may have had the partition.
+            if partition not in mine or unit.dead or generation_id != self.generation + 1:
+                await self.drop(partition)
+        self.generation = generation_id
+        for partition in sorted(mine - self.units.keys()):
+            unit = PartitionUnit(self.unit_conf, partition, self.job_factory(), hooks.thread_of(self.app).seek_soon)
+            self.units[partition] = unit, asyncio.ensure_future(self.guard(unit))
+        for unit, _ in self.units.values():
+            unit.resume()
+
+    def indices(self, assigned: Any) -> set[int]:
+        """The partition indices of an assignment; every input must be there for each."""
+        topics: dict[int, set[str]] = {}
+        for tp in assigned:
+            if tp.topic in self.names:
+                topics.setdefault(tp.partition, set()).add(tp.topic)
+        for partition, have in topics.items():
+            if missing := self.names.keys() - have:
+                raise RuntimeError(
+                    f"no partition {partition} of {sorted(missing)}: all inputs need the same number of partitions"
+                )
+        return set(topics)
+
+    async def guard(self, unit: PartitionUnit) -> None:
+        """Run a unit; after a failure its state is dropped, and the partition starts again or the worker gives up."""
+        try:
+            await unit.run()
+        except Exception as problem:
+            unit.dead = True
+            unit.idle.set()
+            usual = isinstance(problem, GROUP_ERRORS) and not isinstance(problem, OWN_FAULTS)
+            self.unit_conf.metrics.dropped.labels(unit.partition, type(problem).__name__).inc()
+            if usual:
+                self.log.warning("partition %d: %r; state dropped", unit.partition, problem)
+            else:
+                self.log.exception("partition %d: unexpected; state dropped", unit.partition)
+                if isinstance(problem, RecoveryError) or self.too_many():
+                    self.health.failure = str(problem)
+                    await self.app.crash(problem)
+                    return
+            await asyncio.sleep(REJOIN_S)
+            if self.units.get(unit.partition, (None,))[0] is unit:  # no rebalance came by itself
+                hooks.thread_of(self.app).request_rejoin()
+
+    def too_many(self) -> bool:
+        """Count an unexpected failure; True when they no longer look like a passing trouble."""
+        now = time.monotonic()
+        full = len(self.crashes) == CRASHES_MAX and now - self.crashes[0] < CRASHES_S
+        self.crashes.append(now)
+        return full
+
+    async def drop(self, partition: int) -> None:
+        """Forget a unit with its state."""
+        unit, task = self.units.pop(partition)
+        task.cancel()
+        with suppress(asyncio.CancelledError, *GROUP_ERRORS):
+            await task
+        await unit.close()
+
+    async def on_stop(self) -> None:
+        """A clean end: finish open transactions, flush, leave."""
+        for unit, _ in list(self.units.values()):
+            with suppress(*GROUP_ERRORS):
+                await asyncio.wait_for(unit.finish(), PAUSE_S_MAX)
+        for partition in list(self.units):
+            await self.drop(partition)
+
+    # -- once a second
+
+    def look(self) -> None:
+        """Update the gauges; fetch again where Faust passed a range over and nothing arrives that would show it."""
+        self.health.beat()
+        metrics, states = self.unit_conf.metrics, dict.fromkeys(("recovering", "live", "failed"), 0)
+        for partition, (unit, _) in self.units.items():
+            states["failed" if unit.dead else "live" if unit.live else "recovering"] += 1
+            if not unit.live or unit.dead or unit.paused:
+                continue
+            if unit.idle.is_set():  # else a thread may be at work on the job
+                metrics.dirty.labels(partition).set(unit.job.dirty_count())
+            for name, tp in unit.topics.items():
+                fetched, stable = hooks.thread_of(self.app).fetched_to(tp)
+                metrics.held.labels(name, partition).set(unit.queued[name] + unit.held[name])
+                if stable is not None:
+                    metrics.lag.labels(name, partition).set(max(0, stable - unit.positions[name]))
+                expected = unit.expected[name]
+                if fetched is not None and fetched > expected and self.stalled.get(tp) == expected:
+                    unit.seek_back(name)
+                self.stalled[tp] = expected
+        for state, number in states.items():
+            metrics.units.labels(state).set(number)

@@ -1,0 +1,1 @@
+"""The notifier: every record of `rm-alerts` becomes notices."""

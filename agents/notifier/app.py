@@ -1,0 +1,94 @@
+"""The alerts agent: an ordinary Faust agent that turns every record of `rm-alerts` into notices.
+
+It is a worker of its own, with Faust's record path: alerts are few, and a slow webhook must not hold up the ledger.
+An event is acknowledged when its notices are delivered, or given up, and written to `notices`: at least once, with ids
+that come from the alert's record, so a notice that is written twice is the same notice.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import faust
+from mode import CrashingSupervisor
+from yarl import URL
+
+from agents.engine import hooks
+from schemas.records import RecordError, decode_one, encode
+
+log = logging.getLogger(__name__)
+
+SESSION_S, HEARTBEAT_S = 10, 3
+
+Notify = Callable[[dict[str, Any]], Awaitable[list[dict[str, Any]]]]
+"""Delivers an alert's notices and gives their records; fails only where nobody can be told that it failed."""
+
+
+class AlertSettings(Protocol):
+    """What this worker needs to know (a part of deploy.settings.Settings)."""
+
+    group: str
+    partitions: int
+
+    @property
+    def kafka(self) -> str:
+        """Brokers."""
+
+    def topic(self, name: str) -> str:
+        """Kafka's name of a catalogue topic."""
+
+
+def build_app(settings: AlertSettings, notify: Notify) -> faust.App:
+    """The worker's app, not started."""
+    group = f"{settings.group}-alerts"
+    servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
+    app = faust.App(
+        group, broker=servers, store="memory://", topic_partitions=settings.partitions, topic_disable_leader=True,
+        topic_allow_declare=False, web_enabled=False, broker_session_timeout=SESSION_S,
+        broker_heartbeat_interval=HEARTBEAT_S, consumer_auto_offset_reset="earliest", stream_wait_empty=False,
+        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}-{group}",  # Faust makes it, nothing uses it
+    )  # fmt: skip
+    app.transport = hooks.RecordTransport(servers, app, app.loop)
+    raw = partial(app.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    alerts, notices, letters = (raw(settings.topic(name)) for name in ("rm-alerts", "notices", "dead-letters"))
+
+    @app.agent(alerts, name="alerts", supervisor_strategy=CrashingSupervisor)
+    async def tell(stream: faust.Stream[bytes]) -> None:
+        # Acknowledged by hand: after an exception Faust would go on behind the event, as if it were done.
+        async for event in stream.noack().events():
+            try:
+                records = await notify(decode_one(event.value, name="rm-alerts"))
+            except RecordError as problem:
+                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem))
+            else:
+                for record in records:
+                    await written(notices, record["customer_id"], encode("notices", record))
+            await stream.ack(event)
+
+    return app
+
+
+async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
+    """Return when the brokers have it; raises what the producer raises, which ends the worker."""
+    await (await topic.send(key=key.encode(), value=value))
+
+
+def letter(event: faust.EventT, problem: RecordError) -> bytes:
+    """The dead letter of a record that is none of ours."""
+    message = event.message
+    return encode(
+        "dead-letters",
+        {
+            "topic": "rm-alerts", "partition": message.partition, "offset": message.offset, "reason": "unreadable",
+            "field": None, "detail": str(problem)[:200], "original": message.value or b"", "original_key": message.key,
+        },
+    )  # fmt: skip
+
+
+def run(app: faust.App, *, loglevel: str = "WARNING") -> None:
+    """Run the worker until SIGTERM or SIGINT; leaves by SystemExit, or by the exception that stopped it."""
+    faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()

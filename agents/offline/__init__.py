@@ -1,0 +1,1 @@
+"""The standing job without a worker: replay of files and logs, its state as a table, warm-up."""

@@ -1,0 +1,150 @@
+"""History without a worker: files or topics through the worker's own job, alone or beside another pack.
+
+Files come in booking order, with a close after each day; topics have their closes and cuts. Nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+
+from agents.engine.job import Block
+from agents.engine.packing import flat
+from agents.engine.recovery import EngineSettings, changelog_topic, install, open_consumer
+from agents.engine.recovery import blocks as read_blocks
+from agents.offline.memory_log import Encode, MemoryLog
+from agents.standing.decide.close import StandingConf
+from agents.standing.job import CLOSES, INPUTS, StandingJob
+from agents.standing.publish.standings import CLASSES
+from policies.diff import obstacles
+from policies.model import Pack
+
+Output = Callable[[str, bytes | None, bytes | None], None]
+ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
+VALUED = {"transactions": "value_date", "balances": "business_day", "fx-rates": "rate_date"}
+
+
+class Arrival(NamedTuple):
+    """An event in the order of arrival; record None ends the business day."""
+
+    day: int
+    topic: str
+    record: dict[str, Any] | None
+
+
+def replay(
+    conf: StandingConf,
+    arrivals: Iterable[Arrival],
+    encode: Encode,
+    as_of: int,
+    known_by: int | None = None,
+    output: Output | None = None,
+) -> StandingJob:
+    """The job after every close up to `as_of`, and after the events that came later but are valued up to it.
+
+    `known_by` leaves out what arrived after that day. `output` gets every record the job publishes.
+    """
+    job, log = StandingJob(conf), MemoryLog(encode)
+    job.begin(0, dict.fromkeys(INPUTS, 0))
+    for arrival in arrivals:
+        if known_by is not None and arrival.day > known_by:
+            break
+        if arrival.record is None:
+            if arrival.day <= as_of:
+                log.close(arrival.day)
+                work(job, log.blocks(), output)
+        elif arrival.day <= as_of or valued(arrival.topic, arrival.record) <= as_of:
+            log.record(arrival.topic, arrival.record)
+    work(job, log.blocks(), output)
+    return job
+
+
+class Standing(NamedTuple):
+    """A customer at the last close. `rank` counts from the lowest tier of his class; tier None: no scheme for the class."""
+
+    customer_class: str
+    branch: str
+    tier: str | None
+    rank: int
+
+
+class Trial:
+    """The same history under the packs that were in force, and with another one from its day on. `refused`: why not."""
+
+    def __init__(self, conf: StandingConf, pack: Pack) -> None:
+        self.running, self.other = StandingJob(conf), StandingJob(conf)
+        self.refused = obstacles(pack) or self.other.deciding.packs.unfit(pack)
+        if not self.refused:
+            self.other.deciding.packs.trial = pack
+            self.other.deciding.know(pack)
+        for job in (self.running, self.other):
+            job.begin(0, dict.fromkeys(INPUTS, 0))
+
+    def feed(self, blocks: list[Block]) -> None:
+        """More of the history."""
+        for job in (self.running, self.other):
+            work(job, blocks, None)
+
+    def files(self, arrivals: Iterable[Arrival], encode: Encode) -> Trial:
+        """The whole history of files."""
+        log = MemoryLog(encode)
+        for arrival in arrivals:
+            if arrival.record is None:
+                log.close(arrival.day)
+                self.feed(log.blocks())
+            else:
+                log.record(arrival.topic, arrival.record)
+        self.feed(log.blocks())
+        return self
+
+    async def topics(self, settings: EngineSettings, partition: int, name: str) -> Trial:
+        """The whole history of a partition's topics, as far as they are kept; postings last, since they are most."""
+        install(settings, INPUTS, changelog_topic(settings, name))
+        consumer = await open_consumer(settings)
+        try:
+            places = {topic: TopicPartition(settings.topic(topic), partition) for topic in ORDER}
+            wanted = list(places.values())
+            first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+            start = {topic: first[place] for topic, place in places.items()}
+            for job in (self.running, self.other):
+                job.begin(partition, dict(start))
+            for topic, place in places.items():
+                async for block in read_blocks(consumer, place, start[topic], end[place]):
+                    self.feed([block])
+        finally:
+            await consumer.stop()
+        return self
+
+
+def standings_of(job: StandingJob, kind: str = "tiers") -> dict[str, Standing]:
+    """Every customer at the last close: his tier, or with kind `layers` his layer."""
+    life = job.deciding.lifecycle if kind == "tiers" else job.deciding.layers.life
+    customers, found = job.ledger.store.customers, {}
+    for slot in range(job.ledger.columns.customer_count):
+        table = None if life is None else life.table(slot)
+        branch, name = job.profiles.branch(slot) or "-", CLASSES[int(customers["customer_class"][slot])]
+        if life is None or table is None:
+            found[job.ledger.customer_id(slot)] = Standing(name, branch, None, 0)
+            continue
+        index = int(table.index[int(life.keeper.held()["tier"][slot, 0])])
+        tier = table.program.tier_ids[index]
+        found[job.ledger.customer_id(slot)] = Standing(name, branch, tier, int(table.levels[index]))
+    return found
+
+
+def valued(topic: str, record: dict[str, Any]) -> int:
+    """The day from which an event counts; 0 for what has none."""
+    return int(record[VALUED[topic]]) if topic in VALUED else 0
+
+
+def work(job: StandingJob, blocks: list[Block], output: Output | None) -> None:
+    """Feeds blocks and hands on what comes of them."""
+    for block in blocks:
+        job.feed(block)
+    outcome = job.work(live=True)
+    if output is not None:
+        for topic, pairs in outcome.outputs:
+            for key, value in flat(pairs):
+                output(topic, key, value)

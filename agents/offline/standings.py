@@ -1,0 +1,89 @@
+"""Standings as of a day out of a job's state: the same columns for a replay of files and for the live system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from agents.standing.job import StandingJob
+from agents.standing.publish.standings import NO_TIER
+from policies.several import ClassTable
+from streams import tiers
+from streams.calendar import date_of, last_ended_month, month_of, month_start
+from streams.entries import OPEN, OPEN_END
+from streams.metrics import first_days
+
+COLUMNS = (
+    "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",
+    "trailing_avg_30", "trailing_avg_90", "tier",
+)  # fmt: skip
+LAYER = "layer"  # a column behind them, where a layer scheme runs
+METRICS = len(COLUMNS) - 2  # the ledger's columns, less the month to date
+CHUNK = 1 << 16
+
+
+class AsOfError(ValueError):
+    """The day cannot be answered; the message says which can."""
+
+
+def columns(rows: list[list[str | int | None]]) -> tuple[str, ...]:
+    """The columns of rows."""
+    return (*COLUMNS, LAYER) if rows and len(rows[0]) > len(COLUMNS) else COLUMNS
+
+
+def check_day(job: StandingJob, as_of: int) -> None:
+    """Raises AsOfError where the state no longer holds what `as_of` needs, or not yet."""
+    if job.ledger.closed < 0:
+        raise AsOfError("no business day has been closed yet: close one first")
+    first = int(month_start(int(last_ended_month(job.ledger.closed))))
+    if as_of < first:
+        raise AsOfError(
+            f"{date_of(as_of)} is too early: the first day that can be read is {date_of(first)}, "
+            "the first of the last closed month"
+        )
+    last = int(job.ledger.clock[OPEN_END])
+    if as_of > last:
+        raise AsOfError(f"{date_of(as_of)} is too late: the open month ends on {date_of(last)}")
+    assert month_of(as_of) <= job.ledger.clock[OPEN]
+
+
+def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
+    """Rows of COLUMNS (and LAYER) of one partition's customers whose first event is on or before `as_of`, by customer id.
+
+    Money in base minor units, rounded half-even; None where a rate is missing.
+    """
+    check_day(job, as_of)
+    ledger, rows = job.ledger, []
+    for at in range(0, ledger.columns.customer_count, CHUNK):
+        slots = np.arange(at, min(at + CHUNK, ledger.columns.customer_count))
+        found = ledger.metrics(job.deciding.scope, as_of, slots)
+        rounded, since = found.rounded(), first_days(ledger.store, slots).tolist()
+        given, _ = tiers.in_force(ledger.store.customers, slots, as_of)
+        layers = job.deciding.layers.named(slots, as_of)
+        for i, slot in enumerate(slots.tolist()):
+            if since[i] > as_of:
+                continue
+            values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
+            table = job.deciding.lifecycle.table(slot)
+            tier = NO_TIER if table is None else _tier(job, table, int(given[i]))
+            rows.append([ledger.customer_id(slot), *values[:METRICS], tier, *([] if layers is None else [layers[i]])])
+    return iter(sorted(rows, key=lambda row: str(row[0])))
+
+
+def _tier(job: StandingJob, table: ClassTable, code: int) -> str:
+    """The tier of a code; one behind the pack's own is of a pack that was in force before."""
+    own = table.program.tier_ids
+    return own[int(table.index[code])] if code < len(table.index) else job.profiles.tiers.text(code)
+
+
+def branches(job: StandingJob) -> dict[str, str | None]:
+    """The branch of every customer of a partition, by his profile; None: not known."""
+    return {
+        job.ledger.customer_id(slot): job.profiles.branch(slot) for slot in range(job.ledger.columns.customer_count)
+    }
+
+
+def all_standings(jobs: Iterable[StandingJob], as_of: int) -> list[list[str | int | None]]:
+    """Rows of all partitions, by customer id."""
+    return sorted((row for job in jobs for row in standings(job, as_of)), key=lambda row: str(row[0]))

@@ -1,0 +1,1 @@
+"""The standing job: one partition's events in; standings, tiers, alerts, restatements, queue priorities out."""

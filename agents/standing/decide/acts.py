@@ -1,0 +1,40 @@
+"""Records of crm-actions as the acts that the lifecycle takes (policies.acts)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.standing.decide.lifecycle import Lifecycle
+from policies.acts import HANDLERS
+from policies.state import Act
+from schemas.blocks import Columns
+from schemas.records import decode_one
+from schemas.registry import Registry
+from streams.calendar import DAY_MAX, DAY_MIN, DAY_MS, business_day
+from streams.fields import BAD_DATE, BAD_ID, BAD_INSTANT, OK
+from streams.ledger import Ledger
+from streams.store import ID_BYTES_MAX
+
+NOTE = "note"  # kept for people; nothing to decide
+UNKNOWN = "unknown_action"
+
+
+def take(columns: Columns, i: int, ledger: Ledger, lifecycle: Lifecycle, registry: Registry | None) -> tuple[int, str]:
+    """Takes row i of a block: (OK or why not, the field at fault or "")."""
+    record: dict[str, Any] = decode_one(columns.value_bytes(i) or b"", registry, name="crm-actions")
+    for name in ("customer_id", "event_id"):
+        if not 0 < len(record[name].encode()) <= ID_BYTES_MAX:
+            return BAD_ID, name
+    if not DAY_MIN * DAY_MS <= record["at"] < DAY_MAX * DAY_MS:
+        return BAD_INSTANT, "at"
+    if record["expires_on"] is not None and not DAY_MIN <= record["expires_on"] < DAY_MAX:
+        return BAD_DATE, "expires_on"
+    if record["action"] == NOTE:
+        return OK, ""
+    what = Act.of(record, int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)))
+    slot = ledger.customer(record["customer_id"])
+    if what.action in HANDLERS:
+        lifecycle.act(slot, what)
+    else:
+        lifecycle.refuse(slot, what, UNKNOWN)
+    return OK, ""

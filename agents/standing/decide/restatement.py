@@ -1,0 +1,157 @@
+"""Closes of the past that would give another thing now: on record always, and for the tier as the pack says (design §5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from agents.standing.decide.lifecycle import Evidence, Lifecycle
+from agents.standing.intake.lanes import Close
+from agents.standing.publish.publisher import Publisher
+from policies import lifecycle
+from policies.columns import Column, Key
+from policies.model import Evaluation
+from policies.several import ClassTable, in_branch
+from streams.calendar import NO_DAY, date_of, month_start
+from streams.ledger import Ledger
+from streams.metrics import NAMES, periods
+from streams.money import NANO
+from streams.store import Array
+
+NONE = -1
+STEPS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next
+MONTH_AVG = re.compile(r"month_avg\[(\d+)\]")
+
+
+class _Then(NamedTuple):
+    """What n customers' metrics of a month's close were and are, and the first of them that differs."""
+
+    before: dict[Key, Column]
+    now: dict[Key, Column]
+    differs: Array  # int64[n]: its place in the program's needs, NONE
+    held: Array  # bool[n]: a rate is missing
+
+
+class Restating:
+    """Looks at customers whose closed months have changed since the last close."""
+
+    def __init__(self, ledger: Ledger, life: Lifecycle, publisher: Publisher) -> None:
+        self.ledger, self.life, self.publisher = ledger, life, publisher
+
+    def close(self, at: Close, late: Sequence[tuple[int, int]], opened: int, first_months: dict[str, int]) -> int:
+        """Restates closes of months from the class's first one on, before `opened`; how many."""
+        rows, tables, count = dict[int, list[int]](), dict[int, ClassTable](), 0
+        for row, (slot, _) in enumerate(late):
+            if (table := self.life.table(slot)) is not None:
+                tables[id(table)] = table
+                rows.setdefault(id(table), []).append(row)
+        changed = np.array(late, np.int64).reshape(-1, 2)
+        for which, table in tables.items():
+            if (step := step_of(table.policy.evaluation)) is None:
+                continue
+            slots, since = changed[rows[which]].T
+            last = opened - 1 - opened % step  # the month whose close decided last
+            name, own = table.policy.customer_class, table.pack.supplement
+            key = name if own is None else in_branch(name, own.branch)
+            for month in range(max(int(since.min()), first_months[name], first_months.get(key, NO_DAY)), last + 1):
+                if (month + 1) % step == 0:
+                    count += self._month(at, slots[since <= month], table, month, opened)
+        return count
+
+    def _month(self, at: Close, slots: Array, table: ClassTable, month: int, opened: int) -> int:
+        then = self._then(table, slots, month)
+        if then is None:
+            return 0
+        ids, told = table.program.tier_ids, (then.differs != NONE) & ~then.held
+        before, now = (table.program.evaluate(columns)[0] for columns in (then.before, then.now))
+        for place, key in enumerate(table.program.needs):
+            if len(rows := np.flatnonzero(told & (then.differs == place))):
+                values, tiers = (then.before[key], then.now[key]), (before[rows], now[rows])
+                self.publisher.restated(slots, rows, at.day, month, key[0], values, ids, tiers)
+        if table.policy.evaluation.restatement != "record_only":
+            for row in np.flatnonzero(told).tolist():
+                if self._decided_last(int(slots[row]), table, month, ids[int(now[row])], opened):
+                    self._correct(at, int(slots[row]), table, month, ids[int(now[row])], Evidence(then.now, row))
+        return int(told.sum())
+
+    def _decided_last(self, slot: int, table: ClassTable, month: int, now: str, opened: int) -> bool:
+        """Whether the month's close is the last at which the tier could go the way that it would go now."""
+        policy, state = table.policy, self.life.state(slot, table)
+        higher = policy.level(now) >= policy.level(state.official)
+        when = policy.evaluation.upgrades if higher else policy.evaluation.downgrades
+        step = STEPS.get(when, None if when in ("day", "continuous") else step_of(policy.evaluation))
+        return step is not None and month == opened - 1 - opened % step
+
+    def _correct(self, at: Close, slot: int, table: ClassTable, month: int, now: str, found: Evidence) -> None:
+        """The tier follows where the pack says so; the event names the decision that it corrects."""
+        end = int(month_start(month + 1)) - 1
+        corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{date_of(end)}"
+        before = self.life.state(slot, table)
+        after, said = lifecycle.restate(table.policy, before, at.day, now, corrects)
+        self.life.put(slot, table, before, after, said)
+        self.life.sink.one(slot, table, said, found._replace(as_of=end), at)
+
+    def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:
+        """None where a metric's days are not held any more, or nobody asks. Facts and profiles are as they are known now."""
+        before, now = dict[Key, Column](), dict[Key, Column]()
+        end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), NONE)
+        for place, key in enumerate(table.program.needs if len(slots) else ()):
+            name, scope = key
+            if scope is None:
+                before[key] = now[key] = Column(self.life.facts.column(name, slots, end))
+                continue
+            mask = self.ledger.scope_of(sorted(table.pack.scopes[scope]))
+            months = list(months_of(name, month))
+            found = self._months(mask, slots, months) if months else self._days(mask, slots, name, end)
+            if found is None:
+                return None
+            before[key], now[key], missing = found
+            held |= missing
+            differs[(differs == NONE) & _differ(before[key], now[key])] = place
+        return _Then(before, now, differs, held) if now else None
+
+    def _months(self, mask: int, slots: Array, months: list[int]) -> tuple[Column, Column, Array] | None:
+        """Averages of whole months, from their sums: as the last close had them, now, and where a rate is missing."""
+        if months[0] < self.ledger.held_since():
+            return None
+        found = self.ledger.restated(mask, slots, months[0], months[-1])
+        days = int(month_start(months[-1] + 1)) - int(month_start(months[0]))
+        return Column(*found.before, days), Column(*found.now, days), found.held
+
+    def _days(self, mask: int, slots: Array, name: str, end: int) -> tuple[Column, Column, Array] | None:
+        """Any other metric of balances as of the month's last day, from the days that are held."""
+        place = NAMES.index(name.replace("[", "_").replace("]", ""))
+        first, last = periods(end)[place].tolist()
+        if first < self.ledger.days_since():
+            return None
+        found = self.ledger.metrics(mask, end, slots)
+        units, nano, days = found.units[:, place], found.nano[:, place], int(found.days[place])
+        late = [divmod(self.ledger.late_sum(mask, slot, first, last), NANO) for slot in slots.tolist()]
+        whole, part = np.array(late, np.int64).reshape(-1, 2).T
+        before = Column(units - whole + (nano - part) // NANO, (nano - part) % NANO, days)
+        return before, Column(units, nano, days), found.held[:, place]
+
+
+def step_of(evaluation: Evaluation) -> int | None:
+    """Months between two closes that may move a tier; None where every day decides anew, so that none needs correcting."""
+    if evaluation.close in STEPS:
+        return STEPS[evaluation.close]
+    return min((STEPS[when] for when in (evaluation.upgrades, evaluation.downgrades) if when in STEPS), default=None)
+
+
+def months_of(metric: str, month: int) -> Iterator[int]:
+    """The months whose days a metric averages at the close of `month`, oldest first; none for other metrics."""
+    if found := MONTH_AVG.fullmatch(metric):
+        yield month - int(found[1])
+    elif metric in ("quarter_avg", "year_avg"):
+        yield from range(month - (2 if metric == "quarter_avg" else 11), month + 1)
+
+
+def _differ(one: Column, other: Column) -> Array:
+    """bool[n]: which values are not the same; both have parts."""
+    assert one.nano is not None
+    assert other.nano is not None
+    return np.asarray((one.units != other.units) | (one.nano != other.nano))

@@ -1,0 +1,132 @@
+"""A customer's lifecycle as a changelog row: JSON, tiers and cards by their names, days as numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.engine.packing import texts
+from policies import lifecycle
+from policies.model import ClassPolicy
+from policies.state import (
+    Card,
+    Grant,
+    Request,
+    State,
+    bits,
+    card_tier,
+    flags,
+    ready,
+    renewal_from,
+    review_from,
+    tier_of,
+    unsaid,
+)
+from streams.store import REF_BITS, Array
+
+NEVER = (1 << 31) - 1
+# Flags of a customer's own that do not go by the day, and the first days on which a renewal and a review are due.
+MARK = np.dtype([("flags", "<i4"), ("renewal", "<i4"), ("review", "<i4")])
+FRESH = State("", "")  # what it says too is left out
+
+
+@dataclass(slots=True)
+class Beside:
+    """What belongs to a customer beside his state.
+
+    profile_card: the card that the profile named when it was last looked at; seen: event ids of the latest acts;
+    touched: the last closed day when one of them came.
+    """
+
+    profile_card: str | None = None
+    seen: tuple[str, ...] = ()
+    touched: int | None = None
+
+
+def encode(state: State, beside: Beside) -> bytes:
+    """The row of a state."""
+    row: dict[str, Any] = {
+        name: value for name in State.__slots__ if (value := getattr(state, name)) != getattr(FRESH, name)
+    }
+    row["records"] = sorted(state.records)
+    for name in ("card", "request", "grant"):
+        if name in row:
+            row[name] = astuple(row[name])
+    row["beside"] = astuple(beside)
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(value: bytes) -> tuple[State, Beside]:
+    """A row back."""
+    row: dict[str, Any] = json.loads(value)
+    profile_card, seen, touched = row.pop("beside")
+    row["records"] = frozenset(row["records"])
+    for name, kind in (("card", Card), ("request", Request), ("grant", Grant)):
+        if name in row:
+            row[name] = kind(*row[name])
+    return State(**row), Beside(profile_card, tuple(seen), touched)
+
+
+def shared(parts: Sequence[Array], row: Callable[[int], bytes]) -> tuple[Array, Array]:
+    """(buffer, ends) of n rows: row(i) for each i, made once for all of them whose parts (of 16 bits each) are the same."""
+    told = np.zeros(len(parts[0]), np.int64)
+    for part in parts:
+        told = told << 16 | (part.astype(np.int64) & 0xFFFF)
+    _, first, which = np.unique(told, return_index=True, return_inverse=True)
+    rows = [row(i) for i in first.tolist()]
+    sizes = np.fromiter(map(len, rows), np.int64, len(rows))
+    return texts(np.frombuffer(b"".join(rows), np.uint8), ((np.cumsum(sizes) - sizes) << REF_BITS | sizes)[which])
+
+
+def plain_state(policy: ClassPolicy, official: int, measured: int, below: int) -> State:
+    """The state of a customer with nothing of his own: tiers as indices."""
+    ids = [tier.id for tier in policy.tiers]
+    return State(ids[official], ids[measured], below=below)
+
+
+def is_plain(policy: ClassPolicy, state: State) -> bool:
+    """Whether official tier, measured tier and months below say everything."""
+    return state == plain_state(policy, policy.rank(state.official), policy.rank(state.measured), state.below)
+
+
+def mark(policy: ClassPolicy, state: State) -> tuple[int, int, int]:
+    """A state's flags as MARK has them."""
+    renewal, review = renewal_from(policy, state), review_from(policy, state)
+    return bits(flags(policy, state)), NEVER if renewal is None else renewal, NEVER if review is None else review
+
+
+class Kept(NamedTuple):
+    """What the columns hold of a state."""
+
+    own: bool
+    measured: int
+    restless: bool
+    due: int
+    mark: tuple[int, int, int]  # as MARK
+
+
+def kept(policy: ClassPolicy, state: State) -> Kept:
+    """What the columns hold of a state under a policy."""
+    own = not is_plain(policy, state) or tier_of(policy, state) != state.official
+    # Of a state of its own the tier in force says nothing: a grant may stand above the official one.
+    trivial = not own and state.measured == state.official and state.below == 0
+    by_card = policy.status.basis == "card"
+    settled = (
+        state.measured == state.official or lifecycle.offered(policy, state) is not None or not ready(policy, state)
+    )
+    restless = (
+        (not by_card and policy.level(state.measured) < policy.level(state.official))
+        or state.below > 0  # of one whose standard has come back between closes: a close counts anew
+        or policy.review is not None
+        or state.pinned_version is not None
+        or not (settled or by_card)
+    )
+    ended = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
+    adopted = by_card and ready(policy, state) and state.official != card_tier(policy, state.card)
+    ended += [day for day in unsaid(policy, state) if day is not None]
+    due = 0 if adopted or state.deferred is not None else min(ended, default=NEVER)
+    return Kept(own, -1 if trivial else policy.rank(state.measured), restless, due, mark(policy, state))

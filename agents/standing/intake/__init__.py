@@ -1,0 +1,1 @@
+"""What comes in: lanes with the barrier of day closes, profiles, facts, counts of postings."""

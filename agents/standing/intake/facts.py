@@ -1,0 +1,198 @@
+"""What the bank's systems and the profile say of a customer beside his accounts: facts by name, tenure and age.
+
+Of one fact the highest `as_of` counts, then the highest event id, in whatever order they come. Rows go out in the
+transaction of the event, so a replay leaves them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from agents.engine.job import Pair, Rows
+from agents.standing.intake.transaction_counts import Counts
+from policies import metrics
+from policies.metrics import counted_months
+from policies.model import Pack
+from schemas.blocks import Columns
+from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
+from streams.fields import BAD_DATE, BAD_ID, OK
+from streams.ledger import Ledger
+from streams.store import ID_BYTES_MAX, NULL, Array
+
+KEY, DATES_KEY = b"f", b"d"  # first bytes of changelog keys
+UNKNOWN_FACT, BAD_FACT = 60, 61
+REASONS = {UNKNOWN_FACT: "a fact that no scheme knows", BAD_FACT: "value of a fact out of range"}
+EVENT_ID, CUSTOMER_ID, NAME, VALUE, AS_OF, SOURCE = range(6)  # columns of the facts contract
+COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
+BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
+SINCE, BIRTH = 5, 6  # columns of the customers contract
+FROM_PROFILE = ("tenure_months", "age")
+NO_DATE = -(1 << 31)
+VALUE_MAX = 1 << 62
+
+
+class Facts:
+    """Facts and dates of a partition's customers, in columns by slot."""
+
+    def __init__(self, ledger: Ledger, packs: Iterable[Pack], counts: Counts) -> None:
+        self.ledger = ledger
+        self.kinds: dict[str, str | None] = {n: metrics.kind(n) for n in metrics.facts() if n not in FROM_PROFILE}
+        self.absent = {name: metrics.absent(name) for name in metrics.facts()}
+        self.values: dict[str, Array] = {}
+        self.days: dict[str, Array] = {}
+        self.event_ids: dict[str, dict[int, str]] = {}
+        self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
+        self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
+        self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
+        self.counts = counts
+        self.touched: dict[int, str] | None = None  # slot -> event id, for who wants to know
+        self._rows: list[Pair] = []
+        self.use(packs)
+
+    def know(self, pack: Pack) -> None:
+        """Facts of a pack that will be in force are taken from now on."""
+        self.kinds |= {name: fact.kind for name, fact in pack.facts.items()}
+        self.absent = {name: fact.absent for name, fact in pack.facts.items()} | self.absent
+
+    def use(self, packs: Iterable[Pack]) -> None:
+        """What stands in for a fact that was not sent is the packs' business."""
+        for pack in packs:
+            self.know(pack)
+            self.absent |= {name: fact.absent for name, fact in pack.facts.items()}
+        for name, column in self.values.items():
+            column[self.days[name] == NO_DAY] = self.absent[name]
+
+    def put(self, columns: Columns, i: int) -> tuple[int, int]:
+        """Takes row i of a block: (OK or why not, the field at fault or -1)."""
+        row = columns.data[i]
+        name, customer_id = columns.text_at(int(row[NAME])) or "", columns.text_at(int(row[CUSTOMER_ID])) or ""
+        value, as_of = int(row[VALUE]), int(row[AS_OF])
+        if not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
+            return BAD_ID, CUSTOMER_ID
+        if not DAY_MIN <= as_of < DAY_MAX:
+            return BAD_DATE, AS_OF
+        if name == COMPLETE:
+            self._mark(columns.text_at(int(row[SOURCE])) or "", as_of)
+            return OK, -1
+        if name == BANK_OPEN:
+            return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, VALUE)
+        if (kind := self.kinds.get(name)) is None:
+            return UNKNOWN_FACT, NAME
+        if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
+            return BAD_FACT, VALUE
+        if abs(value) > VALUE_MAX:
+            return BAD_FACT, VALUE
+        slot, event_id = self.ledger.customer(customer_id), columns.text_at(int(row[EVENT_ID])) or ""
+        if self._take(name, slot, value, as_of, event_id):
+            key = KEY + name.encode() + b"/" + customer_id.encode()
+            self._rows.append((key, f"{value} {as_of} {event_id}".encode()))
+            if self.touched is not None:
+                self.touched[slot] = event_id
+        return OK, -1
+
+    def _mark(self, source: str, as_of: int) -> None:
+        if as_of > self.complete.get(source, NO_DAY):
+            self.complete[source] = as_of
+            self._rows.append((KEY + COMPLETE.encode() + b"/" + source.encode(), str(as_of).encode()))
+
+    def _calendar(self, day: int, value: int) -> bool:
+        """What a day is; the last word on it counts. False for a value that says neither."""
+        if value in (0, 1):
+            self.calendar[day] = value == 1
+            self._rows.append((KEY + f"{BANK_OPEN}/{day}".encode(), str(value).encode()))
+        return value in (0, 1)
+
+    def _take(self, name: str, slot: int, value: int, as_of: int, event_id: str) -> bool:
+        self._reserve(name)
+        known = self.event_ids[name].get(slot)
+        if known is not None and (as_of, event_id) <= (int(self.days[name][slot]), known):
+            return False
+        self.values[name][slot], self.days[name][slot], self.event_ids[name][slot] = value, as_of, event_id
+        return True
+
+    def put_dates(self, columns: Columns, i: int, slot: int) -> None:
+        """Takes the dates of a profile."""
+        given = tuple(
+            NO_DATE if int(columns.data[i, at]) == NULL else int(columns.data[i, at]) for at in (SINCE, BIRTH)
+        )
+        self._reserve_dates()
+        if tuple(self.dates[slot].tolist()) != given:
+            self.dates[slot] = given
+            key = DATES_KEY + self.ledger.customer_id(slot).encode()
+            self._rows.append((key, f"{given[0]} {given[1]}".encode()))
+            if self.touched is not None:
+                self.touched[slot] = columns.text_at(int(columns.data[i, EVENT_ID])) or ""
+
+    def _reserve(self, name: str) -> None:
+        slots = self.ledger.columns.customer_count
+        if name not in self.values:
+            self.event_ids[name] = {}
+            self.values[name], self.days[name] = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if slots > len(self.values[name]):
+            self.values[name] = grown(self.values[name], slots, self.absent[name])
+            self.days[name] = grown(self.days[name], slots, NO_DAY)
+
+    def _reserve_dates(self) -> None:
+        self.dates = grown(self.dates, self.ledger.columns.customer_count, NO_DATE)
+
+    def column(self, name: str, slots: Array, day: int) -> Array:
+        """int64[n]: a fact, a profile's value or a count as of a day; the pack's stand-in where no fact was sent."""
+        if counted_months(name) is not None:
+            return self.counts.column(name, slots, day)
+        if name in FROM_PROFILE:
+            self._reserve_dates()
+            dates = self.dates[slots, FROM_PROFILE.index(name)]
+            months = months_since(dates.astype(np.int64), day)
+            return np.where(dates == NO_DATE, self.absent[name], months if name == "tenure_months" else months // 12)
+        if name not in self.values:
+            return np.full(len(slots), self.absent[name], np.int64)
+        self._reserve(name)
+        return self.values[name][slots]
+
+    # -- rows
+
+    def take_rows(self) -> list[Pair]:
+        """Rows changed since the last call."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def load(self, rows: Rows) -> None:
+        """Rows of either kind back; later ones count."""
+        for key, value in rows:
+            if key.startswith(DATES_KEY):
+                slot = self.ledger.customer(key[1:].decode())
+                self._reserve_dates()
+                self.dates[slot] = [int(part) for part in (value or b"").split()]
+                continue
+            name, customer_id = key[1:].decode().split("/", 1)
+            if name == COMPLETE:
+                self.complete[customer_id] = int(value or b"")
+            elif name == BANK_OPEN:
+                self.calendar[int(customer_id)] = value == b"1"
+            elif name in self.kinds:  # or of a pack that was in force before
+                number, as_of, event_id = (value or b"").decode().split(" ", 2)
+                self._take(name, self.ledger.customer(customer_id), int(number), int(as_of), event_id)
+
+
+def grown(column: Array, slots: int, fill: int) -> Array:
+    """The column with room for so many slots, new ones filled."""
+    if slots <= len(column):
+        return column
+    out = np.full((max(slots, 2 * len(column)), *column.shape[1:]), fill, column.dtype)
+    out[: len(column)] = column
+    return out
+
+
+def months_since(dates: Array, day: int) -> Array:
+    """int64[n]: full months from dates (day numbers) to a day; at least 0.
+
+    A month is full on the same day of the month, or on the first of the next one where that month is shorter.
+    """
+    then, now = dates.astype("datetime64[D]"), np.datetime64(day, "D")
+    months = (now.astype("datetime64[M]") - then.astype("datetime64[M]")).astype(np.int64)
+    of_month = (then - then.astype("datetime64[M]")).astype(np.int64)
+    today = int((now - now.astype("datetime64[M]")).astype(np.int64))
+    full: Array = np.maximum(months - (today < of_month), 0)
+    return full

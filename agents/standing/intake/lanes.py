@@ -1,0 +1,99 @@
+"""Inputs of a partition as lanes, and the barrier that day closes put across them (design §4).
+
+The closer writes a mark into every input and close(D) with the marks' offsets into business-days. A lane stops at the
+mark; when close(D) has been read and every lane of its cut has reached it, D is closed and all go on. So what a close
+sees depends on the log alone (Chandy and Lamport, 1985). Where compaction has removed a mark, the offset stands for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agents.engine.job import Block, Rejoin
+from schemas.blocks import Columns, Reader, decode
+from schemas.status import Status
+
+DAY = 0  # column of the business day in close-mark and business-days
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A decoded block; rows before `at` are consumed."""
+
+    columns: Columns
+    end: int
+    size: int
+    at: int = 0
+
+
+@dataclass(slots=True)
+class Lane:
+    """One input topic of the partition: what was fed and not yet consumed."""
+
+    topic: str
+    reader: Reader
+    fed: int = 0  # next offset to feed
+    chunks: deque[Chunk] = field(default_factory=deque)
+
+    def feed(self, block: Block, stop: int | None) -> None:
+        """Decodes a block's records in [fed, min(end, stop)); Rejoin if it starts behind that."""
+        if block.start > self.fed:
+            raise Rejoin(f"{block.tp}: block starts at {block.start}, expected {self.fed}")
+        end = block.end if stop is None else min(block.end, stop)
+        if end <= self.fed:
+            return
+        self.chunks.append(Chunk(decode(block.batches, self.reader, self.fed, end), end, block.size))
+        self.fed = end
+
+    @property
+    def position(self) -> int:
+        """Everything below has been consumed."""
+        for chunk in self.chunks:
+            if chunk.at < chunk.columns.n:
+                return int(chunk.columns.offset[chunk.at])
+        return self.fed
+
+    @property
+    def held(self) -> int:
+        """Bytes not yet consumed."""
+        return sum(chunk.size for chunk in self.chunks)
+
+    def segments(self, closed: int, cut: int | None) -> Iterator[tuple[Columns, int, int]]:
+        """(columns, first, last) of what may be consumed now: up to a mark of an open day, or up to the cut."""
+        while self.chunks:
+            chunk = self.chunks[0]
+            first, last = chunk.at, self._stop(chunk, closed, cut)
+            chunk.at = last
+            if last > first:
+                yield chunk.columns, first, last
+            if last < chunk.columns.n:
+                return
+            self.chunks.popleft()
+
+    @staticmethod
+    def _stop(chunk: Chunk, closed: int, cut: int | None) -> int:
+        columns, stop = chunk.columns, chunk.columns.n
+        marks = np.flatnonzero(columns.status[chunk.at :] == Status.MARK) + chunk.at
+        later = marks[columns.data[marks, DAY] > closed]
+        if len(later):
+            stop = int(later[0])
+        if cut is not None:
+            stop = min(stop, max(chunk.at, int(np.searchsorted(columns.offset, cut))))
+        return stop
+
+    def at_cut(self, cut: int) -> bool:
+        """Whether everything below the cut has been consumed and the cut itself has been fed."""
+        return self.fed > cut and self.position >= cut
+
+
+@dataclass(slots=True)
+class Close:
+    """close(D) as read: its cut for this partition, by topic; offset is its own in business-days."""
+
+    day: int
+    cut: dict[str, int]
+    offset: int

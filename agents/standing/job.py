@@ -1,0 +1,348 @@
+"""The standing job: one partition's events in; standings, tiers, outlooks, alerts, restatements, queue priorities out.
+
+The engine (unit.py) drives it; the ledger (streams) computes; publishing.py writes the records. No I/O here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows
+from agents.engine.packing import Packed, texts
+from agents.standing.decide import acts, changeover
+from agents.standing.decide.close import Deciding, StandingConf
+from agents.standing.intake.facts import REASONS as FACT_REASONS
+from agents.standing.intake.lanes import Close, Lane
+from agents.standing.intake.profiles import CUSTOMER_ID
+from policies.model import CUSTOMER_CLASSES, SEVERITIES, Pack
+from schemas.blocks import Columns, Reader
+from schemas.records import decode_one
+from schemas.status import REASONS as CODEC_REASONS
+from schemas.status import Status
+from streams import alerts
+from streams.calendar import NO_DAY, business_day
+from streams.fields import (
+    BAD_BASE,
+    BAD_CURRENCY,
+    BAD_DATE,
+    BAD_ID,
+    BAD_RATE,
+    BAD_VERSION,
+    P_BOOKED,
+    P_BRANCH,
+    P_CUSTOMER,
+    POSTING_FIELDS,
+    REASONS,
+    S_CUSTOMER,
+    SNAPSHOT_FIELDS,
+)
+from streams.ledger import Candidate, Ledger
+from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
+from streams.money import EXPONENTS
+from streams.reference import customer_ref
+
+INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
+CLOSES = "business-days"
+RATE_FIELDS = {
+    BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
+}  # fmt: skip
+OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
+ACCOUNT, NAMES_ROW, PROGRESS = b"a", b"n", b"p"  # first byte of a changelog key
+
+
+class StandingJob:
+    """See agents.engine.job.Job."""
+
+    inputs = INPUTS
+    state_format = 2
+    idempotent = True
+
+    def __init__(self, conf: StandingConf) -> None:
+        self.conf = conf
+        self.ledger = Ledger(conf.base_currency, conf.zone)
+        self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
+        _check_contracts(self.lanes)
+        self.partition = 0
+        self.closes: list[Close] = []
+        self.live = True
+        self.progress = NO_DAY  # the last closed day that is committed
+        self.names_written = 0
+        self.missing = 0  # journal numbers in holes at the last close
+        self.counts: Counter[str] = Counter()
+        self.deciding = Deciding(conf, self.ledger, self.counts)
+        self.profiles, self.publisher = self.deciding.profiles, self.deciding.publisher
+        self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
+            "transactions": self._transactions,
+            "balances": self._balances,
+            "customers": self._customers,
+            "fx-rates": self._rates,
+            "facts": self._facts,
+            "crm-actions": self._acts,
+            "policies": self._policies,
+        }
+
+    # -- what the engine calls
+
+    def begin(self, partition: int, positions: dict[str, int]) -> None:
+        """Sets the next offset of every input."""
+        self.partition = self.publisher.partition = partition
+        self.deciding.begin(self.progress)
+        for topic, lane in self.lanes.items():
+            lane.fed = positions[topic]
+        self.ledger.refresh()
+
+    def feed(self, block: Block, stop: int | None = None) -> None:
+        """Decodes a block into its lane."""
+        self.lanes[block.tp.topic].feed(block, stop)
+
+    def held_bytes(self, topic: str) -> int:
+        """Bytes fed and not yet consumed."""
+        return self.lanes[topic].held
+
+    def positions(self) -> dict[str, int]:
+        """Consumed offsets; a close that waits is not consumed."""
+        return {
+            topic: self.closes[0].offset if topic == CLOSES and self.closes else lane.position
+            for topic, lane in self.lanes.items()
+        }
+
+    def work(self, live: bool) -> Outcome:
+        """Consumes every lane up to the next mark, closes a day when all have reached it, and so on."""
+        self.live, events, more = live, 0, False
+        self.counts.clear()
+        while True:
+            self._read_closes()
+            cut = self.closes[0].cut if self.closes else {}
+            for topic, lane in self.lanes.items():
+                if topic != CLOSES:
+                    for columns, first, last in lane.segments(self.ledger.closed, cut.get(topic)):
+                        events += self._consume(topic, columns, first, last)
+            if not self.closes or not all(self.lanes[t].at_cut(c) for t, c in cut.items() if t in self.lanes):
+                break
+            self._close(self.closes.pop(0))
+            if live and (more := self.publisher.count >= OUTPUTS_MAX):
+                break
+        return self._outcome(events, more)
+
+    def _outcome(self, events: int, more: bool) -> Outcome:
+        if self.live:
+            self.deciding.continuous.look()
+        self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
+        outputs = self.publisher.take()
+        rows = self.deciding.take_rows()
+        if self.live and self.progress != self.ledger.closed:
+            saved = {"closed": self.ledger.closed, "first_month": self.deciding.first_months}
+            rows.append((PROGRESS, json.dumps(saved).encode()))
+            self.progress = self.ledger.closed
+        for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
+            self.counts[name] += int(self.ledger.counters[at])
+        self.ledger.counters[:] = 0
+        if not self.live:
+            return Outcome(events=events)
+        return Outcome(outputs=outputs, rows=rows, events=events, more=more, counts=dict(self.counts))
+
+    # -- events
+
+    def _consume(self, topic: str, columns: Columns, first: int, last: int) -> int:
+        """Rows [first, last) of a lane into the state; bad ones into dead letters."""
+        if handler := self.handlers.get(topic):
+            handler(columns, first, last)
+        self._dead_letters(topic, columns, first, last)
+        return last - first
+
+    def _dead_letters(self, topic: str, columns: Columns, first: int, last: int) -> None:
+        if not self.live:
+            return
+        fields = self.lanes[topic].reader.fields
+        for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
+            status, at = int(columns.status[i]), int(columns.field[i])
+            reason = REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            self.publisher.dead_letter(
+                topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
+                columns.value_bytes(i) or b"", columns.key_bytes(i),
+            )  # fmt: skip
+            self.counts["dead_letters"] += 1
+
+    def _transactions(self, columns: Columns, first: int, last: int) -> None:
+        met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
+        if self.live:  # a replay finds their rows
+            self.deciding.counting.take(columns, first, last)
+            self.deciding.continuous.rows(columns, first, last, P_CUSTOMER)
+        for candidate in met:
+            self._alert(columns, candidate)
+
+    def _balances(self, columns: Columns, first: int, last: int) -> None:
+        self.ledger.snapshots(columns.raw, columns.data, columns.status, columns.field, first, last)
+        if self.live:
+            self.deciding.continuous.rows(columns, first, last, S_CUSTOMER)
+
+    def _customers(self, columns: Columns, first: int, last: int) -> None:
+        for i in range(first, last):
+            if columns.status[i] != Status.OK:
+                continue
+            slot = self.profiles.put(columns, i, self.live)
+            if slot is None:
+                columns.status[i], columns.field[i] = BAD_ID, CUSTOMER_ID
+            elif self.live:
+                self.deciding.facts.put_dates(columns, i, slot)
+                self.deciding.lifecycle.profile(slot)
+
+    def _facts(self, columns: Columns, first: int, last: int) -> None:
+        for i in range(first, last if self.live else first):  # a replay finds their rows
+            if columns.status[i] == Status.OK:
+                columns.status[i], columns.field[i] = self.deciding.facts.put(columns, i)
+
+    def _acts(self, columns: Columns, first: int, last: int) -> None:
+        index = self.lanes["crm-actions"].reader.index
+        for i in range(first, last if self.live else first):
+            if columns.status[i] == Status.OK:
+                status, field = acts.take(columns, i, self.ledger, self.deciding.lifecycle, self.conf.registry)
+                columns.status[i], columns.field[i] = status, index.get(field, -1)
+                self.counts["acts"] += status == Status.OK
+
+    def _policies(self, columns: Columns, first: int, last: int) -> None:
+        for i in range(first, last if self.live else first):
+            if columns.status[i] != Status.OK:
+                continue
+            original = columns.value_bytes(i) or b""
+            taken = self.deciding.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
+            if isinstance(taken, Pack):
+                self.deciding.know(taken)
+                continue
+            self.publisher.dead_letter(
+                "policies", self.partition, int(columns.offset[i]), changeover.REFUSED, "body", original,
+                columns.key_bytes(i), "; ".join(taken),
+            )  # fmt: skip
+            self.counts["dead_letters"] += 1
+
+    def _rates(self, columns: Columns, first: int, last: int) -> None:
+        index = self.lanes["fx-rates"].reader.index
+        for i in range(first, last):
+            if columns.status[i] != Status.OK:
+                continue
+            row = columns.data[i]
+            text = {name: columns.text_at(int(row[index[name]])) or "" for name in ("event_id", "currency", "base")}
+            status = BAD_BASE if text["base"] != self.conf.base_currency else BAD_CURRENCY
+            if status != BAD_BASE and text["currency"] in EXPONENTS:
+                code = self.ledger.currencies.code(text["currency"])
+                numbers = (int(row[index[name]]) for name in ("rate_date", "rate_micro", "version"))
+                status = self.ledger.rates.put(code, *numbers, text["event_id"])
+            if status:
+                columns.status[i], columns.field[i] = status, index[RATE_FIELDS[status]]
+
+    def _alert(self, columns: Columns, candidate: Candidate) -> None:
+        """Raises or deepens the alert of a rule that a debit has met."""
+        slot, rule = candidate.customer, self.deciding.pack.alerts.ids[candidate.rule]
+        row, zone = columns.data[candidate.row], self.ledger.zone
+        customer_id, event_id = self.ledger.customer_id(slot), columns.text_at(int(row[0])) or ""
+        cause = alerts.Cause(
+            "", rule, event_id, customer_id,
+            int(business_day(int(row[P_BOOKED]), zone.starts, zone.offsets)), candidate.outflow,
+            int(self.deciding.pack.alerts.cool_down_days[candidate.rule]),
+        )  # fmt: skip
+        if event := alerts.react(self.profiles.alert(slot, rule), cause):
+            if event.status == alerts.RAISED:  # only now, since most candidates come to nothing and an HMAC takes time
+                alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
+                event = event._replace(alert=event.alert._replace(alert_id=alert_id))
+            self.profiles.set_alert(slot, rule, event.alert)
+            severity = SEVERITIES[int(self.deciding.pack.alerts.severity[candidate.rule])]
+            window = int(self.deciding.pack.alerts.window_days[candidate.rule])
+            self.publisher.alert(event, cause, candidate, severity, window, columns.text_at(int(row[P_BRANCH])) or "")
+            self.counts["alerts"] += 1
+
+    # -- closes
+
+    def _read_closes(self) -> None:
+        """Takes close(D) records that are next: D behind the last closed day and behind what waits already."""
+        lane = self.lanes[CLOSES]
+        for columns, first, last in lane.segments(1 << 40, None):
+            for i in range(first, last):
+                if columns.status[i] != Status.OK:
+                    continue
+                day = int(columns.data[i, 0])
+                if day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
+                    record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
+                    cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
+                    self.closes.append(Close(day, cut, int(columns.offset[i])))
+            self._dead_letters(CLOSES, columns, first, last)
+
+    def _close(self, close: Close) -> None:
+        self.deciding.close(close, live=self.live)
+        self._count_missing()
+
+    def _count_missing(self) -> None:
+        """Holes in the journals of the sources, opened or filled since the last close."""
+        missing = self.ledger.missing_numbers()
+        self.counts["missing_journal"] += max(0, missing - self.missing)
+        self.counts["filled_journal"] += max(0, self.missing - missing)
+        self.missing = missing
+
+    # -- changelog
+
+    def dirty_count(self) -> int:
+        """Accounts changed since they were last taken."""
+        return self.ledger.dirty_count()
+
+    def take_dirty(self, rows_max: int | None) -> tuple[list[Pair | Packed], bool]:
+        """Account rows, after the names whose codes they use."""
+        out: list[Pair | Packed] = []
+        if (known := self.ledger.names_known()) != self.names_written:
+            out.append((NAMES_ROW, json.dumps(self.ledger.dictionaries()).encode()))
+            self.names_written = known
+        slots, complete = self.ledger.dirty_slots(rows_max)
+        if len(slots):
+            store = self.ledger.store
+            keys = texts(store.account_ids.arena, store.accounts["ref"][slots], ACCOUNT)
+            out.append(Packed(*keys, *self.ledger.encode(slots)))
+        return out, complete
+
+    def fence(self) -> bytes:
+        """The ledger's clock and rates, and what its amounts mean."""
+        return json.dumps(self._meaning() | self.ledger.fence()).encode()
+
+    def _meaning(self) -> dict[str, str | None]:
+        """The settings without which the state means something else."""
+        conf = self.conf
+        packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers and conf.layers.id
+        return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
+
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows by their first byte; a later one counts."""
+        given = rows if isinstance(rows, Rows) else Rows.of(rows)
+        given = given.take(given.value >= 0)
+        kinds = given.raw[given.key]
+        for _, value in given.take(kinds == NAMES_ROW[0]):
+            self.ledger.restore_names(json.loads(value or b""))
+            self.deciding.use_names()
+        for _, value in given.take(kinds == PROGRESS[0]):
+            saved = json.loads(value or b"")
+            self.progress = saved["closed"]
+            first = saved["first_month"]  # one for all classes in rows of before
+            self.deciding.first_months |= first if isinstance(first, dict) else dict.fromkeys(CUSTOMER_CLASSES, first)
+        self.deciding.load(given)
+        accounts = given.take(kinds == ACCOUNT[0])
+        self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
+
+    def load_fence(self, meta: bytes) -> None:
+        """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""
+        saved: dict[str, Any] = json.loads(meta)
+        for name, mine in self._meaning().items():
+            if saved.get(name) != mine:
+                raise RecoveryError(
+                    f"partition {self.partition}: the state was kept with {name} {saved.get(name)}, the setting is {mine}: "
+                    "set it back, or start another group from the log"
+                )
+        self.ledger.restore(saved["closed"], saved["rates"])
+        self.missing = self.ledger.missing_numbers()
+
+
+def _check_contracts(lanes: dict[str, Lane]) -> None:
+    """The kernels take fields by number: their order is the contracts' order, checked at every start."""
+    for topic, fields in (("transactions", POSTING_FIELDS), ("balances", SNAPSHOT_FIELDS)):
+        if list(lanes[topic].reader.fields) != list(fields):
+            raise RuntimeError(f"the contract of {topic} is not the one the kernels were written for")

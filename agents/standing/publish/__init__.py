@@ -1,0 +1,1 @@
+"""What goes out: decisions and standings as records of the output topics."""

@@ -1,0 +1,128 @@
+"""Decisions of the lifecycle as records: tiers with their evidence on tier-changes, everything else on decisions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from agents.standing.decide.lifecycle import Evidence, Step
+from agents.standing.intake.lanes import Close
+from agents.standing.publish.publisher import Publisher
+from agents.standing.publish.tier_changes import Moved, Switched, period, spans_of, thresholds
+from policies.columns import Column, Key
+from policies.several import ClassTable, CompiledClasses
+from policies.state import Decision
+from streams.calendar import date_of
+from streams.money import NANO, half_even
+from streams.store import Array
+
+
+class Decisions:
+    """See agents.standing.decide.lifecycle.Sink."""
+
+    def __init__(self, publisher: Publisher, classes: CompiledClasses, counts: Counter[str]) -> None:
+        self.publisher, self.classes, self.counts = publisher, classes, counts
+        self.before: CompiledClasses | None = None  # of the pack that was in force before
+
+    def use(self, classes: CompiledClasses) -> None:
+        """Another pack from now on."""
+        self.before, self.classes = self.classes, classes
+
+    def switched(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, old: Switched) -> None:
+        """Tiers that a change of packs has moved: slots[i], from code step.official[i] to tier index given[i]."""
+        self._moved(table, slots, moved, given, step, (tuple(old.names), old.up, "policy"))
+
+    def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
+        """Tiers that a close has moved."""
+        up = table.levels[given] >= table.levels[step.official]
+        self._moved(table, slots, moved, given, step, (table.program.tier_ids, up, "close"))
+
+    def _moved(
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, how: tuple[tuple[str, ...], Array, str]
+    ) -> None:  # fmt: skip
+        self.counts["tier_changes"] += len(moved)
+        names, up, reason = how
+        self.publisher.tier_changes(Moved(
+            table, step.at.day, self.publisher.cut(step.at), step.columns, moved, slots[moved], names,
+            step.official[moved], given[moved], up[moved], reason,
+        ))  # fmt: skip
+
+    def one(
+        self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: Close | None
+    ) -> None:
+        """Decisions about one customer, at a close or by an act."""
+        for decision in said:
+            if decision.kind == "tier":
+                self._tier(slot, table, decision, evidence, at)
+                self.counts["tier_changes"] += 1
+            else:
+                self._other(slot, table, decision, at)
+                self.counts["decisions"] += 1
+
+    def _head(self, slot: int, table: ClassTable, said: Decision, at: Close | None) -> dict[str, Any]:
+        program = table.program
+        return {
+            "customer_id": self.publisher.ledger.customer_id(slot), "customer_class": table.policy.customer_class,
+            "reason": said.reason, "effective_date": said.effective, "pack_id": program.pack_id,
+            "pack_version": program.version,
+            "business_day": None if at is None or said.reason == "continuous" else at.day,
+            "caused_by": said.caused_by or None,
+        }  # fmt: skip
+
+    def _other(self, slot: int, table: ClassTable, said: Decision, at: Close | None) -> None:
+        head = self._head(slot, table, said, at)
+        cause = date_of(said.day) if said.kind == "restated" else said.caused_by or date_of(said.day)
+        names = {
+            "event_id": f"{head['customer_id']}/{said.kind}/{table.program.pack_id}/{cause}/{said.reason}",
+            "kind": said.kind, "day": said.day, "before": said.before, "after": said.after,
+            "evidence": dict(said.evidence),
+        }  # fmt: skip
+        self.publisher.put("decisions", head["customer_id"], head | names)
+
+    def _tier(
+        self, slot: int, table: ClassTable, said: Decision, evidence: Evidence | None, at: Close | None
+    ) -> None:  # fmt: skip
+        head, policy = self._head(slot, table, said, at), table.policy
+        assert said.before is not None
+        assert said.after is not None
+        up = policy.level(said.after) >= self._level(table, said)
+        cause, corrects = said.caused_by, None
+        if said.reason == "restated":
+            corrects, cause, head["caused_by"] = said.caused_by, "", None
+        cause = cause or f"{date_of(said.day)}{'' if said.reason == 'close' else '/' + said.reason}"
+        cause += "/continuous" if said.reason == "continuous" else ""
+        record = head | {
+            "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
+            "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
+            "metrics": [] if evidence is None else list(_metrics(evidence, said.day if at is None else at.day)),
+            "thresholds": [] if evidence is None else list(thresholds(table)),
+            "cut": [] if at is None else self.publisher.cut(at),
+            "corrects": corrects,
+        }  # fmt: skip
+        self.publisher.put("tier-changes", head["customer_id"], record)
+
+    def _level(self, table: ClassTable, said: Decision) -> int:
+        """The rank of the tier before, counted from the lowest: at a change of packs, in the pack of before."""
+        known, before = table.policy, said.before or ""
+        if said.reason == "policy" and self.before is not None:
+            tables = (t for t in self.before.tables if t is not None)
+            known = next((t.policy for t in tables if t.policy.customer_class == known.customer_class), known)
+        return known.level(before) if any(tier.id == before for tier in known.tiers) else 0
+
+
+def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
+    """The values that were looked at, exact and rounded."""
+    day = day if evidence.as_of is None else evidence.as_of
+    spans = spans_of(day)
+    for key, column in evidence.columns.items():
+        yield _value(key, column, evidence.row, period(key[0], spans, day))
+
+
+def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:
+    units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
+    return {
+        "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1],
+        "value_minor": int(half_even(units, nano, column.divisor)),
+        "exact_numerator": str(units * NANO + nano), "exact_denominator": str(column.divisor * NANO),
+    }  # fmt: skip

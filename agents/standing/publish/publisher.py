@@ -1,0 +1,208 @@
+"""Turns what the standing job found into records of the output topics. Ids come from causes: a replay repeats them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from agents.engine.job import Pair
+from agents.engine.packing import Packed, few
+from agents.standing.intake.lanes import Close
+from agents.standing.intake.profiles import Profiles
+from agents.standing.publish.standings import StandingWriter
+from agents.standing.publish.tier_changes import ChangeWriter, Moved, QueueWriter, RestatementWriter, rounded
+from policies.columns import Column
+from policies.several import CompiledClasses
+from schemas.records import encode
+from schemas.registry import Registry, file_registry
+from streams.alerts import Cause, Event
+from streams.calendar import NO_DAY, business_day, date_of
+from streams.entries import BASE
+from streams.ledger import Break, Candidate, Ledger
+from streams.metrics import Metrics, first_days
+from streams.outflow import EXTERNAL, SHARE_ONE, in_base
+from streams.store import POSTING, REVERSAL, Array
+
+COUNTERPARTIES_MAX = 3
+DETAIL_CHARS_MAX = 200
+
+
+class Publisher:
+    """Collects the records of one transaction."""
+
+    def __init__(
+        self,
+        registry: Registry | None,
+        key: bytes,
+        classes: CompiledClasses,
+        ledger: Ledger,
+        profiles: Profiles,
+    ) -> None:
+        compiled = classes.shown
+        self.registry, self.key, self.partition = registry or file_registry(), key, 0
+        self.compiled, self.ledger, self.profiles = compiled, ledger, profiles
+        self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
+        self.count = 0  # records collected
+        self.bulk = StandingWriter(self.registry, key, classes, ledger)
+        self.changes = ChangeWriter(self.registry, ledger)
+        self.restatements = RestatementWriter(self.registry, ledger)
+        self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
+        self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
+
+    def use(self, classes: CompiledClasses) -> None:
+        """Records of other packs from now on."""
+        self.compiled = compiled = classes.shown
+        self.bulk.tables, self.bulk.pack = classes.tables, compiled
+        self.queue.pack = compiled
+        self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
+
+    def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
+        """One record of an output topic."""
+        self._records[topic].append((key.encode(), encode(topic, record, self.registry)))
+        self.count += 1
+
+    def packed(self, topic: str, records: Packed) -> None:
+        """Many records of an output topic."""
+        self._records[topic].append(records)
+        self.count += records.records
+
+    def take(self) -> list[tuple[str, list[Pair | Packed]]]:
+        """What has been collected, by topic."""
+        out = sorted(self._records.items())
+        self._records, self.count = defaultdict(list), 0
+        return out
+
+    # -- bad input
+
+    def dead_letter(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        reason: str,
+        field: str | None,
+        original: bytes,
+        key: bytes | None,
+        detail: str = "",
+    ) -> None:
+        """A record that could not be taken, with its bytes as they came."""
+        detail = detail or (f"{field}: {reason}" if field else reason)
+        record = {
+            "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
+            "detail": detail[:DETAIL_CHARS_MAX], "original": original, "original_key": key,
+        }  # fmt: skip
+        self.put("dead-letters", f"{topic}-{partition}", record)
+
+    # -- closes
+
+    def standings(self, found: Metrics, slots: Array, metric: int, flags: Array) -> None:
+        """The standing of each customer as of a close, in bulk; `flags` as bits of policies.state.FLAGS."""
+        tiered = self.ledger.store.customers["tier_day"][slots, 0] != NO_DAY  # by a fact or a card, without an account
+        keep = (first_days(self.ledger.store, slots) <= found.as_of) | tiered
+        if keep.any():
+            self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric, flags))
+
+    def tier_changes(self, moved: Moved) -> None:
+        """Tier changes of a close with all that is needed to decide them again (design §5)."""
+        if len(moved.slots):
+            self.packed("tier-changes", self.changes.changes(moved))
+
+    def cut(self, close: Close) -> list[dict[str, Any]]:
+        """The cut of a close for this partition, as a record has it."""
+        return [{"topic": topic, "partition": self.partition, "offset": o} for topic, o in sorted(close.cut.items())]
+
+    def breaks(self, breaks: Iterable[Break], day: int) -> None:
+        """Snapshots that the postings don't explain, any more, or otherwise than reported (design §3)."""
+        for found in breaks:
+            kind = "break_opened" if found.before == 0 else "break_resolved" if found.now == 0 else "break_changed"
+            account = self.ledger.store.accounts[found.account]
+            customer_id, account_id = (
+                self.ledger.customer_id(int(account["customer"])),
+                self.ledger.account_id(found.account),
+            )
+            record = _restatement(
+                f"{account_id}/{kind}/{found.instant}/{date_of(day)}", kind, customer_id, found.day, day
+            )
+            record |= {
+                "account_id": account_id,
+                "amount_minor": found.now,
+                "currency": self.ledger.currencies.text(int(account["currency"])),
+            }
+            record |= {"previous_minor": found.before, "current_minor": found.now}
+            self.put("restatements", customer_id, record)
+
+    def restated(
+        self, slots: Array, rows: Array, day: int, month: int, metric: str, values: tuple[Column, Column],
+        tier_ids: tuple[str, ...], tiers: tuple[Array, Array],
+    ) -> None:  # fmt: skip
+        """What the close of a month had for customers slots[rows] and would have now: a metric, and the standard's tiers.
+
+        `values` have a row for each of `slots`, `tiers` one for each of `rows`.
+        """
+        amounts = [rounded(value, rows) for value in values]
+        packed = self.restatements.late(slots[rows], day, month, metric, amounts, tier_ids, tiers)
+        self._records["restatements"] += few(packed)
+        self.count += packed.records
+
+    # -- between closes
+
+    def queue_changes(self, slots: set[int], closed: int, version: int) -> None:
+        """Queue classes that differ from what was published; an ordinary customer never published stays unknown.
+
+        `version` rises from transaction to transaction.
+        """
+        if not slots:
+            return
+        mine = np.sort(np.fromiter(slots, np.int64, len(slots)))
+        slots.clear()
+        queue_class, vip_area = self.profiles.queue_classes(mine)
+        code, known = queue_class * 2 + vip_area, self.ledger.store.customers["published"][mine].astype(np.int64)
+        moved = np.flatnonzero(code != np.where(known >= 0, known, self._ordinary))
+        if len(moved):
+            self.profiles.published(mine[moved], code[moved])
+            packed = self.queue.classes(mine[moved], queue_class[moved], vip_area[moved], max(closed, 0), version)
+            self._records["queue-priority"] += few(packed)
+            self.count += packed.records
+
+    def alert(self, event: Event, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str) -> None:
+        """An outflow alert with its evidence (design §6)."""
+        slot, reference = found.customer, found.reference
+        share = found.outflow * SHARE_ONE // reference if reference > 0 else SHARE_ONE
+        tier = self.profiles.tier_name(int(self.ledger.store.customers["tier"][slot, 0]))
+        record = {
+            "alert_id": event.alert.alert_id, "event_id": f"{event.alert.alert_id}/{event.status}/{cause.event_id}",
+            "customer_id": cause.customer_id, "rule": cause.rule, "severity": severity, "status": event.status,
+            "window_days": window_days, "outflow_minor": found.outflow, "reference_aum_minor": reference,
+            "share_bp": share,
+            "tier": tier, "branch": self.profiles.branch(slot) or branch, "rm_id": self.profiles.rm(slot),
+            "raised_day": event.alert.day, "caused_by": cause.event_id,
+            "counterparties": self._counterparties(slot, cause.day, max(window_days, 1)),
+            "pack_id": self.compiled.pack_id, "pack_version": self.compiled.version,
+        }  # fmt: skip
+        self.put("rm-alerts", cause.customer_id, record)
+
+    def _counterparties(self, slot: int, day: int, days: int) -> list[dict[str, Any]]:
+        """The banks that got most in the window, in base minor units, rounded down."""
+        ledger, gone = self.ledger, Counter[str]()
+        for account in ledger.accounts_of(slot):
+            currency = int(ledger.store.accounts["currency"][account])
+            entries = ledger.entries_of(account)
+            debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL) & (entries["amount"] < 0)
+            for e in entries[debit & (entries["flags"] & REVERSAL == 0) & (entries["extra"] >= 0)]:
+                on = int(business_day(int(e["booked"]), ledger.zone.starts, ledger.zone.offsets))
+                if day - days < on <= day:
+                    table, base = ledger.rates.table(), int(ledger.clock[BASE])
+                    gone[ledger.banks.text(int(e["extra"]))] += in_base(table, base, currency, on, -int(e["amount"]))[0]
+        return [{"bank": bank, "amount_minor": amount} for bank, amount in gone.most_common(COUNTERPARTIES_MAX)]
+
+
+def _restatement(event_id: str, kind: str, customer_id: str, restated_day: int, day: int) -> dict[str, Any]:
+    return {
+        "event_id": event_id, "kind": kind, "customer_id": customer_id, "account_id": None,
+        "restated_day": restated_day,
+        "business_day": day, "metric": None, "previous_minor": None, "current_minor": None, "previous_tier": None,
+        "current_tier": None, "amount_minor": None, "currency": None,
+    }  # fmt: skip

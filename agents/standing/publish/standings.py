@@ -1,0 +1,211 @@
+"""Standings of many customers at once: columns to wire format, without a Python object per customer."""
+
+from __future__ import annotations
+
+import io
+from hashlib import sha256
+from typing import NamedTuple, Protocol
+
+import fastavro
+import numpy as np
+
+from agents.engine.packing import Packed, texts
+from policies.several import CompiledClasses
+from policies.state import FLAGS
+from schemas.encoder import Writer, encode_columns
+from schemas.registry import Registry
+from streams.calendar import NO_DAY
+from streams.ledger import Ledger
+from streams.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, first_days
+from streams.reference import REFERENCE_CHARS, customer_ref
+from streams.store import NULL, REF_BITS, REF_MASK, Array
+
+CLASSES = ("personal", "corporate")
+NO_TIER = "none"  # a class of customers without a scheme
+SEQ_BITS = 20  # of the order within a day in source_seq
+HELD_CHARS_MAX = 200
+TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
+BLOCK_BYTES = 64  # of SHA-256
+LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
+COLUMNS = {
+    "aum_minor": AUM, "quarter_avg_minor": QUARTER, "year_avg_minor": YEAR, "trailing_avg_7_minor": 16,
+    "trailing_avg_30_minor": 17, "trailing_avg_90_minor": 18, "month_to_date_avg_minor": 19,
+}  # fmt: skip
+
+
+class References:
+    """The customers' opaque references, by slot: an HMAC each (streams.reference), made once."""
+
+    def __init__(self, key: bytes, ledger: Ledger) -> None:
+        customer_ref(key, "")  # refuses an empty key
+        key = key if len(key) <= BLOCK_BYTES else sha256(key).digest()
+        padded = np.frombuffer(key.ljust(BLOCK_BYTES, b"\0"), np.uint8)
+        self._inner, self._outer = (sha256((padded ^ pad).tobytes()) for pad in (0x36, 0x5C))
+        self._ledger, self._known = ledger, 0
+        self._table = np.zeros((0, REFERENCE_CHARS), np.uint8)
+
+    def of(self, slots: Array) -> Array:
+        """uint8[n, 26]: references as text."""
+        count = self._ledger.columns.customer_count
+        if count > len(self._table):
+            grown = np.zeros((max(count, 2 * len(self._table)), REFERENCE_CHARS), np.uint8)
+            grown[: self._known] = self._table[: self._known]
+            self._table = grown
+        if count > self._known:
+            self._table[self._known : count] = base32(self._digests(self._known, count))[:, :REFERENCE_CHARS]
+            self._known = count
+        return self._table[slots]
+
+    def _digests(self, first: int, stop: int) -> Array:
+        """uint8[n, 32]: HMAC-SHA256 of the ids of slots [first, stop)."""
+        ids, out = self._ledger.store.customer_ids, []
+        arena = ids.arena[: int(ids.meta[1])].tobytes()
+        for ref in ids.ref[first:stop].tolist():
+            inner, outer = self._inner.copy(), self._outer.copy()
+            at = ref >> REF_BITS
+            inner.update(arena[at : at + (ref & REF_MASK)])
+            outer.update(inner.digest())
+            out.append(outer.digest())
+        return np.frombuffer(b"".join(out), np.uint8).reshape(-1, self._outer.digest_size)
+
+
+def base32(digests: Array) -> Array:
+    """uint8[n, 32] to uint8[n, 48]: the RFC 4648 letters, in lower case, of the first 30 bytes."""
+    groups = digests[:, :30].reshape(len(digests), 6, 5).astype(np.int64)
+    numbers = sum(groups[:, :, i] << (8 * (4 - i)) for i in range(5))
+    letters = [LETTERS[numbers >> (5 * (7 - k)) & 31] for k in range(8)]
+    return np.stack(letters, 2).reshape(len(digests), 48)
+
+
+class Shown(NamedTuple):
+    """Layers as standings tell them: codes of `names`, -1 for a class of customers without layers."""
+
+    names: tuple[str, ...]
+    codes: Array
+    since: Array  # NO_DAY: not decided yet
+    pack_id: str
+    version: int
+
+
+class LayersShown(Protocol):
+    """Where layers come from (agents.standing.decide.layers)."""
+
+    def shown(self, slots: Array) -> Shown | None:
+        """What standings tell of customers; None where no layer scheme runs."""
+
+
+class StandingWriter:
+    """Encodes standings. Texts lie in one buffer: customer ids, their references, and what all share."""
+
+    def __init__(self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger) -> None:
+        self.writer = Writer("standings", registry, {"month_avgs_minor": MONTHS})
+        self.tables, self.pack = classes.tables, classes.shown
+        self.ledger, self.references = ledger, References(key, ledger)
+        self.layers: LayersShown | None = None
+
+    def standings(self, found: Metrics, slots: Array, kept: Array, metric: int, flags: Array) -> Packed:
+        """Records of the customers slots[kept]; `found` and `flags` have a row for each of `slots`."""
+        mine, rounded = slots[kept], found.rounded()[kept]
+        customers, index = self.ledger.store.customers, self.writer.index
+        raw = Buffer(self.ledger.store.customer_ids.arena[: int(self.ledger.store.customer_ids.meta[1])])
+        data = np.full((len(mine), self.writer.width), NULL, np.int64)
+        kinds = customers["customer_class"][mine]
+        data[:, index["customer_id"]] = customers["ref"][mine]
+        data[:, index["customer_ref"]] = raw.block(self.references.of(mine))
+        data[:, index["as_of"]] = found.as_of
+        data[:, index["customer_class"]] = raw.choice(CLASSES, kinds)
+        packs = [
+            (self.pack.pack_id, self.pack.version) if t is None else (t.pack.id, t.pack.version) for t in self.tables
+        ]
+        data[:, index["pack_id"]] = raw.choice(tuple(name for name, _ in packs), kinds)
+        data[:, index["pack_version"]] = np.array([version for _, version in packs], np.int64)[kinds]
+        names = (*self.pack.tier_ids, NO_TIER)
+        data[:, index["tier"]] = raw.choice(names, self.tiers(mine))
+        data[:, index["tier_effective"]] = np.maximum(customers["tier_day"][mine, 0], 0)
+        months = index["month_avgs_minor"]
+        data[:, months : months + MONTHS] = rounded[:, MONTH : MONTH + MONTHS]
+        for name, column in COLUMNS.items():
+            data[:, index[name]] = rounded[:, column]
+        data[:, index["currency"]] = raw.text(self.ledger.base_currency)
+        first = first_days(self.ledger.store, mine)
+        data[:, index["first_day"]] = np.where(first <= found.as_of, first, customers["tier_day"][mine, 0])
+        data[:, index["source_seq"]] = found.as_of << SEQ_BITS
+        if self.layers is not None and (layers := self.layers.shown(mine)) is not None:
+            known = layers.codes >= 0
+            data[:, index["layer"]] = np.where(known, raw.choice(layers.names, layers.codes), NULL)
+            decided = known & (layers.since != NO_DAY)
+            data[:, index["layer_effective"]] = np.where(decided, layers.since, NULL)
+            data[:, index["layer_pack_id"]] = np.where(known, raw.text(layers.pack_id), NULL)
+            data[:, index["layer_pack_version"]] = np.where(known, layers.version, NULL)
+        data[:, index["flags"]] = _lists(raw, flags[kept])
+        for i in np.flatnonzero(found.held[kept].any(axis=1)).tolist():
+            data[i, index["held_reason"]] = raw.text(_held(found, int(kept[i]), metric))
+        keys = texts(self.ledger.store.customer_ids.arena, customers["ref"][mine])
+        return Packed(*keys, *encode_columns(self.writer, data, raw.bytes()))
+
+    def tiers(self, slots: Array) -> Array:
+        """int64[n]: codes of the tiers last decided; one behind them all for a class that the pack knows not."""
+        customers = self.ledger.store.customers
+        codes: Array = customers["tier"][slots, 0].astype(np.int64)
+        kinds = customers["customer_class"][slots]
+        for kind, table in enumerate(self.tables):
+            mine = kinds == kind
+            codes[mine] = len(self.pack.tier_ids) if table is None else table.codes[table.index[codes[mine]]]
+        return codes
+
+
+class Buffer:
+    """Texts behind the customer ids, and packed references to them."""
+
+    def __init__(self, ids: Array) -> None:
+        self._parts, self._size = [ids], len(ids)
+
+    def block(self, table: Array) -> Array:
+        """References to the rows of a table of bytes."""
+        width, start = table.shape[1], self._size
+        self._add(table.reshape(-1))
+        return (start + np.arange(len(table)) * width) << REF_BITS | width
+
+    def text(self, text: str) -> int:
+        """The reference of one text."""
+        return self.raw(text.encode())
+
+    def raw(self, part: bytes) -> int:
+        """The reference of some bytes."""
+        start = self._size
+        self._add(np.frombuffer(part, np.uint8))
+        return start << REF_BITS | len(part)
+
+    def spans(self, buffer: Array, ends: Array) -> Array:
+        """References to the parts of a buffer, part i being buffer[ends[i-1]:ends[i]]."""
+        start, sizes = self._size, np.diff(ends, prepend=0)
+        self._add(buffer)
+        return (start + ends - sizes) << REF_BITS | sizes
+
+    def choice(self, names: tuple[str, ...], which: Array) -> Array:
+        """References to one of some texts a row."""
+        return np.array([self.text(name) for name in names], np.int64)[which]
+
+    def _add(self, raw: Array) -> None:
+        self._parts.append(raw)
+        self._size += len(raw)
+
+    def bytes(self) -> Array:
+        """Everything so far."""
+        return np.concatenate(self._parts)
+
+
+def _lists(raw: Buffer, flags: Array) -> Array:
+    """References to each customer's flags as an array of texts; few combinations are there at a time."""
+    refs = np.zeros(1 << len(FLAGS), np.int64)
+    for held in np.flatnonzero(np.bincount(flags, minlength=len(refs))).tolist():
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, TEXTS, [name for i, name in enumerate(FLAGS) if held >> i & 1])
+        refs[held] = raw.raw(out.getvalue())
+    return refs[flags]
+
+
+def _held(found: Metrics, i: int, metric: int) -> str:
+    held = [name for name, bad in zip(NAMES, found.held[i].tolist(), strict=True) if bad]
+    what = "tier held; " if found.held[i, metric] else ""
+    return f"{what}no exchange rate for {', '.join(held)}"[:HELD_CHARS_MAX]

@@ -1,0 +1,291 @@
+"""Tier changes and queue classes of many customers at once: columns to wire format, as `standings` does."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import fastavro
+import numba as nb
+import numpy as np
+
+from agents.engine.packing import Packed, texts
+from agents.standing.publish.standings import Buffer, References
+from policies.columns import Column, Key
+from policies.compiled import CompiledPack
+from policies.criteria import limits
+from policies.metrics import counted_months
+from policies.several import ClassTable
+from policies.state import months_later
+from schemas.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
+from schemas.records import plain
+from schemas.registry import Registry
+from streams.calendar import date_of, month_start
+from streams.ledger import Ledger
+from streams.metrics import NAMES, Metrics, periods
+from streams.money import NANO
+from streams.store import NULL, REF_BITS, REF_MASK, Array
+
+NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
+
+
+class Switched(NamedTuple):
+    """A change of packs: the names of the codes before, and whether a customer of a code before goes up, by rank."""
+
+    names: Sequence[str]
+    up: Array
+
+
+class Moved(NamedTuple):
+    """Tiers that a close has moved alike: `rows` of the columns that were looked at are those of the customers `slots`.
+
+    before: places in `names`; after: tier indices of the table; reason: close, or policy where the pack changes with it.
+    """
+
+    table: ClassTable
+    day: int
+    cut: list[dict[str, Any]]
+    columns: Mapping[Key, Column]
+    rows: Array
+    slots: Array
+    names: tuple[str, ...]
+    before: Array
+    after: Array
+    up: Array
+    reason: str = "close"
+
+
+class ChangeWriter:
+    """Encodes the tier changes of a close with all that is needed to decide them again (design §5)."""
+
+    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+        self.writer, self.ledger = Writer("tier-changes", registry), ledger
+        fields = registry.schema(self.writer.schema_id)["fields"]
+        self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
+
+    def changes(self, moved: Moved) -> Packed:
+        """Records of these customers."""
+        store, program, index, day = self.ledger.store, moved.table.program, self.writer.index, moved.day
+        ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
+        raw, refs = Buffer(ids), store.customers["ref"][moved.slots]
+        suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
+        data = np.full((len(refs), self.writer.width), NULL, np.int64)
+        columns = {
+            "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
+            "customer_id": refs,
+            "customer_class": raw.text(moved.table.policy.customer_class),
+            "from_tier": raw.choice(moved.names, moved.before),
+            "to_tier": raw.choice(program.tier_ids, moved.after),
+            "direction": raw.choice(("down", "up"), moved.up.astype(np.int64)),
+            "effective_date": day + 1,
+            "reason": raw.text(moved.reason),
+            "metrics": raw.spans(*self._evidence(day, moved.columns, moved.rows)),
+            "thresholds": raw.raw(self._avro("thresholds", [*thresholds(moved.table)])),
+            "pack_id": raw.text(program.pack_id),
+            "pack_version": program.version,
+            "business_day": day,
+            "cut": raw.raw(self._avro("cut", moved.cut)),
+        }
+        for name, column in columns.items():
+            data[:, index[name]] = column
+        return Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
+
+    def _avro(self, field: str, value: list[dict[str, Any]]) -> bytes:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self._parsed[field], value)
+        return out.getvalue()
+
+    def _evidence(self, day: int, columns: Mapping[Key, Column], rows: Array) -> tuple[Array, Array]:
+        """(buffer, ends): each customer's list of metric values, in Avro."""
+        spans, parts, ends = spans_of(day), [], []
+        for place, (key, column) in enumerate(columns.items()):
+            first, last = place == 0, place == len(columns) - 1
+            part, end = self._values(key, column, rows, period(key[0], spans, day), len(columns) if first else 0, last)
+            parts.append(part)
+            ends.append(end)
+        if not parts:
+            return np.zeros(len(rows), np.uint8), np.arange(1, len(rows) + 1)
+        if len(parts) == 1:
+            return parts[0], ends[0]
+        sizes = np.stack([np.diff(end, prepend=0) for end in ends], 1)
+        starts = np.stack(ends, 1) - sizes + np.cumsum([0, *map(len, parts[:-1])])
+        buffer, stops = texts(np.concatenate(parts), (starts << REF_BITS | sizes).reshape(-1))
+        return buffer, stops[len(parts) - 1 :: len(parts)]
+
+    def _values(
+        self, key: Key, column: Column, rows: Array, span: tuple[int, int], count: int, last: bool
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """(buffer, ends) of one metric's values: behind the list's count if that is given, before its end if `last`."""
+        one = {
+            "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1], "value_minor": 0,
+            "exact_numerator": "", "exact_denominator": str(column.divisor * NANO),
+        }  # fmt: skip
+        whole, text = self._avro("metrics", [one]), one["exact_denominator"].encode()
+        head = whole[
+            1 : len(whole) - len(text) - 4
+        ]  # without the count, the value, the empty text and what is behind it
+        foot = whole[len(whole) - len(text) - 2 : len(whole) if last else -1]
+        units = np.ascontiguousarray(column.units[rows])
+        nano = np.zeros_like(units) if column.nano is None else np.ascontiguousarray(column.nano[rows])
+        found = Metrics(0, np.array([column.divisor]), units[:, None], nano[:, None], np.zeros((0, 1), np.bool_))
+        room = LONG_BYTES_MAX + len(whole) + LONG_BYTES_MAX + 2 + NUMBER_DIGITS_MAX
+        out, ends = np.empty(len(rows) * room, np.uint8), np.empty(len(rows), np.int64)
+        before = _long(count) + head if count else head
+        size = evidence(
+            np.frombuffer(before, np.uint8), found.rounded()[:, 0].copy(), units, nano, np.frombuffer(foot, np.uint8),
+            out, ends,
+        )  # fmt: skip
+        return out[:size], ends
+
+
+def _long(value: int) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, "long", value)
+    return out.getvalue()
+
+
+def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:
+    """Every limit of every tier, lowest first, with amounts in minor units."""
+    for tier in table.policy.tiers:
+        for leaf in limits(tier.when):
+            yield {
+                "tier": tier.id, "metric": leaf.metric, "minimum_minor": table.program.minor[leaf],
+                "scope": leaf.scope or "", "operator": leaf.operator,
+            }  # fmt: skip
+
+
+def spans_of(day: int) -> dict[str, list[int]]:
+    """First and last day of the rolling metrics as of a day."""
+    return dict(zip(NAMES, periods(day).tolist(), strict=True))
+
+
+def period(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
+    """First and last day that a metric looks at; the day itself for what knows no period."""
+    months = counted_months(metric)
+    first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
+    return first if months is None else months_later(day, -months), last
+
+
+class RestatementWriter:
+    """Encodes what closes of the past would give now."""
+
+    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+        self.writer, self.ledger = Writer("restatements", registry), ledger
+
+    def late(
+        self, slots: Array, day: int, month: int, metric: str, amounts: Sequence[Array], tier_ids: tuple[str, ...],
+        tiers: tuple[Array, Array],
+    ) -> Packed:  # fmt: skip
+        """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer."""
+        store, index, end = self.ledger.store, self.writer.index, int(month_start(month + 1)) - 1
+        ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
+        raw, refs = Buffer(ids), store.customers["ref"][slots]
+        data = np.full((len(slots), self.writer.width), NULL, np.int64)
+        columns = {
+            "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
+            "kind": raw.text("late_posting"),
+            "customer_id": refs,
+            "restated_day": end,
+            "business_day": day,
+            "metric": raw.text(metric),
+            "previous_minor": amounts[0],
+            "current_minor": amounts[1],
+            "previous_tier": raw.choice(tier_ids, tiers[0]),
+            "current_tier": raw.choice(tier_ids, tiers[1]),
+            "currency": raw.text(self.ledger.base_currency),
+        }
+        for name, column in columns.items():
+            data[:, index[name]] = column
+        return Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
+
+
+def rounded(column: Column, rows: Array) -> Array:
+    """int64[n]: some values of a column, half-even."""
+    nano = np.zeros_like(column.units) if column.nano is None else column.nano
+    one = Metrics(0, np.array([column.divisor]), column.units[rows, None], nano[rows, None], np.zeros((0, 1), np.bool_))
+    return one.rounded()[:, 0]
+
+
+class QueueWriter:
+    """Encodes queue classes; the key is the opaque reference."""
+
+    def __init__(self, registry: Registry, pack: CompiledPack, references: References) -> None:
+        self.writer, self.pack, self.references = Writer("queue-priority", registry), pack, references
+
+    def classes(self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int) -> Packed:
+        """Records of customers."""
+        mine, raw, index = self.references.of(slots), Buffer(np.empty(0, np.uint8)), self.writer.index
+        data = np.full((len(slots), self.writer.width), NULL, np.int64)
+        data[:, index["customer_ref"]] = raw.block(mine)
+        data[:, index["queue_class"]] = raw.choice(self.pack.queue_class_ids, queue_class)
+        data[:, index["vip_area"]], data[:, index["as_of"]], data[:, index["version"]] = vip_area, as_of, version
+        ends = np.arange(1, len(slots) + 1) * mine.shape[1]
+        return Packed(mine.reshape(-1), ends, *encode_columns(self.writer, data, raw.bytes()))
+
+
+def _is_list(kind: Any) -> bool:
+    return isinstance(kind, dict) and kind.get("type") == "array"
+
+
+@nb.njit(cache=True, nogil=True)
+def _appended(arena: Array, refs: Array, suffix: Array, out: Array, ends: Array) -> None:
+    at = 0
+    for i in range(len(refs)):
+        first, size = refs[i] >> REF_BITS, refs[i] & REF_MASK
+        for j in range(size):
+            out[at + j] = arena[first + j]
+        at += size
+        for j in range(len(suffix)):
+            out[at + j] = suffix[j]
+        at += len(suffix)
+        ends[i] = at
+
+
+def appended(arena: Array, refs: Array, suffix: bytes) -> tuple[Array, Array]:
+    """(buffer, ends) of the texts of packed references, each with `suffix` behind it."""
+    out = np.empty(int((refs & REF_MASK).sum()) + len(suffix) * len(refs), np.uint8)
+    ends = np.empty(len(refs), np.int64)
+    _appended(arena, refs, np.frombuffer(suffix, np.uint8), out, ends)
+    return out, ends
+
+
+@nb.njit(cache=True, nogil=True)
+def _decimal(units: int, nano: int, out: Array, at: int) -> int:
+    """units * 10**9 + nano (0 <= nano < 10**9) as an Avro string of decimal digits; the next place."""
+    negative = units < 0
+    if negative:
+        units, nano = (-units, 0) if nano == 0 else (-units - 1, NANO - nano)
+    size, rest = 1, units if units > 0 else nano
+    while rest >= 10:
+        size, rest = size + 1, rest // 10
+    size += NANO_DIGITS if units > 0 else 0
+    at = write_long(out, at, size + negative)
+    if negative:
+        out[at] = 45
+        at += 1
+    for i in range(size - 1, -1, -1):
+        if units > 0 and i == size - NANO_DIGITS - 1:
+            nano = units
+        out[at + i], nano = 48 + nano % 10, nano // 10
+    return at + size
+
+
+@nb.njit(cache=True, nogil=True)
+def evidence(head: Array, value: Array, units: Array, nano: Array, foot: Array, out: Array, ends: Array) -> int:
+    """Into `out` for each row: head, value as a long, units * 10**9 + nano as a string, foot; bytes written."""
+    at = 0
+    for i in range(len(value)):
+        for j in range(len(head)):
+            out[at + j] = head[j]
+        at = _decimal(units[i], nano[i], out, write_long(out, at + len(head), value[i]))
+        for j in range(len(foot)):
+            out[at + j] = foot[j]
+        at += len(foot)
+        ends[i] = at
+    return at
+
+
+def exact(units: Sequence[int], nano: Sequence[int]) -> list[str]:
+    """The slow twin of the digits in `evidence`."""
+    return [str(u * NANO + n) for u, n in zip(units, nano, strict=True)]
