@@ -10,7 +10,7 @@ from agents.standing.decide import lifecycle
 from agents.standing.intake.lanes import Close
 from bench.profile import build
 from bench.timers import Stages
-from policies.columns import Program
+from policies.compiled.program import Program
 
 
 class Split(NamedTuple):

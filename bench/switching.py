@@ -28,7 +28,7 @@ from bench.sums import standings_by_numpy
 from bench.timers import Stages
 from connectors import packs
 from policies import load_pack, parse_pack
-from policies.state import day_number
+from policies.lifecycle.state import day_number
 from schemas.records import encode
 from streams.calendar import date_of
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from policies.document import schema
+from policies.language.document import schema
 
 if __name__ == "__main__":
     path = Path(__file__).parent / "pack.schema.json"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from policies.diff import obstacles
-from policies.loader import parse_pack
-from policies.model import CUSTOMER_CLASSES
-from policies.reader import PackError
-from policies.state import day_number
+from policies.language.loader import parse_pack
+from policies.language.reader import PackError
+from policies.lifecycle.state import day_number
+from policies.model.pack import CUSTOMER_CLASSES
 
 if TYPE_CHECKING:
-    from policies.model import Pack
+    from policies.model.pack import Pack
 
 
 @dataclass(slots=True)

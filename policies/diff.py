@@ -8,10 +8,11 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from policies.model import AllOf, AnyOf, Limit
+from policies.model.terms import AllOf, AnyOf, Limit
 
 if TYPE_CHECKING:
-    from policies.model import Criterion, Pack
+    from policies.model.pack import Pack
+    from policies.model.terms import Criterion
 
 LEFT_OUT = frozenset({"body", "customer_class"})
 # Fields that say which version it is and how it came in; a supplement differs from its base in them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from policies.model import Name
+from policies.model.terms import Name
 
 REFUSALS: Final[dict[str, Name]] = {
     "unknown_card": Name("本方案没有这种卡", "the pack has no such card"),

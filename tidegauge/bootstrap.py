@@ -8,8 +8,8 @@ from agents.standing.decide.close import StandingConf
 from agents.standing.job import StandingJob
 from deploy.settings import Settings
 from policies import PackError, load_pack
-from policies.model import KINDS, Pack
-from policies.reader import Problem
+from policies.language.reader import Problem
+from policies.model.pack import KINDS, Pack
 from schemas.registry import registry_for
 
 STANDING = "standing"  # name of the standing worker's table: changelog and transactional ids carry it

@@ -19,7 +19,7 @@ from agents.standing.decide.close import StandingConf
 from agents.standing.job import CLOSES, INPUTS, StandingJob
 from agents.standing.publish.standings import CLASSES
 from policies.diff import obstacles
-from policies.model import Pack
+from policies.model.pack import Pack
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")

@@ -8,7 +8,7 @@ import numpy as np
 
 from agents.standing.job import StandingJob
 from agents.standing.publish.standings import NO_TIER
-from policies.several import ClassTable
+from policies.compiled.classes import ClassTable
 from streams import tiers
 from streams.calendar import date_of, last_ended_month, month_of, month_start
 from streams.entries import OPEN, OPEN_END

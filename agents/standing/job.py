@@ -19,7 +19,7 @@ from agents.standing.decide.close import Deciding, StandingConf
 from agents.standing.intake.facts import REASONS as FACT_REASONS
 from agents.standing.intake.lanes import Close, Lane
 from agents.standing.intake.profiles import CUSTOMER_ID
-from policies.model import CUSTOMER_CLASSES, SEVERITIES, Pack
+from policies.model.pack import CUSTOMER_CLASSES, SEVERITIES, Pack
 from schemas.blocks import Columns, Reader
 from schemas.records import decode_one
 from schemas.status import REASONS as CODEC_REASONS

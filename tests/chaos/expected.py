@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-import policies
+import policies.packs
 from bench.data import ACCOUNTS_EACH, CLOSED
 from bench.full import COLUMN
 from bench.sums import COMPARED, half_even
@@ -31,7 +31,7 @@ def scheme() -> Scheme:
     """The pack's numbers, read from its file without the product's loader."""
     from pathlib import Path
 
-    return Scheme.read((Path(policies.__file__).parent / PACK).read_text())
+    return Scheme.read((Path(policies.packs.__path__[0]) / PACK).read_text())
 
 
 def month_closes(load: Load) -> list[int]:

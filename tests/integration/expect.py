@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-import policies
+import policies.packs
 from agents.offline.replay import Arrival, replay
 from connectors.events import DayEnd, Event
 from deploy.settings import Settings
@@ -22,7 +22,7 @@ from tidegauge.bootstrap import standing_conf
 from tidegauge.demo import oracle
 from tidegauge.demo.checks import Scheme, month_closes
 
-SHIPPED = Path(policies.__file__).parent / "rolling-quarter-aum.yaml"
+SHIPPED = Path(policies.packs.__path__[0]) / "rolling-quarter-aum.yaml"
 MINIMUMS = {"100000.00": "20000.00", "500000.00": "40000.00", "1000000.00": "60000.00", "6000000.00": "90000.00"}
 FIRST = day_of(dt.date(1993, 1, 1))
 CURRENCY = "CZK"

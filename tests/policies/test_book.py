@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agents.standing.decide.state_rows import Beside, decode, encode
 from policies import load_pack
 from policies.book import Book
-from policies.state import Act, Card, Grant, Request, State, day_number
+from policies.lifecycle.state import Act, Card, Grant, Request, State, day_number
 
 BODY = load_pack("abc-bands").body
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from policies import available_packs, load_pack
-from policies.deciding import decide_facts
-from policies.facts import ACTION_KEYS, SERIES_KEYS, FactError
+from policies.cases.decision import decide_facts
+from policies.cases.facts import ACTION_KEYS, SERIES_KEYS, FactError
 from tidegauge.cli.out import CommandError
 from tidegauge.cli.policy import app
 

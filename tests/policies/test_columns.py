@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies import PackError, available_packs, decide, load_pack, metrics, parse_pack
-from policies.columns import Column, Plain, close_plain, compile_program, look_plain, months_mean, plain_flags
-from policies.criteria import limits, meets
-from policies.lifecycle import close, look
-from policies.model import Evaluation
-from policies.state import Close, State, bits, flags, tier_of
+from policies import PackError, available_packs, decide, load_pack, parse_pack
+from policies.compiled.program import Column, Plain, close_plain, compile_program, look_plain, months_mean, plain_flags
+from policies.lifecycle.state import Close, State, bits, flags, tier_of
+from policies.lifecycle.transitions import close, look
+from policies.model import metrics
+from policies.model.criteria import meets
+from policies.model.pack import Evaluation
+from policies.model.terms import limits
 
 FILLED = {
     (pack.id, kind): pack
@@ -113,7 +115,7 @@ def test_plain_closes_as_the_lifecycle(key, data):
     """For customers without a card, grant or pin of their own, the columns close as the state machine does."""
     from dataclasses import replace
 
-    from policies.model import Evaluation
+    from policies.model.pack import Evaluation
 
     words = st.sampled_from(["continuous", "day", "month", "year", "application"])
     evaluation = Evaluation("month", data.draw(words), data.draw(words), data.draw(st.integers(0, 3)))

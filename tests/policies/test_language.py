@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from policies import AllOf, AnyOf, Limit, PackError, decide, load_pack, parse_pack
-from policies.deciding import decide_facts
+from policies.cases.decision import decide_facts
 from policies.diff import differences, obstacles
 
 HQ = load_pack("hq-level").body

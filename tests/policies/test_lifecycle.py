@@ -8,12 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import available_packs, load_pack
-from policies.acts import HANDLERS, act
-from policies.lifecycle import close, look, restate, review_due, switch
-from policies.model import Evaluation
-from policies.provisions import RECORDS, Exceptions
-from policies.state import FLAGS as ALL_FLAGS
-from policies.state import (
+from policies.lifecycle.acts import HANDLERS, act
+from policies.lifecycle.state import FLAGS as ALL_FLAGS
+from policies.lifecycle.state import (
     Act,
     Card,
     Close,
@@ -28,6 +25,9 @@ from policies.state import (
     renewal_due,
     tier_of,
 )
+from policies.lifecycle.transitions import close, look, restate, review_due, switch
+from policies.model.pack import Evaluation
+from policies.model.provisions import RECORDS, Exceptions
 from policies.texts import FLAGS, REASONS, REFUSALS
 
 CLASSES = {(name, kind): policy for name in available_packs() for kind, policy in load_pack(name).classes.items()}

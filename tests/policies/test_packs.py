@@ -15,19 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import policies
-from policies import (
-    NEVER,
-    AllOf,
-    AnyOf,
-    CriteriaTooGeneralError,
-    Limit,
-    PackError,
-    decide,
-    document,
-    load_pack,
-    parse_pack,
-)
-from policies.model import SEVERITIES
+from policies import NEVER, AllOf, AnyOf, CriteriaTooGeneralError, Limit, PackError, decide, load_pack, parse_pack
+from policies.compiled.pack import compile_pack
+from policies.language import document
+from policies.model.pack import SEVERITIES
 
 PACK = load_pack("rolling-quarter-aum")
 PERSONAL = PACK.classes["personal"]
@@ -53,7 +44,7 @@ def quarter(amount: str) -> dict:
 def test_tiers_of_the_quarter_average(amount, tier):
     """R-231 to R-235 with C-01 and C-10: the exact value decides, a minimum is inclusive."""
     assert decide(PERSONAL, quarter(amount)) == tier
-    compiled = PACK.compile(2)
+    compiled = compile_pack(PACK, 2)
     minor = Fraction(Decimal(amount)) * 100
     assert compiled.tier_ids[sum(int(t) <= minor for t in compiled.thresholds_minor)] == tier
 
@@ -95,10 +86,10 @@ def test_queue_basis_is_a_setting(basis, expected):
 
 def test_compiled_for_the_kernels():
     """Amounts come out in minor units of the base currency, tiers lowest first, unwatched tiers at NEVER."""
-    compiled = PACK.compile(2)
+    compiled = compile_pack(PACK, 2)
     assert compiled.thresholds_minor.tolist() == [10_000_000, 50_000_000, 100_000_000, 600_000_000]
     assert compiled.thresholds_minor.dtype == np.int64
-    assert PACK.compile(0).thresholds_minor.tolist() == [100_000, 500_000, 1_000_000, 6_000_000]
+    assert compile_pack(PACK, 0).thresholds_minor.tolist() == [100_000, 500_000, 1_000_000, 6_000_000]
     assert policies.ROLLING[compiled.metric_index] == compiled.metric == "quarter_avg"
     assert compiled.scope == PACK.scopes["aum"]
     assert compiled.queue_class_of_tier.tolist() == [3, 2, 1, 0, 0]
@@ -120,7 +111,7 @@ def test_amount_finer_than_the_currency():
     """An amount that is not whole in minor units of the base currency is refused when compiled, never rounded."""
     pack = parse_pack(BODY.replace('"100000.00"}\n', '"100000.005"}\n', 1))
     with pytest.raises(PackError, match="not whole in minor units"):
-        pack.compile(2)
+        compile_pack(pack, 2)
 
 
 def test_body_is_what_was_read():
@@ -151,7 +142,7 @@ def test_trees_of_any_and_all():
     with pytest.raises(KeyError):
         decide(pack.classes["personal"], quarter("7"))
     with pytest.raises(CriteriaTooGeneralError):
-        pack.compile(2)
+        compile_pack(pack, 2)
 
 
 # (what is replaced, by what, the line's text, field, words of the message); ~ is classes.personal.
@@ -294,4 +285,4 @@ def test_nothing_but_a_pack_error(text):
 def test_packs_that_have_no_threshold_array(pack_id, words):
     """A pack that rests on more than rising minimums of one metric is refused by name, never followed by half."""
     with pytest.raises(CriteriaTooGeneralError, match=words):
-        load_pack(pack_id).compile(2)
+        compile_pack(load_pack(pack_id), 2)

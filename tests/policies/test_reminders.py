@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from policies.lifecycle import close
-from policies.state import Card, Close, begin, flags
+from policies.lifecycle.state import Card, Close, begin, flags
+from policies.lifecycle.transitions import close
 from tests.policies.test_lifecycle import CLASSES, MONTH_END, day, does, lived
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from policies import available_packs, load_pack, metrics
-from policies.deciding import decide_facts
-from policies.facts import FactError
+from policies import available_packs, load_pack
+from policies.cases.decision import decide_facts
+from policies.cases.facts import FactError
+from policies.model import metrics
 
 CENT = Decimal("0.01")
 PACKS = {name: load_pack(name) for name in available_packs()}

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from policies import load_pack, metrics
+from policies import load_pack
+from policies.model import metrics
 from tidegauge.cli.policy import app
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")

@@ -16,8 +16,8 @@ from agents.standing.intake.lanes import Close
 from agents.standing.job import StandingJob
 from agents.standing.publish.tier_changes import Switched
 from policies import load_pack
-from policies.columns import NANO, Column
-from policies.state import Act, Decision
+from policies.compiled.program import NANO, Column
+from policies.lifecycle.state import Act, Decision
 from schemas.records import decode_one
 from tests.standing.partition import conf
 

@@ -11,6 +11,7 @@ from agents.engine.packing import Packed, few, flat, joined
 from agents.standing.publish.standings import References
 from agents.standing.publish.tier_changes import evidence, exact
 from policies import load_pack
+from policies.compiled.pack import compile_pack
 from schemas.primitives import read_long
 from streams.alerts import Alert
 from streams.ledger import Ledger
@@ -77,7 +78,7 @@ def test_evidence_has_the_exact_digits(rows):
         )
 
 
-TIERS = load_pack("rolling-quarter-aum").compile(2, "personal").tier_ids
+TIERS = compile_pack(load_pack("rolling-quarter-aum"), 2).tier_ids
 PEOPLE = st.lists(
     st.tuples(
         st.lists(st.tuples(st.integers(0, len(TIERS) - 1), st.integers(1, 30_000)), max_size=4),

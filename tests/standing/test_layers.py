@@ -14,7 +14,7 @@ from agents.offline.replay import Trial, standings_of
 from agents.offline.standings import standings
 from agents.standing.job import StandingJob
 from policies import PackError, decide, load_pack, parse_pack
-from policies.state import day_number
+from policies.lifecycle.state import day_number
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import LAYERS, crashed, fact
 from tests.standing.test_switching import activation, pack_of

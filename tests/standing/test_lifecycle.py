@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from agents.standing.decide.lifecycle import ends
 from agents.standing.job import INPUTS, StandingJob
-from policies import decide, lifecycle, parse_pack
-from policies.acts import act
-from policies.state import FLAGS, Act, Close, State, begin, flags, unsaid
+from policies import decide, parse_pack
+from policies.lifecycle import transitions
+from policies.lifecycle.acts import act
+from policies.lifecycle.state import FLAGS, Act, Close, State, begin, flags, unsaid
 from schemas.records import decode_one
 from streams.calendar import date_of
 from tests.standing.partition import Partition, Topics, conf, customer
@@ -207,7 +208,7 @@ class Twin:
         if policy is not None and policy.evaluation.close == "continuous" and self.closed >= FIRST:
             measured = decide(policy, self.values(c, self.closed + 1))
             state = self.states.get(c, begin(policy))
-            after, said = lifecycle.look(policy, state, self.closed + 1, measured, cause)
+            after, said = transitions.look(policy, state, self.closed + 1, measured, cause)
             self.causes += [cause for d in said if d.kind == "tier"]
             self.take(c, (after, said))
 
@@ -222,7 +223,7 @@ class Twin:
             now = Close(at, frozenset({"day"}), state.measured)
         else:
             return
-        self.take(c, lifecycle.close(policy, state, now))
+        self.take(c, transitions.close(policy, state, now))
 
     def flags(self, c: str, at: int) -> list[str]:
         """What is true of a customer beside the tier after a close."""

@@ -11,7 +11,7 @@ import pytest
 from agents.engine.job import RecoveryError
 from agents.standing.job import StandingJob
 from policies import PackError, load_pack, parse_pack
-from policies.several import by_class
+from policies.compiled.classes import by_class
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import crashed
 from tests.standing.test_switching import activation, changes, pack_of, told

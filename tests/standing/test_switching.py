@@ -9,7 +9,7 @@ import pytest
 from agents.standing.intake.profiles import GONE
 from agents.standing.job import StandingJob
 from policies import load_pack, parse_pack
-from policies.state import day_number
+from policies.lifecycle.state import day_number
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import action, crashed
 from tests.twins.events import day, posting

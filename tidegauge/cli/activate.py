@@ -72,7 +72,7 @@ def wanted(pack: str, since: str) -> "Pack":
 
 def record_of(pack: "Pack") -> dict[str, Any]:
     """The record of `policies`."""
-    from policies.state import day_number
+    from policies.lifecycle.state import day_number
 
     return {
         "pack_id": pack.id, "version": pack.version, "effective_from": day_number(pack.effective_from),
@@ -83,7 +83,7 @@ def record_of(pack: "Pack") -> dict[str, Any]:
 def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | None) -> list[str]:
     """What the workers would say against the pack, in words; `last` is the last closed day."""
     from agents.standing.decide.changeover import Packs
-    from policies.state import day_number, day_of
+    from policies.lifecycle.state import day_number, day_of
     from schemas.records import decode_one
     from schemas.registry import registry_for
     from streams.calendar import NO_DAY

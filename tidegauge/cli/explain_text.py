@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from policies import metrics
 from policies.diff import SIGNS
+from policies.model import metrics
 from policies.texts import REASONS, REFUSALS
 from streams.calendar import date_of
 from streams.money import exponent, format_minor

@@ -90,7 +90,7 @@ def main() -> None:
             )
         sys.exit(BAD_INPUT)
     except ValueError as problem:
-        from policies.reader import PackError  # only now: a command that reads no pack starts without it
+        from policies.language.reader import PackError  # only now: a command that reads no pack starts without it
 
         if not isinstance(problem, PackError):
             raise

@@ -16,7 +16,7 @@ from tidegauge.cli.whatif import whatif
 
 if TYPE_CHECKING:
     from policies import Pack
-    from policies.deciding import Outcome
+    from policies.cases.decision import Outcome
 
 app = typer.Typer(
     help="A bank's rules as packs: list, show and check them, decide with them, compare two, try one on the history, put one "
@@ -130,9 +130,9 @@ def decide_(
     as_json: bool = JSON,
 ) -> None:
     """Decide one customer from facts: tier, flags and reasons."""
-    from policies.deciding import as_json as to_json
-    from policies.deciding import decide_facts
-    from policies.facts import FactError, parse
+    from policies.cases.decision import as_json as to_json
+    from policies.cases.decision import decide_facts
+    from policies.cases.facts import FactError, parse
 
     try:
         text = Path(facts[1:]).read_text(encoding="utf-8") if facts.startswith("@") else facts
@@ -198,8 +198,8 @@ def cases(
     lang: str = LANG,
 ) -> None:
     """Decide every row of a table of cases; every mismatch is printed, and the exit code is then 1."""
-    from policies.deciding import run_cases
-    from policies.facts import FactError
+    from policies.cases.decision import run_cases
+    from policies.cases.facts import FactError
 
     if not file.is_file():
         raise CommandError(f"{file} is not there", code=BAD_INPUT)

@@ -157,7 +157,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial"
 def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> Found:
     """Both ends of the history, of every customer of a branch that is seen."""
     from agents.offline.replay import standings_of
-    from policies.state import day_number
+    from policies.lifecycle.state import day_number
     from streams.calendar import date_of
 
     closed = max(trial.other.ledger.closed for trial in trials)

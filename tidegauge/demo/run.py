@@ -219,7 +219,7 @@ class Demo:
 
     @staticmethod
     def _scheme() -> Scheme:
-        return checks.Scheme.read((importlib.resources.files("policies") / f"{PACK}.yaml").read_text("utf-8"))
+        return checks.Scheme.read((importlib.resources.files("policies.packs") / f"{PACK}.yaml").read_text("utf-8"))
 
     def _view(self) -> Finding:
         """The Redis view has each customer's last standing, once it has caught up."""

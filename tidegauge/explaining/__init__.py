@@ -23,7 +23,7 @@ from tidegauge.explaining.replaying import ORDERS, Replayed, first_conf, sent, s
 if TYPE_CHECKING:
     from agents.standing.job import StandingConf, StandingJob
     from deploy.settings import Settings
-    from policies.model import Pack
+    from policies.model.pack import Pack
 
 HOLDS, DIFFERS, BY_EVIDENCE, UNKNOWN = "holds", "does_not_hold", "holds_by_its_evidence", "cannot_be_said"
 

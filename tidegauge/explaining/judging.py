@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from policies import lifecycle, metrics
-from policies.criteria import decide, limits, meets
-from policies.model import AnyOf, ClassPolicy, Criterion, Limit, Pack
-from policies.state import Close, State, tier_of
+from policies.lifecycle import transitions
+from policies.lifecycle.state import Close, State, tier_of
+from policies.model import metrics
+from policies.model.criteria import decide, meets
+from policies.model.pack import ClassPolicy, Pack
+from policies.model.terms import AnyOf, Criterion, Limit, limits
 from streams.calendar import last_ended_month
 
 NANO: Final = 10**9
@@ -202,17 +204,17 @@ def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequenc
         return None
     if change["reason"] == "continuous":
         at_once = State(before, before, below=policy.evaluation.grace_months + 1)
-        return tier_of(policy, lifecycle.look(policy, at_once, change["effective_date"], measured, "")[0])
+        return tier_of(policy, transitions.look(policy, at_once, change["effective_date"], measured, "")[0])
     if day is None:
         return None
     grace = policy.evaluation.grace_months + 1  # who is below for so long is moved; whether he was is the log's to say
     state = State(before, before, below=grace, reviewed_on=None if change["reason"] == "review" else day)
     if change["reason"] == "restated":
-        return tier_of(policy, lifecycle.restate(policy, state, day, measured, "")[0])
+        return tier_of(policy, transitions.restate(policy, state, day, measured, "")[0])
     if change["reason"] not in AT_CLOSES:
         return None
     decided = change["effective_date"] - 1  # the close that decided, where the change was put off
-    after, _ = lifecycle.close(policy, state, Close(day, ends(closed, decided), measured))
+    after, _ = transitions.close(policy, state, Close(day, ends(closed, decided), measured))
     return tier_of(policy, after)
 
 

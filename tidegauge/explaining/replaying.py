@@ -10,8 +10,8 @@ from agents.engine.job import Block
 from agents.engine.packing import flat
 from agents.standing.job import INPUTS, StandingConf, StandingJob
 from policies import available_packs, load_pack
-from policies.model import Pack
-from policies.reader import PackError
+from policies.language.reader import PackError
+from policies.model.pack import Pack
 from schemas.records import decode_one
 from tidegauge.explaining.log import OUTPUTS, Log, Record, Told, one_by_one
 

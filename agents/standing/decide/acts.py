@@ -1,12 +1,12 @@
-"""Records of crm-actions as the acts that the lifecycle takes (policies.acts)."""
+"""Records of crm-actions as the acts that the lifecycle takes (policies.lifecycle.acts)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agents.standing.decide.lifecycle import Lifecycle
-from policies.acts import HANDLERS
-from policies.state import Act
+from policies.lifecycle.acts import HANDLERS
+from policies.lifecycle.state import Act
 from schemas.blocks import Columns
 from schemas.records import decode_one
 from schemas.registry import Registry

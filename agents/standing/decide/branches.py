@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from policies.model import CUSTOMER_CLASSES
-from policies.several import ClassTable, CompiledClasses
+from policies.compiled.classes import ClassTable, CompiledClasses
+from policies.model.pack import CUSTOMER_CLASSES
 from streams.store import Array
 
 Tables = tuple[ClassTable | None, ...]

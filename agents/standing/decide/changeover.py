@@ -19,15 +19,15 @@ from agents.standing.decide.lifecycle import Chosen, Evidence, Lifecycle, Older,
 from agents.standing.decide.state_rows import NEVER, Beside, Kept, kept
 from agents.standing.intake.lanes import Close
 from agents.standing.publish.tier_changes import Switched
-from policies import lifecycle
 from policies.book import Book
-from policies.columns import compile_program
+from policies.compiled.classes import ClassTable, CompiledClasses, by_class, in_branch
+from policies.compiled.program import compile_program
 from policies.diff import obstacles
-from policies.loader import parse_pack
-from policies.model import CUSTOMER_CLASSES, Pack
-from policies.reader import PackError
-from policies.several import ClassTable, CompiledClasses, by_class, in_branch
-from policies.state import Card, Decision, State, day_number
+from policies.language.loader import parse_pack
+from policies.language.reader import PackError
+from policies.lifecycle import transitions
+from policies.lifecycle.state import Card, Decision, State, day_number
+from policies.model.pack import CUSTOMER_CLASSES, Pack
 from streams import tiers
 from streams.calendar import NO_DAY
 from streams.metrics import Metrics
@@ -268,7 +268,7 @@ class Changeover:
         policy, ids = table.policy, (old or table).program.tier_ids
         was = (old or table).policy
         older = old.pack.version if old is not None and old.pack.id == table.pack.id else None
-        after, said = lifecycle.switch(policy, was, state, day, table.program.tier_ids[measured], older)
+        after, said = transitions.switch(policy, was, state, day, table.program.tier_ids[measured], older)
         moved = None
         for decision in said:
             if decision.kind == "tier":
@@ -277,7 +277,7 @@ class Changeover:
                 place = self._places.setdefault(decision.before, len(self._places))
                 level = was.level(decision.before) if decision.before in ids else 0  # or of a class or pack of before
                 moved = place, policy.rank(decision.after), policy.level(decision.after) >= level
-        code = int(table.codes[policy.rank(lifecycle.tier_of(policy, after))])
+        code = int(table.codes[policy.rank(transitions.tier_of(policy, after))])
         rest = tuple(decision for decision in said if decision.kind != "tier")
         self._known[key] = found = Over(after, kept(policy, after), code, moved, rest)
         return found

@@ -29,11 +29,11 @@ from agents.standing.intake.profiles import Profiles
 from agents.standing.intake.transaction_counts import Counts
 from agents.standing.publish.decisions import Decisions
 from agents.standing.publish.publisher import Publisher
-from policies.criteria import limits
-from policies.metrics import counted_months
-from policies.model import CUSTOMER_CLASSES, ON_REQUEST, ClassPolicy, Pack
-from policies.reader import PackError, Problem
-from policies.several import CompiledClasses, by_class, compile_classes
+from policies.compiled.classes import CompiledClasses, by_class, compile_classes
+from policies.language.reader import PackError, Problem
+from policies.model.metrics import counted_months
+from policies.model.pack import CUSTOMER_CLASSES, ON_REQUEST, ClassPolicy, Pack
+from policies.model.terms import limits
 from schemas.registry import Registry
 from streams.calendar import NO_DAY, last_ended_month
 from streams.entries import OPEN

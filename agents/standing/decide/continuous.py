@@ -17,8 +17,8 @@ from agents.standing.decide.lifecycle import Chosen, Evidence, Lifecycle, contin
 from agents.standing.intake.facts import Facts
 from agents.standing.intake.lanes import Close
 from agents.standing.intake.profiles import Profiles
-from policies.columns import Plain, look_plain
-from policies.several import ClassTable
+from policies.compiled.classes import ClassTable
+from policies.compiled.program import Plain, look_plain
 from schemas.blocks import Columns
 from streams.calendar import NO_DAY, date_of
 from streams.fields import OK

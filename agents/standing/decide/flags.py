@@ -1,4 +1,4 @@
-"""What is true of customers beside their tiers, in columns for the standings: policies.state.flags is the slow twin."""
+"""What is true of customers beside their tiers, in columns for the standings: policies.lifecycle.state.flags is the slow twin."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from agents.standing.decide.branches import parted
 from agents.standing.decide.lifecycle import Chosen, Lifecycle
-from policies.columns import Plain, plain_flags
-from policies.several import ClassTable
-from policies.state import FLAGS, bits
+from policies.compiled.classes import ClassTable
+from policies.compiled.program import Plain, plain_flags
+from policies.lifecycle.state import FLAGS, bits
 from streams.metrics import Metrics
 from streams.store import Array
 

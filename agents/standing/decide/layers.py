@@ -28,9 +28,9 @@ from agents.standing.publish.decisions import Decisions
 from agents.standing.publish.publisher import Publisher
 from agents.standing.publish.standings import Buffer, Shown
 from agents.standing.publish.tier_changes import Switched, appended
-from policies.columns import NANO, Column, Key
-from policies.several import ClassTable, CompiledClasses
-from policies.state import Decision
+from policies.compiled.classes import ClassTable, CompiledClasses
+from policies.compiled.program import NANO, Column, Key
+from policies.lifecycle.state import Decision
 from schemas.encoder import Writer, encode_columns
 from streams import tiers
 from streams.calendar import NO_DAY, date_of

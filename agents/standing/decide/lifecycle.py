@@ -22,12 +22,12 @@ from agents.standing.decide.state_rows import NEVER, Beside, Kept, kept
 from agents.standing.intake.facts import Facts, grown
 from agents.standing.intake.lanes import Close
 from agents.standing.publish.tier_changes import Switched
-from policies import lifecycle, state
-from policies.acts import act
-from policies.columns import Column, Key, Plain, Program, close_plain, from_metrics
-from policies.model import Pack
-from policies.several import ClassTable, CompiledClasses
-from policies.state import HELD, LOST, Act, Card, Decision, State, tier_of
+from policies.compiled.classes import ClassTable, CompiledClasses
+from policies.compiled.program import Column, Key, Plain, Program, close_plain, from_metrics
+from policies.lifecycle import state, transitions
+from policies.lifecycle.acts import act
+from policies.lifecycle.state import HELD, LOST, Act, Card, Decision, State, tier_of
+from policies.model.pack import Pack
 from streams import tiers
 from streams.calendar import NO_DAY, last_ended_month
 from streams.ledger import Ledger
@@ -196,8 +196,8 @@ class Lifecycle:
         day, ids = step.at.day, table.program.tier_ids
         for i in rows[(step.measured != step.known)[rows]].tolist():
             measured = ids[int(step.measured[i])]
-            was = lifecycle.offered(table.policy, State(ids[int(step.official[i])], ids[int(step.known[i])]))
-            now = lifecycle.offered(table.policy, State(ids[int(given[i])], measured))
+            was = transitions.offered(table.policy, State(ids[int(step.official[i])], ids[int(step.known[i])]))
+            now = transitions.offered(table.policy, State(ids[int(given[i])], measured))
             if now is not None and now != was:
                 said = Decision("offer", now[0], day, day + 1, ids[int(given[i])], measured)
                 self.sink.one(int(slots[i]), table, (said,), Evidence(step.columns, i), step.at)
@@ -209,7 +209,7 @@ class Lifecycle:
         before = self.state(slot, table)
         pinned = None if before.pinned_version is None else self._pinned(table, before, slot, at.day)
         given = table.program.tier_ids[measured]
-        after, said = lifecycle.close(table.policy, before, state.Close(at.day, closes, given, pinned, stale))
+        after, said = transitions.close(table.policy, before, state.Close(at.day, closes, given, pinned, stale))
         self.put(slot, table, before, after, said)
         if said:
             self.sink.one(slot, table, said, evidence, at)
@@ -221,7 +221,7 @@ class Lifecycle:
         before = self.state(slot, table)
         given = table.program.tier_ids[measured]
         given = given if before.pinned_version is None else self._pinned(table, before, slot, day)
-        after, said = lifecycle.look(table.policy, before, day, given, cause)
+        after, said = transitions.look(table.policy, before, day, given, cause)
         if after == before:
             return
         self.put(slot, table, before, after, said)

@@ -14,7 +14,7 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.standing.intake.facts import grown
 from agents.standing.publish.publisher import Publisher
-from policies.compiled import CompiledPack
+from policies.compiled.pack import CompiledPack
 from streams import foresight
 from streams.alerts import DEEPENED, RAISED
 from streams.calendar import NO_DAY, date_of

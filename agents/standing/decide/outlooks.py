@@ -16,7 +16,7 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few, texts
 from agents.standing.publish.standings import CLASSES, SEQ_BITS, Buffer, StandingWriter
-from policies.several import CompiledClasses
+from policies.compiled.classes import CompiledClasses
 from schemas.encoder import Writer, encode_columns
 from schemas.records import decode_one
 from schemas.registry import Registry

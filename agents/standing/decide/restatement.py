@@ -11,10 +11,10 @@ import numpy as np
 from agents.standing.decide.lifecycle import Evidence, Lifecycle
 from agents.standing.intake.lanes import Close
 from agents.standing.publish.publisher import Publisher
-from policies import lifecycle
-from policies.columns import Column, Key
-from policies.model import Evaluation
-from policies.several import ClassTable, in_branch
+from policies.compiled.classes import ClassTable, in_branch
+from policies.compiled.program import Column, Key
+from policies.lifecycle import transitions
+from policies.model.pack import Evaluation
 from streams.calendar import NO_DAY, date_of, month_start
 from streams.ledger import Ledger
 from streams.metrics import NAMES, periods
@@ -90,7 +90,7 @@ class Restating:
         end = int(month_start(month + 1)) - 1
         corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{date_of(end)}"
         before = self.life.state(slot, table)
-        after, said = lifecycle.restate(table.policy, before, at.day, now, corrects)
+        after, said = transitions.restate(table.policy, before, at.day, now, corrects)
         self.life.put(slot, table, before, after, said)
         self.life.sink.one(slot, table, said, found._replace(as_of=end), at)
 

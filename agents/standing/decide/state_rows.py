@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.engine.packing import texts
-from policies import lifecycle
-from policies.model import ClassPolicy
-from policies.state import (
+from policies.lifecycle import transitions
+from policies.lifecycle.state import (
     Card,
     Grant,
     Request,
@@ -26,6 +25,7 @@ from policies.state import (
     tier_of,
     unsaid,
 )
+from policies.model.pack import ClassPolicy
 from streams.store import REF_BITS, Array
 
 NEVER = (1 << 31) - 1
@@ -116,7 +116,7 @@ def kept(policy: ClassPolicy, state: State) -> Kept:
     trivial = not own and state.measured == state.official and state.below == 0
     by_card = policy.status.basis == "card"
     settled = (
-        state.measured == state.official or lifecycle.offered(policy, state) is not None or not ready(policy, state)
+        state.measured == state.official or transitions.offered(policy, state) is not None or not ready(policy, state)
     )
     restless = (
         (not by_card and policy.level(state.measured) < policy.level(state.official))

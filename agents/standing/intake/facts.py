@@ -12,9 +12,9 @@ import numpy as np
 
 from agents.engine.job import Pair, Rows
 from agents.standing.intake.transaction_counts import Counts
-from policies import metrics
-from policies.metrics import counted_months
-from policies.model import Pack
+from policies.model import metrics
+from policies.model.metrics import counted_months
+from policies.model.pack import Pack
 from schemas.blocks import Columns
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
 from streams.fields import BAD_DATE, BAD_ID, OK

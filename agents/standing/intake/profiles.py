@@ -9,7 +9,7 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few, texts
 from agents.standing.intake import profile_rows
-from policies.several import ClassTable, CompiledClasses
+from policies.compiled.classes import ClassTable, CompiledClasses
 from schemas.blocks import Columns
 from streams.alerts import ALERTS_MAX, Alert
 from streams.calendar import NO_DAY

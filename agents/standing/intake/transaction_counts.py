@@ -13,8 +13,8 @@ import numba as nb
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from policies.metrics import counted_months
-from policies.state import months_later
+from policies.lifecycle.state import months_later
+from policies.model.metrics import counted_months
 from schemas.blocks import Columns
 from streams.calendar import business_day
 from streams.fields import OK, P_BOOKED, P_CUSTOMER, P_INITIATED

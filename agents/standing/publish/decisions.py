@@ -10,9 +10,9 @@ from agents.standing.decide.lifecycle import Evidence, Step
 from agents.standing.intake.lanes import Close
 from agents.standing.publish.publisher import Publisher
 from agents.standing.publish.tier_changes import Moved, Switched, period, spans_of, thresholds
-from policies.columns import Column, Key
-from policies.several import ClassTable, CompiledClasses
-from policies.state import Decision
+from policies.compiled.classes import ClassTable, CompiledClasses
+from policies.compiled.program import Column, Key
+from policies.lifecycle.state import Decision
 from streams.calendar import date_of
 from streams.money import NANO, half_even
 from streams.store import Array

@@ -14,8 +14,8 @@ from agents.standing.intake.lanes import Close
 from agents.standing.intake.profiles import Profiles
 from agents.standing.publish.standings import StandingWriter
 from agents.standing.publish.tier_changes import ChangeWriter, Moved, QueueWriter, RestatementWriter, rounded
-from policies.columns import Column
-from policies.several import CompiledClasses
+from policies.compiled.classes import CompiledClasses
+from policies.compiled.program import Column
 from schemas.records import encode
 from schemas.registry import Registry, file_registry
 from streams.alerts import Cause, Event
@@ -99,7 +99,7 @@ class Publisher:
     # -- closes
 
     def standings(self, found: Metrics, slots: Array, metric: int, flags: Array) -> None:
-        """The standing of each customer as of a close, in bulk; `flags` as bits of policies.state.FLAGS."""
+        """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
         tiered = self.ledger.store.customers["tier_day"][slots, 0] != NO_DAY  # by a fact or a card, without an account
         keep = (first_days(self.ledger.store, slots) <= found.as_of) | tiered
         if keep.any():

@@ -10,8 +10,8 @@ import fastavro
 import numpy as np
 
 from agents.engine.packing import Packed, texts
-from policies.several import CompiledClasses
-from policies.state import FLAGS
+from policies.compiled.classes import CompiledClasses
+from policies.lifecycle.state import FLAGS
 from schemas.encoder import Writer, encode_columns
 from schemas.registry import Registry
 from streams.calendar import NO_DAY

@@ -12,12 +12,12 @@ import numpy as np
 
 from agents.engine.packing import Packed, texts
 from agents.standing.publish.standings import Buffer, References
-from policies.columns import Column, Key
-from policies.compiled import CompiledPack
-from policies.criteria import limits
-from policies.metrics import counted_months
-from policies.several import ClassTable
-from policies.state import months_later
+from policies.compiled.classes import ClassTable
+from policies.compiled.pack import CompiledPack
+from policies.compiled.program import Column, Key
+from policies.lifecycle.state import months_later
+from policies.model.metrics import counted_months
+from policies.model.terms import limits
 from schemas.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
 from schemas.records import plain
 from schemas.registry import Registry

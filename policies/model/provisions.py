@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import date
     from decimal import Decimal
 
-    from policies.model import Criterion, Name
+    from policies.model.terms import Criterion, Name
 
 BASES = ("metric", "card")
 RECORDS = ("application", "filing", "agreement", "consent", "verification")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from policies import metrics, provisions
-from policies.compiled import foreseen
-from policies.grammar import (
+from policies.compiled.pack import foreseen
+from policies.language.grammar import (
     NAME,
     Amount,
     Choice,
@@ -23,9 +22,10 @@ from policies.grammar import (
     Whole,
     described,
 )
-from policies.model import CUSTOMER_CLASSES, KINDS, ClassPolicy, Pack, Queue
-from policies.reader import Item
-from policies.sections import ALERTS, CRITERION, EVALUATION, QUEUE, ScopesKind, TiersKind, check_queue_covers
+from policies.language.reader import Item
+from policies.language.sections import ALERTS, CRITERION, EVALUATION, QUEUE, ScopesKind, TiersKind, check_queue_covers
+from policies.model import metrics, provisions
+from policies.model.pack import CUSTOMER_CLASSES, KINDS, ClassPolicy, Pack, Queue
 
 TIER = Identifier(of="tiers")
 TIERS = Many(TIER, "The tiers it is for.")

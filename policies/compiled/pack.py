@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from policies.metrics import METRIC_INDEX
-from policies.model import SEVERITIES, AlertRule, ClassPolicy, Limit, OutlookRule, Pack
-from policies.reader import PackError, Problem
+from policies.language.reader import PackError, Problem
+from policies.model.metrics import METRIC_INDEX
+from policies.model.pack import SEVERITIES, AlertRule, ClassPolicy, OutlookRule, Pack
+from policies.model.terms import Limit
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -89,8 +90,12 @@ class CompiledPack:
     foresight: CompiledForesight
 
 
-def compile_pack(pack: Pack, base_exponent: int, customer_class: str) -> CompiledPack:
-    """See Pack.compile."""
+def compile_pack(pack: Pack, base_exponent: int, customer_class: str = "personal") -> CompiledPack:
+    """The arrays the kernels use, amounts in minor units of the base currency.
+
+    Raises PackError when an amount isn't whole in minor units, KeyError for a class the pack doesn't cover,
+    and CriteriaTooGeneralError when tiers are more than rising minimums of one metric.
+    """
     policy = pack.classes[customer_class]
     asked = policy.status.basis != "metric" or policy.status.requires or policy.review or policy.veto or policy.pinning
     for found, message in (

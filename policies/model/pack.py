@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from policies.model.terms import Criterion, Name, limits
+
 if TYPE_CHECKING:
     from datetime import date
     from decimal import Decimal
 
-    from policies.compiled import CompiledPack
-    from policies.provisions import (
+    from policies.model.provisions import (
         Branches,
         Cards,
         Contact,
@@ -39,45 +40,6 @@ QUEUE_ORDERS = ("head_start", "strict")
 OUTLOOK_RULES = ("upgrade_near", "downgrade_risk")
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 CUSTOMER_CLASSES = ("personal", "corporate")
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """What people read, in both languages."""
-
-    zh: str
-    en: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A leaf of a criteria tree: the metric over the scope compared with an exact value.
-
-    `operator` is minimum (>=), above (>), below (<) or at_most (<=); `scope` is None for metrics that know none.
-    `value` is None while the bank has not filled the number in: such a pack is a template.
-    """
-
-    metric: str
-    scope: str | None
-    operator: str
-    value: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """Met when one part is met."""
-
-    parts: tuple[Criterion, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AllOf:
-    """Met when every part is met."""
-
-    parts: tuple[Criterion, ...]
-
-
-Criterion = Limit | AnyOf | AllOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +266,6 @@ class Pack:
 
     def open_numbers(self) -> tuple[str, ...]:
         """Where the bank has yet to fill a number in, as `class.tier metric`; a pack without any may be activated."""
-        from policies.criteria import limits
-
         return tuple(
             f"{name}.{tier.id} {leaf.metric}"
             for name, policy in self.classes.items()
@@ -313,13 +273,3 @@ class Pack:
             for leaf in limits(tier.when)
             if leaf.value is None
         )
-
-    def compile(self, base_exponent: int, customer_class: str = "personal") -> CompiledPack:
-        """The arrays the kernels use, amounts in minor units of the base currency.
-
-        Raises PackError when an amount isn't whole in minor units, KeyError for a class the pack doesn't cover,
-        and CriteriaTooGeneralError when tiers are more than rising minimums of one metric.
-        """
-        from policies.compiled import compile_pack  # compiled imports this module
-
-        return compile_pack(self, base_exponent, customer_class)

@@ -13,12 +13,14 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from policies import metrics
-from policies.criteria import OWN_STANDARD, limits
-from policies.state import Act, Card, State, card_tier, day_of, last_valid_day, months_later
+from policies.lifecycle.state import Act, Card, State, card_tier, day_of, last_valid_day, months_later
+from policies.model import metrics
+from policies.model.criteria import OWN_STANDARD
+from policies.model.terms import limits
 
 if TYPE_CHECKING:
-    from policies.model import ClassPolicy, Criterion, Pack
+    from policies.model.pack import ClassPolicy, Pack
+    from policies.model.terms import Criterion
 
 Key = tuple[str, str | None]
 ACTION_KEYS: Final = frozenset(

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from policies.model import ClassPolicy
+    from policies.model.pack import ClassPolicy
 
 EPOCH = date(1970, 1, 1)
 FLAGS = (

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-from policies.model import Name
-from policies.reader import Item
+from policies.language.reader import Item
+from policies.model.terms import Name
 
 IDENTIFIER = "^[a-z][a-z0-9]*([-_][a-z0-9]+)*$"
 AMOUNT = "(0|[1-9][0-9]{0,14})(\\.[0-9]{1,6})?"

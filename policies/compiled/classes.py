@@ -1,7 +1,7 @@
 """Classes of customers side by side, by one pack or two: every tier of any class under one code, and each class's program.
 
 Codes count the personal tiers first, lowest first, then what corporate tiers add. Where there are only personal tiers
-that rise with one metric, the code of a tier is its index and the compiled pack is `Pack.compile`'s.
+that rise with one metric, the code of a tier is its index and the compiled pack is what `compile_pack` gives.
 """
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from policies.columns import compile_program
-from policies.compiled import CompiledPack, CriteriaTooGeneralError, Minor, compile_alerts, compile_foresight
-from policies.criteria import limits
-from policies.metrics import METRIC_INDEX, months_of_mean
-from policies.model import CUSTOMER_CLASSES
-from policies.reader import PackError, Problem
+from policies.compiled.pack import (
+    CompiledPack,
+    CriteriaTooGeneralError,
+    Minor,
+    compile_alerts,
+    compile_foresight,
+    compile_pack,
+)
+from policies.compiled.program import compile_program
+from policies.language.reader import PackError, Problem
+from policies.model.metrics import METRIC_INDEX, months_of_mean
+from policies.model.pack import CUSTOMER_CLASSES
+from policies.model.terms import limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from policies.columns import Bools, Ints, Program
-    from policies.model import ClassPolicy, Pack, QueueClass
+    from policies.compiled.program import Bools, Ints, Program
+    from policies.model.pack import ClassPolicy, Pack, QueueClass
 
 
 AT = "@"  # between a class of customers and a branch
@@ -112,7 +119,7 @@ def _standard(packs: Mapping[str, Pack], base_exponent: int) -> CompiledPack | N
     if "personal" not in packs or packs["personal"].classes["personal"].veto is not None:
         return None
     try:
-        return packs["personal"].compile(base_exponent)
+        return compile_pack(packs["personal"], base_exponent)
     except CriteriaTooGeneralError:
         return None
 

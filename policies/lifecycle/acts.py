@@ -9,9 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from policies.lifecycle import settled
-from policies.provisions import RECORDS
-from policies.state import (
+from policies.lifecycle.state import (
     HELD,
     ISSUED,
     LOST,
@@ -28,10 +26,12 @@ from policies.state import (
     last_valid_day,
     ready,
 )
+from policies.lifecycle.transitions import settled
+from policies.model.provisions import RECORDS
 
 if TYPE_CHECKING:
-    from policies.model import ClassPolicy
-    from policies.provisions import Exceptions
+    from policies.model.pack import ClassPolicy
+    from policies.model.provisions import Exceptions
 
 
 class Refusal(Exception):

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from policies.model import AllOf, AnyOf, ClassPolicy, Criterion, Limit
+from policies.model.pack import ClassPolicy
+from policies.model.terms import AllOf, AnyOf, Criterion, Limit
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -62,12 +63,3 @@ def decide(policy: ClassPolicy, values: Values) -> str:
 def band(policy: ClassPolicy, tier: str, values: Values) -> str | None:
     """The first band of the tier that is met (C-22)."""
     return next((part.id for part in policy.tiers[policy.rank(tier)].bands if meets(part.when, values)), None)
-
-
-def limits(criterion: Criterion | None) -> tuple[Limit, ...]:
-    """Every leaf of the tree, left to right: what must be computed, and what evidence shows."""
-    if criterion is None:
-        return ()
-    if isinstance(criterion, Limit):
-        return (criterion,)
-    return tuple(leaf for part in criterion.parts for leaf in limits(part))

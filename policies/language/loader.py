@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from policies.document import read_pack
-from policies.model import Pack
-from policies.reader import PackError, Problem, read_text
+import policies.packs
+from policies.language.document import read_pack
+from policies.language.reader import PackError, Problem, read_text
+from policies.model.pack import Pack
 
-PACKS_DIR = Path(__file__).parent
+PACKS_DIR = Path(policies.packs.__path__[0])
 SUFFIX = ".yaml"
 
 

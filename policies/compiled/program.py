@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from policies import metrics
-from policies.compiled import INT64_MAX, Minor
-from policies.criteria import limits
-from policies.model import AnyOf, Limit
-from policies.reader import PackError, Problem
-from policies.state import FLAGS
+from policies.compiled.pack import INT64_MAX, Minor
+from policies.language.reader import PackError, Problem
+from policies.lifecycle.state import FLAGS
+from policies.model import metrics
+from policies.model.terms import AnyOf, Limit, limits
 
 if TYPE_CHECKING:
-    from policies.model import ClassPolicy, Criterion, Pack
+    from policies.model.pack import ClassPolicy, Pack
+    from policies.model.terms import Criterion
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

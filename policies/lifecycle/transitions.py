@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from policies.state import (
+from policies.lifecycle.state import (
     Close,
     Decision,
     State,
@@ -26,7 +26,7 @@ from policies.state import (
 )
 
 if TYPE_CHECKING:
-    from policies.model import ClassPolicy
+    from policies.model.pack import ClassPolicy
 
 WITHIN = {"continuous": 0, "day": 1, "month": 2, "quarter": 3, "year": 4}
 

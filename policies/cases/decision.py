@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
-from policies import facts as fact
-from policies.acts import act
-from policies.criteria import Values, band, decide, limits, meets
-from policies.facts import FactError, Facts
-from policies.lifecycle import close
-from policies.loader import load_pack
-from policies.reader import PackError
-from policies.state import Close, Decision, State, begin, card_tier, day_number, flags, months_later, tier_of
+from policies.cases import facts as fact
+from policies.cases.facts import FactError, Facts
+from policies.language.loader import load_pack
+from policies.language.reader import PackError
+from policies.lifecycle.acts import act
+from policies.lifecycle.state import Close, Decision, State, begin, card_tier, day_number, flags, months_later, tier_of
+from policies.lifecycle.transitions import close
+from policies.model.criteria import Values, band, decide, meets
+from policies.model.terms import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import date
 
-    from policies.model import ClassPolicy, Limit, Pack
+    from policies.model.pack import ClassPolicy, Pack
+    from policies.model.terms import Limit
 
 EVERY_CLOSE = frozenset({"day", "month", "quarter", "year"})
 COLUMNS = ("case_id", "scheme_id", "customer_class", "facts", "expected_tier")

@@ -7,8 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from policies import metrics
-from policies.grammar import (
+from policies.language.grammar import (
     AMOUNT,
     IDENTIFIER,
     NAME,
@@ -25,7 +24,9 @@ from policies.grammar import (
     Whole,
     described,
 )
-from policies.model import (
+from policies.language.reader import Fields, Item
+from policies.model import metrics
+from policies.model.pack import (
     CLOSES,
     ON_REQUEST,
     OUTLOOK_RULES,
@@ -34,20 +35,16 @@ from policies.model import (
     RESTATEMENTS,
     SEVERITIES,
     AlertRule,
-    AllOf,
-    AnyOf,
     Band,
-    Criterion,
     Drip,
     Evaluation,
-    Limit,
     OutlookRule,
     Queue,
     QueueClass,
     Share,
     Tier,
 )
-from policies.reader import Fields, Item
+from policies.model.terms import AllOf, AnyOf, Criterion, Limit
 
 OPERATORS = ("minimum", "above", "below", "at_most")
 SAYS = ("met when the exact value is at least (inclusive)", "more than", "less than", "at most (inclusive)")

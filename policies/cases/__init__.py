@@ -1,0 +1,1 @@
+"""One customer decided from facts given by hand, with reasons."""

@@ -1,0 +1,1 @@
+"""Packs compiled to arrays: many customers decided at once."""

@@ -1,0 +1,1 @@
+"""The lifecycle of one customer's standing as pure functions."""

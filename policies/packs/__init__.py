@@ -1,0 +1,1 @@
+"""The shipped packs, one YAML file a scheme."""
