@@ -42,7 +42,7 @@ simulate: install
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --extra dev --upgrade -o requirements.lock pyproject.toml
-	$(BIN)/python -m deploy.jars
+	$(BIN)/python -m deploy.embedded.jars
 	$(BIN)/python -m bench.peers.jvm
 	$(BIN)/python -m bench.peers.environment
 

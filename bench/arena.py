@@ -17,10 +17,10 @@ from confluent_kafka.admin import NewTopic
 
 from bench.data import Chunk
 from bench.timing import Probe, Process, Timing, Watched, measure
-from connectors.publisher import producer_config
+from connectors.loading.publisher import producer_config
 from deploy import admin, topics
+from deploy.embedded.stack import Stack
 from deploy.settings import Settings
-from deploy.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCED_BEFORE_POLL = 10_000

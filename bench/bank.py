@@ -18,8 +18,8 @@ from bench.full import CLOSE_OFFSETS, TOPIC, held, states
 from bench.loading import load
 from bench.sums import COMPARED, standings_by_numpy
 from bench.timing import Probe, Process
-from connectors.closer import Closer
-from deploy import processes
+from connectors.loading.closer import Closer
+from deploy.embedded import processes
 from schemas.records import encode
 from streams.metrics import NAMES
 from streams.store import REF_BITS

@@ -18,7 +18,7 @@ from bench.report import OURS, Engine, Report
 from bench.sizes import Sizes
 from bench.sums import standings_by_numpy
 from bench.timing import Probe, Timing, wait_for
-from connectors.closer import Closer
+from connectors.loading.closer import Closer
 from deploy.settings import Settings
 from schemas.records import encode
 from tidegauge.bootstrap import STANDING, standing_jobs

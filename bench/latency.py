@@ -27,7 +27,7 @@ from bench.life import LAST
 from bench.report import DASH, Report, Table, warn
 from bench.sizes import Sizes
 from bench.timing import Probe, Process
-from connectors.closer import Closer
+from connectors.loading.closer import Closer
 from deploy.settings import Settings
 from schemas.records import decode_one, encode
 

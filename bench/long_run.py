@@ -17,8 +17,8 @@ from bench.data import CLOSED, FIRST, Chunk, World
 from bench.full import TOPIC
 from bench.report import Report, warn
 from bench.sizes import Sizes
-from connectors.closer import Closer
-from connectors.publisher import producer_config
+from connectors.loading.closer import Closer
+from connectors.loading.publisher import producer_config
 from schemas.records import encode
 from streams.entries import HORIZON_DAYS, KEEP_DAYS
 

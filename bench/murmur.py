@@ -1,4 +1,4 @@
-"""Kafka's default partition of many keys of one width at once; the same numbers as connectors.partitioner."""
+"""Kafka's default partition of many keys of one width at once; the same numbers as connectors.loading.partitioner."""
 
 from __future__ import annotations
 

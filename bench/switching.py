@@ -26,7 +26,7 @@ from bench.report import Report, Table, warn
 from bench.sizes import Sizes
 from bench.sums import standings_by_numpy
 from bench.timers import Stages
-from connectors import packs
+from connectors.loading import packs
 from policies import load_pack, parse_pack
 from policies.lifecycle.state import day_number
 from schemas.records import encode

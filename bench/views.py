@@ -16,11 +16,11 @@ from redis import Redis
 from bench.arena import ROOT
 from bench.bank import Bank
 from bench.sums import standings_by_numpy
-from deploy import processes
-from deploy.redis import Server, answers
+from deploy.embedded import processes
+from deploy.embedded.redis import Server, answers
 from schemas.blocks import Reader
 from schemas.values import decode_values
-from services.keys import Keys
+from services.views.keys import Keys
 
 READ_AT_ONCE = 20_000
 READY_S_MAX = 30.0

@@ -17,17 +17,17 @@ from redis.retry import Retry
 
 from schemas.records import encode
 from schemas.registry import RegistryError
-from services.channels import ConsoleChannel, RedisLedger, WebhookChannel
-from services.decoding import Decoder
-from services.kafka_source import DeadLetters, KafkaSource
-from services.keys import Keys
-from services.lookup import BUDGET_S, Lookup, RedisPriorityView
-from services.notices import Channel, Notifier
-from services.priority import create_app
-from services.projections import PROJECTIONS
-from services.putrows import InColumns
-from services.views import ViewWriter
-from services.viewstore import RedisViewStore
+from services.notices.channels import ConsoleChannel, RedisLedger, WebhookChannel
+from services.notices.notifier import Channel, Notifier
+from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
+from services.queue.priority import create_app
+from services.views.decoder import Decoder
+from services.views.kafka_source import DeadLetters, KafkaSource
+from services.views.keys import Keys
+from services.views.projections import PROJECTIONS
+from services.views.rows import InColumns
+from services.views.store import RedisViewStore
+from services.views.writer import ViewWriter
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

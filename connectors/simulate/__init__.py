@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from connectors.events import DayEnd, Event
+from connectors.formats.events import DayEnd, Event
 from connectors.simulate import stories as _stories
 from connectors.simulate.bank import Bank
 from connectors.simulate.stories import KINDS, MONTHS, Story

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from connectors.events import DayEnd, Event, Record
+from connectors.formats.events import DayEnd, Event, Record
 from connectors.simulate.journal import DAY_OPENS_MS, DAY_SHUTS_MS, Journal, month_days
 from connectors.simulate.market import Market, is_weekday
 from connectors.simulate.people import BASE, Account, Person, population

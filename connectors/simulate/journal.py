@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import date
 from typing import Any, Final
 
-from connectors.events import Event, Record
+from connectors.formats.events import Event, Record
 from connectors.simulate.people import Account
 from streams.calendar import EPOCH, date_of, day_start_ms
 

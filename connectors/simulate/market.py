@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from connectors.events import Event, Record
+from connectors.formats.events import Event, Record
 from connectors.simulate.people import BASE
 from streams.money import exponent
 

@@ -19,7 +19,7 @@ from bench.profile import run, summary
 from bench.sums import half_even, standings_by_numpy
 from bench.timers import Stages
 from bench.timing import Timing
-from connectors.partitioner import partition_of
+from connectors.loading.partitioner import partition_of
 from schemas.records import decode_one
 
 SMALL = World(customers=40, events=600)

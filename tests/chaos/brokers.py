@@ -9,9 +9,9 @@ from typing import Any
 
 import psutil
 
-from deploy import kafka, processes
+from deploy.embedded import kafka, processes
+from deploy.embedded.stack import Stack
 from deploy.settings import Settings
-from deploy.stack import Stack
 
 PROXIED = "PROXIED"
 

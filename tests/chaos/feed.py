@@ -12,8 +12,8 @@ from zlib import crc32
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from bench.data import CLOSED
-from connectors.closer import Closer
-from connectors.publisher import PublishError, producer_config
+from connectors.loading.closer import Closer
+from connectors.loading.publisher import PublishError, producer_config
 from deploy.settings import Settings
 from schemas.records import decode_one, encode
 from tests.chaos.history import Place

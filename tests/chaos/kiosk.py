@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from deploy.settings import Settings
 from services.assembly import priority_lookup
-from services.lookup import Answer
+from services.queue.lookup import Answer
 from streams.reference import customer_ref
 
 PAUSE_S = 0.02

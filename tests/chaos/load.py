@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data import CLOSED, DAY_MS, FIRST, OPENED, ZONE_MS, World
-from connectors.partitioner import partition_of
+from connectors.loading.partitioner import partition_of
 from schemas.records import encode
 
 EVENT, TWICE, POISON, SNAPSHOT = "event", "twice", "poison", "snapshot"

@@ -12,12 +12,12 @@ from typing import Any
 
 import redis
 
-from deploy import processes
+from deploy.embedded import processes
+from deploy.embedded.stack import Stack
 from deploy.settings import Settings
-from deploy.stack import Stack
 from schemas.records import decode_one
 from services.assembly import redis_client
-from services.keys import Keys
+from services.views.keys import Keys
 from tests.chaos.brokers import ChaosStack
 from tests.chaos.check import read
 from tests.chaos.given import Given

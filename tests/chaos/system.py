@@ -27,7 +27,7 @@ from agents.offline.standings import all_standings
 from agents.standing.job import INPUTS
 from bench.data import CLOSED
 from bench.full import states
-from connectors.closer import MARK_KEY
+from connectors.loading.closer import MARK_KEY
 from deploy import admin
 from deploy.settings import Settings
 from tests.chaos import expected, twin

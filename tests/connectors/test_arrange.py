@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.arrange import GAP_DAYS_MAX, days, disturb, in_order
-from connectors.events import DayEnd, Event, InputError
-from connectors.partitioner import murmur2, partition_of
-from connectors.ranks import number
-from connectors.sources import read_source
+from connectors.formats.events import DayEnd, Event, InputError
+from connectors.formats.ranks import number
+from connectors.formats.sources import read_source
+from connectors.loading.arrival import GAP_DAYS_MAX, days, disturb, in_order
+from connectors.loading.partitioner import murmur2, partition_of
 
 ZONE = "Asia/Shanghai"
 

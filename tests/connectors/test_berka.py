@@ -5,10 +5,10 @@ from datetime import date
 
 import pytest
 
-from connectors import berka
-from connectors.arrange import days
-from connectors.events import DayEnd, InputError
-from connectors.sources import read_source
+from connectors.formats import berka
+from connectors.formats.events import DayEnd, InputError
+from connectors.formats.sources import read_source
+from connectors.loading.arrival import days
 from schemas.records import decode_one, encode
 from streams.calendar import day_of
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors import canonical, files_out
-from connectors.events import BROADCAST, INPUTS, Event, InputError, key_of
-from connectors.layout import FIELDS
+from connectors.formats import canonical, files_out
+from connectors.formats.events import BROADCAST, INPUTS, Event, InputError, key_of
+from connectors.formats.layout import FIELDS
+from connectors.formats.sources import fingerprint, read_source
 from connectors.simulate import simulate
-from connectors.sources import fingerprint, read_source
 from schemas.records import decode_one, encode
 
 ZONE = "Asia/Shanghai"

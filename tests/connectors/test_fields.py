@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors import fields
-from connectors.fields import FieldError
+from connectors.formats import fields
+from connectors.formats.fields import FieldError
 from streams.calendar import day_of
 from streams.money import AMOUNT_MAX, EXPONENTS
 

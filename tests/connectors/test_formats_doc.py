@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors import canonical
-from connectors.layout import ASSET_CLASSES, FIELDS, INSTANTS, MONEY, NATURES, REQUIRED
-from connectors.manifest import manifest_of
+from connectors.formats import canonical
+from connectors.formats.layout import ASSET_CLASSES, FIELDS, INSTANTS, MONEY, NATURES, REQUIRED
+from connectors.formats.manifest import manifest_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 ROWS = dict(re.findall(r"^\| `([a-z-]+)` \| (event_id.*|pack_id.*) \|$", TEXT, re.MULTILINE))

@@ -9,12 +9,12 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from typer.testing import CliRunner
 
-from connectors import files_out
-from connectors.closer import MARK_KEY, Closer, closes
-from connectors.events import BROADCAST, CLOSES, INPUTS, KEYED, DayEnd, Event, InputError
-from connectors.loader import load
-from connectors.partitioner import partition_of
-from connectors.publisher import Publisher, PublishError
+from connectors.formats import files_out
+from connectors.formats.events import BROADCAST, CLOSES, INPUTS, KEYED, DayEnd, Event, InputError
+from connectors.loading.closer import MARK_KEY, Closer, closes
+from connectors.loading.loader import load
+from connectors.loading.partitioner import partition_of
+from connectors.loading.publisher import Publisher, PublishError
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.records import decode_one, encode

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from connectors.events import INPUTS, DayEnd, Event
+from connectors.formats.events import INPUTS, DayEnd, Event
 from connectors.simulate import KINDS, START, simulate, stories
 from connectors.simulate.journal import month_days
 from connectors.simulate.people import BANDS, band_sizes, wealth_minor

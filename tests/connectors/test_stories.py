@@ -5,7 +5,7 @@ from collections import defaultdict
 import pytest
 
 from agents.offline.replay import Arrival, replay
-from connectors.events import DayEnd
+from connectors.formats.events import DayEnd
 from connectors.simulate import KINDS, simulate, stories
 from deploy.settings import Settings
 from schemas.records import decode_one, encode

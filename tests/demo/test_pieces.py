@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from connectors.events import DayEnd, Event
+from connectors.formats.events import DayEnd, Event
 from connectors.simulate import START, simulate, stories
 from streams.calendar import date_of, day_of
 from tidegauge.demo import checks, oracle

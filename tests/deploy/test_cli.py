@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import processes
+from deploy.embedded import processes
 from tests.conftest import Kafka
 
 ROOT = Path(__file__).resolve().parents[2]

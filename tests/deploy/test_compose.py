@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import jars
+from deploy.embedded import jars
 from deploy.settings import Settings
 from tidegauge.cli import COMMANDS
 

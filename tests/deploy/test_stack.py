@@ -12,10 +12,11 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource
 
-from deploy import admin, jars, kafka, processes, record, redis, topics
+from deploy import admin, topics
+from deploy.embedded import jars, kafka, processes, record, redis
+from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
-from deploy.stack import Stack
 
 HEAP_MB = 384
 

@@ -18,12 +18,12 @@ from typing import Any, Final
 
 from agents.offline.replay import Arrival, replay
 from agents.standing.decide.close import StandingConf
-from connectors.events import DayEnd
+from connectors.formats.events import DayEnd
 from connectors.simulate import simulate, stories
 from policies import load_pack
 from schemas.records import decode_one, encode
 from schemas.registry import contract
-from services.notices import Notifier
+from services.notices.notifier import Notifier
 from streams.calendar import day_of
 from tests.services.fakes import MemoryChannel, MemoryLedger
 

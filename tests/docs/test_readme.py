@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.events import events_only
+from connectors.formats.events import events_only
 from connectors.simulate import simulate
 from schemas.registry import contract
 from tests.docs import samples

@@ -13,7 +13,7 @@ import duckdb
 
 import policies.packs
 from agents.offline.replay import Arrival, replay
-from connectors.events import DayEnd, Event
+from connectors.formats.events import DayEnd, Event
 from deploy.settings import Settings
 from schemas.records import decode_one, encode
 from streams.calendar import date_of, day_of

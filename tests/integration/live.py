@@ -17,7 +17,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from connectors.events import CLOSES, INPUTS
+from connectors.formats.events import CLOSES, INPUTS
 from deploy import topics
 from deploy.settings import Settings
 from schemas.records import decode_one

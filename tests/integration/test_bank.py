@@ -9,13 +9,13 @@ import duckdb
 import pytest
 
 from agents.offline.standings import all_standings
-from connectors.arrange import days, disturb
-from connectors.events import Event
+from connectors.formats.events import Event
+from connectors.loading.arrival import days, disturb
 from connectors.simulate import START, simulate
 from schemas.registry import registry_for
 from services.assembly import redis_client, view_writer
-from services.keys import Keys
-from services.reading import standing_of
+from services.views.keys import Keys
+from services.views.queries import standing_of
 from streams.calendar import date_of
 from tests.integration.expect import SHIPPED, by_id, published
 from tests.integration.live import doubled

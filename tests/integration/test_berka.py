@@ -7,8 +7,8 @@ import random
 import pytest
 
 from agents.offline.standings import COLUMNS, all_standings
-from connectors.arrange import days
-from connectors.sources import read_source
+from connectors.formats.sources import read_source
+from connectors.loading.arrival import days
 from streams.calendar import day_of
 from tests.integration.expect import CURRENCY, Berka, by_id, low_pack, published
 from tests.integration.live import doubled

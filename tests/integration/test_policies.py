@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from connectors.closer import Closer
-from connectors.events import Event
-from connectors.packs import send
-from connectors.partitioner import partition_of
-from connectors.publisher import Publisher
+from connectors.formats.events import Event
+from connectors.loading.closer import Closer
+from connectors.loading.packs import send
+from connectors.loading.partitioner import partition_of
+from connectors.loading.publisher import Publisher
 from schemas.records import encode
 from streams.calendar import date_of
 from tests.conftest import IN_CI, ROOT

@@ -14,11 +14,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from agents.offline.replay import Trial
-from connectors.arrange import days
-from connectors.sources import read_source
+from connectors.formats.sources import read_source
+from connectors.loading.arrival import days
 from deploy.settings import Settings
 from policies import load_pack, parse_pack
-from services.access import Action, Kind
+from services.access.decision import Action, Kind
 from tests.integration.expect import Berka, low_pack
 from tests.standing.partition import Topics, conf, customer
 from tests.twins.events import day, posting

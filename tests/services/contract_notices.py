@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.notices import Channel, DeliveryError, Ledger, Notice
+from services.notices.notifier import Channel, DeliveryError, Ledger, Notice
 
 NOTICE = Notice(
     "n1", "a1", "raised", "high", "rm-7", "0102", "2026-03-02", "zh-CN", "【高】客户 ****0042", "单笔资金净流出占资产的 30.00 %"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Any
 
-from services.lookup import PriorityView
+from services.queue.lookup import PriorityView
 
 Put = Callable[..., Awaitable[Any]]
 REF = "abcdefghijklmnopqrstuvwxyz"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.viewstore import Chunk, Drop, Index, LeaseLostError, Put, ViewStore
+from services.views.store import Chunk, Drop, Index, LeaseLostError, Put, ViewStore
 
 Read = Callable[[str], Any]
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from services.keys import Keys
-from services.notices import DeliveryError, Notice
-from services.projections import Record
-from services.views import Fetched
-from services.viewstore import Chunk, Drop, Index, LeaseLostError, Put, Reached
+from services.notices.notifier import DeliveryError, Notice
+from services.views.keys import Keys
+from services.views.projections import Record
+from services.views.store import Chunk, Drop, Index, LeaseLostError, Put, Reached
+from services.views.writer import Fetched
 
 
 class MemoryViewStore:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.access import GRANTS, Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
+from services.access.decision import GRANTS, Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
 
 HQ, EAST, OUTLET, OTHER = ("hq",), ("hq", "east"), ("hq", "east", "0102"), ("hq", "east", "0103")
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.settings import Settings
-from services.access import Action, Kind, Role
+from services.access.decision import Action, Kind, Role
 from tidegauge.cli.acting import actor_of, asked, sees, unknown
 from tidegauge.cli.main import app
 from tidegauge.cli.out import BAD_INPUT, CommandError

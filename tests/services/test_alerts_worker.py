@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 
 from deploy.settings import Settings
 from schemas.records import decode_one, encode
-from services.kafka_source import KafkaSource
+from services.views.kafka_source import KafkaSource
 from tests.services.test_notices import ALERT
 
 pytestmark = pytest.mark.integration

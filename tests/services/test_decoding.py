@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import RecordError, decode_one, encode
-from services.decoding import NEEDED, Decoder
+from services.views.decoder import NEEDED, Decoder
 
 DECODER = Decoder()
 

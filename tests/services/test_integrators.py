@@ -12,10 +12,12 @@ import pytest
 from deploy.topics import CATALOGUE, NAMES, Topic
 from schemas.records import decode_one, encode
 from schemas.registry import contract
-from services import channels, lookup, projections
-from services.keys import Keys
-from services.notices import Notice
-from services.priority import Priority
+from services.notices import channels
+from services.notices.notifier import Notice
+from services.queue import lookup
+from services.queue.priority import Priority
+from services.views import projections
+from services.views.keys import Keys
 
 PAGE = (Path(__file__).parents[2] / "docs" / "integrators.md").read_text()
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from schemas.records import encode
 from schemas.registry import contract
-from services import texts
-from services.channels import ATTEMPTS_MAX, ConsoleChannel, RedisLedger, WebhookChannel
-from services.keys import Keys
-from services.notices import DeliveryError, Notifier, compose, masked
+from services.notices import texts
+from services.notices.channels import ATTEMPTS_MAX, ConsoleChannel, RedisLedger, WebhookChannel
+from services.notices.notifier import DeliveryError, Notifier, compose, masked
+from services.views.keys import Keys
 from tests.services.contract_notices import CHANNEL_CONTRACT, NOTICE, check_ledger_remembers
 from tests.services.fakes import MemoryChannel, MemoryLedger
 

@@ -12,9 +12,9 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from redis import ConnectionError as RedisConnectionError
 
-from services.keys import Keys
-from services.lookup import Breaker, Lookup, RedisPriorityView, Row
-from services.priority import create_app
+from services.queue.lookup import Breaker, Lookup, RedisPriorityView, Row
+from services.queue.priority import create_app
+from services.views.keys import Keys
 from tests.services.contract_priorityview import CONTRACT, REF
 
 KEYS = Keys.of("")
@@ -69,7 +69,7 @@ async def test_fake(check: Any) -> None:
 @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
 async def test_real(check: Any, redis_client: Any, redis_url: str) -> None:
     """The Redis view keeps the contract, on what the view writer's store has written."""
-    from services.viewstore import Chunk, Put, RedisViewStore
+    from services.views.store import Chunk, Put, RedisViewStore
 
     store = RedisViewStore(redis_client, KEYS)
     store.begin({"cluster": "c"}, ["queue-priority:0", "queue-priority:1", "standings:0"])

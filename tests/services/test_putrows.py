@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.records import encode
-from services.decoding import Decoder
-from services.keys import Keys
-from services.projections import PROJECTIONS, Record
-from services.putrows import VALUE_BYTES_MAX, InColumns
-from services.viewstore import Chunk, Op, RedisViewStore, _flat, _framed
+from services.views.decoder import Decoder
+from services.views.keys import Keys
+from services.views.projections import PROJECTIONS, Record
+from services.views.rows import VALUE_BYTES_MAX, InColumns
+from services.views.store import Chunk, Op, RedisViewStore, _flat, _framed
 
 if TYPE_CHECKING:
     from redis import Redis

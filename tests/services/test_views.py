@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas.records import RecordError
-from services.keys import VIEW_FORMAT, Keys
-from services.projections import Record
-from services.viewmetrics import ViewMetrics
-from services.views import ViewWriter, keep, rebuild
-from services.viewstore import Chunk, LeaseLostError
+from services.views.keys import VIEW_FORMAT, Keys
+from services.views.metrics import ViewMetrics
+from services.views.projections import Record
+from services.views.store import Chunk, LeaseLostError
+from services.views.writer import ViewWriter, keep, rebuild
 from tests.services.fakes import MemoryRejects, MemorySource, MemoryViewStore
 
 KEYS = Keys.of("")

@@ -10,8 +10,8 @@ from redis import Redis
 from deploy.settings import Settings
 from schemas.records import decode_one, encode
 from services.assembly import view_writer
-from services.keys import Keys
-from services.views import ViewWriter, rebuild
+from services.views.keys import Keys
+from services.views.writer import ViewWriter, rebuild
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +88,7 @@ def test_committed_records_only_and_once(placed: tuple[Settings, ViewWriter], re
 
 
 def _letters(settings: Settings) -> list[dict[str, Any]]:
-    from services.kafka_source import KafkaSource
+    from services.views.kafka_source import KafkaSource
 
     source = KafkaSource(settings.kafka, ["dead-letters"], settings.topic_prefix)
     source.begin({})

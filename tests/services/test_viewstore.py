@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.keys import Keys
-from services.viewstore import RedisViewStore
+from services.views.keys import Keys
+from services.views.store import RedisViewStore
 from tests.services.contract_viewstore import CONTRACT
 from tests.services.fakes import MemoryViewStore
 

@@ -1,4 +1,4 @@
-"""Who runs a command that shows personal data, and what he may see: asked of services.access before anything is shown."""
+"""Who runs a command that shows personal data, and what he may see: asked of services.access.decision before anything is shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import getpass
 import typer
 
 from deploy.settings import Settings
-from services.access import Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
+from services.access.decision import Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
 from tidegauge.cli.out import BAD_INPUT, CommandError
 
 AS = typer.Option("", "--as", help="Who asks: ROLE:UNIT, such as rm:hq/east/0102 (TIDEGAUGE_ACTOR).")

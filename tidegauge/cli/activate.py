@@ -27,9 +27,9 @@ def activate(
 
     A template or a broken pack is refused with the exit code 1, and the running one stays.
     """
-    from connectors import packs
-    from connectors.closer import closes
-    from connectors.publisher import PublishError
+    from connectors.loading import packs
+    from connectors.loading.closer import closes
+    from connectors.loading.publisher import PublishError
     from schemas.records import encode
     from schemas.registry import registry_for
 

@@ -18,8 +18,8 @@ def close(
     as_json: bool = typer.Option(False, "--json", help="For machines: the close as it was written."),
 ) -> None:
     """Close a business day: marks in every input and the close with its cut, in one transaction; again is harmless."""
-    from connectors.closer import Closer
-    from connectors.publisher import PublishError
+    from connectors.loading.closer import Closer
+    from connectors.loading.publisher import PublishError
     from schemas.records import encode
     from schemas.registry import registry_for
 

@@ -27,7 +27,7 @@ def demo(
 
     Exit code 1 if any figure differs from the independent computation.
     """
-    from connectors.publisher import PublishError
+    from connectors.loading.publisher import PublishError
     from deploy.errors import StackError
     from tidegauge.demo.run import Demo, Options
     from tidegauge.demo.texts import LANGUAGES

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import typer
 
-from deploy import jars, redis, topics
+from deploy import topics
+from deploy.embedded import jars, redis
+from deploy.embedded.stack import DISK_FREE_MIN_BYTES, Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
-from deploy.stack import DISK_FREE_MIN_BYTES, Stack
 from tidegauge.cli.out import FAILED_CHECK, console
 
 app = typer.Typer()

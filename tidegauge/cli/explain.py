@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
-from services.access import Action, Kind
+from services.access.decision import Action, Kind
 from streams.calendar import date_of
 from tidegauge.cli.acting import AS, asked, sees, unknown
 from tidegauge.cli.lang import LANG, language

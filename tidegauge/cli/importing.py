@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from connectors.events import DayEnd, Event, InputError, Record
-from connectors.loader import Loaded
+from connectors.formats.events import DayEnd, Event, InputError, Record
+from connectors.loading.loader import Loaded
 from deploy.settings import Settings
 from schemas.registry import Registry
 from streams.calendar import date_of
@@ -60,8 +60,8 @@ def import_(
 
     Bad lines are named by file, line and field and go to dead letters; the good ones are loaded; the exit code is 2.
     """
-    from connectors.arrange import days, disturb
-    from connectors.sources import fingerprint, read_source
+    from connectors.formats.sources import fingerprint, read_source
+    from connectors.loading.arrival import days, disturb
 
     settings = Settings()
     bad = Bad()
@@ -98,9 +98,9 @@ def into_kafka(
     marks: bool = False,
 ) -> Loaded:
     """Load a stream with a progress line; CommandError when Kafka fails."""
-    from connectors.closer import Closer
-    from connectors.loader import load
-    from connectors.publisher import Publisher, PublishError
+    from connectors.loading.closer import Closer
+    from connectors.loading.loader import load
+    from connectors.loading.publisher import Publisher, PublishError
     from schemas.registry import RegistryError, registry_for
 
     with ExitStack() as stack:

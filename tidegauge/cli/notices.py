@@ -9,7 +9,7 @@ import typer
 from agents.notifier.app import build_app, run
 from deploy.settings import Settings
 from services.assembly import notifier
-from services.notices import Notifier
+from services.notices.notifier import Notifier
 
 app = typer.Typer()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
-from services.access import Action, Kind
+from services.access.decision import Action, Kind
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
 from tidegauge.cli.acting import AS, asked, sees, unknown
@@ -56,7 +56,7 @@ def live_job(settings: Settings, customer: str) -> StandingJob:
     from agents.engine.job import RecoveryError
     from agents.engine.recovery import read_state
     from agents.standing.job import StandingJob
-    from connectors.partitioner import partition_of
+    from connectors.loading.partitioner import partition_of
     from tidegauge.bootstrap import STANDING, standing_jobs
 
     partition = partition_of(customer.encode(), settings.partitions)

@@ -7,9 +7,9 @@ import typer
 import uvicorn
 
 from deploy.settings import Settings
-from services.access import Action, Kind
+from services.access.decision import Action, Kind
 from services.assembly import priority_app, priority_lookup
-from services.lookup import Answer
+from services.queue.lookup import Answer
 from streams.reference import customer_ref
 from tidegauge.cli.acting import AS, asked
 from tidegauge.cli.out import CommandError
@@ -51,6 +51,6 @@ def lookup(
         async with priority_lookup(settings) as found:
             return await found.answer(wanted)
 
-    from services.priority import Priority
+    from services.queue.priority import Priority
 
     typer.echo(Priority.model_validate(asyncio.run(ask()), from_attributes=True).model_dump_json())

@@ -31,9 +31,9 @@ def simulate(
 
     Six stories are planted in it; their outcome is known beforehand (stories.json beside the files).
     """
-    from connectors import files_out
     from connectors import simulate as bank
-    from connectors.events import events_only
+    from connectors.formats import files_out
+    from connectors.formats.events import events_only
     from tidegauge.cli import importing
 
     if (out is None) == (not into_kafka):

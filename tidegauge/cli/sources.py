@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from connectors.events import Fact, InputError
+from connectors.formats.events import Fact, InputError
 from deploy.settings import Settings
 from streams.calendar import day_of
 from tidegauge.cli.lang import LANG, language, speaker
@@ -26,7 +26,7 @@ def complete(
     lang: str = LANG,
 ) -> None:
     """Say for a source that it has sent everything up to a day: its end-of-day mark, in every partition."""
-    from connectors import broadcast
+    from connectors.loading import broadcast
 
     try:
         number = day_of(date.fromisoformat(day))
@@ -44,7 +44,7 @@ def holidays(
     path: Path = typer.Argument(..., help="A CSV file: date,bank with open or closed."), lang: str = LANG
 ) -> None:
     """Tell the workers which days the bank is closed, and which weekend days it is open: the last word on a day counts."""
-    from connectors import broadcast
+    from connectors.loading import broadcast
 
     try:
         records = list(broadcast.read_calendar(path))
@@ -56,8 +56,8 @@ def holidays(
 
 
 def _send(records: Iterable[Fact]) -> None:
-    from connectors.broadcast import FACTS, broadcast
-    from connectors.publisher import PublishError
+    from connectors.loading.broadcast import FACTS, broadcast
+    from connectors.loading.publisher import PublishError
     from schemas.records import encode
     from schemas.registry import registry_for
 

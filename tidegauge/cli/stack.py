@@ -5,9 +5,9 @@ from pathlib import Path
 
 import typer
 
+from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
-from deploy.stack import Stack
 from tidegauge.cli.out import CommandError, console, notes
 
 app = typer.Typer()

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import typer
 
 from deploy.settings import Settings
-from services.access import Action, Kind
+from services.access.decision import Action, Kind
 from streams.calendar import day_of
 from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, notes
@@ -94,9 +94,9 @@ def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int 
     """The job after a replay of files; bad lines are named on stderr and left out."""
     from agents.offline.replay import Arrival
     from agents.offline.replay import replay as run
-    from connectors.arrange import days
-    from connectors.events import DayEnd, InputError
-    from connectors.sources import read_source
+    from connectors.formats.events import DayEnd, InputError
+    from connectors.formats.sources import read_source
+    from connectors.loading.arrival import days
     from policies import PackError
     from schemas.records import encode
     from tidegauge.bootstrap import standing_conf

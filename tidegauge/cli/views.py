@@ -13,13 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.settings import Settings
-from services.access import Action, Kind
+from services.access.decision import Action, Kind
 from services.assembly import FAILURES, redis_client, view_writer
-from services.keys import Keys
-from services.reading import AlertRow, alerts_of
-from services.viewmetrics import serve
-from services.views import ViewWriter, keep, rebuild
-from services.viewstore import LeaseLostError
+from services.views.keys import Keys
+from services.views.metrics import serve
+from services.views.queries import AlertRow, alerts_of
+from services.views.store import LeaseLostError
+from services.views.writer import ViewWriter, keep, rebuild
 from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.out import BAD_INPUT, FAILED_CHECK, CommandError, console, metrics_at, notes
 

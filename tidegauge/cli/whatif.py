@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.settings import Settings
-from services.access import Action, Kind
+from services.access.decision import Action, Kind
 from tidegauge.cli.acting import AS, asked, sees
 from tidegauge.cli.activate import wanted
 from tidegauge.cli.lang import LANG, language, speaker
@@ -136,9 +136,9 @@ def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
 def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial":
     """The history in files."""
     from agents.offline.replay import Arrival, Trial
-    from connectors.arrange import days
-    from connectors.events import DayEnd, InputError
-    from connectors.sources import read_source
+    from connectors.formats.events import DayEnd, InputError
+    from connectors.formats.sources import read_source
+    from connectors.loading.arrival import days
     from schemas.records import encode
     from tidegauge.bootstrap import standing_conf
 

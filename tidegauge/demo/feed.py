@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from connectors.closer import Closer
-from connectors.events import DayEnd, Event
-from connectors.publisher import Publisher
+from connectors.formats.events import DayEnd, Event
+from connectors.loading.closer import Closer
+from connectors.loading.publisher import Publisher
 from schemas.records import encode
 
 if TYPE_CHECKING:

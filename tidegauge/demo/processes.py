@@ -15,11 +15,11 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from deploy import processes, record
+from deploy.embedded import processes, record
+from deploy.embedded.record import Running
+from deploy.embedded.stack import Stack
 from deploy.errors import StackError
-from deploy.record import Running
 from deploy.settings import Settings
-from deploy.stack import Stack
 from tidegauge.cli.out import FAILED_CHECK, CommandError
 
 FOLDER: Final = "demo"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from connectors import simulate as bank
+from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
-from deploy.stack import Stack
 from schemas.registry import registry_for
 from streams.calendar import date_of
 from tidegauge.demo import checks
@@ -224,8 +224,8 @@ class Demo:
     def _view(self) -> Finding:
         """The Redis view has each customer's last standing, once it has caught up."""
         from services.assembly import redis_client
-        from services.keys import Keys
-        from services.reading import standing_of
+        from services.views.keys import Keys
+        from services.views.queries import standing_of
 
         client, keys = redis_client(self.settings), Keys.of(self.settings.topic_prefix)
         until = time.monotonic() + VIEW_WAIT_S

@@ -11,7 +11,7 @@ from tidegauge.demo import oracle
 if TYPE_CHECKING:
     import duckdb
 
-    from connectors.events import Event
+    from connectors.formats.events import Event
 
 ARRIVED: Final = "arrived"
 # What is kept of each topic; `day:` columns hold day numbers and become dates.

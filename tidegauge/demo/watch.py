@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from connectors.events import INPUTS
+from connectors.formats.events import INPUTS
 from deploy import admin
 from schemas.records import decode_one
-from services.kafka_source import KafkaSource
+from services.views.kafka_source import KafkaSource
 
 if TYPE_CHECKING:
     from deploy.settings import Settings

@@ -14,7 +14,7 @@ from agents.engine.job import Block
 from agents.engine.transport import HEADER, BatchHeader
 from agents.offline.memory_log import batch
 from agents.standing.job import CLOSES, INPUTS
-from connectors.partitioner import partition_of
+from connectors.loading.partitioner import partition_of
 from schemas.blocks import frames
 from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.records import decode_one

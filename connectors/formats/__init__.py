@@ -1,0 +1,1 @@
+"""Bank formats in and canonical files out, one module a format."""

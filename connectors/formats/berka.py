@@ -1,0 +1,237 @@
+"""The Berka files (a Czech bank, 1993 to 1998; the PKDD'99 challenge): `;`-separated, dates YYMMDD of the 1900s.
+
+A customer is the OWNER of an account, his branch the account's district. The bank's `balance` column is rounded and is
+not used. A posting has a date only, so it is booked at the day's end in the bank's zone. If trans.asc breaks off in
+the middle of a line, its last date is incomplete and is dropped.
+"""
+
+import csv
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from connectors.formats import fields
+from connectors.formats.events import Event, InputError, Record, Report, refuse
+from connectors.formats.fields import FieldError
+from connectors.formats.ranks import number
+from streams.calendar import day_end_ms, day_of
+
+SOURCE: Final = "berka"
+CURRENCY: Final = "CZK"
+CENTURY: Final = 1900
+FILES: Final = ("account.asc", "card.asc", "client.asc", "disp.asc", "trans.asc")
+HEADERS: Final = {
+    "account.asc": "account_id district_id frequency date",
+    "card.asc": "card_id disp_id type issued",
+    "client.asc": "client_id birth_number district_id",
+    "disp.asc": "disp_id client_id account_id type",
+    "trans.asc": "trans_id account_id date type operation amount balance k_symbol bank account",
+}
+SIGNS: Final = {"PRIJEM": 1, "VYDAJ": -1, "VYBER": -1}
+NATURES: Final = {"UROK": "interest", "SANKC. UROK": "interest", "SLUZBY": "fee"}  # by k_symbol; the rest is external
+# operation: how it reached the bank, and whether the customer set it off
+OPERATIONS: Final = {
+    "VKLAD": ("counter", True),
+    "VYBER": ("counter", True),
+    "VYBER KARTOU": ("card", True),
+    "PREVOD NA UCET": ("transfer", True),
+    "PREVOD Z UCTU": ("transfer", False),
+    "": (None, False),
+}
+
+
+class Account(NamedTuple):
+    """An account as the other files describe it. Days are day numbers."""
+
+    customer: str
+    branch: str
+    opened: int
+    born: int | None
+    card: tuple[str, str, int] | None  # card id, type, day of issue
+
+
+Row = tuple[int, list[str], bytes]  # line, cells, the line as it stood
+
+
+def files(folder: Path) -> list[Path]:
+    """The files that an import reads; InputError if one is missing."""
+    found = [folder / name for name in FILES]
+    for file in found:
+        if not file.is_file():
+            raise InputError(str(file), 0, None, "is missing from the Berka folder")
+    return found
+
+
+def read(folder: Path, zone: str, report: Report = refuse) -> list[Event]:
+    """Profiles and postings of a Berka folder, unordered, with journal_seq = rank by date and trans_id in the account.
+
+    `zone` is the bank's zone in which the worker counts days.
+    """
+    files(folder)
+    accounts = _accounts(folder, report)
+    trans = folder / "trans.asc"
+    rows = list(_rows(trans, report))
+    dropped = _cut_date(trans)
+    events: list[Event] = []
+    last = 0
+    for line, cells, original in rows:
+        if cells[2] == dropped:
+            continue
+        try:
+            posting = _posting(cells, accounts, zone)
+        except FieldError as problem:
+            report(InputError(str(trans), line, problem.field, problem.reason, original))
+            continue
+        last = max(last, posting.day)
+        events.append(posting)
+    profiles = [event for account in accounts.values() for event in _profiles(account) if event.day <= last]
+    return number(profiles + events, str(trans), report)
+
+
+def _posting(cells: list[str], accounts: dict[str, Account], zone: str) -> Event:
+    trans_id, account_id, yymmdd, kind, operation, amount, _, symbol, bank, partner = cells
+    account = accounts.get(account_id)
+    if account is None:
+        raise FieldError("account_id", f"account {account_id!r} has no owner in disp.asc")
+    if kind not in SIGNS:
+        raise FieldError("type", f"{kind!r} is none of {', '.join(SIGNS)}")
+    if operation not in OPERATIONS:
+        raise FieldError("operation", f"{operation!r} is unknown")
+    nature = NATURES.get(symbol.strip(), "external")
+    channel, initiated = OPERATIONS[operation]
+    day = _day("date", yymmdd)
+    record: Record = {
+        "event_id": str(fields.count("trans_id", trans_id)),
+        "source": SOURCE,
+        "journal_seq": None,
+        "customer_id": account.customer,
+        "account_id": account_id,
+        "asset_class": "deposit_demand",
+        "currency": CURRENCY,
+        "amount_minor": SIGNS[kind] * _magnitude(amount),
+        "value_date": day,
+        "booked_at": day_end_ms(day, zone),
+        "nature": nature,
+        "customer_initiated": initiated and nature == "external",
+        "branch": account.branch,
+        "channel": channel,
+        "counterparty_bank": bank or None,
+        "counterparty_ref": partner if partner.strip("0") else None,
+        "reverses": None,
+    }
+    return Event(day, "transactions", record)
+
+
+def _magnitude(amount: str) -> int:
+    minor = fields.money("amount", amount, CURRENCY)
+    if minor < 0:
+        raise FieldError("amount", f"{amount} is negative: the sign comes from the type")
+    return minor
+
+
+def _profiles(account: Account) -> Iterator[Event]:
+    """The customer's profile when the account is opened, and again when a card is issued."""
+    record: Record = {
+        "event_id": f"client-{account.customer}",
+        "customer_id": account.customer,
+        "customer_class": "personal",
+        "branch": account.branch,
+        "rm_id": None,
+        "relationship_since": account.opened,
+        "birth_date": account.born,
+        "card_held": None,
+    }
+    yield Event(account.opened, "customers", record)
+    if account.card is not None:
+        card_id, kind, issued = account.card
+        yield Event(issued, "customers", record | {"event_id": f"card-{card_id}", "card_held": kind})
+
+
+def _accounts(folder: Path, report: Report) -> dict[str, Account]:
+    """Accounts by id, of those that have an owner."""
+    owners: dict[str, tuple[str, str]] = {}
+    for _, (disp_id, client_id, account_id, kind), _ in _rows(folder / "disp.asc", report):
+        if kind == "OWNER":
+            owners[account_id] = client_id, disp_id
+    births = _births(folder / "client.asc", report)
+    cards = _cards(folder / "card.asc", report)
+    accounts: dict[str, Account] = {}
+    path = folder / "account.asc"
+    for line, (account_id, district_id, _, opened), original in _rows(path, report):
+        try:
+            day = _day("date", opened)
+        except FieldError as problem:
+            report(InputError(str(path), line, problem.field, problem.reason, original))
+            continue
+        if account_id in owners:
+            client_id, disp_id = owners[account_id]
+            accounts[account_id] = Account(client_id, district_id, day, births.get(client_id), cards.get(disp_id))
+    return accounts
+
+
+def _births(path: Path, report: Report) -> dict[str, int]:
+    """Birth days by client. A woman's birth number has 50 added to the month."""
+    found = {}
+    for line, (client_id, number_, _), original in _rows(path, report):
+        try:
+            month = fields.count("birth_number", number_[2:4])
+            found[client_id] = _day("birth_number", f"{number_[:2]}{month % 50:02}{number_[4:]}")
+        except FieldError as problem:
+            report(InputError(str(path), line, problem.field, problem.reason, original))
+    return found
+
+
+def _cards(path: Path, report: Report) -> dict[str, tuple[str, str, int]]:
+    """(card id, type, day of issue) by disposition."""
+    found = {}
+    for line, (card_id, disp_id, kind, issued), original in _rows(path, report):
+        try:
+            found[disp_id] = fields.text("card_id", card_id), fields.text("type", kind), _day("issued", issued[:6])
+        except FieldError as problem:
+            report(InputError(str(path), line, problem.field, problem.reason, original))
+    return found
+
+
+def _day(field: str, yymmdd: str) -> int:
+    """Day number of YYMMDD in the 1900s."""
+    if len(yymmdd) != 6 or not yymmdd.isascii() or not yymmdd.isdigit():
+        raise FieldError(field, f"{fields.show(yymmdd)} is no date such as 931231")
+    try:
+        return day_of(date(CENTURY + int(yymmdd[:2]), int(yymmdd[2:4]), int(yymmdd[4:])))
+    except ValueError:
+        raise FieldError(field, f"{fields.show(yymmdd)} is not in the calendar") from None
+
+
+def _rows(path: Path, report: Report) -> Iterator[Row]:
+    """The data rows of a file. A last line without its end is left out in trans.asc: the file was cut there."""
+    names = HEADERS[path.name].split()
+    lines = path.read_bytes().split(b"\n")
+    tail = lines.pop()  # what stands behind the last line end
+    if tail and path.name != "trans.asc":
+        lines.append(tail)
+    for line, raw in enumerate(lines, 1):
+        original = raw.rstrip(b"\r")
+        try:
+            cells = next(csv.reader((original.decode("ascii"),), delimiter=";", strict=True), [])
+        except (UnicodeDecodeError, csv.Error) as problem:
+            report(InputError(str(path), line, None, str(problem), original))
+            continue
+        if line == 1:
+            if cells != names:
+                raise InputError(str(path), 1, None, f"the header is not {';'.join(names)}")
+        elif len(cells) == len(names):
+            yield line, cells, original
+        elif original.strip():
+            report(InputError(str(path), line, None, f"{len(cells)} cells instead of {len(names)}", original))
+
+
+def _cut_date(path: Path) -> str | None:
+    """The date that trans.asc breaks off in, None if its last line is whole."""
+    tail = path.read_bytes()[-4096:]
+    whole, _, rest = tail.rpartition(b"\n")
+    if not rest:
+        return None
+    broken, complete = rest.split(b";"), whole.rpartition(b"\n")[2].split(b";")
+    cells = broken if len(broken) > 3 else complete
+    return cells[2].decode("ascii", errors="replace") if len(cells) > 3 else None

@@ -1,0 +1,195 @@
+"""Canonical files in: NDJSON, CSV and Parquet, one topic a file (or, in NDJSON, a `topic` in each line).
+
+A bad line is reported with file, line and field, and reading goes on with the next: whoever imports decides where
+reports go. docs/formats.md describes the files; `layout` has their fields.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn
+
+from connectors.formats.events import Event, InputError, Report, refuse
+from connectors.formats.fields import FieldError
+from connectors.formats.layout import FIELDS, event, names
+
+LINE_BYTES_MAX: Final = 1_000_000
+PARQUET_ROWS: Final = 8192
+SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
+_BOM = b"\xef\xbb\xbf"
+
+Row = tuple[int, str | None, dict[str, Any], bytes]  # line, topic (None: the file's), fields, the line as it stood
+
+
+def files(path: Path, form: str) -> list[Path]:
+    """The data files of a format under a path: itself, or those of a folder, by name. InputError if there are none."""
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.glob("*") if file.suffix in SUFFIXES[form]) if path.is_dir() else []
+    if not found:
+        raise InputError(str(path), 0, None, f"no {form} file ({', '.join(SUFFIXES[form])}) here")
+    return found
+
+
+def topic_of(file: Path) -> str | None:
+    """The topic that a file's name states: `balances.csv`, `balances-2026-01-31.csv`, `balances.agency.csv`."""
+    stem = file.name.partition(".")[0]
+    matches = [topic for topic in FIELDS if stem == topic or stem.startswith(f"{topic}-")]
+    return max(matches, key=len, default=None)
+
+
+def read(path: Path, form: str, zone: str, report: Report = refuse) -> Iterator[Event]:
+    """Events of one file, in its order. Lines that cannot be taken go to `report`.
+
+    `zone` is the bank's time zone: of instants without an offset, and of dates that stand for a day's end.
+    """
+    stated = topic_of(path)
+    for line, named, fields, original in _READERS[form](path, report):
+        try:
+            yield event(_topic(named, stated), fields, zone)
+        except FieldError as problem:
+            report(InputError(str(path), line, problem.field, problem.reason, original))
+
+
+def _topic(named: str | None, stated: str | None) -> str:
+    topic = named or stated
+    if topic is None:
+        raise FieldError("topic", f"neither the line nor the file's name says which of {', '.join(FIELDS)}")
+    if topic not in FIELDS:
+        raise FieldError("topic", f"{topic!r} is none of {', '.join(FIELDS)}")
+    return topic
+
+
+def _lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, str, bytes]]:
+    """(line number, text, bytes) of a text file; lines that are too long or no UTF-8 are reported."""
+    number = 0
+    while raw := stream.readline(LINE_BYTES_MAX + 1):
+        number += 1
+        if len(raw) > LINE_BYTES_MAX:
+            while (rest := stream.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):
+                pass
+            report(InputError(str(path), number, None, f"longer than {LINE_BYTES_MAX} bytes", raw[:LINE_BYTES_MAX]))
+            continue
+        content = raw.rstrip(b"\r\n")
+        if number == 1:
+            content = content.removeprefix(_BOM)
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as problem:
+            report(InputError(str(path), number, None, f"no UTF-8 at byte {problem.start + 1} of the line", content))
+            continue
+        if text.strip():
+            yield number, text, content
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+class _TwiceError(ValueError):
+    """An object with the same name twice: one of the values would be lost silently."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _TwiceError("a name stands twice in the object")
+    return found
+
+
+# Numbers keep their literal text: 0.1 must not become a binary float on its way to minor units.
+_decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_number, object_pairs_hook=_once).decode
+
+
+def _ndjson(path: Path, report: Report) -> Iterator[Row]:
+    with path.open("rb") as stream:
+        for number, text, original in _lines(stream, path, report):
+            try:
+                fields = _decode(text)
+                if not isinstance(fields, dict):
+                    raise ValueError("no object")  # noqa: TRY004 (handled below with what the decoder raises)
+                topic = fields.pop("topic", None)
+                if topic is not None and not isinstance(topic, str):
+                    raise ValueError("topic is no text")
+            except (ValueError, RecursionError) as problem:
+                report(InputError(str(path), number, None, f"no JSON object: {problem}", original))
+                continue
+            yield number, topic, fields, original
+
+
+def _csv(path: Path, report: Report) -> Iterator[Row]:
+    """Rows of a CSV file with a header line. An empty cell is an absent field; a cell holds no line break."""
+    stated = topic_of(path)
+    with path.open("rb") as stream:
+        lines = _lines(stream, path, report)
+        first = next(lines, None)
+        if first is None:
+            return
+        header = _cells(first[1])
+        _check_header(path, header or [], stated)
+        for number, text, original in lines:
+            cells = _cells(text)
+            if cells is None or header is None or len(cells) != len(header):
+                got = "broken quotes" if cells is None else f"{len(cells)} cells, the header has {len(header or [])}"
+                report(InputError(str(path), number, None, got, original))
+                continue
+            yield number, None, {name: cell for name, cell in zip(header, cells, strict=True) if cell}, original
+
+
+def _cells(text: str) -> list[str] | None:
+    try:
+        return next(csv.reader((text,), strict=True))
+    except csv.Error:
+        return None
+
+
+def _check_header(path: Path, header: list[str], stated: str | None) -> None:
+    """A header that is wrong makes every line wrong: refuse the file at once."""
+    if stated is None:
+        raise InputError(str(path), 0, "topic", f"the file's name has to begin with one of {', '.join(FIELDS)}")
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError(str(path), 1, name, "stands twice in the header")
+        if name not in names(stated):
+            raise InputError(str(path), 1, name, f"is no field of {stated}")
+
+
+def _parquet(path: Path, report: Report) -> Iterator[Row]:
+    """Rows of a Parquet file; its `line` is the row's number. Money has to be a decimal, an integer or text."""
+    import pyarrow as pa  # here, as only this format needs it and it takes a while to load
+    import pyarrow.parquet as pq
+
+    stated = topic_of(path)
+    try:
+        table = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as problem:
+        raise InputError(str(path), 0, None, f"no Parquet file: {problem}") from problem
+    with table:
+        _check_header(path, table.schema_arrow.names, stated)
+        number = 0
+        for batch in table.iter_batches(PARQUET_ROWS):
+            for row in _rows(batch, path, number, report):
+                number += 1
+                if row is not None:
+                    yield number, None, row, repr(row).encode(errors="replace")
+
+
+def _rows(batch: Any, path: Path, before: int, report: Report) -> Iterator[dict[str, Any] | None]:
+    """Rows of a record batch; None for a row whose text is damaged."""
+    try:
+        yield from batch.to_pylist(maps_as_pydicts="strict")
+    except ValueError:  # UnicodeDecodeError is one: find the rows it is in
+        for index in range(batch.num_rows):
+            try:
+                yield batch.slice(index, 1).to_pylist(maps_as_pydicts="strict")[0]
+            except ValueError as problem:
+                report(InputError(str(path), before + index + 1, None, f"damaged row: {problem}"))
+                yield None
+
+
+_READERS: Final[dict[str, Callable[[Path, Report], Iterator[Row]]]] = {
+    "ndjson": _ndjson,
+    "csv": _csv,
+    "parquet": _parquet,
+}

@@ -1,0 +1,240 @@
+"""The canonical files' fields, topic by topic, and how a row of them becomes a record. docs/formats.md explains them.
+
+A row is a dict of what the file gave: names as in the Avro contracts, except that money may stand as a decimal `amount`
+(`balance`, `rate`) instead of minor units, and that `arrives` may say on which business day the line arrived.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from connectors.formats import fields
+from connectors.formats.events import Event, Record
+from connectors.formats.fields import FieldError
+from streams.calendar import date_of
+
+NATURES: Final = frozenset(
+    [
+        "unknown",
+        "external",
+        "own_transfer",
+        "product_purchase",
+        "product_redemption",
+        "interest",
+        "fee",
+        "fx_revaluation",
+    ]
+)
+ASSET_CLASSES: Final = frozenset(
+    [
+        "deposit_demand",
+        "deposit_time",
+        "savings",
+        "wealth",
+        "fund",
+        "insurance",
+        "bond",
+        "trust",
+        "am_plan",
+        "in_transit",
+        "credit",
+    ]
+)
+CUSTOMER_CLASSES: Final = frozenset(("personal", "corporate"))
+ARRIVES: Final = "arrives"
+REQUIRED: Final = object()
+DETAILS_MAX: Final = 64
+
+Parser = Callable[[str, Any], Any]
+
+
+class Field(NamedTuple):
+    """A field of a topic: its name, its parser, and what stands for it when the file leaves it out."""
+
+    name: str
+    parse: Parser
+    default: Any = REQUIRED
+
+
+class Money(NamedTuple):
+    """A number that a file gives either scaled (`minor`) or as decimal text (`decimal`), never both."""
+
+    minor: str
+    decimal: str
+
+
+def details(field: str, value: Any) -> dict[str, str]:
+    """A map of text to text; in CSV as JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise FieldError(field, "is no JSON object") from None
+    if not isinstance(value, dict) or len(value) > DETAILS_MAX:
+        raise FieldError(field, f"is no object of at most {DETAILS_MAX} texts")
+    return {fields.text(field, name): fields.text(field, word) for name, word in value.items()}
+
+
+asset_class = partial(fields.one_of, allowed=ASSET_CLASSES)
+nature = partial(fields.one_of, allowed=NATURES)
+customer_class = partial(fields.one_of, allowed=CUSTOMER_CLASSES)
+
+_ACCOUNT = (
+    Field("source", fields.text),
+    Field("customer_id", fields.text),
+    Field("account_id", fields.text),
+    Field("asset_class", asset_class, "deposit_demand"),
+    Field("currency", fields.currency),
+    Field("branch", fields.text),
+)
+# What stands in `Money` and `instants` is read after these, as it needs the currency or the zone.
+FIELDS: Final[dict[str, tuple[Field, ...]]] = {
+    "transactions": (
+        Field("event_id", fields.text),
+        *_ACCOUNT,
+        Field("journal_seq", fields.count, None),
+        Field("value_date", fields.business_date),
+        Field("nature", nature, "unknown"),
+        Field("customer_initiated", fields.boolean, False),
+        Field("channel", fields.text, None),
+        Field("counterparty_bank", fields.text, None),
+        Field("counterparty_ref", fields.text, None),
+        Field("reverses", fields.text, None),
+    ),
+    "balances": (
+        Field("event_id", fields.text),
+        *_ACCOUNT,
+        Field("business_day", fields.business_date),
+        Field("version", fields.count, 1),
+        Field("opened_on", fields.profile_date, None),
+    ),
+    "customers": (
+        Field("event_id", fields.text),
+        Field("customer_id", fields.text),
+        Field("customer_class", customer_class, "personal"),
+        Field("branch", fields.text),
+        Field("rm_id", fields.text, None),
+        Field("relationship_since", fields.profile_date, None),
+        Field("birth_date", fields.profile_date, None),
+        Field("card_held", fields.text, None),
+    ),
+    "facts": (
+        Field("event_id", fields.text),
+        Field("customer_id", fields.text),
+        Field("name", fields.text),
+        Field("value", fields.integer),
+        Field("as_of", fields.business_date),
+        Field("source", fields.text),
+    ),
+    "fx-rates": (
+        Field("event_id", fields.text),
+        Field("currency", fields.currency),
+        Field("base", fields.currency),
+        Field("rate_date", fields.business_date),
+        Field("version", fields.count, 1),
+        Field("source", fields.text),
+    ),
+    "policies": (
+        Field("pack_id", fields.text),
+        Field("version", fields.count),
+        Field("effective_from", fields.business_date),
+        Field("body", fields.body),
+        Field("customer_class", customer_class, "personal"),
+    ),
+    "crm-actions": (
+        Field("event_id", fields.text),
+        Field("customer_id", fields.text),
+        Field("action", fields.text),
+        Field("requested_by", fields.text),
+        Field("approved_by", fields.text, None),
+        Field("expires_on", fields.business_date, None),
+        Field("details", details, {}),
+    ),
+}
+MONEY: Final = {
+    "transactions": Money("amount_minor", "amount"),
+    "balances": Money("balance_minor", "balance"),
+    "fx-rates": Money("rate_micro", "rate"),
+}
+INSTANTS: Final = {"transactions": "booked_at", "balances": "cutoff_at", "crm-actions": "at"}
+ARRIVAL_DAY: Final = {
+    "balances": "business_day",
+    "facts": "as_of",
+    "fx-rates": "rate_date",
+    "policies": "effective_from",
+}
+
+
+def names(topic: str) -> frozenset[str]:
+    """Every field name that a row of the topic may have."""
+    found = {field.name for field in FIELDS[topic]} | {ARRIVES}
+    return frozenset(found | set(MONEY.get(topic, ())) | ({INSTANTS[topic]} if topic in INSTANTS else set()))
+
+
+_NAMES: Final = {topic: names(topic) for topic in FIELDS}
+
+
+def event(topic: str, row: Mapping[str, Any], zone: str) -> Event:
+    """The event of a row, or FieldError. Absent and null are the same; a name that the topic doesn't have is refused.
+
+    A posting without `journal_seq` gets None for it: `ranks` fills it in. The day of a profile without `arrives` is 0,
+    so that it arrives before everything else.
+    """
+    if not _NAMES[topic].issuperset(row):
+        unknown = min(set(row) - _NAMES[topic])
+        raise FieldError(unknown, f"is no field of {topic}")
+    record: Record = {}
+    for name, parse, default in FIELDS[topic]:
+        value = row.get(name)
+        if value is not None:
+            record[name] = parse(name, value)
+        elif default is REQUIRED:
+            raise FieldError(name, "is missing")
+        else:
+            record[name] = default
+    if topic in INSTANTS:
+        record[INSTANTS[topic]] = fields.instant(INSTANTS[topic], _required(row, INSTANTS[topic]), zone)
+    if topic in MONEY:
+        record[MONEY[topic].minor] = _scaled(topic, row, record)
+    return Event(_arrival(topic, row, record, zone), topic, record)
+
+
+def _required(row: Mapping[str, Any], name: str) -> Any:
+    value = row.get(name)
+    if value is None:
+        raise FieldError(name, "is missing")
+    return value
+
+
+def _scaled(topic: str, row: Mapping[str, Any], record: Record) -> int:
+    """The number of the row in minor units (rates: millionths), from whichever of the two fields it has."""
+    minor, decimal = MONEY[topic]
+    given = row.get(minor)
+    if given is None:
+        text = _required(row, decimal)
+        return (
+            fields.rate_decimal(decimal, text)
+            if topic == "fx-rates"
+            else fields.money(decimal, text, record["currency"])
+        )
+    if row.get(decimal) is not None:
+        raise FieldError(decimal, f"stands beside {minor}: give one of them")
+    return fields.rate_micro(minor, given) if topic == "fx-rates" else fields.minor_units(minor, given)
+
+
+def _arrival(topic: str, row: Mapping[str, Any], record: Record, zone: str) -> int:
+    """The business day on which the event arrives; never before its own day."""
+    if topic in ARRIVAL_DAY:
+        own = int(record[ARRIVAL_DAY[topic]])
+    elif topic in INSTANTS:
+        own = fields.day_at(record[INSTANTS[topic]], zone)
+    else:
+        own = 0
+    given = row.get(ARRIVES)
+    if given is None:
+        return own
+    arrives = fields.business_date(ARRIVES, given)
+    if arrives < own and topic in INSTANTS:
+        raise FieldError(ARRIVES, f"{date_of(arrives)} is before the event's own day {date_of(own)}")
+    return arrives

@@ -1,0 +1,76 @@
+"""A bank's files as one list of events in booking order, whatever their format."""
+
+from collections import defaultdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from connectors.formats import berka, canonical
+from connectors.formats.events import Event, InputError, Record, Report, refuse
+from connectors.formats.manifest import absent, manifest_of, manifest_path
+from connectors.formats.ranks import number
+from connectors.loading.arrival import in_order
+
+FORMATS: Final = ("berka", *canonical.SUFFIXES)
+CHUNK_BYTES: Final = 1 << 20
+
+
+def read_source(form: str, path: Path, zone: str, report: Report = refuse) -> list[Event]:
+    """All events under a path in the order of arrival and booking. Held in memory: some 1.3 KB an event.
+
+    Bad lines go to `report`. InputError when the path as a whole is no such source.
+    """
+    if form not in FORMATS:
+        raise InputError(str(path), 0, "format", f"{form!r} is none of {', '.join(FORMATS)}")
+    if not path.exists():
+        raise InputError(str(path), 0, None, "is not there")
+    return in_order(berka.read(path, zone, report) if form == "berka" else _canonical(form, path, zone, report))
+
+
+def _canonical(form: str, path: Path, zone: str, report: Report) -> list[Event]:
+    events: list[Event] = []
+    manifests = {file: manifest_of(file, zone) for file in canonical.files(path, form)}
+    known: defaultdict[str, dict[str, Record]] = defaultdict(dict)
+    for file, manifest in sorted(manifests.items(), key=lambda item: item[1].business_day if item[1] else 0):
+        counted = _Counted(report)
+        found = list(canonical.read(file, form, zone, counted))
+        events += found
+        if manifest is None:
+            continue
+        if manifest.previous is not None and not known[manifest.source]:
+            before = file.with_name(Path(manifest.previous).name)
+            known[manifest.source] = {
+                event.record["account_id"]: event.record for event in canonical.read(before, form, zone, report)
+            }
+        events += absent(file, manifest, found, counted.bad, known[manifest.source], report)
+    return number(events, str(path), report)
+
+
+class _Counted:
+    """A Report that counts what it passes on."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.bad = 0
+
+    def __call__(self, problem: InputError) -> None:
+        self.bad += 1
+        self.report(problem)
+
+
+def fingerprint(form: str, path: Path, *options: object) -> str:
+    """What an import is recognised by when it is run again: its files' contents, and the options that shape events."""
+    digest = sha256(repr((form, options)).encode())
+    for file in _data_files(form, path):
+        digest.update(f"\n{file.name}\n".encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _data_files(form: str, path: Path) -> list[Path]:
+    if form == "berka":
+        return berka.files(path)
+    found = canonical.files(path, form)
+    return found + [manifest for manifest in map(manifest_path, found) if manifest.exists()]

@@ -1,0 +1,1 @@
+"""Events into Kafka: order of arrival, partitions, publisher, closer."""

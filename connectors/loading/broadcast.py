@@ -1,0 +1,76 @@
+"""What every partition has to know, into all of them in one transaction: packs, marks of sources, the bank's calendar."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaException, Producer
+
+from connectors.formats.events import Fact, InputError, Record, key_of
+from connectors.loading.closer import TRANSACTION_TIMEOUT_MS, WAIT_S
+from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
+from deploy.settings import Settings
+from streams.calendar import date_of, day_of
+
+FACTS: Final = "facts"
+STATES: Final = {"open": 1, "closed": 0}
+
+
+def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[Record]) -> None:
+    """Sends records to all partitions of a topic or to none. PublishError when Kafka fails or another one has taken over."""
+    producer = Producer(
+        producer_config(settings)
+        | {
+            "transactional.id": f"{settings.topic_prefix}tidegauge-{topic}",
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "linger.ms": 0,
+        }
+    )
+    partitions = partition_count(producer, settings, (topic,))
+    try:
+        producer.init_transactions(WAIT_S)
+        producer.begin_transaction()
+        for record in records:
+            value, key = encode(topic, record), key_of(topic, record).encode()
+            for partition in range(partitions):
+                producer.produce(settings.topic(topic), value, key, partition)
+        producer.commit_transaction(WAIT_S)
+    except KafkaException as problem:
+        raise PublishError(f"not taken: {problem.args[0].str()}") from problem
+    finally:
+        producer.close()
+
+
+def complete(source: str, day: int) -> Fact:
+    """The mark of a source that has sent everything up to a day; for every partition."""
+    return Fact(
+        event_id=f"{source}/complete/{date_of(day)}", customer_id="@source", name="source_complete", value=1, as_of=day,
+        source=source,
+    )  # fmt: skip
+
+
+def bank_open(day: int, is_open: bool) -> Fact:
+    """Whether the bank is open on a day; for every partition."""
+    return Fact(
+        event_id=f"calendar/{date_of(day)}/{int(is_open)}", customer_id="@calendar", name="bank_open", value=int(is_open),
+        as_of=day, source="calendar",
+    )  # fmt: skip
+
+
+def read_calendar(path: Path) -> Iterator[Fact]:
+    """The days of a calendar file, CSV with the columns date and bank (open or closed). InputError names the line."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if rows.fieldnames != ["date", "bank"]:
+            raise InputError(str(path), 1, None, "the columns have to be date,bank")
+        for row in rows:
+            line = rows.line_num
+            try:
+                day = day_of(date.fromisoformat(row["date"] or ""))
+            except ValueError as problem:
+                raise InputError(str(path), line, "date", f"{row['date']!r} is no date such as 2026-10-01") from problem
+            if row["bank"] not in STATES:
+                raise InputError(str(path), line, "bank", f"{row['bank']!r} is neither open nor closed")
+            yield bank_open(day, row["bank"] == "open")

@@ -1,0 +1,169 @@
+"""The closer: ends a business day by ONE transaction over all inputs (design §4).
+
+The transaction writes a mark into every partition of every input topic, and then close(D), with the marks' offsets as
+its cut, into every partition of `business-days`. A partition unit that meets a mark waits until it has read the whole
+cut, so every close is a function of the log alone. Transactions make marks and close appear together or not at all,
+and a stable transactional id fences a second closer off.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Final, NamedTuple
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from connectors.formats.events import CLOSES, INPUTS, Close
+from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
+from deploy.settings import Settings
+from streams.calendar import date_of, day_of
+
+MARK_KEY: Final = b"@close"
+MARK: Final = "close-mark"  # the contract of the mark, in every input topic
+IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+WAIT_S: Final = 30.0
+POLL_S: Final = 0.05
+
+
+class Closed(NamedTuple):
+    """A close that `business-days` has: its day, and the import that closed it, if one did."""
+
+    day: int
+    source: str | None
+
+
+def wall_clock_ms() -> int:
+    """Now, in ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Closer:
+    """Closes days, each once. PublishError when Kafka fails or another closer has taken over."""
+
+    def __init__(self, settings: Settings, encode: Encode, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._settings = settings
+        self._encode = encode
+        self._clock_ms = clock_ms
+        self._producer = Producer(
+            producer_config(settings)
+            | {
+                "transactional.id": f"{settings.topic_prefix}tidegauge-closer",
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "linger.ms": 0,
+            }
+        )
+        self._partitions = partition_count(self._producer, settings, (*INPUTS, CLOSES))
+        try:
+            self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
+        except KafkaException as problem:
+            raise PublishError(f"cannot start closing days: {problem.args[0].str()}") from problem
+        self.history = closes(settings)
+        self.last = max((closed.day for closed in self.history), default=None)
+
+    def close(self, day: int, source: str | None = None) -> Close | None:
+        """Close a day and return what was written; None if it or a later day is closed already.
+
+        Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
+        """
+        if self.last is not None and day <= self.last:
+            return None
+        try:
+            self._producer.begin_transaction()
+            written = self._write(day, source)
+            self._producer.commit_transaction(WAIT_S)
+        except KafkaException as problem:
+            fenced = problem.args[0].code() in (
+                KafkaError._FENCED,  # noqa: SLF001 (librdkafka's own errors are named so)
+                KafkaError.PRODUCER_FENCED,
+                KafkaError.INVALID_PRODUCER_EPOCH,
+            )
+            hint = "another closer has taken over" if fenced else ""
+            raise PublishError(f"cannot close {date_of(day)}: {problem.args[0].str()}", hint) from problem
+        self.last = day
+        self.history.append(Closed(day, source))
+        return written
+
+    def shut(self) -> None:
+        """Let go of the connections."""
+        self._producer.close()
+
+    def _write(self, day: int, source: str | None) -> Close:
+        offsets: dict[tuple[str, int], int] = {}
+        failed: list[KafkaError] = []
+
+        def delivered(problem: KafkaError | None, message: Message) -> None:
+            if problem is None:
+                offsets[message.topic() or "", message.partition() or 0] = message.offset() or 0
+            else:
+                failed.append(problem)
+
+        mark = self._encode(MARK, {"business_day": day})
+        places = [(topic, partition) for topic in INPUTS for partition in range(self._partitions)]
+        for topic, partition in places:
+            self._producer.produce(self._settings.topic(topic), mark, MARK_KEY, partition, delivered)
+        self._flush(failed)
+        cut: list[dict[str, str | int]] = [
+            {"topic": topic, "partition": partition, "offset": offsets[self._settings.topic(topic), partition]}
+            for topic, partition in places
+        ]
+        close: Close = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
+        value, key = self._encode(CLOSES, dict(close)), date_of(day).isoformat().encode()
+        headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
+        for partition in range(self._partitions):
+            self._producer.produce(
+                self._settings.topic(CLOSES), value, key, partition, on_delivery=delivered, headers=headers
+            )
+        self._flush(failed)
+        return close
+
+    def _flush(self, failed: list[KafkaError]) -> None:
+        waiting = self._producer.flush(WAIT_S)
+        if failed or waiting:
+            self._producer.abort_transaction(WAIT_S)
+            raise PublishError(f"the marks were not taken: {failed[0].str() if failed else 'no answer'}")
+
+
+def closes(settings: Settings) -> list[Closed]:
+    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months)."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka,
+            "group.id": f"{settings.topic_prefix}tidegauge-closes",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    found: list[Closed] = []
+    try:
+        consumer.assign([TopicPartition(settings.topic(CLOSES), 0, OFFSET_BEGINNING)])
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            for message in consumer.consume(1000, POLL_S):
+                problem = message.error()
+                if problem is None:
+                    found.append(_closed(message))
+                elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    return found
+                elif not problem.retriable():
+                    raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
+    finally:
+        consumer.close()
+    raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
+
+
+def _closed(message: Message) -> Closed:
+    """The close's day stands in its key, so that no contract is needed to read the calendar."""
+    key, headers = message.key() or b"", dict(message.headers() or ())
+    source = headers.get(IMPORT_HEADER)
+    day = day_of(date.fromisoformat(key.decode() if isinstance(key, bytes) else key))
+    return Closed(day, source.decode() if isinstance(source, bytes) else source)

@@ -1,0 +1,68 @@
+"""The import: a stream of events and day ends into Kafka. It can be interrupted and run again; twice changes nothing.
+
+Each close carries the import's fingerprint, so a second run skips the days that the first one finished; of the day it
+was interrupted in, events are sent again, and the engine drops them by (source, account, journal_seq).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from connectors.formats.events import DayEnd, Event, InputError
+from connectors.loading.broadcast import FACTS, complete
+from connectors.loading.closer import Closer
+from connectors.loading.publisher import Publisher
+
+
+@dataclass
+class Loaded:
+    """What an import did: events by topic, days closed, and what an earlier run had done already."""
+
+    sent: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    closed: int = 0
+    last_day: int | None = None
+
+
+def done_through(closer: Closer, fingerprint: str) -> int | None:
+    """The last day that an earlier run of the same import finished."""
+    return max((closed.day for closed in closer.history if closed.source == fingerprint), default=None)
+
+
+def load(
+    stream: Iterable[Event | DayEnd],
+    publisher: Publisher,
+    closer: Closer | None,
+    fingerprint: str,
+    *,
+    bad: Iterable[InputError] = (),
+    step: Callable[[Event | DayEnd], None] | None = None,
+    marks: bool = False,
+) -> Loaded:
+    """Send every event and close every day behind it (closer None: no closes); `step` is told of each item done.
+
+    `bad` are lines that could not be read; they go to dead letters, unless an earlier run has put them there. `marks`:
+    before each close, every source met so far says that it has sent everything up to that day.
+    """
+    loaded, sources = Loaded(), set[str]()
+    through = done_through(closer, fingerprint) if closer else None
+    if through is None:
+        for problem in bad:
+            publisher.send_dead(problem)
+    for item in stream:
+        if isinstance(item, Event) and "source" in item.record:
+            sources.add(item.record["source"])
+        if through is not None and item.day <= through:
+            loaded.skipped += isinstance(item, Event)
+        elif isinstance(item, Event):
+            publisher.send(item)
+            loaded.sent[item.topic] = loaded.sent.get(item.topic, 0) + 1
+        elif closer is not None:
+            for source in sorted(sources) if marks else ():
+                publisher.send_everywhere(FACTS, {**complete(source, item.day)})
+            publisher.flush()  # the marks have to stand behind the day's events
+            loaded.closed += closer.close(item.day, fingerprint) is not None
+            loaded.last_day = item.day
+        if step is not None:
+            step(item)
+    publisher.flush()
+    return loaded

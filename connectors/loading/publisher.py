@@ -1,0 +1,136 @@
+"""Events into Kafka: encoded, keyed, in the right partition, at least once. The engine drops what comes twice."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connectors.formats.events import INPUTS, KEYED, Event, InputError, Record, key_of
+from connectors.loading.partitioner import partition_of
+from deploy.settings import Settings
+
+Encode = Callable[[str, Record], bytes]  # (name of the Avro contract, record) -> framed bytes
+
+QUEUE_MESSAGES_MAX: Final = 200_000
+MESSAGE_BYTES_MAX: Final = 4 << 20
+FLUSH_WAIT_S: Final = 60.0
+FLUSH_STEP_S: Final = 0.5
+ORIGINAL_BYTES_MAX: Final = 512 * 1024
+METADATA_WAIT_S: Final = 15.0
+NEW_TOPIC_WAIT_S: Final = 2.0
+
+
+class PublishError(Exception):
+    """Kafka did not take a record, or is not what it should be. `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def producer_config(settings: Settings) -> dict[str, Any]:
+    """What all producers of the connectors have in common: idempotent, and lz4."""
+    return {
+        "bootstrap.servers": settings.kafka,
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        "message.max.bytes": MESSAGE_BYTES_MAX,
+        "queue.buffering.max.messages": QUEUE_MESSAGES_MAX,
+        "linger.ms": 5,
+        "batch.num.messages": 20_000,
+        "batch.size": 1 << 20,
+        "retry.backoff.ms": 10,
+        "log_level": 2,  # what matters is raised; librdkafka would write to stderr besides
+    }
+
+
+def partition_count(producer: Producer, settings: Settings, topics: tuple[str, ...]) -> int:
+    """The number of partitions that all these topics have; PublishError if one is missing or differs."""
+    names = [settings.topic(topic) for topic in topics]
+    deadline = time.monotonic() + NEW_TOPIC_WAIT_S
+    while True:
+        try:
+            found = producer.list_topics(timeout=METADATA_WAIT_S).topics
+        except KafkaException as problem:
+            raise PublishError(f"no Kafka answers at {settings.kafka}", "start it with `tidegauge up`") from problem
+        counts = {name: len(found[name].partitions) if name in found else 0 for name in names}
+        if all(counts.values()):
+            break
+        if time.monotonic() > deadline:  # a broker may take a moment to know a topic that was just made
+            missing = next(name for name in names if not counts[name])
+            raise PublishError(f"there is no topic {missing}", "make the topics with `tidegauge topics --create`")
+        time.sleep(0.05)
+    if len(set(counts.values())) != 1:
+        raise PublishError(f"the topics differ in their number of partitions: {counts}")
+    return next(iter(counts.values()))
+
+
+class Publisher:
+    """Sends events; `flush` returns when the brokers have every one of them. Not for use by several threads."""
+
+    def __init__(self, settings: Settings, encode: Encode) -> None:
+        self._producer = Producer(producer_config(settings))
+        self._encode = encode
+        self._names = {topic: settings.topic(topic) for topic in (*INPUTS, "dead-letters")}
+        self._failed: KafkaError | None = None
+        self.partitions = partition_count(self._producer, settings, INPUTS)
+
+    def send(self, event: Event) -> None:
+        """Queue an event: to its customer's partition, or a copy to every partition."""
+        topic = event.topic
+        if topic in KEYED:
+            key, value = key_of(topic, event.record).encode(), self._encode(topic, event.record)
+            self._produce(self._names[topic], key, value, partition_of(key, self.partitions))
+        else:
+            self.send_everywhere(topic, event.record)
+
+    def send_everywhere(self, topic: str, record: Record) -> None:
+        """Queue a copy for every partition."""
+        key, value = key_of(topic, record).encode(), self._encode(topic, record)
+        for partition in range(self.partitions):
+            self._produce(self._names[topic], key, value, partition)
+
+    def send_dead(self, problem: InputError) -> None:
+        """Queue a bad line for `dead-letters`: topic `file:NAME`, partition -1, the line number as its offset."""
+        origin = f"file:{problem.file}"
+        record: Record = {
+            "topic": origin,
+            "partition": -1,
+            "offset": problem.line,
+            "reason": "bad_input",
+            "field": problem.field,
+            "detail": str(problem),
+            "original": problem.original[:ORIGINAL_BYTES_MAX],
+            "original_key": None,
+        }
+        self._produce(self._names["dead-letters"], origin.encode(), self._encode("dead-letters", record), -1)
+
+    def _produce(self, name: str, key: bytes, value: bytes, partition: int) -> None:
+        while True:
+            try:
+                self._producer.produce(name, value, key, partition, self._delivered)
+            except BufferError:
+                self._producer.poll(0.1)  # the queue is full: let some of it go out
+            else:
+                self._producer.poll(0)
+                return
+
+    def _delivered(self, problem: KafkaError | None, _message: Message) -> None:
+        if problem is not None and self._failed is None:
+            self._failed = problem
+
+    def flush(self) -> None:
+        """Wait for everything queued; PublishError if a record was not taken."""
+        deadline = time.monotonic() + FLUSH_WAIT_S
+        while (waiting := self._producer.flush(FLUSH_STEP_S)) and time.monotonic() < deadline:
+            pass  # in steps, so that Ctrl-C gets through
+        if self._failed is not None:
+            raise PublishError(f"Kafka refused a record: {self._failed.str()}")
+        if waiting:
+            raise PublishError(f"{waiting} records were not taken within {FLUSH_WAIT_S:.0f} s", "is Kafka up?")
+
+    def close(self) -> None:
+        """Let go of the connections; what isn't flushed is lost."""
+        self._producer.purge()
+        self._producer.close()

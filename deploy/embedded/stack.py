@@ -1,0 +1,247 @@
+"""The embedded stack: Apache Kafka and a Redis-protocol server on this machine, without Docker or root.
+
+`Stack(...).start()` starts what the settings don't point elsewhere, waits until it answers and creates the topics;
+what was started is recorded in the data folder, so that another process can stop it.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from deploy import admin, topics
+from deploy.embedded import jars, kafka, processes, record, redis
+from deploy.embedded.record import Running
+from deploy.errors import StackError
+from deploy.settings import Settings
+
+DISK_FREE_MIN_BYTES = 1 << 30
+LOCK_FILE = "stack.lock"
+
+Say = Callable[[str], None]
+
+
+class Stack:
+    """The servers of one data folder.
+
+    Args:
+        data_dir: where they keep their data; it is made if missing.
+        settings: where other servers are used, ports, sizes; the environment's by default.
+        with_kafka, with_redis: leave one out.
+        any_ports: take free ports instead of the settings' (those of the last run, if they are still free).
+        tether: the servers die with the calling process (Linux), and start faster; for tests.
+        say: told in words what happens.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Settings | None = None,
+        *,
+        with_kafka: bool = True,
+        with_redis: bool = True,
+        with_topics: bool = True,
+        any_ports: bool = False,
+        tether: bool = False,
+        say: Say | None = None,
+    ) -> None:
+        self.data_dir = Path(data_dir).absolute()
+        self.settings = (settings or Settings()).model_copy(update={"data_dir": self.data_dir})
+        self.with_kafka = with_kafka and not self.settings.bootstrap_servers
+        self.with_redis = with_redis and not self.settings.redis_url
+        self.with_topics = with_topics and with_kafka
+        self.any_ports = any_ports
+        self.tether = tether
+        self.say = say or (lambda _: None)
+        self.cluster: kafka.Cluster | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Brokers to connect to."""
+        return self.settings.kafka
+
+    @property
+    def redis_url(self) -> str:
+        """Redis server to connect to."""
+        return self.settings.redis
+
+    def running(self) -> list[Running]:
+        """The processes of this stack that are alive."""
+        return [entry for entry in record.processes(self.data_dir) if entry.alive()]
+
+    def start(self) -> None:
+        """Start what is not running, wait until it answers, create the topics. Again is harmless.
+
+        Raises StackError, and stops what it has started, when a port is taken, the disk is full, or a server fails.
+        """
+        self._make_folder()
+        with self._locked():
+            alive = {entry.name for entry in self.running()}
+            started: list[Running] = []
+            try:
+                if self.with_kafka:
+                    self._start_kafka(alive, started)
+                if self.with_redis and "redis" not in alive:
+                    self._start_redis(started)
+                if self.with_topics and (made := topics.create(self.settings)):
+                    self.say(f"{len(made)} topics created, {self.settings.partitions} partitions each")
+            except BaseException:
+                processes.stop(started)
+                raise
+
+    def stop(self) -> list[str]:
+        """Stop every process of the record; returns their names, forced ones marked. The data stays."""
+        if not self.data_dir.is_dir():
+            return []
+        with self._locked():
+            live = self.running()
+            forced = set(processes.stop(live))
+            left = record.read(self.data_dir)
+            for name in ("processes", "bootstrap_servers", "redis_url"):
+                left.pop(name, None)
+            if left or live:
+                record.write(self.data_dir, left)
+        return [f"{entry.name} (by force)" if entry.name in forced else entry.name for entry in live]
+
+    def kill_broker(self, node: int = 0) -> None:
+        """Kill a broker as a power cut would."""
+        for entry in self.running():
+            if entry.name == f"kafka-{node}":
+                processes.kill(entry)
+                return
+        raise StackError(f"broker {node} does not run")
+
+    def start_broker(self, node: int = 0, *, wait: bool = True) -> None:
+        """Start a broker again after `kill_broker`, on its old port; with `wait`, until all brokers answer."""
+        self.start() if wait else self._start_nodes(self._cluster(), [node], [])
+
+    def __enter__(self) -> "Stack":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- folders and ports
+
+    def _make_folder(self) -> None:
+        """Make the data folder; refuse a full disk."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.data_dir).free
+        except OSError as problem:
+            raise StackError(
+                f"data folder {self.data_dir}: {problem.strerror}", "choose another one with --data"
+            ) from problem
+        if not os.access(self.data_dir, os.W_OK):
+            raise StackError(f"data folder {self.data_dir} cannot be written to", "choose another one with --data")
+        if free < DISK_FREE_MIN_BYTES:
+            raise StackError(
+                f"only {free >> 20} MB free on the disk of {self.data_dir}; {DISK_FREE_MIN_BYTES >> 20} MB are needed",
+                "make room, or choose a folder on another disk with --data",
+            )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One start or stop at a time in a data folder."""
+        with (self.data_dir / LOCK_FILE).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.say("another process is starting or stopping this stack: waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _remember(self, **values: Any) -> None:
+        record.write(self.data_dir, {**record.read(self.data_dir), **values})
+
+    def _note_started(self, entry: Running, started: list[Running]) -> None:
+        """Record a process at once, so that it can be stopped even if we die in the next moment."""
+        started.append(entry)
+        others = [known for known in self.running() if known.name != entry.name]
+        self._remember(processes=record.as_entries([*others, entry]))
+
+    def _base_port(self, name: str, wanted: int, count: int) -> int:
+        """First of `count` ports in a row: the settings', or with `any_ports` the last run's if free, else free ones."""
+        if not self.any_ports:
+            return wanted
+        last = record.read(self.data_dir).get(name)
+        if isinstance(last, int) and all(processes.is_free(last + step) for step in range(count)):
+            return last
+        return processes.free_row(count)
+
+    # -- Kafka
+
+    def _start_kafka(self, alive: set[str], started: list[Running]) -> None:
+        names = [f"kafka-{node}" for node in range(self._brokers())]
+        missing = [node for node, name in enumerate(names) if name not in alive]
+        cluster = self._cluster(keep_ports=len(missing) < len(names))
+        if missing:
+            self.say(f"starting Apache Kafka, {cluster.brokers} broker{'s' if cluster.brokers > 1 else ''}")
+            self._start_nodes(cluster, missing, started)
+        administrator = admin.client(cluster.bootstrap_servers)
+        processes.wait_until(
+            lambda: admin.serves(administrator, cluster.brokers),
+            started,
+            cluster.log(missing[0] if missing else 0),
+            "Kafka",
+            kafka.READY_WAIT_S,
+        )
+        self._remember(bootstrap_servers=cluster.bootstrap_servers)
+        self.say(f"Kafka answers at {cluster.bootstrap_servers}")
+
+    def _brokers(self) -> int:
+        """Number of brokers: a folder keeps the number it began with."""
+        known = record.read(self.data_dir).get("brokers")
+        if known is not None and known != self.settings.brokers:
+            raise StackError(
+                f"{self.data_dir} holds a cluster of {known} broker(s), not {self.settings.brokers}",
+                f"use --brokers {known}, or another folder with --data",
+            )
+        return self.settings.brokers
+
+    def _cluster(self, *, keep_ports: bool = True) -> kafka.Cluster:
+        """The cluster of the folder; the jars are fetched when it is asked for the first time."""
+        known = record.read(self.data_dir)
+        if self.cluster is not None and keep_ports:
+            return self.cluster
+        brokers = self._brokers()
+        port = known.get("kafka_port") if keep_ports else None
+        if port is None:
+            port = self._base_port("kafka_port", self.settings.kafka_port, 2 * brokers)
+        cluster_id = known.get("cluster_id") or kafka.new_cluster_id()
+        self.cluster = kafka.Cluster(
+            data_dir=self.data_dir,
+            cluster_id=cluster_id,
+            port=port,
+            brokers=brokers,
+            partitions=self.settings.partitions,
+            heap_mb=self.settings.kafka_heap_mb,
+            class_path=tuple(jars.class_path(self.settings.home(), self.settings.maven_mirror, self.say)),
+            tether=self.tether,
+        )
+        self._remember(cluster_id=cluster_id, kafka_port=port, brokers=brokers)
+        return self.cluster
+
+    def _start_nodes(self, cluster: kafka.Cluster, nodes: list[int], started: list[Running]) -> None:
+        for node in nodes:
+            for port in cluster.ports(node):
+                processes.check_port_free(port, "Kafka", "--kafka-port")
+        for node in nodes:
+            cluster.prepare(node)
+            self._note_started(cluster.start_node(node), started)
+
+    # -- Redis
+
+    def _start_redis(self, started: list[Running]) -> None:
+        server = redis.Server(self.data_dir, self._base_port("redis_port", self.settings.redis_port, 1), self.tether)
+        processes.check_port_free(server.port, "the Redis server", "--redis-port")
+        self._note_started(server.start(), started)
+        processes.wait_until(
+            lambda: redis.answers(server.url), started[-1:], server.log, "the Redis server", redis.READY_WAIT_S
+        )
+        self._remember(redis_port=server.port, redis_url=server.url)
+        self.say(f"Redis answers at {server.url}")

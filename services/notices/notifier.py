@@ -1,0 +1,160 @@
+"""Turns alerts into notices and hands them to the channels: at least once, and once where the ledger remembers.
+
+A notice's id comes from the alert's record and the channel, so the same record gives the same
+notices, however often it comes.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from services.notices import texts
+from services.views.projections import iso_day
+
+log = logging.getLogger(__name__)
+
+ID_CHARS: Final = 32
+MASK_TAIL_CHARS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to one recipient by one channel. What leaves the bank: no name, no amount, no customer number."""
+
+    notice_id: str
+    alert_id: str
+    status: str
+    severity: str
+    recipient: str  # staff id, or branch:<id> where the customer has no manager
+    branch: str
+    day: str  # ISO
+    locale: str
+    subject: str
+    body: str
+
+
+class DeliveryError(Exception):
+    """A channel did not take a notice; `attempts` says how often it was tried."""
+
+    def __init__(self, reason: str, attempts: int) -> None:
+        super().__init__(reason)
+        self.attempts = attempts
+
+
+class Channel(Protocol):
+    """A way to reach people."""
+
+    @property
+    def name(self) -> str:
+        """Short name, part of a notice's id."""
+
+    async def send(self, notice: Notice) -> int:
+        """Deliver, within bounds, and return the attempts it took. Raises DeliveryError when it could not."""
+
+
+class Ledger(Protocol):
+    """Remembers which notices have been delivered."""
+
+    async def seen(self, notice_id: str) -> bool:
+        """True if it has been delivered; False also when nobody knows."""
+
+    async def mark(self, notice_id: str) -> None:
+        """Remember that it has been delivered."""
+
+
+def notice_id(alert: dict[str, Any], channel: str) -> str:
+    """Id of the notice of this record of an alert on a channel."""
+    parts = (alert["alert_id"], alert["status"], alert["event_id"], channel)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:ID_CHARS]
+
+
+def masked(customer_id: str) -> str:
+    """A customer number of which the last four characters are left; a short one shows less than half of itself."""
+    shown = min(MASK_TAIL_CHARS, (len(customer_id) - 1) // 2)
+    return "****" + (customer_id[-shown:] if shown else "")
+
+
+def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
+    """The notice of an alert's record; None for a state or kind that nobody is told of, such as acknowledged."""
+    status, kind = alert["status"], alert["kind"]
+    if status not in texts.STATUSES or kind not in texts.BODIES[locale]:
+        return None
+    single, window = texts.WINDOWS[locale]
+    places = {
+        "customer": masked(alert["customer_id"]),
+        "severity": texts.SEVERITIES[locale].get(alert["severity"], alert["severity"]),
+        "rule": alert["rule"],
+        "window": window.format(days=alert["window_days"]) if alert["window_days"] else single,
+        "share": f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d} %",
+        "branch": alert["branch"],
+        "day": iso_day(alert["raised_day"]),
+        "alert": alert["alert_id"],
+        "close": "" if alert["next_close"] is None else iso_day(alert["next_close"]),
+    }
+    return Notice(
+        notice_id=notice_id(alert, channel),
+        alert_id=alert["alert_id"],
+        status=status,
+        severity=alert["severity"],
+        recipient=alert["rm_id"] or f"branch:{alert['branch']}",
+        branch=alert["branch"],
+        day=places["day"],
+        locale=locale,
+        subject=texts.SUBJECTS[locale][kind][status].format(**places),
+        body=texts.BODIES[locale][kind].format(**places),
+    )
+
+
+@dataclass(slots=True)
+class Notifier:
+    """Delivers the notices of an alert and says what became of them. `now_ms`: ms since epoch, UTC."""
+
+    channels: Sequence[Channel]
+    ledger: Ledger
+    now_ms: Callable[[], int]
+    locale: str = texts.DEFAULT_LOCALE
+    outcomes: Callable[[str, str], None] = field(default=lambda _channel, _status: None)
+
+    async def notify(self, alert: dict[str, Any]) -> list[dict[str, Any]]:
+        """Deliver, and return the records for the `notices` topic. Raises nothing: what fails is in the records."""
+        records = []
+        for channel in self.channels:
+            notice = compose(alert, channel.name, self.locale)
+            if notice is not None:
+                status, attempts, error = await self._deliver(channel, notice)
+                self.outcomes(channel.name, status)
+                records.append(self._record(alert, notice, channel.name, status, attempts, error))
+        return records
+
+    async def _deliver(self, channel: Channel, notice: Notice) -> tuple[str, int, str | None]:
+        """(status, attempts, error); one that went out before counts as sent, in no attempt."""
+        if await self.ledger.seen(notice.notice_id):
+            return "sent", 0, None
+        try:
+            attempts = await channel.send(notice)
+        except DeliveryError as problem:
+            log.warning("notice %s not delivered by %s: %s", notice.notice_id, channel.name, problem)
+            return "failed", problem.attempts, str(problem)
+        await self.ledger.mark(notice.notice_id)
+        return "sent", attempts, None
+
+    def _record(
+        self, alert: dict[str, Any], notice: Notice, channel: str, status: str, attempts: int, error: str | None
+    ) -> dict[str, Any]:
+        event = hashlib.sha256(f"{notice.notice_id}\0{status}".encode()).hexdigest()[:ID_CHARS]
+        return {
+            "event_id": event,
+            "notice_id": notice.notice_id,
+            "customer_id": alert["customer_id"],
+            "channel": channel,
+            "recipient": notice.recipient,
+            "subject": notice.subject,
+            "body": notice.body,
+            "status": status,
+            "attempts": attempts,
+            "at": self.now_ms(),
+            "caused_by": alert["event_id"],
+            "error": error,
+        }

@@ -1,0 +1,1 @@
+"""The queue class of a customer, for kiosks and ticket systems."""

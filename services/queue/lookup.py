@@ -1,0 +1,170 @@
+"""The queue class of a customer reference: an answer always, in time, and no hint whether the customer exists."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Final, Protocol
+
+from redis import RedisError
+
+from services.access.decision import Action, Actor, Kind, Resource, Role, decide
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from services.views.keys import Keys
+
+BUDGET_S: Final = 0.12
+"""Waiting for the view ends here: the kiosk's 200 ms hold the network and the event loop too."""
+
+STALE_S: Final = 30.0
+"""A view that was last complete so long ago is not trusted."""
+
+REFERENCE: Final = re.compile(r"[a-z2-7]{26}")
+KIOSK: Final = Actor("kiosk", Role.KIOSK, ("kiosk",))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the view holds of a reference. `queue_class` None: nothing. `age_s` None: the view was never complete."""
+
+    queue_class: str | None
+    vip_area: bool
+    valid_until: date | None
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a kiosk gets. The default answer is the same for an ordinary customer, an unknown one, and nonsense."""
+
+    queue_class: str
+    vip_area: bool = False
+    valid_until: date | None = None
+    degraded: bool = False
+
+
+class PriorityView(Protocol):
+    """What the lookup needs of the view."""
+
+    async def read(self, customer_ref: str) -> Row:
+        """The row of a reference; raises RedisError or OSError when there is no answer."""
+
+
+class Breaker:
+    """After `failures_max` failures in a row nothing is tried for `open_s`; then one call tries for all."""
+
+    def __init__(self, failures_max: int = 5, open_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.failures_max, self.open_s, self.clock = failures_max, open_s, clock
+        self.failures, self.closed_at = 0, 0.0
+
+    def allows(self) -> bool:
+        """True if a call may be tried; while open, once every `open_s`."""
+        if self.failures < self.failures_max:
+            return True
+        if self.clock() < self.closed_at:
+            return False
+        self.closed_at = self.clock() + self.open_s
+        return True
+
+    def succeeded(self) -> None:
+        """The call had an answer."""
+        self.failures = 0
+
+    def failed(self) -> None:
+        """The call had none."""
+        self.failures += 1
+        if self.failures >= self.failures_max:
+            self.closed_at = self.clock() + self.open_s
+
+
+@dataclass(slots=True)
+class Lookup:
+    """Answers for references. `today` gives the bank's day; `noted` hears where answers come from, never whose."""
+
+    view: PriorityView
+    default_class: str
+    today: Callable[[], date]
+    budget_s: float = BUDGET_S
+    stale_s: float = STALE_S
+    actor: Actor = KIOSK
+    breaker: Breaker = field(default_factory=Breaker)
+    noted: Callable[[str], None] = lambda _: None
+
+    async def answer(self, customer_ref: str) -> Answer:
+        """The answer for a reference. Never raises but for cancellation, never takes much longer than `budget_s`."""
+        default = Answer(self.default_class)
+        if not REFERENCE.fullmatch(customer_ref) or not self._allowed():
+            self.noted("default")
+            return default
+        row = await self._read(customer_ref)
+        if row is None:
+            return Answer(self.default_class, degraded=True)
+        if row.age_s is None or row.age_s > self.stale_s:
+            self.noted("stale")
+            return Answer(self.default_class, degraded=True)
+        expired = row.valid_until is not None and row.valid_until < self.today()
+        if row.queue_class is None or expired or (row.queue_class == self.default_class and not row.vip_area):
+            self.noted("default")
+            return default
+        self.noted("class")
+        return Answer(row.queue_class, row.vip_area, row.valid_until)
+
+    def _allowed(self) -> bool:
+        return decide(self.actor, Action.READ, Resource(Kind.QUEUE_CLASS, None)).allowed
+
+    async def _read(self, customer_ref: str) -> Row | None:
+        """The row, or None when the view gives no answer in time."""
+        if not self.breaker.allows():
+            self.noted("breaker")
+            return None
+        try:
+            async with asyncio.timeout(self.budget_s):
+                row = await self.view.read(customer_ref)
+        except TimeoutError:
+            self.noted("slow")
+        except (RedisError, OSError):
+            self.noted("down")
+        except Exception:  # noqa: BLE001 - a kiosk never sees an error, whatever the view holds
+            self.noted("broken")
+        else:
+            self.breaker.succeeded()
+            return row
+        self.breaker.failed()
+        return None
+
+
+# Age by the server's own clock, so that no other clock has to agree; of the partition that lags most.
+READ: Final = """
+local row = redis.call('HMGET', KEYS[1], 'queue_class', 'vip_area', 'valid_until')
+local oldest
+for _, ms in ipairs(redis.call('HVALS', KEYS[2])) do
+  if not oldest or tonumber(ms) < oldest then oldest = tonumber(ms) end
+end
+local now = redis.call('TIME')
+local age = oldest and string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - oldest) or ''
+return {row[1], row[2], row[3], age}
+"""
+
+
+class RedisPriorityView:
+    """The view that services.views.writer writes."""
+
+    def __init__(self, client: "Redis", keys: "Keys") -> None:
+        self.client, self.keys = client, keys
+        self.script = client.register_script(READ)
+
+    async def read(self, customer_ref: str) -> Row:
+        """The row of a reference; raises RedisError or OSError when there is no answer."""
+        queue_class, vip_area, valid_until, age_ms = await self.script(
+            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority")]
+        )
+        return Row(
+            queue_class.decode() if queue_class else None,
+            vip_area == b"1",
+            date.fromisoformat(valid_until.decode()) if valid_until else None,
+            int(age_ms) / 1000 if age_ms else None,
+        )

@@ -1,0 +1,95 @@
+"""The queue class look-up over HTTP: `GET /v1/priority/{customer_ref}`, for kiosks and ticket systems.
+
+Whatever happens behind it, the answer is 200 with a class: the default class, marked `degraded`, where the view can't
+be trusted. Nothing is logged that names a customer, not even his reference.
+"""
+
+import logging
+from datetime import date
+from time import perf_counter
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from services.queue.lookup import Answer, Lookup
+
+log = logging.getLogger(__name__)
+
+BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5)
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Priority(BaseModel):
+    """A queue class. An unknown customer's answer is an ordinary customer's."""
+
+    queue_class: str = Field(description="Class of the policy pack.", examples=["diamond"])
+    vip_area: bool = Field(description="Led to the VIP area or not.")
+    valid_until: date | None = Field(description="Last day the class holds; null: until asked again.")
+    degraded: bool = Field(description="True: the view is down, slow or stale, and this is the default class.")
+
+
+class Problem(BaseModel):
+    """A problem as of RFC 9457. It never repeats the URL."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+
+
+class Health(BaseModel):
+    """Whether the process answers."""
+
+    status: str
+
+
+def create_app(lookup: Lookup) -> FastAPI:
+    """The application around a lookup; it takes over the lookup's `noted` for its metrics."""
+    app = FastAPI(
+        title="Tidegauge queue priority",
+        version="1",
+        description="An opaque customer reference in, a queue class out; never an error at the kiosk.",
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    registry = CollectorRegistry()
+    results = Counter("tidegauge_priority_answers", "Answers, by where they came from.", ["result"], registry=registry)
+    seconds = Histogram("tidegauge_priority_answer_seconds", "Time of an answer.", buckets=BUCKETS_S, registry=registry)
+    lookup.noted = lambda result: results.labels(result).inc()
+    app.add_exception_handler(HTTPException, problem)
+
+    @app.get("/v1/priority/{customer_ref:path}", response_model=Priority, summary="Queue class of a customer reference")
+    async def priority(
+        customer_ref: Annotated[str, Path(description="Opaque reference; whatever is none gets the default class.")],
+        response: Response,
+    ) -> Answer:
+        began = perf_counter()
+        answer = await lookup.answer(customer_ref)
+        seconds.observe(perf_counter() - began)
+        response.headers.update(NO_STORE)
+        return answer
+
+    @app.get("/livez", response_model=Health, summary="The process is alive")
+    @app.get("/readyz", response_model=Health, summary="The process can answer")
+    async def alive() -> dict[str, str]:
+        # Ready even without Redis: a degraded answer is better than a kiosk that a load balancer sends away.
+        return {"status": "ok"}
+
+    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+async def problem(_: Request, error: Exception) -> JSONResponse:
+    """An HTTP error as a problem document."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    title = error.detail if isinstance(error, HTTPException) else "Internal Server Error"
+    body: dict[str, Any] = Problem(title=str(title), status=status).model_dump()
+    headers = getattr(error, "headers", None)
+    return JSONResponse(body, status, headers, "application/problem+json")

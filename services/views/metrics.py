@@ -1,0 +1,39 @@
+"""The view writer's Prometheus metrics, read from its counts when they are asked for."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from services.views.writer import ViewWriter
+
+
+class ViewMetrics(Collector):
+    """What a writer has done and how far it is behind."""
+
+    def __init__(self, writer: "ViewWriter") -> None:
+        self.writer = writer
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, made anew each time."""
+        counts = self.writer.counts
+        yield CounterMetricFamily("tidegauge_view_records", "Records fetched for the view.", counts.records)
+        yield CounterMetricFamily("tidegauge_view_rejected", "Records that could not be read.", counts.rejected)
+        yield CounterMetricFamily("tidegauge_view_moved", "Times the store stood elsewhere than thought.", counts.moved)
+        behind = GaugeMetricFamily(
+            "tidegauge_view_behind", "Offsets to go, as of about a second ago.", labels=["topic", "partition"]
+        )
+        for source, offsets in dict(counts.behind).items():
+            topic, _, partition = source.rpartition(":")
+            behind.add_metric([topic, partition], offsets)
+        yield behind
+
+
+def serve(writer: "ViewWriter", port: int, host: str = "127.0.0.1") -> None:
+    """Serve the metrics from a thread until the process ends; OSError if the port is taken."""
+    registry = CollectorRegistry()
+    registry.register(ViewMetrics(writer))
+    start_http_server(port, host, registry)

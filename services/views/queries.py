@@ -1,0 +1,69 @@
+"""Reads the view: alerts by manager, branch or customer, and a customer's standing.
+
+Who may see them is for the caller to ask (services.access.decision) before anything is shown.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from schemas.records import decode_one
+from services.views.projections import iso_day
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from services.views.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert's newest state; amounts in minor units of the base currency, shares in basis points."""
+
+    alert_id: str
+    customer_id: str
+    rule: str
+    severity: str
+    status: str
+    window_days: int
+    outflow_minor: int
+    reference_aum_minor: int
+    share_bp: int
+    tier: str
+    branch: str
+    rm_id: str | None
+    raised_day: str  # ISO
+    kind: str = "outflow"
+    next_close: str | None = None  # ISO; this and what follows where the outlook raised it
+    projected_tier: str | None = None
+    next_tier: str | None = None
+    to_hold_minor: int | None = None
+    lost_close: str | None = None  # ISO
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> "AlertRow":
+        """From a record of rm-alerts."""
+        plain = {name: record[name] for name in cls.__dataclass_fields__}
+        days = {name: iso_day(record[name]) or None for name in ("next_close", "lost_close")}
+        return cls(**(plain | days | {"raised_day": iso_day(record["raised_day"])}))
+
+    def plain(self) -> dict[str, Any]:
+        """As a dict, for JSON."""
+        return asdict(self)
+
+
+def alerts_of(client: "Redis", keys: "Keys", by: str, name: str, limit: int) -> list[AlertRow]:
+    """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first."""
+    members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)
+    with client.pipeline(transaction=False) as pipeline:
+        for member in members:
+            pipeline.hget(keys.alert(member.decode()), "record")
+        values = pipeline.execute()
+    rows = [AlertRow.of(decode_one(value, name="rm-alerts")) for value in values if value is not None]
+    owner = {"customer": "customer_id", "rm": "rm_id", "branch": "branch"}[by]
+    return [row for row in rows if getattr(row, owner) == name]  # a list may be behind the alert itself
+
+
+def standing_of(client: "Redis", keys: "Keys", customer_id: str) -> dict[str, Any] | None:
+    """The newest standing of a customer as published, None if there is none."""
+    value = client.hget(keys.standing(customer_id), "record")
+    return None if value is None else decode_one(value, name="standings")
