@@ -20,9 +20,9 @@ from bench.sums import COMPARED, standings_by_numpy
 from bench.timing import Probe, Process
 from connectors.loading.closer import Closer
 from deploy.embedded import processes
-from schemas.records import encode
-from streams.metrics import NAMES
-from streams.store import REF_BITS
+from schemas.codec.records import encode
+from streams.accounts.store import REF_BITS
+from streams.averages.metrics import NAMES
 from tidegauge.bootstrap import STANDING
 
 Array = Any

@@ -12,10 +12,10 @@ import fastavro
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from schemas.batches import uncompressed
-from schemas.blocks import Columns, Reader, decode
-from schemas.encoder import Writer, encode_columns
-from schemas.records import encode, plain
+from schemas.codec.batches import uncompressed
+from schemas.codec.blocks import Columns, Reader, decode
+from schemas.codec.encoder import Writer, encode_columns
+from schemas.codec.records import encode, plain
 from schemas.registry import contract
 
 RECORDS = 20_000

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.murmur import partitions_of
-from schemas.encoder import Writer, encode_columns
+from schemas.codec.encoder import Writer, encode_columns
 from schemas.registry import contract
 
 Array = NDArray[Any]

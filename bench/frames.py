@@ -59,7 +59,7 @@ def _records(rows: Array, keys: Array, width: int, values: Array, ends: Array, o
 def batch(base_offset: int, rows: Array, keys: Array, values: Array, ends: Array) -> bytes:
     """A batch of the given rows, offsets from `base_offset` on.
 
-    keys uint8[n, width]; value of row i = values[ends[i-1]:ends[i]], as schemas.encoder gives it.
+    keys uint8[n, width]; value of row i = values[ends[i-1]:ends[i]], as schemas.codec.encoder gives it.
     """
     sizes = np.diff(ends, prepend=0)[rows]
     out = np.empty(int(sizes.sum()) + len(rows) * (RECORD_BYTES_MAX + keys.shape[1]), np.uint8)

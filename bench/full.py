@@ -20,7 +20,7 @@ from bench.sums import standings_by_numpy
 from bench.timing import Probe, Timing, wait_for
 from connectors.loading.closer import Closer
 from deploy.settings import Settings
-from schemas.records import encode
+from schemas.codec.records import encode
 from tidegauge.bootstrap import STANDING, standing_jobs
 
 TOPIC = "transactions"

@@ -21,9 +21,9 @@ from agents.engine.job import Block, Outcome
 from agents.engine.packing import Packed, texts
 from agents.standing.intake.lanes import Lane
 from bench.data import Chunk
-from schemas.blocks import Reader
-from schemas.encoder import Writer, encode_columns
-from streams.store import NULL, Index, add, index, reserve_index
+from schemas.codec.blocks import Reader
+from schemas.codec.encoder import Writer, encode_columns
+from streams.accounts.store import NULL, Index, add, index, reserve_index
 
 Array = NDArray[Any]
 TOPIC, OUTPUT, NAME, SCHEMA_ID = "j1-events", "j1-tiers", "j1", 9001

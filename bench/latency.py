@@ -29,7 +29,7 @@ from bench.sizes import Sizes
 from bench.timing import Probe, Process
 from connectors.loading.closer import Closer
 from deploy.settings import Settings
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 
 ALARMS_S_MAX = 50  # at most so many alarms a second, and at most every tenth posting
 GRACE_S, WARM_S, QUIET_S = 60.0, 2.0, 1.0

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from agents.engine.packing import Packed, batches, texts
 from bench.data import Chunk
 from deploy.settings import Settings
-from streams.store import REF_BITS
+from streams.accounts.store import REF_BITS
 
 BATCH_BYTES_MAX = 1 << 18  # some 2,000 postings, as a busy producer's
 TRANSACTION_MS_MAX = 840_000

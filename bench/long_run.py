@@ -19,8 +19,8 @@ from bench.report import Report, warn
 from bench.sizes import Sizes
 from connectors.loading.closer import Closer
 from connectors.loading.publisher import producer_config
-from schemas.records import encode
-from streams.entries import HORIZON_DAYS, KEEP_DAYS
+from schemas.codec.records import encode
+from streams.accounts.entries import HORIZON_DAYS, KEEP_DAYS
 
 CUSTOMERS, DAYS, FLUSH_S_MAX = 20_000, 260, 60
 SETTLED_DAYS = KEEP_DAYS + HORIZON_DAYS + 5  # from then on a day that comes is a day that goes

@@ -19,8 +19,8 @@ from bench.data import (
     digits,
     instant,
 )
-from schemas.encoder import Writer, encode_columns
-from streams.store import REF_BITS
+from schemas.codec.encoder import Writer, encode_columns
+from streams.accounts.store import REF_BITS
 
 FIXED = ("core", "CNY", "deposit_demand", "wealth", "B001")
 OFF_EVERY, OFF_FEN = 1_000, 12_345  # so many accounts' balances are more than their postings say

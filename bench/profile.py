@@ -30,7 +30,7 @@ from bench.report import Report, Table, warn
 from bench.sizes import Sizes
 from bench.timers import Stages
 from policies import load_pack
-from schemas.records import encode
+from schemas.codec.records import encode
 
 BLOCK_EVENTS = 12_000  # about 2 MB, what the worker fetches of a partition at once
 FLUSH_EVENTS = 250_000

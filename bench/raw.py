@@ -18,7 +18,7 @@ from bench.data import World
 from bench.report import Report, Table, warn
 from bench.sizes import Sizes
 from deploy.settings import Settings
-from schemas.blocks import Reader, decode
+from schemas.codec.blocks import Reader, decode
 
 TOPIC = "transactions"
 EVENTS_MAX = 1_000_000

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import ACCOUNTS_EACH, Chunk, World
-from streams.metrics import AUM, MONTH, NAMES, QUARTER, TRAILING_7, TRAILING_30, YEAR, periods
+from streams.averages.metrics import AUM, MONTH, NAMES, QUARTER, TRAILING_7, TRAILING_30, YEAR, periods
 
 Array = NDArray[Any]
 COMPARED = (AUM, MONTH, QUARTER, YEAR, TRAILING_7, TRAILING_30)

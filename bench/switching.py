@@ -29,7 +29,7 @@ from bench.timers import Stages
 from connectors.loading import packs
 from policies import load_pack, parse_pack
 from policies.lifecycle.state import day_number
-from schemas.records import encode
+from schemas.codec.records import encode
 from streams.calendar import date_of
 
 STAGES = {

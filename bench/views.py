@@ -18,8 +18,8 @@ from bench.bank import Bank
 from bench.sums import standings_by_numpy
 from deploy.embedded import processes
 from deploy.embedded.redis import Server, answers
-from schemas.blocks import Reader
-from schemas.values import decode_values
+from schemas.codec.blocks import Reader
+from schemas.codec.values import decode_values
 from services.views.keys import Keys
 
 READ_AT_ONCE = 20_000

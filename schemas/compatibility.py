@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.model import MISSING, Type, parse, same_name, writer_field
+from schemas.avro_types import MISSING, Type, parse, same_name, writer_field
 
 _PROMOTIONS = {
     "int": ("long", "float", "double"),

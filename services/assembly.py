@@ -15,7 +15,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from schemas.records import encode
+from schemas.codec.records import encode
 from schemas.registry import RegistryError
 from services.notices.channels import ConsoleChannel, RedisLedger, WebhookChannel
 from services.notices.notifier import Channel, Notifier

@@ -1,5 +1,5 @@
 """The domain as pure functions over columns: no I/O, no clock, no Kafka, no Faust."""
 
-from streams.kernel_cache import use_cache
+from streams.kernels.cache import use_cache
 
 use_cache()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from streams.alerts.outflow import Fx
 from streams.calendar import DAY_MAX, DAY_MIN
 from streams.fields import BAD_DATE, BAD_RATE, BAD_VERSION
 from streams.money import CURRENCIES, EXPONENTS
-from streams.outflow import Fx
 
 RATE_MICRO_MAX = 10**12  # a million units of base currency per unit
 

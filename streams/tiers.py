@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from streams.accounts.store import Array
 from streams.calendar import NO_DAY
-from streams.store import Array
 
 HISTORY = 3  # tiers remembered a customer: enough for any day from the first of the last closed month
 

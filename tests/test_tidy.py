@@ -20,7 +20,7 @@ LINE_LENGTH_MAX = 130
 CLOCKS = {"time", "random", "secrets", "uuid", "os", "socket", "asyncio", "threading"}
 CLOCK_CALLS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "default_rng", "urandom"}
 # Not domain: says where compiled kernels are kept.
-IMPURE = {"kernel_cache.py"}
+IMPURE = {"cache.py"}
 PURE = sorted(path for path in (ROOT / "streams").rglob("*.py") if path.name not in IMPURE)
 MONEY = re.compile(r"(_minor|_fen|_nano|amount|balance|aum|rate|money)", re.IGNORECASE)
 

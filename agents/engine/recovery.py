@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaError
 
 from agents.engine import hooks
 from agents.engine.job import Block, Job, RecoveryError, Rejoin, Rows
-from schemas.blocks import frames
-from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.status import Status
+from schemas.codec.blocks import frames
+from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.codec.status import Status
 
 FENCE, COMMIT = b"@fence", b"@commit"
 ENGINE = ord("@")  # the first byte of a key that is the engine's

@@ -18,7 +18,7 @@ from mode import CrashingSupervisor
 from yarl import URL
 
 from agents.engine import hooks
-from schemas.records import RecordError, decode_one, encode
+from schemas.codec.records import RecordError, decode_one, encode
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from agents.standing.job import StandingJob
 from agents.standing.publish.standings import NO_TIER
 from policies.compiled.classes import ClassTable
 from streams import tiers
+from streams.accounts.entries import OPEN, OPEN_END
+from streams.averages.metrics import first_days
 from streams.calendar import date_of, last_ended_month, month_of, month_start
-from streams.entries import OPEN, OPEN_END
-from streams.metrics import first_days
 
 COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",

@@ -13,7 +13,7 @@ from agents.offline.memory_log import MemoryLog
 from agents.offline.replay import work
 from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
-from schemas.records import encode
+from schemas.codec.records import encode
 from streams.calendar import DAY_MS
 
 DAY: Final = 20_453  # the last of a month, so that the second close evaluates tiers

@@ -20,11 +20,13 @@ from agents.standing.intake.facts import REASONS as FACT_REASONS
 from agents.standing.intake.lanes import Close, Lane
 from agents.standing.intake.profiles import CUSTOMER_ID
 from policies.model.pack import CUSTOMER_CLASSES, SEVERITIES, Pack
-from schemas.blocks import Columns, Reader
-from schemas.records import decode_one
-from schemas.status import REASONS as CODEC_REASONS
-from schemas.status import Status
-from streams import alerts
+from schemas.codec.blocks import Columns, Reader
+from schemas.codec.records import decode_one
+from schemas.codec.status import REASONS as CODEC_REASONS
+from schemas.codec.status import Status
+from streams.accounts.ledger import Candidate, Ledger
+from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
+from streams.alerts import lifecycle
 from streams.calendar import NO_DAY, business_day
 from streams.fields import (
     BAD_BASE,
@@ -41,8 +43,6 @@ from streams.fields import (
     S_CUSTOMER,
     SNAPSHOT_FIELDS,
 )
-from streams.ledger import Candidate, Ledger
-from streams.ledger_kernels import BEYOND_HORIZON, DUPLICATES
 from streams.money import EXPONENTS
 from streams.reference import customer_ref
 
@@ -240,13 +240,15 @@ class StandingJob:
         slot, rule = candidate.customer, self.deciding.pack.alerts.ids[candidate.rule]
         row, zone = columns.data[candidate.row], self.ledger.zone
         customer_id, event_id = self.ledger.customer_id(slot), columns.text_at(int(row[0])) or ""
-        cause = alerts.Cause(
+        cause = lifecycle.Cause(
             "", rule, event_id, customer_id,
             int(business_day(int(row[P_BOOKED]), zone.starts, zone.offsets)), candidate.outflow,
             int(self.deciding.pack.alerts.cool_down_days[candidate.rule]),
         )  # fmt: skip
-        if event := alerts.react(self.profiles.alert(slot, rule), cause):
-            if event.status == alerts.RAISED:  # only now, since most candidates come to nothing and an HMAC takes time
+        if event := lifecycle.react(self.profiles.alert(slot, rule), cause):
+            if (
+                event.status == lifecycle.RAISED
+            ):  # only now, since most candidates come to nothing and an HMAC takes time
                 alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
                 event = event._replace(alert=event.alert._replace(alert_id=alert_id))
             self.profiles.set_alert(slot, rule, event.alert)

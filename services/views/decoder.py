@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from schemas.blocks import Reader
-from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.records import RecordError, decode_one
-from schemas.status import REASONS, Status
-from schemas.values import decode_values
+from schemas.codec.blocks import Reader
+from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.codec.records import RecordError, decode_one
+from schemas.codec.status import REASONS, Status
+from schemas.codec.values import decode_values
 
 Decoded = dict[str, Any] | RecordError
 Decode = Callable[[str, Sequence[bytes]], list[Decoded]]

@@ -6,7 +6,7 @@ Who may see them is for the caller to ask (services.access.decision) before anyt
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from services.views.projections import iso_day
 
 if TYPE_CHECKING:

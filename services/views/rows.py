@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 import streams  # noqa: F401  it tells numba where to keep what is compiled below
-from schemas.blocks import Reader
-from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.values import decode_values
+from schemas.codec.blocks import Reader
+from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.codec.values import decode_values
 from services.views.projections import Record, iso_day
 from services.views.store import Drop, Op, Put
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from schemas.records import RecordError
+from schemas.codec.records import RecordError
 from services.views.decoder import Decode
 from services.views.keys import VIEW_FORMAT, Keys
 from services.views.projections import PROJECTIONS, Record

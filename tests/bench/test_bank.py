@@ -14,7 +14,7 @@ from bench.nightly import OFF_EVERY, OFF_FEN, balances
 from bench.profile import Bench, fetches
 from bench.profile import run as profiled
 from bench.timers import Stages
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from tests.standing.partition import conf
 
 SMALL = World(customers=600, events=900)

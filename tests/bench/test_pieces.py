@@ -20,7 +20,7 @@ from bench.sums import half_even, standings_by_numpy
 from bench.timers import Stages
 from bench.timing import Timing
 from connectors.loading.partitioner import partition_of
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 
 SMALL = World(customers=40, events=600)
 
@@ -173,7 +173,7 @@ def test_j1_is_the_peers_job_and_survives_its_changelog() -> None:
 
 def again_slot(job: j1.J1Job, key: str) -> int:
     """The slot of a customer."""
-    from streams.store import find
+    from streams.accounts.store import find
 
     raw = np.frombuffer(key.encode(), np.uint8)
     return int(find(job.index, raw, 0, len(raw)))

@@ -16,8 +16,8 @@ import policies.packs
 from bench.data import ACCOUNTS_EACH, CLOSED
 from bench.full import COLUMN
 from bench.sums import COMPARED, half_even
+from streams.averages.metrics import NAMES, QUARTER, periods
 from streams.calendar import date_of
-from streams.metrics import NAMES, QUARTER, periods
 from tests.chaos.load import Load, Timetable
 from tidegauge.demo import oracle
 from tidegauge.demo.checks import Scheme

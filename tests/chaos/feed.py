@@ -15,7 +15,7 @@ from bench.data import CLOSED
 from connectors.loading.closer import Closer
 from connectors.loading.publisher import PublishError, producer_config
 from deploy.settings import Settings
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from tests.chaos.history import Place
 from tests.chaos.load import EVENT, POISON, Item, Timetable
 

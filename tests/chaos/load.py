@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.data import CLOSED, DAY_MS, FIRST, OPENED, ZONE_MS, World
 from connectors.loading.partitioner import partition_of
-from schemas.records import encode
+from schemas.codec.records import encode
 
 EVENT, TWICE, POISON, SNAPSHOT = "event", "twice", "poison", "snapshot"
 SOURCE = "core"

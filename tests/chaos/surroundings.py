@@ -15,7 +15,7 @@ import redis
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.settings import Settings
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from services.assembly import redis_client
 from services.views.keys import Keys
 from tests.chaos.brokers import ChaosStack

@@ -18,7 +18,7 @@ from agents.engine.packing import flat
 from agents.engine.recovery import COMMIT, changelog_topic
 from agents.standing.job import INPUTS, StandingJob
 from deploy.settings import Settings
-from schemas.records import RecordError, decode_one
+from schemas.codec.records import RecordError, decode_one
 from tests.chaos.check import read
 from tests.chaos.history import Output
 from tidegauge.bootstrap import STANDING, standing_jobs

@@ -14,8 +14,8 @@ from typing import Any
 
 import fastavro
 
+from schemas.codec.records import HEADER_BYTES, decode_one, plain
 from schemas.compatibility import full_problems
-from schemas.records import HEADER_BYTES, decode_one, plain
 from schemas.registry import IDS, VERSIONS, contract, fingerprint
 
 TOPIC = "transactions"

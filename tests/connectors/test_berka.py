@@ -9,7 +9,7 @@ from connectors.formats import berka
 from connectors.formats.events import DayEnd, InputError
 from connectors.formats.sources import read_source
 from connectors.loading.arrival import days
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from streams.calendar import day_of
 
 ZONE = "Europe/Prague"

@@ -14,7 +14,7 @@ from connectors.formats.events import BROADCAST, INPUTS, Event, InputError, key_
 from connectors.formats.layout import FIELDS
 from connectors.formats.sources import fingerprint, read_source
 from connectors.simulate import simulate
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 
 ZONE = "Asia/Shanghai"
 GOOD = {

@@ -17,7 +17,7 @@ from connectors.loading.partitioner import partition_of
 from connectors.loading.publisher import Publisher, PublishError
 from connectors.simulate import simulate
 from deploy.settings import Settings
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from streams.calendar import day_of
 from tidegauge.cli.main import app
 

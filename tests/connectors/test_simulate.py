@@ -9,7 +9,7 @@ from connectors.formats.events import INPUTS, DayEnd, Event
 from connectors.simulate import KINDS, START, simulate, stories
 from connectors.simulate.journal import month_days
 from connectors.simulate.people import BANDS, band_sizes, wealth_minor
-from schemas.records import encode
+from schemas.codec.records import encode
 from streams.calendar import date_of, day_of
 
 ZONE = "Asia/Shanghai"

@@ -8,7 +8,7 @@ from agents.offline.replay import Arrival, replay
 from connectors.formats.events import DayEnd
 from connectors.simulate import KINDS, simulate, stories
 from deploy.settings import Settings
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from tidegauge.bootstrap import standing_conf
 
 SEED = 3

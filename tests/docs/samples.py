@@ -21,7 +21,7 @@ from agents.standing.decide.close import StandingConf
 from connectors.formats.events import DayEnd
 from connectors.simulate import simulate, stories
 from policies import load_pack
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
 from services.notices.notifier import Notifier
 from streams.calendar import day_of

@@ -11,9 +11,9 @@ from agents.offline.memory_log import MemoryLog
 from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
 from policies import ROLLING, load_pack
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from streams import tiers
-from streams.metrics import NAMES
+from streams.averages.metrics import NAMES
 from tests.twins.definitions import day_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 from agents.engine.job import Block
 from agents.offline.memory_log import batch
 from agents.standing.job import INPUTS
-from schemas.records import encode
+from schemas.codec.records import encode
 from tests.standing.partition import Partition, Topics
 from tidegauge.explaining.log import OUTPUTS, Log, own
 

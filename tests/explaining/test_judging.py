@@ -7,7 +7,7 @@ import pytest
 from agents.engine.job import TP, Block
 from agents.offline.memory_log import batch
 from policies import load_pack
-from schemas.blocks import frames
+from schemas.codec.blocks import frames
 from streams.calendar import parse_day
 from tidegauge.explaining import customers_of
 from tidegauge.explaining.judging import NANO, difference, ends, judge, thresholds

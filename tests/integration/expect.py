@@ -15,7 +15,7 @@ import policies.packs
 from agents.offline.replay import Arrival, replay
 from connectors.formats.events import DayEnd, Event
 from deploy.settings import Settings
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from streams.calendar import date_of, day_of
 from tests.oracle import berka
 from tidegauge.bootstrap import standing_conf

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from connectors.formats.events import CLOSES, INPUTS
 from deploy import topics
 from deploy.settings import Settings
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from tests.chaos.check import read
 from tidegauge.demo.processes import environment
 

@@ -13,7 +13,7 @@ from connectors.loading.closer import Closer
 from connectors.loading.packs import send
 from connectors.loading.partitioner import partition_of
 from connectors.loading.publisher import Publisher
-from schemas.records import encode
+from schemas.codec.records import encode
 from streams.calendar import date_of
 from tests.conftest import IN_CI, ROOT
 from tests.integration.live import doubled

@@ -9,9 +9,9 @@ import fastavro
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import strategies as st
 
-from schemas.blocks import Columns, Reader
-from schemas.records import encode, plain
-from schemas.status import Status
+from schemas.codec.blocks import Columns, Reader
+from schemas.codec.records import encode, plain
+from schemas.codec.status import Status
 
 ALWAYS = 1 << 62
 

@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.blocks import Reader, decode
-from schemas.model import parse
-from schemas.records import decode_one, encode
-from schemas.status import Status
+from schemas.avro_types import parse
+from schemas.codec.blocks import Reader, decode
+from schemas.codec.records import decode_one, encode
+from schemas.codec.status import Status
 from tests.schemas.helpers import (
     ALWAYS,
     Registry,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from schemas import registry, release
+from schemas.avro_types import SchemaError, parse
 from schemas.compatibility import full_problems, problems
-from schemas.model import SchemaError, parse
 
 
 def record(*fields: Any, name: str = "R", **more: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from schemas.avro_types import parse
+from schemas.codec.encoder import Writer
+from schemas.codec.program import check_reader
 from schemas.compatibility import full_problems
-from schemas.encoder import Writer
-from schemas.model import parse
-from schemas.program import check_reader
 from schemas.registry import IDS, MARK, VERSIONS, contract, fingerprint, names
 
 RELEASED = json.loads(IDS.read_text())

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas import batches, kernel, primitives
-from schemas.batches import BatchError, records_max
-from schemas.blocks import Columns, Reader, decode
-from schemas.primitives import NULL
-from schemas.records import RecordError, decode_one, encode, plain
+from schemas.codec import batches, kernel, primitives
+from schemas.codec.batches import BatchError, records_max
+from schemas.codec.blocks import Columns, Reader, decode
+from schemas.codec.primitives import NULL
+from schemas.codec.records import RecordError, decode_one, encode, plain
+from schemas.codec.status import REASONS, Status
+from schemas.codec.values import decode_values
 from schemas.registry import RegistryError, contract, file_registry
-from schemas.status import REASONS, Status
-from schemas.values import decode_values
 from tests.schemas.helpers import ALWAYS, Registry, batch, datum, framed, posting, posting_value, row, values, writers
 
 # fastavro takes these: ints beyond 32 bits, booleans other than 0 and 1, negative indices.

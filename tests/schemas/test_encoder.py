@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.blocks import Reader, decode
-from schemas.encoder import EncodeError, Writer, encode_columns, values
-from schemas.primitives import NULL
-from schemas.records import decode_one, encode
+from schemas.codec.blocks import Reader, decode
+from schemas.codec.encoder import EncodeError, Writer, encode_columns, values
+from schemas.codec.primitives import NULL
+from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
 from tests.schemas.helpers import ALWAYS, LONGS, Registry, batch, framed, posting_value
 from tests.schemas.helpers import types as avro_types

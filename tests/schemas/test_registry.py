@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from schemas.blocks import Reader, decode
-from schemas.records import RecordError, decode_one, encode
+from schemas.codec.blocks import Reader, decode
+from schemas.codec.records import RecordError, decode_one, encode
+from schemas.codec.status import Status
 from schemas.registry import ConfluentRegistry, RegistryError, contract, file_registry, names, registry_for
-from schemas.status import Status
 from tests.schemas.helpers import ALWAYS, batch, framed, posting, row
 
 

@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import Producer
 
 from deploy.settings import Settings
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from services.views.kafka_source import KafkaSource
 from tests.services.test_notices import ALERT
 

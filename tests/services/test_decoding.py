@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import RecordError, decode_one, encode
+from schemas.codec.records import RecordError, decode_one, encode
 from services.views.decoder import NEEDED, Decoder
 
 DECODER = Decoder()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.topics import CATALOGUE, NAMES, Topic
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
 from services.notices import channels
 from services.notices.notifier import Notice

@@ -12,7 +12,7 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.records import encode
+from schemas.codec.records import encode
 from schemas.registry import contract
 from services.notices import texts
 from services.notices.channels import ATTEMPTS_MAX, ConsoleChannel, RedisLedger, WebhookChannel

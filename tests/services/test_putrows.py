@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from schemas.records import encode
+from schemas.codec.records import encode
 from services.views.decoder import Decoder
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS, Record

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from schemas.records import RecordError
+from schemas.codec.records import RecordError
 from services.views.keys import VIEW_FORMAT, Keys
 from services.views.metrics import ViewMetrics
 from services.views.projections import Record

@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 from redis import Redis
 
 from deploy.settings import Settings
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from services.assembly import view_writer
 from services.views.keys import Keys
 from services.views.writer import ViewWriter, rebuild

@@ -18,7 +18,7 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.engine.recovery import COMMIT
 from agents.standing.job import CLOSES, INPUTS, StandingJob
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from tests.simulation import twin
 from tests.simulation.bank import Event
 from tests.simulation.log import encode

@@ -23,7 +23,7 @@ from agents.engine.unit import PartitionUnit
 from agents.standing.intake.lanes import Chunk, Lane
 from agents.standing.intake.profiles import Profiles
 from agents.standing.job import StandingJob
-from schemas.blocks import decode
+from schemas.codec.blocks import decode
 from tests.simulation import run
 from tests.simulation.clients import Consumer, Producer, World
 from tests.simulation.run import Recorded, Result, simulate

@@ -25,8 +25,8 @@ from agents.standing import job
 from agents.standing.decide import outlooks
 from agents.standing.job import INPUTS, StandingJob
 from agents.standing.publish import standings, tier_changes
-from schemas.blocks import Reader
-from schemas.encoder import Writer
+from schemas.codec.blocks import Reader
+from schemas.codec.encoder import Writer
 from schemas.registry import Registry
 from tests.simulation import check
 from tests.simulation.bank import Feeder, make_bank

@@ -15,7 +15,7 @@ from agents.offline.memory_log import _batch as batch
 from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
 from policies import load_pack
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 
 CLOSE_OUTPUTS = ("standings", "tier-changes", "restatements", "outlooks")
 

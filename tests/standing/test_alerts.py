@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.alerts import DEEPENED, RAISED, Alert, Cause, react
+from streams.alerts.lifecycle import DEEPENED, RAISED, Alert, Cause, react
 from streams.reference import REFERENCE_CHARS
 from tests.standing.partition import Partition, Topics, customer
 from tests.twins.events import day, posting, rate, snapshot

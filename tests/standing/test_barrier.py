@@ -5,7 +5,7 @@ import pytest
 from agents.engine.job import TP, Block, Rejoin
 from agents.offline.memory_log import MARK
 from agents.standing.job import CLOSES, INPUTS
-from schemas.records import encode
+from schemas.codec.records import encode
 from tests.standing.partition import Partition, Topics
 from tests.twins.events import day, posting, snapshot
 

@@ -18,7 +18,7 @@ from agents.standing.publish.tier_changes import Switched
 from policies import load_pack
 from policies.compiled.program import NANO, Column
 from policies.lifecycle.state import Act, Decision
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from tests.standing.partition import conf
 
 DAY = 19_800

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.standing.job import INPUTS
-from schemas.records import encode
+from schemas.codec.records import encode
 from schemas.registry import file_registry
 from tests.standing.partition import Partition, Topics, customer
 from tests.streams.fast import differences, state

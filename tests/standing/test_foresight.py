@@ -11,9 +11,9 @@ from agents.standing.decide.close import StandingConf
 from agents.standing.decide.outlook_alerts import LAST
 from agents.standing.job import StandingJob
 from policies import PackError, load_pack, parse_pack
-from streams import foresight
+from streams.alerts import outlook_alerts
+from streams.averages.outlook import UNREACHABLE, Outlook
 from streams.calendar import NO_DAY
-from streams.outlook import UNREACHABLE, Outlook
 from tests.standing.partition import Partition, Topics, customer
 from tests.standing.test_recovery import Crashing
 from tests.streams.fast import unshrunk
@@ -189,12 +189,12 @@ def test_columns_are_the_twin_s(kind, cool_down, at_most, share, within, views):
             np.array([as_of + lost if lost else NO_DAY]), np.array([held]), np.array([aum]),
         )  # fmt: skip
         met = (
-            foresight.near(now, table(at_most), table(share))
+            outlook_alerts.near(now, table(at_most), table(share))
             if kind == "upgrade_near"
-            else foresight.at_risk(now, table(within))
+            else outlook_alerts.at_risk(now, table(within))
         )
-        steps = foresight.follow(kind, last, met, now.tier, now, cool_down)
-        after, found = foresight.told(last, steps, now.tier, now), []
+        steps = outlook_alerts.follow(kind, last, met, now.tier, now, cool_down)
+        after, found = outlook_alerts.told(last, steps, now.tier, now), []
         found += [("closed", int(last["day"][0]))] * int(steps.closed[0])
         found += [("deepened", int(last["day"][0]))] * int(steps.deepened[0])
         found += [("raised", int(after["day"][0]))] * int(steps.raised[0])

@@ -12,9 +12,9 @@ from agents.standing.publish.standings import References
 from agents.standing.publish.tier_changes import evidence, exact
 from policies import load_pack
 from policies.compiled.pack import compile_pack
-from schemas.primitives import read_long
-from streams.alerts import Alert
-from streams.ledger import Ledger
+from schemas.codec.primitives import read_long
+from streams.accounts.ledger import Ledger
+from streams.alerts.lifecycle import Alert
 from streams.money import NANO
 from streams.reference import customer_ref
 from streams.tiers import put_in_force

@@ -18,7 +18,7 @@ from policies import decide, parse_pack
 from policies.lifecycle import transitions
 from policies.lifecycle.acts import act
 from policies.lifecycle.state import FLAGS, Act, Close, State, begin, flags, unsaid
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from streams.calendar import date_of
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.streams.fast import unshrunk

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.outlook import Outlook, turns
+from streams.averages.outlook import Outlook, turns
 from tests.standing.partition import Partition, Topics, customer
 from tests.streams.fast import RULES, unshrunk
 from tests.twins.definitions import ROLLING_QUARTER, date_of

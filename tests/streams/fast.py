@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from hypothesis import Phase, settings
 
-from streams.entries import OPEN_END
-from streams.ledger import Break, Ledger
-from streams.metrics import NAMES
+from streams.accounts.entries import OPEN_END
+from streams.accounts.ledger import Break, Ledger
+from streams.accounts.store import BREAK, DELTA, JOURNAL, LATE, POSTING
+from streams.averages.metrics import NAMES
 from streams.money import NANO
-from streams.store import BREAK, DELTA, JOURNAL, LATE, POSTING
 from tests.streams.feeding import event_print, feed
 from tests.twins.definitions import IN_SCOPE, Event, Rules, month_first
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from streams.accounts.ledger import Candidate, Ledger
+from streams.accounts.store import NULL, REF_BITS, hash_bytes
 from streams.fields import POSTING_FIELDS, SNAPSHOT_FIELDS
-from streams.ledger import Candidate, Ledger
-from streams.store import NULL, REF_BITS, hash_bytes
 
 NATURES = "unknown external own_transfer product_purchase product_redemption interest fee fx_revaluation".split()
 

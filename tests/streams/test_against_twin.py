@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.alerts.outflow import Rules as OutflowRules
 from streams.calendar import month_start
 from streams.fields import DUPLICATE, OK, TOO_OLD
-from streams.outflow import Rules as OutflowRules
 from tests.streams.fast import RULES, Fast, column, unshrunk
 from tests.streams.feeding import feed
 from tests.twins.definitions import half_even

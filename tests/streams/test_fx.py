@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.alerts.outflow import weight
 from streams.calendar import DAY_MAX, DAY_MIN
 from streams.fields import BAD_DATE, BAD_RATE, BAD_VERSION
 from streams.fx import RATE_MICRO_MAX, Rates
 from streams.money import CURRENCIES, EXPONENTS, NANO
-from streams.outflow import weight
 from tests.twins.events import rate
 from tests.twins.ledger import SlowLedger
 

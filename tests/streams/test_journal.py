@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.closing import missing_numbers
-from streams.entries import JOURNAL_INTERVALS_MAX
+from streams.accounts.day_close import missing_numbers
+from streams.accounts.entries import JOURNAL_INTERVALS_MAX
 from streams.fields import DUPLICATE, OK, TOO_FRAGMENTED
 from tests.streams.fast import Fast, _journal
 from tests.twins.events import posting

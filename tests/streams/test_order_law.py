@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.accounts.entries import HORIZON_DAYS
 from streams.calendar import day_start_ms
-from streams.entries import HORIZON_DAYS
 from tests.streams.fast import Fast, differences, state, unshrunk
 from tests.twins.strategies import banks, feeds
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams import outlook
+from streams.averages import outlook
 from streams.calendar import NO_DAY
 from streams.money import NANO
 from tests.twins.definitions import date_of

@@ -3,7 +3,7 @@
 import numba as nb
 import numpy as np
 
-from streams.prefetch import prefetch
+from streams.kernels.prefetch import prefetch
 
 
 @nb.njit

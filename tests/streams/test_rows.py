@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.ledger import Ledger
+from streams.accounts.ledger import Ledger
 from tests.streams.fast import Fast, differences, state, unshrunk
 from tests.twins.strategies import banks, feeds
 

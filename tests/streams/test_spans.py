@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.accounts.store import Array
+from streams.averages.outlook import Timing, look
+from streams.averages.spans import span_sums
 from streams.calendar import last_ended_month, month_start
 from streams.money import NANO
-from streams.outlook import Timing, look
-from streams.spans import span_sums
-from streams.store import Array
 from tests.streams.fast import Fast, unshrunk
 from tests.streams.test_against_twin import told
 from tests.twins.ledger import SlowLedger

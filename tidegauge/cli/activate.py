@@ -30,7 +30,7 @@ def activate(
     from connectors.loading import packs
     from connectors.loading.closer import closes
     from connectors.loading.publisher import PublishError
-    from schemas.records import encode
+    from schemas.codec.records import encode
     from schemas.registry import registry_for
 
     settings = Settings()
@@ -84,7 +84,7 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     """What the workers would say against the pack, in words; `last` is the last closed day."""
     from agents.standing.decide.changeover import Packs
     from policies.lifecycle.state import day_number, day_of
-    from schemas.records import decode_one
+    from schemas.codec.records import decode_one
     from schemas.registry import registry_for
     from streams.calendar import NO_DAY
     from streams.money import exponent

@@ -20,7 +20,7 @@ def close(
     """Close a business day: marks in every input and the close with its cut, in one transaction; again is harmless."""
     from connectors.loading.closer import Closer
     from connectors.loading.publisher import PublishError
-    from schemas.records import encode
+    from schemas.codec.records import encode
     from schemas.registry import registry_for
 
     settings = Settings()

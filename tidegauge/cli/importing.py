@@ -120,7 +120,7 @@ def into_kafka(
 
 
 def _encode(registry: Registry, contract: str, record: Record) -> bytes:
-    from schemas.records import encode
+    from schemas.codec.records import encode
 
     return encode(contract, record, registry)
 

@@ -58,7 +58,7 @@ def holidays(
 def _send(records: Iterable[Fact]) -> None:
     from connectors.loading.broadcast import FACTS, broadcast
     from connectors.loading.publisher import PublishError
-    from schemas.records import encode
+    from schemas.codec.records import encode
     from schemas.registry import registry_for
 
     settings = Settings()

@@ -98,7 +98,7 @@ def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int 
     from connectors.formats.sources import read_source
     from connectors.loading.arrival import days
     from policies import PackError
-    from schemas.records import encode
+    from schemas.codec.records import encode
     from tidegauge.bootstrap import standing_conf
 
     settings = Settings()

@@ -139,7 +139,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial"
     from connectors.formats.events import DayEnd, InputError
     from connectors.formats.sources import read_source
     from connectors.loading.arrival import days
-    from schemas.records import encode
+    from schemas.codec.records import encode
     from tidegauge.bootstrap import standing_conf
 
     conf = standing_conf(settings, None, BERKA_CURRENCY if form == "berka" else None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from connectors.formats.events import DayEnd, Event
 from connectors.loading.closer import Closer
 from connectors.loading.publisher import Publisher
-from schemas.records import encode
+from schemas.codec.records import encode
 
 if TYPE_CHECKING:
     from deploy.settings import Settings

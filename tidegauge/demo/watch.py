@@ -13,7 +13,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from connectors.formats.events import INPUTS
 from deploy import admin
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from services.views.kafka_source import KafkaSource
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from agents.engine.transport import HEADER, BatchHeader
 from agents.offline.memory_log import batch
 from agents.standing.job import CLOSES, INPUTS
 from connectors.loading.partitioner import partition_of
-from schemas.blocks import frames
-from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.records import decode_one
+from schemas.codec.blocks import frames
+from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.codec.records import decode_one
 from schemas.registry import registry_for
 from tidegauge.bootstrap import STANDING
 

@@ -12,7 +12,7 @@ from agents.standing.job import INPUTS, StandingConf, StandingJob
 from policies import available_packs, load_pack
 from policies.language.reader import PackError
 from policies.model.pack import Pack
-from schemas.records import decode_one
+from schemas.codec.records import decode_one
 from tidegauge.explaining.log import OUTPUTS, Log, Record, Told, one_by_one
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import Any
 from agents.standing.decide.lifecycle import Lifecycle
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import Act
-from schemas.blocks import Columns
-from schemas.records import decode_one
+from schemas.codec.blocks import Columns
+from schemas.codec.records import decode_one
 from schemas.registry import Registry
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import ID_BYTES_MAX
 from streams.calendar import DAY_MAX, DAY_MIN, DAY_MS, business_day
 from streams.fields import BAD_DATE, BAD_ID, BAD_INSTANT, OK
-from streams.ledger import Ledger
-from streams.store import ID_BYTES_MAX
 
 NOTE = "note"  # kept for people; nothing to decide
 UNKNOWN = "unknown_action"

@@ -29,9 +29,9 @@ from policies.lifecycle import transitions
 from policies.lifecycle.state import Card, Decision, State, day_number
 from policies.model.pack import CUSTOMER_CLASSES, Pack
 from streams import tiers
+from streams.accounts.store import Array
+from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY
-from streams.metrics import Metrics
-from streams.store import Array
 
 KEY = b"k"  # first byte of a changelog key
 REFUSED = "the pack is refused"

@@ -35,14 +35,14 @@ from policies.model.metrics import counted_months
 from policies.model.pack import CUSTOMER_CLASSES, ON_REQUEST, ClassPolicy, Pack
 from policies.model.terms import limits
 from schemas.registry import Registry
+from streams.accounts.entries import OPEN
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import Array
+from streams.alerts.outflow import NEVER, Rules
+from streams.averages.metrics import NAMES, Metrics
+from streams.averages.outlook import Timing
 from streams.calendar import NO_DAY, last_ended_month
-from streams.entries import OPEN
-from streams.ledger import Ledger
-from streams.metrics import NAMES, Metrics
 from streams.money import EXPONENTS
-from streams.outflow import NEVER, Rules
-from streams.outlook import Timing
-from streams.store import Array
 
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 # First bytes of changelog keys.

@@ -19,11 +19,11 @@ from agents.standing.intake.lanes import Close
 from agents.standing.intake.profiles import Profiles
 from policies.compiled.classes import ClassTable
 from policies.compiled.program import Plain, look_plain
-from schemas.blocks import Columns
+from schemas.codec.blocks import Columns
+from streams.accounts.owners import owners
+from streams.accounts.store import Array
 from streams.calendar import NO_DAY, date_of
 from streams.fields import OK
-from streams.owners import owners
-from streams.store import Array
 
 EVENT_ID = 0  # column of postings and snapshots
 CHUNK = 1 << 14  # customers looked at together

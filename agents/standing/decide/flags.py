@@ -11,8 +11,8 @@ from agents.standing.decide.lifecycle import Chosen, Lifecycle
 from policies.compiled.classes import ClassTable
 from policies.compiled.program import Plain, plain_flags
 from policies.lifecycle.state import FLAGS, bits
-from streams.metrics import Metrics
-from streams.store import Array
+from streams.accounts.store import Array
+from streams.averages.metrics import Metrics
 
 POTENTIAL = bits(["potential_customer"])
 

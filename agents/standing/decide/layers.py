@@ -31,12 +31,12 @@ from agents.standing.publish.tier_changes import Switched, appended
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import NANO, Column, Key
 from policies.lifecycle.state import Decision
-from schemas.encoder import Writer, encode_columns
+from schemas.codec.encoder import Writer, encode_columns
 from streams import tiers
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import NULL, REF_BITS, Array, Names
+from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, date_of
-from streams.ledger import Ledger
-from streams.metrics import Metrics
-from streams.store import NULL, REF_BITS, Array, Names
 from streams.tiers import HISTORY
 
 KEY = b"y"  # first byte of a changelog key

@@ -29,10 +29,10 @@ from policies.lifecycle.acts import act
 from policies.lifecycle.state import HELD, LOST, Act, Card, Decision, State, tier_of
 from policies.model.pack import Pack
 from streams import tiers
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import Array, Names
+from streams.averages.metrics import NAMES, Metrics
 from streams.calendar import NO_DAY, last_ended_month
-from streams.ledger import Ledger
-from streams.metrics import NAMES, Metrics
-from streams.store import Array, Names
 from streams.workdays import business_days
 
 KEY = b"l"

@@ -15,12 +15,12 @@ from agents.engine.job import Pair, Rows
 from agents.standing.intake.facts import grown
 from agents.standing.publish.publisher import Publisher
 from policies.compiled.pack import CompiledPack
-from streams import foresight
-from streams.alerts import DEEPENED, RAISED
+from streams.accounts.store import Array
+from streams.alerts import outlook_alerts
+from streams.alerts.lifecycle import DEEPENED, RAISED
+from streams.averages.outlook import UNREACHABLE, Outlook
 from streams.calendar import NO_DAY, date_of
-from streams.outlook import UNREACHABLE, Outlook
 from streams.reference import customer_ref
-from streams.store import Array
 
 KEY, TOPIC = b"w", "rm-alerts"
 CLOSED = "closed"
@@ -55,12 +55,12 @@ class Foresight:
         for rule, name in enumerate(self.rules.ids):
             self._reserve(name)
             kind, last = self.rules.kinds[rule], self.last[name][slots]
-            if kind == foresight.UPGRADE_NEAR:
-                met = foresight.near(now, self.rules.at_most_minor[rule], self.rules.share_bp[rule])
+            if kind == outlook_alerts.UPGRADE_NEAR:
+                met = outlook_alerts.near(now, self.rules.at_most_minor[rule], self.rules.share_bp[rule])
             else:
-                met = foresight.at_risk(now, self.rules.within_days[rule])
-            steps = foresight.follow(kind, last, met, tier, now, self.rules.cool_down_days[rule])
-            after = foresight.told(last, steps, tier, now)
+                met = outlook_alerts.at_risk(now, self.rules.within_days[rule])
+            steps = outlook_alerts.follow(kind, last, met, tier, now, self.rules.cool_down_days[rule])
+            after = outlook_alerts.told(last, steps, tier, now)
             for status, rows, days in (
                 (CLOSED, steps.closed, last["day"]),
                 (RAISED, steps.raised, after["day"]),
@@ -77,7 +77,7 @@ class Foresight:
         customer_id, tier, lost = self.ledger.customer_id(slot), int(now.tier[i]), int(now.lost_close[i])
         alert_id = customer_ref(publisher.key, f"{customer_id}/{name}/{date_of(raised)}")
         to_hold = [0, *now.to_hold[i].tolist(), UNREACHABLE]
-        near = self.rules.kinds[rule] == foresight.UPGRADE_NEAR
+        near = self.rules.kinds[rule] == outlook_alerts.UPGRADE_NEAR
         record = {
             "alert_id": alert_id, "event_id": f"{alert_id}/{status}/{date_of(now.as_of)}", "customer_id": customer_id,
             "rule": name, "severity": self.rules.severity[rule], "status": status, "window_days": 0, "outflow_minor": 0,
@@ -106,7 +106,7 @@ class Foresight:
             kept = {}
             for rule in sorted(self.last):
                 day, lost, tier, shift, life = self.last[rule][slot].item() if slot < len(self.last[rule]) else (0,) * 5
-                if life != foresight.NONE:
+                if life != outlook_alerts.NONE:
                     kept[rule] = day, lost, self.tiers[tier], shift, life
             key = KEY + self.ledger.customer_id(slot).encode()
             out.append((key, json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()))

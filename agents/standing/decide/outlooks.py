@@ -17,15 +17,15 @@ from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few, texts
 from agents.standing.publish.standings import CLASSES, SEQ_BITS, Buffer, StandingWriter
 from policies.compiled.classes import CompiledClasses
-from schemas.encoder import Writer, encode_columns
-from schemas.records import decode_one
+from schemas.codec.encoder import Writer, encode_columns
+from schemas.codec.records import decode_one
 from schemas.registry import Registry
-from streams import outlook
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import NULL, Array, find
+from streams.averages import outlook
+from streams.averages.metrics import first_days
+from streams.averages.spans import span_sums
 from streams.calendar import NO_DAY
-from streams.ledger import Ledger
-from streams.metrics import first_days
-from streams.spans import span_sums
-from streams.store import NULL, Array, find
 
 KEY, TOPIC = b"o", "outlooks"
 CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked at

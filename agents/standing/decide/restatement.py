@@ -15,11 +15,11 @@ from policies.compiled.classes import ClassTable, in_branch
 from policies.compiled.program import Column, Key
 from policies.lifecycle import transitions
 from policies.model.pack import Evaluation
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import Array
+from streams.averages.metrics import NAMES, periods
 from streams.calendar import NO_DAY, date_of, month_start
-from streams.ledger import Ledger
-from streams.metrics import NAMES, periods
 from streams.money import NANO
-from streams.store import Array
 
 NONE = -1
 STEPS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next

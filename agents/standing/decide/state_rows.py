@@ -26,7 +26,7 @@ from policies.lifecycle.state import (
     unsaid,
 )
 from policies.model.pack import ClassPolicy
-from streams.store import REF_BITS, Array
+from streams.accounts.store import REF_BITS, Array
 
 NEVER = (1 << 31) - 1
 # Flags of a customer's own that do not go by the day, and the first days on which a renewal and a review are due.

@@ -15,11 +15,11 @@ from agents.standing.intake.transaction_counts import Counts
 from policies.model import metrics
 from policies.model.metrics import counted_months
 from policies.model.pack import Pack
-from schemas.blocks import Columns
+from schemas.codec.blocks import Columns
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import ID_BYTES_MAX, NULL, Array
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
 from streams.fields import BAD_DATE, BAD_ID, OK
-from streams.ledger import Ledger
-from streams.store import ID_BYTES_MAX, NULL, Array
 
 KEY, DATES_KEY = b"f", b"d"  # first bytes of changelog keys
 UNKNOWN_FACT, BAD_FACT = 60, 61

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agents.engine.job import Block, Rejoin
-from schemas.blocks import Columns, Reader, decode
-from schemas.status import Status
+from schemas.codec.blocks import Columns, Reader, decode
+from schemas.codec.status import Status
 
 DAY = 0  # column of the business day in close-mark and business-days
 

@@ -10,11 +10,11 @@ from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few, texts
 from agents.standing.intake import profile_rows
 from policies.compiled.classes import ClassTable, CompiledClasses
-from schemas.blocks import Columns
-from streams.alerts import ALERTS_MAX, Alert
+from schemas.codec.blocks import Columns
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import ID_BYTES_MAX, NULL, Array, Names
+from streams.alerts.lifecycle import ALERTS_MAX, Alert
 from streams.calendar import NO_DAY
-from streams.ledger import Ledger
-from streams.store import ID_BYTES_MAX, NULL, Array, Names
 
 KEY = b"c"
 NO_SLOT = -1

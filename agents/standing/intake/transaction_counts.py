@@ -15,11 +15,11 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from policies.lifecycle.state import months_later
 from policies.model.metrics import counted_months
-from schemas.blocks import Columns
+from schemas.codec.blocks import Columns
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import REF_BITS, REF_MASK, Array, Index, find
 from streams.calendar import business_day
 from streams.fields import OK, P_BOOKED, P_CUSTOMER, P_INITIATED
-from streams.ledger import Ledger
-from streams.store import REF_BITS, REF_MASK, Array, Index, find
 
 KEY = b"t"
 DAYS_HELD = 13 * 31

@@ -13,9 +13,9 @@ from agents.standing.publish.tier_changes import Moved, Switched, period, spans_
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
+from streams.accounts.store import Array
 from streams.calendar import date_of
 from streams.money import NANO, half_even
-from streams.store import Array
 
 
 class Decisions:

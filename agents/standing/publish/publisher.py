@@ -16,15 +16,15 @@ from agents.standing.publish.standings import StandingWriter
 from agents.standing.publish.tier_changes import ChangeWriter, Moved, QueueWriter, RestatementWriter, rounded
 from policies.compiled.classes import CompiledClasses
 from policies.compiled.program import Column
-from schemas.records import encode
+from schemas.codec.records import encode
 from schemas.registry import Registry, file_registry
-from streams.alerts import Cause, Event
+from streams.accounts.entries import BASE
+from streams.accounts.ledger import Break, Candidate, Ledger
+from streams.accounts.store import POSTING, REVERSAL, Array
+from streams.alerts.lifecycle import Cause, Event
+from streams.alerts.outflow import EXTERNAL, SHARE_ONE, in_base
+from streams.averages.metrics import Metrics, first_days
 from streams.calendar import NO_DAY, business_day, date_of
-from streams.entries import BASE
-from streams.ledger import Break, Candidate, Ledger
-from streams.metrics import Metrics, first_days
-from streams.outflow import EXTERNAL, SHARE_ONE, in_base
-from streams.store import POSTING, REVERSAL, Array
 
 COUNTERPARTIES_MAX = 3
 DETAIL_CHARS_MAX = 200

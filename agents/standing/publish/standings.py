@@ -12,13 +12,13 @@ import numpy as np
 from agents.engine.packing import Packed, texts
 from policies.compiled.classes import CompiledClasses
 from policies.lifecycle.state import FLAGS
-from schemas.encoder import Writer, encode_columns
+from schemas.codec.encoder import Writer, encode_columns
 from schemas.registry import Registry
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
+from streams.averages.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, first_days
 from streams.calendar import NO_DAY
-from streams.ledger import Ledger
-from streams.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, first_days
 from streams.reference import REFERENCE_CHARS, customer_ref
-from streams.store import NULL, REF_BITS, REF_MASK, Array
 
 CLASSES = ("personal", "corporate")
 NO_TIER = "none"  # a class of customers without a scheme

@@ -18,14 +18,14 @@ from policies.compiled.program import Column, Key
 from policies.lifecycle.state import months_later
 from policies.model.metrics import counted_months
 from policies.model.terms import limits
-from schemas.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
-from schemas.records import plain
+from schemas.codec.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
+from schemas.codec.records import plain
 from schemas.registry import Registry
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
+from streams.averages.metrics import NAMES, Metrics, periods
 from streams.calendar import date_of, month_start
-from streams.ledger import Ledger
-from streams.metrics import NAMES, Metrics, periods
 from streams.money import NANO
-from streams.store import NULL, REF_BITS, REF_MASK, Array
 
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from streams.store import REF_BITS, REF_MASK, Array, Index, find
+from streams.accounts.store import REF_BITS, REF_MASK, Array, Index, find
 
 
 @nb.njit(cache=True, nogil=True)

@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from streams.borrowing import borrowed
-from streams.calendar import DAY_MAX, DAY_MIN, business_day
-from streams.entries import (
+from streams.accounts.entries import (
     CLOSED,
     HORIZON_DAY,
     OPEN,
@@ -21,6 +19,30 @@ from streams.entries import (
     journal_has,
     snapshot_after,
 )
+from streams.accounts.store import (
+    ENTRY,
+    ID_BYTES_MAX,
+    NULL,
+    POSTING,
+    REF_BITS,
+    REF_MASK,
+    REVERSAL,
+    Array,
+    Index,
+    Long,
+    Store,
+    add,
+    append,
+    find,
+    hash_bytes,
+    mark_dirty,
+    new_account,
+    new_customer,
+    room_for,
+    same,
+)
+from streams.alerts.outflow import EXTERNAL, Candidates, Fx, Rules, outflow
+from streams.calendar import DAY_MAX, DAY_MIN, business_day
 from streams.fields import (
     BAD_AMOUNT,
     BAD_CLASS,
@@ -52,31 +74,9 @@ from streams.fields import (
     TOO_FRAGMENTED,
     TOO_OLD,
 )
+from streams.kernels.borrowing import borrowed
+from streams.kernels.prefetch import LINE_BYTES, prefetch
 from streams.money import AMOUNT_MAX
-from streams.outflow import EXTERNAL, Candidates, Fx, Rules, outflow
-from streams.prefetch import LINE_BYTES, prefetch
-from streams.store import (
-    ENTRY,
-    ID_BYTES_MAX,
-    NULL,
-    POSTING,
-    REF_BITS,
-    REF_MASK,
-    REVERSAL,
-    Array,
-    Index,
-    Long,
-    Store,
-    add,
-    append,
-    find,
-    hash_bytes,
-    mark_dirty,
-    new_account,
-    new_customer,
-    room_for,
-    same,
-)
 
 VALUE_AHEAD_DAYS, BOOKED_AHEAD_DAYS = 400, 400
 CLASSES_MAX, NAMES_MAX = 62, 1 << 20

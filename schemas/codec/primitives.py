@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 import streams  # noqa: F401  it tells numba where to keep what is compiled below
-from schemas.pointers import Pointer
-from schemas.status import Status
+from schemas.codec.pointers import Pointer
+from schemas.codec.status import Status
 
 F = TypeVar("F", bound=Callable[..., Any])
 compiled: Callable[[F], F] = numba.njit(nogil=True, cache=True)
@@ -34,7 +34,7 @@ BAD_BOOLEAN: Final = int(Status.BAD_BOOLEAN)
 BAD_LENGTH: Final = int(Status.BAD_LENGTH)
 TOO_DEEP: Final = int(Status.TOO_DEEP)
 
-# Kinds of a program's row: (kind, a, b, out), four numbers one after the other. See schemas/program.py.
+# Kinds of a program's row: (kind, a, b, out), four numbers one after the other. See schemas/codec/program.py.
 K_NULL: Final = 0
 K_BOOLEAN: Final = 1
 K_INT: Final = 2

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from streams.calendar import month_of, month_start
-from streams.store import (
+from streams.accounts.store import (
     DELTA,
     JOURNAL,
     LATE,
@@ -22,6 +21,7 @@ from streams.store import (
     append,
     remove,
 )
+from streams.calendar import month_of, month_start
 
 # The clock of a partition, int64[CLOCK_SIZE]; moved only by day closes.
 CLOSED, OPEN, OPEN_START, OPEN_END, HORIZON_DAY, HORIZON_MS, KEEP_FROM, RING_FROM, BASE = range(9)

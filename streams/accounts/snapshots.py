@@ -5,8 +5,23 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from streams.accounts.entries import CLOSED, HORIZON_DAY, HORIZON_MS, OPEN, apply_entries, snapshot_at, snapshot_before
+from streams.accounts.postings import (
+    DUPLICATES,
+    INSTANT_MAX,
+    NAMES_MAX,
+    Lookups,
+    Zone,
+    account_for,
+    bad_id,
+    check_dates,
+    has_room,
+    known_account,
+    name_code,
+    touch,
+)
+from streams.accounts.store import NULL, REF_BITS, REF_MASK, SNAPSHOT, Array, Store, append, hash_bytes, mark_dirty
 from streams.calendar import DAY_MAX, business_day
-from streams.entries import CLOSED, HORIZON_DAY, HORIZON_MS, OPEN, apply_entries, snapshot_at, snapshot_before
 from streams.fields import (
     BAD_AMOUNT,
     BAD_CURRENCY,
@@ -32,22 +47,7 @@ from streams.fields import (
     S_VERSION,
     TOO_OLD,
 )
-from streams.ledger_kernels import (
-    DUPLICATES,
-    INSTANT_MAX,
-    NAMES_MAX,
-    Lookups,
-    Zone,
-    account_for,
-    bad_id,
-    check_dates,
-    has_room,
-    known_account,
-    name_code,
-    touch,
-)
 from streams.money import AMOUNT_MAX
-from streams.store import NULL, REF_BITS, REF_MASK, SNAPSHOT, Array, Store, append, hash_bytes, mark_dirty
 
 
 @nb.njit(cache=True, nogil=True)

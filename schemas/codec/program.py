@@ -1,7 +1,7 @@
 """Compiles (writer's schema, reader's schema) into rows that the decode kernel interprets.
 
 The reader's fields become int64 columns. Nested values (arrays, maps, records, unions of several types) become
-references to the writer's bytes; whoever needs what is inside decodes the record with `schemas.records.decode_one`.
+references to the writer's bytes; whoever needs what is inside decodes the record with `schemas.codec.records.decode_one`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import fastavro
 
-from schemas import primitives as k
-from schemas.model import MISSING, Field, Type, same_name, writer_field
+from schemas.avro_types import MISSING, Field, Type, same_name, writer_field
+from schemas.codec import primitives as k
 
 KINDS = {
     "null": k.K_NULL,

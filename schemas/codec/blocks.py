@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batches import Batch, base_offset, records_max, uncompressed
-from schemas.kernel import decode_block
-from schemas.model import SchemaError, Type, parse
-from schemas.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.program import IncompatibleError, Program, check_reader
+from schemas.avro_types import SchemaError, Type, parse
+from schemas.codec.batches import Batch, base_offset, records_max, uncompressed
+from schemas.codec.kernel import decode_block
+from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
+from schemas.codec.program import IncompatibleError, Program, check_reader
+from schemas.codec.status import Status
 from schemas.registry import MARK, Registry, contract, file_registry
-from schemas.status import Status
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
 UNKNOWN_MAX: Final = 1024  # ids it remembers as unknown

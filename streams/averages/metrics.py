@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from streams.borrowing import borrowed
+from streams.accounts.entries import BASE, OPEN
+from streams.accounts.store import DELTA, LATE, POSTING, RING, Array, Store
+from streams.alerts.outflow import Fx, weight
 from streams.calendar import last_ended_month, month_of, month_start
-from streams.entries import BASE, OPEN
+from streams.kernels.borrowing import borrowed
 from streams.money import NANO, half_even, scaled
-from streams.outflow import Fx, weight
-from streams.store import DELTA, LATE, POSTING, RING, Array, Store
 
 MONTHS = 13
 AUM, MONTH, QUARTER, YEAR, TRAILING_7, TRAILING_30, TRAILING_90, MONTH_TO_DATE = 0, 1, 14, 15, 16, 17, 18, 19

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streams import closing, rows
+from streams.accounts import day_close, rows
+from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
+from streams.accounts.postings import COUNTERS, Lookups, Zone, fold_postings
+from streams.accounts.snapshots import fold_snapshots
+from streams.accounts.store import DIRTY, ID_BYTES_MAX, LATE, Array, Columns, Names, Store, add, id_of, new_customer
+from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
+from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
 from streams.calendar import DAY_MAX, month_of, zone_table
-from streams.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
 from streams.fx import Rates
-from streams.ledger_kernels import COUNTERS, Lookups, Zone, fold_postings
-from streams.metrics import Metrics, late_customers, metrics, months_now_and_before
 from streams.money import CURRENCIES, NANO, scaled
-from streams.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
-from streams.snapshot_kernels import fold_snapshots
-from streams.store import DIRTY, ID_BYTES_MAX, LATE, Array, Columns, Names, Store, add, id_of, new_customer
 
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
@@ -61,7 +61,7 @@ class Ledger:
         self.zone = Zone(*zone_table(zone))
         self.currencies, self.classes, self.sources = Names(CURRENCIES), Names(), Names()
         self.banks = Names()
-        self.clock = closing.new_clock(CURRENCIES.index(base_currency))
+        self.clock = day_close.new_clock(CURRENCIES.index(base_currency))
         self.rates = Rates(base_currency)
         self.rules: Rules = no_rules()
         self.counters = np.zeros(COUNTERS, np.int64)
@@ -142,12 +142,12 @@ class Ledger:
 
     def open_day(self, day: int) -> None:
         """First half of a close: the clock moves to `day` and months open. Metrics of `day` are taken after it."""
-        self.clock = closing.moved_clock(self.clock, day, self.zone_name)
-        closing.roll(self.store, self.clock)
+        self.clock = day_close.moved_clock(self.clock, day, self.zone_name)
+        day_close.roll(self.store, self.clock)
 
     def fold_day(self) -> None:
         """Second half of a close: what left the horizon is folded, late changes are forgotten."""
-        closing.compact(self.store, self.clock)
+        day_close.compact(self.store, self.clock)
         self.rates.prune(int(self.clock[RING_FROM]))
         self.refresh()
 
@@ -161,7 +161,7 @@ class Ledger:
         at, size = 0, 1024
         while at < self.columns.account_count:
             arrays = [np.zeros(size, np.int64) for _ in range(5)]
-            at, n = closing.find_breaks(self.store, self.clock, at, *arrays)
+            at, n = day_close.find_breaks(self.store, self.clock, at, *arrays)
             out += map(Break._make, np.stack([column[:n] for column in arrays], 1).tolist()) if n else []
             size *= 2
             self.columns.reserve(0, 0, size)
@@ -280,9 +280,9 @@ class Ledger:
     def restore(self, closed: int, rates: list[tuple[int, int, int, int, str]]) -> None:
         """Clock and rates as `fence` had them; older rows are rolled and folded up to it, newer ones are already."""
         if closed >= 0:
-            self.clock = closing.moved_clock(self.clock, closed, self.zone_name)
-            closing.roll(self.store, self.clock)
-            closing.compact(self.store, self.clock)
+            self.clock = day_close.moved_clock(self.clock, closed, self.zone_name)
+            day_close.roll(self.store, self.clock)
+            day_close.compact(self.store, self.clock)
         for currency, day, micro, version, event_id in rates:
             self.rates.put(currency, day, micro, version, event_id)
 
@@ -314,7 +314,7 @@ class Ledger:
 
     def missing_numbers(self) -> int:
         """Journal numbers in holes: events the sources have not delivered."""
-        return int(closing.missing_numbers(self.store))
+        return int(day_close.missing_numbers(self.store))
 
 
 def _id_bytes(data: Array, first: int, last: int, customer: int, account: int) -> int:

@@ -11,13 +11,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas import primitives as k
-from schemas.model import Type, parse
-from schemas.pointers import Pointer, bytes_at, longs_at
-from schemas.primitives import compiled, is_utf8, skip
-from schemas.program import KINDS, Program, nested
+from schemas.avro_types import Type, parse
+from schemas.codec import primitives as k
+from schemas.codec.pointers import Pointer, bytes_at, longs_at
+from schemas.codec.primitives import compiled, is_utf8, skip
+from schemas.codec.program import KINDS, Program, nested
+from schemas.codec.status import REASONS, Status
 from schemas.registry import Registry, file_registry
-from schemas.status import REASONS, Status
 
 Bytes = npt.NDArray[np.uint8]
 Longs = npt.NDArray[np.int64]

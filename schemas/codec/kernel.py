@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas import primitives as k
-from schemas.pointers import Pointer, bytes_at, longs_at
-from schemas.primitives import compiled, read_bytes, read_long, skip
-from schemas.status import Status
+from schemas.codec import primitives as k
+from schemas.codec.pointers import Pointer, bytes_at, longs_at
+from schemas.codec.primitives import compiled, read_bytes, read_long, skip
+from schemas.codec.status import Status
 
 Bytes = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int16]

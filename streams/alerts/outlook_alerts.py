@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streams.accounts.store import Array
+from streams.averages.outlook import Outlook, turns
 from streams.calendar import NO_DAY
-from streams.outlook import Outlook, turns
-from streams.store import Array
 
 NONE, STANDS, OVER = 0, 1, 2
 ONE_BP = 10_000

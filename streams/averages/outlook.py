@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streams.accounts.store import Array
 from streams.calendar import NO_DAY, last_ended_month, month_of, month_start
 from streams.money import NANO
-from streams.store import Array
 
 CLOSES = ("continuous", "day", "month", "quarter", "year")
 MONTHS_A_CLOSE = {"month": 1, "quarter": 3, "year": 12}  # other closes: every day

@@ -8,9 +8,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from streams.borrowing import borrowed
-from streams.prefetch import LINE_BYTES, prefetch
-from streams.store import (
+from streams.accounts.store import (
     ENTRY,
     REF_BITS,
     REF_MASK,
@@ -27,6 +25,8 @@ from streams.store import (
     piece,
     room_for,
 )
+from streams.kernels.borrowing import borrowed
+from streams.kernels.prefetch import LINE_BYTES, prefetch
 
 AHEAD, ENTRIES_AHEAD = 4, 32  # rows between the steps of looking ahead; entries of a row that are asked for
 LOAD_AHEAD = 8  # the same where rows are read: more of them fit into a wait

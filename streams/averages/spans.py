@@ -1,6 +1,6 @@
 """Sums of AUM over spans of days up to a day, for many customers at once: closed months from the ring, the rest from entries.
 
-What a daily average needs of the past when the days to come are assumed (streams/outlook.py).
+What a daily average needs of the past when the days to come are assumed (streams/averages/outlook.py).
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from streams.borrowing import borrowed
+from streams.accounts.entries import BASE
+from streams.accounts.store import DELTA, POSTING, RING, Array, Store
+from streams.alerts.outflow import Fx
+from streams.averages.metrics import range_sum
 from streams.calendar import last_ended_month, month_of, month_start
-from streams.entries import BASE
-from streams.metrics import range_sum
+from streams.kernels.borrowing import borrowed
 from streams.money import NANO
-from streams.outflow import Fx
-from streams.store import DELTA, POSTING, RING, Array, Store
 
 FIRST, LAST, RING_FIRST, RING_LAST, TAIL = 0, 1, 2, 3, 4  # columns of a laid-out span
 

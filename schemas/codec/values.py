@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas import kernel
-from schemas.blocks import Columns
-from schemas.pointers import bytes_at, longs_at
-from schemas.primitives import NULL, REF_BITS, compiled
-from schemas.status import Status
+from schemas.codec import kernel
+from schemas.codec.blocks import Columns
+from schemas.codec.pointers import bytes_at, longs_at
+from schemas.codec.primitives import NULL, REF_BITS, compiled
+from schemas.codec.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schemas.blocks import Reader, _Code
-    from schemas.kernel import Bytes, Longs, Shorts
+    from schemas.codec.blocks import Reader, _Code
+    from schemas.codec.kernel import Bytes, Longs, Shorts
 
 OK = int(Status.OK)
 

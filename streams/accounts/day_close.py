@@ -5,8 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from streams.calendar import day_start_ms, month_of, month_start
-from streams.entries import (
+from streams.accounts.entries import (
     BASE,
     CLOCK_SIZE,
     CLOSED,
@@ -20,7 +19,7 @@ from streams.entries import (
     OPEN_START,
     RING_FROM,
 )
-from streams.store import (
+from streams.accounts.store import (
     BREAK,
     DELTA,
     JOURNAL,
@@ -36,6 +35,7 @@ from streams.store import (
     remove,
     room_for,
 )
+from streams.calendar import day_start_ms, month_of, month_start
 
 SMALLEST_CLASS_TO_SHRINK = 2
 

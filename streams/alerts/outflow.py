@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
+from streams.accounts.entries import BASE, CLOSED
+from streams.accounts.store import DELTA, POSTING, REVERSAL, Array, Store
 from streams.calendar import business_day
-from streams.entries import BASE, CLOSED
 from streams.money import NANO, scaled
-from streams.store import DELTA, POSTING, REVERSAL, Array, Store
 
 LATE_DAYS = 7  # a debit booked longer before the last closed day raises nothing: it is history
 WINDOW_DAYS_MAX = 30  # postings are held one by one for 35 days

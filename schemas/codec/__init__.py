@@ -1,0 +1,1 @@
+"""The codec: record batches to columns, columns to wire format, single records."""

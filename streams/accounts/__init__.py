@@ -1,0 +1,1 @@
+"""The ledger of accounts: store, postings, snapshots, day close, rows."""

@@ -1,0 +1,1 @@
+"""Outflow, the lifecycle of an alert, and alerts from the outlook."""

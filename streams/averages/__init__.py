@@ -1,0 +1,1 @@
+"""Metrics, sums over spans of days, and the outlook."""
