@@ -13,11 +13,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench import full, j1_run, latency, life, long_run, profile, raw, scale, switching
-from bench.arena import Arena
+from bench.measure import j1_run
+from bench.measure.arena import Arena
+from bench.measure.report import Report, warn, write
+from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
 from bench.peers.peer import PEERS
-from bench.report import Report, warn, write
-from bench.sizes import QUICK, Sizes
+from bench.world.sizes import QUICK, Sizes
 
 Part = Callable[[Arena, Sizes, Report], None]
 # Each measures something and adds what it found to the report; in this order.
@@ -29,7 +30,7 @@ PARTS: dict[str, Part] = {
     "latency": latency.part,
     "scale": scale.part,
     "life": life.part,
-    "switch": switching.part,
+    "switch": pack_switch.part,
     "memory": long_run.part,
 }
 

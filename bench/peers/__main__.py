@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 
-from bench import j1_run
-from bench.arena import Arena
+from bench.measure import j1_run
+from bench.measure.arena import Arena
+from bench.measure.report import Engine
 from bench.peers.peer import PEERS
-from bench.report import Engine
-from bench.sizes import MILLION
+from bench.world.sizes import MILLION
 
 
 def main() -> None:

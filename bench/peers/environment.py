@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.report import warn
+from bench.measure.report import warn
 
 LOCK = Path(__file__).with_name("quix-requirements.lock")
 WANTED = "quixstreams==3.28.1"

@@ -11,7 +11,7 @@ from typing import Any
 import fastavro
 import faust
 
-from bench import stamp
+from bench.measure import stamp
 from bench.peers.task import Task
 
 WIRE_BYTES = 5

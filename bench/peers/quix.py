@@ -8,7 +8,7 @@ from typing import Any
 from quixstreams import Application
 from quixstreams.models.serializers.avro import AvroDeserializer
 
-from bench import stamp
+from bench.measure import stamp
 from bench.peers.task import Task
 
 WIRE_BYTES = 5

@@ -2,7 +2,7 @@
 
     registry → Reader (one per topic and unit) → decode(batches, reader, start, stop) → Columns
 
-Speed is a promise here (`python -m bench.codec`), so nothing in this module touches a record on its own.
+Speed is a promise here (`python -m bench.parts.codec`), so nothing in this module touches a record on its own.
 """
 
 from __future__ import annotations

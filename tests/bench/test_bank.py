@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from agents.standing.job import INPUTS, StandingJob
-from bench import closing
-from bench.bank import Bank, Moves, customers_of
-from bench.data import CLOSED, FIRST, World
-from bench.life import LAST
-from bench.loading import packed
-from bench.long_run import DAYS, SETTLED_DAYS, Run, Sample
-from bench.nightly import OFF_EVERY, OFF_FEN, balances
-from bench.profile import Bench, fetches
-from bench.profile import run as profiled
-from bench.timers import Stages
+from bench.measure.timers import Stages
+from bench.parts.life import LAST
+from bench.parts.long_run import DAYS, SETTLED_DAYS, Run, Sample
+from bench.parts.profile import Bench, fetches
+from bench.parts.profile import run as profiled
+from bench.world import day_close
+from bench.world.bank import Bank, Moves, customers_of
+from bench.world.data import CLOSED, FIRST, World
+from bench.world.load import packed
+from bench.world.nightly import OFF_EVERY, OFF_FEN, balances
 from schemas.codec.records import decode_one
 from tests.standing.partition import conf
 
@@ -74,7 +74,7 @@ def test_a_close_is_split_into_computing_and_the_rest() -> None:
     bench = Bench(SMALL, Stages())
     for fetch in fetches(SMALL, SMALL.prelude(), [0] * SMALL.partitions):
         bench.feed(fetch)
-    split = closing.close(bench.jobs, CLOSED)
+    split = day_close.close(bench.jobs, CLOSED)
     assert split.records >= SMALL.customers + split.tier_changes
     assert split.tier_changes > 0
     assert min(split.computing, split.encoding, split.batches) > 0

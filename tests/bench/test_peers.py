@@ -7,13 +7,14 @@ import zlib
 import fastavro
 import pytest
 
-from bench import j1, j1_run, report, stamp
-from bench.expected import Expected, Sums
+from bench.measure import j1_run, report, stamp
+from bench.measure.timing import Timing, measure
+from bench.parts import j1
 from bench.peers import environment
 from bench.peers.peer import Peer
 from bench.peers.task import Task
-from bench.sizes import QUICK, Sizes
-from bench.timing import Timing, measure
+from bench.world.expected import Expected, Sums
+from bench.world.sizes import QUICK, Sizes
 from tests.bench.test_pieces import plain_j1
 
 

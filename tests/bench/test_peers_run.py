@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench import j1_run
-from bench.arena import Arena
+from bench.measure import j1_run
+from bench.measure.arena import Arena
 from bench.peers import jvm
 from bench.peers.peer import PEERS
 

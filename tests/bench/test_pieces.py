@@ -11,14 +11,16 @@ import pytest
 import bench.__main__
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
-from bench import j1, report, timetable
-from bench.data import CLOSED, World, digits
-from bench.frames import batch
-from bench.murmur import partitions_of
-from bench.profile import run, summary
-from bench.sums import half_even, standings_by_numpy
-from bench.timers import Stages
-from bench.timing import Timing
+from bench.measure import report
+from bench.measure.timers import Stages
+from bench.measure.timing import Timing
+from bench.parts import j1
+from bench.parts.profile import run, summary
+from bench.world import timetable
+from bench.world.data import CLOSED, World, digits
+from bench.world.frames import batch
+from bench.world.murmur import partitions_of
+from bench.world.sums import half_even, standings_by_numpy
 from connectors.loading.partitioner import partition_of
 from schemas.codec.records import decode_one
 

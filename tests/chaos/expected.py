@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 import policies.packs
-from bench.data import ACCOUNTS_EACH, CLOSED
-from bench.full import COLUMN
-from bench.sums import COMPARED, half_even
+from bench.parts.full import COLUMN
+from bench.world.data import ACCOUNTS_EACH, CLOSED
+from bench.world.sums import COMPARED, half_even
 from streams.averages.metrics import NAMES, QUARTER, periods
 from streams.calendar import date_of
 from tests.chaos.load import Load, Timetable

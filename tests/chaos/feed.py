@@ -11,7 +11,7 @@ from zlib import crc32
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from bench.data import CLOSED
+from bench.world.data import CLOSED
 from connectors.loading.closer import Closer
 from connectors.loading.publisher import PublishError, producer_config
 from deploy.settings import Settings

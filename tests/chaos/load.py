@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data import CLOSED, DAY_MS, FIRST, OPENED, ZONE_MS, World
+from bench.world.data import CLOSED, DAY_MS, FIRST, OPENED, ZONE_MS, World
 from connectors.loading.partitioner import partition_of
 from schemas.codec.records import encode
 

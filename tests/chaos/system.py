@@ -25,8 +25,8 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from agents.engine.recovery import changelog_topic
 from agents.offline.standings import all_standings
 from agents.standing.job import INPUTS
-from bench.data import CLOSED
-from bench.full import states
+from bench.parts.full import states
+from bench.world.data import CLOSED
 from connectors.loading.closer import MARK_KEY
 from deploy import admin
 from deploy.settings import Settings

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from deploy.settings import Settings
-from tidegauge import explaining
-from tidegauge.cli.out import CommandError
+from tidegauge import explanation
+from tidegauge.cli.output import CommandError
 from tidegauge.demo.processes import environment, fresh_folder
 from tidegauge.demo.run import Demo, Options
 
@@ -42,7 +42,7 @@ def test_demo_and_explain(kafka, redis_server, tmp_path):
     assert all(f"Story {number} of 6" in text for number in range(1, 7))
     assert text.count("good  ") == 10 and "WRONG" not in text
 
-    found = asyncio.run(explaining.explain(demo.settings, demo.stories["upgrade"].customer_id))
+    found = asyncio.run(explanation.explain(demo.settings, demo.stories["upgrade"].customer_id))
     assert found.holds and found.standing
     assert [verdict.told.record["to_tier"] for verdict in found.of("tier-changes")] == ["gold", "platinum", "diamond"]
     told = command(demo.settings, "explain", demo.stories["late_posting"].customer_id)

@@ -9,7 +9,7 @@ from agents.offline.memory_log import batch
 from agents.standing.job import INPUTS
 from schemas.codec.records import encode
 from tests.standing.partition import Partition, Topics
-from tidegauge.explaining.log import OUTPUTS, Log, own
+from tidegauge.explanation.log import OUTPUTS, Log, own
 
 
 class Stamped(Topics):

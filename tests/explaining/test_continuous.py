@@ -10,7 +10,7 @@ from tests.standing.test_supplements import BASE, OURS
 from tests.standing.test_supplements import started as begun
 from tests.standing.test_switching import activation
 from tests.twins.events import day, posting
-from tidegauge.explaining import BY_EVIDENCE, DIFFERS, HOLDS, explained
+from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, explained
 
 
 def test_what_moved_between_closes_holds():

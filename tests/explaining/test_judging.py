@@ -9,9 +9,9 @@ from agents.offline.memory_log import batch
 from policies import load_pack
 from schemas.codec.blocks import frames
 from streams.calendar import parse_day
-from tidegauge.explaining import customers_of
-from tidegauge.explaining.judging import NANO, difference, ends, judge, thresholds
-from tidegauge.explaining.log import own
+from tidegauge.explanation import customers_of
+from tidegauge.explanation.judgment import NANO, difference, ends, judge, thresholds
+from tidegauge.explanation.log import own
 
 PACK = load_pack("rolling-quarter-aum")
 CLOSE = parse_day("2026-03-31")

@@ -13,7 +13,7 @@ from tests.explaining.memory import altered, log_of
 from tests.standing.partition import Partition, Topics, conf
 from tests.standing.test_lifecycle import CLASSES, crashed, lives, packs
 from tests.streams.fast import unshrunk
-from tidegauge.explaining import DIFFERS, HOLDS, explained
+from tidegauge.explanation import DIFFERS, HOLDS, explained
 
 
 @settings(unshrunk, max_examples=4)

@@ -9,8 +9,8 @@ from tests.standing.partition import conf
 from tests.standing.test_layers import CARE, HOLDINGS, JANUARY, RICH, started
 from tests.standing.test_switching import activation, pack_of
 from tests.twins.events import day, posting
-from tidegauge.cli import explain_text
-from tidegauge.explaining import DIFFERS, HOLDS, explained
+from tidegauge.cli.explain.text import lines
+from tidegauge.explanation import DIFFERS, HOLDS, explained
 
 
 def test_a_change_of_a_layer_holds() -> None:
@@ -26,7 +26,7 @@ def test_a_change_of_a_layer_holds() -> None:
         assert told == [("layer", HOLDS)] * (3 if layers else 2)
         assert found.standing is not None
         assert (found.standing["layer"], found.holds, found.unpublished) == ("layer-outlet", True, [])
-        text = "\n".join(explain_text.lines(found))
+        text = "\n".join(lines(found))
         assert "tier gold, layer layer-outlet" in text
         assert "layer layer-outlet -> layer-filed: close" in text
         assert "aum(aum) = 10000000" in text

@@ -10,7 +10,7 @@ from tests.standing.partition import Partition, conf, customer
 from tests.standing.test_continuous import AT_ONCE, JANUARY, TODAY
 from tests.standing.test_switching import told
 from tests.twins.events import posting
-from tidegauge.explaining import BY_EVIDENCE, DIFFERS, HOLDS, explained
+from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, explained
 
 CONF = replace(conf(), pack=AT_ONCE)
 

@@ -23,11 +23,11 @@ from tests.standing.test_switching import (
     told,
 )  # fmt: skip
 from tests.twins.events import day, posting
-from tidegauge.cli import explain_text
-from tidegauge.cli.explain import plain
-from tidegauge.explaining import BY_EVIDENCE, DIFFERS, HOLDS, UNKNOWN, explained
-from tidegauge.explaining.log import Log
-from tidegauge.explaining.replaying import shipped
+from tidegauge.cli.explain.command import plain
+from tidegauge.cli.explain.text import lines
+from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, UNKNOWN, explained
+from tidegauge.explanation.log import Log
+from tidegauge.explanation.rerun import shipped
 
 CONF = replace(conf(), pack=FIRST)
 
@@ -185,10 +185,10 @@ def test_late_postings():
 ])  # fmt: skip
 def test_words(bank, lang, words):
     """Verdict, values, thresholds and the tree of criteria, in either language."""
-    text = "\n".join(explain_text.lines(of(bank, "poor"), lang))
+    text = "\n".join(lines(of(bank, "poor"), lang))
     for part in words:
         assert re.search(part, text), text
-    wrong = "\n".join(explain_text.lines(explained(CONF, altered(log_of(bank, "poor"), 0, to_tier="a")), lang))
+    wrong = "\n".join(lines(explained(CONF, altered(log_of(bank, "poor"), 0, to_tier="a")), lang))
     assert re.search("IT DOES NOT HOLD|重新计算：不成立", wrong)
 
 

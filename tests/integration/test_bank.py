@@ -19,7 +19,7 @@ from services.views.queries import standing_of
 from streams.calendar import date_of
 from tests.integration.expect import SHIPPED, by_id, published
 from tests.integration.live import doubled
-from tidegauge.cli.standings import live_jobs
+from tidegauge.cli.data.standings import live_jobs
 from tidegauge.demo import checks
 from tidegauge.demo.feed import Feed
 from tidegauge.demo.sent import Sent

@@ -12,7 +12,7 @@ from connectors.loading.arrival import days
 from streams.calendar import day_of
 from tests.integration.expect import CURRENCY, Berka, by_id, low_pack, published
 from tests.integration.live import doubled
-from tidegauge.cli.standings import live_jobs
+from tidegauge.cli.data.standings import live_jobs
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 DAYS = (dt.date(1994, 2, 28), dt.date(1994, 3, 15))  # a month end, and the middle of the open month

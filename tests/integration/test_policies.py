@@ -19,7 +19,7 @@ from tests.conftest import IN_CI, ROOT
 from tests.integration.live import doubled
 from tests.policies.end_to_end import medal_pack, month_start, number, read_cases, steps, whole_script, write
 from tests.policies.test_end_to_end import BOTH, LAYERS, PERSONAL
-from tidegauge.explaining import HOLDS, explain
+from tidegauge.explanation import HOLDS, explain
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 CLOSE = number("2023-03-31")

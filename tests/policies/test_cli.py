@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from policies import available_packs, load_pack
 from policies.cases.decision import decide_facts
 from policies.cases.facts import ACTION_KEYS, SERIES_KEYS, FactError
-from tidegauge.cli.out import CommandError
-from tidegauge.cli.policy import app
+from tidegauge.cli.output import CommandError
+from tidegauge.cli.policy.command import app
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = CliRunner()
@@ -156,7 +156,8 @@ def test_in_chinese(words, parts, monkeypatch):
 
 def test_words_are_there_in_both_languages():
     """Every sentence of the commands has both, filled with the same."""
-    from tidegauge.cli import explain_words, policy_words
+    from tidegauge.cli.explain import words as explain_words
+    from tidegauge.cli.policy import words as policy_words
 
     for words in (explain_words.WORDS, policy_words.WORDS):
         assert words["en"].keys() == words["zh-CN"].keys()

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from policies import load_pack
 from policies.model import metrics
-from tidegauge.cli.policy import app
+from tidegauge.cli.policy.command import app
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
 TUTORIAL = PAGE.split("## A pack from scratch")[1].split("\n## ")[0]

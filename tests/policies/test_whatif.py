@@ -22,11 +22,11 @@ from services.access.decision import Action, Kind
 from tests.integration.expect import Berka, low_pack
 from tests.standing.partition import Topics, conf, customer
 from tests.twins.events import day, posting
-from tidegauge.cli import whatif
-from tidegauge.cli.acting import asked, sees
-from tidegauge.cli.lang import speaker
-from tidegauge.cli.policy import app
-from tidegauge.cli.policy_words import WORDS
+from tidegauge.cli.actor import asked, sees
+from tidegauge.cli.language import speaker
+from tidegauge.cli.policy import whatif
+from tidegauge.cli.policy.command import app
+from tidegauge.cli.policy.words import WORDS
 
 RUN = CliRunner()
 DOCS = Path(__file__).resolve().parents[2] / "docs"

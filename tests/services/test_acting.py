@@ -5,9 +5,9 @@ from typer.testing import CliRunner
 
 from deploy.settings import Settings
 from services.access.decision import Action, Kind, Role
-from tidegauge.cli.acting import actor_of, asked, sees, unknown
+from tidegauge.cli.actor import actor_of, asked, sees, unknown
 from tidegauge.cli.main import app
-from tidegauge.cli.out import BAD_INPUT, CommandError
+from tidegauge.cli.output import BAD_INPUT, CommandError
 
 # Nothing answers there: a command that looked first would fail otherwise.
 NOWHERE = {"TIDEGAUGE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "TIDEGAUGE_REDIS_URL": "redis://127.0.0.1:1/0"}

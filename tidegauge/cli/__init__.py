@@ -1,6 +1,6 @@
 """The `tidegauge` command: a table of commands, each in a module of its own that is imported only when it is called.
 
-To add a command: write `tidegauge/cli/NAME.py` with `app = typer.Typer()` and `@app.command("NAME")` functions in it,
+To add a command: write `tidegauge/cli/ROOM/NAME.py` with `app = typer.Typer()` and `@app.command("NAME")` functions in it,
 then add a line to COMMANDS. A line with `group=True` mounts the module's whole `app` under its name (`tidegauge policy
 check`); otherwise the line's name is looked up among the module's commands, so that one module can hold several.
 """
@@ -18,27 +18,29 @@ class Entry(NamedTuple):
 
 # In the order in which a newcomer needs them; `tidegauge --help` keeps it.
 COMMANDS: dict[str, Entry] = {
-    "up": Entry("stack", "Start the embedded Kafka and Redis server, and create the topics."),
-    "down": Entry("stack", "Stop what `up` started."),
-    "doctor": Entry("doctor", "Check this machine, the servers and the topics, and say what to do."),
-    "topics": Entry("topics", "Show the topic catalogue, or create what is missing."),
-    "worker": Entry("worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
-    "import": Entry("importing", "Load a bank's files into the topics; again is harmless."),
-    "simulate": Entry("simulate", "Run a simulated bank, from a seed."),
-    "close": Entry("close", "Close a business day."),
-    "complete": Entry("sources", "Mark a source as complete up to a day."),
-    "holidays": Entry("sources", "Tell the workers the bank's holidays, from a file."),
-    "replay": Entry("standings", "Compute standings from files alone, without a broker."),
-    "standings": Entry("standings", "Read every customer's standing as of a day."),
-    "explain": Entry("explain", "Make every decision about a customer again from the log, and say whether it holds."),
-    "outlook": Entry("outlook", "Show what the closes ahead will give a customer if balances stay."),
-    "rebuild": Entry("views", "Wipe the Redis view and build it again from Kafka."),
-    "views": Entry("views", "Keep the Redis view in step with Kafka."),
-    "alerts": Entry("views", "List alerts of a manager, a branch or a customer."),
-    "queue": Entry("queue", "Serve queue classes to kiosks, or look one up.", group=True),
-    "notices": Entry("notices", "Turn alerts into notices."),
-    "policy": Entry(
-        "policy", "List, check, compare and try policy packs, decide with them, put one into force.", group=True
+    "up": Entry("operation.stack", "Start the embedded Kafka and Redis server, and create the topics."),
+    "down": Entry("operation.stack", "Stop what `up` started."),
+    "doctor": Entry("operation.doctor", "Check this machine, the servers and the topics, and say what to do."),
+    "topics": Entry("operation.topics", "Show the topic catalogue, or create what is missing."),
+    "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
+    "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless."),
+    "simulate": Entry("data.simulate", "Run a simulated bank, from a seed."),
+    "close": Entry("operation.close", "Close a business day."),
+    "complete": Entry("data.sources", "Mark a source as complete up to a day."),
+    "holidays": Entry("data.sources", "Tell the workers the bank's holidays, from a file."),
+    "replay": Entry("data.standings", "Compute standings from files alone, without a broker."),
+    "standings": Entry("data.standings", "Read every customer's standing as of a day."),
+    "explain": Entry(
+        "explain.command", "Make every decision about a customer again from the log, and say whether it holds."
     ),
-    "demo": Entry("demo", "A simulated bank through everything, checked by an independent SQL computation."),
+    "outlook": Entry("data.outlook", "Show what the closes ahead will give a customer if balances stay."),
+    "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka."),
+    "views": Entry("operation.views", "Keep the Redis view in step with Kafka."),
+    "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer."),
+    "queue": Entry("operation.queue", "Serve queue classes to kiosks, or look one up.", group=True),
+    "notices": Entry("operation.notices", "Turn alerts into notices."),
+    "policy": Entry(
+        "policy.command", "List, check, compare and try policy packs, decide with them, put one into force.", group=True
+    ),
+    "demo": Entry("operation.demo", "A simulated bank through everything, checked by an independent SQL computation."),
 }

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
-from tidegauge.cli.out import BAD_INPUT, CommandError, error
+from tidegauge.cli.output import BAD_INPUT, CommandError, error
 
 
 class Lazy(TyperCommand):

@@ -20,7 +20,7 @@ from deploy.embedded.record import Running
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
-from tidegauge.cli.out import FAILED_CHECK, CommandError
+from tidegauge.cli.output import FAILED_CHECK, CommandError
 
 FOLDER: Final = "demo"
 PREFIX: Final = "TIDEGAUGE_"

@@ -198,7 +198,7 @@ class Demo:
 
     def _findings(self, con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
         from agents.offline.standings import all_standings
-        from tidegauge.cli.standings import live_jobs
+        from tidegauge.cli.data.standings import live_jobs
 
         scheme, last = self._scheme(), self.last
         answers = checks.Answers(con)

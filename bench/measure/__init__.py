@@ -1,0 +1,1 @@
+"""Clocks, processes and reports of the benches."""

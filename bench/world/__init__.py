@@ -1,0 +1,1 @@
+"""The banks that are measured: events, frames, and what must come out."""

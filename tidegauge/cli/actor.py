@@ -1,0 +1,54 @@
+"""Who runs a command that shows personal data, and what he may see: asked of services.access before anything is shown."""
+
+from __future__ import annotations
+
+import getpass
+
+import typer
+
+from deploy.settings import Settings
+from services.access.decision import Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
+from tidegauge.cli.output import BAD_INPUT, CommandError
+
+AS = typer.Option("", "--as", help="Who asks: ROLE:UNIT, such as rm:hq/east/0102 (TIDEGAUGE_ACTOR).")
+
+
+def actor_of(settings: Settings, given: str = "") -> Actor:
+    """Who asks: `given`, else the setting. CommandError where that is no role and unit."""
+    text = given or settings.actor
+    role, _, unit = text.partition(":")
+    if role not in set(Role) or not all(unit_of(unit)) or not unit_of(unit):
+        roles = ", ".join(Role)
+        hint = f"write it as ROLE:UNIT, such as rm:hq/east/0102; roles: {roles}"
+        raise CommandError(f"{text!r} is no actor", hint, BAD_INPUT)
+    return Actor(_user(), Role(role), unit_of(unit))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def asked(settings: Settings, given: str, action: Action, *kinds: Kind) -> Actor:
+    """The actor, if his role may do this at all; CommandError, before anything has been looked up, if not."""
+    actor = actor_of(settings, given)
+    for kind in kinds:
+        if not decide(actor, action, Resource(kind, actor.unit)).allowed:
+            raise CommandError(
+                f"role {actor.role} may not {action} {kind}", "see docs/cli.md, who asks; --as names another", BAD_INPUT
+            )
+    return actor
+
+
+def sees(actor: Actor, action: Action, kind: Kind, branch: str | None) -> bool:
+    """Whether the actor may do this with a customer of a branch; None: of no branch, which the head office owns."""
+    return decide(actor, action, Resource(kind, owner_of(branch))).allowed
+
+
+def unknown(customer: str, actor: Actor) -> CommandError:
+    """The one answer for a customer who does not exist and for one of another unit."""
+    unit = "/".join(actor.unit)
+    hint = "are number, servers and actor (--as) right?"
+    return CommandError(f"no customer {customer} is known to {actor.role} of {unit}", hint, BAD_INPUT)

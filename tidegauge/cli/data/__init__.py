@@ -1,0 +1,1 @@
+"""Commands of the data: files in, the simulated bank, standings and outlooks out."""

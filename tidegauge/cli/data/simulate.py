@@ -1,0 +1,58 @@
+"""`tidegauge simulate`: a simulated bank, into files or into the topics."""
+
+import json
+from dataclasses import asdict
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import typer
+
+from deploy.settings import Settings
+from streams.calendar import day_of
+from tidegauge.cli.output import BAD_INPUT, CommandError, console, notes
+
+app = typer.Typer()
+
+STORIES_FILE = "stories.json"
+
+
+@app.command("simulate")
+def simulate(
+    seed: int = typer.Option(1, "--seed", help="The same seed gives the same bank."),
+    customers: int = typer.Option(500, "--customers", min=1, help="Customers beside the six of the stories."),
+    months: int = typer.Option(5, "--months", min=1, max=60, help="Months; the stories take five."),
+    start: str = typer.Option("2026-01-01", "--start", help="First day: the first of a month."),
+    out: Path | None = typer.Option(None, "--out", help="Folder for canonical files."),
+    form: str = typer.Option("ndjson", "--format", help="Of the files: ndjson, csv or parquet."),
+    into_kafka: bool = typer.Option(False, "--into-kafka", help="Send the events to the topics and close each day."),
+) -> None:
+    """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
+
+    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files).
+    """
+    from connectors import simulate as bank
+    from connectors.formats import files_out
+    from connectors.formats.events import events_only
+    from tidegauge.cli.data import file_import
+
+    if (out is None) == (not into_kafka):
+        raise CommandError("say where to: --out DIR or --into-kafka")
+    settings = Settings()
+    try:
+        first = day_of(date.fromisoformat(start))
+        events = bank.simulate(seed, customers, months, first, settings.zone)
+        told = bank.stories(seed, first)
+        if out is not None:
+            with notes.status(f"writing {out}"):
+                counts = files_out.write(events_only(events), out, form)
+            (out / STORIES_FILE).write_text(json.dumps([asdict(story) for story in told.values()], indent=1) + "\n")
+            listed = ", ".join(f"{count:,} {topic}" for topic, count in sorted(counts.items()))
+            console.print(f"wrote {listed} to {out}", soft_wrap=True)
+            return
+    except ValueError as problem:
+        raise CommandError(str(problem), code=BAD_INPUT) from problem
+    mark = sha256(repr((seed, customers, months, first, settings.zone)).encode()).hexdigest()
+    file_import.report(file_import.into_kafka(settings, events, None, mark, [], close_days=True))
+    for story in told.values():
+        console.print(f"{story.customer_id}: {story.tells}", soft_wrap=True)

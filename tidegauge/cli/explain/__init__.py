@@ -1,0 +1,1 @@
+"""`tidegauge explain`: its command, the text it prints, its words."""

@@ -1,0 +1,248 @@
+"""What `tidegauge explain` prints, in either language (words in explain_words.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from policies.diff import SIGNS
+from policies.model import metrics
+from policies.texts import REASONS, REFUSALS
+from streams.calendar import date_of
+from streams.money import exponent, format_minor
+from tidegauge.cli.explain.words import KINDS, WORDS
+from tidegauge.explanation.judgment import exact
+
+if TYPE_CHECKING:
+    from tidegauge.explanation import Explained, Verdict
+    from tidegauge.explanation.judgment import Node, TierNode
+
+Record = dict[str, Any]
+SHOWN = ("aum", "month_avg_0", "quarter_avg", "year_avg", "trailing_avg_30")
+BESIDE = ("measured", "closes")  # in the evidence of a layer, beside the values that were looked at, in minor units
+DAYS = frozenset({"day", "first"})  # what of a problem is a day
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Says things in a language, amounts in a currency."""
+
+    lang: str
+    currency: str
+
+    def say(self, code: str, **details: Any) -> str:
+        """A sentence."""
+        return WORDS[self.lang][code].format(**details)
+
+    def of(self, zh: str, en: str) -> str:
+        """The text of the language."""
+        return zh if self.lang == "zh-CN" else en
+
+    def money(self, minor: int | None) -> str:
+        """An amount with its currency."""
+        if minor is None:
+            return self.say("no_rate")
+        return f"{format_minor(minor, exponent(self.currency))} {self.currency}"
+
+    def reason(self, code: str) -> str:
+        """A reason or a refusal in words, with its code."""
+        text = {**REASONS, **REFUSALS}.get(code)
+        return code if text is None else f"{code} ({self.of(text.zh, text.en)})"
+
+    def kind(self, code: str) -> str:
+        """A kind of decision."""
+        en, zh = KINDS.get(code, (code, code))
+        return self.of(zh, en)
+
+
+def lines(found: Explained, lang: str = "en") -> Iterator[str]:
+    """Everything about a customer, line by line."""
+    say = Teller(lang, found.currency)
+    yield say.say("customer", customer=found.customer_id)
+    yield from _standing(found, say)
+    if found.gaps:
+        yield say.say("gaps", topics=", ".join(found.gaps))
+    changes = found.of("tier-changes")
+    yield ""
+    yield say.say("changes", n=len(changes)) if changes else say.say("no_changes")
+    for verdict in changes:
+        yield from _change(verdict, say)
+    others: dict[str, tuple[str, Callable[[Record, Teller], str]]] = {
+        "decisions": ("decisions", _decision),
+        "restatements": ("restatements", _restatement),
+        "outlooks": ("outlooks", _outlook),
+        "rm-alerts": ("alerts", _alert),
+    }
+    for topic, (word, line) in others.items():
+        if verdicts := found.of(topic):
+            yield ""
+            yield say.say(word, n=len(verdicts))
+            for verdict in verdicts:
+                yield line(verdict.told.record, say)
+                yield from _verdict(verdict, say)
+    yield ""
+    if found.unpublished:
+        yield say.say("unpublished", ids=", ".join(found.unpublished))
+    yield say.say("nothing" if not found.verdicts else "all_hold" if found.holds else "not_all_hold")
+
+
+def _standing(found: Explained, say: Teller) -> Iterator[str]:
+    if found.standing is None:
+        yield say.say("no_standing", why=found.standing_problem or say.say("no_event"))
+        return
+    layer = found.standing.get("layer")
+    line = say.say("standing", day=date_of(found.standing["as_of"]), tier=found.standing["tier"])
+    yield line + (say.say("layer", layer=layer) if layer else "")
+    for name in SHOWN:
+        yield f"    {name:16} {say.money(found.standing[name])}"
+
+
+def _change(verdict: Verdict, say: Teller) -> Iterator[str]:
+    change, judged = verdict.told.record, verdict.judged
+    head = {
+        "before": change["from_tier"],
+        "after": change["to_tier"],
+        "direction": say.say(_known(change["direction"])),
+    }
+    yield say.say("change", day=date_of(change["effective_date"]), **head)
+    reason = say.reason(change["reason"])
+    if change["business_day"] is not None:
+        yield say.say("by_close", day=date_of(change["business_day"]), reason=reason)
+    else:
+        yield say.say("by_event", event=change["caused_by"], reason=reason)
+    for metric in change["metrics"]:
+        yield from _metric(metric, verdict, say)
+    pack = {"pack": change["pack_id"], "version": change["pack_version"]}
+    missing = say.say("no_text") if verdict.pack is None else ""
+    if judged is not None and judged.tree:
+        yield say.say("criteria", **pack)
+        if judged.veto is not None:
+            yield say.say("veto", met=_met(judged.veto.met, say))
+            yield from _node(judged.veto, say, 8)
+        for tier in judged.tree:
+            yield from _tier(tier, say)
+        yield say.say("standard", tier=judged.measured)
+    else:
+        yield say.say("pack", **pack) + missing
+    if change["cut"]:
+        yield say.say("cut", places=", ".join(say.say("place", **entry) for entry in change["cut"]))
+    if change["corrects"]:
+        yield say.say("corrects", id=change["corrects"])
+    yield from _verdict(verdict, say, "    ")
+
+
+def _known(direction: str) -> str:
+    return direction if direction in ("up", "down") else "up"
+
+
+def _metric(metric: Record, verdict: Verdict, say: Teller) -> Iterator[str]:
+    name = metric["name"] + (f"({metric['scope']})" if metric["scope"] else "")
+    own = None if verdict.pack is None else verdict.pack.facts.get(metric["name"])
+    kind = metrics.kind(metric["name"]) or (None if own is None else own.kind)
+    value = say.money(metric["value_minor"]) if kind in ("rolling", "money") else str(metric["value_minor"])
+    days = metric["period_to"] - metric["period_from"] + 1
+    first, last = date_of(metric["period_from"]), date_of(metric["period_to"])
+    code = "metric" if days > 1 else "metric_of_day"
+    yield say.say(code, name=name, first=first, last=last, days=days, value=value)
+    value_told = exact(metric)
+    if value_told is not None and value_told.denominator != 1:
+        yield say.say("exactly", value=value_told)
+
+
+def _tier(tier: TierNode, say: Teller) -> Iterator[str]:
+    zh, en = tier.name
+    yield say.say("tier", tier=f"{tier.tier} {say.of(zh, en)}", met=_met(tier.node.met, say))
+    yield from _node(tier.node, say, 8)
+
+
+def _node(node: Node, say: Teller, indent: int) -> Iterator[str]:
+    pad, met = " " * indent, _met(node.met, say)
+    if node.limit is None:
+        yield pad + say.say(node.kind, met=met)
+        for part in node.parts:
+            yield from _node(part, say, indent + 2)
+        return
+    limit = node.limit
+    scope = f"({limit.scope})" if limit.scope else ""
+    bound = f"{limit.value:f}" if limit.value is not None else "?"
+    yield f"{pad}{limit.metric}{scope} {number(node.value)} {SIGNS[limit.operator]} {bound}: {met}"
+
+
+def number(value: Fraction | None) -> str:
+    """An exact value as a decimal to the cent, `≈` before it where it is not one."""
+    if value is None:
+        return "?"
+    cents = round(value * 100)
+    text = format_minor(cents, 2).removesuffix(".00")
+    return text if Fraction(cents, 100) == value else f"≈{text}"
+
+
+def _met(met: bool, say: Teller) -> str:
+    return say.say("met" if met else "not_met")
+
+
+def _verdict(verdict: Verdict, say: Teller, at: str = "    ") -> Iterator[str]:
+    yield say.say(verdict.state, at=at)
+    for problem in verdict.problems:
+        details = {name: date_of(value) if name in DAYS else value for name, value in problem.details.items()}
+        yield f"{at}  {say.say(f'p.{problem.code}', **details)}"
+
+
+def _decision(record: Record, say: Teller) -> str:
+    values = [f"{name} = {value}" for name, value in sorted(record["evidence"].items()) if name not in BESIDE]
+    looked = say.say("looked", values=", ".join(values)) if record["kind"] == "layer" and values else ""
+    return _said(record, say) + looked
+
+
+def _said(record: Record, say: Teller) -> str:
+    return say.say(
+        "decision", day=date_of(record["day"]), kind=say.kind(record["kind"]), before=record["before"] or "-",
+        after=record["after"] or "-", reason=say.reason(record["reason"]), effective=date_of(record["effective_date"]),
+        pack=record["pack_id"], version=record["pack_version"],
+    )  # fmt: skip
+
+
+def _outlook(record: Record, say: Teller) -> str:
+    day, close = date_of(record["as_of"]), date_of(record["next_close"])
+    return say.say("outlook", day=day, tier=record["tier"], close=close, projected=record["projected_tier"] or "?")
+
+
+def _foreseen(alert: Record, say: Teller) -> str:
+    """An alert that the outlook raised."""
+    head = {name: alert[name] for name in ("rule", "status", "tier")} | {"event": alert["caused_by"]}
+    day, lost, need = date_of(alert["raised_day"]), alert["lost_close"], alert["to_hold_minor"]
+    if alert["kind"] == "upgrade_near" and alert["next_tier"] is not None:
+        amount = say.say("no_amount") if need < 0 else say.money(need)
+        close = date_of(alert["next_close"])
+        return say.say("alert_near", day=day, amount=amount, close=close, next=alert["next_tier"], **head)
+    if lost is None:
+        return say.say("alert_safe", day=day, **head)
+    return say.say("alert_risk", day=day, lost=date_of(lost), **head)
+
+
+def _alert(alert: Record, say: Teller) -> str:
+    if alert["kind"] != "outflow":
+        return _foreseen(alert, say)
+    share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
+    outflow, reference = (say.money(alert[name]) for name in ("outflow_minor", "reference_aum_minor"))
+    return say.say(
+        "alert" if alert["window_days"] else "alert_single", day=date_of(alert["raised_day"]), rule=alert["rule"],
+        status=alert["status"], outflow=outflow, days=alert["window_days"], share=share, reference=reference,
+        event=alert["caused_by"],
+    )  # fmt: skip
+
+
+def _restatement(record: Record, say: Teller) -> str:
+    teller = Teller(say.lang, record["currency"] or say.currency)
+    before, now = (
+        "-" if record[name] is None else teller.money(record[name]) for name in ("previous_minor", "current_minor")
+    )
+    what = say.say("account", account=record["account_id"]) if record["account_id"] else record["metric"] or ""
+    kind = record["kind"] if say.lang == "en" else say.kind(record["kind"])
+    day, found = date_of(record["restated_day"]), date_of(record["business_day"])
+    text = say.say("restatement", day=day, kind=kind, what=what, before=before, after=now, found=found)
+    if record["previous_tier"] != record["current_tier"]:
+        text += say.say("would", before=record["previous_tier"], after=record["current_tier"])
+    return text

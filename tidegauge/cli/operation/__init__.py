@@ -1,0 +1,1 @@
+"""Commands of the operator: servers, workers, closes, views, the demo."""

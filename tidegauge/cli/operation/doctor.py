@@ -1,0 +1,146 @@
+"""`tidegauge doctor`: looks at everything that can be wrong around Tidegauge, and says what to do."""
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from deploy import topics
+from deploy.embedded import jars, redis
+from deploy.embedded.stack import DISK_FREE_MIN_BYTES, Stack
+from deploy.errors import StackError
+from deploy.settings import Settings
+from tidegauge.cli.output import FAILED_CHECK, console
+
+app = typer.Typer()
+
+PACKAGES = (
+    "faust-streaming",
+    "aiokafka",
+    "confluent-kafka",
+    "fastavro",
+    "numba",
+    "numpy",
+    "redis",
+    "prometheus-client",
+)
+GLIBC_MIN = (2, 28)
+
+
+class Check(NamedTuple):
+    """The result of one look. `hint` says what to do when it is not good."""
+
+    name: str
+    good: bool
+    found: str
+    hint: str = ""
+
+
+@app.command("doctor")
+def doctor(
+    data: Path | None = typer.Option(None, "--data", help="Data folder of the embedded stack."),
+    as_json: bool = typer.Option(False, "--json", help="For machines."),
+) -> None:
+    """Check this machine, the servers and the topics. Exit code 1 if anything is not good."""
+    settings = Settings() if data is None else Settings(data_dir=data)
+    results = []
+    for look in (_python, _libc, _packages, _disk, _jars, _kafka, _redis, _topics):
+        results.append(_careful(look, settings))
+        if not as_json:
+            _show(results[-1])
+    if as_json:
+        typer.echo(json.dumps([result._asdict() for result in results]))
+    if not all(result.good for result in results):
+        raise typer.Exit(FAILED_CHECK)
+
+
+def _show(result: Check) -> None:
+    mark = "[green]good[/green]" if result.good else "[red]bad [/red]"
+    console.print(f"{mark} {result.name}: {result.found}", soft_wrap=True)
+    if result.hint and not result.good:
+        console.print(f"       {result.hint}", soft_wrap=True)
+
+
+def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
+    """A look whose StackError is its result."""
+    try:
+        return look(settings)
+    except StackError as problem:
+        return Check(look.__name__.removeprefix("_"), False, problem.message, problem.hint)
+
+
+def _python(_: Settings) -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Check(
+        "python", (3, 11) <= sys.version_info < (3, 15), f"{version} on {platform.machine()}", "use 3.11 to 3.14"
+    )
+
+
+def _libc(_: Settings) -> Check:
+    name, version = platform.libc_ver()
+    if name != "glibc":
+        return Check("libc", sys.platform == "darwin", name or platform.system(), "there are no numba wheels for it")
+    parts = tuple(int(part) for part in version.split(".")[:2])
+    return Check("libc", parts >= GLIBC_MIN, f"glibc {version}", "glibc 2.28 or newer is needed")
+
+
+def _packages(_: Settings) -> Check:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    text = f"missing: {', '.join(missing)}" if missing else ", ".join(found)
+    return Check("packages", not missing, text, "run `make install`")
+
+
+def _disk(settings: Settings) -> Check:
+    folder = settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return Check(
+        "disk", free >= DISK_FREE_MIN_BYTES, f"{free >> 30} GB free at {folder}", "use a folder on another disk"
+    )
+
+
+def _jars(settings: Settings) -> Check:
+    if settings.external:
+        return Check("kafka jars", True, "not needed: TIDEGAUGE_BOOTSTRAP_SERVERS is set")
+    paths = jars.class_path(settings.home(), settings.maven_mirror)
+    return Check(
+        "kafka jars", True, f"{len(paths)} jars, as pinned" if not settings.home() else f"of {settings.home()}"
+    )
+
+
+def _kafka(settings: Settings) -> Check:
+    found = topics.inspect(settings, wait_s=3.0)
+    mine = "external" if settings.external else f"{len(Stack(settings.data_dir, settings).running())} processes of ours"
+    return Check("kafka", bool(found), f"answers at {settings.kafka} ({mine})")
+
+
+def _redis(settings: Settings) -> Check:
+    hint = "start the embedded one with `tidegauge up`, or correct TIDEGAUGE_REDIS_URL"
+    if not redis.answers(settings.redis):
+        return Check("redis", False, f"no answer at {settings.redis_shown}", hint)
+    return Check("redis", True, f"answers at {settings.redis_shown}")
+
+
+def _topics(settings: Settings) -> Check:
+    found = topics.inspect(settings, wait_s=3.0)
+    missing = [entry.full_name for entry in found if not entry.partitions]
+    odd = [entry.full_name for entry in found if entry.partitions not in (0, settings.partitions)]
+    if missing:
+        return Check("topics", False, f"missing: {', '.join(missing)}", "run `tidegauge topics --create`")
+    if odd:
+        return Check(
+            "topics", False, f"not {settings.partitions} partitions: {', '.join(odd)}", "set TIDEGAUGE_PARTITIONS"
+        )
+    return Check("topics", True, f"all {len(found)}, {settings.partitions} partitions each")

@@ -1,0 +1,142 @@
+"""The commands of the Redis view: `views` keeps it, `rebuild` makes it anew, `alerts` lists what it holds."""
+
+import json
+import signal
+import threading
+import time
+from typing import Annotated, Any
+
+import typer
+from confluent_kafka import KafkaException
+from redis import RedisError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from deploy.settings import Settings
+from services.access.decision import Action, Kind
+from services.assembly import FAILURES, redis_client, view_writer
+from services.views.keys import Keys
+from services.views.metrics import serve
+from services.views.queries import AlertRow, alerts_of
+from services.views.store import LeaseLostError
+from services.views.writer import ViewWriter, keep, rebuild
+from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, metrics_at, notes
+
+app = typer.Typer()
+
+
+def open_writer(settings: Settings) -> ViewWriter:
+    """A writer, or one line that says why there can't be one."""
+    try:
+        return view_writer(settings)
+    except KafkaException as problem:
+        raise CommandError(
+            f"no view without Kafka: {problem}", "start it with `tidegauge up`", FAILED_CHECK
+        ) from problem
+
+
+def until_told() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    return told
+
+
+@app.command("views")
+def views(
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Prometheus metrics; 0: none.")] = 0,
+) -> None:
+    """Keep the Redis view in step with Kafka, until told to stop. A second one stands by."""
+    told = until_told()
+    writer = open_writer(Settings())
+    if metrics_port:
+        with metrics_at(metrics_port):
+            serve(writer, metrics_port)
+    notes.print("keeping the view; stop with Ctrl-C")
+    keep(writer, told.wait, FAILURES)
+
+
+@app.command("rebuild")
+def rebuild_view(as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False) -> None:
+    """Wipe the Redis view and build it again from Kafka; a running `tidegauge views` stands by meanwhile."""
+    writer = open_writer(Settings())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    began = time.monotonic()
+    with Progress(*columns, console=notes) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total or None)
+            bar.update(tasks[stage], completed=done)
+
+        try:
+            records = rebuild(writer, progress)
+        except (LeaseLostError, *FAILURES) as problem:
+            hint = "run it again: the view is incomplete until then, and lookups say `degraded`"
+            raise CommandError(f"the rebuild stopped: {problem}", hint, FAILED_CHECK) from problem
+    seconds = time.monotonic() - began
+    rate = round(records / seconds) if seconds else 0
+    if as_json:
+        figures = {
+            "records": records,
+            "seconds": round(seconds, 3),
+            "per_second": rate,
+            "rejected": writer.counts.rejected,
+        }
+        typer.echo(json.dumps(figures))
+    else:
+        console.print(f"{records:,} records in {seconds:.1f} s ({rate:,}/s), {writer.counts.rejected} unreadable")
+
+
+@app.command("alerts")
+def alerts(
+    rm: Annotated[str, typer.Option(help="Alerts of a relationship manager.")] = "",
+    branch: Annotated[str, typer.Option(help="Alerts of a branch.")] = "",
+    customer: Annotated[str, typer.Option(help="Alerts of a customer.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+    actor: str = AS,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List alerts of a manager, a branch or a customer, newest first: those that the actor may see."""
+    wanted = [(by, name) for by, name in (("rm", rm), ("branch", branch), ("customer", customer)) if name]
+    if len(wanted) != 1:
+        raise CommandError("alerts of whom?", "give exactly one of --rm, --branch, --customer", BAD_INPUT)
+    settings = Settings()
+    who = asked(settings, actor, Action.READ, Kind.ALERTS)
+    if branch and not sees(who, Action.READ, Kind.ALERTS, branch):
+        unit = "/".join(who.unit)
+        raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
+    try:
+        found = alerts_of(redis_client(settings), Keys.of(settings.topic_prefix), *wanted[0], limit)
+        rows = [row for row in found if sees(who, Action.READ, Kind.ALERTS, row.branch)]
+    except RedisError as problem:
+        raise CommandError(
+            f"no view without Redis: {problem}", "start it with `tidegauge up`", FAILED_CHECK
+        ) from problem
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row.plain(), ensure_ascii=False))
+    else:
+        console.print(_table(rows))
+
+
+def _what(row: AlertRow) -> str:
+    """The share that left, the tier that is near, or the day that takes the present one."""
+    if row.kind == "upgrade_near":
+        return f"{row.next_tier} near" if row.next_tier else "-"
+    if row.kind == "downgrade_risk":
+        return f"{row.tier} lost {row.lost_close}" if row.lost_close else "-"
+    return f"{row.share_bp / 100:.2f} %"
+
+
+def _table(rows: list[AlertRow]) -> Table:
+    table = Table("raised", "alert", "customer", "rule", "severity", "status", "what", "branch", "RM", box=None)
+    for row in rows:
+        table.add_row(
+            row.raised_day, row.alert_id[:12], row.customer_id, row.rule, row.severity, row.status,
+            _what(row), row.branch, row.rm_id or "-",
+        )  # fmt: skip
+    return table

@@ -1,0 +1,28 @@
+"""`tidegauge worker`: a Faust worker that keeps standings and publishes tiers, alerts and queue priorities."""
+
+import typer
+
+from deploy.settings import Settings
+from tidegauge.cli.output import metrics_at
+
+FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
+
+app = typer.Typer()
+
+
+@app.command("worker")
+def worker(
+    metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of metrics and health; 0: none."),
+    loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
+) -> None:
+    """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
+    from agents.engine.app import build_app, run
+    from agents.offline.warmup import warm_up
+    from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
+
+    settings = Settings()
+    warm_up(standing_conf(settings))
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
+    with metrics_at(port):
+        run(built, metrics_port=port, loglevel=loglevel)

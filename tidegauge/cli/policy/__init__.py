@@ -1,0 +1,1 @@
+"""`tidegauge policy`: check, decide, compare, put into force, try out."""

@@ -1,0 +1,104 @@
+"""`tidegauge policy activate`: puts a pack into force for the running workers, from a day on."""
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deploy.settings import Settings
+from tidegauge.cli.language import LANG, language, speaker
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error
+from tidegauge.cli.policy.words import WORDS
+
+if TYPE_CHECKING:
+    from policies import Pack
+
+FROM_LINE = re.compile(r"^effective_from:[^\n#]*", re.MULTILINE)
+NOTICE_DAYS = 2  # the close of the next day may be under way
+
+
+def activate(
+    pack: str = typer.Argument(..., help="A pack that ships, or a YAML file."),
+    since: str = typer.Option("", "--from", help="First day it decides for; the pack's own effective_from."),
+    lang: str = LANG,
+) -> None:
+    """Put a pack or a new version into force from a day on, while the workers run; the one before decides up to it.
+
+    A template or a broken pack is refused with the exit code 1, and the running one stays.
+    """
+    from connectors.loading import packs
+    from connectors.loading.closer import closes
+    from connectors.loading.publisher import PublishError
+    from schemas.codec.records import encode
+    from schemas.registry import registry_for
+
+    settings = Settings()
+    say, new = speaker(WORDS, language(lang, settings)), wanted(pack, since)
+    registry = registry_for(settings.schema_registry_url)
+    try:
+        last = max((closed.day for closed in closes(settings)), default=None)
+        problems = refusals(settings, new, packs.sent(settings), last)
+        if problems:
+            for problem in problems:
+                error(problem)
+            error(say("not_in_force", pack=new.id, version=new.version), say("stays"))
+            raise typer.Exit(FAILED_CHECK)
+        packs.send(settings, lambda topic, record: encode(topic, record, registry), record_of(new))
+    except PublishError as problem:
+        raise CommandError(str(problem), problem.hint, code=FAILED_CHECK) from problem
+    line = say("in_force", pack=new.id, version=new.version, since=new.effective_from)
+    console.print(line, soft_wrap=True)
+
+
+def wanted(pack: str, since: str) -> "Pack":
+    """The pack with its first day, in the body too. Exit code 1 for a broken one, 2 for a date that is none."""
+    from policies import PackError, load_pack, parse_pack
+
+    try:
+        day = dt.date.fromisoformat(since) if since else None
+    except ValueError as problem:
+        raise CommandError(f"--from {since!r} is no date such as 2026-01-31", code=BAD_INPUT) from problem
+    try:
+        found = load_pack(pack)
+        if day is None or day == found.effective_from:
+            return found
+        return parse_pack(FROM_LINE.sub(f"effective_from: {day}", found.body, count=1), pack)
+    except PackError as problem:
+        for one in problem.problems:
+            error(str(one))
+        raise typer.Exit(FAILED_CHECK) from problem
+
+
+def record_of(pack: "Pack") -> dict[str, Any]:
+    """The record of `policies`."""
+    from policies.lifecycle.state import day_number
+
+    return {
+        "pack_id": pack.id, "version": pack.version, "effective_from": day_number(pack.effective_from),
+        "body": pack.body, "customer_class": next(iter(pack.classes)),
+    }  # fmt: skip
+
+
+def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | None) -> list[str]:
+    """What the workers would say against the pack, in words; `last` is the last closed day."""
+    from agents.standing.decide.changeover import Packs
+    from policies.lifecycle.state import day_number, day_of
+    from schemas.codec.records import decode_one
+    from schemas.registry import registry_for
+    from streams.calendar import NO_DAY
+    from streams.money import exponent
+    from tidegauge.bootstrap import standing_conf
+
+    conf, registry = standing_conf(settings), registry_for(settings.schema_registry_url)
+    known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
+    for value in sent:
+        known.take(decode_one(value, registry, name="policies"), NO_DAY)
+    taken = known.take(record_of(new), NO_DAY)
+    found = taken if isinstance(taken, list) else []
+    if last is not None and day_number(new.effective_from) < last + NOTICE_DAYS:
+        found.append(
+            f"effective from {new.effective_from}: the last closed day is {day_of(last)}, so that --from "
+            f"{day_of(last + NOTICE_DAYS)} is the first that is possible"
+        )
+    return found

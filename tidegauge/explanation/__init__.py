@@ -1,0 +1,167 @@
+"""Makes every published decision about a customer again, from the log, and says of each whether it holds (design §5).
+
+Twice: the customer's part of the log goes through the worker's own job, and every tier decision is judged from the values
+it names by fractions of Python, the pack's criteria and the pure lifecycle. Where the log is no longer whole, the second
+has to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from agents.engine import recovery
+from agents.engine.job import RecoveryError
+from agents.offline.standings import AsOfError, branches, columns, standings
+from streams.money import exponent
+from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
+from tidegauge.explanation.judgment import Judged, Problem, between_closes, differences, judge, problem
+from tidegauge.explanation.log import Log, Record, Told, read
+from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent, shipped
+
+if TYPE_CHECKING:
+    from agents.standing.job import StandingConf, StandingJob
+    from deploy.settings import Settings
+    from policies.model.pack import Pack
+
+HOLDS, DIFFERS, BY_EVIDENCE, UNKNOWN = "holds", "does_not_hold", "holds_by_its_evidence", "cannot_be_said"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """A published record, what was found of it, and why it does not hold.
+
+    state: HOLDS, the log gives the very same; DIFFERS; BY_EVIDENCE, the log is no longer whole and nothing in the record
+    speaks against it; UNKNOWN, neither can be said.
+    """
+
+    told: Told
+    state: str
+    problems: list[Problem] = field(default_factory=list)
+    judged: Judged | None = None
+    pack: Pack | None = None
+
+
+@dataclass(slots=True)
+class Explained:
+    """All about a customer. `standing` has the columns of `tidegauge standings`, and `as_of`."""
+
+    customer_id: str
+    currency: str
+    standing: Record | None = None
+    standing_problem: str | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)  # topics of which the log no longer holds the beginning
+    loose: bool = False  # a pack decides between closes: what met what in a transaction is not in the log
+    unpublished: list[str] = field(default_factory=list)  # what the log gives and no topic has, so far
+    branch: str | None = None  # that owns the customer
+
+    def of(self, topic: str) -> list[Verdict]:
+        """Those of a topic, oldest first."""
+        return [verdict for verdict in self.verdicts if verdict.told.topic == topic]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against any record."""
+        return not any(verdict.state == DIFFERS for verdict in self.verdicts)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything about the customer."""
+        return bool(self.standing or self.verdicts)
+
+
+async def explain(settings: Settings, wanted: str) -> Explained:
+    """Everything about a customer, or about one decision by its id. RecoveryError, KafkaError where it cannot be read."""
+    for customer_id in customers_of(wanted):
+        found = explained(standing_conf(settings), await read(settings, customer_id))
+        if customer_id != wanted:
+            found.verdicts = [verdict for verdict in found.verdicts if verdict.told.name == wanted]
+        elif found.gaps:
+            await _live(settings, found)
+        if found.known and (customer_id == wanted or found.verdicts):
+            return found
+    return Explained(wanted, settings.base_currency)
+
+
+def customers_of(wanted: str) -> list[str]:
+    """Whom a customer number or the id of a decision may mean, likeliest first."""
+    parts = wanted.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def explained(conf: StandingConf, log: Log) -> Explained:
+    """What the log says of everything that was published about a customer."""
+    found = Explained(log.customer_id, conf.base_currency)
+    closes, packs = log.closes(conf.registry), [*conf.packs(), *sent(log, conf.registry)]
+    found.gaps, found.loose = log.gaps(closes), any(map(between_closes, packs))
+    conf = first_conf(conf, log, packs)
+    runs = [Replayed(conf, log)]
+    for told in log.told:
+        record, pack = told.record, _pack(told, [*conf.packs(), *packs])
+        verdict = Verdict(told, HOLDS, pack=pack)
+        if told.topic == "tier-changes":
+            verdict.judged = judge(record, pack, exponent(conf.base_currency), closes)
+        verdict.state, verdict.problems = _state(told, verdict.judged, found, runs, conf, log)
+        found.verdicts.append(verdict)
+    names = {told.name for told in log.told}
+    found.branch = branches(runs[0].job).get(log.customer_id)
+    found.unpublished = [name for name in runs[0].records if name not in names]
+    _standing(found, runs[0].job)
+    return found
+
+
+def _state(
+    told: Told, judged: Judged | None, found: Explained, runs: list[Replayed], conf: StandingConf, log: Log
+) -> tuple[str, list[Problem]]:
+    """Whether a record holds, and why not. Replays in another order of topics where the first gives another thing."""
+    own = judged.problems if judged is not None else []
+    problems: list[Problem] = []
+    for attempt in range(len(ORDERS)):
+        if attempt == len(runs):
+            runs.append(Replayed(conf, log, attempt))
+        record = runs[attempt].records.get(told.name)
+        problems = [problem("absent")] if record is None else differences(told.written, record)
+        if not problems:
+            return (DIFFERS, own) if own else (HOLDS, [])
+    if found.gaps or found.loose:
+        return (DIFFERS, own) if own else (BY_EVIDENCE if judged is not None and judged.measured else UNKNOWN, [])
+    # What an outflow meets between two closes is not in the log.
+    if told.topic == "rm-alerts" and told.record.get("kind", "outflow") == "outflow":
+        return UNKNOWN, problems
+    return DIFFERS, [*own, *problems]
+
+
+def _pack(told: Told, packs: Sequence[Pack]) -> Pack | None:
+    """The pack that a record names: of the settings, of the topic `policies`, or one that ships."""
+    if "pack_id" not in told.record:
+        return None
+    wanted = told.record["pack_id"], told.record["pack_version"]
+    return next((pack for pack in packs if (pack.id, pack.version) == wanted), None) or shipped(*wanted)
+
+
+def _standing(found: Explained, job: StandingJob) -> None:
+    """The standing as of the last close, or why there is none."""
+    day = job.ledger.closed
+    try:
+        row = next((row for row in standings(job, day) if row[0] == found.customer_id), None)
+    except AsOfError as why:
+        found.standing_problem = str(why)
+        return
+    if row is not None:
+        found.standing = {"as_of": day, **dict(zip(columns([row]), row, strict=True))}
+
+
+async def _live(settings: Settings, found: Explained) -> None:
+    """The standing out of the live state, where the log no longer gives it."""
+    from connectors.loading.partitioner import partition_of
+
+    partition = partition_of(found.customer_id.encode(), settings.partitions)
+    found.standing = None
+    try:
+        job = await recovery.read_state(settings, standing_jobs(settings), partition, name=STANDING)
+    except RecoveryError as why:
+        found.standing_problem = str(why)
+        return
+    _standing(found, job)  # type: ignore[arg-type]

@@ -1,0 +1,107 @@
+"""A customer's log through the worker's own job once more: every record that it gives, at the cut of every close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from agents.engine.job import Block
+from agents.engine.packing import flat
+from agents.standing.job import INPUTS, StandingConf, StandingJob
+from policies import available_packs, load_pack
+from policies.language.reader import PackError
+from policies.model.pack import Pack
+from schemas.codec.records import decode_one
+from tidegauge.explanation.log import OUTPUTS, Log, Record, Told, one_by_one
+
+if TYPE_CHECKING:
+    from schemas.registry import Registry
+
+Blocks = Iterable[Sequence[Block]]
+
+
+def by_topic(log: Log, order: Sequence[str]) -> Blocks:
+    """Everything at once: between two closes one topic after the other."""
+    yield [block for topic in order for block in log.inputs.get(topic, [])]
+
+
+def by_time(log: Log, _order: Sequence[str]) -> Blocks:
+    """Record by record, as the brokers have stamped them."""
+    timed = [(now, place, at, block) for place, topic in enumerate(INPUTS)
+             for at, (now, block) in enumerate(one_by_one(log.inputs.get(topic, [])))]  # fmt: skip
+    for *_, block in sorted(timed, key=lambda entry: entry[:3]):
+        yield [block]
+
+
+# Between two closes the order of topics is not in the log; tried are these, until a record comes out as it was published.
+ACTS_FIRST: Final = ("crm-actions", *(topic for topic in INPUTS if topic != "crm-actions"))
+ORDERS: Final[tuple[tuple[Callable[[Log, Sequence[str]], Blocks], Sequence[str]], ...]] = (
+    (by_topic, INPUTS), (by_time, INPUTS), (by_topic, ACTS_FIRST)
+)  # fmt: skip
+
+
+class Replayed:
+    """The job at the end of the log, and what it has published on the way. `attempt`: the order, of ORDERS."""
+
+    def __init__(self, conf: StandingConf, log: Log, attempt: int = 0) -> None:
+        self.job, self.registry = StandingJob(conf), conf.registry
+        blocks, order = ORDERS[attempt]
+        self.job.lanes = {topic: self.job.lanes[topic] for topic in order}
+        self.job.begin(log.partition, dict(log.first))
+        self.records: dict[str, Record] = {}
+        for some in blocks(log, order):
+            for block in some:
+                self.job.feed(block)
+            self._work()
+
+    def _work(self) -> None:
+        more = True
+        while more:
+            outcome = self.job.work(live=True)
+            more = outcome.more
+            for topic, pairs in outcome.outputs:
+                for _, value in flat(pairs) if topic in OUTPUTS else ():
+                    record = decode_one(value or b"", self.registry, name=topic)
+                    self.records[Told(topic, record, record).name] = record
+
+
+def first_conf(conf: StandingConf, log: Log, known: Sequence[Pack]) -> StandingConf:
+    """The pack that was in force first: the setting's, unless the first decision names a shipped one that nobody sent."""
+    first = next((told.record for told in log.told if "pack_id" in told.record), None)
+    if first is None or any((pack.id, pack.version) == (first["pack_id"], first["pack_version"]) for pack in known):
+        return conf
+    found = shipped(first["pack_id"], first["pack_version"])
+    if found is None:
+        return conf
+    if found.kind == "layers":
+        return replace(conf, layers=found)
+    others = tuple(pack for pack in conf.others if not pack.classes.keys() & found.classes.keys())
+    return replace(conf, pack=found, others=others)
+
+
+def sent(log: Log, registry: Registry | None) -> list[Pack]:
+    """The packs on the topic `policies` that can be read, oldest first."""
+    found = []
+    for _, key, value in log.records("policies"):
+        if key[:1] != b"@" and value:
+            record = decode_one(value, registry, name="policies")
+            try:
+                found.append(_parsed(record))
+            except PackError:
+                continue
+    return found
+
+
+def _parsed(record: Record) -> Pack:
+    from policies import parse_pack
+
+    return parse_pack(record["body"], record["pack_id"] or "pack")
+
+
+def shipped(pack_id: str, version: int) -> Pack | None:
+    """A pack that comes with Tidegauge, in this version."""
+    if pack_id not in available_packs():
+        return None
+    pack = load_pack(pack_id)
+    return pack if pack.version == version else None
