@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Compiled kernels are kept in the environment, so that they go when it goes.
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
 
-.PHONY: install demo test bench bench-quick chaos simulate lock format clean
+.PHONY: install demo test check check-code check-behaviour bench bench-quick chaos simulate lock format clean
 
 install: $(STAMP)
 
@@ -24,7 +24,20 @@ demo: install
 	$(BIN)/tidegauge demo
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m tests $(ARGS)
+
+# Before each commit: form, lint, types, import rules and the quick tests, on both cores.
+check: install
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-code check-behaviour
+
+check-code: install
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m mypy --no-error-summary
+
+check-behaviour: install
+	@$(BIN)/python -m pytest -q -m "not integration and not slow" $(ARGS)
 
 bench: install
 	$(BIN)/python -m bench $(ARGS)
