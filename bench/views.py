@@ -17,7 +17,8 @@ from bench.arena import ROOT
 from bench.bank import Bank
 from bench.sums import standings_by_numpy
 from deploy import processes
-from deploy.redis import Server, answers
+from deploy.ping import answers
+from deploy.redis import Server
 from schemas.blocks import Reader
 from schemas.values import decode_values
 from services.keys import Keys

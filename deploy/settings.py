@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REFERENCE_KEY_FILE = "reference.key"
 PARTITIONS_MAX = 1024
+DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
 
 class Settings(BaseSettings):
