@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tidegauge.cli.packages import EXTRAS, ROOMS
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-# Which modules need an extra; all others are of the core. A module may also import what its extra's own extras bring.
+# Which modules need an extra; all others are of the core.
 NEEDS = {
     "dev": re.compile(r"(tests|bench)/"),
     "demo": re.compile(r"tidegauge/demo/"),
@@ -83,18 +84,23 @@ def imported() -> dict[str, dict[str, set[str]]]:
     return found
 
 
+@cache
+def owners() -> dict[str, set[str]]:
+    """The distributions that install each package of the environment."""
+    return {package: {normal(name) for name in names} for package, names in packages_distributions().items()}
+
+
 def distributions(packages: Iterable[str]) -> set[str]:
     """The distributions that install the packages."""
-    known = packages_distributions()
-    return {normal(owner) for package in packages for owner in known.get(package, [f"(nothing installs {package})"])}
+    return {owner for package in packages for owner in owners().get(package, {f"(nothing installs {package})"})}
 
 
 def test_all_that_is_imported_is_declared(imported: dict[str, dict[str, set[str]]]) -> None:
     """A group's modules import what the group or those below it declare; the core's lazy imports may be of an extra."""
     by_group = declared()
     for place, group in enumerate(GROUPS):
-        within = GROUPS if group == "core" else GROUPS[: place + 1]
-        known = set().union(*(by_group[below] for below in within if group != "core" or below != "dev"))
+        within = ("core", "embedded", "demo") if group == "core" else GROUPS[: place + 1]
+        known = set().union(*(by_group[below] for below in within))
         for package, where in imported[group].items():
             assert distributions([package]) <= known, f"{package}, imported by {sorted(where)}, is not declared"
 
@@ -117,9 +123,8 @@ def test_all_that_is_declared_is_imported(imported: dict[str, dict[str, set[str]
 def test_the_core_starts_without_the_extras() -> None:
     """Every module of the core can be imported where only the core is installed, in an interpreter of its own."""
     by_group = declared()
-    owners = packages_distributions()
     extras = by_group["embedded"] | by_group["demo"] | by_group["dev"]
-    blocked = {package for package, found in owners.items() if {normal(owner) for owner in found} <= extras}
+    blocked = {package for package, found in owners().items() if found <= extras}
     assert {"jgo", "duckdb", "psutil", "hypothesis"} <= blocked
     core = [name for name, group in modules() if group == "core" and not name.endswith("__main__.py")]
     names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in core]
