@@ -51,10 +51,14 @@ chaos: install
 simulate: install
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
 
-# Needs uv. No download hosts in the lock: it must work with any index.
+# Needs uv. No download hosts in the locks: they must work with any index. Versions stay as far as pyproject.toml lets
+# them; `make lock ARGS=--upgrade` takes the newest. requirements-core.lock is the part without the extras, for production.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --group build
+
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --extra dev --upgrade -o requirements.lock pyproject.toml
+	$(COMPILE) --extra dev $(ARGS) -o requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock $(ARGS) -o requirements-core.lock pyproject.toml
 	$(BIN)/python -m deploy.embedded.jars
 	$(BIN)/python -m bench.peers.jvm
 	$(BIN)/python -m bench.peers.environment
