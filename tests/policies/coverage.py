@@ -90,8 +90,8 @@ def page(table: list[Rule]) -> str:
     lines = [
         "# Rules and the tests that show them",
         "",
-        "Written by `python -m tests.policies.coverage` from the [requirements](rules/requirements.md) of the bank rules and the",
-        "docstrings of the tests. A test fails when a rule of the parts aum, tiers or policy pack has neither a test nor a reason.",
+        "Written by `python -m tests.policies.coverage` from the [requirements](rules/requirements.md) and the docstrings of the",
+        "tests. A test fails when a rule of the parts aum, tiers or policy pack has neither a test nor a reason.",
         "",
         "Tests in tests/policies decide from facts, by the packs and the lifecycle as pure functions; those in tests/standing go",
         "through the worker.",
