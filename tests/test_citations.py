@@ -15,6 +15,9 @@ RULE = re.compile(r"(?<![\w-])([RCN])-(\d{2,3})(?![\w-])")
 RANGE = re.compile(r"(?<![\w-])([RCN])-(\d{2,3}) to (?:([RCN])-)?(\d{2,3})(?![\w-])")
 ROW = re.compile(r"^\| ([RCN]-\d{2,3}) \|", re.MULTILINE)
 PAGE = re.compile(r"(?<![\w/.-])docs/([\w/-]+\.(?:md|svg))(?:#([\w-]+))?")
+SOURCE = re.compile(
+    r"`((?:streams|schemas|policies|agents|services|connectors|deploy|tidegauge|bench|tests)/[\w/.-]*)`"
+)
 COUNTS = {"R": 305, "C": 44, "N": 14}
 KINDS = {".py", ".avsc", ".yaml", ".yml", ".json", ".toml", ".md", ".sql", ".properties"}
 SKIPPED = ("schemas/versions/",)  # kept as they were released
@@ -61,6 +64,12 @@ def test_citations_lead_somewhere(path: Path) -> None:
     assert not {rule for rule in rules_of(text) if rule not in rows}
     assert not [found.group() for found in PAGE.finditer(text) if broken(*_parts(found), known)]
     assert not re.search(r"\bdesign §|§\s*\d", text), "cite a heading of docs/ (docs/page.md#heading)"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_name_files_that_exist(page: Path) -> None:
+    """A path of code, tests or contracts that a page names is there."""
+    assert [path for path in SOURCE.findall(page.read_text(encoding="utf-8")) if not (ROOT / path).exists()] == []
 
 
 def _parts(found: re.Match[str]) -> tuple[str, str]:
