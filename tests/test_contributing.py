@@ -93,3 +93,13 @@ def test_hooks_are_local() -> None:
     hooks = config["repos"][0]["hooks"]
     assert all(hook["language"] == "system" for hook in hooks)
     assert all(hook["entry"].startswith((".venv/bin/", "make ")) for hook in hooks)
+
+
+def test_targets_exist() -> None:
+    """Whatever the page or a hook calls by `make` is a target."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    called = set(
+        re.findall(r"(?:`|^|entry: )make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text() + hooks, re.MULTILINE)
+    )
+    assert {"install", "check", "test"} <= called <= targets
