@@ -146,7 +146,7 @@ def run(*command: str) -> None:
 
 
 def test_import_rules() -> None:
-    """Who may import what (design of the rooms; pyproject.toml has the contracts)."""
+    """Who may import what (docs/architecture.md#the-rooms; pyproject.toml has the contracts)."""
     run("-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-cache")
 
 
