@@ -191,13 +191,17 @@ class Bank:
         }  # fmt: skip
 
     def planted(self, at: int) -> Iterator[Event]:
-        """Two large outflows in a row, and a break that is explained in two steps."""
+        """Two large outflows in a row, a break that is explained in two steps, cards under the scheme by cards."""
         if at in (TWO_DEBITS, TWO_DEBITS + 1):
             yield self.post("P08", "P08-main", -25_000_000, at, at)
         if at == BROKEN:
             yield self.shot("P17-main", "P17", self.balances["P17-main"] + 9_000, at)
         if at in (BROKEN + 1, BROKEN + 2):
             yield self.post("P17", "P17-main", 3_000 * (at - BROKEN), BROKEN, BROKEN)
+
+        for place, one in enumerate(PERSONS[:8:2]):
+            if at == day("2024-05-22") + place:
+                yield self.act(one, at, "issue_card", card=("gold", "black")[place % 2])
 
     # -- how they live
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.golden.engine import Log, Worker, account_rows
 from tests.golden.recording import Recording, Step
@@ -12,18 +12,31 @@ from tests.golden.recording import Recording, Step
 DIFFERENCES_MAX = 5
 
 
-def from_empty(found: Recording) -> list[str]:
+class Lived(NamedTuple):
+    """Where a job differs from the recording, and every changelog row that it would have written."""
+
+    differences: list[str]
+    rows: list[tuple[bytes, bytes | None]]
+
+
+def from_empty(found: Recording) -> Lived:
     """The whole input from the beginning: outputs and rows exactly as recorded, in their order."""
     worker, out = Worker.fresh(found.settings, Log(found.inputs)), list[str]()
+    written: list[tuple[bytes, bytes | None]] = []
     for number, step in enumerate(found.steps):
         worker.feed(step.fed)
         outputs, rows = worker.work()
         out += unlike(f"step {number}: outputs", outputs, step.outputs)
         out += unlike(f"step {number}: rows", rows, step.rows)
         out += beside(number, step, worker)
-        if len(out) >= DIFFERENCES_MAX:
-            break
-    return out
+        fences = [] if step.fence is None else [(b"@fence", worker.fence())]
+        written += [
+            *rows,
+            *account_rows(worker.job, dict(step.flushed)).items(),
+            *fences,
+            (b"@commit", worker.positions()),
+        ]
+    return Lived(out[:DIFFERENCES_MAX], written)
 
 
 def onwards(found: Recording, cut: int, worker: Worker) -> list[str]:
