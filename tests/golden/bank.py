@@ -133,7 +133,10 @@ class Bank:
                     one, f"{one}-jpy", amount // 30, FIRST - 80, FIRST, currency="JPY", asset_class="savings"
                 )
             if place % 4 == 0:
-                yield self.shot(f"{one}-fund", one, amount // 2, FIRST, asset_class="fund", source="agency")
+                opened = FIRST - 300 if place % 8 else None
+                yield self.shot(
+                    f"{one}-fund", one, amount // 2, FIRST, asset_class="fund", source="agency", opened=opened
+                )
         yield {**self.post("P01", "P01-main", 1, FIRST, FIRST), "currency": "XXX"}
 
     def profile(self, one: str, branch: str, **other: Any) -> Event:

@@ -55,6 +55,7 @@ OUTFLOW_ALERT = (ID, str, DAY, int)  # rule, alert, raised, outflow in minor uni
 # Tiers in force from (newest first), class 0 or 1, queue class published + 1, branch, manager, card, alerts.
 PROFILE = ([(ID, DAY)], int, int, maybe(ID), maybe(ID), maybe(ID), maybe({"a": [OUTFLOW_ALERT]}))
 OUTLOOK = (DAY, int, int, int)  # tier lost, tiers that cannot be reached as bits, shift, 1 while a rate is missing
+DELTA = 2  # the kind of an adjusting entry
 ENTRY = (int, int, int, int, int, int, int)  # kind | nature << 3, booked, amount, day, print, extra, flags
 ACCOUNT = {
     "customer": ID, "asset_class": int, "currency": int, "snapshots_and_partial": int, "base": int, "posted": int,
@@ -102,6 +103,18 @@ def account(raw: bytes) -> dict[str, Any]:
     row["sums"], count, entries = numbers[12:28], numbers[28], numbers[29:]
     assert len(entries) == 7 * count
     row["entries"] = [entries[i : i + 7] for i in range(0, len(entries), 7)]
+    return row
+
+
+def order_free(raw: bytes) -> dict[str, Any]:
+    """What an account row means. Entries may stand in the order of another interleaving of the topics: a recovery reads one
+    topic after the other. Then a snapshot may have needed an adjusting entry for a moment, of which 0 is left.
+    """
+    row, entries, booked, day = account(raw), list[tuple[int, ...]](), 0, 0
+    for what, since, amount, days, *rest in row["entries"]:
+        booked, day = booked + since, day + days
+        entries.append((what, booked, amount, day, *rest))
+    row["entries"] = sorted(entry for entry in entries if (entry[0], entry[2], *entry[4:]) != (DELTA, 0, 0, 0, 0))
     return row
 
 
