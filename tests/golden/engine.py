@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from agents import recovery
-from agents.deciding import StandingConf
-from agents.facts import BANK_OPEN, COMPLETE, NO_DATE
-from agents.job import TP, Block, Outcome
-from agents.memory_log import MARK, MARK_KEY, batch
-from agents.packing import flat
-from agents.recovery import Fence
-from agents.standing import CLOSES, INPUTS, StandingJob
+from agents.engine import recovery
+from agents.engine.job import TP, Block
+from agents.engine.packing import flat
+from agents.engine.recovery import Fence
+from agents.offline.memory_log import MARK, MARK_KEY, batch
+from agents.standing.decide.close import StandingConf
+from agents.standing.intake.facts import BANK_OPEN, COMPLETE, NO_DATE
+from agents.standing.job import CLOSES, INPUTS, StandingJob
 from policies import parse_pack
-from schemas.records import decode_one, encode
+from schemas.codec.records import decode_one, encode
 from streams.calendar import NO_DAY
 
-__all__ = ["CLOSES", "INPUTS", "MARK", "MARK_KEY", "Log", "Outcome", "Worker", "decode_one", "encode", "every_row"]
+__all__ = ["CLOSES", "INPUTS", "MARK", "MARK_KEY", "Log", "Worker", "decode_one", "encode", "every_row"]
 
 PARTITION = 0
 CHANGELOG = "golden-standing-changelog"
