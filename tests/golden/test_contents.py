@@ -63,7 +63,7 @@ def test_a_recovery_has_something_to_do(cut: int) -> None:
 
 
 def test_what_a_customer_has_of_his_own() -> None:
-    """Cards in every state, requests that wait and approved ones, grants, records, reviews, pins, months of grace, put-off changes."""
+    """Cards in every state, requests and grants that wait and approved ones, records, reviews, pins, put-off changes."""
     states = [row for row in every(b"l") if set(row) - {"official", "measured", "records", "beside"} or row["records"]]
     assert {row["card"][3] for row in states if "card" in row} == {"issued", "held", "lost"}
     assert {row["request"][3] is None for row in states if "request" in row} == {True, False}
@@ -72,8 +72,10 @@ def test_what_a_customer_has_of_his_own() -> None:
         assert any(name in row for row in states), name
     assert any(row["records"] for row in states) and any(row["beside"][0] for row in states)
     said = Counter((record["kind"], record["reason"]) for record in of("decisions"))
-    for what in (("card", "card"), ("card", "expiry"), ("record", "override"), ("record", "expiry"), ("deferred", "stale"),
-                 ("restated", "restated"), ("refused", "not_approved"), ("renewal-due", "expiry"), ("review", "review")):  # fmt: skip
+    for what in (
+        ("card", "card"), ("card", "expiry"), ("record", "override"), ("record", "expiry"), ("deferred", "stale"),
+        ("restated", "restated"), ("refused", "not_approved"), ("renewal-due", "expiry"), ("review", "review"),
+    ):  # fmt: skip
         assert said[what], what
 
 
@@ -132,7 +134,7 @@ def test_restatements_and_breaks() -> None:
 
 
 def test_packs() -> None:
-    """Switched live, for a branch and for layers too; one is refused; at a cut some are announced and not yet in force."""
+    """Switched live, for a branch and for layers too; one refused; at some cuts one is announced and not yet in force."""
     ids = {(record["pack_id"], record["pack_version"]) for record in of("tier-changes")}
     assert {pack for pack, _ in ids} == {"harbour", "harbour-b2", "harbour-cards", "firms"}
     assert {("harbour", 2), ("firms", 2)} <= {(r["pack_id"], r["pack_version"]) for r in of("standings")}
@@ -149,7 +151,7 @@ def test_packs() -> None:
 
 
 def test_customers() -> None:
-    """Both classes and some who change, branches, cards that profiles name, queue classes as published, dates, an id in Chinese."""
+    """Both classes and some who change, branches, cards, queue classes as published, dates, an id in Chinese."""
     customers = rows(CUTS[-1], b"c")
     assert {row[1] for row in customers.values()} == {0, 1} and "客户" in customers
     assert {row[3] for row in customers.values()} == {"B1", "B2", "B3"}
@@ -175,7 +177,7 @@ def test_facts_and_counts() -> None:
 
 
 def test_accounts() -> None:
-    """Three currencies, several classes, sources without postings, late entries, holes in journals, entries of every kind."""
+    """Three currencies, several asset classes, sources without postings, entries of every kind."""
     accounts = rows(CUTS[-1], b"a").values()
     assert len({row["currency"] for row in accounts}) == 3 and len({row["asset_class"] for row in accounts}) == 4
     assert {entry[0] & 7 for row in every(b"a") for entry in row["entries"]} == {1, 2, 3, 4, 5, 6}
