@@ -66,6 +66,9 @@ def packs() -> dict[int, list[Event]]:
     firms = pack_text("firms", version=2, effective_from="2024-04-11").replace('"300000.00"', '"250000.00"', 1)
     firms = firms.replace("    vip_from: key\n", "    vip_from: key\n    pinning: {before_version: 2}\n")
     care = pack_text("care", version=2, effective_from="2024-04-06").replace('"300000.00"', '"200000.00"', 1)
+    # From April on nobody is decided every day: a close looks at whom something has come for, or waits.
+    firms = firms.replace("close: continuous, upgrades: continuous", "close: month, upgrades: month", 1)
+    care = care.replace("close: day, upgrades: day", "close: month, upgrades: month", 1)
     announced = {
         "2024-01-20": (supplement(first, "2024-02-10", "30000.00", 1), "personal"),
         "2024-02-20": (second, "personal"),
