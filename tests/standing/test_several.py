@@ -90,6 +90,18 @@ def test_who_decides_for_whom() -> None:
         crashed(found, replace(conf(), pack=PERSONAL))
 
 
+@pytest.mark.parametrize("crash", [False, True])
+def test_who_has_become_a_firm_when_the_pack_of_persons_changes(crash: bool) -> None:
+    """His tier of before is one that no pack has any more: he begins anew under the pack of his class, which stays."""
+    found = started(*STEPS, JANUARY)
+    told(found, customer("rich", customer_class="corporate", event_id="firm"), day("2024-02-01"))
+    cards = pack_of(load_pack("prior-month-aum").body, effective_from="2024-02-11")
+    told(found, activation(cards), day("2024-02-10"))
+    found = crashed(found, found.job.conf) if crash else found
+    assert standings(told(found, FEBRUARY))["rich"] == ("ordinary", "firms")
+    assert changes(found)[2:] == []
+
+
 def test_one_pack_of_both_classes_leaves_one_to_another() -> None:
     """A personal pack takes the personal class from a pack of both; corporate customers keep it, restated months too."""
     found = started(*STEPS, JANUARY, pack=parse_pack(GREEN), others=())

@@ -191,12 +191,13 @@ class Changeover:
             if table is None:
                 self._forget(slots[rows])
             elif old is not None and old.pack == table.pack:
+                self._forget(slots[rows])
                 self.life.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))
             else:
                 self._class(table, old, at, slots[rows], Chosen(scope, found, rows))
 
     def _forget(self, slots: Array) -> None:
-        """Of customers whose class has no scheme now: a tier of before that no scheme has any more."""
+        """A tier of before that no scheme has any more: of a class without a scheme now, or of another class than his."""
         held = self.life.keeper.held()
         gone = slots[held["tier"][slots, 0] >= len(self.life.classes.shown.tier_ids)]
         held["tier"][gone], held["tier_day"][gone] = 0, NO_DAY

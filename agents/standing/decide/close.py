@@ -194,11 +194,10 @@ class Deciding:
             self.layers.use(self.conf.follow(layers))
         for pack in self.packs.book.packs:
             self.know(pack)
-        for rows in self._loaded:
-            kinds = rows.raw[rows.key]
-            self.facts.load(rows.take((kinds == FACT[0]) | (kinds == DATES[0])))
-            self.lifecycle.load(rows.take(kinds == LIFE[0]))
-            self.layers.load(rows.take(kinds == LAYER[0]))
+        # Only the last row of a key: one of before may name what no pack in force has, or say what has ended since.
+        last = {key: value for rows in self._loaded for key, value in rows}
+        for load, kinds in ((self.facts.load, FACT + DATES), (self.lifecycle.load, LIFE), (self.layers.load, LAYER)):
+            load((key, value) for key, value in last.items() if key[:1] in kinds)
         self._loaded.clear()
 
     # -- closes

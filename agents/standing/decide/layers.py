@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import fastavro
 import numpy as np
 
-from agents.engine.job import Pair, Rows
+from agents.engine.job import Pair
 from agents.engine.packing import Packed, few, texts
 from agents.standing.decide import state_rows
 from agents.standing.decide.changeover import Changeover
@@ -173,8 +173,8 @@ class Layers:
         held = [[self.tiers.text(code), day] for code, day in zip(codes, days, strict=True) if day != NO_DAY]
         return json.dumps([held, known, below, state], ensure_ascii=False, separators=(",", ":")).encode()
 
-    def load(self, rows: Rows) -> None:
-        """Rows back, after the profiles' and once the pack is known; later ones count."""
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows back, one a customer, after the profiles' and once the pack is known."""
         if self.life is None:
             return
         life, held = self.life, self.held()

@@ -8,13 +8,13 @@ functions one by one. Rows of changed customers go out in the transaction that c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from agents.engine.job import Pair, Rows
+from agents.engine.job import Pair
 from agents.engine.packing import Packed, few, texts
 from agents.standing.decide import state_rows
 from agents.standing.decide.branches import ANY, Rules, parted
@@ -411,8 +411,8 @@ class Lifecycle:
         assert table is not None
         return state_rows.encode(self.state(slot, table), self.beside.get(slot, Beside()))
 
-    def load(self, rows: Rows) -> None:
-        """Rows back, after the profiles'; later ones count."""
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows back, one a customer, after the profiles'."""
         for key, value in rows:
             slot = self.ledger.customer(key[1:].decode())
             state, beside = state_rows.decode(value or b"")

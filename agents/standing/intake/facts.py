@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from agents.engine.job import Pair, Rows
+from agents.engine.job import Pair
 from agents.standing.intake.transaction_counts import Counts
 from policies.model import metrics
 from policies.model.metrics import counted_months
@@ -158,8 +158,8 @@ class Facts:
         rows, self._rows = self._rows, []
         return rows
 
-    def load(self, rows: Rows) -> None:
-        """Rows of either kind back; later ones count."""
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows of either kind back, one a key."""
         for key, value in rows:
             if key.startswith(DATES_KEY):
                 slot = self.ledger.customer(key[1:].decode())
