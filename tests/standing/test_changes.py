@@ -49,6 +49,7 @@ def columns_of(draw, needs, n):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PACKS)
 @pytest.mark.parametrize("kind", [0, 1])
 @settings(max_examples=25)

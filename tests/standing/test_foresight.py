@@ -202,6 +202,7 @@ def test_columns_are_the_twin_s(kind, cool_down, at_most, share, within, views):
         last = after
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=8)
 @given(st.data())
 def test_a_crash_raises_nothing_twice(data):

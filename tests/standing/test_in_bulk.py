@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +89,7 @@ PEOPLE = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(PEOPLE)
 def test_customer_rows_come_back(people):
     """A customer's row read back is the customer; few rows leave as pairs, many packed, the same bytes."""

@@ -286,6 +286,7 @@ def heard(partition: Partition) -> list[tuple[Any, ...]]:
     return changes + others
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=60)
 @given(packs(), st.none() | layers(), st.booleans(), lives(), st.data())
 def test_columns_follow_the_pure_lifecycle(

@@ -1,5 +1,6 @@
 """Crash at any point: rows and a fence, the silent replay of [F, C), and then the same records as without the crash."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +67,7 @@ def profiles(job: StandingJob) -> dict:
     return found
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=15)
 @given(st.data())
 def test_a_crash_leaves_no_trace(data):

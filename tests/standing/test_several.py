@@ -81,6 +81,7 @@ def test_one_class_goes_over_and_the_other_stays(crash: bool) -> None:
     assert not found.of("dead-letters")
 
 
+@pytest.mark.slow
 def test_who_decides_for_whom() -> None:
     """Two packs for one class are refused at the start; a state that was kept with other packs is refused as well."""
     with pytest.raises(PackError, match="have the tiers of green-channel already"):
