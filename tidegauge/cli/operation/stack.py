@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -28,7 +29,7 @@ def up(
 
     Where TIDEGAUGE_BOOTSTRAP_SERVERS or TIDEGAUGE_REDIS_URL is set, that server is used instead. Again is harmless.
     """
-    given = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
+    given: dict[str, Any] = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     since = time.monotonic()
     try:
