@@ -211,7 +211,7 @@ class Deciding:
         return np.flatnonzero(found)
 
     def close(self, close: Close, *, live: bool) -> None:
-        """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""
+        """Evaluates day D for all customers, idle ones too, and moves the clock (docs/architecture.md#day-close)."""
         ledger, before = self.ledger, self.ledger.closed
         if live:
             self.continuous.look()

@@ -1,4 +1,4 @@
-"""Tiers by any pack: its criteria over columns at the closes, and the lifecycle of each customer (policies.lifecycle).
+"""Tiers by any pack: its criteria over columns at the closes, and the lifecycle of each customer (policies.lifecycle.transitions).
 
 Most customers have nothing of their own: official tier, measured tier and months below it are columns, and a close
 moves them all at once. Who holds a card, a grant or a request, waits for a review or a source, goes through the pure
@@ -263,7 +263,7 @@ class Lifecycle:
         return out
 
     def stale(self, pack: Pack, day: int) -> tuple[str, ...]:
-        """Required sources of a pack that lag more business days behind than the pack allows (design §5).
+        """Required sources that lag more business days behind than their pack allows (docs/tiers.md#stale-sources).
 
         A source is watched from its first mark on; business days are those of the bank's calendar.
         """
