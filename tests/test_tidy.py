@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -166,5 +167,13 @@ def test_ruff() -> None:
 
 @pytest.mark.slow
 def test_mypy() -> None:
-    """The pure rooms are strictly typed."""
+    """Every room but bench is strictly typed; an exception has its reason in pyproject.toml, or beside its line."""
     run("-m", "mypy", "--no-error-summary")
+
+
+def test_rooms_are_marked_as_typed() -> None:
+    """Each room has its `py.typed`, and a wheel takes it along: other programs' type checkers read the annotations."""
+    assert [room for room in ROOMS if not (ROOT / room / "py.typed").is_file()] == []
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert "py.typed" in settings["setuptools"]["package-data"]["*"]
+    assert sorted(settings["mypy"]["packages"]) == sorted(set(ROOMS) - {"bench"})

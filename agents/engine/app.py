@@ -8,9 +8,9 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from yarl import URL
@@ -36,7 +36,7 @@ CHANGELOG = {
 SWITCH_S = 0.001  # after which the event loop gets its turn while a thread works in Python; 5 ms by default
 
 
-class BlockSchema(faust.Schema):
+class BlockSchema(faust.Schema[None, Block]):
     """Hands the block through: jobs decode."""
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> None:
@@ -44,7 +44,8 @@ class BlockSchema(faust.Schema):
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Block:
         """The block as fetched."""
-        return message.value
+        block: Block = message.value
+        return block
 
 
 class BlockApp(faust.App):
@@ -102,14 +103,13 @@ def build_app(
         Table=UnitTable,
     )
     transport = app.transport = hooks.Transport(servers, app, app.loop)
-    units = app.units = app.Table(
-        name, partitions=settings.partitions, changelog_topic=changelog(app, conf, replication)
-    )
+    table = app.Table(name, partitions=settings.partitions, changelog_topic=changelog(app, conf, replication))
+    units = app.units = cast("UnitTable", table)  # as `Table=` says above
     units.prepare(conf, job_factory, app.health)
     transport.busy, transport.on_corrupt = units.busy, units.on_corrupt
     app.on_partitions_revoked.connect(units.on_revoked)
 
-    async def receive(stream: AsyncIterator[Block]) -> None:
+    async def receive(stream: faust.StreamT[Block]) -> None:
         async for block in stream:
             units.put(block)
 
@@ -117,7 +117,7 @@ def build_app(
         schema = BlockSchema(key_type=bytes, value_type=bytes)
         app.agent(app.topic(settings.topic(topic), schema=schema), name=f"blocks.{topic}")(receive)
 
-    @app.timer(interval=LOOK_S, name="look")
+    @app.timer(interval=LOOK_S, name="look")  # type: ignore[untyped-decorator]  # Faust says only that it is callable
     async def look() -> None:
         units.look()
 

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -30,6 +30,8 @@ STALL_S_MAX = 60.0  # without any progress of a read
 READS_MAX = 3  # of a state that is written meanwhile
 
 log = logging.getLogger(__name__)
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 class EngineSettings(Protocol):
@@ -227,8 +229,8 @@ async def replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartiti
 
 
 async def read_state(
-    settings: EngineSettings, job_factory: Callable[[], Job], partition: int, *, name: str = "standing"
-) -> Job:
+    settings: EngineSettings, job_factory: Callable[[], AnyJob], partition: int, *, name: str = "standing"
+) -> AnyJob:
     """A partition's state as of one committed transaction, read beside a running worker.
 
     Nobody is fenced, no group joined. Raises RecoveryError where there is no state, or it can't be read.
@@ -245,8 +247,12 @@ async def read_state(
 
 
 async def read_again(
-    settings: EngineSettings, job_factory: Callable[[], Job], partition: int, consumer: AIOKafkaConsumer, changelog: str
-) -> Job:
+    settings: EngineSettings,
+    job_factory: Callable[[], AnyJob],
+    partition: int,
+    consumer: AIOKafkaConsumer,
+    changelog: str,
+) -> AnyJob:
     """A restored job; tried READS_MAX times, since the workers go on writing."""
     for left in reversed(range(READS_MAX)):
         job = job_factory()

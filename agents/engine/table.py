@@ -41,7 +41,7 @@ CRASHES_MAX, CRASHES_S = 3, 300.0  # unexpected exceptions in that time, then th
 CORRUPT_MAX = 5  # refused reads of one batch in a row
 
 
-class UnitTable(faust.Table):
+class UnitTable(faust.Table[Any, Any]):
     """Units by partition index; the app sets `conf`, `job_factory` and `health` before it starts."""
 
     unit_conf: Conf

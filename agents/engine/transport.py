@@ -111,7 +111,8 @@ def uncompressed(tp: TP, header: BatchHeader, batch: memoryview) -> bytes | memo
     except Exception as problem:  # each codec library has its own errors
         raise CorruptBatch(tp, header.base_offset, f"codec {kind}: {problem}") from problem
     clear = header._replace(length=HEADER.size - LENGTH_AT + len(body), attributes=header.attributes & ~CODEC)
-    return HEADER.pack(*clear) + body
+    packed: bytes = HEADER.pack(*clear) + body
+    return packed
 
 
 def control_type(batch: memoryview) -> int:

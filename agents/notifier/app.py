@@ -31,8 +31,13 @@ Notify = Callable[[dict[str, Any]], Awaitable[list[dict[str, Any]]]]
 class AlertSettings(Protocol):
     """What this worker needs to know (a part of deploy.settings.Settings)."""
 
-    group: str
-    partitions: int
+    @property
+    def group(self) -> str:
+        """Consumer group of the workers; the alerts agent's is named after it."""
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of every topic."""
 
     @property
     def kafka(self) -> str:
@@ -57,8 +62,9 @@ def build_app(settings: AlertSettings, notify: Notify) -> faust.App:
     alerts, notices, letters = (raw(settings.topic(name)) for name in ("rm-alerts", "notices", "dead-letters"))
 
     @app.agent(alerts, name="alerts", supervisor_strategy=CrashingSupervisor)
-    async def tell(stream: faust.Stream[bytes]) -> None:
+    async def tell(stream: faust.StreamT[bytes]) -> None:
         # Acknowledged by hand: after an exception Faust would go on behind the event, as if it were done.
+        assert isinstance(stream, faust.Stream)  # as Faust gives it; its declared type leaves out `noack`
         async for event in stream.noack().events():
             try:
                 records = await notify(decode_one(event.value, name="rm-alerts"))
@@ -77,7 +83,7 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
     await (await topic.send(key=key.encode(), value=value))
 
 
-def letter(event: faust.EventT, problem: RecordError) -> bytes:
+def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
     """The dead letter of a record that is none of ours."""
     message = event.message
     return encode(

@@ -49,7 +49,7 @@ def warm_up(conf: StandingConf) -> None:
             list(batches(item, 1 << 16, None))
     positions, meta = job.positions(), job.fence()
     again = StandingJob(conf)
-    again.load(flat(rows))
+    again.load((key, value) for key, value in flat(rows) if key is not None)
     again.load_fence(meta)
     again.begin(0, positions)
 

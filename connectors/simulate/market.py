@@ -21,6 +21,12 @@ def is_weekday(day: int) -> bool:
     return (day + MONDAY_SHIFT) % WEEK < 5
 
 
+def _minor_units(currency: str) -> int:
+    """Minor units of one unit."""
+    units: int = 10 ** exponent(currency)
+    return units
+
+
 class Market:
     """Today's rates. Seeded; the same calls give the same rates."""
 
@@ -63,4 +69,4 @@ class Market:
 
     def bought(self, base_minor: int, currency: str) -> int:
         """Minor units of a currency for base minor units at today's rate, rounded down."""
-        return base_minor * MICRO * 10 ** exponent(currency) // (self._micro[currency] * 10 ** exponent(BASE))
+        return base_minor * MICRO * _minor_units(currency) // (self._micro[currency] * _minor_units(BASE))

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -91,14 +91,15 @@ class KafkaSource:
         """
         fetched: dict[str, Fetched] = {}
         for message in self.consumer.consume(FETCH_RECORDS_MAX, timeout_s):
-            error, offset = message.error(), message.offset()
+            error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                 if error.fatal():
                     raise KafkaException(error)
                 log.warning("Kafka: %s", error)  # the library tries again by itself; freshness tells how long it lasts
                 continue
-            partition = message.partition()
-            topic, name = self.names[message.topic(), partition]
+            place = cast("tuple[str, int]", (message.topic(), message.partition()))  # None for errors only
+            offset = cast("int", message.offset())
+            topic, name = self.names[place]
             part = fetched.get(name)
             if part is None:
                 part = fetched[name] = Fetched()
@@ -106,7 +107,7 @@ class KafkaSource:
                 part.at_end, part.stop = True, offset
             else:
                 part.at_end, part.stop = False, offset + 1
-                part.records.append(Record(topic, partition, offset, message.key(), message.value()))
+                part.records.append(Record(topic, place[1], offset, message.key(), message.value()))
         return fetched
 
     def ends(self) -> dict[str, tuple[int, int]]:

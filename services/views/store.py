@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from redis.exceptions import NoScriptError
 
-from services.views.keys import Keys
+from services.views.keys import Keys, as_bytes
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -183,16 +183,22 @@ class RedisViewStore:
 
     def positions(self) -> dict[str, int]:
         """Next offset of every partition that has been applied to."""
-        return {source.decode(): int(offset) for source, offset in self.client.hgetall(self.keys.next).items()}
+        return {
+            as_bytes(source).decode(): int(offset) for source, offset in self.client.hgetall(self.keys.next).items()
+        }
 
     def meta(self) -> dict[str, str]:
         """What the view was built from."""
-        return {name.decode(): value.decode() for name, value in self.client.hgetall(self.keys.meta).items()}
+        return {
+            as_bytes(name).decode(): as_bytes(value).decode()
+            for name, value in self.client.hgetall(self.keys.meta).items()
+        }
 
     def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
         """Say what the view is built from; partitions not marked fresh yet are entered as never complete."""
         with self.client.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self.keys.meta, mapping=dict(meta))
+            for name, value in meta.items():
+                pipeline.hset(self.keys.meta, name, value)
             for source in sources:
                 pipeline.hsetnx(self.keys.fresh(topic_of(source)), source, 0)
             pipeline.execute()

@@ -266,6 +266,7 @@ def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[t
     The waits double up to 5 s. Any other exception ends the process; started again it goes on from what is stored.
     """
     settled, wait_s = False, 0.1
+    passing: tuple[type[Exception], ...] = (LeaseLostError, *failures)
     while not stopped(0.0):
         try:
             if not settled and not (settled := writer.settle()):
@@ -273,7 +274,7 @@ def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[t
                 continue
             writer.step()
             wait_s = 0.1
-        except (LeaseLostError, *failures) as problem:
+        except passing as problem:
             log.warning("the view can't be written: %s; again in %.1f s", problem, wait_s)
             settled = False
             stopped(wait_s)

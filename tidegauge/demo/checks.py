@@ -98,7 +98,8 @@ class Answers:
 
 def decide(answers: Answers, closes: Iterable[int], scheme: Scheme) -> Decided:
     """Official tiers at each month close, from what had arrived by then and nothing later."""
-    decided, before = Decided(), {}
+    decided = Decided()
+    before: dict[str, str] = {}
     for close in closes:
         totals, divisor = answers.quarter_sums(close, close)
         after = dict(before)

@@ -21,7 +21,8 @@ from tidegauge.explanation.log import Log, Record, Told, read
 from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent, shipped
 
 if TYPE_CHECKING:
-    from agents.standing.job import StandingConf, StandingJob
+    from agents.standing.decide.close import StandingConf
+    from agents.standing.job import StandingJob
     from deploy.settings import Settings
     from policies.model.pack import Pack
 
@@ -164,4 +165,4 @@ async def _live(settings: Settings, found: Explained) -> None:
     except RecoveryError as why:
         found.standing_problem = str(why)
         return
-    _standing(found, job)  # type: ignore[arg-type]
+    _standing(found, job)

@@ -55,17 +55,14 @@ def live_job(settings: Settings, customer: str) -> StandingJob:
     """The committed state of the customer's partition."""
     from agents.engine.job import RecoveryError
     from agents.engine.recovery import read_state
-    from agents.standing.job import StandingJob
     from connectors.loading.partitioner import partition_of
     from tidegauge.bootstrap import STANDING, standing_jobs
 
     partition = partition_of(customer.encode(), settings.partitions)
     try:
-        job = asyncio.run(read_state(settings, standing_jobs(settings), partition, name=STANDING))
+        return asyncio.run(read_state(settings, standing_jobs(settings), partition, name=STANDING))
     except RecoveryError as problem:
         raise CommandError(str(problem), "is a worker running? `tidegauge doctor` looks", FAILED_CHECK) from problem
-    assert isinstance(job, StandingJob)
-    return job
 
 
 def record_of(job: StandingJob, customer: str) -> Record:

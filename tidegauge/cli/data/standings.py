@@ -55,14 +55,12 @@ def live_jobs(settings: Settings) -> list[StandingJob]:
     """The committed state of every partition, read beside the workers."""
     from agents.engine.job import RecoveryError
     from agents.engine.recovery import read_state
-    from agents.standing.job import StandingJob
     from tidegauge.bootstrap import STANDING, standing_jobs
 
     factory = standing_jobs(settings)
 
     async def read() -> list[StandingJob]:
-        found = [await read_state(settings, factory, p, name=STANDING) for p in range(settings.partitions)]
-        return [job for job in found if isinstance(job, StandingJob)]
+        return [await read_state(settings, factory, p, name=STANDING) for p in range(settings.partitions)]
 
     try:
         return asyncio.run(read())
