@@ -11,7 +11,6 @@ from agents.standing.publish.standings import NO_TIER
 from policies.compiled.classes import ClassTable
 from streams import tiers
 from streams.accounts.entries import OPEN, OPEN_END
-from streams.averages.metrics import first_days
 from streams.calendar import date_of, last_ended_month, month_of, month_start
 
 COLUMNS = (
@@ -55,17 +54,17 @@ def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
     """
     check_day(job, as_of)
     ledger, rows = job.ledger, []
-    for at in range(0, ledger.columns.customer_count, CHUNK):
-        slots = np.arange(at, min(at + CHUNK, ledger.columns.customer_count))
-        found = ledger.metrics(job.deciding.scope, as_of, slots)
-        rounded, since = found.rounded(), first_days(ledger.store, slots).tolist()
-        given, _ = tiers.in_force(ledger.store.customers, slots, as_of)
-        layers = job.deciding.layers.named(slots, as_of)
+    for at in range(0, ledger.customers.count, CHUNK):
+        slots = np.arange(at, min(at + CHUNK, ledger.customers.count))
+        found = ledger.metrics(job.decider.scope, as_of, slots)
+        rounded, since = found.rounded(), ledger.customers.first_days(slots).tolist()
+        given, _ = tiers.in_force(job.profiles.held(), slots, as_of)
+        layers = job.decider.layers.named(slots, as_of)
         for i, slot in enumerate(slots.tolist()):
             if since[i] > as_of:
                 continue
             values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
-            table = job.deciding.lifecycle.table(slot)
+            table = job.decider.lifecycle.table(slot)
             tier = NO_TIER if table is None else _tier(job, table, int(given[i]))
             rows.append([ledger.customer_id(slot), *values[:METRICS], tier, *([] if layers is None else [layers[i]])])
     return iter(sorted(rows, key=lambda row: str(row[0])))
@@ -79,9 +78,7 @@ def _tier(job: StandingJob, table: ClassTable, code: int) -> str:
 
 def branches(job: StandingJob) -> dict[str, str | None]:
     """The branch of every customer of a partition, by his profile; None: not known."""
-    return {
-        job.ledger.customer_id(slot): job.profiles.branch(slot) for slot in range(job.ledger.columns.customer_count)
-    }
+    return {job.ledger.customer_id(slot): job.profiles.branch(slot) for slot in range(job.ledger.customers.count)}
 
 
 def all_standings(jobs: Iterable[StandingJob], as_of: int) -> list[list[str | int | None]]:

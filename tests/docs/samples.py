@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agents.offline.replay import Arrival, replay
-from agents.standing.decide.close import StandingConf
+from agents.standing.model import StandingConf
 from connectors.formats.events import DayEnd
 from connectors.simulate import simulate, stories
 from policies import load_pack

@@ -21,7 +21,8 @@ from tidegauge.explanation.log import Log, Record, Told, read
 from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent, shipped
 
 if TYPE_CHECKING:
-    from agents.standing.job import StandingConf, StandingJob
+    from agents.standing.job import StandingJob
+    from agents.standing.model import StandingConf
     from deploy.settings import Settings
     from policies.model.pack import Pack
 

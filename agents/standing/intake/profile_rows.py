@@ -18,8 +18,8 @@ from streams.accounts.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Inde
 from streams.kernels.borrowing import borrowed
 from streams.tiers import HISTORY
 
-TEXTS = HISTORY + 3  # at most, in a row
-ROW_BYTES_MAX = TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
+_TEXTS = HISTORY + 3  # at most, in a row
+ROW_BYTES_MAX = _TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
 DONE, UNKNOWN_TIER, FULL, BROKEN = 0, 1, 2, 3
 
 
@@ -44,7 +44,9 @@ def _put_text(ix: Index, code: int, out: Array, at: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def encode(customers: Array, slots: Array, texts: Texts, rest: Array, rest_end: Array, out: Array, ends: Array) -> int:
+def encode_profiles(
+    customers: Array, slots: Array, texts: Texts, rest: Array, rest_end: Array, out: Array, ends: Array
+) -> int:
     """Rows of customers into `out` (ROW_BYTES_MAX each, and `rest`), where each ends into `ends`; bytes written.
 
     rest[rest_end[i-1]:rest_end[i]] is the JSON behind row i.
@@ -94,7 +96,7 @@ def tiers_of(row: bytes) -> list[str]:
 
 
 @nb.njit(cache=True, nogil=True)
-def load(
+def load_profiles(
     customers: Array, ids: Index, texts: Texts, raw: Array, key: Array, key_end: Array, value: Array, value_end: Array,
     first: int, slots: Array, rest: Array,
 ) -> tuple[int, int]:  # fmt: skip
