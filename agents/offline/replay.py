@@ -14,7 +14,7 @@ from agents.engine.job import Block
 from agents.engine.packing import flat
 from agents.engine.recovery import EngineSettings, changelog_topic, install, open_consumer
 from agents.engine.recovery import blocks as read_blocks
-from agents.offline.memory_log import Encode, MemoryLog
+from agents.offline.memory_log import EncodeRecord, MemoryLog
 from agents.standing.job import CLOSES, INPUTS, StandingJob
 from agents.standing.model import StandingConf
 from policies.diff import obstacles
@@ -33,10 +33,10 @@ class Arrival(NamedTuple):
     record: dict[str, Any] | None
 
 
-def replay(
+def replay_arrivals(
     conf: StandingConf,
     arrivals: Iterable[Arrival],
-    encode: Encode,
+    encode: EncodeRecord,
     as_of: int,
     known_by: int | None = None,
     output: Output | None = None,
@@ -86,7 +86,7 @@ class Trial:
         for job in (self.running, self.other):
             work(job, blocks, None)
 
-    def files(self, arrivals: Iterable[Arrival], encode: Encode) -> Trial:
+    def files(self, arrivals: Iterable[Arrival], encode: EncodeRecord) -> Trial:
         """The whole history of files."""
         log = MemoryLog(encode)
         for arrival in arrivals:

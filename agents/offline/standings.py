@@ -13,12 +13,12 @@ from streams import tiers
 from streams.accounts.entries import OPEN, OPEN_END
 from streams.calendar import date_of, last_ended_month, month_of, month_start
 
-COLUMNS = (
+STANDING_COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",
     "trailing_avg_30", "trailing_avg_90", "tier",
 )  # fmt: skip
 LAYER = "layer"  # a column behind them, where a layer scheme runs
-METRICS = len(COLUMNS) - 2  # the ledger's columns, less the month to date
+METRICS = len(STANDING_COLUMNS) - 2  # the ledger's columns, less the month to date
 CHUNK = 1 << 16
 
 
@@ -26,9 +26,9 @@ class AsOfError(ValueError):
     """The day cannot be answered; the message says which can."""
 
 
-def columns(rows: list[list[str | int | None]]) -> tuple[str, ...]:
+def columns_of(rows: list[list[str | int | None]]) -> tuple[str, ...]:
     """The columns of rows."""
-    return (*COLUMNS, LAYER) if rows and len(rows[0]) > len(COLUMNS) else COLUMNS
+    return (*STANDING_COLUMNS, LAYER) if rows and len(rows[0]) > len(STANDING_COLUMNS) else STANDING_COLUMNS
 
 
 def check_day(job: StandingJob, as_of: int) -> None:
@@ -47,8 +47,8 @@ def check_day(job: StandingJob, as_of: int) -> None:
     assert month_of(as_of) <= job.ledger.clock[OPEN]
 
 
-def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
-    """Rows of COLUMNS (and LAYER) of one partition's customers whose first event is on or before `as_of`, by customer id.
+def standings_at(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
+    """Rows of STANDING_COLUMNS (and LAYER), by customer id: one partition's customers with an event on or before `as_of`.
 
     Money in base minor units, rounded half-even; None where a rate is missing.
     """
@@ -83,4 +83,4 @@ def branches(job: StandingJob) -> dict[str, str | None]:
 
 def all_standings(jobs: Iterable[StandingJob], as_of: int) -> list[list[str | int | None]]:
     """Rows of all partitions, by customer id."""
-    return sorted((row for job in jobs for row in standings(job, as_of)), key=lambda row: str(row[0]))
+    return sorted((row for job in jobs for row in standings_at(job, as_of)), key=lambda row: str(row[0]))

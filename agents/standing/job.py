@@ -1,6 +1,6 @@
 """The standing job: one partition's events in; standings, tiers, outlooks, alerts, restatements, queue priorities out.
 
-The engine (unit.py) drives it; the ledger (streams) computes; publishing.py writes the records. No I/O here.
+The engine (agents.engine.unit) drives it, the ledger (streams) computes, `decide` decides and `publish` encodes. No I/O.
 """
 
 from __future__ import annotations

@@ -23,26 +23,26 @@ from streams.money import EXPONENTS
 
 
 class RowKey:
-    """First byte of a changelog key, by what the row holds. Behind it stands what the row is about.
+    """First byte of a changelog key, by what the row holds. Behind it stands an id: the customer's where nothing else is said.
 
     A key that has been written once keeps its meaning for good. `@` belongs to the engine.
     """
 
-    ACCOUNT: Final = b"a"  # account id
-    NAMES: Final = b"n"  # nothing: one row
-    PROGRESS: Final = b"p"  # nothing: one row
-    CUSTOMER: Final = b"c"  # customer id, as in all the following that name nothing else
+    ACCOUNT: Final = b"a"  # the account's id
+    NAMES: Final = b"n"  # no id: one row
+    PROGRESS: Final = b"p"  # no id: one row
+    CUSTOMER: Final = b"c"
     LIFECYCLE: Final = b"l"
     LAYER: Final = b"y"
     OUTLOOK: Final = b"o"
     OUTLOOK_ALERTS: Final = b"w"
-    FACT: Final = b"f"  # fact and customer id
+    FACT: Final = b"f"  # the fact's name, `/` and the customer's id
     DATES: Final = b"d"
     TRANSACTION_COUNTS: Final = b"t"
-    PACK: Final = b"k"  # place in the book
+    PACK: Final = b"k"  # the pack's place in the book
 
-    ALL: Final = ACCOUNT + NAMES + PROGRESS + CUSTOMER + LIFECYCLE + LAYER + OUTLOOK + OUTLOOK_ALERTS + FACT + DATES \
-        + TRANSACTION_COUNTS + PACK  # fmt: skip
+
+ROW_KEYS = {name.lower(): key for name, key in vars(RowKey).items() if isinstance(key, bytes)}
 
 
 def customer_keys(ledger: Ledger, slots: Array, key: bytes = b"") -> tuple[Array, Array]:

@@ -33,6 +33,10 @@ class Customers:
         """From ids to slots."""
         return self._columns.store.customer_ids
 
+    def reserve(self, customers: int, id_bytes: int) -> None:
+        """Room for so many more customers with `id_bytes` of ids."""
+        self._columns.reserve(customers, id_bytes, 0)
+
     # -- ids
 
     def id(self, slot: int) -> str:

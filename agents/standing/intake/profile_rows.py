@@ -20,7 +20,7 @@ from streams.tiers import HISTORY
 
 _TEXTS = HISTORY + 3  # at most, in a row
 ROW_BYTES_MAX = _TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
-DONE, UNKNOWN_TIER, FULL, BROKEN = 0, 1, 2, 3
+DONE, UNKNOWN_TIER, NEEDS_ROOM, BROKEN = 0, 1, 2, 3
 
 
 class Texts(NamedTuple):
@@ -102,13 +102,13 @@ def load_profiles(
 ) -> tuple[int, int]:  # fmt: skip
     """Puts rows [first, …) into the columns, later ones over earlier ones: (row reached, DONE or why it stopped).
 
-    slots[i] is the customer of row i, rest[i] where the JSON behind it begins. FULL: a list of texts needs room.
+    slots[i] is the customer of row i, rest[i] where the JSON behind it begins. NEEDS_ROOM: a list of texts needs room.
     """
     customers, ids, texts, raw = borrowed(customers), borrowed(ids), borrowed(texts), borrowed(raw)
     for i in range(first, len(key)):
         for ix in (texts.branches, texts.people, texts.cards):
             if ix.meta[0] + 1 >= len(ix.ref) or ix.meta[1] + ID_BYTES_MAX >= len(ix.arena):
-                return i, FULL
+                return i, NEEDS_ROOM
         known = ids.meta[0]
         slot = add(ids, raw, key[i], key_end[i] - key[i])
         c = customers[slot]

@@ -170,7 +170,7 @@ class Profiles:
         """Rows back."""
         n, first, why = len(rows), 0, profile_rows.DONE
         slots, rest = np.empty(n, np.int64), np.empty(n, np.int64)
-        self.ledger.columns.reserve(n, int((rows.key_end - rows.key).sum()), 0)
+        self.ledger.customers.reserve(n, int((rows.key_end - rows.key).sum()))
         customers = self.ledger.customers
         while True:
             for names in (self.branches, self.people, self.cards):

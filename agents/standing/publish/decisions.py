@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.standing.model import CloseStep, DayClose, Evidence, Switched
 from agents.standing.publish.publisher import OutputPublisher
-from agents.standing.publish.tier_changes import MovedTiers, period, spans_of, thresholds
+from agents.standing.publish.tier_changes import MovedTiers, period_of, spans_of, thresholds_of
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
@@ -44,7 +44,8 @@ class Decisions:
         self._moved(table, slots, moved, given, step, (table.program.tier_ids, up, "close"))
 
     def _moved(
-        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep, how: tuple[tuple[str, ...], Array, str]
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep,
+        how: tuple[tuple[str, ...], Array, str],
     ) -> None:  # fmt: skip
         self.counts["tier_changes"] += len(moved)
         names, up, reason = how
@@ -101,7 +102,7 @@ class Decisions:
             "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
             "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
             "metrics": [] if evidence is None else list(_metrics(evidence, said.day if at is None else at.day)),
-            "thresholds": [] if evidence is None else list(thresholds(table)),
+            "thresholds": [] if evidence is None else list(thresholds_of(table)),
             "cut": [] if at is None else self.publisher.cut(at),
             "corrects": corrects,
         }  # fmt: skip
@@ -121,7 +122,7 @@ def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
     day = day if evidence.as_of is None else evidence.as_of
     spans = spans_of(day)
     for key, column in evidence.columns.items():
-        yield _value(key, column, evidence.row, period(key[0], spans, day))
+        yield _value(key, column, evidence.row, period_of(key[0], spans, day))
 
 
 def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, business_day, date_of
 
 COUNTERPARTIES_MAX = 3
-DETAIL_CHARS_MAX = 200
+_DETAIL_CHARS_MAX = 200
 
 
 class OutputPublisher:
@@ -95,7 +95,7 @@ class OutputPublisher:
         detail = detail or (f"{field}: {reason}" if field else reason)
         record = {
             "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
-            "detail": detail[:DETAIL_CHARS_MAX], "original": original, "original_key": key,
+            "detail": detail[:_DETAIL_CHARS_MAX], "original": original, "original_key": key,
         }  # fmt: skip
         self.put("dead-letters", f"{topic}-{partition}", record)
 

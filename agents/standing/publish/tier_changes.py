@@ -74,7 +74,7 @@ class ChangeWriter:
             "effective_date": day + 1,
             "reason": raw.text(moved.reason),
             "metrics": raw.spans(*self._evidence(day, moved.columns, moved.rows)),
-            "thresholds": raw.raw(self._avro("thresholds", [*thresholds(moved.table)])),
+            "thresholds": raw.raw(self._avro("thresholds", [*thresholds_of(moved.table)])),
             "pack_id": raw.text(program.pack_id),
             "pack_version": program.version,
             "business_day": day,
@@ -94,7 +94,9 @@ class ChangeWriter:
         spans, parts, ends = spans_of(day), [], []
         for place, (key, column) in enumerate(columns.items()):
             first, last = place == 0, place == len(columns) - 1
-            part, end = self._values(key, column, rows, period(key[0], spans, day), len(columns) if first else 0, last)
+            part, end = self._values(
+                key, column, rows, period_of(key[0], spans, day), len(columns) if first else 0, last
+            )
             parts.append(part)
             ends.append(end)
         if not parts:
@@ -138,7 +140,7 @@ def _long(value: int) -> bytes:
     return out.getvalue()
 
 
-def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:
+def thresholds_of(table: ClassTable) -> Iterator[dict[str, Any]]:
     """Every limit of every tier, lowest first, with amounts in minor units."""
     for tier in table.policy.tiers:
         for leaf in limits(tier.when):
@@ -153,7 +155,7 @@ def spans_of(day: int) -> dict[str, list[int]]:
     return dict(zip(NAMES, periods(day).tolist(), strict=True))
 
 
-def period(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
+def period_of(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
     """First and last day that a metric looks at; the day itself for what knows no period."""
     months = counted_months(metric)
     first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
