@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Compiled kernels are kept in the environment, so that they go when it goes.
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
 
-.PHONY: install demo test bench bench-quick chaos simulate lock format clean
+.PHONY: install demo test check check-code check-behaviour bench bench-quick chaos simulate lock format clean
 
 install: $(STAMP)
 
@@ -24,7 +24,20 @@ demo: install
 	$(BIN)/tidegauge demo
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m tests $(ARGS)
+
+# Before each commit: form, lint, types, import rules and the quick tests, on both cores.
+check: install
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-code check-behaviour
+
+check-code: install
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m mypy --no-error-summary
+
+check-behaviour: install
+	@$(BIN)/python -m pytest -q -m "not integration and not slow" $(ARGS)
 
 bench: install
 	$(BIN)/python -m bench $(ARGS)
@@ -38,10 +51,14 @@ chaos: install
 simulate: install
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
 
-# Needs uv. No download hosts in the lock: it must work with any index.
+# Needs uv. No download hosts in the locks: they must work with any index. Versions stay as far as pyproject.toml lets
+# them; `make lock ARGS=--upgrade` takes the newest. requirements-core.lock is the part without the extras, for production.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --group build
+
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --extra dev --upgrade -o requirements.lock pyproject.toml
+	$(COMPILE) --extra dev $(ARGS) -o requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock $(ARGS) -o requirements-core.lock pyproject.toml
 	$(BIN)/python -m deploy.embedded.jars
 	$(BIN)/python -m bench.peers.jvm
 	$(BIN)/python -m bench.peers.environment

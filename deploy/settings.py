@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REFERENCE_KEY_FILE = "reference.key"
 PARTITIONS_MAX = 1024
+DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
 
 class Settings(BaseSettings):
@@ -125,6 +126,6 @@ class Settings(BaseSettings):
 
 def _recorded(data_dir: Path, name: str) -> str:
     """A value of the file that a running embedded stack leaves in data_dir; empty when there is none."""
-    from deploy.embedded.record import read  # here, as record is of no use to a process with servers of its own
+    from deploy.record import read  # here, as record is of no use to a process with servers of its own
 
     return str(read(data_dir).get(name, ""))

@@ -1,7 +1,7 @@
 """The packs that a bank has put into force: which version decides on a day, and why another one is not taken.
 
 A bank runs one tier scheme, which may cover both classes of customers or leave one to another pack, and beside it at most
-one layer scheme (design §5). A pack that is refused changes nothing: the running ones go on.
+one layer scheme (docs/tiers.md#schemes). A pack that is refused changes nothing: the running ones go on.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-import httpx
+import httpx2
 import redis.asyncio
 from confluent_kafka import KafkaException
 from redis import Redis, RedisError
@@ -89,7 +89,7 @@ async def priority_lookup(settings: "Settings") -> AsyncIterator[Lookup]:
 @asynccontextmanager
 async def notifier(settings: "Settings") -> AsyncIterator[Notifier]:
     """The notifier on the settings' channels: the console, and the webhook where one is set."""
-    client = httpx.AsyncClient(follow_redirects=False)
+    client = httpx2.AsyncClient(follow_redirects=False)
     ledger_client = redis.asyncio.Redis.from_url(
         settings.redis, socket_timeout=LEDGER_TIMEOUT_S, socket_connect_timeout=LEDGER_TIMEOUT_S
     )

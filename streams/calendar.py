@@ -64,7 +64,7 @@ def month_start(month: int) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def last_ended_month(day: int) -> int:
-    """M of design §3: the latest month that has ended by `day`."""
+    """M of docs/aum.md#metrics: the latest month that has ended by `day`."""
     return month_of(day + 1) - 1
 
 

@@ -1,4 +1,4 @@
-"""Rates: the highest version of the last date on or before a day counts (design §3)."""
+"""Rates: the highest version of the last date on or before a day counts (docs/aum.md#rates)."""
 
 from __future__ import annotations
 

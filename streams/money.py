@@ -48,7 +48,7 @@ def format_minor(minor: int, decimals: int) -> str:
 
 @nb.njit(cache=True, nogil=True)
 def half_even(units: int, nano: int, days: int) -> int:
-    """(units + nano / 10**9) / days rounded half-even to whole units (design §3). days > 0."""
+    """(units + nano / 10**9) / days rounded half-even to whole units (docs/aum.md#money). days > 0."""
     quotient, rest = units // days, units % days
     twice, one = 2 * (rest * NANO + nano), days * NANO
     if twice > one or (twice == one and quotient % 2 != 0):

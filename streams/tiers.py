@@ -1,4 +1,4 @@
-"""Official tiers in force, and the few before them (design §5)."""
+"""Official tiers in force, and the few before them (docs/tiers.md#in-force)."""
 
 from __future__ import annotations
 

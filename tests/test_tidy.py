@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ MODULE_LINES_MAX = 500
 MODULE_LINES_USUAL = 300
 FUNCTION_LINES_MAX = 60
 LINE_LENGTH_MAX = 130
+FOLDER_MODULES_MAX = 12
 # Modules of a pure domain get time and chance as arguments.
 CLOCKS = {"time", "random", "secrets", "uuid", "os", "socket", "asyncio", "threading"}
 CLOCK_CALLS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "default_rng", "urandom"}
@@ -56,6 +58,14 @@ def test_module_is_tidy(path: Path) -> None:
     for function in functions(tree):
         length = (function.end_lineno or function.lineno) - function.lineno + 1
         assert length <= FUNCTION_LINES_MAX, f"{function.name} has {length} lines"
+
+
+def test_no_folder_is_a_heap() -> None:
+    """A folder holds at most twelve modules: more are two rooms."""
+    for room in ROOMS:
+        folders = Counter(path.parent for path in (ROOT / room).rglob("*.py") if path.name != "__init__.py")
+        heaps = {name_of(folder): count for folder, count in folders.items() if count > FOLDER_MODULES_MAX}
+        assert not heaps
 
 
 def test_most_modules_are_short() -> None:
@@ -136,7 +146,7 @@ def run(*command: str) -> None:
 
 
 def test_import_rules() -> None:
-    """Who may import what (design of the rooms; pyproject.toml has the contracts)."""
+    """Who may import what (docs/architecture.md#the-rooms; pyproject.toml has the contracts)."""
     run("-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-cache")
 
 

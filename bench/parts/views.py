@@ -17,7 +17,8 @@ from bench.measure.arena import ROOT
 from bench.world.bank import Bank
 from bench.world.sums import standings_by_numpy
 from deploy.embedded import processes
-from deploy.embedded.redis import Server, answers
+from deploy.embedded.redis import Server
+from deploy.ping import answers
 from schemas.codec.blocks import Reader
 from schemas.codec.values import decode_values
 from services.views.keys import Keys

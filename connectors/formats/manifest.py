@@ -1,6 +1,6 @@
 """Full-list balance files: beside `balances-X.csv` a `balances-X.manifest.json` says that the list is complete.
 
-An account of the list before that is absent from this one gets a zero snapshot (design §3). That conclusion needs the
+An account of the list before that is absent from this one gets a zero snapshot (docs/aum.md#snapshots). That needs the
 whole list, so a file with too few lines, or with a line that could not be read, draws no such conclusion.
 """
 

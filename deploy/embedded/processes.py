@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from deploy.embedded.record import Running
 from deploy.errors import StackError
+from deploy.record import Running
 
 STOP_WAIT_S = 20.0
 POLL_S = 0.05

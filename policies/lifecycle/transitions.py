@@ -56,7 +56,7 @@ def close(policy: ClassPolicy, state: State, at: Close) -> Step:
     """A close of a day: what has ended ends, the standard's tier is taken in, and the tier moves if it is time.
 
     Changes hold from the next day. While a source is stale nothing moves on the standard; the change is put off and holds
-    from its own day once the source has caught up (design §5).
+    from its own day once the source has caught up (docs/tiers.md#stale-sources).
     """
     said: list[Decision] = []
     started, state = state, _ended(policy, state, at.day, said)
@@ -196,7 +196,7 @@ def offered(policy: ClassPolicy, state: State) -> tuple[str, str] | None:
 
 
 def restate(policy: ClassPolicy, state: State, day: int, measured: str, corrects: str) -> Step:
-    """A close of the past would now give `measured`; what that does to the tier is the pack's setting (design §5).
+    """A close of the past would now give `measured`; the pack says whether the tier follows (docs/tiers.md#restatement).
 
     `corrects` is the id of the decision it corrects. The decision `restated` is there in any case.
     """

@@ -239,7 +239,7 @@ class ClassPolicy:
 class Pack:
     """One version of one scheme. `body` is the YAML it was read from, so that it can be published unchanged.
 
-    `kind`: a bank runs one tier scheme per customer class, and beside it at most one layer scheme (design §5).
+    `kind`: one tier scheme for a class of customers, and beside it at most one layer scheme (docs/tiers.md#schemes).
     """
 
     id: str

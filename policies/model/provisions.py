@@ -147,7 +147,7 @@ class Responsibility:
 class Source:
     """A system of record: which asset classes and facts it supplies, and how old it may be in business days.
 
-    While a required source is older, tier changes are deferred (design §5).
+    While a required source is older, tier changes are deferred (docs/tiers.md#stale-sources).
     """
 
     supplies: tuple[str, ...]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
+import httpx2
 from redis import RedisError
 
 from services.notices.notifier import DeliveryError, Notice
@@ -59,7 +59,7 @@ class WebhookChannel:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: httpx2.AsyncClient,
         url: str,
         secret: bytes | None = None,
         wait: Callable[[float], Awaitable[Any]] = asyncio.sleep,
@@ -76,7 +76,7 @@ class WebhookChannel:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 answer = await self.client.post(self.url, content=body, headers=headers, timeout=TIMEOUT_S)
-            except httpx.HTTPError as problem:
+            except httpx2.HTTPError as problem:
                 reason, asked_s = type(problem).__name__, None
             else:
                 if answer.is_success:
@@ -90,7 +90,7 @@ class WebhookChannel:
         raise DeliveryError(reason, ATTEMPTS_MAX)
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
+def _retry_after(answer: httpx2.Response) -> float | None:
     """Seconds that the receiver asks for, if it does so in seconds."""
     asked = answer.headers.get("Retry-After", "")
     return float(asked) if asked.isdecimal() else None

@@ -1,6 +1,6 @@
 """How one account changes: value dates into month sums, journal numbers into intervals, snapshots into entries.
 
-All of it is linear or a set operation, so the order of events does not matter (design §3).
+All of it is linear or a set operation, so the order of events does not matter (docs/aum.md#set-law).
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ LAST_INSTANT = np.int64(1 << 62)
 
 @nb.njit(cache=True, nogil=True)
 def entry_amount(s: Store, account: int, at: int) -> int:
-    """The adjusting entry that a snapshot makes; the opening balance for the first (design §3)."""
+    """The adjusting entry that a snapshot makes; the opening balance for the first (docs/aum.md#snapshots)."""
     e = s.entries[at]
     before = snapshot_before(s, account, e.booked)
     if before < 0:

@@ -1,6 +1,6 @@
 """The ledger of one partition: takes blocks of events, moves with day closes, gives metrics, and turns into rows.
 
-Its account state is a function of the set of events within the arrival horizon, whatever their order (design §3).
+An account's state is a function of the set of events within the arrival horizon (docs/aum.md#set-law).
 """
 
 from __future__ import annotations

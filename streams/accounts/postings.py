@@ -255,7 +255,7 @@ def _book(
     print_: int,
     counters: Array,
 ) -> None:
-    """What a posting does to its account (design §3)."""
+    """What a posting does to its account (docs/aum.md#postings)."""
     a, amount, day, booked = s.accounts[account], d[P_AMOUNT], d[P_DAY], d[P_BOOKED]
     if clock[OPEN] >= 0 and booked_day < clock[HORIZON_DAY]:
         counters[BEYOND_HORIZON] += 1

@@ -1,4 +1,4 @@
-"""Life of an outflow alert up to the RM: raised once, deepened when it grows, quiet in between (design §6)."""
+"""Life of an outflow alert: raised once, deepened when it grows, quiet in between (docs/alerts.md#life-of-an-alert)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flow to the outside at the customer: windows of 1 to 30 days of booking, absolute and as a share of AUM (design §6).
+"""Outflow of a customer in windows of 1 to 30 days of booking, absolute and as a share of AUM (docs/alerts.md#outflow).
 
 Outflow is what external postings take out, less the reversals of such postings; what comes in is no part of it.
 The reference is the AUM at the close of the day before the window.
@@ -87,7 +87,7 @@ def in_base(fx: Fx, base: int, currency: int, day: int, amount: int) -> tuple[in
 
 @nb.njit(cache=True, nogil=True)
 def close_of(s: Store, account: int, day: int) -> int:
-    """close(account, day) in minor units of the account's currency (design §3)."""
+    """close(account, day) in minor units of the account's currency (docs/aum.md#set-law)."""
     a = s.accounts[account]
     total = a.base
     for at in range(a.head, a.head + a.count):

@@ -1,4 +1,4 @@
-"""Metrics of design §3 for customers as of a day: exact sums over days as (units, nano), and their divisors."""
+"""Metrics of customers as of a day: exact sums over days as (units, nano), and divisors (docs/aum.md#metrics)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Metrics(NamedTuple):
     held: Array  # bool[n, COLUMNS]: a rate is missing on a day with a balance
 
     def rounded(self) -> Array:
-        """int64[n, COLUMNS]: half-even averages in base minor units (design §3)."""
+        """int64[n, COLUMNS]: half-even averages in base minor units (docs/aum.md#money)."""
         out = np.empty_like(self.units)
         _round(self.units, self.nano, self.days, out)
         return out

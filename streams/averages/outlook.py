@@ -1,4 +1,4 @@
-"""Outlook: what the closes ahead will give if today's balances stay (design §5). Exact integers, in closed form.
+"""What the closes ahead will give if today's balances stay (docs/outlook.md#how-it-is-computed): exact, in closed form.
 
 From tomorrow on every day has the AUM of today, at the rates of today; postings valued later are no part of today's
 balance. The sum of a period is then that of its past days, which are known, plus its days to come times today's AUM.

@@ -12,8 +12,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource
 
-from deploy import admin, topics
-from deploy.embedded import jars, kafka, processes, record, redis
+from deploy import admin, ping, record, topics
+from deploy.embedded import jars, kafka, processes
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
@@ -204,8 +204,8 @@ def test_topics_have_the_catalogues_settings(make_topics) -> None:
 @pytest.mark.integration
 def test_redis_answers(redis_server: str) -> None:
     """The embedded Redis server answers, and a port without one does not."""
-    assert redis.answers(redis_server)
-    assert not redis.answers(f"redis://127.0.0.1:{processes.free_row(1)}/0")
+    assert ping.answers(redis_server)
+    assert not ping.answers(f"redis://127.0.0.1:{processes.free_row(1)}/0")
 
 
 def test_secret_is_made_once(tmp_path: Path) -> None:

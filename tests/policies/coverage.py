@@ -1,15 +1,13 @@
 """docs/rules-coverage.md: every rule of the bank rules beside the tests that show it, or the reason why none does.
 
-`python -m tests.policies.coverage [FOLDER]` writes the page; FOLDER holds rules.md (TIDEGAUGE_RULES_DIR, else beside the
-repository). A test shows a rule when its docstring names the rule's id, such as R-231 or R-231 to R-235.
+`python -m tests.policies.coverage` writes the page from docs/rules/requirements.md. A test shows a rule when its docstring
+names the rule's id, such as R-231 or R-231 to R-235.
 """
 
 from __future__ import annotations
 
 import ast
-import os
 import re
-import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,10 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "rules-coverage.md"
+RULES: Final = ROOT / "docs" / "rules" / "requirements.md"
 PARTS: Final = frozenset({"aum", "tiers", "policy pack"})
-ROW = re.compile(r"\| (R-\d{3}) \| ([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|")
+SCHEME = re.compile(r"## (.*)")
+ROW = re.compile(r"\| (R-\d{3}) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|")
 IDS = re.compile(r"R-(\d{3})(?:\s+to\s+R-(\d{3}))?")
 
 # Rules of these parts that no test shows, and why.
@@ -35,7 +35,6 @@ NOTES: Final[dict[str, str]] = {
     "R-158": "Spend comes as a fact from the card system; nothing accumulates it here.",
     "R-172": "The supplement; the record of delivered services is the desk's.",
     "R-250": "The catalogue; claims are the desk's.",
-    "R-260": "The count is taken as given; the worker does not count postings for tiers yet.",
 }
 
 
@@ -54,15 +53,15 @@ class Rule:
         return bool(PARTS & set(self.parts))
 
 
-def rules_folder() -> Path:
-    """Where rules.md is looked for."""
-    return Path(os.environ.get("TIDEGAUGE_RULES_DIR", ROOT.parent / "shared"))
-
-
 def rules(text: str) -> list[Rule]:
-    """The rows of the table, in its order."""
-    found = [ROW.match(line) for line in text.splitlines()]
-    return [Rule(m[1], m[3].strip(), m[5].strip(), tuple(part.strip() for part in m[6].split(","))) for m in found if m]
+    """The rows of the tables, one table a scheme, in the order of their ids."""
+    found, scheme = list[Rule](), ""
+    for line in text.splitlines():
+        if heading := SCHEME.match(line):
+            scheme = heading[1]
+        if row := ROW.match(line):
+            found.append(Rule(row[1], scheme, row[3].strip(), tuple(part.strip() for part in row[4].split(","))))
+    return sorted(found, key=lambda rule: rule.id)
 
 
 def named(text: str) -> set[str]:
@@ -91,11 +90,11 @@ def page(table: list[Rule]) -> str:
     lines = [
         "# Rules and the tests that show them",
         "",
-        "Written by `python -m tests.policies.coverage` from the traceability table of the bank rules and the docstrings of the",
+        "Written by `python -m tests.policies.coverage` from the [requirements](rules/requirements.md) and the docstrings of the",
         "tests. A test fails when a rule of the parts aum, tiers or policy pack has neither a test nor a reason.",
         "",
         "Tests in tests/policies decide from facts, by the packs and the lifecycle as pure functions; those in tests/standing go",
-        "through the worker, which so far follows packs whose tiers are rising minimums of one average.",
+        "through the worker.",
         "",
         f"{covered} of {len(here)} rules are shown by tests, {len(here) - covered} have a reason. {len(later)} rules belong to",
         "other parts.",
@@ -122,5 +121,4 @@ def page(table: list[Rule]) -> str:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else rules_folder()
-    PAGE.write_text(page(rules((folder / "rules.md").read_text(encoding="utf-8"))), encoding="utf-8")
+    PAGE.write_text(page(rules(RULES.read_text(encoding="utf-8"))), encoding="utf-8")

@@ -79,7 +79,7 @@ def test_a_month_close_decides_from_the_next_day():
 
 
 def test_a_day_close_takes_a_tier_as_well_as_it_gives_one():
-    """Design §5: without grace a downgrade by the day waits for no month's end; with grace only month closes count."""
+    """docs/policies.md#evaluation: without grace a day's downgrade waits for no month's end; with grace month closes count."""
     daily = frozenset({"day"})
     policy = replace(ROLLING, evaluation=Evaluation("day", "day", "day"))
     gold, _ = close(policy, begin(policy), Close(1, daily, "gold"))
@@ -92,7 +92,7 @@ def test_a_day_close_takes_a_tier_as_well_as_it_gives_one():
 
 
 def test_what_moves_between_closes():
-    """Design §5: upgrades at once, downgrades at the month's close; the event is named, and again it changes nothing."""
+    """docs/tiers.md#between-closes: upgrades at once, downgrades at the month's close; a repeated event changes nothing."""
     policy = replace(ROLLING, evaluation=Evaluation("continuous", "continuous", "month"))
     gold, said = look(policy, begin(policy), 7, "gold", "e1")
     assert [(s.reason, s.day, s.effective, s.caused_by) for s in said] == [("continuous", 7, 7, "e1")]
@@ -319,7 +319,7 @@ def test_exceptions_end():
 
 
 def test_stale_sources_put_changes_off():
-    """Design §5: while a source is stale nothing moves, and it is said; afterwards the change holds from its own day."""
+    """docs/tiers.md#stale-sources: nothing moves, and it is said; afterwards the change holds from its own day."""
     stale = Close(day("2026-01-31"), MONTH_END, "gold", stale=("wealth",))
     state, said = close(ROLLING, begin(ROLLING), stale)
     assert [(one.kind, one.effective) for one in said] == [("deferred", day("2026-02-01"))]
@@ -334,7 +334,7 @@ def test_stale_sources_put_changes_off():
     ("setting", "up", "down"), [("record_only", False, False), ("upgrades", True, False), ("both", True, True)]
 )
 def test_restatement(setting, up, down):
-    """Design §5: a restated close is always on record; the pack says whether the tier follows, and what it corrects."""
+    """docs/tiers.md#restatement: always on record; the pack says whether the tier follows, and what it corrects."""
     policy = replace(ROLLING, evaluation=Evaluation("month", "month", "month", 0, setting))
     gold, _ = lived(policy, ("2026-01-31", "gold"))
     for measured, follows in (("platinum", up), ("ordinary", down)):

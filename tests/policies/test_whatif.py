@@ -104,7 +104,7 @@ def test_the_worked_example(berka_dir, tmp_path, monkeypatch):
 
 
 def test_an_actor_sees_his_own_unit():
-    """Design §9: who may export for one unit gets its customers alone; who may not export is refused before anything is read."""
+    """docs/cli.md#who-asks: who may export for a unit gets its customers alone; others are refused before anything is read."""
     second = parse_pack(conf().pack.body.replace("version: 1", "version: 2").replace('"100000.00"', '"10000.00"'))
     second = replace(second, effective_from=dt.date(2024, 2, 1))
     trial = Trial(conf(), second)

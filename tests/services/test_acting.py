@@ -36,7 +36,7 @@ def test_refused_before_anything_is_looked_up(words):
 
 
 def test_alerts_of_another_branch():
-    """Design §9: refused by the branch that is asked for, whether it exists or not."""
+    """docs/cli.md#who-asks: refused by the branch that is asked for, whether it exists or not."""
     problem = run(("alerts", "--branch", "0103", "--as", "rm:east/0102"))
     assert "rm of hq/east/0102 may not read alerts of branch 0103" in str(problem)
     assert problem.code == BAD_INPUT

@@ -6,7 +6,7 @@ import string
 from dataclasses import asdict
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import redis.asyncio
 from hypothesis import given
@@ -53,13 +53,13 @@ def webhook_parts() -> tuple[Any, Any, Any]:
     bodies: list[str] = []
     state = {"broken": False}
 
-    def receive(request: httpx.Request) -> httpx.Response:
+    def receive(request: httpx2.Request) -> httpx2.Response:
         if state["broken"]:
-            return httpx.Response(503)
+            return httpx2.Response(503)
         bodies.append("\n".join(map(str, json.loads(request.content).values())))
-        return httpx.Response(204)
+        return httpx2.Response(204)
 
-    channel = WebhookChannel(httpx.AsyncClient(transport=httpx.MockTransport(receive)), "https://hook", wait=no_wait)
+    channel = WebhookChannel(httpx2.AsyncClient(transport=httpx2.MockTransport(receive)), "https://hook", wait=no_wait)
     return channel, lambda: bodies, lambda: state.update(broken=True)
 
 
@@ -204,7 +204,7 @@ async def test_failure_is_in_the_record_and_tried_again_when_it_comes_again() ->
         ([503, 200], 2, [0.5]),
         ([429, 503, 503, 200], 4, [3.0, 1.0, 2.0]),
         ([500] * 9, None, [0.5, 1.0, 2.0]),
-        ([httpx.ConnectError("no"), 200], 2, [0.5]),
+        ([httpx2.ConnectError("no"), 200], 2, [0.5]),
         ([400, 200], None, []),
         ([302, 200], None, []),
     ],
@@ -215,16 +215,16 @@ async def test_webhook_tries_within_bounds(answers: list[Any], attempts: int | N
     waited: list[float] = []
     left = list(answers)
 
-    def receive(_: httpx.Request) -> httpx.Response:
+    def receive(_: httpx2.Request) -> httpx2.Response:
         answer = left.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return httpx.Response(answer, headers={"Retry-After": "3"} if answer == 429 else {})
+        return httpx2.Response(answer, headers={"Retry-After": "3"} if answer == 429 else {})
 
     async def wait(seconds: float) -> None:
         waited.append(seconds)
 
-    channel = WebhookChannel(httpx.AsyncClient(transport=httpx.MockTransport(receive)), "https://hook", wait=wait)
+    channel = WebhookChannel(httpx2.AsyncClient(transport=httpx2.MockTransport(receive)), "https://hook", wait=wait)
     if attempts is None:
         with pytest.raises(DeliveryError):
             await channel.send(NOTICE)
@@ -236,13 +236,13 @@ async def test_webhook_tries_within_bounds(answers: list[Any], attempts: int | N
 
 async def test_webhook_is_signed_and_idempotent() -> None:
     """The receiver can tell who posted and whether it had the notice before; the customer number is not in it."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def receive(request: httpx.Request) -> httpx.Response:
+    def receive(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
-        return httpx.Response(200)
+        return httpx2.Response(200)
 
-    channel = WebhookChannel(httpx.AsyncClient(transport=httpx.MockTransport(receive)), "https://hook", b"secret")
+    channel = WebhookChannel(httpx2.AsyncClient(transport=httpx2.MockTransport(receive)), "https://hook", b"secret")
     notice = compose(ALERT, "webhook", "zh-CN")
     assert notice is not None
     await channel.send(notice)

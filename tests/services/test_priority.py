@@ -5,7 +5,7 @@ import logging
 from datetime import date
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import redis.asyncio
 import schemathesis
@@ -46,8 +46,8 @@ def lookup_of(view: Any, **more: Any) -> Lookup:
 
 
 async def ask(lookup: Lookup, ref: str = REF) -> Any:
-    transport = httpx.ASGITransport(create_app(lookup))
-    async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+    transport = httpx2.ASGITransport(create_app(lookup))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
         response = await client.get(f"/v1/priority/{ref}")
     assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
     return response.json()
@@ -174,7 +174,7 @@ async def test_no_trace_of_the_customer(caplog: pytest.LogCaptureFixture) -> Non
     view = MemoryPriorityView()
     view.failure = RuntimeError(f"about {REF}")
     app = create_app(lookup_of(view))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://t") as client:
         await client.get(f"/v1/priority/{REF}")
         metrics = (await client.get("/metrics")).text
         wrong = await client.post(f"/v1/priority/{REF}")

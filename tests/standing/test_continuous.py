@@ -1,4 +1,4 @@
-"""Tiers that move between closes: at once, with their cause and evidence, once, and exact over a crash (design §5)."""
+"""Tiers that move between closes: at once, once, with their cause, over a crash too (docs/tiers.md#between-closes)."""
 
 from __future__ import annotations
 

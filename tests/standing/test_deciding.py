@@ -81,7 +81,7 @@ def test_a_standard_reached_under_a_grant_stays_when_it_ends() -> None:
 
 
 def test_a_stale_source_puts_changes_off() -> None:
-    """Deferred visibly, applied with the original date when the source has caught up (design §5)."""
+    """Deferred visibly, applied with the original date when the source has caught up (docs/tiers.md#stale-sources)."""
     pack = parse_pack(
         with_settings().body.replace("scopes:", "sources: {core: {supplies: [deposit_demand]}}\nscopes:"), "tested.yaml"
     )

@@ -56,7 +56,7 @@ def last(partition: Partition, *fields: str) -> dict[str, tuple[Any, ...]]:
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_standing_carries_both(crash: bool) -> None:
-    """Design §5: tier and layer, each with its pack; a class without layers has none, and moves nothing of the tier."""
+    """docs/tiers.md#schemes: tier and layer, each with its pack; a class without layers has none, and its tier stays."""
     found, alone = started(*HOLDINGS, JANUARY - 1, JANUARY), started(*HOLDINGS, JANUARY - 1, JANUARY, layers=None)
     if crash:
         found = crashed(found, found.job.conf)

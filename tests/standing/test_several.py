@@ -41,7 +41,7 @@ def standings(partition: Partition) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_each_class_by_its_own_pack(crash: bool) -> None:
-    """Design §5: one tier scheme a class; a decision names the pack that made it."""
+    """docs/tiers.md#schemes: one tier scheme a class; a decision names the pack that made it."""
     found = started(*STEPS, JANUARY - 1)
     found = crashed(found, found.job.conf) if crash else found
     told(found, JANUARY)

@@ -9,17 +9,23 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """Where a command lives. `help` is what `tidegauge --help` shows, without importing the module."""
+    """Where a command lives. `help` is what `tidegauge --help` shows, without importing the module.
+
+    `extra` is the extra of pyproject.toml that must be installed for it.
+    """
 
     module: str  # below tidegauge.cli
     help: str
     group: bool = False
+    extra: str = ""
 
 
 # In the order in which a newcomer needs them; `tidegauge --help` keeps it.
 COMMANDS: dict[str, Entry] = {
-    "up": Entry("operation.stack", "Start the embedded Kafka and Redis server, and create the topics."),
-    "down": Entry("operation.stack", "Stop what `up` started."),
+    "up": Entry(
+        "operation.stack", "Start the embedded Kafka and Redis server, and create the topics.", extra="embedded"
+    ),
+    "down": Entry("operation.stack", "Stop what `up` started.", extra="embedded"),
     "doctor": Entry("operation.doctor", "Check this machine, the servers and the topics, and say what to do."),
     "topics": Entry("operation.topics", "Show the topic catalogue, or create what is missing."),
     "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
@@ -42,5 +48,9 @@ COMMANDS: dict[str, Entry] = {
     "policy": Entry(
         "policy.command", "List, check, compare and try policy packs, decide with them, put one into force.", group=True
     ),
-    "demo": Entry("operation.demo", "A simulated bank through everything, checked by an independent SQL computation."),
+    "demo": Entry(
+        "operation.demo",
+        "A simulated bank through everything, checked by an independent SQL computation.",
+        extra="demo",
+    ),
 }

@@ -1,4 +1,4 @@
-"""Who runs a command that shows personal data, and what he may see: asked of services.access before anything is shown."""
+"""Who runs a command that shows personal data, and what he may see: asked of services.access.decision before anything is shown."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
 from tidegauge.cli.output import BAD_INPUT, CommandError, error
+from tidegauge.cli.packages import elsewhere, lacking, refusal
 
 
 class Lazy(TyperCommand):
@@ -32,11 +33,16 @@ class Lazy(TyperCommand):
 
 
 def load(name: str, entry: Entry) -> Any:
-    """Import the command's module and return its click command; raises CommandError when a part is missing."""
+    """Import the command's module and return its click command; raises CommandError when a part is missing or foreign."""
+    if name != "doctor" and elsewhere() and (foreign := refusal()):  # `doctor` lists it among its findings
+        raise foreign
+    if lack := lacking(entry.extra):
+        raise CommandError(f"`{name}` {lack}")
     try:
         module = importlib.import_module(f"tidegauge.cli.{entry.module}")
     except ImportError as problem:
-        raise CommandError(f"`{name}` cannot start: {problem}", hint="run `make install` and try again") from problem
+        missing = CommandError(f"`{name}` cannot start: {problem}", hint="run `make install` and try again")
+        raise refusal() or missing from problem
     group = typer.main.get_group(module.app)
     return group if entry.group else group.commands[name]
 
@@ -96,6 +102,11 @@ def main() -> None:
             raise
         error(str(problem), "see docs/policies.md")
         sys.exit(BAD_INPUT)
+    except ImportError:
+        if (foreign := refusal()) is None:
+            raise
+        error(str(foreign), foreign.hint)
+        sys.exit(foreign.code)
     except KeyboardInterrupt:
         error("interrupted")
         sys.exit(130)

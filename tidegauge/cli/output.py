@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 FAILED_CHECK = 1
 BAD_INPUT = 2
@@ -36,4 +37,4 @@ def metrics_at(port: int) -> Iterator[None]:
 
 def error(message: str, hint: str = "") -> None:
     """Print an error line on stderr, and the hint below it."""
-    notes.print(f"[red]error:[/red] {message}" + (f"\n  {hint}" if hint else ""), soft_wrap=True)
+    notes.print(f"[red]error:[/red] {escape(message)}" + (f"\n  {escape(hint)}" if hint else ""), soft_wrap=True)

@@ -15,10 +15,11 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from deploy.embedded import processes, record
-from deploy.embedded.record import Running
+from deploy import record
+from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
+from deploy.record import Running
 from deploy.settings import Settings
 from tidegauge.cli.output import FAILED_CHECK, CommandError
 

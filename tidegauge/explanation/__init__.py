@@ -1,4 +1,4 @@
-"""Makes every published decision about a customer again, from the log, and says of each whether it holds (design §5).
+"""Makes every published decision about a customer again from the log, and says which hold (docs/tiers.md#evidence).
 
 Twice: the customer's part of the log goes through the worker's own job, and every tier decision is judged from the values
 it names by fractions of Python, the pack's criteria and the pure lifecycle. Where the log is no longer whole, the second

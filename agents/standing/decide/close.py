@@ -148,7 +148,7 @@ class Decider:
     # -- closes
 
     def close(self, close: DayClose, *, live: bool) -> None:
-        """Evaluates day D for all customers, idle ones included, and moves the clock (design §4)."""
+        """Evaluates day D for all customers, idle ones too, and moves the clock (docs/architecture.md#day-close)."""
         ledger, before = self.ledger, self.ledger.closed
         if live:
             self.continuous.look()

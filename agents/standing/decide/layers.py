@@ -1,4 +1,4 @@
-"""The layer scheme that may stand beside the tier scheme (design §5): who is responsible for a customer.
+"""The layer scheme that may stand beside the tier scheme (docs/tiers.md#schemes): who is responsible for a customer.
 
 Layers go through the same lifecycle as tiers, over columns of their own. They rest on criteria alone: no card, record or
 act moves them, and no closed month is restated. Rows of changed customers go out in the transaction that changes them.

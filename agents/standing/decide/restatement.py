@@ -1,4 +1,4 @@
-"""Closes of the past that would decide otherwise now: published always, the tier corrected as the pack says (design §5)."""
+"""Closes of the past that would give other figures now (docs/tiers.md#restatement)."""
 
 from __future__ import annotations
 

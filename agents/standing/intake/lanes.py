@@ -1,4 +1,4 @@
-"""Inputs of a partition as lanes, and the barrier that day closes put across them (design §4).
+"""Inputs of a partition as lanes, and the barrier that day closes put across them (docs/architecture.md#day-close).
 
 The closer writes a mark into every input and close(D) with the marks' offsets into business-days. A lane stops at the
 mark; when close(D) has been read and every lane of its cut has reached it, D is closed and all go on. So what a close

@@ -111,7 +111,7 @@ class OutputPublisher:
             self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric, flags, layers))
 
     def tier_changes(self, moved: MovedTiers) -> None:
-        """Tier changes of a close with all that is needed to decide them again (design §5)."""
+        """Tier changes of a close with all that is needed to decide them again (docs/tiers.md#evidence)."""
         if len(moved.slots):
             self.packed("tier-changes", self.changes.changes(moved))
 
@@ -120,7 +120,7 @@ class OutputPublisher:
         return [{"topic": topic, "partition": self.partition, "offset": o} for topic, o in sorted(close.cut.items())]
 
     def breaks(self, breaks: Iterable[Break], day: int) -> None:
-        """Snapshots that the postings don't explain, any more, or otherwise than reported (design §3)."""
+        """Snapshots that the postings don't explain, any more, or otherwise than reported (docs/aum.md#breaks)."""
         for found in breaks:
             kind = "break_opened" if found.before == 0 else "break_resolved" if found.now == 0 else "break_changed"
             customer_id = self.ledger.customer_id(self.ledger.owner_of(found.account))
@@ -170,7 +170,7 @@ class OutputPublisher:
             self.count += packed.records
 
     def alert(self, event: Event, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str) -> None:
-        """An outflow alert with its evidence (design §6)."""
+        """An outflow alert with its evidence (docs/alerts.md#life-of-an-alert)."""
         slot, reference = found.customer, found.reference
         share = found.outflow * SHARE_ONE // reference if reference > 0 else SHARE_ONE
         tier = self.profiles.tier_name(slot)

@@ -50,7 +50,7 @@ class MovedTiers(NamedTuple):
 
 
 class ChangeWriter:
-    """Encodes the tier changes of a close with all that is needed to decide them again (design §5)."""
+    """Encodes the tier changes of a close with all that is needed to decide them again (docs/tiers.md#evidence)."""
 
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self.writer, self.ledger = Writer("tier-changes", registry), ledger

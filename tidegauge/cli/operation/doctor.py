@@ -1,4 +1,9 @@
-"""`tidegauge doctor`: looks at everything that can be wrong around Tidegauge, and says what to do."""
+"""`tidegauge doctor`: looks at everything that can be wrong around Tidegauge, and says what to do.
+
+Tidegauge's own packages are imported only when it is known that they are Tidegauge's.
+"""
+
+from __future__ import annotations
 
 import importlib.metadata
 import json
@@ -7,16 +12,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
+from rich.markup import escape
 
-from deploy import topics
-from deploy.embedded import jars, redis
-from deploy.embedded.stack import DISK_FREE_MIN_BYTES, Stack
-from deploy.errors import StackError
-from deploy.settings import Settings
+from tidegauge.cli import packages
 from tidegauge.cli.output import FAILED_CHECK, console
+
+if TYPE_CHECKING:
+    from deploy.settings import Settings
 
 app = typer.Typer()
 
@@ -48,12 +53,21 @@ def doctor(
     as_json: bool = typer.Option(False, "--json", help="For machines."),
 ) -> None:
     """Check this machine, the servers and the topics. Exit code 1 if anything is not good."""
-    settings = Settings() if data is None else Settings(data_dir=data)
-    results = []
-    for look in (_python, _libc, _packages, _disk, _jars, _kafka, _redis, _topics):
-        results.append(_careful(look, settings))
+    results: list[Check] = []
+
+    def note(result: Check) -> None:
+        results.append(result)
         if not as_json:
-            _show(results[-1])
+            _show(result)
+
+    for look in (_python, _libc, _packages, _own_packages):
+        note(look())
+    if results[-1].good:
+        from deploy.settings import Settings
+
+        settings = Settings() if data is None else Settings(data_dir=data)
+        for look_at in (_disk, _jars, _kafka, _redis, _topics):
+            note(_careful(look_at, settings))
     if as_json:
         typer.echo(json.dumps([result._asdict() for result in results]))
     if not all(result.good for result in results):
@@ -62,27 +76,29 @@ def doctor(
 
 def _show(result: Check) -> None:
     mark = "[green]good[/green]" if result.good else "[red]bad [/red]"
-    console.print(f"{mark} {result.name}: {result.found}", soft_wrap=True)
+    console.print(f"{mark} {result.name}: {escape(result.found)}", soft_wrap=True)
     if result.hint and not result.good:
-        console.print(f"       {result.hint}", soft_wrap=True)
+        console.print(f"       {escape(result.hint)}", soft_wrap=True)
 
 
 def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
     """A look whose StackError is its result."""
+    from deploy.errors import StackError
+
     try:
         return look(settings)
     except StackError as problem:
         return Check(look.__name__.removeprefix("_"), False, problem.message, problem.hint)
 
 
-def _python(_: Settings) -> Check:
+def _python() -> Check:
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Check(
         "python", (3, 11) <= sys.version_info < (3, 15), f"{version} on {platform.machine()}", "use 3.11 to 3.14"
     )
 
 
-def _libc(_: Settings) -> Check:
+def _libc() -> Check:
     name, version = platform.libc_ver()
     if name != "glibc":
         return Check("libc", sys.platform == "darwin", name or platform.system(), "there are no numba wheels for it")
@@ -90,7 +106,7 @@ def _libc(_: Settings) -> Check:
     return Check("libc", parts >= GLIBC_MIN, f"glibc {version}", "glibc 2.28 or newer is needed")
 
 
-def _packages(_: Settings) -> Check:
+def _packages() -> Check:
     found, missing = [], []
     for name in PACKAGES:
         try:
@@ -101,7 +117,15 @@ def _packages(_: Settings) -> Check:
     return Check("packages", not missing, text, "run `make install`")
 
 
+def _own_packages() -> Check:
+    found = packages.foreign()
+    text = "; ".join(str(one) for one in found) or f"all {len(packages.ROOMS)} in {packages.ROOT}"
+    return Check("own packages", not found, text, packages.way_out(found) if found else "")
+
+
 def _disk(settings: Settings) -> Check:
+    from deploy.settings import DISK_FREE_MIN_BYTES
+
     folder = settings.data_dir.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -114,6 +138,10 @@ def _disk(settings: Settings) -> Check:
 def _jars(settings: Settings) -> Check:
     if settings.external:
         return Check("kafka jars", True, "not needed: TIDEGAUGE_BOOTSTRAP_SERVERS is set")
+    if lack := packages.lacking("embedded"):
+        return Check("kafka jars", False, f"the embedded Kafka {lack}", "or set TIDEGAUGE_BOOTSTRAP_SERVERS to yours")
+    from deploy.embedded import jars
+
     paths = jars.class_path(settings.home(), settings.maven_mirror)
     return Check(
         "kafka jars", True, f"{len(paths)} jars, as pinned" if not settings.home() else f"of {settings.home()}"
@@ -121,19 +149,26 @@ def _jars(settings: Settings) -> Check:
 
 
 def _kafka(settings: Settings) -> Check:
+    from deploy import record, topics
+
     found = topics.inspect(settings, wait_s=3.0)
-    mine = "external" if settings.external else f"{len(Stack(settings.data_dir, settings).running())} processes of ours"
+    ours = () if settings.external or packages.lacking("embedded") else record.processes(settings.data_dir)
+    mine = "external" if settings.external else f"{sum(entry.alive() for entry in ours)} processes of ours"
     return Check("kafka", bool(found), f"answers at {settings.kafka} ({mine})")
 
 
 def _redis(settings: Settings) -> Check:
+    from deploy import ping
+
     hint = "start the embedded one with `tidegauge up`, or correct TIDEGAUGE_REDIS_URL"
-    if not redis.answers(settings.redis):
+    if not ping.answers(settings.redis):
         return Check("redis", False, f"no answer at {settings.redis_shown}", hint)
     return Check("redis", True, f"answers at {settings.redis_shown}")
 
 
 def _topics(settings: Settings) -> Check:
+    from deploy import topics
+
     found = topics.inspect(settings, wait_s=3.0)
     missing = [entry.full_name for entry in found if not entry.partitions]
     odd = [entry.full_name for entry in found if entry.partitions not in (0, settings.partitions)]

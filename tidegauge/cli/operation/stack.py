@@ -5,7 +5,6 @@ from pathlib import Path
 
 import typer
 
-from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
 from tidegauge.cli.output import CommandError, console, notes
@@ -28,6 +27,8 @@ def up(
 
     Where TIDEGAUGE_BOOTSTRAP_SERVERS or TIDEGAUGE_REDIS_URL is set, that server is used instead. Again is harmless.
     """
+    from deploy.embedded.stack import Stack  # here and below, as it needs tidegauge[embedded]
+
     given = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     since = time.monotonic()
@@ -42,6 +43,8 @@ def up(
 @app.command("down")
 def down(data: Path | None = DATA) -> None:
     """Stop what `up` started in this data folder. The data stays."""
+    from deploy.embedded.stack import Stack
+
     settings = Settings() if data is None else Settings(data_dir=data)
     stopped = Stack(settings.data_dir, settings).stop()
     console.print(f"stopped: {', '.join(stopped)}" if stopped else f"nothing runs in {settings.data_dir}")

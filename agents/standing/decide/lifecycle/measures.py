@@ -55,7 +55,7 @@ class Measures:
         return out
 
     def stale(self, pack: Pack, day: int) -> tuple[str, ...]:
-        """Required sources of a pack that lag more business days behind than the pack allows (design §5).
+        """Required sources that lag more business days behind than their pack allows (docs/tiers.md#stale-sources).
 
         A source is watched from its first mark on; business days are those of the bank's calendar.
         """

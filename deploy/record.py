@@ -8,9 +8,10 @@ import json
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 RECORD_FILE = "stack.json"
 START_TOLERANCE_S = 2.0  # a clock that is set moves the start time that the kernel reports
@@ -29,8 +30,10 @@ class Running:
         """True if the process still runs and is the one that was started."""
         return self.process() is not None
 
-    def process(self) -> psutil.Process | None:
+    def process(self) -> "psutil.Process | None":
         """The live process; None when it has ended or the id now belongs to another one."""
+        import psutil  # here, as the settings read the record without it
+
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) <= START_TOLERANCE_S
