@@ -12,14 +12,14 @@ from agents.engine.job import TP, Block
 from agents.standing.job import CLOSES, INPUTS
 
 MARK, MARK_KEY = "close-mark", b"@close"
-BATCH_BYTES_MAX = 1 << 30
-Encode = Callable[[str, dict[str, Any]], bytes]
+_BATCH_BYTES_MAX = 1 << 30
+EncodeRecord = Callable[[str, dict[str, Any]], bytes]
 
 
 class MemoryLog:
     """Append records, close days, take blocks. Offsets rise by one; a block is all that came since the last."""
 
-    def __init__(self, encode: Encode, partition: int = 0) -> None:
+    def __init__(self, encode: EncodeRecord, partition: int = 0) -> None:
         self.encode, self.partition = encode, partition
         self.ends = dict.fromkeys(INPUTS, 0)
         self._pending: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
@@ -76,7 +76,7 @@ def batch(records: Sequence[tuple[int, bytes | None, bytes | None]], at_ms: int 
         producer_id=-1,
         producer_epoch=-1,
         base_sequence=-1,
-        batch_size=BATCH_BYTES_MAX,
+        batch_size=_BATCH_BYTES_MAX,
     )
     for offset, key, value in records:
         builder.append(offset - first, at_ms, key, value, [])
