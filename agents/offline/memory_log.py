@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.engine.job import TP, Block
 from agents.standing.job import CLOSES, INPUTS
+from schemas.codec.records import Encode
+from schemas.registry import MARK, MARK_KEY
 
-MARK, MARK_KEY = "close-mark", b"@close"
 BATCH_BYTES_MAX = 1 << 30
-Encode = Callable[[str, dict[str, Any]], bytes]
 
 
 class MemoryLog:

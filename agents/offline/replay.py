@@ -12,14 +12,15 @@ from aiokafka import TopicPartition
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.engine.recovery import EngineSettings, changelog_topic, install, open_consumer
+from agents.engine.recovery import EngineSettings, changelog_topic, install_blocks, open_consumer
 from agents.engine.recovery import blocks as read_blocks
-from agents.offline.memory_log import Encode, MemoryLog
+from agents.offline.memory_log import MemoryLog
 from agents.standing.decide.close import StandingConf
 from agents.standing.job import CLOSES, INPUTS, StandingJob
 from agents.standing.publish.standings import CLASSES
 from policies.diff import obstacles
 from policies.model.pack import Pack
+from schemas.codec.records import Encode
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
@@ -101,7 +102,7 @@ class Trial:
 
     async def topics(self, settings: EngineSettings, partition: int, name: str) -> Trial:
         """The whole history of a partition's topics, as far as they are kept; postings last, since they are most."""
-        install(settings, INPUTS, changelog_topic(settings, name))
+        install_blocks(settings, INPUTS, changelog_topic(settings, name))
         consumer = await open_consumer(settings)
         try:
             places = {topic: TopicPartition(settings.topic(topic), partition) for topic in ORDER}

@@ -14,12 +14,12 @@ from streams.accounts.entries import OPEN, OPEN_END
 from streams.averages.metrics import first_days
 from streams.calendar import date_of, last_ended_month, month_of, month_start
 
-COLUMNS = (
+STANDING_COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",
     "trailing_avg_30", "trailing_avg_90", "tier",
 )  # fmt: skip
 LAYER = "layer"  # a column behind them, where a layer scheme runs
-METRICS = len(COLUMNS) - 2  # the ledger's columns, less the month to date
+METRICS = len(STANDING_COLUMNS) - 2  # the ledger's columns, less the month to date
 CHUNK = 1 << 16
 
 
@@ -27,9 +27,9 @@ class AsOfError(ValueError):
     """The day cannot be answered; the message says which can."""
 
 
-def columns(rows: list[list[str | int | None]]) -> tuple[str, ...]:
+def column_names(rows: list[list[str | int | None]]) -> tuple[str, ...]:
     """The columns of rows."""
-    return (*COLUMNS, LAYER) if rows and len(rows[0]) > len(COLUMNS) else COLUMNS
+    return (*STANDING_COLUMNS, LAYER) if rows and len(rows[0]) > len(STANDING_COLUMNS) else STANDING_COLUMNS
 
 
 def check_day(job: StandingJob, as_of: int) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from streams.calendar import DAY_MAX, DAY_MIN, business_day, date_of, day_end_ms, day_of, zone_table
 from streams.money import AMOUNT_MAX, EXPONENTS, parse_minor
 
-EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 MS: Final = timedelta(milliseconds=1)
 PROFILE_DAY_MIN: Final = day_of(date(1850, 1, 1))  # births reach further back than business
 COUNT_MAX: Final = 2**53
@@ -142,7 +142,7 @@ def instant(field: str, value: Any, zone: str) -> int:
     if not isinstance(value, datetime):
         return day_end_ms(_day(field, value, DAY_MIN), zone)
     _day(field, value.date(), DAY_MIN)
-    ms, rest = divmod((value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))) - EPOCH, MS)
+    ms, rest = divmod((value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))) - _EPOCH, MS)
     if rest:
         raise FieldError(field, f"{value} is finer than a millisecond")
     return ms

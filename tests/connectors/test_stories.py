@@ -6,7 +6,7 @@ import pytest
 
 from agents.offline.replay import Arrival, replay
 from connectors.formats.events import DayEnd
-from connectors.simulate import KINDS, simulate, stories
+from connectors.simulate import STORY_KINDS, simulate, stories
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 from tidegauge.bootstrap import standing_conf
@@ -32,7 +32,7 @@ def published() -> dict[tuple[str, str], list[dict]]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STORY_KINDS)
 def test_story_comes_true(published, kind):
     """A record with every value that the story expects is published; where it expects none, there is none."""
     story = stories(SEED)[kind]
@@ -49,7 +49,9 @@ def test_story_comes_true(published, kind):
 def test_only_the_planted_outflow_alerts(published):
     """Of the story customers, only the outflow and the drip raise alerts, and the drip raises no other rule."""
     told = stories(SEED)
-    rules = {kind: {record["rule"] for record in published["rm-alerts", told[kind].customer_id]} for kind in KINDS}
+    rules = {
+        kind: {record["rule"] for record in published["rm-alerts", told[kind].customer_id]} for kind in STORY_KINDS
+    }
     assert rules.pop("drip") == {"drip"}
     assert "outflow-single" in rules.pop("outflow")
     assert not any(rules.values())
