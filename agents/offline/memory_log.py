@@ -13,7 +13,7 @@ from agents.standing.job import CLOSES, INPUTS
 from schemas.codec.records import Encode
 from schemas.registry import MARK, MARK_KEY
 
-BATCH_BYTES_MAX = 1 << 30
+_BATCH_BYTES_MAX = 1 << 30
 
 
 class MemoryLog:
@@ -76,7 +76,7 @@ def batch(records: Sequence[tuple[int, bytes | None, bytes | None]], at_ms: int 
         producer_id=-1,
         producer_epoch=-1,
         base_sequence=-1,
-        batch_size=BATCH_BYTES_MAX,
+        batch_size=_BATCH_BYTES_MAX,
     )
     for offset, key, value in records:
         builder.append(offset - first, at_ms, key, value, [])

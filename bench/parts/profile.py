@@ -20,9 +20,9 @@ from agents.engine import transport
 from agents.engine.job import TP
 from agents.engine.packing import Packed, batches
 from agents.offline.memory_log import MemoryLog
-from agents.standing.decide.close import StandingConf
 from agents.standing.intake import lanes
 from agents.standing.job import INPUTS, StandingJob
+from agents.standing.model import StandingConf
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.measure.timers import Stages

@@ -128,6 +128,7 @@ def plain_j1(events: list[dict]) -> tuple[dict[str, list[int]], list[str]]:
     return sums, changes
 
 
+@pytest.mark.slow
 def test_j1_is_the_peers_job_and_survives_its_changelog() -> None:
     """J1 by columns equals J1 by records; a job loaded from the rows and replayed goes on as if nothing had happened."""
     import io

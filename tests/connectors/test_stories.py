@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from agents.offline.replay import Arrival, replay
+from agents.offline.replay import Arrival, replay_arrivals
 from connectors.formats.events import DayEnd
 from connectors.simulate import STORY_KINDS, simulate, stories
 from deploy.settings import Settings
@@ -28,7 +28,9 @@ def published() -> dict[tuple[str, str], list[dict]]:
             record = decode_one(value)
             found[topic, record["customer_id"]].append(record)
 
-    replay(standing_conf(Settings(reference_key="k"), None, None), arrivals, encode, items[-1].day, None, output)
+    replay_arrivals(
+        standing_conf(Settings(reference_key="k"), None, None), arrivals, encode, items[-1].day, None, output
+    )
     return found
 
 

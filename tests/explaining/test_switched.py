@@ -75,6 +75,7 @@ def test_reasons(bank):
     assert {"close", "policy", "card", "unknown_action"} <= reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -179,6 +180,7 @@ def test_late_postings():
     assert "restated" in {v.told.record["reason"] for v in found.of("tier-changes")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lang", "words"), [
     ("en", ("Customer poor", "(from the log|made again from the log): it holds", "not met", "by policy pack", "Every decision")),
     ("zh-CN", ("客户 poor", "按日志重新计算：成立", "不满足", "方案", "所有决定均成立")),

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 import policies.packs
-from agents.offline.replay import Arrival, replay
+from agents.offline.replay import Arrival, replay_arrivals
 from connectors.formats.events import DayEnd, Event
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
@@ -72,7 +72,7 @@ def published(settings: Settings, items: Iterable[Event | DayEnd], last: int) ->
             found[topic].append(decode_one(value or b"", name=topic))
 
     arrivals = [Arrival(item.day, "", None) if isinstance(item, DayEnd) else Arrival(*item) for item in items]
-    replay(conf, arrivals, encode, last, None, output)
+    replay_arrivals(conf, arrivals, encode, last, None, output)
     return found
 
 

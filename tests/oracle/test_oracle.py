@@ -29,6 +29,7 @@ def bank():
     return con
 
 
+@pytest.mark.slow
 def test_berka_at_the_end_of_1993(berka_bank):
     """164 customers reach a quarter average of 50,000 CZK, 77 reach it in each of the three months."""
     rows = duck.expected_metrics(berka_bank, dt.date(1993, 12, 31), "CZK")
@@ -36,6 +37,7 @@ def test_berka_at_the_end_of_1993(berka_bank):
     assert sum(min(row[NEWEST : NEWEST + 3]) >= 5_000_000 for row in rows) == 77
 
 
+@pytest.mark.slow
 def test_berka_customers_in_february_1994(berka_bank):
     """1,197 customers have their first event on or before 28 February 1994."""
     rows = duck.expected_metrics(berka_bank, dt.date(1994, 2, 28), "CZK")
@@ -43,6 +45,7 @@ def test_berka_customers_in_february_1994(berka_bank):
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
 
 
+@pytest.mark.slow
 def test_berka_by_adding_up_one_customer(berka_bank):
     """The SQL agrees with a plain loop over the days of a single customer."""
     as_of = dt.date(1993, 12, 31)

@@ -123,6 +123,7 @@ ANY = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(available_packs()), st.dictionaries(st.sampled_from(KEYS), ANY, max_size=4))
 def test_any_facts_end_in_an_outcome_or_a_fact_error(pack, facts):
     """Whatever is written as facts, it is decided, or refused as facts that cannot be used."""

@@ -45,6 +45,7 @@ def test_whatever_it_takes_the_place_of_is_named(lang, running):
     assert all(name in out.file.getvalue() for name in names)
 
 
+@pytest.mark.slow
 def test_moves_are_those_of_sql(berka_dir, tmp_path, monkeypatch):
     """Before and after of everybody at the last close, the counts a tier and a branch, table and picture."""
     old, new, picture = low_pack(tmp_path), tmp_path / "second.yaml", tmp_path / "moves.svg"
@@ -84,6 +85,7 @@ def test_what_cannot_be_tried(berka_dir, tmp_path, monkeypatch):
     assert RUN.invoke(app, ["whatif", "--pack", "no-such", *words]).exit_code == 1
 
 
+@pytest.mark.slow
 def test_the_worked_example(berka_dir, tmp_path, monkeypatch):
     """R-250: docs/policies.md as written: its two packs, the table that is printed and the picture that is drawn."""
     page = (DOCS / "policies.md").read_text(encoding="utf-8").split("\n## What if\n")[1].split("\n## ")[0]

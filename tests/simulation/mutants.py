@@ -20,7 +20,7 @@ from agents.engine.job import Block, Outcome
 from agents.engine.packing import Packed
 from agents.engine.recovery import FENCE, Fence
 from agents.engine.unit import PartitionUnit
-from agents.standing.intake.lanes import Chunk, Lane
+from agents.standing.intake.lanes import DecodedBlock, Lane
 from agents.standing.intake.profiles import Profiles
 from agents.standing.job import StandingJob
 from schemas.codec.blocks import decode
@@ -119,7 +119,7 @@ def any_start(self: Lane, block: Block, stop: int | None) -> None:
     end = block.end if stop is None else min(block.end, stop)
     if end > self.fed:
         columns = decode(block.batches, self.reader, max(self.fed, block.start), end)
-        self.chunks.append(Chunk(columns, end, block.size))
+        self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agents.engine import recovery
 from agents.engine.job import RecoveryError
-from agents.offline.standings import AsOfError, branches, column_names, standings
+from agents.offline.standings import AsOfError, branches, columns_of, standings_at
 from connectors.formats.events import Record
 from streams.money import exponent
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
@@ -22,8 +22,8 @@ from tidegauge.explanation.log import Log, Told, read_log
 from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent_packs, shipped
 
 if TYPE_CHECKING:
-    from agents.standing.decide.close import StandingConf
     from agents.standing.job import StandingJob
+    from agents.standing.model import StandingConf
     from deploy.settings import Settings
     from policies.model.pack import Pack
 
@@ -147,12 +147,12 @@ def _standing(found: Explained, job: StandingJob) -> None:
     """The standing as of the last close, or why there is none."""
     day = job.ledger.closed
     try:
-        row = next((row for row in standings(job, day) if row[0] == found.customer_id), None)
+        row = next((row for row in standings_at(job, day) if row[0] == found.customer_id), None)
     except AsOfError as why:
         found.standing_problem = str(why)
         return
     if row is not None:
-        found.standing = {"as_of": day, **dict(zip(column_names([row]), row, strict=True))}
+        found.standing = {"as_of": day, **dict(zip(columns_of([row]), row, strict=True))}
 
 
 async def _live(settings: Settings, found: Explained) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
+from agents.standing.model import StandingConf
 from connectors.formats.events import Record
 from policies import available_packs, load_pack
 from policies.language.reader import PackError

@@ -30,14 +30,7 @@ from streams.money import NANO
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
 
 
-class Switched(NamedTuple):
-    """A change of packs: the names of the codes before, and whether a customer of a code before goes up, by rank."""
-
-    names: Sequence[str]
-    up: Array
-
-
-class Moved(NamedTuple):
+class MovedTiers(NamedTuple):
     """Tiers that a close has moved alike: `rows` of the columns that were looked at are those of the customers `slots`.
 
     before: places in `names`; after: tier indices of the table; reason: close, or policy where the pack changes with it.
@@ -64,11 +57,11 @@ class ChangeWriter:
         fields = registry.schema(self.writer.schema_id)["fields"]
         self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
 
-    def changes(self, moved: Moved) -> Packed:
+    def changes(self, moved: MovedTiers) -> Packed:
         """Records of these customers."""
-        store, program, index, day = self.ledger.store, moved.table.program, self.writer.index, moved.day
-        ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
-        raw, refs = Buffer(ids), store.customers["ref"][moved.slots]
+        program, index, day = moved.table.program, self.writer.index, moved.day
+        ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(moved.slots)
+        raw = Buffer(ids)
         suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
         data = np.full((len(refs), self.writer.width), NULL, np.int64)
         columns = {
@@ -81,7 +74,7 @@ class ChangeWriter:
             "effective_date": day + 1,
             "reason": raw.text(moved.reason),
             "metrics": raw.spans(*self._evidence(day, moved.columns, moved.rows)),
-            "thresholds": raw.raw(self._avro("thresholds", [*thresholds(moved.table)])),
+            "thresholds": raw.raw(self._avro("thresholds", [*thresholds_of(moved.table)])),
             "pack_id": raw.text(program.pack_id),
             "pack_version": program.version,
             "business_day": day,
@@ -101,7 +94,9 @@ class ChangeWriter:
         spans, parts, ends = spans_of(day), [], []
         for place, (key, column) in enumerate(columns.items()):
             first, last = place == 0, place == len(columns) - 1
-            part, end = self._values(key, column, rows, period(key[0], spans, day), len(columns) if first else 0, last)
+            part, end = self._values(
+                key, column, rows, period_of(key[0], spans, day), len(columns) if first else 0, last
+            )
             parts.append(part)
             ends.append(end)
         if not parts:
@@ -145,7 +140,7 @@ def _long(value: int) -> bytes:
     return out.getvalue()
 
 
-def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:
+def thresholds_of(table: ClassTable) -> Iterator[dict[str, Any]]:
     """Every limit of every tier, lowest first, with amounts in minor units."""
     for tier in table.policy.tiers:
         for leaf in limits(tier.when):
@@ -160,7 +155,7 @@ def spans_of(day: int) -> dict[str, list[int]]:
     return dict(zip(NAMES, periods(day).tolist(), strict=True))
 
 
-def period(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
+def period_of(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
     """First and last day that a metric looks at; the day itself for what knows no period."""
     months = counted_months(metric)
     first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
@@ -178,9 +173,9 @@ class RestatementWriter:
         tiers: tuple[Array, Array],
     ) -> Packed:  # fmt: skip
         """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer."""
-        store, index, end = self.ledger.store, self.writer.index, int(month_start(month + 1)) - 1
-        ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
-        raw, refs = Buffer(ids), store.customers["ref"][slots]
+        index, end = self.writer.index, int(month_start(month + 1)) - 1
+        ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(slots)
+        raw = Buffer(ids)
         data = np.full((len(slots), self.writer.width), NULL, np.int64)
         columns = {
             "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
@@ -212,6 +207,10 @@ class QueueWriter:
 
     def __init__(self, registry: Registry, pack: CompiledPack, references: References) -> None:
         self.writer, self.pack, self.references = Writer("queue-priority", registry), pack, references
+
+    def use(self, pack: CompiledPack) -> None:
+        """Queue classes of another pack from now on."""
+        self.pack = pack
 
     def classes(self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int) -> Packed:
         """Records of customers."""
@@ -286,6 +285,6 @@ def evidence(head: Array, value: Array, units: Array, nano: Array, foot: Array, 
     return at
 
 
-def exact(units: Sequence[int], nano: Sequence[int]) -> list[str]:
+def exact_digits(units: Sequence[int], nano: Sequence[int]) -> list[str]:
     """The slow twin of the digits in `evidence`."""
     return [str(u * NANO + n) for u, n in zip(units, nano, strict=True)]

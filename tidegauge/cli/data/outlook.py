@@ -67,18 +67,18 @@ def live_job(settings: Settings, customer: str) -> StandingJob:
 
 def _record_of(job: StandingJob, customer: str) -> Record:
     """The outlook of a customer as it would be published, as of the last close; CommandError where there is none."""
-    slot = job.deciding.outlooks.slot_of(customer)
+    slot = job.ledger.customers.find(customer)
     if slot is None:
         raise CommandError(f"no customer {customer} is known here", "are number and servers right?", BAD_INPUT)
     if job.ledger.closed < 0:
         raise CommandError("no business day has been closed yet", "close one first: `tidegauge close`", BAD_INPUT)
-    if not job.deciding.foresees:
+    if job.decider.outlooks.timing is None:
         raise CommandError(
-            f"pack {job.deciding.pack.pack_id} asks for more than one metric's minimums: no outlook", code=BAD_INPUT
+            f"pack {job.decider.pack.pack_id} asks for more than one metric's minimums: no outlook", code=BAD_INPUT
         )
-    if job.ledger.store.customers["customer_class"][slot] != 0:
+    if job.ledger.customers.class_and_branch(slot)[0] != 0:
         raise CommandError(f"the pack has no tiers for customers such as {customer}", code=BAD_INPUT)
-    return job.deciding.outlooks.record(job.ledger.closed, slot, job.deciding.scope)
+    return job.decider.outlooks.record(job.ledger.closed, slot, job.decider.scope)
 
 
 def _lines(record: Record) -> Iterator[str]:

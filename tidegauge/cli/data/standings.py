@@ -90,8 +90,7 @@ def replay(
 
 def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int | None) -> StandingJob:
     """The job after a replay of files; bad lines are named on stderr and left out."""
-    from agents.offline.replay import Arrival
-    from agents.offline.replay import replay as run
+    from agents.offline.replay import Arrival, replay_arrivals
     from connectors.formats.events import DayEnd, InputError
     from connectors.formats.sources import read_source
     from connectors.loading.arrival import days
@@ -107,22 +106,24 @@ def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int 
     except (InputError, PackError) as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
     with notes.status("replaying"):
-        return run(conf, arrivals, lambda topic, record: encode(topic, record, conf.registry), as_of, known_by)
+        return replay_arrivals(
+            conf, arrivals, lambda topic, record: encode(topic, record, conf.registry), as_of, known_by
+        )
 
 
 def _write(rows: _Rows, form: str, out: Path | None) -> None:
     """Rows of agents.offline.standings as CSV or JSON."""
-    from agents.offline.standings import column_names
+    from agents.offline.standings import columns_of
 
     if form not in ("csv", "json"):
         raise CommandError(f"{form!r} is neither csv nor json", code=BAD_INPUT)
     with nullcontext(sys.stdout) if out is None else out.open("w", newline="") as stream:
         if form == "csv":
             table = csv.writer(stream, lineterminator="\n")
-            table.writerow(column_names(rows))
+            table.writerow(columns_of(rows))
             table.writerows(rows)
         else:
-            _json(rows, column_names(rows), stream)
+            _json(rows, columns_of(rows), stream)
     if out is not None:
         notes.print(f"{len(rows)} customers in {out}")
 

@@ -175,7 +175,7 @@ def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bo
              "up" if after[name].rank >= old.rank else "down")
         for name, old in sorted(before.items()) if _moved(old, after[name])
     ]  # fmt: skip
-    packs = trials[0].running.deciding.packs
+    packs = trials[0].running.decider.packs
     layers = {} if packs.layers is None else dict.fromkeys(packs.layers.classes, packs.layers)
     running = packs.running if new.kind == "tiers" else layers
     instead = dict.fromkeys((pack.id, pack.version) for name, pack in running.items() if name in new.classes)
