@@ -18,16 +18,10 @@ EXCEPTIONS: Final[dict[str, str]] = {}
 
 # TEMPORARY. Room -> names that another room has too; its own are to be called otherwise. To be emptied, then deleted.
 UNDECIDED: Final[dict[str, str]] = {
-    "agents.standing": "CLOSED CUSTOMER_ID Cause Chunk HELD KEY NONE Rules decode encode flags period told",
-    "policies": (
-        "Close EPOCH FLAGS Facts Key NAME NANO OPEN Outcome Program RECORDS Record Status UPGRADE_NEAR flat look parse"
-    ),
-    "policies and agents.standing": "NEVER Step exact",
-    "policies, schemas and agents.standing": "REASONS",
-    "schemas": "BAD_NUMBER Bytes KINDS Longs NULL OK REF_BITS",
-    "schemas and agents.standing": "MARK",
+    "policies": "EPOCH FLAGS Key NANO NEVER OPEN Outcome Program RECORDS Record Status Step UPGRADE_NEAR flat look parse",
+    "schemas": "BAD_NUMBER Bytes KINDS Longs MARK NULL OK REF_BITS",
     "streams": "Event fingerprint",
-    "streams and policies": "CLOSES Columns",
+    "streams and policies": "CLOSES Columns REASONS",
 }
 
 

@@ -124,7 +124,7 @@ def build_app(
     return app
 
 
-def changelog(app: BlockApp, conf: Conf, replication: int) -> Any:
+def changelog(app: BlockApp, conf: Conf, replication: int) -> faust.TopicT:
     """The table's changelog as it is created; Faust's own would have one copy, and the clocks of the workers."""
     return app.topic(
         conf.changelog,

@@ -231,8 +231,8 @@ class StandingJob:
             status = BAD_BASE if text["base"] != self.conf.base_currency else BAD_CURRENCY
             if status != BAD_BASE and text["currency"] in EXPONENTS:
                 code = self.ledger.currencies.code(text["currency"])
-                numbers = (int(row[index[name]]) for name in ("rate_date", "rate_micro", "version"))
-                status = self.ledger.rates.put(code, *numbers, text["event_id"])
+                day, micro, version = (int(row[index[name]]) for name in ("rate_date", "rate_micro", "version"))
+                status = self.ledger.rates.put(code, day, micro, version, text["event_id"])
             if status:
                 columns.status[i], columns.field[i] = status, index[RATE_FIELDS[status]]
 
@@ -310,7 +310,7 @@ class StandingJob:
     def _meaning(self) -> dict[str, str | None]:
         """The settings without which the state means something else."""
         conf = self.conf
-        packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers and conf.layers.id
+        packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
         return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:

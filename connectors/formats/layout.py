@@ -64,7 +64,7 @@ class Money(NamedTuple):
     decimal: str
 
 
-def details(field: str, value: Any) -> dict[str, str]:
+def details(field: str, value: object) -> dict[str, str]:
     """A map of text to text; in CSV as JSON."""
     if isinstance(value, str):
         try:

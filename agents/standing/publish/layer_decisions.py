@@ -65,7 +65,7 @@ class LayerDecisions:
         raw, index = Buffer(ids), self.writer.index
         day = step.at.day if reason == "close" else effective
         suffix = f"/{_KIND}/{program.pack_id}/{date_of(day)}/{reason}"
-        columns = {
+        columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())), "customer_id": refs,
             "customer_class": raw.text(table.policy.customer_class), "kind": raw.text(_KIND), "reason": raw.text(reason),
             "day": day, "effective_date": effective, "before": raw.choice(names, step.official[moved]),

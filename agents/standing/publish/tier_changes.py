@@ -54,8 +54,10 @@ class ChangeWriter:
 
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self.writer, self.ledger = Writer("tier-changes", registry), ledger
-        fields = registry.schema(self.writer.schema_id)["fields"]
-        self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
+        schema = registry.schema(self.writer.schema_id)
+        assert schema is not None  # the writer has it from there
+        fields = [field for field in schema["fields"] if _is_list(field["type"])]
+        self._parsed = {field["name"]: fastavro.parse_schema(plain(field["type"])) for field in fields}
 
     def changes(self, moved: MovedTiers) -> Packed:
         """Records of these customers."""
@@ -64,7 +66,7 @@ class ChangeWriter:
         raw = Buffer(ids)
         suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
         data = np.full((len(refs), self.writer.width), NULL, np.int64)
-        columns = {
+        columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
             "customer_id": refs,
             "customer_class": raw.text(moved.table.policy.customer_class),
@@ -112,11 +114,12 @@ class ChangeWriter:
         self, key: Key, column: Column, rows: Array, span: tuple[int, int], count: int, last: bool
     ) -> tuple[Array, Array]:  # fmt: skip
         """(buffer, ends) of one metric's values: behind the list's count if that is given, before its end if `last`."""
+        denominator = str(column.divisor * NANO)
         one = {
             "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1], "value_minor": 0,
-            "exact_numerator": "", "exact_denominator": str(column.divisor * NANO),
+            "exact_numerator": "", "exact_denominator": denominator,
         }  # fmt: skip
-        whole, text = self._avro("metrics", [one]), one["exact_denominator"].encode()
+        whole, text = self._avro("metrics", [one]), denominator.encode()
         head = whole[
             1 : len(whole) - len(text) - 4
         ]  # without the count, the value, the empty text and what is behind it
@@ -177,7 +180,7 @@ class RestatementWriter:
         ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(slots)
         raw = Buffer(ids)
         data = np.full((len(slots), self.writer.width), NULL, np.int64)
-        columns = {
+        columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
             "kind": raw.text("late_posting"),
             "customer_id": refs,

@@ -113,7 +113,7 @@ class LifecycleDecider:
             now = Plain(step.official, np.zeros(n, np.int64), was.is_ready)
         else:
             now = close_plain(policy, step.closes, was, step.measured)
-        moved = plain & (now.official != step.official)
+        moved: Array = plain & (now.official != step.official)
         if step.stale:
             return moved
         self._offers(table, slots, np.flatnonzero(plain), now.official, step)
