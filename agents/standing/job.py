@@ -310,10 +310,7 @@ class StandingJob:
     def _meaning(self) -> dict[str, str | None]:
         """The settings without which the state means something else."""
         conf = self.conf
-        packs, layers = (
-            ",".join(p.id for p in (conf.pack, *conf.others)),
-            None if conf.layers is None else conf.layers.id,
-        )
+        packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
         return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:

@@ -103,7 +103,7 @@ class Bench:
         p, raw, count = fetch
         ends = self.ends[p]
         tp = TP("transactions", p)
-        block = self.stages.call("take", transport.take, tp, raw, ends["transactions"])
+        block = self.stages.call("take", transport.take_block, tp, raw, ends["transactions"])
         ends["transactions"] += count
         self.jobs[p].feed(block)
         self.step(p)

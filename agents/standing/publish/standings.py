@@ -166,8 +166,8 @@ class Buffer:
         """References to the rows of a table of bytes."""
         width, start = table.shape[1], self._size
         self._add(table.reshape(-1))
-        refs: Array = (start + np.arange(len(table)) * width) << REF_BITS | width
-        return refs
+        references: Array = (start + np.arange(len(table)) * width) << REF_BITS | width
+        return references
 
     def text(self, text: str) -> int:
         """The reference of one text."""

@@ -55,7 +55,7 @@ class ChangeWriter:
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self.writer, self.ledger = Writer("tier-changes", registry), ledger
         schema = registry.schema(self.writer.schema_id)
-        assert schema is not None
+        assert schema is not None  # the writer has it from there
         fields = schema["fields"]
         self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
 
