@@ -133,7 +133,7 @@ class StandingJob:
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
             self.decider.continuous.look()
-        self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
+        self.publisher.queue_changes(self.profiles.take_requeued(), self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
         rows = self.decider.take_rows()
         if self.live and self.progress != self.ledger.closed:
