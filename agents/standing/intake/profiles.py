@@ -39,7 +39,7 @@ class Profiles:
         self._changed: set[int] = set()
 
     def use(self, classes: CompiledClasses) -> None:
-        """Tiers of another pack. Those of before stay readable: their codes come behind the new ones."""
+        """Tiers of another pack. Former ones stay readable: their codes come behind the new ones."""
         names, customers = self.tiers.all(), self.ledger.customers.rows[: self.ledger.customers.count]
         self.pack, self.tables, self.tiers = classes.shown, classes.tables, Names(classes.shown.tier_ids)
         codes = np.array([self.tiers.code(name) for name in names], np.int8)
