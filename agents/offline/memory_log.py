@@ -9,9 +9,9 @@ from typing import Any
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.engine.job import TP, Block
-from agents.standing.job import CLOSES, INPUTS
+from schemas.topics import CLOSES, INPUTS, MARK
 
-MARK, MARK_KEY = "close-mark", b"@close"
+MARK_KEY = b"@close"
 BATCH_BYTES_MAX = 1 << 30
 Encode = Callable[[str, dict[str, Any]], bytes]
 

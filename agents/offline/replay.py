@@ -16,10 +16,11 @@ from agents.engine.recovery import EngineSettings, changelog_topic, install, ope
 from agents.engine.recovery import blocks as read_blocks
 from agents.offline.memory_log import Encode, MemoryLog
 from agents.standing.decide.close import StandingConf
-from agents.standing.job import CLOSES, INPUTS, StandingJob
-from agents.standing.publish.standings import CLASSES
+from agents.standing.job import StandingJob
 from policies.diff import obstacles
 from policies.model.pack import Pack
+from schemas.topics import CLOSES, INPUTS
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
@@ -124,7 +125,7 @@ def standings_of(job: StandingJob, kind: str = "tiers") -> dict[str, Standing]:
     customers, found = job.ledger.store.customers, {}
     for slot in range(job.ledger.columns.customer_count):
         table = None if life is None else life.table(slot)
-        branch, name = job.profiles.branch(slot) or "-", CLASSES[int(customers["customer_class"][slot])]
+        branch, name = job.profiles.branch(slot) or "-", CUSTOMER_CLASSES[int(customers["customer_class"][slot])]
         if life is None or table is None:
             found[job.ledger.customer_id(slot)] = Standing(name, branch, None, 0)
             continue

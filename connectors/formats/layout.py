@@ -13,35 +13,8 @@ from connectors.formats import fields
 from connectors.formats.events import Event, Record
 from connectors.formats.fields import FieldError
 from streams.calendar import date_of
+from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES, NATURES, PERSONAL
 
-NATURES: Final = frozenset(
-    [
-        "unknown",
-        "external",
-        "own_transfer",
-        "product_purchase",
-        "product_redemption",
-        "interest",
-        "fee",
-        "fx_revaluation",
-    ]
-)
-ASSET_CLASSES: Final = frozenset(
-    [
-        "deposit_demand",
-        "deposit_time",
-        "savings",
-        "wealth",
-        "fund",
-        "insurance",
-        "bond",
-        "trust",
-        "am_plan",
-        "in_transit",
-        "credit",
-    ]
-)
-CUSTOMER_CLASSES: Final = frozenset(("personal", "corporate"))
 ARRIVES: Final = "arrives"
 REQUIRED: Final = object()
 DETAILS_MAX: Final = 64
@@ -112,7 +85,7 @@ FIELDS: Final[dict[str, tuple[Field, ...]]] = {
     "customers": (
         Field("event_id", fields.text),
         Field("customer_id", fields.text),
-        Field("customer_class", customer_class, "personal"),
+        Field("customer_class", customer_class, PERSONAL),
         Field("branch", fields.text),
         Field("rm_id", fields.text, None),
         Field("relationship_since", fields.profile_date, None),
@@ -140,7 +113,7 @@ FIELDS: Final[dict[str, tuple[Field, ...]]] = {
         Field("version", fields.count),
         Field("effective_from", fields.business_date),
         Field("body", fields.body),
-        Field("customer_class", customer_class, "personal"),
+        Field("customer_class", customer_class, PERSONAL),
     ),
     "crm-actions": (
         Field("event_id", fields.text),

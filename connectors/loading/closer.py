@@ -21,13 +21,13 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.formats.events import CLOSES, INPUTS, Close
+from connectors.formats.events import Close
 from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
 from deploy.settings import Settings
+from schemas.topics import CLOSES, MARK, MARKED
 from streams.calendar import date_of, day_of
 
 MARK_KEY: Final = b"@close"
-MARK: Final = "close-mark"  # the contract of the mark, in every input topic
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 WAIT_S: Final = 30.0
@@ -61,7 +61,7 @@ class Closer:
                 "linger.ms": 0,
             }
         )
-        self._partitions = partition_count(self._producer, settings, (*INPUTS, CLOSES))
+        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
         try:
             self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
         except KafkaException as problem:
@@ -107,7 +107,7 @@ class Closer:
                 failed.append(problem)
 
         mark = self._encode(MARK, {"business_day": day})
-        places = [(topic, partition) for topic in INPUTS for partition in range(self._partitions)]
+        places = [(topic, partition) for topic in MARKED for partition in range(self._partitions)]
         for topic, partition in places:
             self._producer.produce(self._settings.topic(topic), mark, MARK_KEY, partition, delivered)
         self._flush(failed)

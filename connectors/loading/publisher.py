@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.formats.events import INPUTS, KEYED, Event, InputError, Record, key_of
+from connectors.formats.events import Event, InputError, Record, key_of
 from connectors.loading.partitioner import partition_of
 from deploy.settings import Settings
+from schemas.topics import KEYED, MARKED
 
 Encode = Callable[[str, Record], bytes]  # (name of the Avro contract, record) -> framed bytes
 
@@ -72,9 +73,9 @@ class Publisher:
     def __init__(self, settings: Settings, encode: Encode) -> None:
         self._producer = Producer(producer_config(settings))
         self._encode = encode
-        self._names = {topic: settings.topic(topic) for topic in (*INPUTS, "dead-letters")}
+        self._names = {topic: settings.topic(topic) for topic in (*MARKED, "dead-letters")}
         self._failed: KafkaError | None = None
-        self.partitions = partition_count(self._producer, settings, INPUTS)
+        self.partitions = partition_count(self._producer, settings, MARKED)
 
     def send(self, event: Event) -> None:
         """Queue an event: to its customer's partition, or a copy to every partition."""

@@ -25,7 +25,8 @@ from policies.language.grammar import (
 from policies.language.reader import Item
 from policies.language.sections import ALERTS, CRITERION, EVALUATION, QUEUE, ScopesKind, TiersKind, check_queue_covers
 from policies.model import metrics, provisions
-from policies.model.pack import CUSTOMER_CLASSES, KINDS, ClassPolicy, Pack, Queue
+from policies.model.pack import KINDS, ClassPolicy, Pack, Queue
+from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES
 
 TIER = Identifier(of="tiers")
 TIERS = Many(TIER, "The tiers it is for.")
@@ -300,7 +301,7 @@ def read_pack(root: Item, body: str) -> Pack | None:
     for name in values.get("facts") or ():
         if metrics.kind(name) is not None or name in metrics.ALIASES:
             fields.members["facts"].fail(f"{name} is a metric already")
-    known = {*metrics.ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
+    known = {*ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
     for name, source in (values.get("sources") or {}).items():
         for supplied in set(source.supplies) - known:
             fields.members["sources"].fail(f"{name}: {supplied} is neither an asset class nor a fact")

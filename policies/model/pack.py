@@ -37,9 +37,6 @@ KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 QUEUE_BASES = ("card", "tier", "higher")
 QUEUE_ORDERS = ("head_start", "strict")
-OUTLOOK_RULES = ("upgrade_near", "downgrade_risk")
-SEVERITIES = ("info", "low", "medium", "high", "critical")
-CUSTOMER_CLASSES = ("personal", "corporate")
 
 
 @dataclass(frozen=True, slots=True)

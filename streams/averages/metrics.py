@@ -10,18 +10,15 @@ import numpy as np
 from streams.accounts.entries import BASE, OPEN
 from streams.accounts.store import DELTA, LATE, POSTING, RING, Array, Store
 from streams.alerts.outflow import Fx, weight
-from streams.calendar import last_ended_month, month_of, month_start
+from streams.calendar import last_ended_month, month_start
 from streams.kernels.borrowing import borrowed
 from streams.money import NANO, half_even, scaled
+from streams.vocabulary.metrics import INDEX, METRICS, MONTHS
 
-MONTHS = 13
-AUM, MONTH, QUARTER, YEAR, TRAILING_7, TRAILING_30, TRAILING_90, MONTH_TO_DATE = 0, 1, 14, 15, 16, 17, 18, 19
-COLUMNS = 20
-NAMES = (
-    "aum", *(f"month_avg_{k}" for k in range(MONTHS)), "quarter_avg", "year_avg",
-    "trailing_avg_7", "trailing_avg_30", "trailing_avg_90", "month_to_date_avg",
-)  # fmt: skip
-TRAILING = (7, 30, 90)
+COLUMNS = len(METRICS)
+AUM, MONTH, QUARTER, YEAR = (INDEX[name] for name in ("aum", "month_avg[0]", "quarter_avg", "year_avg"))
+DAILY = YEAR + 1  # from here on days are added up one by one, not months
+assert [k for k in range(COLUMNS) if METRICS[k].family.monthly] == list(range(MONTH, DAILY))
 
 
 class Metrics(NamedTuple):
@@ -42,17 +39,7 @@ class Metrics(NamedTuple):
 
 def periods(as_of: int) -> Array:
     """int64[COLUMNS, 2]: first and last day of every metric's period; aum is the day itself."""
-    last, out = int(last_ended_month(as_of)), np.empty((COLUMNS, 2), np.int64)
-    out[AUM] = as_of, as_of
-    for k in range(MONTHS):
-        out[MONTH + k] = int(month_start(last - k)), int(month_start(last - k + 1)) - 1
-    end = int(month_start(last + 1)) - 1
-    out[QUARTER] = int(month_start(last - 2)), end
-    out[YEAR] = int(month_start(last - 11)), end
-    for k, n in enumerate(TRAILING):
-        out[TRAILING_7 + k] = as_of - n + 1, as_of
-    out[MONTH_TO_DATE] = int(month_start(int(month_of(as_of)))), as_of
-    return out
+    return np.array([metric.period(as_of) for metric in METRICS], np.int64)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -69,13 +56,13 @@ def _base_account(s: Store, account: int, as_of: int, last: int, span: Array, un
     for k in range(MONTHS):
         units[MONTH + k] += a.sums[(last - k) % RING]
     units[AUM] += a.base
-    for k in range(TRAILING_7, COLUMNS):
+    for k in range(DAILY, COLUMNS):
         units[k] += a.base * (span[k, 1] - span[k, 0] + 1)
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         if (e.kind == POSTING or e.kind == DELTA) and e.day <= as_of:
             units[AUM] += e.amount
-            for k in range(TRAILING_7, COLUMNS):
+            for k in range(DAILY, COLUMNS):
                 units[k] += e.amount * (as_of - max(np.int64(e.day), span[k, 0]) + 1)
 
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from typer.testing import CliRunner
 
 from connectors.formats import files_out
-from connectors.formats.events import BROADCAST, CLOSES, INPUTS, KEYED, DayEnd, Event, InputError
+from connectors.formats.events import DayEnd, Event, InputError
 from connectors.loading.closer import MARK_KEY, Closer, closes
 from connectors.loading.loader import load
 from connectors.loading.partitioner import partition_of
@@ -18,6 +18,7 @@ from connectors.loading.publisher import Publisher, PublishError
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
+from schemas.topics import BROADCAST, CLOSES, KEYED, MARKED
 from streams.calendar import day_of
 from tidegauge.cli.main import app
 
@@ -98,7 +99,7 @@ def assert_loaded(settings: Settings, stream: list[Event | DayEnd], log: Log, *,
         if isinstance(item, Event):
             for partition in homes(settings, item):
                 sent[item.topic, partition, item.day].append(item.record)
-    for topic in INPUTS:
+    for topic in MARKED:
         for partition in range(settings.partitions):
             day, since = iter(ends), 0
             records = log.of(settings, topic, partition)
@@ -120,7 +121,7 @@ def test_import_and_again(all_topics):
     """Events lie in order in their customer's partition, their day's cut behind them; a second run changes nothing."""
     stream = bank()
     loaded = run(all_topics, stream)
-    topics = (*INPUTS, CLOSES)
+    topics = (*MARKED, CLOSES)
     log = Log(all_topics, topics)
     assert_loaded(all_topics, stream, log, exactly=True)
     assert loaded.closed == 8
@@ -146,7 +147,7 @@ def test_interrupted_and_run_again(all_topics):
     assert [closed.day for closed in closes(all_topics)] == [stream[0].day + i for i in range(4)]
     loaded = run(all_topics, stream)
     assert loaded.closed == 4
-    assert_loaded(all_topics, stream, Log(all_topics, (*INPUTS, CLOSES)), exactly=False)
+    assert_loaded(all_topics, stream, Log(all_topics, (*MARKED, CLOSES)), exactly=False)
 
 
 def test_another_import_of_closed_days_is_sent(all_topics):

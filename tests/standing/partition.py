@@ -13,9 +13,10 @@ from agents.engine.packing import flat
 from agents.offline.memory_log import MemoryLog
 from agents.offline.memory_log import _batch as batch
 from agents.standing.decide.close import StandingConf
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from policies import load_pack
 from schemas.codec.records import decode_one, encode
+from schemas.topics import INPUTS
 
 CLOSE_OUTPUTS = ("standings", "tier-changes", "restatements", "outlooks")
 

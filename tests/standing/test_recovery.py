@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from agents.engine.packing import flat
 from agents.standing.decide.close import StandingConf
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
+from schemas.topics import INPUTS
 from tests.standing.partition import Partition, Topics, customer, layered
 from tests.streams.fast import differences, state, unshrunk
 from tests.twins.events import day, posting

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from streams.calendar import date_of, day_of
+from streams.vocabulary.terms import EXTERNAL
 from tidegauge.demo import oracle
 from tidegauge.demo.sent import known, sent_table
 
@@ -202,7 +203,7 @@ def internal_moves(con: duckdb.DuckDBPyConnection, watch: Watch) -> Finding:
     differences = [
         f"{alert['event_id']}: caused by {natures.get(alert['caused_by'], 'nothing that was sent')}"
         for alert in alerts
-        if natures.get(alert["caused_by"]) != "external"
+        if natures.get(alert["caused_by"]) != EXTERNAL
     ]
     return Finding("internal", {"n": len(alerts)}, differences)
 

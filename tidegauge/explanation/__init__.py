@@ -15,6 +15,7 @@ from agents.engine import recovery
 from agents.engine.job import RecoveryError
 from agents.offline.standings import AsOfError, branches, columns, standings
 from streams.money import exponent
+from streams.vocabulary.terms import OUTFLOW
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 from tidegauge.explanation.judgment import Judged, Problem, between_closes, differences, judge, problem
 from tidegauge.explanation.log import Log, Record, Told, read
@@ -128,7 +129,7 @@ def _state(
     if found.gaps or found.loose:
         return (DIFFERS, own) if own else (BY_EVIDENCE if judged is not None and judged.measured else UNKNOWN, [])
     # What an outflow meets between two closes is not in the log.
-    if told.topic == "rm-alerts" and told.record.get("kind", "outflow") == "outflow":
+    if told.topic == "rm-alerts" and told.record.get("kind", OUTFLOW) == OUTFLOW:
         return UNKNOWN, problems
     return DIFFERS, [*own, *problems]
 

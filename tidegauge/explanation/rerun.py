@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.standing.job import INPUTS, StandingConf, StandingJob
+from agents.standing.job import StandingConf, StandingJob
 from policies import available_packs, load_pack
 from policies.language.reader import PackError
 from policies.model.pack import Pack
 from schemas.codec.records import decode_one
+from schemas.topics import INPUTS
 from tidegauge.explanation.log import OUTPUTS, Log, Record, Told, one_by_one
 
 if TYPE_CHECKING:

@@ -27,11 +27,12 @@ from policies.language.loader import parse_pack
 from policies.language.reader import PackError
 from policies.lifecycle import transitions
 from policies.lifecycle.state import Card, Decision, State, day_number
-from policies.model.pack import CUSTOMER_CLASSES, Pack
+from policies.model.pack import Pack
 from streams import tiers
 from streams.accounts.store import Array
 from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 KEY = b"k"  # first byte of a changelog key
 REFUSED = "the pack is refused"

@@ -32,17 +32,19 @@ from agents.standing.publish.publisher import Publisher
 from policies.compiled.classes import CompiledClasses, by_class, compile_classes
 from policies.language.reader import PackError, Problem
 from policies.model.metrics import counted_months
-from policies.model.pack import CUSTOMER_CLASSES, ON_REQUEST, ClassPolicy, Pack
+from policies.model.pack import ON_REQUEST, ClassPolicy, Pack
 from policies.model.terms import limits
 from schemas.registry import Registry
 from streams.accounts.entries import OPEN
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
 from streams.alerts.outflow import NEVER, Rules
-from streams.averages.metrics import NAMES, Metrics
+from streams.averages.metrics import Metrics
 from streams.averages.outlook import Timing
 from streams.calendar import NO_DAY, last_ended_month
 from streams.money import EXPONENTS
+from streams.vocabulary.metrics import INDEX, parts
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 # First bytes of changelog keys.
@@ -148,7 +150,6 @@ class Deciding:
             self.know(conf.layers)
         self.continuous = Continuous(self.lifecycle, self.facts, self.profiles)
         self.restating = Restating(ledger, self.lifecycle, self.publisher)
-        self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.scope = 0
         self.use_names()
 
@@ -156,7 +157,6 @@ class Deciding:
         """Other packs from now on; customers go over by a Changeover, or their rows name their tiers already."""
         self.classes = self.conf.together(packs)
         self.pack, self.packs.running = self.classes.shown, packs
-        self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
         self.profiles.use(self.classes)
         self.publisher.use(self.classes)
         self.facts.use(packs.values())
@@ -176,7 +176,8 @@ class Deciding:
         self.counting.wanted |= any(counted_months(metric) for metric in needs)
 
     def use_names(self) -> None:
-        """Scope and alert rules of the pack as the ledger's codes and columns."""
+        """Scope, metric and alert rules of the pack as the ledger's codes and columns."""
+        self.metric = [INDEX[part] for part in parts(self.pack.metric)]
         self.scope = self.ledger.scope_of(sorted(self.pack.scope))
         rules = self.pack.alerts
         self.ledger.rules = Rules(

@@ -31,7 +31,7 @@ from policies.model.pack import Pack
 from streams import tiers
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array, Names
-from streams.averages.metrics import NAMES, Metrics
+from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, last_ended_month
 from streams.workdays import business_days
 
@@ -240,7 +240,7 @@ class Lifecycle:
                 out |= {key: Column(self.facts.column(key[0], one, day)) for key in wanted}
             else:
                 mask = self.ledger.scope_of(sorted(older.scopes[scope]))
-                out |= from_metrics(self.ledger.metrics(mask, day, one), scope, wanted, NAMES)
+                out |= from_metrics(self.ledger.metrics(mask, day, one), scope, wanted)
         tiers_, held = older.program.evaluate(out)
         tier = older.program.tier_ids[int(tiers_[0])]
         return state.official if held[0] or tier not in table.program.tier_ids else tier
@@ -256,10 +256,10 @@ class Lifecycle:
             if scope is None:
                 out |= {key: Column(self.facts.column(key[0], slots, day)) for key in wanted}
             elif scopes[scope] == found.scope:
-                out |= from_metrics(found.chosen(), scope, wanted, NAMES)
+                out |= from_metrics(found.chosen(), scope, wanted)
             else:
                 mask = self.ledger.scope_of(sorted(scopes[scope]))
-                out |= from_metrics(self.ledger.metrics(mask, day, slots), scope, wanted, NAMES)
+                out |= from_metrics(self.ledger.metrics(mask, day, slots), scope, wanted)
         return out
 
     def stale(self, pack: Pack, day: int) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few, texts
-from agents.standing.publish.standings import CLASSES, SEQ_BITS, Buffer, StandingWriter
+from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter
 from policies.compiled.classes import CompiledClasses
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.records import decode_one
@@ -26,10 +26,11 @@ from streams.averages import outlook
 from streams.averages.metrics import first_days
 from streams.averages.spans import span_sums
 from streams.calendar import NO_DAY
+from streams.vocabulary.terms import CUSTOMER_CLASSES, PERSONAL
 
 KEY, TOPIC = b"o", "outlooks"
+KIND = CUSTOMER_CLASSES.index(PERSONAL)
 CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked at
-PERSONAL = 0
 Watch = Callable[[outlook.Outlook, Array], object]  # is told the outlooks of a close and whose they are
 HELD = "no exchange rate for a day with a holding"
 # What was told last, as its changelog row. All zero is the steady outlook: who never had another one has no row.
@@ -52,7 +53,7 @@ class Outlooks:
 
     def use(self, classes: CompiledClasses, timing: outlook.Timing) -> None:
         """Outlooks by another pack from now on; what was told last stays known."""
-        pack, table = classes.personal, classes.tables[PERSONAL]
+        pack, table = classes.personal, classes.tables[KIND]
         self.index = np.zeros(0, np.int64) if table is None else table.index  # tier of a code
         self.pack, self.timing, tiers = pack, timing, len(pack.thresholds_minor)
         self.writer = Writer(TOPIC, self.registry, {"thresholds_minor": tiers, "to_hold_minor": tiers})
@@ -70,7 +71,7 @@ class Outlooks:
             slots = np.arange(at, min(at + step, count))
             customers, first = self.ledger.store.customers[slots], first_days(self.ledger.store, slots)
             mine = (
-                (customers["customer_class"] == PERSONAL) & (first <= day) & ~np.isin(customers["branch"], self.apart)
+                (customers["customer_class"] == KIND) & (first <= day) & ~np.isin(customers["branch"], self.apart)
             )
             found = self.look(day, slots[mine], scope)
             self.watch(found, slots[mine])
@@ -152,7 +153,7 @@ class Outlooks:
             "customer_id": customers["ref"][mine],
             "customer_ref": raw.block(self.standings.references.of(mine)),
             "as_of": found.as_of,
-            "customer_class": raw.text(CLASSES[PERSONAL]),
+            "customer_class": raw.text(PERSONAL),
             "pack_id": raw.text(pack.pack_id),
             "pack_version": pack.version,
             "tier": raw.choice(pack.tier_ids, tier),

@@ -9,7 +9,7 @@ from typing import Any
 from agents.standing.decide.lifecycle import Evidence, Step
 from agents.standing.intake.lanes import Close
 from agents.standing.publish.publisher import Publisher
-from agents.standing.publish.tier_changes import Moved, Switched, period, spans_of, thresholds
+from agents.standing.publish.tier_changes import Moved, Switched, looked_at, thresholds
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
@@ -114,9 +114,8 @@ class Decisions:
 def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
     """The values that were looked at, exact and rounded."""
     day = day if evidence.as_of is None else evidence.as_of
-    spans = spans_of(day)
     for key, column in evidence.columns.items():
-        yield _value(key, column, evidence.row, period(key[0], spans, day))
+        yield _value(key, column, evidence.row, looked_at(key[0], day))
 
 
 def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,8 +98,11 @@ class Publisher:
 
     # -- closes
 
-    def standings(self, found: Metrics, slots: Array, metric: int, flags: Array) -> None:
-        """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
+    def standings(self, found: Metrics, slots: Array, metric: Sequence[int], flags: Array) -> None:
+        """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS.
+
+        metric: the columns that the tier follows from.
+        """
         tiered = self.ledger.store.customers["tier_day"][slots, 0] != NO_DAY  # by a fact or a card, without an account
         keep = (first_days(self.ledger.store, slots) <= found.as_of) | tiered
         if keep.any():

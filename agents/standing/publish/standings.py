@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -16,21 +17,24 @@ from schemas.codec.encoder import Writer, encode_columns
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
-from streams.averages.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, first_days
+from streams.averages.metrics import Metrics, first_days
 from streams.calendar import NO_DAY
 from streams.reference import REFERENCE_CHARS, customer_ref
+from streams.vocabulary.metrics import COLUMNS, FAMILIES, INDEX, METRICS
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
-CLASSES = ("personal", "corporate")
 NO_TIER = "none"  # a class of customers without a scheme
 SEQ_BITS = 20  # of the order within a day in source_seq
 HELD_CHARS_MAX = 200
 TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
 BLOCK_BYTES = 64  # of SHA-256
 LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
-COLUMNS = {
-    "aum_minor": AUM, "quarter_avg_minor": QUARTER, "year_avg_minor": YEAR, "trailing_avg_7_minor": 16,
-    "trailing_avg_30_minor": 17, "trailing_avg_90_minor": 18, "month_to_date_avg_minor": 19,
-}  # fmt: skip
+# The contract's fields of the metrics: those in lists, with how many, and each of the others with its metric's column.
+LISTS = {f"{family.name}s_minor": len(family.numbers) for family in FAMILIES if family.is_list}
+FIELDS = {
+    f"{metric.family.name}s_minor" if metric.family.is_list else f"{metric.column}_minor": INDEX[metric.name]
+    for metric in reversed(METRICS)
+}  # of a list, its first
 
 
 class References:
@@ -98,13 +102,16 @@ class StandingWriter:
     """Encodes standings. Texts lie in one buffer: customer ids, their references, and what all share."""
 
     def __init__(self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger) -> None:
-        self.writer = Writer("standings", registry, {"month_avgs_minor": MONTHS})
+        self.writer = Writer("standings", registry, LISTS)
         self.tables, self.pack = classes.tables, classes.shown
         self.ledger, self.references = ledger, References(key, ledger)
         self.layers: LayersShown | None = None
 
-    def standings(self, found: Metrics, slots: Array, kept: Array, metric: int, flags: Array) -> Packed:
-        """Records of the customers slots[kept]; `found` and `flags` have a row for each of `slots`."""
+    def standings(self, found: Metrics, slots: Array, kept: Array, metric: Sequence[int], flags: Array) -> Packed:
+        """Records of the customers slots[kept]; `found` and `flags` have a row for each of `slots`.
+
+        metric: the columns that the tier follows from.
+        """
         mine, rounded = slots[kept], found.rounded()[kept]
         customers, index = self.ledger.store.customers, self.writer.index
         raw = Buffer(self.ledger.store.customer_ids.arena[: int(self.ledger.store.customer_ids.meta[1])])
@@ -113,7 +120,7 @@ class StandingWriter:
         data[:, index["customer_id"]] = customers["ref"][mine]
         data[:, index["customer_ref"]] = raw.block(self.references.of(mine))
         data[:, index["as_of"]] = found.as_of
-        data[:, index["customer_class"]] = raw.choice(CLASSES, kinds)
+        data[:, index["customer_class"]] = raw.choice(CUSTOMER_CLASSES, kinds)
         packs = [
             (self.pack.pack_id, self.pack.version) if t is None else (t.pack.id, t.pack.version) for t in self.tables
         ]
@@ -122,10 +129,9 @@ class StandingWriter:
         names = (*self.pack.tier_ids, NO_TIER)
         data[:, index["tier"]] = raw.choice(names, self.tiers(mine))
         data[:, index["tier_effective"]] = np.maximum(customers["tier_day"][mine, 0], 0)
-        months = index["month_avgs_minor"]
-        data[:, months : months + MONTHS] = rounded[:, MONTH : MONTH + MONTHS]
-        for name, column in COLUMNS.items():
-            data[:, index[name]] = rounded[:, column]
+        for name, column in FIELDS.items():
+            at, width = index[name], LISTS.get(name, 1)
+            data[:, at : at + width] = rounded[:, column : column + width]
         data[:, index["currency"]] = raw.text(self.ledger.base_currency)
         first = first_days(self.ledger.store, mine)
         data[:, index["first_day"]] = np.where(first <= found.as_of, first, customers["tier_day"][mine, 0])
@@ -205,7 +211,7 @@ def _lists(raw: Buffer, flags: Array) -> Array:
     return refs[flags]
 
 
-def _held(found: Metrics, i: int, metric: int) -> str:
-    held = [name for name, bad in zip(NAMES, found.held[i].tolist(), strict=True) if bad]
-    what = "tier held; " if found.held[i, metric] else ""
+def _held(found: Metrics, i: int, metric: Sequence[int]) -> str:
+    held = [name for name, bad in zip(COLUMNS, found.held[i].tolist(), strict=True) if bad]
+    what = "tier held; " if found.held[i, metric].any() else ""
     return f"{what}no exchange rate for {', '.join(held)}"[:HELD_CHARS_MAX]
