@@ -19,13 +19,14 @@ from streams.alerts.outflow import EXTERNAL
 from streams.averages.metrics import periods
 from streams.calendar import month_of
 from streams.vocabulary import terms
-from streams.vocabulary.metrics import COLUMNS, INDEX, METRICS, NAMES, months_of_mean, parts, period
+from streams.vocabulary.metrics import COLUMNS, FAMILIES, INDEX, METRICS, NAMES, months_of_mean, parts, period
 from tests.standing.partition import CLOSE_OUTPUTS
 from tests.twins.events import day
 from tests.twins.ledger import SlowLedger
 from tidegauge.demo import oracle, watch
 from tidegauge.explanation import log
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 DAYS = [day("2024-02-28") + n for n in range(40)]
 
 
@@ -148,3 +149,22 @@ def test_selections_are_of_known_topics():
     """What explains, shows or projects names topics that exist."""
     for chosen in (log.OUTPUTS, watch.TOPICS, PROJECTIONS, NEEDED, CLOSE_OUTPUTS):
         assert set(chosen) <= {*topics.STATES, *topics.EVENTS, *topics.OTHERS}
+
+
+def test_pages_list_every_metric():
+    """docs/aum.md defines each family, docs/policies.md lists what packs may name."""
+    spellings = {}
+    for family in FAMILIES:
+        known = [f"`{m.name}`" for m in METRICS if m.family is family]
+        short = [f"`[{number}]`" for number in family.numbers]
+        several = (
+            f"`{family.name}[k]`, k = 0 to {family.numbers[-1]}"
+            if family.is_list
+            else ", ".join([known[0], *short[1:]])
+        )
+        spellings[several] = f"{known[0]} to {known[-1]}" if family.is_list else several
+    defined = re.findall(r"^\| (`[^|]*) \|", (DOCS / "aum.md").read_text(), re.MULTILINE)
+    assert [name for name in defined if not name.startswith("`months_mean")] == list(spellings)
+    [listed] = re.findall(r"^Over a scope: (.*?)\. Days", (DOCS / "policies.md").read_text(), re.MULTILINE | re.DOTALL)
+    for spelling in spellings.values():
+        assert f"{spelling}," in f"{' '.join(listed.split())},", spelling
