@@ -50,38 +50,61 @@ def _round(units: Array, nano: Array, days: Array, out: Array) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def _base_account(s: Store, account: int, as_of: int, last: int, span: Array, units: Array) -> None:
-    """An account in base currency: closed months from the ring, the rest from the entries."""
-    a = s.accounts[account]
+def _counted_days(as_of: int, span: Array) -> Array:
+    """int64[days up to as_of, COLUMNS - DAILY]: on how many days of a period that entries give what comes on a day counts.
+
+    The first row is of the first day of all those periods.
+    """
+    oldest = span[DAILY:, 0].min()
+    out = np.empty((as_of - oldest + 1, COLUMNS - DAILY), np.int64)
+    for at in range(len(out)):
+        for k in range(COLUMNS - DAILY):
+            out[at, k] = max(span[DAILY + k, 1] - max(oldest + at, span[DAILY + k, 0]) + 1, 0)
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _base_account(s: Store, account: int, as_of: int, last: int, counted: Array, units: Array) -> None:
+    """An account in base currency: closed months from the ring, the rest from the entries.
+
+    `counted` as of `_counted_days`: what came by its first day was there on every day of each period.
+    """
+    a, oldest = s.accounts[account], as_of - len(counted) + 1
     for k in range(MONTHS):
         units[MONTH + k] += a.sums[(last - k) % RING]
-    units[AUM] += a.base
-    for k in range(DAILY, COLUMNS):
-        units[k] += a.base * (span[k, 1] - span[k, 0] + 1)
+    settled = a.base
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         if (e.kind == POSTING or e.kind == DELTA) and e.day <= as_of:
+            if e.day <= oldest:
+                settled += e.amount
+                continue
             units[AUM] += e.amount
+            days = counted[e.day - oldest]
             for k in range(DAILY, COLUMNS):
-                units[k] += e.amount * (as_of - max(np.int64(e.day), span[k, 0]) + 1)
+                units[k] += e.amount * days[k - DAILY]
+    units[AUM] += settled
+    for k in range(DAILY, COLUMNS):
+        units[k] += settled * counted[0, k - DAILY]
 
 
 @nb.njit(cache=True, nogil=True)
 def range_sum(s: Store, fx: Fx, account: int, first: int, last: int) -> tuple[int, int, bool]:
     """Sum over [first, last] of close * rate of a foreign account; True if a rate is missing under a balance."""
     a = s.accounts[account]
-    units, nano = scaled(a.base, weight(fx, a.currency, first, last))
-    opening, moved = a.base, False
+    units, nano, opening, moved = 0, 0, a.base, False
     bare = min(fx.since[a.currency] - 1, last)  # the last day of the range without a rate
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         if (e.kind == POSTING or e.kind == DELTA) and e.day <= last:
-            u, n = scaled(e.amount, weight(fx, a.currency, max(np.int64(e.day), first), last))
-            units, nano = units + u, nano + n
             if e.day <= first:
                 opening += e.amount
-            elif e.day <= bare:
-                moved = True
+                continue
+            u, n = scaled(e.amount, weight(fx, a.currency, e.day, last))
+            units, nano = units + u, nano + n
+            moved |= e.day <= bare
+    u, n = scaled(opening, weight(fx, a.currency, first, last))
+    units, nano = units + u, nano + n
     return units + nano // NANO, nano % NANO, bare >= first and (opening != 0 or moved)
 
 
@@ -110,14 +133,14 @@ def _customers(
     nano: Array,
     held: Array,
 ) -> None:
-    s, fx = borrowed(store), borrowed(rates)
+    s, fx, counted = borrowed(store), borrowed(rates), _counted_days(as_of, span)
     for i in range(len(slots)):
         account = s.customers[slots[i]].head
         while account >= 0:
             a = s.accounts[account]
             if scope >> a.asset_class & 1:
                 if a.currency == base:
-                    _base_account(s, account, as_of, last, span, units[i])
+                    _base_account(s, account, as_of, last, counted, units[i])
                 else:
                     _foreign_account(s, fx, account, span, units[i], nano[i], held[i])
             account = a.following
@@ -130,8 +153,9 @@ def _customers(
             nano[i, YEAR] += nano[i, MONTH + k]
             held[i, YEAR] |= held[i, MONTH + k]
         for k in range(COLUMNS):
-            units[i, k] += nano[i, k] // NANO
-            nano[i, k] %= NANO
+            if nano[i, k] != 0:  # only where there is foreign currency
+                units[i, k] += nano[i, k] // NANO
+                nano[i, k] %= NANO
 
 
 def metrics(s: Store, fx: Fx, clock: Array, scope: int, as_of: int, slots: Array) -> Metrics:
