@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from streams.averages import outlook
 from streams.calendar import NO_DAY
 from streams.money import NANO
+from streams.vocabulary import metrics as vocabulary
 from streams.vocabulary.metrics import period
 from tests.twins.definitions import date_of
 from tests.twins.events import day
 from tests.twins.outlook import is_close, slow_outlook
 
-SLIDING = ("aum", "trailing_avg[7]", "trailing_avg[30]", "trailing_avg[90]", "month_to_date_avg")
+SLIDING = tuple(m.name for m in vocabulary.METRICS if not m.family.monthly)
 LONG = ("year_avg", "months_mean_12", "month_avg[12]")
 METRICS = (*SLIDING, "month_avg[0]", "month_avg[1]", "quarter_avg", *LONG)
 EVERY = ("continuous", "day", "month", "quarter", "year")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from agents.standing.publish.standings import figures
 from streams.calendar import date_of, day_of
 from streams.vocabulary.terms import EXTERNAL
 from tidegauge.demo import oracle
@@ -146,9 +147,8 @@ def compare_published(answers: Answers, last: int, published: Mapping[str, dict[
 
 def _flat(record: dict[str, Any]) -> Row:
     """A standing's figures in the order of the oracle's columns."""
-    names = ("quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30", "trailing_avg_90")
-    tail = tuple(record[f"{name}_minor"] for name in names)
-    return (record["customer_id"], record["aum_minor"], *record["month_avgs_minor"], *tail)
+    found = figures(record)
+    return (record["customer_id"], *(found[column] for column in oracle.COLUMNS[1:]))
 
 
 def _unequal(customer: str, names: Iterable[str], seen: Row, right: Row) -> Iterator[str]:

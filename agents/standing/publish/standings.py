@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import fastavro
 import numpy as np
@@ -35,6 +35,12 @@ FIELDS = {
     f"{metric.family.name}s_minor" if metric.family.is_list else f"{metric.column}_minor": INDEX[metric.name]
     for metric in reversed(METRICS)
 }  # of a list, its first
+
+
+def figures(record: Mapping[str, Any]) -> dict[str, int]:
+    """The metrics of a standing by their columns in files; of a list that its writer did not know, none."""
+    values = [(at, record[name] if name in LISTS else [record[name]]) for name, at in FIELDS.items()]
+    return {COLUMNS[at + k]: value for at, several in values for k, value in enumerate(several)}
 
 
 class References:
