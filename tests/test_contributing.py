@@ -44,7 +44,7 @@ def holds(path: Path, example: str) -> bool:
     word = example.split(": ")[-1].strip('"')
     if constant(example) in path.read_text():
         return True
-    return re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", path.read_text()) is not None or word in path.stem
+    return re.search(rf"(?<![a-z]){re.escape(word)}s?(?![a-z])", path.read_text()) is not None or word in path.stem
 
 
 def constant(example: str) -> str:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from streams.calendar import last_ended_month, month_of, month_start
 
 MONTHS: Final = 13  # monthly averages that are held
+SUNDAY: Final = 3  # 1970-01-04
 Period = tuple[int, int]
 
 
@@ -21,6 +22,12 @@ def _months(oldest: int, newest: int, as_of: int) -> Period:
     """Ended months, counted back from the latest, which is 0."""
     last = int(last_ended_month(as_of))
     return int(month_start(last - oldest)), int(month_start(last - newest + 1)) - 1
+
+
+def _week(back: int, as_of: int) -> Period:
+    """A week, Monday to Sunday, counted back from the latest that has ended, which is 0."""
+    sunday = as_of - (as_of - SUNDAY) % 7 - 7 * back
+    return sunday - 6, sunday
 
 
 class Family(NamedTuple):
@@ -45,6 +52,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("year_avg", lambda _, day: _months(11, 0, day), monthly=True),
     Family("trailing_avg", lambda n, day: (day - n + 1, day), (7, 30, 90)),
     Family("month_to_date_avg", lambda _, day: (int(month_start(int(month_of(day)))), day), in_files=False),
+    Family("week_avg", _week, tuple(range(5)), is_list=True),
 )
 
 

@@ -71,7 +71,7 @@ def pack_of(metric):
 
 
 @settings(unshrunk, max_examples=20)
-@given(st.data(), st.sampled_from(("quarter_avg", "quarter_avg", "aum", "trailing_avg[30]", "month_to_date_avg")))
+@given(st.data(), st.sampled_from(("quarter_avg", "quarter_avg", "aum", "trailing_avg[30]", "month_to_date_avg", "week_avg[1]")))
 def test_restatements_and_their_tiers(data, metric):
     """What late events make of closes given before, rounded, with the tiers before and after."""
     steps = data.draw(feeds(data.draw(tiered())))
