@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 CLOSES = ("continuous", "day", "month", "quarter", "year")
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
-KINDS = ("tiers", "layers")
+TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 QUEUE_BASES = ("card", "tier", "higher")
 QUEUE_ORDERS = ("head_start", "strict")
