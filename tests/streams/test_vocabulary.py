@@ -8,7 +8,7 @@ import pytest
 from agents.offline import standings as files
 from agents.standing.publish.standings import STANDING_FIELDS, STANDING_LISTS
 from deploy.topics import CATALOGUE
-from deploy.topics import NAMES as CATALOGUE_NAMES
+from deploy.topics import TOPIC_NAMES as CATALOGUE_NAMES
 from policies.language.document import schema
 from policies.model import metrics
 from schemas import registry, topics
