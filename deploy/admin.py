@@ -14,7 +14,10 @@ _nowhere.propagate = False
 
 def client(bootstrap_servers: str) -> AdminClient:
     """An administration client; what it meets is raised by its methods, nothing is printed."""
-    config = {"bootstrap.servers": bootstrap_servers, "reconnect.backoff.max.ms": 500}
+    config: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": bootstrap_servers,
+        "reconnect.backoff.max.ms": 500,
+    }
     return AdminClient(config, logger=_nowhere)
 
 

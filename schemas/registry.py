@@ -12,6 +12,7 @@ from typing import Any, Protocol
 HERE = Path(__file__).parent
 VERSIONS = HERE / "versions"
 IDS = HERE / "ids.json"
+MARK_KEY = b"@close"
 _FREE = ("doc", "classification")  # may change without a new version
 _NOT_FOUND = 404
 

@@ -4,8 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,12 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in names if (ROOT / name).is_file()]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The module's tree, parsed once for all tests."""
+    return ast.parse(path.read_text())
+
+
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function of a module."""
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -48,7 +56,7 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 def test_module_is_tidy(path: Path) -> None:
     """A module says what it is for, is short, and so are its functions and lines."""
     text = path.read_text()
-    tree = ast.parse(text)
+    tree = parsed(path)
     lines = text.splitlines()
     if lines:
         assert ast.get_docstring(tree), "the first lines say what a module is for"
@@ -77,7 +85,7 @@ def test_most_modules_are_short() -> None:
 @pytest.mark.parametrize("path", PURE, ids=name_of)
 def test_domain_is_pure(path: Path) -> None:
     """streams/ has no clock, no chance, no file and no socket."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             assert not {alias.name.split(".")[0] for alias in node.names} & CLOCKS
         if isinstance(node, ast.ImportFrom):
@@ -90,7 +98,7 @@ def test_domain_is_pure(path: Path) -> None:
 @pytest.mark.parametrize("path", PURE, ids=name_of)
 def test_no_float_near_money(path: Path) -> None:
     """No binary floating point in streams/: neither a literal, nor a type, nor the division that makes one."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         line = f"line {getattr(node, 'lineno', 0)}"
         assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), line
         assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)), line
@@ -101,7 +109,7 @@ def test_no_float_near_money(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in MODULES if path.parts[-2] != "tests"], ids=name_of)
 def test_no_float_conversion_of_money(path: Path) -> None:
     """Outside streams/ too, nothing that is called an amount goes through float()."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float":
             assert not MONEY.search(ast.unparse(node)), f"line {node.lineno}: {ast.unparse(node)}"
 
@@ -135,7 +143,7 @@ def test_no_print_left() -> None:
             or '__name__ == "__main__"' in path.read_text()
         ):
             continue
-        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
         assert not [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"], path
 
 
@@ -145,16 +153,27 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_import_rules() -> None:
     """Who may import what (docs/architecture.md#the-rooms; pyproject.toml has the contracts)."""
     run("-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-cache")
 
 
+@pytest.mark.slow
 def test_ruff() -> None:
     """ruff finds nothing; every exception has its reason in pyproject.toml."""
     run("-m", "ruff", "check", "--no-cache", ".")
 
 
+@pytest.mark.slow
 def test_mypy() -> None:
-    """The pure rooms are strictly typed."""
+    """Every room but bench is strictly typed; an exception has its reason in pyproject.toml, or beside its line."""
     run("-m", "mypy", "--no-error-summary")
+
+
+def test_rooms_are_marked_as_typed() -> None:
+    """Each room has its `py.typed`, and a wheel takes it along: other programs' type checkers read the annotations."""
+    assert [room for room in ROOMS if not (ROOT / room / "py.typed").is_file()] == []
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert "py.typed" in settings["setuptools"]["package-data"]["*"]
+    assert sorted(settings["mypy"]["packages"]) == sorted(set(ROOMS) - {"bench"})

@@ -8,16 +8,16 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from yarl import URL
 
 from agents.engine import hooks, recovery
 from agents.engine.job import Block, Job
-from agents.engine.metrics import Health, Metrics, serve
+from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
 from agents.engine.recovery import EngineSettings
 from agents.engine.table import UnitTable
 from agents.engine.unit import Conf
@@ -36,7 +36,7 @@ CHANGELOG = {
 SWITCH_S = 0.001  # after which the event loop gets its turn while a thread works in Python; 5 ms by default
 
 
-class BlockSchema(faust.Schema):
+class BlockSchema(faust.Schema[None, Block]):
     """Hands the block through: jobs decode."""
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> None:
@@ -44,7 +44,8 @@ class BlockSchema(faust.Schema):
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Block:
         """The block as fetched."""
-        return message.value
+        block: Block = message.value
+        return block
 
 
 class BlockApp(faust.App):
@@ -57,7 +58,7 @@ class BlockApp(faust.App):
         self.health = Health()
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> WorkerMetrics:
         """The worker's collectors."""
         return self.units.unit_conf.metrics
 
@@ -83,7 +84,7 @@ def build_app(
     """
     inputs = job_factory().inputs  # also warms what the job compiles, before the group is joined
     conf = Conf(settings, inputs, name, rows_max, compression)
-    recovery.install(settings, inputs, conf.changelog)
+    recovery.install_blocks(settings, inputs, conf.changelog)
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
     app = BlockApp(
         settings.group,
@@ -102,14 +103,13 @@ def build_app(
         Table=UnitTable,
     )
     transport = app.transport = hooks.Transport(servers, app, app.loop)
-    units = app.units = app.Table(
-        name, partitions=settings.partitions, changelog_topic=changelog(app, conf, replication)
-    )
+    table = app.Table(name, partitions=settings.partitions, changelog_topic=changelog(app, conf, replication))
+    units = app.units = cast("UnitTable", table)  # as `Table=` says above
     units.prepare(conf, job_factory, app.health)
     transport.busy, transport.on_corrupt = units.busy, units.on_corrupt
     app.on_partitions_revoked.connect(units.on_revoked)
 
-    async def receive(stream: AsyncIterator[Block]) -> None:
+    async def receive(stream: faust.StreamT[Block]) -> None:
         async for block in stream:
             units.put(block)
 
@@ -117,14 +117,14 @@ def build_app(
         schema = BlockSchema(key_type=bytes, value_type=bytes)
         app.agent(app.topic(settings.topic(topic), schema=schema), name=f"blocks.{topic}")(receive)
 
-    @app.timer(interval=LOOK_S, name="look")
+    @app.timer(interval=LOOK_S, name="look")  # type: ignore[untyped-decorator]  # Faust says only that it is callable
     async def look() -> None:
         units.look()
 
     return app
 
 
-def changelog(app: BlockApp, conf: Conf, replication: int) -> Any:
+def changelog(app: BlockApp, conf: Conf, replication: int) -> faust.TopicT:
     """The table's changelog as it is created; Faust's own would have one copy, and the clocks of the workers."""
     return app.topic(
         conf.changelog,
@@ -161,7 +161,9 @@ def thin_out(package: str, seconds: float = 5.0) -> None:
             logging.getLogger(name).addFilter(OncePer(seconds))
 
 
-def run(app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING") -> None:
+def run_worker(
+    app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING"
+) -> None:
     """Run the worker in this process until SIGTERM or SIGINT.
 
     Leaves by SystemExit, or by the exception that stopped the worker.
@@ -171,7 +173,7 @@ def run(app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1"
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # else a full collection walks everything imported and compiled, which holds up the loop for 0.2 s
-    server = serve(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
+    server = serve_metrics(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
     try:
         faust.Worker(app, loglevel=loglevel, redirect_stdouts=False, quiet=True).execute_from_commandline()
     finally:

@@ -18,7 +18,7 @@ from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
 from agents.engine.job import TP, Block
-from agents.engine.transport import CorruptBatch, take
+from agents.engine.transport import CorruptBatch, take_block
 
 # A fetch returns with so many bytes, or after the wait: many small ones would cost worker and broker more than they give.
 FETCH_BYTES_MIN, FETCH_WAIT_MS = 1 << 16, 10
@@ -47,10 +47,12 @@ class RawRecords:
 class BlockRecords(fetcher.PartitionRecords):
     """Yields one Block per fetch; the parent's own position keeping goes on."""
 
+    next_fetch_offset: int
+
     def _unpack_records(self) -> Any:
         committed = self._isolation_level == fetcher.READ_COMMITTED
         tp = TP(BLOCK_TOPICS[self._tp.topic], self._tp.partition)
-        block = take(
+        block = take_block(
             tp,
             self._records.raw,
             self.next_fetch_offset,
@@ -81,6 +83,8 @@ def install(topics: Mapping[str, str]) -> None:
 
 class ConsumerThread(base.AIOKafkaConsumerThread):
     """Faust's consumer thread with committed reads and short waits."""
+
+    _consumer: AIOKafkaConsumer  # Faust's is None before the thread starts
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)  # it hard-codes 1500 ms and read_uncommitted
@@ -132,6 +136,8 @@ class ReadOffsets(dict):  # type: ignore[type-arg]
 class Consumer(base.Consumer):
     """Faust's consumer, yielding blocks and committing nothing."""
 
+    transport: "Transport"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = ReadOffsets()
@@ -155,14 +161,18 @@ class Consumer(base.Consumer):
         if not isinstance(record, Block):
             return super()._to_message(tp, record)
         return ConsumerMessage(
-            tp.topic, tp.partition, record.end - 1, 0.0, 0, [], None, record, None, 0, record.size, tp,
+            tp.topic, tp.partition, record.end - 1, 0.0, 0, [], None,
+            record,  # type: ignore[arg-type]  # a block in place of bytes: what BlockSchema takes
+            None, 0, record.size, tp,
             generation_id=self.app.consumer_generation_id,  # without it streams skip the event
         )  # fmt: skip
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """The units commit; Faust only forgets its acks."""
-        for acks in (*self._acked.values(), *self._acked_index.values()):
-            acks.clear()
+        for offsets in self._acked.values():
+            offsets.clear()
+        for known in self._acked_index.values():
+            known.clear()
         return True
 
     def verify_event_path(self, now: float, tp: Any) -> None:
@@ -197,7 +207,8 @@ def prefetch_at_once(consumer: AIOKafkaConsumer) -> None:
 
 def thread_of(app: Any) -> ConsumerThread:
     """The thread of a started app's consumer."""
-    return app.consumer._thread
+    thread: ConsumerThread = app.consumer._thread
+    return thread
 
 
 class RecordConsumer(base.Consumer):

@@ -99,9 +99,17 @@ class Job(Protocol):
     Keys of changelog rows must not begin with `@`: those belong to the engine.
     """
 
-    inputs: tuple[str, ...]  # topics
-    state_format: int  # stored with every fence; another one in the changelog refuses to load
-    idempotent: bool  # True: applying an event again changes nothing, so a flush may spread over transactions
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics it reads."""
+
+    @property
+    def state_format(self) -> int:
+        """Stored with every fence; another one in the changelog refuses to load."""
+
+    @property
+    def idempotent(self) -> bool:
+        """True: applying an event again changes nothing, so a flush may spread over transactions."""
 
     def begin(self, partition: int, positions: dict[str, int]) -> None:
         """Called once, after load and load_fence: the next offset expected of every input."""

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -30,6 +30,8 @@ STALL_S_MAX = 60.0  # without any progress of a read
 READS_MAX = 3  # of a state that is written meanwhile
 
 log = logging.getLogger(__name__)
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 class EngineSettings(Protocol):
@@ -90,7 +92,7 @@ def changelog_topic(settings: EngineSettings, name: str = "standing") -> str:
     return f"{settings.group}-{name}-changelog"
 
 
-def install(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
+def install_blocks(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
     """Fetch the inputs and the changelog as blocks in this process."""
     hooks.install({**{settings.topic(name): name for name in inputs}, changelog: changelog})
 
@@ -208,13 +210,13 @@ async def restore_to(
     if fence is not None:
         job.load_fence(fence.meta)
     job.begin(partition, dict(start))
-    events = await replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
+    events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
     if job.positions() != stop:
         raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
     return Restored(fence, rows, events, time.monotonic() - began)
 
 
-async def replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:
+async def _replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:
     """Feed the ranges silently; gives the number of events consumed."""
     events = size = 0
     for tp, (start, stop) in ranges.items():
@@ -227,14 +229,14 @@ async def replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartiti
 
 
 async def read_state(
-    settings: EngineSettings, job_factory: Callable[[], Job], partition: int, *, name: str = "standing"
-) -> Job:
+    settings: EngineSettings, job_factory: Callable[[], AnyJob], partition: int, *, name: str = "standing"
+) -> AnyJob:
     """A partition's state as of one committed transaction, read beside a running worker.
 
     Nobody is fenced, no group joined. Raises RecoveryError where there is no state, or it can't be read.
     """
     changelog = changelog_topic(settings, name)
-    install(settings, job_factory().inputs, changelog)
+    install_blocks(settings, job_factory().inputs, changelog)
     consumer = await open_consumer(settings)
     try:
         if changelog not in await consumer.topics():
@@ -245,8 +247,12 @@ async def read_state(
 
 
 async def read_again(
-    settings: EngineSettings, job_factory: Callable[[], Job], partition: int, consumer: AIOKafkaConsumer, changelog: str
-) -> Job:
+    settings: EngineSettings,
+    job_factory: Callable[[], AnyJob],
+    partition: int,
+    consumer: AIOKafkaConsumer,
+    changelog: str,
+) -> AnyJob:
     """A restored job; tried READS_MAX times, since the workers go on writing."""
     for left in reversed(range(READS_MAX)):
         job = job_factory()

@@ -31,8 +31,13 @@ Notify = Callable[[dict[str, Any]], Awaitable[list[dict[str, Any]]]]
 class AlertSettings(Protocol):
     """What this worker needs to know (a part of deploy.settings.Settings)."""
 
-    group: str
-    partitions: int
+    @property
+    def group(self) -> str:
+        """Consumer group of the workers; the alerts agent's is named after it."""
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of every topic."""
 
     @property
     def kafka(self) -> str:
@@ -42,7 +47,7 @@ class AlertSettings(Protocol):
         """Kafka's name of a catalogue topic."""
 
 
-def build_app(settings: AlertSettings, notify: Notify) -> faust.App:
+def build_notifier(settings: AlertSettings, notify: Notify) -> faust.App:
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
@@ -57,8 +62,9 @@ def build_app(settings: AlertSettings, notify: Notify) -> faust.App:
     alerts, notices, letters = (raw(settings.topic(name)) for name in ("rm-alerts", "notices", "dead-letters"))
 
     @app.agent(alerts, name="alerts", supervisor_strategy=CrashingSupervisor)
-    async def tell(stream: faust.Stream[bytes]) -> None:
+    async def tell(stream: faust.StreamT[bytes]) -> None:
         # Acknowledged by hand: after an exception Faust would go on behind the event, as if it were done.
+        assert isinstance(stream, faust.Stream)  # as Faust gives it; its declared type leaves out `noack`
         async for event in stream.noack().events():
             try:
                 records = await notify(decode_one(event.value, name="rm-alerts"))
@@ -77,7 +83,7 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
     await (await topic.send(key=key.encode(), value=value))
 
 
-def letter(event: faust.EventT, problem: RecordError) -> bytes:
+def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
     """The dead letter of a record that is none of ours."""
     message = event.message
     return encode(
@@ -89,6 +95,6 @@ def letter(event: faust.EventT, problem: RecordError) -> bytes:
     )  # fmt: skip
 
 
-def run(app: faust.App, *, loglevel: str = "WARNING") -> None:
+def run_notifier(app: faust.App, *, loglevel: str = "WARNING") -> None:
     """Run the worker until SIGTERM or SIGINT; leaves by SystemExit, or by the exception that stopped it."""
     faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()

@@ -87,7 +87,7 @@ class Rate(TypedDict):
     source: str
 
 
-class Close(TypedDict):
+class CloseRecord(TypedDict):
     """Record of `business-days`: a closed day with the position of its mark in every input topic and partition."""
 
     business_day: int

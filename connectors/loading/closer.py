@@ -21,13 +21,14 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.formats.events import Close
-from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
+from connectors.formats.events import CloseRecord
+from connectors.loading.publisher import PublishError, partition_count, producer_config
 from deploy.settings import Settings
+from schemas.codec.records import Encode
+from schemas.registry import MARK_KEY
 from schemas.topics import CLOSES, MARK, MARKED
 from streams.calendar import date_of, day_of
 
-MARK_KEY: Final = b"@close"
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 WAIT_S: Final = 30.0
@@ -69,7 +70,7 @@ class Closer:
         self.history = closes(settings)
         self.last = max((closed.day for closed in self.history), default=None)
 
-    def close(self, day: int, source: str | None = None) -> Close | None:
+    def close(self, day: int, source: str | None = None) -> CloseRecord | None:
         """Close a day and return what was written; None if it or a later day is closed already.
 
         Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
@@ -96,7 +97,7 @@ class Closer:
         """Let go of the connections."""
         self._producer.close()
 
-    def _write(self, day: int, source: str | None) -> Close:
+    def _write(self, day: int, source: str | None) -> CloseRecord:
         offsets: dict[tuple[str, int], int] = {}
         failed: list[KafkaError] = []
 
@@ -115,7 +116,7 @@ class Closer:
             {"topic": topic, "partition": partition, "offset": offsets[self._settings.topic(topic), partition]}
             for topic, partition in places
         ]
-        close: Close = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
+        close: CloseRecord = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
         value, key = self._encode(CLOSES, dict(close)), date_of(day).isoformat().encode()
         headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
         for partition in range(self._partitions):

@@ -1,7 +1,6 @@
 """Events into Kafka: encoded, keyed, in the right partition, at least once. The engine drops what comes twice."""
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -9,9 +8,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.formats.events import Event, InputError, Record, key_of
 from connectors.loading.partitioner import partition_of
 from deploy.settings import Settings
+from schemas.codec.records import Encode
 from schemas.topics import KEYED, MARKED
-
-Encode = Callable[[str, Record], bytes]  # (name of the Avro contract, record) -> framed bytes
 
 QUEUE_MESSAGES_MAX: Final = 200_000
 MESSAGE_BYTES_MAX: Final = 4 << 20
@@ -67,7 +65,7 @@ def partition_count(producer: Producer, settings: Settings, topics: tuple[str, .
     return next(iter(counts.values()))
 
 
-class Publisher:
+class EventPublisher:
     """Sends events; `flush` returns when the brokers have every one of them. Not for use by several threads."""
 
     def __init__(self, settings: Settings, encode: Encode) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from connectors.formats.events import Event, Record
-from connectors.simulate.people import BASE
+from connectors.simulate.people import BASE_CURRENCY
 from streams.money import exponent
 
 OPENING_MICRO: Final = {"USD": 7_120_000, "EUR": 7_810_000, "JPY": 48_150}  # CNY for one unit, millionths
@@ -19,6 +19,12 @@ MONDAY_SHIFT: Final = 3  # 1970-01-01 was a Thursday
 def is_weekday(day: int) -> bool:
     """Monday to Friday."""
     return (day + MONDAY_SHIFT) % WEEK < 5
+
+
+def _minor_units(currency: str) -> int:
+    """Minor units of one unit."""
+    units: int = 10 ** exponent(currency)
+    return units
 
 
 class Market:
@@ -54,7 +60,7 @@ class Market:
         return {
             "event_id": f"fx-{currency}-{day}-{version}",
             "currency": currency,
-            "base": BASE,
+            "base": BASE_CURRENCY,
             "rate_micro": micro,
             "rate_date": day,
             "version": version,
@@ -63,4 +69,4 @@ class Market:
 
     def bought(self, base_minor: int, currency: str) -> int:
         """Minor units of a currency for base minor units at today's rate, rounded down."""
-        return base_minor * MICRO * 10 ** exponent(currency) // (self._micro[currency] * 10 ** exponent(BASE))
+        return base_minor * MICRO * _minor_units(currency) // (self._micro[currency] * _minor_units(BASE_CURRENCY))

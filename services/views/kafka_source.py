@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from services.views.projections import Record
+from services.views.projections import TopicRecord
 from services.views.writer import Fetched
 
 if TYPE_CHECKING:
@@ -91,14 +91,15 @@ class KafkaSource:
         """
         fetched: dict[str, Fetched] = {}
         for message in self.consumer.consume(FETCH_RECORDS_MAX, timeout_s):
-            error, offset = message.error(), message.offset()
+            error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                 if error.fatal():
                     raise KafkaException(error)
                 log.warning("Kafka: %s", error)  # the library tries again by itself; freshness tells how long it lasts
                 continue
-            partition = message.partition()
-            topic, name = self.names[message.topic(), partition]
+            place = cast("tuple[str, int]", (message.topic(), message.partition()))  # None for errors only
+            offset = cast("int", message.offset())
+            topic, name = self.names[place]
             part = fetched.get(name)
             if part is None:
                 part = fetched[name] = Fetched()
@@ -106,7 +107,7 @@ class KafkaSource:
                 part.at_end, part.stop = True, offset
             else:
                 part.at_end, part.stop = False, offset + 1
-                part.records.append(Record(topic, partition, offset, message.key(), message.value()))
+                part.records.append(TopicRecord(topic, place[1], offset, message.key(), message.value()))
         return fetched
 
     def ends(self) -> dict[str, tuple[int, int]]:
@@ -169,7 +170,7 @@ class DeadLetters:
         self.brokers, self.topic, self.encode = brokers, topic, encode
         self.producer: Producer | None = None
 
-    def reject(self, record: Record, reason: str, detail: str) -> None:
+    def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
         """Keep it for a person to look at: topic, partition, offset, reason and the original bytes."""
         if self.producer is None:
             self.producer = Producer({"bootstrap.servers": self.brokers, "enable.idempotence": True})

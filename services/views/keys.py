@@ -76,3 +76,10 @@ class Keys:
     def rows(self) -> tuple[str, ...]:
         """Patterns of all that a rebuild wipes, first of all what says that the view is complete."""
         return tuple(f"{self.prefix}{kind}:*" for kind in ("fresh", "priority", "standing", "alert", "alerts"))
+
+
+def as_bytes(answer: object) -> bytes:
+    """A text out of the server's answer. TypeError when the client was made to decode it, which the views don't want."""
+    if not isinstance(answer, bytes):
+        raise TypeError(f"bytes expected of the server, not {type(answer).__name__}")
+    return answer

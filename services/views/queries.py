@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas.codec.records import decode_one
+from services.views.keys import as_bytes
 from services.views.projections import iso_day
 from streams.vocabulary.terms import OUTFLOW
 
@@ -57,7 +58,7 @@ def alerts_of(client: "Redis", keys: "Keys", by: str, name: str, limit: int) -> 
     members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)
     with client.pipeline(transaction=False) as pipeline:
         for member in members:
-            pipeline.hget(keys.alert(member.decode()), "record")
+            pipeline.hget(keys.alert(as_bytes(member).decode()), "record")
         values = pipeline.execute()
     rows = [AlertRow.of(decode_one(value, name="rm-alerts")) for value in values if value is not None]
     owner = {"customer": "customer_id", "rm": "rm_id", "branch": "branch"}[by]
@@ -67,4 +68,4 @@ def alerts_of(client: "Redis", keys: "Keys", by: str, name: str, limit: int) -> 
 def standing_of(client: "Redis", keys: "Keys", customer_id: str) -> dict[str, Any] | None:
     """The newest standing of a customer as published, None if there is none."""
     value = client.hget(keys.standing(customer_id), "record")
-    return None if value is None else decode_one(value, name="standings")
+    return None if value is None else decode_one(as_bytes(value), name="standings")

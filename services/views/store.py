@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from redis.exceptions import NoScriptError
 
-from services.views.keys import Keys
+from services.views.keys import Keys, as_bytes
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -37,7 +37,7 @@ class Drop(NamedTuple):
     key: str
 
 
-class Index(NamedTuple):
+class IndexEntry(NamedTuple):
     """Enter `member` into the sorted set `key`; the lowest scores leave beyond `keep_max`.
 
     `owned`: prefix of the rows that are deleted with the members that leave; empty = none.
@@ -50,10 +50,10 @@ class Index(NamedTuple):
     owned: str = ""
 
 
-Op = Put | Drop | Index
+Op = Put | Drop | IndexEntry
 
 
-class Rows(Protocol):
+class PackedOps(Protocol):
     """Operations as columns (services.views.rows)."""
 
     def __iter__(self) -> Iterator[Op]:
@@ -69,7 +69,7 @@ class Chunk(NamedTuple):
     source: str  # topic:partition
     start: int | None
     stop: int
-    ops: Sequence[Op] | Rows
+    ops: Sequence[Op] | PackedOps
 
 
 Reached = tuple[int | None, int]
@@ -183,18 +183,24 @@ class RedisViewStore:
 
     def positions(self) -> dict[str, int]:
         """Next offset of every partition that has been applied to."""
-        return {source.decode(): int(offset) for source, offset in self.client.hgetall(self.keys.next).items()}
+        return {
+            as_bytes(source).decode(): int(offset) for source, offset in self.client.hgetall(self.keys.next).items()
+        }
 
     def meta(self) -> dict[str, str]:
         """What the view was built from."""
-        return {name.decode(): value.decode() for name, value in self.client.hgetall(self.keys.meta).items()}
+        return {
+            as_bytes(name).decode(): as_bytes(value).decode()
+            for name, value in self.client.hgetall(self.keys.meta).items()
+        }
 
     def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
         """Say what the view is built from; partitions not marked fresh yet are entered as never complete."""
         with self.client.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self.keys.meta, mapping=dict(meta))
+            for name, value in meta.items():
+                pipeline.hset(self.keys.meta, name, value)
             for source in sources:
-                pipeline.hsetnx(self.keys.fresh(topic_of(source)), source, 0)
+                pipeline.hsetnx(self.keys.fresh(_topic_of(source)), source, 0)
             pipeline.execute()
 
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
@@ -233,7 +239,7 @@ class RedisViewStore:
         args: list[str | int] = [token, LEASE_MS]
         for source, (at, age_ms) in reached.items():
             args += [source, _at(at), age_ms]
-        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(topic_of(source)) for source in reached)]
+        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(_topic_of(source)) for source in reached)]
         return _unheld([self._fresh(keys=keys, args=args)]) == [b"done"]
 
     def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
@@ -251,7 +257,7 @@ class RedisViewStore:
         return gone
 
 
-def topic_of(source: str) -> str:
+def _topic_of(source: str) -> str:
     """The topic of `topic:partition`."""
     return source.rpartition(":")[0]
 
@@ -282,6 +288,6 @@ def _flat(ops: Sequence[Op]) -> list[str | bytes | int]:
                 args += field
         elif type(op) is Drop:
             args += ("D", op.key)
-        elif type(op) is Index:
+        elif type(op) is IndexEntry:
             args += ("Z", op.key, op.score, op.member, op.keep_max, op.owned)
     return args

@@ -33,6 +33,7 @@ def bank_of(world: World, moved: list[Moves]) -> Bank:
     return bank
 
 
+@pytest.mark.slow
 def test_a_load_keeps_each_partitions_records_in_order() -> None:
     """The records of a partition are those of the chunk, keys and values, in its order."""
     chunk = next(SMALL.prelude(500))
@@ -57,6 +58,7 @@ def test_the_nightly_file_is_what_the_postings_say_and_some_fen_more() -> None:
         assert record["cutoff_at"] == (LAST + 1) * 86_400_000 - 8 * 3_600_000 - 1
 
 
+@pytest.mark.slow
 def test_every_customer_is_compared() -> None:
     """The comparison holds for the real job, and notices one fen at one customer, or a customer too many."""
     bench, _ = profiled(SMALL, Stages())
@@ -70,6 +72,7 @@ def test_every_customer_is_compared() -> None:
         bank_of(World(customers=601, events=0), moved).check(bench.jobs, LAST - 1)
 
 
+@pytest.mark.slow
 def test_a_close_is_split_into_computing_and_the_rest() -> None:
     """Every customer gets a standing in the close that is timed, and computing is only a part of it."""
     bench = Bench(SMALL, Stages())

@@ -18,6 +18,7 @@ from bench.world.sizes import QUICK, Sizes
 from tests.bench.test_pieces import plain_j1
 
 
+@pytest.mark.slow
 def test_expected_sums_are_those_of_the_plain_job() -> None:
     """numpy over sorted customers gives what J1 gives an event at a time, over more than one chunk."""
     chunks = list(j1.events(150_000, customers=700))

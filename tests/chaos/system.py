@@ -26,9 +26,9 @@ from agents.engine.recovery import changelog_topic
 from agents.offline.standings import all_standings
 from bench.parts.full import states
 from bench.world.data import CLOSED
-from connectors.loading.closer import MARK_KEY
 from deploy import admin
 from deploy.settings import Settings
+from schemas.registry import MARK_KEY
 from schemas.topics import INPUTS
 from tests.chaos import expected, twin
 from tests.chaos.check import read

@@ -25,7 +25,7 @@ def test_the_examples_are_read(tmp_path):
     """Every example line becomes an event."""
     path = tmp_path / "example.ndjson"
     path.write_text(block("ndjson"))
-    found = list(canonical.read(path, "ndjson", "Asia/Shanghai"))
+    found = list(canonical.read_file(path, "ndjson", "Asia/Shanghai"))
     assert {event.topic for event in found} == {"transactions", "balances", "customers", "facts", "fx-rates"}
 
 

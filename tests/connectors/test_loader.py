@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 
 from connectors.formats import files_out
 from connectors.formats.events import DayEnd, Event, InputError
-from connectors.loading.closer import MARK_KEY, Closer, closes
-from connectors.loading.loader import load
+from connectors.loading.closer import Closer, closes
+from connectors.loading.loader import load_events
 from connectors.loading.partitioner import partition_of
-from connectors.loading.publisher import Publisher, PublishError
+from connectors.loading.publisher import EventPublisher, PublishError
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
+from schemas.registry import MARK_KEY
 from schemas.topics import BROADCAST, CLOSES, KEYED, MARKED
 from streams.calendar import day_of
 from tidegauge.cli.main import app
@@ -75,7 +76,7 @@ def bank(days: int = 8) -> list[Event | DayEnd]:
 
 
 def run(settings: Settings, stream, mark="bank", **more):
-    return load(iter(stream), Publisher(settings, encode), Closer(settings, encode), mark, **more)
+    return load_events(iter(stream), EventPublisher(settings, encode), Closer(settings, encode), mark, **more)
 
 
 def homes(settings: Settings, event: Event) -> list[int]:
@@ -193,14 +194,14 @@ def test_topics_that_are_not_there(settings, make_topics):
     """Without the topics, or with differing partitions, the import refuses and says what to do."""
     make_topics("transactions")
     with pytest.raises(PublishError, match="there is no topic") as found:
-        Publisher(settings, encode)
+        EventPublisher(settings, encode)
     assert "topics --create" in found.value.hint
 
 
 def test_command_line(all_topics, tmp_path, monkeypatch):
     """`import` loads the good lines, names the bad one and exits with 2; `close` closes a day once."""
     stream = [item for item in bank(3) if isinstance(item, Event)]
-    files_out.write(stream, tmp_path, "ndjson")
+    files_out.write_files(stream, tmp_path, "ndjson")
     path = tmp_path / "transactions.ndjson"
     path.write_text(path.read_text() + json.dumps({"event_id": "x"}) + "\n")
     lines = path.read_text().count("\n")
@@ -221,7 +222,7 @@ def test_command_line(all_topics, tmp_path, monkeypatch):
 def test_marks_and_calendar_reach_every_partition(all_topics, monkeypatch, tmp_path):
     """Marks of an import stand before the day's close; a broken calendar sends nothing and names the line."""
     (tmp_path / "bank").mkdir()
-    files_out.write([item for item in bank(2) if isinstance(item, Event)], tmp_path / "bank", "ndjson")
+    files_out.write_files([item for item in bank(2) if isinstance(item, Event)], tmp_path / "bank", "ndjson")
     for name in ("bootstrap_servers", "topic_prefix"):
         monkeypatch.setenv(f"TIDEGAUGE_{name.upper()}", getattr(all_topics, name))
     calendar, runner = tmp_path / "calendar.csv", CliRunner()

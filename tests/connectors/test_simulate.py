@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from connectors.formats.events import DayEnd, Event
-from connectors.simulate import KINDS, START, simulate, stories
+from connectors.simulate import START, STORY_KINDS, simulate, stories
 from connectors.simulate.journal import month_days
 from connectors.simulate.people import BANDS, band_sizes, wealth_minor
 from schemas.codec.records import encode
@@ -146,7 +146,7 @@ def test_population_has_the_shape_of_the_bands():
 def test_stories_happen(events):
     """Each story's customer has the postings that its words promise, and nothing else."""
     told = stories(11)
-    assert tuple(told) == KINDS
+    assert tuple(told) == STORY_KINDS
     months = month_days(START, 5)
     for kind, story in told.items():
         moves = [

@@ -35,6 +35,7 @@ def test_fields_are_the_contract_s(topic: Topic) -> None:
     assert list(json.loads(found[1])) == [field["name"] for field in contract(topic.name)["fields"]]
 
 
+@pytest.mark.slow
 def test_samples_are_real() -> None:
     """The page's samples are the records of the simulated bank, made anew. If not: python -m tests.docs.samples."""
     assert samples.with_samples(TEXT) == TEXT

@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 WAIT_S = 240  # kernels may have to be compiled first
 
 
+@pytest.mark.slow
 def test_a_second_worker_on_a_machine_is_told_that_the_port_for_metrics_is_taken() -> None:
     """An operator starts one more: an error that names the port and the option, and no traceback."""
     with socket.socket() as taken:

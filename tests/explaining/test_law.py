@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from tests.streams.fast import unshrunk
 from tidegauge.explanation import DIFFERS, HOLDS, explained
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=4)
 @given(packs(), lives(), st.data())
 def test_what_was_published_holds_and_what_is_altered_does_not(

@@ -23,7 +23,7 @@ from tests.standing.test_switching import (
     told,
 )  # fmt: skip
 from tests.twins.events import day, posting
-from tidegauge.cli.explain.command import plain
+from tidegauge.cli.explain.command import plain_data
 from tidegauge.cli.explain.text import lines
 from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, UNKNOWN, explained
 from tidegauge.explanation.log import Log
@@ -75,6 +75,7 @@ def test_reasons(bank):
     assert {"close", "policy", "card", "unknown_action"} <= reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -179,6 +180,7 @@ def test_late_postings():
     assert "restated" in {v.told.record["reason"] for v in found.of("tier-changes")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lang", "words"), [
     ("en", ("Customer poor", "(from the log|made again from the log): it holds", "not met", "by policy pack", "Every decision")),
     ("zh-CN", ("客户 poor", "按日志重新计算：成立", "不满足", "方案", "所有决定均成立")),
@@ -194,12 +196,12 @@ def test_words(bank, lang, words):
 
 def test_json(bank):
     """The same for machines: ISO dates, the tree with exact values, the problems by code."""
-    found = json.loads(json.dumps(plain(of(bank, "poor"))))
+    found = json.loads(json.dumps(plain_data(of(bank, "poor"))))
     first = found["decisions"][0]
     assert first["holds"] and first["state"] == "holds"
     assert first["change"]["effective_date"] == "2024-02-01"
     assert {node["kind"] for node in first["criteria"]} <= {"limit", "any", "all"}
-    wrong = plain(explained(CONF, altered(log_of(bank, "poor"), 0, to_tier="a")))
+    wrong = plain_data(explained(CONF, altered(log_of(bank, "poor"), 0, to_tier="a")))
     assert not wrong["holds"]
     assert {p["code"] for p in wrong["decisions"][0]["problems"]} >= {"differs"}
 

@@ -94,6 +94,7 @@ def test_rows_of_a_scheme(scheme, cases):
     assert not wrong
 
 
+@pytest.mark.slow
 def test_one_bank_goes_through_all_schemes(cases):
     """R-250: the same rows in one bank whose pack is switched live, scheme after scheme within weeks."""
     cases = [case for case in cases if case.scheme != LAYERS]

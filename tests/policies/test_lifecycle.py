@@ -415,6 +415,7 @@ def histories(draw):
     return policy, state, steps
 
 
+@pytest.mark.slow
 @given(histories())
 def test_laws_of_any_history(history):
     """Whatever happens: the tier is one of the pack's, its decisions tell the whole story, and a refusal changes nothing."""
@@ -453,6 +454,7 @@ def _laws_of_a_close(policy, before, state, step, said):
     assert months_later(step.day, 0) == step.day
 
 
+@pytest.mark.slow
 @given(histories())
 def test_closing_twice_changes_nothing_more(history):
     """A second look at the same close, with the same standard, moves no tier (its day is past: the closer gives it once)."""

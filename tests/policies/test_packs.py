@@ -213,6 +213,7 @@ def test_no_such_pack_and_not_text(tmp_path):
         load_pack(bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack_id", policies.available_packs())
 def test_shipped_packs_fit_the_published_schema(pack_id):
     """The JSON Schema accepts every pack that comes with Tidegauge, and so does the loader."""
@@ -246,6 +247,7 @@ DOCUMENT = yaml.load(BODY, Loader=_AsWritten)
 PLACES = [place for place in _places(DOCUMENT) if place]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from(PLACES), st.sampled_from(["drop", "rename", [], {}, "?", "-1", ["x"], {"x": "y"}]))
 def test_what_the_schema_refuses_the_loader_refuses(place, change):

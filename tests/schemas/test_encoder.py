@@ -82,6 +82,7 @@ def _renamed(t: Any, name: str) -> Any:
     return t
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.data())
 def test_bulk_encoding_equals_fastavro(data: st.DataObject) -> None:

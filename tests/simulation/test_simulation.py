@@ -30,6 +30,7 @@ def runs() -> Iterator[dict[int | str, Any]]:
         yield seeds | {name: pool.apply_async(hunted, (name,)) for name in MUTANTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_seeds(runs: dict[int | str, Any], first: int) -> None:
     """Whatever goes wrong: nothing lost, nothing doubled, everything to the fen, and it ends."""
@@ -39,6 +40,7 @@ def test_seeds(runs: dict[int | str, Any], first: int) -> None:
         assert result.checks > 50
 
 
+@pytest.mark.slow
 def test_a_seed_replays() -> None:
     """The same seed gives the same run, step for step."""
     one, other = simulate(7), simulate(7)
@@ -47,6 +49,7 @@ def test_a_seed_replays() -> None:
     assert simulate(8).fingerprint != one.fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_engine_is_noticed(runs: dict[int | str, Any], name: str) -> None:
     """With one guarantee taken away the seeds fail; `python -m tests.simulation --mutants` says by which."""

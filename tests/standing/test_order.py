@@ -1,5 +1,6 @@
 """Closes are a function of the log alone: blocks and the interleaving of topics leave no trace in what they publish."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def any_way(data, log: Topics) -> Partition:
     return partition
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=12)
 @given(st.data())
 def test_any_blocks_and_any_interleaving(data):
@@ -38,6 +40,7 @@ def test_any_blocks_and_any_interleaving(data):
     assert one.published["standings"] or not bank.events
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=10)
 @given(st.data())
 def test_closes_follow_the_days_of_the_log(data):

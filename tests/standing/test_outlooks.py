@@ -133,6 +133,7 @@ def test_only_personal_customers_with_a_past_are_told():
     assert [(r["customer_id"], r["as_of"]) for r in partition.of("outlooks")] == [("C1", day("2024-03-05"))]
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=10)
 @given(st.data())
 def test_every_outlook_is_the_twin_s(data):

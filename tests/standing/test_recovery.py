@@ -1,11 +1,12 @@
 """Crash at any point: rows and a fence, the silent replay of [F, C), and then the same records as without the crash."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.engine.packing import flat
-from agents.standing.decide.close import StandingConf
 from agents.standing.job import StandingJob
+from agents.standing.model import StandingConf
 from schemas.topics import INPUTS
 from tests.standing.partition import Partition, Topics, customer, layered
 from tests.streams.fast import differences, state, unshrunk
@@ -56,7 +57,7 @@ def profiles(job: StandingJob) -> dict:
     c, found = job.ledger.store.customers, {}
     for slot in range(job.ledger.columns.customer_count):
         row = {name: c[name][slot].tolist() for name in ORDER_SENSITIVE}
-        row["layers"] = [job.deciding.layers.held()[name][slot].tolist() for name in ("tier", "tier_day")]
+        row["layers"] = [job.decider.layers.held()[name][slot].tolist() for name in ("tier", "tier_day")]
         kept = (
             job.profiles.branch(slot),
             job.profiles.rm(slot),
@@ -67,6 +68,7 @@ def profiles(job: StandingJob) -> dict:
     return found
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=15)
 @given(st.data())
 def test_a_crash_leaves_no_trace(data):

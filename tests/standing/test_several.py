@@ -81,6 +81,7 @@ def test_one_class_goes_over_and_the_other_stays(crash: bool) -> None:
     assert not found.of("dead-letters")
 
 
+@pytest.mark.slow
 def test_who_decides_for_whom() -> None:
     """Two packs for one class are refused at the start; a state that was kept with other packs is refused as well."""
     with pytest.raises(PackError, match="have the tiers of green-channel already"):
@@ -88,6 +89,18 @@ def test_who_decides_for_whom() -> None:
     found = started(*STEPS, JANUARY)
     with pytest.raises(RecoveryError, match="pack abc-bands,firms"):
         crashed(found, replace(conf(), pack=PERSONAL))
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_who_has_become_a_firm_when_the_pack_of_persons_changes(crash: bool) -> None:
+    """His tier of before is one that no pack has any more: he begins anew under the pack of his class, which stays."""
+    found = started(*STEPS, JANUARY)
+    told(found, customer("rich", customer_class="corporate", event_id="firm"), day("2024-02-01"))
+    cards = pack_of(load_pack("prior-month-aum").body, effective_from="2024-02-11")
+    told(found, activation(cards), day("2024-02-10"))
+    found = crashed(found, found.job.conf) if crash else found
+    assert standings(told(found, FEBRUARY))["rich"] == ("ordinary", "firms")
+    assert changes(found)[2:] == []
 
 
 def test_one_pack_of_both_classes_leaves_one_to_another() -> None:

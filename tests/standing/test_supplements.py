@@ -115,6 +115,7 @@ def test_what_a_branch_may_not_set(text: str, words: str) -> None:
     assert changes(found) == []
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=15)
 @given(packs(), lives(), st.data())
 def test_as_if_each_had_its_own_bank(pack: Any, steps: list[Any], data: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agents.engine.packing import flat
 from agents.standing.intake.profiles import GONE
 from agents.standing.job import StandingJob
 from policies import load_pack, parse_pack
@@ -118,8 +119,28 @@ def test_a_broken_pack_is_refused(text, head, words):
     [letter] = partition.of("dead-letters")
     assert (letter["topic"], letter["field"], letter["reason"]) == ("policies", "body", "the pack is refused")
     assert words in letter["detail"]
-    assert partition.job.deciding.packs.running["personal"].id == FIRST.id
+    assert partition.job.decider.packs.running["personal"].id == FIRST.id
     assert len(changes(partition)) == 2
+
+
+def test_rows_of_before_that_were_not_compacted_yet():
+    """What a row says counts until the next of its key: an exception that ended with its tier does not come back."""
+    text = FIRST.body.replace(
+        "    vip_from: a\n", "    vip_from: a\n    overrides: {request_by: rm, approve_by: head, valid_months: 12}\n"
+    )
+    partition = started(*HOLDINGS, day("2024-01-31"), pack=parse_pack(text))
+    grant = action("poor", 3, "override_tier", day("2024-02-03"), "black")
+    told(partition, grant | {"details": {"tier": "a", "approver_role": "head", "role": "rm"}})
+    written = list(partition.rows.items())
+    other = pack_of(re.sub(r"\ba\b", "top", FIRST.body), pack="other-bands", effective_from="2024-03-01")
+    told(partition, activation(other), day("2024-02-29"))
+    names, _ = partition.job.take_dirty(None)
+    job = StandingJob(partition.job.conf)
+    job.load([*written, *partition.rows.items(), *flat(names)])
+    job.load_fence(partition.job.fence())
+    job.begin(0, partition.job.positions())
+    mine, his = (one.decider.lifecycle.columns.own(one.ledger.customer("poor")) for one in (job, partition.job))
+    assert mine == his
 
 
 CARDS = pack_of(load_pack("prior-month-aum").body, effective_from="2024-03-01")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ def tiered(draw):
     return bank
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=12)
 @given(st.data())
 def test_tier_history_and_standings(data):
@@ -59,7 +61,7 @@ def test_tier_history_and_standings(data):
     for slot in range(ledger.columns.customer_count):
         for back in (0, 10, 28):
             given_, _ = tiers.in_force(ledger.store.customers, [slot], ledger.closed - back)
-            assert partition.job.deciding.pack.tier_ids[int(given_[0])] == slow.tier(
+            assert partition.job.decider.pack.tier_ids[int(given_[0])] == slow.tier(
                 ledger.customer_id(slot), ledger.closed - back
             )
 
@@ -70,6 +72,7 @@ def pack_of(metric):
     return parse_pack(conf().pack.body.replace("quarter_avg", f'"{metric}"'))
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=20)
 @given(st.data(), st.sampled_from(("quarter_avg", "quarter_avg", "aum", "trailing_avg[30]", "month_to_date_avg", "week_avg[1]")))
 def test_restatements_and_their_tiers(data, metric):

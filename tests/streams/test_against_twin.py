@@ -53,6 +53,7 @@ def check_days(data, slow: SlowLedger, fast: Fast, **more) -> None:
         compare(slow, fast, as_of, **more)
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_metrics_within_the_horizon(data):
@@ -70,6 +71,7 @@ def test_metrics_within_the_horizon(data):
         assert [b for b in mine if b[1] > since] == [b for b in twin if b[1] > since]
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_metrics_with_events_of_any_age(data):
@@ -90,6 +92,7 @@ def test_metrics_with_events_of_any_age(data):
     check_days(data, slow, fast)
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=20)
 @given(st.data())
 def test_rates_that_come_late_or_never(data):
@@ -99,6 +102,7 @@ def test_rates_that_come_late_or_never(data):
     check_days(data, slow, fast, rates_known=False)
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=25)
 @given(st.data())
 def test_rounding_as_published(data):
@@ -112,6 +116,7 @@ def test_rounding_as_published(data):
         assert found[i].tolist() == [half_even(v) for v in exact[fast.ledger.customer_id(i)].values()]
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=25)
 @given(st.data())
 def test_restated_months(data):
@@ -150,6 +155,7 @@ def test_restated_months(data):
             assert mine[key] == pytest.approx((float(previous), float(current)), rel=1e-12, abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_outflow_and_its_reference(data):

@@ -40,6 +40,7 @@ def test_months_are_those_of_the_calendar(day):
     assert last_ended_month(day) == tomorrow.year * 12 + tomorrow.month - 2
 
 
+@pytest.mark.slow
 @given(st.sampled_from(ZONES), st.integers(DAY_MIN * 86_400_000, (DAY_MAX - 1) * 86_400_000))
 def test_business_day_is_the_date_in_the_zone(zone, instant_ms):
     """An instant falls on its date in the bank's zone, summer time included."""

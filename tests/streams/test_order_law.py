@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from tests.streams.fast import Fast, differences, state, unshrunk
 from tests.twins.strategies import banks, feeds
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=40)
 @given(st.data())
 def test_any_permutation_and_duplication(data):
@@ -27,6 +29,7 @@ def test_any_permutation_and_duplication(data):
         assert one.metrics(as_of) == other.metrics(as_of)
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_closes_in_between(data):

@@ -92,6 +92,7 @@ some = st.sampled_from(("day", "month", "quarter", "application"))
 timings = st.tuples(st.sampled_from(EVERY[1:4]), some, some)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(METRICS), st.sampled_from(EVERY), days, changes, st.integers(0, 3),
@@ -106,6 +107,7 @@ def test_any_outlook(metric, every, as_of, held, tier, thresholds):
     agree(metric, (every,) * 3, sorted(thresholds), as_of, tier, Series(as_of, held))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from((*SLIDING, "month_avg[0]", "quarter_avg")), timings, days,
@@ -116,6 +118,7 @@ def test_tiers_that_rise_and_fall_at_different_closes(metric, timing, as_of, hel
     agree(metric, timing, [500, 1500], as_of, tier, Series(as_of, held))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(METRICS), st.sampled_from(("month", "quarter", "year")), days, changes, st.data())
 def test_thresholds_that_are_just_met(metric, every, as_of, held, data):

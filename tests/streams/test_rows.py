@@ -1,5 +1,6 @@
 """Rows of the changelog: a ledger that is taken apart and put together again goes on as if nothing had been."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def restored(rows: dict[bytes, bytes], names: dict, saved: dict) -> Fast:
     return fast
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=30)
 @given(st.data())
 def test_rows_carry_the_whole_state(data):

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def spans_of(data, as_of: int) -> list[tuple[int, int]]:
     ]
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=25)
 @given(st.data())
 def test_sums_of_spans(data):
@@ -58,6 +60,7 @@ def test_sums_of_spans(data):
                 assert Fraction(int(units[slot, k])) + Fraction(int(nano[slot, k]), NANO) == sum(days, Fraction(0))
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=20)
 @given(st.data(), st.sampled_from(("quarter_avg", "month_avg[0]", "trailing_avg[30]", "month_to_date_avg", "week_avg[0]", "aum")))
 def test_outlook_of_a_ledger(data, metric):

@@ -8,7 +8,7 @@ import pytest
 from agents.offline import standings as files
 from agents.standing.publish.standings import FIELDS, LISTS
 from deploy.topics import CATALOGUE
-from deploy.topics import NAMES as CATALOGUE_NAMES
+from deploy.topics import TOPIC_NAMES as CATALOGUE_NAMES
 from policies.language.document import schema
 from policies.model import metrics
 from schemas import registry, topics
@@ -73,8 +73,8 @@ def test_packs_may_name_every_metric():
 
 def test_files_and_oracle_have_the_same_columns():
     """The second opinion of the demo writes its columns down for itself."""
-    assert files.COLUMNS[:-1] == oracle.COLUMNS
-    assert set(files.COLUMNS[1:-1]) == {m.column for m in METRICS if m.family.in_files}
+    assert files.STANDING_COLUMNS[:-1] == oracle.ORACLE_COLUMNS
+    assert set(files.STANDING_COLUMNS[1:-1]) == {m.column for m in METRICS if m.family.in_files}
 
 
 def _symbols(topic, field):

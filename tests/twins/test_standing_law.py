@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ few = settings(
 )
 
 
+@pytest.mark.slow
 @few
 @given(fed_banks(), st.integers(0, 58))
 def test_the_job_says_what_the_definitions_say(fed_bank, days_back):
@@ -54,6 +56,7 @@ def test_the_job_says_what_the_definitions_say(fed_bank, days_back):
         assert job.tier(customer, as_of) == slow.tier(customer, as_of)
 
 
+@pytest.mark.slow
 @few
 @given(fed_banks(currencies=("CNY",)))
 def test_the_job_restates_what_the_definitions_restate(fed_bank):
@@ -82,6 +85,7 @@ def arrangements(draw):
     return feed, sorted(set(cuts)), draw(st.randoms(use_true_random=False))
 
 
+@pytest.mark.slow
 @few
 @given(arrangements())
 def test_closes_do_not_depend_on_blocks_and_interleaving(arrangement):

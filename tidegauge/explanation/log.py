@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from aiokafka import TopicPartition
 
 from agents.engine import recovery
 from agents.engine.job import Block
-from agents.engine.transport import HEADER, BatchHeader
+from agents.engine.packing import HEADER
+from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
+from connectors.formats.events import Record
 from connectors.loading.partitioner import partition_of
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
     from schemas.registry import Registry
 
-Record = dict[str, Any]
-TO_ALL: Final = (*BROADCAST, CLOSES)
+_TO_ALL: Final = (*BROADCAST, CLOSES)
 OUTPUTS: Final = ("tier-changes", "decisions", "restatements", "outlooks", "rm-alerts")
 LAST_DELTA, LAST_AT = (BatchHeader._fields.index(name) for name in ("last_offset_delta", "last_timestamp"))
 RESERVED: Final = ord("@")  # marks, and what a source says of itself
@@ -89,7 +90,7 @@ class Log:
 def own(block: Block, customer_id: str) -> Block:
     """The block with the records of one customer, and with those under reserved keys, where and when they were."""
     columns, key = frames(block.batches, block.start, block.end), np.frombuffer(customer_id.encode(), np.uint8)
-    if block.tp.topic in TO_ALL:
+    if block.tp.topic in _TO_ALL:
         kept = np.arange(columns.n)
     else:
         keyed = np.flatnonzero(columns.key != NULL)
@@ -133,11 +134,11 @@ def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None
             yield int(columns.offset[i]), columns.key_bytes(i) or b"", columns.value_bytes(i)
 
 
-async def read(settings: Settings, customer_id: str) -> Log:
+async def read_log(settings: Settings, customer_id: str) -> Log:
     """The customer's part of the topics as they are now. KafkaError, Rejoin where they cannot be read."""
     registry = registry_for(settings.schema_registry_url)
     partition = partition_of(customer_id.encode(), settings.partitions)
-    recovery.install(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
+    recovery.install_blocks(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
     consumer = await recovery.open_consumer(settings)
     try:
         places = {topic: TopicPartition(settings.topic(topic), partition) for topic in (*INPUTS, *OUTPUTS)}

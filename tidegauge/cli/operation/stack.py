@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -29,7 +30,7 @@ def up(
     """
     from deploy.embedded.stack import Stack  # here and below, as it needs tidegauge[embedded]
 
-    given = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
+    given: dict[str, Any] = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     since = time.monotonic()
     try:

@@ -1,0 +1,71 @@
+"""What was recorded comes out again: from the beginning, and from a recovery at several points."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.golden.engine import Log, Worker, every_row
+from tests.golden.formats import KINDS, NEVER, kind_of, misfits, parts
+from tests.golden.recording import Recording
+from tests.golden.replaying import Lived, from_empty, meant, onwards, unlike
+
+RECORDED = Recording.read()
+# Written by no event: the ledger's rows, which are as old as the last flush, and the fence's meta.
+LAZY = (b"a", b"n", b"@")
+
+
+@pytest.fixture(scope="module")
+def lived() -> Lived:
+    """Today's program over the whole input."""
+    return from_empty(RECORDED)
+
+
+def test_from_the_beginning(lived: Lived) -> None:
+    """Every output and every changelog row, byte for byte and in order."""
+    assert lived.differences == []
+
+
+def test_formats_of_rows(lived: Lived) -> None:
+    """Rows recorded and rows written now are those of the table, and there is no part of it that none has."""
+    recorded = [row for rows in RECORDED.changelog(len(RECORDED.steps)) for row in rows]
+    for rows in (recorded, lived.rows):
+        seen, wrong = set[str](), list[str]()
+        for key, value in rows:
+            name, kind = kind_of(key), KINDS[kind_of(key)]
+            assert bool(key[len(name) :]) == bool(kind.key), f"{key!r} is no key of {kind.key or 'one row alone'}"
+            wrong += misfits(kind.read(value or b""), kind.form, name.decode(), seen)
+        assert wrong[:5] == []
+        known = {place for name, kind in KINDS.items() for place in parts(kind.form, name.decode())}
+        assert sorted(known - seen) == sorted(NEVER)
+
+
+@pytest.mark.parametrize("cut", sorted(RECORDED.states))
+def test_recovered(cut: int) -> None:
+    """The engine's own recovery from the rows up to a cut: the same state as rows, and the same from there on."""
+    log, changelog = Log(RECORDED.inputs), RECORDED.changelog(cut)
+    state = RECORDED.states[cut]
+    worker, other = (Worker.recovered(RECORDED.settings, log, changelog) for _ in range(2))
+    assert unlike("state", meant(every_row(other.job)), meant(state)) == []
+    assert worker.positions() == RECORDED.steps[cut].positions
+    assert onwards(RECORDED, cut, worker) == []
+
+
+@pytest.mark.parametrize("cut", sorted(RECORDED.states))
+def test_the_state_is_what_the_changelog_says(cut: int) -> None:
+    """Each row that stands in the changelog is in the state as it stands there.
+
+    But for a state that says nothing: the tier alone moves with the customer's row, and the state's row stays as it was.
+    """
+    state = RECORDED.states[cut]
+    rows = {key: value for key, value in RECORDED.compacted(cut).items() if key[:1] not in LAZY}
+    rows = {key: value for key, value in rows.items() if key[:1] != b"l" or not trivial(json.loads(value))}
+    assert {key[:1] for key in rows} >= {b"c", b"d", b"f", b"l", b"o", b"p", b"t", b"w", b"y"}
+    assert unlike("row", {key: state.get(key) for key in rows}, rows) == []
+
+
+def trivial(state: dict[str, Any]) -> bool:
+    """Whether a state is that of the tier alone."""
+    return state["official"] == state["measured"] and state.keys() == {"official", "measured", "records", "beside"}
