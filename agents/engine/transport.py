@@ -6,7 +6,6 @@ again. So what waits in memory has bounds (schemas.bounds), however much a few c
 No Python object is made per record here; `records` is the slow way out for the engine's own changelog and for tests.
 """
 
-import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -14,14 +13,12 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP, Block
+from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL
 from schemas import bounds
 from schemas.codec.batches import BatchError, Lost, Unpacked, unpack, whole
 
-# base offset, length, leader epoch, magic, crc, attributes, last offset delta, first and last timestamp, producer id,
-# producer epoch, base sequence, count: the 61 bytes before the records
-HEADER = struct.Struct(">qiibIhiqqqhii")
-LENGTH_AT, CRC_FROM = 12, 21  # the length counts from here; the checksum covers from here
-TRANSACTIONAL, CONTROL = 0x10, 0x20  # attribute bits
+LENGTH_AT = 12  # the length counts from here
+CONTROL = 0x20  # attribute bit
 ABORT = 0  # type of a control record
 
 # Producer id and first offset of a transaction that was aborted.
@@ -54,7 +51,7 @@ class BatchHeader(NamedTuple):
     number: int
 
 
-def take(
+def take_block(
     tp: TP,
     raw: bytes | memoryview,
     start: int,
@@ -67,7 +64,8 @@ def take(
     """One fetch answer as a block from offset `start`; None if it holds no whole batch. Raises CorruptBatch.
 
     `own`: the engine's own records, which are all handed on, whatever their size; else what is beyond the bounds, or does
-    not decompress, is told in the block's `lost`. A batch that turns out damaged behind good ones ends the block before it, and raises at the next fetch.
+    not decompress, is told in the block's `lost`.
+    A batch that turns out damaged behind good ones ends the block before it, and raises at the next fetch.
     """
     view, begins = memoryview(raw), sorted(aborted, key=lambda item: item[1])
     batches: list[bytes | memoryview] = []
@@ -82,7 +80,7 @@ def take(
             break
         batch = view[at:behind]
         try:
-            check(tp, header, batch, crc)
+            _check(tp, header, batch, crc)
             if committed:
                 while begins and begins[0][1] <= header.base_offset:
                     doomed.add(begins.pop(0)[0])
@@ -90,7 +88,7 @@ def take(
                 if committed and control_type(batch) == ABORT:
                     doomed.discard(header.producer_id)
             elif not (committed and header.attributes & TRANSACTIONAL and header.producer_id in doomed):
-                found = unpacked(tp, header, batch, start, own)
+                found = _unpacked(tp, header, batch, start, own)
                 batches.append(found.batch)
                 lost += found.lost
                 size, count = size + found.size, count + header.number
@@ -105,7 +103,7 @@ def take(
     return Block(tp, start, end, batches, sum(map(len, batches)), tuple(lost)) if end > start else None
 
 
-def check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
+def _check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
     """Raise CorruptBatch unless this is a v2 batch with the right checksum."""
     if header.magic != 2:
         raise CorruptBatch(tp, header.base_offset, f"message format {header.magic}, only 2 is known")
@@ -113,7 +111,7 @@ def check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
         raise CorruptBatch(tp, header.base_offset, "wrong checksum")
 
 
-def unpacked(tp: TP, header: BatchHeader, batch: memoryview, start: int, own: bool) -> Unpacked:
+def _unpacked(tp: TP, header: BatchHeader, batch: memoryview, start: int, own: bool) -> Unpacked:
     """The batch with its records in clear, within bounds; CorruptBatch where an own one does not unpack."""
     if not own:
         return unpack(batch, start)

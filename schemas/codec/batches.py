@@ -30,7 +30,7 @@ _XERIAL_HEADER_BYTES: Final = 16
 _STREAMS: Final = {1: cramjam.gzip, 3: cramjam.lz4, 4: cramjam.zstd}
 _SNAPPY: Final = 2
 _FULL: Final = "whole buffer"  # in cramjam's words where the output is full; what fits has been written by then
-FAILURES: Final = (cramjam.DecompressionError, struct.error, ValueError)
+_FAILURES: Final = (cramjam.DecompressionError, struct.error, ValueError)
 
 Batch = bytes | memoryview
 
@@ -64,7 +64,7 @@ class Unpacked(NamedTuple):
     size: int
 
 
-def check(batch: Batch) -> None:
+def check_batch(batch: Batch) -> None:
     """Raises BatchError for what is not one whole v2 batch."""
     size = len(batch)
     if size < HEADER_BYTES or batch[_MAGIC_AT] != 2 or int.from_bytes(batch[_LENGTH_AT:12], "big") != size - 12:
@@ -96,7 +96,7 @@ def whole(batch: Batch) -> Batch:
 
     Its CRC no longer holds. Raises BatchError for what does not decompress, or to more than UNPACKED_BYTES_MAX.
     """
-    check(batch)
+    check_batch(batch)
     codec = batch[_ATTRIBUTES_AT] & _CODEC_MASK
     if codec == 0:
         return batch
@@ -110,7 +110,7 @@ def whole(batch: Batch) -> Batch:
             if cut:
                 raise ValueError(f"more than {bounds.UNPACKED_BYTES_MAX} bytes")
             return _clear(batch, [out[:size].data], declared(batch))
-    except FAILURES as error:
+    except _FAILURES as error:
         raise BatchError(f"{place}: {error}") from error
 
 
@@ -118,7 +118,7 @@ def unpack(batch: Batch, start: int, room: int | None = None) -> Unpacked:
     """The batch in clear from offset `start` on: gzip, snappy, lz4 or zstd undone, within bounds. Its CRC no longer holds.
 
     Args:
-        batch: a whole one (`check`), its checksum verified.
+        batch: a whole one (`check_batch`), its checksum verified.
         start: the first offset wanted.
         room: bytes of records after which it stops, where the batch is a large one; None: BLOCK_BYTES_MAX.
     """
@@ -133,14 +133,14 @@ def unpack(batch: Batch, start: int, room: int | None = None) -> Unpacked:
                     return _picked(batch, out[:size], cut, start, bounds.BLOCK_BYTES_MAX if room is None else room)
         elif records_max(clear) <= bounds.BATCH_RECORDS_MAX:
             return Unpacked(clear, (), last_offset(batch) + 1, len(clear))
-    except FAILURES as error:
+    except _FAILURES as error:
         return _refused(batch, start, Status.BAD_BLOCK, f"codec {codec}: {error}")
     why = f"{declared(batch)} records in a batch, more than {bounds.BATCH_RECORDS_MAX}"
     return _refused(batch, start, Status.BATCH_TOO_LARGE, why)
 
 
 def _small(batch: Batch, codec: int) -> bytes | None:
-    """The batch in clear; None where it is larger than a block. Raises one of FAILURES."""
+    """The batch in clear; None where it is larger than a block. Raises one of _FAILURES."""
     out = _scratch()
     size, cut = _decompress(codec, batch[HEADER_BYTES:], out)
     return None if cut else _clear(batch, [out[:size].data], declared(batch))
@@ -201,7 +201,7 @@ def _scratch() -> Bytes:
 
 
 def _decompress(codec: int, data: Batch, out: Bytes) -> tuple[int, bool]:
-    """Fills `out`: (bytes written, whether there is more than fits). Raises one of FAILURES."""
+    """Fills `out`: (bytes written, whether there is more than fits). Raises one of _FAILURES."""
     if codec == _SNAPPY:
         return _snappy(data, out)
     if codec not in _STREAMS:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from schemas import bounds
 from schemas.avro_types import SchemaError, Type, parse
-from schemas.codec.batches import Batch, Lost, Unpacked, base_offset, check, records_max, unpack, whole
+from schemas.codec.batches import Batch, Lost, Unpacked, base_offset, check_batch, records_max, unpack, whole
 from schemas.codec.kernel import decode_block
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.program import IncompatibleError, Program, check_reader
@@ -199,7 +199,7 @@ def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int, lost
 
 
 def _unpacked(batch: Batch, start: int) -> Unpacked:
-    check(batch)
+    check_batch(batch)
     return unpack(batch, start, bounds.UNPACKED_BYTES_MAX)
 
 

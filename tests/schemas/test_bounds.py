@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.engine.job import TP, Block
-from agents.engine.transport import HEADER, BatchHeader, CorruptBatch, records, take
+from agents.engine.packing import HEADER
+from agents.engine.transport import BatchHeader, CorruptBatch, records, take_block
 from schemas import bounds
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.records import encode
@@ -65,7 +66,7 @@ def blocks(raw: bytes, start: int) -> Iterator[Block]:
     """All blocks of a log, fetched as often as it takes: each time from the batch on that holds the next offset."""
     ends = [(at, head.base_offset + head.last_offset_delta) for at, head in heads(raw)]
     while start <= ends[-1][1]:
-        block = take(WHERE, raw[next(at for at, last in ends if last >= start) :], start)
+        block = take_block(WHERE, raw[next(at for at, last in ends if last >= start) :], start)
         assert block is not None
         assert block.start == start < block.end
         yield block
@@ -190,7 +191,7 @@ def test_a_body_that_does_not_unpack(codec: int) -> None:
     assert (offset, status, original.last) == (5, Status.BAD_BLOCK, 24)
     assert f"codec {codec}" in original.why
     with pytest.raises(CorruptBatch, match=f"codec {codec}"):
-        take(WHERE, spoilt, 5, own=True)
+        take_block(WHERE, spoilt, 5, own=True)
 
 
 def test_an_unknown_codec() -> None:
@@ -204,11 +205,11 @@ def test_an_unknown_codec() -> None:
 def test_own_records_are_whole(codec: int) -> None:
     """A changelog's rows are handed on whatever their size; beyond the bound the recovery says so."""
     values = [b"a" * 10, os.urandom(1 << 19), b"b" * (1 << 19)]
-    block = take(WHERE, batch(values, codec=codec), 0, own=True)
+    block = take_block(WHERE, batch(values, codec=codec), 0, own=True)
     assert block is not None
     assert [value for _, _, value in records(block)] == values
     with pytest.raises(CorruptBatch, match="more than 2097152 bytes"):
-        take(WHERE, batch([bytes(1 << 19)] * 5, codec=codec), 0, own=True)
+        take_block(WHERE, batch([bytes(1 << 19)] * 5, codec=codec), 0, own=True)
 
 
 @pytest.mark.usefixtures("small")

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from agents.notifier.app import build_app, run
+from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
 from services.assembly import notifier
 from services.notices.notifier import Notifier
@@ -34,4 +34,4 @@ class Lazily:
 def notices() -> None:
     """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
     settings = Settings()
-    run(build_app(settings, Lazily(settings)))
+    run_notifier(build_notifier(settings, Lazily(settings)))
