@@ -24,12 +24,12 @@ from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.records import encode
 from schemas.codec.status import Status
 from schemas.letters import Original, dead_letter
+from tests.outsized import MIB, raw_batch
 from tests.schemas.helpers import batch, posting_value, row
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 WHERE = TP("transactions", 0)
 TX = Reader("transactions")
-MIB = 1 << 20
 ROOT = Path(__file__).resolve().parents[2]
 
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
@@ -275,40 +275,7 @@ print(len(raw), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >>
 
 def zeros(codec: int, count: int = 60, size: int = 16 * MIB) -> bytes:
     """A posting, `count` records of `size` zeros and a posting in one batch, made without holding them all."""
-
-    def parts() -> Iterator[bytes]:
-        yield batch([posting_value(0)])[61:]
-        for i in range(1, count + 1):
-            # length, attributes, time stamp, offset delta, no key, value's length, value, no headers
-            head = b"\0\0" + varint(i) + varint(-1) + varint(size)
-            yield varint(len(head) + size + 1) + head
-            yield from [bytes(MIB)] * (size // MIB)
-            yield b"\0"
-        yield batch([posting_value(1)], deltas=[count + 1])[61:]
-
-    return _squeezed(codec, parts(), count + 2)
-
-
-def varint(number: int) -> bytes:
-    """Zigzag."""
-    z, out = (number << 1) ^ (number >> 63), bytearray()
-    while z > 127:
-        out.append(z & 127 | 128)
-        z >>= 7
-    return bytes([*out, z])
-
-
-def _squeezed(codec: int, parts: Iterator[bytes], count: int) -> bytes:
-    head = bytearray(batch([posting_value(0)])[:61])
-    head[23:27], head[57:61] = (count - 1).to_bytes(4, "big"), count.to_bytes(4, "big")
-    if codec == 2:
-        blocks_ = [bytes(cramjam.snappy.compress_raw(part)) for part in parts]
-        body = b"\x82SNAPPY\0\0\0\0\1\0\0\0\1" + b"".join(len(b).to_bytes(4, "big") + b for b in blocks_)
-        return recompressed(bytes(head), codec, body)
-    compressor = {1: cramjam.gzip, 3: cramjam.lz4, 4: cramjam.zstd}[codec].Compressor()
-    for part in parts:
-        compressor.compress(part)
-    return recompressed(bytes(head), codec, bytes(compressor.finish()))
+    return raw_batch([(b"k", posting_value(0)), *[(None, size)] * count, (b"k", posting_value(1))], codec)
 
 
 @pytest.mark.slow
