@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 TOPIC: Final = "dead-letters"
 OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
 ANSWER_S: Final = 15.0
+_POLL_S: Final = 0.1
 NUMBERS: Final = (int, bool, float, type(None))
 
 
@@ -52,7 +54,7 @@ class Letter:
         return {
             **self.plain(),
             "key": None if key is None else _length(key),
-            "original": masked(self.record["topic"], value),
+            "original": masked_fields(self.record["topic"], value),
         }
 
     def whole(self) -> dict[str, Any]:
@@ -74,9 +76,12 @@ def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[L
             raise KafkaException(found.error)
         left = len(found.partitions)
         consumer.assign([Place(name, partition, OFFSET_BEGINNING) for partition in found.partitions])
+        heard = time.monotonic()
         while left:
-            batch = consumer.consume(1000, ANSWER_S)
-            if not batch:
+            batch = consumer.consume(1000, _POLL_S)
+            if batch:
+                heard = time.monotonic()
+            elif time.monotonic() > heard + ANSWER_S:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
             for message in batch:
                 if (error := message.error()) is not None:
@@ -96,7 +101,7 @@ def newest(found: Iterator[Letter], limit: int) -> list[Letter]:
     return heapq.nlargest(limit, found, key=lambda letter: letter.at)
 
 
-def masked(topic: str, value: bytes) -> dict[str, Any]:
+def masked_fields(topic: str, value: bytes) -> dict[str, Any]:
     """The fields of a record that its contract classes as C1, and the length of the others; of other bytes their length."""
     try:
         record = decode_one(value, name=topic)
