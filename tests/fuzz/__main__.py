@@ -39,12 +39,14 @@ def main(arguments: list[str]) -> int:
         code = part(
             "guided", found, {"NUMBA_DISABLE_JIT": "1"}, "--seconds", str(given.seconds), "--seed", str(given.seed)
         )
+        if code < 0:
+            print(f"killed by signal {-code} at {found.with_suffix('.last').read_text()}")
         if code == 0:
             cache = Path(os.environ.get("NUMBA_CACHE_DIR", folder)) / "boundscheck"
             code = part("compiled", found, {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)})
         if code == 0 and given.write:
             seeds.write(found)
-    return code
+    return abs(code)
 
 
 def part(name: str, found: Path, variables: dict[str, str], *more: str) -> int:
@@ -57,7 +59,7 @@ def guided(seconds: float, seed: int, found: Path) -> int:
     """Fuzz; the inputs that are worth keeping go into a file."""
     from tests.fuzz.guided import fuzz, text
 
-    pool = fuzz(seconds, seed)
+    pool = fuzz(seconds, seed, found.with_suffix(".last"))
     if isinstance(pool, tuple):
         return 1
     found.write_text(text(pool))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import random
+import signal
 import sys
 import time
 import traceback
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).parent / "corpus.txt"
 WATCHED = (str(ROOT / "schemas"), str(ROOT / "agents" / "engine"))
 INPUT_BYTES_MAX = 1 << 12
+RUN_S_MAX = 10.0
 EDGES = [0, 1, 2, 3, 5, 7, 0x7F, 0x80, 0xFE, 0xFF]
 VARINTS = [
     b"\xff\xff\xff\xff\x0f",
@@ -148,13 +150,24 @@ def mutated(rng: random.Random, data: bytes, other: bytes) -> bytes:
     return bytes(out[:INPUT_BYTES_MAX])
 
 
-def fuzz(seconds: float, seed: int, say: Any = print) -> list[Input] | Input:
-    """The inputs that gave something new; or the one that fails, with its traceback on stderr."""
+def hung(*_: object) -> None:
+    """An input that takes so long is a failure too."""
+    raise TimeoutError(f"more than {RUN_S_MAX} s")
+
+
+def fuzz(seconds: float, seed: int, last: Path, say: Any = print) -> list[Input] | Input:
+    """The inputs that gave something new; or the one that fails, with its traceback on stderr.
+
+    `last` has the one in hand, should the process die of it.
+    """
     shrink()
     interpret()
+    signal.signal(signal.SIGALRM, hung)
     rng, trace, pool, began, runs = random.Random(seed), Trace(), list[Input](), time.monotonic(), 0
     for name, data in _inputs(rng, corpus(), pool, began + seconds):
         runs += 1
+        last.write_text(text([(name, data)]))
+        signal.setitimer(signal.ITIMER_REAL, RUN_S_MAX)
         try:
             new = trace.run(name, data)
         except Exception:  # whatever it is, it must not be
@@ -163,6 +176,7 @@ def fuzz(seconds: float, seed: int, say: Any = print) -> list[Input] | Input:
             return name, data
         if new:
             pool.append((name, data))
+    signal.setitimer(signal.ITIMER_REAL, 0)
     say(f"{runs:,} runs in {time.monotonic() - began:.0f} s, {len(trace.seen):,} ways, {len(pool)} inputs, seed {seed}")
     return pool
 

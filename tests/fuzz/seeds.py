@@ -6,11 +6,11 @@ from pathlib import Path
 
 from schemas.codec.records import encode
 from tests.fuzz.guided import CORPUS, Input, read, text
-from tests.fuzz.targets import HEAD, READY, TIMES
+from tests.fuzz.targets import HEAD, PACK, READY, TIMES
 from tests.outsized import clear
 from tests.schemas.helpers import posting_value
 
-INPUT_CHARS_MAX = 600  # of a line that is kept
+INPUT_CHARS_MAX = 400  # of a line that is kept
 
 
 def made() -> list[Input]:
@@ -19,7 +19,12 @@ def made() -> list[Input]:
     some = b"".join(clear([(b"C1", good), (None, mark), (b"@", b""), (b"C2", good[:-3]), (b"C3", posting_value(8))]))
     large = b"".join(clear([(b"C1", good), (b"C1", 5000), (b"C1", good)]))
     found: list[Input] = [("value", good), ("value", mark), ("value", good[:20])]
+    many = b"".join(clear([(b"C1", good), *[(b"C1", 300)] * 199]))  # more than a block
+    beyond = b"".join(clear([(b"C1", good), *[(b"C1", 2000)] * 99]))  # more than may be unpacked
     for target in ("block", "changelog"):
+        for codec, pack in PACK.items():
+            found += [(target, HEAD.pack(READY | codec, 200, 199, 3) + bytes(pack(many)))]
+            found += [(target, HEAD.pack(READY | codec, 100, 99, 0) + bytes(pack(beyond)))]
         for codec in range(6):
             found.append((target, HEAD.pack(codec, 5, 4, 0) + some))
             found.append((target, HEAD.pack(codec | TIMES, 320, 400, 2) + some))

@@ -1,5 +1,6 @@
 """A short run of the fuzzer, and its corpus through the compiled kernels; `make fuzz` takes five minutes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,8 +33,6 @@ def test_fuzzer(tmp_path: Path) -> None:
     """Some seconds of it find nothing, and more ways through the code than the seeds alone."""
     command = [sys.executable, "-m", "tests.fuzz", "--part", "guided", "--found", str(tmp_path / "found"),
                "--seconds", SECONDS, "--seed", SEED]  # fmt: skip
-    import os
-
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=False
     )
