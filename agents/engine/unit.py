@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.engine.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import RECORD_BYTES_MAX, Packed, fill, joined
+from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import (
     COMMIT,
     FENCE,
@@ -297,7 +297,9 @@ class PartitionUnit:
         rows, complete = self.job.take_dirty(self.part_rows() if parts else None)
         packed = [item for item in rows if isinstance(item, Packed)]
         if records := sum(item.records for item in packed):
-            self.row_bytes = sum(item.keys.nbytes + item.values.nbytes for item in packed) // records + RECORD_BYTES_MAX
+            self.row_bytes = (
+                sum(item.keys.nbytes + item.values.nbytes for item in packed) // records + FRAMING_BYTES_MAX
+            )
         if not complete:
             return None, list(rows)
         fence, self.cycle = self.cycle, None

@@ -19,6 +19,7 @@ from yarl import URL
 
 from agents.engine import hooks
 from schemas.codec.records import RecordError, decode_one, encode
+from schemas.letters import Original, dead_letter
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +87,9 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
 def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
     """The dead letter of a record that is none of ours."""
     message = event.message
-    return encode(
-        "dead-letters",
-        {
-            "topic": "rm-alerts", "partition": message.partition, "offset": message.offset, "reason": "unreadable",
-            "field": None, "detail": str(problem)[:200], "original": message.value or b"", "original_key": message.key,
-        },
-    )  # fmt: skip
+    original = Original.of(message.value, message.key)
+    record = dead_letter("rm-alerts", message.partition, message.offset, "unreadable", original, detail=str(problem))
+    return encode("dead-letters", record)
 
 
 def run_notifier(app: faust.App, *, loglevel: str = "WARNING") -> None:

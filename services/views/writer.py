@@ -28,7 +28,6 @@ CHUNK_RECORDS_MAX: Final = 500
 CHUNK_BYTES_MAX: Final = 1 << 18
 """Value bytes in one atomic call."""
 
-DETAIL_CHARS_MAX: Final = 200
 GATHER_S: Final = 0.05
 
 
@@ -235,7 +234,7 @@ class ViewWriter:
                 yield project(self.keys, record, value)
             except ValueError as problem:  # RecordError too; a registry that is down is no reason to drop a record
                 self.counts.rejected += 1
-                self.rejects.reject(record, "unreadable", str(problem)[:DETAIL_CHARS_MAX])
+                self.rejects.reject(record, "unreadable", str(problem))
                 yield []
 
     def _freshness(self) -> bool:

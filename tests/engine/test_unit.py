@@ -11,7 +11,7 @@ from agents.engine import unit as unit_module
 from agents.engine.app import build_app
 from agents.engine.job import TP, Block, Outcome, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import RECORD_BYTES_MAX, Packed, flat
+from agents.engine.packing import FRAMING_BYTES_MAX, Packed, flat
 from agents.engine.recovery import COMMIT, FENCE, Fence
 from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
@@ -282,7 +282,7 @@ async def test_a_part_of_a_flush_is_as_many_rows_as_a_batch_holds(monkeypatch: p
     row = Packed(np.zeros(1000, np.uint8), ends, np.zeros(1000, np.uint8), ends)
     monkeypatch.setattr(unit.job, "take_dirty", lambda _: ([row], False))
     unit.changelog_rows({}, True)
-    assert 0 < unit.part_rows() * (1000 + RECORD_BYTES_MAX) <= BATCH_BYTES_MAX
+    assert 0 < unit.part_rows() * (1000 + FRAMING_BYTES_MAX) <= BATCH_BYTES_MAX
     unit.row_bytes = 10 * BATCH_BYTES_MAX
     assert unit.part_rows() == PART_ROWS_MIN
 

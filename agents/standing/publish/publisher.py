@@ -17,6 +17,7 @@ from agents.standing.publish.tier_changes import ChangeWriter, MovedTiers, Queue
 from policies.compiled.classes import CompiledClasses
 from policies.compiled.program import Column
 from schemas.codec.records import encode
+from schemas.letters import Original, dead_letter
 from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
 from streams.accounts.ledger import Break, Candidate, Ledger
@@ -27,7 +28,6 @@ from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, business_day, date_of
 
 COUNTERPARTIES_MAX = 3
-_DETAIL_CHARS_MAX = 200
 
 
 class OutputPublisher:
@@ -81,23 +81,11 @@ class OutputPublisher:
     # -- bad input
 
     def dead_letter(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        reason: str,
-        field: str | None,
-        original: bytes,
-        key: bytes | None,
-        detail: str = "",
+        self, topic: str, offset: int, reason: str, original: Original, field: str | None = None, detail: str = ""
     ) -> None:
-        """A record that could not be taken, with its bytes as they came."""
-        detail = detail or (f"{field}: {reason}" if field else reason)
-        record = {
-            "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
-            "detail": detail[:_DETAIL_CHARS_MAX], "original": original, "original_key": key,
-        }  # fmt: skip
-        self.put("dead-letters", f"{topic}-{partition}", record)
+        """A record of this partition that could not be taken."""
+        record = dead_letter(topic, self.partition, offset, reason, original, field=field, detail=detail)
+        self.put("dead-letters", f"{topic}-{self.partition}", record)
 
     # -- closes
 
