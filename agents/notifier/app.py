@@ -19,6 +19,7 @@ from yarl import URL
 
 from agents.engine import hooks
 from schemas.codec.records import RecordError, decode_one, encode
+from schemas.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class AlertSettings(Protocol):
         """Kafka's name of a catalogue topic."""
 
 
-def build_app(settings: AlertSettings, notify: Notify) -> faust.App:
+def build_app(settings: AlertSettings, notify: Notify, registry: Registry) -> faust.App:
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
@@ -67,12 +68,12 @@ def build_app(settings: AlertSettings, notify: Notify) -> faust.App:
         assert isinstance(stream, faust.Stream)  # as Faust gives it; its declared type leaves out `noack`
         async for event in stream.noack().events():
             try:
-                records = await notify(decode_one(event.value, name="rm-alerts"))
+                records = await notify(decode_one(event.value, registry, name="rm-alerts"))
             except RecordError as problem:
-                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem))
+                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
             else:
                 for record in records:
-                    await written(notices, record["customer_id"], encode("notices", record))
+                    await written(notices, record["customer_id"], encode("notices", record, registry))
             await stream.ack(event)
 
     return app
@@ -83,7 +84,7 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
     await (await topic.send(key=key.encode(), value=value))
 
 
-def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
+def letter(event: faust.EventT[Any], problem: RecordError, registry: Registry) -> bytes:
     """The dead letter of a record that is none of ours."""
     message = event.message
     return encode(
@@ -92,6 +93,7 @@ def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
             "topic": "rm-alerts", "partition": message.partition, "offset": message.offset, "reason": "unreadable",
             "field": None, "detail": str(problem)[:200], "original": message.value or b"", "original_key": message.key,
         },
+        registry,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from services.views.projections import iso_day
 if TYPE_CHECKING:
     from redis import Redis
 
+    from schemas.registry import Registry
     from services.views.keys import Keys
 
 
@@ -52,19 +53,19 @@ class AlertRow:
         return asdict(self)
 
 
-def alerts_of(client: "Redis", keys: "Keys", by: str, name: str, limit: int) -> list[AlertRow]:
+def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name: str, limit: int) -> list[AlertRow]:
     """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first."""
     members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)
     with client.pipeline(transaction=False) as pipeline:
         for member in members:
             pipeline.hget(keys.alert(as_bytes(member).decode()), "record")
         values = pipeline.execute()
-    rows = [AlertRow.of(decode_one(value, name="rm-alerts")) for value in values if value is not None]
+    rows = [AlertRow.of(decode_one(value, registry, name="rm-alerts")) for value in values if value is not None]
     owner = {"customer": "customer_id", "rm": "rm_id", "branch": "branch"}[by]
     return [row for row in rows if getattr(row, owner) == name]  # a list may be behind the alert itself
 
 
-def standing_of(client: "Redis", keys: "Keys", customer_id: str) -> dict[str, Any] | None:
+def standing_of(client: "Redis", keys: "Keys", registry: "Registry", customer_id: str) -> dict[str, Any] | None:
     """The newest standing of a customer as published, None if there is none."""
     value = client.hget(keys.standing(customer_id), "record")
-    return None if value is None else decode_one(as_bytes(value), name="standings")
+    return None if value is None else decode_one(as_bytes(value), registry, name="standings")

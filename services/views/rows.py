@@ -21,6 +21,7 @@ from services.views.projections import Record, iso_day
 from services.views.store import Drop, Op, Put
 
 if TYPE_CHECKING:
+    from schemas.registry import Registry
     from services.views.keys import Keys
 
 Bytes = npt.NDArray[np.uint8]
@@ -87,8 +88,8 @@ class PutRows:
 class InColumns:
     """Projects the records of a topic to rows at once; None for what has to go one by one."""
 
-    def __init__(self) -> None:
-        self.readers = {topic: Reader(topic) for topic in ("standings", "queue-priority")}
+    def __init__(self, registry: Registry) -> None:
+        self.readers = {topic: Reader(topic, registry) for topic in ("standings", "queue-priority")}
 
     def __call__(self, keys: Keys, records: Sequence[Record]) -> PutRows | None:
         """Rows of a partition's records, as `services.views.projections` gives them one by one.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.codec.records import encode
+from schemas.registry import file_registry
 from services.views.decoder import Decoder
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS, Record
@@ -50,7 +51,7 @@ def log(topic: str, values: list[bytes | None], keys: list[bytes | None]) -> lis
 def one_by_one(records: list[Record]) -> list[Op]:
     """The slow twin: decode and project each."""
     topic = records[0].topic
-    decoded = iter(Decoder()(topic, [record.value for record in records if record.value is not None]))
+    decoded = iter(Decoder(file_registry())(topic, [record.value for record in records if record.value is not None]))
     ops: list[Op] = []
     for record in records:
         ops += PROJECTIONS[topic](KEYS, record, None if record.value is None else next(decoded))
@@ -77,7 +78,7 @@ PRIORITIES = log(
 @pytest.mark.parametrize("records", [STANDINGS, PRIORITIES], ids=["standings", "queue-priority"])
 def test_columns_give_what_one_by_one_gives(records: list[Record]) -> None:
     """The same operations, and the same bytes on the wire, in whole and in parts."""
-    rows = InColumns()(KEYS, records)
+    rows = InColumns(file_registry())(KEYS, records)
     assert rows is not None
     want = one_by_one(records)
     assert texts(list(rows)) == texts(want)
@@ -99,12 +100,12 @@ def test_columns_give_what_one_by_one_gives(records: list[Record]) -> None:
 )
 def test_what_goes_one_by_one(record: Record) -> None:
     """A batch with a record that may have to be rejected, or is large, is left to the slow path as a whole."""
-    assert InColumns()(KEYS, [*STANDINGS, record] if record.topic == "standings" else [record]) is None
+    assert InColumns(file_registry())(KEYS, [*STANDINGS, record] if record.topic == "standings" else [record]) is None
 
 
 def test_the_store_takes_columns(redis_client: "Redis") -> None:
     """Rows as columns leave in the server what the same operations leave one by one."""
-    rows = InColumns()(KEYS, PRIORITIES)
+    rows = InColumns(file_registry())(KEYS, PRIORITIES)
     assert rows is not None
     found = []
     for ops in (rows, one_by_one(PRIORITIES)):

@@ -135,7 +135,7 @@ def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None
 
 async def read(settings: Settings, customer_id: str) -> Log:
     """The customer's part of the topics as they are now. KafkaError, Rejoin where they cannot be read."""
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     partition = partition_of(customer_id.encode(), settings.partitions)
     recovery.install(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
     consumer = await recovery.open_consumer(settings)

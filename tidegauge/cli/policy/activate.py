@@ -35,7 +35,7 @@ def activate(
 
     settings = Settings()
     say, new = speaker(WORDS, language(lang, settings)), wanted(pack, since)
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     try:
         last = max((closed.day for closed in closes(settings)), default=None)
         problems = refusals(settings, new, packs.sent(settings), last)
@@ -90,7 +90,7 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     from streams.money import exponent
     from tidegauge.bootstrap import standing_conf
 
-    conf, registry = standing_conf(settings), registry_for(settings.schema_registry_url)
+    conf, registry = standing_conf(settings), registry_for(settings)
     known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
     for value in sent:
         known.take(decode_one(value, registry, name="policies"), NO_DAY)
