@@ -18,7 +18,7 @@ from mode import CrashingSupervisor
 from yarl import URL
 
 from agents.engine import hooks
-from schemas.codec.records import RecordError, decode_one, encode
+from schemas.codec.records import decode_one, encode
 from schemas.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def build_app(settings: AlertSettings, notify: Notify, registry: Registry) -> fa
         async for event in stream.noack().events():
             try:
                 records = await notify(decode_one(event.value, registry, name="rm-alerts"))
-            except RecordError as problem:
+            except ValueError as problem:  # no record of ours, or one of which no notice can be made
                 await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
             else:
                 for record in records:
@@ -84,8 +84,8 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
     await (await topic.send(key=key.encode(), value=value))
 
 
-def letter(event: faust.EventT[Any], problem: RecordError, registry: Registry) -> bytes:
-    """The dead letter of a record that is none of ours."""
+def letter(event: faust.EventT[Any], problem: ValueError, registry: Registry) -> bytes:
+    """The dead letter of a record that can't be used."""
     message = event.message
     return encode(
         "dead-letters",

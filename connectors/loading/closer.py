@@ -6,9 +6,9 @@ cut, so every close is a function of the log alone. Transactions make marks and 
 and a stable transactional id fences a second closer off.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from datetime import date
 from typing import Final, NamedTuple
 
 from confluent_kafka import (
@@ -24,7 +24,11 @@ from confluent_kafka import (
 from connectors.formats.events import CLOSES, INPUTS, Close
 from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
 from deploy.settings import Settings
-from streams.calendar import date_of, day_of
+from schemas.codec.records import decode_one
+from schemas.registry import Registry, registry_for
+from streams.calendar import DAY_MAX, DAY_MIN, date_of
+
+log = logging.getLogger(__name__)
 
 MARK_KEY: Final = b"@close"
 MARK: Final = "close-mark"  # the contract of the mark, in every input topic
@@ -116,7 +120,7 @@ class Closer:
             for topic, partition in places
         ]
         close: Close = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
-        value, key = self._encode(CLOSES, dict(close)), date_of(day).isoformat().encode()
+        value, key = self._encode(CLOSES, dict(close)), _key_of(day)
         headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
         for partition in range(self._partitions):
             self._producer.produce(
@@ -133,7 +137,11 @@ class Closer:
 
 
 def closes(settings: Settings) -> list[Closed]:
-    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months)."""
+    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months).
+
+    What is none is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
+    """
+    registry = registry_for(settings)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka,
@@ -151,7 +159,10 @@ def closes(settings: Settings) -> list[Closed]:
             for message in consumer.consume(1000, POLL_S):
                 problem = message.error()
                 if problem is None:
-                    found.append(_closed(message))
+                    try:
+                        found.append(_closed(message, registry))
+                    except ValueError as why:  # RecordError too
+                        log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), message.offset(), why)
                 elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     return found
                 elif not problem.retriable():
@@ -161,9 +172,14 @@ def closes(settings: Settings) -> list[Closed]:
     raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
 
 
-def _closed(message: Message) -> Closed:
-    """The close's day stands in its key, so that no contract is needed to read the calendar."""
-    key, headers = message.key() or b"", dict(message.headers() or ())
-    source = headers.get(IMPORT_HEADER)
-    day = day_of(date.fromisoformat(key.decode() if isinstance(key, bytes) else key))
-    return Closed(day, source.decode() if isinstance(source, bytes) else source)
+def _closed(message: Message, registry: Registry) -> Closed:
+    """The close in a record; ValueError where it is none: a value or a key of others, a day that never can be closed."""
+    value, source = message.value(), dict(message.headers() or ()).get(IMPORT_HEADER)
+    day = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)["business_day"]
+    if not DAY_MIN <= day < DAY_MAX or message.key() != _key_of(day):
+        raise ValueError(f"key {message.key()!r} with day {day}")
+    return Closed(day, source.decode(errors="replace") if isinstance(source, bytes) else source)
+
+
+def _key_of(day: int) -> bytes:
+    return date_of(day).isoformat().encode()

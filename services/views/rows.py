@@ -112,10 +112,12 @@ class InColumns:
         else:
             prefix, version = keys.priority(""), "version"
             column = {name: columns.data[:, reader.index[name]] for name in ("queue_class", "vip_area", "valid_until")}
+            if (days := buffer.days(column["valid_until"])) is None:
+                return None
             shown = {
                 "queue_class": column["queue_class"],
                 "vip_area": buffer.texts([b"0", b"1"])[np.where(column["vip_area"] == 1, 1, 0)],
-                "valid_until": buffer.days(column["valid_until"]),
+                "valid_until": days,
             }
         fields = np.stack(list(shown.values()), 1)
         fields[dropped] = 0
@@ -136,10 +138,14 @@ class _Buffer:
         self._size += int(sizes.sum())
         return np.asarray(at << REF_BITS | sizes)
 
-    def days(self, days: Longs) -> Longs:
-        """References to ISO dates of day numbers, to the empty text for none."""
+    def days(self, days: Longs) -> Longs | None:
+        """References to ISO dates of day numbers, to the empty text for none; None if one is no day of the calendar."""
         found, which = np.unique(days, return_inverse=True)
-        return self.texts([iso_day(None if day == NULL else day).encode() for day in found.tolist()])[which]
+        try:
+            texts = [iso_day(None if day == NULL else day).encode() for day in found.tolist()]
+        except ValueError:
+            return None
+        return self.texts(texts)[which]
 
     def raw(self) -> Bytes:
         """All bytes."""

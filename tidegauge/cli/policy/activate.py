@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -84,7 +85,7 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     """What the workers would say against the pack, in words; `last` is the last closed day."""
     from agents.standing.decide.changeover import Packs
     from policies.lifecycle.state import day_number, day_of
-    from schemas.codec.records import decode_one
+    from schemas.codec.records import RecordError, decode_one
     from schemas.registry import registry_for
     from streams.calendar import NO_DAY
     from streams.money import exponent
@@ -93,7 +94,8 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     conf, registry = standing_conf(settings), registry_for(settings)
     known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
     for value in sent:
-        known.take(decode_one(value, registry, name="policies"), NO_DAY)
+        with suppress(RecordError):  # the workers leave it out too
+            known.take(decode_one(value, registry, name="policies"), NO_DAY)
     taken = known.take(record_of(new), NO_DAY)
     found = taken if isinstance(taken, list) else []
     if last is not None and day_number(new.effective_from) < last + NOTICE_DAYS:
