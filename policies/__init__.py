@@ -1,19 +1,19 @@
 """Policy packs: a bank's rule book as data.
 
-Read with `load_pack`, decided with `decide` or from facts with `cases.decision.decide_facts`, compiled for the kernels with
-`compiled.pack.compile_pack`, or for columns of any criteria with `compiled.program.compile_program`. `lifecycle` is the state machine.
+Read with `load_pack` and decided with `decide`, or from facts with `cases.decision.decide_facts`. Compiled for the kernels
+with `compiled.pack.compile_pack`, and for columns of any criteria with `compiled.program.compile_program`. `lifecycle` is
+the state machine of a standing.
 """
 
 from policies.compiled.pack import NEVER, CompiledAlerts, CompiledPack, CriteriaTooGeneralError
 from policies.language.loader import available_packs, check, load_pack, parse_pack
 from policies.language.reader import PackError, Problem
 from policies.model.criteria import decide, meets
-from policies.model.metrics import METRIC_INDEX, ROLLING
+from policies.model.metrics import ROLLING
 from policies.model.pack import AlertRule, ClassPolicy, Drip, Evaluation, Pack, Queue, QueueClass, Share, Tier
 from policies.model.terms import AllOf, AnyOf, Criterion, Limit, Name, limits
 
 __all__ = [
-    "METRIC_INDEX",
     "NEVER",
     "ROLLING",
     "AlertRule",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 VERSIONS = HERE / "versions"
 IDS = HERE / "ids.json"
-MARK = "close-mark"  # the contract of close marks, found in every input topic
 _FREE = ("doc", "classification")  # may change without a new version
 
 

@@ -27,7 +27,7 @@ JOB_COUNTS = {
 }
 
 
-class Metrics:
+class WorkerMetrics:
     """All collectors of one worker; registers nothing globally."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Health:
         return not self.failure and time.monotonic() - self.beat_at < ALIVE_S_MAX
 
 
-def serve(metrics: Metrics, health: Health, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+def serve_metrics(metrics: WorkerMetrics, health: Health, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
     """Serve until shutdown() of what is returned. Port 0 takes a free one; OSError if the port is taken."""
 
     class Handler(BaseHTTPRequestHandler):

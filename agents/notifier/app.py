@@ -48,7 +48,7 @@ class AlertSettings(Protocol):
         """Kafka's name of a catalogue topic."""
 
 
-def build_app(settings: AlertSettings, notify: Notify, registry: Registry) -> faust.App:
+def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) -> faust.App:
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
@@ -97,6 +97,6 @@ def letter(event: faust.EventT[Any], problem: ValueError, registry: Registry) ->
     )  # fmt: skip
 
 
-def run(app: faust.App, *, loglevel: str = "WARNING") -> None:
+def run_notifier(app: faust.App, *, loglevel: str = "WARNING") -> None:
     """Run the worker until SIGTERM or SIGINT; leaves by SystemExit, or by the exception that stopped it."""
     faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.engine.job import TP, Block
-from agents.standing.job import CLOSES, INPUTS
+from schemas.codec.records import Encode
+from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 
-MARK, MARK_KEY = "close-mark", b"@close"
 _BATCH_BYTES_MAX = 1 << 30
-EncodeRecord = Callable[[str, dict[str, Any]], bytes]
 
 
 class MemoryLog:
     """Append records, close days, take blocks. Offsets rise by one; a block is all that came since the last."""
 
-    def __init__(self, encode: EncodeRecord, partition: int = 0) -> None:
+    def __init__(self, encode: Encode, partition: int = 0) -> None:
         self.encode, self.partition = encode, partition
         self.ends = dict.fromkeys(INPUTS, 0)
         self._pending: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)

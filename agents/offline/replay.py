@@ -12,13 +12,16 @@ from aiokafka import TopicPartition
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.engine.recovery import EngineSettings, changelog_topic, install, open_consumer
+from agents.engine.recovery import EngineSettings, changelog_topic, install_blocks, open_consumer
 from agents.engine.recovery import blocks as read_blocks
-from agents.offline.memory_log import EncodeRecord, MemoryLog
-from agents.standing.job import CLOSES, INPUTS, StandingJob
+from agents.offline.memory_log import MemoryLog
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies.diff import obstacles
-from policies.model.pack import CUSTOMER_CLASSES, Pack
+from policies.model.pack import Pack
+from schemas.codec.records import Encode
+from schemas.topics import CLOSES, INPUTS
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
@@ -36,7 +39,7 @@ class Arrival(NamedTuple):
 def replay_arrivals(
     conf: StandingConf,
     arrivals: Iterable[Arrival],
-    encode: EncodeRecord,
+    encode: Encode,
     as_of: int,
     known_by: int | None = None,
     output: Output | None = None,
@@ -86,7 +89,7 @@ class Trial:
         for job in (self.running, self.other):
             work(job, blocks, None)
 
-    def files(self, arrivals: Iterable[Arrival], encode: EncodeRecord) -> Trial:
+    def files(self, arrivals: Iterable[Arrival], encode: Encode) -> Trial:
         """The whole history of files."""
         log = MemoryLog(encode)
         for arrival in arrivals:
@@ -100,7 +103,7 @@ class Trial:
 
     async def topics(self, settings: EngineSettings, partition: int, name: str) -> Trial:
         """The whole history of a partition's topics, as far as they are kept; postings last, since they are most."""
-        install(settings, INPUTS, changelog_topic(settings, name))
+        install_blocks(settings, INPUTS, changelog_topic(settings, name))
         consumer = await open_consumer(settings)
         try:
             places = {topic: TopicPartition(settings.topic(topic), partition) for topic in ORDER}

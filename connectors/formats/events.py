@@ -7,6 +7,8 @@ since the epoch, UTC. Records are plain dicts, as the Avro writer takes them; th
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypedDict
 
+from schemas.topics import KEYED
+
 Record = dict[str, Any]
 
 
@@ -85,19 +87,12 @@ class Rate(TypedDict):
     source: str
 
 
-class Close(TypedDict):
+class CloseRecord(TypedDict):
     """Record of `business-days`: a closed day with the position of its mark in every input topic and partition."""
 
     business_day: int
     closed_at: int
     cut: list[dict[str, str | int]]
-
-
-# Keyed topics go to the partition of their customer; of broadcast topics every partition gets a copy.
-KEYED: Final = ("transactions", "balances", "customers", "facts", "crm-actions")
-BROADCAST: Final = ("fx-rates", "policies")
-INPUTS: Final = KEYED + BROADCAST  # a day close marks each partition of each of them
-CLOSES: Final = "business-days"
 
 
 class Event(NamedTuple):

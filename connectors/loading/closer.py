@@ -21,17 +21,16 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.formats.events import CLOSES, INPUTS, Close
-from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
+from connectors.formats.events import CloseRecord
+from connectors.loading.publisher import PublishError, partition_count, producer_config
 from deploy.settings import Settings
-from schemas.codec.records import decode_one
+from schemas.codec.records import Encode, decode_one
 from schemas.registry import Registry, registry_for
+from schemas.topics import CLOSES, MARK, MARK_KEY, MARKED
 from streams.calendar import DAY_MAX, DAY_MIN, date_of
 
 log = logging.getLogger(__name__)
 
-MARK_KEY: Final = b"@close"
-MARK: Final = "close-mark"  # the contract of the mark, in every input topic
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 WAIT_S: Final = 30.0
@@ -65,7 +64,7 @@ class Closer:
                 "linger.ms": 0,
             }
         )
-        self._partitions = partition_count(self._producer, settings, (*INPUTS, CLOSES))
+        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
         try:
             self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
         except KafkaException as problem:
@@ -73,7 +72,7 @@ class Closer:
         self.history = closes(settings)
         self.last = max((closed.day for closed in self.history), default=None)
 
-    def close(self, day: int, source: str | None = None) -> Close | None:
+    def close(self, day: int, source: str | None = None) -> CloseRecord | None:
         """Close a day and return what was written; None if it or a later day is closed already.
 
         Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
@@ -100,7 +99,7 @@ class Closer:
         """Let go of the connections."""
         self._producer.close()
 
-    def _write(self, day: int, source: str | None) -> Close:
+    def _write(self, day: int, source: str | None) -> CloseRecord:
         offsets: dict[tuple[str, int], int] = {}
         failed: list[KafkaError] = []
 
@@ -111,7 +110,7 @@ class Closer:
                 failed.append(problem)
 
         mark = self._encode(MARK, {"business_day": day})
-        places = [(topic, partition) for topic in INPUTS for partition in range(self._partitions)]
+        places = [(topic, partition) for topic in MARKED for partition in range(self._partitions)]
         for topic, partition in places:
             self._producer.produce(self._settings.topic(topic), mark, MARK_KEY, partition, delivered)
         self._flush(failed)
@@ -119,7 +118,7 @@ class Closer:
             {"topic": topic, "partition": partition, "offset": offsets[self._settings.topic(topic), partition]}
             for topic, partition in places
         ]
-        close: Close = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
+        close: CloseRecord = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
         value, key = self._encode(CLOSES, dict(close)), _key_of(day)
         headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
         for partition in range(self._partitions):

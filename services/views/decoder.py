@@ -48,7 +48,7 @@ class Columnar:
         return decoded
 
 
-def one_by_one(topic: str, values: Sequence[bytes], registry: Registry) -> list[Decoded]:
+def _one_by_one(topic: str, values: Sequence[bytes], registry: Registry) -> list[Decoded]:
     """Every field of each value, or what is wrong with it."""
     decoded: list[Decoded] = []
     for value in values:
@@ -76,4 +76,4 @@ class Decoder:
     def __call__(self, topic: str, values: Sequence[bytes]) -> list[Decoded]:
         """Records of a topic, each decoded or the error."""
         columnar = self.columnar.get(topic)
-        return one_by_one(topic, values, self.registry) if columnar is None else columnar(values)
+        return _one_by_one(topic, values, self.registry) if columnar is None else columnar(values)

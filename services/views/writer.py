@@ -16,9 +16,9 @@ from typing import Final, Protocol
 from schemas.codec.records import RecordError
 from services.views.decoder import Decode
 from services.views.keys import VIEW_FORMAT, Keys
-from services.views.projections import PROJECTIONS, Record
+from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.rows import PutRows
-from services.views.store import Chunk, Index, LeaseLostError, Leave, Op, ViewStore
+from services.views.store import Chunk, IndexEntry, LeaseLostError, Leave, Op, ViewStore
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ GATHER_S: Final = 0.05
 class Fetched:
     """What came of one partition: its records, the next offset behind them, and whether the log's end was reached."""
 
-    records: list[Record] = field(default_factory=list)
+    records: list[TopicRecord] = field(default_factory=list)
     stop: int | None = None
     at_end: bool = False
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """What the view writer needs of Kafka; `topic:partition` names a partition."""
 
     def cluster(self) -> str:
@@ -67,7 +67,7 @@ class Source(Protocol):
 class Rejects(Protocol):
     """Where records go that can't be read."""
 
-    def reject(self, record: Record, reason: str, detail: str) -> None:
+    def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
         """Keep it for a person to look at."""
 
     def flush(self) -> None:
@@ -75,7 +75,7 @@ class Rejects(Protocol):
 
 
 @dataclass(slots=True)
-class Counts:
+class WriterCounts:
     """What the writer did, for metrics and progress."""
 
     records: int = 0
@@ -85,11 +85,11 @@ class Counts:
     lacking: dict[str, int] = field(default_factory=dict)  # source -> keys whose last record can't be read
 
 
-InColumns = Callable[[Keys, Sequence[Record]], PutRows | None]
+_InColumns = Callable[[Keys, Sequence[TopicRecord]], PutRows | None]
 """Rows of many records of a topic at once; None where they have to be projected one by one."""
 
 
-def _one_by_one(_keys: Keys, _records: Sequence[Record]) -> PutRows | None:
+def _one_by_one(_keys: Keys, _records: Sequence[TopicRecord]) -> PutRows | None:
     return None
 
 
@@ -108,14 +108,14 @@ class ViewWriter:
 
     def __init__(
         self,
-        source: Source,
+        source: RecordSource,
         store: ViewStore,
         keys: Keys,
         decode: Decode,
         rejects: Rejects,
         token: str,
         clock: Callable[[], float] = time.monotonic,
-        in_columns: InColumns = _one_by_one,
+        in_columns: _InColumns = _one_by_one,
     ) -> None:
         self.in_columns = in_columns
         self.source, self.store, self.keys = source, store, keys
@@ -127,7 +127,7 @@ class ViewWriter:
         self.flight: tuple[list[Chunk], Future[list[bool]]] | None = None
         self.hand = ThreadPoolExecutor(1, "view")
         self.targets: dict[str, tuple[int, float]] = {}  # ends that the brokers named, and when: fresh when reached
-        self.counts = Counts()
+        self.counts = WriterCounts()
 
     def settle(self) -> bool:
         """Take the lease and go to where the store stands; False while another writer is alive.
@@ -219,7 +219,7 @@ class ViewWriter:
             start = records[last].offset + 1
         self.next[name] = start
 
-    def _in_turn(self, name: str, records: Sequence[Record]) -> Iterator[tuple[int, int, Sequence[Op]]]:
+    def _in_turn(self, name: str, records: Sequence[TopicRecord]) -> Iterator[tuple[int, int, Sequence[Op]]]:
         """Chunks of records projected one by one: (first, last, operations)."""
         ops: list[Op] = []
         first = size = 0
@@ -230,7 +230,7 @@ class ViewWriter:
                 yield first, i, ops
                 first, ops, size = i + 1, [], 0
 
-    def _project(self, name: str, records: Sequence[Record]) -> Iterator[Sequence[Op]]:
+    def _project(self, name: str, records: Sequence[TopicRecord]) -> Iterator[Sequence[Op]]:
         """Operations of each record of a partition.
 
         One that can't be read is kept as a dead letter, and its key is lacking until a later record of it can be read.
@@ -248,7 +248,7 @@ class ViewWriter:
                 self.rejects.reject(record, "unreadable", str(problem)[:DETAIL_CHARS_MAX])
                 yield self._lacked(name, record)
 
-    def _lacked(self, name: str, record: Record) -> list[Op]:
+    def _lacked(self, name: str, record: TopicRecord) -> list[Op]:
         """The view lacks the record: it has the row of an older one, or none."""
         key = _text(record.key)
         if not key:  # nobody's row
@@ -258,9 +258,9 @@ class ViewWriter:
                 "%s, offset %d can't be read: not fresh until its key can be, see dead-letters", name, record.offset
             )
         self.lacking[name].add(key)
-        return [Index(self.keys.lacking(name), record.offset, key, LACKING_MAX)]
+        return [IndexEntry(self.keys.lacking(name), record.offset, key, LACKING_MAX)]
 
-    def _mended(self, name: str, record: Record) -> list[Op]:
+    def _mended(self, name: str, record: TopicRecord) -> list[Op]:
         """The record takes the place of one that could not be read, if there was one."""
         lacking = self.lacking[name]
         if not lacking or len(lacking) >= LACKING_MAX or (key := _text(record.key)) not in lacking:

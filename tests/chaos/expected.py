@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 import policies.packs
-from bench.parts.full import COLUMN
+from agents.offline.standings import STANDING_COLUMNS as FILE_COLUMNS
 from bench.world.data import ACCOUNTS_EACH, CLOSED
 from bench.world.sums import COMPARED, half_even
-from streams.averages.metrics import NAMES, QUARTER, periods
+from streams.averages.metrics import QUARTER, periods
 from streams.calendar import date_of
+from streams.vocabulary.metrics import COLUMNS
 from tests.chaos.load import Load, Timetable
 from tidegauge.demo import oracle
 from tidegauge.demo.checks import Scheme
@@ -85,10 +86,10 @@ def differences_by_sums(timetable: Timetable, rows: Iterable[list[Any]]) -> list
     for metric in COMPARED:
         first, last = periods(as_of)[metric].tolist()
         want = half_even(columns.total(load.customers, first, last, as_of), last - first + 1)
-        at = COLUMN[NAMES[metric]]
+        at = FILE_COLUMNS.index(COLUMNS[metric])
         have = np.array([got[name][at] if (name := customer_name(n)) in got else -1 for n in range(load.customers)])
         wrong += [
-            f"{customer_name(n)} {NAMES[metric]}: {have[n]} instead of {want[n]}"
+            f"{customer_name(n)} {COLUMNS[metric]}: {have[n]} instead of {want[n]}"
             for n in np.flatnonzero(have != want).tolist()
         ]
     return wrong
@@ -131,7 +132,7 @@ class Sql:
         found, before, out = scheme(), dict[str, str](), set[Change]()
         for close in month_closes(self.load):
             self.known(close)
-            oracle.metrics(self.con, date_of(close))
+            oracle.expected_metrics(self.con, date_of(close))
             totals, divisor = oracle.quarter_sums(self.con, date_of(close))
             for customer, total in totals:
                 tier, old = found.tier(total or 0, divisor), before.get(customer, found.tiers[0])
@@ -143,7 +144,7 @@ class Sql:
     def differences(self, rows: Iterable[list[Any]]) -> list[str]:
         """Rows of standings as of the last day that differ from the oracle in any column."""
         self.known(self.load.last)
-        want = {row[0]: row for row in oracle.metrics(self.con, date_of(self.load.last))}
+        want = {row[0]: row for row in oracle.expected_metrics(self.con, date_of(self.load.last))}
         got = {row[0]: tuple(row[:-1]) for row in rows}
         wrong = [f"{name}: {got.get(name)} instead of {row}" for name, row in want.items() if got.get(name) != row]
         return wrong + [f"{name} is nobody's" for name in got.keys() - want.keys()]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from connectors.formats import canonical
-from connectors.formats.layout import ASSET_CLASSES, FIELDS, INSTANTS, MONEY, NATURES, REQUIRED
+from connectors.formats.layout import FIELDS, INSTANTS, MONEY, REQUIRED
 from connectors.formats.manifest import manifest_of
+from streams.vocabulary.terms import ASSET_CLASSES, NATURES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 ROWS = dict(re.findall(r"^\| `([a-z-]+)` \| (event_id.*|pack_id.*) \|$", TEXT, re.MULTILINE))
@@ -24,7 +25,7 @@ def test_the_examples_are_read(tmp_path):
     """Every example line becomes an event."""
     path = tmp_path / "example.ndjson"
     path.write_text(block("ndjson"))
-    found = list(canonical.read(path, "ndjson", "Asia/Shanghai"))
+    found = list(canonical.read_file(path, "ndjson", "Asia/Shanghai"))
     assert {event.topic for event in found} == {"transactions", "balances", "customers", "facts", "fx-rates"}
 
 
@@ -53,4 +54,4 @@ def test_every_word_is_named():
     for name, words in (("nature", NATURES), ("asset_class", ASSET_CLASSES)):
         line = re.search(rf"^- `{name}`: (.*)\.$", TEXT, re.MULTILINE)
         assert line
-        assert set(line.group(1).split(", ")) == words
+        assert set(line.group(1).split(", ")) == set(words)

@@ -9,15 +9,17 @@ import duckdb
 import pytest
 from rich.console import Console
 
+from agents.standing.publish.standings import STANDING_FIELDS, STANDING_LISTS
 from connectors.formats.events import DayEnd, Event
 from connectors.simulate import START, simulate, stories
 from streams.calendar import date_of, day_of
+from streams.vocabulary.metrics import COLUMNS
 from tidegauge.demo import checks, oracle
+from tidegauge.demo.narration import RESOLVED, Narrator, story_problems, untold
 from tidegauge.demo.run import Demo
-from tidegauge.demo.screen import Screen, State
-from tidegauge.demo.sent import Sent, known
-from tidegauge.demo.telling import RESOLVED, Teller, story_problems, untold
-from tidegauge.demo.texts import TEXTS, TIERS, Words, money
+from tidegauge.demo.screen import DemoState, Screen
+from tidegauge.demo.tables import Sent, known
+from tidegauge.demo.texts import TEXTS, TIERS, Words, money_text
 from tidegauge.demo.watch import Seen
 
 LAST = day_of(dt.date(2026, 2, 28))
@@ -39,7 +41,7 @@ def bank():
 
 @pytest.fixture(scope="module")
 def decided(bank):
-    return checks.decide(bank, checks.month_closes(START, LAST), SCHEME)
+    return checks.decide_tiers(bank, checks.month_closes(START, LAST), SCHEME)
 
 
 def rows(bank, decided, day):
@@ -77,16 +79,15 @@ def test_right_standings_pass_and_each_wrong_figure_is_named(bank, decided):
 
 def test_published_standings(bank):
     """A standing of an older close, a missing one and a wrong figure are found."""
-    names = ("quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30", "trailing_avg_90")
     records = {}
     for row in bank.metrics(LAST, LAST):
-        tail = {f"{name}_minor": value for name, value in zip(names, row[15:], strict=True)}
-        records[row[0]] = {
-            "customer_id": row[0],
-            "as_of": LAST,
-            "aum_minor": row[1],
-            "month_avgs_minor": list(row[2:15]),
-        } | tail
+        given = dict(zip(oracle.ORACLE_COLUMNS, row, strict=True)) | {"month_to_date_avg": 0}
+        values = {
+            name: [given[COLUMNS[at + k]] for k in range(STANDING_LISTS.get(name, 1))]
+            for name, at in STANDING_FIELDS.items()
+        }
+        fields = {name: several if name in STANDING_LISTS else several[0] for name, several in values.items()}
+        records[row[0]] = {"customer_id": row[0], "as_of": LAST, **fields}
     assert checks.compare_published(bank, LAST, records).differences == []
     first, second, third = list(records)[:3]
     records[first] = records[first] | {"as_of": LAST - 1}
@@ -156,7 +157,7 @@ def test_doubled_outputs_are_found():
 def test_stories_are_told_once_and_missing_ones_are_named():
     """A story's record makes its words, a second one makes none; a purchase that raised an alert is a problem."""
     told = stories(3)
-    teller, watch = Teller(told, Words("en")), watched()
+    teller, watch = Narrator(told, Words("en")), watched()
     broken = told["broken_balance"]
     record = {
         "customer_id": broken.customer_id, "kind": "break_opened", "restated_day": broken.day,
@@ -183,8 +184,8 @@ def test_both_languages_say_the_same():
     for name, text in TEXTS["en"].items():
         assert places(text) == places(TEXTS["zh-CN"][name]), name
     assert TIERS["en"].keys() == TIERS["zh-CN"].keys() == set(SCHEME.tiers)
-    assert money(-123_456_789) == "-1,234,567.89"
-    assert money(5) == "0.05"
+    assert money_text(-123_456_789) == "-1,234,567.89"
+    assert money_text(5) == "0.05"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -195,7 +196,7 @@ def test_screen(terminal, monkeypatch):
     console = Console(file=out, force_terminal=terminal, width=100)
     counts = {"alerts": 1, "changes": 2, "restatements": 3, "notices": 4}
     with Screen(console, Words("en")) as screen:
-        screen.show(State(START, 5_000, 100, 7, {"ordinary": 9, "gold": 1}, counts))
+        screen.show(DemoState(START, 5_000, 100, 7, {"ordinary": 9, "gold": 1}, counts))
         screen.say("a story")
         screen.finding(checks.Finding("dead", {"n": 30}, [f"letter {i}" for i in range(30)]))
     text = out.getvalue()
@@ -211,4 +212,4 @@ def test_day_ends_are_not_kept():
             sent.add(item)
     assert set(sent.counts()) == {"transactions", "balances", "fx-rates", "customers"}
     assert sent.counts()["customers"] == 7
-    assert oracle.COLUMNS[0] == "customer_id"
+    assert oracle.ORACLE_COLUMNS[0] == "customer_id"

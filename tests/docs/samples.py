@@ -71,7 +71,9 @@ def encoded() -> dict[str, bytes]:
         return value
 
     conf = StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), KEY, layers=load_pack("layered-care"))
-    replay_arrivals(conf, _arrivals(), write, AS_OF, output=lambda topic, _key, value: written[topic].append(value or b""))
+    replay_arrivals(
+        conf, _arrivals(), write, AS_OF, output=lambda topic, _key, value: written[topic].append(value or b"")
+    )
     for topic, record in BY_HAND.items():
         written[topic].append(encode(topic, record))
     pack = conf.pack

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing.job import CLOSES, StandingJob
-from connectors.loading.closer import MARK
+from agents.standing.job import StandingJob
 from schemas.codec.records import encode
 from schemas.registry import file_registry
+from schemas.topics import CLOSES, MARK
 from streams.calendar import parse_day
 from tests.explaining.memory import log_of
 from tests.services.test_any_value import any_value, mutated, records
 from tests.standing.partition import Partition, Topics, conf
 from tests.streams.fast import unshrunk
-from tidegauge.cli.explain.command import plain
+from tidegauge.cli.explain.command import plain_data
 from tidegauge.cli.explain.text import lines
 from tidegauge.explanation import DIFFERS, HOLDS, explained
 from tidegauge.explanation.log import OUTPUTS, Log
@@ -49,7 +49,7 @@ def said(log: Log) -> Any:
     found = explained(conf(), log)
     for lang in ("en", "zh-CN"):
         assert all(isinstance(line, str) for line in lines(found, lang))
-    assert json.loads(json.dumps(plain(found)))
+    assert json.loads(json.dumps(plain_data(found)))
     return found
 
 

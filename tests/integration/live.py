@@ -17,11 +17,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from connectors.formats.events import CLOSES, INPUTS
 from deploy import topics
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
+from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
 from tidegauge.demo.processes import environment
 
@@ -129,7 +129,7 @@ class Live:
 
     def committed(self, *names: str) -> int:
         """Sum of the committed offsets of inputs; -1 while a pending transaction hides them."""
-        places = [self._place(name, p) for name in names or INPUTS for p in range(self.settings.partitions)]
+        places = [self._place(name, p) for name in names or MARKED for p in range(self.settings.partitions)]
         try:
             return sum(max(0, place.offset) for place in self._probe.committed(places, 3))
         except KafkaException:
@@ -171,7 +171,7 @@ class Live:
         """High watermarks of every input: what has been written so far."""
         return [
             self._probe.get_watermark_offsets(self._place(name, p), 10)[1]
-            for name in INPUTS
+            for name in MARKED
             for p in range(self.settings.partitions)
         ]
 

@@ -17,10 +17,10 @@ from redis import Redis
 from schemas.codec.records import decode_one, encode, plain
 from schemas.registry import contract, file_registry
 from services.notices.notifier import Notifier, compose
-from services.queue.lookup import Lookup, RedisPriorityView, Row
+from services.queue.lookup import Lookup, QueueRow, RedisPriorityView
 from services.views.decoder import Decoder
 from services.views.keys import Keys, as_bytes
-from services.views.projections import PROJECTIONS, Record
+from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.queries import AlertRow, alerts_of
 from services.views.rows import InColumns
 from services.views.store import Chunk, RedisViewStore
@@ -88,16 +88,16 @@ KEY = st.sampled_from([b"a", b"b", None, b"", b"\xff"])
 
 
 @st.composite
-def logs(draw: st.DrawFn) -> dict[str, list[Record]]:
+def logs(draw: st.DrawFn) -> dict[str, list[TopicRecord]]:
     """A partition of every topic of the view."""
     found = {}
     for topic in sorted(PROJECTIONS):
         drawn = draw(st.lists(st.tuples(KEY, st.none() | any_value(topic)), max_size=5))
-        found[f"{topic}:0"] = [Record(topic, 0, offset, key, value) for offset, (key, value) in enumerate(drawn)]
+        found[f"{topic}:0"] = [TopicRecord(topic, 0, offset, key, value) for offset, (key, value) in enumerate(drawn)]
     return found
 
 
-def built(logs: dict[str, list[Record]], store: Any) -> ViewWriter:
+def built(logs: dict[str, list[TopicRecord]], store: Any) -> ViewWriter:
     """A writer that has read everything."""
     writer = ViewWriter(
         MemorySource(logs), store, KEYS, DECODER, MemoryRejects(), "me", in_columns=IN_COLUMNS
@@ -112,7 +112,7 @@ def built(logs: dict[str, list[Record]], store: Any) -> ViewWriter:
 
 @given(logs())
 @settings(max_examples=60)
-def test_the_view_takes_or_rejects(logs: dict[str, list[Record]]) -> None:
+def test_the_view_takes_or_rejects(logs: dict[str, list[TopicRecord]]) -> None:
     """Every record is applied or a dead letter with its reason; only what misses nothing is fresh."""
     store = MemoryViewStore(KEYS)
     writer = built(logs, store)
@@ -130,7 +130,7 @@ def test_the_view_takes_or_rejects(logs: dict[str, list[Record]]) -> None:
 @pytest.mark.integration
 @given(logs())
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_real_server_takes_it_too(redis_client: Redis, logs: dict[str, list[Record]]) -> None:
+def test_a_real_server_takes_it_too(redis_client: Redis, logs: dict[str, list[TopicRecord]]) -> None:
     """Redis holds what the fake holds, and its readers read all of it."""
     redis_client.flushdb()
     fake = MemoryViewStore(KEYS)
@@ -200,8 +200,8 @@ def test_the_lookup_answers_always(queue_class: str | None, until: date | None, 
     """Whatever the view holds, and whatever is asked."""
 
     class View:
-        async def read(self, customer_ref: str) -> Row:
-            return Row(queue_class, True, until, age)
+        async def read(self, customer_ref: str) -> QueueRow:
+            return QueueRow(queue_class, True, until, age)
 
     lookup = Lookup(View(), "ordinary", lambda: date(2026, 3, 2))
     for asked in (REF, ref):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.topics import CATALOGUE, NAMES, Topic
+from deploy.topics import CATALOGUE, TOPIC_NAMES, Topic
 from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
 from services.notices import channels
@@ -49,7 +49,7 @@ def plain(value: Any, schema: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TOPIC_NAMES)
 def test_sample_fits_the_contract(name: str) -> None:
     """Every topic has a sample with exactly the contract's fields, which survives the wire."""
     record = plain(sample(name), contract(name))

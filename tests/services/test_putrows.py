@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agents.standing.publish.standings import STANDING_FIELDS, STANDING_LISTS
 from schemas.codec.records import encode
 from schemas.registry import file_registry
 from services.views.decoder import Decoder
 from services.views.keys import Keys
-from services.views.projections import PROJECTIONS, Record
+from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.rows import VALUE_BYTES_MAX, InColumns
 from services.views.store import Chunk, Op, RedisViewStore, _flat, _framed
 
@@ -20,18 +21,9 @@ KEYS = Keys.of("p")
 
 def standing(seq: int, pack: str = "p") -> bytes:
     """A standing's value."""
-    money = (
-        "aum",
-        "quarter_avg",
-        "year_avg",
-        "trailing_avg_7",
-        "trailing_avg_30",
-        "trailing_avg_90",
-        "month_to_date_avg",
-    )
-    record = {f"{name}_minor": -5 for name in money} | {
+    record = {name: [1, 2] if name in STANDING_LISTS else -5 for name in STANDING_FIELDS} | {
         "customer_id": "C1", "customer_ref": "r", "as_of": 20_000, "customer_class": "personal", "pack_id": pack,
-        "pack_version": 1, "tier": "gold", "tier_effective": 1, "month_avgs_minor": [1, 2], "currency": "CNY",
+        "pack_version": 1, "tier": "gold", "tier_effective": 1, "currency": "CNY",
         "held_reason": None, "first_day": 1, "source_seq": seq,
     }  # fmt: skip
     return encode("standings", record)
@@ -43,12 +35,12 @@ def priority(version: int, until: int | None) -> bytes:
     return encode("queue-priority", record | {"as_of": 20_000, "version": version})
 
 
-def log(topic: str, values: list[bytes | None], keys: list[bytes | None]) -> list[Record]:
+def log(topic: str, values: list[bytes | None], keys: list[bytes | None]) -> list[TopicRecord]:
     """Records at offsets 0, 1, …"""
-    return [Record(topic, 0, i, key, value) for i, (key, value) in enumerate(zip(keys, values, strict=True))]
+    return [TopicRecord(topic, 0, i, key, value) for i, (key, value) in enumerate(zip(keys, values, strict=True))]
 
 
-def one_by_one(records: list[Record]) -> list[Op]:
+def one_by_one(records: list[TopicRecord]) -> list[Op]:
     """The slow twin: decode and project each."""
     topic = records[0].topic
     decoded = iter(Decoder(file_registry())(topic, [record.value for record in records if record.value is not None]))
@@ -76,7 +68,7 @@ PRIORITIES = log(
 
 
 @pytest.mark.parametrize("records", [STANDINGS, PRIORITIES], ids=["standings", "queue-priority"])
-def test_columns_give_what_one_by_one_gives(records: list[Record]) -> None:
+def test_columns_give_what_one_by_one_gives(records: list[TopicRecord]) -> None:
     """The same operations, and the same bytes on the wire, in whole and in parts."""
     rows = InColumns(file_registry())(KEYS, records)
     assert rows is not None
@@ -90,15 +82,15 @@ def test_columns_give_what_one_by_one_gives(records: list[Record]) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        Record("standings", 0, 0, b"C1", b"rubbish"),
-        Record("standings", 0, 0, None, standing(1)),
-        Record("standings", 0, 0, b"\xff", standing(1)),
-        Record("standings", 0, 0, b"C1", standing(1, "p" * VALUE_BYTES_MAX)),
-        Record("rm-alerts", 0, 0, b"C1", b""),
+        TopicRecord("standings", 0, 0, b"C1", b"rubbish"),
+        TopicRecord("standings", 0, 0, None, standing(1)),
+        TopicRecord("standings", 0, 0, b"\xff", standing(1)),
+        TopicRecord("standings", 0, 0, b"C1", standing(1, "p" * VALUE_BYTES_MAX)),
+        TopicRecord("rm-alerts", 0, 0, b"C1", b""),
     ],
     ids=["unreadable", "no key", "no text", "large", "another topic"],
 )
-def test_what_goes_one_by_one(record: Record) -> None:
+def test_what_goes_one_by_one(record: TopicRecord) -> None:
     """A batch with a record that may have to be rejected, or is large, is left to the slow path as a whole."""
     assert InColumns(file_registry())(KEYS, [*STANDINGS, record] if record.topic == "standings" else [record]) is None
 

@@ -201,7 +201,7 @@ MUTANTS: dict[str, Sequence[Patch]] = {
     "state is read before the predecessor is fenced": [(PartitionUnit, "recover", fences_last)],
     "nobody is fenced": [(run, "Producer", FreshIds)],
     "gaps and overlaps are not looked at": [(PartitionUnit, "put", any_block), (Lane, "feed", any_start)],
-    "nothing is replayed behind the fence": [(recovery, "replay", replay_nothing)],
+    "nothing is replayed behind the fence": [(recovery, "_replay", replay_nothing)],
     "uncommitted events are read": [(World, "isolation", "read_uncommitted")],
     "the group's offsets go before the transaction": [(PartitionUnit, "transact", offsets_outside)],
     "recovery reads uncommitted rows": [(unit, "open_consumer", dirty_reads)],

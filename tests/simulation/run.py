@@ -18,16 +18,17 @@ from aiokafka import TopicPartition
 
 from agents.engine import packing, recovery, table, unit
 from agents.engine.job import Block, Outcome
-from agents.engine.metrics import Metrics
+from agents.engine.metrics import WorkerMetrics
 from agents.engine.table import CRASHES_MAX
 from agents.engine.unit import Conf
 from agents.standing import job
 from agents.standing.decide import outlooks
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.publish import standings, tier_changes
 from schemas.codec.blocks import Reader
 from schemas.codec.encoder import Writer
 from schemas.registry import Registry
+from schemas.topics import INPUTS
 from tests.simulation import check
 from tests.simulation.bank import Feeder, make_bank
 from tests.simulation.broker import EMPTY, Cluster
@@ -100,9 +101,9 @@ class Recorded(StandingJob):
 
 
 @cache
-def metrics() -> Metrics:
+def metrics() -> WorkerMetrics:
     """Shared: making them takes as long as a small run."""
-    return Metrics()
+    return WorkerMetrics()
 
 
 @cache

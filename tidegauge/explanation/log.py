@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from aiokafka import TopicPartition
 
 from agents.engine import recovery
 from agents.engine.job import Block
-from agents.engine.transport import HEADER, BatchHeader
+from agents.engine.packing import HEADER
+from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
-from agents.standing.job import CLOSES, INPUTS
+from connectors.formats.events import Record
 from connectors.loading.partitioner import partition_of
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import registry_for
+from schemas.topics import BROADCAST, CLOSES, INPUTS
 from tidegauge.bootstrap import STANDING
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
     from schemas.registry import Registry
 
-Record = dict[str, Any]
-BROADCAST: Final = frozenset({CLOSES, "fx-rates", "policies"})
+_TO_ALL: Final = (*BROADCAST, CLOSES)
 OUTPUTS: Final = ("tier-changes", "decisions", "restatements", "outlooks", "rm-alerts")
 LAST_DELTA, LAST_AT = (BatchHeader._fields.index(name) for name in ("last_offset_delta", "last_timestamp"))
 RESERVED: Final = ord("@")  # marks, and what a source says of itself
@@ -108,7 +109,7 @@ class Log:
 def own(block: Block, customer_id: str) -> Block:
     """The block with the records of one customer, and with those under reserved keys, where and when they were."""
     columns, key = frames(block.batches, block.start, block.end), np.frombuffer(customer_id.encode(), np.uint8)
-    if block.tp.topic in BROADCAST:
+    if block.tp.topic in _TO_ALL:
         kept = np.arange(columns.n)
     else:
         keyed = np.flatnonzero(columns.key != NULL)
@@ -152,11 +153,11 @@ def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None
             yield int(columns.offset[i]), columns.key_bytes(i) or b"", columns.value_bytes(i)
 
 
-async def read(settings: Settings, customer_id: str) -> Log:
+async def read_log(settings: Settings, customer_id: str) -> Log:
     """The customer's part of the topics as they are now. KafkaError, Rejoin where they cannot be read."""
     registry = registry_for(settings)
     partition = partition_of(customer_id.encode(), settings.partitions)
-    recovery.install(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
+    recovery.install_blocks(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
     consumer = await recovery.open_consumer(settings)
     try:
         places = {topic: TopicPartition(settings.topic(topic), partition) for topic in (*INPUTS, *OUTPUTS)}

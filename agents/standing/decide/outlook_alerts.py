@@ -7,13 +7,12 @@ packs. Rows of changed customers go out in the transaction of the alerts.
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import numpy as np
 
 from agents.engine.job import Pair, Rows
 from agents.standing.intake.facts import grown
-from agents.standing.model import RowKey
+from agents.standing.model import RowKey, Tally
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.pack import CompiledPack
 from streams.accounts.store import Array
@@ -22,6 +21,7 @@ from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.averages.outlook import UNREACHABLE, Outlook
 from streams.calendar import NO_DAY, date_of
 from streams.reference import customer_ref
+from streams.vocabulary.terms import UPGRADE_NEAR
 
 _TOPIC = "rm-alerts"
 _CLOSED = "closed"
@@ -31,7 +31,7 @@ LAST_ALERT = np.dtype([("day", "<i4"), ("lost", "<i4"), ("tier", "i1"), ("shift"
 class OutlookAlerts:
     """The alerts of a partition's customers that outlooks raise."""
 
-    def __init__(self, publisher: OutputPublisher, pack: CompiledPack, counts: Counter[str]) -> None:
+    def __init__(self, publisher: OutputPublisher, pack: CompiledPack, counts: Tally) -> None:
         self.publisher, self.ledger, self.counts = publisher, publisher.ledger, counts
         self.tiers: list[str] = []  # names behind the codes in `last`
         self.last: dict[str, Array] = {}  # rule -> LAST_ALERT by slot
@@ -56,7 +56,7 @@ class OutlookAlerts:
         for rule, name in enumerate(self.rules.ids):
             self._reserve(name)
             kind, last = self.rules.kinds[rule], self.last[name][slots]
-            if kind == outlook_alerts.UPGRADE_NEAR:
+            if kind == UPGRADE_NEAR:
                 met = outlook_alerts.near(now, self.rules.at_most_minor[rule], self.rules.share_bp[rule])
             else:
                 met = outlook_alerts.at_risk(now, self.rules.within_days[rule])
@@ -78,7 +78,7 @@ class OutlookAlerts:
         customer_id, tier, lost = self.ledger.customer_id(slot), int(now.tier[i]), int(now.lost_close[i])
         alert_id = customer_ref(publisher.key, f"{customer_id}/{name}/{date_of(raised)}")
         to_hold = [0, *now.to_hold[i].tolist(), UNREACHABLE]
-        near = self.rules.kinds[rule] == outlook_alerts.UPGRADE_NEAR
+        near = self.rules.kinds[rule] == UPGRADE_NEAR
         record = {
             "alert_id": alert_id, "event_id": f"{alert_id}/{status}/{date_of(now.as_of)}", "customer_id": customer_id,
             "rule": name, "severity": self.rules.severity[rule], "status": status, "window_days": 0, "outflow_minor": 0,
@@ -92,7 +92,7 @@ class OutlookAlerts:
             "lost_close": None if lost == NO_DAY else lost, "lost_from": None if lost == NO_DAY else lost + 1,
         }  # fmt: skip
         publisher.put(_TOPIC, customer_id, record)
-        self.counts["alerts"] += status != _CLOSED
+        self.counts.add("alerts", status != _CLOSED)
 
     # -- rows
 

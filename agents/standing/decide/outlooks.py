@@ -16,9 +16,8 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few
 from agents.standing.model import RowKey, customer_keys
-from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter
+from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter, filled
 from policies.compiled.classes import CompiledClasses
-from policies.model.pack import CUSTOMER_CLASSES
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.records import decode_one
 from schemas.registry import Registry
@@ -26,10 +25,11 @@ from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, Array
 from streams.averages import outlook
 from streams.calendar import NO_DAY
+from streams.vocabulary.terms import CUSTOMER_CLASSES, PERSONAL
 
 _TOPIC = "outlooks"
 _CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked at
-_PERSONAL = 0
+_PERSONAL = CUSTOMER_CLASSES.index(PERSONAL)
 _Watch = Callable[[outlook.Outlook, Array], object]  # called with the outlooks of a close and whose they are
 _HELD = "no exchange rate for a day with a holding"
 # What was published last, as its changelog row. All zero is the steady outlook: a customer who never had another has no row.
@@ -145,14 +145,13 @@ class Outlooks:
         """Records of the customers slots[due]; `found` has a row for each of `slots`."""
         mine, index, pack, customers = slots[due], self.writer.index, self.pack, self.ledger.customers
         raw = Buffer(customers.ids())
-        data = np.full((len(mine), self.writer.width), NULL, np.int64)
         known, tier, projected = ~found.held[due], found.tier[due], found.projected[due]
         lost = np.where(known, found.lost_close[due], NO_DAY)
-        columns = {
+        columns: dict[str, Array | int] = {
             "customer_id": customers.refs(mine),
             "customer_ref": raw.block(self.standings.references.of(mine)),
             "as_of": found.as_of,
-            "customer_class": raw.text(CUSTOMER_CLASSES[_PERSONAL]),
+            "customer_class": raw.text(PERSONAL),
             "pack_id": raw.text(pack.pack_id),
             "pack_version": pack.version,
             "tier": raw.choice(pack.tier_ids, tier),
@@ -170,8 +169,7 @@ class Outlooks:
             "held_reason": np.where(known, NULL, raw.text(_HELD)),
             "source_seq": found.as_of << SEQ_BITS,
         }
-        for name, column in columns.items():
-            data[:, index[name]] = column
+        data = filled(self.writer, len(mine), columns)
         tiers = len(pack.thresholds_minor)
         data[:, index["thresholds_minor"] : index["thresholds_minor"] + tiers] = pack.thresholds_minor
         to_hold = np.where(known[:, None], found.to_hold[due], outlook.UNREACHABLE)

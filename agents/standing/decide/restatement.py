@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,13 +15,12 @@ from policies.compiled.program import Column, Key
 from policies.model.pack import Evaluation
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
-from streams.averages.metrics import NAMES, periods
-from streams.calendar import NO_DAY, date_of, month_start
+from streams.calendar import NO_DAY, date_of, month_of, month_start
 from streams.money import NANO
+from streams.vocabulary.metrics import INDEX, METRICS
 
 _NONE = -1
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next
-_MONTH_AVG = re.compile(r"month_avg\[(\d+)\]")
 
 
 class _Then(NamedTuple):
@@ -64,17 +62,17 @@ class Restatement:
         then = self._then(table, slots, month)
         if then is None:
             return 0
-        ids, told = table.program.tier_ids, (then.differs != _NONE) & ~then.held
+        ids, differ = table.program.tier_ids, (then.differs != _NONE) & ~then.held
         before, now = (table.program.evaluate(columns)[0] for columns in (then.before, then.now))
         for place, key in enumerate(table.program.needs):
-            if len(rows := np.flatnonzero(told & (then.differs == place))):
+            if len(rows := np.flatnonzero(differ & (then.differs == place))):
                 values, tiers = (then.before[key], then.now[key]), (before[rows], now[rows])
                 self.publisher.restated(slots, rows, at.day, month, key[0], values, ids, tiers)
         if table.policy.evaluation.restatement != "record_only":
-            for row in np.flatnonzero(told).tolist():
+            for row in np.flatnonzero(differ).tolist():
                 if self._decided_last(int(slots[row]), table, month, ids[int(now[row])], opened):
                     self._correct(at, int(slots[row]), table, month, ids[int(now[row])], Evidence(then.now, row))
-        return int(told.sum())
+        return int(differ.sum())
 
     def _decided_last(self, slot: int, table: ClassTable, month: int, now: str, opened: int) -> bool:
         """Whether the month's close is the last at which the tier could go the way that it would go now."""
@@ -91,7 +89,7 @@ class Restatement:
         self.lifecycle.restate(table, slot, now, corrects, found._replace(as_of=end), at)
 
     def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:
-        """None where a metric's days are not held any more, or nobody asks. Facts and profiles are as they are known now."""
+        """None without customers, and where a metric's days are not held any more. Facts and profiles are those known now."""
         before, now = dict[Key, Column](), dict[Key, Column]()
         end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), _NONE)
         for place, key in enumerate(table.program.needs if len(slots) else ()):
@@ -119,8 +117,8 @@ class Restatement:
 
     def _days(self, mask: int, slots: Array, name: str, end: int) -> tuple[Column, Column, Array] | None:
         """Any other metric of balances as of the month's last day, from the days that are held."""
-        place = NAMES.index(name.replace("[", "_").replace("]", ""))
-        first, last = periods(end)[place].tolist()
+        place = INDEX[name]
+        first, last = METRICS[place].period(end)
         if first < self.ledger.days_since():
             return None
         found = self.ledger.metrics(mask, end, slots)
@@ -132,7 +130,7 @@ class Restatement:
 
 
 def step_of(evaluation: Evaluation) -> int | None:
-    """Months between two closes that may move a tier; None where every day decides anew, so that none needs correcting."""
+    """Months between two closes that may move a tier; None where every day decides, so that no close needs correcting."""
     if evaluation.close in _MONTHS:
         return _MONTHS[evaluation.close]
     return min(
@@ -142,10 +140,10 @@ def step_of(evaluation: Evaluation) -> int | None:
 
 def months_of(metric: str, month: int) -> Iterator[int]:
     """The months whose days a metric averages at the close of `month`, oldest first; none for other metrics."""
-    if found := _MONTH_AVG.fullmatch(metric):
-        yield month - int(found[1])
-    elif metric in ("quarter_avg", "year_avg"):
-        yield from range(month - (2 if metric == "quarter_avg" else 11), month + 1)
+    known = METRICS[INDEX[metric]]
+    if known.family.monthly:
+        first, last = known.period(int(month_start(month + 1)) - 1)
+        yield from range(int(month_of(first)), int(month_of(last)) + 1)
 
 
 def _differ(one: Column, other: Column) -> Array:

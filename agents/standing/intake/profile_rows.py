@@ -40,7 +40,7 @@ def _put_text(ix: Index, code: int, out: Array, at: int) -> int:
     at = write_long(out, at, length + 1)
     for i in range(length):
         out[at + i] = ix.arena[position + i]
-    return at + length
+    return int(at + length)
 
 
 @nb.njit(cache=True, nogil=True)

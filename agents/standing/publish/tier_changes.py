@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 
 from agents.engine.packing import Packed, texts
-from agents.standing.publish.standings import Buffer, References
+from agents.standing.publish.standings import Buffer, References, filled
 from policies.compiled.classes import ClassTable
 from policies.compiled.pack import CompiledPack
 from policies.compiled.program import Column, Key
@@ -22,10 +22,11 @@ from schemas.codec.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_
 from schemas.codec.records import plain
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
-from streams.averages.metrics import NAMES, Metrics, periods
+from streams.accounts.store import REF_BITS, REF_MASK, Array
+from streams.averages.metrics import Metrics
 from streams.calendar import date_of, month_start
 from streams.money import NANO
+from streams.vocabulary.metrics import INDEX, period
 
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
 
@@ -54,17 +55,18 @@ class ChangeWriter:
 
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self.writer, self.ledger = Writer("tier-changes", registry), ledger
-        fields = registry.schema(self.writer.schema_id)["fields"]
+        schema = registry.schema(self.writer.schema_id)
+        assert schema is not None  # the writer has it from there
+        fields = schema["fields"]
         self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
 
     def changes(self, moved: MovedTiers) -> Packed:
         """Records of these customers."""
-        program, index, day = moved.table.program, self.writer.index, moved.day
+        program, day = moved.table.program, moved.day
         ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(moved.slots)
         raw = Buffer(ids)
         suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
-        data = np.full((len(refs), self.writer.width), NULL, np.int64)
-        columns = {
+        columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
             "customer_id": refs,
             "customer_class": raw.text(moved.table.policy.customer_class),
@@ -80,8 +82,7 @@ class ChangeWriter:
             "business_day": day,
             "cut": raw.raw(self._avro("cut", moved.cut)),
         }
-        for name, column in columns.items():
-            data[:, index[name]] = column
+        data = filled(self.writer, len(refs), columns)
         return Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
 
     def _avro(self, field: str, value: list[dict[str, Any]]) -> bytes:
@@ -91,12 +92,10 @@ class ChangeWriter:
 
     def _evidence(self, day: int, columns: Mapping[Key, Column], rows: Array) -> tuple[Array, Array]:
         """(buffer, ends): each customer's list of metric values, in Avro."""
-        spans, parts, ends = spans_of(day), [], []
+        parts, ends = [], []
         for place, (key, column) in enumerate(columns.items()):
             first, last = place == 0, place == len(columns) - 1
-            part, end = self._values(
-                key, column, rows, period_of(key[0], spans, day), len(columns) if first else 0, last
-            )
+            part, end = self._values(key, column, rows, period_of(key[0], day), len(columns) if first else 0, last)
             parts.append(part)
             ends.append(end)
         if not parts:
@@ -112,11 +111,12 @@ class ChangeWriter:
         self, key: Key, column: Column, rows: Array, span: tuple[int, int], count: int, last: bool
     ) -> tuple[Array, Array]:  # fmt: skip
         """(buffer, ends) of one metric's values: behind the list's count if that is given, before its end if `last`."""
+        denominator = str(column.divisor * NANO)
         one = {
             "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1], "value_minor": 0,
-            "exact_numerator": "", "exact_denominator": str(column.divisor * NANO),
+            "exact_numerator": "", "exact_denominator": denominator,
         }  # fmt: skip
-        whole, text = self._avro("metrics", [one]), one["exact_denominator"].encode()
+        whole, text = self._avro("metrics", [one]), denominator.encode()
         head = whole[
             1 : len(whole) - len(text) - 4
         ]  # without the count, the value, the empty text and what is behind it
@@ -150,16 +150,11 @@ def thresholds_of(table: ClassTable) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def spans_of(day: int) -> dict[str, list[int]]:
-    """First and last day of the rolling metrics as of a day."""
-    return dict(zip(NAMES, periods(day).tolist(), strict=True))
-
-
-def period_of(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
+def period_of(metric: str, day: int) -> tuple[int, int]:
     """First and last day that a metric looks at; the day itself for what knows no period."""
-    months = counted_months(metric)
-    first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
-    return first if months is None else months_later(day, -months), last
+    if (months := counted_months(metric)) is not None:
+        return months_later(day, -months), day
+    return period(metric, day) if metric in INDEX else (day, day)
 
 
 class RestatementWriter:
@@ -173,11 +168,10 @@ class RestatementWriter:
         tiers: tuple[Array, Array],
     ) -> Packed:  # fmt: skip
         """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer."""
-        index, end = self.writer.index, int(month_start(month + 1)) - 1
+        end = int(month_start(month + 1)) - 1
         ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(slots)
         raw = Buffer(ids)
-        data = np.full((len(slots), self.writer.width), NULL, np.int64)
-        columns = {
+        columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
             "kind": raw.text("late_posting"),
             "customer_id": refs,
@@ -190,8 +184,7 @@ class RestatementWriter:
             "current_tier": raw.choice(tier_ids, tiers[1]),
             "currency": raw.text(self.ledger.base_currency),
         }
-        for name, column in columns.items():
-            data[:, index[name]] = column
+        data = filled(self.writer, len(slots), columns)
         return Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
 
 
@@ -214,11 +207,15 @@ class QueueWriter:
 
     def classes(self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int) -> Packed:
         """Records of customers."""
-        mine, raw, index = self.references.of(slots), Buffer(np.empty(0, np.uint8)), self.writer.index
-        data = np.full((len(slots), self.writer.width), NULL, np.int64)
-        data[:, index["customer_ref"]] = raw.block(mine)
-        data[:, index["queue_class"]] = raw.choice(self.pack.queue_class_ids, queue_class)
-        data[:, index["vip_area"]], data[:, index["as_of"]], data[:, index["version"]] = vip_area, as_of, version
+        mine, raw = self.references.of(slots), Buffer(np.empty(0, np.uint8))
+        columns: dict[str, Array | int] = {
+            "customer_ref": raw.block(mine),
+            "queue_class": raw.choice(self.pack.queue_class_ids, queue_class),
+            "vip_area": vip_area,
+            "as_of": as_of,
+            "version": version,
+        }
+        data = filled(self.writer, len(slots), columns)
         ends = np.arange(1, len(slots) + 1) * mine.shape[1]
         return Packed(mine.reshape(-1), ends, *encode_columns(self.writer, data, raw.bytes()))
 

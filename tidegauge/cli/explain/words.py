@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-Words = dict[str, str]
+_Words = dict[str, str]
 
-_EN: Final[Words] = {
+_EN: Final[_Words] = {
     "customer": "Customer {customer}",
     "no_standing": "  no standing: {why}",
     "no_event": "no event of this customer has come",
@@ -77,7 +77,7 @@ _EN: Final[Words] = {
     "p.impossible": "it says what cannot be: {what}",
     "p.pack_unknown": "no pack {pack} version {version} is in TIDEGAUGE_PACK, in the topic policies or shipped",
 }
-_ZH: Final[Words] = {
+_ZH: Final[_Words] = {
     "customer": "客户 {customer}",
     "no_standing": "  没有结果：{why}",
     "no_event": "没有该客户的任何事件",
@@ -148,8 +148,8 @@ _ZH: Final[Words] = {
     "p.impossible": "内容不可能成立：{what}",
     "p.pack_unknown": "TIDEGAUGE_PACK、主题 policies 与随附方案中都没有方案 {pack} 第 {version} 版",
 }
-WORDS: Final[dict[str, Words]] = {"en": _EN, "zh-CN": _ZH}
-KINDS: Final[dict[str, tuple[str, str]]] = {
+EXPLANATION_WORDS: Final[dict[str, _Words]] = {"en": _EN, "zh-CN": _ZH}
+DECISION_KINDS: Final[dict[str, tuple[str, str]]] = {
     "offer": ("offer", "可申请"),
     "review": ("review", "复审"),
     "status": ("status", "达标情况"),

@@ -16,7 +16,7 @@ def worker(
     loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
-    from agents.engine.app import build_app, run
+    from agents.engine.app import build_app, run_worker
     from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
@@ -25,4 +25,4 @@ def worker(
     port = settings.metrics_port if metrics_port is None else metrics_port
     built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
     with metrics_at(port):
-        run(built, metrics_port=port, loglevel=loglevel)
+        run_worker(built, metrics_port=port, loglevel=loglevel)
