@@ -36,6 +36,7 @@ from agents.engine.recovery import (
     open_consumer,
     restore,
 )
+from schemas.registry import RegistryError
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
 HELD_BYTES_MAX = 8 << 20  # per topic, queued or held by the job, before it is fetched no further
@@ -48,6 +49,7 @@ QUIET = 0.25  # flush intervals without a large block, then it is written after 
 PHASE = 0.618  # of an interval: fractions of its multiples lie far apart, however many
 SEEK_S = 0.5  # a seek back gets this long before the next
 SEEKS_MAX = 20  # without progress, then the partition starts again
+REGISTRY_WAIT_S = 1.0  # until the schema registry is asked again
 
 ROW_BYTES = 100  # of a changelog row, about
 PART_BYTES = BATCH_BYTES_MAX * 9 // 10  # of rows in a part of a flush; a second batch would wait for the first
@@ -227,7 +229,7 @@ class PartitionUnit:
         began = time.monotonic()
         blocks = self.take()
         size = sum(block.size for block in blocks)
-        outcome = await computed(size, self.work, blocks)
+        outcome = await self.outcome(size, blocks)
         worked = time.monotonic()
         self.conf.metrics.work_s.observe(worked - began)
         positions = self.positions = self.job.positions()
@@ -280,10 +282,20 @@ class PartitionUnit:
         del self.fifo[: len(taken)]
         return taken
 
-    def work(self, blocks: Sequence[Block]) -> Outcome:
-        """Feed the job and let it work."""
-        for block in blocks:
-            self.job.feed(block)
+    async def outcome(self, size: int, blocks: Sequence[Block]) -> Outcome:
+        """What comes of the blocks. While the schema registry gives no answer this partition waits and keeps its state."""
+        while isinstance(found := await computed(size, self.work, blocks), RegistryError):
+            log.warning("partition %d waits for the schema registry: %s", self.partition, found)
+            await asyncio.sleep(REGISTRY_WAIT_S)
+        return found
+
+    def work(self, blocks: Sequence[Block]) -> Outcome | RegistryError:
+        """Feed the job and let it work; where a schema is not to be had now, the error. Blocks that were fed may come again."""
+        try:
+            for block in blocks:
+                self.job.feed(block)
+        except RegistryError as problem:
+            return problem
         return self.job.work(live=True)
 
     def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[Pair | Packed]]:

@@ -15,6 +15,7 @@ from agents.engine.packing import FRAMING_BYTES_MAX, Packed, flat
 from agents.engine.recovery import COMMIT, FENCE, Fence
 from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
+from schemas.registry import RegistryError
 from tests.engine.counter_job import CounterJob
 from tests.engine.test_transport import batch
 from tests.engine.worker import EngineTestSettings
@@ -103,6 +104,32 @@ async def test_the_first_transaction_brings_a_fence() -> None:
     assert rows[COMMIT] == b'{"left": 2, "right": 0}'
     assert b"r" + (7).to_bytes(8, "big") in rows
     assert ("g-tiers", [((7).to_bytes(8, "big"), b"left/3/1 0>1")]) in sent
+
+
+async def test_a_registry_that_is_down_holds_up_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block whose schema is not to be had waits, whichever of several it is; then every event counts once."""
+    monkeypatch.setattr(unit_module, "REGISTRY_WAIT_S", 0.0)
+
+    class Waiting(CounterJob):
+        refused = 3
+
+        def feed(self, block: Block, stop: int | None = None) -> None:
+            if block.tp.topic == "right" and self.refused:
+                self.refused -= 1
+                raise RegistryError("no answer")
+            super().feed(block, stop)
+
+    job = Waiting()
+    unit = Unit(job)
+    unit.put(events("left", 0, [500]))
+    unit.put(events("right", 0, [600]))
+    await unit.step()
+    assert job.refused == 0
+    plain = Unit(CounterJob())
+    plain.put(events("left", 0, [500]))
+    plain.put(events("right", 0, [600]))
+    await plain.step()
+    assert unit.producer.transactions == plain.producer.transactions
 
 
 async def test_rows_wait_for_the_flush_but_order_sensitive_ones_do_not() -> None:

@@ -28,6 +28,7 @@ from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, business_day, date_of
 
 COUNTERPARTIES_MAX = 3
+_ENCODED = ("rm-alerts", "restatements", "tier-changes", "decisions", "dead-letters")  # also or only one by one
 
 
 class OutputPublisher:
@@ -42,6 +43,8 @@ class OutputPublisher:
         profiles: Profiles,
     ) -> None:
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
+        for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
+            self.registry.id_of(topic)
         self.ledger, self.profiles = ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.settings import Settings
+from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, redis_client, view_writer
 from services.views.keys import Keys
@@ -111,7 +112,9 @@ def alerts(
         unit = "/".join(who.unit)
         raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
     try:
-        found = alerts_of(redis_client(settings), Keys.of(settings.topic_prefix), *wanted[0], limit)
+        found = alerts_of(
+            redis_client(settings), Keys.of(settings.topic_prefix), registry_for(settings), *wanted[0], limit
+        )
         rows = [row for row in found if sees(who, Action.READ, DataKind.ALERTS, row.branch)]
     except RedisError as problem:
         raise CommandError(
