@@ -3,7 +3,9 @@
 Anything that agents, services and connectors need to know about their surroundings comes from here and nowhere else.
 """
 
+import base64
 import contextlib
+import ipaddress
 import os
 import secrets
 from functools import cached_property
@@ -22,7 +24,7 @@ DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 class Settings(BaseSettings):
     """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
 
-    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
     bootstrap_servers: str = Field("", description="Kafka brokers, host:port separated by commas.")
@@ -58,7 +60,8 @@ class Settings(BaseSettings):
 
     # What leaves the system.
     webhook_url: str | None = Field(None, description="Where notices are posted; none: the console only.")
-    webhook_secret: SecretStr | None = Field(None, description="Signs what is posted to the webhook.")
+    webhook_secret: SecretStr | None = Field(None, description="Signs what is posted: whsec_ and base64.")
+    webhook_ca: Path | None = Field(None, description="PEM file of the authorities that the webhook is trusted by.")
     notice_locale: Literal["zh-CN", "en"] = Field("zh-CN", description="Language of notices.")
     queue_default_class: str = Field("ordinary", min_length=1, description="Queue class of whoever has no other.")
     lookup_port: int = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
@@ -72,6 +75,36 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError) as problem:
             raise ValueError(f"unknown time zone {zone!r}") from problem
         return zone
+
+    @field_validator("webhook_url")
+    @classmethod
+    def safe_webhook(cls, url: str | None) -> str | None:
+        """Refuse what is no URL, or sends notices unencrypted over a network."""
+        if not url:
+            return None
+        import httpx2  # here, as only notices go by it
+
+        try:
+            parsed = httpx2.URL(url)
+        except httpx2.InvalidURL as problem:
+            raise ValueError(f"no URL: {problem}") from problem
+        if not 0 < (parsed.port or 443) < 65536:
+            raise ValueError(f"no URL: there is no port {parsed.port}")
+        if not parsed.host or not (parsed.scheme == "https" or (parsed.scheme == "http" and loopback(parsed.host))):
+            raise ValueError("notices leave by https://host/… only; http:// is for this machine itself (127.0.0.1)")
+        return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def strong_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        """Refuse a secret that is none of Standard Webhooks."""
+        if secret is None:
+            return None
+        prefix, key = secret.get_secret_value()[:6], secret.get_secret_value()[6:]
+        with contextlib.suppress(ValueError):
+            if prefix == "whsec_" and 24 <= len(base64.b64decode(key, validate=True)) <= 64:
+                return secret
+        raise ValueError("not `whsec_` and base64 of 24 to 64 bytes, such as from `openssl rand -base64 32`")
 
     def topic(self, name: str) -> str:
         """Kafka's name of a catalogue topic: with the prefix."""
@@ -122,6 +155,14 @@ class Settings(BaseSettings):
                 path.hardlink_to(draft)
             draft.unlink()
         return path.read_text().strip().encode()
+
+
+def loopback(host: str) -> bool:
+    """True for this machine's own names and addresses."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _recorded(data_dir: Path, name: str) -> str:

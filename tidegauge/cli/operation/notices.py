@@ -8,8 +8,9 @@ import typer
 
 from agents.notifier.app import build_app, run
 from deploy.settings import Settings
-from services.assembly import notifier
+from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
+from tidegauge.cli.output import CommandError
 
 app = typer.Typer()
 
@@ -34,4 +35,8 @@ class Lazily:
 def notices() -> None:
     """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
     settings = Settings()
+    try:
+        webhook_trust(settings)
+    except OSError as problem:
+        raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
     run(build_app(settings, Lazily(settings)))
