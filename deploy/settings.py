@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=PARTITIONS_MAX, description="Partitions of every topic.")
     group: str = Field("tidegauge", min_length=1, description="Consumer group of the workers.")
     metrics_port: int = Field(9464, ge=0, le=65535, description="Port of metrics and health of a worker; 0: none.")
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of every process's metrics and health.")
     flush_interval_s: float = Field(1.0, gt=0, le=60, description="Seconds between flushes of dirty rows.")
 
     # The bank.
@@ -65,6 +66,9 @@ class Settings(BaseSettings):
     notice_locale: Literal["zh-CN", "en"] = Field("zh-CN", description="Language of notices.")
     queue_default_class: str = Field("ordinary", min_length=1, description="Queue class of whoever has no other.")
     lookup_port: int = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
+    lookup_metrics_port: int = Field(9467, ge=0, le=65535, description="Port of its metrics and health; 0: none.")
+    lookup_connections: int = Field(512, ge=4, le=65536, description="Connections it takes; one address a quarter.")
+    lookup_rate: int = Field(100, ge=0, le=10**6, description="Requests a second of one address; 0: no limit.")
 
     @field_validator("zone")
     @classmethod

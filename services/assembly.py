@@ -78,7 +78,7 @@ def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
 
 def priority_app(settings: "Settings") -> "FastAPI":
     """The look-up's web application on the settings' view."""
-    return create_app(_lookup(settings, priority_client(settings.redis)))
+    return create_app(_lookup(settings, priority_client(settings.redis)), settings.lookup_rate)
 
 
 @asynccontextmanager

@@ -25,6 +25,6 @@ def test_a_second_worker_on_a_machine_is_told_that_the_port_for_metrics_is_taken
             capture_output=True, text=True, timeout=WAIT_S, check=False,
         )  # fmt: skip
     assert done.returncode == 2
-    assert f"the port for metrics, {port}, is taken" in done.stderr
+    assert f"the port 127.0.0.1:{port} is taken" in done.stderr
     assert "--metrics-port" in done.stderr
     assert "Traceback" not in done.stderr

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from deploy.settings import Settings
 from deploy.topics import CATALOGUE, NAMES, Topic
 from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
 from services.notices import webhook
 from services.notices.notifier import Notice
-from services.queue import lookup
+from services.queue import lookup, server
 from services.queue.priority import Priority
 from services.views import projections
 from services.views.keys import Keys
@@ -81,6 +82,14 @@ def test_keys_and_bounds() -> None:
     assert f"({lookup.STALE_S:.0f} s)" in PAGE
     assert f"after {webhook.ATTEMPT_S:.0f} s and a delivery after {webhook.DELIVERY_S:.0f} s" in PAGE
     assert f"at most {webhook.ANSWER_BYTES_MAX >> 10} KB" in PAGE
+    fields = Settings.model_fields
+    connections = fields["lookup_connections"].default
+    assert (
+        f"a request has {server.REQUEST_S:.0f} s" in PAGE
+        and f"{server.REQUEST_BYTES_MAX >> 10} KB; there are {connections}" in PAGE
+    )
+    assert f"{connections // server.ADDRESS_SHARE} of them for one address" in PAGE
+    assert f"ask {fields['lookup_rate'].default} times a second" in PAGE
     assert all(str(status) in PAGE for status in webhook.AGAIN)
 
 

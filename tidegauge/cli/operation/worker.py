@@ -3,7 +3,7 @@
 import typer
 
 from deploy.settings import Settings
-from tidegauge.cli.output import metrics_at
+from tidegauge.cli.output import listening_at
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
@@ -12,7 +12,9 @@ app = typer.Typer()
 
 @app.command("worker")
 def worker(
-    metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of metrics and health; 0: none."),
+    metrics_port: int | None = typer.Option(
+        None, "--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none."
+    ),
     loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
@@ -24,5 +26,5 @@ def worker(
     warm_up(standing_conf(settings))
     port = settings.metrics_port if metrics_port is None else metrics_port
     built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
-    with metrics_at(port):
-        run(built, metrics_port=port, loglevel=loglevel)
+    with listening_at(settings.metrics_host, port, "--metrics-port"):
+        run(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel)
