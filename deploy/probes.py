@@ -14,8 +14,8 @@ CONNECTIONS_MAX: Final = 16
 CONNECTION_S: Final = 10.0
 """Of a connection, from its first packet to its last; it serves one request."""
 
-Answer = tuple[int, bytes, str]  # status, body, content type
-Routes = Mapping[str, Callable[[], Answer]]  # by path
+ProbeAnswer = tuple[int, bytes, str]  # status, body, content type
+Routes = Mapping[str, Callable[[], ProbeAnswer]]  # by path
 
 
 class Probes(ThreadingHTTPServer):
@@ -61,7 +61,7 @@ class ProbeHandler(BaseHTTPRequestHandler):
     server: Probes
 
     def do_GET(self) -> None:  # the name is http.server's
-        """Answer as the route says; 404 where there is none."""
+        """ProbeAnswer as the route says; 404 where there is none."""
         route = self.server.routes.get(self.path.split("?")[0])
         status, body, kind = route() if route else (404, b"not found\n", "text/plain")
         self.send_response(status)
@@ -87,10 +87,10 @@ def serve_probes(routes: Routes, host: str, port: int) -> Probes:
     return server
 
 
-def health(problem: Callable[[], str]) -> Callable[[], Answer]:
+def health(problem: Callable[[], str]) -> Callable[[], ProbeAnswer]:
     """A route that says ok, or 503 with what is the matter."""
 
-    def answer() -> Answer:
+    def answer() -> ProbeAnswer:
         found = problem()
         return (503, found.encode() + b"\n", "text/plain") if found else (200, b"ok\n", "text/plain")
 

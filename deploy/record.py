@@ -44,7 +44,7 @@ class Running:
             return None
 
 
-def read(data_dir: Path) -> dict[str, Any]:
+def read_record(data_dir: Path) -> dict[str, Any]:
     """The record of data_dir; empty when nothing was ever started there."""
     try:
         record = json.loads((data_dir / RECORD_FILE).read_text())
@@ -53,7 +53,7 @@ def read(data_dir: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def write(data_dir: Path, record: dict[str, Any]) -> None:
+def write_record(data_dir: Path, record: dict[str, Any]) -> None:
     """Replace the record, whole or not at all."""
     draft = data_dir / f"{RECORD_FILE}.{secrets.token_hex(4)}"
     draft.write_text(json.dumps(record, indent=2) + "\n")
@@ -63,7 +63,7 @@ def write(data_dir: Path, record: dict[str, Any]) -> None:
 def processes(data_dir: Path) -> list[Running]:
     """The recorded processes, dead ones included."""
     found = []
-    for entry in read(data_dir).get("processes", []):
+    for entry in read_record(data_dir).get("processes", []):
         with contextlib.suppress(TypeError):
             found.append(Running(**entry))
     return found

@@ -171,6 +171,6 @@ def loopback(host: str) -> bool:
 
 def _recorded(data_dir: Path, name: str) -> str:
     """A value of the file that a running embedded stack leaves in data_dir; empty when there is none."""
-    from deploy.record import read  # here, as record is of no use to a process with servers of its own
+    from deploy.record import read_record  # here, as record is of no use to a process with servers of its own
 
-    return str(read(data_dir).get(name, ""))
+    return str(read_record(data_dir).get(name, ""))

@@ -14,10 +14,10 @@ from deploy import admin
 from deploy.errors import StackError
 from deploy.settings import Settings
 
-DAY_MS: Final = 24 * 60 * 60 * 1000
+_DAY_MS: Final = 24 * 60 * 60 * 1000
 MONTH_DAYS: Final = 31
 FOREVER: Final = -1
-RECORD_BYTES_MAX: Final = 4 << 20
+_RECORD_BYTES_MAX: Final = 4 << 20
 CREATE_WAIT_S: Final = 30.0
 
 CUSTOMER, CUSTOMER_REF, BROADCAST = "customer_id", "customer_ref", "broadcast"
@@ -38,9 +38,9 @@ class Topic:
         policy = "compact,delete" if self.compact and self.kept_days > 0 else "compact" if self.compact else "delete"
         return {
             "cleanup.policy": policy,
-            "retention.ms": str(self.kept_days * DAY_MS if self.kept_days > 0 else FOREVER),
+            "retention.ms": str(self.kept_days * _DAY_MS if self.kept_days > 0 else FOREVER),
             "retention.bytes": str(FOREVER),
-            "max.message.bytes": str(RECORD_BYTES_MAX),
+            "max.message.bytes": str(_RECORD_BYTES_MAX),
             "message.timestamp.type": "LogAppendTime",
         }
 
@@ -69,11 +69,11 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("audit-log", "chain", "desk, services"),
     Topic("dead-letters", "source topic and partition", "whoever met the bad record", kept_days=90),
 )
-NAMES: Final = tuple(topic.name for topic in CATALOGUE)
+TOPIC_NAMES: Final = tuple(topic.name for topic in CATALOGUE)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TopicState:
     """A catalogue topic as the brokers have it. `partitions` is 0 when it does not exist."""
 
     topic: Topic
@@ -81,7 +81,7 @@ class Found:
     partitions: int
 
 
-def inspect(settings: Settings, wait_s: float = 10.0) -> list[Found]:
+def inspect(settings: Settings, wait_s: float = 10.0) -> list[TopicState]:
     """Every catalogue topic with the number of its partitions; raises StackError when no broker answers."""
     try:
         existing = admin.client(settings.kafka).list_topics(timeout=wait_s).topics
@@ -93,7 +93,7 @@ def inspect(settings: Settings, wait_s: float = 10.0) -> list[Found]:
     found = []
     for topic in CATALOGUE:
         name = settings.topic(topic.name)
-        found.append(Found(topic, name, len(existing[name].partitions) if name in existing else 0))
+        found.append(TopicState(topic, name, len(existing[name].partitions) if name in existing else 0))
     return found
 
 
@@ -103,8 +103,8 @@ def create(settings: Settings, names: Iterable[str] | None = None, wait_s: float
     A topic that exists with another number of partitions is refused with StackError: all topics of a customer must have
     the same number, so that one worker sees all of one customer.
     """
-    wanted = set(NAMES if names is None else names)
-    if unknown := wanted - set(NAMES):
+    wanted = set(TOPIC_NAMES if names is None else names)
+    if unknown := wanted - set(TOPIC_NAMES):
         raise StackError(f"not in the catalogue: {', '.join(sorted(unknown))}")
     found = [entry for entry in inspect(settings, wait_s) if entry.topic.name in wanted]
     for entry in found:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tidegauge.cli import COMMANDS
-from tidegauge.cli.packages import EXTRAS, ROOMS
+from tidegauge.cli.packages import EXTRAS, TOP_LEVEL
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -57,7 +57,7 @@ def declared() -> dict[str, set[str]]:
 
 def modules() -> Iterator[tuple[str, str]]:
     """Path and group of every module."""
-    for room in (*ROOMS, "tests"):
+    for room in (*TOP_LEVEL, "tests"):
         for path in sorted((ROOT / room).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             yield name, next((group for group, pattern in NEEDS.items() if pattern.match(name)), "core")
@@ -71,7 +71,7 @@ def imports(tree: ast.AST) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
-    return found - set(sys.stdlib_module_names) - set(ROOMS) - {"tests"} - OTHER_ENVIRONMENTS
+    return found - set(sys.stdlib_module_names) - set(TOP_LEVEL) - {"tests"} - OTHER_ENVIRONMENTS
 
 
 @pytest.fixture(scope="module")
@@ -173,4 +173,4 @@ def test_the_core_lock_is_part_of_the_lock() -> None:
 
 def test_rooms_are_all_packages() -> None:
     """The names that `tidegauge doctor` looks after are those that Tidegauge installs."""
-    assert {f"{room}*" for room in ROOMS} == set(PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"])
+    assert {f"{room}*" for room in TOP_LEVEL} == set(PYPROJECT["tool"]["setuptools"]["packages"]["find"]["include"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.settings import Settings
-from deploy.topics import NAMES
+from deploy.topics import TOPIC_NAMES
 from tidegauge.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TOPIC_NAMES)
 def test_topic_has_a_contract(name: str) -> None:
     """Every topic of the catalogue has an Avro contract."""
     assert (ROOT / "schemas" / f"{name}.avsc").exists()
@@ -56,6 +56,6 @@ def test_topic_has_a_contract(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_can_be_called(name: str) -> None:
     """Every command of the table exists, and its module has a command of that name with a help text."""
-    from tidegauge.cli.main import load
+    from tidegauge.cli.main import load_command
 
-    assert load(name, COMMANDS[name]).help
+    assert load_command(name, COMMANDS[name]).help

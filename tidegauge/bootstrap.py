@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agents.standing.decide.close import StandingConf
 from agents.standing.job import StandingJob
+from agents.standing.model import StandingConf
 from deploy.settings import Settings
 from policies import PackError, load_pack
 from policies.language.reader import Problem

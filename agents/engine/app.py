@@ -17,7 +17,7 @@ from yarl import URL
 
 from agents.engine import hooks, recovery
 from agents.engine.job import Block, Job
-from agents.engine.metrics import Health, Metrics, serve
+from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
 from agents.engine.recovery import EngineSettings
 from agents.engine.table import UnitTable
 from agents.engine.unit import Conf
@@ -58,7 +58,7 @@ class BlockApp(faust.App):
         self.health = Health()
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> WorkerMetrics:
         """The worker's collectors."""
         return self.units.unit_conf.metrics
 
@@ -84,7 +84,7 @@ def build_app(
     """
     inputs = job_factory().inputs  # also warms what the job compiles, before the group is joined
     conf = Conf(settings, inputs, name, rows_max, compression)
-    recovery.install(settings, inputs, conf.changelog)
+    recovery.install_blocks(settings, inputs, conf.changelog)
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
     app = BlockApp(
         settings.group,
@@ -124,7 +124,7 @@ def build_app(
     return app
 
 
-def changelog(app: BlockApp, conf: Conf, replication: int) -> Any:
+def changelog(app: BlockApp, conf: Conf, replication: int) -> faust.TopicT:
     """The table's changelog as it is created; Faust's own would have one copy, and the clocks of the workers."""
     return app.topic(
         conf.changelog,
@@ -161,7 +161,9 @@ def thin_out(package: str, seconds: float = 5.0) -> None:
             logging.getLogger(name).addFilter(OncePer(seconds))
 
 
-def run(app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING") -> None:
+def run_worker(
+    app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING"
+) -> None:
     """Run the worker in this process until SIGTERM or SIGINT.
 
     Leaves by SystemExit, or by the exception that stopped the worker.
@@ -171,7 +173,7 @@ def run(app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1"
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # else a full collection walks everything imported and compiled, which holds up the loop for 0.2 s
-    server = serve(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
+    server = serve_metrics(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
     try:
         faust.Worker(app, loglevel=loglevel, redirect_stdouts=False, quiet=True).execute_from_commandline()
     finally:

@@ -18,7 +18,7 @@ from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
 from agents.engine.job import TP, Block
-from agents.engine.transport import CorruptBatch, take
+from agents.engine.transport import CorruptBatch, take_block
 
 # A fetch returns with so many bytes, or after the wait: many small ones would cost worker and broker more than they give.
 FETCH_BYTES_MIN, FETCH_WAIT_MS = 1 << 16, 10
@@ -52,7 +52,7 @@ class BlockRecords(fetcher.PartitionRecords):
     def _unpack_records(self) -> Any:
         committed = self._isolation_level == fetcher.READ_COMMITTED
         tp = TP(BLOCK_TOPICS[self._tp.topic], self._tp.partition)
-        block = take(
+        block = take_block(
             tp,
             self._records.raw,
             self.next_fetch_offset,

@@ -29,7 +29,7 @@ JOB_COUNTS = {
 }
 
 
-class Metrics:
+class WorkerMetrics:
     """All collectors of one worker; registers nothing globally."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Health:
         return not self.failure and time.monotonic() - self.beat_at < ALIVE_S_MAX
 
 
-def serve(metrics: Metrics, health: Health, port: int, host: str = "127.0.0.1") -> Probes:
+def serve_metrics(metrics: WorkerMetrics, health: Health, port: int, host: str = "127.0.0.1") -> Probes:
     """Serve until shutdown() of what is returned. Port 0 takes a free one; OSError if the port is taken."""
 
     def problem(*, ready: bool) -> str:

@@ -16,16 +16,16 @@ import numba as nb
 import numpy as np
 from aiokafka import codec
 from aiokafka.record.util import calc_crc32c
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
-Longs = NDArray[np.int64]
+from schemas.codec.kernel import Bytes, Longs
 
 FEW = 64
 RECORD_BYTES_MAX = 24  # of a record's own fields beside key and value
-HEADER = struct.Struct(">qiibIhiqqqhii")  # base offset … record count (KIP-98, message format v2)
+# The header of a batch, message format v2 (KIP-98): base offset, length, leader epoch, magic, crc, attributes,
+# last offset delta, first and last timestamp, producer id, producer epoch, base sequence, count.
+HEADER = struct.Struct(">qiibIhiqqqhii")
 CRC_FROM = 21  # the checksum covers what lies behind it
-TRANSACTIONAL = 0x10
+TRANSACTIONAL = 0x10  # attribute bit
 COMPRESS = {
     None: (0, bytes),
     "gzip": (1, codec.gzip_encode),
@@ -56,10 +56,10 @@ class Packed(NamedTuple):
             k, v = key_end, value_end
 
 
-Item = tuple[bytes | None, bytes | None] | Packed
+_Item = tuple[bytes | None, bytes | None] | Packed
 
 
-def flat(items: Iterable[Item]) -> Iterator[tuple[bytes | None, bytes | None]]:
+def flat(items: Iterable[_Item]) -> Iterator[tuple[bytes | None, bytes | None]]:
     """Pairs, packed or not, one by one."""
     for item in items:
         if isinstance(item, Packed):
@@ -68,17 +68,17 @@ def flat(items: Iterable[Item]) -> Iterator[tuple[bytes | None, bytes | None]]:
             yield item
 
 
-def few(packed: Packed) -> list[Item]:
+def few(packed: Packed) -> list[_Item]:
     """A few records as pairs, to share a batch with others: one of their own would cost a round trip to the broker."""
     return [*packed.pairs()] if packed.records <= FEW else [packed]
 
 
-def joined(items: Iterable[Item]) -> list[Item]:
+def joined(items: Iterable[_Item]) -> list[_Item]:
     """The same records in the same order, pairs beside packed ones packed with them, but for deletions.
 
     A producer has one batch of a partition on its way at a time, so each further one costs a round trip to the broker.
     """
-    out: list[Item] = []
+    out: list[_Item] = []
     some = (item for item in items if not isinstance(item, Packed) or item.records)
     for packable, run in groupby(some, lambda item: isinstance(item, Packed) or None not in item):
         alike = list(run)
@@ -87,7 +87,7 @@ def joined(items: Iterable[Item]) -> list[Item]:
     return out
 
 
-def _merged(items: list[Item]) -> Packed:
+def _merged(items: list[_Item]) -> Packed:
     parts = [item if isinstance(item, Packed) else _packed(*item) for item in items]
 
     def behind(ends: list[Longs]) -> tuple[list[int], Longs]:
@@ -163,7 +163,7 @@ def batches(
         first = last
 
 
-def fill(items: Iterable[Item], new: Callable[[], Any], bytes_max: int, compression: str | None) -> Iterator[Any]:
+def fill(items: Iterable[_Item], new: Callable[[], Any], bytes_max: int, compression: str | None) -> Iterator[Any]:
     """Batches of pairs and packed records in their order; `new` gives the empty ones that pairs go into."""
     batch = new()
     for item in items:

@@ -92,7 +92,7 @@ def changelog_topic(settings: EngineSettings, name: str = "standing") -> str:
     return f"{settings.group}-{name}-changelog"
 
 
-def install(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
+def install_blocks(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
     """Fetch the inputs and the changelog as blocks in this process."""
     hooks.install({**{settings.topic(name): name for name in inputs}, changelog: changelog})
 
@@ -210,13 +210,13 @@ async def restore_to(
     if fence is not None:
         job.load_fence(fence.meta)
     job.begin(partition, dict(start))
-    events = await replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
+    events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
     if job.positions() != stop:
         raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
     return Restored(fence, rows, events, time.monotonic() - began)
 
 
-async def replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:
+async def _replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:
     """Feed the ranges silently; gives the number of events consumed."""
     events = size = 0
     for tp, (start, stop) in ranges.items():
@@ -236,7 +236,7 @@ async def read_state(
     Nobody is fenced, no group joined. Raises RecoveryError where there is no state, or it can't be read.
     """
     changelog = changelog_topic(settings, name)
-    install(settings, job_factory().inputs, changelog)
+    install_blocks(settings, job_factory().inputs, changelog)
     consumer = await open_consumer(settings)
     try:
         if changelog not in await consumer.topics():

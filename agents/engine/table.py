@@ -20,9 +20,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
+from faust import types as faust_types
 
 from agents.engine import hooks
-from agents.engine.job import Block, Job, RecoveryError, Rejoin
+from agents.engine.job import TP, Block, Job, RecoveryError, Rejoin
 from agents.engine.metrics import Health
 from agents.engine.transport import CorruptBatch
 from agents.engine.unit import Conf, PartitionUnit
@@ -53,7 +54,7 @@ class UnitTable(faust.Table[Any, Any]):
         self.units: dict[int, tuple[PartitionUnit, asyncio.Task[None]]] = {}
         self.generation = -1
         self.crashes: deque[float] = deque(maxlen=CRASHES_MAX)
-        self.corrupt: tuple[Any, int] = (None, 0)  # place and number of refusals in a row
+        self.corrupt: tuple[tuple[TP, int] | None, int] = (None, 0)  # place and number of refusals in a row
         self.stalled: dict[TopicPartition, int] = {}  # partition -> expected offset at the last look
 
     def prepare(self, conf: Conf, job_factory: Callable[[], Job], health: Health) -> None:
@@ -64,7 +65,7 @@ class UnitTable(faust.Table[Any, Any]):
 
     # -- what the transport and the agents call
 
-    def busy(self, tp: Any) -> bool:
+    def busy(self, tp: faust_types.TP) -> bool:
         """True while nothing more of this partition should be fetched."""
         if (name := self.names.get(tp.topic)) is None:
             return False
@@ -101,7 +102,13 @@ class UnitTable(faust.Table[Any, Any]):
                 for partition in list(self.units):
                     await self.drop(partition)
 
-    async def on_rebalance(self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0) -> None:
+    async def on_rebalance(
+        self,
+        assigned: set[faust_types.TP],
+        revoked: set[faust_types.TP],
+        newly_assigned: set[faust_types.TP],
+        generation_id: int = 0,
+    ) -> None:
         """Awaited before Faust's Recovery, without heartbeats meanwhile: so units recover in their own tasks."""
         mine = self.indices(assigned)
         for partition, (unit, _) in list(self.units.items()):
@@ -115,7 +122,7 @@ class UnitTable(faust.Table[Any, Any]):
         for unit, _ in self.units.values():
             unit.resume()
 
-    def indices(self, assigned: Any) -> set[int]:
+    def indices(self, assigned: set[faust_types.TP]) -> set[int]:
         """The partition indices of an assignment; every input must be there for each."""
         topics: dict[int, set[str]] = {}
         for tp in assigned:

@@ -3,7 +3,6 @@
 No Python object is made per record here; `records` is the slow way out for the engine's own changelog and for tests.
 """
 
-import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -12,12 +11,10 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP, Block
+from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL
 
-# base offset, length, leader epoch, magic, crc, attributes, last offset delta, first and last timestamp, producer id,
-# producer epoch, base sequence, count: the 61 bytes before the records
-HEADER = struct.Struct(">qiibIhiqqqhii")
-LENGTH_AT, CRC_FROM = 12, 21  # the length counts from here; the checksum covers from here
-CODEC, TRANSACTIONAL, CONTROL = 0x07, 0x10, 0x20  # attribute bits
+LENGTH_AT = 12  # the length counts from here
+CODEC, CONTROL = 0x07, 0x20  # attribute bits
 DECOMPRESS = {1: codec.gzip_decode, 2: codec.snappy_decode, 3: codec.lz4_decode, 4: codec.zstd_decode}
 ABORT = 0  # type of a control record
 
@@ -51,7 +48,7 @@ class BatchHeader(NamedTuple):
     number: int
 
 
-def take(
+def take_block(
     tp: TP,
     raw: bytes | memoryview,
     start: int,
@@ -75,7 +72,7 @@ def take(
             break
         batch = view[at : at + whole]
         try:
-            check(tp, header, batch, crc)
+            _check(tp, header, batch, crc)
             if committed:
                 while begins and begins[0][1] <= header.base_offset:
                     doomed.add(begins.pop(0)[0])
@@ -83,7 +80,7 @@ def take(
                 if committed and control_type(batch) == ABORT:
                     doomed.discard(header.producer_id)
             elif not (committed and header.attributes & TRANSACTIONAL and header.producer_id in doomed):
-                batches.append(uncompressed(tp, header, batch))
+                batches.append(_uncompressed(tp, header, batch))
         except CorruptBatch:
             if end == start:
                 raise
@@ -92,7 +89,7 @@ def take(
     return Block(tp, start, end, batches, sum(map(len, batches))) if end > start else None
 
 
-def check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
+def _check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
     """Raise CorruptBatch unless this is a v2 batch with the right checksum."""
     if header.magic != 2:
         raise CorruptBatch(tp, header.base_offset, f"message format {header.magic}, only 2 is known")
@@ -100,7 +97,7 @@ def check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
         raise CorruptBatch(tp, header.base_offset, "wrong checksum")
 
 
-def uncompressed(tp: TP, header: BatchHeader, batch: memoryview) -> bytes | memoryview:
+def _uncompressed(tp: TP, header: BatchHeader, batch: memoryview) -> bytes | memoryview:
     """The batch with its records in clear; the very same bytes if they are."""
     if not (kind := header.attributes & CODEC):
         return batch

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.engine.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
-from agents.engine.metrics import Metrics
+from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import RECORD_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import (
     COMMIT,
@@ -67,7 +67,7 @@ class Conf:
     name: str = "standing"
     rows_max: int | None = None  # rows a transaction's part of a flush, for idempotent jobs; None: all at once
     compression: str | None = "lz4"  # of everything written
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
     @property
     def changelog(self) -> str:

@@ -47,7 +47,7 @@ class AlertSettings(Protocol):
         """Kafka's name of a catalogue topic."""
 
 
-def build_app(settings: AlertSettings, notify: Notify) -> faust.App:
+def build_notifier(settings: AlertSettings, notify: Notify) -> faust.App:
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
@@ -95,6 +95,6 @@ def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
     )  # fmt: skip
 
 
-def run(app: faust.App, *, loglevel: str = "WARNING") -> None:
+def run_notifier(app: faust.App, *, loglevel: str = "WARNING") -> None:
     """Run the worker until SIGTERM or SIGINT; leaves by SystemExit, or by the exception that stopped it."""
     faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.engine.job import TP, Block
 from agents.standing.job import CLOSES, INPUTS
+from schemas.codec.records import Encode
+from schemas.registry import MARK, MARK_KEY
 
-MARK, MARK_KEY = "close-mark", b"@close"
-BATCH_BYTES_MAX = 1 << 30
-Encode = Callable[[str, dict[str, Any]], bytes]
+_BATCH_BYTES_MAX = 1 << 30
 
 
 class MemoryLog:
@@ -76,7 +76,7 @@ def batch(records: Sequence[tuple[int, bytes | None, bytes | None]], at_ms: int 
         producer_id=-1,
         producer_epoch=-1,
         base_sequence=-1,
-        batch_size=BATCH_BYTES_MAX,
+        batch_size=_BATCH_BYTES_MAX,
     )
     for offset, key, value in records:
         builder.append(offset - first, at_ms, key, value, [])

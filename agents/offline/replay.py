@@ -12,14 +12,14 @@ from aiokafka import TopicPartition
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.engine.recovery import EngineSettings, changelog_topic, install, open_consumer
+from agents.engine.recovery import EngineSettings, changelog_topic, install_blocks, open_consumer
 from agents.engine.recovery import blocks as read_blocks
-from agents.offline.memory_log import Encode, MemoryLog
-from agents.standing.decide.close import StandingConf
+from agents.offline.memory_log import MemoryLog
 from agents.standing.job import CLOSES, INPUTS, StandingJob
-from agents.standing.publish.standings import CLASSES
+from agents.standing.model import StandingConf
 from policies.diff import obstacles
-from policies.model.pack import Pack
+from policies.model.pack import CUSTOMER_CLASSES, Pack
+from schemas.codec.records import Encode
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
@@ -34,7 +34,7 @@ class Arrival(NamedTuple):
     record: dict[str, Any] | None
 
 
-def replay(
+def replay_arrivals(
     conf: StandingConf,
     arrivals: Iterable[Arrival],
     encode: Encode,
@@ -75,10 +75,10 @@ class Trial:
 
     def __init__(self, conf: StandingConf, pack: Pack) -> None:
         self.running, self.other = StandingJob(conf), StandingJob(conf)
-        self.refused = obstacles(pack) or self.other.deciding.packs.unfit(pack)
+        self.refused = obstacles(pack) or self.other.decider.packs.unfit(pack)
         if not self.refused:
-            self.other.deciding.packs.trial = pack
-            self.other.deciding.know(pack)
+            self.other.decider.packs.try_out(pack)
+            self.other.decider.know(pack)
         for job in (self.running, self.other):
             job.begin(0, dict.fromkeys(INPUTS, 0))
 
@@ -101,7 +101,7 @@ class Trial:
 
     async def topics(self, settings: EngineSettings, partition: int, name: str) -> Trial:
         """The whole history of a partition's topics, as far as they are kept; postings last, since they are most."""
-        install(settings, INPUTS, changelog_topic(settings, name))
+        install_blocks(settings, INPUTS, changelog_topic(settings, name))
         consumer = await open_consumer(settings)
         try:
             places = {topic: TopicPartition(settings.topic(topic), partition) for topic in ORDER}
@@ -120,15 +120,15 @@ class Trial:
 
 def standings_of(job: StandingJob, kind: str = "tiers") -> dict[str, Standing]:
     """Every customer at the last close: his tier, or with kind `layers` his layer."""
-    life = job.deciding.lifecycle if kind == "tiers" else job.deciding.layers.life
-    customers, found = job.ledger.store.customers, {}
-    for slot in range(job.ledger.columns.customer_count):
-        table = None if life is None else life.table(slot)
-        branch, name = job.profiles.branch(slot) or "-", CLASSES[int(customers["customer_class"][slot])]
-        if life is None or table is None:
+    decider, found = job.decider.lifecycle if kind == "tiers" else job.decider.layers.lifecycle, {}
+    for slot in range(job.ledger.customers.count):
+        table = None if decider is None else decider.table(slot)
+        customer_class, _ = job.ledger.customers.class_and_branch(slot)
+        branch, name = job.profiles.branch(slot) or "-", CUSTOMER_CLASSES[customer_class]
+        if decider is None or table is None:
             found[job.ledger.customer_id(slot)] = Standing(name, branch, None, 0)
             continue
-        index = int(table.index[int(life.keeper.held()["tier"][slot, 0])])
+        index = int(table.index[int(decider.keeper.held()["tier"][slot, 0])])
         tier = table.program.tier_ids[index]
         found[job.ledger.customer_id(slot)] = Standing(name, branch, tier, int(table.levels[index]))
     return found

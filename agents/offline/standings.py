@@ -11,15 +11,14 @@ from agents.standing.publish.standings import NO_TIER
 from policies.compiled.classes import ClassTable
 from streams import tiers
 from streams.accounts.entries import OPEN, OPEN_END
-from streams.averages.metrics import first_days
 from streams.calendar import date_of, last_ended_month, month_of, month_start
 
-COLUMNS = (
+STANDING_COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",
     "trailing_avg_30", "trailing_avg_90", "tier",
 )  # fmt: skip
 LAYER = "layer"  # a column behind them, where a layer scheme runs
-METRICS = len(COLUMNS) - 2  # the ledger's columns, less the month to date
+METRICS = len(STANDING_COLUMNS) - 2  # the ledger's columns, less the month to date
 CHUNK = 1 << 16
 
 
@@ -27,9 +26,9 @@ class AsOfError(ValueError):
     """The day cannot be answered; the message says which can."""
 
 
-def columns(rows: list[list[str | int | None]]) -> tuple[str, ...]:
+def columns_of(rows: list[list[str | int | None]]) -> tuple[str, ...]:
     """The columns of rows."""
-    return (*COLUMNS, LAYER) if rows and len(rows[0]) > len(COLUMNS) else COLUMNS
+    return (*STANDING_COLUMNS, LAYER) if rows and len(rows[0]) > len(STANDING_COLUMNS) else STANDING_COLUMNS
 
 
 def check_day(job: StandingJob, as_of: int) -> None:
@@ -48,24 +47,24 @@ def check_day(job: StandingJob, as_of: int) -> None:
     assert month_of(as_of) <= job.ledger.clock[OPEN]
 
 
-def standings(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
-    """Rows of COLUMNS (and LAYER) of one partition's customers whose first event is on or before `as_of`, by customer id.
+def standings_at(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
+    """Rows of STANDING_COLUMNS (and LAYER), by customer id: one partition's customers with an event on or before `as_of`.
 
     Money in base minor units, rounded half-even; None where a rate is missing.
     """
     check_day(job, as_of)
     ledger, rows = job.ledger, []
-    for at in range(0, ledger.columns.customer_count, CHUNK):
-        slots = np.arange(at, min(at + CHUNK, ledger.columns.customer_count))
-        found = ledger.metrics(job.deciding.scope, as_of, slots)
-        rounded, since = found.rounded(), first_days(ledger.store, slots).tolist()
-        given, _ = tiers.in_force(ledger.store.customers, slots, as_of)
-        layers = job.deciding.layers.named(slots, as_of)
+    for at in range(0, ledger.customers.count, CHUNK):
+        slots = np.arange(at, min(at + CHUNK, ledger.customers.count))
+        found = ledger.metrics(job.decider.scope, as_of, slots)
+        rounded, since = found.rounded(), ledger.customers.first_days(slots).tolist()
+        given, _ = tiers.in_force(job.profiles.held(), slots, as_of)
+        layers = job.decider.layers.named(slots, as_of)
         for i, slot in enumerate(slots.tolist()):
             if since[i] > as_of:
                 continue
             values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
-            table = job.deciding.lifecycle.table(slot)
+            table = job.decider.lifecycle.table(slot)
             tier = NO_TIER if table is None else _tier(job, table, int(given[i]))
             rows.append([ledger.customer_id(slot), *values[:METRICS], tier, *([] if layers is None else [layers[i]])])
     return iter(sorted(rows, key=lambda row: str(row[0])))
@@ -79,11 +78,9 @@ def _tier(job: StandingJob, table: ClassTable, code: int) -> str:
 
 def branches(job: StandingJob) -> dict[str, str | None]:
     """The branch of every customer of a partition, by his profile; None: not known."""
-    return {
-        job.ledger.customer_id(slot): job.profiles.branch(slot) for slot in range(job.ledger.columns.customer_count)
-    }
+    return {job.ledger.customer_id(slot): job.profiles.branch(slot) for slot in range(job.ledger.customers.count)}
 
 
 def all_standings(jobs: Iterable[StandingJob], as_of: int) -> list[list[str | int | None]]:
     """Rows of all partitions, by customer id."""
-    return sorted((row for job in jobs for row in standings(job, as_of)), key=lambda row: str(row[0]))
+    return sorted((row for job in jobs for row in standings_at(job, as_of)), key=lambda row: str(row[0]))

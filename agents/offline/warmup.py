@@ -11,8 +11,8 @@ from typing import Any, Final
 from agents.engine.packing import Packed, batches, flat
 from agents.offline.memory_log import MemoryLog
 from agents.offline.replay import work
-from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
+from agents.standing.model import StandingConf
 from schemas.codec.records import encode
 from streams.calendar import DAY_MS
 
@@ -25,7 +25,7 @@ def warm_up(conf: StandingConf) -> None:
     log = MemoryLog(lambda topic, record: encode(topic, record, conf.registry))
     job = StandingJob(conf)
     job.begin(0, dict.fromkeys(INPUTS, 0))
-    job.deciding.continuous.wanted = True  # its kernel too: a pack that asks for it may come later
+    job.decider.continuous.watch(wanted=True)  # its kernel too: a pack that asks for it may come later
     foreign = FOREIGN if conf.base_currency != FOREIGN else "EUR"
     log.record("fx-rates", _rate(foreign, conf.base_currency))
     for sequence, (currency, amount, day) in enumerate(

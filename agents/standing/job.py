@@ -1,6 +1,6 @@
 """The standing job: one partition's events in; standings, tiers, outlooks, alerts, restatements, queue priorities out.
 
-The engine (unit.py) drives it; the ledger (streams) computes; publishing.py writes the records. No I/O here.
+The engine (agents.engine.unit) drives it, the ledger (streams) computes, `decide` decides and `publish` encodes. No I/O.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows
 from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts, changeover
-from agents.standing.decide.close import Deciding, StandingConf
-from agents.standing.intake.facts import REASONS as FACT_REASONS
-from agents.standing.intake.lanes import Close, Lane
-from agents.standing.intake.profiles import CUSTOMER_ID
+from agents.standing.decide.close import Decider
+from agents.standing.intake.facts import FACT_REASONS
+from agents.standing.intake.lanes import Lane
+from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
+from agents.standing.model import DayClose, RowKey, StandingConf
 from policies.model.pack import CUSTOMER_CLASSES, SEVERITIES, Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
@@ -52,7 +53,6 @@ RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
-ACCOUNT, NAMES_ROW, PROGRESS = b"a", b"n", b"p"  # first byte of a changelog key
 
 
 class StandingJob:
@@ -68,14 +68,14 @@ class StandingJob:
         self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
         _check_contracts(self.lanes)
         self.partition = 0
-        self.closes: list[Close] = []
+        self.closes: list[DayClose] = []
         self.live = True
         self.progress = NO_DAY  # the last closed day that is committed
         self.names_written = 0
         self.missing = 0  # journal numbers in holes at the last close
         self.counts: Counter[str] = Counter()
-        self.deciding = Deciding(conf, self.ledger, self.counts)
-        self.profiles, self.publisher = self.deciding.profiles, self.deciding.publisher
+        self.decider = Decider(conf, self.ledger, self.counts)
+        self.profiles, self.publisher = self.decider.profiles, self.decider.publisher
         self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
             "transactions": self._transactions,
             "balances": self._balances,
@@ -90,8 +90,9 @@ class StandingJob:
 
     def begin(self, partition: int, positions: dict[str, int]) -> None:
         """Sets the next offset of every input."""
-        self.partition = self.publisher.partition = partition
-        self.deciding.begin(self.progress)
+        self.partition = partition
+        self.publisher.begin(partition)
+        self.decider.begin(self.progress)
         for topic, lane in self.lanes.items():
             lane.fed = positions[topic]
         self.ledger.refresh()
@@ -131,13 +132,13 @@ class StandingJob:
 
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
-            self.deciding.continuous.look()
+            self.decider.continuous.look()
         self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
-        rows = self.deciding.take_rows()
+        rows = self.decider.take_rows()
         if self.live and self.progress != self.ledger.closed:
-            saved = {"closed": self.ledger.closed, "first_month": self.deciding.first_months}
-            rows.append((PROGRESS, json.dumps(saved).encode()))
+            saved = {"closed": self.ledger.closed, "first_month": self.decider.first_months}
+            rows.append((RowKey.PROGRESS, json.dumps(saved).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
             self.counts[name] += int(self.ledger.counters[at])
@@ -171,15 +172,15 @@ class StandingJob:
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
         if self.live:  # a replay finds their rows
-            self.deciding.counting.take(columns, first, last)
-            self.deciding.continuous.rows(columns, first, last, P_CUSTOMER)
+            self.decider.counting.take(columns, first, last)
+            self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
         for candidate in met:
             self._alert(columns, candidate)
 
     def _balances(self, columns: Columns, first: int, last: int) -> None:
         self.ledger.snapshots(columns.raw, columns.data, columns.status, columns.field, first, last)
         if self.live:
-            self.deciding.continuous.rows(columns, first, last, S_CUSTOMER)
+            self.decider.continuous.rows(columns, first, last, S_CUSTOMER)
 
     def _customers(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last):
@@ -187,21 +188,21 @@ class StandingJob:
                 continue
             slot = self.profiles.put(columns, i, self.live)
             if slot is None:
-                columns.status[i], columns.field[i] = BAD_ID, CUSTOMER_ID
+                columns.status[i], columns.field[i] = BAD_ID, PROFILE_CUSTOMER_ID
             elif self.live:
-                self.deciding.facts.put_dates(columns, i, slot)
-                self.deciding.lifecycle.profile(slot)
+                self.decider.facts.put_dates(columns, i, slot)
+                self.decider.lifecycle.profile(slot)
 
     def _facts(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds their rows
             if columns.status[i] == Status.OK:
-                columns.status[i], columns.field[i] = self.deciding.facts.put(columns, i)
+                columns.status[i], columns.field[i] = self.decider.facts.put(columns, i)
 
     def _acts(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["crm-actions"].reader.index
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK:
-                status, field = acts.take(columns, i, self.ledger, self.deciding.lifecycle, self.conf.registry)
+                status, field = acts.take_action(columns, i, self.ledger, self.decider.lifecycle, self.conf.registry)
                 columns.status[i], columns.field[i] = status, index.get(field, -1)
                 self.counts["acts"] += status == Status.OK
 
@@ -210,9 +211,9 @@ class StandingJob:
             if columns.status[i] != Status.OK:
                 continue
             original = columns.value_bytes(i) or b""
-            taken = self.deciding.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
+            taken = self.decider.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
             if isinstance(taken, Pack):
-                self.deciding.know(taken)
+                self.decider.know(taken)
                 continue
             self.publisher.dead_letter(
                 "policies", self.partition, int(columns.offset[i]), changeover.REFUSED, "body", original,
@@ -230,20 +231,20 @@ class StandingJob:
             status = BAD_BASE if text["base"] != self.conf.base_currency else BAD_CURRENCY
             if status != BAD_BASE and text["currency"] in EXPONENTS:
                 code = self.ledger.currencies.code(text["currency"])
-                numbers = (int(row[index[name]]) for name in ("rate_date", "rate_micro", "version"))
-                status = self.ledger.rates.put(code, *numbers, text["event_id"])
+                day, micro, version = (int(row[index[name]]) for name in ("rate_date", "rate_micro", "version"))
+                status = self.ledger.rates.put(code, day, micro, version, text["event_id"])
             if status:
                 columns.status[i], columns.field[i] = status, index[RATE_FIELDS[status]]
 
     def _alert(self, columns: Columns, candidate: Candidate) -> None:
         """Raises or deepens the alert of a rule that a debit has met."""
-        slot, rule = candidate.customer, self.deciding.pack.alerts.ids[candidate.rule]
+        slot, rule = candidate.customer, self.decider.pack.alerts.ids[candidate.rule]
         row, zone = columns.data[candidate.row], self.ledger.zone
         customer_id, event_id = self.ledger.customer_id(slot), columns.text_at(int(row[0])) or ""
         cause = lifecycle.Cause(
             "", rule, event_id, customer_id,
             int(business_day(int(row[P_BOOKED]), zone.starts, zone.offsets)), candidate.outflow,
-            int(self.deciding.pack.alerts.cool_down_days[candidate.rule]),
+            int(self.decider.pack.alerts.cool_down_days[candidate.rule]),
         )  # fmt: skip
         if event := lifecycle.react(self.profiles.alert(slot, rule), cause):
             if (
@@ -252,8 +253,8 @@ class StandingJob:
                 alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
                 event = event._replace(alert=event.alert._replace(alert_id=alert_id))
             self.profiles.set_alert(slot, rule, event.alert)
-            severity = SEVERITIES[int(self.deciding.pack.alerts.severity[candidate.rule])]
-            window = int(self.deciding.pack.alerts.window_days[candidate.rule])
+            severity = SEVERITIES[int(self.decider.pack.alerts.severity[candidate.rule])]
+            window = int(self.decider.pack.alerts.window_days[candidate.rule])
             self.publisher.alert(event, cause, candidate, severity, window, columns.text_at(int(row[P_BRANCH])) or "")
             self.counts["alerts"] += 1
 
@@ -270,11 +271,11 @@ class StandingJob:
                 if day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
                     record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
-                    self.closes.append(Close(day, cut, int(columns.offset[i])))
+                    self.closes.append(DayClose(day, cut, int(columns.offset[i])))
             self._dead_letters(CLOSES, columns, first, last)
 
-    def _close(self, close: Close) -> None:
-        self.deciding.close(close, live=self.live)
+    def _close(self, close: DayClose) -> None:
+        self.decider.close(close, live=self.live)
         self._count_missing()
 
     def _count_missing(self) -> None:
@@ -294,12 +295,11 @@ class StandingJob:
         """Account rows, after the names whose codes they use."""
         out: list[Pair | Packed] = []
         if (known := self.ledger.names_known()) != self.names_written:
-            out.append((NAMES_ROW, json.dumps(self.ledger.dictionaries()).encode()))
+            out.append((RowKey.NAMES, json.dumps(self.ledger.dictionaries()).encode()))
             self.names_written = known
         slots, complete = self.ledger.dirty_slots(rows_max)
         if len(slots):
-            store = self.ledger.store
-            keys = texts(store.account_ids.arena, store.accounts["ref"][slots], ACCOUNT)
+            keys = texts(self.ledger.account_ids(), self.ledger.account_refs(slots), RowKey.ACCOUNT)
             out.append(Packed(*keys, *self.ledger.encode(slots)))
         return out, complete
 
@@ -310,7 +310,7 @@ class StandingJob:
     def _meaning(self) -> dict[str, str | None]:
         """The settings without which the state means something else."""
         conf = self.conf
-        packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers and conf.layers.id
+        packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
         return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -318,16 +318,16 @@ class StandingJob:
         given = rows if isinstance(rows, Rows) else Rows.of(rows)
         given = given.take(given.value >= 0)
         kinds = given.raw[given.key]
-        for _, value in given.take(kinds == NAMES_ROW[0]):
+        for _, value in given.take(kinds == RowKey.NAMES[0]):
             self.ledger.restore_names(json.loads(value or b""))
-            self.deciding.use_names()
-        for _, value in given.take(kinds == PROGRESS[0]):
+            self.decider.use_names()
+        for _, value in given.take(kinds == RowKey.PROGRESS[0]):
             saved = json.loads(value or b"")
             self.progress = saved["closed"]
             first = saved["first_month"]  # one for all classes in rows of before
-            self.deciding.first_months |= first if isinstance(first, dict) else dict.fromkeys(CUSTOMER_CLASSES, first)
-        self.deciding.load(given)
-        accounts = given.take(kinds == ACCOUNT[0])
+            self.decider.first_months |= first if isinstance(first, dict) else dict.fromkeys(CUSTOMER_CLASSES, first)
+        self.decider.load(given)
+        accounts = given.take(kinds == RowKey.ACCOUNT[0])
         self.ledger.load_rows(accounts.raw, accounts.key + 1, accounts.key_end, accounts.value)
 
     def load_fence(self, meta: bytes) -> None:

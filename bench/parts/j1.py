@@ -238,12 +238,12 @@ def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4)
 
 def main() -> None:
     """The worker."""
-    from agents.engine.app import build_app, run
+    from agents.engine.app import build_app, run_worker
     from deploy.settings import Settings
 
     settings = Settings()
     job = partial(J1Job, os.environ.get("BENCH_OUTPUT", OUTPUT))
-    run(build_app(settings, job, name=NAME), metrics_port=settings.metrics_port)
+    run_worker(build_app(settings, job, name=NAME), metrics_port=settings.metrics_port)
 
 
 if __name__ == "__main__":

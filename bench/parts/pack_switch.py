@@ -17,7 +17,7 @@ import numpy as np
 
 from agents.offline.warmup import warm_up
 from agents.standing.decide.changeover import Changeover
-from agents.standing.intake.lanes import Close
+from agents.standing.model import DayClose
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.measure.timers import Stages
@@ -152,8 +152,8 @@ def computed(jobs: list[Any], switch: Switch) -> Took:
         wraps = (
             (job.ledger, "metrics", "metrics"), (job.publisher, "tier_changes", "changes"),
             (job.publisher, "standings", "standings"), (job.publisher, "queue_changes", "queue"),
-            (job.profiles, "requeue_all", "queue"), (job.deciding, "_foresee", "outlooks"),
-            (job.deciding, "take_rows", "rows"),
+            (job.profiles, "requeue_all", "queue"), (job.decider, "_foresee", "outlooks"),
+            (job.decider, "take_rows", "rows"),
         )  # fmt: skip
         for owner, name, stage in wraps:
             stages.wrap(owner, name, stage)
@@ -175,10 +175,10 @@ def computed(jobs: list[Any], switch: Switch) -> Took:
 
 
 def _switch(job: Any, switch: Switch) -> None:
-    taken = job.deciding.packs.take(switch.record, job.ledger.closed)
+    taken = job.decider.packs.take(switch.record, job.ledger.closed)
     assert not isinstance(taken, list), taken
-    job.deciding.know(taken)
-    job._close(Close(switch.day, {}, 0))
+    job.decider.know(taken)
+    job._close(DayClose(switch.day, {}, 0))
 
 
 def check(bank: Bank, jobs: list[Any], switch: Switch) -> int:

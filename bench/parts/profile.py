@@ -20,9 +20,9 @@ from agents.engine import transport
 from agents.engine.job import TP
 from agents.engine.packing import Packed, batches
 from agents.offline.memory_log import MemoryLog
-from agents.standing.decide.close import StandingConf
 from agents.standing.intake import lanes
 from agents.standing.job import INPUTS, StandingJob
+from agents.standing.model import StandingConf
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.measure.timers import Stages
@@ -103,7 +103,7 @@ class Bench:
         p, raw, count = fetch
         ends = self.ends[p]
         tp = TP("transactions", p)
-        block = self.stages.call("take", transport.take, tp, raw, ends["transactions"])
+        block = self.stages.call("take", transport.take_block, tp, raw, ends["transactions"])
         ends["transactions"] += count
         self.jobs[p].feed(block)
         self.step(p)

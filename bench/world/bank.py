@@ -190,7 +190,7 @@ class Bank:
         seen = np.zeros(self.world.customers, np.int64)
         for job in jobs:
             slots = np.arange(job.ledger.columns.customer_count)
-            mine, numbers = job.ledger.metrics(job.deciding.scope, as_of, slots).rounded(), customers_of(job)
+            mine, numbers = job.ledger.metrics(job.decider.scope, as_of, slots).rounded(), customers_of(job)
             np.add.at(seen, numbers, 1)
             for metric in COMPARED:
                 different = np.flatnonzero(mine[:, metric] != want[NAMES[metric]][numbers])

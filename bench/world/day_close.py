@@ -6,8 +6,8 @@ import time
 from typing import Any, NamedTuple
 
 from agents.offline.warmup import warm_up
-from agents.standing.decide import lifecycle
-from agents.standing.intake.lanes import Close
+from agents.standing.decide.lifecycle import decider
+from agents.standing.model import DayClose
 from bench.measure.timers import Stages
 from bench.parts.profile import build
 from policies.compiled.program import Program
@@ -31,16 +31,16 @@ def close(jobs: list[Any], day: int) -> Split:
         job.live = True
         for name in ("metrics", "open_day", "fold_day", "breaks", "late", "missing_numbers", "restated"):
             stages.wrap(job.ledger, name, "computing")
-        stages.wrap(job.deciding, "touched", "computing")
+        stages.wrap(job.ledger, "touched", "computing")
     stages.wrap(Program, "evaluate", "computing")
-    stages.wrap(lifecycle, "close_plain", "computing")
+    stages.wrap(decider, "close_plain", "computing")
     records = changes = 0
     encoding = 0.0
     for job in jobs:
         began = time.thread_time()
         before = stages.seconds["computing"]
         job.counts.clear()
-        job._close(Close(day, {}, 0))
+        job._close(DayClose(day, {}, 0))
         outcome = job._outcome(0, False)
         encoding += time.thread_time() - began - (stages.seconds["computing"] - before)
         records += sum(getattr(r, "records", 1) for _, out in outcome.outputs for r in out)

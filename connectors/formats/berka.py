@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from connectors.formats import fields
 from connectors.formats.events import Event, InputError, Record, Report, refuse
 from connectors.formats.fields import FieldError
-from connectors.formats.ranks import number
+from connectors.formats.ranks import number_postings
 from streams.calendar import day_end_ms, day_of
 
 SOURCE: Final = "berka"
@@ -28,7 +28,7 @@ HEADERS: Final = {
     "disp.asc": "disp_id client_id account_id type",
     "trans.asc": "trans_id account_id date type operation amount balance k_symbol bank account",
 }
-SIGNS: Final = {"PRIJEM": 1, "VYDAJ": -1, "VYBER": -1}
+_SIGNS: Final = {"PRIJEM": 1, "VYDAJ": -1, "VYBER": -1}
 NATURES: Final = {"UROK": "interest", "SANKC. UROK": "interest", "SLUZBY": "fee"}  # by k_symbol; the rest is external
 # operation: how it reached the bank, and whether the customer set it off
 OPERATIONS: Final = {
@@ -41,7 +41,7 @@ OPERATIONS: Final = {
 }
 
 
-class Account(NamedTuple):
+class _Account(NamedTuple):
     """An account as the other files describe it. Days are day numbers."""
 
     customer: str
@@ -51,10 +51,10 @@ class Account(NamedTuple):
     card: tuple[str, str, int] | None  # card id, type, day of issue
 
 
-Row = tuple[int, list[str], bytes]  # line, cells, the line as it stood
+_Row = tuple[int, list[str], bytes]  # line, cells, the line as it stood
 
 
-def files(folder: Path) -> list[Path]:
+def folder_files(folder: Path) -> list[Path]:
     """The files that an import reads; InputError if one is missing."""
     found = [folder / name for name in FILES]
     for file in found:
@@ -63,12 +63,12 @@ def files(folder: Path) -> list[Path]:
     return found
 
 
-def read(folder: Path, zone: str, report: Report = refuse) -> list[Event]:
+def read_folder(folder: Path, zone: str, report: Report = refuse) -> list[Event]:
     """Profiles and postings of a Berka folder, unordered, with journal_seq = rank by date and trans_id in the account.
 
     `zone` is the bank's zone in which the worker counts days.
     """
-    files(folder)
+    folder_files(folder)
     accounts = _accounts(folder, report)
     trans = folder / "trans.asc"
     rows = list(_rows(trans, report))
@@ -86,16 +86,16 @@ def read(folder: Path, zone: str, report: Report = refuse) -> list[Event]:
         last = max(last, posting.day)
         events.append(posting)
     profiles = [event for account in accounts.values() for event in _profiles(account) if event.day <= last]
-    return number(profiles + events, str(trans), report)
+    return number_postings(profiles + events, str(trans), report)
 
 
-def _posting(cells: list[str], accounts: dict[str, Account], zone: str) -> Event:
+def _posting(cells: list[str], accounts: dict[str, _Account], zone: str) -> Event:
     trans_id, account_id, yymmdd, kind, operation, amount, _, symbol, bank, partner = cells
     account = accounts.get(account_id)
     if account is None:
         raise FieldError("account_id", f"account {account_id!r} has no owner in disp.asc")
-    if kind not in SIGNS:
-        raise FieldError("type", f"{kind!r} is none of {', '.join(SIGNS)}")
+    if kind not in _SIGNS:
+        raise FieldError("type", f"{kind!r} is none of {', '.join(_SIGNS)}")
     if operation not in OPERATIONS:
         raise FieldError("operation", f"{operation!r} is unknown")
     nature = NATURES.get(symbol.strip(), "external")
@@ -109,7 +109,7 @@ def _posting(cells: list[str], accounts: dict[str, Account], zone: str) -> Event
         "account_id": account_id,
         "asset_class": "deposit_demand",
         "currency": CURRENCY,
-        "amount_minor": SIGNS[kind] * _magnitude(amount),
+        "amount_minor": _SIGNS[kind] * _magnitude(amount),
         "value_date": day,
         "booked_at": day_end_ms(day, zone),
         "nature": nature,
@@ -130,7 +130,7 @@ def _magnitude(amount: str) -> int:
     return minor
 
 
-def _profiles(account: Account) -> Iterator[Event]:
+def _profiles(account: _Account) -> Iterator[Event]:
     """The customer's profile when the account is opened, and again when a card is issued."""
     record: Record = {
         "event_id": f"client-{account.customer}",
@@ -148,7 +148,7 @@ def _profiles(account: Account) -> Iterator[Event]:
         yield Event(issued, "customers", record | {"event_id": f"card-{card_id}", "card_held": kind})
 
 
-def _accounts(folder: Path, report: Report) -> dict[str, Account]:
+def _accounts(folder: Path, report: Report) -> dict[str, _Account]:
     """Accounts by id, of those that have an owner."""
     owners: dict[str, tuple[str, str]] = {}
     for _, (disp_id, client_id, account_id, kind), _ in _rows(folder / "disp.asc", report):
@@ -156,7 +156,7 @@ def _accounts(folder: Path, report: Report) -> dict[str, Account]:
             owners[account_id] = client_id, disp_id
     births = _births(folder / "client.asc", report)
     cards = _cards(folder / "card.asc", report)
-    accounts: dict[str, Account] = {}
+    accounts: dict[str, _Account] = {}
     path = folder / "account.asc"
     for line, (account_id, district_id, _, opened), original in _rows(path, report):
         try:
@@ -166,7 +166,7 @@ def _accounts(folder: Path, report: Report) -> dict[str, Account]:
             continue
         if account_id in owners:
             client_id, disp_id = owners[account_id]
-            accounts[account_id] = Account(client_id, district_id, day, births.get(client_id), cards.get(disp_id))
+            accounts[account_id] = _Account(client_id, district_id, day, births.get(client_id), cards.get(disp_id))
     return accounts
 
 
@@ -203,7 +203,7 @@ def _day(field: str, yymmdd: str) -> int:
         raise FieldError(field, f"{fields.show(yymmdd)} is not in the calendar") from None
 
 
-def _rows(path: Path, report: Report) -> Iterator[Row]:
+def _rows(path: Path, report: Report) -> Iterator[_Row]:
     """The data rows of a file. A last line without its end is left out in trans.asc: the file was cut there."""
     names = HEADERS[path.name].split()
     lines = path.read_bytes().split(b"\n")

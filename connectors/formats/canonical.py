@@ -12,17 +12,17 @@ from typing import Any, BinaryIO, Final, NoReturn
 
 from connectors.formats.events import Event, InputError, Report, refuse
 from connectors.formats.fields import FieldError
-from connectors.formats.layout import FIELDS, event, names
+from connectors.formats.layout import FIELDS, event, row_fields
 
 LINE_BYTES_MAX: Final = 1_000_000
 PARQUET_ROWS: Final = 8192
 SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
 _BOM = b"\xef\xbb\xbf"
 
-Row = tuple[int, str | None, dict[str, Any], bytes]  # line, topic (None: the file's), fields, the line as it stood
+_Row = tuple[int, str | None, dict[str, Any], bytes]  # line, topic (None: the file's), fields, the line as it stood
 
 
-def files(path: Path, form: str) -> list[Path]:
+def data_files(path: Path, form: str) -> list[Path]:
     """The data files of a format under a path: itself, or those of a folder, by name. InputError if there are none."""
     if path.is_file():
         return [path]
@@ -32,19 +32,19 @@ def files(path: Path, form: str) -> list[Path]:
     return found
 
 
-def topic_of(file: Path) -> str | None:
+def topic_in_name(file: Path) -> str | None:
     """The topic that a file's name states: `balances.csv`, `balances-2026-01-31.csv`, `balances.agency.csv`."""
     stem = file.name.partition(".")[0]
     matches = [topic for topic in FIELDS if stem == topic or stem.startswith(f"{topic}-")]
     return max(matches, key=len, default=None)
 
 
-def read(path: Path, form: str, zone: str, report: Report = refuse) -> Iterator[Event]:
+def read_file(path: Path, form: str, zone: str, report: Report = refuse) -> Iterator[Event]:
     """Events of one file, in its order. Lines that cannot be taken go to `report`.
 
     `zone` is the bank's time zone: of instants without an offset, and of dates that stand for a day's end.
     """
-    stated = topic_of(path)
+    stated = topic_in_name(path)
     for line, named, fields, original in _READERS[form](path, report):
         try:
             yield event(_topic(named, stated), fields, zone)
@@ -102,7 +102,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_number, object_pairs_hook=_once).decode
 
 
-def _ndjson(path: Path, report: Report) -> Iterator[Row]:
+def _ndjson(path: Path, report: Report) -> Iterator[_Row]:
     with path.open("rb") as stream:
         for number, text, original in _lines(stream, path, report):
             try:
@@ -118,9 +118,9 @@ def _ndjson(path: Path, report: Report) -> Iterator[Row]:
             yield number, topic, fields, original
 
 
-def _csv(path: Path, report: Report) -> Iterator[Row]:
+def _csv(path: Path, report: Report) -> Iterator[_Row]:
     """Rows of a CSV file with a header line. An empty cell is an absent field; a cell holds no line break."""
-    stated = topic_of(path)
+    stated = topic_in_name(path)
     with path.open("rb") as stream:
         lines = _lines(stream, path, report)
         first = next(lines, None)
@@ -151,16 +151,16 @@ def _check_header(path: Path, header: list[str], stated: str | None) -> None:
     for name in header:
         if header.count(name) > 1:
             raise InputError(str(path), 1, name, "stands twice in the header")
-        if name not in names(stated):
+        if name not in row_fields(stated):
             raise InputError(str(path), 1, name, f"is no field of {stated}")
 
 
-def _parquet(path: Path, report: Report) -> Iterator[Row]:
+def _parquet(path: Path, report: Report) -> Iterator[_Row]:
     """Rows of a Parquet file; its `line` is the row's number. Money has to be a decimal, an integer or text."""
     import pyarrow as pa  # here, as only this format needs it and it takes a while to load
     import pyarrow.parquet as pq
 
-    stated = topic_of(path)
+    stated = topic_in_name(path)
     try:
         table = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as problem:
@@ -188,7 +188,7 @@ def _rows(batch: Any, path: Path, before: int, report: Report) -> Iterator[dict[
                 yield None
 
 
-_READERS: Final[dict[str, Callable[[Path, Report], Iterator[Row]]]] = {
+_READERS: Final[dict[str, Callable[[Path, Report], Iterator[_Row]]]] = {
     "ndjson": _ndjson,
     "csv": _csv,
     "parquet": _parquet,

@@ -85,7 +85,7 @@ class Rate(TypedDict):
     source: str
 
 
-class Close(TypedDict):
+class CloseRecord(TypedDict):
     """Record of `business-days`: a closed day with the position of its mark in every input topic and partition."""
 
     business_day: int
@@ -96,8 +96,8 @@ class Close(TypedDict):
 # Keyed topics go to the partition of their customer; of broadcast topics every partition gets a copy.
 KEYED: Final = ("transactions", "balances", "customers", "facts", "crm-actions")
 BROADCAST: Final = ("fx-rates", "policies")
-INPUTS: Final = KEYED + BROADCAST  # a day close marks each partition of each of them
-CLOSES: Final = "business-days"
+MARKED_TOPICS: Final = KEYED + BROADCAST  # a day close marks each partition of each of them
+CLOSE_TOPIC: Final = "business-days"
 
 
 class Event(NamedTuple):

@@ -7,13 +7,13 @@ FieldError. JSON numbers arrive as their literal text (see `canonical`), so no b
 import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from streams.calendar import DAY_MAX, DAY_MIN, business_day, date_of, day_end_ms, day_of, zone_table
 from streams.money import AMOUNT_MAX, EXPONENTS, parse_minor
 
-EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 MS: Final = timedelta(milliseconds=1)
 PROFILE_DAY_MIN: Final = day_of(date(1850, 1, 1))  # births reach further back than business
 COUNT_MAX: Final = 2**53
@@ -36,7 +36,7 @@ class FieldError(ValueError):
         self.reason = reason
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """A value as an error message quotes it: short, and safe to print."""
     quoted = ascii(value)
     return quoted if len(quoted) <= 60 else f"{quoted[:57]}..."
@@ -47,22 +47,22 @@ def day_at(instant_ms: int, zone: str) -> int:
     return int(business_day(instant_ms, *zone_table(zone)))
 
 
-def money(field: str, value: Any, currency_code: str) -> int:
+def money(field: str, value: object, currency_code: str) -> int:
     """Minor units of a decimal such as `-12.34`; more decimals than the currency has are refused, zeros excepted."""
     return bounded(field, _scaled(field, value, EXPONENTS[currency_code]), AMOUNT_MAX)
 
 
-def minor_units(field: str, value: Any) -> int:
+def minor_units(field: str, value: object) -> int:
     """An amount that is given in minor units."""
     return bounded(field, integer(field, value), AMOUNT_MAX)
 
 
-def rate_decimal(field: str, value: Any) -> int:
+def rate_decimal(field: str, value: object) -> int:
     """Millionths of a positive decimal rate with at most six decimals."""
     return rate_micro(field, _scaled(field, value, RATE_PLACES_MAX))
 
 
-def rate_micro(field: str, value: Any) -> int:
+def rate_micro(field: str, value: object) -> int:
     """A positive rate that is given in millionths."""
     micro = integer(field, value)
     if not 0 < micro <= RATE_MICRO_MAX:
@@ -70,7 +70,7 @@ def rate_micro(field: str, value: Any) -> int:
     return micro
 
 
-def _scaled(field: str, value: Any, places: int) -> int:
+def _scaled(field: str, value: object, places: int) -> int:
     """Integer of a decimal number, times 10**places. A float is refused: it has lost the text it was made from."""
     if isinstance(value, Decimal):
         value = format(value, "f")
@@ -91,7 +91,7 @@ def bounded(field: str, value: int, most: int) -> int:
     return value
 
 
-def integer(field: str, value: Any) -> int:
+def integer(field: str, value: object) -> int:
     """An integer, given as such or as its decimal text."""
     if isinstance(value, str) and _INTEGER.match(value):
         value = int(value)
@@ -100,7 +100,7 @@ def integer(field: str, value: Any) -> int:
     return bounded(field, value, COUNT_MAX)
 
 
-def count(field: str, value: Any) -> int:
+def count(field: str, value: object) -> int:
     """An integer that is not negative: sequence numbers and versions."""
     number = integer(field, value)
     if number < 0:
@@ -108,17 +108,17 @@ def count(field: str, value: Any) -> int:
     return number
 
 
-def business_date(field: str, value: Any) -> int:
+def business_date(field: str, value: object) -> int:
     """Day number of an ISO date on which something can have happened at the bank."""
     return _day(field, value, DAY_MIN)
 
 
-def profile_date(field: str, value: Any) -> int:
+def profile_date(field: str, value: object) -> int:
     """Day number of an ISO date in a customer's life."""
     return _day(field, value, PROFILE_DAY_MIN)
 
 
-def _day(field: str, value: Any, least: int) -> int:
+def _day(field: str, value: object, least: int) -> int:
     if isinstance(value, str) and _DATE.match(value):
         try:
             value = date.fromisoformat(value)
@@ -132,7 +132,7 @@ def _day(field: str, value: Any, least: int) -> int:
     return day
 
 
-def instant(field: str, value: Any, zone: str) -> int:
+def instant(field: str, value: object, zone: str) -> int:
     """Milliseconds of an ISO date and time; without an offset in the bank's zone; a date alone is that day's end."""
     if isinstance(value, str) and not _DATE.match(value):
         try:
@@ -142,13 +142,13 @@ def instant(field: str, value: Any, zone: str) -> int:
     if not isinstance(value, datetime):
         return day_end_ms(_day(field, value, DAY_MIN), zone)
     _day(field, value.date(), DAY_MIN)
-    ms, rest = divmod((value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))) - EPOCH, MS)
+    ms, rest = divmod((value if value.tzinfo else value.replace(tzinfo=ZoneInfo(zone))) - _EPOCH, MS)
     if rest:
         raise FieldError(field, f"{value} is finer than a millisecond")
     return ms
 
 
-def text(field: str, value: Any, bytes_max: int = TEXT_BYTES_MAX) -> str:
+def text(field: str, value: object, bytes_max: int = TEXT_BYTES_MAX) -> str:
     """Text without control characters, not empty; a whole number is taken as its digits, so ids may stand unquoted."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -163,7 +163,7 @@ def text(field: str, value: Any, bytes_max: int = TEXT_BYTES_MAX) -> str:
     return value
 
 
-def body(field: str, value: Any) -> str:
+def body(field: str, value: object) -> str:
     """A text of several lines, such as a policy pack."""
     if not isinstance(value, str):
         raise FieldError(field, f"{show(value)} is no text")
@@ -171,14 +171,14 @@ def body(field: str, value: Any) -> str:
     return value
 
 
-def currency(field: str, value: Any) -> str:
+def currency(field: str, value: object) -> str:
     """An ISO 4217 code that is taken."""
     if not isinstance(value, str) or value not in EXPONENTS:
         raise FieldError(field, f"{show(value)} is no known currency")
     return value
 
 
-def boolean(field: str, value: Any) -> bool:
+def boolean(field: str, value: object) -> bool:
     """True or false."""
     if value is True or value == "true":
         return True
@@ -187,7 +187,7 @@ def boolean(field: str, value: Any) -> bool:
     raise FieldError(field, f"{show(value)} is neither true nor false")
 
 
-def one_of(field: str, value: Any, allowed: frozenset[str]) -> str:
+def one_of(field: str, value: object, allowed: frozenset[str]) -> str:
     """One word of a closed list."""
     if isinstance(value, str) and value in allowed:
         return value

@@ -36,7 +36,7 @@ def row(event: Event) -> Record:
     return out
 
 
-def columns(topic: str) -> list[str]:
+def csv_columns(topic: str) -> list[str]:
     """Column names of a topic's CSV file."""
     names = [field.name for field in FIELDS[topic]]
     names += [MONEY[topic].minor] if topic in MONEY else []
@@ -44,7 +44,7 @@ def columns(topic: str) -> list[str]:
     return [*names, ARRIVES]
 
 
-def write(events: Iterable[Event], folder: Path, form: str) -> dict[str, int]:
+def write_files(events: Iterable[Event], folder: Path, form: str) -> dict[str, int]:
     """Write `TOPIC.FORM` files into a folder (made if need be) and return the number of lines of each topic."""
     if form not in FORMATS:
         raise ValueError(f"{form!r} is none of {', '.join(FORMATS)}")
@@ -63,7 +63,7 @@ def _text(events: Iterable[Event], folder: Path, form: str) -> dict[str, int]:
                 streams[topic] = (folder / f"{topic}.{form}").open("w", encoding="utf-8", newline="")
                 counts[topic] = 0
                 if form == "csv":
-                    writers[topic] = csv.DictWriter(streams[topic], columns(topic), lineterminator="\n")
+                    writers[topic] = csv.DictWriter(streams[topic], csv_columns(topic), lineterminator="\n")
                     writers[topic].writeheader()
             counts[topic] += 1
             if form == "csv":
@@ -90,7 +90,7 @@ def _parquet(events: Iterable[Event], folder: Path) -> dict[str, int]:
 
     rows: defaultdict[str, list[Record]] = defaultdict(list)
     for event in events:
-        rows[event.topic].append(dict.fromkeys(columns(event.topic)) | row(event))
+        rows[event.topic].append(dict.fromkeys(csv_columns(event.topic)) | row(event))
     for topic, found in rows.items():
         for record in found:
             if "details" in record:

@@ -26,7 +26,7 @@ NATURES: Final = frozenset(
         "fx_revaluation",
     ]
 )
-ASSET_CLASSES: Final = frozenset(
+_ASSET_CLASSES: Final = frozenset(
     [
         "deposit_demand",
         "deposit_time",
@@ -41,7 +41,7 @@ ASSET_CLASSES: Final = frozenset(
         "credit",
     ]
 )
-CUSTOMER_CLASSES: Final = frozenset(("personal", "corporate"))
+_CUSTOMER_CLASSES: Final = frozenset(("personal", "corporate"))
 ARRIVES: Final = "arrives"
 REQUIRED: Final = object()
 DETAILS_MAX: Final = 64
@@ -49,7 +49,7 @@ DETAILS_MAX: Final = 64
 Parser = Callable[[str, Any], Any]
 
 
-class Field(NamedTuple):
+class FileField(NamedTuple):
     """A field of a topic: its name, its parser, and what stands for it when the file leaves it out."""
 
     name: str
@@ -64,7 +64,7 @@ class Money(NamedTuple):
     decimal: str
 
 
-def details(field: str, value: Any) -> dict[str, str]:
+def details(field: str, value: object) -> dict[str, str]:
     """A map of text to text; in CSV as JSON."""
     if isinstance(value, str):
         try:
@@ -76,80 +76,80 @@ def details(field: str, value: Any) -> dict[str, str]:
     return {fields.text(field, name): fields.text(field, word) for name, word in value.items()}
 
 
-asset_class = partial(fields.one_of, allowed=ASSET_CLASSES)
+asset_class = partial(fields.one_of, allowed=_ASSET_CLASSES)
 nature = partial(fields.one_of, allowed=NATURES)
-customer_class = partial(fields.one_of, allowed=CUSTOMER_CLASSES)
+customer_class = partial(fields.one_of, allowed=_CUSTOMER_CLASSES)
 
 _ACCOUNT = (
-    Field("source", fields.text),
-    Field("customer_id", fields.text),
-    Field("account_id", fields.text),
-    Field("asset_class", asset_class, "deposit_demand"),
-    Field("currency", fields.currency),
-    Field("branch", fields.text),
+    FileField("source", fields.text),
+    FileField("customer_id", fields.text),
+    FileField("account_id", fields.text),
+    FileField("asset_class", asset_class, "deposit_demand"),
+    FileField("currency", fields.currency),
+    FileField("branch", fields.text),
 )
 # What stands in `Money` and `instants` is read after these, as it needs the currency or the zone.
-FIELDS: Final[dict[str, tuple[Field, ...]]] = {
+FIELDS: Final[dict[str, tuple[FileField, ...]]] = {
     "transactions": (
-        Field("event_id", fields.text),
+        FileField("event_id", fields.text),
         *_ACCOUNT,
-        Field("journal_seq", fields.count, None),
-        Field("value_date", fields.business_date),
-        Field("nature", nature, "unknown"),
-        Field("customer_initiated", fields.boolean, False),
-        Field("channel", fields.text, None),
-        Field("counterparty_bank", fields.text, None),
-        Field("counterparty_ref", fields.text, None),
-        Field("reverses", fields.text, None),
+        FileField("journal_seq", fields.count, None),
+        FileField("value_date", fields.business_date),
+        FileField("nature", nature, "unknown"),
+        FileField("customer_initiated", fields.boolean, False),
+        FileField("channel", fields.text, None),
+        FileField("counterparty_bank", fields.text, None),
+        FileField("counterparty_ref", fields.text, None),
+        FileField("reverses", fields.text, None),
     ),
     "balances": (
-        Field("event_id", fields.text),
+        FileField("event_id", fields.text),
         *_ACCOUNT,
-        Field("business_day", fields.business_date),
-        Field("version", fields.count, 1),
-        Field("opened_on", fields.profile_date, None),
+        FileField("business_day", fields.business_date),
+        FileField("version", fields.count, 1),
+        FileField("opened_on", fields.profile_date, None),
     ),
     "customers": (
-        Field("event_id", fields.text),
-        Field("customer_id", fields.text),
-        Field("customer_class", customer_class, "personal"),
-        Field("branch", fields.text),
-        Field("rm_id", fields.text, None),
-        Field("relationship_since", fields.profile_date, None),
-        Field("birth_date", fields.profile_date, None),
-        Field("card_held", fields.text, None),
+        FileField("event_id", fields.text),
+        FileField("customer_id", fields.text),
+        FileField("customer_class", customer_class, "personal"),
+        FileField("branch", fields.text),
+        FileField("rm_id", fields.text, None),
+        FileField("relationship_since", fields.profile_date, None),
+        FileField("birth_date", fields.profile_date, None),
+        FileField("card_held", fields.text, None),
     ),
     "facts": (
-        Field("event_id", fields.text),
-        Field("customer_id", fields.text),
-        Field("name", fields.text),
-        Field("value", fields.integer),
-        Field("as_of", fields.business_date),
-        Field("source", fields.text),
+        FileField("event_id", fields.text),
+        FileField("customer_id", fields.text),
+        FileField("name", fields.text),
+        FileField("value", fields.integer),
+        FileField("as_of", fields.business_date),
+        FileField("source", fields.text),
     ),
     "fx-rates": (
-        Field("event_id", fields.text),
-        Field("currency", fields.currency),
-        Field("base", fields.currency),
-        Field("rate_date", fields.business_date),
-        Field("version", fields.count, 1),
-        Field("source", fields.text),
+        FileField("event_id", fields.text),
+        FileField("currency", fields.currency),
+        FileField("base", fields.currency),
+        FileField("rate_date", fields.business_date),
+        FileField("version", fields.count, 1),
+        FileField("source", fields.text),
     ),
     "policies": (
-        Field("pack_id", fields.text),
-        Field("version", fields.count),
-        Field("effective_from", fields.business_date),
-        Field("body", fields.body),
-        Field("customer_class", customer_class, "personal"),
+        FileField("pack_id", fields.text),
+        FileField("version", fields.count),
+        FileField("effective_from", fields.business_date),
+        FileField("body", fields.body),
+        FileField("customer_class", customer_class, "personal"),
     ),
     "crm-actions": (
-        Field("event_id", fields.text),
-        Field("customer_id", fields.text),
-        Field("action", fields.text),
-        Field("requested_by", fields.text),
-        Field("approved_by", fields.text, None),
-        Field("expires_on", fields.business_date, None),
-        Field("details", details, {}),
+        FileField("event_id", fields.text),
+        FileField("customer_id", fields.text),
+        FileField("action", fields.text),
+        FileField("requested_by", fields.text),
+        FileField("approved_by", fields.text, None),
+        FileField("expires_on", fields.business_date, None),
+        FileField("details", details, {}),
     ),
 }
 MONEY: Final = {
@@ -166,13 +166,13 @@ ARRIVAL_DAY: Final = {
 }
 
 
-def names(topic: str) -> frozenset[str]:
+def row_fields(topic: str) -> frozenset[str]:
     """Every field name that a row of the topic may have."""
     found = {field.name for field in FIELDS[topic]} | {ARRIVES}
     return frozenset(found | set(MONEY.get(topic, ())) | ({INSTANTS[topic]} if topic in INSTANTS else set()))
 
 
-_NAMES: Final = {topic: names(topic) for topic in FIELDS}
+_NAMES: Final = {topic: row_fields(topic) for topic in FIELDS}
 
 
 def event(topic: str, row: Mapping[str, Any], zone: str) -> Event:

@@ -59,7 +59,7 @@ def _manifest(found: dict[str, Any], zone: str) -> Manifest:
     )
 
 
-def absent(
+def zero_snapshots(
     file: Path,
     manifest: Manifest,
     events: list[Event],

@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.formats.events import Event, InputError, Record, Report
 
-Account = tuple[str, str]  # source, account_id
+_Account = tuple[str, str]  # source, account_id
 
 
 def order(record: Record) -> tuple[Any, ...]:
@@ -18,14 +18,14 @@ def order(record: Record) -> tuple[Any, ...]:
     return record["booked_at"], len(record["event_id"]), record["event_id"]
 
 
-def number(events: Iterable[Event], file: str, report: Report) -> list[Event]:
+def number_postings(events: Iterable[Event], file: str, report: Report) -> list[Event]:
     """Fill in the missing journal_seq, from 1; a line that repeats another is left out, a conflict is reported.
 
     An account with numbers on some of its postings only is refused as a whole: ranks would collide with them.
     """
     kept: list[Event] = []
-    bare: defaultdict[Account, dict[str, Event]] = defaultdict(dict)
-    numbered: set[Account] = set()
+    bare: defaultdict[_Account, dict[str, Event]] = defaultdict(dict)
+    numbered: set[_Account] = set()
     for event in events:
         record = event.record
         if event.topic != "transactions":
@@ -43,8 +43,8 @@ def number(events: Iterable[Event], file: str, report: Report) -> list[Event]:
 
 
 def _rank(
-    bare: dict[Account, dict[str, Event]],
-    numbered: set[Account],
+    bare: dict[_Account, dict[str, Event]],
+    numbered: set[_Account],
     keep: Callable[[Event], None],
     file: str,
     report: Report,

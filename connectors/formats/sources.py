@@ -7,8 +7,8 @@ from typing import Final
 
 from connectors.formats import berka, canonical
 from connectors.formats.events import Event, InputError, Record, Report, refuse
-from connectors.formats.manifest import absent, manifest_of, manifest_path
-from connectors.formats.ranks import number
+from connectors.formats.manifest import manifest_of, manifest_path, zero_snapshots
+from connectors.formats.ranks import number_postings
 from connectors.loading.arrival import in_order
 
 FORMATS: Final = ("berka", *canonical.SUFFIXES)
@@ -24,26 +24,26 @@ def read_source(form: str, path: Path, zone: str, report: Report = refuse) -> li
         raise InputError(str(path), 0, "format", f"{form!r} is none of {', '.join(FORMATS)}")
     if not path.exists():
         raise InputError(str(path), 0, None, "is not there")
-    return in_order(berka.read(path, zone, report) if form == "berka" else _canonical(form, path, zone, report))
+    return in_order(berka.read_folder(path, zone, report) if form == "berka" else _canonical(form, path, zone, report))
 
 
 def _canonical(form: str, path: Path, zone: str, report: Report) -> list[Event]:
     events: list[Event] = []
-    manifests = {file: manifest_of(file, zone) for file in canonical.files(path, form)}
+    manifests = {file: manifest_of(file, zone) for file in canonical.data_files(path, form)}
     known: defaultdict[str, dict[str, Record]] = defaultdict(dict)
     for file, manifest in sorted(manifests.items(), key=lambda item: item[1].business_day if item[1] else 0):
         counted = _Counted(report)
-        found = list(canonical.read(file, form, zone, counted))
+        found = list(canonical.read_file(file, form, zone, counted))
         events += found
         if manifest is None:
             continue
         if manifest.previous is not None and not known[manifest.source]:
             before = file.with_name(Path(manifest.previous).name)
             known[manifest.source] = {
-                event.record["account_id"]: event.record for event in canonical.read(before, form, zone, report)
+                event.record["account_id"]: event.record for event in canonical.read_file(before, form, zone, report)
             }
-        events += absent(file, manifest, found, counted.bad, known[manifest.source], report)
-    return number(events, str(path), report)
+        events += zero_snapshots(file, manifest, found, counted.bad, known[manifest.source], report)
+    return number_postings(events, str(path), report)
 
 
 class _Counted:
@@ -58,7 +58,7 @@ class _Counted:
         self.report(problem)
 
 
-def fingerprint(form: str, path: Path, *options: object) -> str:
+def import_fingerprint(form: str, path: Path, *options: object) -> str:
     """What an import is recognised by when it is run again: its files' contents, and the options that shape events."""
     digest = sha256(repr((form, options)).encode())
     for file in _data_files(form, path):
@@ -71,6 +71,6 @@ def fingerprint(form: str, path: Path, *options: object) -> str:
 
 def _data_files(form: str, path: Path) -> list[Path]:
     if form == "berka":
-        return berka.files(path)
-    found = canonical.files(path, form)
+        return berka.folder_files(path)
+    found = canonical.data_files(path, form)
     return found + [manifest for manifest in map(manifest_path, found) if manifest.exists()]

@@ -10,8 +10,9 @@ from confluent_kafka import KafkaException, Producer
 
 from connectors.formats.events import Fact, InputError, Record, key_of
 from connectors.loading.closer import TRANSACTION_TIMEOUT_MS, WAIT_S
-from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
+from connectors.loading.publisher import PublishError, partition_count, producer_config
 from deploy.settings import Settings
+from schemas.codec.records import Encode
 from streams.calendar import date_of, day_of
 
 FACTS: Final = "facts"

@@ -21,13 +21,13 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.formats.events import CLOSES, INPUTS, Close
-from connectors.loading.publisher import Encode, PublishError, partition_count, producer_config
+from connectors.formats.events import CLOSE_TOPIC, MARKED_TOPICS, CloseRecord
+from connectors.loading.publisher import PublishError, partition_count, producer_config
 from deploy.settings import Settings
+from schemas.codec.records import Encode
+from schemas.registry import MARK, MARK_KEY
 from streams.calendar import date_of, day_of
 
-MARK_KEY: Final = b"@close"
-MARK: Final = "close-mark"  # the contract of the mark, in every input topic
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 WAIT_S: Final = 30.0
@@ -61,7 +61,7 @@ class Closer:
                 "linger.ms": 0,
             }
         )
-        self._partitions = partition_count(self._producer, settings, (*INPUTS, CLOSES))
+        self._partitions = partition_count(self._producer, settings, (*MARKED_TOPICS, CLOSE_TOPIC))
         try:
             self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
         except KafkaException as problem:
@@ -69,7 +69,7 @@ class Closer:
         self.history = closes(settings)
         self.last = max((closed.day for closed in self.history), default=None)
 
-    def close(self, day: int, source: str | None = None) -> Close | None:
+    def close(self, day: int, source: str | None = None) -> CloseRecord | None:
         """Close a day and return what was written; None if it or a later day is closed already.
 
         Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
@@ -96,7 +96,7 @@ class Closer:
         """Let go of the connections."""
         self._producer.close()
 
-    def _write(self, day: int, source: str | None) -> Close:
+    def _write(self, day: int, source: str | None) -> CloseRecord:
         offsets: dict[tuple[str, int], int] = {}
         failed: list[KafkaError] = []
 
@@ -107,7 +107,7 @@ class Closer:
                 failed.append(problem)
 
         mark = self._encode(MARK, {"business_day": day})
-        places = [(topic, partition) for topic in INPUTS for partition in range(self._partitions)]
+        places = [(topic, partition) for topic in MARKED_TOPICS for partition in range(self._partitions)]
         for topic, partition in places:
             self._producer.produce(self._settings.topic(topic), mark, MARK_KEY, partition, delivered)
         self._flush(failed)
@@ -115,12 +115,12 @@ class Closer:
             {"topic": topic, "partition": partition, "offset": offsets[self._settings.topic(topic), partition]}
             for topic, partition in places
         ]
-        close: Close = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
-        value, key = self._encode(CLOSES, dict(close)), date_of(day).isoformat().encode()
+        close: CloseRecord = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
+        value, key = self._encode(CLOSE_TOPIC, dict(close)), date_of(day).isoformat().encode()
         headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
         for partition in range(self._partitions):
             self._producer.produce(
-                self._settings.topic(CLOSES), value, key, partition, on_delivery=delivered, headers=headers
+                self._settings.topic(CLOSE_TOPIC), value, key, partition, on_delivery=delivered, headers=headers
             )
         self._flush(failed)
         return close
@@ -145,7 +145,7 @@ def closes(settings: Settings) -> list[Closed]:
     )
     found: list[Closed] = []
     try:
-        consumer.assign([TopicPartition(settings.topic(CLOSES), 0, OFFSET_BEGINNING)])
+        consumer.assign([TopicPartition(settings.topic(CLOSE_TOPIC), 0, OFFSET_BEGINNING)])
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             for message in consumer.consume(1000, POLL_S):
@@ -155,10 +155,10 @@ def closes(settings: Settings) -> list[Closed]:
                 elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     return found
                 elif not problem.retriable():
-                    raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
+                    raise PublishError(f"cannot read {settings.topic(CLOSE_TOPIC)}: {problem.str()}")
     finally:
         consumer.close()
-    raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
+    raise PublishError(f"{settings.topic(CLOSE_TOPIC)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
 
 
 def _closed(message: Message) -> Closed:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from connectors.formats.events import DayEnd, Event, InputError
 from connectors.loading.broadcast import FACTS, complete
 from connectors.loading.closer import Closer
-from connectors.loading.publisher import Publisher
+from connectors.loading.publisher import EventPublisher
 
 
 @dataclass
@@ -28,9 +28,9 @@ def done_through(closer: Closer, fingerprint: str) -> int | None:
     return max((closed.day for closed in closer.history if closed.source == fingerprint), default=None)
 
 
-def load(
+def load_events(
     stream: Iterable[Event | DayEnd],
-    publisher: Publisher,
+    publisher: EventPublisher,
     closer: Closer | None,
     fingerprint: str,
     *,

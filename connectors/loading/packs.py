@@ -7,9 +7,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 
 from connectors.formats.events import Record
 from connectors.loading.broadcast import broadcast
-from connectors.loading.closer import MARK_KEY, POLL_S, WAIT_S
-from connectors.loading.publisher import Encode, PublishError
+from connectors.loading.closer import POLL_S, WAIT_S
+from connectors.loading.publisher import PublishError
 from deploy.settings import Settings
+from schemas.codec.records import Encode
+from schemas.registry import MARK_KEY
 
 TOPIC: Final = "policies"
 

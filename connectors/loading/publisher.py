@@ -1,16 +1,14 @@
 """Events into Kafka: encoded, keyed, in the right partition, at least once. The engine drops what comes twice."""
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.formats.events import INPUTS, KEYED, Event, InputError, Record, key_of
+from connectors.formats.events import KEYED, MARKED_TOPICS, Event, InputError, Record, key_of
 from connectors.loading.partitioner import partition_of
 from deploy.settings import Settings
-
-Encode = Callable[[str, Record], bytes]  # (name of the Avro contract, record) -> framed bytes
+from schemas.codec.records import Encode
 
 QUEUE_MESSAGES_MAX: Final = 200_000
 MESSAGE_BYTES_MAX: Final = 4 << 20
@@ -66,15 +64,15 @@ def partition_count(producer: Producer, settings: Settings, topics: tuple[str, .
     return next(iter(counts.values()))
 
 
-class Publisher:
+class EventPublisher:
     """Sends events; `flush` returns when the brokers have every one of them. Not for use by several threads."""
 
     def __init__(self, settings: Settings, encode: Encode) -> None:
         self._producer = Producer(producer_config(settings))
         self._encode = encode
-        self._names = {topic: settings.topic(topic) for topic in (*INPUTS, "dead-letters")}
+        self._names = {topic: settings.topic(topic) for topic in (*MARKED_TOPICS, "dead-letters")}
         self._failed: KafkaError | None = None
-        self.partitions = partition_count(self._producer, settings, INPUTS)
+        self.partitions = partition_count(self._producer, settings, MARKED_TOPICS)
 
     def send(self, event: Event) -> None:
         """Queue an event: to its customer's partition, or a copy to every partition."""

@@ -10,20 +10,19 @@ from datetime import date
 from typing import Final
 
 from connectors.formats.events import DayEnd, Event
-from connectors.simulate import stories as _stories
 from connectors.simulate.bank import Bank
-from connectors.simulate.stories import KINDS, MONTHS, Story
+from connectors.simulate.stories import STORY_KINDS, STORY_MONTHS, Story, planted_stories
 from streams.calendar import day_of
 
 START: Final = day_of(date(2026, 1, 1))
 ZONE: Final = "Asia/Shanghai"
 CUSTOMERS_MAX: Final = 800_000
 
-__all__ = ["KINDS", "MONTHS", "START", "Story", "simulate", "stories"]
+__all__ = ["START", "STORY_KINDS", "STORY_MONTHS", "Story", "simulate", "stories"]
 
 
 def simulate(
-    seed: int, customers: int = 500, months: int = MONTHS, start: int = START, zone: str = ZONE
+    seed: int, customers: int = 500, months: int = STORY_MONTHS, start: int = START, zone: str = ZONE
 ) -> Iterator[Event | DayEnd]:
     """A bank's events in order of arrival, with a DayEnd behind each calendar day. Base currency CNY.
 
@@ -36,5 +35,5 @@ def simulate(
 
 
 def stories(seed: int, start: int = START) -> dict[str, Story]:
-    """The six stories that a seed plants, by kind (KINDS)."""
-    return _stories.stories(seed, start)
+    """The six stories that a seed plants, by kind (STORY_KINDS)."""
+    return planted_stories(seed, start)

@@ -8,7 +8,7 @@ from typing import Final
 from connectors.formats.events import DayEnd, Event, Record
 from connectors.simulate.journal import DAY_OPENS_MS, DAY_SHUTS_MS, Journal, month_days
 from connectors.simulate.market import Market, is_weekday
-from connectors.simulate.people import BASE, Account, Person, population
+from connectors.simulate.people import BASE_CURRENCY, Account, Person, population
 from connectors.simulate.stories import RIVAL_BANK, Plot, cast, plots
 
 THOUSAND: Final = 1_000
@@ -64,7 +64,7 @@ class Bank:
         for person in everyone:
             self._profile(person)
             for account in person.accounts():
-                if account.currency != BASE:
+                if account.currency != BASE_CURRENCY:
                     account.balance_minor = self._market.bought(account.balance_minor, account.currency)
                 account.opened_on = self._start - OPENING_VALUE_DAYS
                 if account.opening_posted and account.balance_minor:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from connectors.formats.events import Event, Record
-from connectors.simulate.people import BASE
+from connectors.simulate.people import BASE_CURRENCY
 from streams.money import exponent
 
 OPENING_MICRO: Final = {"USD": 7_120_000, "EUR": 7_810_000, "JPY": 48_150}  # CNY for one unit, millionths
@@ -60,7 +60,7 @@ class Market:
         return {
             "event_id": f"fx-{currency}-{day}-{version}",
             "currency": currency,
-            "base": BASE,
+            "base": BASE_CURRENCY,
             "rate_micro": micro,
             "rate_date": day,
             "version": version,
@@ -69,4 +69,4 @@ class Market:
 
     def bought(self, base_minor: int, currency: str) -> int:
         """Minor units of a currency for base minor units at today's rate, rounded down."""
-        return base_minor * MICRO * _minor_units(currency) // (self._micro[currency] * _minor_units(BASE))
+        return base_minor * MICRO * _minor_units(currency) // (self._micro[currency] * _minor_units(BASE_CURRENCY))

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Final
 
-BASE: Final = "CNY"
+BASE_CURRENCY: Final = "CNY"
 SCALE: Final = 20  # times the bands' balances: some 12 % of the customers then reach a tier above ordinary
 BRANCHES: Final = ("B01", "B02", "B03", "B04", "B05")
 CENTS: Final = 100
@@ -24,7 +24,7 @@ BANDS: Final = (
 PER: Final = 100_000
 RM_FROM_BAND: Final = 2
 FX_FROM_BAND: Final = 1
-CURRENCIES: Final = ("USD", "JPY", "EUR")
+_CURRENCIES: Final = ("USD", "JPY", "EUR")
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ def _person(rng: random.Random, number: int, band: int, start: int) -> Person:
     branch = rng.choice(BRANCHES)
     wealth = wealth_minor(rng, band) * SCALE
     since = start - rng.randrange(120, 6000)
-    main = Account(f"A{number:06}-1", customer, branch, "core", "deposit_demand", BASE, since, wealth)
+    main = Account(f"A{number:06}-1", customer, branch, "core", "deposit_demand", BASE_CURRENCY, since, wealth)
     main.nightly = rng.randrange(100) < 30
     main.opening_posted = not main.nightly or rng.randrange(2) == 0
     rm_id = f"RM-{branch}-{rng.randrange(4)}" if band >= RM_FROM_BAND else None
@@ -131,4 +131,4 @@ def _split(rng: random.Random, person: Person, number: int, since: int) -> None:
         agency.nightly, agency.opening_posted = True, False
     if person.band >= FX_FROM_BAND and number % 5 < 2:  # by number, so that a small bank has every currency too
         account = open_account("currency", 5, "core", "deposit_demand", rng.randrange(2, 10))
-        account.currency = CURRENCIES[number // 5 % len(CURRENCIES)]
+        account.currency = _CURRENCIES[number // 5 % len(_CURRENCIES)]

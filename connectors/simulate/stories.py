@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connectors.simulate.journal import HOUR_MS, Journal, month_days
-from connectors.simulate.people import BASE, Account, Person
+from connectors.simulate.people import BASE_CURRENCY, Account, Person
 
 YUAN: Final = 100
 NOON_MS: Final = 12 * HOUR_MS
 RIVAL_BANK: Final = "Harbour Commercial Bank"
-MONTHS: Final = 5
-KINDS: Final = ("upgrade", "outflow", "drip", "purchase", "late_posting", "broken_balance")
+STORY_MONTHS: Final = 5
+STORY_KINDS: Final = ("upgrade", "outflow", "drip", "purchase", "late_posting", "broken_balance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Plot:
     nightly: bool = False
 
 
-def stories(seed: int, start: int) -> dict[str, Story]:
+def planted_stories(seed: int, start: int) -> dict[str, Story]:
     """The six stories of a seed, by kind, in a bank that starts on day `start` (the first of a month)."""
     return {plot.story.kind: plot.story for plot in plots(seed, start)}
 
@@ -50,8 +50,8 @@ def stories(seed: int, start: int) -> dict[str, Story]:
 def plots(seed: int, start: int) -> Iterator[Plot]:
     """The stories with what happens in them."""
     rng = random.Random(f"stories-{seed}")  # noqa: S311 (a bank, nothing secret)
-    months = month_days(start, MONTHS)
-    for index, (kind, plot) in enumerate(zip(KINDS, _PLOTS, strict=True)):
+    months = month_days(start, STORY_MONTHS)
+    for index, (kind, plot) in enumerate(zip(STORY_KINDS, _PLOTS, strict=True)):
         number = 900_000 + index * 1_000 + rng.randrange(1_000)
         yield plot(kind, f"C{number}", f"A{number}-1", months)
 
@@ -61,7 +61,7 @@ def cast(plot: Plot, start: int) -> Person:
     story = plot.story
     since = start - 800
     main = Account(
-        story.account_id, story.customer_id, "B01", "core", "deposit_demand", BASE, since, plot.opening_minor
+        story.account_id, story.customer_id, "B01", "core", "deposit_demand", BASE_CURRENCY, since, plot.opening_minor
     )
     main.nightly = plot.nightly
     return Person(story.customer_id, "B01", 2, main, start - 16_000, since, "RM-B01-0", 0, 0)

@@ -15,7 +15,7 @@ from deploy.embedded import processes
 from deploy.errors import StackError
 from deploy.record import Running
 
-READY_WAIT_S = 60.0
+KAFKA_READY_WAIT_S = 60.0
 FORMAT_WAIT_S = 60.0
 MESSAGE_BYTES_MAX = 4 << 20
 INTERNAL_PARTITIONS = 4  # of __consumer_offsets and __transaction_state: plenty for one machine

@@ -17,7 +17,7 @@ from deploy.errors import StackError
 from deploy.record import Running
 
 STOP_WAIT_S = 20.0
-POLL_S = 0.05
+_POLL_S = 0.05
 LOG_TAIL_LINES = 15
 FREE_PORTS = range(20_000, 30_000)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -103,7 +103,7 @@ def wait_until(ready: Callable[[], bool], running: Iterable[Running], log: Path,
                 raise StackError(f"{what} ended while it started:\n{tail(log)}", f"the whole log: {log}")
         if time.monotonic() > until:
             raise StackError(f"{what} was not ready within {wait_s:.0f} s:\n{tail(log)}", f"the whole log: {log}")
-        time.sleep(POLL_S)
+        time.sleep(_POLL_S)
 
 
 def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:

@@ -10,7 +10,7 @@ from deploy.embedded import processes
 from deploy.errors import StackError
 from deploy.record import Running
 
-READY_WAIT_S = 20.0
+REDIS_READY_WAIT_S = 20.0
 
 
 def binary() -> str:

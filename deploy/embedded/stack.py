@@ -99,11 +99,11 @@ class Stack:
         with self._locked():
             live = self.running()
             forced = set(processes.stop(live))
-            left = record.read(self.data_dir)
+            left = record.read_record(self.data_dir)
             for name in ("processes", "bootstrap_servers", "redis_url"):
                 left.pop(name, None)
             if left or live:
-                record.write(self.data_dir, left)
+                record.write_record(self.data_dir, left)
         return [f"{entry.name} (by force)" if entry.name in forced else entry.name for entry in live]
 
     def kill_broker(self, node: int = 0) -> None:
@@ -156,7 +156,7 @@ class Stack:
             yield
 
     def _remember(self, **values: Any) -> None:
-        record.write(self.data_dir, {**record.read(self.data_dir), **values})
+        record.write_record(self.data_dir, {**record.read_record(self.data_dir), **values})
 
     def _note_started(self, entry: Running, started: list[Running]) -> None:
         """Record a process at once, so that it can be stopped even if we die in the next moment."""
@@ -168,7 +168,7 @@ class Stack:
         """First of `count` ports in a row: the settings', or with `any_ports` the last run's if free, else free ones."""
         if not self.any_ports:
             return wanted
-        last = record.read(self.data_dir).get(name)
+        last = record.read_record(self.data_dir).get(name)
         if isinstance(last, int) and all(processes.is_free(last + step) for step in range(count)):
             return last
         return processes.free_row(count)
@@ -188,14 +188,14 @@ class Stack:
             started,
             cluster.log(missing[0] if missing else 0),
             "Kafka",
-            kafka.READY_WAIT_S,
+            kafka.KAFKA_READY_WAIT_S,
         )
         self._remember(bootstrap_servers=cluster.bootstrap_servers)
         self.say(f"Kafka answers at {cluster.bootstrap_servers}")
 
     def _brokers(self) -> int:
         """Number of brokers: a folder keeps the number it began with."""
-        known = record.read(self.data_dir).get("brokers")
+        known = record.read_record(self.data_dir).get("brokers")
         if known is not None and known != self.settings.brokers:
             raise StackError(
                 f"{self.data_dir} holds a cluster of {known} broker(s), not {self.settings.brokers}",
@@ -205,7 +205,7 @@ class Stack:
 
     def _cluster(self, *, keep_ports: bool = True) -> kafka.Cluster:
         """The cluster of the folder; the jars are fetched when it is asked for the first time."""
-        known = record.read(self.data_dir)
+        known = record.read_record(self.data_dir)
         if self.cluster is not None and keep_ports:
             return self.cluster
         brokers = self._brokers()
@@ -241,7 +241,7 @@ class Stack:
         processes.check_port_free(server.port, "the Redis server", "--redis-port")
         self._note_started(server.start(), started)
         processes.wait_until(
-            lambda: answers(server.url), started[-1:], server.log, "the Redis server", redis.READY_WAIT_S
+            lambda: answers(server.url), started[-1:], server.log, "the Redis server", redis.REDIS_READY_WAIT_S
         )
         self._remember(redis_port=server.port, redis_url=server.url)
         self.say(f"Redis answers at {server.url}")

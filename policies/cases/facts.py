@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from policies.lifecycle.state import Act, Card, State, card_tier, day_of, last_valid_day, months_later
+from policies.lifecycle.state import Act, Card, State, card_tier, day_date, last_valid_day, months_later
 from policies.model import metrics
 from policies.model.criteria import OWN_STANDARD
 from policies.model.terms import limits
@@ -223,7 +223,7 @@ def starting_state(policy: ClassPolicy, facts: Mapping[str, Any], state: State, 
         state = replace(state, official=facts["current"], records=frozenset(policy.status.requires))
     if "months_since_review" in facts:
         months = int(exact(facts["months_since_review"], "months_since_review"))
-        first = day - day_of(day).day + 1
+        first = day - day_date(day).day + 1
         state = replace(state, reviewed_on=months_later(first, -months))
     held = facts.get("card_held", "none")
     if held != "none":

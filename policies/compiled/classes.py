@@ -18,6 +18,7 @@ from policies.compiled.pack import (
     compile_alerts,
     compile_foresight,
     compile_pack,
+    foreseen,
 )
 from policies.compiled.program import compile_program
 from policies.language.reader import PackError, Problem
@@ -67,6 +68,13 @@ class CompiledClasses:
     def personal(self) -> CompiledPack:
         """The thresholds of personal customers, if they have any."""
         return self.shown if self.standard is None else self.standard
+
+    @property
+    def foreseen(self) -> ClassPolicy | None:
+        """How personal customers are decided, where their next tier follows from balances alone; else None."""
+        table = self.tables[CUSTOMER_CLASSES.index("personal")]
+        known = table is not None and self.standard is not None and foreseen(table.policy)
+        return table.policy if table is not None and known else None
 
 
 def by_class(*packs: Pack) -> dict[str, Pack]:

@@ -26,14 +26,14 @@ def day_number(day: date) -> int:
     return (day - EPOCH).days
 
 
-def day_of(number: int) -> date:
+def day_date(number: int) -> date:
     """The date of a day number."""
     return EPOCH + timedelta(days=number)
 
 
 def months_later(day: int, months: int) -> int:
     """The same day of the month so much later; where that month is shorter, the first of the next one."""
-    start = day_of(day)
+    start = day_date(day)
     count = start.year * 12 + start.month - 1 + months
     try:
         return day_number(start.replace(year=count // 12, month=count % 12 + 1))

@@ -17,7 +17,7 @@ from policies.lifecycle.state import (
     Step,
     begin,
     card_tier,
-    day_of,
+    day_date,
     months_later,
     next_review,
     ready,
@@ -137,12 +137,12 @@ def _remind(policy: ClassPolicy, state: State, day: int, said: list[Decision]) -
     renewal, review = unsaid(policy, state)
     if state.card is not None and state.card.last_day is not None and renewal is not None and renewal <= day:
         last = state.card.last_day
-        evidence = {"card": state.card.card, "last_day": day_of(last).isoformat()}
+        evidence = {"card": state.card.card, "last_day": day_date(last).isoformat()}
         said.append(Decision("renewal-due", "expiry", day, last + 1, state.card.card, None, evidence=evidence))
         state = replace(state, renewal_said=last)
     coming = next_review(policy, state)
     if coming is not None and state.reviewed_on is not None and review is not None and review <= day:
-        evidence = {"next_review": day_of(coming).isoformat(), "reviewed_on": day_of(state.reviewed_on).isoformat()}
+        evidence = {"next_review": day_date(coming).isoformat(), "reviewed_on": day_date(state.reviewed_on).isoformat()}
         said.append(Decision("review-due", "review", day, coming, tier_of(policy, state), None, evidence=evidence))
         state = replace(state, review_said=coming)
     return state

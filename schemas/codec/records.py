@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from schemas.registry import Registry, contract, file_registry
 MAGIC: Final = b"\0"
 HEADER_BYTES: Final = 5
 DATUM_BYTES_MAX: Final = 4 << 20
+
+Encode = Callable[[str, dict[str, Any]], bytes]
+"""(name of the contract, record) -> framed bytes."""
 
 
 class RecordError(ValueError):

@@ -28,7 +28,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-class Kind(StrEnum):
+class DataKind(StrEnum):
     """Kinds of data; each has one scope (bank-wide, or the owning branch and those above)."""
 
     IDENTITY = "identity"
@@ -71,13 +71,13 @@ class Resource:
     `requested_by` is set for an override that waits for its approval.
     """
 
-    kind: Kind
+    kind: DataKind
     unit: tuple[str, ...] | None
     requested_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class AccessDecision:
     """The answer. `audit`: an entry of the audit log is due. `conceal`: answer as if the thing did not exist."""
 
     allowed: bool
@@ -86,27 +86,40 @@ class Decision:
     conceal: bool
 
 
-BANK_WIDE: Final = frozenset({Kind.IDENTITY, Kind.TIER, Kind.QUEUE_CLASS})
+BANK_WIDE: Final = frozenset({DataKind.IDENTITY, DataKind.TIER, DataKind.QUEUE_CLASS})
 
-_LOOK: Final = {(kind, Action.READ) for kind in (Kind.IDENTITY, Kind.TIER, Kind.QUEUE_CLASS)}
+_LOOK: Final = {(kind, Action.READ) for kind in (DataKind.IDENTITY, DataKind.TIER, DataKind.QUEUE_CLASS)}
 _FILE: Final = _LOOK | {
     (kind, Action.READ)
-    for kind in (Kind.BALANCES, Kind.TRANSACTIONS, Kind.NOTES, Kind.ALERTS, Kind.NOTICES, Kind.DECISIONS)
+    for kind in (
+        DataKind.BALANCES,
+        DataKind.TRANSACTIONS,
+        DataKind.NOTES,
+        DataKind.ALERTS,
+        DataKind.NOTICES,
+        DataKind.DECISIONS,
+    )
 }
-_CARE: Final = _FILE | {(Kind.NOTES, Action.WRITE), (Kind.ALERTS, Action.ACKNOWLEDGE), (Kind.OVERRIDES, Action.REQUEST)}
-_LEAD: Final = _CARE | {(Kind.OVERRIDES, Action.APPROVE), (Kind.OVERRIDES, Action.READ)}
-_EXPORT: Final = {(kind, Action.EXPORT) for kind in (Kind.TIER, Kind.BALANCES, Kind.ALERTS, Kind.DECISIONS)}
+_CARE: Final = _FILE | {
+    (DataKind.NOTES, Action.WRITE),
+    (DataKind.ALERTS, Action.ACKNOWLEDGE),
+    (DataKind.OVERRIDES, Action.REQUEST),
+}
+_LEAD: Final = _CARE | {(DataKind.OVERRIDES, Action.APPROVE), (DataKind.OVERRIDES, Action.READ)}
+_EXPORT: Final = {
+    (kind, Action.EXPORT) for kind in (DataKind.TIER, DataKind.BALANCES, DataKind.ALERTS, DataKind.DECISIONS)
+}
 
-GRANTS: Final[dict[Role, frozenset[tuple[Kind, Action]]]] = {
-    Role.KIOSK: frozenset({(Kind.QUEUE_CLASS, Action.READ)}),
+GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
+    Role.KIOSK: frozenset({(DataKind.QUEUE_CLASS, Action.READ)}),
     Role.TELLER: frozenset(_LOOK),
-    Role.LOBBY: frozenset(_LOOK | {(Kind.NOTES, Action.WRITE)}),
+    Role.LOBBY: frozenset(_LOOK | {(DataKind.NOTES, Action.WRITE)}),
     Role.RM: frozenset(_CARE),
     Role.SECTION_HEAD: frozenset(_CARE),
     Role.BRANCH_MANAGER: frozenset(_LEAD),
     Role.PRESIDENT: frozenset(_LEAD | _EXPORT),
     Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT),
-    Role.AUDITOR: frozenset(_FILE | {(Kind.AUDIT, Action.READ), (Kind.OVERRIDES, Action.READ)}),
+    Role.AUDITOR: frozenset(_FILE | {(DataKind.AUDIT, Action.READ), (DataKind.OVERRIDES, Action.READ)}),
     Role.SERVICE: frozenset(_FILE),
     Role.OPERATOR: frozenset(_FILE | _EXPORT),  # runs the machine, and holds the servers' credentials anyway
 }
@@ -129,7 +142,7 @@ def owner_of(branch: str | None) -> tuple[str, ...]:
     return unit_of(branch or "") or (HEAD_OFFICE,)
 
 
-def decide(actor: Actor, action: Action, resource: Resource) -> Decision:
+def decide_access(actor: Actor, action: Action, resource: Resource) -> AccessDecision:
     """Say whether `actor` may do `action` to `resource`. Pure: the same question has the same answer.
 
     Everything not granted is denied. A customer that does not exist and one of another branch get the same answer, so
@@ -137,16 +150,16 @@ def decide(actor: Actor, action: Action, resource: Resource) -> Decision:
     """
     audit = action in _AUDITED_ACTIONS or (action is Action.READ and resource.kind not in BANK_WIDE)
     if not _plausible(actor.unit):
-        return Decision(False, "no_unit", audit, conceal=True)
+        return AccessDecision(False, "no_unit", audit, conceal=True)
     if (resource.kind, action) not in GRANTS[actor.role]:
-        return Decision(False, "not_granted", audit, conceal=True)
+        return AccessDecision(False, "not_granted", audit, conceal=True)
     if resource.kind in BANK_WIDE and action is Action.READ:
-        return Decision(True, "bank_wide", audit, conceal=False)
+        return AccessDecision(True, "bank_wide", audit, conceal=False)
     if resource.unit is None or not _owns(actor.unit, resource.unit):
-        return Decision(False, "other_unit", audit, conceal=True)
+        return AccessDecision(False, "other_unit", audit, conceal=True)
     if action is Action.APPROVE and resource.requested_by in (None, actor.actor_id):
-        return Decision(False, "second_person_needed", audit, conceal=False)
-    return Decision(True, "own_unit_or_below", audit, conceal=False)
+        return AccessDecision(False, "second_person_needed", audit, conceal=False)
+    return AccessDecision(True, "own_unit_or_below", audit, conceal=False)
 
 
 def _plausible(unit: tuple[str, ...]) -> bool:

@@ -54,7 +54,7 @@ class Channel(Protocol):
         """Deliver, within bounds, and return the attempts it took. Raises DeliveryError when it could not."""
 
 
-class Ledger(Protocol):
+class DeliveryLedger(Protocol):
     """Remembers which notices have been delivered."""
 
     async def seen(self, notice_id: str) -> bool:
@@ -84,7 +84,7 @@ def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
     single, window = texts.WINDOWS[locale]
     places = {
         "customer": masked(alert["customer_id"]),
-        "severity": texts.SEVERITIES[locale].get(alert["severity"], alert["severity"]),
+        "severity": texts.SEVERITY_NAMES[locale].get(alert["severity"], alert["severity"]),
         "rule": alert["rule"],
         "window": window.format(days=alert["window_days"]) if alert["window_days"] else single,
         "share": f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d} %",
@@ -112,7 +112,7 @@ class Notifier:
     """Delivers the notices of an alert and says what became of them. `now_ms`: ms since epoch, UTC."""
 
     channels: Sequence[Channel]
-    ledger: Ledger
+    ledger: DeliveryLedger
     now_ms: Callable[[], int]
     locale: str = texts.DEFAULT_LOCALE
     outcomes: Callable[[str, str], None] = field(default=lambda _channel, _status: None)

@@ -72,7 +72,7 @@ BODIES: Final[dict[str, dict[str, str]]] = {
 }
 """By language and kind of alert."""
 
-SEVERITIES: Final[dict[str, dict[str, str]]] = {
+SEVERITY_NAMES: Final[dict[str, dict[str, str]]] = {
     "en": {"info": "Info", "low": "Low", "medium": "Medium", "high": "High", "critical": "Critical"},
     "zh-CN": {"info": "提示", "low": "低", "medium": "中", "high": "高", "critical": "紧急"},
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from redis import RedisError
 
-from services.access.decision import Action, Actor, Kind, Resource, Role, decide
+from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -28,7 +28,7 @@ KIOSK: Final = Actor("kiosk", Role.KIOSK, ("kiosk",))
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QueueRow:
     """What the view holds of a reference. `queue_class` None: nothing. `age_s` None: the view was never complete."""
 
     queue_class: str | None
@@ -50,7 +50,7 @@ class Answer:
 class PriorityView(Protocol):
     """What the lookup needs of the view."""
 
-    async def read(self, customer_ref: str) -> Row:
+    async def read(self, customer_ref: str) -> QueueRow:
         """The row of a reference; raises RedisError or OSError when there is no answer."""
 
 
@@ -114,9 +114,9 @@ class Lookup:
         return Answer(row.queue_class, row.vip_area, row.valid_until)
 
     def _allowed(self) -> bool:
-        return decide(self.actor, Action.READ, Resource(Kind.QUEUE_CLASS, None)).allowed
+        return decide_access(self.actor, Action.READ, Resource(DataKind.QUEUE_CLASS, None)).allowed
 
-    async def _read(self, customer_ref: str) -> Row | None:
+    async def _read(self, customer_ref: str) -> QueueRow | None:
         """The row, or None when the view gives no answer in time."""
         if not self.breaker.allows():
             self.noted("breaker")
@@ -157,12 +157,12 @@ class RedisPriorityView:
         self.client, self.keys = client, keys
         self.script = client.register_script(READ)
 
-    async def read(self, customer_ref: str) -> Row:
+    async def read(self, customer_ref: str) -> QueueRow:
         """The row of a reference; raises RedisError or OSError when there is no answer."""
         queue_class, vip_area, valid_until, age_ms = await self.script(
             keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority")]
         )
-        return Row(
+        return QueueRow(
             queue_class.decode() if queue_class else None,
             vip_area == b"1",
             date.fromisoformat(valid_until.decode()) if valid_until else None,

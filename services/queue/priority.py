@@ -47,7 +47,7 @@ class Priority(BaseModel):
     degraded: bool = Field(description="True: the view is down, slow or stale, and this is the default class.")
 
 
-class Problem(BaseModel):
+class ProblemDocument(BaseModel):
     """A problem as of RFC 9457. It never repeats the URL."""
 
     type: str = "about:blank"
@@ -55,7 +55,7 @@ class Problem(BaseModel):
     status: int
 
 
-class Health(BaseModel):
+class ViewHealth(BaseModel):
     """Whether the process answers."""
 
     status: str
@@ -79,7 +79,7 @@ def create_app(lookup: Lookup, rate_max: int = 0) -> FastAPI:
     results = Counter("tidegauge_priority_answers", "Answers, by where they came from.", ["result"], registry=registry)
     seconds = Histogram("tidegauge_priority_answer_seconds", "Time of an answer.", buckets=BUCKETS_S, registry=registry)
     lookup.noted = lambda result: results.labels(result).inc()
-    app.add_exception_handler(HTTPException, problem)
+    app.add_exception_handler(HTTPException, _problem)
     app.add_middleware(RateLimit, per_s=rate_max, refused=lambda: results.labels("refused").inc())
 
     @app.get(
@@ -98,8 +98,8 @@ def create_app(lookup: Lookup, rate_max: int = 0) -> FastAPI:
         response.headers.update(NO_STORE)
         return answer
 
-    @app.get("/livez", response_model=Health, summary="The process is alive")
-    @app.get("/readyz", response_model=Health, summary="The process can answer")
+    @app.get("/livez", response_model=ViewHealth, summary="The process is alive")
+    @app.get("/readyz", response_model=ViewHealth, summary="The process can answer")
     async def alive() -> dict[str, str]:
         # Ready even without Redis: a degraded answer is better than a kiosk that a load balancer sends away.
         return {"status": "ok"}
@@ -120,10 +120,10 @@ def watching(app: FastAPI) -> Routes:
     return {"/metrics": metrics, "/openapi.json": description, "/livez": good, "/readyz": good}
 
 
-async def problem(_: Request, error: Exception) -> JSONResponse:
+async def _problem(_: Request, error: Exception) -> JSONResponse:
     """An HTTP error as a problem document."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     title = error.detail if isinstance(error, HTTPException) else "Internal Server Error"
-    body: dict[str, Any] = Problem(title=str(title), status=status).model_dump()
+    body: dict[str, Any] = ProblemDocument(title=str(title), status=status).model_dump()
     headers = getattr(error, "headers", None)
     return JSONResponse(body, status, headers, PROBLEM)

@@ -35,7 +35,7 @@ BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Le
 LONG: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 WAIT: Final = json.dumps({"type": "about:blank", "title": "Too Many Requests", "status": 429}).encode()
 
-App = Callable[..., Any]  # of ASGI
+_App = Callable[..., Any]  # of ASGI
 
 
 class BoundedProtocol(H11Protocol):
@@ -113,12 +113,12 @@ class RateLimit:
     """Lets an address ask `per_s` times a second, and answers 429 to what is more. 0: no limit."""
 
     def __init__(
-        self, app: App, per_s: int, refused: Callable[[], None], clock: Callable[[], int] = time.monotonic_ns
+        self, app: _App, per_s: int, refused: Callable[[], None], clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self.app, self.per_s, self.refused, self.clock = app, per_s, refused, clock
         self.paid_until: dict[str, int] = {}  # ns, by address: when what it has asked for will have been allowed
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: App, send: App) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: _App, send: _App) -> None:
         """Pass the request on, or answer that there are too many."""
         if scope["type"] != "http" or not self.per_s or self.allows(scope["client"][0] if scope["client"] else ""):
             await self.app(scope, receive, send)
@@ -151,7 +151,7 @@ def bounded(connections_max: int) -> type[BoundedProtocol]:
     return type("Bounded", (BoundedProtocol,), {"connections_max": connections_max})
 
 
-def server(app: App, connections_max: int) -> uvicorn.Server:
+def server(app: _App, connections_max: int) -> uvicorn.Server:
     """A server of the application. No access log: it would hold the references."""
     return uvicorn.Server(
         uvicorn.Config(

@@ -47,7 +47,7 @@ class Columnar:
         return decoded
 
 
-def one_by_one(topic: str, values: Sequence[bytes]) -> list[Decoded]:
+def _one_by_one(topic: str, values: Sequence[bytes]) -> list[Decoded]:
     """Every field of each value, or what is wrong with it."""
     decoded: list[Decoded] = []
     for value in values:
@@ -74,4 +74,4 @@ class Decoder:
     def __call__(self, topic: str, values: Sequence[bytes]) -> list[Decoded]:
         """Records of a topic, each decoded or the error."""
         columnar = self.columnar.get(topic)
-        return one_by_one(topic, values) if columnar is None else columnar(values)
+        return _one_by_one(topic, values) if columnar is None else columnar(values)

@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from services.views.projections import Record
+from services.views.projections import TopicRecord
 from services.views.writer import Fetched
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class KafkaSource:
                 part.at_end, part.stop = True, offset
             else:
                 part.at_end, part.stop = False, offset + 1
-                part.records.append(Record(topic, place[1], offset, message.key(), message.value()))
+                part.records.append(TopicRecord(topic, place[1], offset, message.key(), message.value()))
         return fetched
 
     def ends(self) -> dict[str, tuple[int, int]]:
@@ -170,7 +170,7 @@ class DeadLetters:
         self.brokers, self.topic, self.encode = brokers, topic, encode
         self.producer: Producer | None = None
 
-    def reject(self, record: Record, reason: str, detail: str) -> None:
+    def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
         """Keep it for a person to look at: topic, partition, offset, reason and the original bytes."""
         if self.producer is None:
             self.producer = Producer({"bootstrap.servers": self.brokers, "enable.idempotence": True})

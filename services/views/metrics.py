@@ -34,7 +34,7 @@ class ViewMetrics(Collector):
         yield behind
 
 
-def serve(writer: "ViewWriter", port: int, host: str = "127.0.0.1") -> None:
+def serve_view_metrics(writer: "ViewWriter", port: int, host: str = "127.0.0.1") -> None:
     """Serve metrics and health from a thread until the process ends; OSError if the port is taken."""
     registry = CollectorRegistry()
     registry.register(ViewMetrics(writer))

@@ -6,15 +6,15 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from services.views.keys import Keys
-from services.views.store import Drop, Index, Op, Put
+from services.views.store import Drop, IndexEntry, Op, Put
 
 ALERTS_PER_CUSTOMER_MAX: Final = 200
 ALERTS_PER_RM_MAX: Final = 2_000
 ALERTS_PER_BRANCH_MAX: Final = 5_000
-EPOCH: Final = date(1970, 1, 1)
+_EPOCH: Final = date(1970, 1, 1)
 
 
-class Record(NamedTuple):
+class TopicRecord(NamedTuple):
     """One record of a topic; `topic` is the catalogue's name, without prefix. `value` None = tombstone."""
 
     topic: str
@@ -24,21 +24,21 @@ class Record(NamedTuple):
     value: bytes | None
 
 
-Projection = Callable[[Keys, Record, dict[str, Any] | None], list[Op]]
+_Projection = Callable[[Keys, TopicRecord, dict[str, Any] | None], list[Op]]
 
 
-def day_number(day: date | int) -> int:
+def _day_number(day: date | int) -> int:
     """Days since 1970-01-01 of a date as decoded, with or without its logical type."""
-    return day if isinstance(day, int) else (day - EPOCH).days
+    return day if isinstance(day, int) else (day - _EPOCH).days
 
 
 @lru_cache(maxsize=4096)
 def iso_day(day: date | int | None) -> str:
     """ISO date of a date as decoded; the empty text for none."""
-    return "" if day is None else (EPOCH + timedelta(days=day_number(day))).isoformat()
+    return "" if day is None else (_EPOCH + timedelta(days=_day_number(day))).isoformat()
 
 
-def priority(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[Op]:
+def priority(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list[Op]:
     """The queue class of a customer reference."""
     key = keys.priority(_key(record))
     if value is None:
@@ -51,7 +51,7 @@ def priority(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[O
     return [Put(key, value["version"], fields)]
 
 
-def standing(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[Op]:
+def standing(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list[Op]:
     """The newest standing of a customer, as published."""
     key = keys.standing(_key(record))
     if value is None or record.value is None:
@@ -59,7 +59,7 @@ def standing(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[O
     return [Put(key, value["source_seq"], {"record": record.value})]
 
 
-def alert(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[Op]:
+def alert(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list[Op]:
     """The newest state of an alert, and where it is listed.
 
     All records of an alert are in one partition, so the offset is its version. A list may hold an alert that has since
@@ -67,7 +67,7 @@ def alert(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[Op]:
     """
     if value is None or record.value is None:
         return []  # the topic is not compacted: a tombstone means nothing here
-    alert_id, day = value["alert_id"], day_number(value["raised_day"])
+    alert_id, day = value["alert_id"], _day_number(value["raised_day"])
     fields = {
         "customer_id": value["customer_id"],
         "status": value["status"],
@@ -78,19 +78,19 @@ def alert(keys: Keys, record: Record, value: dict[str, Any] | None) -> list[Op]:
         "record": record.value,
     }
     ops: list[Op] = [Put(keys.alert(alert_id), record.offset, fields)]
-    ops.append(Index(keys.alerts("branch", value["branch"]), day, alert_id, ALERTS_PER_BRANCH_MAX))
+    ops.append(IndexEntry(keys.alerts("branch", value["branch"]), day, alert_id, ALERTS_PER_BRANCH_MAX))
     if value["rm_id"]:
-        ops.append(Index(keys.alerts("rm", value["rm_id"]), day, alert_id, ALERTS_PER_RM_MAX))
+        ops.append(IndexEntry(keys.alerts("rm", value["rm_id"]), day, alert_id, ALERTS_PER_RM_MAX))
     by_customer = keys.alerts("customer", value["customer_id"])
-    ops.append(Index(by_customer, day, alert_id, ALERTS_PER_CUSTOMER_MAX, owned=keys.alert("")))
+    ops.append(IndexEntry(by_customer, day, alert_id, ALERTS_PER_CUSTOMER_MAX, owned=keys.alert("")))
     return ops
 
 
-PROJECTIONS: Final[dict[str, Projection]] = {"queue-priority": priority, "standings": standing, "rm-alerts": alert}
+PROJECTIONS: Final[dict[str, _Projection]] = {"queue-priority": priority, "standings": standing, "rm-alerts": alert}
 """The topics of the view."""
 
 
-def _key(record: Record) -> str:
+def _key(record: TopicRecord) -> str:
     if not record.key:
         raise ValueError("no key")
     return record.key.decode()

@@ -15,16 +15,15 @@ import numpy.typing as npt
 
 import streams  # noqa: F401  it tells numba where to keep what is compiled below
 from schemas.codec.blocks import Reader
+from schemas.codec.kernel import Bytes, Longs
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.values import decode_values
-from services.views.projections import Record, iso_day
+from services.views.projections import TopicRecord, iso_day
 from services.views.store import Drop, Op, Put
 
 if TYPE_CHECKING:
     from services.views.keys import Keys
 
-Bytes = npt.NDArray[np.uint8]
-Longs = npt.NDArray[np.int64]
 
 NUMBER_BYTES_MAX: Final = 30  # of a bulk string that holds an int64, and of the frame of any other
 VALUE_BYTES_MAX: Final = 512
@@ -90,7 +89,7 @@ class InColumns:
     def __init__(self) -> None:
         self.readers = {topic: Reader(topic) for topic in ("standings", "queue-priority")}
 
-    def __call__(self, keys: Keys, records: Sequence[Record]) -> PutRows | None:
+    def __call__(self, keys: Keys, records: Sequence[TopicRecord]) -> PutRows | None:
         """Rows of a partition's records, as `services.views.projections` gives them one by one.
 
         None if the topic has no such projection, or if any record can't be read or is large: one by one then finds which.

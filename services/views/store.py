@@ -37,7 +37,7 @@ class Drop(NamedTuple):
     key: str
 
 
-class Index(NamedTuple):
+class IndexEntry(NamedTuple):
     """Enter `member` into the sorted set `key`; the lowest scores leave beyond `keep_max`.
 
     `owned`: prefix of the rows that are deleted with the members that leave; empty = none.
@@ -50,10 +50,10 @@ class Index(NamedTuple):
     owned: str = ""
 
 
-Op = Put | Drop | Index
+Op = Put | Drop | IndexEntry
 
 
-class Rows(Protocol):
+class PackedOps(Protocol):
     """Operations as columns (services.views.rows)."""
 
     def __iter__(self) -> Iterator[Op]:
@@ -69,7 +69,7 @@ class Chunk(NamedTuple):
     source: str  # topic:partition
     start: int | None
     stop: int
-    ops: Sequence[Op] | Rows
+    ops: Sequence[Op] | PackedOps
 
 
 Reached = tuple[int | None, int]
@@ -200,7 +200,7 @@ class RedisViewStore:
             for name, value in meta.items():
                 pipeline.hset(self.keys.meta, name, value)
             for source in sources:
-                pipeline.hsetnx(self.keys.fresh(topic_of(source)), source, 0)
+                pipeline.hsetnx(self.keys.fresh(_topic_of(source)), source, 0)
             pipeline.execute()
 
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
@@ -239,7 +239,7 @@ class RedisViewStore:
         args: list[str | int] = [token, LEASE_MS]
         for source, (at, age_ms) in reached.items():
             args += [source, _at(at), age_ms]
-        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(topic_of(source)) for source in reached)]
+        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(_topic_of(source)) for source in reached)]
         return _unheld([self._fresh(keys=keys, args=args)]) == [b"done"]
 
     def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
@@ -257,7 +257,7 @@ class RedisViewStore:
         return gone
 
 
-def topic_of(source: str) -> str:
+def _topic_of(source: str) -> str:
     """The topic of `topic:partition`."""
     return source.rpartition(":")[0]
 
@@ -288,6 +288,6 @@ def _flat(ops: Sequence[Op]) -> list[str | bytes | int]:
                 args += field
         elif type(op) is Drop:
             args += ("D", op.key)
-        elif type(op) is Index:
+        elif type(op) is IndexEntry:
             args += ("Z", op.key, op.score, op.member, op.keep_max, op.owned)
     return args

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from schemas.codec.records import RecordError
 from services.views.decoder import Decode
 from services.views.keys import VIEW_FORMAT, Keys
-from services.views.projections import PROJECTIONS, Record
+from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.rows import PutRows
 from services.views.store import Chunk, LeaseLostError, Op, ViewStore
 
@@ -36,12 +36,12 @@ GATHER_S: Final = 0.05
 class Fetched:
     """What came of one partition: its records, the next offset behind them, and whether the log's end was reached."""
 
-    records: list[Record] = field(default_factory=list)
+    records: list[TopicRecord] = field(default_factory=list)
     stop: int | None = None
     at_end: bool = False
 
 
-class Source(Protocol):
+class RecordSource(Protocol):
     """What the view writer needs of Kafka; `topic:partition` names a partition."""
 
     def cluster(self) -> str:
@@ -63,7 +63,7 @@ class Source(Protocol):
 class Rejects(Protocol):
     """Where records go that can't be read."""
 
-    def reject(self, record: Record, reason: str, detail: str) -> None:
+    def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
         """Keep it for a person to look at."""
 
     def flush(self) -> None:
@@ -71,7 +71,7 @@ class Rejects(Protocol):
 
 
 @dataclass(slots=True)
-class Counts:
+class WriterCounts:
     """What the writer did, for metrics and progress."""
 
     records: int = 0
@@ -80,11 +80,11 @@ class Counts:
     behind: dict[str, int] = field(default_factory=dict)  # source -> offsets to go
 
 
-InColumns = Callable[[Keys, Sequence[Record]], PutRows | None]
+_InColumns = Callable[[Keys, Sequence[TopicRecord]], PutRows | None]
 """Rows of many records of a topic at once; None where they have to be projected one by one."""
 
 
-def _one_by_one(_keys: Keys, _records: Sequence[Record]) -> PutRows | None:
+def _one_by_one(_keys: Keys, _records: Sequence[TopicRecord]) -> PutRows | None:
     return None
 
 
@@ -103,14 +103,14 @@ class ViewWriter:
 
     def __init__(
         self,
-        source: Source,
+        source: RecordSource,
         store: ViewStore,
         keys: Keys,
         decode: Decode,
         rejects: Rejects,
         token: str,
         clock: Callable[[], float] = time.monotonic,
-        in_columns: InColumns = _one_by_one,
+        in_columns: _InColumns = _one_by_one,
     ) -> None:
         self.in_columns = in_columns
         self.source, self.store, self.keys = source, store, keys
@@ -121,7 +121,7 @@ class ViewWriter:
         self.flight: tuple[list[Chunk], Future[list[bool]]] | None = None
         self.hand = ThreadPoolExecutor(1, "view")
         self.targets: dict[str, tuple[int, float]] = {}  # ends that the brokers named, and when: fresh when reached
-        self.counts = Counts()
+        self.counts = WriterCounts()
 
     def settle(self) -> bool:
         """Take the lease and go to where the store stands; False while another writer is alive.
@@ -212,7 +212,7 @@ class ViewWriter:
             start = records[last].offset + 1
         self.next[name] = start
 
-    def _in_turn(self, records: Sequence[Record]) -> Iterator[tuple[int, int, Sequence[Op]]]:
+    def _in_turn(self, records: Sequence[TopicRecord]) -> Iterator[tuple[int, int, Sequence[Op]]]:
         """Chunks of records projected one by one: (first, last, operations)."""
         ops: list[Op] = []
         first = size = 0
@@ -223,7 +223,7 @@ class ViewWriter:
                 yield first, i, ops
                 first, ops, size = i + 1, [], 0
 
-    def _project(self, records: Sequence[Record]) -> Iterator[Sequence[Op]]:
+    def _project(self, records: Sequence[TopicRecord]) -> Iterator[Sequence[Op]]:
         """Operations of each record of a topic; none for one that can't be read, which is kept as a dead letter."""
         project = PROJECTIONS[records[0].topic]
         decoded = iter(self.decode(records[0].topic, [record.value for record in records if record.value is not None]))

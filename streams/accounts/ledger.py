@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streams.accounts import day_close, rows
+from streams.accounts.customers import Customers
 from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
 from streams.accounts.postings import COUNTERS, Lookups, Zone, fold_postings
 from streams.accounts.snapshots import fold_snapshots
 from streams.accounts.store import DIRTY, ID_BYTES_MAX, LATE, Array, Columns, Names, Store, add, id_of, new_customer
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
+from streams.averages.spans import span_sums
 from streams.calendar import DAY_MAX, month_of, zone_table
 from streams.fx import Rates
 from streams.money import CURRENCIES, NANO, scaled
@@ -58,6 +60,7 @@ class Ledger:
 
     def __init__(self, base_currency: str, zone: str) -> None:
         self.columns, self.zone_name, self.base_currency = Columns(), zone, base_currency
+        self.customers = Customers(self.columns)
         self.zone = Zone(*zone_table(zone))
         self.currencies, self.classes, self.sources = Names(CURRENCIES), Names(), Names()
         self.banks = Names()
@@ -81,11 +84,28 @@ class Ledger:
 
     def customer_id(self, slot: int) -> str:
         """The id of a customer."""
-        return id_of(self.store.customer_ids, slot)
+        return self.customers.id(slot)
 
     def account_id(self, slot: int) -> str:
         """The id of an account."""
         return id_of(self.store.account_ids, slot)
+
+    def account_ids(self) -> Array:
+        """uint8: the ids of all accounts, one behind the other."""
+        return self.store.account_ids.arena
+
+    def account_refs(self, slots: Array) -> Array:
+        """int64[n]: references into `account_ids`."""
+        refs: Array = self.store.accounts["ref"][slots]
+        return refs
+
+    def owner_of(self, account: int) -> int:
+        """The customer of an account."""
+        return int(self.store.accounts["customer"][account])
+
+    def currency_of(self, account: int) -> int:
+        """The code of an account's currency."""
+        return int(self.store.accounts["currency"][account])
 
     def scope_of(self, classes: Iterable[str]) -> int:
         """The bit mask of asset classes; a class not seen yet gets its code now."""
@@ -93,6 +113,10 @@ class Ledger:
         for name in classes:
             mask |= 1 << self.classes.code(name)
         return mask
+
+    def use_rules(self, found: Rules) -> None:
+        """The outflow rules that postings are checked against from now on."""
+        self.rules = found
 
     def _lookups(self) -> Lookups:
         for names in (self.classes, self.sources, self.banks):
@@ -139,6 +163,10 @@ class Ledger:
     def metrics(self, scope: int, as_of: int, slots: Array) -> Metrics:
         """Metrics of customers as of a day from the first of the last closed month to the end of the open month."""
         return metrics(self.store, self.rates.table(), self.clock, scope, as_of, slots)
+
+    def sums(self, scope: int, as_of: int, spans: list[tuple[int, int]], slots: Array) -> tuple[Array, Array, Array]:
+        """(units, nano, held) of streams.averages.spans.span_sums: customers' sums over spans of days as of a day."""
+        return span_sums(self.store, self.rates.table(), self.clock, scope, as_of, spans, slots)
 
     def open_day(self, day: int) -> None:
         """First half of a close: the clock moves to `day` and months open. Metrics of `day` are taken after it."""
@@ -202,6 +230,10 @@ class Ledger:
                     units, nano = scaled(amount, weight(fx, int(account["currency"]), since, last))
                     total += int(units) * NANO + int(nano)
         return total
+
+    def touched(self) -> Array:
+        """int64: slots of customers with an event since the last close, ascending."""
+        return self.customers.touched(self.closed)
 
     # -- rows
 

@@ -55,11 +55,11 @@ def test_postings_are_the_products_own_contract_and_journals_have_no_holes() -> 
 
 def test_framed_batches_are_read_back() -> None:
     """A batch framed in bulk is a v2 batch with a right checksum."""
-    from agents.engine.transport import records, take
+    from agents.engine.transport import records, take_block
 
     chunk = next(SMALL.prelude(50))
     rows = np.flatnonzero(chunk.partition == 2)
-    block = take(TP("transactions", 2), batch(7, rows, chunk.keys, chunk.values, chunk.ends), 7)
+    block = take_block(TP("transactions", 2), batch(7, rows, chunk.keys, chunk.values, chunk.ends), 7)
     assert block is not None
     found = list(records(block))
     assert [offset for offset, _, _ in found] == list(range(7, 7 + len(rows)))

@@ -131,7 +131,7 @@ class Sql:
         found, before, out = scheme(), dict[str, str](), set[Change]()
         for close in month_closes(self.load):
             self.known(close)
-            oracle.metrics(self.con, date_of(close))
+            oracle.expected_metrics(self.con, date_of(close))
             totals, divisor = oracle.quarter_sums(self.con, date_of(close))
             for customer, total in totals:
                 tier, old = found.tier(total or 0, divisor), before.get(customer, found.tiers[0])
@@ -143,7 +143,7 @@ class Sql:
     def differences(self, rows: Iterable[list[Any]]) -> list[str]:
         """Rows of standings as of the last day that differ from the oracle in any column."""
         self.known(self.load.last)
-        want = {row[0]: row for row in oracle.metrics(self.con, date_of(self.load.last))}
+        want = {row[0]: row for row in oracle.expected_metrics(self.con, date_of(self.load.last))}
         got = {row[0]: tuple(row[:-1]) for row in rows}
         wrong = [f"{name}: {got.get(name)} instead of {row}" for name, row in want.items() if got.get(name) != row]
         return wrong + [f"{name} is nobody's" for name in got.keys() - want.keys()]

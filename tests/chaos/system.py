@@ -27,9 +27,9 @@ from agents.offline.standings import all_standings
 from agents.standing.job import INPUTS
 from bench.parts.full import states
 from bench.world.data import CLOSED
-from connectors.loading.closer import MARK_KEY
 from deploy import admin
 from deploy.settings import Settings
+from schemas.registry import MARK_KEY
 from tests.chaos import expected, twin
 from tests.chaos.check import read
 from tests.chaos.feed import Feed

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.formats.events import DayEnd, Event, InputError
-from connectors.formats.ranks import number
+from connectors.formats.ranks import number_postings
 from connectors.formats.sources import read_source
 from connectors.loading.arrival import GAP_DAYS_MAX, days, disturb, in_order
 from connectors.loading.partitioner import murmur2, partition_of
@@ -41,7 +41,7 @@ def test_ranks_follow_booking_not_the_file(found, rng: random.Random):
         return
     rng.shuffle(events)
     bad, report = refused()
-    ranked = {event.record["event_id"]: event.record["journal_seq"] for event in number(events, "f", report)}
+    ranked = {event.record["event_id"]: event.record["journal_seq"] for event in number_postings(events, "f", report)}
     expected = [str(event_id) for _, event_id in sorted(found)]
     assert ranked == {event_id: rank for rank, event_id in enumerate(expected, 1)}
     assert not bad
@@ -51,14 +51,14 @@ def test_a_repeated_line_gets_one_rank():
     """The same posting twice in a file is one posting; another payload under its id is refused."""
     bad, report = refused()
     events = [posting(1, "x"), posting(1, "x"), posting(2, "y"), posting(3, "y")]
-    assert [event.record["journal_seq"] for event in number(events, "f", report)] == [1, 2]
+    assert [event.record["journal_seq"] for event in number_postings(events, "f", report)] == [1, 2]
     assert [problem.field for problem in bad] == ["event_id"]
 
 
 def test_an_account_with_some_numbers_is_refused():
     """Ranks beside real numbers would collide with them, so those postings are refused; other accounts are taken."""
     bad, report = refused()
-    found = number([posting(1, "x", seq=7), posting(2, "y"), posting(2, "z", account="b")], "f", report)
+    found = number_postings([posting(1, "x", seq=7), posting(2, "y"), posting(2, "z", account="b")], "f", report)
     assert [(event.record["account_id"], event.record["journal_seq"]) for event in found] == [("a", 7), ("b", 1)]
     assert "lack the journal_seq" in bad[0].reason
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.formats import canonical, files_out
-from connectors.formats.events import BROADCAST, INPUTS, Event, InputError, key_of
+from connectors.formats.events import BROADCAST, MARKED_TOPICS, Event, InputError, key_of
 from connectors.formats.layout import FIELDS
-from connectors.formats.sources import fingerprint, read_source
+from connectors.formats.sources import import_fingerprint, read_source
 from connectors.simulate import simulate
 from schemas.codec.records import decode_one, encode
 
@@ -51,7 +51,7 @@ def lines(path: Path, rows: list[bytes]) -> Path:
 
 def collect(path: Path, form: str) -> tuple[list[Event], list[InputError]]:
     bad: list[InputError] = []
-    return list(canonical.read(path, form, ZONE, bad.append)), bad
+    return list(canonical.read_file(path, form, ZONE, bad.append)), bad
 
 
 def test_ndjson_line(tmp_path):
@@ -158,9 +158,9 @@ def test_file_name_states_the_topic(tmp_path):
     """A CSV file whose name begins with no topic is refused, as nothing else says what it holds."""
     with pytest.raises(InputError, match="begin with one of"):
         read_source("csv", lines(tmp_path / "postings.csv", [b"event_id", b"a"]), ZONE)
-    assert canonical.topic_of(Path("fx-rates-2026.csv")) == "fx-rates"
-    assert canonical.topic_of(Path("balances.agency.csv")) == "balances"
-    assert canonical.topic_of(Path("balancesheet.csv")) is None
+    assert canonical.topic_in_name(Path("fx-rates-2026.csv")) == "fx-rates"
+    assert canonical.topic_in_name(Path("balances.agency.csv")) == "balances"
+    assert canonical.topic_in_name(Path("balancesheet.csv")) is None
 
 
 def test_parquet_types(tmp_path):
@@ -203,7 +203,7 @@ def test_round_trip(tmp_path, form):
     ]
     if form == "csv":  # a cell holds no line break
         events.pop()
-    counts = files_out.write(events, tmp_path, form)
+    counts = files_out.write_files(events, tmp_path, form)
     assert sum(counts.values()) == len(events)
     found = read_source(form, tmp_path, ZONE)
 
@@ -226,10 +226,10 @@ def test_fingerprint_follows_content(tmp_path):
     for folder in (here, there):
         folder.mkdir()
         lines(folder / "transactions.ndjson", [json.dumps(GOOD).encode()])
-    assert fingerprint("ndjson", here, ZONE) == fingerprint("ndjson", there, ZONE)
-    assert fingerprint("ndjson", here, ZONE) != fingerprint("ndjson", here, "Europe/Prague")
+    assert import_fingerprint("ndjson", here, ZONE) == import_fingerprint("ndjson", there, ZONE)
+    assert import_fingerprint("ndjson", here, ZONE) != import_fingerprint("ndjson", here, "Europe/Prague")
     lines(there / "transactions.ndjson", [json.dumps(GOOD | {"amount": "1"}).encode()])
-    assert fingerprint("ndjson", here, ZONE) != fingerprint("ndjson", there, ZONE)
+    assert import_fingerprint("ndjson", here, ZONE) != import_fingerprint("ndjson", there, ZONE)
 
 
 def test_nothing_there(tmp_path):
@@ -245,10 +245,10 @@ def test_layout_covers_the_contracts():
     """Every input topic has a layout, and its fields are the contract's fields."""
     from schemas.registry import contract
 
-    assert set(FIELDS) == set(INPUTS)
-    for topic in INPUTS:
+    assert set(FIELDS) == set(MARKED_TOPICS)
+    for topic in MARKED_TOPICS:
         names = {field["name"] for field in contract(topic)["fields"]}
-        assert set(files_out.columns(topic)) - {"arrives"} == names
+        assert set(files_out.csv_columns(topic)) - {"arrives"} == names
 
 
 def test_keys():

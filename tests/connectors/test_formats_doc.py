@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.formats import canonical
-from connectors.formats.layout import ASSET_CLASSES, FIELDS, INSTANTS, MONEY, NATURES, REQUIRED
+from connectors.formats.layout import _ASSET_CLASSES, FIELDS, INSTANTS, MONEY, NATURES, REQUIRED
 from connectors.formats.manifest import manifest_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
@@ -24,7 +24,7 @@ def test_the_examples_are_read(tmp_path):
     """Every example line becomes an event."""
     path = tmp_path / "example.ndjson"
     path.write_text(block("ndjson"))
-    found = list(canonical.read(path, "ndjson", "Asia/Shanghai"))
+    found = list(canonical.read_file(path, "ndjson", "Asia/Shanghai"))
     assert {event.topic for event in found} == {"transactions", "balances", "customers", "facts", "fx-rates"}
 
 
@@ -50,7 +50,7 @@ def test_every_field_is_named(topic):
 
 def test_every_word_is_named():
     """The lists of natures and asset classes are those of the code."""
-    for name, words in (("nature", NATURES), ("asset_class", ASSET_CLASSES)):
+    for name, words in (("nature", NATURES), ("asset_class", _ASSET_CLASSES)):
         line = re.search(rf"^- `{name}`: (.*)\.$", TEXT, re.MULTILINE)
         assert line
         assert set(line.group(1).split(", ")) == words

@@ -10,14 +10,15 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from typer.testing import CliRunner
 
 from connectors.formats import files_out
-from connectors.formats.events import BROADCAST, CLOSES, INPUTS, KEYED, DayEnd, Event, InputError
-from connectors.loading.closer import MARK_KEY, Closer, closes
-from connectors.loading.loader import load
+from connectors.formats.events import BROADCAST, CLOSE_TOPIC, KEYED, MARKED_TOPICS, DayEnd, Event, InputError
+from connectors.loading.closer import Closer, closes
+from connectors.loading.loader import load_events
 from connectors.loading.partitioner import partition_of
-from connectors.loading.publisher import Publisher, PublishError
+from connectors.loading.publisher import EventPublisher, PublishError
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
+from schemas.registry import MARK_KEY
 from streams.calendar import day_of
 from tidegauge.cli.main import app
 
@@ -74,7 +75,7 @@ def bank(days: int = 8) -> list[Event | DayEnd]:
 
 
 def run(settings: Settings, stream, mark="bank", **more):
-    return load(iter(stream), Publisher(settings, encode), Closer(settings, encode), mark, **more)
+    return load_events(iter(stream), EventPublisher(settings, encode), Closer(settings, encode), mark, **more)
 
 
 def homes(settings: Settings, event: Event) -> list[int]:
@@ -89,7 +90,7 @@ def assert_loaded(settings: Settings, stream: list[Event | DayEnd], log: Log, *,
     ends = [item.day for item in stream if isinstance(item, DayEnd)]
     cuts: dict[int, list[dict]] = {}
     for partition in range(settings.partitions):
-        found = [record for _, _, record in log.of(settings, CLOSES, partition)]
+        found = [record for _, _, record in log.of(settings, CLOSE_TOPIC, partition)]
         assert [record["business_day"] for record in found] == ends
         for record in found:
             assert cuts.setdefault(record["business_day"], record["cut"]) == record["cut"]
@@ -98,7 +99,7 @@ def assert_loaded(settings: Settings, stream: list[Event | DayEnd], log: Log, *,
         if isinstance(item, Event):
             for partition in homes(settings, item):
                 sent[item.topic, partition, item.day].append(item.record)
-    for topic in INPUTS:
+    for topic in MARKED_TOPICS:
         for partition in range(settings.partitions):
             day, since = iter(ends), 0
             records = log.of(settings, topic, partition)
@@ -120,7 +121,7 @@ def test_import_and_again(all_topics):
     """Events lie in order in their customer's partition, their day's cut behind them; a second run changes nothing."""
     stream = bank()
     loaded = run(all_topics, stream)
-    topics = (*INPUTS, CLOSES)
+    topics = (*MARKED_TOPICS, CLOSE_TOPIC)
     log = Log(all_topics, topics)
     assert_loaded(all_topics, stream, log, exactly=True)
     assert loaded.closed == 8
@@ -146,7 +147,7 @@ def test_interrupted_and_run_again(all_topics):
     assert [closed.day for closed in closes(all_topics)] == [stream[0].day + i for i in range(4)]
     loaded = run(all_topics, stream)
     assert loaded.closed == 4
-    assert_loaded(all_topics, stream, Log(all_topics, (*INPUTS, CLOSES)), exactly=False)
+    assert_loaded(all_topics, stream, Log(all_topics, (*MARKED_TOPICS, CLOSE_TOPIC)), exactly=False)
 
 
 def test_another_import_of_closed_days_is_sent(all_topics):
@@ -192,14 +193,14 @@ def test_topics_that_are_not_there(settings, make_topics):
     """Without the topics, or with differing partitions, the import refuses and says what to do."""
     make_topics("transactions")
     with pytest.raises(PublishError, match="there is no topic") as found:
-        Publisher(settings, encode)
+        EventPublisher(settings, encode)
     assert "topics --create" in found.value.hint
 
 
 def test_command_line(all_topics, tmp_path, monkeypatch):
     """`import` loads the good lines, names the bad one and exits with 2; `close` closes a day once."""
     stream = [item for item in bank(3) if isinstance(item, Event)]
-    files_out.write(stream, tmp_path, "ndjson")
+    files_out.write_files(stream, tmp_path, "ndjson")
     path = tmp_path / "transactions.ndjson"
     path.write_text(path.read_text() + json.dumps({"event_id": "x"}) + "\n")
     lines = path.read_text().count("\n")
@@ -220,7 +221,7 @@ def test_command_line(all_topics, tmp_path, monkeypatch):
 def test_marks_and_calendar_reach_every_partition(all_topics, monkeypatch, tmp_path):
     """Marks of an import stand before the day's close; a broken calendar sends nothing and names the line."""
     (tmp_path / "bank").mkdir()
-    files_out.write([item for item in bank(2) if isinstance(item, Event)], tmp_path / "bank", "ndjson")
+    files_out.write_files([item for item in bank(2) if isinstance(item, Event)], tmp_path / "bank", "ndjson")
     for name in ("bootstrap_servers", "topic_prefix"):
         monkeypatch.setenv(f"TIDEGAUGE_{name.upper()}", getattr(all_topics, name))
     calendar, runner = tmp_path / "calendar.csv", CliRunner()

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from connectors.formats.events import INPUTS, DayEnd, Event
-from connectors.simulate import KINDS, START, simulate, stories
+from connectors.formats.events import MARKED_TOPICS, DayEnd, Event
+from connectors.simulate import START, STORY_KINDS, simulate, stories
 from connectors.simulate.journal import month_days
 from connectors.simulate.people import BANDS, band_sizes, wealth_minor
 from schemas.codec.records import encode
@@ -55,7 +55,7 @@ def test_every_day_ends_and_nothing_comes_early(bank):
 
 def test_records_fit_the_contracts(events):
     """Every record is one of an input topic's contract."""
-    assert {event.topic for event in events} == set(INPUTS) - {"policies", "crm-actions"}
+    assert {event.topic for event in events} == set(MARKED_TOPICS) - {"policies", "crm-actions"}
     for event in events:
         encode(event.topic, event.record)
 
@@ -145,7 +145,7 @@ def test_population_has_the_shape_of_the_bands():
 def test_stories_happen(events):
     """Each story's customer has the postings that its words promise, and nothing else."""
     told = stories(11)
-    assert tuple(told) == KINDS
+    assert tuple(told) == STORY_KINDS
     months = month_days(START, 5)
     for kind, story in told.items():
         moves = [

@@ -4,9 +4,9 @@ from collections import defaultdict
 
 import pytest
 
-from agents.offline.replay import Arrival, replay
+from agents.offline.replay import Arrival, replay_arrivals
 from connectors.formats.events import DayEnd
-from connectors.simulate import KINDS, simulate, stories
+from connectors.simulate import STORY_KINDS, simulate, stories
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 from tidegauge.bootstrap import standing_conf
@@ -28,11 +28,13 @@ def published() -> dict[tuple[str, str], list[dict]]:
             record = decode_one(value)
             found[topic, record["customer_id"]].append(record)
 
-    replay(standing_conf(Settings(reference_key="k"), None, None), arrivals, encode, items[-1].day, None, output)
+    replay_arrivals(
+        standing_conf(Settings(reference_key="k"), None, None), arrivals, encode, items[-1].day, None, output
+    )
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STORY_KINDS)
 def test_story_comes_true(published, kind):
     """A record with every value that the story expects is published; where it expects none, there is none."""
     story = stories(SEED)[kind]
@@ -49,7 +51,9 @@ def test_story_comes_true(published, kind):
 def test_only_the_planted_outflow_alerts(published):
     """Of the story customers, only the outflow and the drip raise alerts, and the drip raises no other rule."""
     told = stories(SEED)
-    rules = {kind: {record["rule"] for record in published["rm-alerts", told[kind].customer_id]} for kind in KINDS}
+    rules = {
+        kind: {record["rule"] for record in published["rm-alerts", told[kind].customer_id]} for kind in STORY_KINDS
+    }
     assert rules.pop("drip") == {"drip"}
     assert "outflow-single" in rules.pop("outflow")
     assert not any(rules.values())

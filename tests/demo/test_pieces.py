@@ -13,11 +13,11 @@ from connectors.formats.events import DayEnd, Event
 from connectors.simulate import START, simulate, stories
 from streams.calendar import date_of, day_of
 from tidegauge.demo import checks, oracle
+from tidegauge.demo.narration import RESOLVED, Narrator, story_problems, untold
 from tidegauge.demo.run import Demo
-from tidegauge.demo.screen import Screen, State
-from tidegauge.demo.sent import Sent, known
-from tidegauge.demo.telling import RESOLVED, Teller, story_problems, untold
-from tidegauge.demo.texts import TEXTS, TIERS, Words, money
+from tidegauge.demo.screen import DemoState, Screen
+from tidegauge.demo.tables import Sent, known
+from tidegauge.demo.texts import TEXTS, TIERS, Words, money_text
 from tidegauge.demo.watch import Seen
 
 LAST = day_of(dt.date(2026, 2, 28))
@@ -39,7 +39,7 @@ def bank():
 
 @pytest.fixture(scope="module")
 def decided(bank):
-    return checks.decide(bank, checks.month_closes(START, LAST), SCHEME)
+    return checks.decide_tiers(bank, checks.month_closes(START, LAST), SCHEME)
 
 
 def rows(bank, decided, day):
@@ -156,7 +156,7 @@ def test_doubled_outputs_are_found():
 def test_stories_are_told_once_and_missing_ones_are_named():
     """A story's record makes its words, a second one makes none; a purchase that raised an alert is a problem."""
     told = stories(3)
-    teller, watch = Teller(told, Words("en")), watched()
+    teller, watch = Narrator(told, Words("en")), watched()
     broken = told["broken_balance"]
     record = {
         "customer_id": broken.customer_id, "kind": "break_opened", "restated_day": broken.day,
@@ -183,8 +183,8 @@ def test_both_languages_say_the_same():
     for name, text in TEXTS["en"].items():
         assert places(text) == places(TEXTS["zh-CN"][name]), name
     assert TIERS["en"].keys() == TIERS["zh-CN"].keys() == set(SCHEME.tiers)
-    assert money(-123_456_789) == "-1,234,567.89"
-    assert money(5) == "0.05"
+    assert money_text(-123_456_789) == "-1,234,567.89"
+    assert money_text(5) == "0.05"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -195,7 +195,7 @@ def test_screen(terminal, monkeypatch):
     console = Console(file=out, force_terminal=terminal, width=100)
     counts = {"alerts": 1, "changes": 2, "restatements": 3, "notices": 4}
     with Screen(console, Words("en")) as screen:
-        screen.show(State(START, 5_000, 100, 7, {"ordinary": 9, "gold": 1}, counts))
+        screen.show(DemoState(START, 5_000, 100, 7, {"ordinary": 9, "gold": 1}, counts))
         screen.say("a story")
         screen.finding(checks.Finding("dead", {"n": 30}, [f"letter {i}" for i in range(30)]))
     text = out.getvalue()
@@ -211,4 +211,4 @@ def test_day_ends_are_not_kept():
             sent.add(item)
     assert set(sent.counts()) == {"transactions", "balances", "fx-rates", "customers"}
     assert sent.counts()["customers"] == 7
-    assert oracle.COLUMNS[0] == "customer_id"
+    assert oracle.ORACLE_COLUMNS[0] == "customer_id"

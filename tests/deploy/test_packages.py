@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge.cli.packages import ROOMS
+from tidegauge.cli.packages import TOP_LEVEL
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = """
@@ -100,7 +100,7 @@ def test_a_folder_of_no_distribution(tmp_path: Path, work: Path) -> None:
 def test_two_distributions_in_one_folder(tmp_path: Path, work: Path) -> None:
     """Installed into one site-packages, the other's files overwrite ours: the ImportError is explained."""
     site = tmp_path / "site"
-    for room in ROOMS:
+    for room in TOP_LEVEL:
         shutil.copytree(ROOT / room, site / room, ignore=shutil.ignore_patterns("__pycache__", "tests"))
     distribution(site, "from agents.not_there import Agent\n")
     done = tidegauge(work, [site], "worker")

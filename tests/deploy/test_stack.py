@@ -152,7 +152,7 @@ def test_kafka_home_is_used(tmp_path: Path) -> None:
 
 def test_number_of_brokers_is_kept(tmp_path: Path) -> None:
     """A folder that holds one broker's data is not started with three."""
-    record.write(tmp_path, {"brokers": 1})
+    record.write_record(tmp_path, {"brokers": 1})
     with pytest.raises(StackError, match=r"cluster of 1 broker\(s\), not 3"):
         Stack(tmp_path, Settings(brokers=3)).start()
 
@@ -169,7 +169,7 @@ def test_stranger_with_our_pid_is_left_alone(tmp_path: Path) -> None:
             record.Running("ours", stranger.pid, started, "input"),
         ]
         assert [entry.alive() for entry in entries] == [False, False, True]
-        record.write(tmp_path, {"processes": record.as_entries(entries[:2])})
+        record.write_record(tmp_path, {"processes": record.as_entries(entries[:2])})
         assert Stack(tmp_path).stop() == []
         assert stranger.poll() is None
         stranger.communicate(b"\n")
@@ -193,7 +193,7 @@ def test_topics_have_the_catalogues_settings(make_topics) -> None:
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
     found = [done.result(30) for done in admin_client.describe_configs(resources).values()]
     assert [values["cleanup.policy"].value for values in found] == ["delete", "compact"]
-    assert found[0]["retention.ms"].value == str(62 * topics.DAY_MS)
+    assert found[0]["retention.ms"].value == str(62 * topics._DAY_MS)
     assert found[0]["message.timestamp.type"].value == "LogAppendTime"
     with pytest.raises(StackError, match="has 4 partitions, not 5"):
         topics.create(settings.model_copy(update={"partitions": 5}), ["transactions"])

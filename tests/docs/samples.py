@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from agents.offline.replay import Arrival, replay
-from agents.standing.decide.close import StandingConf
+from agents.offline.replay import Arrival, replay_arrivals
+from agents.standing.model import StandingConf
 from connectors.formats.events import DayEnd
 from connectors.simulate import simulate, stories
 from policies import load_pack
@@ -71,7 +71,9 @@ def encoded() -> dict[str, bytes]:
         return value
 
     conf = StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), KEY, layers=load_pack("layered-care"))
-    replay(conf, _arrivals(), write, AS_OF, output=lambda topic, _key, value: written[topic].append(value or b""))
+    replay_arrivals(
+        conf, _arrivals(), write, AS_OF, output=lambda topic, _key, value: written[topic].append(value or b"")
+    )
     for topic, record in BY_HAND.items():
         written[topic].append(encode(topic, record))
     pack = conf.pack

@@ -18,7 +18,7 @@ from rich.terminal_theme import TerminalTheme
 
 from deploy.settings import Settings
 from tidegauge.demo.run import Demo, Options
-from tidegauge.demo.screen import Screen, State
+from tidegauge.demo.screen import DemoState, Screen
 
 if TYPE_CHECKING:
     from tidegauge.demo.texts import Words
@@ -39,7 +39,7 @@ class Recorder(Screen):
 
     def __init__(self, words: Words, folder: str) -> None:
         super().__init__(Console(file=io.StringIO(), width=WIDTH), words)
-        self.folder, self.lines, self.last = folder, list[str](), State()
+        self.folder, self.lines, self.last = folder, list[str](), DemoState()
         self.before = 0  # lines said when the view was last shown
 
     def say(self, text: str) -> None:
@@ -52,7 +52,7 @@ class Recorder(Screen):
     def __enter__(self) -> Recorder:
         return self
 
-    def show(self, state: State) -> None:
+    def show(self, state: DemoState) -> None:
         """Keep the state."""
         self.last, self.before = copy.deepcopy(state), len(self.lines)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tidegauge.cli import COMMANDS
-from tidegauge.cli.main import load
+from tidegauge.cli.main import load_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,7 +22,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     for name, entry in COMMANDS.items():
         if importlib.util.find_spec(f"tidegauge.cli.{entry.module}") is None:
             continue  # tests/test_docs.py complains of it
-        command = load(name, entry)
+        command = load_command(name, entry)
         if entry.group:
             yield from ((f"{name} {sub}", part) for sub, part in command.commands.items())
         else:

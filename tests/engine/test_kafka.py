@@ -45,7 +45,7 @@ class World:
         ]
         for future in self.admin.create_topics(made).values():
             future.result(20)
-        recovery.install(self.settings, CounterJob.inputs, self.changelog)
+        recovery.install_blocks(self.settings, CounterJob.inputs, self.changelog)
 
     def write(self, topic: str, amounts: list[int], customer: int = 7, **conf: object) -> None:
         """Events of one customer."""
@@ -236,7 +236,7 @@ async def test_a_large_record_passes(world: World) -> None:
         topic = world.settings.topic(name) + "-big"
         world.admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(20)
     settings = BigTopics(world.settings.kafka, world.settings.group, 1, 1000)
-    recovery.install(settings, CounterJob.inputs, world.changelog)
+    recovery.install_blocks(settings, CounterJob.inputs, world.changelog)
     out = Producer({"bootstrap.servers": settings.kafka, "message.max.bytes": 4 << 20})
     value = os.urandom(2 << 20)
     out.produce(settings.topic("left"), value, b"k" * 8, 0)

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from agents.engine import metrics
-from agents.engine.metrics import Health, Metrics, serve
+from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
 from tests.engine.test_kafka import get
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[Metrics, Health, int]]:
+def served() -> Iterator[tuple[WorkerMetrics, Health, int]]:
     """A server on a free port."""
-    made, health = Metrics(), Health()
-    server = serve(made, health, 0)
+    made, health = WorkerMetrics(), Health()
+    server = serve_metrics(made, health, 0)
     yield made, health, server.server_port
     server.shutdown()
     server.server_close()
@@ -26,13 +26,13 @@ def served() -> Iterator[tuple[Metrics, Health, int]]:
 def test_every_metric_is_documented() -> None:
     """A metric that docs/metrics.md doesn't list, with its text, fails."""
     text = DOCS.read_text()
-    for family in Metrics().registry.collect():
+    for family in WorkerMetrics().registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         assert f"| `{name}` | {family.type} |" in text
         assert family.documentation in text
 
 
-def test_what_a_job_counts_is_served(served: tuple[Metrics, Health, int]) -> None:
+def test_what_a_job_counts_is_served(served: tuple[WorkerMetrics, Health, int]) -> None:
     """Names of JOB_COUNTS have metrics of their own, others share one that names them."""
     made, _, port = served
     made.count(3, {"dead_letters": 2, "something": 5, "closes": 0})
@@ -41,7 +41,7 @@ def test_what_a_job_counts_is_served(served: tuple[Metrics, Health, int]) -> Non
     assert 'tidegauge_counted_total{partition="3",what="something"} 5.0' in text
 
 
-def test_health(served: tuple[Metrics, Health, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health(served: tuple[WorkerMetrics, Health, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ready only when alive and recovered; a failure is told to whoever asks."""
     _, health, port = served
     assert get(port, "/livez")[0] == 200

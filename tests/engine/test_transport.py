@@ -8,7 +8,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP
-from agents.engine.transport import HEADER, BatchHeader, CorruptBatch, records, take
+from agents.engine.packing import HEADER
+from agents.engine.transport import BatchHeader, CorruptBatch, records, take_block
 
 WHERE = TP("left", 3)
 PLAIN, GZIP, SNAPPY, LZ4, ZSTD = range(5)
@@ -46,7 +47,7 @@ def control(offset: int, producer: int, kind: int) -> bytes:
 
 def seen(raw: bytes, start: int = 0, aborted: list[tuple[int, int]] = (), **options: bool) -> list[tuple[int, bytes]]:
     """Offsets and values a block gives."""
-    block = take(WHERE, raw, start, aborted, **options)
+    block = take_block(WHERE, raw, start, aborted, **options)
     assert block is not None
     return [(offset, value) for offset, _, value in records(block)]
 
@@ -55,7 +56,7 @@ def seen(raw: bytes, start: int = 0, aborted: list[tuple[int, int]] = (), **opti
 def test_every_codec_gives_the_same_records(codec: int) -> None:
     """A compressed batch becomes a plain v2 batch with the same offsets, keys and values."""
     values = [random.Random(codec).randbytes(30) for _ in range(500)]
-    block = take(WHERE, batch(700, values, codec), 700)
+    block = take_block(WHERE, batch(700, values, codec), 700)
     assert block is not None
     assert (block.start, block.end, block.tp) == (700, 1200, WHERE)
     assert [(o, k, v) for o, k, v in records(block)] == [(700 + i, b"key", v) for i, v in enumerate(values)]
@@ -90,7 +91,7 @@ def test_two_aborted_transactions_of_one_producer() -> None:
 
 def test_markers_only_still_move_the_position() -> None:
     """A fetch of control records is an empty block up to their end; else the next block would look like a gap."""
-    block = take(WHERE, control(9, 7, 1), 9)
+    block = take_block(WHERE, control(9, 7, 1), 9)
     assert block is not None
     assert (block.start, block.end, list(block.batches)) == (9, 10, [])
 
@@ -99,10 +100,10 @@ def test_a_cut_answer_ends_before_the_cut() -> None:
     """The broker cuts answers at its size limit: the torn batch comes with the next fetch."""
     first, second = batch(0, [b"a"]), batch(1, [b"b"])
     for cut in (1, 30, len(second) - 1):
-        block = take(WHERE, first + second[:cut], 0)
+        block = take_block(WHERE, first + second[:cut], 0)
         assert block is not None
         assert block.end == 1
-    assert take(WHERE, first[:-1], 0) is None
+    assert take_block(WHERE, first[:-1], 0) is None
 
 
 def test_records_below_the_start_and_compacted_gaps() -> None:
@@ -117,18 +118,18 @@ def test_a_wrong_checksum_is_refused(at: int) -> None:
     raw = bytearray(batch(5, [b"some value", b"another"]))
     raw[at] ^= 1
     with pytest.raises(CorruptBatch, match="left/3: batch at offset 5: wrong checksum"):
-        take(WHERE, bytes(raw), 5)
+        take_block(WHERE, bytes(raw), 5)
 
 
 def test_a_damaged_batch_does_not_take_good_ones_with_it() -> None:
     """What lies before the damage is delivered; the damage raises at the next fetch."""
     bad = bytearray(batch(1, [b"b"]))
     bad[70] ^= 255
-    block = take(WHERE, batch(0, [b"a"]) + bytes(bad), 0)
+    block = take_block(WHERE, batch(0, [b"a"]) + bytes(bad), 0)
     assert block is not None
     assert block.end == 1
     with pytest.raises(CorruptBatch):
-        take(WHERE, bytes(bad), 1)
+        take_block(WHERE, bytes(bad), 1)
 
 
 def test_a_bad_compressed_body_is_refused() -> None:
@@ -137,7 +138,7 @@ def test_a_bad_compressed_body_is_refused() -> None:
     raw[70:90] = bytes(20)
     raw[17:21] = struct.pack(">I", calc_crc32c(bytes(raw[21:])))
     with pytest.raises(CorruptBatch, match="codec 1"):
-        take(WHERE, bytes(raw), 0)
+        take_block(WHERE, bytes(raw), 0)
 
 
 def test_old_message_formats_are_refused() -> None:
@@ -145,4 +146,4 @@ def test_old_message_formats_are_refused() -> None:
     raw = bytearray(batch(0, [b"x"]))
     raw[16] = 1
     with pytest.raises(CorruptBatch, match="message format 1"):
-        take(WHERE, bytes(raw), 0)
+        take_block(WHERE, bytes(raw), 0)

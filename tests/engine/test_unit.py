@@ -10,7 +10,7 @@ import pytest
 from agents.engine import unit as unit_module
 from agents.engine.app import build_app
 from agents.engine.job import TP, Block, Outcome, Rejoin
-from agents.engine.metrics import Metrics
+from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import RECORD_BYTES_MAX, Packed, flat
 from agents.engine.recovery import COMMIT, FENCE, Fence
 from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
@@ -49,7 +49,7 @@ class Unit(PartitionUnit):
     def __init__(self, job: CounterJob, rows_max: int | None = None, fenced: dict[str, int] | None = None) -> None:
         self.sought: list[tuple[str, int]] = []
         super().__init__(
-            Conf(SETTINGS, job.inputs, rows_max=rows_max, metrics=Metrics()),
+            Conf(SETTINGS, job.inputs, rows_max=rows_max, metrics=WorkerMetrics()),
             3,
             job,
             lambda tp, offset: self.sought.append((tp.topic, offset)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from agents.engine import hooks, unit
-from agents.engine.app import build_app, run
+from agents.engine.app import build_app, run_worker
 from agents.engine.job import TP, Outcome
 from tests.engine.counter_job import CounterJob
 
@@ -59,7 +59,7 @@ def break_engine(how: str) -> None:
 
         plain_work, CounterJob.work, unit.PartitionUnit.changelog_rows = CounterJob.work, work, rows
     elif how.startswith("corrupt"):  # "corrupt N": the first N fetches of `left` arrive damaged
-        plain_take, left = hooks.take, [int(how.split()[1])]
+        plain_take, left = hooks.take_block, [int(how.split()[1])]
 
         def take(tp: TP, raw: bytes, *rest: Any, **options: Any) -> Any:
             if tp.topic == "left" and left[0]:
@@ -67,7 +67,7 @@ def break_engine(how: str) -> None:
                 raw = raw[:70] + bytes([raw[70] ^ 1]) + raw[71:]
             return plain_take(tp, raw, *rest, **options)
 
-        hooks.take = take
+        hooks.take_block = take
     else:
         raise ValueError(how)
 
@@ -81,7 +81,9 @@ def main(options: dict[str, Any]) -> None:
     kind = Exploding if options.get("explode") else CounterJob
     idempotent = options.get("rows_max") is not None
     app = build_app(settings, lambda: kind(idempotent), rows_max=options.get("rows_max"))
-    run(app, metrics_port=options.get("metrics_port", 0), loglevel="INFO" if options.get("verbose") else "WARNING")
+    run_worker(
+        app, metrics_port=options.get("metrics_port", 0), loglevel="INFO" if options.get("verbose") else "WARNING"
+    )
 
 
 if __name__ == "__main__":

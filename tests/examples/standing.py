@@ -8,8 +8,8 @@ import numpy as np
 
 from agents.engine.packing import flat
 from agents.offline.memory_log import MemoryLog
-from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
+from agents.standing.model import StandingConf
 from policies import ROLLING, load_pack
 from schemas.codec.records import decode_one, encode
 from streams import tiers
@@ -78,7 +78,7 @@ class Standing:
     def published(self, customer: str, as_of: int) -> dict[str, int | None]:
         """The metrics as the live query gives them."""
         slots = np.array([self.job.ledger.customer(customer)])
-        found = self.job.ledger.metrics(self.job.deciding.scope, as_of, slots)
+        found = self.job.ledger.metrics(self.job.decider.scope, as_of, slots)
         rounded = found.rounded()[0].tolist()
         by_column = {n: None if held else v for n, v, held in zip(NAMES, rounded, found.held[0], strict=True)}
         return {name: by_column[column(name)] for name in ROLLING if column(name) in by_column}
@@ -87,7 +87,7 @@ class Standing:
         """The tier in force on a day."""
         slots = np.array([self.job.ledger.customer(customer)])
         in_force, _ = tiers.in_force(self.job.ledger.store.customers, slots, day)
-        return self.job.deciding.pack.tier_ids[int(in_force[0])]
+        return self.job.decider.pack.tier_ids[int(in_force[0])]
 
     def open_breaks(self, customer: str) -> list[tuple[str, int, int]]:
         """Breaks opened and not resolved."""

@@ -9,8 +9,9 @@ from agents.offline.memory_log import batch
 from policies import load_pack
 from schemas.codec.blocks import frames
 from streams.calendar import parse_day
+from streams.money import NANO
 from tidegauge.explanation import customers_of
-from tidegauge.explanation.judgment import NANO, difference, ends, judge, thresholds
+from tidegauge.explanation.judgment import difference, ended_closes, judge, pack_thresholds
 from tidegauge.explanation.log import own
 
 PACK = load_pack("rolling-quarter-aum")
@@ -23,7 +24,7 @@ CHANGE = {
         "name": "quarter_avg", "scope": "aum", "period_from": parse_day("2026-01-01"), "period_to": CLOSE,
         "value_minor": 62_555_556, "exact_numerator": str(5_630_000_000 * NANO), "exact_denominator": str(90 * NANO),
     }],
-    "thresholds": list(thresholds(PACK, PACK.classes["personal"], 2)),
+    "thresholds": list(pack_thresholds(PACK, PACK.classes["personal"], 2)),
     "pack_id": PACK.id, "pack_version": PACK.version, "business_day": CLOSE,
     "cut": [{"topic": topic, "partition": 0, "offset": offset} for topic, offset in CUT.items()],
     "caused_by": None, "corrects": None,
@@ -86,9 +87,9 @@ def test_exact_comparison():
 def test_ends():
     """Which closes a day makes follows from the months that have ended since the close before it."""
     days = [parse_day(text) for text in ("2025-12-30", "2026-01-02", "2026-01-30")]
-    assert ends(days, days[1]) == {"day", "month", "quarter", "year"}
-    assert ends(days, days[2]) == {"day"}
-    assert ends([], CLOSE) == {"day", "month", "quarter"}
+    assert ended_closes(days, days[1]) == {"day", "month", "quarter", "year"}
+    assert ended_closes(days, days[2]) == {"day"}
+    assert ended_closes([], CLOSE) == {"day", "month", "quarter"}
 
 
 def test_fields_that_the_writer_did_not_know():

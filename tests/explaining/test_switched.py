@@ -23,7 +23,7 @@ from tests.standing.test_switching import (
     told,
 )  # fmt: skip
 from tests.twins.events import day, posting
-from tidegauge.cli.explain.command import plain
+from tidegauge.cli.explain.command import plain_data
 from tidegauge.cli.explain.text import lines
 from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, UNKNOWN, explained
 from tidegauge.explanation.log import Log
@@ -196,12 +196,12 @@ def test_words(bank, lang, words):
 
 def test_json(bank):
     """The same for machines: ISO dates, the tree with exact values, the problems by code."""
-    found = json.loads(json.dumps(plain(of(bank, "poor"))))
+    found = json.loads(json.dumps(plain_data(of(bank, "poor"))))
     first = found["decisions"][0]
     assert first["holds"] and first["state"] == "holds"
     assert first["change"]["effective_date"] == "2024-02-01"
     assert {node["kind"] for node in first["criteria"]} <= {"limit", "any", "all"}
-    wrong = plain(explained(CONF, altered(log_of(bank, "poor"), 0, to_tier="a")))
+    wrong = plain_data(explained(CONF, altered(log_of(bank, "poor"), 0, to_tier="a")))
     assert not wrong["holds"]
     assert {p["code"] for p in wrong["decisions"][0]["problems"]} >= {"differs"}
 

@@ -18,9 +18,9 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.engine.recovery import Fence
 from agents.offline.memory_log import MARK, MARK_KEY, batch
-from agents.standing.decide.close import StandingConf
 from agents.standing.intake.facts import BANK_OPEN, COMPLETE, NO_DATE
 from agents.standing.job import CLOSES, INPUTS, StandingJob
+from agents.standing.model import StandingConf
 from policies import parse_pack
 from schemas.codec.records import decode_one, encode
 from streams.calendar import NO_DAY
@@ -171,28 +171,28 @@ def account_rows(job: StandingJob, keys: Collection[bytes] | None = None) -> dic
 
 def every_row(job: StandingJob) -> dict[bytes, bytes]:
     """The whole state as the rows that would be written if everything had just changed. The job is used up by it."""
-    ledger, deciding = job.ledger, job.deciding
+    ledger, decider = job.ledger, job.decider
     everyone = range(ledger.columns.customer_count)
-    deciding.take_rows()
-    deciding.profiles._changed.update(everyone)
-    for life in (deciding.lifecycle, deciding.layers.life):
-        if life is not None:
-            life.changed.update(everyone)
-    deciding.foresight._changed.update(everyone)
-    deciding.counting._changed.update(deciding.counting.held)
-    rows = dict(flat(deciding.take_rows())) | account_rows(job) | facts(job)
-    deciding.outlooks._reserve(len(everyone))
-    told = deciding.outlooks._told
+    decider.take_rows()
+    decider.profiles._changed.update(everyone)
+    for lifecycle in (decider.lifecycle, decider.layers.lifecycle):
+        if lifecycle is not None:
+            lifecycle.columns.mark_changed(everyone)
+    decider.outlook_alerts._changed.update(everyone)
+    decider.counting._changed.update(decider.counting.held)
+    rows = dict(flat(decider.take_rows())) | account_rows(job) | facts(job)
+    decider.outlooks._reserve(len(everyone))
+    told = decider.outlooks._published
     rows |= {b"o" + ledger.customer_id(slot).encode(): told[slot].tobytes() for slot in everyone}
-    added = deciding.packs.book.packs[len(job.conf.packs()) :]
+    added = decider.packs.book.packs[len(job.conf.packs()) :]
     rows |= {f"k{number:06}".encode(): pack.body.encode() for number, pack in enumerate(added, len(job.conf.packs()))}
-    rows[b"p"] = json.dumps({"closed": ledger.closed, "first_month": deciding.first_months}).encode()
+    rows[b"p"] = json.dumps({"closed": ledger.closed, "first_month": decider.first_months}).encode()
     return {key or b"": value or b"" for key, value in rows.items()} | {b"@fence": job.fence()}
 
 
 def facts(job: StandingJob) -> dict[bytes, bytes]:
     """Facts, dates, marks of sources and the calendar, which are written only when they come."""
-    known, name_of = job.deciding.facts, job.ledger.customer_id
+    known, name_of = job.decider.facts, job.ledger.customer_id
     rows = {
         f"f{name}/{name_of(slot)}": f"{known.values[name][slot]} {known.days[name][slot]} {event_id}"
         for name, ids in known.event_ids.items() for slot, event_id in ids.items() if known.days[name][slot] != NO_DAY

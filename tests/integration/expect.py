@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 import policies.packs
-from agents.offline.replay import Arrival, replay
+from agents.offline.replay import Arrival, replay_arrivals
 from connectors.formats.events import DayEnd, Event
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
@@ -47,7 +47,7 @@ class Berka:
         self.changes: set[tuple[str, str, str, int]] = set()  # customer, from, to, first day
         before: dict[str, str] = {}
         for close in month_closes(FIRST, last):
-            oracle.metrics(self.con, date_of(close), CURRENCY)
+            oracle.expected_metrics(self.con, date_of(close), CURRENCY)
             totals, divisor = oracle.quarter_sums(self.con, date_of(close))
             after = {customer: self.scheme.tier(total or 0, divisor) for customer, total in totals}
             for customer, tier in after.items():
@@ -59,7 +59,7 @@ class Berka:
     def standings(self, day: dt.date) -> Rows:
         """As the product lists them: the oracle's columns and the tier in force on the day."""
         in_force = self.tiers[max(first for first in self.tiers if first <= day_of(day))]
-        found = oracle.metrics(self.con, day, CURRENCY)
+        found = oracle.expected_metrics(self.con, day, CURRENCY)
         return [(*row, in_force.get(str(row[0]), self.scheme.tiers[0])) for row in found]
 
 
@@ -72,7 +72,7 @@ def published(settings: Settings, items: Iterable[Event | DayEnd], last: int) ->
             found[topic].append(decode_one(value or b"", name=topic))
 
     arrivals = [Arrival(item.day, "", None) if isinstance(item, DayEnd) else Arrival(*item) for item in items]
-    replay(conf, arrivals, encode, last, None, output)
+    replay_arrivals(conf, arrivals, encode, last, None, output)
     return found
 
 

@@ -22,7 +22,7 @@ from tests.integration.live import doubled
 from tidegauge.cli.data.standings import live_jobs
 from tidegauge.demo import checks
 from tidegauge.demo.feed import Feed
-from tidegauge.demo.sent import Sent
+from tidegauge.demo.tables import Sent
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 SEED, CUSTOMERS, MONTHS, KILLS, DUPLICATES_PERCENT = 5, 150, 4, 5, 10
@@ -67,7 +67,7 @@ def answers(lived, stream):
         lived[1].load(con)
         answers, scheme = checks.Answers(con), checks.Scheme.read(SHIPPED.read_text())
         last = stream[-1].day
-        yield answers, checks.decide(answers, checks.month_closes(START, last), scheme), scheme, last
+        yield answers, checks.decide_tiers(answers, checks.month_closes(START, last), scheme), scheme, last
 
 
 def test_standings_by_sql(lived, answers, stream):

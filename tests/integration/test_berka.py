@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from agents.offline.standings import COLUMNS, all_standings
+from agents.offline.standings import STANDING_COLUMNS, all_standings
 from connectors.formats.sources import read_source
 from connectors.loading.arrival import days
 from streams.calendar import day_of
@@ -53,7 +53,7 @@ def rows_of(path):
     """A CSV of standings as the oracle has it."""
     with path.open(newline="") as stream:
         head, *rows = csv.reader(stream)
-    assert tuple(head) == COLUMNS
+    assert tuple(head) == STANDING_COLUMNS
     return [(row[0], *map(int, row[1:-1]), row[-1]) for row in rows]
 
 
@@ -74,7 +74,7 @@ def test_replay_of_the_first_year(undisturbed, right, berka_dir, tmp_path):
     day, out = dt.date(1993, 12, 31), tmp_path / "replay.csv"
     undisturbed.command("replay", "--format", "berka", str(berka_dir), "--as-of", str(day), "--out", str(out))
     rows = rows_of(out)
-    quarter, month = COLUMNS.index("quarter_avg"), COLUMNS.index("month_avg_0")
+    quarter, month = STANDING_COLUMNS.index("quarter_avg"), STANDING_COLUMNS.index("month_avg_0")
     assert sum(row[quarter] >= 5_000_000 for row in rows) == 164
     assert sum(min(row[month : month + 3]) >= 5_000_000 for row in rows) == 77
     assert rows == right.standings(day)

@@ -12,7 +12,7 @@ from connectors.formats.events import Event
 from connectors.loading.closer import Closer
 from connectors.loading.packs import send
 from connectors.loading.partitioner import partition_of
-from connectors.loading.publisher import Publisher
+from connectors.loading.publisher import EventPublisher
 from schemas.codec.records import encode
 from streams.calendar import date_of
 from tests.conftest import IN_CI, ROOT
@@ -39,7 +39,7 @@ def cases():
 
 def tell(live, told):
     """Events, packs and closes into the topics, in order."""
-    publisher, closer = Publisher(live.settings, encode), Closer(live.settings, encode)
+    publisher, closer = EventPublisher(live.settings, encode), Closer(live.settings, encode)
     try:
         for step in told:
             if isinstance(step, int):

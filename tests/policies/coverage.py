@@ -10,6 +10,7 @@ import ast
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,7 @@ def named(text: str) -> set[str]:
     return ids
 
 
+@cache
 def shown() -> dict[str, list[str]]:
     """Rule id to tests, each as `path::name`, in the order of paths and lines."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -80,7 +82,7 @@ def shown() -> dict[str, list[str]]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 for rule in sorted(named(ast.get_docstring(node) or "")):
                     found[rule].append(f"{path.relative_to(ROOT).as_posix()}::{node.name}")
-    return found
+    return dict(found)
 
 
 def page(table: list[Rule]) -> str:

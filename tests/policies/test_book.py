@@ -5,7 +5,7 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.standing.decide.state_rows import Beside, decode, encode
+from agents.standing.decide.state_rows import Remembered, decode_state, encode_state
 from policies import load_pack
 from policies.book import Book
 from policies.lifecycle.state import Act, Card, Grant, Request, State, day_number
@@ -74,7 +74,7 @@ STATES = st.builds(
 @given(STATES)
 def test_a_state_survives_its_row(state):
     """What is remembered of a customer comes back from the changelog as it was."""
-    assert decode(encode(state, Beside())) == (state, Beside())
+    assert decode_state(encode_state(state, Remembered())) == (state, Remembered())
 
 
 def test_an_act_from_a_record():

@@ -160,7 +160,7 @@ def test_words_are_there_in_both_languages():
     from tidegauge.cli.explain import words as explain_words
     from tidegauge.cli.policy import words as policy_words
 
-    for words in (explain_words.WORDS, policy_words.WORDS):
+    for words in (explain_words.EXPLANATION_WORDS, policy_words.POLICY_WORDS):
         assert words["en"].keys() == words["zh-CN"].keys()
         for code, text in words["en"].items():
             names, others = (set(re.findall(r"\{(\w+)\}", words[lang][code])) for lang in ("en", "zh-CN"))

@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from tests.policies import coverage
 
 
@@ -17,7 +15,6 @@ def test_every_rule_has_a_test_or_a_reason():
         assert place in known, place
 
 
-@pytest.mark.slow
 def test_page_is_up_to_date():
     """The page is what the command writes from the table and the tests as they are."""
     table = coverage.rules(coverage.RULES.read_text(encoding="utf-8"))
@@ -27,7 +24,6 @@ def test_page_is_up_to_date():
     assert coverage.page(table) == coverage.PAGE.read_text(encoding="utf-8"), "run python -m tests.policies.coverage"
 
 
-@pytest.mark.slow
 def test_reasons_are_needed():
     """A rule that a test shows needs no reason."""
     assert not [rule for rule in coverage.REASONS if coverage.shown().get(rule)]

@@ -18,7 +18,7 @@ from connectors.formats.sources import read_source
 from connectors.loading.arrival import days
 from deploy.settings import Settings
 from policies import load_pack, parse_pack
-from services.access.decision import Action, Kind
+from services.access.decision import Action, DataKind
 from tests.integration.expect import Berka, low_pack
 from tests.standing.partition import Topics, conf, customer
 from tests.twins.events import day, posting
@@ -26,7 +26,7 @@ from tidegauge.cli.actor import asked, sees
 from tidegauge.cli.language import speaker
 from tidegauge.cli.policy import whatif
 from tidegauge.cli.policy.command import app
-from tidegauge.cli.policy.words import WORDS
+from tidegauge.cli.policy.words import POLICY_WORDS
 
 RUN = CliRunner()
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -38,10 +38,10 @@ LOWER = {'"40000.00"': '"30000.00"', '"60000.00"': '"75000.00"'}
 @pytest.mark.parametrize("running", [(), (("one", 1), ("two", 2))])
 def test_whatever_it_takes_the_place_of_is_named(lang, running):
     """A layer scheme may be the first one, and a pack may take the place of a pack for each class of customers."""
-    found = whatif.Found(load_pack("layered-care"), running, FROM, FROM, 1, {}, [])
+    found = whatif.PackEffect(load_pack("layered-care"), running, FROM, FROM, 1, {}, [])
     out = Console(file=io.StringIO(), width=300)
-    out.print(whatif._shown(found, speaker(WORDS, lang)))
-    names = [pack_id for pack_id, _ in running] or [WORDS[lang]["no_pack"]]
+    out.print(whatif._shown(found, speaker(POLICY_WORDS, lang)))
+    names = [pack_id for pack_id, _ in running] or [POLICY_WORDS[lang]["no_pack"]]
     assert all(name in out.file.getvalue() for name in names)
 
 
@@ -116,8 +116,10 @@ def test_an_actor_sees_his_own_unit():
     log.tell([day("2024-01-31"), day("2024-02-29")])
     trial.feed([log.block(topic, 0, end) for topic, end in log.ends.items() if end])
     for actor, expected in (("operator:hq", {"C1", "C2", "C3"}), ("president:east", {"C1"}), ("president:2", set())):
-        who = asked(Settings(), actor, Action.EXPORT, Kind.TIER)
-        found = whatif._compare([trial], second, lambda branch, who=who: sees(who, Action.EXPORT, Kind.TIER, branch))
+        who = asked(Settings(), actor, Action.EXPORT, DataKind.TIER)
+        found = whatif._compare(
+            [trial], second, lambda branch, who=who: sees(who, Action.EXPORT, DataKind.TIER, branch)
+        )
         assert {move.customer_id for move in found.moves} == expected
         assert found.customers == len(expected)
     refused = RUN.invoke(app, ["whatif", "--pack", "no-such", "--from", FROM, "--as", "rm:74"])

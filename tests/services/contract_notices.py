@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.notices.notifier import Channel, DeliveryError, Ledger, Notice
+from services.notices.notifier import Channel, DeliveryError, DeliveryLedger, Notice
 
 NOTICE = Notice(
     "n1", "a1", "raised", "high", "rm-7", "0102", "2026-03-02", "zh-CN", "【高】客户 ****0042", "单笔资金净流出占资产的 30.00 %"
@@ -31,7 +31,7 @@ async def check_failure_is_told(channel: Channel, received: Callable[[], list[st
     assert received() == []
 
 
-async def check_ledger_remembers(ledger: Ledger) -> None:
+async def check_ledger_remembers(ledger: DeliveryLedger) -> None:
     """What was marked is known, what was not is not; marking twice is harmless."""
     assert not await ledger.seen("n1")
     await ledger.mark("n1")

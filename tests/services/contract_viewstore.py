@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.views.store import Chunk, Drop, Index, LeaseLostError, Put, ViewStore
+from services.views.store import Chunk, Drop, IndexEntry, LeaseLostError, Put, ViewStore
 
 Read = Callable[[str], Any]
 
@@ -40,7 +40,7 @@ def check_older_never_overwrites_newer(store: ViewStore, read: Read) -> None:
 def check_lists_keep_the_newest(store: ViewStore, read: Read) -> None:
     """A list never grows beyond its bound; what leaves takes its own row along."""
     puts = [Put(f"own:{name}", 1, {"f": name}) for name in "abc"]
-    lists = [Index("l", score, name, 2, owned="own:") for score, name in ((3, "c"), (1, "a"), (2, "b"), (2, "b"))]
+    lists = [IndexEntry("l", score, name, 2, owned="own:") for score, name in ((3, "c"), (1, "a"), (2, "b"), (2, "b"))]
     store.apply("me", [Chunk("t:0", None, 9, [*puts, *lists])])
     assert read("l") == ["b", "c"]
     assert (read("own:a"), read("own:b")) == (None, {"version": "1", "f": "b"})
@@ -79,7 +79,7 @@ def check_wipe_leaves_nothing_of_the_view(store: ViewStore, read: Read) -> None:
     store.begin({"cluster": "c"}, ["t:0"])
     puts = [Put(f"tidegauge:priority:{n}", 1, {"f": "x"}) for n in range(50)]
     foreign = Put("elsewhere:priority:1", 1, {"f": "x"})
-    index = Index("tidegauge:alerts:rm:7", 1, "a", 5)
+    index = IndexEntry("tidegauge:alerts:rm:7", 1, "a", 5)
     store.apply("me", [Chunk("t:0", None, 9, [*puts, foreign, index])])
     assert store.mark_fresh("me", {"t:0": (9, 0)})
     seen: list[int] = []

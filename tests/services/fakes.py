@@ -5,8 +5,8 @@ from typing import Any
 
 from services.notices.notifier import DeliveryError, Notice
 from services.views.keys import Keys
-from services.views.projections import Record
-from services.views.store import Chunk, Drop, Index, LeaseLostError, Put, Reached
+from services.views.projections import TopicRecord
+from services.views.store import Chunk, Drop, IndexEntry, LeaseLostError, Put, Reached
 from services.views.writer import Fetched
 
 
@@ -81,7 +81,7 @@ class MemoryViewStore:
                         self.rows[key] = {**self.rows.get(key, {}), "version": version, **fields}
                 case Drop(key):
                     self.rows.pop(key, None)
-                case Index(key, score, member, keep_max, owned):
+                case IndexEntry(key, score, member, keep_max, owned):
                     self._index(self.lists.setdefault(key, {}), score, member, keep_max, owned)
         self.offsets[chunk.source] = chunk.stop
         return True
@@ -97,7 +97,7 @@ class MemoryViewStore:
 class MemorySource:
     """A log in lists: `topic:partition` → records, offsets rising, gaps allowed; `batch` records a fetch."""
 
-    def __init__(self, logs: dict[str, list[Record]], batch: int = 3) -> None:
+    def __init__(self, logs: dict[str, list[TopicRecord]], batch: int = 3) -> None:
         self.logs, self.batch = logs, batch
         self.at: dict[str, int] = {}
         self.cluster_id = "cluster-1"
@@ -133,9 +133,9 @@ class MemoryRejects:
     """Dead letters in a list."""
 
     def __init__(self) -> None:
-        self.letters: list[tuple[Record, str, str]] = []
+        self.letters: list[tuple[TopicRecord, str, str]] = []
 
-    def reject(self, record: Record, reason: str, detail: str) -> None:
+    def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
         self.letters.append((record, reason, detail))
 
     def flush(self) -> None:

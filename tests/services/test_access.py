@@ -4,45 +4,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.access.decision import GRANTS, Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
+from services.access.decision import GRANTS, Action, Actor, DataKind, Resource, Role, decide_access, owner_of, unit_of
 
 HQ, EAST, OUTLET, OTHER = ("hq",), ("hq", "east"), ("hq", "east", "0102"), ("hq", "east", "0103")
 
 TABLE = [
     # role, his unit, action, kind, owner's unit, allowed, reason
-    (Role.RM, OUTLET, Action.READ, Kind.BALANCES, OUTLET, True, "own_unit_or_below"),
-    (Role.RM, OUTLET, Action.READ, Kind.BALANCES, OTHER, False, "other_unit"),
-    (Role.RM, OUTLET, Action.READ, Kind.TIER, OTHER, True, "bank_wide"),
-    (Role.RM, OUTLET, Action.READ, Kind.IDENTITY, OTHER, True, "bank_wide"),
-    (Role.RM, OUTLET, Action.READ, Kind.QUEUE_CLASS, OTHER, True, "bank_wide"),
-    (Role.RM, OUTLET, Action.READ, Kind.TRANSACTIONS, OTHER, False, "other_unit"),
-    (Role.RM, OUTLET, Action.WRITE, Kind.NOTES, OUTLET, True, "own_unit_or_below"),
-    (Role.RM, OUTLET, Action.WRITE, Kind.NOTES, OTHER, False, "other_unit"),
-    (Role.RM, OUTLET, Action.ACKNOWLEDGE, Kind.ALERTS, OUTLET, True, "own_unit_or_below"),
-    (Role.RM, OUTLET, Action.EXPORT, Kind.BALANCES, OUTLET, False, "not_granted"),
-    (Role.RM, OUTLET, Action.APPROVE, Kind.OVERRIDES, OUTLET, False, "not_granted"),
-    (Role.PRESIDENT, EAST, Action.READ, Kind.BALANCES, OUTLET, True, "own_unit_or_below"),
-    (Role.PRESIDENT, EAST, Action.READ, Kind.BALANCES, ("hq", "west", "0201"), False, "other_unit"),
-    (Role.PRESIDENT, EAST, Action.EXPORT, Kind.BALANCES, OUTLET, True, "own_unit_or_below"),
-    (Role.WEALTH_OFFICE, HQ, Action.READ, Kind.BALANCES, OTHER, True, "own_unit_or_below"),
-    (Role.TELLER, OUTLET, Action.READ, Kind.TIER, OTHER, True, "bank_wide"),
-    (Role.TELLER, OUTLET, Action.READ, Kind.BALANCES, OUTLET, False, "not_granted"),
-    (Role.KIOSK, OUTLET, Action.READ, Kind.QUEUE_CLASS, None, True, "bank_wide"),
-    (Role.KIOSK, OUTLET, Action.READ, Kind.TIER, OUTLET, False, "not_granted"),
-    (Role.AUDITOR, HQ, Action.READ, Kind.AUDIT, HQ, True, "own_unit_or_below"),
-    (Role.AUDITOR, HQ, Action.WRITE, Kind.NOTES, OUTLET, False, "not_granted"),
-    (Role.OPERATOR, HQ, Action.EXPORT, Kind.BALANCES, OUTLET, True, "own_unit_or_below"),
-    (Role.OPERATOR, HQ, Action.WRITE, Kind.NOTES, OUTLET, False, "not_granted"),
-    (Role.RM, (), Action.READ, Kind.BALANCES, OUTLET, False, "no_unit"),
-    (Role.RM, OUTLET, Action.READ, Kind.BALANCES, None, False, "other_unit"),
-    (Role.RM, ("hq", "east", "01"), Action.READ, Kind.BALANCES, OUTLET, False, "other_unit"),
+    (Role.RM, OUTLET, Action.READ, DataKind.BALANCES, OUTLET, True, "own_unit_or_below"),
+    (Role.RM, OUTLET, Action.READ, DataKind.BALANCES, OTHER, False, "other_unit"),
+    (Role.RM, OUTLET, Action.READ, DataKind.TIER, OTHER, True, "bank_wide"),
+    (Role.RM, OUTLET, Action.READ, DataKind.IDENTITY, OTHER, True, "bank_wide"),
+    (Role.RM, OUTLET, Action.READ, DataKind.QUEUE_CLASS, OTHER, True, "bank_wide"),
+    (Role.RM, OUTLET, Action.READ, DataKind.TRANSACTIONS, OTHER, False, "other_unit"),
+    (Role.RM, OUTLET, Action.WRITE, DataKind.NOTES, OUTLET, True, "own_unit_or_below"),
+    (Role.RM, OUTLET, Action.WRITE, DataKind.NOTES, OTHER, False, "other_unit"),
+    (Role.RM, OUTLET, Action.ACKNOWLEDGE, DataKind.ALERTS, OUTLET, True, "own_unit_or_below"),
+    (Role.RM, OUTLET, Action.EXPORT, DataKind.BALANCES, OUTLET, False, "not_granted"),
+    (Role.RM, OUTLET, Action.APPROVE, DataKind.OVERRIDES, OUTLET, False, "not_granted"),
+    (Role.PRESIDENT, EAST, Action.READ, DataKind.BALANCES, OUTLET, True, "own_unit_or_below"),
+    (Role.PRESIDENT, EAST, Action.READ, DataKind.BALANCES, ("hq", "west", "0201"), False, "other_unit"),
+    (Role.PRESIDENT, EAST, Action.EXPORT, DataKind.BALANCES, OUTLET, True, "own_unit_or_below"),
+    (Role.WEALTH_OFFICE, HQ, Action.READ, DataKind.BALANCES, OTHER, True, "own_unit_or_below"),
+    (Role.TELLER, OUTLET, Action.READ, DataKind.TIER, OTHER, True, "bank_wide"),
+    (Role.TELLER, OUTLET, Action.READ, DataKind.BALANCES, OUTLET, False, "not_granted"),
+    (Role.KIOSK, OUTLET, Action.READ, DataKind.QUEUE_CLASS, None, True, "bank_wide"),
+    (Role.KIOSK, OUTLET, Action.READ, DataKind.TIER, OUTLET, False, "not_granted"),
+    (Role.AUDITOR, HQ, Action.READ, DataKind.AUDIT, HQ, True, "own_unit_or_below"),
+    (Role.AUDITOR, HQ, Action.WRITE, DataKind.NOTES, OUTLET, False, "not_granted"),
+    (Role.OPERATOR, HQ, Action.EXPORT, DataKind.BALANCES, OUTLET, True, "own_unit_or_below"),
+    (Role.OPERATOR, HQ, Action.WRITE, DataKind.NOTES, OUTLET, False, "not_granted"),
+    (Role.RM, (), Action.READ, DataKind.BALANCES, OUTLET, False, "no_unit"),
+    (Role.RM, OUTLET, Action.READ, DataKind.BALANCES, None, False, "other_unit"),
+    (Role.RM, ("hq", "east", "01"), Action.READ, DataKind.BALANCES, OUTLET, False, "other_unit"),
 ]
 
 
 @pytest.mark.parametrize(("role", "unit", "action", "kind", "owner", "allowed", "reason"), TABLE)
-def test_table(role: Role, unit: tuple, action: Action, kind: Kind, owner: tuple, allowed: bool, reason: str) -> None:
+def test_table(
+    role: Role, unit: tuple, action: Action, kind: DataKind, owner: tuple, allowed: bool, reason: str
+) -> None:
     """Identity, tier and queue class are bank-wide; the rest belongs to the owning branch and those above (C-28)."""
-    decision = decide(Actor("s1", role, unit), action, Resource(kind, owner))
+    decision = decide_access(Actor("s1", role, unit), action, Resource(kind, owner))
     assert (decision.allowed, decision.reason) == (allowed, reason)
 
 
@@ -51,7 +53,7 @@ def test_override_needs_a_second_person() -> None:
     boss = Actor("boss", Role.BRANCH_MANAGER, OUTLET)
 
     def approve(requested_by: str | None) -> bool:
-        return decide(boss, Action.APPROVE, Resource(Kind.OVERRIDES, OUTLET, requested_by)).allowed
+        return decide_access(boss, Action.APPROVE, Resource(DataKind.OVERRIDES, OUTLET, requested_by)).allowed
 
     assert [approve("rm-7"), approve("boss"), approve(None)] == [True, False, False]
 
@@ -60,21 +62,25 @@ UNITS = st.lists(st.sampled_from(["hq", "east", "west", "0102", "0103"]), max_si
 ACTORS = st.builds(Actor, st.sampled_from(["a", "b"]), st.sampled_from(Role), UNITS)
 
 
-@given(ACTORS, st.sampled_from(Action), st.sampled_from(Kind))
-def test_absent_and_foreign_look_alike(actor: Actor, action: Action, kind: Kind) -> None:
+@given(ACTORS, st.sampled_from(Action), st.sampled_from(DataKind))
+def test_absent_and_foreign_look_alike(actor: Actor, action: Action, kind: DataKind) -> None:
     """A refusal does not tell whether the customer exists."""
-    absent = decide(actor, action, Resource(kind, None))
-    foreign = decide(actor, action, Resource(kind, ("elsewhere",)))
+    absent = decide_access(actor, action, Resource(kind, None))
+    foreign = decide_access(actor, action, Resource(kind, ("elsewhere",)))
     assert absent == foreign
 
 
-@given(ACTORS, st.sampled_from(Action), st.sampled_from(Kind), UNITS)
-def test_nothing_ungranted_is_allowed(actor: Actor, action: Action, kind: Kind, owner: tuple) -> None:
+@given(ACTORS, st.sampled_from(Action), st.sampled_from(DataKind), UNITS)
+def test_nothing_ungranted_is_allowed(actor: Actor, action: Action, kind: DataKind, owner: tuple) -> None:
     """What no line of the grants names is denied, and every look at personal figures is audited."""
-    decision = decide(actor, action, Resource(kind, owner, requested_by="c"))
+    decision = decide_access(actor, action, Resource(kind, owner, requested_by="c"))
     if decision.allowed:
         assert (kind, action) in GRANTS[actor.role]
-        assert decision.audit or kind in (Kind.IDENTITY, Kind.TIER, Kind.QUEUE_CLASS) or action is not Action.READ
+        assert (
+            decision.audit
+            or kind in (DataKind.IDENTITY, DataKind.TIER, DataKind.QUEUE_CLASS)
+            or action is not Action.READ
+        )
         assert not decision.conceal
 
 

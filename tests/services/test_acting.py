@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.settings import Settings
-from services.access.decision import Action, Kind, Role
+from services.access.decision import Action, DataKind, Role
 from tidegauge.cli.actor import actor_of, asked, sees, unknown
 from tidegauge.cli.main import app
 from tidegauge.cli.output import BAD_INPUT, CommandError
@@ -51,16 +51,16 @@ def test_no_actor(text):
 
 def test_who_sees_whom():
     """The operator everything; others what lies below their unit; exports are the head's."""
-    operator = asked(Settings(), "", Action.EXPORT, Kind.BALANCES)
+    operator = asked(Settings(), "", Action.EXPORT, DataKind.BALANCES)
     assert operator.role is Role.OPERATOR
-    assert all(sees(operator, Action.READ, Kind.DECISIONS, branch) for branch in (None, "B1", "east/0102"))
-    rm = asked(Settings(), "rm:east/0102", Action.READ, Kind.DECISIONS)
-    assert [sees(rm, Action.READ, Kind.DECISIONS, b) for b in ("east/0102", "0102", "east", None)] == [
+    assert all(sees(operator, Action.READ, DataKind.DECISIONS, branch) for branch in (None, "B1", "east/0102"))
+    rm = asked(Settings(), "rm:east/0102", Action.READ, DataKind.DECISIONS)
+    assert [sees(rm, Action.READ, DataKind.DECISIONS, b) for b in ("east/0102", "0102", "east", None)] == [
         True,
         *[False] * 3,
     ]
-    east = asked(Settings(), "president:east", Action.EXPORT, Kind.TIER)
-    assert [sees(east, Action.EXPORT, Kind.TIER, b) for b in ("east/0102", "west/0201")] == [True, False]
+    east = asked(Settings(), "president:east", Action.EXPORT, DataKind.TIER)
+    assert [sees(east, Action.EXPORT, DataKind.TIER, b) for b in ("east/0102", "west/0201")] == [True, False]
     with pytest.raises(CommandError, match="may not export balances"):
-        asked(Settings(), "rm:east/0102", Action.EXPORT, Kind.BALANCES)
+        asked(Settings(), "rm:east/0102", Action.EXPORT, DataKind.BALANCES)
     assert "C1" in str(unknown("C1", rm))

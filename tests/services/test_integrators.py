@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from deploy.settings import Settings
-from deploy.topics import CATALOGUE, NAMES, Topic
+from deploy.topics import CATALOGUE, TOPIC_NAMES, Topic
 from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
 from services.notices import webhook
@@ -51,7 +51,7 @@ def plain(value: Any, schema: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TOPIC_NAMES)
 def test_sample_fits_the_contract(name: str) -> None:
     """Every topic has a sample with exactly the contract's fields, which survives the wire."""
     record = plain(sample(name), contract(name))

@@ -137,12 +137,12 @@ def test_what_is_foreseen_names_no_tier_and_no_amount(locale: str, status: str, 
 def test_texts_are_complete() -> None:
     """Every language has every text, and no text asks for what it may not hold."""
     locales = set(texts.SUBJECTS)
-    assert locales == set(texts.BODIES) == set(texts.SEVERITIES) == set(texts.WINDOWS)
+    assert locales == set(texts.BODIES) == set(texts.SEVERITY_NAMES) == set(texts.WINDOWS)
     assert texts.DEFAULT_LOCALE in locales
     for locale in locales:
         assert set(texts.SUBJECTS[locale]) == set(texts.BODIES[locale]) == {"outflow", "upgrade_near", "downgrade_risk"}
         assert all(set(subjects) == set(texts.STATUSES) for subjects in texts.SUBJECTS[locale].values())
-        assert set(texts.SEVERITIES[locale]) == set(texts.SEVERITIES["en"])
+        assert set(texts.SEVERITY_NAMES[locale]) == set(texts.SEVERITY_NAMES["en"])
         subjects = [text for by_status in texts.SUBJECTS[locale].values() for text in by_status.values()]
         for text in (*subjects, *texts.BODIES[locale].values()):
             assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES

@@ -13,7 +13,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from redis import ConnectionError as RedisConnectionError
 
-from services.queue.lookup import Breaker, Lookup, RedisPriorityView, Row
+from services.queue.lookup import Breaker, Lookup, QueueRow, RedisPriorityView
 from services.queue.priority import create_app, watching
 from services.views.keys import Keys
 from tests.services.contract_priorityview import CONTRACT, REF
@@ -27,19 +27,19 @@ DEGRADED = DEFAULT | {"degraded": True}
 class MemoryPriorityView:
     """A view in a dictionary; `failure` is raised instead of an answer, `hangs` never answers."""
 
-    def __init__(self, rows: dict[str, Row] | None = None, age_s: float | None = 1.0) -> None:
+    def __init__(self, rows: dict[str, QueueRow] | None = None, age_s: float | None = 1.0) -> None:
         self.rows, self.age_s = rows or {}, age_s
         self.failure: Exception | None = None
         self.hangs = False
         self.reads = 0
 
-    async def read(self, customer_ref: str) -> Row:
+    async def read(self, customer_ref: str) -> QueueRow:
         self.reads += 1
         if self.failure:
             raise self.failure
         if self.hangs:
             await asyncio.Event().wait()
-        return self.rows.get(customer_ref, Row(None, False, None, self.age_s))
+        return self.rows.get(customer_ref, QueueRow(None, False, None, self.age_s))
 
 
 def lookup_of(view: Any, **more: Any) -> Lookup:
@@ -61,7 +61,7 @@ async def test_fake(check: Any) -> None:
 
     async def put(ref: str, queue_class: str, vip_area: bool, valid_until: date | None, *, fresh: bool) -> None:
         view.age_s = 1.0 if fresh else None
-        view.rows[ref] = Row(queue_class, vip_area, valid_until, view.age_s)
+        view.rows[ref] = QueueRow(queue_class, vip_area, valid_until, view.age_s)
 
     await check(view, put)
 
@@ -89,7 +89,7 @@ async def test_real(check: Any, redis_client: Any, redis_url: str) -> None:
 
 async def test_known_customer_gets_his_class() -> None:
     """A reference in, a class out."""
-    view = MemoryPriorityView({REF: Row("diamond", True, date(2026, 3, 2), 1.0)})
+    view = MemoryPriorityView({REF: QueueRow("diamond", True, date(2026, 3, 2), 1.0)})
     expected = {"queue_class": "diamond", "vip_area": True, "valid_until": "2026-03-02", "degraded": False}
     assert await ask(lookup_of(view)) == expected
 
@@ -97,14 +97,14 @@ async def test_known_customer_gets_his_class() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        Row(None, False, None, 1.0),
-        Row("ordinary", False, None, 1.0),
-        Row("ordinary", False, date(2027, 1, 1), 1.0),
-        Row("gold", True, date(2026, 3, 1), 1.0),
+        QueueRow(None, False, None, 1.0),
+        QueueRow("ordinary", False, None, 1.0),
+        QueueRow("ordinary", False, date(2027, 1, 1), 1.0),
+        QueueRow("gold", True, date(2026, 3, 1), 1.0),
     ],
     ids=["unknown", "ordinary", "ordinary with a validity", "expired"],
 )
-async def test_unknown_ordinary_and_expired_are_the_same(row: Row) -> None:
+async def test_unknown_ordinary_and_expired_are_the_same(row: QueueRow) -> None:
     """Nobody learns from an answer whether a customer exists."""
     assert await ask(lookup_of(MemoryPriorityView({REF: row}))) == DEFAULT
 
@@ -158,13 +158,13 @@ async def test_a_view_that_hangs_degrades_in_time() -> None:
 @pytest.mark.parametrize("age_s", [None, 31.0])
 async def test_stale_view_degrades(age_s: float | None) -> None:
     """A view that was never complete, or not lately, is not trusted, not even for a customer it knows."""
-    assert await ask(lookup_of(MemoryPriorityView({REF: Row("gold", True, None, age_s)}))) == DEGRADED
+    assert await ask(lookup_of(MemoryPriorityView({REF: QueueRow("gold", True, None, age_s)}))) == DEGRADED
 
 
 async def test_breaker_spares_a_dead_view() -> None:
     """After some failures the view is left alone, tried again after a while, and used again when it answers."""
     now = [0.0]
-    view = MemoryPriorityView({REF: Row("gold", True, None, 1.0)})
+    view = MemoryPriorityView({REF: QueueRow("gold", True, None, 1.0)})
     view.failure = RedisConnectionError("down")
     lookup = lookup_of(view, breaker=Breaker(3, 1.0, lambda: now[0]))
     for _ in range(10):

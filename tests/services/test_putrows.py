@@ -7,7 +7,7 @@ import pytest
 from schemas.codec.records import encode
 from services.views.decoder import Decoder
 from services.views.keys import Keys
-from services.views.projections import PROJECTIONS, Record
+from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.rows import VALUE_BYTES_MAX, InColumns
 from services.views.store import Chunk, Op, RedisViewStore, _flat, _framed
 
@@ -42,12 +42,12 @@ def priority(version: int, until: int | None) -> bytes:
     return encode("queue-priority", record | {"as_of": 20_000, "version": version})
 
 
-def log(topic: str, values: list[bytes | None], keys: list[bytes | None]) -> list[Record]:
+def log(topic: str, values: list[bytes | None], keys: list[bytes | None]) -> list[TopicRecord]:
     """Records at offsets 0, 1, …"""
-    return [Record(topic, 0, i, key, value) for i, (key, value) in enumerate(zip(keys, values, strict=True))]
+    return [TopicRecord(topic, 0, i, key, value) for i, (key, value) in enumerate(zip(keys, values, strict=True))]
 
 
-def one_by_one(records: list[Record]) -> list[Op]:
+def one_by_one(records: list[TopicRecord]) -> list[Op]:
     """The slow twin: decode and project each."""
     topic = records[0].topic
     decoded = iter(Decoder()(topic, [record.value for record in records if record.value is not None]))
@@ -75,7 +75,7 @@ PRIORITIES = log(
 
 
 @pytest.mark.parametrize("records", [STANDINGS, PRIORITIES], ids=["standings", "queue-priority"])
-def test_columns_give_what_one_by_one_gives(records: list[Record]) -> None:
+def test_columns_give_what_one_by_one_gives(records: list[TopicRecord]) -> None:
     """The same operations, and the same bytes on the wire, in whole and in parts."""
     rows = InColumns()(KEYS, records)
     assert rows is not None
@@ -89,15 +89,15 @@ def test_columns_give_what_one_by_one_gives(records: list[Record]) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        Record("standings", 0, 0, b"C1", b"rubbish"),
-        Record("standings", 0, 0, None, standing(1)),
-        Record("standings", 0, 0, b"\xff", standing(1)),
-        Record("standings", 0, 0, b"C1", standing(1, "p" * VALUE_BYTES_MAX)),
-        Record("rm-alerts", 0, 0, b"C1", b""),
+        TopicRecord("standings", 0, 0, b"C1", b"rubbish"),
+        TopicRecord("standings", 0, 0, None, standing(1)),
+        TopicRecord("standings", 0, 0, b"\xff", standing(1)),
+        TopicRecord("standings", 0, 0, b"C1", standing(1, "p" * VALUE_BYTES_MAX)),
+        TopicRecord("rm-alerts", 0, 0, b"C1", b""),
     ],
     ids=["unreadable", "no key", "no text", "large", "another topic"],
 )
-def test_what_goes_one_by_one(record: Record) -> None:
+def test_what_goes_one_by_one(record: TopicRecord) -> None:
     """A batch with a record that may have to be rejected, or is large, is left to the slow path as a whole."""
     assert InColumns()(KEYS, [*STANDINGS, record] if record.topic == "standings" else [record]) is None
 

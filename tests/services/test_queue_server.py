@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.queue import server as bounds
-from services.queue.lookup import Lookup, Row
+from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
 from services.queue.server import RateLimit, listening, server
 from tests.services.contract_priorityview import REF
@@ -53,7 +53,7 @@ class Port:
 
 @asynccontextmanager
 async def serving(connections_max: int = 64, rate_max: int = 0) -> AsyncIterator[Port]:
-    view = MemoryPriorityView({REF: Row("gold", True, None, 1.0)})
+    view = MemoryPriorityView({REF: QueueRow("gold", True, None, 1.0)})
     running = server(create_app(Lookup(view, "ordinary", lambda: date(2026, 3, 2)), rate_max), connections_max)
     with listening("127.0.0.1", 0) as socket:
         serve = asyncio.create_task(running._serve([socket]))

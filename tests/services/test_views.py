@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from schemas.codec.records import RecordError
 from services.views.keys import VIEW_FORMAT, Keys
 from services.views.metrics import ViewMetrics
-from services.views.projections import Record
+from services.views.projections import TopicRecord
 from services.views.store import Chunk, LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
 from tests.services.fakes import MemoryRejects, MemorySource, MemoryViewStore
@@ -32,7 +32,7 @@ def decode_json(value: bytes) -> Any:
         return RecordError(str(problem))
 
 
-def queue_class(offset: int, ref: str, version: int, name: str, partition: int = 0) -> Record:
+def queue_class(offset: int, ref: str, version: int, name: str, partition: int = 0) -> TopicRecord:
     value = {
         "queue_class": name,
         "vip_area": name != "ordinary",
@@ -40,22 +40,24 @@ def queue_class(offset: int, ref: str, version: int, name: str, partition: int =
         "as_of": 20000,
         "version": version,
     }
-    return Record("queue-priority", partition, offset, ref.encode(), json.dumps(value).encode())
+    return TopicRecord("queue-priority", partition, offset, ref.encode(), json.dumps(value).encode())
 
 
-def alert(offset: int, alert_id: str, status: str, partition: int = 0) -> Record:
+def alert(offset: int, alert_id: str, status: str, partition: int = 0) -> TopicRecord:
     value = {
         "alert_id": alert_id, "customer_id": "C1", "status": status, "severity": "high",
         "branch": "0102", "rm_id": "rm-7", "raised_day": 20000,
     }  # fmt: skip
-    return Record("rm-alerts", partition, offset, b"C1", json.dumps(value).encode())
+    return TopicRecord("rm-alerts", partition, offset, b"C1", json.dumps(value).encode())
 
 
-def gone(offset: int, ref: str, partition: int = 0) -> Record:
-    return Record("queue-priority", partition, offset, ref.encode(), None)
+def gone(offset: int, ref: str, partition: int = 0) -> TopicRecord:
+    return TopicRecord("queue-priority", partition, offset, ref.encode(), None)
 
 
-def writer_of(logs: dict[str, list[Record]], store: MemoryViewStore | None = None, token: str = "me") -> ViewWriter:
+def writer_of(
+    logs: dict[str, list[TopicRecord]], store: MemoryViewStore | None = None, token: str = "me"
+) -> ViewWriter:
     return ViewWriter(MemorySource(logs), store or MemoryViewStore(KEYS), KEYS, decode, MemoryRejects(), token)
 
 
@@ -132,8 +134,8 @@ def test_any_failure_ends_in_the_same_view(faults: list[str], batch: int) -> Non
 
 def test_unreadable_records_are_kept_and_passed() -> None:
     """A damaged record ends in the dead letters; its neighbours are applied."""
-    bad = Record("queue-priority", 0, 1, b"a", b"\xff")
-    keyless = Record("queue-priority", 0, 2, None, LOGS["queue-priority:0"][0].value)
+    bad = TopicRecord("queue-priority", 0, 1, b"a", b"\xff")
+    keyless = TopicRecord("queue-priority", 0, 2, None, LOGS["queue-priority:0"][0].value)
     writer = writer_of(
         {"queue-priority:0": [queue_class(0, "a", 1, "gold"), bad, keyless, queue_class(3, "b", 1, "gold")]}
     )

@@ -169,8 +169,8 @@ class Checks:
         self.same(f"state, {what}", differences(state(restored.ledger), state(job.ledger)), [])
         self.same(
             f"progress, {what}",
-            (restored.progress, restored.deciding.first_months),
-            (job.progress, job.deciding.first_months),
+            (restored.progress, restored.decider.first_months),
+            (job.progress, job.decider.first_months),
         )
         found, wanted = profiles(restored), profiles(job)
         if not all_of_it:  # alerts and what was published of queue classes may depend on the interleaving

@@ -14,7 +14,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.engine.job import TP, Block
 from agents.engine.packing import COMPRESS
-from agents.engine.transport import take
+from agents.engine.transport import take_block
 from tests.simulation.broker import Cluster
 from tests.simulation.loop import PROCESS, SimLoop
 from tests.simulation.network import Network
@@ -188,4 +188,4 @@ async def fetch(world: World, tp: TopicPartition, offset: int, bytes_max: int, c
     raw, aborted = await world.network.call("fetch", lambda: cluster.fetch(tp, offset, bytes_max, committed))
     if not raw:
         return None
-    return take(TP(world.names[tp.topic], tp.partition), raw, offset, aborted, committed=committed)
+    return take_block(TP(world.names[tp.topic], tp.partition), raw, offset, aborted, committed=committed)

@@ -20,7 +20,7 @@ from agents.engine.job import Block, Outcome
 from agents.engine.packing import Packed
 from agents.engine.recovery import FENCE, Fence
 from agents.engine.unit import PartitionUnit
-from agents.standing.intake.lanes import Chunk, Lane
+from agents.standing.intake.lanes import DecodedBlock, Lane
 from agents.standing.intake.profiles import Profiles
 from agents.standing.job import StandingJob
 from schemas.codec.blocks import decode
@@ -119,7 +119,7 @@ def any_start(self: Lane, block: Block, stop: int | None) -> None:
     end = block.end if stop is None else min(block.end, stop)
     if end > self.fed:
         columns = decode(block.batches, self.reader, max(self.fed, block.start), end)
-        self.chunks.append(Chunk(columns, end, block.size))
+        self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
 
 
@@ -201,7 +201,7 @@ MUTANTS: dict[str, Sequence[Patch]] = {
     "state is read before the predecessor is fenced": [(PartitionUnit, "recover", fences_last)],
     "nobody is fenced": [(run, "Producer", FreshIds)],
     "gaps and overlaps are not looked at": [(PartitionUnit, "put", any_block), (Lane, "feed", any_start)],
-    "nothing is replayed behind the fence": [(recovery, "replay", replay_nothing)],
+    "nothing is replayed behind the fence": [(recovery, "_replay", replay_nothing)],
     "uncommitted events are read": [(World, "isolation", "read_uncommitted")],
     "the group's offsets go before the transaction": [(PartitionUnit, "transact", offsets_outside)],
     "recovery reads uncommitted rows": [(unit, "open_consumer", dirty_reads)],

@@ -14,8 +14,9 @@ from aiokafka import TopicPartition
 
 from agents.engine import recovery
 from agents.engine.job import TP, Block
+from agents.engine.packing import HEADER
 from agents.engine.recovery import COMMIT, FENCE
-from agents.engine.transport import HEADER, BatchHeader, take
+from agents.engine.transport import BatchHeader, take_block
 from agents.standing.job import StandingJob
 from tests.simulation.loop import SimLoop
 from tests.standing.partition import layered
@@ -60,7 +61,7 @@ class Prefixes:
         if tp not in self.whole:
             log = self.sim.cluster.logs[tp]
             raw, aborted = log.fetch(0, 1 << 40, True, written=True)
-            block = take(TP(tp.topic, tp.partition), raw, 0, aborted)
+            block = take_block(TP(tp.topic, tp.partition), raw, 0, aborted)
             self.whole[tp] = [(last_of(batch), batch) for batch in (block.batches if block else ())]
         return self.whole[tp]
 

@@ -18,7 +18,7 @@ from aiokafka import TopicPartition
 
 from agents.engine import packing, recovery, table, unit
 from agents.engine.job import Block, Outcome
-from agents.engine.metrics import Metrics
+from agents.engine.metrics import WorkerMetrics
 from agents.engine.table import CRASHES_MAX
 from agents.engine.unit import Conf
 from agents.standing import job
@@ -100,9 +100,9 @@ class Recorded(StandingJob):
 
 
 @cache
-def metrics() -> Metrics:
+def metrics() -> WorkerMetrics:
     """Shared: making them takes as long as a small run."""
-    return Metrics()
+    return WorkerMetrics()
 
 
 @cache

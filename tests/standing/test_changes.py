@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 from agents.engine.packing import flat
 from agents.standing.decide import state_rows
-from agents.standing.decide.lifecycle import KEY, Evidence, Step
-from agents.standing.decide.state_rows import Beside
-from agents.standing.intake.lanes import Close
+from agents.standing.decide.state_rows import Remembered
 from agents.standing.job import StandingJob
-from agents.standing.publish.tier_changes import Switched
+from agents.standing.model import CloseStep, DayClose, Evidence, RowKey, Switched
 from policies import load_pack
 from policies.compiled.program import NANO, Column
 from policies.lifecycle.state import Act, Decision
@@ -57,7 +55,7 @@ def columns_of(draw, needs, n):
 def test_changes_in_bulk(name, kind, data):
     """Any columns, any tiers: one record each, the same in every field."""
     job = standing(name)
-    table = job.deciding.classes.tables[kind]
+    table = job.decider.classes.tables[kind]
     if table is None:
         return
     n, tiers = data.draw(st.integers(1, 5)), len(table.program.tier_ids)
@@ -66,10 +64,10 @@ def test_changes_in_bulk(name, kind, data):
     ranks = st.lists(st.integers(0, tiers - 1), min_size=n, max_size=n).map(lambda found: np.array(found, np.int64))
     before, after = data.draw(ranks), data.draw(ranks)
     moved = np.flatnonzero(before != after)
-    step = Step(
-        Close(DAY, {"transactions": 7, "facts": 0}, 0), frozenset({"day"}), None, columns, before, before, after, ()
+    step = CloseStep(
+        DayClose(DAY, {"transactions": 7, "facts": 0}, 0), frozenset({"day"}), None, columns, before, before, after, ()
     )
-    sink, ids = job.deciding.decisions, table.program.tier_ids
+    sink, ids = job.decider.decisions, table.program.tier_ids
     sink.many(table, slots, moved, after, step)
     bulk = told(job, "tier-changes")
     for i in moved.tolist():
@@ -90,25 +88,26 @@ def test_changes_in_bulk(name, kind, data):
 def test_rows_in_bulk(data):
     """Rows of customers who share them are those that each would have had alone."""
     job = StandingJob(replace(conf(), pack=load_pack("green-channel")))
-    life, customers = job.deciding.lifecycle, job.ledger.store.customers
+    life, customers = job.decider.lifecycle, job.ledger.store.customers
     n = data.draw(st.integers(1, 12))
     slots = [job.ledger.customer(f"c{i * 7919}") for i in range(n)]
-    life.reserve()
+    life.columns.reserve()
     for slot in slots:
         customers["customer_class"][slot], customers["tier"][slot, 0] = (
             data.draw(st.integers(0, 1)),
             data.draw(st.integers(0, 1)),
         )
-        life.measured[slot], life.below[slot] = data.draw(st.integers(-1, 1)), data.draw(st.sampled_from((0, 1, 300)))
+        life.columns.restore(slot, data.draw(st.integers(-1, 1)), data.draw(st.sampled_from((0, 1, 300))))
         if data.draw(st.booleans()):
             life.act(slot, Act("file_record", DAY, "rm", "head", event_id=f"e{slot}"))
     job.publisher.take()
-    life.changed.update(changed := data.draw(st.sets(st.sampled_from(slots))) | life.changed)
+    changed = data.draw(st.sets(st.sampled_from(slots))) | set(life.columns.take_changed().tolist())
+    life.columns.mark_changed(changed)
     alone = {
-        KEY + job.ledger.customer_id(slot).encode(): state_rows.encode(
-            life.state(slot, life.table(slot)), life.beside.get(slot, Beside())
+        RowKey.LIFECYCLE + job.ledger.customer_id(slot).encode(): state_rows.encode_state(
+            life.columns.state(slot, life.table(slot)), life.columns.remembered(slot) or Remembered()
         )
         for slot in changed
     }
-    assert dict(flat(life.take_rows())) == alone
-    assert life.take_rows() == []
+    assert dict(flat(life.columns.take_rows(life.rules))) == alone
+    assert life.columns.take_rows(life.rules) == []

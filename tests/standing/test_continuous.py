@@ -123,7 +123,7 @@ def test_other_packs_pay_nothing() -> None:
     """Where no class is decided continuously nobody is remembered; continuous changes under other closes are refused."""
     found = started(with_settings(close="day", up="day", down="day"), posting(1, 10_000, TODAY))
     assert changes(found) == []
-    assert found.job.profiles.touched is None
+    assert not found.job.decider.touched.wanted
     assert changes(told(found, TODAY)) == [("low", "mid", TODAY + 1, None)]
     assert changes(told(found, posting(2, -10_000, TODAY + 1), TODAY + 1))[1:] == [("mid", "low", TODAY + 2, None)]
     with pytest.raises(PackError, match="need `close: continuous`"):

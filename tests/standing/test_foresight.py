@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing.decide.close import StandingConf
-from agents.standing.decide.outlook_alerts import LAST
+from agents.standing.decide.outlook_alerts import LAST_ALERT
 from agents.standing.job import StandingJob
+from agents.standing.model import StandingConf
 from policies import PackError, load_pack, parse_pack
 from streams.alerts import outlook_alerts
 from streams.averages.outlook import UNREACHABLE, Outlook
@@ -173,7 +173,7 @@ BY_TIER = st.dictionaries(st.integers(0, 2), st.integers(0, 30))
 )  # fmt: skip
 def test_columns_are_the_twin_s(kind, cool_down, at_most, share, within, views):
     """Any outlooks, any rule: the same records as one customer after the other in words."""
-    slow, last, as_of = SlowWatch(SlowRule(kind, cool_down, at_most, share, within)), np.zeros(1, LAST), 100
+    slow, last, as_of = SlowWatch(SlowRule(kind, cool_down, at_most, share, within)), np.zeros(1, LAST_ALERT), 100
 
     def table(values: dict[int, int]) -> np.ndarray:
         return np.array([values.get(tier, -1) for tier in range(3)], np.int64)
@@ -228,5 +228,5 @@ def test_a_crash_raises_nothing_twice(data):
         crashing = crashing.recovered(data)
     crashing.run()
     assert crashing.published["rm-alerts"] == calm.published["rm-alerts"]
-    for rule, last in calm.job.deciding.foresight.last.items():
-        assert last[:2].tolist() == crashing.job.deciding.foresight.last[rule][:2].tolist()
+    for rule, last in calm.job.decider.outlook_alerts.last.items():
+        assert last[:2].tolist() == crashing.job.decider.outlook_alerts.last[rule][:2].tolist()

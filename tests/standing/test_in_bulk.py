@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agents.engine.job import Rows
 from agents.engine.packing import Packed, few, flat, joined
 from agents.standing.publish.standings import References
-from agents.standing.publish.tier_changes import evidence, exact
+from agents.standing.publish.tier_changes import evidence, exact_digits
 from policies import load_pack
 from policies.compiled.pack import compile_pack
 from schemas.codec.primitives import read_long
@@ -67,7 +67,7 @@ def test_evidence_has_the_exact_digits(rows):
     size = evidence(head, value, units, nano, foot, out, ends)
     assert size == ends[-1]
     parts = [out[a:b].tobytes() for a, b in zip([0, *ends.tolist()], ends.tolist(), strict=False)]
-    for part, number, digits in zip(parts, value.tolist(), exact(units.tolist(), nano.tolist()), strict=True):
+    for part, number, digits in zip(parts, value.tolist(), exact_digits(units.tolist(), nano.tolist()), strict=True):
         raw = np.frombuffer(part, np.uint8)
         found, at = read_long.py_func(raw, 1, len(raw))
         length, at = read_long.py_func(raw, int(at), len(raw))

@@ -11,7 +11,7 @@ import pytest
 
 from agents.engine.job import RecoveryError
 from agents.offline.replay import Trial, standings_of
-from agents.offline.standings import standings
+from agents.offline.standings import standings_at
 from agents.standing.job import StandingJob
 from policies import PackError, decide, load_pack, parse_pack
 from policies.lifecycle.state import day_number
@@ -151,9 +151,9 @@ def test_a_layer_scheme_can_be_tried_on_the_history() -> None:
         assert (before["rich"].tier, after["rich"].tier) == (was, "layer-section")
         assert (before["firm"].tier, after["firm"].tier) == (None, None)
         assert standings_of(trial.running) == standings_of(trial.other)
-    rows = standings(found.job, JANUARY + 1)
+    rows = standings_at(found.job, JANUARY + 1)
     assert {row[0]: row[-1] for row in rows} == {"rich": "layer-section", "poor": "layer-none", "firm": None}
-    rows = standings(found.job, FEBRUARY + 1)
+    rows = standings_at(found.job, FEBRUARY + 1)
     assert {row[0]: row[-1] for row in rows} == {"rich": "layer-outlet", "poor": "layer-none", "firm": None}
 
 

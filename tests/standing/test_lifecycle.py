@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing.decide.lifecycle import ends
+from agents.standing.decide.lifecycle.decider import closes_ending
 from agents.standing.job import INPUTS, StandingJob
 from policies import decide, parse_pack
 from policies.lifecycle import transitions
@@ -171,7 +171,7 @@ class Twin:
         """An event or a close; `together` with the next one in a transaction."""
         if isinstance(step, int):
             self.now()
-            closes, self.closed = ends(self.closed if self.closed >= FIRST else -1, step), step
+            closes, self.closed = closes_ending(self.closed if self.closed >= FIRST else -1, step), step
             for c in CLASSES:
                 if CLASSES[c] in self.pack.classes:
                     self.close(c, step, closes)
@@ -258,7 +258,9 @@ class Twin:
             return Fraction(sum(amount for value, amount in self.postings[c] if value <= on), 100)
 
         first = day("2023-12-01")
-        months = [m for m in range(first, at + 2) if ends(m - 2, m - 1) >= {"month"}]  # first days after a month's end
+        months = [
+            m for m in range(first, at + 2) if closes_ending(m - 2, m - 1) >= {"month"}
+        ]  # first days after a month's end
         month = [aum(on) for on in range(months[-2], months[-1])] if len(months) > 1 else [Fraction(0)]
         months_known = sum(1 for on in range(SINCE + 1, at + 1) if on in TENURE)
         average = sum(month, Fraction(0)) / len(month)
@@ -323,8 +325,8 @@ def test_columns_follow_the_pure_lifecycle(
     assert sorted(r["caused_by"] for r in told) == sorted(twin.causes)
     for c, state in twin.states.items():
         slot = partition.job.ledger.customer(c)
-        table = partition.job.deciding.lifecycle.table(slot)
-        assert partition.job.deciding.lifecycle.state(slot, table) == state
+        table = partition.job.decider.lifecycle.table(slot)
+        assert partition.job.decider.lifecycle.columns.state(slot, table) == state
     states = {} if other is None else other.states
     last = {r["customer_id"]: r["layer"] for r in partition.of("standings")}
     assert last == {c: states[c].official if c in states else None for c in last}
@@ -373,7 +375,9 @@ def test_months_below_end_when_the_standard_comes_back_between_closes() -> None:
         partition.run()
     assert [said[6] for said in heard(partition) if said[1] == "tier"] == ["high"]
     assert [said[6] for said in twin.said if said[1] == "tier"] == ["high"]
-    assert partition.job.deciding.lifecycle.state(0, partition.job.deciding.lifecycle.table(0)) == twin.states["C1"]
+    assert (
+        partition.job.decider.lifecycle.columns.state(0, partition.job.decider.lifecycle.table(0)) == twin.states["C1"]
+    )
 
 
 def grouped(data: Any, steps: list[dict[str, Any] | int]) -> list[list[dict[str, Any] | int]]:

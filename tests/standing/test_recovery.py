@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.engine.packing import flat
-from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
+from agents.standing.model import StandingConf
 from tests.standing.partition import Partition, Topics, customer, layered
 from tests.streams.fast import differences, state, unshrunk
 from tests.twins.events import day, posting
@@ -56,7 +56,7 @@ def profiles(job: StandingJob) -> dict:
     c, found = job.ledger.store.customers, {}
     for slot in range(job.ledger.columns.customer_count):
         row = {name: c[name][slot].tolist() for name in ORDER_SENSITIVE}
-        row["layers"] = [job.deciding.layers.held()[name][slot].tolist() for name in ("tier", "tier_day")]
+        row["layers"] = [job.decider.layers.held()[name][slot].tolist() for name in ("tier", "tier_day")]
         kept = (
             job.profiles.branch(slot),
             job.profiles.rm(slot),

@@ -119,7 +119,7 @@ def test_a_broken_pack_is_refused(text, head, words):
     [letter] = partition.of("dead-letters")
     assert (letter["topic"], letter["field"], letter["reason"]) == ("policies", "body", "the pack is refused")
     assert words in letter["detail"]
-    assert partition.job.deciding.packs.running["personal"].id == FIRST.id
+    assert partition.job.decider.packs.running["personal"].id == FIRST.id
     assert len(changes(partition)) == 2
 
 
@@ -139,7 +139,7 @@ def test_rows_of_before_that_were_not_compacted_yet():
     job.load([*written, *partition.rows.items(), *flat(names)])
     job.load_fence(partition.job.fence())
     job.begin(0, partition.job.positions())
-    mine, his = (one.deciding.lifecycle.states.get(one.ledger.customer("poor")) for one in (job, partition.job))
+    mine, his = (one.decider.lifecycle.columns.own(one.ledger.customer("poor")) for one in (job, partition.job))
     assert mine == his
 
 

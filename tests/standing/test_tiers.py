@@ -62,7 +62,7 @@ def test_tier_history_and_standings(data):
     for slot in range(ledger.columns.customer_count):
         for back in (0, 10, 28):
             given_, _ = tiers.in_force(ledger.store.customers, [slot], ledger.closed - back)
-            assert partition.job.deciding.pack.tier_ids[int(given_[0])] == slow.tier(
+            assert partition.job.decider.pack.tier_ids[int(given_[0])] == slow.tier(
                 ledger.customer_id(slot), ledger.closed - back
             )
 

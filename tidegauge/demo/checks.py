@@ -12,15 +12,15 @@ import yaml
 
 from streams.calendar import date_of, day_of
 from tidegauge.demo import oracle
-from tidegauge.demo.sent import known, sent_table
+from tidegauge.demo.tables import known, sent_table
 
 if TYPE_CHECKING:
     import duckdb
 
-    from tidegauge.demo.watch import Watch
+    from tidegauge.demo.watch import TopicWatch
 
 LOWEST: Final = 0
-Row = tuple[Any, ...]
+_Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -79,14 +79,14 @@ class Answers:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        self._metrics: dict[tuple[int, int], list[Row]] = {}
+        self._metrics: dict[tuple[int, int], list[_Row]] = {}
         self._totals: dict[tuple[int, int], tuple[list[tuple[str, int | None]], int]] = {}
 
-    def metrics(self, day: int, known_by: int) -> list[Row]:
+    def metrics(self, day: int, known_by: int) -> list[_Row]:
         """oracle.metrics as of a day from what had arrived by another."""
         if (day, known_by) not in self._metrics:
             known(self.con, known_by)
-            self._metrics[day, known_by] = oracle.metrics(self.con, date_of(day))
+            self._metrics[day, known_by] = oracle.expected_metrics(self.con, date_of(day))
             self._totals[day, known_by] = oracle.quarter_sums(self.con, date_of(day))
         return self._metrics[day, known_by]
 
@@ -96,7 +96,7 @@ class Answers:
         return self._totals[day, known_by]
 
 
-def decide(answers: Answers, closes: Iterable[int], scheme: Scheme) -> Decided:
+def decide_tiers(answers: Answers, closes: Iterable[int], scheme: Scheme) -> Decided:
     """Official tiers at each month close, from what had arrived by then and nothing later."""
     decided = Decided()
     before: dict[str, str] = {}
@@ -114,9 +114,9 @@ def decide(answers: Answers, closes: Iterable[int], scheme: Scheme) -> Decided:
 
 
 def compare_standings(
-    answers: Answers, day: int, last: int, ours: Iterable[Row], decided: Decided, scheme: Scheme
+    answers: Answers, day: int, last: int, ours: Iterable[_Row], decided: Decided, scheme: Scheme
 ) -> Finding:
-    """Standings as read from the live system (rows of agents.offline.standings.COLUMNS) against SQL over everything sent."""
+    """Standings of the live system (agents.offline.standings.STANDING_COLUMNS) against SQL over everything sent."""
     expected = {row[0]: row for row in answers.metrics(day, last)}
     found = {row[0]: tuple(row) for row in ours}
     differences = []
@@ -126,8 +126,8 @@ def compare_standings(
             differences.append(f"{customer}: {'not in the SQL result' if right is None else 'missing'}")
             continue
         tier = decided.in_force(customer, day, scheme.tiers[LOWEST])
-        differences += _unequal(customer, (*oracle.COLUMNS, "tier"), seen, (*right, tier))
-    values = {"n": len(found), "day": date_of(day), "figures": len(expected) * len(oracle.COLUMNS)}
+        differences += _unequal(customer, (*oracle.ORACLE_COLUMNS, "tier"), seen, (*right, tier))
+    values = {"n": len(found), "day": date_of(day), "figures": len(expected) * len(oracle.ORACLE_COLUMNS)}
     return Finding("standings", values, differences)
 
 
@@ -140,18 +140,18 @@ def compare_published(answers: Answers, last: int, published: Mapping[str, dict[
         if record is None or record["as_of"] != last:
             differences.append(f"{customer}: no standing of {date_of(last)} was published")
         else:
-            differences += _unequal(customer, oracle.COLUMNS, _flat(record), right)
-    return Finding("published", {"figures": len(expected) * (len(oracle.COLUMNS) - 1)}, differences)
+            differences += _unequal(customer, oracle.ORACLE_COLUMNS, _flat(record), right)
+    return Finding("published", {"figures": len(expected) * (len(oracle.ORACLE_COLUMNS) - 1)}, differences)
 
 
-def _flat(record: dict[str, Any]) -> Row:
+def _flat(record: dict[str, Any]) -> _Row:
     """A standing's figures in the order of the oracle's columns."""
     names = ("quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30", "trailing_avg_90")
     tail = tuple(record[f"{name}_minor"] for name in names)
     return (record["customer_id"], record["aum_minor"], *record["month_avgs_minor"], *tail)
 
 
-def _unequal(customer: str, names: Iterable[str], seen: Row, right: Row) -> Iterator[str]:
+def _unequal(customer: str, names: Iterable[str], seen: _Row, right: _Row) -> Iterator[str]:
     for name, ours, theirs in zip(names, seen, right, strict=True):
         if ours != theirs:
             yield f"{customer}: {name} is {ours}, by SQL {theirs}"
@@ -171,7 +171,7 @@ def _change(change: tuple[str, str, str, int]) -> str:
     return f"{customer}: {before} to {after} on {date_of(day)}"
 
 
-def compare_singles(con: duckdb.DuckDBPyConnection, decided: Decided, scheme: Scheme, watch: Watch) -> Finding:
+def compare_singles(con: duckdb.DuckDBPyConnection, decided: Decided, scheme: Scheme, watch: TopicWatch) -> Finding:
     """Alerts of single large outflows: one a customer and booking day, where SQL finds such a debit."""
     debits = con.execute(
         f"""SELECT any_value(customer_id), -any_value(amount_minor), business_day(any_value(booked_at)), min(arrived)
@@ -191,7 +191,7 @@ def compare_singles(con: duckdb.DuckDBPyConnection, decided: Decided, scheme: Sc
     return Finding("singles", {"n": len(raised)}, differences)
 
 
-def internal_moves(con: duckdb.DuckDBPyConnection, watch: Watch) -> Finding:
+def internal_moves(con: duckdb.DuckDBPyConnection, watch: TopicWatch) -> Finding:
     """No alert comes from anything but a debit to the outside."""
     alerts = watch.records["rm-alerts"]
     natures = dict(
@@ -208,7 +208,7 @@ def internal_moves(con: duckdb.DuckDBPyConnection, watch: Watch) -> Finding:
     return Finding("internal", {"n": len(alerts)}, differences)
 
 
-def doubled(watch: Watch) -> Finding:
+def doubled(watch: TopicWatch) -> Finding:
     """No output is there twice, whatever happened to the worker."""
     ids: Counter[str] = Counter()
     for topic in ("tier-changes", "rm-alerts", "restatements"):
@@ -224,7 +224,7 @@ def doubled(watch: Watch) -> Finding:
     return Finding("doubled", {"n": total}, differences)
 
 
-def dead_letters(watch: Watch) -> Finding:
+def dead_letters(watch: TopicWatch) -> Finding:
     """The simulated bank sends nothing that cannot be read."""
     letters = watch.records["dead-letters"]
     told = [f"{r['topic']}-{r['partition']} at {r['offset']}: {r['detail']}" for r in letters]

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors.formats.events import DayEnd, Event
 from connectors.loading.closer import Closer
-from connectors.loading.publisher import Publisher
+from connectors.loading.publisher import EventPublisher
 from schemas.codec.records import encode
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
     from schemas.registry import Registry
-    from tidegauge.demo.sent import Sent
+    from tidegauge.demo.tables import Sent
 
 
 AHEAD_DAYS_MAX: Final = 14
-WAIT_S: Final = 0.05
+_WAIT_S: Final = 0.05
 DISTURB_AFTER_EVENTS: Final = 20  # fewer than the smallest bank has on a day
 
 
@@ -49,7 +49,7 @@ class Feed(threading.Thread):
         def encoded(contract: str, record: dict[str, Any]) -> bytes:
             return encode(contract, record, registry)
 
-        self._publisher, self._closer = Publisher(settings, encoded), Closer(settings, encoded)
+        self._publisher, self._closer = EventPublisher(settings, encoded), Closer(settings, encoded)
 
     def run(self) -> None:
         """Send everything."""
@@ -89,5 +89,5 @@ class Feed(threading.Thread):
 
     def _wait_for_closes(self, day: int) -> None:
         self._first = self._first or day
-        while day - max(self._closed(), self._first) > AHEAD_DAYS_MAX and not self._halt.wait(WAIT_S):
+        while day - max(self._closed(), self._first) > AHEAD_DAYS_MAX and not self._halt.wait(_WAIT_S):
             pass

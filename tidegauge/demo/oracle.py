@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-ZONE = "Asia/Shanghai"
-NANO = 1_000_000_000
+BANK_ZONE = "Asia/Shanghai"
+_NANO = 1_000_000_000
 IN_SCOPE = (
     "deposit_demand", "deposit_time", "savings", "wealth", "fund", "insurance", "bond", "trust", "am_plan",
     "in_transit",
 )  # fmt: skip
 DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "XAF": 0, "KWD": 3, "BHD": 3, "OMR": 3, "JOD": 3, "TND": 3}
 
-COLUMNS = (
+ORACLE_COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg",
     "trailing_avg_7", "trailing_avg_30", "trailing_avg_90",
 )  # fmt: skip
@@ -115,14 +115,14 @@ CREATE OR REPLACE TEMP TABLE daily AS
 """
 
 
-def create_tables(con: duckdb.DuckDBPyConnection, zone: str = ZONE) -> None:
+def create_tables(con: duckdb.DuckDBPyConnection, zone: str = BANK_ZONE) -> None:
     """Make the empty tables raw_postings, raw_snapshots and raw_rates. Duplicates may be loaded: they count once."""
     assert all(c.isalnum() or c in "/_+-" for c in zone), zone
     con.execute(_TABLES.format(zone=zone))
     con.executemany("INSERT INTO decimals VALUES (?, ?)", list(DECIMALS.items()))
 
 
-def month_start(day: dt.date, back: int = 0) -> dt.date:
+def _month_start(day: dt.date, back: int = 0) -> dt.date:
     """The first day of the month `back` months before the month of `day`."""
     month = day.year * 12 + day.month - 1 - back
     return dt.date(month // 12, month % 12 + 1, 1)
@@ -131,18 +131,18 @@ def month_start(day: dt.date, back: int = 0) -> dt.date:
 def windows(as_of: dt.date) -> dict[str, tuple[dt.date, dt.date]]:
     """First and last day of what each column averages. The month of `as_of` ends when the next day opens another."""
     one = dt.timedelta(days=1)
-    following = month_start(as_of + one)  # the first day after M
+    following = _month_start(as_of + one)  # the first day after M
     spans = {"aum": (as_of, as_of)}
     for k in range(13):
-        spans[f"month_avg_{k}"] = (month_start(following, k + 1), month_start(following, k) - one)
-    spans["quarter_avg"] = (month_start(following, 3), following - one)
-    spans["year_avg"] = (month_start(following, 12), following - one)
+        spans[f"month_avg_{k}"] = (_month_start(following, k + 1), _month_start(following, k) - one)
+    spans["quarter_avg"] = (_month_start(following, 3), following - one)
+    spans["year_avg"] = (_month_start(following, 12), following - one)
     for days in (7, 30, 90):
         spans[f"trailing_avg_{days}"] = (as_of - (days - 1) * one, as_of)
     return spans
 
 
-def metrics(
+def expected_metrics(
     con: duckdb.DuckDBPyConnection,
     as_of: dt.date,
     base_currency: str = "CNY",
@@ -178,7 +178,7 @@ def metrics(
 def _average(name: str, first: dt.date, last: dt.date) -> str:
     """SQL for the rounded average over a window; NULL as soon as one of its days is NULL."""
     inside = f"d.day BETWEEN DATE '{first}' AND DATE '{last}'"
-    den = ((last - first).days + 1) * NANO
+    den = ((last - first).days + 1) * _NANO
     total = f"coalesce(sum(d.aum) FILTER ({inside}), 0)::HUGEINT"
     held = f"coalesce(bool_or(d.aum IS NULL) FILTER ({inside} AND d.day IS NOT NULL), false)"
     return f"CASE WHEN {held} THEN NULL ELSE half_even({total}, {den}::HUGEINT)::BIGINT END AS {name}"
@@ -197,4 +197,4 @@ def quarter_sums(con: duckdb.DuckDBPyConnection, as_of: dt.date) -> tuple[list[t
            WHERE f.first_day <= $as_of GROUP BY f.customer_id""",
         {"first": first, "last": last, "as_of": as_of},
     ).fetchall()
-    return rows, ((last - first).days + 1) * NANO
+    return rows, ((last - first).days + 1) * _NANO

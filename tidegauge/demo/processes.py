@@ -26,9 +26,9 @@ from tidegauge.cli.output import FAILED_CHECK, CommandError
 FOLDER: Final = "demo"
 PREFIX: Final = "TIDEGAUGE_"
 CURRENCY: Final = "CNY"
-PACK: Final = "rolling-quarter-aum"
-READY_WAIT_S: Final = 180.0  # the first start compiles the kernels
-POLL_S: Final = 0.1
+DEMO_PACK: Final = "rolling-quarter-aum"
+_READY_WAIT_S: Final = 180.0  # the first start compiles the kernels
+_POLL_S: Final = 0.1
 WORKER, VIEWS, NOTICES = "worker", "views", "notices"
 
 
@@ -38,7 +38,7 @@ def demo_settings(around: Settings, zone: str) -> Settings:
         "data_dir": around.data_dir.absolute() / FOLDER,
         "base_currency": CURRENCY,
         "zone": zone,
-        "pack": PACK,
+        "pack": DEMO_PACK,
         "webhook_url": None,
     }
     if around.external or around.redis_url:
@@ -50,7 +50,7 @@ def demo_settings(around: Settings, zone: str) -> Settings:
 def fresh_folder(settings: Settings) -> None:
     """Stop and wipe what an earlier demo left. CommandError if the folder holds something else."""
     folder = settings.data_dir
-    if folder.exists() and any(folder.iterdir()) and not record.read(folder):
+    if folder.exists() and any(folder.iterdir()) and not record.read_record(folder):
         raise CommandError(f"{folder} was not made by a demo", "choose another data folder with --data", FAILED_CHECK)
     if folder.exists():
         Stack(folder, settings).stop()
@@ -83,7 +83,7 @@ class Programs:
     def compile(self) -> subprocess.Popen[bytes]:
         """Start compiling the kernels; the worker then finds them done."""
         log = self.log("compiling").open("wb")
-        command = [sys.executable, "-m", "tidegauge.demo.compiling"]
+        command = [sys.executable, "-m", "tidegauge.demo.compilation"]
         with log:
             return subprocess.Popen(command, env=environment(self.settings), stdout=log, stderr=log)
 
@@ -131,8 +131,8 @@ class Programs:
         """Wait until the worker is ready; gives the seconds. `meanwhile` is called again and again."""
         began = time.monotonic()
         while not self.ready():
-            if time.monotonic() - began > READY_WAIT_S:
+            if time.monotonic() - began > _READY_WAIT_S:
                 raise StackError(f"the worker was not ready in time:\n{processes.tail(self.log(WORKER))}")
             meanwhile()
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
         return time.monotonic() - began

@@ -18,20 +18,20 @@ from schemas.registry import registry_for
 from streams.calendar import date_of
 from tidegauge.demo import checks
 from tidegauge.demo.feed import Feed
+from tidegauge.demo.narration import Narrator, story_problems
 from tidegauge.demo.processes import (
+    DEMO_PACK,
     NOTICES,
-    PACK,
     VIEWS,
     WORKER,
     Programs,
     demo_settings,
     fresh_folder,
 )
-from tidegauge.demo.screen import Screen, State
-from tidegauge.demo.sent import Sent
-from tidegauge.demo.telling import Teller, story_problems
+from tidegauge.demo.screen import DemoState, Screen
+from tidegauge.demo.tables import Sent
 from tidegauge.demo.texts import Words, day_text
-from tidegauge.demo.watch import Progress, Watch
+from tidegauge.demo.watch import Progress, TopicWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from tidegauge.demo.checks import Finding, Scheme
 
-MONTHS: Final = bank.MONTHS
 DAYS_A_MONTH: Final = 30
 KILL_AFTER_DAYS: Final = 78  # in the third month: behind three stories, before the others
 MID_MONTH: Final = 15
@@ -69,8 +68,8 @@ class Demo:
         self.screen = Screen(console, self.words)
         self.registry = registry_for(self.settings.schema_registry_url)
         self.stories = bank.stories(options.seed)
-        self.teller = Teller(self.stories, self.words)
-        self.sent, self.state = Sent(), State()
+        self.teller = Narrator(self.stories, self.words)
+        self.sent, self.state = Sent(), DemoState()
         self.began = time.monotonic()
 
     def run(self) -> bool:
@@ -110,12 +109,12 @@ class Demo:
             programs.start(name)
         seconds = programs.wait_ready(lambda: None)
         self.screen.say(self.words("worker_up", seconds=f"{seconds:.0f}", first=day_text(bank.START)))
-        self.watch = Watch(self.settings, self.registry)
+        self.watch = TopicWatch(self.settings, self.registry)
         around.callback(self.watch.close)
         progress = Progress(self.settings)
         progress.start()
         around.callback(progress.halt)
-        stream = bank.simulate(self.options.seed, self.options.customers, MONTHS, zone=self.settings.zone)
+        stream = bank.simulate(self.options.seed, self.options.customers, zone=self.settings.zone)
         feed = Feed(
             self.settings, self.registry, stream, self.sent, self.options.month_s / DAYS_A_MONTH,
             bank.START + KILL_AFTER_DAYS, lambda: self.watch.closed_everywhere,
@@ -135,7 +134,7 @@ class Demo:
     def _follow(self, programs: Programs, feed: Feed, progress: Progress) -> None:
         """Until every close has come out everywhere; kills the worker once."""
         killed_at: float | None = None
-        killed, moved, waiting = False, Moved(), list[str]()
+        killed, moved, waiting = False, _StallWatch(), list[str]()
         while not (feed.finished and feed.day is not None and self.watch.closed_everywhere >= feed.day):
             for seen in self.watch.poll(0.1):
                 waiting += self.teller.hear(seen, self.watch)
@@ -202,7 +201,7 @@ class Demo:
 
         scheme, last = self._scheme(), self.last
         answers = checks.Answers(con)
-        decided = checks.decide(answers, checks.month_closes(bank.START, last), scheme)
+        decided = checks.decide_tiers(answers, checks.month_closes(bank.START, last), scheme)
         jobs = live_jobs(self.settings)
         middle = last - date_of(last).day + MID_MONTH
         for day in (last, middle):
@@ -219,7 +218,9 @@ class Demo:
 
     @staticmethod
     def _scheme() -> Scheme:
-        return checks.Scheme.read((importlib.resources.files("policies.packs") / f"{PACK}.yaml").read_text("utf-8"))
+        return checks.Scheme.read(
+            (importlib.resources.files("policies.packs") / f"{DEMO_PACK}.yaml").read_text("utf-8")
+        )
 
     def _view(self) -> Finding:
         """The Redis view has each customer's last standing, once it has caught up."""
@@ -262,7 +263,7 @@ class Demo:
         return ("topic_prefix", "group") if self.settings.topic_prefix else ()
 
 
-class Moved:
+class _StallWatch:
     """Raises StackError when nothing has changed for too long."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ TIER_STYLES: Final = {"ordinary": "dim", "gold": "yellow", "platinum": "white", 
 
 
 @dataclass(slots=True)
-class State:
+class DemoState:
     """What there is to show at a moment."""
 
     day: int | None = None  # last day closed at the bank
@@ -59,7 +59,7 @@ class Screen:
             self._live.stop()
             self._live = None
 
-    def show(self, state: State) -> None:
+    def show(self, state: DemoState) -> None:
         """The state as it is now; without a terminal a line every few seconds."""
         if self._live is not None:
             self._live.update(self._panel(state))
@@ -72,7 +72,7 @@ class Screen:
             day, counts = day_text(state.day), {"events": state.events, "rate": state.rate, "lag": state.lag}
             self.say(self.words("progress", day=day, tiers=tiers, **counts, **texts))
 
-    def _panel(self, state: State) -> Panel:
+    def _panel(self, state: DemoState) -> Panel:
         left, right = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
         day = "" if state.day is None else day_text(state.day)
         left.add_row(self.words("day"), Text(day, style="bold"))

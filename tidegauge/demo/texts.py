@@ -7,8 +7,6 @@ from typing import Final
 
 from streams.calendar import date_of
 
-LANGUAGES: Final = ("en", "zh-CN")
-
 TIERS: Final[dict[str, dict[str, str]]] = {
     "en": {"ordinary": "ordinary", "gold": "gold", "platinum": "platinum", "diamond": "diamond", "private": "private"},
     "zh-CN": {"ordinary": "普通", "gold": "金卡", "platinum": "白金卡", "diamond": "钻石卡", "private": "私人银行"},
@@ -134,7 +132,7 @@ _ZH: Final = {
 TEXTS: Final[dict[str, dict[str, str]]] = {"en": _EN, "zh-CN": _ZH}
 
 
-def money(minor: int) -> str:
+def money_text(minor: int) -> str:
     """Minor units of a currency with two decimals, with thousands separators."""
     sign = "-" if minor < 0 else ""
     return f"{sign}{abs(minor) // 100:,}.{abs(minor) % 100:02d}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from connectors.formats.events import INPUTS
+from connectors.formats.events import MARKED_TOPICS
 from deploy import admin
 from schemas.codec.records import decode_one
 from services.views.kafka_source import KafkaSource
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schemas.registry import Registry
 
 TOPICS: Final = ("tier-changes", "rm-alerts", "restatements", "standings", "queue-priority", "notices", "dead-letters")
-POLL_S: Final = 0.5
+_POLL_S: Final = 0.5
 RATE_OVER_S: Final = 3.0
 DRAIN_WAIT_S: Final = 60.0
 
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
     record: dict[str, Any]
 
 
-class Watch:
+class TopicWatch:
     """Everything that is published. `records` keeps all but standings, of which the last of each customer is kept."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
@@ -63,7 +63,7 @@ class Watch:
         """All that is committed by now and has not come yet; TimeoutError if it does not come."""
         ends, until = {name: high for name, (_, high) in self._source.ends().items()}, time.monotonic() + DRAIN_WAIT_S
         while any(self._stops.get(name, 0) < end for name, end in ends.items()):
-            yield from self.poll(POLL_S)
+            yield from self.poll(_POLL_S)
             if time.monotonic() > until:
                 raise TimeoutError("the outputs could not be read to their end")
 
@@ -102,14 +102,14 @@ class Progress(threading.Thread):
         super().__init__(name="progress", daemon=True)
         self._settings = settings
         self._admin = admin.client(settings.kafka)
-        self._places = [TopicPartition(settings.topic(t), p) for t in INPUTS for p in range(settings.partitions)]
+        self._places = [TopicPartition(settings.topic(t), p) for t in MARKED_TOPICS for p in range(settings.partitions)]
         self._halt = threading.Event()
         self._history: deque[tuple[float, int]] = deque()
         self.lag, self.rate = 0, 0
 
     def run(self) -> None:
         """Ask until told to stop."""
-        while not self._halt.wait(POLL_S):
+        while not self._halt.wait(_POLL_S):
             try:
                 self._ask()
             except KafkaException:

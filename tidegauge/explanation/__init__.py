@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 
 from agents.engine import recovery
 from agents.engine.job import RecoveryError
-from agents.offline.standings import AsOfError, branches, columns, standings
+from agents.offline.standings import AsOfError, branches, columns_of, standings_at
+from connectors.formats.events import Record
 from streams.money import exponent
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
-from tidegauge.explanation.judgment import Judged, Problem, between_closes, differences, judge, problem
-from tidegauge.explanation.log import Log, Record, Told, read
-from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent, shipped
+from tidegauge.explanation.judgment import Discrepancy, Judged, between_closes, discrepancies, discrepancy, judge
+from tidegauge.explanation.log import Log, Told, read_log
+from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent_packs, shipped
 
 if TYPE_CHECKING:
-    from agents.standing.decide.close import StandingConf
     from agents.standing.job import StandingJob
+    from agents.standing.model import StandingConf
     from deploy.settings import Settings
     from policies.model.pack import Pack
 
@@ -39,7 +40,7 @@ class Verdict:
 
     told: Told
     state: str
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Discrepancy] = field(default_factory=list)
     judged: Judged | None = None
     pack: Pack | None = None
 
@@ -76,7 +77,7 @@ class Explained:
 async def explain(settings: Settings, wanted: str) -> Explained:
     """Everything about a customer, or about one decision by its id. RecoveryError, KafkaError where it cannot be read."""
     for customer_id in customers_of(wanted):
-        found = explained(standing_conf(settings), await read(settings, customer_id))
+        found = explained(standing_conf(settings), await read_log(settings, customer_id))
         if customer_id != wanted:
             found.verdicts = [verdict for verdict in found.verdicts if verdict.told.name == wanted]
         elif found.gaps:
@@ -95,7 +96,7 @@ def customers_of(wanted: str) -> list[str]:
 def explained(conf: StandingConf, log: Log) -> Explained:
     """What the log says of everything that was published about a customer."""
     found = Explained(log.customer_id, conf.base_currency)
-    closes, packs = log.closes(conf.registry), [*conf.packs(), *sent(log, conf.registry)]
+    closes, packs = log.closes(conf.registry), [*conf.packs(), *sent_packs(log, conf.registry)]
     found.gaps, found.loose = log.gaps(closes), any(map(between_closes, packs))
     conf = first_conf(conf, log, packs)
     runs = [Replayed(conf, log)]
@@ -115,15 +116,15 @@ def explained(conf: StandingConf, log: Log) -> Explained:
 
 def _state(
     told: Told, judged: Judged | None, found: Explained, runs: list[Replayed], conf: StandingConf, log: Log
-) -> tuple[str, list[Problem]]:
+) -> tuple[str, list[Discrepancy]]:
     """Whether a record holds, and why not. Replays in another order of topics where the first gives another thing."""
     own = judged.problems if judged is not None else []
-    problems: list[Problem] = []
+    problems: list[Discrepancy] = []
     for attempt in range(len(ORDERS)):
         if attempt == len(runs):
             runs.append(Replayed(conf, log, attempt))
         record = runs[attempt].records.get(told.name)
-        problems = [problem("absent")] if record is None else differences(told.written, record)
+        problems = [discrepancy("absent")] if record is None else discrepancies(told.written, record)
         if not problems:
             return (DIFFERS, own) if own else (HOLDS, [])
     if found.gaps or found.loose:
@@ -146,12 +147,12 @@ def _standing(found: Explained, job: StandingJob) -> None:
     """The standing as of the last close, or why there is none."""
     day = job.ledger.closed
     try:
-        row = next((row for row in standings(job, day) if row[0] == found.customer_id), None)
+        row = next((row for row in standings_at(job, day) if row[0] == found.customer_id), None)
     except AsOfError as why:
         found.standing_problem = str(why)
         return
     if row is not None:
-        found.standing = {"as_of": day, **dict(zip(columns([row]), row, strict=True))}
+        found.standing = {"as_of": day, **dict(zip(columns_of([row]), row, strict=True))}
 
 
 async def _live(settings: Settings, found: Explained) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
+from connectors.formats.events import Record
 from policies.lifecycle import transitions
 from policies.lifecycle.state import Close, State, tier_of
 from policies.model import metrics
@@ -18,23 +19,22 @@ from policies.model.criteria import decide, meets
 from policies.model.pack import ClassPolicy, Pack
 from policies.model.terms import AnyOf, Criterion, Limit, limits
 from streams.calendar import last_ended_month
+from streams.money import NANO
 
-NANO: Final = 10**9
-Record = dict[str, Any]
-Values = Mapping[tuple[str, str | None], Fraction]
+_Values = Mapping[tuple[str, str | None], Fraction]
 AT_CLOSES: Final = ("close", "review")
 
 
-class Problem(NamedTuple):
-    """What does not hold: a code of cli/explain_text.py, and what its words are filled with."""
+class Discrepancy(NamedTuple):
+    """What does not hold: a code of tidegauge.cli.explain.words, and what fills its words."""
 
     code: str
     details: dict[str, Any]
 
 
-def problem(code: str, **details: Any) -> Problem:
+def discrepancy(code: str, **details: Any) -> Discrepancy:
     """A problem."""
-    return Problem(code, details)
+    return Discrepancy(code, details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Judged:
     measured: str | None = None
     tree: list[TierNode] = field(default_factory=list)
     veto: Node | None = None
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Discrepancy] = field(default_factory=list)
 
 
 def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int, Mapping[str, int]]) -> Judged:
@@ -73,13 +73,13 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
     found.problems += [*_numbers(change), *_circumstances(change, closes)]
     policy = None if pack is None else pack.classes.get(change["customer_class"])
     if pack is None or policy is None:
-        found.problems.append(problem("pack_unknown", pack=change["pack_id"], version=change["pack_version"]))
+        found.problems.append(discrepancy("pack_unknown", pack=change["pack_id"], version=change["pack_version"]))
         return found
     found.problems += _direction(change, policy)
     if not change["metrics"]:
         return found
-    if change["thresholds"] != [t | {} for t in thresholds(pack, policy, exponent)]:
-        found.problems.append(problem("thresholds", pack=pack.id, version=pack.version))
+    if change["thresholds"] != [t | {} for t in pack_thresholds(pack, policy, exponent)]:
+        found.problems.append(discrepancy("thresholds", pack=pack.id, version=pack.version))
     values = values_of(change, pack, policy, exponent)
     try:
         found.measured = decide(policy, values)
@@ -89,15 +89,15 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
         ]  # fmt: skip
         found.veto = None if policy.veto is None else node(policy.veto, values)
     except KeyError as missing:
-        found.problems.append(problem("no_value", metric=str(missing.args[0][0])))
+        found.problems.append(discrepancy("no_value", metric=str(missing.args[0][0])))
         return found
     given = expected(change, policy, found.measured, sorted(closes))
     if given is not None and given != change["to_tier"] and not _granted(change, policy, given):
-        found.problems.append(problem("lifecycle", given=given, told=change["to_tier"], measured=found.measured))
+        found.problems.append(discrepancy("lifecycle", given=given, told=change["to_tier"], measured=found.measured))
     return found
 
 
-def node(criterion: Criterion, values: Values) -> Node:
+def node(criterion: Criterion, values: _Values) -> Node:
     """The criterion over the values; KeyError for one that is missing."""
     if isinstance(criterion, Limit):
         value = Fraction(values[criterion.metric, criterion.scope])
@@ -106,7 +106,7 @@ def node(criterion: Criterion, values: Values) -> Node:
     return Node("any" if isinstance(criterion, AnyOf) else "all", meets(criterion, values), parts)
 
 
-def exact(metric: Record) -> Fraction | None:
+def exact_value(metric: Record) -> Fraction | None:
     """The exact value that a record tells; None where it is none."""
     denominator = int(metric["exact_denominator"])
     return Fraction(int(metric["exact_numerator"]), denominator) if denominator > 0 else None
@@ -116,7 +116,7 @@ def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) ->
     """The exact values in whole units, means of months among them."""
     found: dict[tuple[str, str | None], Fraction] = {}
     for metric in change["metrics"]:
-        value = exact(metric)
+        value = exact_value(metric)
         if value is None:
             continue
         scale = 10**exponent if _is_money(metric["name"], pack) else 1
@@ -130,7 +130,7 @@ def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) ->
     return found
 
 
-def thresholds(pack: Pack, policy: ClassPolicy, exponent: int) -> Iterator[Record]:
+def pack_thresholds(pack: Pack, policy: ClassPolicy, exponent: int) -> Iterator[Record]:
     """Every limit of every tier, lowest first, as records have them."""
     for tier in policy.tiers:
         for leaf in limits(tier.when):
@@ -151,43 +151,47 @@ def _is_money(metric: str, pack: Pack) -> bool:
     return (metrics.kind(metric) or (own.kind if own is not None else None)) in ("rolling", "money")
 
 
-def _numbers(change: Record) -> Iterator[Problem]:
+def _numbers(change: Record) -> Iterator[Discrepancy]:
     """Values, their rounding and their periods belong together."""
     for metric in change["metrics"]:
         numerator, denominator = int(metric["exact_numerator"]), int(metric["exact_denominator"])
-        if exact(metric) is None:
-            yield problem("period", name=metric["name"], told=denominator, days=0)
+        if exact_value(metric) is None:
+            yield discrepancy("period", name=metric["name"], told=denominator, days=0)
             continue
         value, days = Fraction(numerator, denominator), metric["period_to"] - metric["period_from"] + 1
         if denominator != days * NANO and metrics.counted_months(metric["name"]) is None:
-            yield problem("period", name=metric["name"], told=denominator, days=days)
+            yield discrepancy("period", name=metric["name"], told=denominator, days=days)
         if round(value) != metric["value_minor"]:  # Python rounds fractions half to even
-            yield problem("rounding", name=metric["name"], exact=value, rounds=round(value), told=metric["value_minor"])
+            yield discrepancy(
+                "rounding", name=metric["name"], exact=value, rounds=round(value), told=metric["value_minor"]
+            )
 
 
-def _direction(change: Record, policy: ClassPolicy) -> Iterator[Problem]:
+def _direction(change: Record, policy: ClassPolicy) -> Iterator[Discrepancy]:
     names = {tier.id for tier in policy.tiers}
     if {change["from_tier"], change["to_tier"]} <= names and change["reason"] != "policy":
         up = policy.level(change["to_tier"]) >= policy.level(change["from_tier"])
         if change["direction"] != ("up" if up else "down"):
-            yield problem("direction", before=change["from_tier"], after=change["to_tier"], told=change["direction"])
+            yield discrepancy(
+                "direction", before=change["from_tier"], after=change["to_tier"], told=change["direction"]
+            )
     elif change["to_tier"] not in names:
-        yield problem("no_tier", tier=change["to_tier"], pack=change["pack_id"])
+        yield discrepancy("no_tier", tier=change["to_tier"], pack=change["pack_id"])
 
 
-def _circumstances(change: Record, closes: Mapping[int, Mapping[str, int]]) -> Iterator[Problem]:
+def _circumstances(change: Record, closes: Mapping[int, Mapping[str, int]]) -> Iterator[Discrepancy]:
     """Dates, and the cut of the close."""
     day = change["business_day"]
     if day is None:
         return
     if change["effective_date"] > day + 1:  # before it: put off while a source was stale
-        yield problem("effective", day=day, first=day + 1)
+        yield discrepancy("effective", day=day, first=day + 1)
     last = change["effective_date"] if change["reason"] == "continuous" else day  # the day that the close has begun
     for metric in change["metrics"]:
         if metric["period_to"] > last:
-            yield problem("beyond", name=metric["name"], day=last)
+            yield discrepancy("beyond", name=metric["name"], day=last)
     if day in closes and {entry["topic"]: entry["offset"] for entry in change["cut"]} != closes[day]:
-        yield problem("cut", day=day)
+        yield discrepancy("cut", day=day)
 
 
 def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequence[int]) -> str | None:
@@ -214,7 +218,7 @@ def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequenc
     if change["reason"] not in AT_CLOSES:
         return None
     decided = change["effective_date"] - 1  # the close that decided, where the change was put off
-    after, _ = transitions.close(policy, state, Close(day, ends(closed, decided), measured))
+    after, _ = transitions.close(policy, state, Close(day, ended_closes(closed, decided), measured))
     return tier_of(policy, after)
 
 
@@ -230,7 +234,7 @@ def between_closes(pack: Pack) -> bool:
     return any(policy.evaluation.close == "continuous" for policy in pack.classes.values())
 
 
-def ends(closed: Sequence[int], day: int) -> frozenset[str]:
+def ended_closes(closed: Sequence[int], day: int) -> frozenset[str]:
     """The closes that the close of a day makes, by the months that have ended since the close before it."""
     before = max((known for known in closed if known < day), default=day - 1)
     was, now = (int(last_ended_month(at)) + 1 for at in (before, day))
@@ -247,10 +251,10 @@ def difference(told: Any, found: Any) -> bool:
     return bool(told != found)
 
 
-def differences(told: Record, found: Record) -> list[Problem]:
+def discrepancies(told: Record, found: Record) -> list[Discrepancy]:
     """The fields of a published record that the log gives otherwise."""
     return [
-        problem("differs", field=name, told=_short(value), found=_short(found.get(name)))
+        discrepancy("differs", field=name, told=_short(value), found=_short(found.get(name)))
         for name, value in told.items()
         if difference(value, found.get(name))
     ]

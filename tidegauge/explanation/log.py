@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from aiokafka import TopicPartition
 
 from agents.engine import recovery
 from agents.engine.job import Block
-from agents.engine.transport import HEADER, BatchHeader
+from agents.engine.packing import HEADER
+from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
 from agents.standing.job import CLOSES, INPUTS
+from connectors.formats.events import Record
 from connectors.loading.partitioner import partition_of
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
     from schemas.registry import Registry
 
-Record = dict[str, Any]
 BROADCAST: Final = frozenset({CLOSES, "fx-rates", "policies"})
 OUTPUTS: Final = ("tier-changes", "decisions", "restatements", "outlooks", "rm-alerts")
 LAST_DELTA, LAST_AT = (BatchHeader._fields.index(name) for name in ("last_offset_delta", "last_timestamp"))
@@ -133,11 +134,11 @@ def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None
             yield int(columns.offset[i]), columns.key_bytes(i) or b"", columns.value_bytes(i)
 
 
-async def read(settings: Settings, customer_id: str) -> Log:
+async def read_log(settings: Settings, customer_id: str) -> Log:
     """The customer's part of the topics as they are now. KafkaError, Rejoin where they cannot be read."""
     registry = registry_for(settings.schema_registry_url)
     partition = partition_of(customer_id.encode(), settings.partitions)
-    recovery.install(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
+    recovery.install_blocks(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
     consumer = await recovery.open_consumer(settings)
     try:
         places = {topic: TopicPartition(settings.topic(topic), partition) for topic in (*INPUTS, *OUTPUTS)}

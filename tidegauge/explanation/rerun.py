@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.standing.decide.close import StandingConf
 from agents.standing.job import INPUTS, StandingJob
+from agents.standing.model import StandingConf
+from connectors.formats.events import Record
 from policies import available_packs, load_pack
 from policies.language.reader import PackError
 from policies.model.pack import Pack
 from schemas.codec.records import decode_one
-from tidegauge.explanation.log import OUTPUTS, Log, Record, Told, one_by_one
+from tidegauge.explanation.log import OUTPUTS, Log, Told, one_by_one
 
 if TYPE_CHECKING:
     from schemas.registry import Registry
@@ -81,7 +82,7 @@ def first_conf(conf: StandingConf, log: Log, known: Sequence[Pack]) -> StandingC
     return replace(conf, pack=found, others=others)
 
 
-def sent(log: Log, registry: Registry | None) -> list[Pack]:
+def sent_packs(log: Log, registry: Registry | None) -> list[Pack]:
     """The packs on the topic `policies` that can be read, oldest first."""
     found = []
     for _, key, value in log.records("policies"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.standing.decide.lifecycle import Lifecycle
+from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import Act
 from schemas.codec.blocks import Columns
@@ -15,11 +15,13 @@ from streams.accounts.store import ID_BYTES_MAX
 from streams.calendar import DAY_MAX, DAY_MIN, DAY_MS, business_day
 from streams.fields import BAD_DATE, BAD_ID, BAD_INSTANT, OK
 
-NOTE = "note"  # kept for people; nothing to decide
-UNKNOWN = "unknown_action"
+_NOTE = "note"  # kept for people; nothing to decide
+_UNKNOWN = "unknown_action"
 
 
-def take(columns: Columns, i: int, ledger: Ledger, lifecycle: Lifecycle, registry: Registry | None) -> tuple[int, str]:
+def take_action(
+    columns: Columns, i: int, ledger: Ledger, lifecycle: LifecycleDecider, registry: Registry | None
+) -> tuple[int, str]:
     """Takes row i of a block: (OK or why not, the field at fault or "")."""
     record: dict[str, Any] = decode_one(columns.value_bytes(i) or b"", registry, name="crm-actions")
     for name in ("customer_id", "event_id"):
@@ -29,12 +31,12 @@ def take(columns: Columns, i: int, ledger: Ledger, lifecycle: Lifecycle, registr
         return BAD_INSTANT, "at"
     if record["expires_on"] is not None and not DAY_MIN <= record["expires_on"] < DAY_MAX:
         return BAD_DATE, "expires_on"
-    if record["action"] == NOTE:
+    if record["action"] == _NOTE:
         return OK, ""
     what = Act.of(record, int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)))
     slot = ledger.customer(record["customer_id"])
     if what.action in HANDLERS:
         lifecycle.act(slot, what)
     else:
-        lifecycle.refuse(slot, what, UNKNOWN)
+        lifecycle.refuse(slot, what, _UNKNOWN)
     return OK, ""

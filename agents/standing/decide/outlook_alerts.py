@@ -13,7 +13,8 @@ import numpy as np
 
 from agents.engine.job import Pair, Rows
 from agents.standing.intake.facts import grown
-from agents.standing.publish.publisher import Publisher
+from agents.standing.model import RowKey
+from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.pack import CompiledPack
 from streams.accounts.store import Array
 from streams.alerts import outlook_alerts
@@ -22,18 +23,18 @@ from streams.averages.outlook import UNREACHABLE, Outlook
 from streams.calendar import NO_DAY, date_of
 from streams.reference import customer_ref
 
-KEY, TOPIC = b"w", "rm-alerts"
-CLOSED = "closed"
-LAST = np.dtype([("day", "<i4"), ("lost", "<i4"), ("tier", "i1"), ("shift", "i1"), ("life", "u1")])
+_TOPIC = "rm-alerts"
+_CLOSED = "closed"
+LAST_ALERT = np.dtype([("day", "<i4"), ("lost", "<i4"), ("tier", "i1"), ("shift", "i1"), ("life", "u1")])
 
 
-class Foresight:
+class OutlookAlerts:
     """The alerts of a partition's customers that outlooks raise."""
 
-    def __init__(self, publisher: Publisher, pack: CompiledPack, counts: Counter[str]) -> None:
+    def __init__(self, publisher: OutputPublisher, pack: CompiledPack, counts: Counter[str]) -> None:
         self.publisher, self.ledger, self.counts = publisher, publisher.ledger, counts
         self.tiers: list[str] = []  # names behind the codes in `last`
-        self.last: dict[str, Array] = {}  # rule -> LAST by slot
+        self.last: dict[str, Array] = {}  # rule -> LAST_ALERT by slot
         self._changed: set[int] = set()
         self.use(pack)
 
@@ -62,16 +63,16 @@ class Foresight:
             steps = outlook_alerts.follow(kind, last, met, tier, now, self.rules.cool_down_days[rule])
             after = outlook_alerts.told(last, steps, tier, now)
             for status, rows, days in (
-                (CLOSED, steps.closed, last["day"]),
+                (_CLOSED, steps.closed, last["day"]),
                 (RAISED, steps.raised, after["day"]),
                 (DEEPENED, steps.deepened, last["day"]),
             ):
                 for i in np.flatnonzero(rows).tolist():
-                    self._tell(rule, status, int(days[i]), now, i, int(slots[i]))
+                    self._publish(rule, status, int(days[i]), now, i, int(slots[i]))
             self.last[name][slots] = after
             self._changed.update(slots[steps.closed | steps.raised | steps.deepened].tolist())
 
-    def _tell(self, rule: int, status: str, raised: int, now: Outlook, i: int, slot: int) -> None:
+    def _publish(self, rule: int, status: str, raised: int, now: Outlook, i: int, slot: int) -> None:
         """One record, with what is expected as its evidence."""
         publisher, profiles, pack, name = self.publisher, self.publisher.profiles, self.pack, self.rules.ids[rule]
         customer_id, tier, lost = self.ledger.customer_id(slot), int(now.tier[i]), int(now.lost_close[i])
@@ -90,14 +91,14 @@ class Foresight:
             "to_hold_minor": to_hold[tier + 1 if near else tier], "projected_minor": int(now.value[i]),
             "lost_close": None if lost == NO_DAY else lost, "lost_from": None if lost == NO_DAY else lost + 1,
         }  # fmt: skip
-        publisher.put(TOPIC, customer_id, record)
-        self.counts["alerts"] += status != CLOSED
+        publisher.put(_TOPIC, customer_id, record)
+        self.counts["alerts"] += status != _CLOSED
 
     # -- rows
 
     def _reserve(self, rule: str, slots: int = 0) -> None:
-        slots = max(slots, self.ledger.columns.customer_count)
-        self.last[rule] = grown(self.last.get(rule, np.zeros(0, LAST)), slots, 0)
+        slots = max(slots, self.ledger.customers.count)
+        self.last[rule] = grown(self.last.get(rule, np.zeros(0, LAST_ALERT)), slots, 0)
 
     def take_rows(self) -> list[Pair]:
         """Rows of the customers changed since the last call, in order of their slots."""
@@ -108,7 +109,7 @@ class Foresight:
                 day, lost, tier, shift, life = self.last[rule][slot].item() if slot < len(self.last[rule]) else (0,) * 5
                 if life != outlook_alerts.NONE:
                     kept[rule] = day, lost, self.tiers[tier], shift, life
-            key = KEY + self.ledger.customer_id(slot).encode()
+            key = RowKey.OUTLOOK_ALERTS + self.ledger.customer_id(slot).encode()
             out.append((key, json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()))
         self._changed.clear()
         return out
@@ -116,10 +117,10 @@ class Foresight:
     def load(self, rows: Rows) -> None:
         """Rows back; later ones count."""
         for key, value in rows:
-            slot = self.ledger.customer(key[len(KEY) :].decode())
+            slot = self.ledger.customer(key[len(RowKey.OUTLOOK_ALERTS) :].decode())
             for last in self.last.values():
                 if slot < len(last):
-                    last[slot] = np.zeros((), LAST)
+                    last[slot] = np.zeros((), LAST_ALERT)
             for rule, (day, lost, tier, shift, life) in json.loads(value or b"{}").items():
                 self._reserve(rule, slot + 1)
                 self.last[rule][slot] = day, lost, self._code(tier), shift, life

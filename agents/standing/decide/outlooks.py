@@ -1,61 +1,67 @@
-"""Outlooks at day closes: computed for every customer, idle ones too, and published where there is something to tell.
+"""Outlooks at day closes: computed for every customer, idle ones too, and published where there is news.
 
-Told is what came out anew or otherwise than told last; amounts alone are restated when a month has ended. What was told
-last is kept only of customers whose outlook is not steady (the tier stays, and every tier can be reached): few rows.
+Published when new or changed since last published; changes of amounts alone wait for the end of a month. What was
+published last is kept only of customers whose outlook is not steady (the tier stays, and every tier can be reached): few rows.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import fastavro
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from agents.engine.packing import Packed, few, texts
-from agents.standing.publish.standings import CLASSES, SEQ_BITS, Buffer, StandingWriter
+from agents.engine.packing import Packed, few
+from agents.standing.model import RowKey, customer_keys
+from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter
 from policies.compiled.classes import CompiledClasses
+from policies.model.pack import CUSTOMER_CLASSES
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.records import decode_one
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import NULL, Array, find
+from streams.accounts.store import NULL, Array
 from streams.averages import outlook
-from streams.averages.metrics import first_days
-from streams.averages.spans import span_sums
 from streams.calendar import NO_DAY
 
-KEY, TOPIC = b"o", "outlooks"
-CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked at
-PERSONAL = 0
-Watch = Callable[[outlook.Outlook, Array], object]  # is told the outlooks of a close and whose they are
-HELD = "no exchange rate for a day with a holding"
-# What was told last, as its changelog row. All zero is the steady outlook: who never had another one has no row.
-TOLD = np.dtype([("lost", "<i4"), ("barred", "<u4"), ("shift", "i1"), ("held", "u1")])
+_TOPIC = "outlooks"
+_CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked at
+_PERSONAL = 0
+_Watch = Callable[[outlook.Outlook, Array], object]  # called with the outlooks of a close and whose they are
+_HELD = "no exchange rate for a day with a holding"
+# What was published last, as its changelog row. All zero is the steady outlook: a customer who never had another has no row.
+_PUBLISHED = np.dtype([("lost", "<i4"), ("barred", "<u4"), ("shift", "i1"), ("held", "u1")])
 
 
 class Outlooks:
-    """The outlooks of a partition's customers, and what was told of them."""
+    """The outlooks of a partition's customers, and what was published of them last. There are none while `timing` is None."""
 
     def __init__(
-        self, registry: Registry, classes: CompiledClasses, timing: outlook.Timing, writer: StandingWriter
+        self,
+        registry: Registry,
+        classes: CompiledClasses,
+        branches: Sequence[int],
+        writer: StandingWriter,
+        watch: _Watch,
     ) -> None:
         self.ledger: Ledger = writer.ledger
-        self.standings, self.registry = writer, registry
-        self.watch: Watch = lambda _found, _slots: None
-        self.apart = np.zeros(0, np.int64)  # branches whose own rules it does not know
-        self.use(classes, timing)
-        self._told = np.zeros(0, TOLD)
+        self.standings, self.registry, self._watch = writer, registry, watch
+        self.use(classes, branches)
+        self._published = np.zeros(0, _PUBLISHED)
         self._rows: list[Pair | Packed] = []
 
-    def use(self, classes: CompiledClasses, timing: outlook.Timing) -> None:
-        """Outlooks by another pack from now on; what was told last stays known."""
-        pack, table = classes.personal, classes.tables[PERSONAL]
+    def use(self, classes: CompiledClasses, branches: Sequence[int]) -> None:
+        """Outlooks by another pack from now on, but for `branches` with rules of their own; what was published stays known."""
+        pack, table, policy = classes.personal, classes.tables[_PERSONAL], classes.foreseen
         self.index = np.zeros(0, np.int64) if table is None else table.index  # tier of a code
-        self.pack, self.timing, tiers = pack, timing, len(pack.thresholds_minor)
-        self.writer = Writer(TOPIC, self.registry, {"thresholds_minor": tiers, "to_hold_minor": tiers})
+        self.pack, tiers = pack, len(pack.thresholds_minor)
+        when = None if policy is None else policy.evaluation
+        self.timing = None if when is None else outlook.Timing(when.close, when.upgrades, when.downgrades)
+        self._apart = np.array(branches, np.int64)
+        self.writer = Writer(_TOPIC, self.registry, {"thresholds_minor": tiers, "to_hold_minor": tiers})
         names = io.BytesIO()
         fastavro.schemaless_writer(names, {"type": "array", "items": "string"}, list(pack.tier_ids[1:]))
         self._tiers = np.frombuffer(names.getvalue(), np.uint8)[None, :]  # the same in every record
@@ -63,59 +69,54 @@ class Outlooks:
     # -- closes
 
     def close(self, day: int, before: int, scope: int, *, restate: bool) -> Iterator[Packed]:
-        """What the close of `day` has to tell, `before` being the last closed one; of all customers if `restate`."""
-        count = self.ledger.columns.customer_count
-        step = max(CHUNK_CELLS // len(outlook.closes_ahead(self.pack.metric, self.timing.downgrades, day)), 1)
+        """What the close of `day` publishes, `before` being the last closed one; of all customers if `restate`."""
+        if self.timing is None:
+            return
+        known, count = self.ledger.customers, self.ledger.customers.count
+        step = max(_CHUNK_CELLS // len(outlook.closes_ahead(self.pack.metric, self.timing.downgrades, day)), 1)
         for at in range(0, count, step):
             slots = np.arange(at, min(at + step, count))
-            customers, first = self.ledger.store.customers[slots], first_days(self.ledger.store, slots)
-            mine = (
-                (customers["customer_class"] == PERSONAL) & (first <= day) & ~np.isin(customers["branch"], self.apart)
-            )
-            found = self.look(day, slots[mine], scope)
-            self.watch(found, slots[mine])
-            moved = customers["tier_day"][mine, 0] == day + 1
+            first = known.first_days(slots)
+            mine = (known.classes(slots) == _PERSONAL) & (first <= day) & ~np.isin(known.branches(slots), self._apart)
+            slots, first = slots[mine], first[mine]
+            found, since = self.look(day, slots, scope), known.tier_days(slots)
+            self._watch(found, slots)
+            moved = since == day + 1
             if self.timing.close == "continuous":
-                moved |= customers["tier_day"][mine, 0] > before
-            due = self._tell(slots[mine], found) | moved | (first[mine] > before) | restate
+                moved |= since > before
+            due = self._changed(slots, found) | moved | (first > before) | restate
             if due.any():
-                yield self._packed(found, slots[mine], np.flatnonzero(due))
+                yield self._packed(found, slots, np.flatnonzero(due))
 
     def look(self, day: int, slots: Array, scope: int) -> outlook.Outlook:
         """The outlook of customers as of a day: the last closed one, or one that is just being closed."""
-        ledger = self.ledger
+        assert self.timing is not None
 
         def sums(spans: list[tuple[int, int]]) -> tuple[Array, Array, Array]:
-            return span_sums(ledger.store, ledger.rates.table(), ledger.clock, scope, day, spans, slots)
+            return self.ledger.sums(scope, day, spans, slots)
 
-        tier = self.index[ledger.store.customers["tier"][slots, 0]]
+        tier = self.index[self.ledger.customers.tiers(slots)]
         return outlook.look(self.pack.metric, self.timing, self.pack.thresholds_minor, day, tier, sums)
-
-    def slot_of(self, customer_id: str) -> int | None:
-        """The slot of a customer; None if nobody knows him."""
-        raw = np.frombuffer(customer_id.encode(), np.uint8)
-        slot = int(find(self.ledger.store.customer_ids, raw, 0, len(raw)))
-        return None if slot < 0 else slot
 
     def record(self, day: int, slot: int, scope: int) -> dict[str, Any]:
         """The record of one customer as it would be published."""
         found = self.look(day, np.array([slot]), scope)
         [(_, value)] = self._packed(found, np.array([slot]), np.array([0])).pairs()
-        return decode_one(value, self.registry, name=TOPIC)
+        return decode_one(value, self.registry, name=_TOPIC)
 
-    def _tell(self, slots: Array, found: outlook.Outlook) -> Array:
-        """bool[n]: whose outlook is another one than was told; it is told now."""
-        self._reserve(self.ledger.columns.customer_count)
-        now = np.zeros(len(slots), TOLD)
+    def _changed(self, slots: Array, found: outlook.Outlook) -> Array:
+        """bool[n]: whose outlook is another one than was published last; it counts as published now."""
+        self._reserve(self.ledger.customers.count)
+        now = np.zeros(len(slots), _PUBLISHED)
         now["held"] = found.held
         for name, value in (("lost", found.lost_close), ("barred", found.barred), ("shift", found.shift)):
             now[name] = np.where(found.held | (value == NO_DAY if name == "lost" else False), 0, value)
-        changed: Array = now != self._told[slots]
-        self._told[slots] = now
+        changed: Array = now != self._published[slots]
+        self._published[slots] = now
         if changed.any():
-            ids, refs = self.ledger.store.customer_ids, self.ledger.store.customers["ref"][slots[changed]]
-            ends = np.arange(1, len(refs) + 1) * TOLD.itemsize
-            self._rows += few(Packed(*texts(ids.arena, refs, KEY), now[changed].view(np.uint8), ends))
+            keys = customer_keys(self.ledger, slots[changed], RowKey.OUTLOOK)
+            ends = np.arange(1, len(keys[1]) + 1) * _PUBLISHED.itemsize
+            self._rows += few(Packed(*keys, now[changed].view(np.uint8), ends))
         return changed
 
     # -- rows
@@ -128,31 +129,30 @@ class Outlooks:
     def load(self, rows: Rows) -> None:
         """Rows back."""
         for key, value in rows:
-            slot = self.ledger.customer(key[len(KEY) :].decode())
+            slot = self.ledger.customer(key[len(RowKey.OUTLOOK) :].decode())
             self._reserve(slot + 1)
-            self._told[slot] = np.frombuffer(value or bytes(TOLD.itemsize), TOLD)[0]
+            self._published[slot] = np.frombuffer(value or bytes(_PUBLISHED.itemsize), _PUBLISHED)[0]
 
     def _reserve(self, slots: int) -> None:
-        if slots > len(self._told):
-            grown = np.zeros(max(slots, 2 * len(self._told)), TOLD)
-            grown[: len(self._told)] = self._told
-            self._told = grown
+        if slots > len(self._published):
+            grown = np.zeros(max(slots, 2 * len(self._published)), _PUBLISHED)
+            grown[: len(self._published)] = self._published
+            self._published = grown
 
     # -- records
 
     def _packed(self, found: outlook.Outlook, slots: Array, due: Array) -> Packed:
         """Records of the customers slots[due]; `found` has a row for each of `slots`."""
-        mine, index, pack, ids = slots[due], self.writer.index, self.pack, self.ledger.store.customer_ids
-        customers = self.ledger.store.customers
-        raw = Buffer(ids.arena[: int(ids.meta[1])])
+        mine, index, pack, customers = slots[due], self.writer.index, self.pack, self.ledger.customers
+        raw = Buffer(customers.ids())
         data = np.full((len(mine), self.writer.width), NULL, np.int64)
         known, tier, projected = ~found.held[due], found.tier[due], found.projected[due]
         lost = np.where(known, found.lost_close[due], NO_DAY)
         columns = {
-            "customer_id": customers["ref"][mine],
+            "customer_id": customers.refs(mine),
             "customer_ref": raw.block(self.standings.references.of(mine)),
             "as_of": found.as_of,
-            "customer_class": raw.text(CLASSES[PERSONAL]),
+            "customer_class": raw.text(CUSTOMER_CLASSES[_PERSONAL]),
             "pack_id": raw.text(pack.pack_id),
             "pack_version": pack.version,
             "tier": raw.choice(pack.tier_ids, tier),
@@ -167,7 +167,7 @@ class Outlooks:
             "lost_close": np.where(lost == NO_DAY, NULL, lost),
             "lost_from": np.where(lost == NO_DAY, NULL, lost + 1),
             "currency": raw.text(self.ledger.base_currency),
-            "held_reason": np.where(known, NULL, raw.text(HELD)),
+            "held_reason": np.where(known, NULL, raw.text(_HELD)),
             "source_seq": found.as_of << SEQ_BITS,
         }
         for name, column in columns.items():
@@ -176,4 +176,4 @@ class Outlooks:
         data[:, index["thresholds_minor"] : index["thresholds_minor"] + tiers] = pack.thresholds_minor
         to_hold = np.where(known[:, None], found.to_hold[due], outlook.UNREACHABLE)
         data[:, index["to_hold_minor"] : index["to_hold_minor"] + tiers] = to_hold
-        return Packed(*texts(ids.arena, customers["ref"][mine]), *encode_columns(self.writer, data, raw.bytes()))
+        return Packed(*customer_keys(self.ledger, mine), *encode_columns(self.writer, data, raw.bytes()))

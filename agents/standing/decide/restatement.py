@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.standing.decide.lifecycle import Evidence, Lifecycle
-from agents.standing.intake.lanes import Close
-from agents.standing.publish.publisher import Publisher
+from agents.standing.decide.lifecycle.decider import LifecycleDecider
+from agents.standing.model import DayClose, Evidence
+from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.classes import ClassTable, in_branch
 from policies.compiled.program import Column, Key
-from policies.lifecycle import transitions
 from policies.model.pack import Evaluation
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
@@ -21,9 +20,9 @@ from streams.averages.metrics import NAMES, periods
 from streams.calendar import NO_DAY, date_of, month_start
 from streams.money import NANO
 
-NONE = -1
-STEPS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next
-MONTH_AVG = re.compile(r"month_avg\[(\d+)\]")
+_NONE = -1
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next
+_MONTH_AVG = re.compile(r"month_avg\[(\d+)\]")
 
 
 class _Then(NamedTuple):
@@ -31,21 +30,21 @@ class _Then(NamedTuple):
 
     before: dict[Key, Column]
     now: dict[Key, Column]
-    differs: Array  # int64[n]: its place in the program's needs, NONE
+    differs: Array  # int64[n]: its place in the program's needs, _NONE
     held: Array  # bool[n]: a rate is missing
 
 
-class Restating:
+class Restatement:
     """Looks at customers whose closed months have changed since the last close."""
 
-    def __init__(self, ledger: Ledger, life: Lifecycle, publisher: Publisher) -> None:
-        self.ledger, self.life, self.publisher = ledger, life, publisher
+    def __init__(self, ledger: Ledger, lifecycle: LifecycleDecider, publisher: OutputPublisher) -> None:
+        self.ledger, self.lifecycle, self.publisher = ledger, lifecycle, publisher
 
-    def close(self, at: Close, late: Sequence[tuple[int, int]], opened: int, first_months: dict[str, int]) -> int:
+    def close(self, at: DayClose, late: Sequence[tuple[int, int]], opened: int, first_months: dict[str, int]) -> int:
         """Restates closes of months from the class's first one on, before `opened`; how many."""
         rows, tables, count = dict[int, list[int]](), dict[int, ClassTable](), 0
         for row, (slot, _) in enumerate(late):
-            if (table := self.life.table(slot)) is not None:
+            if (table := self.lifecycle.table(slot)) is not None:
                 tables[id(table)] = table
                 rows.setdefault(id(table), []).append(row)
         changed = np.array(late, np.int64).reshape(-1, 2)
@@ -61,11 +60,11 @@ class Restating:
                     count += self._month(at, slots[since <= month], table, month, opened)
         return count
 
-    def _month(self, at: Close, slots: Array, table: ClassTable, month: int, opened: int) -> int:
+    def _month(self, at: DayClose, slots: Array, table: ClassTable, month: int, opened: int) -> int:
         then = self._then(table, slots, month)
         if then is None:
             return 0
-        ids, told = table.program.tier_ids, (then.differs != NONE) & ~then.held
+        ids, told = table.program.tier_ids, (then.differs != _NONE) & ~then.held
         before, now = (table.program.evaluate(columns)[0] for columns in (then.before, then.now))
         for place, key in enumerate(table.program.needs):
             if len(rows := np.flatnonzero(told & (then.differs == place))):
@@ -79,29 +78,26 @@ class Restating:
 
     def _decided_last(self, slot: int, table: ClassTable, month: int, now: str, opened: int) -> bool:
         """Whether the month's close is the last at which the tier could go the way that it would go now."""
-        policy, state = table.policy, self.life.state(slot, table)
+        policy, state = table.policy, self.lifecycle.columns.state(slot, table)
         higher = policy.level(now) >= policy.level(state.official)
         when = policy.evaluation.upgrades if higher else policy.evaluation.downgrades
-        step = STEPS.get(when, None if when in ("day", "continuous") else step_of(policy.evaluation))
+        step = _MONTHS.get(when, None if when in ("day", "continuous") else step_of(policy.evaluation))
         return step is not None and month == opened - 1 - opened % step
 
-    def _correct(self, at: Close, slot: int, table: ClassTable, month: int, now: str, found: Evidence) -> None:
+    def _correct(self, at: DayClose, slot: int, table: ClassTable, month: int, now: str, found: Evidence) -> None:
         """The tier follows where the pack says so; the event names the decision that it corrects."""
         end = int(month_start(month + 1)) - 1
         corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{date_of(end)}"
-        before = self.life.state(slot, table)
-        after, said = transitions.restate(table.policy, before, at.day, now, corrects)
-        self.life.put(slot, table, before, after, said)
-        self.life.sink.one(slot, table, said, found._replace(as_of=end), at)
+        self.lifecycle.restate(table, slot, now, corrects, found._replace(as_of=end), at)
 
     def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:
         """None where a metric's days are not held any more, or nobody asks. Facts and profiles are as they are known now."""
         before, now = dict[Key, Column](), dict[Key, Column]()
-        end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), NONE)
+        end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), _NONE)
         for place, key in enumerate(table.program.needs if len(slots) else ()):
             name, scope = key
             if scope is None:
-                before[key] = now[key] = Column(self.life.facts.column(name, slots, end))
+                before[key] = now[key] = self.lifecycle.measures.fact(name, slots, end)
                 continue
             mask = self.ledger.scope_of(sorted(table.pack.scopes[scope]))
             months = list(months_of(name, month))
@@ -110,7 +106,7 @@ class Restating:
                 return None
             before[key], now[key], missing = found
             held |= missing
-            differs[(differs == NONE) & _differ(before[key], now[key])] = place
+            differs[(differs == _NONE) & _differ(before[key], now[key])] = place
         return _Then(before, now, differs, held) if now else None
 
     def _months(self, mask: int, slots: Array, months: list[int]) -> tuple[Column, Column, Array] | None:
@@ -137,14 +133,16 @@ class Restating:
 
 def step_of(evaluation: Evaluation) -> int | None:
     """Months between two closes that may move a tier; None where every day decides anew, so that none needs correcting."""
-    if evaluation.close in STEPS:
-        return STEPS[evaluation.close]
-    return min((STEPS[when] for when in (evaluation.upgrades, evaluation.downgrades) if when in STEPS), default=None)
+    if evaluation.close in _MONTHS:
+        return _MONTHS[evaluation.close]
+    return min(
+        (_MONTHS[when] for when in (evaluation.upgrades, evaluation.downgrades) if when in _MONTHS), default=None
+    )
 
 
 def months_of(metric: str, month: int) -> Iterator[int]:
     """The months whose days a metric averages at the close of `month`, oldest first; none for other metrics."""
-    if found := MONTH_AVG.fullmatch(metric):
+    if found := _MONTH_AVG.fullmatch(metric):
         yield month - int(found[1])
     elif metric in ("quarter_avg", "year_avg"):
         yield from range(month - (2 if metric == "quarter_avg" else 11), month + 1)

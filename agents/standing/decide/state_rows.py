@@ -28,18 +28,18 @@ from policies.lifecycle.state import (
 from policies.model.pack import ClassPolicy
 from streams.accounts.store import REF_BITS, Array
 
-NEVER = (1 << 31) - 1
-# Flags of a customer's own that do not go by the day, and the first days on which a renewal and a review are due.
-MARK = np.dtype([("flags", "<i4"), ("renewal", "<i4"), ("review", "<i4")])
-FRESH = State("", "")  # what it says too is left out
+NEVER_DUE = (1 << 31) - 1
+# Flags of a State that do not go by the day, and the first days on which a renewal and a review are due.
+STATE_MARK = np.dtype([("flags", "<i4"), ("renewal", "<i4"), ("review", "<i4")])
+_FRESH = State("", "")  # fields with its values are left out of rows
 
 
 @dataclass(slots=True)
-class Beside:
-    """What belongs to a customer beside his state.
+class Remembered:
+    """What is remembered of a customer beside his state.
 
     profile_card: the card that the profile named when it was last looked at; seen: event ids of the latest acts;
-    touched: the last closed day when one of them came.
+    touched: the last closed day when the latest act came.
     """
 
     profile_card: str | None = None
@@ -47,20 +47,20 @@ class Beside:
     touched: int | None = None
 
 
-def encode(state: State, beside: Beside) -> bytes:
+def encode_state(state: State, remembered: Remembered) -> bytes:
     """The row of a state."""
     row: dict[str, Any] = {
-        name: value for name in State.__slots__ if (value := getattr(state, name)) != getattr(FRESH, name)
+        name: value for name in State.__slots__ if (value := getattr(state, name)) != getattr(_FRESH, name)
     }
     row["records"] = sorted(state.records)
     for name in ("card", "request", "grant"):
         if name in row:
             row[name] = astuple(row[name])
-    row["beside"] = astuple(beside)
+    row["beside"] = astuple(remembered)
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def decode(value: bytes) -> tuple[State, Beside]:
+def decode_state(value: bytes) -> tuple[State, Remembered]:
     """A row back."""
     row: dict[str, Any] = json.loads(value)
     profile_card, seen, touched = row.pop("beside")
@@ -68,7 +68,7 @@ def decode(value: bytes) -> tuple[State, Beside]:
     for name, kind in (("card", Card), ("request", Request), ("grant", Grant)):
         if name in row:
             row[name] = kind(*row[name])
-    return State(**row), Beside(profile_card, tuple(seen), touched)
+    return State(**row), Remembered(profile_card, tuple(seen), touched)
 
 
 def shared(parts: Sequence[Array], row: Callable[[int], bytes]) -> tuple[Array, Array]:
@@ -94,22 +94,24 @@ def is_plain(policy: ClassPolicy, state: State) -> bool:
 
 
 def mark(policy: ClassPolicy, state: State) -> tuple[int, int, int]:
-    """A state's flags as MARK has them."""
-    renewal, review = renewal_from(policy, state), review_from(policy, state)
-    return bits(flags(policy, state)), NEVER if renewal is None else renewal, NEVER if review is None else review
+    """A state's flags as STATE_MARK has them."""
+    renewal, review = (
+        NEVER_DUE if day is None else day for day in (renewal_from(policy, state), review_from(policy, state))
+    )
+    return bits(flags(policy, state)), renewal, review
 
 
-class Kept(NamedTuple):
+class StateColumns(NamedTuple):
     """What the columns hold of a state."""
 
     own: bool
     measured: int
-    restless: bool
+    awaits_close: bool
     due: int
-    mark: tuple[int, int, int]  # as MARK
+    mark: tuple[int, int, int]  # as STATE_MARK
 
 
-def kept(policy: ClassPolicy, state: State) -> Kept:
+def columns_of_state(policy: ClassPolicy, state: State) -> StateColumns:
     """What the columns hold of a state under a policy."""
     own = not is_plain(policy, state) or tier_of(policy, state) != state.official
     # Of a state of its own the tier in force says nothing: a grant may stand above the official one.
@@ -118,7 +120,7 @@ def kept(policy: ClassPolicy, state: State) -> Kept:
     settled = (
         state.measured == state.official or transitions.offered(policy, state) is not None or not ready(policy, state)
     )
-    restless = (
+    awaits_close = (
         (not by_card and policy.level(state.measured) < policy.level(state.official))
         or state.below > 0  # of one whose standard has come back between closes: a close counts anew
         or policy.review is not None
@@ -128,5 +130,5 @@ def kept(policy: ClassPolicy, state: State) -> Kept:
     ended = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
     adopted = by_card and ready(policy, state) and state.official != card_tier(policy, state.card)
     ended += [day for day in unsaid(policy, state) if day is not None]
-    due = 0 if adopted or state.deferred is not None else min(ended, default=NEVER)
-    return Kept(own, -1 if trivial else policy.rank(state.measured), restless, due, mark(policy, state))
+    due = 0 if adopted or state.deferred is not None else min(ended, default=NEVER_DUE)
+    return StateColumns(own, -1 if trivial else policy.rank(state.measured), awaits_close, due, mark(policy, state))

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from agents.engine.job import Pair
-from agents.standing.intake.transaction_counts import Counts
+from agents.standing.intake.touched import TouchedCustomers
+from agents.standing.intake.transaction_counts import TransactionCounts
+from agents.standing.model import RowKey
 from policies.model import metrics
 from policies.model.metrics import counted_months
 from policies.model.pack import Pack
@@ -21,22 +23,23 @@ from streams.accounts.store import ID_BYTES_MAX, NULL, Array
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
 from streams.fields import BAD_DATE, BAD_ID, OK
 
-KEY, DATES_KEY = b"f", b"d"  # first bytes of changelog keys
 UNKNOWN_FACT, BAD_FACT = 60, 61
-REASONS = {UNKNOWN_FACT: "a fact that no scheme knows", BAD_FACT: "value of a fact out of range"}
-EVENT_ID, CUSTOMER_ID, NAME, VALUE, AS_OF, SOURCE = range(6)  # columns of the facts contract
+FACT_REASONS = {UNKNOWN_FACT: "a fact that no scheme knows", BAD_FACT: "value of a fact out of range"}
+_EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of the facts contract
 COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
-SINCE, BIRTH = 5, 6  # columns of the customers contract
+_SINCE, _BIRTH = 5, 6  # columns of the customers contract
 FROM_PROFILE = ("tenure_months", "age")
 NO_DATE = -(1 << 31)
 VALUE_MAX = 1 << 62
 
 
-class Facts:
+class CustomerFacts:
     """Facts and dates of a partition's customers, in columns by slot."""
 
-    def __init__(self, ledger: Ledger, packs: Iterable[Pack], counts: Counts) -> None:
+    def __init__(
+        self, ledger: Ledger, packs: Iterable[Pack], counts: TransactionCounts, touched: TouchedCustomers
+    ) -> None:
         self.ledger = ledger
         self.kinds: dict[str, str | None] = {n: metrics.kind(n) for n in metrics.facts() if n not in FROM_PROFILE}
         self.absent = {name: metrics.absent(name) for name in metrics.facts()}
@@ -46,8 +49,7 @@ class Facts:
         self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
         self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
-        self.counts = counts
-        self.touched: dict[int, str] | None = None  # slot -> event id, for who wants to know
+        self._counts, self._touched = counts, touched
         self._rows: list[Pair] = []
         self.use(packs)
 
@@ -67,41 +69,40 @@ class Facts:
     def put(self, columns: Columns, i: int) -> tuple[int, int]:
         """Takes row i of a block: (OK or why not, the field at fault or -1)."""
         row = columns.data[i]
-        name, customer_id = columns.text_at(int(row[NAME])) or "", columns.text_at(int(row[CUSTOMER_ID])) or ""
-        value, as_of = int(row[VALUE]), int(row[AS_OF])
+        name, customer_id = columns.text_at(int(row[_NAME])) or "", columns.text_at(int(row[_CUSTOMER_ID])) or ""
+        value, as_of = int(row[_VALUE]), int(row[_AS_OF])
         if not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
-            return BAD_ID, CUSTOMER_ID
+            return BAD_ID, _CUSTOMER_ID
         if not DAY_MIN <= as_of < DAY_MAX:
-            return BAD_DATE, AS_OF
+            return BAD_DATE, _AS_OF
         if name == COMPLETE:
-            self._mark(columns.text_at(int(row[SOURCE])) or "", as_of)
+            self._mark(columns.text_at(int(row[_SOURCE])) or "", as_of)
             return OK, -1
         if name == BANK_OPEN:
-            return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, VALUE)
+            return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, _VALUE)
         if (kind := self.kinds.get(name)) is None:
-            return UNKNOWN_FACT, NAME
+            return UNKNOWN_FACT, _NAME
         if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
-            return BAD_FACT, VALUE
+            return BAD_FACT, _VALUE
         if abs(value) > VALUE_MAX:
-            return BAD_FACT, VALUE
-        slot, event_id = self.ledger.customer(customer_id), columns.text_at(int(row[EVENT_ID])) or ""
+            return BAD_FACT, _VALUE
+        slot, event_id = self.ledger.customer(customer_id), columns.text_at(int(row[_EVENT_ID])) or ""
         if self._take(name, slot, value, as_of, event_id):
-            key = KEY + name.encode() + b"/" + customer_id.encode()
+            key = RowKey.FACT + name.encode() + b"/" + customer_id.encode()
             self._rows.append((key, f"{value} {as_of} {event_id}".encode()))
-            if self.touched is not None:
-                self.touched[slot] = event_id
+            self._touched.note(slot, event_id)
         return OK, -1
 
     def _mark(self, source: str, as_of: int) -> None:
         if as_of > self.complete.get(source, NO_DAY):
             self.complete[source] = as_of
-            self._rows.append((KEY + COMPLETE.encode() + b"/" + source.encode(), str(as_of).encode()))
+            self._rows.append((RowKey.FACT + COMPLETE.encode() + b"/" + source.encode(), str(as_of).encode()))
 
     def _calendar(self, day: int, value: int) -> bool:
         """What a day is; the last word on it counts. False for a value that says neither."""
         if value in (0, 1):
             self.calendar[day] = value == 1
-            self._rows.append((KEY + f"{BANK_OPEN}/{day}".encode(), str(value).encode()))
+            self._rows.append((RowKey.FACT + f"{BANK_OPEN}/{day}".encode(), str(value).encode()))
         return value in (0, 1)
 
     def _take(self, name: str, slot: int, value: int, as_of: int, event_id: str) -> bool:
@@ -115,18 +116,18 @@ class Facts:
     def put_dates(self, columns: Columns, i: int, slot: int) -> None:
         """Takes the dates of a profile."""
         given = tuple(
-            NO_DATE if int(columns.data[i, at]) == NULL else int(columns.data[i, at]) for at in (SINCE, BIRTH)
+            NO_DATE if int(columns.data[i, at]) == NULL else int(columns.data[i, at]) for at in (_SINCE, _BIRTH)
         )
         self._reserve_dates()
         if tuple(self.dates[slot].tolist()) != given:
             self.dates[slot] = given
-            key = DATES_KEY + self.ledger.customer_id(slot).encode()
+            key = RowKey.DATES + self.ledger.customer_id(slot).encode()
             self._rows.append((key, f"{given[0]} {given[1]}".encode()))
-            if self.touched is not None:
-                self.touched[slot] = columns.text_at(int(columns.data[i, EVENT_ID])) or ""
+            if self._touched.wanted:
+                self._touched.note(slot, columns.text_at(int(columns.data[i, _EVENT_ID])) or "")
 
     def _reserve(self, name: str) -> None:
-        slots = self.ledger.columns.customer_count
+        slots = self.ledger.customers.count
         if name not in self.values:
             self.event_ids[name] = {}
             self.values[name], self.days[name] = np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -135,12 +136,12 @@ class Facts:
             self.days[name] = grown(self.days[name], slots, NO_DAY)
 
     def _reserve_dates(self) -> None:
-        self.dates = grown(self.dates, self.ledger.columns.customer_count, NO_DATE)
+        self.dates = grown(self.dates, self.ledger.customers.count, NO_DATE)
 
     def column(self, name: str, slots: Array, day: int) -> Array:
         """int64[n]: a fact, a profile's value or a count as of a day; the pack's stand-in where no fact was sent."""
         if counted_months(name) is not None:
-            return self.counts.column(name, slots, day)
+            return self._counts.column(name, slots, day)
         if name in FROM_PROFILE:
             self._reserve_dates()
             dates = self.dates[slots, FROM_PROFILE.index(name)]
@@ -161,7 +162,7 @@ class Facts:
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows of either kind back, one a key."""
         for key, value in rows:
-            if key.startswith(DATES_KEY):
+            if key.startswith(RowKey.DATES):
                 slot = self.ledger.customer(key[1:].decode())
                 self._reserve_dates()
                 self.dates[slot] = [int(part) for part in (value or b"").split()]

@@ -17,11 +17,11 @@ from agents.engine.job import Block, Rejoin
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.status import Status
 
-DAY = 0  # column of the business day in close-mark and business-days
+_DAY = 0  # column of the business day in close-mark and business-days
 
 
 @dataclass(slots=True)
-class Chunk:
+class DecodedBlock:
     """A decoded block; rows before `at` are consumed."""
 
     columns: Columns
@@ -37,7 +37,7 @@ class Lane:
     topic: str
     reader: Reader
     fed: int = 0  # next offset to feed
-    chunks: deque[Chunk] = field(default_factory=deque)
+    chunks: deque[DecodedBlock] = field(default_factory=deque)
 
     def feed(self, block: Block, stop: int | None) -> None:
         """Decodes a block's records in [fed, min(end, stop)); Rejoin if it starts behind that."""
@@ -46,7 +46,7 @@ class Lane:
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
             return
-        self.chunks.append(Chunk(decode(block.batches, self.reader, self.fed, end), end, block.size))
+        self.chunks.append(DecodedBlock(decode(block.batches, self.reader, self.fed, end), end, block.size))
         self.fed = end
 
     @property
@@ -75,10 +75,10 @@ class Lane:
             self.chunks.popleft()
 
     @staticmethod
-    def _stop(chunk: Chunk, closed: int, cut: int | None) -> int:
+    def _stop(chunk: DecodedBlock, closed: int, cut: int | None) -> int:
         columns, stop = chunk.columns, chunk.columns.n
         marks = np.flatnonzero(columns.status[chunk.at :] == Status.MARK) + chunk.at
-        later = marks[columns.data[marks, DAY] > closed]
+        later = marks[columns.data[marks, _DAY] > closed]
         if len(later):
             stop = int(later[0])
         if cut is not None:
@@ -88,12 +88,3 @@ class Lane:
     def at_cut(self, cut: int) -> bool:
         """Whether everything below the cut has been consumed and the cut itself has been fed."""
         return self.fed > cut and self.position >= cut
-
-
-@dataclass(slots=True)
-class Close:
-    """close(D) as read: its cut for this partition, by topic; offset is its own in business-days."""
-
-    day: int
-    cut: dict[str, int]
-    offset: int

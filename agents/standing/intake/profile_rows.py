@@ -18,9 +18,9 @@ from streams.accounts.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Inde
 from streams.kernels.borrowing import borrowed
 from streams.tiers import HISTORY
 
-TEXTS = HISTORY + 3  # at most, in a row
-ROW_BYTES_MAX = TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
-DONE, UNKNOWN_TIER, FULL, BROKEN = 0, 1, 2, 3
+_TEXTS = HISTORY + 3  # at most, in a row
+ROW_BYTES_MAX = _TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
+DONE, UNKNOWN_TIER, NEEDS_ROOM, BROKEN = 0, 1, 2, 3
 
 
 class Texts(NamedTuple):
@@ -40,11 +40,13 @@ def _put_text(ix: Index, code: int, out: Array, at: int) -> int:
     at = write_long(out, at, length + 1)
     for i in range(length):
         out[at + i] = ix.arena[position + i]
-    return at + length
+    return int(at + length)
 
 
 @nb.njit(cache=True, nogil=True)
-def encode(customers: Array, slots: Array, texts: Texts, rest: Array, rest_end: Array, out: Array, ends: Array) -> int:
+def encode_profiles(
+    customers: Array, slots: Array, texts: Texts, rest: Array, rest_end: Array, out: Array, ends: Array
+) -> int:
     """Rows of customers into `out` (ROW_BYTES_MAX each, and `rest`), where each ends into `ends`; bytes written.
 
     rest[rest_end[i-1]:rest_end[i]] is the JSON behind row i.
@@ -94,19 +96,19 @@ def tiers_of(row: bytes) -> list[str]:
 
 
 @nb.njit(cache=True, nogil=True)
-def load(
+def load_profiles(
     customers: Array, ids: Index, texts: Texts, raw: Array, key: Array, key_end: Array, value: Array, value_end: Array,
     first: int, slots: Array, rest: Array,
 ) -> tuple[int, int]:  # fmt: skip
     """Puts rows [first, …) into the columns, later ones over earlier ones: (row reached, DONE or why it stopped).
 
-    slots[i] is the customer of row i, rest[i] where the JSON behind it begins. FULL: a list of texts needs room.
+    slots[i] is the customer of row i, rest[i] where the JSON behind it begins. NEEDS_ROOM: a list of texts needs room.
     """
     customers, ids, texts, raw = borrowed(customers), borrowed(ids), borrowed(texts), borrowed(raw)
     for i in range(first, len(key)):
         for ix in (texts.branches, texts.people, texts.cards):
             if ix.meta[0] + 1 >= len(ix.ref) or ix.meta[1] + ID_BYTES_MAX >= len(ix.arena):
-                return i, FULL
+                return i, NEEDS_ROOM
         known = ids.meta[0]
         slot = add(ids, raw, key[i], key_end[i] - key[i])
         c = customers[slot]

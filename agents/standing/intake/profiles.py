@@ -7,8 +7,10 @@ import json
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from agents.engine.packing import Packed, few, texts
+from agents.engine.packing import Packed, few
 from agents.standing.intake import profile_rows
+from agents.standing.intake.touched import TouchedCustomers
+from agents.standing.model import RowKey, customer_keys
 from policies.compiled.classes import ClassTable, CompiledClasses
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
@@ -16,32 +18,29 @@ from streams.accounts.store import ID_BYTES_MAX, NULL, Array, Names
 from streams.alerts.lifecycle import ALERTS_MAX, Alert
 from streams.calendar import NO_DAY
 
-KEY = b"c"
 NO_SLOT = -1
 GONE = 126  # published: a queue class that the pack in force does not have
 NAMES_AHEAD = 256  # texts for which room is made at a time
-EVENT_ID, CUSTOMER_ID, CUSTOMER_CLASS, BRANCH, RM, CARD = 0, 1, 2, 3, 4, 7  # columns of the customers contract
+# Columns of the customers contract.
+_EVENT_ID, PROFILE_CUSTOMER_ID, _CUSTOMER_CLASS, _BRANCH, _RM, _CARD = 0, 1, 2, 3, 4, 7
 
 
 class Profiles:
     """Order-sensitive facts of the partition's customers. Changed rows go out in the same transaction."""
 
-    def __init__(self, ledger: Ledger, classes: CompiledClasses) -> None:
-        self.ledger, self.pack, self.tables = ledger, classes.shown, classes.tables
-        self.branches, self.people, self.cards = (
-            Names(),
-            Names(),
-            Names(),
-        )  # codes live in memory only; rows have the texts
+    def __init__(self, ledger: Ledger, classes: CompiledClasses, touched: TouchedCustomers) -> None:
+        self.ledger, self._touched = ledger, touched
+        self.pack, self.tables = classes.shown, classes.tables
+        # Codes live in memory only; rows have the texts.
+        self.branches, self.people, self.cards = Names(), Names(), Names()
         self.tiers = Names(self.pack.tier_ids)
         self.alerts: dict[int, dict[str, Alert]] = {}
         self.requeue: set[int] = set()  # queue class may be another one now
-        self.touched: dict[int, str] | None = None  # slot -> event id, for who wants to know
         self._changed: set[int] = set()
 
     def use(self, classes: CompiledClasses) -> None:
         """Tiers of another pack. Those of before stay readable: their codes come behind the new ones."""
-        names, customers = self.tiers.all(), self.ledger.store.customers[: self.ledger.columns.customer_count]
+        names, customers = self.tiers.all(), self.ledger.customers.rows[: self.ledger.customers.count]
         self.pack, self.tables, self.tiers = classes.shown, classes.tables, Names(classes.shown.tier_ids)
         codes = np.array([self.tiers.code(name) for name in names], np.int8)
         undecided = customers["tier_day"] == NO_DAY  # of the lowest tier, whatever it is called
@@ -49,7 +48,7 @@ class Profiles:
 
     def requeue_all(self, before: tuple[str, ...]) -> None:
         """Queue classes are of another pack now, `before` being those of the last one: everybody is looked at again."""
-        customers = self.ledger.store.customers[: self.ledger.columns.customer_count]
+        customers = self.ledger.customers.rows[: self.ledger.customers.count]
         places = {name: i for i, name in enumerate(self.pack.queue_class_ids)}
         codes = [places[name] * 2 + area if name in places else GONE for name in before for area in (0, 1)]
         known = customers["published"]
@@ -62,18 +61,18 @@ class Profiles:
     def put(self, columns: Columns, i: int, live: bool) -> int | None:
         """Takes a profile as it is now: its slot, None if its id is none. In a replay the row has it, or a newer one."""
         row = columns.data[i]
-        customer_id = columns.text_at(int(row[CUSTOMER_ID])) or ""
+        customer_id = columns.text_at(int(row[PROFILE_CUSTOMER_ID])) or ""
         if not live or not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
             return None if live else NO_SLOT
         slot = self.ledger.customer(customer_id)
-        c = self.ledger.store.customers[slot]
+        c = self.ledger.customers.rows[slot]
         before = int(c["customer_class"]), int(c["branch"])
-        c["customer_class"] = row[CUSTOMER_CLASS]
-        c["branch"] = self.branch_code(columns.text_at(int(row[BRANCH])) or "-")
-        if self.touched is not None and before != (int(c["customer_class"]), int(c["branch"])):
-            self.touched[slot] = columns.text_at(int(row[EVENT_ID])) or ""
-        c["rm"] = self._code(self.people, columns, int(row[RM]))
-        c["card"] = self._code(self.cards, columns, int(row[CARD]))
+        c["customer_class"] = row[_CUSTOMER_CLASS]
+        c["branch"] = self.branch_code(columns.text_at(int(row[_BRANCH])) or "-")
+        if self._touched.wanted and before != (int(c["customer_class"]), int(c["branch"])):
+            self._touched.note(slot, columns.text_at(int(row[_EVENT_ID])) or "")
+        c["rm"] = self._code(self.people, columns, int(row[_RM]))
+        c["card"] = self._code(self.cards, columns, int(row[_CARD]))
         self._changed.add(slot)
         self.requeue.add(slot)
         return slot
@@ -83,9 +82,12 @@ class Profiles:
         return -1 if ref == NULL else names.code(_short(columns.text_at(ref) or "-"))
 
     def held(self) -> Array:
-        """See agents.standing.decide.lifecycle.Keeper."""
-        customers: Array = self.ledger.store.customers
-        return customers
+        """`tier` and `tier_day` of every customer."""
+        return self.ledger.customers.rows
+
+    def tier_names(self) -> list[str]:
+        """The names behind the codes of tiers, those of former packs behind the pack's own."""
+        return self.tiers.all()
 
     def changed(self, slots: Array) -> None:
         """Tiers of these customers have changed."""
@@ -94,7 +96,7 @@ class Profiles:
 
     def published(self, slots: Array, codes: Array) -> None:
         """The queue classes now published."""
-        self.ledger.store.customers["published"][slots] = codes
+        self.ledger.customers.rows["published"][slots] = codes
         self._changed.update(slots.tolist())
 
     def alert(self, slot: int, rule: str) -> Alert | None:
@@ -109,13 +111,13 @@ class Profiles:
         known[rule] = alert
         self._changed.add(slot)
 
-    def tier_name(self, index: int) -> str:
-        """The pack's id of a tier."""
-        return self.pack.tier_ids[index]
+    def tier_name(self, slot: int) -> str:
+        """The id of the tier last decided."""
+        return self.pack.tier_ids[int(self.ledger.customers.rows["tier"][slot, 0])]
 
     def branch(self, slot: int) -> str | None:
         """The owning branch of the profile."""
-        code = int(self.ledger.store.customers["branch"][slot])
+        code = int(self.ledger.customers.rows["branch"][slot])
         return None if code < 0 else self.branches.text(code)
 
     def branch_code(self, branch: str) -> int:
@@ -124,13 +126,17 @@ class Profiles:
 
     def rm(self, slot: int) -> str | None:
         """The relationship manager of the profile."""
-        code = int(self.ledger.store.customers["rm"][slot])
+        code = int(self.ledger.customers.rows["rm"][slot])
         return None if code < 0 else self.people.text(code)
 
     def card(self, slot: int) -> str | None:
         """The card held."""
-        code = int(self.ledger.store.customers["card"][slot])
+        code = int(self.ledger.customers.rows["card"][slot])
         return None if code < 0 else self.cards.text(code)
+
+    def put_card(self, slot: int, card: str | None) -> None:
+        """The card by which the customer queues from now on."""
+        self.ledger.customers.rows["card"][slot] = -1 if card is None else self.cards.code(card)
 
     # -- rows
 
@@ -146,11 +152,11 @@ class Profiles:
         rest = [self._rest(slot) for slot in slots.tolist()] if self.alerts else [b""] * len(slots)
         rest_end = np.cumsum(np.fromiter(map(len, rest), np.int64, len(rest)))
         out = np.empty(len(slots) * profile_rows.ROW_BYTES_MAX + int(rest_end[-1]), np.uint8)
-        ends, store = np.empty(len(slots), np.int64), self.ledger.store
-        size = profile_rows.encode(
-            store.customers, slots, self._texts(), np.frombuffer(b"".join(rest), np.uint8), rest_end, out, ends
+        ends, customers = np.empty(len(slots), np.int64), self.ledger.customers.rows
+        size = profile_rows.encode_profiles(
+            customers, slots, self._texts(), np.frombuffer(b"".join(rest), np.uint8), rest_end, out, ends
         )
-        keys = texts(store.customer_ids.arena, store.customers["ref"][slots], KEY)
+        keys = customer_keys(self.ledger, slots, RowKey.CUSTOMER)
         return few(Packed(*keys, out[:size], ends))
 
     def _rest(self, slot: int) -> bytes:
@@ -161,17 +167,17 @@ class Profiles:
         return json.dumps(rest, separators=(",", ":")).encode()
 
     def load(self, rows: Rows) -> None:
-        """Rows back; their keys begin with KEY."""
+        """Rows back."""
         n, first, why = len(rows), 0, profile_rows.DONE
         slots, rest = np.empty(n, np.int64), np.empty(n, np.int64)
-        self.ledger.columns.reserve(n, int((rows.key_end - rows.key).sum()), 0)
-        store = self.ledger.store
+        self.ledger.customers.reserve(n, int((rows.key_end - rows.key).sum()))
+        customers = self.ledger.customers
         while True:
             for names in (self.branches, self.people, self.cards):
                 names.reserve(NAMES_AHEAD, NAMES_AHEAD * ID_BYTES_MAX)
-            first, why = profile_rows.load(
-                store.customers, store.customer_ids, self._texts(), rows.raw, rows.key + len(KEY), rows.key_end, rows.value,
-                rows.value_end, first, slots, rest,
+            first, why = profile_rows.load_profiles(
+                customers.rows, customers.index, self._texts(), rows.raw, rows.key + len(RowKey.CUSTOMER), rows.key_end,
+                rows.value, rows.value_end, first, slots, rest,
             )  # fmt: skip
             if why == profile_rows.UNKNOWN_TIER:  # of a pack that was in force before, or is to be installed yet
                 for name in profile_rows.tiers_of(rows.raw[rows.value[first] : rows.value_end[first]].tobytes()):
@@ -190,7 +196,7 @@ class Profiles:
         A class of customers that the pack knows not queues as the lowest tier of the one that it knows.
         """
         queue_class, area = np.empty(len(slots), np.int64), np.empty(len(slots), np.int64)
-        kinds = self.ledger.store.customers["customer_class"][slots]
+        kinds = self.ledger.customers.classes(slots)
         first = next(table for table in self.tables if table is not None)
         for kind, table in enumerate(self.tables):
             if (mine := kinds == kind).any():
@@ -198,8 +204,8 @@ class Profiles:
         return queue_class, area
 
     def _queue(self, table: ClassTable, slots: Array) -> tuple[Array, Array]:
-        customers, basis = self.ledger.store.customers, table.policy.queue.basis
-        tier, card = customers["tier"][slots, 0], customers["card"][slots]
+        customers, basis = self.ledger.customers, table.policy.queue.basis
+        tier, card = customers.tiers(slots), customers.cards(slots)
         by_tier = table.queue_class[tier]
         if basis != "tier":
             known = [table.queue_class_of_card.get(name, -1) for name in self.cards.all()]

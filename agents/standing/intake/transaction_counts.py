@@ -13,6 +13,7 @@ import numba as nb
 import numpy as np
 
 from agents.engine.job import Pair, Rows
+from agents.standing.model import RowKey
 from policies.lifecycle.state import months_later
 from policies.model.metrics import counted_months
 from schemas.codec.blocks import Columns
@@ -21,8 +22,7 @@ from streams.accounts.store import REF_BITS, REF_MASK, Array, Index, find
 from streams.calendar import business_day
 from streams.fields import OK, P_BOOKED, P_CUSTOMER, P_INITIATED
 
-KEY = b"t"
-DAYS_HELD = 13 * 31
+_DAYS_HELD = 13 * 31
 
 
 @nb.njit(cache=True, nogil=True)
@@ -34,14 +34,18 @@ def places(ids: Index, raw: Array, data: Array, rows: Array, starts: Array, offs
         out[k, 1] = business_day(row[P_BOOKED], starts, offsets)
 
 
-class Counts:
+class TransactionCounts:
     """Postings that customers have initiated."""
 
-    def __init__(self, ledger: Ledger, metrics: Iterable[str]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.wanted = any(counted_months(metric) for metric in metrics)
+        self.wanted = False
         self.held: dict[int, dict[int, int]] = {}  # slot -> booking day -> postings
         self._changed: set[int] = set()
+
+    def know(self, metrics: Iterable[str]) -> None:
+        """Postings are counted from now on if one of these metrics asks for it."""
+        self.wanted |= any(counted_months(metric) for metric in metrics)
 
     def take(self, columns: Columns, first: int, last: int) -> None:
         """Counts the postings of rows [first, last) that the ledger has taken; called after it."""
@@ -50,7 +54,7 @@ class Counts:
         taken = (columns.status[first:last] == OK) & (columns.data[first:last, P_INITIATED] == 1)
         rows = np.flatnonzero(taken) + first
         found, zone = np.empty((len(rows), 2), np.int64), self.ledger.zone
-        places(self.ledger.store.customer_ids, columns.raw, columns.data, rows, zone.starts, zone.offsets, found)
+        places(self.ledger.customers.index, columns.raw, columns.data, rows, zone.starts, zone.offsets, found)
         pairs, counts = np.unique(found, axis=0, return_counts=True)
         for (slot, day), count in zip(pairs.tolist(), counts.tolist(), strict=True):
             days = self.held.setdefault(slot, {})
@@ -74,9 +78,10 @@ class Counts:
         out: list[Pair] = []
         for slot in sorted(self._changed):
             days = self.held[slot]
-            for day in [day for day in days if day < self.ledger.closed - DAYS_HELD]:
+            for day in [day for day in days if day < self.ledger.closed - _DAYS_HELD]:
                 del days[day]
-            out.append((KEY + self.ledger.customer_id(slot).encode(), json.dumps(sorted(days.items())).encode()))
+            key = RowKey.TRANSACTION_COUNTS + self.ledger.customer_id(slot).encode()
+            out.append((key, json.dumps(sorted(days.items())).encode()))
         self._changed.clear()
         return out
 

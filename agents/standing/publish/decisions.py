@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agents.standing.decide.lifecycle import Evidence, Step
-from agents.standing.intake.lanes import Close
-from agents.standing.publish.publisher import Publisher
-from agents.standing.publish.tier_changes import Moved, Switched, period, spans_of, thresholds
+from agents.standing.model import CloseStep, DayClose, Evidence, Switched
+from agents.standing.publish.publisher import OutputPublisher
+from agents.standing.publish.tier_changes import MovedTiers, period_of, spans_of, thresholds_of
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
@@ -19,9 +18,9 @@ from streams.money import NANO, half_even
 
 
 class Decisions:
-    """See agents.standing.decide.lifecycle.Sink."""
+    """See agents.standing.model.Sink."""
 
-    def __init__(self, publisher: Publisher, classes: CompiledClasses, counts: Counter[str]) -> None:
+    def __init__(self, publisher: OutputPublisher, classes: CompiledClasses, counts: Counter[str]) -> None:
         self.publisher, self.classes, self.counts = publisher, classes, counts
         self.before: CompiledClasses | None = None  # of the pack that was in force before
 
@@ -29,27 +28,34 @@ class Decisions:
         """Another pack from now on."""
         self.before, self.classes = self.classes, classes
 
-    def switched(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, old: Switched) -> None:
+    def count(self, decisions: int) -> None:
+        """Records of `decisions` that were published beside these."""
+        self.counts["decisions"] += decisions
+
+    def switched(
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep, old: Switched
+    ) -> None:
         """Tiers that a change of packs has moved: slots[i], from code step.official[i] to tier index given[i]."""
         self._moved(table, slots, moved, given, step, (tuple(old.names), old.up, "policy"))
 
-    def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step) -> None:
+    def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep) -> None:
         """Tiers that a close has moved."""
         up = table.levels[given] >= table.levels[step.official]
         self._moved(table, slots, moved, given, step, (table.program.tier_ids, up, "close"))
 
     def _moved(
-        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: Step, how: tuple[tuple[str, ...], Array, str]
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep,
+        how: tuple[tuple[str, ...], Array, str],
     ) -> None:  # fmt: skip
         self.counts["tier_changes"] += len(moved)
         names, up, reason = how
-        self.publisher.tier_changes(Moved(
+        self.publisher.tier_changes(MovedTiers(
             table, step.at.day, self.publisher.cut(step.at), step.columns, moved, slots[moved], names,
             step.official[moved], given[moved], up[moved], reason,
         ))  # fmt: skip
 
     def one(
-        self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: Close | None
+        self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: DayClose | None
     ) -> None:
         """Decisions about one customer, at a close or by an act."""
         for decision in said:
@@ -60,7 +66,7 @@ class Decisions:
                 self._other(slot, table, decision, at)
                 self.counts["decisions"] += 1
 
-    def _head(self, slot: int, table: ClassTable, said: Decision, at: Close | None) -> dict[str, Any]:
+    def _head(self, slot: int, table: ClassTable, said: Decision, at: DayClose | None) -> dict[str, Any]:
         program = table.program
         return {
             "customer_id": self.publisher.ledger.customer_id(slot), "customer_class": table.policy.customer_class,
@@ -70,7 +76,7 @@ class Decisions:
             "caused_by": said.caused_by or None,
         }  # fmt: skip
 
-    def _other(self, slot: int, table: ClassTable, said: Decision, at: Close | None) -> None:
+    def _other(self, slot: int, table: ClassTable, said: Decision, at: DayClose | None) -> None:
         head = self._head(slot, table, said, at)
         cause = date_of(said.day) if said.kind == "restated" else said.caused_by or date_of(said.day)
         names = {
@@ -81,7 +87,7 @@ class Decisions:
         self.publisher.put("decisions", head["customer_id"], head | names)
 
     def _tier(
-        self, slot: int, table: ClassTable, said: Decision, evidence: Evidence | None, at: Close | None
+        self, slot: int, table: ClassTable, said: Decision, evidence: Evidence | None, at: DayClose | None
     ) -> None:  # fmt: skip
         head, policy = self._head(slot, table, said, at), table.policy
         assert said.before is not None
@@ -96,7 +102,7 @@ class Decisions:
             "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
             "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
             "metrics": [] if evidence is None else list(_metrics(evidence, said.day if at is None else at.day)),
-            "thresholds": [] if evidence is None else list(thresholds(table)),
+            "thresholds": [] if evidence is None else list(thresholds_of(table)),
             "cut": [] if at is None else self.publisher.cut(at),
             "corrects": corrects,
         }  # fmt: skip
@@ -116,7 +122,7 @@ def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
     day = day if evidence.as_of is None else evidence.as_of
     spans = spans_of(day)
     for key, column in evidence.columns.items():
-        yield _value(key, column, evidence.row, period(key[0], spans, day))
+        yield _value(key, column, evidence.row, period_of(key[0], spans, day))
 
 
 def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from agents.engine.job import Pair
 from agents.engine.packing import Packed, few
-from agents.standing.intake.lanes import Close
 from agents.standing.intake.profiles import Profiles
-from agents.standing.publish.standings import StandingWriter
-from agents.standing.publish.tier_changes import ChangeWriter, Moved, QueueWriter, RestatementWriter, rounded
+from agents.standing.model import DayClose
+from agents.standing.publish.standings import ShownLayers, StandingWriter
+from agents.standing.publish.tier_changes import ChangeWriter, MovedTiers, QueueWriter, RestatementWriter, rounded
 from policies.compiled.classes import CompiledClasses
 from policies.compiled.program import Column
 from schemas.codec.records import encode
@@ -23,14 +23,14 @@ from streams.accounts.ledger import Break, Candidate, Ledger
 from streams.accounts.store import POSTING, REVERSAL, Array
 from streams.alerts.lifecycle import Cause, Event
 from streams.alerts.outflow import EXTERNAL, SHARE_ONE, in_base
-from streams.averages.metrics import Metrics, first_days
+from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, business_day, date_of
 
 COUNTERPARTIES_MAX = 3
-DETAIL_CHARS_MAX = 200
+_DETAIL_CHARS_MAX = 200
 
 
-class Publisher:
+class OutputPublisher:
     """Collects the records of one transaction."""
 
     def __init__(
@@ -41,22 +41,25 @@ class Publisher:
         ledger: Ledger,
         profiles: Profiles,
     ) -> None:
-        compiled = classes.shown
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
-        self.compiled, self.ledger, self.profiles = compiled, ledger, profiles
+        self.ledger, self.profiles = ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, key, classes, ledger)
         self.changes = ChangeWriter(self.registry, ledger)
         self.restatements = RestatementWriter(self.registry, ledger)
-        self.queue = QueueWriter(self.registry, compiled, self.bulk.references)
-        self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
+        self.queue = QueueWriter(self.registry, classes.shown, self.bulk.references)
+        self.use(classes)
+
+    def begin(self, partition: int) -> None:
+        """Records name this partition from now on."""
+        self.partition = partition
 
     def use(self, classes: CompiledClasses) -> None:
         """Records of other packs from now on."""
         self.compiled = compiled = classes.shown
-        self.bulk.tables, self.bulk.pack = classes.tables, compiled
-        self.queue.pack = compiled
+        self.bulk.use(classes)
+        self.queue.use(compiled)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
@@ -92,25 +95,27 @@ class Publisher:
         detail = detail or (f"{field}: {reason}" if field else reason)
         record = {
             "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
-            "detail": detail[:DETAIL_CHARS_MAX], "original": original, "original_key": key,
+            "detail": detail[:_DETAIL_CHARS_MAX], "original": original, "original_key": key,
         }  # fmt: skip
         self.put("dead-letters", f"{topic}-{partition}", record)
 
     # -- closes
 
-    def standings(self, found: Metrics, slots: Array, metric: int, flags: Array) -> None:
+    def standings(
+        self, found: Metrics, slots: Array, metric: int, flags: Array, layers: ShownLayers | None
+    ) -> None:  # fmt: skip
         """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
-        tiered = self.ledger.store.customers["tier_day"][slots, 0] != NO_DAY  # by a fact or a card, without an account
-        keep = (first_days(self.ledger.store, slots) <= found.as_of) | tiered
+        tiered = self.ledger.customers.tier_days(slots) != NO_DAY  # by a fact or a card, without an account
+        keep = (self.ledger.customers.first_days(slots) <= found.as_of) | tiered
         if keep.any():
-            self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric, flags))
+            self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric, flags, layers))
 
-    def tier_changes(self, moved: Moved) -> None:
+    def tier_changes(self, moved: MovedTiers) -> None:
         """Tier changes of a close with all that is needed to decide them again (docs/tiers.md#evidence)."""
         if len(moved.slots):
             self.packed("tier-changes", self.changes.changes(moved))
 
-    def cut(self, close: Close) -> list[dict[str, Any]]:
+    def cut(self, close: DayClose) -> list[dict[str, Any]]:
         """The cut of a close for this partition, as a record has it."""
         return [{"topic": topic, "partition": self.partition, "offset": o} for topic, o in sorted(close.cut.items())]
 
@@ -118,18 +123,15 @@ class Publisher:
         """Snapshots that the postings don't explain, any more, or otherwise than reported (docs/aum.md#breaks)."""
         for found in breaks:
             kind = "break_opened" if found.before == 0 else "break_resolved" if found.now == 0 else "break_changed"
-            account = self.ledger.store.accounts[found.account]
-            customer_id, account_id = (
-                self.ledger.customer_id(int(account["customer"])),
-                self.ledger.account_id(found.account),
-            )
+            customer_id = self.ledger.customer_id(self.ledger.owner_of(found.account))
+            account_id = self.ledger.account_id(found.account)
             record = _restatement(
                 f"{account_id}/{kind}/{found.instant}/{date_of(day)}", kind, customer_id, found.day, day
             )
             record |= {
                 "account_id": account_id,
                 "amount_minor": found.now,
-                "currency": self.ledger.currencies.text(int(account["currency"])),
+                "currency": self.ledger.currencies.text(self.ledger.currency_of(found.account)),
             }
             record |= {"previous_minor": found.before, "current_minor": found.now}
             self.put("restatements", customer_id, record)
@@ -159,7 +161,7 @@ class Publisher:
         mine = np.sort(np.fromiter(slots, np.int64, len(slots)))
         slots.clear()
         queue_class, vip_area = self.profiles.queue_classes(mine)
-        code, known = queue_class * 2 + vip_area, self.ledger.store.customers["published"][mine].astype(np.int64)
+        code, known = queue_class * 2 + vip_area, self.ledger.customers.queue_classes(mine).astype(np.int64)
         moved = np.flatnonzero(code != np.where(known >= 0, known, self._ordinary))
         if len(moved):
             self.profiles.published(mine[moved], code[moved])
@@ -171,7 +173,7 @@ class Publisher:
         """An outflow alert with its evidence (docs/alerts.md#life-of-an-alert)."""
         slot, reference = found.customer, found.reference
         share = found.outflow * SHARE_ONE // reference if reference > 0 else SHARE_ONE
-        tier = self.profiles.tier_name(int(self.ledger.store.customers["tier"][slot, 0]))
+        tier = self.profiles.tier_name(slot)
         record = {
             "alert_id": event.alert.alert_id, "event_id": f"{event.alert.alert_id}/{event.status}/{cause.event_id}",
             "customer_id": cause.customer_id, "rule": cause.rule, "severity": severity, "status": event.status,
@@ -188,7 +190,7 @@ class Publisher:
         """The banks that got most in the window, in base minor units, rounded down."""
         ledger, gone = self.ledger, Counter[str]()
         for account in ledger.accounts_of(slot):
-            currency = int(ledger.store.accounts["currency"][account])
+            currency = ledger.currency_of(account)
             entries = ledger.entries_of(account)
             debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL) & (entries["amount"] < 0)
             for e in entries[debit & (entries["flags"] & REVERSAL == 0) & (entries["extra"] >= 0)]:

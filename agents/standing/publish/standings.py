@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import io
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import fastavro
 import numpy as np
 
-from agents.engine.packing import Packed, texts
+from agents.engine.packing import Packed
+from agents.standing.model import customer_keys
 from policies.compiled.classes import CompiledClasses
 from policies.lifecycle.state import FLAGS
+from policies.model.pack import CUSTOMER_CLASSES
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
-from streams.averages.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics, first_days
+from streams.averages.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics
 from streams.calendar import NO_DAY
 from streams.reference import REFERENCE_CHARS, customer_ref
 
-CLASSES = ("personal", "corporate")
 NO_TIER = "none"  # a class of customers without a scheme
 SEQ_BITS = 20  # of the order within a day in source_seq
 HELD_CHARS_MAX = 200
-TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
+_TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
 BLOCK_BYTES = 64  # of SHA-256
 LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
-COLUMNS = {
+_METRIC_COLUMNS = {
     "aum_minor": AUM, "quarter_avg_minor": QUARTER, "year_avg_minor": YEAR, "trailing_avg_7_minor": 16,
     "trailing_avg_30_minor": 17, "trailing_avg_90_minor": 18, "month_to_date_avg_minor": 19,
 }  # fmt: skip
@@ -41,12 +42,12 @@ class References:
         key = key if len(key) <= BLOCK_BYTES else sha256(key).digest()
         padded = np.frombuffer(key.ljust(BLOCK_BYTES, b"\0"), np.uint8)
         self._inner, self._outer = (sha256((padded ^ pad).tobytes()) for pad in (0x36, 0x5C))
-        self._ledger, self._known = ledger, 0
+        self._customers, self._known = ledger.customers, 0
         self._table = np.zeros((0, REFERENCE_CHARS), np.uint8)
 
     def of(self, slots: Array) -> Array:
         """uint8[n, 26]: references as text."""
-        count = self._ledger.columns.customer_count
+        count = self._customers.count
         if count > len(self._table):
             grown = np.zeros((max(count, 2 * len(self._table)), REFERENCE_CHARS), np.uint8)
             grown[: self._known] = self._table[: self._known]
@@ -58,9 +59,8 @@ class References:
 
     def _digests(self, first: int, stop: int) -> Array:
         """uint8[n, 32]: HMAC-SHA256 of the ids of slots [first, stop)."""
-        ids, out = self._ledger.store.customer_ids, []
-        arena = ids.arena[: int(ids.meta[1])].tobytes()
-        for ref in ids.ref[first:stop].tolist():
+        out, arena = [], self._customers.ids().tobytes()
+        for ref in self._customers.refs(slice(first, stop)).tolist():
             inner, outer = self._inner.copy(), self._outer.copy()
             at = ref >> REF_BITS
             inner.update(arena[at : at + (ref & REF_MASK)])
@@ -77,8 +77,8 @@ def base32(digests: Array) -> Array:
     return np.stack(letters, 2).reshape(len(digests), 48)
 
 
-class Shown(NamedTuple):
-    """Layers as standings tell them: codes of `names`, -1 for a class of customers without layers."""
+class ShownLayers(NamedTuple):
+    """Layers as standings show them: codes of `names`, -1 for a class of customers without layers."""
 
     names: tuple[str, ...]
     codes: Array
@@ -86,12 +86,9 @@ class Shown(NamedTuple):
     pack_id: str
     version: int
 
-
-class LayersShown(Protocol):
-    """Where layers come from (agents.standing.decide.layers)."""
-
-    def shown(self, slots: Array) -> Shown | None:
-        """What standings tell of customers; None where no layer scheme runs."""
+    def some(self, rows: Array) -> ShownLayers:
+        """Those of some customers."""
+        return self._replace(codes=self.codes[rows], since=self.since[rows])
 
 
 class StandingWriter:
@@ -99,21 +96,26 @@ class StandingWriter:
 
     def __init__(self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger) -> None:
         self.writer = Writer("standings", registry, {"month_avgs_minor": MONTHS})
-        self.tables, self.pack = classes.tables, classes.shown
         self.ledger, self.references = ledger, References(key, ledger)
-        self.layers: LayersShown | None = None
+        self.use(classes)
 
-    def standings(self, found: Metrics, slots: Array, kept: Array, metric: int, flags: Array) -> Packed:
-        """Records of the customers slots[kept]; `found` and `flags` have a row for each of `slots`."""
+    def use(self, classes: CompiledClasses) -> None:
+        """Other packs from now on."""
+        self.tables, self.pack = classes.tables, classes.shown
+
+    def standings(
+        self, found: Metrics, slots: Array, kept: Array, metric: int, flags: Array, layers: ShownLayers | None
+    ) -> Packed:
+        """Records of the customers slots[kept]; `found`, `flags` and `layers` have a row for each of `slots`."""
         mine, rounded = slots[kept], found.rounded()[kept]
-        customers, index = self.ledger.store.customers, self.writer.index
-        raw = Buffer(self.ledger.store.customer_ids.arena[: int(self.ledger.store.customer_ids.meta[1])])
+        customers, index = self.ledger.customers, self.writer.index
+        raw = Buffer(customers.ids())
         data = np.full((len(mine), self.writer.width), NULL, np.int64)
-        kinds = customers["customer_class"][mine]
-        data[:, index["customer_id"]] = customers["ref"][mine]
+        kinds, since = customers.classes(mine), customers.tier_days(mine)
+        data[:, index["customer_id"]] = customers.refs(mine)
         data[:, index["customer_ref"]] = raw.block(self.references.of(mine))
         data[:, index["as_of"]] = found.as_of
-        data[:, index["customer_class"]] = raw.choice(CLASSES, kinds)
+        data[:, index["customer_class"]] = raw.choice(CUSTOMER_CLASSES, kinds)
         packs = [
             (self.pack.pack_id, self.pack.version) if t is None else (t.pack.id, t.pack.version) for t in self.tables
         ]
@@ -121,16 +123,17 @@ class StandingWriter:
         data[:, index["pack_version"]] = np.array([version for _, version in packs], np.int64)[kinds]
         names = (*self.pack.tier_ids, NO_TIER)
         data[:, index["tier"]] = raw.choice(names, self.tiers(mine))
-        data[:, index["tier_effective"]] = np.maximum(customers["tier_day"][mine, 0], 0)
+        data[:, index["tier_effective"]] = np.maximum(since, 0)
         months = index["month_avgs_minor"]
         data[:, months : months + MONTHS] = rounded[:, MONTH : MONTH + MONTHS]
-        for name, column in COLUMNS.items():
+        for name, column in _METRIC_COLUMNS.items():
             data[:, index[name]] = rounded[:, column]
         data[:, index["currency"]] = raw.text(self.ledger.base_currency)
-        first = first_days(self.ledger.store, mine)
-        data[:, index["first_day"]] = np.where(first <= found.as_of, first, customers["tier_day"][mine, 0])
+        first = customers.first_days(mine)
+        data[:, index["first_day"]] = np.where(first <= found.as_of, first, since)
         data[:, index["source_seq"]] = found.as_of << SEQ_BITS
-        if self.layers is not None and (layers := self.layers.shown(mine)) is not None:
+        if layers is not None:
+            layers = layers.some(kept)
             known = layers.codes >= 0
             data[:, index["layer"]] = np.where(known, raw.choice(layers.names, layers.codes), NULL)
             decided = known & (layers.since != NO_DAY)
@@ -140,14 +143,12 @@ class StandingWriter:
         data[:, index["flags"]] = _lists(raw, flags[kept])
         for i in np.flatnonzero(found.held[kept].any(axis=1)).tolist():
             data[i, index["held_reason"]] = raw.text(_held(found, int(kept[i]), metric))
-        keys = texts(self.ledger.store.customer_ids.arena, customers["ref"][mine])
-        return Packed(*keys, *encode_columns(self.writer, data, raw.bytes()))
+        return Packed(*customer_keys(self.ledger, mine), *encode_columns(self.writer, data, raw.bytes()))
 
     def tiers(self, slots: Array) -> Array:
         """int64[n]: codes of the tiers last decided; one behind them all for a class that the pack knows not."""
-        customers = self.ledger.store.customers
-        codes: Array = customers["tier"][slots, 0].astype(np.int64)
-        kinds = customers["customer_class"][slots]
+        codes: Array = self.ledger.customers.tiers(slots).astype(np.int64)
+        kinds = self.ledger.customers.classes(slots)
         for kind, table in enumerate(self.tables):
             mine = kinds == kind
             codes[mine] = len(self.pack.tier_ids) if table is None else table.codes[table.index[codes[mine]]]
@@ -164,7 +165,8 @@ class Buffer:
         """References to the rows of a table of bytes."""
         width, start = table.shape[1], self._size
         self._add(table.reshape(-1))
-        return (start + np.arange(len(table)) * width) << REF_BITS | width
+        references: Array = (start + np.arange(len(table)) * width) << REF_BITS | width
+        return references
 
     def text(self, text: str) -> int:
         """The reference of one text."""
@@ -200,7 +202,7 @@ def _lists(raw: Buffer, flags: Array) -> Array:
     refs = np.zeros(1 << len(FLAGS), np.int64)
     for held in np.flatnonzero(np.bincount(flags, minlength=len(refs))).tolist():
         out = io.BytesIO()
-        fastavro.schemaless_writer(out, TEXTS, [name for i, name in enumerate(FLAGS) if held >> i & 1])
+        fastavro.schemaless_writer(out, _TEXTS, [name for i, name in enumerate(FLAGS) if held >> i & 1])
         refs[held] = raw.raw(out.getvalue())
     return refs[flags]
 

@@ -30,14 +30,7 @@ from streams.money import NANO
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
 
 
-class Switched(NamedTuple):
-    """A change of packs: the names of the codes before, and whether a customer of a code before goes up, by rank."""
-
-    names: Sequence[str]
-    up: Array
-
-
-class Moved(NamedTuple):
+class MovedTiers(NamedTuple):
     """Tiers that a close has moved alike: `rows` of the columns that were looked at are those of the customers `slots`.
 
     before: places in `names`; after: tier indices of the table; reason: close, or policy where the pack changes with it.
@@ -61,17 +54,19 @@ class ChangeWriter:
 
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self.writer, self.ledger = Writer("tier-changes", registry), ledger
-        fields = registry.schema(self.writer.schema_id)["fields"]
-        self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
+        schema = registry.schema(self.writer.schema_id)
+        assert schema is not None  # the writer has it from there
+        fields = [field for field in schema["fields"] if _is_list(field["type"])]
+        self._parsed = {field["name"]: fastavro.parse_schema(plain(field["type"])) for field in fields}
 
-    def changes(self, moved: Moved) -> Packed:
+    def changes(self, moved: MovedTiers) -> Packed:
         """Records of these customers."""
-        store, program, index, day = self.ledger.store, moved.table.program, self.writer.index, moved.day
-        ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
-        raw, refs = Buffer(ids), store.customers["ref"][moved.slots]
+        program, index, day = moved.table.program, self.writer.index, moved.day
+        ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(moved.slots)
+        raw = Buffer(ids)
         suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
         data = np.full((len(refs), self.writer.width), NULL, np.int64)
-        columns = {
+        columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
             "customer_id": refs,
             "customer_class": raw.text(moved.table.policy.customer_class),
@@ -81,7 +76,7 @@ class ChangeWriter:
             "effective_date": day + 1,
             "reason": raw.text(moved.reason),
             "metrics": raw.spans(*self._evidence(day, moved.columns, moved.rows)),
-            "thresholds": raw.raw(self._avro("thresholds", [*thresholds(moved.table)])),
+            "thresholds": raw.raw(self._avro("thresholds", [*thresholds_of(moved.table)])),
             "pack_id": raw.text(program.pack_id),
             "pack_version": program.version,
             "business_day": day,
@@ -101,7 +96,9 @@ class ChangeWriter:
         spans, parts, ends = spans_of(day), [], []
         for place, (key, column) in enumerate(columns.items()):
             first, last = place == 0, place == len(columns) - 1
-            part, end = self._values(key, column, rows, period(key[0], spans, day), len(columns) if first else 0, last)
+            part, end = self._values(
+                key, column, rows, period_of(key[0], spans, day), len(columns) if first else 0, last
+            )
             parts.append(part)
             ends.append(end)
         if not parts:
@@ -117,11 +114,12 @@ class ChangeWriter:
         self, key: Key, column: Column, rows: Array, span: tuple[int, int], count: int, last: bool
     ) -> tuple[Array, Array]:  # fmt: skip
         """(buffer, ends) of one metric's values: behind the list's count if that is given, before its end if `last`."""
+        denominator = str(column.divisor * NANO)
         one = {
             "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1], "value_minor": 0,
-            "exact_numerator": "", "exact_denominator": str(column.divisor * NANO),
+            "exact_numerator": "", "exact_denominator": denominator,
         }  # fmt: skip
-        whole, text = self._avro("metrics", [one]), one["exact_denominator"].encode()
+        whole, text = self._avro("metrics", [one]), denominator.encode()
         head = whole[
             1 : len(whole) - len(text) - 4
         ]  # without the count, the value, the empty text and what is behind it
@@ -145,7 +143,7 @@ def _long(value: int) -> bytes:
     return out.getvalue()
 
 
-def thresholds(table: ClassTable) -> Iterator[dict[str, Any]]:
+def thresholds_of(table: ClassTable) -> Iterator[dict[str, Any]]:
     """Every limit of every tier, lowest first, with amounts in minor units."""
     for tier in table.policy.tiers:
         for leaf in limits(tier.when):
@@ -160,7 +158,7 @@ def spans_of(day: int) -> dict[str, list[int]]:
     return dict(zip(NAMES, periods(day).tolist(), strict=True))
 
 
-def period(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
+def period_of(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
     """First and last day that a metric looks at; the day itself for what knows no period."""
     months = counted_months(metric)
     first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
@@ -178,11 +176,11 @@ class RestatementWriter:
         tiers: tuple[Array, Array],
     ) -> Packed:  # fmt: skip
         """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer."""
-        store, index, end = self.ledger.store, self.writer.index, int(month_start(month + 1)) - 1
-        ids = store.customer_ids.arena[: int(store.customer_ids.meta[1])]
-        raw, refs = Buffer(ids), store.customers["ref"][slots]
+        index, end = self.writer.index, int(month_start(month + 1)) - 1
+        ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(slots)
+        raw = Buffer(ids)
         data = np.full((len(slots), self.writer.width), NULL, np.int64)
-        columns = {
+        columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
             "kind": raw.text("late_posting"),
             "customer_id": refs,
@@ -212,6 +210,10 @@ class QueueWriter:
 
     def __init__(self, registry: Registry, pack: CompiledPack, references: References) -> None:
         self.writer, self.pack, self.references = Writer("queue-priority", registry), pack, references
+
+    def use(self, pack: CompiledPack) -> None:
+        """Queue classes of another pack from now on."""
+        self.pack = pack
 
     def classes(self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int) -> Packed:
         """Records of customers."""
@@ -286,6 +288,6 @@ def evidence(head: Array, value: Array, units: Array, nano: Array, foot: Array, 
     return at
 
 
-def exact(units: Sequence[int], nano: Sequence[int]) -> list[str]:
+def exact_digits(units: Sequence[int], nano: Sequence[int]) -> list[str]:
     """The slow twin of the digits in `evidence`."""
     return [str(u * NANO + n) for u, n in zip(units, nano, strict=True)]

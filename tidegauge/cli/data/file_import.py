@@ -60,7 +60,7 @@ def import_(
 
     Bad lines are named by file, line and field and go to dead letters; the good ones are loaded; the exit code is 2.
     """
-    from connectors.formats.sources import fingerprint, read_source
+    from connectors.formats.sources import import_fingerprint, read_source
     from connectors.loading.arrival import days, disturb
 
     settings = Settings()
@@ -68,7 +68,7 @@ def import_(
     try:
         with notes.status(f"reading {path}"):
             events = read_source(form, path, settings.zone, bad)
-            mark = fingerprint(form, path, settings.zone, shuffle, duplicate, late_days)
+            mark = import_fingerprint(form, path, settings.zone, shuffle, duplicate, late_days)
         if shuffle is not None or duplicate or late_days:
             seed = shuffle or 0
             events = disturb(
@@ -99,20 +99,20 @@ def into_kafka(
 ) -> Loaded:
     """Load a stream with a progress line; CommandError when Kafka fails."""
     from connectors.loading.closer import Closer
-    from connectors.loading.loader import load
-    from connectors.loading.publisher import Publisher, PublishError
+    from connectors.loading.loader import load_events
+    from connectors.loading.publisher import EventPublisher, PublishError
     from schemas.registry import RegistryError, registry_for
 
     with ExitStack() as stack:
         try:
             encoded = partial(_encode, registry_for(settings.schema_registry_url))
-            publisher = Publisher(settings, encoded)
+            publisher = EventPublisher(settings, encoded)
             stack.callback(publisher.close)
             closer = Closer(settings, encoded) if close_days else None
             if closer is not None:
                 stack.callback(closer.shut)
             bar, task = stack.enter_context(_progress(total))
-            return load(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task), marks=marks)
+            return load_events(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task), marks=marks)
         except PublishError as problem:
             raise CommandError(str(problem), problem.hint, code=1) from problem
         except RegistryError as problem:

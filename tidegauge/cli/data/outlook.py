@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from connectors.formats.events import Record
 from deploy.settings import Settings
-from services.access.decision import Action, Kind
+from services.access.decision import Action, DataKind
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
 from tidegauge.cli.actor import AS, asked, sees, unknown
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 DAYS = ("as_of", "next_close", "lost_close", "lost_from")
-Record = dict[str, Any]
 
 
 @app.command("outlook")
@@ -37,17 +37,17 @@ def outlook(
     from agents.offline.standings import branches
 
     settings = Settings()
-    who = asked(settings, actor, Action.READ, Kind.BALANCES)
+    who = asked(settings, actor, Action.READ, DataKind.BALANCES)
     job = live_job(settings, customer)
     known = branches(job)
-    if customer not in known or not sees(who, Action.READ, Kind.BALANCES, known[customer]):
+    if customer not in known or not sees(who, Action.READ, DataKind.BALANCES, known[customer]):
         raise unknown(customer, who)
-    record = record_of(job, customer)
+    record = _record_of(job, customer)
     if as_json:
         days = {name: None if record[name] is None else date_of(record[name]).isoformat() for name in DAYS}
         typer.echo(json.dumps(record | days, ensure_ascii=False, indent=1))
     else:
-        for line in lines(record):
+        for line in _lines(record):
             console.print(line, soft_wrap=True, markup=False)
 
 
@@ -65,23 +65,23 @@ def live_job(settings: Settings, customer: str) -> StandingJob:
         raise CommandError(str(problem), "is a worker running? `tidegauge doctor` looks", FAILED_CHECK) from problem
 
 
-def record_of(job: StandingJob, customer: str) -> Record:
+def _record_of(job: StandingJob, customer: str) -> Record:
     """The outlook of a customer as it would be published, as of the last close; CommandError where there is none."""
-    slot = job.deciding.outlooks.slot_of(customer)
+    slot = job.ledger.customers.find(customer)
     if slot is None:
         raise CommandError(f"no customer {customer} is known here", "are number and servers right?", BAD_INPUT)
     if job.ledger.closed < 0:
         raise CommandError("no business day has been closed yet", "close one first: `tidegauge close`", BAD_INPUT)
-    if not job.deciding.foresees:
+    if job.decider.outlooks.timing is None:
         raise CommandError(
-            f"pack {job.deciding.pack.pack_id} asks for more than one metric's minimums: no outlook", code=BAD_INPUT
+            f"pack {job.decider.pack.pack_id} asks for more than one metric's minimums: no outlook", code=BAD_INPUT
         )
-    if job.ledger.store.customers["customer_class"][slot] != 0:
+    if job.ledger.customers.class_and_branch(slot)[0] != 0:
         raise CommandError(f"the pack has no tiers for customers such as {customer}", code=BAD_INPUT)
-    return job.deciding.outlooks.record(job.ledger.closed, slot, job.deciding.scope)
+    return job.decider.outlooks.record(job.ledger.closed, slot, job.decider.scope)
 
 
-def lines(record: Record) -> Iterator[str]:
+def _lines(record: Record) -> Iterator[str]:
     """An outlook in words."""
 
     def money(minor: int) -> str:

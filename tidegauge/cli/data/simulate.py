@@ -45,7 +45,7 @@ def simulate(
         told = bank.stories(seed, first)
         if out is not None:
             with notes.status(f"writing {out}"):
-                counts = files_out.write(events_only(events), out, form)
+                counts = files_out.write_files(events_only(events), out, form)
             (out / STORIES_FILE).write_text(json.dumps([asdict(story) for story in told.values()], indent=1) + "\n")
             listed = ", ".join(f"{count:,} {topic}" for topic, count in sorted(counts.items()))
             console.print(f"wrote {listed} to {out}", soft_wrap=True)

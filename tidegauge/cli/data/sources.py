@@ -13,7 +13,7 @@ from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, CommandError, console
 
 app = typer.Typer()
-WORDS = {
+_WORDS = {
     "en": {"complete": "{source} is complete up to {day}", "holidays": "{count} days told"},
     "zh-CN": {"complete": "来源 {source} 的数据已全部送达，截至 {day}", "holidays": "已告知 {count} 天"},
 }
@@ -34,7 +34,7 @@ def complete(
         raise CommandError(f"{day!r} is no date such as 2026-01-31", code=BAD_INPUT) from problem
     if not source:
         raise CommandError("the source has no name", code=BAD_INPUT)
-    say = speaker(WORDS, language(lang))
+    say = speaker(_WORDS, language(lang))
     _send([broadcast.complete(source, number)])
     console.print(say("complete", source=source, day=day), soft_wrap=True)
 
@@ -50,7 +50,7 @@ def holidays(
         records = list(broadcast.read_calendar(path))
     except (InputError, OSError) as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
-    say = speaker(WORDS, language(lang))
+    say = speaker(_WORDS, language(lang))
     _send(records)
     console.print(say("holidays", count=len(records)))
 

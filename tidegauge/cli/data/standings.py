@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import typer
 
 from deploy.settings import Settings
-from services.access.decision import Action, Kind
+from services.access.decision import Action, DataKind
 from streams.calendar import day_of
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, notes
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 BERKA_CURRENCY = "CZK"
-Rows = list[list[str | int | None]]
+_Rows = list[list[str | int | None]]
 
 
 @app.command("standings")
@@ -41,12 +41,12 @@ def standings(
     from agents.offline.standings import AsOfError, all_standings, branches
 
     day, settings = parse_date("--as-of", as_of), Settings()
-    who = asked(settings, actor, Action.EXPORT, Kind.BALANCES)
+    who = asked(settings, actor, Action.EXPORT, DataKind.BALANCES)
     jobs = live_jobs(settings)
     known = {name: branch for job in jobs for name, branch in branches(job).items()}
     try:
         rows = all_standings(jobs, day)
-        write([row for row in rows if sees(who, Action.EXPORT, Kind.BALANCES, known[str(row[0])])], form, out)
+        _write([row for row in rows if sees(who, Action.EXPORT, DataKind.BALANCES, known[str(row[0])])], form, out)
     except AsOfError as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
 
@@ -85,13 +85,12 @@ def replay(
     job = replayed(
         path, form, parse_date("--as-of", as_of), pack, parse_date("--known-by", known_by) if known_by else None
     )
-    write(all_standings([job], parse_date("--as-of", as_of)), "csv", out)
+    _write(all_standings([job], parse_date("--as-of", as_of)), "csv", out)
 
 
 def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int | None) -> StandingJob:
     """The job after a replay of files; bad lines are named on stderr and left out."""
-    from agents.offline.replay import Arrival
-    from agents.offline.replay import replay as run
+    from agents.offline.replay import Arrival, replay_arrivals
     from connectors.formats.events import DayEnd, InputError
     from connectors.formats.sources import read_source
     from connectors.loading.arrival import days
@@ -107,27 +106,29 @@ def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int 
     except (InputError, PackError) as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
     with notes.status("replaying"):
-        return run(conf, arrivals, lambda topic, record: encode(topic, record, conf.registry), as_of, known_by)
+        return replay_arrivals(
+            conf, arrivals, lambda topic, record: encode(topic, record, conf.registry), as_of, known_by
+        )
 
 
-def write(rows: Rows, form: str, out: Path | None) -> None:
+def _write(rows: _Rows, form: str, out: Path | None) -> None:
     """Rows of agents.offline.standings as CSV or JSON."""
-    from agents.offline.standings import columns
+    from agents.offline.standings import columns_of
 
     if form not in ("csv", "json"):
         raise CommandError(f"{form!r} is neither csv nor json", code=BAD_INPUT)
     with nullcontext(sys.stdout) if out is None else out.open("w", newline="") as stream:
         if form == "csv":
             table = csv.writer(stream, lineterminator="\n")
-            table.writerow(columns(rows))
+            table.writerow(columns_of(rows))
             table.writerows(rows)
         else:
-            _json(rows, columns(rows), stream)
+            _json(rows, columns_of(rows), stream)
     if out is not None:
         notes.print(f"{len(rows)} customers in {out}")
 
 
-def _json(rows: Rows, columns: tuple[str, ...], stream: IO[str]) -> None:
+def _json(rows: _Rows, columns: tuple[str, ...], stream: IO[str]) -> None:
     json.dump([dict(zip(columns, row, strict=True)) for row in rows], stream, indent=1)
     stream.write("\n")
 

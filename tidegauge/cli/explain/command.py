@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
-from services.access.decision import Action, Kind
+from services.access.decision import Action, DataKind
 from streams.calendar import date_of
 from tidegauge.cli.actor import AS, asked, sees, unknown
 from tidegauge.cli.language import LANG, language
@@ -47,7 +47,7 @@ def explain(
     from tidegauge.cli.explain import text
 
     settings = Settings()
-    who = asked(settings, actor, Action.READ, Kind.DECISIONS, Kind.BALANCES)
+    who = asked(settings, actor, Action.READ, DataKind.DECISIONS, DataKind.BALANCES)
     said = language(lang, settings)
     try:
         found = asyncio.run(explanation.explain(settings, customer))
@@ -57,10 +57,10 @@ def explain(
         ) from problem
     except (RecoveryError, Rejoin) as problem:
         raise CommandError(str(problem), "`tidegauge doctor` looks", FAILED_CHECK) from problem
-    if not found.known or not sees(who, Action.READ, Kind.DECISIONS, found.branch):
+    if not found.known or not sees(who, Action.READ, DataKind.DECISIONS, found.branch):
         raise unknown(customer, who)
     if as_json:
-        typer.echo(json.dumps(plain(found), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(plain_data(found), ensure_ascii=False, indent=1))
     else:
         for line in text.lines(found, said):
             console.print(line, soft_wrap=True, markup=False)
@@ -68,7 +68,7 @@ def explain(
         raise typer.Exit(FAILED_CHECK)
 
 
-def plain(found: Explained) -> dict[str, Any]:
+def plain_data(found: Explained) -> dict[str, Any]:
     """Everything for machines: days as ISO dates, exact values as fractions in text."""
     topics = {
         "decisions": "tier-changes", "others": "decisions", "restatements": "restatements", "outlooks": "outlooks",

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from connectors.formats.events import Record
 from policies.diff import SIGNS
 from policies.model import metrics
 from policies.texts import REASONS, REFUSALS
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
-from tidegauge.cli.explain.words import KINDS, WORDS
-from tidegauge.explanation.judgment import exact
+from tidegauge.cli.explain.words import DECISION_KINDS, EXPLANATION_WORDS
+from tidegauge.explanation.judgment import exact_value
 
 if TYPE_CHECKING:
     from tidegauge.explanation import Explained, Verdict
     from tidegauge.explanation.judgment import Node, TierNode
 
-Record = dict[str, Any]
 SHOWN = ("aum", "month_avg_0", "quarter_avg", "year_avg", "trailing_avg_30")
 BESIDE = ("measured", "closes")  # in the evidence of a layer, beside the values that were looked at, in minor units
 DAYS = frozenset({"day", "first"})  # what of a problem is a day
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
+class _Phrasing:
     """Says things in a language, amounts in a currency."""
 
     lang: str
@@ -34,7 +34,7 @@ class Teller:
 
     def say(self, code: str, **details: Any) -> str:
         """A sentence."""
-        return WORDS[self.lang][code].format(**details)
+        return EXPLANATION_WORDS[self.lang][code].format(**details)
 
     def of(self, zh: str, en: str) -> str:
         """The text of the language."""
@@ -53,13 +53,13 @@ class Teller:
 
     def kind(self, code: str) -> str:
         """A kind of decision."""
-        en, zh = KINDS.get(code, (code, code))
+        en, zh = DECISION_KINDS.get(code, (code, code))
         return self.of(zh, en)
 
 
 def lines(found: Explained, lang: str = "en") -> Iterator[str]:
     """Everything about a customer, line by line."""
-    say = Teller(lang, found.currency)
+    say = _Phrasing(lang, found.currency)
     yield say.say("customer", customer=found.customer_id)
     yield from _standing(found, say)
     if found.gaps:
@@ -69,7 +69,7 @@ def lines(found: Explained, lang: str = "en") -> Iterator[str]:
     yield say.say("changes", n=len(changes)) if changes else say.say("no_changes")
     for verdict in changes:
         yield from _change(verdict, say)
-    others: dict[str, tuple[str, Callable[[Record, Teller], str]]] = {
+    others: dict[str, tuple[str, Callable[[Record, _Phrasing], str]]] = {
         "decisions": ("decisions", _decision),
         "restatements": ("restatements", _restatement),
         "outlooks": ("outlooks", _outlook),
@@ -88,7 +88,7 @@ def lines(found: Explained, lang: str = "en") -> Iterator[str]:
     yield say.say("nothing" if not found.verdicts else "all_hold" if found.holds else "not_all_hold")
 
 
-def _standing(found: Explained, say: Teller) -> Iterator[str]:
+def _standing(found: Explained, say: _Phrasing) -> Iterator[str]:
     if found.standing is None:
         yield say.say("no_standing", why=found.standing_problem or say.say("no_event"))
         return
@@ -99,7 +99,7 @@ def _standing(found: Explained, say: Teller) -> Iterator[str]:
         yield f"    {name:16} {say.money(found.standing[name])}"
 
 
-def _change(verdict: Verdict, say: Teller) -> Iterator[str]:
+def _change(verdict: Verdict, say: _Phrasing) -> Iterator[str]:
     change, judged = verdict.told.record, verdict.judged
     head = {
         "before": change["from_tier"],
@@ -137,7 +137,7 @@ def _known(direction: str) -> str:
     return direction if direction in ("up", "down") else "up"
 
 
-def _metric(metric: Record, verdict: Verdict, say: Teller) -> Iterator[str]:
+def _metric(metric: Record, verdict: Verdict, say: _Phrasing) -> Iterator[str]:
     name = metric["name"] + (f"({metric['scope']})" if metric["scope"] else "")
     own = None if verdict.pack is None else verdict.pack.facts.get(metric["name"])
     kind = metrics.kind(metric["name"]) or (None if own is None else own.kind)
@@ -146,18 +146,18 @@ def _metric(metric: Record, verdict: Verdict, say: Teller) -> Iterator[str]:
     first, last = date_of(metric["period_from"]), date_of(metric["period_to"])
     code = "metric" if days > 1 else "metric_of_day"
     yield say.say(code, name=name, first=first, last=last, days=days, value=value)
-    value_told = exact(metric)
+    value_told = exact_value(metric)
     if value_told is not None and value_told.denominator != 1:
         yield say.say("exactly", value=value_told)
 
 
-def _tier(tier: TierNode, say: Teller) -> Iterator[str]:
+def _tier(tier: TierNode, say: _Phrasing) -> Iterator[str]:
     zh, en = tier.name
     yield say.say("tier", tier=f"{tier.tier} {say.of(zh, en)}", met=_met(tier.node.met, say))
     yield from _node(tier.node, say, 8)
 
 
-def _node(node: Node, say: Teller, indent: int) -> Iterator[str]:
+def _node(node: Node, say: _Phrasing, indent: int) -> Iterator[str]:
     pad, met = " " * indent, _met(node.met, say)
     if node.limit is None:
         yield pad + say.say(node.kind, met=met)
@@ -167,10 +167,10 @@ def _node(node: Node, say: Teller, indent: int) -> Iterator[str]:
     limit = node.limit
     scope = f"({limit.scope})" if limit.scope else ""
     bound = f"{limit.value:f}" if limit.value is not None else "?"
-    yield f"{pad}{limit.metric}{scope} {number(node.value)} {SIGNS[limit.operator]} {bound}: {met}"
+    yield f"{pad}{limit.metric}{scope} {_number(node.value)} {SIGNS[limit.operator]} {bound}: {met}"
 
 
-def number(value: Fraction | None) -> str:
+def _number(value: Fraction | None) -> str:
     """An exact value as a decimal to the cent, `≈` before it where it is not one."""
     if value is None:
         return "?"
@@ -179,24 +179,24 @@ def number(value: Fraction | None) -> str:
     return text if Fraction(cents, 100) == value else f"≈{text}"
 
 
-def _met(met: bool, say: Teller) -> str:
+def _met(met: bool, say: _Phrasing) -> str:
     return say.say("met" if met else "not_met")
 
 
-def _verdict(verdict: Verdict, say: Teller, at: str = "    ") -> Iterator[str]:
+def _verdict(verdict: Verdict, say: _Phrasing, at: str = "    ") -> Iterator[str]:
     yield say.say(verdict.state, at=at)
     for problem in verdict.problems:
         details = {name: date_of(value) if name in DAYS else value for name, value in problem.details.items()}
         yield f"{at}  {say.say(f'p.{problem.code}', **details)}"
 
 
-def _decision(record: Record, say: Teller) -> str:
+def _decision(record: Record, say: _Phrasing) -> str:
     values = [f"{name} = {value}" for name, value in sorted(record["evidence"].items()) if name not in BESIDE]
     looked = say.say("looked", values=", ".join(values)) if record["kind"] == "layer" and values else ""
     return _said(record, say) + looked
 
 
-def _said(record: Record, say: Teller) -> str:
+def _said(record: Record, say: _Phrasing) -> str:
     return say.say(
         "decision", day=date_of(record["day"]), kind=say.kind(record["kind"]), before=record["before"] or "-",
         after=record["after"] or "-", reason=say.reason(record["reason"]), effective=date_of(record["effective_date"]),
@@ -204,12 +204,12 @@ def _said(record: Record, say: Teller) -> str:
     )  # fmt: skip
 
 
-def _outlook(record: Record, say: Teller) -> str:
+def _outlook(record: Record, say: _Phrasing) -> str:
     day, close = date_of(record["as_of"]), date_of(record["next_close"])
     return say.say("outlook", day=day, tier=record["tier"], close=close, projected=record["projected_tier"] or "?")
 
 
-def _foreseen(alert: Record, say: Teller) -> str:
+def _foreseen(alert: Record, say: _Phrasing) -> str:
     """An alert that the outlook raised."""
     head = {name: alert[name] for name in ("rule", "status", "tier")} | {"event": alert["caused_by"]}
     day, lost, need = date_of(alert["raised_day"]), alert["lost_close"], alert["to_hold_minor"]
@@ -222,7 +222,7 @@ def _foreseen(alert: Record, say: Teller) -> str:
     return say.say("alert_risk", day=day, lost=date_of(lost), **head)
 
 
-def _alert(alert: Record, say: Teller) -> str:
+def _alert(alert: Record, say: _Phrasing) -> str:
     if alert["kind"] != "outflow":
         return _foreseen(alert, say)
     share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
@@ -234,8 +234,8 @@ def _alert(alert: Record, say: Teller) -> str:
     )  # fmt: skip
 
 
-def _restatement(record: Record, say: Teller) -> str:
-    teller = Teller(say.lang, record["currency"] or say.currency)
+def _restatement(record: Record, say: _Phrasing) -> str:
+    teller = _Phrasing(say.lang, record["currency"] or say.currency)
     before, now = (
         "-" if record[name] is None else teller.money(record[name]) for name in ("previous_minor", "current_minor")
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-Words = dict[str, str]
+_Words = dict[str, str]
 
-_EN: Final[Words] = {
+_EN: Final[_Words] = {
     "customer": "Customer {customer}",
     "no_standing": "  no standing: {why}",
     "no_event": "no event of this customer has come",
@@ -75,7 +75,7 @@ _EN: Final[Words] = {
     "p.lifecycle": "the values give {measured}, by which the tier would be {given}, not {told}",
     "p.pack_unknown": "no pack {pack} version {version} is in TIDEGAUGE_PACK, in the topic policies or shipped",
 }
-_ZH: Final[Words] = {
+_ZH: Final[_Words] = {
     "customer": "客户 {customer}",
     "no_standing": "  没有结果：{why}",
     "no_event": "没有该客户的任何事件",
@@ -144,8 +144,8 @@ _ZH: Final[Words] = {
     "p.lifecycle": "按各项数值应为 {measured}，等级因此应为 {given}，而非 {told}",
     "p.pack_unknown": "TIDEGAUGE_PACK、主题 policies 与随附方案中都没有方案 {pack} 第 {version} 版",
 }
-WORDS: Final[dict[str, Words]] = {"en": _EN, "zh-CN": _ZH}
-KINDS: Final[dict[str, tuple[str, str]]] = {
+EXPLANATION_WORDS: Final[dict[str, _Words]] = {"en": _EN, "zh-CN": _ZH}
+DECISION_KINDS: Final[dict[str, tuple[str, str]]] = {
     "offer": ("offer", "可申请"),
     "review": ("review", "复审"),
     "status": ("status", "达标情况"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from deploy.settings import Settings
+from tidegauge.cli.language import LANGUAGES
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console
 
 app = typer.Typer()
@@ -30,7 +31,6 @@ def demo(
     from connectors.loading.publisher import PublishError
     from deploy.errors import StackError
     from tidegauge.demo.run import Demo, Options
-    from tidegauge.demo.texts import LANGUAGES
 
     if lang not in LANGUAGES:
         raise CommandError(f"--lang {lang!r} is none of {', '.join(LANGUAGES)}", code=BAD_INPUT)

@@ -119,7 +119,7 @@ def _packages() -> Check:
 
 def _own_packages() -> Check:
     found = packages.foreign()
-    text = "; ".join(str(one) for one in found) or f"all {len(packages.ROOMS)} in {packages.ROOT}"
+    text = "; ".join(str(one) for one in found) or f"all {len(packages.TOP_LEVEL)} in {packages.ROOT}"
     return Check("own packages", not found, text, packages.way_out(found) if found else "")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from agents.notifier.app import build_app, run
+from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
 from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
@@ -39,4 +39,4 @@ def notices() -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
-    run(build_app(settings, Lazily(settings)))
+    run_notifier(build_notifier(settings, Lazily(settings)))

@@ -7,7 +7,7 @@ import typer
 
 from deploy.probes import serve_probes
 from deploy.settings import Settings
-from services.access.decision import Action, Kind
+from services.access.decision import Action, DataKind
 from services.assembly import priority_app, priority_lookup
 from services.queue.lookup import Answer
 from services.queue.priority import Priority, watching
@@ -52,7 +52,7 @@ def lookup(
     if bool(customer) == bool(ref):
         raise CommandError("whose queue class?", "give a customer number or --ref, not both")
     settings = Settings()
-    asked(settings, actor, Action.READ, Kind.QUEUE_CLASS)
+    asked(settings, actor, Action.READ, DataKind.QUEUE_CLASS)
     wanted = ref or customer_ref(settings.secret(), customer)
 
     async def ask() -> Answer:

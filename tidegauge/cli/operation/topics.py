@@ -38,13 +38,13 @@ def topics(
             entry.full_name,
             entry.topic.key,
             entry.topic.written_by,
-            kept(entry.topic),
+            _kept(entry.topic),
             str(entry.partitions or "missing"),
         )
     console.print(table)
 
 
-def kept(topic: catalogue.Topic) -> str:
+def _kept(topic: catalogue.Topic) -> str:
     """How long a topic's records are kept, in words."""
     parts = ["last of each key"] if topic.compact else []
     if topic.kept_days != catalogue.FOREVER:

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.settings import Settings
-from services.access.decision import Action, Kind
+from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, redis_client, view_writer
 from services.views.keys import Keys
-from services.views.metrics import serve
+from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of
 from services.views.store import LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
@@ -54,7 +54,7 @@ def views(
     writer = open_writer(settings)
     if metrics_port:
         with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
-            serve(writer, metrics_port, settings.metrics_host)
+            serve_view_metrics(writer, metrics_port, settings.metrics_host)
     notes.print("keeping the view; stop with Ctrl-C")
     keep(writer, told.wait, FAILURES)
 
@@ -106,13 +106,13 @@ def alerts(
     if len(wanted) != 1:
         raise CommandError("alerts of whom?", "give exactly one of --rm, --branch, --customer", BAD_INPUT)
     settings = Settings()
-    who = asked(settings, actor, Action.READ, Kind.ALERTS)
-    if branch and not sees(who, Action.READ, Kind.ALERTS, branch):
+    who = asked(settings, actor, Action.READ, DataKind.ALERTS)
+    if branch and not sees(who, Action.READ, DataKind.ALERTS, branch):
         unit = "/".join(who.unit)
         raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
     try:
         found = alerts_of(redis_client(settings), Keys.of(settings.topic_prefix), *wanted[0], limit)
-        rows = [row for row in found if sees(who, Action.READ, Kind.ALERTS, row.branch)]
+        rows = [row for row in found if sees(who, Action.READ, DataKind.ALERTS, row.branch)]
     except RedisError as problem:
         raise CommandError(
             f"no view without Redis: {problem}", "start it with `tidegauge up`", FAILED_CHECK

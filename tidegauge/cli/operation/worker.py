@@ -18,7 +18,7 @@ def worker(
     loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
-    from agents.engine.app import build_app, run
+    from agents.engine.app import build_app, run_worker
     from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
@@ -27,4 +27,4 @@ def worker(
     port = settings.metrics_port if metrics_port is None else metrics_port
     built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
     with listening_at(settings.metrics_host, port, "--metrics-port"):
-        run(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel)
+        run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel)

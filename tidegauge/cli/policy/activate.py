@@ -9,7 +9,7 @@ import typer
 from deploy.settings import Settings
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error
-from tidegauge.cli.policy.words import WORDS
+from tidegauge.cli.policy.words import POLICY_WORDS
 
 if TYPE_CHECKING:
     from policies import Pack
@@ -34,7 +34,7 @@ def activate(
     from schemas.registry import registry_for
 
     settings = Settings()
-    say, new = speaker(WORDS, language(lang, settings)), wanted(pack, since)
+    say, new = speaker(POLICY_WORDS, language(lang, settings)), wanted(pack, since)
     registry = registry_for(settings.schema_registry_url)
     try:
         last = max((closed.day for closed in closes(settings)), default=None)
@@ -44,7 +44,7 @@ def activate(
                 error(problem)
             error(say("not_in_force", pack=new.id, version=new.version), say("stays"))
             raise typer.Exit(FAILED_CHECK)
-        packs.send(settings, lambda topic, record: encode(topic, record, registry), record_of(new))
+        packs.send(settings, lambda topic, record: encode(topic, record, registry), _record_of(new))
     except PublishError as problem:
         raise CommandError(str(problem), problem.hint, code=FAILED_CHECK) from problem
     line = say("in_force", pack=new.id, version=new.version, since=new.effective_from)
@@ -70,7 +70,7 @@ def wanted(pack: str, since: str) -> "Pack":
         raise typer.Exit(FAILED_CHECK) from problem
 
 
-def record_of(pack: "Pack") -> dict[str, Any]:
+def _record_of(pack: "Pack") -> dict[str, Any]:
     """The record of `policies`."""
     from policies.lifecycle.state import day_number
 
@@ -83,10 +83,10 @@ def record_of(pack: "Pack") -> dict[str, Any]:
 def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | None) -> list[str]:
     """What the workers would say against the pack, in words; `last` is the last closed day."""
     from agents.standing.decide.changeover import Packs
-    from policies.lifecycle.state import day_number, day_of
+    from policies.lifecycle.state import day_number
     from schemas.codec.records import decode_one
     from schemas.registry import registry_for
-    from streams.calendar import NO_DAY
+    from streams.calendar import NO_DAY, date_of
     from streams.money import exponent
     from tidegauge.bootstrap import standing_conf
 
@@ -94,11 +94,11 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
     for value in sent:
         known.take(decode_one(value, registry, name="policies"), NO_DAY)
-    taken = known.take(record_of(new), NO_DAY)
+    taken = known.take(_record_of(new), NO_DAY)
     found = taken if isinstance(taken, list) else []
     if last is not None and day_number(new.effective_from) < last + NOTICE_DAYS:
         found.append(
-            f"effective from {new.effective_from}: the last closed day is {day_of(last)}, so that --from "
-            f"{day_of(last + NOTICE_DAYS)} is the first that is possible"
+            f"effective from {new.effective_from}: the last closed day is {date_of(last)}, so that --from "
+            f"{date_of(last + NOTICE_DAYS)} is the first that is possible"
         )
     return found

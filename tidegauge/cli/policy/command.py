@@ -12,7 +12,7 @@ from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error
 from tidegauge.cli.policy.activate import activate
 from tidegauge.cli.policy.whatif import whatif
-from tidegauge.cli.policy.words import WORDS
+from tidegauge.cli.policy.words import POLICY_WORDS
 
 if TYPE_CHECKING:
     from policies import Pack
@@ -26,16 +26,16 @@ app = typer.Typer(
 app.command("activate")(activate)
 app.command("whatif")(whatif)
 JSON = typer.Option(False, "--json", help="For machines.")
-PACK = typer.Argument(..., help="A pack that ships, or a YAML file.")
+_PACK = typer.Argument(..., help="A pack that ships, or a YAML file.")
 Say = Callable[..., str]
 
 
 def saying(lang: str) -> Say:
     """The words of a call."""
-    return speaker(WORDS, language(lang))
+    return speaker(POLICY_WORDS, language(lang))
 
 
-def read(pack: str) -> "Pack":
+def _read(pack: str) -> "Pack":
     """The pack, or an error in one line a problem."""
     from policies import PackError, load_pack
 
@@ -51,7 +51,7 @@ def list_(lang: str = LANG, as_json: bool = JSON) -> None:
     from policies import available_packs
 
     say = saying(lang)
-    packs = [read(name) for name in available_packs()]
+    packs = [_read(name) for name in available_packs()]
     rows = [
         {
             "pack": pack.id,
@@ -77,9 +77,9 @@ def list_(lang: str = LANG, as_json: bool = JSON) -> None:
 
 
 @app.command("show")
-def show(pack: str = PACK) -> None:
+def show(pack: str = _PACK) -> None:
     """Print a pack as it is written."""
-    typer.echo(read(pack).body)
+    typer.echo(_read(pack).body)
 
 
 @app.command("check")
@@ -109,7 +109,7 @@ def _say_good(file: Path, pack: "Pack", say: Say) -> int:
     from policies.diff import locked_changes
 
     if pack.supplement is not None and pack.supplement.base in available_packs():
-        locked = locked_changes(read(pack.supplement.base), pack)
+        locked = locked_changes(_read(pack.supplement.base), pack)
         for change in locked:
             error(say("locked", file=file, path=change.path, base=pack.supplement.base))
         if locked:
@@ -137,13 +137,13 @@ def decide_(
     try:
         text = Path(facts[1:]).read_text(encoding="utf-8") if facts.startswith("@") else facts
         when = dt.date.fromisoformat(day) if day else None
-        outcome = decide_facts(read(pack), customer_class, parse(text), when)
+        outcome = decide_facts(_read(pack), customer_class, parse(text), when)
     except (FactError, OSError, ValueError) as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
     if as_json:
         typer.echo(to_json(outcome))
         return
-    _print_outcome(outcome, read(pack), saying(lang))
+    _print_outcome(outcome, _read(pack), saying(lang))
 
 
 def _print_outcome(outcome: "Outcome", pack: "Pack", say: Say) -> None:
@@ -229,7 +229,7 @@ def diff(
     """Show what differs between two packs, field by field; and what stands in the way of putting the new one into force."""
     from policies.diff import differences, obstacles
 
-    before, after, say = read(old), read(new), saying(lang)
+    before, after, say = _read(old), _read(new), saying(lang)
     changes = differences(before, after)
     in_the_way = obstacles(after, before)
     if as_json:

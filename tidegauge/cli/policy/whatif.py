@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.settings import Settings
-from services.access.decision import Action, Kind
+from services.access.decision import Action, DataKind
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error, notes
 from tidegauge.cli.policy.activate import wanted
-from tidegauge.cli.policy.words import WORDS
+from tidegauge.cli.policy.words import POLICY_WORDS
 
 if TYPE_CHECKING:
     from agents.offline.replay import Standing, Trial
@@ -32,7 +32,7 @@ BAR_CHARS = 40
 BERKA_CURRENCY = "CZK"
 BRANCHES_SHOWN, MOVES_SHOWN = 15, 10
 PICTURE_CHARS = 100
-NONE = "none"
+_NONE = "none"
 Say = Callable[..., str]
 
 
@@ -49,7 +49,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Found:
+class PackEffect:
     """What came out. `tiers`: for each class and tier, lowest first, customers under the running pack and the new one."""
 
     pack: "Pack"
@@ -86,10 +86,10 @@ def whatif(
     that unit and of those below it.
     """
     settings = Settings()
-    say = speaker(WORDS, language(lang, settings))
-    who, new = asked(settings, actor, Action.EXPORT, Kind.TIER), wanted(pack, since)
+    say = speaker(POLICY_WORDS, language(lang, settings))
+    who, new = asked(settings, actor, Action.EXPORT, DataKind.TIER), wanted(pack, since)
     trials = _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form)]
-    found = _compare(trials, new, lambda branch: sees(who, Action.EXPORT, Kind.TIER, branch))
+    found = _compare(trials, new, lambda branch: sees(who, Action.EXPORT, DataKind.TIER, branch))
     if as_json:
         typer.echo(json.dumps(_machine(found), ensure_ascii=False, indent=1))
     else:
@@ -154,7 +154,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial"
         return trial.files(arrivals, lambda topic, record: encode(topic, record, conf.registry))
 
 
-def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> Found:
+def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> PackEffect:
     """Both ends of the history, of every customer of a branch that is seen."""
     from agents.offline.replay import standings_of
     from policies.lifecycle.state import day_number
@@ -171,11 +171,11 @@ def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bo
         before |= {name: one for name, one in old.items() if seen(_branch(one))}
         after |= {name: now for name, now in standings_of(trial.other, new.kind).items() if name in before}
     moves = [
-        Move(name, old.customer_class, old.branch, old.tier or NONE, after[name].tier or NONE,
+        Move(name, old.customer_class, old.branch, old.tier or _NONE, after[name].tier or _NONE,
              "up" if after[name].rank >= old.rank else "down")
         for name, old in sorted(before.items()) if _moved(old, after[name])
     ]  # fmt: skip
-    packs = trials[0].running.deciding.packs
+    packs = trials[0].running.decider.packs
     layers = {} if packs.layers is None else dict.fromkeys(packs.layers.classes, packs.layers)
     running = packs.running if new.kind == "tiers" else layers
     instead = dict.fromkeys((pack.id, pack.version) for name, pack in running.items() if name in new.classes)
@@ -185,7 +185,7 @@ def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bo
                       _ids(running.get(name), name), _ids(new if name in new.classes else running.get(name), name))
         for name in sorted({old.customer_class for old in before.values()}, reverse=True)
     }  # fmt: skip
-    return Found(
+    return PackEffect(
         new,
         tuple(instead),
         str(new.effective_from),
@@ -207,16 +207,16 @@ def _moved(old: "Standing", now: "Standing") -> bool:
 
 def _ids(pack: "Pack | None", customer_class: str) -> list[str]:
     known = {} if pack is None else pack.classes
-    return [tier.id for tier in known[customer_class].tiers] if customer_class in known else [NONE]
+    return [tier.id for tier in known[customer_class].tiers] if customer_class in known else [_NONE]
 
 
 def _counts(before: list[Any], after: list[Any], old: list[str], new: list[str]) -> dict[str, tuple[int, int]]:
-    was, now = (Counter(tier or NONE for tier in tiers) for tiers in (before, after))
+    was, now = (Counter(tier or _NONE for tier in tiers) for tiers in (before, after))
     return {tier: (was[tier], now[tier]) for tier in dict.fromkeys((*new, *old))}
 
 
-def _machine(found: Found) -> dict[str, Any]:
-    running = ", ".join(f"{pack_id} version {version}" for pack_id, version in found.running) or NONE
+def _machine(found: PackEffect) -> dict[str, Any]:
+    running = ", ".join(f"{pack_id} version {version}" for pack_id, version in found.running) or _NONE
     return {
         "pack": found.pack.id, "version": found.pack.version, "running": running, "from": found.first_day,
         "last_close": found.last_day, "customers": found.customers, "moved": len(found.moves),
@@ -227,7 +227,7 @@ def _machine(found: Found) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _shown(found: Found, say: Say) -> Group:
+def _shown(found: PackEffect, say: Say) -> Group:
     """Tables and bars."""
     running = ", ".join(say("running", pack=pack_id, version=version) for pack_id, version in found.running)
     head = say(
@@ -235,7 +235,7 @@ def _shown(found: Found, say: Say) -> Group:
         running=running or say("no_pack"), moved=len(found.moves), customers=found.customers,
     )  # fmt: skip
     parts: list[Any] = [Text(head), Text()]
-    parts += [_tier_table(kind, rows, say) for kind, rows in found.tiers.items() if set(rows) != {NONE}]
+    parts += [_tier_table(kind, rows, say) for kind, rows in found.tiers.items() if set(rows) != {_NONE}]
     if found.moves:
         parts += [_move_table(found, say), _branch_table(found, say), _who(found, say)]
     return Group(*parts)
@@ -251,7 +251,7 @@ def _tier_table(kind: str, rows: dict[str, tuple[int, int]], say: Say) -> Table:
     return table
 
 
-def _move_table(found: Found, say: Say) -> Table:
+def _move_table(found: PackEffect, say: Say) -> Table:
     table = _table(say, say("moves"), "class", "from", "to", "customers", "direction")
     counts = Counter((move.customer_class, move.before, move.after, move.direction) for move in found.moves)
     for (kind, before, after, direction), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
@@ -259,7 +259,7 @@ def _move_table(found: Found, say: Say) -> Table:
     return table
 
 
-def _branch_table(found: Found, say: Say) -> Table:
+def _branch_table(found: PackEffect, say: Say) -> Table:
     table, rows = _table(say, say("branches"), "branch", "up", "down"), found.branches()
     for name, up, down in rows[:BRANCHES_SHOWN]:
         table.add_row(name, str(up), str(down))
@@ -268,7 +268,7 @@ def _branch_table(found: Found, say: Say) -> Table:
     return table
 
 
-def _who(found: Found, say: Say) -> Table:
+def _who(found: PackEffect, say: Say) -> Table:
     table = _table(say, say("customers"), "customer", "branch", "from", "to")
     for move in found.moves[:MOVES_SHOWN]:
         table.add_row(move.customer_id, move.branch, move.before, move.after)

@@ -109,4 +109,4 @@ _ZH: Final = {
     "all": "全部见 --json",
     "picture": "图在 {file}",
 }
-WORDS: Final = {"en": _EN, "zh-CN": _ZH}
+POLICY_WORDS: Final = {"en": _EN, "zh-CN": _ZH}

@@ -60,7 +60,7 @@ class Sent:
         """How many events each topic got."""
         return {topic: len(columns[ARRIVED]) for topic, columns in self._columns.items()}
 
-    def load(self, con: duckdb.DuckDBPyConnection, zone: str = oracle.ZONE) -> None:
+    def load(self, con: duckdb.DuckDBPyConnection, zone: str = oracle.BANK_ZONE) -> None:
         """Make the tables `sent_*` and the oracle's empty ones."""
         oracle.create_tables(con, zone)
         for topic, columns in self._columns.items():

@@ -1,0 +1,216 @@
+"""What intake, decisions and publishing share: the settings of the job, a close and its figures, the changelog's row keys.
+
+It imports none of the three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from agents.engine.packing import texts
+from policies.compiled.classes import ClassTable, CompiledClasses, by_class, compile_classes
+from policies.compiled.program import Column, Key, Program
+from policies.language.reader import PackError, Problem
+from policies.lifecycle.state import Decision
+from policies.model.pack import ON_REQUEST, ClassPolicy, Pack
+from schemas.registry import Registry
+from streams.accounts.ledger import Ledger
+from streams.accounts.store import Array
+from streams.averages.metrics import Metrics
+from streams.money import EXPONENTS
+
+
+class RowKey:
+    """First byte of a changelog key, by what the row holds. Behind it stands an id: the customer's where nothing else is said.
+
+    A key that has been written once keeps its meaning for good. `@` belongs to the engine.
+    """
+
+    ACCOUNT: Final = b"a"  # the account's id
+    NAMES: Final = b"n"  # no id: one row
+    PROGRESS: Final = b"p"  # no id: one row
+    CUSTOMER: Final = b"c"
+    LIFECYCLE: Final = b"l"
+    LAYER: Final = b"y"
+    OUTLOOK: Final = b"o"
+    OUTLOOK_ALERTS: Final = b"w"
+    FACT: Final = b"f"  # the fact's name, `/` and the customer's id
+    DATES: Final = b"d"
+    TRANSACTION_COUNTS: Final = b"t"
+    PACK: Final = b"k"  # the pack's place in the book
+
+
+ROW_KEYS = {name.lower(): key for name, key in vars(RowKey).items() if isinstance(key, bytes)}
+
+
+def customer_keys(ledger: Ledger, slots: Array, key: bytes = b"") -> tuple[Array, Array]:
+    """(buffer, ends): the ids of customers, each behind `key`."""
+    return texts(ledger.customers.ids(), ledger.customers.refs(slots), key)
+
+
+@dataclass(slots=True)
+class DayClose:
+    """close(D) as read: its cut for this partition, by topic; `offset` is its own in business-days."""
+
+    day: int
+    cut: dict[str, int]
+    offset: int
+
+
+class OlderClass(NamedTuple):
+    """A class of an older version of a pack, for customers who are pinned to it."""
+
+    program: Program
+    scopes: Mapping[str, frozenset[str]]
+
+
+Older = Callable[[str, int, str], OlderClass | None]  # by pack, version and class of customers
+
+
+class Evidence(NamedTuple):
+    """What a decision of a close rests on: the columns that were looked at, and the customer's place in them.
+
+    `as_of` is the day of a former close that is looked at again.
+    """
+
+    columns: dict[Key, Column]
+    row: int
+    as_of: int | None = None
+
+
+class Chosen(NamedTuple):
+    """Metrics over one scope of asset classes, and which rows of them are meant."""
+
+    scope: frozenset[str]
+    found: Metrics
+    rows: Array
+
+    def chosen(self) -> Metrics:
+        """Those rows."""
+        if len(self.rows) == len(self.found.units):
+            return self.found
+        units, nano, held = (part[self.rows] for part in (self.found.units, self.found.nano, self.found.held))
+        return Metrics(self.found.as_of, self.found.days, units, nano, held)
+
+
+class CloseStep(NamedTuple):
+    """The close of some customers of one class, as columns: their tiers as indices, and what these rest on.
+
+    official: in force before the close; known: measured by the close before; measured: what the standard gives now.
+    """
+
+    at: DayClose
+    closes: frozenset[str]
+    found: Metrics
+    columns: dict[Key, Column]
+    official: Array
+    known: Array
+    measured: Array
+    stale: tuple[str, ...]
+
+
+class Switched(NamedTuple):
+    """A change of packs: the names of the codes before, and whether a customer of a code before goes up, by rank."""
+
+    names: Sequence[str]
+    up: Array
+
+
+class Keeper(Protocol):
+    """Keeps the tiers of one scheme by slot. Profiles keep the tiers themselves, Layers the layers."""
+
+    def held(self) -> Array:
+        """`tier` and `tier_day` of every customer, as streams.tiers has them: codes of `tier_names`."""
+
+    def tier_names(self) -> list[str]:
+        """The names behind the codes."""
+
+    def changed(self, slots: Array) -> None:
+        """Tiers of these customers, or what their rows hold beside them, have changed."""
+
+    def card(self, slot: int) -> str | None:
+        """The card held, where the tier may rest on one."""
+
+    def put_card(self, slot: int, card: str | None) -> None:
+        """The card by which the customer queues from now on."""
+
+
+class Sink(Protocol):
+    """Publishes decisions."""
+
+    def one(
+        self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: DayClose | None
+    ) -> None:
+        """Decisions about one customer, at a close or by an act."""
+
+    def switched(
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep, old: Switched
+    ) -> None:
+        """Tiers that a change of packs has moved: slots[i], from code step.official[i] to tier index given[i]."""
+
+    def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep) -> None:
+        """Tiers that a close has moved: slots[i] to tier index given[i], for i in moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingConf:
+    """What a standing job needs to know.
+
+    `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one.
+    """
+
+    base_currency: str
+    zone: str
+    pack: Pack
+    reference_key: bytes
+    registry: Registry | None = None
+    layers: Pack | None = None
+    others: tuple[Pack, ...] = ()
+
+    def packs(self) -> list[Pack]:
+        """All packs."""
+        return [self.pack, *self.others, *([] if self.layers is None else [self.layers])]
+
+    def compiled(self) -> CompiledClasses:
+        """The classes of all tier schemes in minor units of the base currency; PackError where the job cannot follow one."""
+        if self.layers is not None:
+            self.follow(self.layers)
+        for pack in (self.pack, *self.others):
+            if pack.kind != "tiers":
+                raise _refused(pack, "kind", "a layer scheme stands beside a tier scheme: name that one too")
+            self.follow(pack)
+        return self.together(by_class(self.pack, *self.others))
+
+    def together(self, packs: Mapping[str, Pack]) -> CompiledClasses:
+        """Classes of customers, each by its pack."""
+        return compile_classes(packs, EXPONENTS[self.base_currency])
+
+    def follow(self, pack: Pack) -> CompiledClasses:
+        """The classes of one pack of either kind. PackError."""
+        for name, policy in pack.classes.items():
+            if pack.kind == "layers" and policy.evaluation.close == "continuous":
+                message = "layers are decided at closes: the finest evaluation is `day`"
+                raise _refused(pack, f"classes.{name}.evaluation", message)
+            if pack.kind == "layers" and not _by_criteria(policy):
+                message = (
+                    "layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement"
+                )
+                raise _refused(pack, f"classes.{name}", message)
+        return self.together(by_class(pack))
+
+
+def _refused(pack: Pack, field: str, message: str) -> PackError:
+    return PackError([Problem(pack.id, 1, field, message)])
+
+
+def _by_criteria(policy: ClassPolicy) -> bool:
+    timing = {policy.evaluation.upgrades, policy.evaluation.downgrades}
+    asked = policy.status.requires or policy.review or policy.notables or policy.overrides or policy.pinning
+    return (
+        policy.status.basis == "metric"
+        and not asked
+        and not timing & set(ON_REQUEST)
+        and (policy.evaluation.restatement == "record_only")
+    )

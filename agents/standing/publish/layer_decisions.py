@@ -1,0 +1,102 @@
+"""Changes of layers as records of `decisions`, of kind `layer`, each with its evidence."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+
+import fastavro
+import numpy as np
+
+from agents.engine.packing import Packed, texts
+from agents.standing.model import CloseStep, DayClose, Evidence, Switched
+from agents.standing.publish.decisions import Decisions
+from agents.standing.publish.publisher import OutputPublisher
+from agents.standing.publish.standings import Buffer
+from agents.standing.publish.tier_changes import appended
+from policies.compiled.classes import ClassTable
+from policies.compiled.program import NANO, Column, Key
+from policies.lifecycle.state import Decision
+from schemas.codec.encoder import Writer, encode_columns
+from streams.accounts.store import NULL, Array
+from streams.calendar import date_of
+
+_KIND = "layer"
+_MAP = fastavro.parse_schema({"type": "map", "values": "string"})
+
+
+class LayerDecisions:
+    """See agents.standing.model.Sink."""
+
+    def __init__(self, publisher: OutputPublisher, decisions: Decisions) -> None:
+        self.publisher, self.decisions = publisher, decisions
+        self.writer = Writer("decisions", publisher.registry)
+
+    def one(
+        self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: DayClose | None
+    ) -> None:
+        """Decisions about one customer."""
+        values = {} if evidence is None else _values(evidence.columns, evidence.row)
+        for decision in said:
+            kind = _KIND if decision.kind == "tier" else decision.kind
+            mine = replace(decision, kind=kind, evidence={**decision.evidence, **values})
+            self.decisions.one(slot, table, (mine,), evidence, at)
+
+    def switched(
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep, old: Switched
+    ) -> None:
+        """Layers that a change of packs has moved."""
+        self._many(table, slots, moved, given, step, tuple(old.names), "policy")
+
+    def many(self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep) -> None:
+        """Layers that a close has moved."""
+        self._many(table, slots, moved, given, step, table.program.tier_ids, "close")
+
+    def _many(
+        self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep, names: tuple[str, ...],
+        reason: str,
+    ) -> None:  # fmt: skip
+        """Records of slots[moved], from names[step.official] to the tier index `given`."""
+        if not len(moved):
+            return
+        customers, program, effective = self.publisher.ledger.customers, table.program, step.at.day + 1
+        ids, refs = customers.ids(), customers.refs(slots[moved])
+        raw, index = Buffer(ids), self.writer.index
+        day = step.at.day if reason == "close" else effective
+        suffix = f"/{_KIND}/{program.pack_id}/{date_of(day)}/{reason}"
+        columns: dict[str, Array | int] = {
+            "event_id": raw.spans(*appended(ids, refs, suffix.encode())), "customer_id": refs,
+            "customer_class": raw.text(table.policy.customer_class), "kind": raw.text(_KIND), "reason": raw.text(reason),
+            "day": day, "effective_date": effective, "before": raw.choice(names, step.official[moved]),
+            "after": raw.choice(program.tier_ids, given[moved]),
+            "evidence": raw.spans(*self._evidence(program.tier_ids, step, moved)), "pack_id": raw.text(program.pack_id),
+            "pack_version": program.version, "business_day": step.at.day,
+        }  # fmt: skip
+        data = np.full((len(moved), self.writer.width), NULL, np.int64)
+        for name, column in columns.items():
+            data[:, index[name]] = column
+        packed = Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
+        self.publisher.packed("decisions", packed)
+        self.decisions.count(len(moved))
+
+    def _evidence(self, ids: tuple[str, ...], step: CloseStep, moved: Array) -> tuple[Array, Array]:
+        """(buffer, ends) of maps in Avro."""
+        out, ends = io.BytesIO(), []
+        closes = " ".join(sorted(step.closes, key=("day", "month", "quarter", "year").index))
+        for i in moved.tolist():
+            known = {"measured": ids[int(step.measured[i])], **({"closes": closes} if closes else {})}
+            fastavro.schemaless_writer(out, _MAP, known | _values(step.columns, i))
+            ends.append(out.tell())
+        return np.frombuffer(out.getvalue(), np.uint8), np.array(ends, np.int64)
+
+
+def _values(columns: dict[Key, Column], row: int) -> dict[str, str]:
+    """The values that were looked at, exact: minor units, counts, or flags as 0 and 1; as a fraction where not whole."""
+    found = {}
+    for (metric, scope), column in columns.items():
+        units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
+        whole = nano == 0 and column.divisor == 1
+        name = metric if scope is None else f"{metric}({scope})"
+        found[name] = str(units) if whole else f"{units * NANO + nano}/{column.divisor * NANO}"
+    return found
