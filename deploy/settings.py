@@ -16,7 +16,12 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deploy.errors import StackError
+from deploy.private import made_once
+
 REFERENCE_KEY_FILE = "reference.key"
+ALERT_KEY_FILE = "alert.key"
+KEY_BYTES_MIN = 32
 PARTITIONS_MAX = 1024
 DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
@@ -54,6 +59,7 @@ class Settings(BaseSettings):
     zone: str = Field("Asia/Shanghai", description="Time zone of business days.")
     pack: str = Field("rolling-quarter-aum", min_length=1, description="Policy pack in force.")
     reference_key: SecretStr | None = Field(None, description="Secret of the opaque customer references.")
+    alert_key: SecretStr | None = Field(None, description="Secret of the ids of alerts; it never changes.")
 
     # Who asks, and in which language.
     actor: str = Field("operator:hq", min_length=1, description="Who runs commands that show personal data.")
@@ -79,6 +85,14 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError) as problem:
             raise ValueError(f"unknown time zone {zone!r}") from problem
         return zone
+
+    @field_validator("reference_key", "alert_key")
+    @classmethod
+    def long_key(cls, key: SecretStr | None) -> SecretStr | None:
+        """Refuse a key that could be guessed, or that another process would read differently."""
+        if key is not None:
+            checked_key(key.get_secret_value())
+        return key
 
     @field_validator("webhook_url")
     @classmethod
@@ -146,19 +160,60 @@ class Settings(BaseSettings):
         return self.kafka_home or (Path(known) if known else None)
 
     def secret(self) -> bytes:
-        """The reference key; without the setting one is made in data_dir, once, readable by its owner only."""
+        """The reference key: the setting, else the file in data_dir, which is made there for an embedded Kafka.
+
+        StackError where there is none, or the file holds none: with Kafka elsewhere other machines need the same key.
+        """
         if self.reference_key is not None:
             return self.reference_key.get_secret_value().encode()
         path = self.data_dir / REFERENCE_KEY_FILE
         if not path.exists():
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_hex(32))
-            with contextlib.suppress(FileExistsError):  # another process was first: its key counts
-                path.hardlink_to(draft)
-            draft.unlink()
-        return path.read_text().strip().encode()
+            if self.external:
+                hint = (
+                    "set TIDEGAUGE_REFERENCE_KEY for all processes, once and for good; `openssl rand -hex 32` makes one"
+                )
+                raise StackError("there is no reference key", hint)
+            made_once(path, lambda: secrets.token_hex(32))
+        return _key_of(path)
+
+    def alert_secret(self) -> bytes:
+        """The key of alert ids. It stays when the reference key changes: an open alert keeps its id.
+
+        It is the setting, else the file in data_dir, which begins as a copy of the reference key; with Kafka elsewhere,
+        without either, the reference key itself. StackError as in `secret`.
+        """
+        if self.alert_key is not None:
+            return self.alert_key.get_secret_value().encode()
+        path = self.data_dir / ALERT_KEY_FILE
+        if not path.exists():
+            if self.external:
+                return self.secret()
+            made_once(path, self.secret().decode)
+        return _key_of(path)
+
+
+def _key_of(path: Path) -> bytes:
+    """The key in a file; StackError if it holds none."""
+    try:
+        return checked_key(path.read_bytes().decode().strip()).encode()
+    except UnicodeDecodeError:
+        reason = "is no text"
+    except (ValueError, OSError) as problem:
+        reason = str(getattr(problem, "strerror", None) or problem)
+    raise StackError(f"{path}: {reason}", "put the key back from your backup: another one gives other references")
+
+
+def checked_key(key: str) -> str:
+    """A key as it is; ValueError if it can't be one."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError as problem:
+        raise ValueError("is no text") from problem
+    if size < KEY_BYTES_MIN:
+        raise ValueError(f"a key has at least {KEY_BYTES_MIN} bytes, not {size}; `openssl rand -hex 32` makes one")
+    if key != key.strip():
+        raise ValueError("has spaces or line ends around it")
+    return key
 
 
 def loopback(host: str) -> bool:

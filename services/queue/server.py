@@ -39,7 +39,7 @@ _App = Callable[..., Any]  # of ASGI
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with an end to every request; `connections_max` is set by `bounded`."""
+    """uvicorn's HTTP/1.1 with an end to every request; `connections_max` is set by `bounded_protocol`."""
 
     connections_max = 0
     end: asyncio.TimerHandle | None = None
@@ -146,7 +146,7 @@ class RateLimit:
         return True
 
 
-def bounded(connections_max: int) -> type[BoundedProtocol]:
+def bounded_protocol(connections_max: int) -> type[BoundedProtocol]:
     """The protocol of a server with so many connections."""
     return type("Bounded", (BoundedProtocol,), {"connections_max": connections_max})
 
@@ -156,7 +156,7 @@ def server(app: _App, connections_max: int) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http=bounded(connections_max),
+            http=bounded_protocol(connections_max),
             ws="none",
             lifespan="off",
             access_log=False,
