@@ -1,7 +1,8 @@
 """Policy packs: a bank's rule book as data.
 
-Read with `load_pack`, decided with `decide` or from facts with `cases.decision.decide_facts`, compiled for the kernels with
-`compiled.pack.compile_pack`, or for columns of any criteria with `compiled.program.compile_program`. `lifecycle` is the state machine.
+Read with `load_pack` and decided with `decide`, or from facts with `cases.decision.decide_facts`. Compiled for the kernels
+with `compiled.pack.compile_pack`, and for columns of any criteria with `compiled.program.compile_program`. `lifecycle` is
+the state machine of a standing.
 """
 
 from policies.compiled.pack import NEVER, CompiledAlerts, CompiledPack, CriteriaTooGeneralError

@@ -6,7 +6,6 @@ The engine (agents.engine.unit) drives it, the ledger (streams) computes, `decid
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,12 +13,13 @@ import numpy as np
 
 from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows
 from agents.engine.packing import Packed, texts
-from agents.standing.decide import acts, changeover
+from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
+from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.intake.facts import FACT_REASONS
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
-from agents.standing.model import DayClose, RowKey, StandingConf
+from agents.standing.model import DayClose, RowKey, StandingConf, Tally
 from policies.model.pack import CUSTOMER_CLASSES, SEVERITIES, Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
@@ -73,7 +73,7 @@ class StandingJob:
         self.progress = NO_DAY  # the last closed day that is committed
         self.names_written = 0
         self.missing = 0  # journal numbers in holes at the last close
-        self.counts: Counter[str] = Counter()
+        self.counts = Tally()
         self.decider = Decider(conf, self.ledger, self.counts)
         self.profiles, self.publisher = self.decider.profiles, self.decider.publisher
         self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
@@ -115,7 +115,7 @@ class StandingJob:
     def work(self, live: bool) -> Outcome:
         """Consumes every lane up to the next mark, closes a day when all have reached it, and so on."""
         self.live, events, more = live, 0, False
-        self.counts.clear()
+        self.counts.take()
         while True:
             self._read_closes()
             cut = self.closes[0].cut if self.closes else {}
@@ -133,7 +133,7 @@ class StandingJob:
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
             self.decider.continuous.look()
-        self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
+        self.publisher.queue_changes(self.profiles.take_requeued(), self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
         rows = self.decider.take_rows()
         if self.live and self.progress != self.ledger.closed:
@@ -141,11 +141,11 @@ class StandingJob:
             rows.append((RowKey.PROGRESS, json.dumps(saved).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
-            self.counts[name] += int(self.ledger.counters[at])
+            self.counts.add(name, int(self.ledger.counters[at]))
         self.ledger.counters[:] = 0
         if not self.live:
             return Outcome(events=events)
-        return Outcome(outputs=outputs, rows=rows, events=events, more=more, counts=dict(self.counts))
+        return Outcome(outputs=outputs, rows=rows, events=events, more=more, counts=self.counts.take())
 
     # -- events
 
@@ -167,12 +167,12 @@ class StandingJob:
                 topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
                 columns.value_bytes(i) or b"", columns.key_bytes(i),
             )  # fmt: skip
-            self.counts["dead_letters"] += 1
+            self.counts.add("dead_letters")
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
         if self.live:  # a replay finds their rows
-            self.decider.counting.take(columns, first, last)
+            self.decider.transaction_counts.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
         for candidate in met:
             self._alert(columns, candidate)
@@ -204,7 +204,7 @@ class StandingJob:
             if columns.status[i] == Status.OK:
                 status, field = acts.take_action(columns, i, self.ledger, self.decider.lifecycle, self.conf.registry)
                 columns.status[i], columns.field[i] = status, index.get(field, -1)
-                self.counts["acts"] += status == Status.OK
+                self.counts.add("acts", status == Status.OK)
 
     def _policies(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):
@@ -216,10 +216,10 @@ class StandingJob:
                 self.decider.know(taken)
                 continue
             self.publisher.dead_letter(
-                "policies", self.partition, int(columns.offset[i]), changeover.REFUSED, "body", original,
+                "policies", self.partition, int(columns.offset[i]), PACK_REFUSED, "body", original,
                 columns.key_bytes(i), "; ".join(taken),
             )  # fmt: skip
-            self.counts["dead_letters"] += 1
+            self.counts.add("dead_letters")
 
     def _rates(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["fx-rates"].reader.index
@@ -256,7 +256,7 @@ class StandingJob:
             severity = SEVERITIES[int(self.decider.pack.alerts.severity[candidate.rule])]
             window = int(self.decider.pack.alerts.window_days[candidate.rule])
             self.publisher.alert(event, cause, candidate, severity, window, columns.text_at(int(row[P_BRANCH])) or "")
-            self.counts["alerts"] += 1
+            self.counts.add("alerts")
 
     # -- closes
 
@@ -281,8 +281,8 @@ class StandingJob:
     def _count_missing(self) -> None:
         """Holes in the journals of the sources, opened or filled since the last close."""
         missing = self.ledger.missing_numbers()
-        self.counts["missing_journal"] += max(0, missing - self.missing)
-        self.counts["filled_journal"] += max(0, self.missing - missing)
+        self.counts.add("missing_journal", max(0, missing - self.missing))
+        self.counts.add("filled_journal", max(0, self.missing - missing))
         self.missing = missing
 
     # -- changelog
@@ -324,7 +324,7 @@ class StandingJob:
         for _, value in given.take(kinds == RowKey.PROGRESS[0]):
             saved = json.loads(value or b"")
             self.progress = saved["closed"]
-            first = saved["first_month"]  # one for all classes in rows of before
+            first = saved["first_month"]  # older rows have one for all classes
             self.decider.first_months |= first if isinstance(first, dict) else dict.fromkeys(CUSTOMER_CLASSES, first)
         self.decider.load(given)
         accounts = given.take(kinds == RowKey.ACCOUNT[0])

@@ -5,6 +5,7 @@ It imports none of the three.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -48,6 +49,22 @@ ROW_KEYS = {name.lower(): key for name, key in vars(RowKey).items() if isinstanc
 def customer_keys(ledger: Ledger, slots: Array, key: bytes = b"") -> tuple[Array, Array]:
     """(buffer, ends): the ids of customers, each behind `key`."""
     return texts(ledger.customers.ids(), ledger.customers.refs(slots), key)
+
+
+class Tally:
+    """Counts what happens in a transaction, by the name of its metric."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, count: int = 1) -> None:
+        """So many more of a name."""
+        self._counts[name] += count
+
+    def take(self) -> dict[str, int]:
+        """What has been counted since the last call."""
+        counts, self._counts = self._counts, Counter()
+        return dict(counts)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,6 @@
-"""What every engine of the bench prints, and `python -m bench.measure.stamp MODULE ARGUMENTS`, which makes a worker of ours do it.
+"""What every engine of the bench prints.
+
+`python -m bench.measure.stamp MODULE ARGUMENTS` makes a worker of ours print it too.
 
 FIRST, seconds since 1970, CPU seconds of the process until then: the first event. Seen from outside it would be late by as
 long as the machine is busy, which at full speed is a good part of a run. LAST and the seconds: the last event is worked

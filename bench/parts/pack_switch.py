@@ -158,7 +158,7 @@ def computed(jobs: list[Any], switch: Switch) -> Took:
         for owner, name, stage in wraps:
             stages.wrap(owner, name, stage)
     for job in jobs:
-        job.counts.clear()
+        job.counts.take()
         stages.call("rest", _switch, job, switch)
         outcome = stages.call("rest", job._outcome, 0, False)
         took.tier_changes += outcome.counts["tier_changes"]

@@ -1,7 +1,7 @@
 """The peers in Java: their jars, pinned as the embedded broker's are, their classes, and the command to run them.
 
-No Maven and no JDK: the jars come as Kafka's do (deploy.embedded.jars), the JVM is the embedded broker's, and Eclipse's compiler is
-a jar too. Classes are kept in the Python environment, so that they go when it goes.
+No Maven and no JDK: the jars come as Kafka's do (deploy.embedded.jars), the JVM is the embedded broker's, and Eclipse's
+compiler is a jar too. Classes are kept in the Python environment, so that they go when it goes.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def close(jobs: list[Any], day: int) -> Split:
     for job in jobs:
         began = time.thread_time()
         before = stages.seconds["computing"]
-        job.counts.clear()
+        job.counts.take()
         job._close(DayClose(day, {}, 0))
         outcome = job._outcome(0, False)
         encoding += time.thread_time() - began - (stages.seconds["computing"] - before)

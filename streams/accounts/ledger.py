@@ -206,6 +206,11 @@ class Ledger:
         found = months_now_and_before(self.store, self.rates.table(), self.clock, scope, customers, first, last)
         return Restated((found[:, 0], found[:, 1]), (found[:, 2], found[:, 3]), found[:, 4] > 0)
 
+    @property
+    def open_month(self) -> int:
+        """The month that is not closed yet."""
+        return int(self.clock[OPEN])
+
     def held_since(self) -> int:
         """The first month whose sum is held."""
         return int(self.clock[OPEN]) - 15

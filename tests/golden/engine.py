@@ -179,7 +179,8 @@ def every_row(job: StandingJob) -> dict[bytes, bytes]:
         if lifecycle is not None:
             lifecycle.columns.mark_changed(everyone)
     decider.outlook_alerts._changed.update(everyone)
-    decider.counting._changed.update(decider.counting.held)
+    counts = decider.transaction_counts
+    counts._changed.update(counts.held)
     rows = dict(flat(decider.take_rows())) | account_rows(job) | facts(job)
     decider.outlooks._reserve(len(everyone))
     told = decider.outlooks._published

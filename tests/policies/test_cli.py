@@ -16,7 +16,7 @@ from policies.cases.facts import ACTION_KEYS, SERIES_KEYS, FactError
 from tidegauge.cli.output import CommandError
 from tidegauge.cli.policy.command import app
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKS = Path(__file__).resolve().parents[2] / "policies" / "packs"
 RUN = CliRunner()
 
 
@@ -81,7 +81,7 @@ def test_facts_that_cannot_be_used(facts, words):
 
 def test_check_reports_templates(tmp_path):
     """All shipped packs pass; a template is reported as one; a broken one is named by file, line and field."""
-    files = [str(ROOT / "policies" / f"{name}.yaml") for name in available_packs()]
+    files = [str(PACKS / f"{name}.yaml") for name in available_packs()]
     said = call("check", *files)
     assert said.count(": good") == 21
     assert said.count("a template with") == 11
@@ -138,7 +138,7 @@ def test_any_facts_end_in_an_outcome_or_a_fact_error(pack, facts):
 CHINESE = [
     (("decide", "--pack", "green-channel", "--facts", '{"daily_avg_deposit": 200000}'), ("等级 ", "满足", "日终评定")),
     (("list",), ("第 1 版，自 ", "，模板")),
-    (("check", str(ROOT / "policies" / "abc-bands.yaml"), str(ROOT / "policies" / "three-card.yaml")), ("：通过", "个数字待填")),
+    (("check", str(PACKS / "abc-bands.yaml"), str(PACKS / "three-card.yaml")), ("：通过", "个数字待填")),
     (("diff", "abc-bands", "abc-bands"), ("没有差别",)),
 ]  # fmt: skip
 

@@ -4,7 +4,8 @@
 2. `continuous` decides the customers whom events have touched since the last look, as of the day that ends now.
 3. The ledger says which snapshots don't fit, which closed months have changed and who had an event; its clock moves to D.
 4. `restatement` looks again at the closes of changed months, and corrects tiers where the pack says so.
-5. Where other packs take effect on the day after D, everybody is told of them, and `changeover` decides in place of 7.
+5. Packs that take effect on the day after D (`packs`) give everything below new rules, and `changeover` decides in place
+   of 7.
 6. Everybody is evaluated, or only touched customers and those for whom something ends: in chunks, metrics first.
 7. `lifecycle` decides the tiers of a chunk: most customers as columns, each with a State of his own by policies.lifecycle.
 8. `layers` does the same by the layer scheme, where there is one.

@@ -5,7 +5,6 @@ agents.standing.job takes the events in and says when a day is closed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,27 +12,27 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed
 from agents.standing.decide.branches import RulesInForce
-from agents.standing.decide.changeover import Changeover, Packs
-from agents.standing.decide.continuous import Continuous
+from agents.standing.decide.changeover import Changeover
+from agents.standing.decide.continuous import ContinuousDecider
 from agents.standing.decide.flags import customer_flags
 from agents.standing.decide.layers import Layers
 from agents.standing.decide.lifecycle.decider import LifecycleDecider, closes_ending
 from agents.standing.decide.lifecycle.measures import Measures
 from agents.standing.decide.outlook_alerts import OutlookAlerts
 from agents.standing.decide.outlooks import Outlooks
+from agents.standing.decide.packs import Packs
 from agents.standing.decide.restatement import Restatement
 from agents.standing.intake.facts import CustomerFacts
 from agents.standing.intake.profiles import Profiles
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.intake.transaction_counts import TransactionCounts
-from agents.standing.model import DayClose, RowKey, StandingConf
+from agents.standing.model import DayClose, RowKey, StandingConf, Tally
 from agents.standing.publish.decisions import Decisions
 from agents.standing.publish.layer_decisions import LayerDecisions
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.pack import CompiledPack
 from policies.model.pack import CUSTOMER_CLASSES, Pack
 from policies.model.terms import limits
-from streams.accounts.entries import OPEN
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
 from streams.alerts.outflow import NEVER, Rules
@@ -51,7 +50,7 @@ _Decide = Callable[[DayClose, frozenset[str], frozenset[str], Array, Metrics], N
 class Decider:
     """Everything that decides in a partition, and the way of a close through it."""
 
-    def __init__(self, conf: StandingConf, ledger: Ledger, counts: Counter[str]) -> None:
+    def __init__(self, conf: StandingConf, ledger: Ledger, counts: Tally) -> None:
         self.conf, self.ledger, self.counts = conf, ledger, counts
         conf.compiled()
         first = (conf.pack, *conf.others)
@@ -63,8 +62,8 @@ class Decider:
         # What is known of customers.
         self.touched = TouchedCustomers()
         self.profiles = Profiles(ledger, self.classes, self.touched)
-        self.counting = TransactionCounts(ledger)
-        self.facts = CustomerFacts(ledger, first, self.counting, self.touched)
+        self.transaction_counts = TransactionCounts(ledger)
+        self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched)
         # What is published.
         self.publisher = OutputPublisher(conf.registry, conf.reference_key, self.classes, ledger, self.profiles)
         self.decisions = Decisions(self.publisher, self.classes, counts)
@@ -72,18 +71,18 @@ class Decider:
         # What decides.
         rules, measures = RulesInForce(self.classes, self.profiles.branch_code), Measures(ledger, self.facts)
         self.lifecycle = LifecycleDecider(
-            ledger, rules, measures, self.profiles, self.decisions, self.packs.older, self.touched
+            ledger, rules, measures, self.profiles, self.decisions, self.packs.older, self.touched, counts
         )
         layers = None if conf.layers is None else conf.follow(conf.layers)
-        self.layers = Layers(ledger, measures, layer_decisions, layers)
-        self.continuous = Continuous(self.lifecycle, self.touched)
+        self.layers = Layers(ledger, measures, layer_decisions, layers, counts)
+        self.continuous = ContinuousDecider(self.lifecycle, self.touched)
         self.restatement = Restatement(ledger, self.lifecycle, self.publisher)
         self.outlook_alerts = OutlookAlerts(self.publisher, self.classes.personal, counts)
         self.outlooks = Outlooks(
             self.publisher.registry, self.classes, rules.branches(), self.publisher.bulk, self.outlook_alerts.close
         )
         needs = (table.program.needs + table.program.looks for table in rules.every())
-        self.counting.know(metric for keys in needs for metric, _ in keys)
+        self.transaction_counts.know(metric for keys in needs for metric, _ in keys)
         if conf.layers is not None:
             self.know(conf.layers)
         self.use_names()
@@ -111,7 +110,7 @@ class Decider:
     def know(self, pack: Pack) -> None:
         """What a pack that was taken will need is kept from now on."""
         self.facts.know(pack)
-        self.counting.know(
+        self.transaction_counts.know(
             leaf.metric for policy in pack.classes.values() for tier in policy.tiers for leaf in limits(tier.when)
         )
 
@@ -134,7 +133,7 @@ class Decider:
             self.layers.use(self.conf.follow(layers))
         for pack in self.packs.book.packs:
             self.know(pack)
-        # Only the last row of a key: one of before may name what no pack in force has, or say what has ended since.
+        # Only the last row of a key: an older one may name what no pack in force has, or what has ended since.
         last = {key: value for rows in self._unread for key, value in rows}
         self._unread.clear()
 
@@ -154,14 +153,14 @@ class Decider:
             self.continuous.look()
         if NO_DAY in self.first_months.values():
             self.first_months = dict.fromkeys(CUSTOMER_CLASSES, int(last_ended_month(close.day - 1)) + 1)
-        breaks, late, opened = ledger.breaks(), ledger.late(), int(ledger.clock[OPEN])
+        breaks, late, opened = ledger.breaks(), ledger.late(), ledger.open_month
         touched = ledger.touched()
         ledger.open_day(close.day)
         if live:
-            self.counts["closes"] += 1
+            self.counts.add("closes")
             self.publisher.breaks(breaks, close.day)
             restated = self.restatement.close(close, late, opened, self.first_months)
-            self.counts["restatements"] += restated + len(breaks)
+            self.counts.add("restatements", restated + len(breaks))
             self._decide(close, before, touched)
         ledger.fold_day()
         if live:
@@ -186,7 +185,6 @@ class Decider:
             slots = np.union1d(touched, np.union1d(*waiting))
         for at in range(0, len(slots), CLOSE_CHUNK):
             self._evaluate(close, slots[at : at + CLOSE_CHUNK], closes, decide, decide_layers)
-        self.counts.update(self.lifecycle.take_counts() + self.layers.take_counts())
         self._foresee(close.day, before, restate=switched is not None or "month" in closes or before == NO_DAY)
 
     def _switch(self, packs: dict[str, Pack], day: int) -> _Decide:
@@ -212,7 +210,7 @@ class Decider:
         """Outlooks and their alerts, where the pack is one that can be foreseen."""
         for records in self.outlooks.close(day, before, self.scope, restate=restate):
             self.publisher.packed("outlooks", records)
-            self.counts["outlooks"] += records.records
+            self.counts.add("outlooks", records.records)
 
     # -- rows
 
@@ -224,7 +222,7 @@ class Decider:
             *self.lifecycle.columns.take_rows(self.lifecycle.rules),
             *self.outlooks.take_rows(),
             *self.outlook_alerts.take_rows(),
-            *self.counting.take_rows(),
+            *self.transaction_counts.take_rows(),
             *self.packs.take_rows(),
             *self.layers.take_rows(),
         ]
@@ -235,7 +233,7 @@ class Decider:
         for key, load in (
             (RowKey.CUSTOMER, self.profiles.load),
             (RowKey.PACK, self.packs.load),
-            (RowKey.TRANSACTION_COUNTS, self.counting.load),
+            (RowKey.TRANSACTION_COUNTS, self.transaction_counts.load),
             (RowKey.OUTLOOK, self.outlooks.load),
             (RowKey.OUTLOOK_ALERTS, self.outlook_alerts.load),
         ):

@@ -35,7 +35,7 @@ class _Rows(NamedTuple):
     slots: Array
 
 
-class Continuous:
+class ContinuousDecider:
     """Notes whom postings and snapshots touch, and decides touched customers. Without such a class it does neither."""
 
     def __init__(self, lifecycle: LifecycleDecider, touched: TouchedCustomers) -> None:

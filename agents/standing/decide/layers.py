@@ -7,7 +7,6 @@ act moves them, and no closed month is restated. Rows of changed customers go ou
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +21,7 @@ from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from agents.standing.decide.lifecycle.measures import Measures
 from agents.standing.decide.state_rows import Remembered
 from agents.standing.intake.touched import TouchedCustomers
-from agents.standing.model import DayClose, OlderClass, RowKey, Sink, customer_keys
+from agents.standing.model import DayClose, OlderClass, RowKey, Sink, Tally, customer_keys
 from agents.standing.publish.standings import ShownLayers
 from policies.compiled.classes import CompiledClasses
 from streams import tiers
@@ -38,8 +37,10 @@ _HELD = np.dtype([("tier_day", np.int32, (HISTORY,)), ("tier", np.int8, (HISTORY
 class Layers:
     """The layers of a partition's customers. Without a layer scheme (`classes` None) there are none."""
 
-    def __init__(self, ledger: Ledger, measures: Measures, sink: Sink, classes: CompiledClasses | None) -> None:
-        self.ledger, self.measures, self.sink = ledger, measures, sink
+    def __init__(
+        self, ledger: Ledger, measures: Measures, sink: Sink, classes: CompiledClasses | None, counts: Tally
+    ) -> None:
+        self.ledger, self.measures, self.sink, self._counts = ledger, measures, sink, counts
         self.tiers = Names()
         self._held = np.zeros(0, _HELD)
         self.rules = RulesInForce(None, _no_branch)
@@ -48,7 +49,7 @@ class Layers:
             self.use(classes)
 
     def use(self, classes: CompiledClasses) -> None:
-        """Another pack from now on. Layers of before stay readable: their codes come behind the new ones."""
+        """Another pack from now on. Former layers stay readable: their codes come behind the new ones."""
         names, held = self.tiers.all(), self.held()
         self.tiers, self.rules = Names(classes.shown.tier_ids), RulesInForce(classes, _no_branch)
         codes = np.array([self.tiers.code(name) for name in names] or [0], np.int8)
@@ -56,7 +57,7 @@ class Layers:
         if self.lifecycle is None:
             none = TouchedCustomers()
             self.lifecycle = LifecycleDecider(
-                self.ledger, self.rules, self.measures, self, self.sink, _no_older, none
+                self.ledger, self.rules, self.measures, self, self.sink, _no_older, none, self._counts
             )  # fmt: skip
         else:
             self.lifecycle.use(self.rules)
@@ -111,10 +112,6 @@ class Layers:
         """Decides customers at a close; `found` are their metrics over a scope of asset classes."""
         if self.lifecycle is not None:
             self.lifecycle.close(at, closes, scope, slots, found)
-
-    def take_counts(self) -> Counter[str]:
-        """What has been counted since the last call."""
-        return Counter() if self.lifecycle is None else self.lifecycle.take_counts()
 
     def shown(self, slots: Array) -> ShownLayers | None:
         """What standings show of customers; None where no layer scheme runs."""

@@ -7,13 +7,12 @@ packs. Rows of changed customers go out in the transaction of the alerts.
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import numpy as np
 
 from agents.engine.job import Pair, Rows
 from agents.standing.intake.facts import grown
-from agents.standing.model import RowKey
+from agents.standing.model import RowKey, Tally
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.pack import CompiledPack
 from streams.accounts.store import Array
@@ -31,7 +30,7 @@ LAST_ALERT = np.dtype([("day", "<i4"), ("lost", "<i4"), ("tier", "i1"), ("shift"
 class OutlookAlerts:
     """The alerts of a partition's customers that outlooks raise."""
 
-    def __init__(self, publisher: OutputPublisher, pack: CompiledPack, counts: Counter[str]) -> None:
+    def __init__(self, publisher: OutputPublisher, pack: CompiledPack, counts: Tally) -> None:
         self.publisher, self.ledger, self.counts = publisher, publisher.ledger, counts
         self.tiers: list[str] = []  # names behind the codes in `last`
         self.last: dict[str, Array] = {}  # rule -> LAST_ALERT by slot
@@ -92,7 +91,7 @@ class OutlookAlerts:
             "lost_close": None if lost == NO_DAY else lost, "lost_from": None if lost == NO_DAY else lost + 1,
         }  # fmt: skip
         publisher.put(_TOPIC, customer_id, record)
-        self.counts["alerts"] += status != _CLOSED
+        self.counts.add("alerts", status != _CLOSED)
 
     # -- rows
 

@@ -16,7 +16,7 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few
 from agents.standing.model import RowKey, customer_keys
-from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter
+from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter, filled
 from policies.compiled.classes import CompiledClasses
 from policies.model.pack import CUSTOMER_CLASSES
 from schemas.codec.encoder import Writer, encode_columns
@@ -145,10 +145,9 @@ class Outlooks:
         """Records of the customers slots[due]; `found` has a row for each of `slots`."""
         mine, index, pack, customers = slots[due], self.writer.index, self.pack, self.ledger.customers
         raw = Buffer(customers.ids())
-        data = np.full((len(mine), self.writer.width), NULL, np.int64)
         known, tier, projected = ~found.held[due], found.tier[due], found.projected[due]
         lost = np.where(known, found.lost_close[due], NO_DAY)
-        columns = {
+        columns: dict[str, Array | int] = {
             "customer_id": customers.refs(mine),
             "customer_ref": raw.block(self.standings.references.of(mine)),
             "as_of": found.as_of,
@@ -170,8 +169,7 @@ class Outlooks:
             "held_reason": np.where(known, NULL, raw.text(_HELD)),
             "source_seq": found.as_of << SEQ_BITS,
         }
-        for name, column in columns.items():
-            data[:, index[name]] = column
+        data = filled(self.writer, len(mine), columns)
         tiers = len(pack.thresholds_minor)
         data[:, index["thresholds_minor"] : index["thresholds_minor"] + tiers] = pack.thresholds_minor
         to_hold = np.where(known[:, None], found.to_hold[due], outlook.UNREACHABLE)

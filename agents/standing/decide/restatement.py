@@ -64,17 +64,17 @@ class Restatement:
         then = self._then(table, slots, month)
         if then is None:
             return 0
-        ids, told = table.program.tier_ids, (then.differs != _NONE) & ~then.held
+        ids, differ = table.program.tier_ids, (then.differs != _NONE) & ~then.held
         before, now = (table.program.evaluate(columns)[0] for columns in (then.before, then.now))
         for place, key in enumerate(table.program.needs):
-            if len(rows := np.flatnonzero(told & (then.differs == place))):
+            if len(rows := np.flatnonzero(differ & (then.differs == place))):
                 values, tiers = (then.before[key], then.now[key]), (before[rows], now[rows])
                 self.publisher.restated(slots, rows, at.day, month, key[0], values, ids, tiers)
         if table.policy.evaluation.restatement != "record_only":
-            for row in np.flatnonzero(told).tolist():
+            for row in np.flatnonzero(differ).tolist():
                 if self._decided_last(int(slots[row]), table, month, ids[int(now[row])], opened):
                     self._correct(at, int(slots[row]), table, month, ids[int(now[row])], Evidence(then.now, row))
-        return int(told.sum())
+        return int(differ.sum())
 
     def _decided_last(self, slot: int, table: ClassTable, month: int, now: str, opened: int) -> bool:
         """Whether the month's close is the last at which the tier could go the way that it would go now."""
@@ -91,7 +91,7 @@ class Restatement:
         self.lifecycle.restate(table, slot, now, corrects, found._replace(as_of=end), at)
 
     def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:
-        """None where a metric's days are not held any more, or nobody asks. Facts and profiles are as they are known now."""
+        """None without customers, and where a metric's days are not held any more. Facts and profiles are those known now."""
         before, now = dict[Key, Column](), dict[Key, Column]()
         end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), _NONE)
         for place, key in enumerate(table.program.needs if len(slots) else ()):
@@ -132,7 +132,7 @@ class Restatement:
 
 
 def step_of(evaluation: Evaluation) -> int | None:
-    """Months between two closes that may move a tier; None where every day decides anew, so that none needs correcting."""
+    """Months between two closes that may move a tier; None where every day decides, so that no close needs correcting."""
     if evaluation.close in _MONTHS:
         return _MONTHS[evaluation.close]
     return min(

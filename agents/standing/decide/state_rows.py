@@ -73,17 +73,17 @@ def decode_state(value: bytes) -> tuple[State, Remembered]:
 
 def shared(parts: Sequence[Array], row: Callable[[int], bytes]) -> tuple[Array, Array]:
     """(buffer, ends) of n rows: row(i) for each i, made once for all of them whose parts (of 16 bits each) are the same."""
-    told = np.zeros(len(parts[0]), np.int64)
+    packed = np.zeros(len(parts[0]), np.int64)
     for part in parts:
-        told = told << 16 | (part.astype(np.int64) & 0xFFFF)
-    _, first, which = np.unique(told, return_index=True, return_inverse=True)
+        packed = packed << 16 | (part.astype(np.int64) & 0xFFFF)
+    _, first, which = np.unique(packed, return_index=True, return_inverse=True)
     rows = [row(i) for i in first.tolist()]
     sizes = np.fromiter(map(len, rows), np.int64, len(rows))
     return texts(np.frombuffer(b"".join(rows), np.uint8), ((np.cumsum(sizes) - sizes) << REF_BITS | sizes)[which])
 
 
 def plain_state(policy: ClassPolicy, official: int, measured: int, below: int) -> State:
-    """The state of a customer with nothing of his own: tiers as indices."""
+    """The state of a customer without a State of his own; tiers as indices."""
     ids = [tier.id for tier in policy.tiers]
     return State(ids[official], ids[measured], below=below)
 
@@ -122,7 +122,7 @@ def columns_of_state(policy: ClassPolicy, state: State) -> StateColumns:
     )
     awaits_close = (
         (not by_card and policy.level(state.measured) < policy.level(state.official))
-        or state.below > 0  # of one whose standard has come back between closes: a close counts anew
+        or state.below > 0  # if the standard has come back between closes, a close starts the count again
         or policy.review is not None
         or state.pinned_version is not None
         or not (settled or by_card)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agents.standing.model import CloseStep, DayClose, Evidence, Switched
+from agents.standing.model import CloseStep, DayClose, Evidence, Switched, Tally
 from agents.standing.publish.publisher import OutputPublisher
 from agents.standing.publish.tier_changes import MovedTiers, period_of, spans_of, thresholds_of
 from policies.compiled.classes import ClassTable, CompiledClasses
@@ -20,7 +19,7 @@ from streams.money import NANO, half_even
 class Decisions:
     """See agents.standing.model.Sink."""
 
-    def __init__(self, publisher: OutputPublisher, classes: CompiledClasses, counts: Counter[str]) -> None:
+    def __init__(self, publisher: OutputPublisher, classes: CompiledClasses, counts: Tally) -> None:
         self.publisher, self.classes, self.counts = publisher, classes, counts
         self.before: CompiledClasses | None = None  # of the pack that was in force before
 
@@ -30,7 +29,7 @@ class Decisions:
 
     def count(self, decisions: int) -> None:
         """Records of `decisions` that were published beside these."""
-        self.counts["decisions"] += decisions
+        self.counts.add("decisions", decisions)
 
     def switched(
         self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep, old: Switched
@@ -47,7 +46,7 @@ class Decisions:
         self, table: ClassTable, slots: Array, moved: Array, given: Array, step: CloseStep,
         how: tuple[tuple[str, ...], Array, str],
     ) -> None:  # fmt: skip
-        self.counts["tier_changes"] += len(moved)
+        self.counts.add("tier_changes", len(moved))
         names, up, reason = how
         self.publisher.tier_changes(MovedTiers(
             table, step.at.day, self.publisher.cut(step.at), step.columns, moved, slots[moved], names,
@@ -61,10 +60,10 @@ class Decisions:
         for decision in said:
             if decision.kind == "tier":
                 self._tier(slot, table, decision, evidence, at)
-                self.counts["tier_changes"] += 1
+                self.counts.add("tier_changes")
             else:
                 self._other(slot, table, decision, at)
-                self.counts["decisions"] += 1
+                self.counts.add("decisions")
 
     def _head(self, slot: int, table: ClassTable, said: Decision, at: DayClose | None) -> dict[str, Any]:
         program = table.program

@@ -13,13 +13,13 @@ from agents.engine.packing import Packed, texts
 from agents.standing.model import CloseStep, DayClose, Evidence, Switched
 from agents.standing.publish.decisions import Decisions
 from agents.standing.publish.publisher import OutputPublisher
-from agents.standing.publish.standings import Buffer
+from agents.standing.publish.standings import Buffer, filled
 from agents.standing.publish.tier_changes import appended
 from policies.compiled.classes import ClassTable
 from policies.compiled.program import NANO, Column, Key
 from policies.lifecycle.state import Decision
 from schemas.codec.encoder import Writer, encode_columns
-from streams.accounts.store import NULL, Array
+from streams.accounts.store import Array
 from streams.calendar import date_of
 
 _KIND = "layer"
@@ -62,7 +62,7 @@ class LayerDecisions:
             return
         customers, program, effective = self.publisher.ledger.customers, table.program, step.at.day + 1
         ids, refs = customers.ids(), customers.refs(slots[moved])
-        raw, index = Buffer(ids), self.writer.index
+        raw = Buffer(ids)
         day = step.at.day if reason == "close" else effective
         suffix = f"/{_KIND}/{program.pack_id}/{date_of(day)}/{reason}"
         columns: dict[str, Array | int] = {
@@ -73,9 +73,7 @@ class LayerDecisions:
             "evidence": raw.spans(*self._evidence(program.tier_ids, step, moved)), "pack_id": raw.text(program.pack_id),
             "pack_version": program.version, "business_day": step.at.day,
         }  # fmt: skip
-        data = np.full((len(moved), self.writer.width), NULL, np.int64)
-        for name, column in columns.items():
-            data[:, index[name]] = column
+        data = filled(self.writer, len(moved), columns)
         packed = Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
         self.publisher.packed("decisions", packed)
         self.decisions.count(len(moved))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -195,6 +196,14 @@ class Buffer:
     def bytes(self) -> Array:
         """Everything so far."""
         return np.concatenate(self._parts)
+
+
+def filled(writer: Writer, count: int, columns: Mapping[str, Array | int]) -> Array:
+    """int64[count, width]: records as `writer` takes them; a field that has no column is null."""
+    data = np.full((count, writer.width), NULL, np.int64)
+    for name, column in columns.items():
+        data[:, writer.index[name]] = column
+    return data
 
 
 def _lists(raw: Buffer, flags: Array) -> Array:

@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 
 from agents.engine.packing import Packed, texts
-from agents.standing.publish.standings import Buffer, References
+from agents.standing.publish.standings import Buffer, References, filled
 from policies.compiled.classes import ClassTable
 from policies.compiled.pack import CompiledPack
 from policies.compiled.program import Column, Key
@@ -22,7 +22,7 @@ from schemas.codec.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_
 from schemas.codec.records import plain
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
+from streams.accounts.store import REF_BITS, REF_MASK, Array
 from streams.averages.metrics import NAMES, Metrics, periods
 from streams.calendar import date_of, month_start
 from streams.money import NANO
@@ -56,16 +56,15 @@ class ChangeWriter:
         self.writer, self.ledger = Writer("tier-changes", registry), ledger
         schema = registry.schema(self.writer.schema_id)
         assert schema is not None  # the writer has it from there
-        fields = [field for field in schema["fields"] if _is_list(field["type"])]
-        self._parsed = {field["name"]: fastavro.parse_schema(plain(field["type"])) for field in fields}
+        fields = schema["fields"]
+        self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
 
     def changes(self, moved: MovedTiers) -> Packed:
         """Records of these customers."""
-        program, index, day = moved.table.program, self.writer.index, moved.day
+        program, day = moved.table.program, moved.day
         ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(moved.slots)
         raw = Buffer(ids)
         suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
-        data = np.full((len(refs), self.writer.width), NULL, np.int64)
         columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
             "customer_id": refs,
@@ -82,8 +81,7 @@ class ChangeWriter:
             "business_day": day,
             "cut": raw.raw(self._avro("cut", moved.cut)),
         }
-        for name, column in columns.items():
-            data[:, index[name]] = column
+        data = filled(self.writer, len(refs), columns)
         return Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
 
     def _avro(self, field: str, value: list[dict[str, Any]]) -> bytes:
@@ -176,10 +174,9 @@ class RestatementWriter:
         tiers: tuple[Array, Array],
     ) -> Packed:  # fmt: skip
         """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer."""
-        index, end = self.writer.index, int(month_start(month + 1)) - 1
+        end = int(month_start(month + 1)) - 1
         ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(slots)
         raw = Buffer(ids)
-        data = np.full((len(slots), self.writer.width), NULL, np.int64)
         columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
             "kind": raw.text("late_posting"),
@@ -193,8 +190,7 @@ class RestatementWriter:
             "current_tier": raw.choice(tier_ids, tiers[1]),
             "currency": raw.text(self.ledger.base_currency),
         }
-        for name, column in columns.items():
-            data[:, index[name]] = column
+        data = filled(self.writer, len(slots), columns)
         return Packed(*texts(ids, refs), *encode_columns(self.writer, data, raw.bytes()))
 
 
@@ -217,11 +213,15 @@ class QueueWriter:
 
     def classes(self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int) -> Packed:
         """Records of customers."""
-        mine, raw, index = self.references.of(slots), Buffer(np.empty(0, np.uint8)), self.writer.index
-        data = np.full((len(slots), self.writer.width), NULL, np.int64)
-        data[:, index["customer_ref"]] = raw.block(mine)
-        data[:, index["queue_class"]] = raw.choice(self.pack.queue_class_ids, queue_class)
-        data[:, index["vip_area"]], data[:, index["as_of"]], data[:, index["version"]] = vip_area, as_of, version
+        mine, raw = self.references.of(slots), Buffer(np.empty(0, np.uint8))
+        columns: dict[str, Array | int] = {
+            "customer_ref": raw.block(mine),
+            "queue_class": raw.choice(self.pack.queue_class_ids, queue_class),
+            "vip_area": vip_area,
+            "as_of": as_of,
+            "version": version,
+        }
+        data = filled(self.writer, len(slots), columns)
         ends = np.arange(1, len(slots) + 1) * mine.shape[1]
         return Packed(mine.reshape(-1), ends, *encode_columns(self.writer, data, raw.bytes()))
 

@@ -72,7 +72,7 @@ def _record_of(job: StandingJob, customer: str) -> Record:
         raise CommandError(f"no customer {customer} is known here", "are number and servers right?", BAD_INPUT)
     if job.ledger.closed < 0:
         raise CommandError("no business day has been closed yet", "close one first: `tidegauge close`", BAD_INPUT)
-    if job.decider.outlooks.timing is None:
+    if job.decider.classes.foreseen is None:
         raise CommandError(
             f"pack {job.decider.pack.pack_id} asks for more than one metric's minimums: no outlook", code=BAD_INPUT
         )

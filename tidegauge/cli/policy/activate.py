@@ -82,7 +82,7 @@ def _record_of(pack: "Pack") -> dict[str, Any]:
 
 def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | None) -> list[str]:
     """What the workers would say against the pack, in words; `last` is the last closed day."""
-    from agents.standing.decide.changeover import Packs
+    from agents.standing.decide.packs import Packs
     from policies.lifecycle.state import day_number
     from schemas.codec.records import decode_one
     from schemas.registry import registry_for

@@ -1,4 +1,4 @@
-"""The state of all customers under a scheme: columns by slot, and an object for each who has a State of his own.
+"""The state of all customers under a scheme: columns by slot, and an object for each customer with a State of his own.
 
 Most customers have none: official tier, measured tier and months below it say everything. Rows of changed customers
 go out in the transaction that changes them.
@@ -68,7 +68,7 @@ class LifecycleColumns:
         return column
 
     def own_state(self, slots: Array) -> Array:
-        """bool[n]: who has a State of his own."""
+        """bool[n]: which customers have a State of their own."""
         column: Array = self._own_state[slots]
         return column
 
@@ -83,7 +83,7 @@ class LifecycleColumns:
         return column
 
     def deferred(self, slots: Array) -> Array:
-        """bool[n]: whose change waits for a source."""
+        """bool[n]: which customers' changes wait for a source."""
         late = np.zeros(len(slots), np.bool_)
         for i in np.flatnonzero(self._own_state[slots]).tolist():
             late[i] = self._states[int(slots[i])].deferred is not None

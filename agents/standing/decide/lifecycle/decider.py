@@ -1,12 +1,11 @@
 """Tiers by any pack: its criteria over columns at the closes, and the lifecycle of each customer (policies.lifecycle).
 
-A close moves all customers without a State of their own at once. Who holds a card, a grant or a request, or waits for a
-review or a source, goes through the pure functions one by one.
+A close moves all customers without a State of their own at once. Customers with a card, a grant or a request, and those
+who wait for a review or a source, go through the pure functions one by one.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from agents.standing.decide.branches import RulesInForce
 from agents.standing.decide.lifecycle.columns import LifecycleColumns
 from agents.standing.decide.lifecycle.measures import Measures
 from agents.standing.intake.touched import TouchedCustomers
-from agents.standing.model import Chosen, CloseStep, DayClose, Evidence, Keeper, Older, Sink
+from agents.standing.model import Chosen, CloseStep, DayClose, Evidence, Keeper, Older, Sink, Tally
 from policies.compiled.classes import ClassTable
 from policies.compiled.program import Plain, close_plain
 from policies.lifecycle import state, transitions
@@ -42,13 +41,12 @@ class LifecycleDecider:
 
     def __init__(
         self, ledger: Ledger, rules: RulesInForce, measures: Measures, keeper: Keeper, sink: Sink, older: Older,
-        touched: TouchedCustomers,
+        touched: TouchedCustomers, counts: Tally,
     ) -> None:  # fmt: skip
         self.ledger, self.rules, self.measures = ledger, rules, measures
         self.keeper, self.sink = keeper, sink
         self.columns = LifecycleColumns(ledger, keeper)
-        self._older, self._touched = older, touched
-        self._counts: Counter[str] = Counter()
+        self._older, self._touched, self._counts = older, touched, counts
 
     def use(self, rules: RulesInForce) -> None:
         """The rules of other packs from now on. Customers with a State are migrated by Changeover."""
@@ -85,7 +83,8 @@ class LifecycleDecider:
         measured, stale = np.where(held, known, measured), self.measures.stale(table.pack, at.day)
         step = CloseStep(at, closes, found.chosen(), columns, official, known, measured, stale)
         if deciding:
-            self._counts["held"] += int(held.sum())
+            if missing := int(held.sum()):
+                self._counts.add("held", missing)
             due |= own & (self.columns.awaits_close(slots) | (measured != known))
             if policy.review is not None:
                 due |= ~own & (table.levels[measured] > 0)
@@ -156,11 +155,6 @@ class LifecycleDecider:
         if said:
             self.sink.one(slot, table, said, evidence, at)
 
-    def take_counts(self) -> Counter[str]:
-        """What has been counted since the last call."""
-        counts, self._counts = self._counts, Counter()
-        return counts
-
     # -- one customer
 
     def look(
@@ -183,7 +177,7 @@ class LifecycleDecider:
         self._put(slot, table, before, after, said, evidence, at)
 
     def _pinned(self, table: ClassTable, known: State, slot: int, day: int) -> str:
-        """The tier of a customer under the version that he is pinned to; the one he has where nobody knows that version."""
+        """The tier of a customer under the version that he is pinned to; his own where that version is not known."""
         older = self._older(table.pack.id, known.pinned_version or 0, table.policy.customer_class)
         tier = None if older is None else self.measures.older_tier(older, slot, day)
         return known.official if tier is None or tier not in table.program.tier_ids else tier
@@ -208,7 +202,7 @@ class LifecycleDecider:
         self.columns.put_due(slot, replace(after, card=None if named is None else Card(named, issued)))
 
     def act(self, slot: int, what: Act) -> bool:
-        """Takes what somebody did; False for an event taken before."""
+        """Takes what an employee or a customer did; False for an event taken before."""
         table = self.table(slot)
         if not self.columns.take_act(slot, what.event_id):
             return False
