@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis import RedisError
 
+from deploy.printable import printable
 from services.notices.notifier import DeliveryError, Notice
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class ConsoleChannel:
     async def send(self, notice: Notice) -> int:
         """Print it; raises DeliveryError when the output is closed."""
         try:
-            self.write(f"[{notice.day}] → {notice.recipient}: {notice.subject}\n    {notice.body}")
+            self.write(
+                printable(f"[{notice.day}] → {notice.recipient}: {notice.subject}") + "\n    " + printable(notice.body)
+            )
         except (OSError, ValueError) as problem:
             raise DeliveryError(f"console: {type(problem).__name__}", 1) from problem
         return 1

@@ -4,16 +4,36 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socket import gaierror
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
+
+from deploy.printable import printable
 
 FAILED_CHECK = 1
 BAD_INPUT = 2
 NOT_LISTENING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
-console = Console(highlight=False)  # results
-notes = Console(stderr=True, highlight=False)  # progress and errors
+
+class PlainConsole(Console):
+    """A console that takes nothing in a text for an instruction: what it prints has come from outside.
+
+    Markup counts where a call asks for it (`markup=True`), with the values in it escaped. Characters that steer a terminal
+    are written out everywhere, in tables too.
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **more)
+
+    def render_str(self, text: str, **more: Any) -> Text:
+        """A string as it is shown."""
+        return super().render_str(printable(text), **more)
+
+
+console = PlainConsole()  # results
+notes = PlainConsole(stderr=True)  # progress and errors
 
 
 class CommandError(Exception):
@@ -44,4 +64,5 @@ def _of_an_address(problem: OSError) -> bool:
 
 def error(message: str, hint: str = "") -> None:
     """Print an error line on stderr, and the hint below it."""
-    notes.print(f"[red]error:[/red] {escape(message)}" + (f"\n  {escape(hint)}" if hint else ""), soft_wrap=True)
+    line = f"[red]error:[/red] {escape(message)}" + (f"\n  {escape(hint)}" if hint else "")
+    notes.print(line, soft_wrap=True, markup=True)
