@@ -18,7 +18,7 @@ from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.notifier import DeliveryError, Notifier, compose, masked
 from services.notices.webhook import ATTEMPTS_MAX, WebhookChannel
 from services.views.keys import Keys
-from streams.vocabulary.terms import ALERT_KINDS
+from streams.vocabulary.terms import ALERT_KINDS, SEVERITIES
 from tests.services.contract_notices import CHANNEL_CONTRACT, NOTICE, check_ledger_remembers
 from tests.services.fakes import MemoryChannel, MemoryLedger
 
