@@ -16,7 +16,7 @@ from connectors.formats.layout import FIELDS, event, row_fields
 from connectors.formats.parquet_rows import parquet_rows
 
 LINE_BYTES_MAX: Final = 1_000_000
-SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
+FILE_SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
 csv.field_size_limit(LINE_BYTES_MAX)  # the line is the bound: a policy pack in a cell may be longer than csv's 128 KB
 _BOM = b"\xef\xbb\xbf"
 
@@ -27,9 +27,9 @@ def data_files(path: Path, form: str) -> list[Path]:
     """The data files of a format under a path: itself, or those of a folder, by name. InputError if there are none."""
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.glob("*") if file.suffix in SUFFIXES[form]) if path.is_dir() else []
+    found = sorted(file for file in path.glob("*") if file.suffix in FILE_SUFFIXES[form]) if path.is_dir() else []
     if not found:
-        raise InputError(str(path), 0, None, f"no {form} file ({', '.join(SUFFIXES[form])}) here")
+        raise InputError(str(path), 0, None, f"no {form} file ({', '.join(FILE_SUFFIXES[form])}) here")
     return found
 
 

