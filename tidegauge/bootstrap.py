@@ -26,6 +26,7 @@ def standing_conf(settings: Settings, pack: str | None = None, base_currency: st
         registry_for(settings.schema_registry_url),
         layers,
         tuple(tiers[1:]),
+        settings.partitions,
     )
     conf.compiled()
     return conf

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 from agents.engine.packing import texts
@@ -176,6 +176,7 @@ class StandingConf:
     """What a standing job needs to know.
 
     `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one.
+    `partitions`: of every topic; records are checked by it (agents.standing.intake.placement).
     """
 
     base_currency: str
@@ -185,6 +186,11 @@ class StandingConf:
     registry: Registry | None = None
     layers: Pack | None = None
     others: tuple[Pack, ...] = ()
+    partitions: int = 1
+
+    def alone(self) -> StandingConf:
+        """For a log of one partition, such as files make."""
+        return replace(self, partitions=1)
 
     def packs(self) -> list[Pack]:
         """All packs."""

@@ -201,7 +201,7 @@ class J1Job:
 def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4) -> Iterator[Chunk]:
     """The peers' events, the same random numbers in the same order, 100,000 a chunk; amounts of the chunk are signed."""
     from bench.world.data import digits
-    from bench.world.murmur import partitions_of
+    from schemas.codec.murmur import partitions_of
 
     rng, writer = random.Random(seed), Writer("j1", OneSchema())
     fixed = b"CNY"

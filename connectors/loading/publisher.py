@@ -6,9 +6,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.formats.events import KEYED, MARKED_TOPICS, Event, InputError, Record, key_of
-from connectors.loading.partitioner import partition_of
 from deploy.settings import Settings
 from schemas.codec.records import Encode
+from schemas.partitioner import partition_of
 
 QUEUE_MESSAGES_MAX: Final = 200_000
 MESSAGE_BYTES_MAX: Final = 4 << 20

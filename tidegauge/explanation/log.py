@@ -16,10 +16,10 @@ from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
 from agents.standing.job import CLOSES, INPUTS
 from connectors.formats.events import Record
-from connectors.loading.partitioner import partition_of
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.records import decode_one
+from schemas.partitioner import partition_of
 from schemas.registry import registry_for
 from tidegauge.bootstrap import STANDING
 
