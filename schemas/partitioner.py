@@ -6,6 +6,13 @@ from typing import Final
 SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
+# What is wrong with where a record of a keyed topic lies, and the reason in its dead letter.
+NO_KEY, OTHER_KEY, OTHER_PARTITION = 70, 71, 72
+MISPLACED: Final = {
+    NO_KEY: "no key",
+    OTHER_KEY: "key is not the customer_id",
+    OTHER_PARTITION: "lies on a partition that is not its key's",
+}
 CACHED_KEYS_MAX: Final = 1 << 20
 
 

@@ -18,14 +18,16 @@ from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.intake.facts import FACT_REASONS
 from agents.standing.intake.lanes import Lane
-from agents.standing.intake.placement import PLACEMENT_REASONS, Placement
+from agents.standing.intake.placement import Placement
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, RowKey, StandingConf, Tally
-from policies.model.pack import CUSTOMER_CLASSES, SEVERITIES, Pack
+from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
 from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
+from schemas.partitioner import MISPLACED
+from schemas.topics import CLOSES, INPUTS
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
@@ -47,13 +49,12 @@ from streams.fields import (
 )
 from streams.money import EXPONENTS
 from streams.reference import customer_ref
+from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
-INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
-CLOSES = "business-days"
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
-_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | REASONS | FACT_REASONS | PLACEMENT_REASONS
+_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | REASONS | FACT_REASONS | MISPLACED
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
 
@@ -177,7 +178,7 @@ class StandingJob:
                 columns.value_bytes(i) or b"", columns.key_bytes(i), placement.detail(columns, i),
             )  # fmt: skip
             self.counts.add("dead_letters")
-            self.counts.add("misplaced", status in PLACEMENT_REASONS)
+            self.counts.add("misplaced", status in MISPLACED)
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)

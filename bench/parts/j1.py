@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from agents.engine.job import Block, Outcome
 from agents.engine.packing import Packed, texts
 from agents.standing.intake.lanes import Lane
+from agents.standing.intake.placement import Placement
 from bench.world.data import Chunk
 from schemas.codec.blocks import Reader
 from schemas.codec.encoder import Writer, encode_columns
@@ -90,7 +91,8 @@ class J1Job:
 
     def __init__(self, output: str = OUTPUT) -> None:
         self.output = output
-        self.lane = Lane(TOPIC, Reader(TOPIC, OneSchema(), SCHEMA))
+        reader = Reader(TOPIC, OneSchema(), SCHEMA)
+        self.lane = Lane(TOPIC, reader, Placement(reader, 0, 1))
         self.index = index(1024)
         self.sums, self.tier, self.dirty = (
             np.zeros((1024, SUMS), np.int64),

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from agents.engine.job import RecoveryError
 from agents.engine.packing import flat
 from agents.standing.intake.placement import Placement
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from deploy.topics import CATALOGUE, CUSTOMER
 from schemas.codec.blocks import Reader
 from schemas.codec.records import encode
 from schemas.partitioner import partition_of
-from schemas.registry import MARK_KEY
+from schemas.topics import INPUTS, MARK_KEY
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.twins.events import day, posting, snapshot
 

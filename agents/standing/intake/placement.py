@@ -16,15 +16,11 @@ from schemas.codec.murmur import key_partition
 from schemas.codec.pointers import bytes_at, longs_at
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS, compiled
 from schemas.codec.status import Status
-from schemas.partitioner import partition_of
+from schemas.partitioner import NO_KEY, OTHER_KEY, OTHER_PARTITION, partition_of
+from schemas.topics import KEYED
 from streams.accounts.store import Array
 
-NO_KEY, OTHER_KEY, OTHER_PARTITION = 70, 71, 72
-PLACEMENT_REASONS: Final = {
-    NO_KEY: "no key", OTHER_KEY: "key is not the customer_id", OTHER_PARTITION: "lies on a partition that is not its key's",
-}  # fmt: skip
 EVERYWHERE: Final = (COMPLETE, BANK_OPEN)  # facts that are sent to every partition
-_CUSTOMER_ID: Final = "customer_id"  # topics whose contract has it are keyed by it
 _OK: Final = int(Status.OK)
 
 
@@ -62,7 +58,7 @@ class Placement:
 
     def __init__(self, reader: Reader, partition: int, partitions: int) -> None:
         self.partition, self.partitions = partition, partitions
-        self.customer = reader.index.get(_CUSTOMER_ID)
+        self.customer = reader.index["customer_id"] if reader.topic in KEYED else None
         self._name = reader.index["name"] if reader.topic == "facts" else None
 
     def check(self, columns: Columns) -> None:

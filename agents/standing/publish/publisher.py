@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ class OutputPublisher:
     # -- closes
 
     def standings(
-        self, found: Metrics, slots: Array, metric: int, flags: Array, layers: ShownLayers | None
+        self, found: Metrics, slots: Array, metric: Sequence[int], flags: Array, layers: ShownLayers | None
     ) -> None:  # fmt: skip
         """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
         tiered = self.ledger.customers.tier_days(slots) != NO_DAY  # by a fact or a card, without an account
