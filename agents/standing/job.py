@@ -39,11 +39,11 @@ from streams.fields import (
     BAD_ID,
     BAD_RATE,
     BAD_VERSION,
+    EVENT_REASONS,
     P_BOOKED,
     P_BRANCH,
     P_CUSTOMER,
     POSTING_FIELDS,
-    REASONS,
     S_CUSTOMER,
     SNAPSHOT_FIELDS,
 )
@@ -54,7 +54,7 @@ from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
-_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | REASONS | FACT_REASONS | MISPLACED
+_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
 
