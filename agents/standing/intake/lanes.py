@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agents.engine.job import Block, Rejoin
+from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.status import Status
 
@@ -36,6 +37,7 @@ class Lane:
 
     topic: str
     reader: Reader
+    placement: Placement
     fed: int = 0  # next offset to feed
     chunks: deque[DecodedBlock] = field(default_factory=deque)
 
@@ -46,7 +48,9 @@ class Lane:
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
             return
-        self.chunks.append(DecodedBlock(decode(block.batches, self.reader, self.fed, end, block.lost), end, block.size))
+        columns = decode(block.batches, self.reader, self.fed, end, block.lost)
+        self.placement.check(columns)
+        self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
 
     @property
