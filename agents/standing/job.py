@@ -37,11 +37,11 @@ from streams.fields import (
     BAD_ID,
     BAD_RATE,
     BAD_VERSION,
+    EVENT_REASONS,
     P_BOOKED,
     P_BRANCH,
     P_CUSTOMER,
     POSTING_FIELDS,
-    REASONS,
     S_CUSTOMER,
     SNAPSHOT_FIELDS,
 )
@@ -162,7 +162,7 @@ class StandingJob:
         fields = self.lanes[topic].reader.fields
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
-            reason = REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            reason = EVENT_REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
             self.publisher.dead_letter(
                 topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
                 columns.value_bytes(i) or b"", columns.key_bytes(i),

@@ -49,7 +49,7 @@ def details(field: str, value: object) -> dict[str, str]:
     return {fields.text(field, name): fields.text(field, word) for name, word in value.items()}
 
 
-asset_class = partial(fields.one_of, allowed=ASSET_CLASSES)
+_asset_class = partial(fields.one_of, allowed=ASSET_CLASSES)
 nature = partial(fields.one_of, allowed=NATURES)
 customer_class = partial(fields.one_of, allowed=CUSTOMER_CLASSES)
 
@@ -57,7 +57,7 @@ _ACCOUNT = (
     FileField("source", fields.text),
     FileField("customer_id", fields.text),
     FileField("account_id", fields.text),
-    FileField("asset_class", asset_class, "deposit_demand"),
+    FileField("asset_class", _asset_class, "deposit_demand"),
     FileField("currency", fields.currency),
     FileField("branch", fields.text),
 )

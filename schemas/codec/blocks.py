@@ -17,18 +17,15 @@ import numpy.typing as npt
 
 from schemas.avro_types import SchemaError, Type, parse
 from schemas.codec.batches import Batch, base_offset, records_max, uncompressed
-from schemas.codec.kernel import decode_block
+from schemas.codec.kernel import Bytes, Longs, decode_block
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.codec.program import IncompatibleError, Program, check_reader
+from schemas.codec.program import CodecProgram, IncompatibleError, check_reader
 from schemas.codec.status import Status
 from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
 UNKNOWN_MAX: Final = 1024  # ids it remembers as unknown
-
-Bytes = npt.NDArray[np.uint8]
-Longs = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -142,7 +139,7 @@ class Reader:
         return True
 
     def _compile(self) -> _Code:
-        program, writers = Program(), []
+        program, writers = CodecProgram(), []
         for schema_id, writer in self._writers.items():
             mark = writer is not None and writer.name == self._mark.name
             start = stop = -1

@@ -29,9 +29,9 @@ COUNT_AT: Final = 57
 RECORD_MIN: Final = 7  # bytes of the smallest record, its length included
 CONTROL: Final = 1 << 5
 
-OK: Final = int(Status.OK)
+STATUS_OK: Final = int(Status.OK)
 TOMBSTONE: Final = int(Status.TOMBSTONE)
-MARK: Final = int(Status.MARK)
+MARK_STATUS: Final = int(Status.MARK)
 BAD_MAGIC: Final = int(Status.BAD_MAGIC)
 UNKNOWN_SCHEMA: Final = int(Status.UNKNOWN_SCHEMA)
 INCOMPATIBLE: Final = int(Status.INCOMPATIBLE)
@@ -79,7 +79,7 @@ def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: in
     if kind == k.K_LONG or kind == k.K_INT:
         n, p = read_long(b, p, end)
         if p >= 0 and (n == k.NULL or (kind == k.K_INT and not k.INT_MIN <= n <= k.INT_MAX)):
-            return 0, -k.BAD_NUMBER
+            return 0, -k.UNREADABLE_NUMBER
         return n, p
     if kind == k.K_NULL:
         return k.NULL, p
@@ -103,7 +103,7 @@ def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: in
 @compiled
 def _explain(b: Pointer, at: int, n: int, status: int, data: Pointer, i: int, width: int) -> None:
     """What stands in data[i:] where there is no datum: NULL, and in front what the status says."""
-    first = data[i] if status == MARK else k.NULL
+    first = data[i] if status == MARK_STATUS else k.NULL
     if status == TOO_LARGE or status == BAD_BLOCK:
         first = n
     elif status == UNKNOWN_SCHEMA or status == INCOMPATIBLE:
@@ -137,7 +137,7 @@ def _datum(
             data[at + out] = value
     if p != end:
         return TRAILING, -1
-    return (MARK if writers[4 * w + W_MARK] else OK), -1
+    return (MARK_STATUS if writers[4 * w + W_MARK] else STATUS_OK), -1
 
 
 @compiled
@@ -201,7 +201,7 @@ def decode_block(
             else:
                 s, f = _datum(b, at, at + n, size, writers, writers_n, rows, tables, data, i * width)
             status[i], field[i] = s, f
-            if s != OK:
+            if s != STATUS_OK:
                 _explain(b, at, n, s, data, i * width, width)
             i += 1
         after = base + last + 1

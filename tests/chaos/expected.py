@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 import policies.packs
-from agents.offline.standings import STANDING_COLUMNS as FILE_COLUMNS
+from agents.offline.standings import STANDING_COLUMNS
 from bench.world.data import ACCOUNTS_EACH, CLOSED
 from bench.world.sums import COMPARED, half_even
 from streams.averages.metrics import QUARTER, periods

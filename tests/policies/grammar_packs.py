@@ -171,7 +171,7 @@ class Writer:
             case grammar.ByTier():
                 tiers = self.some(self.known["tiers"])
                 return self.of(kind.kind) if self.often() else {tier: self.of(kind.kind) for tier in tiers}
-            case grammar.Record():
+            case grammar.RecordKind():
                 given = {name: self.of(part) for name, part in kind.required.items()}
                 given |= {name: self.of(part) for name, part in kind.optional.items() if self.often()}
                 return given if self.often(8) else mended(kind.title, given)

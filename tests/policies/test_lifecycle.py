@@ -28,13 +28,13 @@ from policies.lifecycle.state import (
 from policies.lifecycle.transitions import close, look, restate, review_due, switch
 from policies.model.pack import Evaluation
 from policies.model.provisions import RECORDS, Exceptions
-from policies.texts import FLAGS, REASONS, REFUSALS
+from policies.texts import DECISION_REASONS, FLAG_NAMES, REFUSALS
 from streams.calendar import DAY_MAX, DAY_MIN
 
 CLASSES = {(name, kind): policy for name in available_packs() for kind, policy in load_pack(name).classes.items()}
 MONTH_END, YEAR_END = frozenset({"day", "month"}), frozenset({"day", "month", "quarter", "year"})
 ROLLING = CLASSES["rolling-quarter-aum", "personal"]
-TEXT_CODES = {*REFUSALS, *REASONS}
+TEXT_CODES = {*REFUSALS, *DECISION_REASONS}
 
 
 def day(text):
@@ -461,7 +461,7 @@ def test_laws_of_any_history(history):
         tier = tier_of(policy, state)
         assert tier == told
         assert policy.rank(tier) >= 0
-        assert flags(policy, state, step.day) <= set(FLAGS) == set(ALL_FLAGS)
+        assert flags(policy, state, step.day) <= set(FLAG_NAMES) == set(ALL_FLAGS)
         if any(one.kind == "refused" for one in said):
             assert (state, len(said)) == (before, 1)
         if isinstance(step, Close):

@@ -21,8 +21,8 @@ from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
 from streams.accounts.ledger import Break, Candidate, Ledger
 from streams.accounts.store import POSTING, REVERSAL, Array
-from streams.alerts.lifecycle import Cause, Event
-from streams.alerts.outflow import EXTERNAL, SHARE_ONE, in_base
+from streams.alerts.lifecycle import AlertEvent, Cause
+from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base
 from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, business_day, date_of
 
@@ -170,7 +170,9 @@ class OutputPublisher:
             self._records["queue-priority"] += few(packed)
             self.count += packed.records
 
-    def alert(self, event: Event, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str) -> None:
+    def alert(
+        self, event: AlertEvent, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str
+    ) -> None:
         """An outflow alert with its evidence (docs/alerts.md#life-of-an-alert)."""
         slot, reference = found.customer, found.reference
         share = found.outflow * SHARE_ONE // reference if reference > 0 else SHARE_ONE
@@ -193,7 +195,7 @@ class OutputPublisher:
         for account in ledger.accounts_of(slot):
             currency = ledger.currency_of(account)
             entries = ledger.entries_of(account)
-            debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL) & (entries["amount"] < 0)
+            debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL_CODE) & (entries["amount"] < 0)
             for e in entries[debit & (entries["flags"] & REVERSAL == 0) & (entries["extra"] >= 0)]:
                 on = int(business_day(int(e["booked"]), ledger.zone.starts, ledger.zone.offsets))
                 if day - days < on <= day:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.formats.events import Record
 from policies.diff import SIGNS
 from policies.model import metrics
-from policies.texts import REASONS, REFUSALS
+from policies.texts import DECISION_REASONS, REFUSALS
 from streams.calendar import day_text
 from streams.money import EXPONENTS, exponent, format_minor
 from streams.vocabulary.terms import OUTFLOW, UPGRADE_NEAR
@@ -51,7 +51,7 @@ class _Phrasing:
 
     def reason(self, code: str) -> str:
         """A reason or a refusal in words, with its code."""
-        text = {**REASONS, **REFUSALS}.get(code)
+        text = {**DECISION_REASONS, **REFUSALS}.get(code)
         return code if text is None else f"{code} ({self.of(text.zh, text.en)})"
 
     def kind(self, code: str) -> str:
