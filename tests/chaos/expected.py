@@ -86,7 +86,7 @@ def differences_by_sums(timetable: Timetable, rows: Iterable[list[Any]]) -> list
     for metric in COMPARED:
         first, last = periods(as_of)[metric].tolist()
         want = half_even(columns.total(load.customers, first, last, as_of), last - first + 1)
-        at = FILE_COLUMNS.index(COLUMNS[metric])
+        at = STANDING_COLUMNS.index(COLUMNS[metric])
         have = np.array([got[name][at] if (name := customer_name(n)) in got else -1 for n in range(load.customers)])
         wrong += [
             f"{customer_name(n)} {COLUMNS[metric]}: {have[n]} instead of {want[n]}"
