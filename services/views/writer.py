@@ -28,7 +28,6 @@ CHUNK_RECORDS_MAX: Final = 500
 CHUNK_BYTES_MAX: Final = 1 << 18
 """Value bytes in one atomic call."""
 
-DETAIL_CHARS_MAX: Final = 200
 
 LACKING_MAX: Final = 10_000
 """Keys remembered of a partition whose last record can't be read; with so many only a rebuild makes it fresh again."""
@@ -245,7 +244,7 @@ class ViewWriter:
                 yield [*project(self.keys, record, value), *self._mended(name, record)]
             except ValueError as problem:  # RecordError too; a registry that is down is no reason to drop a record
                 self.counts.rejected += 1
-                self.rejects.reject(record, "unreadable", str(problem)[:DETAIL_CHARS_MAX])
+                self.rejects.reject(record, "unreadable", str(problem))
                 yield self._lacked(name, record)
 
     def _lacked(self, name: str, record: TopicRecord) -> list[Op]:

@@ -46,6 +46,7 @@ COMMANDS: dict[str, Entry] = {
     "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer."),
     "queue": Entry("operation.queue", "Serve queue classes to kiosks, or look one up.", group=True),
     "notices": Entry("operation.notices", "Turn alerts into notices."),
+    "dead-letters": Entry("operation.dead_letters", "List, count, show and redrive what nobody could use.", group=True),
     "policy": Entry(
         "policy.command", "List, check, compare and try policy packs, decide with them, put one into force.", group=True
     ),
