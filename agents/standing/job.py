@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows
+from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
@@ -45,13 +45,14 @@ from streams.fields import (
     SNAPSHOT_FIELDS,
 )
 from streams.money import EXPONENTS
-from streams.reference import customer_ref
+from streams.reference import customer_ref, key_fingerprint
 
 INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
 CLOSES = "business-days"
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
+KEY = "reference_key"  # of a fence: its fingerprint
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
 
@@ -59,11 +60,14 @@ class StandingJob:
     """See agents.engine.job.Job."""
 
     inputs = INPUTS
-    state_format = 2
+    state_format = 3
+    unmarked_format = 2
     idempotent = True
 
     def __init__(self, conf: StandingConf) -> None:
         self.conf = conf
+        # Fences of format 2 did not say which key of references the state goes with: it is the one of the upgrade.
+        self.upgrades = {2: Upgrade({}, self._with_key)}
         self.ledger = Ledger(conf.base_currency, conf.zone)
         self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
         _check_contracts(self.lanes)
@@ -307,11 +311,15 @@ class StandingJob:
         """The ledger's clock and rates, and what its amounts mean."""
         return json.dumps(self._meaning() | self.ledger.fence()).encode()
 
+    def _with_key(self, meta: bytes) -> bytes:
+        return json.dumps({KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()
+
     def _meaning(self) -> dict[str, str | None]:
         """The settings without which the state means something else."""
         conf = self.conf
         packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
-        return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
+        key = key_fingerprint(conf.reference_key)
+        return {KEY: key, "base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
@@ -335,8 +343,9 @@ class StandingJob:
         saved: dict[str, Any] = json.loads(meta)
         for name, mine in self._meaning().items():
             if saved.get(name) != mine:
+                what = f"{name} (fingerprint)" if name == KEY else name
                 raise RecoveryError(
-                    f"partition {self.partition}: the state was kept with {name} {saved.get(name)}, the setting is {mine}: "
+                    f"partition {self.partition}: the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
                     "set it back, or start another group from the log"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from agents.engine import recovery
+from agents.engine.changelog import Fence, format_mark, rewriting
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
-from agents.engine.recovery import Fence
+from agents.engine.recovery import Restored
 from agents.offline.memory_log import MARK, MARK_KEY, batch
 from agents.standing.intake.facts import BANK_OPEN, COMPLETE, NO_DATE
 from agents.standing.job import CLOSES, INPUTS, StandingJob
@@ -25,8 +26,9 @@ from policies import parse_pack
 from schemas.codec.records import decode_one, encode
 from streams.calendar import NO_DAY
 
-__all__ = ["CLOSES", "INPUTS", "MARK", "MARK_KEY", "Log", "Worker", "decode_one", "encode", "every_row"]
+__all__ = ["CLOSES", "INPUTS", "MARK", "MARKS", "MARK_KEY", "Log", "Worker", "decode_one", "encode", "every_row"]
 
+MARKS = [[part.decode() for part in format_mark(StandingJob.state_format)]]  # rows ahead of all others
 PARTITION = 0
 CHANGELOG = "golden-standing-changelog"
 Pairs = list[tuple[bytes, bytes]]
@@ -73,11 +75,7 @@ class Worker:
     @classmethod
     def recovered(cls, settings: dict[str, Any], log: Log, changelog: list[Pairs]) -> Worker:
         """From the rows of some transactions, by the engine's own recovery."""
-        rows = [pair for transaction in changelog for pair in transaction]
-        job, consumer = new_job(settings), Consumer(Log({**log.topics, CHANGELOG: rows}))
-        place = TP(CHANGELOG, PARTITION)
-        asyncio.run(recovery.restore_to(Names(), job, PARTITION, consumer, place, len(rows)))  # type: ignore[arg-type]
-        return cls(log, job)
+        return cls(log, restored(settings, log, changelog)[0])
 
     def feed(self, ends: dict[str, int]) -> None:
         """Topics up to these offsets."""
@@ -109,6 +107,31 @@ class Worker:
     def dirty(self) -> int:
         """Account rows that wait."""
         return self.job.dirty_count()
+
+
+def restored(settings: dict[str, Any], log: Log, changelog: list[Pairs]) -> tuple[StandingJob, Restored]:
+    """A job, and what its recovery from the rows of some transactions has found."""
+    rows = [pair for transaction in changelog for pair in transaction]
+    job, consumer = new_job(settings), Consumer(Log({**log.topics, CHANGELOG: rows}))
+    place = TP(CHANGELOG, PARTITION)
+    restoring = recovery.restore_to(Names(), job, PARTITION, consumer, place, len(rows))  # type: ignore[arg-type]
+    return job, asyncio.run(restoring)
+
+
+def upgraded(settings: dict[str, Any], log: Log, changelog: list[Pairs], bytes_max: int) -> list[Pairs]:
+    """The transactions that an upgrade of a changelog writes."""
+    job, found = restored(settings, log, changelog)
+    assert found.fence is not None
+    return [[*rows] for rows in rewriting(found.changelog, found.fence, job.positions(), bytes_max)]  # type: ignore[misc]
+
+
+def fence_of_now(settings: dict[str, Any], value: bytes) -> bytes:
+    """A fence of an older format as today's program writes it."""
+    fence, job = Fence.decode(value), new_job(settings)
+    meta = fence.meta
+    for number in range(fence.state_format, job.state_format):
+        meta = job.upgrades[number].meta(meta)
+    return Fence(job.state_format, fence.offsets, meta).encode()
 
 
 class Names:

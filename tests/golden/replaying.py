@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tests.golden.engine import Log, Worker, account_rows
+from tests.golden.engine import MARKS, Log, Worker, account_rows
 from tests.golden.formats import order_free
 from tests.golden.recording import Recording, Step
 
@@ -23,7 +23,7 @@ class Lived(NamedTuple):
 def from_empty(found: Recording) -> Lived:
     """The whole input from the beginning: outputs and rows exactly as recorded, in their order."""
     worker, out = Worker.fresh(found.settings, Log(found.inputs)), list[str]()
-    written: list[tuple[bytes, bytes | None]] = []
+    written: list[tuple[bytes, bytes | None]] = [(key.encode(), value.encode()) for key, value in MARKS]
     for number, step in enumerate(found.steps):
         worker.feed(step.fed)
         outputs, rows = worker.work()

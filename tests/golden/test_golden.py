@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.golden.engine import Log, Worker, every_row
+from tests.golden.engine import Log, Worker, every_row, fence_of_now, upgraded
 from tests.golden.formats import KINDS, NEVER, kind_of, misfits, parts
-from tests.golden.recording import Recording
+from tests.golden.recording import FILES, Recording
 from tests.golden.replaying import Lived, from_empty, meant, onwards, unlike
 
 RECORDED = Recording.read()
+OLDER = [number for number in FILES if number < max(FILES)]
+UPGRADE_BYTES = 2000  # of a transaction of an upgrade: some dozens of them
 # Written by no event: the ledger's rows, which are as old as the last flush, and the fence's meta.
 LAZY = (b"a", b"n", b"@")
 
@@ -51,6 +54,46 @@ def test_recovered(cut: int) -> None:
     assert unlike("state", meant(every_row(other.job)), meant(state)) == []
     assert worker.positions() == RECORDED.steps[cut].positions
     assert onwards(RECORDED, cut, worker) == []
+
+
+def of_now(found: Recording) -> Recording:
+    """A recording of an older format, its fences as today's program writes them."""
+    settings = found.settings
+
+    def fence(value: bytes | None) -> bytes | None:
+        return None if value is None else fence_of_now(settings, value)
+
+    steps = [replace(one, fence=fence(one.fence), fenced=fence(one.fenced)) for one in found.steps]
+    states = {
+        cut: {**state, b"@fence": fence_of_now(settings, b'{"format": 2, "offsets": {}}\n' + state[b"@fence"]).split(b"\n", 1)[1]}
+        for cut, state in found.states.items()
+    }  # fmt: skip
+    return replace(found, steps=steps, states=states)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", OLDER)
+def test_upgraded(number: int) -> None:
+    """From an older format: the state of before, the same from there on, and the same again from what the upgrade wrote.
+
+    The upgrade is cut short in its middle, and what was written after the mark alone is enough in the end.
+    """
+    older = Recording.read(FILES[number])
+    log, wanted, settings = Log(older.inputs), of_now(older), older.settings
+    for cut in sorted(older.states)[::3]:
+        changelog, state = older.changelog(cut), meant(wanted.states[cut])
+        assert unlike("state", meant(every_row(Worker.recovered(settings, log, changelog).job)), state) == []
+        whole = upgraded(settings, log, changelog, UPGRADE_BYTES)
+        torn = [*changelog, *whole[: len(whole) // 2]]
+        assert unlike("torn", meant(every_row(Worker.recovered(settings, log, torn).job)), state) == []
+        rest = upgraded(settings, log, torn, UPGRADE_BYTES)
+        assert len(whole) > len(rest) + 1 > 2
+        alone = [*whole[: len(whole) // 2], *rest]
+        assert alone[0][0] == (b"@format-3", b"3")
+        worker, other = (Worker.recovered(settings, log, alone) for _ in range(2))
+        assert unlike("alone", meant(every_row(other.job)), state) == []
+        assert worker.positions() == older.steps[cut].positions
+        assert onwards(wanted, cut, worker) == []
 
 
 @pytest.mark.parametrize("cut", sorted(RECORDED.states))
