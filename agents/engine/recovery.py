@@ -166,12 +166,20 @@ async def restore_to(
                 f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them; rebuild the state"
             )
     if fence is not None:
-        job.load_fence(fence.meta)
+        check_meaning(job, partition, fence)
     job.begin(partition, dict(start))
     events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
     if job.positions() != stop:
         raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
     return Restored(fence, found, events, time.monotonic() - began)
+
+
+def check_meaning(job: Job, partition: int, fence: Fence) -> None:
+    """Give a job the meta of a usable fence. Raises RecoveryError if the state was kept with other settings."""
+    try:
+        job.load_fence(fence.meta)
+    except RecoveryError as problem:
+        raise RecoveryError(f"partition {partition}: {problem}") from problem
 
 
 async def _replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:

@@ -28,7 +28,7 @@ from schemas.codec.status import Status
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
-from streams.calendar import NO_DAY, business_day
+from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, business_day
 from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
@@ -272,7 +272,9 @@ class StandingJob:
                 if columns.status[i] != Status.OK:
                     continue
                 day = int(columns.data[i, 0])
-                if day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
+                if not DAY_MIN <= day < DAY_MAX:  # taken, it would leave every other day behind
+                    columns.status[i], columns.field[i] = BAD_DATE, 0
+                elif day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
                     record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
                     self.closes.append(DayClose(day, cut, int(columns.offset[i])))
@@ -345,7 +347,7 @@ class StandingJob:
             if saved.get(name) != mine:
                 what = f"{name} (fingerprint)" if name == KEY else name
                 raise RecoveryError(
-                    f"partition {self.partition}: the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
+                    f"the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
                     "set it back, or start another group from the log"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])

@@ -26,7 +26,7 @@ from connectors.loading.publisher import PublishError, partition_count, producer
 from deploy.settings import Settings
 from schemas.codec.records import Encode
 from schemas.registry import MARK, MARK_KEY
-from streams.calendar import date_of, day_of
+from streams.calendar import DAY_MAX, DAY_MIN, date_of, day_of
 
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 TRANSACTION_TIMEOUT_MS: Final = 10_000
@@ -67,7 +67,8 @@ class Closer:
         except KafkaException as problem:
             raise PublishError(f"cannot start closing days: {problem.args[0].str()}") from problem
         self.history = closes(settings)
-        self.last = max((closed.day for closed in self.history), default=None)
+        # A close of an absurd day is a dead letter to the workers: it must not keep every later day from being closed.
+        self.last = max((closed.day for closed in self.history if DAY_MIN <= closed.day < DAY_MAX), default=None)
 
     def close(self, day: int, source: str | None = None) -> CloseRecord | None:
         """Close a day and return what was written; None if it or a later day is closed already.

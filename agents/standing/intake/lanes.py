@@ -16,6 +16,8 @@ import numpy as np
 from agents.engine.job import Block, Rejoin
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.status import Status
+from streams.calendar import day_taken
+from streams.fields import BAD_DATE
 
 _DAY = 0  # column of the business day in close-mark and business-days
 
@@ -46,7 +48,12 @@ class Lane:
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
             return
-        self.chunks.append(DecodedBlock(decode(block.batches, self.reader, self.fed, end), end, block.size))
+        columns = decode(block.batches, self.reader, self.fed, end)
+        marks = np.flatnonzero(columns.status == Status.MARK)
+        # No close ever comes for a mark of such a day: the topic would wait at it for good.
+        absurd = marks[~day_taken(columns.data[marks, _DAY])]
+        columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
+        self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
 
     @property
