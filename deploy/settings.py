@@ -28,7 +28,13 @@ class Settings(BaseSettings):
     bootstrap_servers: str = Field("", description="Kafka brokers, host:port separated by commas.")
     redis_url: str = Field("", description="A Redis-protocol server, redis://host:port/db.")
     schema_registry_url: str | None = Field(None, description="A Confluent-compatible schema registry.")
-    schema_dir: Path | None = Field(None, description="Folder of the Avro contracts, if not the packaged ones.")
+    schema_registry_user: str = Field("", description="User of the registry (basic authentication).")
+    schema_registry_password: SecretStr | None = Field(None, description="Password of that user.")
+    schema_registry_token_url: str = Field("", description="Where tokens for the registry come from (OAuth).")
+    schema_registry_client_id: str = Field("", description="Client that gets the tokens.")
+    schema_registry_client_secret: SecretStr | None = Field(None, description="Secret of that client.")
+    schema_registry_scope: str = Field("", description="Scope of the tokens.")
+    schema_registry_ca: Path | None = Field(None, description="CA file (PEM) for the registry and its tokens.")
     data_dir: Path = Field(Path(".data"), description="Folder of the embedded stack and of generated secrets.")
 
     # The embedded stack.

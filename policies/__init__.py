@@ -5,18 +5,17 @@ with `compiled.pack.compile_pack`, and for columns of any criteria with `compile
 the state machine of a standing.
 """
 
-from policies.compiled.pack import NEVER, CompiledAlerts, CompiledPack, CriteriaTooGeneralError
+from policies.compiled.pack import UNREACHED, CompiledAlerts, CompiledPack, CriteriaTooGeneralError
 from policies.language.loader import available_packs, check, load_pack, parse_pack
 from policies.language.reader import PackError, Problem
 from policies.model.criteria import decide, meets
-from policies.model.metrics import METRIC_INDEX, ROLLING
+from policies.model.metrics import ROLLING
 from policies.model.pack import AlertRule, ClassPolicy, Drip, Evaluation, Pack, Queue, QueueClass, Share, Tier
 from policies.model.terms import AllOf, AnyOf, Criterion, Limit, Name, limits
 
 __all__ = [
-    "METRIC_INDEX",
-    "NEVER",
     "ROLLING",
+    "UNREACHED",
     "AlertRule",
     "AllOf",
     "AnyOf",

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from schemas.codec.records import encode
-from schemas.registry import RegistryError
+from schemas.registry import RegistryError, registry_for
 from services.notices.channels import ConsoleChannel, RedisLedger, WebhookChannel
 from services.notices.notifier import Channel, Notifier
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
@@ -52,10 +52,12 @@ def redis_client(settings: "Settings") -> "Redis":
 def view_writer(settings: "Settings") -> ViewWriter:
     """A view writer on the settings' servers; raises KafkaException when a topic is missing."""
     keys = Keys.of(settings.topic_prefix)
-    rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), partial(encode, "dead-letters"))
+    registry = registry_for(settings)
+    letter = partial(encode, "dead-letters", registry=registry)
+    rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), letter)
     source = KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
     store = RedisViewStore(redis_client(settings), keys)
-    return ViewWriter(source, store, keys, Decoder(), rejects, uuid.uuid4().hex, in_columns=InColumns())
+    return ViewWriter(source, store, keys, Decoder(registry), rejects, uuid.uuid4().hex, in_columns=InColumns(registry))
 
 
 def priority_client(url: str) -> "redis.asyncio.Redis":

@@ -65,7 +65,7 @@ class WorkerMetrics:
         self.overlaps = counter("block_overlaps", "Blocks handed over again, in part or whole.", "topic", "partition")
         self.gaps = counter("block_gaps", "Blocks that began behind the expected offset.", "topic", "partition")
         self.corrupt = counter(
-            "corrupt_batches", "Batches refused for a wrong checksum or codec.", "topic", "partition"
+            "corrupt_batches", "Batches refused for a wrong checksum or an unknown format.", "topic", "partition"
         )
         self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
         self.other = counter("counted", "Whatever else a job counts.", "partition", "what")

@@ -70,7 +70,7 @@ def changelog_topic(settings: EngineSettings, name: str = "standing") -> str:
 
 def install_blocks(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
     """Fetch the inputs and the changelog as blocks in this process."""
-    hooks.install({**{settings.topic(name): name for name in inputs}, changelog: changelog})
+    hooks.install({settings.topic(name): name for name in inputs}, own=[changelog])
 
 
 async def open_consumer(settings: EngineSettings, group: str | None = None) -> AIOKafkaConsumer:

@@ -26,8 +26,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from agents.engine.changelog import COMMIT, FENCE, Changelog, Fence, format_mark, rewriting
 from agents.engine.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import RECORD_BYTES_MAX, Packed, fill, joined
+from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import EngineSettings, Restored, changelog_topic, open_consumer, restore
+from schemas.registry import RegistryError
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
 HELD_BYTES_MAX = 8 << 20  # per topic, queued or held by the job, before it is fetched no further
@@ -40,6 +41,7 @@ QUIET = 0.25  # flush intervals without a large block, then it is written after 
 PHASE = 0.618  # of an interval: fractions of its multiples lie far apart, however many
 SEEK_S = 0.5  # a seek back gets this long before the next
 SEEKS_MAX = 20  # without progress, then the partition starts again
+REGISTRY_WAIT_S = 1.0  # until the schema registry is asked again
 
 ROW_BYTES = 100  # of a changelog row, about
 PART_BYTES = BATCH_BYTES_MAX * 9 // 10  # of rows in a part of a flush; a second batch would wait for the first
@@ -220,7 +222,7 @@ class PartitionUnit:
         began = time.monotonic()
         blocks = self.take()
         size = sum(block.size for block in blocks)
-        outcome = await computed(size, self.work, blocks)
+        outcome = await self.outcome(size, blocks)
         worked = time.monotonic()
         self.conf.metrics.work_s.observe(worked - began)
         positions = self.positions = self.job.positions()
@@ -274,10 +276,20 @@ class PartitionUnit:
         del self.fifo[: len(taken)]
         return taken
 
-    def work(self, blocks: Sequence[Block]) -> Outcome:
-        """Feed the job and let it work."""
-        for block in blocks:
-            self.job.feed(block)
+    async def outcome(self, size: int, blocks: Sequence[Block]) -> Outcome:
+        """What comes of the blocks. While the schema registry gives no answer this partition waits and keeps its state."""
+        while isinstance(found := await computed(size, self.work, blocks), RegistryError):
+            log.warning("partition %d waits for the schema registry: %s", self.partition, found)
+            await asyncio.sleep(REGISTRY_WAIT_S)
+        return found
+
+    def work(self, blocks: Sequence[Block]) -> Outcome | RegistryError:
+        """Feed the job and let it work; where a schema is not to be had now, the error. Blocks that were fed may come again."""
+        try:
+            for block in blocks:
+                self.job.feed(block)
+        except RegistryError as problem:
+            return problem
         return self.job.work(live=True)
 
     def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[Pair | Packed]]:
@@ -291,7 +303,9 @@ class PartitionUnit:
         rows, complete = self.job.take_dirty(self.part_rows() if parts else None)
         packed = [item for item in rows if isinstance(item, Packed)]
         if records := sum(item.records for item in packed):
-            self.row_bytes = sum(item.keys.nbytes + item.values.nbytes for item in packed) // records + RECORD_BYTES_MAX
+            self.row_bytes = (
+                sum(item.keys.nbytes + item.values.nbytes for item in packed) // records + FRAMING_BYTES_MAX
+            )
         if not complete:
             return None, list(rows)
         fence, self.cycle = self.cycle, None

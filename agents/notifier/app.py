@@ -18,7 +18,9 @@ from mode import CrashingSupervisor
 from yarl import URL
 
 from agents.engine import hooks
-from schemas.codec.records import RecordError, decode_one, encode
+from schemas.codec.records import decode_one, encode
+from schemas.letters import Original, dead_letter
+from schemas.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class AlertSettings(Protocol):
         """Kafka's name of a catalogue topic."""
 
 
-def build_notifier(settings: AlertSettings, notify: Notify) -> faust.App:
+def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) -> faust.App:
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
@@ -67,12 +69,12 @@ def build_notifier(settings: AlertSettings, notify: Notify) -> faust.App:
         assert isinstance(stream, faust.Stream)  # as Faust gives it; its declared type leaves out `noack`
         async for event in stream.noack().events():
             try:
-                records = await notify(decode_one(event.value, name="rm-alerts"))
-            except RecordError as problem:
-                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem))
+                records = await notify(decode_one(event.value, registry, name="rm-alerts"))
+            except ValueError as problem:  # no record of ours, or one of which no notice can be made
+                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
             else:
                 for record in records:
-                    await written(notices, record["customer_id"], encode("notices", record))
+                    await written(notices, record["customer_id"], encode("notices", record, registry))
             await stream.ack(event)
 
     return app
@@ -83,16 +85,12 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
     await (await topic.send(key=key.encode(), value=value))
 
 
-def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
-    """The dead letter of a record that is none of ours."""
+def letter(event: faust.EventT[Any], problem: ValueError, registry: Registry) -> bytes:
+    """The dead letter of a record that can't be used."""
     message = event.message
-    return encode(
-        "dead-letters",
-        {
-            "topic": "rm-alerts", "partition": message.partition, "offset": message.offset, "reason": "unreadable",
-            "field": None, "detail": str(problem)[:200], "original": message.value or b"", "original_key": message.key,
-        },
-    )  # fmt: skip
+    original = Original.of(message.value, message.key)
+    record = dead_letter("rm-alerts", message.partition, message.offset, "unreadable", original, detail=str(problem))
+    return encode("dead-letters", record, registry)
 
 
 def run_notifier(app: faust.App, *, loglevel: str = "WARNING") -> None:

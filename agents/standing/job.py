@@ -20,11 +20,12 @@ from agents.standing.intake.facts import FACT_REASONS
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, RowKey, StandingConf, Tally
-from policies.model.pack import CUSTOMER_CLASSES, SEVERITIES, Pack
+from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
 from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
+from schemas.topics import CLOSES, INPUTS
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
@@ -36,19 +37,18 @@ from streams.fields import (
     BAD_ID,
     BAD_RATE,
     BAD_VERSION,
+    EVENT_REASONS,
     P_BOOKED,
     P_BRANCH,
     P_CUSTOMER,
     POSTING_FIELDS,
-    REASONS,
     S_CUSTOMER,
     SNAPSHOT_FIELDS,
 )
 from streams.money import EXPONENTS
 from streams.reference import customer_ref, key_fingerprint
+from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
-INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
-CLOSES = "business-days"
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
@@ -137,7 +137,7 @@ class StandingJob:
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
             self.decider.continuous.look()
-        self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
+        self.publisher.queue_changes(self.profiles.take_requeued(), self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
         rows = self.decider.take_rows()
         if self.live and self.progress != self.ledger.closed:
@@ -166,11 +166,10 @@ class StandingJob:
         fields = self.lanes[topic].reader.fields
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
-            reason = REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            reason = EVENT_REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
             self.publisher.dead_letter(
-                topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
-                columns.value_bytes(i) or b"", columns.key_bytes(i),
-            )  # fmt: skip
+                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None
+            )
             self.counts.add("dead_letters")
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
@@ -214,15 +213,15 @@ class StandingJob:
         for i in range(first, last if self.live else first):
             if columns.status[i] != Status.OK:
                 continue
-            original = columns.value_bytes(i) or b""
-            taken = self.decider.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
+            value = columns.value_bytes(i) or b""
+            taken = self.decider.packs.take(decode_one(value, self.conf.registry), self.ledger.closed)
             if isinstance(taken, Pack):
                 self.decider.know(taken)
                 continue
+            original = columns.original(i)
             self.publisher.dead_letter(
-                "policies", self.partition, int(columns.offset[i]), PACK_REFUSED, "body", original,
-                columns.key_bytes(i), "; ".join(taken),
-            )  # fmt: skip
+                "policies", int(columns.offset[i]), PACK_REFUSED, original, "body", "; ".join(taken)
+            )
             self.counts.add("dead_letters")
 
     def _rates(self, columns: Columns, first: int, last: int) -> None:

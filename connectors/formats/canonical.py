@@ -16,7 +16,7 @@ from connectors.formats.layout import FIELDS, event, row_fields
 
 LINE_BYTES_MAX: Final = 1_000_000
 PARQUET_ROWS: Final = 8192
-SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
+FILE_SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
 _BOM = b"\xef\xbb\xbf"
 
 _Row = tuple[int, str | None, dict[str, Any], bytes]  # line, topic (None: the file's), fields, the line as it stood
@@ -26,9 +26,9 @@ def data_files(path: Path, form: str) -> list[Path]:
     """The data files of a format under a path: itself, or those of a folder, by name. InputError if there are none."""
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.glob("*") if file.suffix in SUFFIXES[form]) if path.is_dir() else []
+    found = sorted(file for file in path.glob("*") if file.suffix in FILE_SUFFIXES[form]) if path.is_dir() else []
     if not found:
-        raise InputError(str(path), 0, None, f"no {form} file ({', '.join(SUFFIXES[form])}) here")
+        raise InputError(str(path), 0, None, f"no {form} file ({', '.join(FILE_SUFFIXES[form])}) here")
     return found
 
 

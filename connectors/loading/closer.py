@@ -6,9 +6,9 @@ cut, so every close is a function of the log alone. Transactions make marks and 
 and a stable transactional id fences a second closer off.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from datetime import date
 from typing import Final, NamedTuple
 
 from confluent_kafka import (
@@ -21,12 +21,15 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.formats.events import CLOSE_TOPIC, MARKED_TOPICS, CloseRecord
+from connectors.formats.events import CloseRecord
 from connectors.loading.publisher import PublishError, partition_count, producer_config
 from deploy.settings import Settings
-from schemas.codec.records import Encode
-from schemas.registry import MARK, MARK_KEY
-from streams.calendar import DAY_MAX, DAY_MIN, date_of, day_of
+from schemas.codec.records import Encode, decode_one
+from schemas.registry import Registry, registry_for
+from schemas.topics import CLOSES, MARK, MARK_KEY, MARKED
+from streams.calendar import DAY_MAX, DAY_MIN, date_of, day_text
+
+log = logging.getLogger(__name__)
 
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 TRANSACTION_TIMEOUT_MS: Final = 10_000
@@ -61,20 +64,22 @@ class Closer:
                 "linger.ms": 0,
             }
         )
-        self._partitions = partition_count(self._producer, settings, (*MARKED_TOPICS, CLOSE_TOPIC))
+        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
         try:
             self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
         except KafkaException as problem:
             raise PublishError(f"cannot start closing days: {problem.args[0].str()}") from problem
         self.history = closes(settings)
-        # A close of an absurd day is a dead letter to the workers: it must not keep every later day from being closed.
-        self.last = max((closed.day for closed in self.history if DAY_MIN <= closed.day < DAY_MAX), default=None)
+        self.last = max((closed.day for closed in self.history), default=None)
 
     def close(self, day: int, source: str | None = None) -> CloseRecord | None:
         """Close a day and return what was written; None if it or a later day is closed already.
 
         Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
+        A day beyond those that events may have is refused: after it no other could be closed any more.
         """
+        if not DAY_MIN <= day < DAY_MAX:
+            raise PublishError(f"{day_text(day)} cannot be closed: no event may be of such a day")
         if self.last is not None and day <= self.last:
             return None
         try:
@@ -108,7 +113,7 @@ class Closer:
                 failed.append(problem)
 
         mark = self._encode(MARK, {"business_day": day})
-        places = [(topic, partition) for topic in MARKED_TOPICS for partition in range(self._partitions)]
+        places = [(topic, partition) for topic in MARKED for partition in range(self._partitions)]
         for topic, partition in places:
             self._producer.produce(self._settings.topic(topic), mark, MARK_KEY, partition, delivered)
         self._flush(failed)
@@ -117,11 +122,11 @@ class Closer:
             for topic, partition in places
         ]
         close: CloseRecord = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
-        value, key = self._encode(CLOSE_TOPIC, dict(close)), date_of(day).isoformat().encode()
+        value, key = self._encode(CLOSES, dict(close)), _key_of(day)
         headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
         for partition in range(self._partitions):
             self._producer.produce(
-                self._settings.topic(CLOSE_TOPIC), value, key, partition, on_delivery=delivered, headers=headers
+                self._settings.topic(CLOSES), value, key, partition, on_delivery=delivered, headers=headers
             )
         self._flush(failed)
         return close
@@ -134,7 +139,11 @@ class Closer:
 
 
 def closes(settings: Settings) -> list[Closed]:
-    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months)."""
+    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months).
+
+    What is none is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
+    """
+    registry = registry_for(settings)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka,
@@ -146,25 +155,33 @@ def closes(settings: Settings) -> list[Closed]:
     )
     found: list[Closed] = []
     try:
-        consumer.assign([TopicPartition(settings.topic(CLOSE_TOPIC), 0, OFFSET_BEGINNING)])
+        consumer.assign([TopicPartition(settings.topic(CLOSES), 0, OFFSET_BEGINNING)])
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             for message in consumer.consume(1000, POLL_S):
                 problem = message.error()
                 if problem is None:
-                    found.append(_closed(message))
+                    try:
+                        found.append(_closed(message, registry))
+                    except ValueError as why:  # RecordError too
+                        log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), message.offset(), why)
                 elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     return found
                 elif not problem.retriable():
-                    raise PublishError(f"cannot read {settings.topic(CLOSE_TOPIC)}: {problem.str()}")
+                    raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
     finally:
         consumer.close()
-    raise PublishError(f"{settings.topic(CLOSE_TOPIC)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
+    raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
 
 
-def _closed(message: Message) -> Closed:
-    """The close's day stands in its key, so that no contract is needed to read the calendar."""
-    key, headers = message.key() or b"", dict(message.headers() or ())
-    source = headers.get(IMPORT_HEADER)
-    day = day_of(date.fromisoformat(key.decode() if isinstance(key, bytes) else key))
-    return Closed(day, source.decode() if isinstance(source, bytes) else source)
+def _closed(message: Message, registry: Registry) -> Closed:
+    """The close in a record; ValueError where it is none: a value or a key of others, a day that never can be closed."""
+    value, source = message.value(), dict(message.headers() or ()).get(IMPORT_HEADER)
+    day = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)["business_day"]
+    if not DAY_MIN <= day < DAY_MAX or message.key() != _key_of(day):
+        raise ValueError(f"key {message.key()!r} with day {day}")
+    return Closed(day, source.decode(errors="replace") if isinstance(source, bytes) else source)
+
+
+def _key_of(day: int) -> bytes:
+    return date_of(day).isoformat().encode()

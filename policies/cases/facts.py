@@ -17,12 +17,14 @@ from policies.lifecycle.state import Act, Card, State, card_tier, day_date, last
 from policies.model import metrics
 from policies.model.criteria import OWN_STANDARD
 from policies.model.terms import limits
+from streams.vocabulary.metrics import months_of_mean
+from streams.vocabulary.terms import asset_class
 
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
     from policies.model.terms import Criterion
 
-Key = tuple[str, str | None]
+_Key = tuple[str, str | None]
 ACTION_KEYS: Final = frozenset(
     "filed notable approved approved_tier card_held upgrade_applied downgrade_applied card_approved card_holder current "
     "months_since_review pinned_standard application agreement consent verification own_standard".split()
@@ -31,24 +33,13 @@ SERIES_KEYS: Final = frozenset(
     "month_avgs month_days month_avgs_12 accounts components days_in_month funded_days balance_on_funded_days "
     "current_balance".split()
 )
-# Asset types as bank papers name them, by the asset class they are held in.
-COMPONENTS: Final[Mapping[str, str]] = {
-    **{name: name for name in metrics.ASSET_CLASSES},
-    "deposits": "deposit_demand", "demand_deposits": "deposit_demand", "time_deposits": "deposit_time",
-    "fx_deposits_in_cny": "deposit_time", "fx_deposits": "deposit_time", "savings_deposits": "savings",
-    "treasury_bonds": "bond", "bonds": "bond", "government_bonds": "bond",
-    "wealth_products": "wealth", "own_wealth_products": "wealth", "trust_plans": "trust", "trusts": "trust",
-    "am_plans": "am_plan", "asset_management_plans": "am_plan", "funds": "fund", "agency_funds": "fund",
-    "agency_insurance": "insurance", "loan_balance": "credit", "loans": "credit", "credit_line": "credit",
-    "card_debt": "credit", "card_spend": "credit", "card_spend_12m": "credit",
-}  # fmt: skip
 
 
 class FactError(ValueError):
     """Facts that cannot be used; the text names the key."""
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse_facts(text: str) -> dict[str, Any]:
     """The facts in a JSON object, numbers exact."""
     try:
         facts = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
@@ -91,7 +82,7 @@ class Facts:
             *ACTION_KEYS,
             *SERIES_KEYS,
             *metrics.ALIASES,
-            *metrics.METRIC_INDEX,
+            *metrics.ROLLING,
             *metrics.facts(),
             *self.pack.facts,
         }
@@ -127,17 +118,17 @@ class Facts:
             if key in self.given and not (isinstance(self.given[key], str) and self.given[key] in tiers):
                 raise FactError(f"{key}: {self.given[key]!r} is not a tier")
 
-    def values(self, policy: ClassPolicy) -> dict[Key, Fraction | int]:
+    def values(self, policy: ClassPolicy) -> dict[_Key, Fraction | int]:
         """Every value that the tiers and the veto ask for."""
         self._check_tiers(policy)
-        found: dict[Key, Fraction | int] = {OWN_STANDARD: self._own_standard(policy)}
+        found: dict[_Key, Fraction | int] = {OWN_STANDARD: self._own_standard(policy)}
         conditions = [policy.veto, *(tier.when for tier in policy.tiers)]
         found.update(self.needed([c for c in conditions if c is not None]))
         for tier in policy.tiers:
             found.update(self.needed([band.when for band in tier.bands]))
         return found
 
-    def needed(self, conditions: list[Criterion]) -> dict[Key, Fraction | int]:
+    def needed(self, conditions: list[Criterion]) -> dict[_Key, Fraction | int]:
         """The values of every limit in some conditions. FactError where one is neither given nor has a stand-in."""
         leaves = [leaf for condition in conditions for leaf in limits(condition) if leaf.value is not None]
         return {(leaf.metric, leaf.scope): self.value(leaf.metric, leaf.scope) for leaf in leaves}
@@ -172,9 +163,9 @@ class Facts:
         """The asset types of the scope added up; no others count."""
         total = Fraction(0)
         for name, value in self.given["components"].items():
-            if name not in COMPONENTS:
+            if (held_in := asset_class(name)) is None:
                 raise FactError(f"components.{name}: no such asset type")
-            if COMPONENTS[name] in self.pack.scopes[scope]:
+            if held_in in self.pack.scopes[scope]:
                 total += exact(value, f"components.{name}")
         return total
 
@@ -208,7 +199,7 @@ class Facts:
         newest = [*reversed(months), *[Fraction(0)] * 12]
         if metric.startswith("month_avg["):
             return newest[int(metric[len("month_avg[") : -1])]
-        if (count := metrics.months_of_mean(metric)) is not None:
+        if (count := months_of_mean(metric)) is not None:
             return sum(newest[:count], Fraction(0)) / count
         if metric == "quarter_avg" and "month_days" in self.given:
             days = _series(self.given["month_days"], "month_days")[-3:]

@@ -18,6 +18,7 @@ from policies.language.reader import PackError, Problem
 from policies.lifecycle.state import FLAGS
 from policies.model import metrics
 from policies.model.terms import AnyOf, Limit, limits
+from streams.vocabulary.metrics import INDEX, months_of_mean, parts
 
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Key = tuple[str, str | None]
-NANO = 1_000_000_000
+_NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Column:
     held: Bools | None = None
 
 
-Columns = Mapping[Key, Column]
+ColumnsByKey = Mapping[Key, Column]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Program:
         """Lowest first, as `evaluate` counts them."""
         return tuple(tier.id for tier in self.policy.tiers)
 
-    def evaluate(self, columns: Columns) -> tuple[Ints, Bools]:
+    def evaluate(self, columns: ColumnsByKey) -> tuple[Ints, Bools]:
         """(int64[n] index of the tier that the standard gives, bool[n] held). KeyError for a column that is missing."""
         columns = self._with_means(columns)
         n = len(next(iter(columns.values())).units)
@@ -77,23 +78,22 @@ class Program:
                 held |= missing
         return tiers, held
 
-    def potential(self, columns: Columns) -> Bools:
+    def potential(self, columns: ColumnsByKey) -> Bools:
         """bool[n]: who is flagged potential_customer. Takes columns beyond `needs` where the pack's condition does."""
         when = self.policy.potential.when if self.policy.potential is not None else None
         n = len(next(iter(columns.values())).units)
         return np.zeros(n, np.bool_) if when is None else self._met(when, self._with_means(columns))
 
-    def _with_means(self, columns: Columns) -> dict[Key, Column]:
+    def _with_means(self, columns: ColumnsByKey) -> dict[Key, Column]:
         found = dict(columns)
         for limit in self.minor:
-            count = metrics.months_of_mean(limit.metric)
             key = (limit.metric, limit.scope)
-            months = [(f"month_avg[{k}]", limit.scope) for k in range(count or 0)]
-            if months and key not in found and all(month in columns for month in months):
+            months = [(part, limit.scope) for part in parts(limit.metric)]
+            if months_of_mean(limit.metric) and key not in found and all(month in columns for month in months):
                 found[key] = months_mean([columns[month] for month in months])
         return found
 
-    def _met(self, criterion: Criterion, columns: Columns) -> Bools:
+    def _met(self, criterion: Criterion, columns: ColumnsByKey) -> Bools:
         if isinstance(criterion, Limit):
             return self._within(criterion, columns[criterion.metric, criterion.scope])
         masks = [self._met(part, columns) for part in criterion.parts]
@@ -129,8 +129,8 @@ def months_mean(months: list[Column]) -> Column:
             nano += month.nano * factor
         if month.held is not None:
             held |= month.held
-    rest += nano // NANO
-    nano %= NANO
+    rest += nano // _NANO
+    nano %= _NANO
     whole += rest // common
     left = (rest % common > 0) | (nano > 0)
     return Column(whole, left.astype(np.int64), len(months), held)
@@ -158,9 +158,7 @@ def _needs(criteria: list[Criterion | None]) -> tuple[Key, ...]:
     """The columns that criteria take."""
     needs: list[Key] = []
     for leaf in (leaf for criterion in criteria for leaf in limits(criterion)):
-        count = metrics.months_of_mean(leaf.metric)
-        names = [leaf.metric] if count is None else [f"month_avg[{k}]" for k in range(count)]
-        needs.extend(key for name in names if (key := (name, leaf.scope)) not in needs)
+        needs.extend(key for name in parts(leaf.metric) if (key := (name, leaf.scope)) not in needs)
     return tuple(needs)
 
 
@@ -232,15 +230,11 @@ def _timely(when: str, ends: frozenset[str]) -> bool:
     return when == "continuous" or when in ends
 
 
-def from_metrics(found: Any, scope: str | None, wanted: tuple[Key, ...], names: tuple[str, ...]) -> dict[Key, Column]:
-    """Columns out of streams' Metrics (units, nano, days, held by column) for the rolling metrics wanted over a scope.
-
-    `names` are the metrics' names in the order of the columns, as `month_avg_0`.
-    """
-    places = {name: k for k, name in enumerate(names)}
+def from_metrics(found: Any, scope: str | None, wanted: tuple[Key, ...]) -> dict[Key, Column]:
+    """Columns out of streams' Metrics (units, nano, days, held by column) for the rolling metrics wanted over a scope."""
     out: dict[Key, Column] = {}
     for metric, at in wanted:
-        k = places.get(metric.replace("[", "_").replace("]", ""))
+        k = INDEX.get(metric)
         if at == scope and k is not None:
             out[metric, at] = Column(found.units[:, k], found.nano[:, k], int(found.days[k]), found.held[:, k])
     return out

@@ -15,7 +15,7 @@ from policies.language.grammar import (
     Identifier,
     Kind,
     Many,
-    Record,
+    RecordKind,
     Schema,
     Table,
     Text,
@@ -25,28 +25,30 @@ from policies.language.grammar import (
 from policies.language.reader import Item
 from policies.language.sections import ALERTS, CRITERION, EVALUATION, QUEUE, ScopesKind, TiersKind, check_queue_covers
 from policies.model import metrics, provisions
-from policies.model.pack import CUSTOMER_CLASSES, KINDS, ClassPolicy, Pack, Queue
+from policies.model.pack import KINDS, LAYERS, ON_REQUEST, RESTATEMENTS, ClassPolicy, Pack, Queue
+from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES
 
 TIER = Identifier(of="tiers")
 TIERS = Many(TIER, "The tiers it is for.")
 ROLE = Identifier("A role of the bank.")
 ROLES = Many(ROLE)
-RECORDS = Many(Choice(provisions.RECORDS))
+RECORD_KINDS = Many(Choice(provisions.RECORDS))
 NO_QUEUE = Queue("tier", ())
+LAYERS_ALONE = "layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement"
 NO_OUTLOOK = (
     "there is an outlook only where tiers of personal customers are rising minimums of one average, and no more"
 )
 
-STATUS = Record(
+STATUS = RecordKind(
     "status",
-    provisions.Status,
+    provisions.StatusRule,
     optional={
         "basis": Choice(provisions.BASES, "The tier follows the standard, or is that of the card held (C-07)."),
         "requires": Many(Choice(provisions.RECORDS), "Records that must be there; until then `eligible`."),
     },
     doc="What makes a tier official beside the standard.",
 )
-ISSUE = Record(
+ISSUE = RecordKind(
     "issue",
     provisions.Issue,
     {"mode": Choice(provisions.ISSUE_MODES, "How a card comes to a customer (C-29).")},
@@ -58,13 +60,13 @@ ISSUE = Record(
         "needs_wealth_manager": Flag("Only where a wealth manager works."),
     },
 )
-STAFF_CARD = Record(
+STAFF_CARD = RecordKind(
     "staff_card",
     provisions.StaffCard,
     {"card": Identifier(), "roles": ROLES},
     doc="A card that employees carry; it never proves a tier (C-13).",
 )
-CARDS = Record(
+CARDS = RecordKind(
     "cards",
     provisions.Cards,
     optional={
@@ -76,13 +78,13 @@ CARDS = Record(
         "staff": STAFF_CARD,
     },
 )
-REVIEW = Record(
+REVIEW = RecordKind(
     "review",
     provisions.Review,
     {"months": Whole(1, 60, "From one review of a customer to the next.")},
     {"reminder_days": Whole(0, 366, "Days before a review on which it is due; 0: nobody is told.")},
 )
-EXCEPTIONS = Record(
+EXCEPTIONS = RecordKind(
     "exceptions",
     provisions.Exceptions,
     {"request_by": ROLE, "approve_by": ROLE},
@@ -93,18 +95,18 @@ EXCEPTIONS = Record(
     },
     "Admission without the standard: asked for by one person, approved by another.",
 )
-PINNING = Record(
+PINNING = RecordKind(
     "pinning",
     provisions.Pinning,
     {"before_version": Whole(1, doc="Customers served under an older version stay on it (C-16).")},
 )
-POTENTIAL = Record(
+POTENTIAL = RecordKind(
     "potential",
     provisions.Potential,
     optional={"when": CRITERION, "groups": Many(Identifier(), "Groups that the bank tags.")},
     doc="Who is flagged potential_customer.",
 )
-SERVICE = Record(
+SERVICE = RecordKind(
     "service",
     provisions.Service,
     {"id": Identifier(), "name": NAME, "tiers": TIERS},
@@ -113,10 +115,10 @@ SERVICE = Record(
         "launch": Day("Before it, neither shown nor promised (C-32)."),
         "price": Amount("What one use costs the customer."),
         "cost": Amount("What one use costs the bank."),
-        "requires": RECORDS,
+        "requires": RECORD_KINDS,
     },
 )
-CONTACT = Record(
+CONTACT = RecordKind(
     "contact",
     provisions.Contact,
     {
@@ -129,32 +131,32 @@ CONTACT = Record(
     {"channels": Many(Identifier())},
     "At least so many in each period.",
 )
-RESPONSIBILITY = Record(
+RESPONSIBILITY = RecordKind(
     "responsibility",
     provisions.Responsibility,
     {"tiers": TIERS, "accountable": ROLE},
     {"may_act": ROLES},
     "One accountable role, and those that may carry out the contact (C-08).",
 )
-SOURCE = Record(
+SOURCE = RecordKind(
     "source",
     provisions.Source,
     {"supplies": Many(Identifier(), "Asset classes and facts.")},
     {"freshness_business_days": Whole(0, 30), "required": Flag("While it is older, tier changes are deferred.")},
 )
-OWN_FACT = Record(
+OWN_FACT = RecordKind(
     "fact",
     provisions.OwnFact,
     {"kind": Choice(("money", "count", "flag"))},
     {"absent": Whole(doc="Stands in where none was sent."), "name": NAME},
 )
-BRANCHES = Record(
+BRANCHES = RecordKind(
     "branches",
     provisions.Branches,
     {"may_set": Many(Text(), "Dotted paths; everything else is locked."), "file_with": ROLE},
     {"approval_by": ROLE},
 )
-SUPPLEMENT = Record(
+SUPPLEMENT = RecordKind(
     "supplement",
     provisions.Supplement,
     {"base": Identifier("The pack it adds to."), "branch": Text()},
@@ -201,16 +203,16 @@ class ClassKind:
             return None
         policy = ClassPolicy(
             "", tiers=tiers,
-            **{"status": provisions.Status(), "cards": provisions.Cards(), "queue": NO_QUEUE, **good},
+            **{"status": provisions.StatusRule(), "cards": provisions.Cards(), "queue": NO_QUEUE, **good},
         )  # fmt: skip
         check_class(item, policy)
         return policy
 
     def schema(self, defs: Schema) -> Schema:
         """See Kind."""
-        return Record("class", dict, CLASS_REQUIRED, CLASS_OPTIONAL, "The rules for one class of customers.").schema(
-            defs
-        )
+        return RecordKind(
+            "class", dict, CLASS_REQUIRED, CLASS_OPTIONAL, "The rules for one class of customers."
+        ).schema(defs)
 
 
 def check_class(item: Item, policy: ClassPolicy) -> None:
@@ -233,6 +235,22 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
             if tier in seen:
                 item.fail(f"responsibility: {tier} has more than one accountable role")
             seen.add(tier)
+
+
+def check_layer(item: Item, policy: ClassPolicy) -> None:
+    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement."""
+    when = policy.evaluation
+    if when.close == "continuous":
+        item.fail("evaluation.close: layers are decided at closes: the finest evaluation is `day`")
+    asked = {
+        "evaluation.upgrades": when.upgrades in ON_REQUEST, "evaluation.downgrades": when.downgrades in ON_REQUEST,
+        "evaluation.restatement": when.restatement != RESTATEMENTS[0], "status.basis": policy.status.basis != "metric",
+        "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
+        "overrides": policy.overrides, "pinning": policy.pinning,
+    }  # fmt: skip
+    for name, given in asked.items():
+        if given:
+            item.fail(f"{name}: {LAYERS_ALONE}")
 
 
 @dataclass(frozen=True)
@@ -283,7 +301,7 @@ HEAD_OPTIONAL: dict[str, Kind] = {
     "facts": Table(OWN_FACT, "Figures of the bank's own that criteria may name."),
     "branches": BRANCHES,
     "supplement": SUPPLEMENT,
-    "rollout": Many(Record("step", provisions.Step, {"month": Whole(1, 60), "name": NAME})),
+    "rollout": Many(RecordKind("step", provisions.RolloutStep, {"month": Whole(1, 60), "name": NAME})),
 }
 
 
@@ -300,12 +318,15 @@ def read_pack(root: Item, body: str) -> Pack | None:
     for name in values.get("facts") or ():
         if metrics.kind(name) is not None or name in metrics.ALIASES:
             fields.members["facts"].fail(f"{name} is a metric already")
-    known = {*metrics.ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
+    known = {*ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
     for name, source in (values.get("sources") or {}).items():
         for supplied in set(source.supplies) - known:
             fields.members["sources"].fail(f"{name}: {supplied} is neither an asset class nor a fact")
     classes = ClassesKind().read(fields.members["classes"]) if "classes" in fields.members else {}
     good = {name: value for name, value in values.items() if value is not None}
+    for name, item in fields.members["classes"].entries() if good.get("kind") == LAYERS else ():
+        if name in classes:
+            check_layer(item, classes[name])
     if any(name not in good for name in HEAD_REQUIRED) or not classes:
         return None
     if good.get("kind", KINDS[0]) == KINDS[0] and any(c.queue is NO_QUEUE for c in classes.values()):

@@ -24,22 +24,19 @@ if TYPE_CHECKING:
         Potential,
         Responsibility,
         Review,
+        RolloutStep,
         Service,
         Source,
-        Status,
-        Step,
+        StatusRule,
         Supplement,
     )
 
-CLOSES = ("continuous", "day", "month", "quarter", "year")
+EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "year")
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
-KINDS = ("tiers", "layers")
+TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 QUEUE_BASES = ("card", "tier", "higher")
 QUEUE_ORDERS = ("head_start", "strict")
-OUTLOOK_RULES = ("upgrade_near", "downgrade_risk")
-SEVERITIES = ("info", "low", "medium", "high", "critical")
-CUSTOMER_CLASSES = ("personal", "corporate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +162,7 @@ class ClassPolicy:
     customer_class: str
     evaluation: Evaluation
     tiers: tuple[Tier, ...]
-    status: Status
+    status: StatusRule
     cards: Cards
     queue: Queue
     vip_from: str | None = None
@@ -262,7 +259,7 @@ class Pack:
     facts: dict[str, OwnFact] = field(default_factory=dict)
     branches: Branches | None = None
     supplement: Supplement | None = None
-    rollout: tuple[Step, ...] = ()
+    rollout: tuple[RolloutStep, ...] = ()
 
     def open_numbers(self) -> tuple[str, ...]:
         """Where the bank has yet to fill a number in, as `class.tier metric`; a pack without any may be activated."""

@@ -23,6 +23,13 @@ class ViewMetrics(Collector):
         yield CounterMetricFamily("tidegauge_view_records", "Records fetched for the view.", counts.records)
         yield CounterMetricFamily("tidegauge_view_rejected", "Records that could not be read.", counts.rejected)
         yield CounterMetricFamily("tidegauge_view_moved", "Times the store stood elsewhere than thought.", counts.moved)
+        lacking = GaugeMetricFamily(
+            "tidegauge_view_lacking", "Keys whose last record could not be read.", labels=["topic", "partition"]
+        )
+        for source, keys in dict(counts.lacking).items():
+            topic, _, partition = source.rpartition(":")
+            lacking.add_metric([topic, partition], keys)
+        yield lacking
         behind = GaugeMetricFamily(
             "tidegauge_view_behind", "Offsets to go, as of about a second ago.", labels=["topic", "partition"]
         )

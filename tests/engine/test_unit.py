@@ -12,9 +12,10 @@ from agents.engine.app import build_app
 from agents.engine.changelog import COMMIT, FENCE, Fence
 from agents.engine.job import TP, Block, Outcome, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import RECORD_BYTES_MAX, Packed, flat
+from agents.engine.packing import FRAMING_BYTES_MAX, Packed, flat
 from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
+from schemas.registry import RegistryError
 from tests.engine.counter_job import CounterJob
 from tests.engine.test_transport import batch
 from tests.engine.worker import EngineTestSettings
@@ -103,6 +104,32 @@ async def test_the_first_transaction_brings_a_fence() -> None:
     assert rows[COMMIT] == b'{"left": 2, "right": 0}'
     assert b"r" + (7).to_bytes(8, "big") in rows
     assert ("g-tiers", [((7).to_bytes(8, "big"), b"left/3/1 0>1")]) in sent
+
+
+async def test_a_registry_that_is_down_holds_up_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block whose schema is not to be had waits, whichever of several it is; then every event counts once."""
+    monkeypatch.setattr(unit_module, "REGISTRY_WAIT_S", 0.0)
+
+    class Waiting(CounterJob):
+        refused = 3
+
+        def feed(self, block: Block, stop: int | None = None) -> None:
+            if block.tp.topic == "right" and self.refused:
+                self.refused -= 1
+                raise RegistryError("no answer")
+            super().feed(block, stop)
+
+    job = Waiting()
+    unit = Unit(job)
+    unit.put(events("left", 0, [500]))
+    unit.put(events("right", 0, [600]))
+    await unit.step()
+    assert job.refused == 0
+    plain = Unit(CounterJob())
+    plain.put(events("left", 0, [500]))
+    plain.put(events("right", 0, [600]))
+    await plain.step()
+    assert unit.producer.transactions == plain.producer.transactions
 
 
 async def test_rows_wait_for_the_flush_but_order_sensitive_ones_do_not() -> None:
@@ -283,7 +310,7 @@ async def test_a_part_of_a_flush_is_as_many_rows_as_a_batch_holds(monkeypatch: p
     row = Packed(np.zeros(1000, np.uint8), ends, np.zeros(1000, np.uint8), ends)
     monkeypatch.setattr(unit.job, "take_dirty", lambda _: ([row], False))
     unit.changelog_rows({}, True)
-    assert 0 < unit.part_rows() * (1000 + RECORD_BYTES_MAX) <= BATCH_BYTES_MAX
+    assert 0 < unit.part_rows() * (1000 + FRAMING_BYTES_MAX) <= BATCH_BYTES_MAX
     unit.row_bytes = 10 * BATCH_BYTES_MAX
     assert unit.part_rows() == PART_ROWS_MIN
 

@@ -9,7 +9,15 @@ import pytest
 
 from deploy.settings import Settings
 from tests.conftest import Kafka
+from tests.integration.apicurio import Apicurio
 from tests.integration.live import Live
+
+
+@pytest.fixture(scope="session")
+def apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a schema registry by other makers, whose ids are not those of the files."""
+    with Apicurio(tmp_path_factory.mktemp("apicurio")) as registry:
+        yield registry.url
 
 
 @pytest.fixture(scope="session")

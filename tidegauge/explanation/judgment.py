@@ -20,6 +20,7 @@ from policies.model.pack import ClassPolicy, Pack
 from policies.model.terms import AnyOf, Criterion, Limit, limits
 from streams.calendar import last_ended_month
 from streams.money import NANO
+from streams.vocabulary.metrics import months_of_mean
 
 _Values = Mapping[tuple[str, str | None], Fraction]
 AT_CLOSES: Final = ("close", "review")
@@ -108,8 +109,17 @@ def node(criterion: Criterion, values: _Values) -> Node:
 
 def exact_value(metric: Record) -> Fraction | None:
     """The exact value that a record tells; None where it is none."""
-    denominator = int(metric["exact_denominator"])
-    return Fraction(int(metric["exact_numerator"]), denominator) if denominator > 0 else None
+    parts = _parts(metric)
+    return None if parts is None else Fraction(*parts)
+
+
+def _parts(metric: Record) -> tuple[int, int] | None:
+    """Numerator and denominator as they are told; None where they make no value."""
+    try:
+        numerator, denominator = int(metric["exact_numerator"]), int(metric["exact_denominator"])
+    except ValueError:
+        return None
+    return (numerator, denominator) if denominator > 0 else None
 
 
 def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) -> dict[tuple[str, str | None], Fraction]:
@@ -122,7 +132,7 @@ def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) ->
         scale = 10**exponent if _is_money(metric["name"], pack) else 1
         found[metric["name"], metric["scope"] or None] = value / scale
     for leaf in (leaf for criterion in _criteria(policy) for leaf in limits(criterion)):
-        count = metrics.months_of_mean(leaf.metric)
+        count = months_of_mean(leaf.metric)
         months = [found.get((f"month_avg[{k}]", leaf.scope)) for k in range(count or 0)]
         known = [month for month in months if month is not None]
         if count and len(known) == count:
@@ -154,11 +164,12 @@ def _is_money(metric: str, pack: Pack) -> bool:
 def _numbers(change: Record) -> Iterator[Discrepancy]:
     """Values, their rounding and their periods belong together."""
     for metric in change["metrics"]:
-        numerator, denominator = int(metric["exact_numerator"]), int(metric["exact_denominator"])
-        if exact_value(metric) is None:
-            yield discrepancy("period", name=metric["name"], told=denominator, days=0)
+        if (parts := _parts(metric)) is None:
+            told = f"{metric['exact_numerator'][:20]} / {metric['exact_denominator'][:20]}"
+            yield discrepancy("impossible", what=f"{metric['name']} = {told}")
             continue
-        value, days = Fraction(numerator, denominator), metric["period_to"] - metric["period_from"] + 1
+        denominator = parts[1]
+        value, days = Fraction(*parts), metric["period_to"] - metric["period_from"] + 1
         if denominator != days * NANO and metrics.counted_months(metric["name"]) is None:
             yield discrepancy("period", name=metric["name"], told=denominator, days=days)
         if round(value) != metric["value_minor"]:  # Python rounds fractions half to even

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from connectors.formats.events import Record
 from policies import available_packs, load_pack
 from policies.language.reader import PackError
 from policies.model.pack import Pack
 from schemas.codec.records import decode_one
+from schemas.topics import INPUTS
 from tidegauge.explanation.log import OUTPUTS, Log, Told, one_by_one
 
 if TYPE_CHECKING:
@@ -85,13 +87,9 @@ def first_conf(conf: StandingConf, log: Log, known: Sequence[Pack]) -> StandingC
 def sent_packs(log: Log, registry: Registry | None) -> list[Pack]:
     """The packs on the topic `policies` that can be read, oldest first."""
     found = []
-    for _, key, value in log.records("policies"):
-        if key[:1] != b"@" and value:
-            record = decode_one(value, registry, name="policies")
-            try:
-                found.append(_parsed(record))
-            except PackError:
-                continue
+    for record in log.decoded("policies", registry):
+        with suppress(PackError):
+            found.append(_parsed(record))
     return found
 
 

@@ -48,7 +48,7 @@ class Lane:
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
             return
-        columns = decode(block.batches, self.reader, self.fed, end)
+        columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         marks = np.flatnonzero(columns.status == Status.MARK)
         # No close ever comes for a mark of such a day: the topic would wait at it for good.
         absurd = marks[~day_taken(columns.data[marks, _DAY])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,18 @@ from agents.standing.publish.tier_changes import ChangeWriter, MovedTiers, Queue
 from policies.compiled.classes import CompiledClasses
 from policies.compiled.program import Column
 from schemas.codec.records import encode
+from schemas.letters import Original, dead_letter
 from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
 from streams.accounts.ledger import Break, Candidate, Ledger
 from streams.accounts.store import POSTING, REVERSAL, Array
-from streams.alerts.lifecycle import Cause, Event
-from streams.alerts.outflow import EXTERNAL, SHARE_ONE, in_base
+from streams.alerts.lifecycle import AlertEvent, Cause
+from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base
 from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, business_day, date_of
 
 COUNTERPARTIES_MAX = 3
-_DETAIL_CHARS_MAX = 200
+_ENCODED = ("rm-alerts", "restatements", "tier-changes", "decisions", "dead-letters")  # also or only one by one
 
 
 class OutputPublisher:
@@ -42,6 +43,8 @@ class OutputPublisher:
         profiles: Profiles,
     ) -> None:
         self.registry, self.key, self.partition = registry or file_registry(), key, 0
+        for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
+            self.registry.id_of(topic)
         self.ledger, self.profiles = ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
@@ -81,28 +84,16 @@ class OutputPublisher:
     # -- bad input
 
     def dead_letter(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        reason: str,
-        field: str | None,
-        original: bytes,
-        key: bytes | None,
-        detail: str = "",
+        self, topic: str, offset: int, reason: str, original: Original, field: str | None = None, detail: str = ""
     ) -> None:
-        """A record that could not be taken, with its bytes as they came."""
-        detail = detail or (f"{field}: {reason}" if field else reason)
-        record = {
-            "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
-            "detail": detail[:_DETAIL_CHARS_MAX], "original": original, "original_key": key,
-        }  # fmt: skip
-        self.put("dead-letters", f"{topic}-{partition}", record)
+        """A record of this partition that could not be taken."""
+        record = dead_letter(topic, self.partition, offset, reason, original, field=field, detail=detail)
+        self.put("dead-letters", f"{topic}-{self.partition}", record)
 
     # -- closes
 
     def standings(
-        self, found: Metrics, slots: Array, metric: int, flags: Array, layers: ShownLayers | None
+        self, found: Metrics, slots: Array, metric: Sequence[int], flags: Array, layers: ShownLayers | None
     ) -> None:  # fmt: skip
         """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
         tiered = self.ledger.customers.tier_days(slots) != NO_DAY  # by a fact or a card, without an account
@@ -151,25 +142,25 @@ class OutputPublisher:
 
     # -- between closes
 
-    def queue_changes(self, slots: set[int], closed: int, version: int) -> None:
+    def queue_changes(self, slots: Array, closed: int, version: int) -> None:
         """Queue classes that differ from what was published; an ordinary customer never published stays unknown.
 
         `version` rises from transaction to transaction.
         """
-        if not slots:
+        if not len(slots):
             return
-        mine = np.sort(np.fromiter(slots, np.int64, len(slots)))
-        slots.clear()
-        queue_class, vip_area = self.profiles.queue_classes(mine)
-        code, known = queue_class * 2 + vip_area, self.ledger.customers.queue_classes(mine).astype(np.int64)
+        queue_class, vip_area = self.profiles.queue_classes(slots)
+        code, known = queue_class * 2 + vip_area, self.ledger.customers.queue_classes(slots).astype(np.int64)
         moved = np.flatnonzero(code != np.where(known >= 0, known, self._ordinary))
         if len(moved):
-            self.profiles.published(mine[moved], code[moved])
-            packed = self.queue.classes(mine[moved], queue_class[moved], vip_area[moved], max(closed, 0), version)
+            self.profiles.published(slots[moved], code[moved])
+            packed = self.queue.classes(slots[moved], queue_class[moved], vip_area[moved], max(closed, 0), version)
             self._records["queue-priority"] += few(packed)
             self.count += packed.records
 
-    def alert(self, event: Event, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str) -> None:
+    def alert(
+        self, event: AlertEvent, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str
+    ) -> None:
         """An outflow alert with its evidence (docs/alerts.md#life-of-an-alert)."""
         slot, reference = found.customer, found.reference
         share = found.outflow * SHARE_ONE // reference if reference > 0 else SHARE_ONE
@@ -192,7 +183,7 @@ class OutputPublisher:
         for account in ledger.accounts_of(slot):
             currency = ledger.currency_of(account)
             entries = ledger.entries_of(account)
-            debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL) & (entries["amount"] < 0)
+            debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL_CODE) & (entries["amount"] < 0)
             for e in entries[debit & (entries["flags"] & REVERSAL == 0) & (entries["extra"] >= 0)]:
                 on = int(business_day(int(e["booked"]), ledger.zone.starts, ledger.zone.offsets))
                 if day - days < on <= day:

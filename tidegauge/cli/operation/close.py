@@ -24,7 +24,7 @@ def close(
 
     settings = Settings()
     number = day_argument(day)
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     try:
         closer = Closer(settings, lambda contract, record: encode(contract, record, registry))
         written = closer.close(number)

@@ -8,6 +8,7 @@ import typer
 
 from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
+from schemas.registry import registry_for
 from services.assembly import notifier
 from services.notices.notifier import Notifier
 
@@ -34,4 +35,4 @@ class Lazily:
 def notices() -> None:
     """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
     settings = Settings()
-    run_notifier(build_notifier(settings, Lazily(settings)))
+    run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.settings import Settings
+from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, redis_client, view_writer
 from services.views.keys import Keys
@@ -20,6 +21,7 @@ from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of
 from services.views.store import LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
+from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, metrics_at, notes
 
@@ -110,7 +112,9 @@ def alerts(
         unit = "/".join(who.unit)
         raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
     try:
-        found = alerts_of(redis_client(settings), Keys.of(settings.topic_prefix), *wanted[0], limit)
+        found = alerts_of(
+            redis_client(settings), Keys.of(settings.topic_prefix), registry_for(settings), *wanted[0], limit
+        )
         rows = [row for row in found if sees(who, Action.READ, DataKind.ALERTS, row.branch)]
     except RedisError as problem:
         raise CommandError(
@@ -125,9 +129,9 @@ def alerts(
 
 def _what(row: AlertRow) -> str:
     """The share that left, the tier that is near, or the day that takes the present one."""
-    if row.kind == "upgrade_near":
+    if row.kind == UPGRADE_NEAR:
         return f"{row.next_tier} near" if row.next_tier else "-"
-    if row.kind == "downgrade_risk":
+    if row.kind == DOWNGRADE_RISK:
         return f"{row.tier} lost {row.lost_close}" if row.lost_close else "-"
     return f"{row.share_bp / 100:.2f} %"
 
