@@ -26,6 +26,7 @@ def standing_conf(settings: Settings, pack: str | None = None, base_currency: st
         registry_for(settings),
         layers,
         tuple(tiers[1:]),
+        settings.alert_secret(),
     )
     conf.compiled()
     return conf

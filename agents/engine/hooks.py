@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
+from faust import App
 from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
@@ -216,6 +217,16 @@ def thread_of(app: Any) -> ConsumerThread:
     """The thread of a started app's consumer."""
     thread: ConsumerThread = app.consumer._thread
     return thread
+
+
+class FolderlessApp(App):
+    """A Faust app that keeps nothing on disk, and makes no folder for it.
+
+    One in the temporary directory is anybody's to make first: a file of its name stopped the worker.
+    """
+
+    def _create_directories(self) -> None:
+        """Faust would make three, and leave them empty."""
 
 
 class RecordConsumer(base.Consumer):

@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from agents.engine.changelog import COMMIT, FENCE, Changelog, Fence, format_mark
 from agents.engine.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
-from agents.engine.recovery import EngineSettings, Restored, changelog_topic, open_consumer, restore
+from agents.engine.recovery import EngineSettings, Restored, changelog_of, open_consumer, restore, state_name
 from schemas.registry import RegistryError
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
@@ -63,10 +64,15 @@ class Conf:
     compression: str | None = "lz4"  # of everything written
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
+    @cached_property
+    def state(self) -> str:
+        """What changelog and transactional ids begin with."""
+        return state_name(self.settings, self.name)
+
     @property
     def changelog(self) -> str:
         """Kafka's name of the changelog."""
-        return changelog_topic(self.settings, self.name)
+        return changelog_of(self.state)
 
 
 async def computed(size: int, function: Callable[..., T], *args: Any) -> T:
@@ -103,7 +109,7 @@ class PartitionUnit:
         self.topics = {name: TopicPartition(conf.settings.topic(name), partition) for name in conf.inputs}
         # The id is stable per partition index: start() fences whoever had it and ends its open transaction.
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=conf.settings.kafka, transactional_id=f"{conf.settings.group}-{conf.name}-{partition}",
+            bootstrap_servers=conf.settings.kafka, transactional_id=f"{conf.state}-{partition}",
             linger_ms=0, max_batch_size=BATCH_BYTES_MAX, max_request_size=16 << 20, retry_backoff_ms=10,
             transaction_timeout_ms=int(TRANSACTION_S_MAX * 1000), compression_type=conf.compression,
         )  # fmt: skip

@@ -6,11 +6,8 @@ that come from the alert's record, so a notice that is written twice is the same
 """
 
 import logging
-import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import faust
@@ -53,11 +50,10 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
-    app = faust.App(
+    app = hooks.FolderlessApp(
         group, broker=servers, store="memory://", topic_partitions=settings.partitions, topic_disable_leader=True,
         topic_allow_declare=False, web_enabled=False, broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S, consumer_auto_offset_reset="earliest", stream_wait_empty=False,
-        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}-{group}",  # Faust makes it, nothing uses it
     )  # fmt: skip
     app.transport = hooks.RecordTransport(servers, app, app.loop)
     raw = partial(app.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")

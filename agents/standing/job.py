@@ -253,7 +253,7 @@ class StandingJob:
             if (
                 event.status == lifecycle.RAISED
             ):  # only now, since most candidates come to nothing and an HMAC takes time
-                alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
+                alert_id = customer_ref(self.publisher.alert_key, f"{customer_id}/{rule}/{event_id}")
                 event = event._replace(alert=event.alert._replace(alert_id=alert_id))
             self.profiles.set_alert(slot, rule, event.alert)
             severity = SEVERITIES[int(self.decider.pack.alerts.severity[candidate.rule])]

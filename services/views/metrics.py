@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from deploy.probes import health, serve_probes
 
 if TYPE_CHECKING:
     from services.views.writer import ViewWriter
@@ -40,7 +42,9 @@ class ViewMetrics(Collector):
 
 
 def serve_view_metrics(writer: "ViewWriter", port: int, host: str = "127.0.0.1") -> None:
-    """Serve the metrics from a thread until the process ends; OSError if the port is taken."""
+    """Serve metrics and health from a thread until the process ends; OSError if the port is taken."""
     registry = CollectorRegistry()
     registry.register(ViewMetrics(writer))
-    start_http_server(port, host, registry)
+    good = health(lambda: "")  # a writer that can't write waits: it is no better when started again
+    metrics = lambda: (200, generate_latest(registry), CONTENT_TYPE_LATEST)  # noqa: E731
+    serve_probes({"/metrics": metrics, "/livez": good, "/readyz": good}, host, port)

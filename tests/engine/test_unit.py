@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.engine import recovery
 from agents.engine import unit as unit_module
 from agents.engine.app import build_app
 from agents.engine.changelog import COMMIT, FENCE, Fence
@@ -81,13 +82,14 @@ def events(topic: str, start: int, amounts: list[int], customer: int = 7) -> Blo
     return Block(TP(topic, 3), start, start + len(amounts), [raw], len(raw))
 
 
-def test_the_product_settings_fit() -> None:
+def test_the_product_settings_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The app is built from Settings as from what the tests use: one agent per input, one table, no web server."""
+    monkeypatch.setattr(recovery, "_prefixed", lambda _kafka, prefix, plain: prefix + plain)
     app = build_app(Settings(group="fits", topic_prefix="p.", bootstrap_servers="one:9092,two:9092"), CounterJob)
     assert {topic for agent in app.agents.values() for topic in agent.channel.topics} == {"p.left", "p.right"}
     assert list(app.tables) == ["standing"]
     assert not app.conf.web_enabled
-    assert app.units.unit_conf.changelog == "fits-standing-changelog"
+    assert app.units.unit_conf.changelog == "p.fits-standing-changelog"
     assert app.units.changelog_topic.get_topic_name() == app.units.unit_conf.changelog
     assert app.units.names == {"p.left": "left", "p.right": "right"}
 

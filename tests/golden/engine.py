@@ -126,15 +126,6 @@ def upgraded(settings: dict[str, Any], log: Log, changelog: list[Pairs], bytes_m
     return [[*rows] for rows in rewriting(found.changelog, found.fence, job.positions(), bytes_max)]  # type: ignore[misc]
 
 
-def fence_of_now(settings: dict[str, Any], value: bytes) -> bytes:
-    """A fence of an older format as today's program writes it."""
-    fence, job = Fence.decode(value), new_job(settings)
-    meta = fence.meta
-    for number in range(fence.state_format, job.state_format):
-        meta = job.upgrades[number].meta(meta)
-    return Fence(job.state_format, fence.offsets, meta).encode()
-
-
 class Names:
     """What recovery asks of the settings."""
 

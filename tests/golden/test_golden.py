@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.golden.engine import Log, Worker, every_row, fence_of_now, upgraded
+from tests.golden.engine import Log, Worker, every_row, upgraded
 from tests.golden.formats import KINDS, NEVER, kind_of, misfits, parts
 from tests.golden.recording import FILES, Recording
-from tests.golden.replaying import Lived, from_empty, meant, onwards, unlike
+from tests.golden.replaying import Lived, from_empty, meant, of_today, onwards, unlike
 
 RECORDED = Recording.read()
 OLDER = [number for number in FILES if number < max(FILES)]
@@ -56,31 +55,17 @@ def test_recovered(cut: int) -> None:
     assert onwards(RECORDED, cut, worker) == []
 
 
-def of_now(found: Recording) -> Recording:
-    """A recording of an older format, its fences as today's program writes them."""
-    settings = found.settings
-
-    def fence(value: bytes | None) -> bytes | None:
-        return None if value is None else fence_of_now(settings, value)
-
-    steps = [replace(one, fence=fence(one.fence), fenced=fence(one.fenced)) for one in found.steps]
-    states = {
-        cut: {**state, b"@fence": fence_of_now(settings, b'{"format": 2, "offsets": {}}\n' + state[b"@fence"]).split(b"\n", 1)[1]}
-        for cut, state in found.states.items()
-    }  # fmt: skip
-    return replace(found, steps=steps, states=states)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", OLDER)
 def test_upgraded(number: int) -> None:
-    """From an older format: the state of before, the same from there on, and the same again from what the upgrade wrote.
+    """From an older format: the state of a job that has lived it all, the same from there on, and again from what was written.
 
     The upgrade is cut short in its middle, and what was written after the mark alone is enough in the end.
     """
     older = Recording.read(FILES[number])
-    log, wanted, settings = Log(older.inputs), of_now(older), older.settings
-    for cut in sorted(older.states)[::3]:
+    log, settings, cuts = Log(older.inputs), older.settings, sorted(older.states)[::5]
+    wanted = of_today(older, cuts)
+    for cut in cuts:
         changelog, state = older.changelog(cut), meant(wanted.states[cut])
         assert unlike("state", meant(every_row(Worker.recovered(settings, log, changelog).job)), state) == []
         whole = upgraded(settings, log, changelog, UPGRADE_BYTES)

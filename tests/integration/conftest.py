@@ -29,6 +29,8 @@ def make_live(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             name = f"i{uuid.uuid4().hex[:8]}"
             own = {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": f"{name}.", "group": name}
             folder = tmp_path_factory.mktemp(name) / "data"
-            return around.enter_context(Live(Settings(data_dir=folder, reference_key="test key", **own | more)))
+            return around.enter_context(
+                Live(Settings(data_dir=folder, reference_key="a reference key for tests, 32 bytes long", **own | more))
+            )
 
         yield make

@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
+from deploy.errors import StackError
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, error
@@ -87,6 +88,9 @@ def main() -> None:
     except CommandError as problem:
         error(str(problem), problem.hint)
         sys.exit(problem.code)
+    except StackError as problem:
+        error(problem.message, problem.hint)
+        sys.exit(BAD_INPUT)
     except ValidationError as problem:
         if problem.title != "Settings":
             raise

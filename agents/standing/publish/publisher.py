@@ -11,7 +11,7 @@ import numpy as np
 from agents.engine.job import Pair
 from agents.engine.packing import Packed, few
 from agents.standing.intake.profiles import Profiles
-from agents.standing.model import DayClose
+from agents.standing.model import DayClose, Keyring
 from agents.standing.publish.standings import ShownLayers, StandingWriter
 from agents.standing.publish.tier_changes import ChangeWriter, MovedTiers, QueueWriter, RestatementWriter, rounded
 from policies.compiled.classes import CompiledClasses
@@ -37,18 +37,18 @@ class OutputPublisher:
     def __init__(
         self,
         registry: Registry | None,
-        key: bytes,
+        keys: Keyring,
         classes: CompiledClasses,
         ledger: Ledger,
         profiles: Profiles,
     ) -> None:
-        self.registry, self.key, self.partition = registry or file_registry(), key, 0
+        self.registry, self.alert_key, self.partition = registry or file_registry(), keys.alerts, 0
         for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
             self.registry.id_of(topic)
         self.ledger, self.profiles = ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
-        self.bulk = StandingWriter(self.registry, key, classes, ledger)
+        self.bulk = StandingWriter(self.registry, keys.references, classes, ledger)
         self.changes = ChangeWriter(self.registry, ledger)
         self.restatements = RestatementWriter(self.registry, ledger)
         self.queue = QueueWriter(self.registry, classes.shown, self.bulk.references)

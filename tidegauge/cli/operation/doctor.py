@@ -78,9 +78,9 @@ def doctor(
 
 def _show(result: Check) -> None:
     mark = "[green]good[/green]" if result.good else "[red]bad [/red]"
-    console.print(f"{mark} {result.name}: {escape(result.found)}", soft_wrap=True)
+    console.print(f"{mark} {result.name}: {escape(result.found)}", soft_wrap=True, markup=True)
     if result.hint and not result.good:
-        console.print(f"       {escape(result.hint)}", soft_wrap=True)
+        console.print(f"       {result.hint}", soft_wrap=True)
 
 
 def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
