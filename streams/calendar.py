@@ -47,6 +47,11 @@ def parse_day(text: str) -> int:
     return day_of(dt.date.fromisoformat(text))
 
 
+def day_taken(day: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether days are such as are taken: DAY_MIN up to the day before DAY_MAX."""
+    return (day >= DAY_MIN) & (day < DAY_MAX)
+
+
 @nb.njit(cache=True, nogil=True)
 def month_of(day: int) -> int:
     """The month number of a day (Hinnant, chrono-compatible low-level date algorithms)."""
