@@ -15,7 +15,7 @@ from schemas.registry import registry_for
 LETTERS: Final = "dead-letters"
 LETTERS_MAX: Final = 1000  # looked at in a partition
 AGE_MS: Final = 24 * 60 * 60 * 1000
-WAIT_S: Final = 5.0
+_WAIT_S: Final = 5.0
 
 
 def lately(settings: Settings) -> Counter[tuple[str, str]]:
@@ -39,12 +39,12 @@ def lately(settings: Settings) -> Counter[tuple[str, str]]:
 def _places(settings: Settings, consumer: Consumer) -> list[TopicPartition]:
     """Where to begin in each partition that has letters of the last day."""
     name = settings.topic(LETTERS)
-    meta = consumer.list_topics(name, timeout=WAIT_S).topics[name]
+    meta = consumer.list_topics(name, timeout=_WAIT_S).topics[name]
     since = int(time.time() * 1000) - AGE_MS
     asked = [TopicPartition(name, partition, since) for partition in meta.partitions]
     places = []
-    for place in consumer.offsets_for_times(asked, timeout=WAIT_S) if asked else ():
-        _, end = consumer.get_watermark_offsets(place, timeout=WAIT_S)
+    for place in consumer.offsets_for_times(asked, timeout=_WAIT_S) if asked else ():
+        _, end = consumer.get_watermark_offsets(place, timeout=_WAIT_S)
         if 0 <= place.offset < end:
             places.append(TopicPartition(name, place.partition, max(place.offset, end - LETTERS_MAX)))
     return places
@@ -56,7 +56,7 @@ def _count(settings: Settings, consumer: Consumer, places: list[TopicPartition])
         return found
     registry, reasons = registry_for(settings), set(MISPLACED.values())
     consumer.assign(places)
-    left, deadline = len(places), time.monotonic() + WAIT_S
+    left, deadline = len(places), time.monotonic() + _WAIT_S
     while left and time.monotonic() < deadline:
         message = consumer.poll(0.2)
         if message is None:
