@@ -6,7 +6,6 @@ Tidegauge's own packages are imported only when it is known that they are Tidega
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import shutil
 import sys
@@ -18,7 +17,8 @@ import typer
 from rich.markup import escape
 
 from tidegauge.cli import packages
-from tidegauge.cli.output import FAILED_CHECK, console
+from tidegauge.cli.failures import told
+from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
@@ -50,7 +50,7 @@ class Check(NamedTuple):
 @app.command("doctor")
 def doctor(
     data: Path | None = typer.Option(None, "--data", help="Data folder of the embedded stack."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = JSON,
 ) -> None:
     """Check this machine, the servers and the topics. Exit code 1 if anything is not good."""
     results: list[Check] = []
@@ -69,7 +69,7 @@ def doctor(
         for look_at in (_disk, _jars, _kafka, _redis, _topics):
             note(_careful(look_at, settings))
     if as_json:
-        typer.echo(json.dumps([result._asdict() for result in results]))
+        emit([result._asdict() for result in results])
     if not all(result.good for result in results):
         raise typer.Exit(FAILED_CHECK)
 
@@ -82,13 +82,14 @@ def _show(result: Check) -> None:
 
 
 def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
-    """A look whose StackError is its result."""
-    from deploy.errors import StackError
-
+    """A look whose failure is its result."""
     try:
         return look(settings)
-    except StackError as problem:
-        return Check(look.__name__.removeprefix("_"), False, problem.message, problem.hint)
+    except Exception as problem:
+        line = told(problem)
+        if line is None:
+            raise
+        return Check(look.__name__.removeprefix("_"), False, str(line), line.hint)
 
 
 def _python() -> Check:

@@ -10,6 +10,7 @@ from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
 from services.assembly import notifier
 from services.notices.notifier import Notifier
+from tidegauge.cli.servers import need_kafka, need_redis
 
 app = typer.Typer()
 
@@ -34,4 +35,6 @@ class Lazily:
 def notices() -> None:
     """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
     settings = Settings()
+    need_kafka(settings)
+    need_redis(settings)
     run_notifier(build_notifier(settings, Lazily(settings)))

@@ -3,7 +3,9 @@
 import typer
 
 from deploy.settings import Settings
+from tidegauge.cli.choices import LogLevel
 from tidegauge.cli.output import metrics_at
+from tidegauge.cli.servers import need_kafka
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
@@ -12,8 +14,12 @@ app = typer.Typer()
 
 @app.command("worker")
 def worker(
-    metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of metrics and health; 0: none."),
-    loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
+    metrics_port: int | None = typer.Option(
+        None, "--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none."
+    ),
+    loglevel: LogLevel = typer.Option(
+        LogLevel.WARNING, "--loglevel", case_sensitive=False, help="Of Faust's and our own log."
+    ),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
     from agents.engine.app import build_app, run_worker
@@ -21,8 +27,10 @@ def worker(
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
     settings = Settings()
-    warm_up(standing_conf(settings))
+    conf = standing_conf(settings)
+    need_kafka(settings)
+    warm_up(conf)
     port = settings.metrics_port if metrics_port is None else metrics_port
     built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
     with metrics_at(port):
-        run_worker(built, metrics_port=port, loglevel=loglevel)
+        run_worker(built, metrics_port=port, loglevel=loglevel.value)
