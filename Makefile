@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Compiled kernels are kept in the environment, so that they go when it goes.
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
 
-.PHONY: install demo test check check-code check-behaviour bench bench-quick chaos simulate lock format clean
+.PHONY: install demo test check check-code check-behaviour bench bench-quick chaos simulate packs lock format clean
 
 install: $(STAMP)
 
@@ -50,6 +50,10 @@ chaos: install
 
 simulate: install
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)
+
+# Packs drawn from the grammar: each is checked, replayed and switched live.
+packs: install
+	DRAWN_PACKS=$(or $(PACKS),2000) $(BIN)/python -m pytest -q -s tests/standing/test_good_packs.py $(ARGS)
 
 # Needs uv. No download hosts in the locks: they must work with any index. Versions stay as far as pyproject.toml lets
 # them; `make lock ARGS=--upgrade` takes the newest. requirements-core.lock is the part without the extras, for production.

@@ -9,12 +9,11 @@ from policies.compiled.pack import NEVER, CompiledAlerts, CompiledPack, Criteria
 from policies.language.loader import available_packs, check, load_pack, parse_pack
 from policies.language.reader import PackError, Problem
 from policies.model.criteria import decide, meets
-from policies.model.metrics import METRIC_INDEX, ROLLING
+from policies.model.metrics import ROLLING
 from policies.model.pack import AlertRule, ClassPolicy, Drip, Evaluation, Pack, Queue, QueueClass, Share, Tier
 from policies.model.terms import AllOf, AnyOf, Criterion, Limit, Name, limits
 
 __all__ = [
-    "METRIC_INDEX",
     "NEVER",
     "ROLLING",
     "AlertRule",

@@ -13,7 +13,7 @@ from policies.diff import obstacles
 from policies.language.loader import parse_pack
 from policies.language.reader import PackError
 from policies.lifecycle.state import day_number
-from policies.model.pack import CUSTOMER_CLASSES
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 if TYPE_CHECKING:
     from policies.model.pack import Pack

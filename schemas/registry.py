@@ -12,8 +12,6 @@ from typing import Any, Protocol
 HERE = Path(__file__).parent
 VERSIONS = HERE / "versions"
 IDS = HERE / "ids.json"
-MARK = "close-mark"  # the contract of close marks, found in every input topic
-MARK_KEY = b"@close"
 _FREE = ("doc", "classification")  # may change without a new version
 _NOT_FOUND = 404
 

@@ -9,9 +9,8 @@ from typing import Any
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.engine.job import TP, Block
-from agents.standing.job import CLOSES, INPUTS
 from schemas.codec.records import Encode
-from schemas.registry import MARK, MARK_KEY
+from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 
 _BATCH_BYTES_MAX = 1 << 30
 

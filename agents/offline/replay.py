@@ -15,11 +15,13 @@ from agents.engine.packing import flat
 from agents.engine.recovery import EngineSettings, changelog_topic, install_blocks, open_consumer
 from agents.engine.recovery import blocks as read_blocks
 from agents.offline.memory_log import MemoryLog
-from agents.standing.job import CLOSES, INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies.diff import obstacles
-from policies.model.pack import CUSTOMER_CLASSES, Pack
+from policies.model.pack import Pack
 from schemas.codec.records import Encode
+from schemas.topics import CLOSES, INPUTS
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")

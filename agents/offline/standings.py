@@ -12,13 +12,11 @@ from policies.compiled.classes import ClassTable
 from streams import tiers
 from streams.accounts.entries import OPEN, OPEN_END
 from streams.calendar import date_of, last_ended_month, month_of, month_start
+from streams.vocabulary.metrics import METRICS
 
-STANDING_COLUMNS = (
-    "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg", "trailing_avg_7",
-    "trailing_avg_30", "trailing_avg_90", "tier",
-)  # fmt: skip
+_SHOWN = [(place, metric.column) for place, metric in enumerate(METRICS) if metric.family.in_files]
+STANDING_COLUMNS = ("customer_id", *(column for _, column in _SHOWN), "tier")
 LAYER = "layer"  # a column behind them, where a layer scheme runs
-METRICS = len(STANDING_COLUMNS) - 2  # the ledger's columns, less the month to date
 CHUNK = 1 << 16
 
 
@@ -63,10 +61,11 @@ def standings_at(job: StandingJob, as_of: int) -> Iterator[list[str | int | None
         for i, slot in enumerate(slots.tolist()):
             if since[i] > as_of:
                 continue
-            values = [None if bad else v for v, bad in zip(rounded[i].tolist(), found.held[i].tolist(), strict=True)]
+            mine, held = rounded[i].tolist(), found.held[i].tolist()
+            values = [None if held[place] else mine[place] for place, _ in _SHOWN]
             table = job.decider.lifecycle.table(slot)
             tier = NO_TIER if table is None else _tier(job, table, int(given[i]))
-            rows.append([ledger.customer_id(slot), *values[:METRICS], tier, *([] if layers is None else [layers[i]])])
+            rows.append([ledger.customer_id(slot), *values, tier, *([] if layers is None else [layers[i]])])
     return iter(sorted(rows, key=lambda row: str(row[0])))
 
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 from agents.engine.packing import Packed, batches, flat
 from agents.offline.memory_log import MemoryLog
 from agents.offline.replay import work
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from schemas.codec.records import encode
+from schemas.topics import INPUTS
 from streams.calendar import DAY_MS
 
 DAY: Final = 20_453  # the last of a month, so that the second close evaluates tiers

@@ -20,11 +20,12 @@ from agents.standing.intake.facts import FACT_REASONS
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, RowKey, StandingConf, Tally
-from policies.model.pack import CUSTOMER_CLASSES, SEVERITIES, Pack
+from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
 from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
+from schemas.topics import CLOSES, INPUTS
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
@@ -46,9 +47,8 @@ from streams.fields import (
 )
 from streams.money import EXPONENTS
 from streams.reference import customer_ref
+from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
-INPUTS = ("transactions", "balances", "customers", "facts", "fx-rates", "policies", "crm-actions", "business-days")
-CLOSES = "business-days"
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
@@ -133,7 +133,7 @@ class StandingJob:
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
             self.decider.continuous.look()
-        self.publisher.queue_changes(self.profiles.requeue, self.ledger.closed, sum(self.positions().values()))
+        self.publisher.queue_changes(self.profiles.take_requeued(), self.ledger.closed, sum(self.positions().values()))
         outputs = self.publisher.take()
         rows = self.decider.take_rows()
         if self.live and self.progress != self.ledger.closed:

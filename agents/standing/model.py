@@ -15,7 +15,7 @@ from policies.compiled.classes import ClassTable, CompiledClasses, by_class, com
 from policies.compiled.program import Column, Key, Program
 from policies.language.reader import PackError, Problem
 from policies.lifecycle.state import Decision
-from policies.model.pack import ON_REQUEST, ClassPolicy, Pack
+from policies.model.pack import Pack
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
@@ -206,28 +206,8 @@ class StandingConf:
 
     def follow(self, pack: Pack) -> CompiledClasses:
         """The classes of one pack of either kind. PackError."""
-        for name, policy in pack.classes.items():
-            if pack.kind == "layers" and policy.evaluation.close == "continuous":
-                message = "layers are decided at closes: the finest evaluation is `day`"
-                raise _refused(pack, f"classes.{name}.evaluation", message)
-            if pack.kind == "layers" and not _by_criteria(policy):
-                message = (
-                    "layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement"
-                )
-                raise _refused(pack, f"classes.{name}", message)
         return self.together(by_class(pack))
 
 
 def _refused(pack: Pack, field: str, message: str) -> PackError:
     return PackError([Problem(pack.id, 1, field, message)])
-
-
-def _by_criteria(policy: ClassPolicy) -> bool:
-    timing = {policy.evaluation.upgrades, policy.evaluation.downgrades}
-    asked = policy.status.requires or policy.review or policy.notables or policy.overrides or policy.pinning
-    return (
-        policy.status.basis == "metric"
-        and not asked
-        and not timing & set(ON_REQUEST)
-        and (policy.evaluation.restatement == "record_only")
-    )

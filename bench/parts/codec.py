@@ -12,6 +12,7 @@ import fastavro
 import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from agents.standing.publish.standings import STANDING_LISTS
 from schemas.codec.batches import uncompressed
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.encoder import Writer, encode_columns
@@ -75,7 +76,7 @@ def best_us(work: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 def standings() -> tuple[Writer, np.ndarray, np.ndarray]:
     """Columns of as many standings as there are postings."""
-    writer = Writer("standings", arrays={"month_avgs_minor": 13})
+    writer = Writer("standings", arrays=STANDING_LISTS)
     data = np.random.default_rng(1).integers(-(10**11), 10**11, size=(RECORDS, writer.width))
     raw = np.frombuffer(b"c0000001zifsxxx7ksm5ox4n3bu2qgopdapersonalgoldCNY\0", np.uint8)
     data[:, writer.refs] = np.arange(len(writer.refs)) << 20 | 8

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents.engine.recovery import changelog_topic, read_state
-from agents.offline.standings import all_standings
+from agents.offline.standings import STANDING_COLUMNS, all_standings
 from bench.measure.arena import Arena
 from bench.measure.report import OURS, Engine, Report
 from bench.measure.timing import Probe, Timing, wait_for
@@ -100,13 +100,10 @@ def check(jobs: list[Any], world: World) -> int:
     got: dict[str, list[Any]] = {str(row[0]): row for row in rows}
     assert len(got) == world.customers, f"{len(got)} customers, {world.customers} wanted"
     for name, column in want.items():
-        mine = np.array([got[f"C{c:08d}"][COLUMN[name]] for c in range(world.customers)], dtype=object)
+        mine = np.array([got[f"C{c:08d}"][STANDING_COLUMNS.index(name)] for c in range(world.customers)], dtype=object)
         different = np.flatnonzero(mine != column)
         assert not len(different), f"{name}: {len(different)} customers differ, e.g. C{different[0]:08d}"
     return world.customers
-
-
-COLUMN = {"aum": 1, "month_avg_0": 2, "quarter_avg": 15, "year_avg": 16, "trailing_avg_7": 17, "trailing_avg_30": 18}
 
 
 def states(settings: Settings) -> list[Any]:

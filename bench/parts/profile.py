@@ -21,7 +21,7 @@ from agents.engine.job import TP
 from agents.engine.packing import Packed, batches
 from agents.offline.memory_log import MemoryLog
 from agents.standing.intake import lanes
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
@@ -31,6 +31,7 @@ from bench.world.frames import batch
 from bench.world.sizes import Sizes
 from policies import load_pack
 from schemas.codec.records import encode
+from schemas.topics import INPUTS
 
 BLOCK_EVENTS = 12_000  # about 2 MB, what the worker fetches of a partition at once
 FLUSH_EVENTS = 250_000

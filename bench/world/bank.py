@@ -22,7 +22,7 @@ from connectors.loading.closer import Closer
 from deploy.embedded import processes
 from schemas.codec.records import encode
 from streams.accounts.store import REF_BITS
-from streams.averages.metrics import NAMES
+from streams.vocabulary.metrics import COLUMNS
 from tidegauge.bootstrap import STANDING
 
 Array = Any
@@ -193,8 +193,8 @@ class Bank:
             mine, numbers = job.ledger.metrics(job.decider.scope, as_of, slots).rounded(), customers_of(job)
             np.add.at(seen, numbers, 1)
             for metric in COMPARED:
-                different = np.flatnonzero(mine[:, metric] != want[NAMES[metric]][numbers])
-                assert not len(different), f"{NAMES[metric]}: {len(different)} customers differ, e.g. {different[0]}"
+                different = np.flatnonzero(mine[:, metric] != want[COLUMNS[metric]][numbers])
+                assert not len(different), f"{COLUMNS[metric]}: {len(different)} customers differ, e.g. {different[0]}"
         assert (seen == 1).all(), f"{int((seen != 1).sum())} customers are not in exactly one partition"
         return len(seen)
 

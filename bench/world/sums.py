@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.world.data import ACCOUNTS_EACH, Chunk, World
-from streams.averages.metrics import AUM, MONTH, NAMES, QUARTER, TRAILING_7, TRAILING_30, YEAR, periods
+from streams.averages.metrics import periods
+from streams.vocabulary.metrics import COLUMNS, INDEX
 
 Array = NDArray[Any]
-COMPARED = (AUM, MONTH, QUARTER, YEAR, TRAILING_7, TRAILING_30)
+COMPARED = [
+    INDEX[name] for name in ("aum", "month_avg[0]", "quarter_avg", "year_avg", "trailing_avg[7]", "trailing_avg[30]")
+]
 
 
 def half_even(total: Array, days: int) -> Array:
@@ -31,5 +34,5 @@ def standings_by_numpy(world: World, chunks: Sequence[Chunk], as_of: int) -> dic
         for chunk in chunks:
             counted = np.clip(last - np.maximum(chunk.value_day, first) + 1, 0, None)
             np.add.at(total, chunk.account // ACCOUNTS_EACH, chunk.amount * counted)
-        out[NAMES[metric]] = half_even(total, last - first + 1)
+        out[COLUMNS[metric]] = half_even(total, last - first + 1)
     return out

@@ -7,6 +7,8 @@ since the epoch, UTC. Records are plain dicts, as the Avro writer takes them; th
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypedDict
 
+from schemas.topics import KEYED
+
 Record = dict[str, Any]
 
 
@@ -91,13 +93,6 @@ class CloseRecord(TypedDict):
     business_day: int
     closed_at: int
     cut: list[dict[str, str | int]]
-
-
-# Keyed topics go to the partition of their customer; of broadcast topics every partition gets a copy.
-KEYED: Final = ("transactions", "balances", "customers", "facts", "crm-actions")
-BROADCAST: Final = ("fx-rates", "policies")
-MARKED_TOPICS: Final = KEYED + BROADCAST  # a day close marks each partition of each of them
-CLOSE_TOPIC: Final = "business-days"
 
 
 class Event(NamedTuple):

@@ -5,6 +5,7 @@ FieldError. JSON numbers arrive as their literal text (see `canonical`), so no b
 """
 
 import re
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -187,7 +188,7 @@ def boolean(field: str, value: object) -> bool:
     raise FieldError(field, f"{show(value)} is neither true nor false")
 
 
-def one_of(field: str, value: object, allowed: frozenset[str]) -> str:
+def one_of(field: str, value: object, allowed: Collection[str]) -> str:
     """One word of a closed list."""
     if isinstance(value, str) and value in allowed:
         return value

@@ -13,35 +13,8 @@ from connectors.formats import fields
 from connectors.formats.events import Event, Record
 from connectors.formats.fields import FieldError
 from streams.calendar import date_of
+from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES, NATURES, PERSONAL
 
-NATURES: Final = frozenset(
-    [
-        "unknown",
-        "external",
-        "own_transfer",
-        "product_purchase",
-        "product_redemption",
-        "interest",
-        "fee",
-        "fx_revaluation",
-    ]
-)
-_ASSET_CLASSES: Final = frozenset(
-    [
-        "deposit_demand",
-        "deposit_time",
-        "savings",
-        "wealth",
-        "fund",
-        "insurance",
-        "bond",
-        "trust",
-        "am_plan",
-        "in_transit",
-        "credit",
-    ]
-)
-_CUSTOMER_CLASSES: Final = frozenset(("personal", "corporate"))
 ARRIVES: Final = "arrives"
 REQUIRED: Final = object()
 DETAILS_MAX: Final = 64
@@ -76,9 +49,9 @@ def details(field: str, value: object) -> dict[str, str]:
     return {fields.text(field, name): fields.text(field, word) for name, word in value.items()}
 
 
-asset_class = partial(fields.one_of, allowed=_ASSET_CLASSES)
+asset_class = partial(fields.one_of, allowed=ASSET_CLASSES)
 nature = partial(fields.one_of, allowed=NATURES)
-customer_class = partial(fields.one_of, allowed=_CUSTOMER_CLASSES)
+customer_class = partial(fields.one_of, allowed=CUSTOMER_CLASSES)
 
 _ACCOUNT = (
     FileField("source", fields.text),
@@ -112,7 +85,7 @@ FIELDS: Final[dict[str, tuple[FileField, ...]]] = {
     "customers": (
         FileField("event_id", fields.text),
         FileField("customer_id", fields.text),
-        FileField("customer_class", customer_class, "personal"),
+        FileField("customer_class", customer_class, PERSONAL),
         FileField("branch", fields.text),
         FileField("rm_id", fields.text, None),
         FileField("relationship_since", fields.profile_date, None),
@@ -140,7 +113,7 @@ FIELDS: Final[dict[str, tuple[FileField, ...]]] = {
         FileField("version", fields.count),
         FileField("effective_from", fields.business_date),
         FileField("body", fields.body),
-        FileField("customer_class", customer_class, "personal"),
+        FileField("customer_class", customer_class, PERSONAL),
     ),
     "crm-actions": (
         FileField("event_id", fields.text),

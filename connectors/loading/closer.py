@@ -20,11 +20,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.formats.events import CLOSE_TOPIC, MARKED_TOPICS, CloseRecord
+from connectors.formats.events import CloseRecord
 from connectors.loading.publisher import PublishError, open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode
-from schemas.registry import MARK, MARK_KEY
+from schemas.topics import CLOSES, MARK, MARK_KEY, MARKED
 from streams.calendar import date_of, day_of
 
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
@@ -52,7 +52,7 @@ class Closer:
         self._encode = encode
         self._clock_ms = clock_ms
         self._producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-closer")
-        self._partitions = partition_count(self._producer, settings, (*MARKED_TOPICS, CLOSE_TOPIC))
+        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
         with publish_errors("cannot start closing days"):
             self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
         self.history = closes(settings)
@@ -90,7 +90,7 @@ class Closer:
                 failed.append(problem)
 
         mark = self._encode(MARK, {"business_day": day})
-        places = [(topic, partition) for topic in MARKED_TOPICS for partition in range(self._partitions)]
+        places = [(topic, partition) for topic in MARKED for partition in range(self._partitions)]
         for topic, partition in places:
             self._producer.produce(self._settings.topic(topic), mark, MARK_KEY, partition, delivered)
         self._flush(failed)
@@ -99,11 +99,11 @@ class Closer:
             for topic, partition in places
         ]
         close: CloseRecord = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
-        value, key = self._encode(CLOSE_TOPIC, dict(close)), date_of(day).isoformat().encode()
+        value, key = self._encode(CLOSES, dict(close)), date_of(day).isoformat().encode()
         headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
         for partition in range(self._partitions):
             self._producer.produce(
-                self._settings.topic(CLOSE_TOPIC), value, key, partition, on_delivery=delivered, headers=headers
+                self._settings.topic(CLOSES), value, key, partition, on_delivery=delivered, headers=headers
             )
         self._flush(failed)
         return close
@@ -128,7 +128,7 @@ def closes(settings: Settings) -> list[Closed]:
     )
     found: list[Closed] = []
     try:
-        consumer.assign([TopicPartition(settings.topic(CLOSE_TOPIC), 0, OFFSET_BEGINNING)])
+        consumer.assign([TopicPartition(settings.topic(CLOSES), 0, OFFSET_BEGINNING)])
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             for message in consumer.consume(1000, POLL_S):
@@ -138,10 +138,10 @@ def closes(settings: Settings) -> list[Closed]:
                 elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     return found
                 elif not problem.retriable():
-                    raise PublishError(f"cannot read {settings.topic(CLOSE_TOPIC)}: {problem.str()}")
+                    raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
     finally:
         consumer.close()
-    raise PublishError(f"{settings.topic(CLOSE_TOPIC)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
+    raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
 
 
 def _closed(message: Message) -> Closed:

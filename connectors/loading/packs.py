@@ -11,7 +11,7 @@ from connectors.loading.closer import POLL_S, WAIT_S
 from connectors.loading.publisher import PublishError
 from deploy.settings import Settings
 from schemas.codec.records import Encode
-from schemas.registry import MARK_KEY
+from schemas.topics import MARK_KEY
 
 TOPIC: Final = "policies"
 

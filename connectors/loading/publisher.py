@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.formats.events import KEYED, MARKED_TOPICS, Event, InputError, Record, key_of
+from connectors.formats.events import Event, InputError, Record, key_of
 from connectors.loading.partitioner import partition_of
 from deploy.settings import Settings
 from schemas.codec.records import Encode
+from schemas.topics import KEYED, MARKED
 
 QUEUE_MESSAGES_MAX: Final = 200_000
 MESSAGE_BYTES_MAX: Final = 4 << 20
@@ -113,9 +114,9 @@ class EventPublisher:
     def __init__(self, settings: Settings, encode: Encode) -> None:
         self._producer = open_producer(settings)
         self._encode = encode
-        self._names = {topic: settings.topic(topic) for topic in (*MARKED_TOPICS, "dead-letters")}
+        self._names = {topic: settings.topic(topic) for topic in (*MARKED, "dead-letters")}
         self._failed: KafkaError | None = None
-        self.partitions = partition_count(self._producer, settings, MARKED_TOPICS)
+        self.partitions = partition_count(self._producer, settings, MARKED)
 
     def send(self, event: Event) -> None:
         """Queue an event: to its customer's partition, or a copy to every partition."""

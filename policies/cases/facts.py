@@ -17,6 +17,8 @@ from policies.lifecycle.state import Act, Card, State, card_tier, day_date, last
 from policies.model import metrics
 from policies.model.criteria import OWN_STANDARD
 from policies.model.terms import limits
+from streams.vocabulary.metrics import months_of_mean
+from streams.vocabulary.terms import asset_class
 
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
@@ -31,17 +33,6 @@ SERIES_KEYS: Final = frozenset(
     "month_avgs month_days month_avgs_12 accounts components days_in_month funded_days balance_on_funded_days "
     "current_balance".split()
 )
-# Asset types as bank papers name them, by the asset class they are held in.
-COMPONENTS: Final[Mapping[str, str]] = {
-    **{name: name for name in metrics.ASSET_CLASSES},
-    "deposits": "deposit_demand", "demand_deposits": "deposit_demand", "time_deposits": "deposit_time",
-    "fx_deposits_in_cny": "deposit_time", "fx_deposits": "deposit_time", "savings_deposits": "savings",
-    "treasury_bonds": "bond", "bonds": "bond", "government_bonds": "bond",
-    "wealth_products": "wealth", "own_wealth_products": "wealth", "trust_plans": "trust", "trusts": "trust",
-    "am_plans": "am_plan", "asset_management_plans": "am_plan", "funds": "fund", "agency_funds": "fund",
-    "agency_insurance": "insurance", "loan_balance": "credit", "loans": "credit", "credit_line": "credit",
-    "card_debt": "credit", "card_spend": "credit", "card_spend_12m": "credit",
-}  # fmt: skip
 
 
 class FactError(ValueError):
@@ -91,7 +82,7 @@ class Facts:
             *ACTION_KEYS,
             *SERIES_KEYS,
             *metrics.ALIASES,
-            *metrics.METRIC_INDEX,
+            *metrics.ROLLING,
             *metrics.facts(),
             *self.pack.facts,
         }
@@ -172,9 +163,9 @@ class Facts:
         """The asset types of the scope added up; no others count."""
         total = Fraction(0)
         for name, value in self.given["components"].items():
-            if name not in COMPONENTS:
+            if (held_in := asset_class(name)) is None:
                 raise FactError(f"components.{name}: no such asset type")
-            if COMPONENTS[name] in self.pack.scopes[scope]:
+            if held_in in self.pack.scopes[scope]:
                 total += exact(value, f"components.{name}")
         return total
 
@@ -208,7 +199,7 @@ class Facts:
         newest = [*reversed(months), *[Fraction(0)] * 12]
         if metric.startswith("month_avg["):
             return newest[int(metric[len("month_avg[") : -1])]
-        if (count := metrics.months_of_mean(metric)) is not None:
+        if (count := months_of_mean(metric)) is not None:
             return sum(newest[:count], Fraction(0)) / count
         if metric == "quarter_avg" and "month_days" in self.given:
             days = _series(self.given["month_days"], "month_days")[-3:]

@@ -22,9 +22,9 @@ from policies.compiled.pack import (
 )
 from policies.compiled.program import compile_program
 from policies.language.reader import PackError, Problem
-from policies.model.metrics import METRIC_INDEX, months_of_mean
-from policies.model.pack import CUSTOMER_CLASSES
 from policies.model.terms import limits
+from streams.vocabulary.metrics import INDEX, months_of_mean
+from streams.vocabulary.terms import CUSTOMER_CLASSES, PERSONAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,10 +124,10 @@ def compile_classes(packs: Mapping[str, Pack], base_exponent: int) -> CompiledCl
 
 
 def _standard(packs: Mapping[str, Pack], base_exponent: int) -> CompiledPack | None:
-    if "personal" not in packs or packs["personal"].classes["personal"].veto is not None:
+    if PERSONAL not in packs or packs[PERSONAL].classes[PERSONAL].veto is not None:
         return None
     try:
-        return compile_pack(packs["personal"], base_exponent)
+        return compile_pack(packs[PERSONAL], base_exponent)
     except CriteriaTooGeneralError:
         return None
 
@@ -159,7 +159,7 @@ def _shown(
     """A pack that is more than rising minimums, without thresholds; standings show the metrics of its first scope."""
     policy = table.policy
     leaves = [leaf for tier in policy.tiers for leaf in limits(tier.when) if leaf.scope is not None]
-    known = [leaf.metric for leaf in leaves if leaf.metric in METRIC_INDEX and months_of_mean(leaf.metric) is None]
+    known = [leaf.metric for leaf in leaves if leaf.metric in INDEX]
     means = ["month_avg[0]" for leaf in leaves if months_of_mean(leaf.metric) is not None]
     metric = (*known, *means, "aum")[0]
     scope = leaves[0].scope if leaves and leaves[0].scope else next(iter(pack.scopes))
@@ -167,7 +167,7 @@ def _shown(
     vip = 0 if policy.vip_from is None else policy.rank(policy.vip_from)
     above = [code for code, rank in enumerate(tables) if policy.vip_from is not None and rank >= vip]
     return CompiledPack(
-        pack.id, pack.version, policy.customer_class, base_exponent, ids, metric, METRIC_INDEX[metric], scope,
+        pack.id, pack.version, policy.customer_class, base_exponent, ids, metric, scope,
         pack.scopes[scope], np.zeros(0, np.int64), min(above, default=len(ids)), tuple(c.id for c in queues),
         table.queue_class, table.queue_class_of_card, policy.queue.basis, table.vip_area,
         compile_alerts(policy.outflow_rules, ids, Minor(pack.id, base_exponent)),

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.language.reader import PackError, Problem
-from policies.model.metrics import METRIC_INDEX
-from policies.model.pack import SEVERITIES, AlertRule, ClassPolicy, OutlookRule, Pack
+from policies.model.metrics import ROLLING
+from policies.model.pack import AlertRule, ClassPolicy, OutlookRule, Pack
 from policies.model.terms import Limit
+from streams.vocabulary.terms import PERSONAL, SEVERITIES
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -58,7 +59,7 @@ class CompiledForesight:
     """
 
     ids: tuple[str, ...]
-    kinds: tuple[str, ...]  # of OUTLOOK_RULES
+    kinds: tuple[str, ...]  # of OUTLOOK_KINDS
     severity: tuple[str, ...]
     cool_down_days: tuple[int, ...]
     at_most_minor: npt.NDArray[np.int64]  # [R, T]
@@ -76,7 +77,6 @@ class CompiledPack:
     base_exponent: int
     tier_ids: tuple[str, ...]  # lowest first
     metric: str
-    metric_index: int
     scope_name: str
     scope: frozenset[str]
     thresholds_minor: npt.NDArray[np.int64]  # [T - 1], ascending; thresholds_minor[i] opens tier i + 1
@@ -90,7 +90,7 @@ class CompiledPack:
     foresight: CompiledForesight
 
 
-def compile_pack(pack: Pack, base_exponent: int, customer_class: str = "personal") -> CompiledPack:
+def compile_pack(pack: Pack, base_exponent: int, customer_class: str = PERSONAL) -> CompiledPack:
     """The arrays the kernels use, amounts in minor units of the base currency.
 
     Raises PackError when an amount isn't whole in minor units, KeyError for a class the pack doesn't cover,
@@ -117,7 +117,6 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str = "personal
         base_exponent=base_exponent,
         tier_ids=ids,
         metric=leaf.metric,
-        metric_index=METRIC_INDEX[leaf.metric],
         scope_name=scope_name,
         scope=pack.scopes[scope_name],
         thresholds_minor=np.array([minor.of(m, "tiers") for m in minimums], dtype=np.int64),
@@ -153,7 +152,7 @@ class Minor:
 def _thresholds(policy: ClassPolicy) -> tuple[Limit, list[Decimal]]:
     leaves = [tier.when for tier in policy.tiers[1:]]
     first = leaves[0] if leaves else None
-    if not isinstance(first, Limit) or first.metric not in METRIC_INDEX:
+    if not isinstance(first, Limit) or first.metric not in ROLLING:
         raise CriteriaTooGeneralError(policy.customer_class, "tiers are not minimums of a rolling metric")
     minimums: list[Decimal] = []
     for leaf in leaves:
@@ -217,12 +216,12 @@ def foreseen(policy: ClassPolicy) -> bool:
     leaves = [tier.when for tier in policy.tiers[1:]]
     first = leaves[0] if leaves else None
     return (
-        policy.customer_class == "personal"
+        policy.customer_class == PERSONAL
         and status.basis == "metric"
         and not status.requires
         and not asked
         and isinstance(first, Limit)
-        and first.metric in METRIC_INDEX
+        and first.metric in ROLLING
         and all(
             isinstance(leaf, Limit)
             and (leaf.metric, leaf.scope, leaf.operator) == (first.metric, first.scope, "minimum")

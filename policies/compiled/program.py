@@ -18,6 +18,7 @@ from policies.language.reader import PackError, Problem
 from policies.lifecycle.state import FLAGS
 from policies.model import metrics
 from policies.model.terms import AnyOf, Limit, limits
+from streams.vocabulary.metrics import INDEX, months_of_mean, parts
 
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
@@ -86,10 +87,9 @@ class Program:
     def _with_means(self, columns: Columns) -> dict[Key, Column]:
         found = dict(columns)
         for limit in self.minor:
-            count = metrics.months_of_mean(limit.metric)
             key = (limit.metric, limit.scope)
-            months = [(f"month_avg[{k}]", limit.scope) for k in range(count or 0)]
-            if months and key not in found and all(month in columns for month in months):
+            months = [(part, limit.scope) for part in parts(limit.metric)]
+            if months_of_mean(limit.metric) and key not in found and all(month in columns for month in months):
                 found[key] = months_mean([columns[month] for month in months])
         return found
 
@@ -158,9 +158,7 @@ def _needs(criteria: list[Criterion | None]) -> tuple[Key, ...]:
     """The columns that criteria take."""
     needs: list[Key] = []
     for leaf in (leaf for criterion in criteria for leaf in limits(criterion)):
-        count = metrics.months_of_mean(leaf.metric)
-        names = [leaf.metric] if count is None else [f"month_avg[{k}]" for k in range(count)]
-        needs.extend(key for name in names if (key := (name, leaf.scope)) not in needs)
+        needs.extend(key for name in parts(leaf.metric) if (key := (name, leaf.scope)) not in needs)
     return tuple(needs)
 
 
@@ -232,15 +230,11 @@ def _timely(when: str, ends: frozenset[str]) -> bool:
     return when == "continuous" or when in ends
 
 
-def from_metrics(found: Any, scope: str | None, wanted: tuple[Key, ...], names: tuple[str, ...]) -> dict[Key, Column]:
-    """Columns out of streams' Metrics (units, nano, days, held by column) for the rolling metrics wanted over a scope.
-
-    `names` are the metrics' names in the order of the columns, as `month_avg_0`.
-    """
-    places = {name: k for k, name in enumerate(names)}
+def from_metrics(found: Any, scope: str | None, wanted: tuple[Key, ...]) -> dict[Key, Column]:
+    """Columns out of streams' Metrics (units, nano, days, held by column) for the rolling metrics wanted over a scope."""
     out: dict[Key, Column] = {}
     for metric, at in wanted:
-        k = places.get(metric.replace("[", "_").replace("]", ""))
+        k = INDEX.get(metric)
         if at == scope and k is not None:
             out[metric, at] = Column(found.units[:, k], found.nano[:, k], int(found.days[k]), found.held[:, k])
     return out

@@ -25,7 +25,8 @@ from policies.language.grammar import (
 from policies.language.reader import Item
 from policies.language.sections import ALERTS, CRITERION, EVALUATION, QUEUE, ScopesKind, TiersKind, check_queue_covers
 from policies.model import metrics, provisions
-from policies.model.pack import CUSTOMER_CLASSES, KINDS, ClassPolicy, Pack, Queue
+from policies.model.pack import KINDS, LAYERS, ON_REQUEST, RESTATEMENTS, ClassPolicy, Pack, Queue
+from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES
 
 TIER = Identifier(of="tiers")
 TIERS = Many(TIER, "The tiers it is for.")
@@ -33,6 +34,7 @@ ROLE = Identifier("A role of the bank.")
 ROLES = Many(ROLE)
 RECORDS = Many(Choice(provisions.RECORDS))
 NO_QUEUE = Queue("tier", ())
+LAYERS_ALONE = "layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement"
 NO_OUTLOOK = (
     "there is an outlook only where tiers of personal customers are rising minimums of one average, and no more"
 )
@@ -235,6 +237,22 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
             seen.add(tier)
 
 
+def check_layer(item: Item, policy: ClassPolicy) -> None:
+    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement."""
+    when = policy.evaluation
+    if when.close == "continuous":
+        item.fail("evaluation.close: layers are decided at closes: the finest evaluation is `day`")
+    asked = {
+        "evaluation.upgrades": when.upgrades in ON_REQUEST, "evaluation.downgrades": when.downgrades in ON_REQUEST,
+        "evaluation.restatement": when.restatement != RESTATEMENTS[0], "status.basis": policy.status.basis != "metric",
+        "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
+        "overrides": policy.overrides, "pinning": policy.pinning,
+    }  # fmt: skip
+    for name, given in asked.items():
+        if given:
+            item.fail(f"{name}: {LAYERS_ALONE}")
+
+
 @dataclass(frozen=True)
 class ClassesKind:
     """personal, corporate, or both side by side."""
@@ -300,12 +318,15 @@ def read_pack(root: Item, body: str) -> Pack | None:
     for name in values.get("facts") or ():
         if metrics.kind(name) is not None or name in metrics.ALIASES:
             fields.members["facts"].fail(f"{name} is a metric already")
-    known = {*metrics.ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
+    known = {*ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
     for name, source in (values.get("sources") or {}).items():
         for supplied in set(source.supplies) - known:
             fields.members["sources"].fail(f"{name}: {supplied} is neither an asset class nor a fact")
     classes = ClassesKind().read(fields.members["classes"]) if "classes" in fields.members else {}
     good = {name: value for name, value in values.items() if value is not None}
+    for name, item in fields.members["classes"].entries() if good.get("kind") == LAYERS else ():
+        if name in classes:
+            check_layer(item, classes[name])
     if any(name not in good for name in HEAD_REQUIRED) or not classes:
         return None
     if good.get("kind", KINDS[0]) == KINDS[0] and any(c.queue is NO_QUEUE for c in classes.values()):

@@ -29,11 +29,9 @@ from policies.model import metrics
 from policies.model.pack import (
     CLOSES,
     ON_REQUEST,
-    OUTLOOK_RULES,
     QUEUE_BASES,
     QUEUE_ORDERS,
     RESTATEMENTS,
-    SEVERITIES,
     AlertRule,
     Band,
     Drip,
@@ -45,6 +43,8 @@ from policies.model.pack import (
     Tier,
 )
 from policies.model.terms import AllOf, AnyOf, Criterion, Limit
+from streams.vocabulary.metrics import MEANS, MEANS_PATTERN
+from streams.vocabulary.terms import ASSET_CLASSES, DOWNGRADE_RISK, OUTLOOK_KINDS, SEVERITIES, UPGRADE_NEAR
 
 OPERATORS = ("minimum", "above", "below", "at_most")
 SAYS = ("met when the exact value is at least (inclusive)", "more than", "less than", "at most (inclusive)")
@@ -134,7 +134,7 @@ def _read_bound(item: Item, fields: Fields, keys: set[str], metric: str, scope: 
 
 def _each_month(fields: Fields, limit: Limit) -> Criterion:
     """C-03: each of the last months must reach it, or (`mode: mean`) the mean of their averages."""
-    months = fields.read("months", lambda m: m.integer(2, 12), 3)
+    months = fields.read("months", lambda m: m.integer(*MEANS), 3)
     mode = fields.read("mode", lambda m: m.choice(("each", "mean")), "each")
     if mode == "mean":
         return replace(limit, metric=f"months_mean[{months}]")
@@ -142,8 +142,8 @@ def _each_month(fields: Fields, limit: Limit) -> Criterion:
 
 
 def _criterion_schema() -> Schema:
-    names = sorted({*metrics.METRIC_INDEX, *metrics.ALIASES, metrics.MONTH_AVGS, *metrics.facts()})
-    patterns = [r"^txn_count\[([1-9]|1[0-2])\]$", r"^months_mean\[([2-9]|1[0-2])\]$", IDENTIFIER]
+    names = sorted({*metrics.ROLLING, *metrics.ALIASES, metrics.MONTH_AVGS, *metrics.facts()})
+    patterns = [f"^{metrics.COUNTS_PATTERN}$", f"^{MEANS_PATTERN}$", IDENTIFIER]
     metric = {
         "description": "A metric by its name or the name the bank rules use, or a fact of this pack.",
         "anyOf": [{"enum": names}, *({"type": "string", "pattern": p} for p in patterns)],
@@ -158,7 +158,7 @@ def _criterion_schema() -> Schema:
     number = {"type": "string", "pattern": f"^({OPEN}|{AMOUNT})$", "description": "`open`: the bank fills it in."}
     place = {
         "scope": {"type": "string", "pattern": IDENTIFIER, "description": SCOPE_DOC},
-        "months": {"type": "integer", "minimum": 2, "maximum": 12},
+        "months": {"type": "integer", "minimum": MEANS[0], "maximum": MEANS[1]},
         "mode": {"enum": ["each", "mean"], "description": "month_avgs: every month, or their mean (C-03)."},
     }
     limits = [
@@ -355,10 +355,10 @@ def _check_near(item: Item, rule: OutlookRule) -> None:
         item.fail("give at_most, basis_points or both")
 
 
-UPGRADE_NEAR = Record(
-    "upgrade_near",
+NEAR = Record(
+    UPGRADE_NEAR,
     OutlookRule,
-    {**WATCHED, "outlook": Choice(("upgrade_near",))},
+    {**WATCHED, "outlook": Choice((UPGRADE_NEAR,))},
     {
         "cool_down_days": Whole(0, 366),
         "at_most": ByTier(Amount(), "What must be held besides for the next tier, by today's tier or one for all."),
@@ -367,17 +367,18 @@ UPGRADE_NEAR = Record(
     "The next tier is within reach at the next close: on the amount or on the share, whichever is given for the tier.",
     _check_near,
 )
-DOWNGRADE_RISK = Record(
-    "downgrade_risk",
+AT_RISK = Record(
+    DOWNGRADE_RISK,
     OutlookRule,
     {
         **WATCHED,
-        "outlook": Choice(("downgrade_risk",)),
+        "outlook": Choice((DOWNGRADE_RISK,)),
         "within_days": ByTier(Whole(0, 366), "Days to the close that takes the tier; the next close always counts."),
     },
     {"cool_down_days": Whole(0, 366)},
     "The tier will be lost if today's balances stay. Tiers that are not listed are not watched.",
 )
+FORESEEN = {UPGRADE_NEAR: NEAR, DOWNGRADE_RISK: AT_RISK}
 
 
 @dataclass(frozen=True)
@@ -389,13 +390,12 @@ class AlertKind:
         given = dict(item.entries()) if item.is_mapping() else {}
         if (word := given.get("outlook")) is None:
             return ALERT.read(item)
-        kinds = dict(zip(OUTLOOK_RULES, (UPGRADE_NEAR, DOWNGRADE_RISK), strict=True))
-        named = word.choice(OUTLOOK_RULES)
-        return None if named is None else kinds[named].read(item)
+        named = word.choice(OUTLOOK_KINDS)
+        return None if named is None else FORESEEN[named].read(item)
 
     def schema(self, defs: Schema) -> Schema:
         """See Kind."""
-        return {"anyOf": [kind.schema(defs) for kind in (ALERT, UPGRADE_NEAR, DOWNGRADE_RISK)]}
+        return {"anyOf": [kind.schema(defs) for kind in (ALERT, *FORESEEN.values())]}
 
 
 ALERTS = Many(AlertKind(), most=RULES_MAX, key="id")
@@ -407,7 +407,7 @@ class ScopesKind:
 
     def read(self, item: Item) -> dict[str, frozenset[str]]:
         """See Kind."""
-        members = Many(Choice(metrics.ASSET_CLASSES))
+        members = Many(Choice(ASSET_CLASSES))
         scopes = {name: frozenset(members.read(member) or ()) for name, member in item.entries()}
         if not scopes and item.is_mapping():
             item.fail("must not be empty")
@@ -419,7 +419,7 @@ class ScopesKind:
             {
                 "type": "object",
                 "minProperties": 1,
-                "additionalProperties": Many(Choice(metrics.ASSET_CLASSES)).schema(defs),
+                "additionalProperties": Many(Choice(ASSET_CLASSES)).schema(defs),
             },
             "Named sets of asset classes that metrics add up.",
         )

@@ -33,13 +33,10 @@ if TYPE_CHECKING:
 
 CLOSES = ("continuous", "day", "month", "quarter", "year")
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
-KINDS = ("tiers", "layers")
+TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 QUEUE_BASES = ("card", "tier", "higher")
 QUEUE_ORDERS = ("head_start", "strict")
-OUTLOOK_RULES = ("upgrade_near", "downgrade_risk")
-SEVERITIES = ("info", "low", "medium", "high", "critical")
-CUSTOMER_CLASSES = ("personal", "corporate")
 
 
 @dataclass(frozen=True, slots=True)

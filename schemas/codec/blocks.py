@@ -21,7 +21,8 @@ from schemas.codec.kernel import decode_block
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.program import IncompatibleError, Program, check_reader
 from schemas.codec.status import Status
-from schemas.registry import MARK, Registry, contract, file_registry
+from schemas.registry import Registry, contract, file_registry
+from schemas.topics import MARK
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
 UNKNOWN_MAX: Final = 1024  # ids it remembers as unknown

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.codec.records import decode_one
 from services.views.keys import as_bytes
 from services.views.projections import iso_day
+from streams.vocabulary.terms import OUTFLOW
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -33,7 +34,7 @@ class AlertRow:
     branch: str
     rm_id: str | None
     raised_day: str  # ISO
-    kind: str = "outflow"
+    kind: str = OUTFLOW
     next_close: str | None = None  # ISO; this and what follows where the outlook raised it
     projected_tier: str | None = None
     next_tier: str | None = None

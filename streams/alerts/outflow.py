@@ -15,12 +15,13 @@ from streams.accounts.entries import BASE, CLOSED
 from streams.accounts.store import DELTA, POSTING, REVERSAL, Array, Store
 from streams.calendar import business_day
 from streams.money import NANO, scaled
+from streams.vocabulary import terms
 
 LATE_DAYS = 7  # a debit booked longer before the last closed day raises nothing: it is history
 WINDOW_DAYS_MAX = 30  # postings are held one by one for 35 days
 SHARE_ONE = 10_000  # basis points
 NEVER = 2**63 - 1
-EXTERNAL = 1
+EXTERNAL = terms.NATURES.index(terms.EXTERNAL)
 
 
 class Fx(NamedTuple):

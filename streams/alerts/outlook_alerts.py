@@ -13,10 +13,10 @@ import numpy as np
 from streams.accounts.store import Array
 from streams.averages.outlook import Outlook, turns
 from streams.calendar import NO_DAY
+from streams.vocabulary.terms import UPGRADE_NEAR
 
 NONE, STANDS, OVER = 0, 1, 2
 ONE_BP = 10_000
-UPGRADE_NEAR = "upgrade_near"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,15 @@ import numpy as np
 from streams.accounts.entries import BASE, OPEN
 from streams.accounts.store import DELTA, LATE, POSTING, RING, Array, Store
 from streams.alerts.outflow import Fx, weight
-from streams.calendar import last_ended_month, month_of, month_start
+from streams.calendar import last_ended_month, month_start
 from streams.kernels.borrowing import borrowed
 from streams.money import NANO, half_even, scaled
+from streams.vocabulary.metrics import INDEX, METRICS, MONTHS
 
-MONTHS = 13
-AUM, MONTH, QUARTER, YEAR, TRAILING_7, TRAILING_30, TRAILING_90, MONTH_TO_DATE = 0, 1, 14, 15, 16, 17, 18, 19
-COLUMNS = 20
-NAMES = (
-    "aum", *(f"month_avg_{k}" for k in range(MONTHS)), "quarter_avg", "year_avg",
-    "trailing_avg_7", "trailing_avg_30", "trailing_avg_90", "month_to_date_avg",
-)  # fmt: skip
-TRAILING = (7, 30, 90)
+COLUMNS = len(METRICS)
+AUM, MONTH, QUARTER, YEAR = (INDEX[name] for name in ("aum", "month_avg[0]", "quarter_avg", "year_avg"))
+DAILY = YEAR + 1  # from here on days are added up one by one, not months
+assert [k for k in range(COLUMNS) if METRICS[k].family.monthly] == list(range(MONTH, DAILY))
 
 
 class Metrics(NamedTuple):
@@ -42,17 +39,7 @@ class Metrics(NamedTuple):
 
 def periods(as_of: int) -> Array:
     """int64[COLUMNS, 2]: first and last day of every metric's period; aum is the day itself."""
-    last, out = int(last_ended_month(as_of)), np.empty((COLUMNS, 2), np.int64)
-    out[AUM] = as_of, as_of
-    for k in range(MONTHS):
-        out[MONTH + k] = int(month_start(last - k)), int(month_start(last - k + 1)) - 1
-    end = int(month_start(last + 1)) - 1
-    out[QUARTER] = int(month_start(last - 2)), end
-    out[YEAR] = int(month_start(last - 11)), end
-    for k, n in enumerate(TRAILING):
-        out[TRAILING_7 + k] = as_of - n + 1, as_of
-    out[MONTH_TO_DATE] = int(month_start(int(month_of(as_of)))), as_of
-    return out
+    return np.array([metric.period(as_of) for metric in METRICS], np.int64)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -63,38 +50,61 @@ def _round(units: Array, nano: Array, days: Array, out: Array) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def _base_account(s: Store, account: int, as_of: int, last: int, span: Array, units: Array) -> None:
-    """An account in base currency: closed months from the ring, the rest from the entries."""
-    a = s.accounts[account]
+def _counted_days(as_of: int, span: Array) -> Array:
+    """int64[days up to as_of, COLUMNS - DAILY]: on how many days of a period that entries give what comes on a day counts.
+
+    The first row is of the first day of all those periods.
+    """
+    oldest = span[DAILY:, 0].min()
+    out = np.empty((as_of - oldest + 1, COLUMNS - DAILY), np.int64)
+    for at in range(len(out)):
+        for k in range(COLUMNS - DAILY):
+            out[at, k] = max(span[DAILY + k, 1] - max(oldest + at, span[DAILY + k, 0]) + 1, 0)
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _base_account(s: Store, account: int, as_of: int, last: int, counted: Array, units: Array) -> None:
+    """An account in base currency: closed months from the ring, the rest from the entries.
+
+    `counted` as of `_counted_days`: what came by its first day was there on every day of each period.
+    """
+    a, oldest = s.accounts[account], as_of - len(counted) + 1
     for k in range(MONTHS):
         units[MONTH + k] += a.sums[(last - k) % RING]
-    units[AUM] += a.base
-    for k in range(TRAILING_7, COLUMNS):
-        units[k] += a.base * (span[k, 1] - span[k, 0] + 1)
+    settled = a.base
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         if (e.kind == POSTING or e.kind == DELTA) and e.day <= as_of:
+            if e.day <= oldest:
+                settled += e.amount
+                continue
             units[AUM] += e.amount
-            for k in range(TRAILING_7, COLUMNS):
-                units[k] += e.amount * (as_of - max(np.int64(e.day), span[k, 0]) + 1)
+            days = counted[e.day - oldest]
+            for k in range(DAILY, COLUMNS):
+                units[k] += e.amount * days[k - DAILY]
+    units[AUM] += settled
+    for k in range(DAILY, COLUMNS):
+        units[k] += settled * counted[0, k - DAILY]
 
 
 @nb.njit(cache=True, nogil=True)
 def range_sum(s: Store, fx: Fx, account: int, first: int, last: int) -> tuple[int, int, bool]:
     """Sum over [first, last] of close * rate of a foreign account; True if a rate is missing under a balance."""
     a = s.accounts[account]
-    units, nano = scaled(a.base, weight(fx, a.currency, first, last))
-    opening, moved = a.base, False
+    units, nano, opening, moved = 0, 0, a.base, False
     bare = min(fx.since[a.currency] - 1, last)  # the last day of the range without a rate
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         if (e.kind == POSTING or e.kind == DELTA) and e.day <= last:
-            u, n = scaled(e.amount, weight(fx, a.currency, max(np.int64(e.day), first), last))
-            units, nano = units + u, nano + n
             if e.day <= first:
                 opening += e.amount
-            elif e.day <= bare:
-                moved = True
+                continue
+            u, n = scaled(e.amount, weight(fx, a.currency, e.day, last))
+            units, nano = units + u, nano + n
+            moved |= e.day <= bare
+    u, n = scaled(opening, weight(fx, a.currency, first, last))
+    units, nano = units + u, nano + n
     return units + nano // NANO, nano % NANO, bare >= first and (opening != 0 or moved)
 
 
@@ -123,14 +133,14 @@ def _customers(
     nano: Array,
     held: Array,
 ) -> None:
-    s, fx = borrowed(store), borrowed(rates)
+    s, fx, counted = borrowed(store), borrowed(rates), _counted_days(as_of, span)
     for i in range(len(slots)):
         account = s.customers[slots[i]].head
         while account >= 0:
             a = s.accounts[account]
             if scope >> a.asset_class & 1:
                 if a.currency == base:
-                    _base_account(s, account, as_of, last, span, units[i])
+                    _base_account(s, account, as_of, last, counted, units[i])
                 else:
                     _foreign_account(s, fx, account, span, units[i], nano[i], held[i])
             account = a.following
@@ -143,8 +153,9 @@ def _customers(
             nano[i, YEAR] += nano[i, MONTH + k]
             held[i, YEAR] |= held[i, MONTH + k]
         for k in range(COLUMNS):
-            units[i, k] += nano[i, k] // NANO
-            nano[i, k] %= NANO
+            if nano[i, k] != 0:  # only where there is foreign currency
+                units[i, k] += nano[i, k] // NANO
+                nano[i, k] %= NANO
 
 
 def metrics(s: Store, fx: Fx, clock: Array, scope: int, as_of: int, slots: Array) -> Metrics:

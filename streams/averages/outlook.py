@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from streams.accounts.store import Array
-from streams.calendar import NO_DAY, last_ended_month, month_of, month_start
+from streams.calendar import NO_DAY, month_of, month_start
 from streams.money import NANO
+from streams.vocabulary.metrics import months_of_mean, period
 
 CLOSES = ("continuous", "day", "month", "quarter", "year")
 MONTHS_A_CLOSE = {"month": 1, "quarter": 3, "year": 12}  # other closes: every day
@@ -111,41 +112,20 @@ def next_close(every: str, day: int) -> int:
     return int(month_start(month + -(month + 1) % MONTHS_A_CLOSE[every] + 1)) - 1
 
 
-def period(metric: str, close: int) -> tuple[int, int]:
-    """First and last day that a metric, named as in packs, looks at. ValueError for one that is no average of AUM."""
-    last = int(last_ended_month(close))
-    name, _, index = metric.removesuffix("]").partition("[")
-    if name == "aum":
-        return close, close
-    if name == "month_to_date_avg":
-        return int(month_start(int(month_of(close)))), close
-    if name == "trailing_avg":
-        return close - int(index) + 1, close
-    months = {
-        "month_avg": (int(index or 0),) * 2,
-        "quarter_avg": (2, 0),
-        "year_avg": (11, 0),
-        "months_mean_12": (11, 0),
-    }
-    if name not in months:
-        raise ValueError(f"{metric} has no outlook")
-    oldest, newest = months[name]
-    return int(month_start(last - oldest)), int(month_start(last - newest + 1)) - 1
-
-
 def closes_ahead(metric: str, every: str, as_of: int) -> list[int]:
     """The closes after `as_of` whose periods differ, up to the first that looks at days to come only."""
-    out = [next_close(every, as_of)]
-    if metric not in ("aum", "month_to_date_avg") and not metric.startswith("trailing") and every not in MONTHS_A_CLOSE:
-        every = "month"  # between the ends of months the period is the same
-    while period(metric, out[-1])[0] <= as_of:
-        out.append(next_close(every, out[-1]))
+    close = next_close(every, as_of)
+    out = [close]
+    while period(metric, close)[0] <= as_of:
+        close = next_close(every, close)
+        if period(metric, close) != period(metric, out[-1]):
+            out.append(close)
     return out
 
 
 def project(metric: str, as_of: int, closes: list[int], sums: Sums) -> Projection:
     """The metric at closes ahead. `sums` gives exact sums of AUM over days up to `as_of`."""
-    if metric == "months_mean_12":
+    if months_of_mean(metric) is not None:
         return _mean_of_months(as_of, closes, sums)
     periods = [period(metric, close) for close in closes]
     units, nano, held = sums([(as_of, as_of), *((first, min(last, as_of)) for first, last in periods)])

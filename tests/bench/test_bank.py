@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from bench.measure.timers import Stages
 from bench.parts.life import LAST
 from bench.parts.long_run import DAYS, SETTLED_DAYS, Run, Sample
@@ -15,6 +15,7 @@ from bench.world.data import CLOSED, FIRST, World
 from bench.world.load import packed
 from bench.world.nightly import OFF_EVERY, OFF_FEN, balances
 from schemas.codec.records import decode_one
+from schemas.topics import INPUTS
 from tests.standing.partition import conf
 
 SMALL = World(customers=600, events=900)

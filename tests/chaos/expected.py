@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 import policies.packs
-from bench.parts.full import COLUMN
+from agents.offline.standings import STANDING_COLUMNS
 from bench.world.data import ACCOUNTS_EACH, CLOSED
 from bench.world.sums import COMPARED, half_even
-from streams.averages.metrics import NAMES, QUARTER, periods
+from streams.averages.metrics import QUARTER, periods
 from streams.calendar import date_of
+from streams.vocabulary.metrics import COLUMNS
 from tests.chaos.load import Load, Timetable
 from tidegauge.demo import oracle
 from tidegauge.demo.checks import Scheme
@@ -85,10 +86,10 @@ def differences_by_sums(timetable: Timetable, rows: Iterable[list[Any]]) -> list
     for metric in COMPARED:
         first, last = periods(as_of)[metric].tolist()
         want = half_even(columns.total(load.customers, first, last, as_of), last - first + 1)
-        at = COLUMN[NAMES[metric]]
+        at = STANDING_COLUMNS.index(COLUMNS[metric])
         have = np.array([got[name][at] if (name := customer_name(n)) in got else -1 for n in range(load.customers)])
         wrong += [
-            f"{customer_name(n)} {NAMES[metric]}: {have[n]} instead of {want[n]}"
+            f"{customer_name(n)} {COLUMNS[metric]}: {have[n]} instead of {want[n]}"
             for n in np.flatnonzero(have != want).tolist()
         ]
     return wrong

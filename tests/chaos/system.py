@@ -24,12 +24,11 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from agents.engine.recovery import changelog_topic
 from agents.offline.standings import all_standings
-from agents.standing.job import INPUTS
 from bench.parts.full import states
 from bench.world.data import CLOSED
 from deploy import admin
 from deploy.settings import Settings
-from schemas.registry import MARK_KEY
+from schemas.topics import INPUTS, MARK_KEY
 from tests.chaos import expected, twin
 from tests.chaos.check import read
 from tests.chaos.feed import Feed

@@ -16,9 +16,10 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.engine.recovery import COMMIT, changelog_topic
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from deploy.settings import Settings
 from schemas.codec.records import RecordError, decode_one
+from schemas.topics import INPUTS
 from tests.chaos.check import read
 from tests.chaos.history import Output
 from tidegauge.bootstrap import STANDING, standing_jobs

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.formats import canonical, files_out
-from connectors.formats.events import BROADCAST, MARKED_TOPICS, Event, InputError, key_of
+from connectors.formats.events import Event, InputError, key_of
 from connectors.formats.layout import FIELDS
 from connectors.formats.sources import import_fingerprint, read_source
 from connectors.simulate import simulate
 from schemas.codec.records import decode_one, encode
+from schemas.topics import BROADCAST, MARKED
 
 ZONE = "Asia/Shanghai"
 GOOD = {
@@ -245,8 +246,8 @@ def test_layout_covers_the_contracts():
     """Every input topic has a layout, and its fields are the contract's fields."""
     from schemas.registry import contract
 
-    assert set(FIELDS) == set(MARKED_TOPICS)
-    for topic in MARKED_TOPICS:
+    assert set(FIELDS) == set(MARKED)
+    for topic in MARKED:
         names = {field["name"] for field in contract(topic)["fields"]}
         assert set(files_out.csv_columns(topic)) - {"arrives"} == names
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from typer.testing import CliRunner
 
 from connectors.formats import files_out
-from connectors.formats.events import BROADCAST, CLOSE_TOPIC, KEYED, MARKED_TOPICS, DayEnd, Event, InputError
+from connectors.formats.events import DayEnd, Event, InputError
 from connectors.loading.closer import Closer, closes
 from connectors.loading.loader import load_events
 from connectors.loading.partitioner import partition_of
@@ -18,7 +18,7 @@ from connectors.loading.publisher import EventPublisher, PublishError, publish_e
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
-from schemas.registry import MARK_KEY
+from schemas.topics import BROADCAST, CLOSES, KEYED, MARK_KEY, MARKED
 from streams.calendar import day_of
 from tidegauge.cli.main import app
 
@@ -90,7 +90,7 @@ def assert_loaded(settings: Settings, stream: list[Event | DayEnd], log: Log, *,
     ends = [item.day for item in stream if isinstance(item, DayEnd)]
     cuts: dict[int, list[dict]] = {}
     for partition in range(settings.partitions):
-        found = [record for _, _, record in log.of(settings, CLOSE_TOPIC, partition)]
+        found = [record for _, _, record in log.of(settings, CLOSES, partition)]
         assert [record["business_day"] for record in found] == ends
         for record in found:
             assert cuts.setdefault(record["business_day"], record["cut"]) == record["cut"]
@@ -99,7 +99,7 @@ def assert_loaded(settings: Settings, stream: list[Event | DayEnd], log: Log, *,
         if isinstance(item, Event):
             for partition in homes(settings, item):
                 sent[item.topic, partition, item.day].append(item.record)
-    for topic in MARKED_TOPICS:
+    for topic in MARKED:
         for partition in range(settings.partitions):
             day, since = iter(ends), 0
             records = log.of(settings, topic, partition)
@@ -121,7 +121,7 @@ def test_import_and_again(all_topics):
     """Events lie in order in their customer's partition, their day's cut behind them; a second run changes nothing."""
     stream = bank()
     loaded = run(all_topics, stream)
-    topics = (*MARKED_TOPICS, CLOSE_TOPIC)
+    topics = (*MARKED, CLOSES)
     log = Log(all_topics, topics)
     assert_loaded(all_topics, stream, log, exactly=True)
     assert loaded.closed == 8
@@ -147,7 +147,7 @@ def test_interrupted_and_run_again(all_topics):
     assert [closed.day for closed in closes(all_topics)] == [stream[0].day + i for i in range(4)]
     loaded = run(all_topics, stream)
     assert loaded.closed == 4
-    assert_loaded(all_topics, stream, Log(all_topics, (*MARKED_TOPICS, CLOSE_TOPIC)), exactly=False)
+    assert_loaded(all_topics, stream, Log(all_topics, (*MARKED, CLOSES)), exactly=False)
 
 
 def test_another_import_of_closed_days_is_sent(all_topics):

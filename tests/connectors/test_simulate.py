@@ -5,11 +5,12 @@ from datetime import date
 
 import pytest
 
-from connectors.formats.events import MARKED_TOPICS, DayEnd, Event
+from connectors.formats.events import DayEnd, Event
 from connectors.simulate import START, STORY_KINDS, simulate, stories
 from connectors.simulate.journal import month_days
 from connectors.simulate.people import BANDS, band_sizes, wealth_minor
 from schemas.codec.records import encode
+from schemas.topics import MARKED
 from streams.calendar import date_of, day_of
 
 ZONE = "Asia/Shanghai"
@@ -55,7 +56,7 @@ def test_every_day_ends_and_nothing_comes_early(bank):
 
 def test_records_fit_the_contracts(events):
     """Every record is one of an input topic's contract."""
-    assert {event.topic for event in events} == set(MARKED_TOPICS) - {"policies", "crm-actions"}
+    assert {event.topic for event in events} == set(MARKED) - {"policies", "crm-actions"}
     for event in events:
         encode(event.topic, event.record)
 

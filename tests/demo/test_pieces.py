@@ -9,9 +9,11 @@ import duckdb
 import pytest
 from rich.console import Console
 
+from agents.standing.publish.standings import STANDING_FIELDS, STANDING_LISTS
 from connectors.formats.events import DayEnd, Event
 from connectors.simulate import START, simulate, stories
 from streams.calendar import date_of, day_of
+from streams.vocabulary.metrics import COLUMNS
 from tidegauge.demo import checks, oracle
 from tidegauge.demo.narration import RESOLVED, Narrator, story_problems, untold
 from tidegauge.demo.run import Demo
@@ -77,16 +79,15 @@ def test_right_standings_pass_and_each_wrong_figure_is_named(bank, decided):
 
 def test_published_standings(bank):
     """A standing of an older close, a missing one and a wrong figure are found."""
-    names = ("quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30", "trailing_avg_90")
     records = {}
     for row in bank.metrics(LAST, LAST):
-        tail = {f"{name}_minor": value for name, value in zip(names, row[15:], strict=True)}
-        records[row[0]] = {
-            "customer_id": row[0],
-            "as_of": LAST,
-            "aum_minor": row[1],
-            "month_avgs_minor": list(row[2:15]),
-        } | tail
+        given = dict(zip(oracle.ORACLE_COLUMNS, row, strict=True)) | {"month_to_date_avg": 0}
+        values = {
+            name: [given[COLUMNS[at + k]] for k in range(STANDING_LISTS.get(name, 1))]
+            for name, at in STANDING_FIELDS.items()
+        }
+        fields = {name: several if name in STANDING_LISTS else several[0] for name, several in values.items()}
+        records[row[0]] = {"customer_id": row[0], "as_of": LAST, **fields}
     assert checks.compare_published(bank, LAST, records).differences == []
     first, second, third = list(records)[:3]
     records[first] = records[first] | {"as_of": LAST - 1}

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from agents.standing.job import INPUTS
 from deploy.topics import CATALOGUE
+from schemas.topics import INPUTS
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "flow.svg"
 SVG = "{http://www.w3.org/2000/svg}"

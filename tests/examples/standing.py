@@ -8,12 +8,13 @@ import numpy as np
 
 from agents.engine.packing import flat
 from agents.offline.memory_log import MemoryLog
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import ROLLING, load_pack
 from schemas.codec.records import decode_one, encode
+from schemas.topics import INPUTS
 from streams import tiers
-from streams.averages.metrics import NAMES
+from streams.vocabulary.metrics import COLUMNS
 from tests.twins.definitions import day_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Standing:
         slots = np.array([self.job.ledger.customer(customer)])
         found = self.job.ledger.metrics(self.job.decider.scope, as_of, slots)
         rounded = found.rounded()[0].tolist()
-        by_column = {n: None if held else v for n, v, held in zip(NAMES, rounded, found.held[0], strict=True)}
+        by_column = {n: None if held else v for n, v, held in zip(COLUMNS, rounded, found.held[0], strict=True)}
         return {name: by_column[column(name)] for name in ROLLING if column(name) in by_column}
 
     def tier(self, customer: str, day: int) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from agents.engine.job import Block
 from agents.offline.memory_log import batch
-from agents.standing.job import INPUTS
 from schemas.codec.records import encode
+from schemas.topics import INPUTS
 from tests.standing.partition import Partition, Topics
 from tidegauge.explanation.log import OUTPUTS, Log, own
 

@@ -17,12 +17,13 @@ from agents.engine import recovery
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.engine.recovery import Fence
-from agents.offline.memory_log import MARK, MARK_KEY, batch
+from agents.offline.memory_log import batch
 from agents.standing.intake.facts import BANK_OPEN, COMPLETE, NO_DATE
-from agents.standing.job import CLOSES, INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import parse_pack
 from schemas.codec.records import decode_one, encode
+from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 from streams.calendar import NO_DAY
 
 __all__ = ["CLOSES", "INPUTS", "MARK", "MARK_KEY", "Log", "Worker", "decode_one", "encode", "every_row"]

@@ -17,10 +17,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from connectors.formats.events import CLOSE_TOPIC, MARKED_TOPICS
 from deploy import topics
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
+from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
 from tidegauge.demo.processes import environment
 
@@ -128,7 +128,7 @@ class Live:
 
     def committed(self, *names: str) -> int:
         """Sum of the committed offsets of inputs; -1 while a pending transaction hides them."""
-        places = [self._place(name, p) for name in names or MARKED_TOPICS for p in range(self.settings.partitions)]
+        places = [self._place(name, p) for name in names or MARKED for p in range(self.settings.partitions)]
         try:
             return sum(max(0, place.offset) for place in self._probe.committed(places, 3))
         except KafkaException:
@@ -137,9 +137,9 @@ class Live:
     def wait_closed(self) -> None:
         """Wait until every close that is in the log has been worked off in every partition."""
         parts = range(self.settings.partitions)
-        ends = [self._probe.get_watermark_offsets(self._place(CLOSE_TOPIC, p), 10)[1] for p in parts]
+        ends = [self._probe.get_watermark_offsets(self._place(CLOSES, p), 10)[1] for p in parts]
         # A close that waits is not committed; behind the last one stands only the marker of its transaction.
-        self.wait(lambda: self.committed(CLOSE_TOPIC) >= sum(ends) - len(ends), "the last close")
+        self.wait(lambda: self.committed(CLOSES) >= sum(ends) - len(ends), "the last close")
 
     def kill_on_the_way(self, rng: random.Random, times: int, total: int) -> None:
         """Kill a worker again and again at moments of chance, until `total` of committed offsets (about).
@@ -168,7 +168,7 @@ class Live:
         """High watermarks of every input: what has been written so far."""
         return [
             self._probe.get_watermark_offsets(self._place(name, p), 10)[1]
-            for name in MARKED_TOPICS
+            for name in MARKED
             for p in range(self.settings.partitions)
         ]
 

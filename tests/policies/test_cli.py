@@ -16,8 +16,7 @@ from policies.cases.facts import ACTION_KEYS, SERIES_KEYS, FactError
 from tidegauge.cli.failures import told
 from tidegauge.cli.policy.command import app
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKS = ROOT / "policies" / "packs"
+PACKS = Path(__file__).resolve().parents[2] / "policies" / "packs"
 RUN = CliRunner()
 
 

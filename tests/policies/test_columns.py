@@ -17,6 +17,7 @@ from policies.model import metrics
 from policies.model.criteria import meets
 from policies.model.pack import Evaluation
 from policies.model.terms import limits
+from streams.vocabulary.metrics import months_of_mean
 
 FILLED = {
     (pack.id, kind): pack
@@ -58,7 +59,7 @@ def populations(draw):
 def exact(pack, key, columns, i):
     """The value of a customer in whole units."""
     metric, scope = key
-    count = metrics.months_of_mean(metric)
+    count = months_of_mean(metric)
     if count is not None:
         return sum(exact(pack, (f"month_avg[{k}]", scope), columns, i) for k in range(count)) / Fraction(count)
     column = columns[key]

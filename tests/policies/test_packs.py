@@ -18,7 +18,7 @@ import policies
 from policies import NEVER, AllOf, AnyOf, CriteriaTooGeneralError, Limit, PackError, decide, load_pack, parse_pack
 from policies.compiled.pack import compile_pack
 from policies.language import document
-from policies.model.pack import SEVERITIES
+from streams.vocabulary.terms import SEVERITIES
 
 PACK = load_pack("rolling-quarter-aum")
 PERSONAL = PACK.classes["personal"]
@@ -90,7 +90,7 @@ def test_compiled_for_the_kernels():
     assert compiled.thresholds_minor.tolist() == [10_000_000, 50_000_000, 100_000_000, 600_000_000]
     assert compiled.thresholds_minor.dtype == np.int64
     assert compile_pack(PACK, 0).thresholds_minor.tolist() == [100_000, 500_000, 1_000_000, 6_000_000]
-    assert policies.ROLLING[compiled.metric_index] == compiled.metric == "quarter_avg"
+    assert compiled.metric == "quarter_avg"
     assert compiled.scope == PACK.scopes["aum"]
     assert compiled.queue_class_of_tier.tolist() == [3, 2, 1, 0, 0]
     assert compiled.vip_area_of_tier.tolist() == [False, False, True, True, True]

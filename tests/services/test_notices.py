@@ -18,6 +18,7 @@ from services.notices import texts
 from services.notices.channels import ATTEMPTS_MAX, ConsoleChannel, RedisLedger, WebhookChannel
 from services.notices.notifier import DeliveryError, Notifier, compose, masked
 from services.views.keys import Keys
+from streams.vocabulary.terms import ALERT_KINDS, SEVERITIES
 from tests.services.contract_notices import CHANNEL_CONTRACT, NOTICE, check_ledger_remembers
 from tests.services.fakes import MemoryChannel, MemoryLedger
 
@@ -140,9 +141,9 @@ def test_texts_are_complete() -> None:
     assert locales == set(texts.BODIES) == set(texts.SEVERITY_NAMES) == set(texts.WINDOWS)
     assert texts.DEFAULT_LOCALE in locales
     for locale in locales:
-        assert set(texts.SUBJECTS[locale]) == set(texts.BODIES[locale]) == {"outflow", "upgrade_near", "downgrade_risk"}
+        assert set(texts.SUBJECTS[locale]) == set(texts.BODIES[locale]) == set(ALERT_KINDS)
         assert all(set(subjects) == set(texts.STATUSES) for subjects in texts.SUBJECTS[locale].values())
-        assert set(texts.SEVERITY_NAMES[locale]) == set(texts.SEVERITY_NAMES["en"])
+        assert set(texts.SEVERITY_NAMES[locale]) == set(SEVERITIES)
         subjects = [text for by_status in texts.SUBJECTS[locale].values() for text in by_status.values()]
         for text in (*subjects, *texts.BODIES[locale].values()):
             assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agents.standing.publish.standings import STANDING_FIELDS, STANDING_LISTS
 from schemas.codec.records import encode
 from services.views.decoder import Decoder
 from services.views.keys import Keys
@@ -19,18 +20,9 @@ KEYS = Keys.of("p")
 
 def standing(seq: int, pack: str = "p") -> bytes:
     """A standing's value."""
-    money = (
-        "aum",
-        "quarter_avg",
-        "year_avg",
-        "trailing_avg_7",
-        "trailing_avg_30",
-        "trailing_avg_90",
-        "month_to_date_avg",
-    )
-    record = {f"{name}_minor": -5 for name in money} | {
+    record = {name: [1, 2] if name in STANDING_LISTS else -5 for name in STANDING_FIELDS} | {
         "customer_id": "C1", "customer_ref": "r", "as_of": 20_000, "customer_class": "personal", "pack_id": pack,
-        "pack_version": 1, "tier": "gold", "tier_effective": 1, "month_avgs_minor": [1, 2], "currency": "CNY",
+        "pack_version": 1, "tier": "gold", "tier_effective": 1, "currency": "CNY",
         "held_reason": None, "first_day": 1, "source_seq": seq,
     }  # fmt: skip
     return encode("standings", record)

@@ -16,9 +16,8 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from agents.engine.packing import TRANSACTIONAL
-from agents.standing.job import CLOSES, INPUTS
 from schemas.codec.records import encode as avro
-from schemas.registry import MARK, MARK_KEY
+from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 from tests.simulation.broker import Cluster
 from tests.simulation.log import encode
 from tests.standing.partition import customer

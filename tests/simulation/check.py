@@ -17,8 +17,9 @@ from aiokafka import TopicPartition
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.engine.recovery import COMMIT
-from agents.standing.job import CLOSES, INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from schemas.codec.records import decode_one
+from schemas.topics import CLOSES, INPUTS
 from tests.simulation import twin
 from tests.simulation.bank import Event
 from tests.simulation.log import encode

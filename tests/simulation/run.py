@@ -23,11 +23,12 @@ from agents.engine.table import CRASHES_MAX
 from agents.engine.unit import Conf
 from agents.standing import job
 from agents.standing.decide import outlooks
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.publish import standings, tier_changes
 from schemas.codec.blocks import Reader
 from schemas.codec.encoder import Writer
 from schemas.registry import Registry
+from schemas.topics import INPUTS
 from tests.simulation import check
 from tests.simulation.bank import Feeder, make_bank
 from tests.simulation.broker import EMPTY, Cluster

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from agents.standing.publish.standings import standing_figures
+from streams.vocabulary.metrics import METRICS
 from tests.simulation.bank import Event
 from tests.streams.fast import RULES
 from tests.twins.definitions import after_last_ended_month, half_even
@@ -78,12 +80,8 @@ class Twin:
         customer = record["customer_id"]
         exact = self.slow.metrics(customer, day) if full else {"aum": self.slow.aum(customer, day)}
         wanted = {name: None if value is None else half_even(value) for name, value in exact.items()}
-        found = {"aum": record["aum_minor"]}
-        if full:
-            found["quarter_avg"], found["year_avg"] = record["quarter_avg_minor"], record["year_avg_minor"]
-            found["month_to_date_avg"] = record["month_to_date_avg_minor"]
-            found |= {f"month_avg[{k}]": value for k, value in enumerate(record["month_avgs_minor"])}
-            found |= {f"trailing_avg[{n}]": record[f"trailing_avg_{n}_minor"] for n in (7, 30, 90)}
+        told = standing_figures(record)
+        found = {m.name: told[m.column] for m in METRICS} if full else {"aum": told["aum"]}
         self.same(f"standing of {customer} on {day}", found, {name: wanted[name] for name in found})
         self.same(f"first day of {customer}", record["first_day"], self.slow.first_day(customer))
 

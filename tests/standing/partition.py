@@ -12,10 +12,11 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.offline.memory_log import MemoryLog
 from agents.offline.memory_log import _batch as batch
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import load_pack
 from schemas.codec.records import decode_one, encode
+from schemas.topics import INPUTS
 
 CLOSE_OUTPUTS = ("standings", "tier-changes", "restatements", "outlooks")
 

@@ -3,9 +3,8 @@
 import pytest
 
 from agents.engine.job import TP, Block, Rejoin
-from agents.standing.job import CLOSES, INPUTS
 from schemas.codec.records import encode
-from schemas.registry import MARK
+from schemas.topics import CLOSES, INPUTS, MARK
 from tests.standing.partition import Partition, Topics
 from tests.twins.events import day, posting, snapshot
 

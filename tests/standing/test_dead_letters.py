@@ -2,9 +2,9 @@
 
 import pytest
 
-from agents.standing.job import INPUTS
 from schemas.codec.records import encode
 from schemas.registry import file_registry
+from schemas.topics import INPUTS
 from tests.standing.partition import Partition, Topics, customer
 from tests.streams.fast import differences, state
 from tests.twins.events import day, posting, rate, snapshot

@@ -140,6 +140,7 @@ RESTATED = [
     ("{close: day, restatement: both}", "aum", 0),  # the day that is being closed decides anew
     ("{close: month, restatement: both}", "trailing_avg[30]", 1),
     ("{close: month, restatement: both}", "month_to_date_avg", 1),
+    ("{close: month, restatement: both}", "week_avg[2]", 1),
 ]
 
 

@@ -169,7 +169,8 @@ BROKEN = [
 @pytest.mark.parametrize(("text", "words"), BROKEN, ids=[words for _, words in BROKEN])
 def test_a_layer_scheme_that_cannot_be_followed_is_refused(text: str, words: str) -> None:
     """R-254: to dead letters, and the one that runs goes on."""
-    found = started(*HOLDINGS, JANUARY, activation(text), day("2024-02-10"), FEBRUARY, day("2024-03-01"))
+    record = activation(text.replace(", restatement: both", "")) | {"body": text}
+    found = started(*HOLDINGS, JANUARY, record, day("2024-02-10"), FEBRUARY, day("2024-03-01"))
     [letter] = found.of("dead-letters")
     assert words in letter["detail"]
     assert {r["layer_pack_id"] for r in found.of("standings")} == {"layered-care", None}

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.standing.decide.lifecycle.decider import closes_ending
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from policies import decide, parse_pack
 from policies.lifecycle import transitions
 from policies.lifecycle.acts import act
 from policies.lifecycle.state import FLAGS, Act, Close, State, begin, flags, unsaid
 from schemas.codec.records import decode_one
+from schemas.topics import INPUTS
 from streams.calendar import date_of
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.streams.fast import unshrunk

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing.job import INPUTS
+from schemas.topics import INPUTS
 from tests.standing.partition import Partition, Topics, customer
 from tests.streams.fast import differences, state, unshrunk
 from tests.twins.strategies import banks, feeds

@@ -13,8 +13,8 @@ from hypothesis import Phase, settings
 from streams.accounts.entries import OPEN_END
 from streams.accounts.ledger import Break, Ledger
 from streams.accounts.store import BREAK, DELTA, JOURNAL, LATE, POSTING
-from streams.averages.metrics import NAMES
 from streams.money import NANO
+from streams.vocabulary.metrics import COLUMNS
 from tests.streams.feeding import event_print, feed
 from tests.twins.definitions import IN_SCOPE, Event, Rules, month_first
 
@@ -85,7 +85,7 @@ class Fast:
         for i in range(n):
             sums = [int(u) * NANO + int(v) for u, v in zip(found.units[i], found.nano[i], strict=True)]
             values = [Fraction(total, NANO * int(days)) for total, days in zip(sums, found.days, strict=True)]
-            pairs = zip(NAMES, values, found.held[i], strict=True)
+            pairs = zip(COLUMNS, values, found.held[i], strict=True)
             rows[self.ledger.customer_id(i)] = {name: None if held else value for name, value, held in pairs}
         return rows
 

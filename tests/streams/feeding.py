@@ -10,8 +10,7 @@ import numpy as np
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.store import NULL, REF_BITS, hash_bytes
 from streams.fields import POSTING_FIELDS, SNAPSHOT_FIELDS
-
-NATURES = "unknown external own_transfer product_purchase product_redemption interest fee fx_revaluation".split()
+from streams.vocabulary.terms import NATURES
 
 
 def columns(events: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from streams.averages import outlook
 from streams.calendar import NO_DAY
 from streams.money import NANO
+from streams.vocabulary import metrics as vocabulary
+from streams.vocabulary.metrics import period
 from tests.twins.definitions import date_of
 from tests.twins.events import day
 from tests.twins.outlook import is_close, slow_outlook
 
-SLIDING = ("aum", "trailing_avg[7]", "trailing_avg[30]", "trailing_avg[90]", "month_to_date_avg")
+SLIDING = tuple(m.name for m in vocabulary.METRICS if not m.family.monthly)
 LONG = ("year_avg", "months_mean_12", "month_avg[12]")
 METRICS = (*SLIDING, "month_avg[0]", "month_avg[1]", "quarter_avg", *LONG)
 EVERY = ("continuous", "day", "month", "quarter", "year")
@@ -154,15 +156,15 @@ def test_closes_ahead_are_closes(metric, every):
         closes = outlook.closes_ahead(metric, every, as_of)
         assert closes == sorted(set(closes)) and closes[0] == outlook.next_close(every, as_of)
         assert all(is_close(every, close) for close in closes)
-        assert outlook.period(metric, closes[-1])[0] > as_of
-        assert len({outlook.period(metric, close) for close in closes}) == len(closes)
+        assert period(metric, closes[-1])[0] > as_of
+        assert len({period(metric, close) for close in closes}) == len(closes)
         assert len(closes) <= 91
 
 
 def test_a_metric_that_is_no_average():
     """What is not computed from AUM has no outlook."""
     with pytest.raises(ValueError, match="txn_count"):
-        outlook.period("txn_count[3]", day("2024-03-31"))
+        period("txn_count[3]", day("2024-03-31"))
 
 
 def test_large_amounts_stay_exact():

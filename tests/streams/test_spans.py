@@ -62,7 +62,10 @@ def test_sums_of_spans(data):
 
 @pytest.mark.slow
 @settings(unshrunk, max_examples=20)
-@given(st.data(), st.sampled_from(("quarter_avg", "month_avg[0]", "trailing_avg[30]", "month_to_date_avg", "aum")))
+@given(
+    st.data(),
+    st.sampled_from(("quarter_avg", "month_avg[0]", "trailing_avg[30]", "month_to_date_avg", "week_avg[0]", "aum")),
+)
 def test_outlook_of_a_ledger(data, metric):
     """The outlook of a bank of events, late ones too, is what living through the days to come gives."""
     bank = data.draw(banks(days=70, customers=2))

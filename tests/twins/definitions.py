@@ -32,6 +32,7 @@ IN_SCOPE = frozenset(
     }
 )
 TRAILING = (7, 30, 90)
+WEEKS = 5
 
 
 def day_of(date: dt.date) -> int:
@@ -54,6 +55,11 @@ def month_first(day: int, back: int = 0) -> int:
 def after_last_ended_month(as_of: int) -> int:
     """The day after M, the latest month that has ended by `as_of`: the first day of the month that tomorrow is in."""
     return month_first(as_of + 1)
+
+
+def last_sunday(as_of: int) -> int:
+    """The last day of the latest week, Monday to Sunday, that has ended by `as_of`."""
+    return as_of - (date_of(as_of).weekday() + 1) % 7
 
 
 def half_even(value: Fraction) -> int:

@@ -9,11 +9,13 @@ from tests.twins.book import SlowBook
 from tests.twins.definitions import (
     ROLLING_QUARTER,
     TRAILING,
+    WEEKS,
     Restatement,
     Rules,
     TierScheme,
     after_last_ended_month,
     half_even,
+    last_sunday,
     month_first,
 )
 
@@ -49,6 +51,8 @@ class SlowLedger(SlowBook):
         for days in TRAILING:
             spans[f"trailing_avg[{days}]"] = (as_of - days + 1, as_of)
         spans["month_to_date_avg"] = (month_first(as_of), as_of)
+        for k in range(WEEKS):
+            spans[f"week_avg[{k}]"] = (last_sunday(as_of) - 7 * k - 6, last_sunday(as_of) - 7 * k)
         return spans
 
     def metrics(self, customer: str, as_of: int) -> dict[str, Fraction | None]:

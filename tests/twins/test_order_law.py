@@ -110,3 +110,7 @@ def test_days_of_the_windows():
     assert [date_of(d) for d in within["year_avg"]] == [dt.date(2023, 2, 1), dt.date(2024, 1, 31)]
     assert [date_of(d) for d in within["trailing_avg[7]"]] == [dt.date(2024, 2, 22), dt.date(2024, 2, 28)]
     assert [date_of(d) for d in within["month_to_date_avg"]] == [dt.date(2024, 2, 1), dt.date(2024, 2, 28)]
+    assert [date_of(d) for d in within["week_avg[0]"]] == [dt.date(2024, 2, 19), dt.date(2024, 2, 25)]
+    assert [date_of(d) for d in within["week_avg[4]"]] == [dt.date(2024, 1, 22), dt.date(2024, 1, 28)]
+    sunday = SlowLedger.windows((dt.date(2024, 2, 25) - dt.date(1970, 1, 1)).days)
+    assert sunday["week_avg[0]"] == within["week_avg[0]"]  # the day's own week has ended

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from agents.standing.publish.standings import standing_figures
 from streams.calendar import date_of, day_of
+from streams.vocabulary.terms import EXTERNAL
 from tidegauge.demo import oracle
 from tidegauge.demo.tables import known, sent_table
 
@@ -146,9 +148,8 @@ def compare_published(answers: Answers, last: int, published: Mapping[str, dict[
 
 def _flat(record: dict[str, Any]) -> _Row:
     """A standing's figures in the order of the oracle's columns."""
-    names = ("quarter_avg", "year_avg", "trailing_avg_7", "trailing_avg_30", "trailing_avg_90")
-    tail = tuple(record[f"{name}_minor"] for name in names)
-    return (record["customer_id"], record["aum_minor"], *record["month_avgs_minor"], *tail)
+    found = standing_figures(record)
+    return (record["customer_id"], *(found[column] for column in oracle.ORACLE_COLUMNS[1:]))
 
 
 def _unequal(customer: str, names: Iterable[str], seen: _Row, right: _Row) -> Iterator[str]:
@@ -203,7 +204,7 @@ def internal_moves(con: duckdb.DuckDBPyConnection, watch: TopicWatch) -> Finding
     differences = [
         f"{alert['event_id']}: caused by {natures.get(alert['caused_by'], 'nothing that was sent')}"
         for alert in alerts
-        if natures.get(alert["caused_by"]) != "external"
+        if natures.get(alert["caused_by"]) != EXTERNAL
     ]
     return Finding("internal", {"n": len(alerts)}, differences)
 

@@ -22,7 +22,7 @@ DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "XAF": 0, "KWD": 3, "BHD": 3
 
 ORACLE_COLUMNS = (
     "customer_id", "aum", *(f"month_avg_{k}" for k in range(13)), "quarter_avg", "year_avg",
-    "trailing_avg_7", "trailing_avg_30", "trailing_avg_90",
+    "trailing_avg_7", "trailing_avg_30", "trailing_avg_90", *(f"week_avg_{k}" for k in range(5)),
 )  # fmt: skip
 
 _TABLES = """
@@ -139,6 +139,9 @@ def windows(as_of: dt.date) -> dict[str, tuple[dt.date, dt.date]]:
     spans["year_avg"] = (_month_start(following, 12), following - one)
     for days in (7, 30, 90):
         spans[f"trailing_avg_{days}"] = (as_of - (days - 1) * one, as_of)
+    sunday = as_of - as_of.isoweekday() % 7 * one
+    for k in range(5):
+        spans[f"week_avg_{k}"] = (sunday - (7 * k + 6) * one, sunday - 7 * k * one)
     return spans
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
-from connectors.formats.events import MARKED_TOPICS
 from deploy import admin
 from schemas.codec.records import decode_one
+from schemas.topics import MARKED
 from services.views.kafka_source import KafkaSource
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Progress(threading.Thread):
         super().__init__(name="progress", daemon=True)
         self._settings = settings
         self._admin = admin.client(settings.kafka)
-        self._places = [TopicPartition(settings.topic(t), p) for t in MARKED_TOPICS for p in range(settings.partitions)]
+        self._places = [TopicPartition(settings.topic(t), p) for t in MARKED for p in range(settings.partitions)]
         self._halt = threading.Event()
         self._history: deque[tuple[float, int]] = deque()
         self.lag, self.rate = 0, 0

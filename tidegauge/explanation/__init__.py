@@ -16,6 +16,7 @@ from agents.engine.job import RecoveryError
 from agents.offline.standings import AsOfError, branches, columns_of, standings_at
 from connectors.formats.events import Record
 from streams.money import exponent
+from streams.vocabulary.terms import OUTFLOW
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 from tidegauge.explanation.judgment import Discrepancy, Judged, between_closes, discrepancies, discrepancy, judge
 from tidegauge.explanation.log import Log, Told, read_log
@@ -130,7 +131,7 @@ def _state(
     if found.gaps or found.loose:
         return (DIFFERS, own) if own else (BY_EVIDENCE if judged is not None and judged.measured else UNKNOWN, [])
     # What an outflow meets between two closes is not in the log.
-    if told.topic == "rm-alerts" and told.record.get("kind", "outflow") == "outflow":
+    if told.topic == "rm-alerts" and told.record.get("kind", OUTFLOW) == OUTFLOW:
         return UNKNOWN, problems
     return DIFFERS, [*own, *problems]
 

@@ -20,6 +20,7 @@ from policies.model.pack import ClassPolicy, Pack
 from policies.model.terms import AnyOf, Criterion, Limit, limits
 from streams.calendar import last_ended_month
 from streams.money import NANO
+from streams.vocabulary.metrics import months_of_mean
 
 _Values = Mapping[tuple[str, str | None], Fraction]
 AT_CLOSES: Final = ("close", "review")
@@ -122,7 +123,7 @@ def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) ->
         scale = 10**exponent if _is_money(metric["name"], pack) else 1
         found[metric["name"], metric["scope"] or None] = value / scale
     for leaf in (leaf for criterion in _criteria(policy) for leaf in limits(criterion)):
-        count = metrics.months_of_mean(leaf.metric)
+        count = months_of_mean(leaf.metric)
         months = [found.get((f"month_avg[{k}]", leaf.scope)) for k in range(count or 0)]
         known = [month for month in months if month is not None]
         if count and len(known) == count:

@@ -14,20 +14,20 @@ from agents.engine.job import Block
 from agents.engine.packing import HEADER
 from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
-from agents.standing.job import CLOSES, INPUTS
 from connectors.formats.events import Record
 from connectors.loading.partitioner import partition_of
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
+from schemas.topics import BROADCAST, CLOSES, INPUTS
 from tidegauge.bootstrap import STANDING
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
     from schemas.registry import Registry
 
-BROADCAST: Final = frozenset({CLOSES, "fx-rates", "policies"})
+_TO_ALL: Final = (*BROADCAST, CLOSES)
 OUTPUTS: Final = ("tier-changes", "decisions", "restatements", "outlooks", "rm-alerts")
 LAST_DELTA, LAST_AT = (BatchHeader._fields.index(name) for name in ("last_offset_delta", "last_timestamp"))
 RESERVED: Final = ord("@")  # marks, and what a source says of itself
@@ -90,7 +90,7 @@ class Log:
 def own(block: Block, customer_id: str) -> Block:
     """The block with the records of one customer, and with those under reserved keys, where and when they were."""
     columns, key = frames(block.batches, block.start, block.end), np.frombuffer(customer_id.encode(), np.uint8)
-    if block.tp.topic in BROADCAST:
+    if block.tp.topic in _TO_ALL:
         kept = np.arange(columns.n)
     else:
         keyed = np.flatnonzero(columns.key != NULL)

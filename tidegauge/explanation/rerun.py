@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from agents.engine.job import Block
 from agents.engine.packing import flat
-from agents.standing.job import INPUTS, StandingJob
+from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from connectors.formats.events import Record
 from policies import available_packs, load_pack
 from policies.language.reader import PackError
 from policies.model.pack import Pack
 from schemas.codec.records import decode_one
+from schemas.topics import INPUTS
 from tidegauge.explanation.log import OUTPUTS, Log, Told, one_by_one
 
 if TYPE_CHECKING:

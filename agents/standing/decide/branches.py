@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from policies.compiled.classes import ClassTable, CompiledClasses
-from policies.model.pack import CUSTOMER_CLASSES
 from streams.accounts.customers import Customers
 from streams.accounts.store import Array
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 Tables = tuple[ClassTable | None, ...]
 ANY = -2  # in place of a branch's code: the others, and those without one

@@ -31,14 +31,16 @@ from agents.standing.publish.decisions import Decisions
 from agents.standing.publish.layer_decisions import LayerDecisions
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.pack import CompiledPack
-from policies.model.pack import CUSTOMER_CLASSES, Pack
+from policies.model.pack import Pack
 from policies.model.terms import limits
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
 from streams.alerts.outflow import NEVER, Rules
-from streams.averages.metrics import NAMES, Metrics
+from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, last_ended_month
 from streams.money import EXPONENTS
+from streams.vocabulary.metrics import INDEX, parts
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
 AFTER_PACKS = RowKey.FACT + RowKey.DATES + RowKey.LIFECYCLE + RowKey.LAYER  # rows that only the packs in force can read
@@ -116,7 +118,7 @@ class Decider:
 
     def use_names(self) -> None:
         """Metric, scope and outflow rules of the shown pack as columns and codes of the ledger, which may be other ones now."""
-        self.metric = NAMES.index(self.pack.metric.replace("[", "_").replace("]", ""))
+        self.metric = [INDEX[part] for part in parts(self.pack.metric)]
         self.scope, rules = self.ledger.scope_of(sorted(self.pack.scope)), self.pack.alerts
         self.ledger.use_rules(Rules(
             rules.window_days, rules.absolute_minor, rules.share_bp, rules.floor_minor, rules.drip_count,

@@ -21,6 +21,7 @@ from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.averages.outlook import UNREACHABLE, Outlook
 from streams.calendar import NO_DAY, date_of
 from streams.reference import customer_ref
+from streams.vocabulary.terms import UPGRADE_NEAR
 
 _TOPIC = "rm-alerts"
 _CLOSED = "closed"
@@ -55,7 +56,7 @@ class OutlookAlerts:
         for rule, name in enumerate(self.rules.ids):
             self._reserve(name)
             kind, last = self.rules.kinds[rule], self.last[name][slots]
-            if kind == outlook_alerts.UPGRADE_NEAR:
+            if kind == UPGRADE_NEAR:
                 met = outlook_alerts.near(now, self.rules.at_most_minor[rule], self.rules.share_bp[rule])
             else:
                 met = outlook_alerts.at_risk(now, self.rules.within_days[rule])
@@ -77,7 +78,7 @@ class OutlookAlerts:
         customer_id, tier, lost = self.ledger.customer_id(slot), int(now.tier[i]), int(now.lost_close[i])
         alert_id = customer_ref(publisher.key, f"{customer_id}/{name}/{date_of(raised)}")
         to_hold = [0, *now.to_hold[i].tolist(), UNREACHABLE]
-        near = self.rules.kinds[rule] == outlook_alerts.UPGRADE_NEAR
+        near = self.rules.kinds[rule] == UPGRADE_NEAR
         record = {
             "alert_id": alert_id, "event_id": f"{alert_id}/{status}/{date_of(now.as_of)}", "customer_id": customer_id,
             "rule": name, "severity": self.rules.severity[rule], "status": status, "window_days": 0, "outflow_minor": 0,

@@ -18,7 +18,6 @@ from agents.engine.packing import Packed, few
 from agents.standing.model import RowKey, customer_keys
 from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter, filled
 from policies.compiled.classes import CompiledClasses
-from policies.model.pack import CUSTOMER_CLASSES
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.records import decode_one
 from schemas.registry import Registry
@@ -26,10 +25,11 @@ from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, Array
 from streams.averages import outlook
 from streams.calendar import NO_DAY
+from streams.vocabulary.terms import CUSTOMER_CLASSES, PERSONAL
 
 _TOPIC = "outlooks"
 _CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked at
-_PERSONAL = 0
+_PERSONAL = CUSTOMER_CLASSES.index(PERSONAL)
 _Watch = Callable[[outlook.Outlook, Array], object]  # called with the outlooks of a close and whose they are
 _HELD = "no exchange rate for a day with a holding"
 # What was published last, as its changelog row. All zero is the steady outlook: a customer who never had another has no row.
@@ -151,7 +151,7 @@ class Outlooks:
             "customer_id": customers.refs(mine),
             "customer_ref": raw.block(self.standings.references.of(mine)),
             "as_of": found.as_of,
-            "customer_class": raw.text(CUSTOMER_CLASSES[_PERSONAL]),
+            "customer_class": raw.text(PERSONAL),
             "pack_id": raw.text(pack.pack_id),
             "pack_version": pack.version,
             "tier": raw.choice(pack.tier_ids, tier),

@@ -20,7 +20,8 @@ from policies.diff import obstacles
 from policies.language.loader import parse_pack
 from policies.language.reader import PackError
 from policies.lifecycle.state import day_number
-from policies.model.pack import CUSTOMER_CLASSES, Pack
+from policies.model.pack import Pack
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 PACK_REFUSED = "the pack is refused"
 _Follow = Callable[[Pack], object]

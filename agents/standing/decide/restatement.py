@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,13 +15,12 @@ from policies.compiled.program import Column, Key
 from policies.model.pack import Evaluation
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
-from streams.averages.metrics import NAMES, periods
-from streams.calendar import NO_DAY, date_of, month_start
+from streams.calendar import NO_DAY, date_of, month_of, month_start
 from streams.money import NANO
+from streams.vocabulary.metrics import INDEX, METRICS
 
 _NONE = -1
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next
-_MONTH_AVG = re.compile(r"month_avg\[(\d+)\]")
 
 
 class _Then(NamedTuple):
@@ -119,8 +117,8 @@ class Restatement:
 
     def _days(self, mask: int, slots: Array, name: str, end: int) -> tuple[Column, Column, Array] | None:
         """Any other metric of balances as of the month's last day, from the days that are held."""
-        place = NAMES.index(name.replace("[", "_").replace("]", ""))
-        first, last = periods(end)[place].tolist()
+        place = INDEX[name]
+        first, last = METRICS[place].period(end)
         if first < self.ledger.days_since():
             return None
         found = self.ledger.metrics(mask, end, slots)
@@ -142,10 +140,10 @@ def step_of(evaluation: Evaluation) -> int | None:
 
 def months_of(metric: str, month: int) -> Iterator[int]:
     """The months whose days a metric averages at the close of `month`, oldest first; none for other metrics."""
-    if found := _MONTH_AVG.fullmatch(metric):
-        yield month - int(found[1])
-    elif metric in ("quarter_avg", "year_avg"):
-        yield from range(month - (2 if metric == "quarter_avg" else 11), month + 1)
+    known = METRICS[INDEX[metric]]
+    if known.family.monthly:
+        first, last = known.period(int(month_start(month + 1)) - 1)
+        yield from range(int(month_of(first)), int(month_of(last)) + 1)
 
 
 def _differ(one: Column, other: Column) -> Array:

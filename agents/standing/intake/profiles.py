@@ -35,7 +35,7 @@ class Profiles:
         self.branches, self.people, self.cards = Names(), Names(), Names()
         self.tiers = Names(self.pack.tier_ids)
         self.alerts: dict[int, dict[str, Alert]] = {}
-        self.requeue: set[int] = set()  # queue class may be another one now
+        self._requeue: set[int] = set()  # queue class may be another one now
         self._changed: set[int] = set()
 
     def use(self, classes: CompiledClasses) -> None:
@@ -56,7 +56,7 @@ class Profiles:
         gone = len(codes)  # the place of one that an earlier switch has already lost
         now = np.array([*codes, GONE], np.int8)[np.where(known == GONE, gone, known)]
         customers["published"] = np.where(known < 0, known, now)
-        self.requeue.update(range(len(customers)))
+        self._requeue.update(range(len(customers)))
 
     def put(self, columns: Columns, i: int, live: bool) -> int | None:
         """Takes a profile as it is now: its slot, None if its id is none. In a replay the row has it, or a newer one."""
@@ -74,7 +74,7 @@ class Profiles:
         c["rm"] = self._code(self.people, columns, int(row[_RM]))
         c["card"] = self._code(self.cards, columns, int(row[_CARD]))
         self._changed.add(slot)
-        self.requeue.add(slot)
+        self._requeue.add(slot)
         return slot
 
     @staticmethod
@@ -92,7 +92,13 @@ class Profiles:
     def changed(self, slots: Array) -> None:
         """Tiers of these customers have changed."""
         self._changed.update(slots.tolist())
-        self.requeue.update(slots.tolist())
+        self._requeue.update(slots.tolist())
+
+    def take_requeued(self) -> Array:
+        """int64: slots of customers whose queue class may have changed since the last call, ascending."""
+        slots = np.sort(np.fromiter(self._requeue, np.int64, len(self._requeue)))
+        self._requeue.clear()
+        return slots
 
     def published(self, slots: Array, codes: Array) -> None:
         """The queue classes now published."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.standing.model import CloseStep, DayClose, Evidence, Switched, Tally
 from agents.standing.publish.publisher import OutputPublisher
-from agents.standing.publish.tier_changes import MovedTiers, period_of, spans_of, thresholds_of
+from agents.standing.publish.tier_changes import MovedTiers, period_of, thresholds_of
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
@@ -119,9 +119,8 @@ class Decisions:
 def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
     """The values that were looked at, exact and rounded."""
     day = day if evidence.as_of is None else evidence.as_of
-    spans = spans_of(day)
     for key, column in evidence.columns.items():
-        yield _value(key, column, evidence.row, period_of(key[0], spans, day))
+        yield _value(key, column, evidence.row, period_of(key[0], day))
 
 
 def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ class OutputPublisher:
     # -- closes
 
     def standings(
-        self, found: Metrics, slots: Array, metric: int, flags: Array, layers: ShownLayers | None
+        self, found: Metrics, slots: Array, metric: Sequence[int], flags: Array, layers: ShownLayers | None
     ) -> None:  # fmt: skip
         """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
         tiered = self.ledger.customers.tier_days(slots) != NO_DAY  # by a fact or a card, without an account
@@ -151,21 +151,19 @@ class OutputPublisher:
 
     # -- between closes
 
-    def queue_changes(self, slots: set[int], closed: int, version: int) -> None:
+    def queue_changes(self, slots: Array, closed: int, version: int) -> None:
         """Queue classes that differ from what was published; an ordinary customer never published stays unknown.
 
         `version` rises from transaction to transaction.
         """
-        if not slots:
+        if not len(slots):
             return
-        mine = np.sort(np.fromiter(slots, np.int64, len(slots)))
-        slots.clear()
-        queue_class, vip_area = self.profiles.queue_classes(mine)
-        code, known = queue_class * 2 + vip_area, self.ledger.customers.queue_classes(mine).astype(np.int64)
+        queue_class, vip_area = self.profiles.queue_classes(slots)
+        code, known = queue_class * 2 + vip_area, self.ledger.customers.queue_classes(slots).astype(np.int64)
         moved = np.flatnonzero(code != np.where(known >= 0, known, self._ordinary))
         if len(moved):
-            self.profiles.published(mine[moved], code[moved])
-            packed = self.queue.classes(mine[moved], queue_class[moved], vip_area[moved], max(closed, 0), version)
+            self.profiles.published(slots[moved], code[moved])
+            packed = self.queue.classes(slots[moved], queue_class[moved], vip_area[moved], max(closed, 0), version)
             self._records["queue-priority"] += few(packed)
             self.count += packed.records
 

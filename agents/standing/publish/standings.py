@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import fastavro
 import numpy as np
@@ -14,14 +14,15 @@ from agents.engine.packing import Packed
 from agents.standing.model import customer_keys
 from policies.compiled.classes import CompiledClasses
 from policies.lifecycle.state import FLAGS
-from policies.model.pack import CUSTOMER_CLASSES
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
-from streams.averages.metrics import AUM, MONTH, MONTHS, NAMES, QUARTER, YEAR, Metrics
+from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY
 from streams.reference import REFERENCE_CHARS, customer_ref
+from streams.vocabulary.metrics import COLUMNS, FAMILIES, INDEX, METRICS
+from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 NO_TIER = "none"  # a class of customers without a scheme
 SEQ_BITS = 20  # of the order within a day in source_seq
@@ -29,10 +30,18 @@ HELD_CHARS_MAX = 200
 _TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
 BLOCK_BYTES = 64  # of SHA-256
 LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
-_METRIC_COLUMNS = {
-    "aum_minor": AUM, "quarter_avg_minor": QUARTER, "year_avg_minor": YEAR, "trailing_avg_7_minor": 16,
-    "trailing_avg_30_minor": 17, "trailing_avg_90_minor": 18, "month_to_date_avg_minor": 19,
-}  # fmt: skip
+# The contract's fields of the metrics: those in lists, with how many, and each of the others with its metric's column.
+STANDING_LISTS = {f"{family.name}s_minor": len(family.numbers) for family in FAMILIES if family.is_list}
+STANDING_FIELDS = {
+    f"{metric.family.name}s_minor" if metric.family.is_list else f"{metric.column}_minor": INDEX[metric.name]
+    for metric in reversed(METRICS)
+}  # of a list, its first
+
+
+def standing_figures(record: Mapping[str, Any]) -> dict[str, int]:
+    """The metrics of a standing by their columns in files; of a list that its writer did not know, none."""
+    values = [(at, record[name] if name in STANDING_LISTS else [record[name]]) for name, at in STANDING_FIELDS.items()]
+    return {COLUMNS[at + k]: value for at, several in values for k, value in enumerate(several)}
 
 
 class References:
@@ -96,7 +105,7 @@ class StandingWriter:
     """Encodes standings. Texts lie in one buffer: customer ids, their references, and what all share."""
 
     def __init__(self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger) -> None:
-        self.writer = Writer("standings", registry, {"month_avgs_minor": MONTHS})
+        self.writer = Writer("standings", registry, STANDING_LISTS)
         self.ledger, self.references = ledger, References(key, ledger)
         self.use(classes)
 
@@ -105,9 +114,18 @@ class StandingWriter:
         self.tables, self.pack = classes.tables, classes.shown
 
     def standings(
-        self, found: Metrics, slots: Array, kept: Array, metric: int, flags: Array, layers: ShownLayers | None
+        self,
+        found: Metrics,
+        slots: Array,
+        kept: Array,
+        metric: Sequence[int],
+        flags: Array,
+        layers: ShownLayers | None,
     ) -> Packed:
-        """Records of the customers slots[kept]; `found`, `flags` and `layers` have a row for each of `slots`."""
+        """Records of the customers slots[kept]; `found`, `flags` and `layers` have a row for each of `slots`.
+
+        metric: the columns that the tier follows from.
+        """
         mine, rounded = slots[kept], found.rounded()[kept]
         customers, index = self.ledger.customers, self.writer.index
         raw = Buffer(customers.ids())
@@ -125,10 +143,9 @@ class StandingWriter:
         names = (*self.pack.tier_ids, NO_TIER)
         data[:, index["tier"]] = raw.choice(names, self.tiers(mine))
         data[:, index["tier_effective"]] = np.maximum(since, 0)
-        months = index["month_avgs_minor"]
-        data[:, months : months + MONTHS] = rounded[:, MONTH : MONTH + MONTHS]
-        for name, column in _METRIC_COLUMNS.items():
-            data[:, index[name]] = rounded[:, column]
+        for name, column in STANDING_FIELDS.items():
+            at, width = index[name], STANDING_LISTS.get(name, 1)
+            data[:, at : at + width] = rounded[:, column : column + width]
         data[:, index["currency"]] = raw.text(self.ledger.base_currency)
         first = customers.first_days(mine)
         data[:, index["first_day"]] = np.where(first <= found.as_of, first, since)
@@ -216,7 +233,7 @@ def _lists(raw: Buffer, flags: Array) -> Array:
     return refs[flags]
 
 
-def _held(found: Metrics, i: int, metric: int) -> str:
-    held = [name for name, bad in zip(NAMES, found.held[i].tolist(), strict=True) if bad]
-    what = "tier held; " if found.held[i, metric] else ""
+def _held(found: Metrics, i: int, metric: Sequence[int]) -> str:
+    held = [name for name, bad in zip(COLUMNS, found.held[i].tolist(), strict=True) if bad]
+    what = "tier held; " if found.held[i, metric].any() else ""
     return f"{what}no exchange rate for {', '.join(held)}"[:HELD_CHARS_MAX]

@@ -23,9 +23,10 @@ from schemas.codec.records import plain
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import REF_BITS, REF_MASK, Array
-from streams.averages.metrics import NAMES, Metrics, periods
+from streams.averages.metrics import Metrics
 from streams.calendar import date_of, month_start
 from streams.money import NANO
+from streams.vocabulary.metrics import INDEX, period
 
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
 
@@ -91,12 +92,10 @@ class ChangeWriter:
 
     def _evidence(self, day: int, columns: Mapping[Key, Column], rows: Array) -> tuple[Array, Array]:
         """(buffer, ends): each customer's list of metric values, in Avro."""
-        spans, parts, ends = spans_of(day), [], []
+        parts, ends = [], []
         for place, (key, column) in enumerate(columns.items()):
             first, last = place == 0, place == len(columns) - 1
-            part, end = self._values(
-                key, column, rows, period_of(key[0], spans, day), len(columns) if first else 0, last
-            )
+            part, end = self._values(key, column, rows, period_of(key[0], day), len(columns) if first else 0, last)
             parts.append(part)
             ends.append(end)
         if not parts:
@@ -151,16 +150,11 @@ def thresholds_of(table: ClassTable) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def spans_of(day: int) -> dict[str, list[int]]:
-    """First and last day of the rolling metrics as of a day."""
-    return dict(zip(NAMES, periods(day).tolist(), strict=True))
-
-
-def period_of(metric: str, spans: Mapping[str, list[int]], day: int) -> tuple[int, int]:
+def period_of(metric: str, day: int) -> tuple[int, int]:
     """First and last day that a metric looks at; the day itself for what knows no period."""
-    months = counted_months(metric)
-    first, last = spans.get(metric.replace("[", "_").replace("]", ""), (day, day))
-    return first if months is None else months_later(day, -months), last
+    if (months := counted_months(metric)) is not None:
+        return months_later(day, -months), day
+    return period(metric, day) if metric in INDEX else (day, day)
 
 
 class RestatementWriter:

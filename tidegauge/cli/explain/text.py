@@ -13,6 +13,7 @@ from policies.model import metrics
 from policies.texts import REASONS, REFUSALS
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
+from streams.vocabulary.terms import OUTFLOW, UPGRADE_NEAR
 from tidegauge.cli.explain.words import DECISION_KINDS, EXPLANATION_WORDS
 from tidegauge.explanation.judgment import exact_value
 
@@ -213,7 +214,7 @@ def _foreseen(alert: Record, say: _Phrasing) -> str:
     """An alert that the outlook raised."""
     head = {name: alert[name] for name in ("rule", "status", "tier")} | {"event": alert["caused_by"]}
     day, lost, need = date_of(alert["raised_day"]), alert["lost_close"], alert["to_hold_minor"]
-    if alert["kind"] == "upgrade_near" and alert["next_tier"] is not None:
+    if alert["kind"] == UPGRADE_NEAR and alert["next_tier"] is not None:
         amount = say.say("no_amount") if need < 0 else say.money(need)
         close = date_of(alert["next_close"])
         return say.say("alert_near", day=day, amount=amount, close=close, next=alert["next_tier"], **head)
@@ -223,7 +224,7 @@ def _foreseen(alert: Record, say: _Phrasing) -> str:
 
 
 def _alert(alert: Record, say: _Phrasing) -> str:
-    if alert["kind"] != "outflow":
+    if alert["kind"] != OUTFLOW:
         return _foreseen(alert, say)
     share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
     outflow, reference = (say.money(alert[name]) for name in ("outflow_minor", "reference_aum_minor"))

@@ -17,6 +17,7 @@ from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of, is_built
 from services.views.store import LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
+from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, metrics_at, notes
 from tidegauge.cli.servers import need_kafka, need_redis
@@ -122,9 +123,9 @@ def alerts(
 
 def _what(row: AlertRow) -> str:
     """The share that left, the tier that is near, or the day that takes the present one."""
-    if row.kind == "upgrade_near":
+    if row.kind == UPGRADE_NEAR:
         return f"{row.next_tier} near" if row.next_tier else "-"
-    if row.kind == "downgrade_risk":
+    if row.kind == DOWNGRADE_RISK:
         return f"{row.tier} lost {row.lost_close}" if row.lost_close else "-"
     return f"{row.share_bp / 100:.2f} %"
 

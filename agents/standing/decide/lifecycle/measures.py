@@ -13,7 +13,6 @@ from policies.compiled.program import Column, Key, from_metrics
 from policies.model.pack import Pack
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
-from streams.averages.metrics import NAMES
 from streams.workdays import business_days
 
 
@@ -48,10 +47,10 @@ class Measures:
             if scope is None:
                 out |= {key: self.fact(key[0], slots, day) for key in wanted}
             elif found is not None and scopes[scope] == found.scope:
-                out |= from_metrics(found.chosen(), scope, wanted, NAMES)
+                out |= from_metrics(found.chosen(), scope, wanted)
             else:
                 mask = self._ledger.scope_of(sorted(scopes[scope]))
-                out |= from_metrics(self._ledger.metrics(mask, day, slots), scope, wanted, NAMES)
+                out |= from_metrics(self._ledger.metrics(mask, day, slots), scope, wanted)
         return out
 
     def stale(self, pack: Pack, day: int) -> tuple[str, ...]:

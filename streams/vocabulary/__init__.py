@@ -1,0 +1,1 @@
+"""The words that packs, records, files and kernels share, each list written once."""

@@ -1,0 +1,212 @@
+"""Packs drawn from the grammar objects that read and publish the language, so that whatever the grammar gets is drawn too.
+
+What only the writer of a pack can know is drawn with care (names that refer to each other, tiers that rise, a queue for every
+tier); all else is any value of its kind. `policy check` may still refuse a pack: then it has to say where and why.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from policies.language import document, grammar, sections
+from policies.language.grammar import Kind
+from policies.model import metrics
+from streams.vocabulary.metrics import MEANS
+from streams.vocabulary.terms import ASSET_CLASSES, UPGRADE_NEAR
+
+AMOUNTS = ("0", "0.01", "100.00", "250.00", "1000.00", "50000.00")
+NAMES = ("low", "mid", "high", "top", "peak")
+ROLES = ("rm", "manager", "head", "teller")
+SELDOM = ("supplement", "branches", "rollout", "kind")  # of the head: drawn by the caller, or with nothing to decide
+ROLLING = (*metrics.ROLLING, *(f"months_mean[{n}]" for n in range(MEANS[0], MEANS[1] + 1)))
+COUNTS = tuple(f"txn_count[{n}]" for n in (1, 3, 12))
+
+
+class Writer:
+    """Draws one pack; `known` has the names that later parts may refer to, as the reader keeps them."""
+
+    def __init__(self, draw: st.DrawFn, kind: str) -> None:
+        self.draw, self.kind, self.known = draw, kind, dict[str, tuple[str, ...]]()
+        self.rising = False  # the tiers at hand are minimums of one metric, and nothing stands beside them
+
+    def one(self, *words: Any) -> Any:
+        """One of these."""
+        return self.draw(st.sampled_from(words))
+
+    def often(self, of: int = 2) -> bool:
+        """Yes, one time in so many."""
+        return self.draw(st.integers(1, of)) == 1
+
+    def pack(self) -> str:
+        """A whole pack as JSON, which is YAML."""
+        head: dict[str, Any] = {
+            "pack": "drawn", "version": 1, "effective_from": "2018-01-01", "name": {"zh": "抽", "en": "Drawn"},
+            "kind": self.kind,
+        }  # fmt: skip
+        head["scopes"] = {"all": [*ASSET_CLASSES[:-1]], "few": list(self.some(ASSET_CLASSES[:4]))}
+        self.known["scopes"] = ("all", "few")
+        if self.often(3):
+            head["facts"] = {"loyalty": {"kind": self.one("money", "count", "flag"), "absent": self.one(0, 1)}}
+        self.known["facts"] = tuple(head.get("facts", ()))
+        for name, kind in document.HEAD_OPTIONAL.items():
+            if name not in head and name not in SELDOM and name != "facts" and self.often(6):
+                head[name] = self.of(kind)
+        if "sources" in head:
+            for source in head["sources"].values():
+                source["supplies"] = [self.one(*ASSET_CLASSES, *metrics.facts())]
+        classes = (
+            ("personal",)
+            if self.kind == "layers"
+            else self.one(("personal",), ("personal",), ("personal", "corporate"))
+        )
+        head["classes"] = {name: self.customers() for name in classes}
+        return json.dumps(head, ensure_ascii=False, indent=1)
+
+    def customers(self) -> dict[str, Any]:
+        """The rules for one class of customers."""
+        body: dict[str, Any] = {"evaluation": self.of(sections.EVALUATION), "tiers": self.tiers()}
+        ids = tuple(tier["id"] for tier in body["tiers"])
+        self.known["tiers"], self.known["cards"] = ids, tuple(t["card"] for t in body["tiers"] if "card" in t)
+        if self.kind == "tiers":
+            body["queue"] = self.queue()
+        foreseen = self.rising and self.often()  # the rest of the time sections beside the standard are drawn too
+        beside = ("status", "review", "veto", "pinning", "responsibility") if foreseen else ("responsibility",)
+        self.rising = foreseen
+        for name, kind in document.CLASS_OPTIONAL.items():
+            if name not in ("queue", *beside) and self.often(3 if self.kind == "tiers" else 12):
+                body[name] = self.of(kind)
+        if self.often(6):
+            body["responsibility"] = [{"tiers": list(ids), "accountable": "head", "may_act": list(ROLES)}]
+        return body
+
+    def tiers(self) -> list[dict[str, Any]]:
+        """Two to four tiers: half of the time rising minimums of one metric, else any trees."""
+        count, self.rising = self.draw(st.integers(2, 4)), self.often()
+        tiers, leaf = list[dict[str, Any]](), {"metric": self.one(*ROLLING), "scope": self.one("all", "few")}
+        for place, name in enumerate(NAMES[:count]):
+            tier: dict[str, Any] = {"id": name, "name": {"zh": name, "en": name}}
+            if self.often():
+                tier["card"] = name
+            if place and self.rising:
+                tier["when"] = {**leaf, "minimum": AMOUNTS[place + 1]}
+            elif place:
+                tier["when"] = self.criterion(2)
+                if self.often(8):
+                    tier["same_rank_as"] = NAMES[place - 1]
+                if self.often(8):
+                    tier["bands"] = [{"id": "band", "name": {"zh": "段", "en": "Band"}, "when": self.criterion(1)}]
+            tiers.append(tier)
+        return tiers
+
+    def criterion(self, depth: int = 1) -> dict[str, Any]:
+        """A tree, or a limit."""
+        if depth and self.often():
+            parts = [self.criterion(depth - 1) for _ in range(self.draw(st.integers(1, 3)))]
+            word = self.one("any", "all")
+            return {word: parts} if self.often() else {"combine": word, "of": parts}
+        kind = self.one("rolling", "rolling", "months", "count", "fact")
+        sign = self.one(*sections.OPERATORS)
+        if kind == "rolling":
+            aliases = [name for name, of in metrics.ALIASES.items() if of in ROLLING]
+            return {"metric": self.one(*ROLLING, *aliases), "scope": self.one("all", "few"), sign: self.one(*AMOUNTS)}
+        if kind == "months":
+            more = {"months": self.draw(st.integers(*MEANS)), "mode": self.one("each", "mean")}
+            return {"metric": metrics.MONTH_AVGS, "scope": "all", **more, sign: self.one(*AMOUNTS)}
+        if kind == "count":
+            return {"metric": self.one(*COUNTS, "tx_3m"), sign: str(self.draw(st.integers(0, 5)))}
+        name = self.one(*metrics.facts(), *self.known["facts"])
+        if metrics.kind(name) == "flag":
+            return {"metric": name, "is": self.one(True, False)}
+        return {"metric": name, sign: str(self.draw(st.integers(0, 300)))}
+
+    def queue(self) -> dict[str, Any]:
+        """Every tier in one class, the higher ones called first."""
+        ids = self.known["tiers"]
+        at = self.draw(st.integers(1, len(ids) - 1))
+        name = {"zh": "类", "en": "Class"}
+        classes = [
+            {"id": "first", "name": name, "tiers": list(ids[at:]), "head_start_minutes": self.one(5, 20)},
+            {"id": "others", "name": name, "tiers": list(ids[:at]), "head_start_minutes": 0},
+        ]
+        if self.known["cards"] and self.often():
+            classes[0]["cards"] = [self.known["cards"][-1]]
+        kinds = {**sections.QUEUE.required, **sections.QUEUE.optional}
+        more = {name: self.of(kinds[name]) for name in ("order", "vip_area_from") if self.often()}
+        return {"basis": self.of(kinds["basis"]), "classes": classes, **more}
+
+    def some(self, words: tuple[str, ...]) -> list[str]:
+        """One to three different ones."""
+        return self.draw(st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True))
+
+    def of(self, kind: Kind) -> Any:  # a case for each kind of the grammar
+        """Any value of a kind."""
+        match kind:
+            case grammar.Text():
+                return "some text"
+            case grammar.Identifier(of=""):
+                return self.one(*ROLES)
+            case grammar.Identifier():
+                return self.one(*(self.known.get(kind.of) or NAMES))
+            case grammar.Amount():
+                return self.one(*AMOUNTS)
+            case grammar.Whole():
+                return (
+                    self.one(*kind.only)
+                    if kind.only
+                    else self.draw(st.integers(kind.low, min(kind.high, kind.low + 40)))
+                )
+            case grammar.Flag():
+                return self.one(True, False)
+            case grammar.Choice():
+                return self.one(*kind.words)
+            case grammar.Day():
+                return self.one("2018-01-01", "2024-02-15", "2030-01-01")
+            case grammar.Many():
+                return self.many(kind)
+            case grammar.Table():
+                return {name: self.of(kind.kind) for name in self.some(self.known.get(kind.of) or ROLES)}
+            case grammar.ByTier():
+                tiers = self.some(self.known["tiers"])
+                return self.of(kind.kind) if self.often() else {tier: self.of(kind.kind) for tier in tiers}
+            case grammar.Record():
+                given = {name: self.of(part) for name, part in kind.required.items()}
+                given |= {name: self.of(part) for name, part in kind.optional.items() if self.often()}
+                return given if self.often(8) else mended(kind.title, given)
+            case sections.CriterionKind():
+                return self.criterion()
+            case sections.AlertKind():
+                return self.of(self.one(sections.ALERT, *(sections.FORESEEN.values() if self.rising else ())))
+        raise TypeError(f"nothing is drawn for {kind!r}: a kind that the grammar has got since")
+
+    def many(self, kind: grammar.Many) -> list[Any]:
+        """One to three members that differ in their key."""
+        found = [self.of(kind.kind) for _ in range(self.draw(st.integers(1, min(3, kind.most))))]
+        if kind.key:
+            return list({member[kind.key]: member for member in found}.values())
+        return [member for place, member in enumerate(found) if member not in found[:place]]
+
+
+def mended(title: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What a careful writer would not have written, so that most packs are good ones."""
+    if title == "exceptions":
+        given |= {"request_by": "rm", "approve_by": "head"}
+    if title == "issue":
+        given["by"] = "manager"
+    if title == "evaluation" and "continuous" in (given.get("upgrades"), given.get("downgrades")):
+        given["close"] = "continuous"
+    if title == "alert":
+        given.setdefault("absolute", "100.00")
+        if given["window_days"] == 0:
+            given.pop("drip", None)
+    if title == UPGRADE_NEAR:
+        given.setdefault("at_most", "100.00")
+    return given
+
+
+@st.composite
+def packs(draw: st.DrawFn, kind: str = "tiers") -> str:
+    """The text of a pack."""
+    return Writer(draw, kind).pack()

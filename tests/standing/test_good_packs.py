@@ -1,0 +1,207 @@
+"""Whatever `policy check` calls good runs: replayed, switched to live, and recovered."""
+
+import os
+import re
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.standing.intake.facts import months_since
+from agents.standing.job import StandingJob
+from policies import PackError, decide, limits, parse_pack
+from policies.lifecycle.state import months_later
+from policies.model import metrics
+from streams.vocabulary.metrics import parts
+from tests.policies.grammar_packs import packs
+from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_lifecycle import action, crashed, fact
+from tests.standing.test_switching import activation, pack_of
+from tests.streams.fast import RULES, unshrunk
+from tests.twins.events import day, posting, rate
+from tests.twins.ledger import SlowLedger
+
+MONTH_END, LAST = day("2024-03-31"), day("2024-04-07")
+CUSTOMERS = {"C1": "personal", "C2": "personal", "C3": "corporate", "C4": "personal"}
+TALLY = Counter[str]()
+EXAMPLES = int(os.environ.get("DRAWN_PACKS", "40"))  # drawn packs; `make packs` draws more
+SAVERS = """
+pack: savers
+version: 1
+effective_from: 2018-01-01
+name: {zh: 储蓄, en: Savers}
+scopes: {sav: [savings, deposit_demand]}
+classes:
+  personal:
+    evaluation: {close: month, upgrades: month, downgrades: month}
+    vip_from: gold
+    tiers:
+      - {id: ordinary, name: {zh: 普通, en: Ordinary}}
+      - {id: gold, name: {zh: 金卡, en: Gold}, when: {metric: savings_12m_avg, scope: sav, minimum: "50000.00"}}
+    queue:
+      basis: tier
+      vip_area_from: gold
+      classes:
+        - {id: gold, name: {zh: 金卡, en: Gold}, tiers: [gold], head_start_minutes: 20}
+        - {id: others, name: {zh: 其他, en: Others}, tiers: [ordinary], head_start_minutes: 0}
+"""
+HOLDING = posting(1, 60_000_000, "2024-01-10")
+HELD = posting(1, 1_000_000, "2024-01-10", currency="USD", customer="C2", account="A2")
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["from the start", "switched live"])
+def test_a_mean_of_twelve_months(live):
+    """Its metric has no column of its own: the months' columns say whether a rate is missing."""
+    first = [activation(pack_of(SAVERS, effective_from="2024-01-20"))] if live else []
+    conf_ = conf() if live else replace(conf(), pack=parse_pack(SAVERS))
+    steps = [HOLDING, HELD, day("2024-01-19"), *first, day("2024-01-31"), day("2024-02-29")]
+    partition = Partition(Topics().tell(steps), StandingJob(conf_)).run()
+    partition = crashed(partition, conf_)
+    partition.log.tell([day("2024-03-31")])
+    partition.run()
+    assert not partition.of("dead-letters")
+    last = {r["customer_id"]: r for r in partition.of("standings")}
+    assert (last["C1"]["pack_id"], last["C1"]["tier"], last["C1"]["held_reason"]) == ("savers", "gold", None)
+    assert last["C2"]["held_reason"].startswith("tier held; no exchange rate for aum, month_avg_0")
+    assert last["C2"]["tier"] == "ordinary"
+    [outlook] = [r for r in partition.of("outlooks") if r["customer_id"] == "C1" and r["as_of"] == day("2024-03-31")]
+    assert (outlook["metric"], outlook["projected_tier"]) == ("months_mean_12", "gold")
+
+
+USD = {"customer": "C2", "account": "A2", "currency": "USD"}
+
+
+def life():
+    """A small bank over two months: both classes, a rate that is missing, a late posting, facts, cards, other acts, closes."""
+    yield from (
+        customer("C1", card_held="mid", relationship_since=day("2020-02-29"), birth_date=day("1950-05-05")),
+        customer("C2"), customer("C3", customer_class="corporate"), customer("C4", relationship_since=day("2023-12-31")),
+        posting(1, 40_000, "2024-01-10"), posting(1, 1_000_000, "2024-01-10", **USD),
+        posting(1, 10_000_000, "2024-01-11", customer="C3", account="A3", asset_class="savings"),
+        posting(1, 30_000, "2024-01-12", customer="C4", account="A4", asset_class="fund"),
+        fact("C1", 1, 1, day("2024-01-12"), "good_record"), fact("C4", 2, 500_000, day("2024-01-12")),
+        day("2024-01-15"), action("C1", 1, "issue_card", day("2024-01-16"), "gold"), day("2024-01-31"),
+        rate("USD", 7_000_000, "2024-02-01"),
+    )  # fmt: skip
+    yield "the pack"
+    for number, name in enumerate(ACTED, 3):
+        c = f"C{number % 4 + 1}"
+        yield action(c, number, name, day("2024-02-12"), ("white", "gold", "black")[number % 3])
+    yield from (
+        posting(2, -30_000, "2024-02-13"), day("2024-02-13"), posting(3, -4_000, "2024-02-20"),
+        posting(2, 90_000, "2024-01-20", "2024-02-21", customer="C4", account="A4", asset_class="fund"),
+        fact("C1", 3, 0, day("2024-02-21"), "good_record"), day("2024-02-21"), day("2024-02-29"),
+        posting(4, 20_000, "2024-03-05"), day("2024-03-31"), day("2024-04-07"),
+    )  # fmt: skip
+
+
+ACTED = ("record", "issue_card", "request_exception", "approve_exception", "apply_upgrade", "override_tier", "dance")
+
+
+def lived(text, kind, live):
+    """A partition after the bank's life: under the pack from the start, or switched to it live and recovered after that."""
+    mine, pack = conf(), parse_pack(text)
+    if live:
+        switch = [activation(re.sub(r'"effective_from": "[^"]*"', '"effective_from": "2024-02-11"', text))]
+    elif kind == "layers":
+        switch, mine = [], replace(conf(), layers=pack)
+    else:
+        switch, mine = [], replace(conf(), pack=pack)
+    steps = [part for step in life() for part in (switch if step == "the pack" else [step])]
+    half = steps.index(day("2024-02-21"))
+    partition = Partition(Topics().tell(steps[:half]), StandingJob(mine)).run()
+    partition = crashed(partition, mine)
+    partition.log.tell(steps[half:])
+    return partition.run(), steps
+
+
+@pytest.mark.parametrize("kind", ["tiers", "layers"])
+@settings(unshrunk, max_examples=EXAMPLES)
+@given(data=st.data())
+def test_whatever_is_good_runs(kind, data):
+    """A pack that the language takes is followed by the job; one that it refuses is told where and why."""
+    text = data.draw(packs(kind))
+    problems = refusals(text)
+    TALLY[f"{kind} refused"] += bool(problems)
+    assert all(problem.field and problem.message for problem in problems)
+    for live in (False, True) if not problems else ():
+        partition, steps = lived(text, kind, live)
+        TALLY[f"{kind} run"] += 1
+        assert [r["detail"] for r in partition.of("dead-letters") if r["topic"] == "policies"] == []
+        assert partition.job.ledger.closed == LAST
+        if not live and kind == "tiers":
+            compare(parse_pack(text), partition, steps)
+
+
+def refusals(text):
+    """What `policy check` says against a pack."""
+    try:
+        parse_pack(text)
+    except PackError as refused:
+        return refused.problems
+    return ()
+
+
+def follows(policy):
+    """Whether the tier is what the standard gives at a month's close, whatever else has happened."""
+    when = policy.evaluation
+    asked = policy.review or policy.notables or policy.overrides or when.grace_months
+    timely = {when.close, when.upgrades, when.downgrades} <= {"continuous", "day", "month"}
+    return timely and not asked and policy.status.basis == "metric" and not policy.status.requires
+
+
+def compare(pack, partition, steps):
+    """Tiers at the last month's close are those that the tree gives over the twin's figures."""
+    told = {r["customer_id"]: r for r in partition.of("standings") if r["as_of"] == MONTH_END}
+    assert set(told) == set(CUSTOMERS)
+    twins = {name: SlowLedger(replace(RULES, scope=scope)) for name, scope in pack.scopes.items()}
+    known = [step for step in steps if not isinstance(step, int)]
+    for twin in twins.values():
+        for event in known:
+            if event["topic"] in ("transactions", "fx-rates"):
+                twin.add(event)
+    for name, policy in pack.classes.items():
+        for c in CUSTOMERS if follows(policy) else ():
+            if CUSTOMERS[c] != name:
+                continue
+            values = {
+                (leaf.metric, leaf.scope): value_of(leaf, c, pack, twins, known)
+                for criterion in (policy.veto, *(tier.when for tier in policy.tiers))
+                for leaf in limits(criterion)
+            }
+            if None not in values.values():
+                TALLY["compared"] += 1
+                assert told[c]["tier"] == decide(policy, values), (c, values)
+
+
+def value_of(leaf, c, pack, twins, known):
+    """The exact value of a limit's metric at the month's end, in whole units; None: a rate is missing."""
+    if leaf.scope is not None:
+        found = twins[leaf.scope].metrics(c, MONTH_END)
+        several = [found[part] for part in parts(leaf.metric)]
+        return None if None in several else sum(several, Fraction(0)) / len(several) / 100
+    mine = [step for step in known if step.get("customer_id") == c]
+    if (months := metrics.counted_months(leaf.metric)) is not None:
+        since = months_later(MONTH_END, -months)
+        return sum(step["topic"] == "transactions" and step["value_date"] >= since for step in mine)
+    if leaf.metric in ("tenure_months", "age"):
+        [profile] = [step for step in mine if step["topic"] == "customers"]
+        given = profile["relationship_since" if leaf.metric == "tenure_months" else "birth_date"]
+        months = 0 if given is None else int(months_since(np.array([given]), MONTH_END)[0])
+        return months // (12 if leaf.metric == "age" else 1)
+    sent = [(step["as_of"], step["value"]) for step in mine if step["topic"] == "facts" and step["name"] == leaf.metric]
+    own = pack.facts.get(leaf.metric)
+    value = max(sent)[1] if sent else metrics.absent(leaf.metric) if own is None else own.absent
+    money = (metrics.kind(leaf.metric) or own.kind) == "money"
+    return Fraction(value, 100) if money else value
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tally():
+    """The law must not become empty unseen: packs run, and tiers are compared."""
+    yield
+    print(dict(TALLY))
