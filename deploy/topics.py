@@ -20,7 +20,7 @@ FOREVER: Final = -1
 _RECORD_BYTES_MAX: Final = 4 << 20
 CREATE_WAIT_S: Final = 30.0
 
-CUSTOMER, CUSTOMER_REF, BROADCAST = "customer_id", "customer_ref", "broadcast"
+CUSTOMER, CUSTOMER_REF, _BROADCAST = "customer_id", "customer_ref", "broadcast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("balances", CUSTOMER, "nightly file, connectors", kept_days=62),
     Topic("facts", CUSTOMER, "loans and cards", kept_days=62),
     Topic("customers", CUSTOMER, "customer information file", compact=True),
-    Topic("fx-rates", BROADCAST, "treasury", compact=True, kept_days=15 * MONTH_DAYS),
-    Topic("business-days", BROADCAST, "the closer", compact=True, kept_days=15 * MONTH_DAYS),
-    Topic("policies", BROADCAST, "tidegauge policy activate", compact=True),
+    Topic("fx-rates", _BROADCAST, "treasury", compact=True, kept_days=15 * MONTH_DAYS),
+    Topic("business-days", _BROADCAST, "the closer", compact=True, kept_days=15 * MONTH_DAYS),
+    Topic("policies", _BROADCAST, "tidegauge policy activate", compact=True),
     Topic("crm-actions", CUSTOMER, "desk, kiosks, card system", kept_days=15 * MONTH_DAYS),
     # What comes out.
     Topic("standings", CUSTOMER, "standing agent", compact=True),

@@ -5,7 +5,7 @@ with `compiled.pack.compile_pack`, and for columns of any criteria with `compile
 the state machine of a standing.
 """
 
-from policies.compiled.pack import NEVER, CompiledAlerts, CompiledPack, CriteriaTooGeneralError
+from policies.compiled.pack import UNREACHED, CompiledAlerts, CompiledPack, CriteriaTooGeneralError
 from policies.language.loader import available_packs, check, load_pack, parse_pack
 from policies.language.reader import PackError, Problem
 from policies.model.criteria import decide, meets
@@ -14,8 +14,8 @@ from policies.model.pack import AlertRule, ClassPolicy, Drip, Evaluation, Pack, 
 from policies.model.terms import AllOf, AnyOf, Criterion, Limit, Name, limits
 
 __all__ = [
-    "NEVER",
     "ROLLING",
+    "UNREACHED",
     "AlertRule",
     "AllOf",
     "AnyOf",

@@ -42,7 +42,7 @@ def criterion_text(criterion: Criterion | None) -> str:
     return "(" + word.join(criterion_text(part) for part in criterion.parts) + ")"
 
 
-def flat(value: Any, path: str = "") -> dict[str, str]:
+def flattened(value: Any, path: str = "") -> dict[str, str]:
     """Dotted paths and texts; members of lists go by their id where they have one."""
     if isinstance(value, Limit | AnyOf | AllOf):
         return {path: criterion_text(value)}
@@ -50,16 +50,16 @@ def flat(value: Any, path: str = "") -> dict[str, str]:
     if is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             if field.name not in LEFT_OUT and not (path and field.name == "id"):
-                found |= flat(getattr(value, field.name), f"{path}.{field.name}" if path else field.name)
+                found |= flattened(getattr(value, field.name), f"{path}.{field.name}" if path else field.name)
     elif isinstance(value, Mapping):
         for key, member in value.items():
-            found |= flat(member, f"{path}.{key}")
+            found |= flattened(member, f"{path}.{key}")
     elif isinstance(value, tuple) and value and hasattr(value[0], "id"):
         for place, member in enumerate(value):
-            found |= {f"{path}.{member.id}.place": str(place)} | flat(member, f"{path}.{member.id}")
+            found |= {f"{path}.{member.id}.place": str(place)} | flattened(member, f"{path}.{member.id}")
     elif isinstance(value, tuple) and value and is_dataclass(value[0]):
         for place, member in enumerate(value):
-            found |= flat(member, f"{path}.{place}")
+            found |= flattened(member, f"{path}.{place}")
     elif isinstance(value, tuple | frozenset) and value:
         found[path] = ", ".join(sorted(map(str, value)) if isinstance(value, frozenset) else map(str, value))
     elif value is not None and value not in ("", ()):
@@ -69,7 +69,7 @@ def flat(value: Any, path: str = "") -> dict[str, str]:
 
 def differences(old: Pack, new: Pack) -> list[Change]:
     """Every field in which two packs differ, in the order of their paths."""
-    before, after = flat(old), flat(new)
+    before, after = flattened(old), flattened(new)
     return [
         Change(path, before.get(path), after.get(path))
         for path in sorted(before.keys() | after.keys())

@@ -29,7 +29,7 @@ REFUSALS: Final[dict[str, Name]] = {
     "approver_names_the_tier": Name("审批人须指定等级", "the approver must name the tier"),
     "no_pinning": Name("不能沿用旧版", "there is no older version to stay on"),
 }
-REASONS: Final[dict[str, Name]] = {
+DECISION_REASONS: Final[dict[str, Name]] = {
     "close": Name("日终评定", "decided at a close"),
     "continuous": Name("实时评定", "decided as it happened"),
     "restated": Name("追溯重算", "a close was restated"),
@@ -43,7 +43,7 @@ REASONS: Final[dict[str, Name]] = {
     "upgrade": Name("可申请升级", "an upgrade may be applied for"),
     "downgrade": Name("应办理降级", "a downgrade is to be dealt with"),
 }
-FLAGS: Final[dict[str, Name]] = {
+FLAG_NAMES: Final[dict[str, Name]] = {
     "vip": Name("贵宾", "VIP"),
     "eligible": Name("符合标准，尚未认定", "meets a standard, not admitted yet"),
     "standard": Name("达标", "meets the standard of the card"),

@@ -23,9 +23,10 @@ def standing_conf(settings: Settings, pack: str | None = None, base_currency: st
         settings.zone,
         tiers[0],
         settings.secret(),
-        registry_for(settings.schema_registry_url),
+        registry_for(settings),
         layers,
         tuple(tiers[1:]),
+        settings.alert_secret(),
     )
     conf.compiled()
     return conf

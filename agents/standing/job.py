@@ -37,11 +37,11 @@ from streams.fields import (
     BAD_ID,
     BAD_RATE,
     BAD_VERSION,
+    EVENT_REASONS,
     P_BOOKED,
     P_BRANCH,
     P_CUSTOMER,
     POSTING_FIELDS,
-    REASONS,
     S_CUSTOMER,
     SNAPSHOT_FIELDS,
 )
@@ -162,11 +162,10 @@ class StandingJob:
         fields = self.lanes[topic].reader.fields
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
-            reason = REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            reason = EVENT_REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
             self.publisher.dead_letter(
-                topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
-                columns.value_bytes(i) or b"", columns.key_bytes(i),
-            )  # fmt: skip
+                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None
+            )
             self.counts.add("dead_letters")
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
@@ -210,15 +209,15 @@ class StandingJob:
         for i in range(first, last if self.live else first):
             if columns.status[i] != Status.OK:
                 continue
-            original = columns.value_bytes(i) or b""
-            taken = self.decider.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
+            value = columns.value_bytes(i) or b""
+            taken = self.decider.packs.take(decode_one(value, self.conf.registry), self.ledger.closed)
             if isinstance(taken, Pack):
                 self.decider.know(taken)
                 continue
+            original = columns.original(i)
             self.publisher.dead_letter(
-                "policies", self.partition, int(columns.offset[i]), PACK_REFUSED, "body", original,
-                columns.key_bytes(i), "; ".join(taken),
-            )  # fmt: skip
+                "policies", int(columns.offset[i]), PACK_REFUSED, original, "body", "; ".join(taken)
+            )
             self.counts.add("dead_letters")
 
     def _rates(self, columns: Columns, first: int, last: int) -> None:
@@ -250,7 +249,7 @@ class StandingJob:
             if (
                 event.status == lifecycle.RAISED
             ):  # only now, since most candidates come to nothing and an HMAC takes time
-                alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
+                alert_id = customer_ref(self.publisher.alert_key, f"{customer_id}/{rule}/{event_id}")
                 event = event._replace(alert=event.alert._replace(alert_id=alert_id))
             self.profiles.set_alert(slot, rule, event.alert)
             severity = SEVERITIES[int(self.decider.pack.alerts.severity[candidate.rule])]

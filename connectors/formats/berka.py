@@ -29,7 +29,7 @@ HEADERS: Final = {
     "trans.asc": "trans_id account_id date type operation amount balance k_symbol bank account",
 }
 _SIGNS: Final = {"PRIJEM": 1, "VYDAJ": -1, "VYBER": -1}
-NATURES: Final = {"UROK": "interest", "SANKC. UROK": "interest", "SLUZBY": "fee"}  # by k_symbol; the rest is external
+_NATURES: Final = {"UROK": "interest", "SANKC. UROK": "interest", "SLUZBY": "fee"}  # by k_symbol; the rest is external
 # operation: how it reached the bank, and whether the customer set it off
 OPERATIONS: Final = {
     "VKLAD": ("counter", True),
@@ -98,7 +98,7 @@ def _posting(cells: list[str], accounts: dict[str, _Account], zone: str) -> Even
         raise FieldError("type", f"{kind!r} is none of {', '.join(_SIGNS)}")
     if operation not in OPERATIONS:
         raise FieldError("operation", f"{operation!r} is unknown")
-    nature = NATURES.get(symbol.strip(), "external")
+    nature = _NATURES.get(symbol.strip(), "external")
     channel, initiated = OPERATIONS[operation]
     day = _day("date", yymmdd)
     record: Record = {

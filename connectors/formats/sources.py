@@ -11,7 +11,7 @@ from connectors.formats.manifest import manifest_of, manifest_path, zero_snapsho
 from connectors.formats.ranks import number_postings
 from connectors.loading.arrival import in_order
 
-FORMATS: Final = ("berka", *canonical.SUFFIXES)
+FORMATS: Final = ("berka", *canonical.FILE_SUFFIXES)
 CHUNK_BYTES: Final = 1 << 20
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from policies.model.terms import Limit
 
 EVERY_CLOSE = frozenset({"day", "month", "quarter", "year"})
-COLUMNS = ("case_id", "scheme_id", "customer_class", "facts", "expected_tier")
+CASE_COLUMNS = ("case_id", "scheme_id", "customer_class", "facts", "expected_tier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CaseOutcome:
     """What a pack says of a customer. `measured` is the tier of the standard, `card` the tier of the card held."""
 
     pack_id: str
@@ -55,7 +55,7 @@ class Outcome:
     decisions: tuple[Decision, ...]
 
 
-def decide_facts(pack: Pack, customer_class: str, given: Mapping[str, Any], day: date | None = None) -> Outcome:
+def decide_facts(pack: Pack, customer_class: str, given: Mapping[str, Any], day: date | None = None) -> CaseOutcome:
     """The outcome for a customer of whom these facts are known, at a close of `day` (default: the pack's first month).
 
     Raises FactError for facts that cannot be used or a class the pack does not cover.
@@ -70,7 +70,7 @@ def decide_facts(pack: Pack, customer_class: str, given: Mapping[str, Any], day:
     number = _month_end(pack, day)
     state, said = _run(policy, given, measured, number)
     found = set(flags(policy, state, number)) | ({"potential_customer"} if _potential(policy, known) else set())
-    return Outcome(
+    return CaseOutcome(
         pack.id, pack.version, customer_class, tier_of(policy, state), state.measured, card_tier(policy, state.card),
         band(policy, state.measured, values), tuple(sorted(found)), reasons(policy, values), tuple(said),
     )  # fmt: skip
@@ -141,7 +141,7 @@ def run_cases(lines: IO[str], only: str | None = None) -> Iterator[CaseResult]:
     Raises FactError when columns are missing. `only` limits it to one pack.
     """
     table = csv.DictReader(lines)
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
+    missing = [name for name in CASE_COLUMNS if name not in (table.fieldnames or ())]
     if missing:
         raise FactError(f"columns are missing: {', '.join(missing)}")
     packs: dict[str, Pack] = {}
@@ -152,14 +152,14 @@ def run_cases(lines: IO[str], only: str | None = None) -> Iterator[CaseResult]:
         try:
             if row["scheme_id"] not in packs:
                 packs[row["scheme_id"]] = load_pack(row["scheme_id"])
-            given = fact.parse(row["facts"])
+            given = fact.parse_facts(row["facts"])
             tier = decide_facts(packs[row["scheme_id"]], row["customer_class"], given).tier
         except (FactError, PackError) as found:
             problem = str(found)
         yield CaseResult(row["case_id"], row["expected_tier"], tier, why, problem)
 
 
-def as_json(outcome: Outcome) -> str:
+def as_json(outcome: CaseOutcome) -> str:
     """The outcome for machines, exact values as fractions in text."""
     body = {
         "pack": outcome.pack_id,

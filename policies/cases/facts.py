@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
     from policies.model.terms import Criterion
 
-Key = tuple[str, str | None]
+_Key = tuple[str, str | None]
 ACTION_KEYS: Final = frozenset(
     "filed notable approved approved_tier card_held upgrade_applied downgrade_applied card_approved card_holder current "
     "months_since_review pinned_standard application agreement consent verification own_standard".split()
@@ -39,7 +39,7 @@ class FactError(ValueError):
     """Facts that cannot be used; the text names the key."""
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse_facts(text: str) -> dict[str, Any]:
     """The facts in a JSON object, numbers exact."""
     try:
         facts = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
@@ -118,17 +118,17 @@ class Facts:
             if key in self.given and not (isinstance(self.given[key], str) and self.given[key] in tiers):
                 raise FactError(f"{key}: {self.given[key]!r} is not a tier")
 
-    def values(self, policy: ClassPolicy) -> dict[Key, Fraction | int]:
+    def values(self, policy: ClassPolicy) -> dict[_Key, Fraction | int]:
         """Every value that the tiers and the veto ask for."""
         self._check_tiers(policy)
-        found: dict[Key, Fraction | int] = {OWN_STANDARD: self._own_standard(policy)}
+        found: dict[_Key, Fraction | int] = {OWN_STANDARD: self._own_standard(policy)}
         conditions = [policy.veto, *(tier.when for tier in policy.tiers)]
         found.update(self.needed([c for c in conditions if c is not None]))
         for tier in policy.tiers:
             found.update(self.needed([band.when for band in tier.bands]))
         return found
 
-    def needed(self, conditions: list[Criterion]) -> dict[Key, Fraction | int]:
+    def needed(self, conditions: list[Criterion]) -> dict[_Key, Fraction | int]:
         """The values of every limit in some conditions. FactError where one is neither given nor has a stand-in."""
         leaves = [leaf for condition in conditions for leaf in limits(condition) if leaf.value is not None]
         return {(leaf.metric, leaf.scope): self.value(leaf.metric, leaf.scope) for leaf in leaves}

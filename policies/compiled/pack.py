@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 # "This tier is not watched by this test": no amount and no share reaches it.
-NEVER: Final = 2**63 - 1
+UNREACHED: Final = 2**63 - 1
 UNWATCHED: Final = -1
 INT64_MAX: Final = 2**63 - 1
 
@@ -36,7 +36,7 @@ class CompiledAlerts:
 
     A rule fires when outflow >= absolute_minor, or outflow >= floor_minor and outflow * 10000 >= share_bp * AUM at the
     window's start; for a drip only postings of at most each_at_most_minor count, and at least drip_count of them.
-    NEVER in absolute_minor or share_bp switches that test off for the tier.
+    UNREACHED in absolute_minor or share_bp switches that test off for the tier.
     """
 
     ids: tuple[str, ...]
@@ -47,7 +47,7 @@ class CompiledAlerts:
     share_bp: npt.NDArray[np.int64]  # [R, T]
     floor_minor: npt.NDArray[np.int64]  # [R, T]
     drip_count: npt.NDArray[np.int64]  # [R], 0: no drip rule
-    each_at_most_minor: npt.NDArray[np.int64]  # [R], NEVER without drip
+    each_at_most_minor: npt.NDArray[np.int64]  # [R], UNREACHED without drip
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +182,12 @@ def compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: 
         window_days=np.array([rule.window_days for rule in rules], dtype=np.int64),
         severity=np.array([SEVERITIES.index(rule.severity) for rule in rules], dtype=np.int64),
         cool_down_days=np.array([rule.cool_down_days for rule in rules], dtype=np.int64),
-        absolute_minor=table([row(amounts(r.absolute, r), NEVER) for r in rules]),
-        share_bp=table([row(r.share.basis_points if r.share else {}, NEVER) for r in rules]),
+        absolute_minor=table([row(amounts(r.absolute, r), UNREACHED) for r in rules]),
+        share_bp=table([row(r.share.basis_points if r.share else {}, UNREACHED) for r in rules]),
         floor_minor=table([row(amounts(r.share.floor, r) if r.share else {}, 0) for r in rules]),
         drip_count=np.array([r.drip.count if r.drip else 0 for r in rules], dtype=np.int64),
         each_at_most_minor=np.array(
-            [minor.of(r.drip.each_at_most, f"alerts.{r.id}") if r.drip else NEVER for r in rules], dtype=np.int64
+            [minor.of(r.drip.each_at_most, f"alerts.{r.id}") if r.drip else UNREACHED for r in rules], dtype=np.int64
         ),
     )
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Key = tuple[str, str | None]
-NANO = 1_000_000_000
+_NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Column:
     held: Bools | None = None
 
 
-Columns = Mapping[Key, Column]
+ColumnsByKey = Mapping[Key, Column]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Program:
         """Lowest first, as `evaluate` counts them."""
         return tuple(tier.id for tier in self.policy.tiers)
 
-    def evaluate(self, columns: Columns) -> tuple[Ints, Bools]:
+    def evaluate(self, columns: ColumnsByKey) -> tuple[Ints, Bools]:
         """(int64[n] index of the tier that the standard gives, bool[n] held). KeyError for a column that is missing."""
         columns = self._with_means(columns)
         n = len(next(iter(columns.values())).units)
@@ -78,13 +78,13 @@ class Program:
                 held |= missing
         return tiers, held
 
-    def potential(self, columns: Columns) -> Bools:
+    def potential(self, columns: ColumnsByKey) -> Bools:
         """bool[n]: who is flagged potential_customer. Takes columns beyond `needs` where the pack's condition does."""
         when = self.policy.potential.when if self.policy.potential is not None else None
         n = len(next(iter(columns.values())).units)
         return np.zeros(n, np.bool_) if when is None else self._met(when, self._with_means(columns))
 
-    def _with_means(self, columns: Columns) -> dict[Key, Column]:
+    def _with_means(self, columns: ColumnsByKey) -> dict[Key, Column]:
         found = dict(columns)
         for limit in self.minor:
             key = (limit.metric, limit.scope)
@@ -93,7 +93,7 @@ class Program:
                 found[key] = months_mean([columns[month] for month in months])
         return found
 
-    def _met(self, criterion: Criterion, columns: Columns) -> Bools:
+    def _met(self, criterion: Criterion, columns: ColumnsByKey) -> Bools:
         if isinstance(criterion, Limit):
             return self._within(criterion, columns[criterion.metric, criterion.scope])
         masks = [self._met(part, columns) for part in criterion.parts]
@@ -129,8 +129,8 @@ def months_mean(months: list[Column]) -> Column:
             nano += month.nano * factor
         if month.held is not None:
             held |= month.held
-    rest += nano // NANO
-    nano %= NANO
+    rest += nano // _NANO
+    nano %= _NANO
     whole += rest // common
     left = (rest % common > 0) | (nano > 0)
     return Column(whole, left.astype(np.int64), len(months), held)

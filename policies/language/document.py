@@ -15,7 +15,7 @@ from policies.language.grammar import (
     Identifier,
     Kind,
     Many,
-    Record,
+    RecordKind,
     Schema,
     Table,
     Text,
@@ -32,23 +32,25 @@ TIER = Identifier(of="tiers")
 TIERS = Many(TIER, "The tiers it is for.")
 ROLE = Identifier("A role of the bank.")
 ROLES = Many(ROLE)
-RECORDS = Many(Choice(provisions.RECORDS))
+RECORD_KINDS = Many(Choice(provisions.RECORDS))
 NO_QUEUE = Queue("tier", ())
-LAYERS_ALONE = "layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement"
+LAYERS_ALONE = (
+    "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
+)
 NO_OUTLOOK = (
     "there is an outlook only where tiers of personal customers are rising minimums of one average, and no more"
 )
 
-STATUS = Record(
+STATUS = RecordKind(
     "status",
-    provisions.Status,
+    provisions.StatusRule,
     optional={
         "basis": Choice(provisions.BASES, "The tier follows the standard, or is that of the card held (C-07)."),
         "requires": Many(Choice(provisions.RECORDS), "Records that must be there; until then `eligible`."),
     },
     doc="What makes a tier official beside the standard.",
 )
-ISSUE = Record(
+ISSUE = RecordKind(
     "issue",
     provisions.Issue,
     {"mode": Choice(provisions.ISSUE_MODES, "How a card comes to a customer (C-29).")},
@@ -60,13 +62,13 @@ ISSUE = Record(
         "needs_wealth_manager": Flag("Only where a wealth manager works."),
     },
 )
-STAFF_CARD = Record(
+STAFF_CARD = RecordKind(
     "staff_card",
     provisions.StaffCard,
     {"card": Identifier(), "roles": ROLES},
     doc="A card that employees carry; it never proves a tier (C-13).",
 )
-CARDS = Record(
+CARDS = RecordKind(
     "cards",
     provisions.Cards,
     optional={
@@ -78,13 +80,13 @@ CARDS = Record(
         "staff": STAFF_CARD,
     },
 )
-REVIEW = Record(
+REVIEW = RecordKind(
     "review",
     provisions.Review,
     {"months": Whole(1, 60, "From one review of a customer to the next.")},
     {"reminder_days": Whole(0, 366, "Days before a review on which it is due; 0: nobody is told.")},
 )
-EXCEPTIONS = Record(
+EXCEPTIONS = RecordKind(
     "exceptions",
     provisions.Exceptions,
     {"request_by": ROLE, "approve_by": ROLE},
@@ -95,18 +97,18 @@ EXCEPTIONS = Record(
     },
     "Admission without the standard: asked for by one person, approved by another.",
 )
-PINNING = Record(
+PINNING = RecordKind(
     "pinning",
     provisions.Pinning,
     {"before_version": Whole(1, doc="Customers served under an older version stay on it (C-16).")},
 )
-POTENTIAL = Record(
+POTENTIAL = RecordKind(
     "potential",
     provisions.Potential,
     optional={"when": CRITERION, "groups": Many(Identifier(), "Groups that the bank tags.")},
     doc="Who is flagged potential_customer.",
 )
-SERVICE = Record(
+SERVICE = RecordKind(
     "service",
     provisions.Service,
     {"id": Identifier(), "name": NAME, "tiers": TIERS},
@@ -115,10 +117,10 @@ SERVICE = Record(
         "launch": Day("Before it, neither shown nor promised (C-32)."),
         "price": Amount("What one use costs the customer."),
         "cost": Amount("What one use costs the bank."),
-        "requires": RECORDS,
+        "requires": RECORD_KINDS,
     },
 )
-CONTACT = Record(
+CONTACT = RecordKind(
     "contact",
     provisions.Contact,
     {
@@ -131,32 +133,32 @@ CONTACT = Record(
     {"channels": Many(Identifier())},
     "At least so many in each period.",
 )
-RESPONSIBILITY = Record(
+RESPONSIBILITY = RecordKind(
     "responsibility",
     provisions.Responsibility,
     {"tiers": TIERS, "accountable": ROLE},
     {"may_act": ROLES},
     "One accountable role, and those that may carry out the contact (C-08).",
 )
-SOURCE = Record(
+SOURCE = RecordKind(
     "source",
     provisions.Source,
     {"supplies": Many(Identifier(), "Asset classes and facts.")},
     {"freshness_business_days": Whole(0, 30), "required": Flag("While it is older, tier changes are deferred.")},
 )
-OWN_FACT = Record(
+OWN_FACT = RecordKind(
     "fact",
     provisions.OwnFact,
     {"kind": Choice(("money", "count", "flag"))},
     {"absent": Whole(doc="Stands in where none was sent."), "name": NAME},
 )
-BRANCHES = Record(
+BRANCHES = RecordKind(
     "branches",
     provisions.Branches,
     {"may_set": Many(Text(), "Dotted paths; everything else is locked."), "file_with": ROLE},
     {"approval_by": ROLE},
 )
-SUPPLEMENT = Record(
+SUPPLEMENT = RecordKind(
     "supplement",
     provisions.Supplement,
     {"base": Identifier("The pack it adds to."), "branch": Text()},
@@ -203,16 +205,16 @@ class ClassKind:
             return None
         policy = ClassPolicy(
             "", tiers=tiers,
-            **{"status": provisions.Status(), "cards": provisions.Cards(), "queue": NO_QUEUE, **good},
+            **{"status": provisions.StatusRule(), "cards": provisions.Cards(), "queue": NO_QUEUE, **good},
         )  # fmt: skip
         check_class(item, policy)
         return policy
 
     def schema(self, defs: Schema) -> Schema:
         """See Kind."""
-        return Record("class", dict, CLASS_REQUIRED, CLASS_OPTIONAL, "The rules for one class of customers.").schema(
-            defs
-        )
+        return RecordKind(
+            "class", dict, CLASS_REQUIRED, CLASS_OPTIONAL, "The rules for one class of customers."
+        ).schema(defs)
 
 
 def check_class(item: Item, policy: ClassPolicy) -> None:
@@ -238,7 +240,7 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
 
 
 def check_layer(item: Item, policy: ClassPolicy) -> None:
-    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement."""
+    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook."""
     when = policy.evaluation
     if when.close == "continuous":
         item.fail("evaluation.close: layers are decided at closes: the finest evaluation is `day`")
@@ -248,6 +250,7 @@ def check_layer(item: Item, policy: ClassPolicy) -> None:
         "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
         "overrides": policy.overrides, "pinning": policy.pinning,
     }  # fmt: skip
+    asked |= {f"alerts.{rule.id}": True for rule in policy.outlook_rules}
     for name, given in asked.items():
         if given:
             item.fail(f"{name}: {LAYERS_ALONE}")
@@ -301,7 +304,7 @@ HEAD_OPTIONAL: dict[str, Kind] = {
     "facts": Table(OWN_FACT, "Figures of the bank's own that criteria may name."),
     "branches": BRANCHES,
     "supplement": SUPPLEMENT,
-    "rollout": Many(Record("step", provisions.Step, {"month": Whole(1, 60), "name": NAME})),
+    "rollout": Many(RecordKind("step", provisions.RolloutStep, {"month": Whole(1, 60), "name": NAME})),
 }
 
 

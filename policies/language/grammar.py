@@ -16,7 +16,7 @@ from policies.model.terms import Name
 
 IDENTIFIER = "^[a-z][a-z0-9]*([-_][a-z0-9]+)*$"
 AMOUNT = "(0|[1-9][0-9]{0,14})(\\.[0-9]{1,6})?"
-OPEN = "open"  # the number that a bank has yet to fill in
+OPEN_NUMBER = "open"  # the number that a bank has yet to fill in
 
 Schema = dict[str, Any]
 
@@ -255,7 +255,7 @@ class ByTier:
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordKind:
     """A mapping with known fields, built by `build` from those that are given."""
 
     title: str
@@ -293,4 +293,4 @@ class Record:
         return {"$ref": f"#/$defs/{self.title}"}
 
 
-NAME = Record("name", Name, {"zh": Text(), "en": Text()}, doc="What people read.")
+NAME = RecordKind("name", Name, {"zh": Text(), "en": Text()}, doc="What people read.")

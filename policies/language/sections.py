@@ -11,7 +11,7 @@ from policies.language.grammar import (
     AMOUNT,
     IDENTIFIER,
     NAME,
-    OPEN,
+    OPEN_NUMBER,
     Amount,
     ByTier,
     Choice,
@@ -19,7 +19,7 @@ from policies.language.grammar import (
     Identifier,
     Kind,
     Many,
-    Record,
+    RecordKind,
     Schema,
     Whole,
     described,
@@ -27,7 +27,7 @@ from policies.language.grammar import (
 from policies.language.reader import Fields, Item
 from policies.model import metrics
 from policies.model.pack import (
-    CLOSES,
+    EVALUATION_CLOSES,
     ON_REQUEST,
     QUEUE_BASES,
     QUEUE_ORDERS,
@@ -126,7 +126,7 @@ def _read_bound(item: Item, fields: Fields, keys: set[str], metric: str, scope: 
         operator, number = ("minimum", Decimal(1)) if wanted else ("at_most", Decimal(0))
         return None if wanted is None else Limit(metric, scope, operator, number)
     member = fields.members[word]
-    if getattr(member.node, "value", None) == OPEN:
+    if getattr(member.node, "value", None) == OPEN_NUMBER:
         return Limit(metric, scope, word, None)
     value = member.decimal()
     return None if value is None else Limit(metric, scope, word, value)
@@ -155,7 +155,11 @@ def _criterion_schema() -> Schema:
         return {"description": doc, "type": "object", "additionalProperties": False, "required": list(required),
                 "properties": properties}  # fmt: skip
 
-    number = {"type": "string", "pattern": f"^({OPEN}|{AMOUNT})$", "description": "`open`: the bank fills it in."}
+    number = {
+        "type": "string",
+        "pattern": f"^({OPEN_NUMBER}|{AMOUNT})$",
+        "description": "`open`: the bank fills it in.",
+    }
     place = {
         "scope": {"type": "string", "pattern": IDENTIFIER, "description": SCOPE_DOC},
         "months": {"type": "integer", "minimum": MEANS[0], "maximum": MEANS[1]},
@@ -179,10 +183,10 @@ def _criterion_schema() -> Schema:
     }
 
 
-BAND = Record(
+BAND = RecordKind(
     "band", Band, {"id": Identifier(), "name": NAME, "when": CRITERION}, doc="A part of a tier that decides nothing."
 )
-TIER = Record(
+TIER = RecordKind(
     "tier",
     Tier,
     {"id": Identifier(), "name": NAME},
@@ -242,13 +246,16 @@ def _evaluation(close: str, upgrades: str = "", downgrades: str = "", **others: 
     return Evaluation(close, upgrades or close, downgrades or close, **others)
 
 
-WHEN = Choice((*CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due.")
-EVALUATION = Record(
+WHEN = Choice(
+    (*EVALUATION_CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due."
+)
+EVALUATION = RecordKind(
     "evaluation",
     _evaluation,
     {
         "close": Choice(
-            CLOSES, "The close that decides, in force from the next day; continuous: events decide too, at once."
+            EVALUATION_CLOSES,
+            "The close that decides, in force from the next day; continuous: events decide too, at once.",
         )
     },
     {
@@ -260,7 +267,7 @@ EVALUATION = Record(
     "When tiers are decided and take effect.",
 )
 
-QUEUE_CLASS = Record(
+QUEUE_CLASS = RecordKind(
     "queue_class",
     QueueClass,
     {
@@ -287,7 +294,7 @@ def _check_queue(item: Item, queue: Queue) -> None:
             item.fail(f"{lower.id} comes after {higher.id} but has the longer head start")
 
 
-QUEUE = Record(
+QUEUE = RecordKind(
     "queue",
     Queue,
     {"basis": Choice(QUEUE_BASES), "classes": Many(QUEUE_CLASS, "Called first comes first.", 16, "id")},
@@ -320,15 +327,17 @@ def _check_alert(item: Item, rule: AlertRule) -> None:
         item.fail("a drip needs a window of days")
 
 
-SHARE = Record(
+SHARE = RecordKind(
     "share",
     _share,
     {"basis_points": ByTier(Whole(1, BASIS_POINTS_MAX), "By tier or one for all.")},
     {"floor": ByTier(Amount(), "A smaller outflow is no share.")},
     "A fall relative to the AUM at the window's start.",
 )
-DRIP = Record("drip", Drip, {"count": Whole(2, 1000), "each_at_most": Amount()}, doc="Only many small postings count.")
-ALERT = Record(
+DRIP = RecordKind(
+    "drip", Drip, {"count": Whole(2, 1000), "each_at_most": Amount()}, doc="Only many small postings count."
+)
+ALERT = RecordKind(
     "alert",
     AlertRule,
     {
@@ -355,7 +364,7 @@ def _check_near(item: Item, rule: OutlookRule) -> None:
         item.fail("give at_most, basis_points or both")
 
 
-NEAR = Record(
+NEAR = RecordKind(
     UPGRADE_NEAR,
     OutlookRule,
     {**WATCHED, "outlook": Choice((UPGRADE_NEAR,))},
@@ -367,7 +376,7 @@ NEAR = Record(
     "The next tier is within reach at the next close: on the amount or on the share, whichever is given for the tier.",
     _check_near,
 )
-AT_RISK = Record(
+AT_RISK = RecordKind(
     DOWNGRADE_RISK,
     OutlookRule,
     {

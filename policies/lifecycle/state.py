@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy
 
-EPOCH = date(1970, 1, 1)
+_EPOCH = date(1970, 1, 1)
 FLAGS = (
     "vip", "eligible", "standard", "below-standard", "notable", "pinned", "upgrade-offer", "downgrade-case", "grace",
     "courtesy", "deferred", "renewal-due", "review-due", "potential_customer",
@@ -23,12 +23,12 @@ ISSUED, HELD, LOST = "issued", "held", "lost"
 
 def day_number(day: date) -> int:
     """The day number of a date."""
-    return (day - EPOCH).days
+    return (day - _EPOCH).days
 
 
 def day_date(number: int) -> date:
     """The date of a day number."""
-    return EPOCH + timedelta(days=number)
+    return _EPOCH + timedelta(days=number)
 
 
 def months_later(day: int, months: int) -> int:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
         Potential,
         Responsibility,
         Review,
+        RolloutStep,
         Service,
         Source,
-        Status,
-        Step,
+        StatusRule,
         Supplement,
     )
 
-CLOSES = ("continuous", "day", "month", "quarter", "year")
+EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "year")
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
 TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
@@ -162,7 +162,7 @@ class ClassPolicy:
     customer_class: str
     evaluation: Evaluation
     tiers: tuple[Tier, ...]
-    status: Status
+    status: StatusRule
     cards: Cards
     queue: Queue
     vip_from: str | None = None
@@ -259,7 +259,7 @@ class Pack:
     facts: dict[str, OwnFact] = field(default_factory=dict)
     branches: Branches | None = None
     supplement: Supplement | None = None
-    rollout: tuple[Step, ...] = ()
+    rollout: tuple[RolloutStep, ...] = ()
 
     def open_numbers(self) -> tuple[str, ...]:
         """Where the bank has yet to fill a number in, as `class.tier metric`; a pack without any may be activated."""

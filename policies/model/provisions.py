@@ -20,7 +20,7 @@ BRANCH_LEVELS = ("head-office", "tier-1-branch", "tier-2-branch", "tier-1-sub-br
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class StatusRule:
     """What makes a tier official beside the standard.
 
     basis: `metric` (the tier follows the standard) or `card` (the tier is that of the card held, C-07).
@@ -184,7 +184,7 @@ class OwnFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RolloutStep:
     """A step of an introduction plan (R-276)."""
 
     month: int

@@ -9,18 +9,15 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.avro_types import Type, parse
 from schemas.codec import primitives as k
+from schemas.codec.kernel import Bytes, Longs
 from schemas.codec.pointers import Pointer, bytes_at, longs_at
 from schemas.codec.primitives import compiled, is_utf8, skip
-from schemas.codec.program import KINDS, Program, nested
+from schemas.codec.program import VALUE_KINDS, CodecProgram, nested
 from schemas.codec.status import REASONS, Status
 from schemas.registry import Registry, file_registry
-
-Bytes = npt.NDArray[np.uint8]
-Longs = npt.NDArray[np.int64]
 
 HEADER_BYTES: Final = 5
 LONG_BYTES_MAX: Final = 10
@@ -53,7 +50,7 @@ class Writer:
         self.index: dict[str, int] = {}
         self.width = 0
         self.refs: list[int] = []  # columns that hold references
-        self._skips = Program()
+        self._skips = CodecProgram()
         left, rows = dict(arrays or {}), []
         for f in self.type.fields:
             self.index[f.name] = self.width
@@ -78,11 +75,11 @@ class Writer:
         if nested(inner):
             self.refs.append(self.width)
             return k.K_REF, self._skips.passing(inner), 0, self.width, null
-        if inner.kind not in KINDS or inner.kind == "null":
+        if inner.kind not in VALUE_KINDS or inner.kind == "null":
             raise ValueError(f"{name}: no column for {inner.kind}")
         if inner.kind in ("string", "bytes", "fixed"):
             self.refs.append(self.width)
-        return KINDS[inner.kind], inner.size, len(inner.symbols), self.width, null
+        return VALUE_KINDS[inner.kind], inner.size, len(inner.symbols), self.width, null
 
 
 def encode_columns(writer: Writer, data: Longs, raw: Bytes) -> tuple[Bytes, Longs]:
@@ -163,7 +160,7 @@ def _write(
         p = write_long(out, p, a) if a > 0 else p
         for i in range(a):
             if values_[i] == k.NULL or (b and not k.INT_MIN <= values_[i] <= k.INT_MAX):
-                return -k.BAD_NUMBER
+                return -k.UNREADABLE_NUMBER
             p = write_long(out, p, values_[i])
         return write_long(out, p, 0)
     if value == k.NULL:
@@ -173,7 +170,7 @@ def _write(
     if kind == k.K_LONG:
         return write_long(out, p, value)
     if kind == k.K_INT:
-        return write_long(out, p, value) if k.INT_MIN <= value <= k.INT_MAX else -k.BAD_NUMBER
+        return write_long(out, p, value) if k.INT_MIN <= value <= k.INT_MAX else -k.UNREADABLE_NUMBER
     if kind == k.K_ENUM:
         return write_long(out, p, value) if 0 <= value < b else -k.BAD_ENUM
     if kind == k.K_BOOLEAN:

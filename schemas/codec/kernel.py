@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas.bounds import RECORD_BYTES_MAX
 from schemas.codec import primitives as k
 from schemas.codec.pointers import Pointer, bytes_at, longs_at
 from schemas.codec.primitives import compiled, read_bytes, read_long, skip
@@ -29,9 +30,9 @@ COUNT_AT: Final = 57
 RECORD_MIN: Final = 7  # bytes of the smallest record, its length included
 CONTROL: Final = 1 << 5
 
-OK: Final = int(Status.OK)
+STATUS_OK: Final = int(Status.OK)
 TOMBSTONE: Final = int(Status.TOMBSTONE)
-MARK: Final = int(Status.MARK)
+MARK_STATUS: Final = int(Status.MARK)
 BAD_MAGIC: Final = int(Status.BAD_MAGIC)
 UNKNOWN_SCHEMA: Final = int(Status.UNKNOWN_SCHEMA)
 INCOMPATIBLE: Final = int(Status.INCOMPATIBLE)
@@ -79,7 +80,7 @@ def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: in
     if kind == k.K_LONG or kind == k.K_INT:
         n, p = read_long(b, p, end)
         if p >= 0 and (n == k.NULL or (kind == k.K_INT and not k.INT_MIN <= n <= k.INT_MAX)):
-            return 0, -k.BAD_NUMBER
+            return 0, -k.UNREADABLE_NUMBER
         return n, p
     if kind == k.K_NULL:
         return k.NULL, p
@@ -103,7 +104,7 @@ def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: in
 @compiled
 def _explain(b: Pointer, at: int, n: int, status: int, data: Pointer, i: int, width: int) -> None:
     """What stands in data[i:] where there is no datum: NULL, and in front what the status says."""
-    first = data[i] if status == MARK else k.NULL
+    first = data[i] if status == MARK_STATUS else k.NULL
     if status == TOO_LARGE or status == BAD_BLOCK:
         first = n
     elif status == UNKNOWN_SCHEMA or status == INCOMPATIBLE:
@@ -137,7 +138,7 @@ def _datum(
             data[at + out] = value
     if p != end:
         return TRAILING, -1
-    return (MARK if writers[4 * w + W_MARK] else OK), -1
+    return (MARK_STATUS if writers[4 * w + W_MARK] else STATUS_OK), -1
 
 
 @compiled
@@ -187,21 +188,21 @@ def decode_block(
             following, delta, key_at, key_size, at, n = _frame(b, p, end)
             if following < 0 or not before < delta <= last:  # a stray offset would take another record's place
                 break
-            p, before = following, delta
+            begin, p, before = p, following, delta
             if not start <= base + delta < stop:
                 continue
             start = base + delta + 1
             offset[i] = base + delta
             key[i] = k.NULL if key_size < 0 else pack(key_at, key_size)
             value[i] = k.NULL if n < 0 else pack(at, n)
-            if n > k.LENGTH_MAX or key_size > k.LENGTH_MAX:
+            if n > k.LENGTH_MAX or key_size > k.LENGTH_MAX or following - begin > RECORD_BYTES_MAX:
                 s, f = TOO_LARGE, -1
             elif n < 0:
                 s, f = TOMBSTONE, -1
             else:
                 s, f = _datum(b, at, at + n, size, writers, writers_n, rows, tables, data, i * width)
             status[i], field[i] = s, f
-            if s != OK:
+            if s != STATUS_OK:
                 _explain(b, at, n, s, data, i * width, width)
             i += 1
         after = base + last + 1
@@ -209,6 +210,37 @@ def decode_block(
             offset[i], key[i], value[i] = max(base, start), k.NULL, pack(p, end - p)
             status[i], field[i] = BAD_BLOCK, -1
             _explain(b, p, end - p, BAD_BLOCK, data, i * width, width)
+            if width > 1:
+                data[i * width + 1] = after - 1
             i, start = i + 1, after
         batch = end
     return i
+
+
+@compiled
+def scan(
+    raw_at: int, p: int, end: int, count: int, before: int, last: int, first: int, room: int, record_max: int
+) -> tuple[int, int, int, int, int]:
+    """Walks over whole records of at most `record_max` bytes, whose offset deltas rise from `before` on up to `last`.
+
+    Stops at the first that is none, after `count` records, or after `room` bytes of those with a delta of at least `first`.
+    Answers (start of those, where it stopped, records passed, those of them from `first` on, the last delta).
+    """
+    b = bytes_at(raw_at)
+    begin, read, kept = p, 0, 0
+    while read < count and p - begin < room:
+        following, delta, _, _, _, _ = _frame(b, p, end)
+        if following < 0 or not before < delta <= last or following - p > record_max:
+            break
+        p, before, read = following, delta, read + 1
+        if delta < first:
+            begin = p
+        else:
+            kept += 1
+    return begin, p, read, kept, before
+
+
+@compiled
+def frame_at(raw_at: int, p: int, end: int) -> tuple[int, int, int, int, int, int]:
+    """See _frame."""
+    return _frame(bytes_at(raw_at), p, end)

@@ -29,7 +29,7 @@ TRUNCATED: Final = int(Status.TRUNCATED)
 BAD_UTF8: Final = int(Status.BAD_UTF8)
 BAD_ENUM: Final = int(Status.BAD_ENUM)
 BAD_UNION: Final = int(Status.BAD_UNION)
-BAD_NUMBER: Final = int(Status.BAD_NUMBER)
+UNREADABLE_NUMBER: Final = int(Status.BAD_NUMBER)
 BAD_BOOLEAN: Final = int(Status.BAD_BOOLEAN)
 BAD_LENGTH: Final = int(Status.BAD_LENGTH)
 TOO_DEEP: Final = int(Status.TOO_DEEP)
@@ -67,9 +67,9 @@ def read_long(b: Pointer, p: int, end: int) -> tuple[Any, Any]:
         shift += 7
         if x < 128:
             if q == p + 9 and x > 1:
-                return 0, -BAD_NUMBER
+                return 0, -UNREADABLE_NUMBER
             return ((r >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(r & 1), q + 1
-    return 0, -(BAD_NUMBER if p + 10 <= end else TRUNCATED)
+    return 0, -(UNREADABLE_NUMBER if p + 10 <= end else TRUNCATED)
 
 
 @compiled
@@ -136,7 +136,7 @@ def _skip_scalar(kind: int, a: int, count: int, b: Pointer, p: int, end: int) ->
     if p < 0 or kind == K_LONG:
         return p
     if kind == K_INT:
-        return p if INT_MIN <= n <= INT_MAX else -BAD_NUMBER
+        return p if INT_MIN <= n <= INT_MAX else -UNREADABLE_NUMBER
     return p if 0 <= n < count else -BAD_ENUM
 
 

@@ -15,7 +15,7 @@ import fastavro
 from schemas.avro_types import MISSING, Field, Type, same_name, writer_field
 from schemas.codec import primitives as k
 
-KINDS = {
+VALUE_KINDS = {
     "null": k.K_NULL,
     "boolean": k.K_BOOLEAN,
     "int": k.K_INT,
@@ -53,7 +53,7 @@ def check_reader(reader: Type) -> None:
 
 
 @dataclass(slots=True)
-class Program:
+class CodecProgram:
     """All writers' rows of one reader, addressed absolutely, and the bytes of defaults (the tail)."""
 
     rows: list[tuple[int, int, int, int]] = field(default_factory=list)
@@ -103,10 +103,10 @@ class Program:
                 (k.K_FIXED, writer.size, 0, out) if writer.size == target.size and same_name(writer, target) else None
             )
         if writer.kind == target.kind != "enum":
-            return KINDS[writer.kind], 0, 0, out
+            return VALUE_KINDS[writer.kind], 0, 0, out
         if (writer.kind, target.kind) in PROMOTIONS:
             # Text stays text: bytes read as a string must be UTF-8, a string read as bytes was.
-            kind = k.K_STRING if "string" in (writer.kind, target.kind) else KINDS[writer.kind]
+            kind = k.K_STRING if "string" in (writer.kind, target.kind) else VALUE_KINDS[writer.kind]
             return kind, 0, 0, out
         return None
 
@@ -146,7 +146,7 @@ class Program:
         row = self._skips[id(writer)] = self._row((k.K_NULL, 0, 0, SKIPPED))
         self._types.append(writer)
         a = b = 0
-        kind = KINDS.get(writer.kind, k.K_UNION)
+        kind = VALUE_KINDS.get(writer.kind, k.K_UNION)
         if writer.kind in ("float", "double"):
             kind, a = k.K_FIXED, 4 if writer.kind == "float" else 8
         elif writer.kind == "fixed":

@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas.codec import kernel
 from schemas.codec.blocks import Columns
+from schemas.codec.kernel import STATUS_OK
 from schemas.codec.pointers import bytes_at, longs_at
 from schemas.codec.primitives import NULL, REF_BITS, compiled
 from schemas.codec.status import Status
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from schemas.codec.blocks import Reader, _Code
     from schemas.codec.kernel import Bytes, Longs, Shorts
-
-OK = int(Status.OK)
 
 
 def decode_values(values: Sequence[bytes], reader: Reader) -> Columns:
@@ -68,6 +67,6 @@ def _rows(
             status[i], field[i] = kernel._datum(  # noqa: SLF001 - the same package
                 b, start, end, size, writers, writers_n, rows, tables, data, i * width
             )
-        if status[i] != OK:
+        if status[i] != STATUS_OK:
             kernel._explain(b, start, end - start, status[i], data, i * width, width)  # noqa: SLF001
         start = end

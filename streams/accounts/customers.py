@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.accounts.owners import owners
-from streams.accounts.store import Array, Columns, Index, find, id_of
+from streams.accounts.store import Array, Index, StoreColumns, find, id_of
 from streams.averages.metrics import first_days
 
 
@@ -15,7 +15,7 @@ class Customers:
     A view is good until the next customer is made: room for him may move the columns.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: StoreColumns) -> None:
         self._columns = columns
 
     @property

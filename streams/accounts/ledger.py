@@ -15,7 +15,18 @@ from streams.accounts.customers import Customers
 from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
 from streams.accounts.postings import COUNTERS, Lookups, Zone, fold_postings
 from streams.accounts.snapshots import fold_snapshots
-from streams.accounts.store import DIRTY, ID_BYTES_MAX, LATE, Array, Columns, Names, Store, add, id_of, new_customer
+from streams.accounts.store import (
+    DIRTY,
+    ID_BYTES_MAX,
+    LATE,
+    Array,
+    Names,
+    Store,
+    StoreColumns,
+    add,
+    id_of,
+    new_customer,
+)
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
 from streams.averages.spans import span_sums
@@ -59,7 +70,7 @@ class Ledger:
     """See the module. `scope` and `rules` come from the pack; amounts are minor units."""
 
     def __init__(self, base_currency: str, zone: str) -> None:
-        self.columns, self.zone_name, self.base_currency = Columns(), zone, base_currency
+        self.columns, self.zone_name, self.base_currency = StoreColumns(), zone, base_currency
         self.customers = Customers(self.columns)
         self.zone = Zone(*zone_table(zone))
         self.currencies, self.classes, self.sources = Names(CURRENCIES), Names(), Names()

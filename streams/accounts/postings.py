@@ -41,7 +41,7 @@ from streams.accounts.store import (
     room_for,
     same,
 )
-from streams.alerts.outflow import EXTERNAL, Candidates, Fx, Rules, outflow
+from streams.alerts.outflow import EXTERNAL_CODE, Candidates, Fx, Rules, outflow
 from streams.calendar import DAY_MAX, DAY_MIN, business_day
 from streams.fields import (
     BAD_AMOUNT,
@@ -375,6 +375,6 @@ def fold_postings(
         if not has_room(s, names, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
-        if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL and d[P_REVERSES] == NULL:
+        if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE and d[P_REVERSES] == NULL:
             outflow(s, zone.starts, zone.offsets, fx, rules, clock, account, booked_day, -d[P_AMOUNT], i, met, live)
     return last

@@ -268,7 +268,7 @@ def _grown(array: Array, need: int, used: int) -> Array:
     return fresh
 
 
-class Columns:
+class StoreColumns:
     """Owns the arrays of a partition and grows them between kernel calls."""
 
     def __init__(self, slots: int = 1024) -> None:

@@ -19,7 +19,7 @@ class Alert(NamedTuple):
     outflow: int
 
 
-class Event(NamedTuple):
+class AlertEvent(NamedTuple):
     """What happens to an alert."""
 
     alert: Alert
@@ -39,10 +39,10 @@ class Cause:
     cool_down_days: int
 
 
-def react(last: Alert | None, cause: Cause) -> Event | None:
+def react(last: Alert | None, cause: Cause) -> AlertEvent | None:
     """Raise, deepen or keep quiet. Within the cool-down an alert can only deepen; after it the rule is armed again."""
     if last is None or cause.day - last.day >= max(cause.cool_down_days, 1):
-        return Event(Alert(cause.alert_id, cause.day, cause.outflow), RAISED)
+        return AlertEvent(Alert(cause.alert_id, cause.day, cause.outflow), RAISED)
     if cause.outflow * ONE_BP >= last.outflow * DEEPEN_RATIO_BP:
-        return Event(last._replace(outflow=cause.outflow), DEEPENED)
+        return AlertEvent(last._replace(outflow=cause.outflow), DEEPENED)
     return None

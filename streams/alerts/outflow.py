@@ -21,7 +21,7 @@ LATE_DAYS = 7  # a debit booked longer before the last closed day raises nothing
 WINDOW_DAYS_MAX = 30  # postings are held one by one for 35 days
 SHARE_ONE = 10_000  # basis points
 NEVER = 2**63 - 1
-EXTERNAL = terms.NATURES.index(terms.EXTERNAL)
+EXTERNAL_CODE = terms.NATURES.index(terms.EXTERNAL)
 
 
 class Fx(NamedTuple):
@@ -121,7 +121,7 @@ def _window(
             aum, aum_nano = aum + u, aum_nano + n
             for at in range(a.head, a.head + a.count):
                 e = s.entries[at]
-                if e.kind != POSTING or e.nature != EXTERNAL or (e.amount < 0) == ((e.flags & REVERSAL) != 0):
+                if e.kind != POSTING or e.nature != EXTERNAL_CODE or (e.amount < 0) == ((e.flags & REVERSAL) != 0):
                     continue
                 on = business_day(e.booked, starts, offsets)
                 if booked_day - days < on <= booked_day:
@@ -199,7 +199,7 @@ def refresh_bounds(s: Store, starts: Array, offsets: Array, fx: Fx, clock: Array
             a = s.accounts[account]
             for at in range(a.head, a.head + a.count):
                 e = s.entries[at]
-                if e.kind == POSTING and e.nature == EXTERNAL and e.amount < 0 and not e.flags & REVERSAL:
+                if e.kind == POSTING and e.nature == EXTERNAL_CODE and e.amount < 0 and not e.flags & REVERSAL:
                     on = business_day(e.booked, starts, offsets)
                     if on > from_day:
                         u, n = in_base(fx, clock[BASE], a.currency, on, -e.amount)

@@ -15,10 +15,10 @@ from streams.kernels.borrowing import borrowed
 from streams.money import NANO, half_even, scaled
 from streams.vocabulary.metrics import INDEX, METRICS, MONTHS
 
-COLUMNS = len(METRICS)
+COLUMN_COUNT = len(METRICS)
 AUM, MONTH, QUARTER, YEAR = (INDEX[name] for name in ("aum", "month_avg[0]", "quarter_avg", "year_avg"))
 DAILY = YEAR + 1  # from here on days are added up one by one, not months
-assert [k for k in range(COLUMNS) if METRICS[k].family.monthly] == list(range(MONTH, DAILY))
+assert [k for k in range(COLUMN_COUNT) if METRICS[k].family.monthly] == list(range(MONTH, DAILY))
 
 
 class Metrics(NamedTuple):
@@ -56,9 +56,9 @@ def _counted_days(as_of: int, span: Array) -> Array:
     The first row is of the first day of all those periods.
     """
     oldest = span[DAILY:, 0].min()
-    out = np.empty((as_of - oldest + 1, COLUMNS - DAILY), np.int64)
+    out = np.empty((as_of - oldest + 1, COLUMN_COUNT - DAILY), np.int64)
     for at in range(len(out)):
-        for k in range(COLUMNS - DAILY):
+        for k in range(COLUMN_COUNT - DAILY):
             out[at, k] = max(span[DAILY + k, 1] - max(oldest + at, span[DAILY + k, 0]) + 1, 0)
     return out
 
@@ -81,10 +81,10 @@ def _base_account(s: Store, account: int, as_of: int, last: int, counted: Array,
                 continue
             units[AUM] += e.amount
             days = counted[e.day - oldest]
-            for k in range(DAILY, COLUMNS):
+            for k in range(DAILY, COLUMN_COUNT):
                 units[k] += e.amount * days[k - DAILY]
     units[AUM] += settled
-    for k in range(DAILY, COLUMNS):
+    for k in range(DAILY, COLUMN_COUNT):
         units[k] += settled * counted[0, k - DAILY]
 
 
@@ -110,7 +110,7 @@ def range_sum(s: Store, fx: Fx, account: int, first: int, last: int) -> tuple[in
 
 @nb.njit(cache=True, nogil=True)
 def _foreign_account(s: Store, fx: Fx, account: int, span: Array, units: Array, nano: Array, held: Array) -> None:
-    for k in range(COLUMNS):
+    for k in range(COLUMN_COUNT):
         if k == QUARTER or k == YEAR:
             continue
         u, n, missing = range_sum(s, fx, account, span[k, 0], span[k, 1])
@@ -152,7 +152,7 @@ def _customers(
             units[i, YEAR] += units[i, MONTH + k]
             nano[i, YEAR] += nano[i, MONTH + k]
             held[i, YEAR] |= held[i, MONTH + k]
-        for k in range(COLUMNS):
+        for k in range(COLUMN_COUNT):
             if nano[i, k] != 0:  # only where there is foreign currency
                 units[i, k] += nano[i, k] // NANO
                 nano[i, k] %= NANO
@@ -162,9 +162,9 @@ def metrics(s: Store, fx: Fx, clock: Array, scope: int, as_of: int, slots: Array
     """Metrics of the customers in `slots` (int64) over the asset classes in the bit mask `scope`."""
     span, n = periods(as_of), len(slots)
     units, nano, held = (
-        np.zeros((n, COLUMNS), np.int64),
-        np.zeros((n, COLUMNS), np.int64),
-        np.zeros((n, COLUMNS), np.bool_),
+        np.zeros((n, COLUMN_COUNT), np.int64),
+        np.zeros((n, COLUMN_COUNT), np.int64),
+        np.zeros((n, COLUMN_COUNT), np.bool_),
     )
     _customers(s, fx, int(clock[BASE]), scope, as_of, int(last_ended_month(as_of)), span, slots, units, nano, held)
     return Metrics(as_of, span[:, 1] - span[:, 0] + 1, units, nano, held)

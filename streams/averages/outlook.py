@@ -18,7 +18,7 @@ from streams.calendar import NO_DAY, month_of, month_start
 from streams.money import NANO
 from streams.vocabulary.metrics import months_of_mean, period
 
-CLOSES = ("continuous", "day", "month", "quarter", "year")
+OUTLOOK_CLOSES = ("continuous", "day", "month", "quarter", "year")
 MONTHS_A_CLOSE = {"month": 1, "quarter": 3, "year": 12}  # other closes: every day
 LCM = 377_580  # of 28, 29, 30 and 31, the lengths of months
 UNREACHABLE = -1
@@ -165,19 +165,19 @@ def _mean_of_months(as_of: int, closes: list[int], sums: Sums) -> Projection:
     )  # fmt: skip
 
 
-def look(metric: str, timing: Timing, thresholds: Array, as_of: int, tier: Array, sums: Sums) -> Outlook:
+def foresee(metric: str, timing: Timing, thresholds: Array, as_of: int, tier: Array, sums: Sums) -> Outlook:
     """The outlook of n customers after the close of `as_of`.
 
     `tier` is int64[n] as decided up to that close, `thresholds` the minimums of the tiers above the lowest, ascending.
     """
     coming = next_close(timing.close, as_of)
     rarer = max(timing.close, timing.downgrades, key=lambda every: MONTHS_A_CLOSE.get(every, 0))
-    falls = closes_ahead(metric, rarer, as_of) if timing.downgrades in CLOSES else []
+    falls = closes_ahead(metric, rarer, as_of) if timing.downgrades in OUTLOOK_CLOSES else []
     closes = falls if coming in falls else [coming, *falls]
     ahead = project(metric, as_of, closes, sums)
     given = ahead.tiers(0, thresholds)
     low = given if coming in falls else tier
-    high = given if timing.upgrades in CLOSES and next_close(timing.upgrades, coming - 1) == coming else tier
+    high = given if timing.upgrades in OUTLOOK_CLOSES and next_close(timing.upgrades, coming - 1) == coming else tier
     lost = np.full(len(tier), NO_DAY, np.int64)
     for k in reversed(range(len(closes) - len(falls), len(closes))):
         lost[ahead.tiers(k, thresholds) < tier] = closes[k]

@@ -24,7 +24,7 @@ def sources(house: Path = HOUSE) -> list[Path]:
     return sorted(path for room in ROOMS for path in (house / room).rglob("*.py"))
 
 
-def fingerprint(paths: Iterable[Path], house: Path = HOUSE) -> str:
+def sources_fingerprint(paths: Iterable[Path], house: Path = HOUSE) -> str:
     """16 hex digits that change when a byte of a source changes, or a source is moved, added or removed."""
     digest = hashlib.blake2b(digest_size=8)
     for path in paths:
@@ -36,6 +36,6 @@ def fingerprint(paths: Iterable[Path], house: Path = HOUSE) -> str:
 def use_cache() -> Path:
     """Points numba at the folder; below NUMBA_CACHE_DIR if that is set, else in the environment's own folder."""
     base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(sys.prefix) / "numba")
-    folder = base / fingerprint(sources())
+    folder = base / sources_fingerprint(sources())
     numba.config.CACHE_DIR = str(folder)
     return folder

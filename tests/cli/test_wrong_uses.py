@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
+from deploy.settings import KEY_BYTES_MIN
 from tests.cli import wrong_files
 from tests.cli.calling import Called, call
 from tidegauge.cli import servers
@@ -35,7 +36,8 @@ WRONG = [
         f"standings {JAN}", "outlook C1", "explain C1", "close 2026-01-31", "complete core 2026-01-31",
         "import {at}/good --format ndjson", "simulate --into-kafka --customers 1", "worker", "views", "rebuild", "notices",
         "policy activate abc-bands", "policy whatif --pack abc-bands --from 2026-01-31", "topics --wait 0.2",
-        "topics --create --wait 0.2",
+        "topics --create --wait 0.2", "dead-letters list", "dead-letters count", "dead-letters show transactions/0/1",
+        "dead-letters redrive --topic transactions",
     )),
     *(Wrong(words, 1, REDIS, NOWHERE) for words in ("alerts --customer C1", "queue lookup --ref x")),
     # Settings.
@@ -51,6 +53,12 @@ WRONG = [
     Wrong("topics", 2, ("TIDEGAUGE_BOOTSTRAP_SERVERS: ", "host:port"), {"TIDEGAUGE_BOOTSTRAP_SERVERS": "kafka"}),
     Wrong("topics", 2, ("TIDEGAUGE_BOOTSTRAP_SERVERS: ", "host:port"), {"TIDEGAUGE_BOOTSTRAP_SERVERS": "a:1,b:x"}),
     Wrong(f"standings {JAN}", 2, ("is no actor", "ROLE:UNIT"), {"TIDEGAUGE_ACTOR": "boss"}),
+    *(Wrong("queue lookup C1", 1, ("reference.key", "backup"), {"TIDEGAUGE_DATA_DIR": f"{{at}}/{kind}-key"})
+      for kind in ("binary", "empty")),
+    Wrong("schemas check", 2, ("no registry is set", "TIDEGAUGE_SCHEMA_REGISTRY_URL")),
+    Wrong("schemas check", 1, ("no answer from the registry", "TIDEGAUGE_SCHEMA_REGISTRY_URL"),
+          {"TIDEGAUGE_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}),
+    Wrong("dead-letters redrive", 2, ("redrive which", "--topic")),
     Wrong("worker", 2, ("no-such", "policy list"), {"TIDEGAUGE_PACK": "no-such"}),
     Wrong(f"replay {{at}}/good --format ndjson {JAN}", 2, ("broken.yaml", "docs/policies.md"),
           {"TIDEGAUGE_PACK": "{at}/broken.yaml"}),
@@ -69,7 +77,7 @@ WRONG = [
     Wrong("worker --loglevel FOO", 2, ("FOO", "warning")),
     Wrong("worker --metrics-port 99999", 2, ("--metrics-port", "65535")),
     Wrong("queue serve --port 99999", 2, ("--port", "65535")),
-    Wrong("queue serve --host 192.0.2.1 --port 0", 1, ("192.0.2.1", "--host")),
+    Wrong("queue serve --host 192.0.2.1 --port 0", 2, ("192.0.2.1", "--port")),
     Wrong("queue lookup", 2, ("whose", "--ref")),
     Wrong("queue lookup C1 --ref x", 2, ("whose", "not both")),
     Wrong("alerts", 2, ("whom", "--customer")),
@@ -179,4 +187,6 @@ def test_wrong_use(wrong: Wrong, at: Path, monkeypatch: pytest.MonkeyPatch) -> N
     words = [word.replace("{at}", str(at)) for word in wrong.words.split()]
     env = {name: value.replace("{at}", str(at)) for name, value in wrong.env.items()}
     data = {"TIDEGAUGE_DATA_DIR": str(at / "data")}
+    if "TIDEGAUGE_DATA_DIR" not in env:
+        data["TIDEGAUGE_REFERENCE_KEY"] = "k" * KEY_BYTES_MIN
     said_what_to_do(call(*words, env=NOWHERE | data | env), wrong.code, wrong.says)

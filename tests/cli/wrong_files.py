@@ -62,6 +62,8 @@ def make(at: Path) -> None:
             "gbk"
         ),
         "data.parquet/transactions.parquet": b"PAR1 no more",
+        "binary-key/reference.key": b"\xff" * 40,
+        "empty-key/reference.key": "",
         "file": "a file\n",
     }
     for name, text in texts.items():

@@ -28,12 +28,13 @@ from policies.lifecycle.state import (
 from policies.lifecycle.transitions import close, look, restate, review_due, switch
 from policies.model.pack import Evaluation
 from policies.model.provisions import RECORDS, Exceptions
-from policies.texts import FLAGS, REASONS, REFUSALS
+from policies.texts import DECISION_REASONS, FLAG_NAMES, REFUSALS
+from streams.calendar import DAY_MAX, DAY_MIN
 
 CLASSES = {(name, kind): policy for name in available_packs() for kind, policy in load_pack(name).classes.items()}
 MONTH_END, YEAR_END = frozenset({"day", "month"}), frozenset({"day", "month", "quarter", "year"})
 ROLLING = CLASSES["rolling-quarter-aum", "personal"]
-TEXT_CODES = {*REFUSALS, *REASONS}
+TEXT_CODES = {*REFUSALS, *DECISION_REASONS}
 
 
 def day(text):
@@ -280,6 +281,34 @@ def test_pinned_customers_are_decided_by_the_older_version():
     assert tier_of(policy, after) == "bronze"
 
 
+VERSIONS = st.sampled_from(["1", "0", "²", "①", "-1", "9" * 5000, "", "١"])
+DETAILS = st.fixed_dictionaries(
+    {},
+    optional={
+        "version": VERSIONS | st.text(max_size=3),
+        "card": st.sampled_from(["gold", "silver", "none"]),
+        "tier": st.sampled_from(["gold", "nobody"]),
+        "record": st.sampled_from([*RECORDS, "x"]),
+        **{name: st.text(max_size=4) for name in ("role", "kind", "approver_role", "branch_level", "digits")},
+    },
+)
+
+
+@given(
+    st.sampled_from(sorted(CLASSES)),
+    st.lists(st.tuples(st.sampled_from([*HANDLERS, "dance"]), st.integers(DAY_MIN, DAY_MAX - 1), DETAILS), max_size=6),
+    st.none() | st.integers(DAY_MIN, DAY_MAX - 1),
+)
+def test_any_act_is_taken_or_refused(name, acts, expires_on):
+    """Whatever stands in a record of crm-actions, under every pack: a state, and decisions with codes that have words."""
+    policy = CLASSES[name]
+    state = begin(policy)
+    for action, on, details in acts:
+        state, said = act(policy, state, Act(action, on, "a", "b", expires_on, details))
+        assert set(refusals(said)) <= set(REFUSALS)
+        assert state.pinned_version is None or 0 <= state.pinned_version < 10**9
+
+
 def test_switch_pins_who_was_served_before():
     """R-117: at a change of version customers of before stay on the older one; ordinary ones go over."""
     policy = CLASSES["medal-annual", "personal"]
@@ -432,7 +461,7 @@ def test_laws_of_any_history(history):
         tier = tier_of(policy, state)
         assert tier == told
         assert policy.rank(tier) >= 0
-        assert flags(policy, state, step.day) <= set(FLAGS) == set(ALL_FLAGS)
+        assert flags(policy, state, step.day) <= set(FLAG_NAMES) == set(ALL_FLAGS)
         if any(one.kind == "refused" for one in said):
             assert (state, len(said)) == (before, 1)
         if isinstance(step, Close):

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import policies
-from policies import NEVER, AllOf, AnyOf, CriteriaTooGeneralError, Limit, PackError, decide, load_pack, parse_pack
+from policies import UNREACHED, AllOf, AnyOf, CriteriaTooGeneralError, Limit, PackError, decide, load_pack, parse_pack
 from policies.compiled.pack import compile_pack
 from policies.language import document
 from streams.vocabulary.terms import SEVERITIES
@@ -85,7 +85,7 @@ def test_queue_basis_is_a_setting(basis, expected):
 
 
 def test_compiled_for_the_kernels():
-    """Amounts come out in minor units of the base currency, tiers lowest first, unwatched tiers at NEVER."""
+    """Amounts come out in minor units of the base currency, tiers lowest first, unwatched tiers at UNREACHED."""
     compiled = compile_pack(PACK, 2)
     assert compiled.thresholds_minor.tolist() == [10_000_000, 50_000_000, 100_000_000, 600_000_000]
     assert compiled.thresholds_minor.dtype == np.int64
@@ -98,12 +98,12 @@ def test_compiled_for_the_kernels():
     alerts = compiled.alerts
     assert alerts.window_days.tolist() == [0, 1, 7, 30, 30]
     single, drip = alerts.ids.index("outflow-single"), alerts.ids.index("drip")
-    assert alerts.absolute_minor[single].tolist() == [NEVER, 10_000_000, 20_000_000, 50_000_000, 100_000_000]
-    assert set(alerts.share_bp[single].tolist()) == {NEVER}
-    assert alerts.share_bp[1].tolist() == [NEVER, 5000, 3000, 3000, 3000]
+    assert alerts.absolute_minor[single].tolist() == [UNREACHED, 10_000_000, 20_000_000, 50_000_000, 100_000_000]
+    assert set(alerts.share_bp[single].tolist()) == {UNREACHED}
+    assert alerts.share_bp[1].tolist() == [UNREACHED, 5000, 3000, 3000, 3000]
     assert alerts.floor_minor[1].tolist() == [0, 5_000_000, 5_000_000, 5_000_000, 5_000_000]
     assert (alerts.drip_count[drip], alerts.each_at_most_minor[drip]) == (8, 5_000_000)
-    assert (alerts.drip_count[single], alerts.each_at_most_minor[single]) == (0, NEVER)
+    assert (alerts.drip_count[single], alerts.each_at_most_minor[single]) == (0, UNREACHED)
     assert SEVERITIES[alerts.severity[single]] == "high"
 
 

@@ -112,8 +112,8 @@ def test_what_was_decoded_encodes_to_the_same_bytes() -> None:
 
 def test_a_standing_has_its_month_averages_in_columns() -> None:
     """An array of fixed length takes that many columns, from `index` on."""
-    writer = Writer("standings", arrays={"month_avgs_minor": 13})
-    assert writer.width == len(writer.fields) + 12
+    writer = Writer("standings", arrays={"month_avgs_minor": 13, "week_avgs_minor": 5})
+    assert writer.width == len(writer.fields) + 12 + 4
     first = writer.index["month_avgs_minor"]
     assert writer.index["quarter_avg_minor"] == first + 13
     data = np.zeros((1, writer.width), np.int64)

@@ -14,9 +14,10 @@ from agents.standing.decide.state_rows import Remembered
 from agents.standing.job import StandingJob
 from agents.standing.model import CloseStep, DayClose, Evidence, RowKey, Switched
 from policies import load_pack
-from policies.compiled.program import NANO, Column
+from policies.compiled.program import Column
 from policies.lifecycle.state import Act, Decision
 from schemas.codec.records import decode_one
+from streams.money import NANO
 from tests.standing.partition import conf
 
 DAY = 19_800

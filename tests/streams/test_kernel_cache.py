@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.kernels.cache import HOUSE, ROOMS, fingerprint, sources
+from streams.kernels.cache import HOUSE, ROOMS, sources, sources_fingerprint
 
 HOUSE_ROOMS = ("agents", "policies", "services", "connectors", "tidegauge", "bench")
 
@@ -29,31 +29,31 @@ def test_every_source_of_both_rooms_counts(copy):
     names = {path.relative_to(HOUSE).as_posix() for path in sources()}
     assert {"schemas/codec/status.py", "streams/tiers.py"} <= names
     assert names == {p.relative_to(HOUSE).as_posix() for room in ROOMS for p in (HOUSE / room).rglob("*.py")}
-    assert fingerprint(sources(copy), copy) == fingerprint(sources())
+    assert sources_fingerprint(sources(copy), copy) == sources_fingerprint(sources())
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_changed_byte_changes_the_fingerprint(copy, data):
     """Whatever byte of whatever source is changed."""
-    before = fingerprint(sources(copy), copy)
+    before = sources_fingerprint(sources(copy), copy)
     path = data.draw(st.sampled_from(sources(copy)))
     text = path.read_bytes()
     at = data.draw(st.integers(0, len(text) - 1)) if text else 0
     other = bytes([text[at] ^ data.draw(st.integers(1, 255))]) if text else b"#"
     path.write_bytes(text[:at] + other + text[at + 1 :])
     try:
-        assert fingerprint(sources(copy), copy) != before
+        assert sources_fingerprint(sources(copy), copy) != before
     finally:
         path.write_bytes(text)
 
 
 def test_a_moved_source_changes_the_fingerprint(copy):
     """The same bytes under another name are another state of the sources."""
-    before, path = fingerprint(sources(copy), copy), copy / "streams" / "tiers.py"
+    before, path = sources_fingerprint(sources(copy), copy), copy / "streams" / "tiers.py"
     moved = path.rename(path.with_name("ranks.py"))
     try:
-        assert fingerprint(sources(copy), copy) != before
+        assert sources_fingerprint(sources(copy), copy) != before
     finally:
         moved.rename(path)
 

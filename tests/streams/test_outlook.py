@@ -61,7 +61,7 @@ class Series:
 
 def fast(metric, timing, thresholds, as_of, tier, sums):
     """The outlook of one customer in the twin's words."""
-    found = outlook.look(metric, outlook.Timing(*timing), np.array(thresholds), as_of, np.array([tier]), sums)
+    found = outlook.foresee(metric, outlook.Timing(*timing), np.array(thresholds), as_of, np.array([tier]), sums)
     to_hold = [None if h == outlook.UNREACHABLE else h for h in found.to_hold[0].tolist()]
     lost = int(found.lost_close[0])
     values = int(found.projected[0]), int(found.value[0]), to_hold, None if lost == NO_DAY else lost

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.accounts.store import Array
-from streams.averages.outlook import Timing, look
+from streams.averages.outlook import Timing, foresee
 from streams.averages.spans import span_sums
 from streams.calendar import last_ended_month, month_start
 from streams.money import NANO
@@ -75,7 +75,7 @@ def test_outlook_of_a_ledger(data, metric):
     thresholds = sorted(data.draw(st.lists(st.integers(0, 10**7), min_size=2, max_size=2, unique=True)))
     close = data.draw(st.sampled_from(("day", "month", "quarter")))
     close = "month" if metric == "quarter_avg" else close
-    found = look(
+    found = foresee(
         metric,
         Timing(close, close, close),
         np.array(thresholds),

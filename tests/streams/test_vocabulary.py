@@ -15,7 +15,7 @@ from schemas import registry, topics
 from schemas.registry import contract
 from services.views.decoder import NEEDED
 from services.views.projections import PROJECTIONS
-from streams.alerts.outflow import EXTERNAL
+from streams.alerts.outflow import EXTERNAL_CODE
 from streams.averages.metrics import periods
 from streams.calendar import month_of
 from streams.vocabulary import terms
@@ -86,7 +86,7 @@ def test_codes_are_places_in_the_contracts():
     """Kernels know natures and classes of customers by the contracts' order."""
     assert _symbols("transactions", "nature") == terms.NATURES
     assert _symbols("customers", "customer_class") == terms.CUSTOMER_CLASSES
-    assert terms.NATURES[EXTERNAL] == terms.EXTERNAL
+    assert terms.NATURES[EXTERNAL_CODE] == terms.EXTERNAL
 
 
 def test_contracts_name_what_is_in_lists():

@@ -115,7 +115,10 @@ KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "agents.offline.standings.AsOfError": _lines("choose another --as-of", BAD_INPUT),
     "deploy.errors.StackError": _stack,
     "connectors.loading.publisher.PublishError": _lines(KAFKA_HINT, FAILED_CHECK),
-    "schemas.registry.RegistryError": _lines("is TIDEGAUGE_SCHEMA_REGISTRY_URL right?", FAILED_CHECK),
+    "schemas.registry.UnregisteredError": _lines("run `tidegauge schemas register`", FAILED_CHECK),
+    "schemas.registry.RegistryError": _lines(
+        "is TIDEGAUGE_SCHEMA_REGISTRY_URL right? `tidegauge schemas check` looks", FAILED_CHECK
+    ),
     "agents.engine.job.RecoveryError": _lines("is a worker running? `tidegauge doctor` looks", FAILED_CHECK),
     "agents.engine.job.Rejoin": _lines("try again; `tidegauge doctor` looks", FAILED_CHECK),
     "services.views.store.LeaseLostError": _lines("another `tidegauge views` writes the view: try again", FAILED_CHECK),

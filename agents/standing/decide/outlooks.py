@@ -96,7 +96,7 @@ class Outlooks:
             return self.ledger.sums(scope, day, spans, slots)
 
         tier = self.index[self.ledger.customers.tiers(slots)]
-        return outlook.look(self.pack.metric, self.timing, self.pack.thresholds_minor, day, tier, sums)
+        return outlook.foresee(self.pack.metric, self.timing, self.pack.thresholds_minor, day, tier, sums)
 
     def record(self, day: int, slot: int, scope: int) -> dict[str, Any]:
         """The record of one customer as it would be published."""

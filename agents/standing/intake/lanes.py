@@ -46,7 +46,7 @@ class Lane:
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
             return
-        self.chunks.append(DecodedBlock(decode(block.batches, self.reader, self.fed, end), end, block.size))
+        self.chunks.append(DecodedBlock(decode(block.batches, self.reader, self.fed, end, block.lost), end, block.size))
         self.fed = end
 
     @property

@@ -16,11 +16,12 @@ from agents.standing.publish.publisher import OutputPublisher
 from agents.standing.publish.standings import Buffer, filled
 from agents.standing.publish.tier_changes import appended
 from policies.compiled.classes import ClassTable
-from policies.compiled.program import NANO, Column, Key
+from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
 from schemas.codec.encoder import Writer, encode_columns
 from streams.accounts.store import Array
 from streams.calendar import date_of
+from streams.money import NANO
 
 _KIND = "layer"
 _MAP = fastavro.parse_schema({"type": "map", "values": "string"})

@@ -103,7 +103,7 @@ def into_kafka(
 
     need_kafka(settings)
     with ExitStack() as stack:
-        encoded = partial(_encode, registry_for(settings.schema_registry_url))
+        encoded = partial(_encode, registry_for(settings))
         publisher = EventPublisher(settings, encoded)
         stack.callback(publisher.close)
         closer = Closer(settings, encoded) if close_days else None

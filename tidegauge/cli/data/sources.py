@@ -68,5 +68,5 @@ def _send(records: Iterable[Fact]) -> None:
 
     settings = Settings()
     need_kafka(settings)
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     broadcast(settings, lambda topic, record: encode(topic, record, registry), FACTS, [{**r} for r in records])

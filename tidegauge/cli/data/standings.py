@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from deploy.printable import spreadsheet_row
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from streams.calendar import date_of, day_of
@@ -130,6 +131,6 @@ def write(rows: _Rows, out: Path | None, as_json: bool) -> None:
         else:
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(names)
-            table.writerows(rows)
+            table.writerows(map(spreadsheet_row, rows))
     if out is not None:
         notes.print(f"{len(rows)} customers in {out}", markup=False, soft_wrap=True)

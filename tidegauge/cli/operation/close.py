@@ -25,7 +25,7 @@ def close(
 
     settings, number = Settings(), day_of(day)
     need_kafka(settings)
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     closer = Closer(settings, lambda contract, record: encode(contract, record, registry))
     written = closer.close(number)
     last = date_of(closer.last if closer.last is not None else number)

@@ -1,19 +1,20 @@
 """`tidegauge queue`: `serve` answers kiosks over HTTP, `lookup` asks once."""
 
 import asyncio
-import socket
 from typing import Annotated
 
 import typer
-import uvicorn
 
+from deploy.probes import serve_probes
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from services.assembly import priority_app, priority_lookup
 from services.queue.lookup import Answer
+from services.queue.priority import Priority, watching
+from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
-from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit
+from tidegauge.cli.output import JSON, CommandError, console, emit, listening_at
 from tidegauge.cli.servers import need_redis
 
 app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
@@ -25,29 +26,21 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; TIDEGAUGE_LOOKUP_PORT if not given.")
     ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none.")
+    ] = None,
 ) -> None:
-    """Serve `GET /v1/priority/{customer_ref}`; see /openapi.json. Nobody is asked who he is: keep it inside."""
+    """Serve `GET /v1/priority/{customer_ref}`. Nobody is asked who he is: keep it inside."""
     settings = Settings()
-    wanted = settings.lookup_port if port is None else port
-    check_free(host, wanted)
-    # No access log: it would hold the references.
-    uvicorn.run(
-        priority_app(settings),
-        host=host,
-        port=wanted,
-        access_log=False,
-        log_level="warning",
-    )
-
-
-def check_free(host: str, port: int) -> None:
-    """CommandError where nothing can listen there: uvicorn would say so in a log of its own and without a remedy."""
-    try:
-        with socket.create_server((host, port)):
-            pass
-    except OSError as problem:
-        hint = "choose another with --port or TIDEGAUGE_LOOKUP_PORT, and an address of this machine with --host"
-        raise CommandError(f"cannot listen at {host}:{port}: {problem.strerror}", hint, FAILED_CHECK) from problem
+    kiosks = priority_app(settings)
+    port = settings.lookup_port if port is None else port
+    watched_at = settings.lookup_metrics_port if metrics_port is None else metrics_port
+    with listening_at(host, port, "--port"):
+        socket = listening(host, port)
+    if watched_at:
+        with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
+            serve_probes(watching(kiosks), settings.metrics_host, watched_at)
+    server(kiosks, settings.lookup_connections).run([socket])
 
 
 @app.command()
@@ -62,18 +55,16 @@ def lookup(
         raise CommandError("whose queue class?", "give a customer number or --ref, not both")
     settings = Settings()
     asked(settings, actor, Action.READ, DataKind.QUEUE_CLASS)
-    need_redis(settings)
     wanted = ref or customer_ref(settings.secret(), customer)
+    need_redis(settings)
 
     async def ask() -> Answer:
         async with priority_lookup(settings) as found:
             return await found.answer(wanted)
-
-    from services.queue.priority import Priority
 
     found = Priority.model_validate(asyncio.run(ask()), from_attributes=True).model_dump(mode="json")
     if as_json:
         emit(found)
         return
     for name, value in found.items():
-        console.print(f"{name}: {'-' if value is None else value}", soft_wrap=True, markup=False)
+        console.print(f"{name}: {'-' if value is None else value}", soft_wrap=True)

@@ -38,10 +38,10 @@ def up(
     seconds = time.monotonic() - since
     if as_json:
         emit({
-            "seconds": round(seconds, 1), "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url,
+            "seconds": round(seconds, 1), "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.settings.redis_shown,
         })  # fmt: skip
     else:
-        console.print(f"up after {seconds:.1f} s: Kafka {stack.bootstrap_servers}, {stack.redis_url}")
+        console.print(f"up after {seconds:.1f} s: Kafka {stack.bootstrap_servers}, {stack.settings.redis_shown}")
 
 
 @app.command("down")

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.settings import Settings
+from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, redis_client, view_writer
 from services.views.keys import Keys
@@ -19,7 +20,7 @@ from services.views.store import LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, metrics_at, notes
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.servers import need_kafka, need_redis
 
 app = typer.Typer()
@@ -46,10 +47,11 @@ def views(
 ) -> None:
     """Keep the Redis view in step with Kafka, until told to stop. A second one stands by."""
     told = until_told()
-    writer = open_writer(Settings())
+    settings = Settings()
+    writer = open_writer(settings)
     if metrics_port:
-        with metrics_at(metrics_port):
-            serve_view_metrics(writer, metrics_port)
+        with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
+            serve_view_metrics(writer, metrics_port, settings.metrics_host)
     notes.print("keeping the view; stop with Ctrl-C")
     keep(writer, told.wait, FAILURES)
 
@@ -111,7 +113,9 @@ def alerts(
         hint = "`tidegauge rebuild` makes it, `tidegauge views` keeps it in step"
         raise CommandError(f"{settings.redis_shown} holds no view", hint, FAILED_CHECK)
     rows = [
-        row for row in alerts_of(client, keys, *wanted[0], limit) if sees(who, Action.READ, DataKind.ALERTS, row.branch)
+        row
+        for row in alerts_of(client, keys, registry_for(settings), *wanted[0], limit)
+        if sees(who, Action.READ, DataKind.ALERTS, row.branch)
     ]
     if as_json:
         emit([row.plain() for row in rows])

@@ -4,7 +4,7 @@ import typer
 
 from deploy.settings import Settings
 from tidegauge.cli.choices import LogLevel
-from tidegauge.cli.output import metrics_at
+from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 from tidegauge.cli.servers import need_kafka
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
@@ -23,6 +23,7 @@ def worker(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
     from agents.engine.app import build_app, run_worker
+    from agents.engine.job import RecoveryError
     from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
@@ -31,6 +32,9 @@ def worker(
     need_kafka(settings)
     warm_up(conf)
     port = settings.metrics_port if metrics_port is None else metrics_port
-    built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
-    with metrics_at(port):
-        run_worker(built, metrics_port=port, loglevel=loglevel.value)
+    try:
+        built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
+    except RecoveryError as problem:
+        raise CommandError(str(problem), "start it with `tidegauge up`", FAILED_CHECK) from problem
+    with listening_at(settings.metrics_host, port, "--metrics-port"):
+        run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)

@@ -17,7 +17,7 @@ from tidegauge.cli.policy.words import POLICY_WORDS
 
 if TYPE_CHECKING:
     from policies import Pack
-    from policies.cases.decision import CaseResult, Outcome
+    from policies.cases.decision import CaseOutcome, CaseResult
 
 app = typer.Typer(
     help="A bank's rules as packs: list, show and check them, decide with them, compare two, try one on the history, put one "
@@ -135,19 +135,19 @@ def decide_(
     """Decide one customer from facts: tier, flags and reasons."""
     from policies.cases.decision import as_json as to_json
     from policies.cases.decision import decide_facts
-    from policies.cases.facts import parse
+    from policies.cases.facts import parse_facts
 
     text = Path(facts[1:]).read_text(encoding="utf-8") if facts.startswith("@") else facts
-    outcome = decide_facts(_read(pack), customer_class.value, parse(text), day)
+    outcome = decide_facts(_read(pack), customer_class.value, parse_facts(text), day)
     if as_json:
         emit(json.loads(to_json(outcome)))
         return
     _print_outcome(outcome, _read(pack), saying(lang))
 
 
-def _print_outcome(outcome: "Outcome", pack: "Pack", say: Say) -> None:
+def _print_outcome(outcome: "CaseOutcome", pack: "Pack", say: Say) -> None:
     from policies.diff import SIGNS
-    from policies.texts import FLAGS, REASONS, REFUSALS
+    from policies.texts import DECISION_REASONS, FLAG_NAMES, REFUSALS
 
     policy = pack.classes[outcome.customer_class]
     names = {tier.id: tier.name for tier in policy.tiers}
@@ -157,7 +157,7 @@ def _print_outcome(outcome: "Outcome", pack: "Pack", say: Say) -> None:
     if outcome.measured != outcome.tier:
         console.print(say("standard", id=outcome.measured, zh=names[outcome.measured].zh), soft_wrap=True)
     for flag in outcome.flags:
-        console.print(say("flag", id=flag, zh=FLAGS[flag].zh, en=FLAGS[flag].en), soft_wrap=True)
+        console.print(say("flag", id=flag, zh=FLAG_NAMES[flag].zh, en=FLAG_NAMES[flag].en), soft_wrap=True)
     for reason in outcome.reasons:
         limit = reason.limit
         line = say(
@@ -168,7 +168,7 @@ def _print_outcome(outcome: "Outcome", pack: "Pack", say: Say) -> None:
         )  # fmt: skip
         console.print(line, soft_wrap=True, markup=False)
     for one in outcome.decisions:
-        text = {**REASONS, **REFUSALS}.get(one.reason)
+        text = {**DECISION_REASONS, **REFUSALS}.get(one.reason)
         move = f" {one.before or '-'} → {one.after or '-'}" if one.before != one.after else ""
         if text is None:
             line = say("said_plain", kind=one.kind, move=move, reason=one.reason)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +22,18 @@ from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.choices import SILENCE, Lang, SourceFormat, iso_date
 from tidegauge.cli.data.refused import Refused, arrivals
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, check_folder, console, emit, error, notes
+from tidegauge.cli.output import (
+    BAD_INPUT,
+    FAILED_CHECK,
+    JSON,
+    CommandError,
+    PlainConsole,
+    check_folder,
+    console,
+    emit,
+    error,
+    notes,
+)
 from tidegauge.cli.policy.activate import wanted
 from tidegauge.cli.policy.words import POLICY_WORDS
 from tidegauge.cli.servers import need_kafka
@@ -104,7 +115,7 @@ def whatif(
         console.print(_shown(found, say))
     if picture is not None:
         with io.StringIO() as nowhere:
-            canvas = Console(record=True, width=PICTURE_CHARS, file=nowhere)
+            canvas = PlainConsole(record=True, width=PICTURE_CHARS, file=nowhere)
             canvas.print(_shown(found, say))
         plain = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # fetches no font
         title = f"tidegauge policy whatif --pack {new.id} --from {found.first_day}"
