@@ -7,10 +7,14 @@ import base64
 import contextlib
 import ipaddress
 import os
+import re
 import secrets
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator
@@ -20,16 +24,19 @@ from deploy.errors import StackError
 from deploy.private import made_once
 
 REFERENCE_KEY_FILE = "reference.key"
+PREFIX = "TIDEGAUGE_"
+BESIDE = ("debug", "berka_dir", "rules_dir")  # variables that are no settings: the command line's, and the tests'
 ALERT_KEY_FILE = "alert.key"
 KEY_BYTES_MIN = 32
 PARTITIONS_MAX = 1024
+PORT_MAX = 65535
 DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
 
 class Settings(BaseSettings):
     """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
 
-    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
     bootstrap_servers: str = Field("", description="Kafka brokers, host:port separated by commas.")
@@ -91,6 +98,30 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError) as problem:
             raise ValueError(f"unknown time zone {zone!r}") from problem
         return zone
+
+    @field_validator("redis_url")
+    @classmethod
+    def usable_url(cls, url: str) -> str:
+        """Refuse what no Redis client takes."""
+        try:
+            parts = urlsplit(url)
+            good = not url or parts.scheme == "unix" or (parts.scheme in ("redis", "rediss") and bool(parts.hostname))
+            _ = parts.port  # ValueError beyond 65535
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("no URL of a Redis server, such as redis://127.0.0.1:6379/0")
+        return url
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def usable_servers(cls, servers: str) -> str:
+        """Refuse what is no list of brokers."""
+        for server in servers.split(",") if servers else ():
+            port = server.rpartition(":")[2]
+            if not re.fullmatch(r"\s*\S+:[0-9]{1,5}\s*", server) or not 0 < int(port) <= PORT_MAX:
+                raise ValueError(f"{server!r} is no host:port; brokers stand separated by commas")
+        return servers
 
     @field_validator("reference_key", "alert_key")
     @classmethod
@@ -228,6 +259,17 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def strangers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that begin like a setting and are none, each with the setting that it may have been meant for, or "".
+
+    A mistyped name would otherwise be a default that nobody asked for.
+    """
+    known = {name.upper() for name in (*Settings.model_fields, *BESIDE)}
+    found = {name: name.upper().removeprefix(PREFIX) for name in sorted(environment) if name.upper().startswith(PREFIX)}
+    near = {name: get_close_matches(word, known, 1) for name, word in found.items() if word not in known}
+    return {name: PREFIX + words[0] if words else "" for name, words in near.items()}
 
 
 def _recorded(data_dir: Path, name: str) -> str:

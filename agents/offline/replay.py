@@ -5,7 +5,7 @@ Files come in booking order, with a close after each day; topics have their clos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -25,6 +25,7 @@ from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
+LETTERS = ("dead-letters",)
 VALUED = {"transactions": "value_date", "balances": "business_day", "fx-rates": "rate_date"}
 
 
@@ -43,10 +44,12 @@ def replay_arrivals(
     as_of: int,
     known_by: int | None = None,
     output: Output | None = None,
+    topics: Container[str] | None = None,
 ) -> StandingJob:
     """The job after every close up to `as_of`, and after the events that came later but are valued up to it.
 
-    `known_by` leaves out what arrived after that day. `output` gets every record the job publishes.
+    `known_by` leaves out what arrived after that day. `output` gets every record the job publishes, or
+    those of `topics`.
     """
     job, log = StandingJob(conf.alone()), MemoryLog(encode)
     job.begin(0, dict.fromkeys(INPUTS, 0))
@@ -56,10 +59,10 @@ def replay_arrivals(
         if arrival.record is None:
             if arrival.day <= as_of:
                 log.close(arrival.day)
-                work(job, log.blocks(), output)
+                work(job, log.blocks(), output, topics)
         elif arrival.day <= as_of or valued(arrival.topic, arrival.record) <= as_of:
             log.record(arrival.topic, arrival.record)
-    work(job, log.blocks(), output)
+    work(job, log.blocks(), output, topics)
     return job
 
 
@@ -84,21 +87,21 @@ class Trial:
         for job in (self.running, self.other):
             job.begin(0, dict.fromkeys(INPUTS, 0))
 
-    def feed(self, blocks: list[Block]) -> None:
+    def feed(self, blocks: list[Block], letters: Output | None = None) -> None:
         """More of the history."""
-        for job in (self.running, self.other):
-            work(job, blocks, None)
+        work(self.running, blocks, letters, LETTERS)
+        work(self.other, blocks, None)
 
-    def files(self, arrivals: Iterable[Arrival], encode: Encode) -> Trial:
-        """The whole history of files."""
+    def files(self, arrivals: Iterable[Arrival], encode: Encode, letters: Output | None = None) -> Trial:
+        """The whole history of files; `letters` gets the dead letters."""
         log = MemoryLog(encode)
         for arrival in arrivals:
             if arrival.record is None:
                 log.close(arrival.day)
-                self.feed(log.blocks())
+                self.feed(log.blocks(), letters)
             else:
                 log.record(arrival.topic, arrival.record)
-        self.feed(log.blocks())
+        self.feed(log.blocks(), letters)
         return self
 
     async def topics(self, settings: EngineSettings, partition: int, name: str) -> Trial:
@@ -141,12 +144,14 @@ def valued(topic: str, record: dict[str, Any]) -> int:
     return int(record[VALUED[topic]]) if topic in VALUED else 0
 
 
-def work(job: StandingJob, blocks: list[Block], output: Output | None) -> None:
+def work(job: StandingJob, blocks: list[Block], output: Output | None, topics: Container[str] | None = None) -> None:
     """Feeds blocks and hands on what comes of them."""
     for block in blocks:
         job.feed(block)
     outcome = job.work(live=True)
     if output is not None:
         for topic, pairs in outcome.outputs:
+            if topics is not None and topic not in topics:
+                continue
             for key, value in flat(pairs):
                 output(topic, key, value)

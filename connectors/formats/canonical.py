@@ -108,12 +108,16 @@ def _csv(path: Path, report: Report) -> Iterator[_Row]:
         first = next(lines, None)
         if first is None:
             return
+        if "\r" in first[1]:
+            raise InputError(str(path), 1, None, "lines end with CR alone: write it with LF or CRLF")
         header = _cells(first[1])
-        _check_header(path, header or [], stated)
+        if header is None:
+            raise InputError(str(path), 1, None, "broken quotes in the header")
+        _check_header(path, header, stated)
         for number, text, original in lines:
             cells = _cells(text)
-            if cells is None or header is None or len(cells) != len(header):
-                got = "broken quotes" if cells is None else f"{len(cells)} cells, the header has {len(header or [])}"
+            if cells is None or len(cells) != len(header):
+                got = "broken quotes" if cells is None else f"{len(cells)} cells, the header has {len(header)}"
                 report(InputError(str(path), number, None, got, original))
                 continue
             yield number, None, {name: cell for name, cell in zip(header, cells, strict=True) if cell}, original

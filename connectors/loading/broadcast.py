@@ -1,16 +1,15 @@
 """What every partition has to know, into all of them in one transaction: packs, marks of sources, the bank's calendar."""
 
 import csv
+import io
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaException, Producer
-
 from connectors.formats.events import Fact, InputError, Record, key_of
-from connectors.loading.closer import TRANSACTION_TIMEOUT_MS, WAIT_S
-from connectors.loading.publisher import PublishError, partition_count, producer_config
+from connectors.loading.closer import WAIT_S
+from connectors.loading.publisher import open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode
 from streams.calendar import date_of, day_of
@@ -21,25 +20,17 @@ STATES: Final = {"open": 1, "closed": 0}
 
 def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[Record]) -> None:
     """Sends records to all partitions of a topic or to none. PublishError when Kafka fails or another one has taken over."""
-    producer = Producer(
-        producer_config(settings)
-        | {
-            "transactional.id": f"{settings.topic_prefix}tidegauge-{topic}",
-            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            "linger.ms": 0,
-        }
-    )
+    producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-{topic}")
     partitions = partition_count(producer, settings, (topic,))
     try:
-        producer.init_transactions(WAIT_S)
-        producer.begin_transaction()
-        for record in records:
-            value, key = encode(topic, record), key_of(topic, record).encode()
-            for partition in range(partitions):
-                producer.produce(settings.topic(topic), value, key, partition)
-        producer.commit_transaction(WAIT_S)
-    except KafkaException as problem:
-        raise PublishError(f"not taken: {problem.args[0].str()}") from problem
+        with publish_errors("not taken"):
+            producer.init_transactions(WAIT_S)
+            producer.begin_transaction()
+            for record in records:
+                value, key = encode(topic, record), key_of(topic, record).encode()
+                for partition in range(partitions):
+                    producer.produce(settings.topic(topic), value, key, partition)
+            producer.commit_transaction(WAIT_S)
     finally:
         producer.close()
 
@@ -62,16 +53,31 @@ def bank_open(day: int, is_open: bool) -> Fact:
 
 def read_calendar(path: Path) -> Iterator[Fact]:
     """The days of a calendar file, CSV with the columns date and bank (open or closed). InputError names the line."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if rows.fieldnames != ["date", "bank"]:
-            raise InputError(str(path), 1, None, "the columns have to be date,bank")
-        for row in rows:
-            line = rows.line_num
-            try:
-                day = day_of(date.fromisoformat(row["date"] or ""))
-            except ValueError as problem:
-                raise InputError(str(path), line, "date", f"{row['date']!r} is no date such as 2026-10-01") from problem
-            if row["bank"] not in STATES:
-                raise InputError(str(path), line, "bank", f"{row['bank']!r} is neither open nor closed")
-            yield bank_open(day, row["bank"] == "open")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise InputError(str(path), 0, None, f"no UTF-8 at byte {problem.start + 1}: save it as UTF-8") from problem
+    try:
+        yield from _days(path, text)
+    except csv.Error as problem:
+        raise InputError(str(path), 0, None, f"no CSV: {problem}") from problem
+
+
+def _days(path: Path, text: str) -> Iterator[Fact]:
+    """The days of a calendar's text."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    if rows.fieldnames != ["date", "bank"]:
+        raise InputError(str(path), 1, None, "the columns have to be date,bank")
+    empty = True
+    for row in rows:
+        empty = False
+        line = rows.line_num
+        try:
+            day = day_of(date.fromisoformat(row["date"] or ""))
+        except ValueError as problem:
+            raise InputError(str(path), line, "date", f"{row['date']!r} is no date such as 2026-10-01") from problem
+        if row["bank"] not in STATES:
+            raise InputError(str(path), line, "bank", f"{row['bank']!r} is neither open nor closed")
+        yield bank_open(day, row["bank"] == "open")
+    if empty:
+        raise InputError(str(path), 0, None, "holds no days")

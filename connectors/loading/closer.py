@@ -8,6 +8,7 @@ and a stable transactional id fences a second closer off.
 
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -15,14 +16,12 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     KafkaError,
-    KafkaException,
     Message,
-    Producer,
     TopicPartition,
 )
 
 from connectors.formats.events import CloseRecord
-from connectors.loading.publisher import PublishError, partition_count, producer_config
+from connectors.loading.publisher import PublishError, open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
 from schemas.registry import Registry, registry_for
@@ -32,7 +31,6 @@ from streams.calendar import DAY_MAX, DAY_MIN, date_of, shown_day
 log = logging.getLogger(__name__)
 
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
-TRANSACTION_TIMEOUT_MS: Final = 10_000
 WAIT_S: Final = 30.0
 POLL_S: Final = 0.05
 
@@ -56,19 +54,10 @@ class Closer:
         self._settings = settings
         self._encode = encode
         self._clock_ms = clock_ms
-        self._producer = Producer(
-            producer_config(settings)
-            | {
-                "transactional.id": f"{settings.topic_prefix}tidegauge-closer",
-                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-                "linger.ms": 0,
-            }
-        )
+        self._producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-closer")
         self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
-        try:
+        with publish_errors("cannot start closing days"):
             self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
-        except KafkaException as problem:
-            raise PublishError(f"cannot start closing days: {problem.args[0].str()}") from problem
         self.history = closes(settings)
         self.last = max((closed.day for closed in self.history), default=None)
 
@@ -82,25 +71,19 @@ class Closer:
             raise PublishError(f"{shown_day(day)} cannot be closed: no event may be of such a day")
         if self.last is not None and day <= self.last:
             return None
-        try:
+        with publish_errors(f"cannot close {date_of(day)}"):
             self._producer.begin_transaction()
             written = self._write(day, source)
             self._producer.commit_transaction(WAIT_S)
-        except KafkaException as problem:
-            fenced = problem.args[0].code() in (
-                KafkaError._FENCED,  # noqa: SLF001 (librdkafka's own errors are named so)
-                KafkaError.PRODUCER_FENCED,
-                KafkaError.INVALID_PRODUCER_EPOCH,
-            )
-            hint = "another closer has taken over" if fenced else ""
-            raise PublishError(f"cannot close {date_of(day)}: {problem.args[0].str()}", hint) from problem
         self.last = day
         self.history.append(Closed(day, source))
         return written
 
     def shut(self) -> None:
         """Let go of the connections."""
-        self._producer.close()
+        with warnings.catch_warnings():  # of a transaction that another closer has ended already
+            warnings.simplefilter("ignore", RuntimeWarning)
+            self._producer.close()
 
     def _write(self, day: int, source: str | None) -> CloseRecord:
         offsets: dict[tuple[str, int], int] = {}

@@ -1,6 +1,9 @@
 """Events into Kafka: encoded, keyed, in the right partition, at least once. The engine drops what comes twice."""
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -16,8 +19,12 @@ QUEUE_MESSAGES_MAX: Final = 200_000
 MESSAGE_BYTES_MAX: Final = 4 << 20
 FLUSH_WAIT_S: Final = 60.0
 FLUSH_STEP_S: Final = 0.5
-METADATA_WAIT_S: Final = 15.0
+METADATA_WAIT_S: Final = 8.0
 NEW_TOPIC_WAIT_S: Final = 2.0
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+_NOWHERE: Final = logging.getLogger("tidegauge.librdkafka.producer")
+_NOWHERE.addHandler(logging.NullHandler())
+_NOWHERE.propagate = False
 
 
 class PublishError(Exception):
@@ -26,6 +33,42 @@ class PublishError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+@contextmanager
+def publish_errors(what: str) -> Iterator[None]:
+    """What librdkafka raises as PublishError.
+
+    A fatal error is set while delivery callbacks still run: Python then reports a SystemError of the callback, whose cause
+    it is.
+    """
+    try:
+        yield
+    except (KafkaException, SystemError) as problem:
+        cause = problem if isinstance(problem, KafkaException) else problem.__cause__ or problem.__context__
+        if not isinstance(cause, KafkaException):
+            raise
+        hint = "another one has taken over: run one at a time, and this one again" if _is_fenced(cause) else ""
+        raise PublishError(f"{what}: {cause.args[0].str()}", hint) from problem
+
+
+def _is_fenced(problem: KafkaException) -> bool:
+    return problem.args[0].code() in (
+        KafkaError._FENCED,  # noqa: SLF001 (librdkafka's own errors are named so)
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+    )
+
+
+def open_producer(settings: Settings, transactional_id: str | None = None) -> Producer:
+    """A producer; with an id one of transactions, which fences older ones of that id off when it begins."""
+    more = {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+        "linger.ms": 0,
+    }
+    # What librdkafka has to say is raised: it must not be written to stderr besides.
+    return Producer(producer_config(settings) | (more if transactional_id else {}), logger=_NOWHERE)
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:
@@ -69,7 +112,7 @@ class EventPublisher:
     """Sends events; `flush` returns when the brokers have every one of them. Not for use by several threads."""
 
     def __init__(self, settings: Settings, encode: Encode) -> None:
-        self._producer = Producer(producer_config(settings))
+        self._producer = open_producer(settings)
         self._encode = encode
         self._names = {topic: settings.topic(topic) for topic in (*MARKED, "dead-letters")}
         self._failed: KafkaError | None = None
@@ -101,13 +144,14 @@ class EventPublisher:
 
     def _produce(self, name: str, key: bytes, value: bytes, partition: int) -> None:
         while True:
-            try:
-                self._producer.produce(name, value, key, partition, self._delivered)
-            except BufferError:
-                self._producer.poll(0.1)  # the queue is full: let some of it go out
-            else:
-                self._producer.poll(0)
-                return
+            with publish_errors("not sent"):
+                try:
+                    self._producer.produce(name, value, key, partition, self._delivered)
+                except BufferError:
+                    self._producer.poll(0.1)  # the queue is full: let some of it go out
+                else:
+                    self._producer.poll(0)
+                    return
 
     def _delivered(self, problem: KafkaError | None, _message: Message) -> None:
         if problem is not None and self._failed is None:
@@ -116,8 +160,9 @@ class EventPublisher:
     def flush(self) -> None:
         """Wait for everything queued; PublishError if a record was not taken."""
         deadline = time.monotonic() + FLUSH_WAIT_S
-        while (waiting := self._producer.flush(FLUSH_STEP_S)) and time.monotonic() < deadline:
-            pass  # in steps, so that Ctrl-C gets through
+        with publish_errors("not sent"):
+            while (waiting := self._producer.flush(FLUSH_STEP_S)) and time.monotonic() < deadline:
+                pass  # in steps, so that Ctrl-C gets through
         if self._failed is not None:
             raise PublishError(f"Kafka refused a record: {self._failed.str()}")
         if waiting:

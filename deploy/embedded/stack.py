@@ -7,6 +7,7 @@ what was started is recorded in the data folder, so that another process can sto
 import contextlib
 import fcntl
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +22,23 @@ from deploy.record import Running
 from deploy.settings import DISK_FREE_MIN_BYTES, REFERENCE_KEY_FILE, Settings
 
 LOCK_FILE = "stack.lock"
+OPEN_FILES_MIN = 1024  # of a broker: three files a partition and segment, beside its jars
 OURS = (record.RECORD_FILE, REFERENCE_KEY_FILE)  # a folder with one of them was made by us
 
 Say = Callable[[str], None]
+
+
+def allow_files() -> None:
+    """Raise this process's limit of open files, which servers inherit; StackError where they would not get enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = OPEN_FILES_MIN if hard == resource.RLIM_INFINITY else min(OPEN_FILES_MIN, hard)
+    if enough < OPEN_FILES_MIN:
+        raise StackError(
+            f"this shell allows {hard} open files, Kafka needs {OPEN_FILES_MIN}",
+            f"raise the limit: ulimit -n {4 * OPEN_FILES_MIN}",
+        )
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
 
 
 class Stack:
@@ -80,6 +95,8 @@ class Stack:
         Raises StackError, and stops what it has started, when a port is taken, the disk is full, or a server fails.
         """
         self._make_folder()
+        if self.with_kafka:
+            allow_files()
         with self._locked():
             alive = {entry.name for entry in self.running()}
             started: list[Running] = []

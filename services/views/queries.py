@@ -57,6 +57,11 @@ class AlertRow:
         return asdict(self)
 
 
+def is_built(client: "Redis", keys: "Keys") -> bool:
+    """Whether a view was ever begun here: without one, nothing found says nothing."""
+    return bool(client.exists(keys.meta))
+
+
 def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name: str, limit: int) -> list[AlertRow]:
     """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first; one that can't be read is left out."""
     members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.formats.events import DayEnd, Event, InputError
 from connectors.formats.ranks import number_postings
 from connectors.formats.sources import read_source
-from connectors.loading.arrival import GAP_DAYS_MAX, days, disturb, in_order
+from connectors.loading.arrival import IDLE_DAYS_MAX, SILENCE_DAYS, days, disturb, in_order
 from schemas.partitioner import murmur2, partition_of
 
 ZONE = "Asia/Shanghai"
@@ -75,9 +75,31 @@ def test_every_calendar_day_ends():
 
 def test_a_gap_too_wide_is_a_typing_error():
     """One wrong date must not close years of days: that could not be taken back."""
-    events = [posting(100, "a"), posting(101 + GAP_DAYS_MAX, "b")]
-    with pytest.raises(InputError, match="is that date right"):
+    events = [posting(100, "a"), posting(101 + SILENCE_DAYS, "b")]
+    with pytest.raises(InputError, match="is that date right") as refused:
         list(days(events, "f"))
+    assert f"--silence-days {SILENCE_DAYS + 1}" in refused.value.hint
+    found = list(days(events, "f", silence_days=SILENCE_DAYS + 1))
+    assert [item.day for item in found if isinstance(item, DayEnd)] == list(range(100, 102 + SILENCE_DAYS))
+
+
+@pytest.mark.parametrize(
+    ("until", "last"),
+    [(None, 103), (90, 103), (103, 103), (104, 104), (103 + SILENCE_DAYS * 3, 103 + SILENCE_DAYS * 3)],
+)
+def test_days_end_up_to_the_one_asked_for(until, last):
+    """Idle customers are the normal case: days behind the last event end too, and none ends twice or before its events."""
+    found = list(days([posting(100, "a"), posting(103, "b")], "f", until=until))
+    assert [item.day for item in found if isinstance(item, DayEnd)] == list(range(100, last + 1))
+    assert [at for at, item in enumerate(found) if isinstance(item, Event)] == [0, 4]
+
+
+def test_a_day_asked_for_is_doubted_after_ten_years():
+    """A typing error there costs as much as one in a file."""
+    with pytest.raises(InputError, match="is that day right"):
+        list(days([posting(100, "a")], "f", until=101 + IDLE_DAYS_MAX))
+    found = list(days([posting(100, "a")], "f", until=101 + IDLE_DAYS_MAX, silence_days=IDLE_DAYS_MAX + 1))
+    assert found[-1] == DayEnd(101 + IDLE_DAYS_MAX)
 
 
 @given(st.integers(0, 2**32), st.integers(0, 100), st.integers(0, 10))

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from typer.testing import CliRunner
 
 from connectors.formats import files_out
 from connectors.formats.events import DayEnd, Event, InputError
 from connectors.loading.closer import Closer, closes
 from connectors.loading.loader import load_events
-from connectors.loading.publisher import EventPublisher, PublishError
+from connectors.loading.publisher import EventPublisher, PublishError, publish_errors
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
@@ -168,8 +168,10 @@ def test_a_second_closer_fences_the_first(all_topics):
     assert second.last == 100
     assert second.close(100) is None
     assert second.close(99) is None
-    with pytest.raises(PublishError, match="cannot close"):
+    with pytest.raises(PublishError, match="cannot close") as refused:
         first.close(101)
+    assert "run one at a time" in refused.value.hint
+    first.shut()
     assert second.close(101) is not None
     assert [closed.day for closed in closes(all_topics)] == [100, 101]
 
@@ -213,8 +215,12 @@ def test_command_line(all_topics, tmp_path, monkeypatch):
     assert "closed 3 days up to 2026-01-03" in done.output
     again = runner.invoke(app, ["import", "--format", "ndjson", str(tmp_path)])
     assert "sent nothing" in again.output
-    assert "closed 2026-01-04" in runner.invoke(app, ["close", "2026-01-04"]).output
-    assert "is closed already" in runner.invoke(app, ["close", "2026-01-04"]).output
+    idle = runner.invoke(app, ["import", "--format", "ndjson", str(tmp_path), "--until", "2026-01-05", "--json"])
+    assert {"closed": 2, "last_day": "2026-01-05", "refused": 1}.items() <= json.loads(idle.stdout).items()
+    assert "closed 2026-01-06" in runner.invoke(app, ["close", "2026-01-06"]).output
+    assert "is closed already" in runner.invoke(app, ["close", "2026-01-06"]).output
+    told = json.loads(runner.invoke(app, ["close", "2026-01-05", "--json"]).stdout)
+    assert told == {"day": "2026-01-05", "closed": False, "last_closed": "2026-01-06"}
     assert runner.invoke(app, ["close", "tomorrow"]).exit_code != 0
 
 
@@ -243,3 +249,14 @@ def test_marks_and_calendar_reach_every_partition(all_topics, monkeypatch, tmp_p
         assert marks[-1][1:] == ("core", first + 4)
         assert {("core", first), ("core", first + 1)} <= {mark[1:] for mark in marks}
         assert marks[0][0] < next(at for at, key, _ in found if key == MARK_KEY)
+
+
+def test_a_fatal_error_under_a_callback_is_said():
+    """librdkafka sets a fatal error while delivery callbacks run; Python reports it as the callback's SystemError."""
+    problem = SystemError("returned a result with an exception set")
+    problem.__cause__ = KafkaException(KafkaError(KafkaError._FENCED))
+    with pytest.raises(PublishError, match="cannot close") as refused, publish_errors("cannot close"):
+        raise problem
+    assert "run one at a time" in refused.value.hint
+    with pytest.raises(SystemError), publish_errors("cannot close"):
+        raise SystemError("of another kind")

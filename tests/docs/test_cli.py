@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from tidegauge.cli import COMMANDS
-from tidegauge.cli.main import load_command
+from tidegauge.cli.main import app, load_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,6 +57,15 @@ def test_command_is_documented(name: str) -> None:
             assert f"| `{param.name.upper()}` |" in text
 
 
+# These run until they are told to stop, print a document as it is written, or tell a story.
+NO_RESULT = {"worker", "views", "notices", "queue serve", "policy show", "demo"}
+
+
+def test_results_come_as_json_too() -> None:
+    """Every command that prints results has --json, and the others haven't."""
+    assert {name for name, command in ALL.items() if "--json" not in options(command)} == NO_RESULT
+
+
 def test_no_command_is_documented_that_does_not_exist() -> None:
     """docs/cli.md has no section of anything else."""
     assert set(re.findall(r"^## (.+)$", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE)) == set(ALL)
@@ -67,7 +77,7 @@ def test_calls_can_be_made(page: Path) -> None:
     for call in CALL.findall(page.read_text()):
         words = call.replace("\\\n", " ").split()
         if words[0].startswith("-"):
-            assert words[0] in ("--help", "--version")
+            assert words[0] in options(typer.main.get_command(app)) | {"--help"}
             continue
         if not re.fullmatch(r"[a-z]+", words[0]):
             continue

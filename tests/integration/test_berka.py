@@ -61,7 +61,7 @@ def rows_of(path):
 def test_standings_replay_and_sql_agree(undisturbed, right, berka_dir, tmp_path, day):
     """Live system, replay of the files and SQL give the same file, at a month end and in mid-month."""
     ours, replayed = tmp_path / "standings.csv", tmp_path / "replay.csv"
-    undisturbed.command("standings", "--as-of", str(day), "--format", "csv", "--out", str(ours))
+    undisturbed.command("standings", "--as-of", str(day), "--out", str(ours))
     undisturbed.command("replay", "--format", "berka", str(berka_dir), "--as-of", str(day), "--out", str(replayed))
     assert ours.read_bytes() == replayed.read_bytes()
     rows = rows_of(ours)

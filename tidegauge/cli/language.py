@@ -8,18 +8,14 @@ from typing import Any
 import typer
 
 from deploy.settings import Settings
-from tidegauge.cli.output import BAD_INPUT, CommandError
+from tidegauge.cli.choices import Lang
 
-LANGUAGES = ("en", "zh-CN")
-LANG = typer.Option("", "--lang", help="en or zh-CN (TIDEGAUGE_LANG).")
+LANG = typer.Option(None, "--lang", help="Language (TIDEGAUGE_LANG).")
 
 
-def language(given: str = "", settings: Settings | None = None) -> str:
-    """The option's language, else the setting's. CommandError for one that is not known."""
-    lang = given or (settings or Settings()).lang
-    if lang not in LANGUAGES:
-        raise CommandError(f"--lang {lang!r} is none of {', '.join(LANGUAGES)}", code=BAD_INPUT)
-    return lang
+def language(given: Lang | None = None, settings: Settings | None = None) -> str:
+    """The option's language, else the setting's."""
+    return str(given or (settings or Settings()).lang)
 
 
 def speaker(words: Mapping[str, Mapping[str, str]], lang: str) -> Callable[..., str]:

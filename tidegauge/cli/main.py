@@ -7,17 +7,20 @@ import importlib
 import importlib.util
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
+from tidegauge.cli.failures import DEBUG, fault, told
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, error
 from tidegauge.cli.packages import elsewhere, lacking, refusal
+
+COMPLETING = "_TIDEGAUGE_COMPLETE"  # set by a shell that asks how a line could go on
 
 
 class Lazy(TyperCommand):
@@ -63,7 +66,7 @@ class Commands(TyperGroup):
 if sys.prefix != sys.base_prefix:
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "numba-cache"))
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def show_version(wanted: bool) -> None:
@@ -81,50 +84,46 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; a CommandError ends in one line on stderr and its exit code."""
+    """Run the command line. Whatever goes wrong ends in a line on stderr that says what to do, and an exit code."""
+    nowhere = Path(os.devnull)
+    sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")  # a shell's `>&-`
+    sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name in a script that the locale lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
-    except CommandError as problem:
-        error(str(problem), problem.hint)
-        sys.exit(problem.code)
-    except ValidationError as problem:
-        if problem.title != "Settings":
-            raise
-        for one in problem.errors():
-            error(
-                f"TIDEGAUGE_{'_'.join(str(part) for part in one['loc']).upper()}: {one['msg']}", "see docs/settings.md"
-            )
-        sys.exit(BAD_INPUT)
-    except ValueError as problem:
-        from policies.language.reader import PackError  # only now: a command that reads no pack starts without it
-
-        if not isinstance(problem, PackError):
-            raise
-        error(str(problem), "see docs/policies.md")
-        sys.exit(BAD_INPUT)
-    except RuntimeError as problem:
-        from schemas.registry import RegistryError, UnregisteredError
-
-        if not isinstance(problem, RegistryError):
-            raise
-        unknown = isinstance(problem, UnregisteredError)
-        error(str(problem), "run `tidegauge schemas register`" if unknown else "`tidegauge schemas check` looks")
+        _check_surroundings()
+        code = app(prog_name="tidegauge", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED_CHECK)
-    except ImportError:
-        if (foreign := refusal()) is None:
-            raise
-        error(str(foreign), foreign.hint)
-        sys.exit(foreign.code)
-    except Exception as problem:
-        from deploy.errors import StackError  # only now: that it is ours has been looked at
-
-        if not isinstance(problem, StackError):
-            raise
-        error(problem.message, problem.hint)
-        sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         error("interrupted")
         sys.exit(130)
+    except Exception as problem:  # the boundary: what gets here is said in a line
+        if os.environ.get(DEBUG):
+            raise
+        line = told(problem) or fault(problem)
+        error(str(line), line.hint)
+        sys.exit(line.code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_surroundings() -> None:
+    """Refuse what no command can do anything with: settings that nothing reads, arguments that are no text."""
+    for word in sys.argv[1:]:
+        if any("\udc80" <= sign <= "\udcff" for sign in word):
+            raise CommandError(f"argument {word!r} is no UTF-8", "write it in UTF-8, or set LC_ALL=C.UTF-8", BAD_INPUT)
+    if COMPLETING in os.environ:
+        return
+    from deploy.settings import strangers
+
+    for name, near in strangers(os.environ).items():
+        hint = (
+            f"did you mean {near}? correct the name, or unset it" if near else "unset it; docs/settings.md lists them"
+        )
+        raise CommandError(f"{name} is no setting", hint, BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,25 @@
 """What commands print with: results on stdout, everything else on stderr, errors with a hint and an exit code."""
 
 import errno
+import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from socket import gaierror
-from typing import Any
+from typing import Any, Final
 
-from rich.console import Console
+import typer
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.text import Text
 
 FAILED_CHECK = 1
 BAD_INPUT = 2
 NOT_LISTENING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+PIPE_CHARS: Final = 10_000  # of a line that no terminal has to fit in: columns are whole there
+
+JSON = typer.Option(False, "--json", help="Print one JSON document, for machines.")
 
 
 class PlainConsole(Console):
@@ -39,7 +46,21 @@ def _printable(text: str) -> str:
     return printable(text)
 
 
-console = PlainConsole()  # results
+class Results(PlainConsole):
+    """A console that cuts and wraps for a terminal only."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The terminal's size; into a pipe or a file, lines of any length."""
+        known = super().size
+        return known if self.is_terminal else ConsoleDimensions(PIPE_CHARS, known.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+
+console = Results()  # results
 notes = PlainConsole(stderr=True)  # progress and errors
 
 
@@ -82,6 +103,24 @@ def listening_at(host: str, port: int, option: str) -> Iterator[None]:
 
 def _of_an_address(problem: OSError) -> bool:
     return isinstance(problem, gaierror) or problem.errno in NOT_LISTENING
+
+
+def check_folder(out: Path | None) -> None:
+    """CommandError where a file cannot be made, asked before its contents are computed."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        reason = "is a folder" if out.is_dir() else "its folder is not there"
+        raise CommandError(f"{out}: {reason}", "give a file in a folder that exists", BAD_INPUT)
+
+
+def emit(value: dict[str, Any] | list[Any]) -> None:
+    """Print a result for machines: one JSON document, an array or an object. Non-ASCII as it is where UTF-8 is spoken."""
+    typer.echo(document(value, sys.stdout.encoding))
+
+
+def document(value: dict[str, Any] | list[Any], encoding: str | None) -> str:
+    """A JSON document that an encoding can hold."""
+    unicode = (encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(value, ensure_ascii=not unicode, indent=1)
 
 
 def error(message: str, hint: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -12,36 +13,21 @@ from connectors.formats.events import DayEnd, Event, InputError, Record
 from connectors.loading.loader import Loaded
 from deploy.settings import Settings
 from schemas.registry import Registry
-from streams.calendar import date_of
-from tidegauge.cli.output import BAD_INPUT, CommandError, console, error, notes
+from streams.calendar import date_of, day_of
+from tidegauge.cli.choices import SILENCE, SourceFormat, iso_date
+from tidegauge.cli.data.refused import Refused, nothing_in
+from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
+from tidegauge.cli.servers import need_kafka
 
 app = typer.Typer()
 
-BAD_SHOWN_MAX = 20
-BAD_KEPT_MAX = 10_000
 BERKA_CURRENCY = "CZK"
-
-
-class Bad:
-    """Collects bad lines: prints the first ones at once, keeps some for dead letters, counts all of them."""
-
-    def __init__(self) -> None:
-        self.kept: list[InputError] = []
-        self.count = 0
-
-    def __call__(self, problem: InputError) -> None:
-        """Take one bad line."""
-        self.count += 1
-        if self.count <= BAD_SHOWN_MAX:
-            error(str(problem))
-        if len(self.kept) < BAD_KEPT_MAX:
-            self.kept.append(problem)
 
 
 @app.command("import")
 def import_(
     path: Path = typer.Argument(..., help="A file, or a folder of files."),
-    form: str = typer.Option(..., "--format", help="berka, ndjson, csv or parquet (docs/formats.md)."),
+    form: SourceFormat = typer.Option(..., "--format", help="Of the files (docs/formats.md)."),
     close_days: bool = typer.Option(
         True, "--close-days/--no-close-days", help="Close each business day behind its events."
     ),
@@ -55,6 +41,11 @@ def import_(
     late_days: int = typer.Option(
         0, "--late-days", min=0, max=30, help="For tests: let events be late by up to so many days."
     ),
+    until: date | None = typer.Option(
+        None, "--until", parser=iso_date, help="Close the days up to this one, beyond the last event's."
+    ),
+    silence_days: int = SILENCE,
+    as_json: bool = JSON,
 ) -> None:
     """Load a bank's files into the topics. Interrupted or done, it can be run again: twice changes nothing.
 
@@ -63,28 +54,35 @@ def import_(
     from connectors.formats.sources import import_fingerprint, read_source
     from connectors.loading.arrival import days, disturb
 
-    settings = Settings()
-    bad = Bad()
-    try:
-        with notes.status(f"reading {path}"):
-            events = read_source(form, path, settings.zone, bad)
-            mark = import_fingerprint(form, path, settings.zone, shuffle, duplicate, late_days)
-        if shuffle is not None or duplicate or late_days:
-            seed = shuffle or 0
-            events = disturb(
-                events, seed, shuffle=shuffle is not None, duplicate_percent=duplicate, late_days_max=late_days
-            )
-        if form == "berka" and settings.base_currency != BERKA_CURRENCY:
-            notes.print(f"note: the accounts are in {BERKA_CURRENCY}, the base currency is {settings.base_currency}")
-            notes.print(f"  set TIDEGAUGE_BASE_CURRENCY={BERKA_CURRENCY} for import and worker")
-        stream = list(days(events, str(path)))
-    except InputError as problem:
-        raise CommandError(str(problem), code=BAD_INPUT) from problem
+    settings, bad = Settings(), Refused()
+    if until is not None and not close_days:
+        raise CommandError("--until closes days, --no-close-days closes none", "leave one of them out", BAD_INPUT)
+    with notes.status(f"reading {path}"):
+        events = read_source(form, path, settings.zone, bad)
+        mark = import_fingerprint(form, path, settings.zone, shuffle, duplicate, late_days)
+    if not events and not bad.count:
+        raise nothing_in(path)
+    if shuffle is not None or duplicate or late_days:
+        seed = shuffle or 0
+        events = disturb(
+            events, seed, shuffle=shuffle is not None, duplicate_percent=duplicate, late_days_max=late_days
+        )
+    if form == "berka" and settings.base_currency != BERKA_CURRENCY:
+        notes.print(f"note: the accounts are in {BERKA_CURRENCY}, the base currency is {settings.base_currency}")
+        notes.print(f"  set TIDEGAUGE_BASE_CURRENCY={BERKA_CURRENCY} for import and worker")
+    last = None if until is None else last_day(path, until, events)
+    stream = list(days(events, str(path), until=last, silence_days=silence_days))
     loaded = into_kafka(settings, iter(stream), len(stream), mark, bad.kept, close_days=close_days, marks=complete)
-    report(loaded)
-    if bad.count:
-        error(f"{bad.count} lines were refused", "the good ones are loaded; see the topic dead-letters")
-        raise typer.Exit(BAD_INPUT)
+    report(loaded, as_json, bad.count)
+    bad.end("the good ones are loaded; the others are in the topic dead-letters")
+
+
+def last_day(path: Path, until: date, events: list[Event]) -> int:
+    """The day number up to which days are closed; CommandError where an event arrives later."""
+    last = max((event.day for event in events), default=0)
+    if day_of(until) < last:
+        raise CommandError(f"{path}: the last event is of {date_of(last)}", "give that day or a later one as --until")
+    return day_of(until)
 
 
 def into_kafka(
@@ -97,24 +95,22 @@ def into_kafka(
     close_days: bool,
     marks: bool = False,
 ) -> Loaded:
-    """Load a stream with a progress line; CommandError when Kafka fails."""
+    """Load a stream with a progress line; StackError or PublishError when Kafka fails."""
     from connectors.loading.closer import Closer
     from connectors.loading.loader import load_events
-    from connectors.loading.publisher import EventPublisher, PublishError
+    from connectors.loading.publisher import EventPublisher
     from schemas.registry import registry_for
 
+    need_kafka(settings)
     with ExitStack() as stack:
-        try:
-            encoded = partial(_encode, registry_for(settings))
-            publisher = EventPublisher(settings, encoded)
-            stack.callback(publisher.close)
-            closer = Closer(settings, encoded) if close_days else None
-            if closer is not None:
-                stack.callback(closer.shut)
-            bar, task = stack.enter_context(_progress(total))
-            return load_events(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task), marks=marks)
-        except PublishError as problem:
-            raise CommandError(str(problem), problem.hint, code=1) from problem
+        encoded = partial(_encode, registry_for(settings))
+        publisher = EventPublisher(settings, encoded)
+        stack.callback(publisher.close)
+        closer = Closer(settings, encoded) if close_days else None
+        if closer is not None:
+            stack.callback(closer.shut)
+        bar, task = stack.enter_context(_progress(total))
+        return load_events(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task), marks=marks)
 
 
 def _encode(registry: Registry, contract: str, record: Record) -> bytes:
@@ -132,12 +128,18 @@ def _step(bar: Progress, task: TaskID, item: Event | DayEnd) -> None:
 @contextmanager
 def _progress(total: int | None) -> Iterator[tuple[Progress, TaskID]]:
     shape = (TextColumn("{task.fields[day]:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*shape, console=notes, transient=True) as bar:
+    with Progress(*shape, console=notes, transient=True, disable=not notes.is_terminal) as bar:
         yield bar, bar.add_task("load", total=total, day="")
 
 
-def report(loaded: Loaded) -> None:
+def report(loaded: Loaded, as_json: bool = False, refused: int = 0) -> None:
     """Say what was done."""
+    if as_json:
+        last = None if loaded.last_day is None else date_of(loaded.last_day).isoformat()
+        emit({
+            "sent": loaded.sent, "skipped": loaded.skipped, "refused": refused, "closed": loaded.closed, "last_day": last,
+        })  # fmt: skip
+        return
     sent = ", ".join(f"{count:,} {topic}" for topic, count in sorted(loaded.sent.items())) or "nothing"
     upto = f" up to {date_of(loaded.last_day)}" if loaded.last_day else ""
     console.print(f"sent {sent}; closed {loaded.closed} days{upto}", soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,8 @@ from services.access.decision import Action, DataKind
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
 from tidegauge.cli.actor import AS, asked, sees, unknown
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console
+from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
+from tidegauge.cli.servers import need_kafka
 
 if TYPE_CHECKING:
     from agents.standing.job import StandingJob
@@ -28,7 +28,7 @@ DAYS = ("as_of", "next_close", "lost_close", "lost_from")
 def outlook(
     customer: str = typer.Argument(..., help="Customer number."),
     actor: str = AS,
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = JSON,
 ) -> None:
     """Show the projected tier, the amounts to hold from tomorrow, and the day on which the tier will be lost.
 
@@ -38,6 +38,7 @@ def outlook(
 
     settings = Settings()
     who = asked(settings, actor, Action.READ, DataKind.BALANCES)
+    need_kafka(settings)
     job = live_job(settings, customer)
     known = branches(job)
     if customer not in known or not sees(who, Action.READ, DataKind.BALANCES, known[customer]):
@@ -45,7 +46,7 @@ def outlook(
     record = _record_of(job, customer)
     if as_json:
         days = {name: None if record[name] is None else date_of(record[name]).isoformat() for name in DAYS}
-        typer.echo(json.dumps(record | days, ensure_ascii=False, indent=1))
+        emit(record | days)
     else:
         for line in _lines(record):
             console.print(line, soft_wrap=True, markup=False)
@@ -53,16 +54,12 @@ def outlook(
 
 def live_job(settings: Settings, customer: str) -> StandingJob:
     """The committed state of the customer's partition."""
-    from agents.engine.job import RecoveryError
     from agents.engine.recovery import read_state
     from schemas.partitioner import partition_of
     from tidegauge.bootstrap import STANDING, standing_jobs
 
     partition = partition_of(customer.encode(), settings.partitions)
-    try:
-        return asyncio.run(read_state(settings, standing_jobs(settings), partition, name=STANDING))
-    except RecoveryError as problem:
-        raise CommandError(str(problem), "is a worker running? `tidegauge doctor` looks", FAILED_CHECK) from problem
+    return asyncio.run(read_state(settings, standing_jobs(settings), partition, name=STANDING))
 
 
 def _record_of(job: StandingJob, customer: str) -> Record:

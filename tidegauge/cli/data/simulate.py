@@ -10,7 +10,8 @@ import typer
 
 from deploy.settings import Settings
 from streams.calendar import day_of
-from tidegauge.cli.output import BAD_INPUT, CommandError, console, notes
+from tidegauge.cli.choices import FileFormat, iso_date
+from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 
 app = typer.Typer()
 
@@ -22,10 +23,11 @@ def simulate(
     seed: int = typer.Option(1, "--seed", help="The same seed gives the same bank."),
     customers: int = typer.Option(500, "--customers", min=1, help="Customers beside the six of the stories."),
     months: int = typer.Option(5, "--months", min=1, max=60, help="Months; the stories take five."),
-    start: str = typer.Option("2026-01-01", "--start", help="First day: the first of a month."),
+    start: date = typer.Option("2026-01-01", "--start", parser=iso_date, help="First day: the first of a month."),
     out: Path | None = typer.Option(None, "--out", help="Folder for canonical files."),
-    form: str = typer.Option("ndjson", "--format", help="Of the files: ndjson, csv or parquet."),
+    form: FileFormat = typer.Option(FileFormat.NDJSON, "--format", help="Of the files."),
     into_kafka: bool = typer.Option(False, "--into-kafka", help="Send the events to the topics and close each day."),
+    as_json: bool = JSON,
 ) -> None:
     """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
 
@@ -37,22 +39,27 @@ def simulate(
     from tidegauge.cli.data import file_import
 
     if (out is None) == (not into_kafka):
-        raise CommandError("say where to: --out DIR or --into-kafka")
+        raise CommandError("where to?", "give either --out FOLDER or --into-kafka")
     settings = Settings()
+    first = day_of(start)
     try:
-        first = day_of(date.fromisoformat(start))
         events = bank.simulate(seed, customers, months, first, settings.zone)
         told = bank.stories(seed, first)
-        if out is not None:
-            with notes.status(f"writing {out}"):
-                counts = files_out.write_files(events_only(events), out, form)
-            (out / STORIES_FILE).write_text(json.dumps([asdict(story) for story in told.values()], indent=1) + "\n")
-            listed = ", ".join(f"{count:,} {topic}" for topic, count in sorted(counts.items()))
-            console.print(f"wrote {listed} to {out}", soft_wrap=True)
-            return
     except ValueError as problem:
-        raise CommandError(str(problem), code=BAD_INPUT) from problem
+        raise CommandError(str(problem), "correct --start, --customers or --months", BAD_INPUT) from problem
+    if out is not None:
+        with notes.status(f"writing {out}"):
+            counts = files_out.write_files(events_only(events), out, form)
+        (out / STORIES_FILE).write_text(json.dumps([asdict(story) for story in told.values()], indent=1) + "\n")
+        listed = ", ".join(f"{count:,} {topic}" for topic, count in sorted(counts.items()))
+        if as_json:
+            emit({"wrote": counts, "folder": str(out)})
+        else:
+            console.print(f"wrote {listed} to {out}", soft_wrap=True, markup=False)
+        return
     mark = sha256(repr((seed, customers, months, first, settings.zone)).encode()).hexdigest()
-    file_import.report(file_import.into_kafka(settings, events, None, mark, [], close_days=True))
+    file_import.report(file_import.into_kafka(settings, events, None, mark, [], close_days=True), as_json)
+    if as_json:
+        return
     for story in told.values():
         console.print(f"{story.customer_id}: {story.tells}", soft_wrap=True)

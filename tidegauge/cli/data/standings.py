@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import sys
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import typer
 
 from deploy.printable import spreadsheet_row
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
-from streams.calendar import day_of
+from streams.calendar import date_of, day_of
 from tidegauge.cli.actor import AS, asked, sees
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, error, notes
+from tidegauge.cli.choices import SILENCE, SourceFormat, iso_date
+from tidegauge.cli.data.refused import Refused, arrivals
+from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, check_folder, document, notes
+from tidegauge.cli.servers import need_kafka
 
 if TYPE_CHECKING:
     from agents.standing.job import StandingJob
@@ -30,31 +32,31 @@ _Rows = list[list[str | int | None]]
 
 @app.command("standings")
 def standings(
-    as_of: str = typer.Option(..., "--as-of", help="A day from the first of the last closed month on."),
-    form: str = typer.Option("csv", "--format", help="csv or json."),
+    as_of: date = typer.Option(
+        ..., "--as-of", parser=iso_date, help="A day from the first of the last closed month on."
+    ),
     out: Path | None = typer.Option(None, "--out", help="A file; standard output without it."),
+    as_json: bool = JSON,
     actor: str = AS,
 ) -> None:
-    """Read every customer's standing as of a day out of the live system, without touching it.
+    """Read every customer's standing as of a day out of the live system, as CSV or JSON, without touching it.
 
     An export: an actor of a unit gets the customers of that unit and of those below it.
     """
-    from agents.offline.standings import AsOfError, all_standings, branches
+    from agents.offline.standings import all_standings, branches
 
-    day, settings = parse_date("--as-of", as_of), Settings()
+    settings = Settings()
     who = asked(settings, actor, Action.EXPORT, DataKind.BALANCES)
+    check_folder(out)
+    need_kafka(settings)
     jobs = live_jobs(settings)
     known = {name: branch for job in jobs for name, branch in branches(job).items()}
-    try:
-        rows = all_standings(jobs, day)
-        _write([row for row in rows if sees(who, Action.EXPORT, DataKind.BALANCES, known[str(row[0])])], form, out)
-    except AsOfError as problem:
-        raise CommandError(str(problem), code=BAD_INPUT) from problem
+    rows = all_standings(jobs, day_of(as_of))
+    write([row for row in rows if sees(who, Action.EXPORT, DataKind.BALANCES, known[str(row[0])])], out, as_json)
 
 
 def live_jobs(settings: Settings) -> list[StandingJob]:
     """The committed state of every partition, read beside the workers."""
-    from agents.engine.job import RecoveryError
     from agents.engine.recovery import read_state
     from tidegauge.bootstrap import STANDING, standing_jobs
 
@@ -63,80 +65,72 @@ def live_jobs(settings: Settings) -> list[StandingJob]:
     async def read() -> list[StandingJob]:
         return [await read_state(settings, factory, p, name=STANDING) for p in range(settings.partitions)]
 
-    try:
-        return asyncio.run(read())
-    except RecoveryError as problem:
-        raise CommandError(
-            str(problem), "is a worker running? `tidegauge doctor` looks", code=FAILED_CHECK
-        ) from problem
+    return asyncio.run(read())
 
 
 @app.command("replay")
 def replay(
     path: Path = typer.Argument(..., help="A file, or a folder of files."),
-    form: str = typer.Option(..., "--format", help="berka, ndjson, csv or parquet (docs/formats.md)."),
-    as_of: str = typer.Option(..., "--as-of", help="The day of the metrics."),
-    out: Path | None = typer.Option(None, "--out", help="A CSV file; standard output without it."),
+    form: SourceFormat = typer.Option(..., "--format", help="Of the files (docs/formats.md)."),
+    as_of: date = typer.Option(..., "--as-of", parser=iso_date, help="The day of the metrics."),
+    out: Path | None = typer.Option(None, "--out", help="A file; standard output without it."),
     pack: str | None = typer.Option(None, "--pack", help="A policy pack other than the setting's."),
-    known_by: str | None = typer.Option(None, "--known-by", help="Leave out what was booked after this day."),
+    known_by: date | None = typer.Option(
+        None, "--known-by", parser=iso_date, help="Leave out what was booked after this day."
+    ),
+    silence_days: int = SILENCE,
+    as_json: bool = JSON,
 ) -> None:
-    """Compute standings from files alone: the worker's own kernels, events in booking order, a close after each day."""
+    """Compute standings from files alone: the worker's own kernels, events in booking order, a close after each day.
+
+    Bad lines, and postings that conflict with others, are named on stderr and left out; the exit code is 2.
+    """
     from agents.offline.standings import all_standings
 
-    job = replayed(
-        path, form, parse_date("--as-of", as_of), pack, parse_date("--known-by", known_by) if known_by else None
-    )
-    _write(all_standings([job], parse_date("--as-of", as_of)), "csv", out)
+    check_folder(out)
+    day, refused = day_of(as_of), Refused()
+    known = None if known_by is None else day_of(known_by)
+    job = replayed(path, form, day, pack, known, silence_days, refused)
+    write(all_standings([job], day), out, as_json)
+    refused.end("what is printed is computed from the good ones")
 
 
-def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int | None) -> StandingJob:
-    """The job after a replay of files; bad lines are named on stderr and left out."""
-    from agents.offline.replay import Arrival, replay_arrivals
-    from connectors.formats.events import DayEnd, InputError
-    from connectors.formats.sources import read_source
-    from connectors.loading.arrival import days
-    from policies import PackError
+def replayed(
+    path: Path, form: str, as_of: int, pack: str | None, known_by: int | None, silence_days: int, refused: Refused
+) -> StandingJob:
+    """The job after a replay of files, every day up to `as_of` closed."""
+    from agents.offline.replay import LETTERS, replay_arrivals
     from schemas.codec.records import encode
     from tidegauge.bootstrap import standing_conf
 
     settings = Settings()
-    try:
-        conf = standing_conf(settings, pack, BERKA_CURRENCY if form == "berka" else None)
-        events = read_source(form, path, settings.zone, lambda problem: error(str(problem)))
-        arrivals = [Arrival(e.day, "", None) if isinstance(e, DayEnd) else Arrival(*e) for e in days(events, str(path))]
-    except (InputError, PackError) as problem:
-        raise CommandError(str(problem), code=BAD_INPUT) from problem
+    conf = standing_conf(settings, pack, BERKA_CURRENCY if form == "berka" else None)
+    found = arrivals(settings, path, form, refused, as_of, silence_days)
+    first, last = min(arrival.day for arrival in found), as_of if known_by is None else min(as_of, known_by)
+    if last < first:
+        hint = "choose a later --as-of, and a later --known-by if one is given"
+        raise CommandError(
+            f"nothing is known on {date_of(last)}: the first event is of {date_of(first)}", hint, BAD_INPUT
+        )
     with notes.status("replaying"):
         return replay_arrivals(
-            conf, arrivals, lambda topic, record: encode(topic, record, conf.registry), as_of, known_by
-        )
+            conf, found, lambda topic, record: encode(topic, record, conf.registry), as_of, known_by,
+            refused.letter, LETTERS,
+        )  # fmt: skip
 
 
-def _write(rows: _Rows, form: str, out: Path | None) -> None:
+def write(rows: _Rows, out: Path | None, as_json: bool) -> None:
     """Rows of agents.offline.standings as CSV or JSON."""
     from agents.offline.standings import columns_of
 
-    if form not in ("csv", "json"):
-        raise CommandError(f"{form!r} is neither csv nor json", code=BAD_INPUT)
-    with nullcontext(sys.stdout) if out is None else out.open("w", newline="") as stream:
-        if form == "csv":
-            table = csv.writer(stream, lineterminator="\n")
-            table.writerow(columns_of(rows))
-            table.writerows(map(spreadsheet_row, rows))
+    names = columns_of(rows)
+    with nullcontext(sys.stdout) if out is None else out.open("w", encoding="utf-8", newline="") as stream:
+        if as_json:
+            found = [dict(zip(names, row, strict=True)) for row in rows]
+            stream.write(document(found, stream.encoding) + "\n")
         else:
-            _json(rows, columns_of(rows), stream)
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(names)
+            table.writerows(map(spreadsheet_row, rows))
     if out is not None:
-        notes.print(f"{len(rows)} customers in {out}")
-
-
-def _json(rows: _Rows, columns: tuple[str, ...], stream: IO[str]) -> None:
-    json.dump([dict(zip(columns, row, strict=True)) for row in rows], stream, indent=1)
-    stream.write("\n")
-
-
-def parse_date(option: str, text: str) -> int:
-    """The day number of an option's date."""
-    try:
-        return day_of(date.fromisoformat(text))
-    except ValueError as problem:
-        raise CommandError(f"{option} {text!r} is no date such as 2026-01-31", code=BAD_INPUT) from problem
+        notes.print(f"{len(rows)} customers in {out}", markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,10 @@ from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from streams.calendar import shown_day
 from tidegauge.cli.actor import AS, asked, sees, unknown
+from tidegauge.cli.choices import Lang
 from tidegauge.cli.language import LANG, language
-from tidegauge.cli.output import FAILED_CHECK, CommandError, console
+from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
+from tidegauge.cli.servers import need_kafka
 
 if TYPE_CHECKING:
     from tidegauge.explanation import Explained, Verdict
@@ -31,36 +32,26 @@ DAYS = frozenset({
 def explain(
     customer: str = typer.Argument(..., help="Customer number, or the id (event_id) of one decision."),
     actor: str = AS,
-    lang: str = LANG,
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    lang: Lang | None = LANG,
+    as_json: bool = JSON,
 ) -> None:
     """Make every published decision about a customer again from the log, and say whether it holds.
 
     Tier changes of every reason with values, thresholds and criteria, decisions beside the tier, restatements, outlooks and
     alerts. Exit code 1 if one does not hold, 2 if nobody knows the customer or the id.
     """
-    from aiokafka.errors import KafkaError
-    from confluent_kafka import KafkaException
-
-    from agents.engine.job import RecoveryError, Rejoin
     from tidegauge import explanation
     from tidegauge.cli.explain import text
 
     settings = Settings()
     who = asked(settings, actor, Action.READ, DataKind.DECISIONS, DataKind.BALANCES)
     said = language(lang, settings)
-    try:
-        found = asyncio.run(explanation.explain(settings, customer))
-    except (KafkaException, KafkaError, OSError) as problem:
-        raise CommandError(
-            f"no Kafka answers at {settings.kafka}: {problem}", "start it with `tidegauge up`", FAILED_CHECK
-        ) from problem
-    except (RecoveryError, Rejoin) as problem:
-        raise CommandError(str(problem), "`tidegauge doctor` looks", FAILED_CHECK) from problem
+    need_kafka(settings)
+    found = asyncio.run(explanation.explain(settings, customer))
     if not found.known or not sees(who, Action.READ, DataKind.DECISIONS, found.branch):
         raise unknown(customer, who)
     if as_json:
-        typer.echo(json.dumps(plain_data(found), ensure_ascii=False, indent=1))
+        emit(plain_data(found))
     else:
         for line in text.lines(found, said):
             console.print(line, soft_wrap=True, markup=False)

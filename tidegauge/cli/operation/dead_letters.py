@@ -1,7 +1,6 @@
 """`tidegauge dead-letters`: list, count, show and redrive what nobody could use."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +17,14 @@ from agents.engine.job import Rejoin
 from deploy.settings import Settings
 from services.access.decision import Action, Actor, DataKind
 from tidegauge.cli.actor import AS, asked, sees
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
+from tidegauge.cli.servers import need_kafka
 from tidegauge.letters import Letter, letters, newest, redrive
 
 app = typer.Typer(help="List, count, show and redrive what nobody could use.")
 
 TOPIC = typer.Option("", help="Only letters about this topic.")
 REASON = typer.Option("", help="Only letters with this reason.")
-JSON = typer.Option(False, "--json", help="One JSON object a line.")
 PLACE = typer.Argument(help="Where the bad record lies: TOPIC/PARTITION/OFFSET, as `list` has it.")
 
 
@@ -46,6 +45,7 @@ def reader(settings: Settings, given: str, *, whole: bool = False) -> Actor:
     if whole and not sees(who, Action.READ, DataKind.TRANSACTIONS, None):
         text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters, nor send them again"
         raise CommandError(text, "ask the head office; --as names another", BAD_INPUT)
+    need_kafka(settings)
     return who
 
 
@@ -74,8 +74,7 @@ def list_letters(
     with answered():
         found = newest(letters(settings, topic, reason), limit)
     if as_json:
-        for letter in found:
-            typer.echo(json.dumps(letter.plain(), ensure_ascii=False))
+        emit([letter.plain() for letter in found])
         return
     table = Table("written", "place", "to offset", "reason", "field", "bytes", box=None)
     for letter in found:
@@ -94,8 +93,7 @@ def count(topic: str = TOPIC, actor: str = AS, as_json: bool = JSON) -> None:
     with answered():
         found = Counter((letter.record["topic"], letter.record["reason"]) for letter in letters(settings, topic))
     if as_json:
-        for (about, why), number in found.most_common():
-            typer.echo(json.dumps({"topic": about, "reason": why, "letters": number}, ensure_ascii=False))
+        emit([{"topic": about, "reason": why, "letters": number} for (about, why), number in found.most_common()])
         return
     table = Table("topic", "reason", "letters", box=None)
     for (about, why), number in found.most_common():
@@ -116,7 +114,7 @@ def show(
     [letter] = chosen(settings, [place])
     said: dict[str, Any] = letter.whole() if whole else letter.masked()
     if as_json:
-        typer.echo(json.dumps(said, ensure_ascii=False))
+        emit(said)
         return
     for name, content in said.items():
         console.print(f"{name:16} {escape(str('-' if content is None else content))}", soft_wrap=True)
@@ -142,10 +140,10 @@ def send_again(
             {letter.place: letter for letter in letters(settings, topic, reason)}.values(), key=lambda letter: letter.at
         )  # fmt: skip
         done = asyncio.run(redrive(settings, wanted))
-    for letter, problem in done:
-        if as_json:
-            typer.echo(json.dumps({"place": letter.place, "redriven": not problem, "problem": problem or None}))
-        else:
+    if as_json:
+        emit([{"place": letter.place, "redriven": not problem, "problem": problem or None} for letter, problem in done])
+    else:
+        for letter, problem in done:
             console.print(f"{escape(letter.place)}: {escape(problem) or 'written anew'}", soft_wrap=True)
     if any(problem for _, problem in done):
         raise typer.Exit(FAILED_CHECK)

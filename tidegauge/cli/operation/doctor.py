@@ -6,7 +6,6 @@ Tidegauge's own packages are imported only when it is known that they are Tidega
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import shutil
 import sys
@@ -19,7 +18,8 @@ import typer
 from rich.markup import escape
 
 from tidegauge.cli import packages
-from tidegauge.cli.output import FAILED_CHECK, console
+from tidegauge.cli.failures import told
+from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
 
 if TYPE_CHECKING:
     from agents.engine.changelog import Fence
@@ -52,7 +52,7 @@ class Check(NamedTuple):
 @app.command("doctor")
 def doctor(
     data: Path | None = typer.Option(None, "--data", help="Data folder of the embedded stack."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = JSON,
 ) -> None:
     """Check this machine, the servers and the topics. Exit code 1 if anything is not good."""
     results: list[Check] = []
@@ -71,7 +71,7 @@ def doctor(
         for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, _records, state_found):
             note(_careful(look_at, settings))
     if as_json:
-        typer.echo(json.dumps([result._asdict() for result in results]))
+        emit([result._asdict() for result in results])
     if not all(result.good for result in results):
         raise typer.Exit(FAILED_CHECK)
 
@@ -84,13 +84,14 @@ def _show(result: Check) -> None:
 
 
 def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
-    """A look whose StackError is its result."""
-    from deploy.errors import StackError
-
+    """A look whose failure is its result."""
     try:
         return look(settings)
-    except StackError as problem:
-        return Check(look.__name__.removeprefix("_").partition("_")[0], False, problem.message, problem.hint)
+    except Exception as problem:
+        line = told(problem)
+        if line is None:
+            raise
+        return Check(look.__name__.removeprefix("_").partition("_")[0], False, str(line), line.hint)
 
 
 def _python() -> Check:

@@ -12,6 +12,7 @@ from schemas.registry import registry_for
 from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
 from tidegauge.cli.output import CommandError
+from tidegauge.cli.servers import need_kafka, need_redis
 
 app = typer.Typer()
 
@@ -40,4 +41,6 @@ def notices() -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
+    need_kafka(settings)
+    need_redis(settings)
     run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))

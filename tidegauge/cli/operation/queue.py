@@ -14,7 +14,8 @@ from services.queue.priority import Priority, watching
 from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
-from tidegauge.cli.output import CommandError, listening_at
+from tidegauge.cli.output import JSON, CommandError, console, emit, listening_at
+from tidegauge.cli.servers import need_redis
 
 app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
 
@@ -47,16 +48,23 @@ def lookup(
     customer: Annotated[str, typer.Argument(help="Customer number; needs the reference key.")] = "",
     ref: Annotated[str, typer.Option(help="An opaque reference instead.")] = "",
     actor: str = AS,
+    as_json: bool = JSON,
 ) -> None:
-    """Print the answer that a kiosk would get for a customer, as JSON."""
+    """Print the answer that a kiosk would get for a customer."""
     if bool(customer) == bool(ref):
         raise CommandError("whose queue class?", "give a customer number or --ref, not both")
     settings = Settings()
     asked(settings, actor, Action.READ, DataKind.QUEUE_CLASS)
     wanted = ref or customer_ref(settings.secret(), customer)
+    need_redis(settings)
 
     async def ask() -> Answer:
         async with priority_lookup(settings) as found:
             return await found.answer(wanted)
 
-    typer.echo(Priority.model_validate(asyncio.run(ask()), from_attributes=True).model_dump_json())
+    found = Priority.model_validate(asyncio.run(ask()), from_attributes=True).model_dump(mode="json")
+    if as_json:
+        emit(found)
+        return
+    for name, value in found.items():
+        console.print(f"{name}: {'-' if value is None else value}", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,14 +9,13 @@ from rich.table import Table
 
 from deploy.settings import Settings
 from schemas.registry import UnregisteredError, names, registry_for
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, error
 
 if TYPE_CHECKING:
     from schemas.confluent import ConfluentRegistry
 
 app = typer.Typer(no_args_is_help=True, help="Look at the schema registry, or register the contracts in it.")
 _MISSING, _INCOMPATIBLE = "missing", "incompatible"
-JSON = typer.Option(False, "--json", help="For machines.")
 
 
 @app.command("check")
@@ -61,7 +59,7 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
     from schemas.confluent import subject_of
 
     if as_json:
-        typer.echo(json.dumps({subject_of(name): known for name, known in found.items()}))
+        emit({subject_of(name): known for name, known in found.items()})
         return
     table = Table("subject", "id", box=None)
     for name, known in found.items():

@@ -6,9 +6,8 @@ from typing import Any
 
 import typer
 
-from deploy.errors import StackError
 from deploy.settings import Settings
-from tidegauge.cli.output import CommandError, console, notes
+from tidegauge.cli.output import JSON, console, emit, notes
 
 app = typer.Typer()
 
@@ -23,6 +22,7 @@ def up(
         None, "--redis-port", min=1, max=65535, help="Port of the Redis server (6379)."
     ),
     brokers: int | None = typer.Option(None, "--brokers", min=1, max=5, help="Number of Kafka brokers (1)."),
+    as_json: bool = JSON,
 ) -> None:
     """Start Kafka and a Redis server in the background, wait until they answer, and create the topics.
 
@@ -33,21 +33,25 @@ def up(
     given: dict[str, Any] = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     since = time.monotonic()
-    try:
-        stack = Stack(settings.data_dir, settings, say=notes.print)
-        stack.start()
-    except StackError as problem:
-        raise CommandError(problem.message, problem.hint, code=1) from problem
-    console.print(
-        f"up after {time.monotonic() - since:.1f} s: Kafka {stack.bootstrap_servers}, {stack.settings.redis_shown}"
-    )
+    stack = Stack(settings.data_dir, settings, say=notes.print)
+    stack.start()
+    seconds = time.monotonic() - since
+    if as_json:
+        emit({
+            "seconds": round(seconds, 1), "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.settings.redis_shown,
+        })  # fmt: skip
+    else:
+        console.print(f"up after {seconds:.1f} s: Kafka {stack.bootstrap_servers}, {stack.settings.redis_shown}")
 
 
 @app.command("down")
-def down(data: Path | None = DATA) -> None:
+def down(data: Path | None = DATA, as_json: bool = JSON) -> None:
     """Stop what `up` started in this data folder. The data stays."""
     from deploy.embedded.stack import Stack
 
     settings = Settings() if data is None else Settings(data_dir=data)
     stopped = Stack(settings.data_dir, settings).stop()
+    if as_json:
+        emit({"stopped": stopped})
+        return
     console.print(f"stopped: {', '.join(stopped)}" if stopped else f"nothing runs in {settings.data_dir}")

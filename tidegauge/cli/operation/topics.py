@@ -1,14 +1,11 @@
 """`tidegauge topics`: the topic catalogue and what of it exists."""
 
-import json
-
 import typer
 from rich.table import Table
 
 from deploy import topics as catalogue
-from deploy.errors import StackError
 from deploy.settings import Settings
-from tidegauge.cli.output import CommandError, console, notes
+from tidegauge.cli.output import JSON, console, emit, notes
 
 app = typer.Typer()
 
@@ -17,20 +14,17 @@ app = typer.Typer()
 def topics(
     create: bool = typer.Option(False, "--create", help="Create what is missing."),
     wait: float = typer.Option(10.0, "--wait", min=0.1, max=600, help="Seconds to wait for the brokers."),
-    as_json: bool = typer.Option(False, "--json", help="For machines."),
+    as_json: bool = JSON,
 ) -> None:
     """Show every topic: key, writer, retention, partitions. With --create, make the missing ones."""
     settings = Settings()
-    try:
-        if create:
-            for name in catalogue.create(settings, wait_s=wait):
-                notes.print(f"created {name}")
-        found = catalogue.inspect(settings, wait)
-    except StackError as problem:
-        raise CommandError(problem.message, problem.hint, code=1) from problem
+    if create:
+        for name in catalogue.create(settings, wait_s=wait):
+            notes.print(f"created {name}")
+    found = catalogue.inspect(settings, wait)
     if as_json:
         rows = [{"topic": entry.full_name, "key": entry.topic.key, "partitions": entry.partitions} for entry in found]
-        typer.echo(json.dumps(rows))
+        emit(rows)
         return
     table = Table("topic", "key", "written by", "kept", "partitions", box=None, header_style="bold")
     for entry in found:

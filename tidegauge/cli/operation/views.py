@@ -1,14 +1,11 @@
 """The commands of the Redis view: `views` keeps it, `rebuild` makes it anew, `alerts` lists what it holds."""
 
-import json
 import signal
 import threading
 import time
 from typing import Annotated, Any
 
 import typer
-from confluent_kafka import KafkaException
-from redis import RedisError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -18,24 +15,22 @@ from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, redis_client, view_writer
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
-from services.views.queries import AlertRow, alerts_of
+from services.views.queries import AlertRow, alerts_of, is_built
 from services.views.store import LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, listening_at, notes
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
+from tidegauge.cli.servers import need_kafka, need_redis
 
 app = typer.Typer()
 
 
 def open_writer(settings: Settings) -> ViewWriter:
-    """A writer, or one line that says why there can't be one."""
-    try:
-        return view_writer(settings)
-    except KafkaException as problem:
-        raise CommandError(
-            f"no view without Kafka: {problem}", "start it with `tidegauge up`", FAILED_CHECK
-        ) from problem
+    """A writer; one line where a server does not answer."""
+    need_kafka(settings)
+    need_redis(settings)
+    return view_writer(settings)
 
 
 def until_told() -> threading.Event:
@@ -62,7 +57,7 @@ def views(
 
 
 @app.command("rebuild")
-def rebuild_view(as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False) -> None:
+def rebuild_view(as_json: bool = JSON) -> None:
     """Wipe the Redis view and build it again from Kafka; a running `tidegauge views` stands by meanwhile."""
     writer = open_writer(Settings())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -89,7 +84,7 @@ def rebuild_view(as_json: Annotated[bool, typer.Option("--json", help="Print the
             "per_second": rate,
             "rejected": writer.counts.rejected,
         }
-        typer.echo(json.dumps(figures))
+        emit(figures)
     else:
         console.print(f"{records:,} records in {seconds:.1f} s ({rate:,}/s), {writer.counts.rejected} unreadable")
 
@@ -101,7 +96,7 @@ def alerts(
     customer: Annotated[str, typer.Option(help="Alerts of a customer.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
     actor: str = AS,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: bool = JSON,
 ) -> None:
     """List alerts of a manager, a branch or a customer, newest first: those that the actor may see."""
     wanted = [(by, name) for by, name in (("rm", rm), ("branch", branch), ("customer", customer)) if name]
@@ -112,20 +107,22 @@ def alerts(
     if branch and not sees(who, Action.READ, DataKind.ALERTS, branch):
         unit = "/".join(who.unit)
         raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
-    try:
-        found = alerts_of(
-            redis_client(settings), Keys.of(settings.topic_prefix), registry_for(settings), *wanted[0], limit
-        )
-        rows = [row for row in found if sees(who, Action.READ, DataKind.ALERTS, row.branch)]
-    except RedisError as problem:
-        raise CommandError(
-            f"no view without Redis: {problem}", "start it with `tidegauge up`", FAILED_CHECK
-        ) from problem
+    need_redis(settings)
+    client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
+    if not is_built(client, keys):
+        hint = "`tidegauge rebuild` makes it, `tidegauge views` keeps it in step"
+        raise CommandError(f"{settings.redis_shown} holds no view", hint, FAILED_CHECK)
+    rows = [
+        row
+        for row in alerts_of(client, keys, registry_for(settings), *wanted[0], limit)
+        if sees(who, Action.READ, DataKind.ALERTS, row.branch)
+    ]
     if as_json:
-        for row in rows:
-            typer.echo(json.dumps(row.plain(), ensure_ascii=False))
-    else:
+        emit([row.plain() for row in rows])
+    elif rows:
         console.print(_table(rows))
+    else:
+        console.print("no alerts")
 
 
 def _what(row: AlertRow) -> str:

@@ -5,7 +5,9 @@ import typer
 from deploy import topics
 from deploy.errors import StackError
 from deploy.settings import Settings
+from tidegauge.cli.choices import LogLevel
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
+from tidegauge.cli.servers import need_kafka
 
 LOOK_S = 3.0
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
@@ -18,7 +20,9 @@ def worker(
     metrics_port: int | None = typer.Option(
         None, "--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none."
     ),
-    loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
+    loglevel: LogLevel = typer.Option(
+        LogLevel.WARNING, "--loglevel", case_sensitive=False, help="Of Faust's and our own log."
+    ),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
     settings = Settings()
@@ -29,14 +33,16 @@ def worker(
     from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
-    warm_up(standing_conf(settings))
+    conf = standing_conf(settings)
+    need_kafka(settings)
+    warm_up(conf)
     port = settings.metrics_port if metrics_port is None else metrics_port
     try:
         built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
     except RecoveryError as problem:
         raise CommandError(str(problem), "start it with `tidegauge up`", FAILED_CHECK) from problem
     with listening_at(settings.metrics_host, port, "--metrics-port"):
-        run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel)
+        run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
 
 
 def _check_partitions(settings: Settings) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
+from tidegauge.cli.choices import Lang, iso_date
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error
+from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit, error
 from tidegauge.cli.policy.words import POLICY_WORDS
+from tidegauge.cli.servers import need_kafka
 
 if TYPE_CHECKING:
     from policies import Pack
@@ -21,8 +23,11 @@ NOTICE_DAYS = 2  # the close of the next day may be under way
 
 def activate(
     pack: str = typer.Argument(..., help="A pack that ships, or a YAML file."),
-    since: str = typer.Option("", "--from", help="First day it decides for; the pack's own effective_from."),
-    lang: str = LANG,
+    since: dt.date | None = typer.Option(
+        None, "--from", parser=iso_date, help="First day it decides for; the pack's own effective_from."
+    ),
+    lang: Lang | None = LANG,
+    as_json: bool = JSON,
 ) -> None:
     """Put a pack or a new version into force from a day on, while the workers run; the one before decides up to it.
 
@@ -30,36 +35,32 @@ def activate(
     """
     from connectors.loading import packs
     from connectors.loading.closer import closes
-    from connectors.loading.publisher import PublishError
     from schemas.codec.records import encode
     from schemas.registry import registry_for
 
     settings = Settings()
     say, new = speaker(POLICY_WORDS, language(lang, settings)), wanted(pack, since)
     registry = registry_for(settings)
-    try:
-        last = max((closed.day for closed in closes(settings)), default=None)
-        problems = refusals(settings, new, packs.sent(settings), last)
-        if problems:
-            for problem in problems:
-                error(problem)
-            error(say("not_in_force", pack=new.id, version=new.version), say("stays"))
-            raise typer.Exit(FAILED_CHECK)
-        packs.send(settings, lambda topic, record: encode(topic, record, registry), _record_of(new))
-    except PublishError as problem:
-        raise CommandError(str(problem), problem.hint, code=FAILED_CHECK) from problem
+    need_kafka(settings)
+    last = max((closed.day for closed in closes(settings)), default=None)
+    problems = refusals(settings, new, packs.sent(settings), last)
+    if problems:
+        for problem in problems:
+            error(problem)
+        error(say("not_in_force", pack=new.id, version=new.version), say("stays"))
+        raise typer.Exit(FAILED_CHECK)
+    packs.send(settings, lambda topic, record: encode(topic, record, registry), _record_of(new))
+    if as_json:
+        emit({"pack": new.id, "version": new.version, "effective_from": new.effective_from.isoformat()})
+        return
     line = say("in_force", pack=new.id, version=new.version, since=new.effective_from)
     console.print(line, soft_wrap=True)
 
 
-def wanted(pack: str, since: str) -> "Pack":
-    """The pack with its first day, in the body too. Exit code 1 for a broken one, 2 for a date that is none."""
+def wanted(pack: str, day: dt.date | None) -> "Pack":
+    """The pack with its first day, in the body too. Exit code 1 for a broken one."""
     from policies import PackError, load_pack, parse_pack
 
-    try:
-        day = dt.date.fromisoformat(since) if since else None
-    except ValueError as problem:
-        raise CommandError(f"--from {since!r} is no date such as 2026-01-31", code=BAD_INPUT) from problem
     try:
         found = load_pack(pack)
         if day is None or day == found.effective_from:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tidegauge.cli.choices import ClassOfCustomers, Lang, iso_date
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, error
 from tidegauge.cli.policy.activate import activate
 from tidegauge.cli.policy.whatif import whatif
 from tidegauge.cli.policy.words import POLICY_WORDS
 
 if TYPE_CHECKING:
     from policies import Pack
-    from policies.cases.decision import CaseOutcome
+    from policies.cases.decision import CaseOutcome, CaseResult
 
 app = typer.Typer(
     help="A bank's rules as packs: list, show and check them, decide with them, compare two, try one on the history, put one "
@@ -25,28 +26,24 @@ app = typer.Typer(
 )
 app.command("activate")(activate)
 app.command("whatif")(whatif)
-JSON = typer.Option(False, "--json", help="For machines.")
 _PACK = typer.Argument(..., help="A pack that ships, or a YAML file.")
 Say = Callable[..., str]
 
 
-def saying(lang: str) -> Say:
+def saying(lang: Lang | None) -> Say:
     """The words of a call."""
     return speaker(POLICY_WORDS, language(lang))
 
 
 def _read(pack: str) -> "Pack":
-    """The pack, or an error in one line a problem."""
-    from policies import PackError, load_pack
+    """The pack; PackError where it is none."""
+    from policies import load_pack
 
-    try:
-        return load_pack(pack)
-    except PackError as problem:
-        raise CommandError(str(problem), code=BAD_INPUT) from problem
+    return load_pack(pack)
 
 
 @app.command("list")
-def list_(lang: str = LANG, as_json: bool = JSON) -> None:
+def list_(lang: Lang | None = LANG, as_json: bool = JSON) -> None:
     """List the packs that ship, with version, effective date, kind and tiers."""
     from policies import available_packs
 
@@ -65,7 +62,7 @@ def list_(lang: str = LANG, as_json: bool = JSON) -> None:
         for pack in packs
     ]
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        emit(rows)
         return
     for pack in packs:
         marks = say("template") * bool(pack.open_numbers()) + say("layers") * (pack.kind == "layers")
@@ -83,65 +80,67 @@ def show(pack: str = _PACK) -> None:
 
 
 @app.command("check")
-def check_(files: list[Path] = typer.Argument(..., help="YAML files."), lang: str = LANG) -> None:
+def check_(
+    files: list[Path] = typer.Argument(..., help="YAML files."), lang: Lang | None = LANG, as_json: bool = JSON
+) -> None:
     """Check packs; every problem is named by file, line and field, and the exit code is 1. A template passes."""
     from policies import PackError, load_pack
 
-    bad, say = 0, saying(lang)
+    say, found = saying(lang), []
     for file in files:
         if not file.is_file():
-            raise CommandError(f"{file} is not there", code=BAD_INPUT)
+            raise CommandError(
+                f"{file} is not there", "name YAML files; `policy list` has the packs that ship", BAD_INPUT
+            )
         try:
             pack = load_pack(file)
         except PackError as problem:
-            bad += len(problem.problems)
-            for one in problem.problems:
-                error(str(one))
-            continue
-        bad += _say_good(file, pack, say)
-    if bad:
+            problems, template = [str(one) for one in problem.problems], False
+        else:
+            problems, template = _locked(file, pack, say), bool(pack.open_numbers())
+        found.append({"file": str(file), "good": not problems, "template": template, "problems": problems})
+        for one in problems:
+            error(one)
+        if not problems and not as_json:
+            code = "good_template" if template else "good"
+            console.print(say(code, file=file, n=len(pack.open_numbers())), soft_wrap=True, markup=False)
+    if as_json:
+        emit(found)
+    if not all(one["good"] for one in found):
         raise typer.Exit(FAILED_CHECK)
 
 
-def _say_good(file: Path, pack: "Pack", say: Say) -> int:
-    """One line on a pack that can be read; the number of fields that its base has locked."""
+def _locked(file: Path, pack: "Pack", say: Say) -> list[str]:
+    """What a pack that can be read changes of what its base has locked."""
     from policies import available_packs
     from policies.diff import locked_changes
 
-    if pack.supplement is not None and pack.supplement.base in available_packs():
-        locked = locked_changes(_read(pack.supplement.base), pack)
-        for change in locked:
-            error(say("locked", file=file, path=change.path, base=pack.supplement.base))
-        if locked:
-            return len(locked)
-    open_numbers = pack.open_numbers()
-    code = "good_template" if open_numbers else "good"
-    console.print(say(code, file=file, n=len(open_numbers)), soft_wrap=True)
-    return 0
+    if pack.supplement is None or pack.supplement.base not in available_packs():
+        return []
+    base = pack.supplement.base
+    return [say("locked", file=file, path=change.path, base=base) for change in locked_changes(_read(base), pack)]
 
 
 @app.command("decide")
 def decide_(
     pack: str = typer.Option(..., help="A pack that ships, or a YAML file."),
-    customer_class: str = typer.Option("personal", "--class", help="personal or corporate."),
+    customer_class: ClassOfCustomers = typer.Option(ClassOfCustomers.PERSONAL, "--class", help="Of the customer."),
     facts: str = typer.Option(..., help='A JSON object, such as {"quarter_avg": 500000}; @FILE reads a file.'),
-    day: str = typer.Option("", "--date", help="The close that decides; the end of the pack's first month."),
-    lang: str = LANG,
+    day: dt.date | None = typer.Option(
+        None, "--date", parser=iso_date, help="The close that decides; the end of the pack's first month."
+    ),
+    lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
     """Decide one customer from facts: tier, flags and reasons."""
     from policies.cases.decision import as_json as to_json
     from policies.cases.decision import decide_facts
-    from policies.cases.facts import FactError, parse_facts
+    from policies.cases.facts import parse_facts
 
-    try:
-        text = Path(facts[1:]).read_text(encoding="utf-8") if facts.startswith("@") else facts
-        when = dt.date.fromisoformat(day) if day else None
-        outcome = decide_facts(_read(pack), customer_class, parse_facts(text), when)
-    except (FactError, OSError, ValueError) as problem:
-        raise CommandError(str(problem), code=BAD_INPUT) from problem
+    text = Path(facts[1:]).read_text(encoding="utf-8") if facts.startswith("@") else facts
+    outcome = decide_facts(_read(pack), customer_class.value, parse_facts(text), day)
     if as_json:
-        typer.echo(to_json(outcome))
+        emit(json.loads(to_json(outcome)))
         return
     _print_outcome(outcome, _read(pack), saying(lang))
 
@@ -195,35 +194,46 @@ def cases(
         ..., help="A CSV table: case_id, scheme_id, customer_class, facts, expected_tier, why."
     ),
     pack: str = typer.Option("", help="Only the cases of this pack."),
-    lang: str = LANG,
+    lang: Lang | None = LANG,
+    as_json: bool = JSON,
 ) -> None:
     """Decide every row of a table of cases; every mismatch is printed, and the exit code is then 1."""
     from policies.cases.decision import run_cases
     from policies.cases.facts import FactError
 
-    if not file.is_file():
-        raise CommandError(f"{file} is not there", code=BAD_INPUT)
     try:
         with file.open(encoding="utf-8", newline="") as lines:
             results = list(run_cases(lines, pack or None))
     except FactError as problem:
-        raise CommandError(f"{file}: {problem}", code=BAD_INPUT) from problem
+        raise CommandError(f"{file}: {problem}", "see docs/policies.md", BAD_INPUT) from problem
     say = saying(lang)
     for result in results:
         if not result.good:
             found = result.problem or say("got", tier=result.tier)
             error(say("case", id=result.case_id, expected=result.expected, found=found, why=result.why))
     good = sum(result.good for result in results)
-    console.print(say("cases", good=good, all=len(results)))
-    if good < len(results) or not results:
+    if as_json:
+        emit({"good": good, "all": len(results), "cases": [_case(result) for result in results]})
+    else:
+        console.print(say("cases", good=good, all=len(results)))
+    if not results:
+        raise CommandError(f"{file} holds no cases" + f" of {pack}" * bool(pack), "is it the right file?", FAILED_CHECK)
+    if good < len(results):
         raise typer.Exit(FAILED_CHECK)
+
+
+def _case(result: "CaseResult") -> dict[str, str | bool | None]:
+    return {
+        "case_id": result.case_id, "good": result.good, "expected_tier": result.expected, "tier": result.tier,
+        "problem": result.problem, "why": result.why,
+    }  # fmt: skip
 
 
 @app.command("diff")
 def diff(
     old: str = typer.Argument(..., help="A pack that ships, or a YAML file."),
     new: str = typer.Argument(..., help="Another, or another version."),
-    lang: str = LANG,
+    lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
     """Show what differs between two packs, field by field; and what stands in the way of putting the new one into force."""
@@ -234,7 +244,7 @@ def diff(
     in_the_way = obstacles(after, before)
     if as_json:
         rows = [{"path": c.path, "old": c.old, "new": c.new} for c in changes]
-        typer.echo(json.dumps({"changes": rows, "obstacles": in_the_way}, ensure_ascii=False, indent=1))
+        emit({"changes": rows, "obstacles": in_the_way})
         return
     for change in changes:
         said = (

@@ -1,8 +1,8 @@
 """`tidegauge policy whatif`: who would stand where if another pack had been in force from a day on."""
 
 import asyncio
+import datetime as dt
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -19,10 +19,24 @@ from rich.text import Text
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.choices import SILENCE, Lang, SourceFormat, iso_date
+from tidegauge.cli.data.refused import Refused, arrivals
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, PlainConsole, console, error, notes
+from tidegauge.cli.output import (
+    BAD_INPUT,
+    FAILED_CHECK,
+    JSON,
+    CommandError,
+    PlainConsole,
+    check_folder,
+    console,
+    emit,
+    error,
+    notes,
+)
 from tidegauge.cli.policy.activate import wanted
 from tidegauge.cli.policy.words import POLICY_WORDS
+from tidegauge.cli.servers import need_kafka
 
 if TYPE_CHECKING:
     from agents.offline.replay import Standing, Trial
@@ -70,15 +84,16 @@ class PackEffect:
 
 def whatif(
     pack: str = typer.Option(..., "--pack", help="A pack that ships, or a YAML file."),
-    since: str = typer.Option(..., "--from", help="The day from which it would have been in force."),
-    path: Path | None = typer.Option(None, "--files", help="Files instead of the live system's topics."),
-    form: str = typer.Option(
-        "berka", "--format", help="Of the files: berka, ndjson, csv or parquet (docs/formats.md)."
+    since: dt.date = typer.Option(
+        ..., "--from", parser=iso_date, help="The day from which it would have been in force."
     ),
+    path: Path | None = typer.Option(None, "--files", help="Files instead of the live system's topics."),
+    form: SourceFormat = typer.Option(SourceFormat.BERKA, "--format", help="Of the files (docs/formats.md)."),
     picture: Path | None = typer.Option(None, "--picture", help="An SVG file for the tables and bars."),
-    as_json: bool = typer.Option(False, "--json", help="For machines: everybody who moves, and the counts."),
+    silence_days: int = SILENCE,
+    as_json: bool = JSON,
     actor: str = AS,
-    lang: str = LANG,
+    lang: Lang | None = LANG,
 ) -> None:
     """Replay the real history under another pack or version, and list who would be in another tier at the last close.
 
@@ -88,10 +103,14 @@ def whatif(
     settings = Settings()
     say = speaker(POLICY_WORDS, language(lang, settings))
     who, new = asked(settings, actor, Action.EXPORT, DataKind.TIER), wanted(pack, since)
-    trials = _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form)]
+    check_folder(picture)
+    refused = Refused()
+    trials = (
+        _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form, silence_days, refused)]
+    )
     found = _compare(trials, new, lambda branch: sees(who, Action.EXPORT, DataKind.TIER, branch))
     if as_json:
-        typer.echo(json.dumps(_machine(found), ensure_ascii=False, indent=1))
+        emit(_machine(found))
     else:
         console.print(_shown(found, say))
     if picture is not None:
@@ -102,6 +121,7 @@ def whatif(
         title = f"tidegauge policy whatif --pack {new.id} --from {found.first_day}"
         canvas.save_svg(str(picture), title=title, code_format=plain)
         notes.print(say("picture", file=picture))
+    refused.end("what is printed is computed from the good ones")
 
 
 def _checked(trial: "Trial") -> "Trial":
@@ -114,44 +134,32 @@ def _checked(trial: "Trial") -> "Trial":
 
 def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
     """The history in Kafka, a trial a partition."""
-    from aiokafka.errors import KafkaError
-
-    from agents.engine.job import RecoveryError
     from agents.offline.replay import Trial
     from tidegauge.bootstrap import STANDING, standing_conf
 
+    need_kafka(settings)
     conf = standing_conf(settings)
 
     async def read() -> list[Trial]:
         places = range(settings.partitions)
         return [await _checked(Trial(conf, new)).topics(settings, place, STANDING) for place in places]
 
-    try:
-        with notes.status("reading the topics"):
-            return asyncio.run(read())
-    except (KafkaError, RecoveryError) as problem:
-        raise CommandError(f"the history cannot be read: {problem}", "is Kafka up?", FAILED_CHECK) from problem
+    with notes.status("reading the topics"):
+        return asyncio.run(read())
 
 
-def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial":
+def _of_files(settings: Settings, new: "Pack", path: Path, form: str, silence_days: int, refused: Refused) -> "Trial":
     """The history in files."""
-    from agents.offline.replay import Arrival, Trial
-    from connectors.formats.events import DayEnd, InputError
-    from connectors.formats.sources import read_source
-    from connectors.loading.arrival import days
+    from agents.offline.replay import Trial
     from schemas.codec.records import encode
     from tidegauge.bootstrap import standing_conf
 
     conf = standing_conf(settings, None, BERKA_CURRENCY if form == "berka" else None)
-    try:
-        with notes.status(f"reading {path}"):
-            events = read_source(form, path, settings.zone, lambda problem: error(str(problem)))
-        arrivals = [Arrival(e.day, "", None) if isinstance(e, DayEnd) else Arrival(*e) for e in days(events, str(path))]
-    except InputError as problem:
-        raise CommandError(str(problem), code=BAD_INPUT) from problem
+    with notes.status(f"reading {path}"):
+        found = arrivals(settings, path, form, refused, None, silence_days)
     trial = _checked(Trial(conf.alone(), new))
     with notes.status("replaying"):
-        return trial.files(arrivals, lambda topic, record: encode(topic, record, conf.registry))
+        return trial.files(found, lambda topic, record: encode(topic, record, conf.registry), refused.letter)
 
 
 def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> PackEffect:

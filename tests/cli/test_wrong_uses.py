@@ -1,0 +1,192 @@
+"""Wrong uses of the command line, one a row: exit code 1 or 2, at most three lines on stderr, and what to do about it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from deploy.settings import KEY_BYTES_MIN
+from tests.cli import wrong_files
+from tests.cli.calling import Called, call
+from tidegauge.cli import servers
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES_MAX = 3
+# Nothing answers there.
+NO_KAFKA = {"TIDEGAUGE_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+NO_REDIS = {"TIDEGAUGE_REDIS_URL": "redis://127.0.0.1:1/0"}
+NOWHERE = NO_KAFKA | NO_REDIS
+
+
+class Wrong(NamedTuple):
+    """A wrong use. `words`: `{at}` is the folder of wrong_files; `says`: what stderr has to name, thing and remedy."""
+
+    words: str
+    code: int
+    says: tuple[str, ...]
+    env: dict[str, str] = {}  # noqa: RUF012 (never changed)
+
+
+KAFKA = ("127.0.0.1:1", "tidegauge up", "TIDEGAUGE_BOOTSTRAP_SERVERS")
+REDIS = ("127.0.0.1:1", "tidegauge up", "TIDEGAUGE_REDIS_URL")
+JAN = "--as-of 2026-01-31"
+WRONG = [
+    # Servers that do not answer, for every command that needs one.
+    *(Wrong(words, 1, KAFKA, NOWHERE) for words in (
+        f"standings {JAN}", "outlook C1", "explain C1", "close 2026-01-31", "complete core 2026-01-31",
+        "import {at}/good --format ndjson", "simulate --into-kafka --customers 1", "worker", "views", "rebuild", "notices",
+        "policy activate abc-bands", "policy whatif --pack abc-bands --from 2026-01-31", "topics --wait 0.2",
+        "topics --create --wait 0.2", "dead-letters list", "dead-letters count", "dead-letters show transactions/0/1",
+        "dead-letters redrive --topic transactions",
+    )),
+    *(Wrong(words, 1, REDIS, NOWHERE) for words in ("alerts --customer C1", "queue lookup --ref x")),
+    # Settings.
+    Wrong("topics", 2, ("TIDEGAUGE_PARTITION ", "mean TIDEGAUGE_PARTITIONS?"), {"TIDEGAUGE_PARTITION": "9"}),
+    Wrong("policy list", 2, ("TIDEGAUGE_LANGUAGE ", "mean TIDEGAUGE_LANG?"), {"TIDEGAUGE_LANGUAGE": "en"}),
+    Wrong("close 2026-01-31", 2, ("TIDEGAUGE_XYZZY ", "docs/settings.md"), {"TIDEGAUGE_XYZZY": "1"}),
+    Wrong("topics", 2, ("TIDEGAUGE_PARTITIONS: ", "docs/settings.md"), {"TIDEGAUGE_PARTITIONS": "many"}),
+    Wrong("topics", 2, ("and 2 more", "docs/settings.md"),
+          {"TIDEGAUGE_PARTITIONS": "0", "TIDEGAUGE_ZONE": "Nowhere/City", "TIDEGAUGE_BROKERS": "9"}),
+    Wrong("alerts --rm r", 2, ("TIDEGAUGE_REDIS_URL: ", "redis://"), {"TIDEGAUGE_REDIS_URL": "localhost:6379"}),
+    Wrong("alerts --rm r", 2, ("TIDEGAUGE_REDIS_URL: ", "redis://"), {"TIDEGAUGE_REDIS_URL": "redis://h:port"}),
+    Wrong("rebuild", 2, ("TIDEGAUGE_REDIS_URL: ", "redis://"), {"TIDEGAUGE_REDIS_URL": "redis://h:99999/0"}),
+    Wrong("topics", 2, ("TIDEGAUGE_BOOTSTRAP_SERVERS: ", "host:port"), {"TIDEGAUGE_BOOTSTRAP_SERVERS": "kafka"}),
+    Wrong("topics", 2, ("TIDEGAUGE_BOOTSTRAP_SERVERS: ", "host:port"), {"TIDEGAUGE_BOOTSTRAP_SERVERS": "a:1,b:x"}),
+    Wrong(f"standings {JAN}", 2, ("is no actor", "ROLE:UNIT"), {"TIDEGAUGE_ACTOR": "boss"}),
+    *(Wrong("queue lookup C1", 1, ("reference.key", "backup"), {"TIDEGAUGE_DATA_DIR": f"{{at}}/{kind}-key"})
+      for kind in ("binary", "empty")),
+    Wrong("schemas check", 2, ("no registry is set", "TIDEGAUGE_SCHEMA_REGISTRY_URL")),
+    Wrong("schemas check", 1, ("no answer from the registry", "TIDEGAUGE_SCHEMA_REGISTRY_URL"),
+          {"TIDEGAUGE_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}),
+    Wrong("dead-letters redrive", 2, ("redrive which", "--topic")),
+    Wrong("worker", 2, ("no-such", "policy list"), {"TIDEGAUGE_PACK": "no-such"}),
+    Wrong(f"replay {{at}}/good --format ndjson {JAN}", 2, ("broken.yaml", "docs/policies.md"),
+          {"TIDEGAUGE_PACK": "{at}/broken.yaml"}),
+    # Words that no command takes.
+    Wrong("colse", 2, ("colse", "--help")),
+    Wrong("policy chek x", 2, ("chek", "tidegauge policy --help")),
+    Wrong("close", 2, ("day", "close --help")),
+    Wrong("close 2026-01-31 --jsn", 2, ("--json", "close --help")),
+    Wrong("close 31.01.2026", 2, ("2026-01-31", "close --help")),
+    Wrong("close 2026-02-30", 2, ("2026-02-30", "close --help")),
+    Wrong("close 20260131", 2, ("2026-01-31", "close --help")),
+    Wrong("complete core yesterday", 2, ("yesterday", "complete --help")),
+    Wrong("complete core", 2, ("day", "complete --help")),
+    Wrong("standings --as-of tomorrow", 2, ("tomorrow", "standings --help")),
+    Wrong("standings", 2, ("--as-of", "standings --help")),
+    Wrong("worker --loglevel FOO", 2, ("FOO", "warning")),
+    Wrong("worker --metrics-port 99999", 2, ("--metrics-port", "65535")),
+    Wrong("queue serve --port 99999", 2, ("--port", "65535")),
+    Wrong("queue serve --host 192.0.2.1 --port 0", 2, ("192.0.2.1", "--port")),
+    Wrong("queue lookup", 2, ("whose", "--ref")),
+    Wrong("queue lookup C1 --ref x", 2, ("whose", "not both")),
+    Wrong("alerts", 2, ("whom", "--customer")),
+    Wrong("alerts --customer C1 --rm r", 2, ("whom", "exactly one")),
+    Wrong("alerts --customer C1 --limit 0", 2, ("--limit", "alerts --help")),
+    Wrong("alerts --branch 0103 --as rm:east/0102", 2, ("0103", "--as")),
+    Wrong(f"standings {JAN} --as teller:east", 2, ("may not", "--as")),
+    Wrong("explain C1 --lang fr", 2, ("'fr'", "zh-CN")),
+    Wrong("demo --lang fr", 2, ("'fr'", "zh-CN")),
+    Wrong("up --brokers many", 2, ("--brokers", "up --help")),
+    Wrong("up --kafka-port 0", 2, ("--kafka-port", "up --help")),
+    Wrong("up --data {at}/file/below", 1, ("data folder", "--data")),
+    Wrong("topics --wait 0", 2, ("--wait", "topics --help")),
+    # Files in.
+    Wrong("import {at}/none --format csv", 2, ("none", "is not there")),
+    Wrong("import {at}/good --format foo", 2, ("foo", "parquet")),
+    Wrong("import {at}/good", 2, ("--format", "import --help")),
+    Wrong("import {at}/nothing --format csv", 2, ("no csv file", ".csv")),
+    Wrong("import {at}/header --format csv", 2, ("holds no good row", "right file")),
+    Wrong("import {at}/empty --format csv", 2, ("holds no good row", "right file")),
+    Wrong("import {at}/spaces --format csv", 2, ("holds no good row", "right file")),
+    Wrong("import {at}/cr --format csv", 2, ("CR", "LF")),
+    Wrong("import {at}/twice --format csv", 2, ("event_id", "twice")),
+    Wrong("import {at}/foreign --format csv", 2, ("weather", "docs/formats.md")),
+    Wrong("import {at}/unnamed --format csv", 2, ("list.csv", "name has to begin with")),
+    Wrong("import {at}/data.parquet --format parquet", 2, ("no Parquet file", "docs/formats.md")),
+    Wrong("import {at}/good --format berka", 2, ("good", "docs/formats.md")),
+    Wrong("import {at}/silent --format ndjson", 2, ("2026-09-01", "--silence-days 224")),
+    Wrong("import {at}/good --format ndjson --until 2026-01-10", 2, ("2026-01-20", "--until")),
+    Wrong("import {at}/good --format ndjson --until 9999-12-31", 2, ("9999-12-31", "--silence-days")),
+    Wrong("import {at}/good --format ndjson --until 2026-02-01 --no-close-days", 2, ("--no-close-days", "leave one")),
+    Wrong("import {at}/good --format ndjson --duplicate 101", 2, ("--duplicate", "import --help")),
+    Wrong("holidays {at}/none.csv", 2, ("none.csv", "name right")),
+    Wrong("holidays {at}/good", 2, ("good", "path right")),
+    Wrong("holidays {at}/holidays-gbk.csv", 2, ("holidays-gbk.csv", "UTF-8")),
+    Wrong("holidays {at}/holidays-empty.csv", 2, ("holidays-empty.csv", "date,bank")),
+    Wrong("holidays {at}/holidays-header.csv", 2, ("holidays-header.csv", "no days")),
+    Wrong("holidays {at}/holidays-date.csv", 2, (":2: date", "2026-10-01")),
+    Wrong("holidays {at}/holidays-word.csv", 2, (":2: bank", "open nor closed")),
+    Wrong("holidays {at}/holidays-columns.csv", 2, ("holidays-columns.csv", "date,bank")),
+    # Replay.
+    Wrong(f"replay {{at}}/good --format ndjson {JAN} --out /nonexistent/x", 2, ("/nonexistent/x", "folder")),
+    Wrong(f"replay {{at}}/good --format ndjson {JAN} --out {{at}}/good", 2, ("is a folder", "give a file")),
+    Wrong(f"replay {{at}}/bad --format ndjson {JAN}", 2, ("value_date", "no good row")),
+    Wrong(f"replay {{at}}/empty --format csv {JAN}", 2, ("no good row", "right file")),
+    Wrong(f"replay {{at}}/silent --format ndjson {JAN}", 2, ("2026-09-01", "--silence-days 224")),
+    Wrong(f"replay {{at}}/mixed --format ndjson {JAN}", 2, ("value_date", "1 line was refused", "good ones")),
+    Wrong(f"replay {{at}}/conflict --format ndjson {JAN}", 2, ("event_id other", "1 line was refused")),
+    Wrong("replay {at}/good --format ndjson --as-of 2025-01-31", 2, ("2025-01-31", "--as-of")),
+    Wrong(f"replay {{at}}/good --format ndjson {JAN} --known-by 2025-12-31", 2, ("2025-12-31", "--known-by")),
+    Wrong(f"replay {{at}}/good --format ndjson {JAN} --pack no-such", 2, ("no-such", "docs/policies.md")),
+    Wrong("simulate", 2, ("where", "--out")),
+    Wrong("simulate --out /proc/none --customers 1 --months 1", 2, ("/proc/none", "folder")),
+    Wrong("simulate --out {at}/file --customers 1 --months 1", 2, ("file", "path right")),
+    Wrong("simulate --out {at}/new --start 2026-01-02", 2, ("2026-01-02", "--start")),
+    Wrong("simulate --out {at}/new --format xml", 2, ("xml", "parquet")),
+    Wrong("simulate --out {at}/new --customers 900000", 2, ("800000", "--customers")),
+    # Packs.
+    Wrong("policy show no-such", 2, ("no-such", "docs/policies.md")),
+    Wrong("policy show {at}/binary.yaml", 2, ("binary.yaml", "docs/policies.md")),
+    Wrong("policy check {at}/none.yaml", 2, ("none.yaml", "policy list")),
+    Wrong("policy check {at}/broken.yaml", 1, ("broken.yaml:", "close")),
+    Wrong("policy check {at}/binary.yaml", 1, ("binary.yaml", "UTF-8")),
+    Wrong("policy check {at}/empty.yaml", 1, ("empty.yaml", "is empty")),
+    Wrong("policy check {at}/list.yaml", 1, ("list.yaml", "mapping")),
+    Wrong("policy decide --pack abc-bands --facts [[[", 2, ("JSON", "docs/policies.md")),
+    Wrong("policy decide --pack abc-bands --facts " + "[" * 100_000, 2, ("nested", "flat")),
+    Wrong("policy decide --pack abc-bands --facts @{at}/none", 2, ("none", "name right")),
+    Wrong("policy decide --pack abc-bands --facts @{at}/binary.json", 2, ("UTF-8", "save it")),
+    Wrong("policy decide --pack abc-bands --facts {} --class noble", 2, ("noble", "corporate")),
+    Wrong("policy decide --pack abc-bands --facts {} --date someday", 2, ("someday", "decide --help")),
+    Wrong("policy cases {at}/cases-columns.csv", 2, ("columns are missing", "docs/policies.md")),
+    Wrong("policy cases {at}/cases-empty.csv", 1, ("no cases", "right file")),
+    Wrong("policy cases {at}/cases-gbk.csv", 2, ("UTF-8", "save it")),
+    Wrong("policy cases {at}/none.csv", 2, ("none.csv", "name right")),
+    Wrong("policy diff abc-bands", 2, ("new", "diff --help")),
+    Wrong("policy activate {at}/broken.yaml", 1, ("broken.yaml:", "close")),
+    Wrong("policy whatif --pack abc-bands --from 2026-02-01 --files {at}/good --format ndjson --picture /nonexistent/x.svg",
+          2, ("/nonexistent/x.svg", "folder")),
+    Wrong("policy whatif --pack abc-bands --from 2027-02-01 --files {at}/good --format ndjson", 2, ("2027-02-01", "--from")),
+    Wrong("policy whatif --pack abc-bands --from 2026-02-01 --files {at}/nothing --format csv", 2, ("no csv", "docs/formats")),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of files that cannot be used."""
+    folder = tmp_path_factory.mktemp("wrong")
+    wrong_files.make(folder)
+    return folder
+
+
+def said_what_to_do(found: Called, code: int, says: tuple[str, ...]) -> None:
+    """A wrong use ended as it should."""
+    assert found.code == code, found.err
+    assert "Traceback" not in found.err
+    assert "unexpected" not in found.err
+    assert len(found.err.splitlines()) <= LINES_MAX, found.err
+    for word in says:
+        assert word in found.err
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong.words[:60]} {' '.join(wrong.env)}".strip())
+def test_wrong_use(wrong: Wrong, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each ends in a few lines that name the thing and the remedy."""
+    monkeypatch.setattr(servers, "WAIT_S", 0.2)
+    words = [word.replace("{at}", str(at)) for word in wrong.words.split()]
+    env = {name: value.replace("{at}", str(at)) for name, value in wrong.env.items()}
+    data = {"TIDEGAUGE_DATA_DIR": str(at / "data")}
+    if "TIDEGAUGE_DATA_DIR" not in env:
+        data["TIDEGAUGE_REFERENCE_KEY"] = "k" * KEY_BYTES_MIN
+    said_what_to_do(call(*words, env=NOWHERE | data | env), wrong.code, wrong.says)

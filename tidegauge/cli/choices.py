@@ -1,0 +1,65 @@
+"""What options and arguments take: choices as enums, which help, completion and refusals list, and days."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from enum import StrEnum
+
+import typer
+
+SILENCE = typer.Option(
+    120, "--silence-days", min=1, help="More days than these without an event are refused: is a date wrong?"
+)
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class SourceFormat(StrEnum):
+    """Formats of files that are read (connectors.formats.sources.FORMATS)."""
+
+    BERKA = "berka"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class FileFormat(StrEnum):
+    """Formats of files that are written (connectors.formats.files_out.FORMATS)."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Lang(StrEnum):
+    """Languages of what is printed."""
+
+    EN = "en"
+    ZH_CN = "zh-CN"
+
+
+class LogLevel(StrEnum):
+    """Levels of the log."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class ClassOfCustomers(StrEnum):
+    """Classes of customers that packs decide."""
+
+    PERSONAL = "personal"
+    CORPORATE = "corporate"
+
+
+def iso_date(text: str) -> date:
+    """The date of an option or argument; BadParameter for what is none."""
+    try:
+        if _ISO.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{text!r} is no date such as 2026-01-31")

@@ -1,0 +1,28 @@
+"""Whether the servers that a command needs answer, asked before it begins: one line within seconds if not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidegauge.cli.failures import REDIS_HINT
+from tidegauge.cli.output import FAILED_CHECK, CommandError
+
+if TYPE_CHECKING:
+    from deploy.settings import Settings
+
+WAIT_S = 5.0  # for brokers that are just starting
+
+
+def need_kafka(settings: Settings) -> None:
+    """StackError, which names the setting, where no broker answers."""
+    from deploy import topics
+
+    topics.inspect(settings, WAIT_S)
+
+
+def need_redis(settings: Settings) -> None:
+    """CommandError, which names the setting, where no Redis-protocol server answers."""
+    from deploy import ping
+
+    if not ping.answers(settings.redis):
+        raise CommandError(f"no Redis answers at {settings.redis_shown}", REDIS_HINT, FAILED_CHECK)
