@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Compiled kernels are kept in the environment, so that they go when it goes.
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
 
-.PHONY: install demo test check check-code check-behaviour bench bench-quick chaos simulate packs lock format clean
+.PHONY: install demo test check check-code check-behaviour bench bench-quick chaos fuzz simulate lock format clean
 
 install: $(STAMP)
 
@@ -47,6 +47,10 @@ bench-quick: install
 
 chaos: install
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+# Five minutes on a core; ARGS="--seconds 3600" for longer, "--seed 7" for the same again.
+fuzz: install
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 simulate: install
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(ARGS)

@@ -5,10 +5,11 @@ A process is ours only if its id, its start time and its command line all fit: i
 
 import contextlib
 import json
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from deploy.private import write_private
 
 if TYPE_CHECKING:
     import psutil
@@ -55,9 +56,7 @@ def read_record(data_dir: Path) -> dict[str, Any]:
 
 def write_record(data_dir: Path, record: dict[str, Any]) -> None:
     """Replace the record, whole or not at all."""
-    draft = data_dir / f"{RECORD_FILE}.{secrets.token_hex(4)}"
-    draft.write_text(json.dumps(record, indent=2) + "\n")
-    draft.replace(data_dir / RECORD_FILE)
+    write_private(data_dir / RECORD_FILE, json.dumps(record, indent=2) + "\n")
 
 
 def processes(data_dir: Path) -> list[Running]:

@@ -3,7 +3,9 @@
 Anything that agents, services and connectors need to know about their surroundings comes from here and nowhere else.
 """
 
+import base64
 import contextlib
+import ipaddress
 import os
 import secrets
 from functools import cached_property
@@ -14,7 +16,12 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deploy.errors import StackError
+from deploy.private import made_once
+
 REFERENCE_KEY_FILE = "reference.key"
+ALERT_KEY_FILE = "alert.key"
+KEY_BYTES_MIN = 32
 PARTITIONS_MAX = 1024
 DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
@@ -22,13 +29,19 @@ DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 class Settings(BaseSettings):
     """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
 
-    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TIDEGAUGE_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
     bootstrap_servers: str = Field("", description="Kafka brokers, host:port separated by commas.")
     redis_url: str = Field("", description="A Redis-protocol server, redis://host:port/db.")
     schema_registry_url: str | None = Field(None, description="A Confluent-compatible schema registry.")
-    schema_dir: Path | None = Field(None, description="Folder of the Avro contracts, if not the packaged ones.")
+    schema_registry_user: str = Field("", description="User of the registry (basic authentication).")
+    schema_registry_password: SecretStr | None = Field(None, description="Password of that user.")
+    schema_registry_token_url: str = Field("", description="Where tokens for the registry come from (OAuth).")
+    schema_registry_client_id: str = Field("", description="Client that gets the tokens.")
+    schema_registry_client_secret: SecretStr | None = Field(None, description="Secret of that client.")
+    schema_registry_scope: str = Field("", description="Scope of the tokens.")
+    schema_registry_ca: Path | None = Field(None, description="CA file (PEM) for the registry and its tokens.")
     data_dir: Path = Field(Path(".data"), description="Folder of the embedded stack and of generated secrets.")
 
     # The embedded stack.
@@ -44,6 +57,7 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=PARTITIONS_MAX, description="Partitions of every topic.")
     group: str = Field("tidegauge", min_length=1, description="Consumer group of the workers.")
     metrics_port: int = Field(9464, ge=0, le=65535, description="Port of metrics and health of a worker; 0: none.")
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of every process's metrics and health.")
     flush_interval_s: float = Field(1.0, gt=0, le=60, description="Seconds between flushes of dirty rows.")
 
     # The bank.
@@ -51,6 +65,7 @@ class Settings(BaseSettings):
     zone: str = Field("Asia/Shanghai", description="Time zone of business days.")
     pack: str = Field("rolling-quarter-aum", min_length=1, description="Policy pack in force.")
     reference_key: SecretStr | None = Field(None, description="Secret of the opaque customer references.")
+    alert_key: SecretStr | None = Field(None, description="Secret of the ids of alerts; it never changes.")
 
     # Who asks, and in which language.
     actor: str = Field("operator:hq", min_length=1, description="Who runs commands that show personal data.")
@@ -58,10 +73,14 @@ class Settings(BaseSettings):
 
     # What leaves the system.
     webhook_url: str | None = Field(None, description="Where notices are posted; none: the console only.")
-    webhook_secret: SecretStr | None = Field(None, description="Signs what is posted to the webhook.")
+    webhook_secret: SecretStr | None = Field(None, description="Signs what is posted: whsec_ and base64.")
+    webhook_ca: Path | None = Field(None, description="PEM file of the authorities that the webhook is trusted by.")
     notice_locale: Literal["zh-CN", "en"] = Field("zh-CN", description="Language of notices.")
     queue_default_class: str = Field("ordinary", min_length=1, description="Queue class of whoever has no other.")
     lookup_port: int = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
+    lookup_metrics_port: int = Field(9467, ge=0, le=65535, description="Port of its metrics and health; 0: none.")
+    lookup_connections: int = Field(512, ge=4, le=65536, description="Connections it takes; one address a quarter.")
+    lookup_rate: int = Field(100, ge=0, le=10**6, description="Requests a second of one address; 0: no limit.")
 
     @field_validator("zone")
     @classmethod
@@ -72,6 +91,44 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError) as problem:
             raise ValueError(f"unknown time zone {zone!r}") from problem
         return zone
+
+    @field_validator("reference_key", "alert_key")
+    @classmethod
+    def long_key(cls, key: SecretStr | None) -> SecretStr | None:
+        """Refuse a key that could be guessed, or that another process would read differently."""
+        if key is not None:
+            checked_key(key.get_secret_value())
+        return key
+
+    @field_validator("webhook_url")
+    @classmethod
+    def safe_webhook(cls, url: str | None) -> str | None:
+        """Refuse what is no URL, or sends notices unencrypted over a network."""
+        if not url:
+            return None
+        import httpx2  # here, as only notices go by it
+
+        try:
+            parsed = httpx2.URL(url)
+        except httpx2.InvalidURL as problem:
+            raise ValueError(f"no URL: {problem}") from problem
+        if not 0 < (parsed.port or 443) < 65536:
+            raise ValueError(f"no URL: there is no port {parsed.port}")
+        if not parsed.host or not (parsed.scheme == "https" or (parsed.scheme == "http" and loopback(parsed.host))):
+            raise ValueError("notices leave by https://host/… only; http:// is for this machine itself (127.0.0.1)")
+        return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def strong_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        """Refuse a secret that is none of Standard Webhooks."""
+        if secret is None:
+            return None
+        prefix, key = secret.get_secret_value()[:6], secret.get_secret_value()[6:]
+        with contextlib.suppress(ValueError):
+            if prefix == "whsec_" and 24 <= len(base64.b64decode(key, validate=True)) <= 64:
+                return secret
+        raise ValueError("not `whsec_` and base64 of 24 to 64 bytes, such as from `openssl rand -base64 32`")
 
     def topic(self, name: str) -> str:
         """Kafka's name of a catalogue topic: with the prefix."""
@@ -109,19 +166,68 @@ class Settings(BaseSettings):
         return self.kafka_home or (Path(known) if known else None)
 
     def secret(self) -> bytes:
-        """The reference key; without the setting one is made in data_dir, once, readable by its owner only."""
+        """The reference key: the setting, else the file in data_dir, which is made there for an embedded Kafka.
+
+        StackError where there is none, or the file holds none: with Kafka elsewhere other machines need the same key.
+        """
         if self.reference_key is not None:
             return self.reference_key.get_secret_value().encode()
         path = self.data_dir / REFERENCE_KEY_FILE
         if not path.exists():
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_hex(32))
-            with contextlib.suppress(FileExistsError):  # another process was first: its key counts
-                path.hardlink_to(draft)
-            draft.unlink()
-        return path.read_text().strip().encode()
+            if self.external:
+                hint = (
+                    "set TIDEGAUGE_REFERENCE_KEY for all processes, once and for good; `openssl rand -hex 32` makes one"
+                )
+                raise StackError("there is no reference key", hint)
+            made_once(path, lambda: secrets.token_hex(32))
+        return _key_of(path)
+
+    def alert_secret(self) -> bytes:
+        """The key of alert ids. It stays when the reference key changes: an open alert keeps its id.
+
+        It is the setting, else the file in data_dir, which begins as a copy of the reference key; with Kafka elsewhere,
+        without either, the reference key itself. StackError as in `secret`.
+        """
+        if self.alert_key is not None:
+            return self.alert_key.get_secret_value().encode()
+        path = self.data_dir / ALERT_KEY_FILE
+        if not path.exists():
+            if self.external:
+                return self.secret()
+            made_once(path, self.secret().decode)
+        return _key_of(path)
+
+
+def _key_of(path: Path) -> bytes:
+    """The key in a file; StackError if it holds none."""
+    try:
+        return checked_key(path.read_bytes().decode().strip()).encode()
+    except UnicodeDecodeError:
+        reason = "is no text"
+    except (ValueError, OSError) as problem:
+        reason = str(getattr(problem, "strerror", None) or problem)
+    raise StackError(f"{path}: {reason}", "put the key back from your backup: another one gives other references")
+
+
+def checked_key(key: str) -> str:
+    """A key as it is; ValueError if it can't be one."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError as problem:
+        raise ValueError("is no text") from problem
+    if size < KEY_BYTES_MIN:
+        raise ValueError(f"a key has at least {KEY_BYTES_MIN} bytes, not {size}; `openssl rand -hex 32` makes one")
+    if key != key.strip():
+        raise ValueError("has spaces or line ends around it")
+    return key
+
+
+def loopback(host: str) -> bool:
+    """True for this machine's own names and addresses."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _recorded(data_dir: Path, name: str) -> str:

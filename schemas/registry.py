@@ -1,4 +1,7 @@
-"""Who knows which schema an id stands for: the committed files, or a Confluent-compatible registry."""
+"""Who knows which schema an id stands for: the committed files, or the registry that the settings name.
+
+A process takes its registry from `registry_for(settings)` and gives it to everything that reads or writes values.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,23 @@ import json
 from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from schemas.confluent import RegistryAccess
 
 HERE = Path(__file__).parent
 VERSIONS = HERE / "versions"
 IDS = HERE / "ids.json"
 _FREE = ("doc", "classification")  # may change without a new version
-_NOT_FOUND = 404
 
 
 class RegistryError(RuntimeError):
     """The registry gave no answer: try again later. An id it doesn't know is no error but None."""
+
+
+class UnregisteredError(RegistryError):
+    """The registry answered: it lacks a contract of ours. `tidegauge schemas register` brings it there."""
 
 
 class Registry(Hashable, Protocol):
@@ -28,6 +37,49 @@ class Registry(Hashable, Protocol):
 
     def id_of(self, name: str) -> int:
         """The id of the newest version of the contract of this name (a topic's, or close-mark)."""
+
+
+class Secret(Protocol):
+    """A text that doesn't show when it is printed."""
+
+    def get_secret_value(self) -> str:
+        """The text."""
+
+
+class RegistrySettings(Protocol):
+    """What a registry needs to know (a part of deploy.settings.Settings)."""
+
+    @property
+    def schema_registry_url(self) -> str | None:
+        """Its address; none: the ids of the files."""
+
+    @property
+    def schema_registry_user(self) -> str:
+        """A user, for basic authentication."""
+
+    @property
+    def schema_registry_password(self) -> Secret | None:
+        """The user's password."""
+
+    @property
+    def schema_registry_token_url(self) -> str:
+        """Where tokens come from, for OAuth."""
+
+    @property
+    def schema_registry_client_id(self) -> str:
+        """The client that gets tokens."""
+
+    @property
+    def schema_registry_client_secret(self) -> Secret | None:
+        """The client's secret."""
+
+    @property
+    def schema_registry_scope(self) -> str:
+        """What the token is asked for."""
+
+    @property
+    def schema_registry_ca(self) -> Path | None:
+        """The authorities that are trusted, as a PEM file."""
 
 
 @cache
@@ -72,51 +124,40 @@ class FileRegistry:
         return int(self._newest[name])
 
 
-class ConfluentRegistry:
-    """A registry with Confluent's API. Contracts are registered under `<name>-value` when first asked for."""
-
-    def __init__(self, url: str, timeout_s: int = 10) -> None:
-        from confluent_kafka.schema_registry import SchemaRegistryClient
-
-        self._client = SchemaRegistryClient({"url": url, "timeout": timeout_s})
-        self._ids: dict[str, int] = {}
-
-    def schema(self, schema_id: int) -> Any | None:
-        """Asks the registry; nothing is kept here but what its client keeps. Raises RegistryError."""
-        from confluent_kafka.schema_registry.error import SchemaRegistryError
-
-        try:
-            found = self._client.get_schema(schema_id)
-        except SchemaRegistryError as error:
-            if error.http_status_code == _NOT_FOUND:
-                return None
-            raise RegistryError(f"schema {schema_id}: {error}") from error
-        except Exception as error:  # the HTTP library's own
-            raise RegistryError(f"schema {schema_id}: no answer from the registry: {error}") from error
-        try:
-            return json.loads(found.schema_str or "")
-        except ValueError:  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
-            return {"type": "record", "name": found.schema_type or "unknown", "fields": []}
-
-    def id_of(self, name: str) -> int:
-        """Registers the newest contract if the registry lacks it. Raises RegistryError."""
-        from confluent_kafka.schema_registry import Schema
-
-        if name not in self._ids:
-            try:
-                schema = Schema(json.dumps(contract(name)), "AVRO")
-                self._ids[name] = int(self._client.register_schema(f"{name}-value", schema))
-            except Exception as error:
-                raise RegistryError(f"{name}-value was not registered: {error}") from error
-        return self._ids[name]
-
-
 @cache
 def file_registry() -> FileRegistry:
     """The default, read once."""
     return FileRegistry()
 
 
-def registry_for(url: str | None) -> Registry:
-    """The registry of the setting `schema_registry_url`; without one the committed files."""
-    return ConfluentRegistry(url) if url else file_registry()
+def registry_for(settings: RegistrySettings) -> Registry:
+    """The registry of the settings, the same for a whole process; without an address the committed files.
+
+    Raises RegistryError where the settings contradict each other. Nothing is asked yet.
+    """
+    if not settings.schema_registry_url:
+        return file_registry()
+    from schemas.confluent import RegistryAccess
+
+    access = RegistryAccess(
+        settings.schema_registry_url,
+        settings.schema_registry_user,
+        _secret(settings.schema_registry_password),
+        settings.schema_registry_token_url,
+        settings.schema_registry_client_id,
+        _secret(settings.schema_registry_client_secret),
+        settings.schema_registry_scope,
+        settings.schema_registry_ca,
+    )
+    return _confluent(access)
+
+
+@cache
+def _confluent(access: RegistryAccess) -> Registry:
+    from schemas.confluent import ConfluentRegistry
+
+    return ConfluentRegistry(access)
+
+
+def _secret(hidden: Secret | None) -> str:
+    return "" if hidden is None else hidden.get_secret_value()

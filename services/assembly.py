@@ -1,5 +1,6 @@
 """Puts the services together from the settings: what the command line and the tests start."""
 
+import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -16,9 +17,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from schemas.codec.records import encode
-from schemas.registry import RegistryError
-from services.notices.channels import ConsoleChannel, RedisLedger, WebhookChannel
+from schemas.registry import RegistryError, registry_for
+from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.notifier import Channel, Notifier
+from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.queue.priority import create_app
 from services.views.decoder import Decoder
@@ -52,10 +54,12 @@ def redis_client(settings: "Settings") -> "Redis":
 def view_writer(settings: "Settings") -> ViewWriter:
     """A view writer on the settings' servers; raises KafkaException when a topic is missing."""
     keys = Keys.of(settings.topic_prefix)
-    rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), partial(encode, "dead-letters"))
+    registry = registry_for(settings)
+    letter = partial(encode, "dead-letters", registry=registry)
+    rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), letter)
     source = KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
     store = RedisViewStore(redis_client(settings), keys)
-    return ViewWriter(source, store, keys, Decoder(), rejects, uuid.uuid4().hex, in_columns=InColumns())
+    return ViewWriter(source, store, keys, Decoder(registry), rejects, uuid.uuid4().hex, in_columns=InColumns(registry))
 
 
 def priority_client(url: str) -> "redis.asyncio.Redis":
@@ -76,7 +80,7 @@ def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
 
 def priority_app(settings: "Settings") -> "FastAPI":
     """The look-up's web application on the settings' view."""
-    return create_app(_lookup(settings, priority_client(settings.redis)))
+    return create_app(_lookup(settings, priority_client(settings.redis)), settings.lookup_rate)
 
 
 @asynccontextmanager
@@ -86,16 +90,29 @@ async def priority_lookup(settings: "Settings") -> AsyncIterator[Lookup]:
         yield _lookup(settings, client)
 
 
+def webhook_trust(settings: "Settings") -> ssl.SSLContext:
+    """Whom the webhook's certificate must come from: the usual authorities, or those of `webhook_ca` alone.
+
+    OSError if that file is missing or holds no certificate (ssl.SSLError is one).
+    """
+    trust = httpx2.create_ssl_context()
+    if settings.webhook_ca is not None:
+        trust = ssl.create_default_context(cafile=settings.webhook_ca)
+        if not trust.get_ca_certs():
+            raise ssl.SSLError(f"{settings.webhook_ca} holds no certificate of an authority")
+    return trust
+
+
 @asynccontextmanager
 async def notifier(settings: "Settings") -> AsyncIterator[Notifier]:
     """The notifier on the settings' channels: the console, and the webhook where one is set."""
-    client = httpx2.AsyncClient(follow_redirects=False)
+    client = httpx2.AsyncClient(verify=webhook_trust(settings), follow_redirects=False)
     ledger_client = redis.asyncio.Redis.from_url(
         settings.redis, socket_timeout=LEDGER_TIMEOUT_S, socket_connect_timeout=LEDGER_TIMEOUT_S
     )
     channels: list[Channel] = [ConsoleChannel()]
     if settings.webhook_url:
-        secret = settings.webhook_secret.get_secret_value().encode() if settings.webhook_secret else None
+        secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         channels.append(WebhookChannel(client, settings.webhook_url, secret))
     ledger = RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
     async with client, ledger_client:

@@ -20,6 +20,7 @@ DAY_MIN = 7_305  # 1990-01-01: the oldest value date or booking taken
 DAY_MAX = 47_482  # 2100-01-01: the first day no longer taken
 NO_DAY = -1
 _ZONE_FROM, _ZONE_TO = 1970, 2101
+_FIRST, _LAST = (dt.date.min - EPOCH).days, (dt.date.max - EPOCH).days
 
 
 def day_of(date: dt.date) -> int:
@@ -28,8 +29,17 @@ def day_of(date: dt.date) -> int:
 
 
 def date_of(day: int) -> dt.date:
-    """The date of a day number."""
+    """The date of a day number; ValueError where the calendar has no such day, which a record may well name."""
+    if not _FIRST <= day <= _LAST:
+        raise ValueError(f"there is no day {day}")
     return EPOCH + dt.timedelta(days=int(day))
+
+
+def day_text(day: int | None) -> str:
+    """A day for people: its ISO date, the bare number where the calendar has no such day, `?` for none."""
+    if day is None:
+        return "?"
+    return date_of(day).isoformat() if _FIRST <= day <= _LAST else str(day)
 
 
 def parse_day(text: str) -> int:

@@ -86,7 +86,7 @@ def settings(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> Settings:
         topic_prefix=topic_prefix,
         group=f"{topic_prefix}group",
         data_dir=tmp_path / "data",
-        reference_key="test key",
+        reference_key="a reference key for tests, 32 bytes long",
         metrics_port=0,
     )
 

@@ -26,6 +26,7 @@ NEEDS = {
 GROUPS = ("core", "embedded", "demo", "dev")  # each holds those before it
 # Imported by none of our modules, and why they are there.
 NOT_IMPORTED = {
+    "cryptography": "authlib works with it, and tests make certificates",
     "tzdata": "read by zoneinfo",
     "import-linter": "tests/test_tidy.py runs it",
     "mypy": "tests/test_tidy.py runs it",

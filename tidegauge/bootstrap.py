@@ -23,10 +23,11 @@ def standing_conf(settings: Settings, pack: str | None = None, base_currency: st
         settings.zone,
         tiers[0],
         settings.secret(),
-        registry_for(settings.schema_registry_url),
+        registry_for(settings),
         layers,
         tuple(tiers[1:]),
-        settings.partitions,
+        settings.alert_secret(),
+        partitions=settings.partitions,
     )
     conf.compiled()
     return conf

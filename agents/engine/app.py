@@ -5,11 +5,8 @@ It is started here and not by Faust's command line, which would open a web serve
 
 import gc
 import logging
-import os
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -48,7 +45,7 @@ class BlockSchema(faust.Schema[None, Block]):
         return block
 
 
-class BlockApp(faust.App):
+class BlockApp(hooks.FolderlessApp):
     """A Faust app whose only table holds the partition units."""
 
     units: UnitTable
@@ -90,7 +87,6 @@ def build_app(
         settings.group,
         broker=servers,
         store="memory://",
-        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}",  # made by Faust, stays empty
         topic_partitions=settings.partitions,
         topic_disable_leader=True,
         table_standby_replicas=0,  # else a third worker gets nothing of four partitions

@@ -8,12 +8,13 @@ keeps aiokafka's record path. The partition units commit, so Faust's own commits
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
+from faust import App
 from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # Kafka's name of every block topic -> the name in the catalogue. Process-wide, as the hooked module globals are.
 BLOCK_TOPICS: dict[str, str] = {}
+OWN_TOPICS: set[str] = set()  # those of them that the engine alone writes, and reads whole
 
 
 class RawRecords:
@@ -59,6 +61,7 @@ class BlockRecords(fetcher.PartitionRecords):
             self._aborted_transactions,
             committed=committed,
             crc=self._check_crcs,
+            own=self._tp.topic in OWN_TOPICS,
         )
         if block is not None:
             self.next_fetch_offset = block.end
@@ -74,9 +77,14 @@ def _partition_records(tp: TopicPartition, records: RawRecords, *args: Any) -> f
 _MemoryRecords, _PartitionRecords = fetcher.MemoryRecords, fetcher.PartitionRecords
 
 
-def install(topics: Mapping[str, str]) -> None:
-    """Fetch these topics (Kafka's name -> catalogue name) as blocks from now on, in this whole process."""
+def install(topics: Mapping[str, str], own: Iterable[str] = ()) -> None:
+    """Fetch these topics (Kafka's name -> catalogue name) as blocks from now on, in this whole process.
+
+    `own`: the changelogs.
+    """
     BLOCK_TOPICS.update(topics)
+    BLOCK_TOPICS.update((name, name) for name in own)
+    OWN_TOPICS.update(own)
     fetcher.MemoryRecords, fetcher.PartitionRecords = RawRecords, _partition_records
     sender.BACKOFF_OVERRIDE = 0.002  # s between the steps of a transaction; 20 ms by default
 
@@ -209,6 +217,16 @@ def thread_of(app: Any) -> ConsumerThread:
     """The thread of a started app's consumer."""
     thread: ConsumerThread = app.consumer._thread
     return thread
+
+
+class FolderlessApp(App):
+    """A Faust app that keeps nothing on disk, and makes no folder for it.
+
+    One in the temporary directory is anybody's to make first: a file of its name stopped the worker.
+    """
+
+    def _create_directories(self) -> None:
+        """Faust would make three, and leave them empty."""
 
 
 class RecordConsumer(base.Consumer):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.engine.packing import Packed
+from schemas.codec.batches import Lost
 
 Pair = tuple[bytes | None, bytes | None]  # key, value of one record
 
@@ -33,6 +34,7 @@ class Block:
 
     `batches` are uncompressed, committed v2 record batches in offset order, perhaps none: a fetch of control records
     only still moves the position. The first batch may hold records below `start`; batch checksums are not kept up.
+    `lost` is what was left out of them, being beyond the bounds or not to be unpacked.
     """
 
     tp: TP
@@ -40,6 +42,7 @@ class Block:
     end: int
     batches: Sequence[bytes | memoryview]
     size: int  # bytes of all batches
+    lost: Sequence[Lost] = ()
 
 
 @dataclass(slots=True)

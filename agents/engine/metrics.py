@@ -1,12 +1,14 @@
 """The worker's Prometheus metrics and its health, served as /metrics, /livez and /readyz on a port of their own."""
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from deploy.probes import Probes, serve_probes
+from deploy.probes import health as probe
 
 ALIVE_S_MAX = 60.0  # the event loop may be busy with a close, but not for longer
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -66,7 +68,7 @@ class WorkerMetrics:
         self.overlaps = counter("block_overlaps", "Blocks handed over again, in part or whole.", "topic", "partition")
         self.gaps = counter("block_gaps", "Blocks that began behind the expected offset.", "topic", "partition")
         self.corrupt = counter(
-            "corrupt_batches", "Batches refused for a wrong checksum or codec.", "topic", "partition"
+            "corrupt_batches", "Batches refused for a wrong checksum or an unknown format.", "topic", "partition"
         )
         self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
         self.other = counter("counted", "Whatever else a job counts.", "partition", "what")
@@ -98,35 +100,16 @@ class Health:
         return not self.failure and time.monotonic() - self.beat_at < ALIVE_S_MAX
 
 
-def serve_metrics(metrics: WorkerMetrics, health: Health, port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+def serve_metrics(metrics: WorkerMetrics, health: Health, port: int, host: str = "127.0.0.1") -> Probes:
     """Serve until shutdown() of what is returned. Port 0 takes a free one; OSError if the port is taken."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # the name is http.server's
-            path = self.path.split("?")[0]
-            if path == "/metrics":
-                self.answer(200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST)
-            elif path in ("/livez", "/readyz"):
-                good = health.alive() if path == "/livez" else health.alive() and health.ready()
-                self.answer(
-                    200 if good else 503,
-                    b"ok\n" if good else (health.failure or "not yet").encode() + b"\n",
-                    "text/plain",
-                )
-            else:
-                self.answer(404, b"not found\n", "text/plain")
+    def problem(*, ready: bool) -> str:
+        good = health.alive() and (not ready or health.ready())
+        return "" if good else health.failure or "not yet"
 
-        def answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            """Scrapes aren't worth a line."""
-
-    server = ThreadingHTTPServer((host, port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-    return server
+    routes = {
+        "/metrics": lambda: (200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST),
+        "/livez": probe(partial(problem, ready=False)),
+        "/readyz": probe(partial(problem, ready=True)),
+    }
+    return serve_probes(routes, host, port)

@@ -20,7 +20,7 @@ from aiokafka.record.util import calc_crc32c
 from schemas.codec.kernel import Bytes, Longs
 
 FEW = 64
-RECORD_BYTES_MAX = 24  # of a record's own fields beside key and value
+FRAMING_BYTES_MAX = 24  # of a record's own fields beside key and value
 # The header of a batch, message format v2 (KIP-98): base offset, length, leader epoch, magic, crc, attributes,
 # last offset delta, first and last timestamp, producer id, producer epoch, base sequence, count.
 HEADER = struct.Struct(">qiibIhiqqqhii")
@@ -208,7 +208,7 @@ def _lay_out(keys: Bytes, key_ends: Longs, values: Bytes, value_ends: Longs, fir
         k = key_ends[i - 1] if i > 0 else 0
         v = value_ends[i - 1] if i > 0 else 0
         key_length, value_length = key_ends[i] - k, value_ends[i] - v
-        if at + RECORD_BYTES_MAX + key_length + value_length > len(out):
+        if at + FRAMING_BYTES_MAX + key_length + value_length > len(out):
             return i, at
         delta = i - first
         body = 3 + _varint_bytes(delta) + _varint_bytes(key_length) + key_length

@@ -10,14 +10,17 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeVar
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 
 from agents.engine import hooks
 from agents.engine.job import Block, Job, RecoveryError, Rejoin, Rows
+from deploy import admin
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.status import Status
@@ -27,6 +30,7 @@ ENGINE = ord("@")  # the first byte of a key that is the engine's
 FETCH_BYTES_MAX = 4 << 20  # per partition and fetch
 REPLAY_BYTES_MAX = 8 << 20  # fed before the job works
 STALL_S_MAX = 60.0  # without any progress of a read
+ASK_S = 30.0  # for the names of topics
 READS_MAX = 3  # of a state that is written meanwhile
 
 log = logging.getLogger(__name__)
@@ -43,7 +47,7 @@ class EngineSettings(Protocol):
 
     @property
     def group(self) -> str:
-        """Consumer group; also the first part of transactional ids and of the changelog's name."""
+        """Consumer group; also a part of transactional ids and of the changelog's name."""
 
     @property
     def partitions(self) -> int:
@@ -52,6 +56,10 @@ class EngineSettings(Protocol):
     @property
     def flush_interval_s(self) -> float:
         """Seconds between flushes."""
+
+    @property
+    def topic_prefix(self) -> str:
+        """Before the names of topics, of changelog and transactional ids; may be empty."""
 
     def topic(self, name: str) -> str:
         """Kafka's name of a catalogue topic."""
@@ -87,14 +95,39 @@ class Restored:
     seconds: float
 
 
+def state_name(settings: EngineSettings, name: str = "standing") -> str:
+    """What changelog and transactional ids of an installation begin with: topic prefix, group and name.
+
+    Of installations that share brokers each has its own by it, even where they have the same group. An installation that
+    had its changelog without the prefix goes on with that. RecoveryError when Kafka cannot be asked.
+    """
+    plain = f"{settings.group}-{name}"
+    return _prefixed(settings.kafka, settings.topic_prefix, plain) if settings.topic_prefix else plain
+
+
+@cache
+def _prefixed(kafka: str, prefix: str, plain: str) -> str:
+    try:
+        there = admin.client(kafka).list_topics(timeout=ASK_S).topics  # of all: to ask for one could create it
+    except KafkaException as problem:
+        raise RecoveryError(f"no answer from Kafka at {kafka}: {problem.args[0].str()}") from problem
+    named = prefix + plain
+    return plain if changelog_of(plain) in there and changelog_of(named) not in there else named
+
+
+def changelog_of(state: str) -> str:
+    """Kafka's name of the changelog of a `state_name`, as Faust derives it."""
+    return f"{state}-changelog"
+
+
 def changelog_topic(settings: EngineSettings, name: str = "standing") -> str:
-    """Kafka's name of the changelog, as Faust derives it."""
-    return f"{settings.group}-{name}-changelog"
+    """Kafka's name of the changelog; RecoveryError as in `state_name`."""
+    return changelog_of(state_name(settings, name))
 
 
 def install_blocks(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
     """Fetch the inputs and the changelog as blocks in this process."""
-    hooks.install({**{settings.topic(name): name for name in inputs}, changelog: changelog})
+    hooks.install({settings.topic(name): name for name in inputs}, own=[changelog])
 
 
 async def open_consumer(settings: EngineSettings, group: str | None = None) -> AIOKafkaConsumer:

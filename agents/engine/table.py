@@ -27,6 +27,7 @@ from agents.engine.job import TP, Block, Job, RecoveryError, Rejoin
 from agents.engine.metrics import Health
 from agents.engine.transport import CorruptBatch
 from agents.engine.unit import Conf, PartitionUnit
+from schemas.registry import RegistryError
 
 # Fenced, timed out, out of step, broker away: start again from what is committed.
 GROUP_ERRORS = (KafkaError, Rejoin, asyncio.TimeoutError)
@@ -142,7 +143,7 @@ class UnitTable(faust.Table[Any, Any]):
         except Exception as problem:
             unit.dead = True
             unit.idle.set()
-            usual = isinstance(problem, GROUP_ERRORS) and not isinstance(problem, OWN_FAULTS)
+            usual = isinstance(problem, (*GROUP_ERRORS, RegistryError)) and not isinstance(problem, OWN_FAULTS)
             self.unit_conf.metrics.dropped.labels(unit.partition, type(problem).__name__).inc()
             if usual:
                 self.log.warning("partition %d: %r; state dropped", unit.partition, problem)

@@ -1,21 +1,24 @@
 """Raw fetches to blocks: walks v2 batches, checks CRCs, leaves out control and aborted data, decompresses. No I/O.
 
+A block ends behind the batch that fills it, or inside of one that is too large for a block: what follows is fetched
+again. So what waits in memory has bounds (schemas.bounds), however much a few compressed bytes may unpack to.
+
 No Python object is made per record here; `records` is the slow way out for the engine's own changelog and for tests.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from aiokafka import codec
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP, Block
 from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL
+from schemas import bounds
+from schemas.codec.batches import BatchError, Lost, Unpacked, unpack, whole
 
 LENGTH_AT = 12  # the length counts from here
-CODEC, CONTROL = 0x07, 0x20  # attribute bits
-DECOMPRESS = {1: codec.gzip_decode, 2: codec.snappy_decode, 3: codec.lz4_decode, 4: codec.zstd_decode}
+CONTROL = 0x20  # attribute bit
 ABORT = 0  # type of a control record
 
 # Producer id and first offset of a transaction that was aborted.
@@ -56,21 +59,26 @@ def take_block(
     *,
     committed: bool = True,
     crc: bool = True,
+    own: bool = False,
 ) -> Block | None:
     """One fetch answer as a block from offset `start`; None if it holds no whole batch. Raises CorruptBatch.
 
+    `own`: the engine's own records, which are all handed on, whatever their size; else what is beyond the bounds, or does
+    not decompress, is told in the block's `lost`.
     A batch that turns out damaged behind good ones ends the block before it, and raises at the next fetch.
     """
     view, begins = memoryview(raw), sorted(aborted, key=lambda item: item[1])
     batches: list[bytes | memoryview] = []
+    lost: list[Lost] = []
+    size = count = 0  # of what was unpacked so far
     doomed: set[int] = set()  # producers inside a transaction that was aborted
     at, end = 0, start
-    while at + HEADER.size <= len(view):
+    while at + HEADER.size <= len(view) and size < bounds.BLOCK_BYTES_MAX and count < bounds.BLOCK_RECORDS_MAX:
         header = BatchHeader._make(HEADER.unpack_from(view, at))
-        whole = LENGTH_AT + header.length
-        if at + whole > len(view):  # the broker cuts an answer at its size limit
+        behind, following = at + LENGTH_AT + header.length, header.base_offset + header.last_offset_delta + 1
+        if behind > len(view):  # the broker cuts an answer at its size limit
             break
-        batch = view[at : at + whole]
+        batch = view[at:behind]
         try:
             _check(tp, header, batch, crc)
             if committed:
@@ -80,13 +88,19 @@ def take_block(
                 if committed and control_type(batch) == ABORT:
                     doomed.discard(header.producer_id)
             elif not (committed and header.attributes & TRANSACTIONAL and header.producer_id in doomed):
-                batches.append(_uncompressed(tp, header, batch))
+                found = _unpacked(tp, header, batch, start, own)
+                batches.append(found.batch)
+                lost += found.lost
+                size, count = size + found.size, count + header.number
+                if found.end < following:  # the rest of it with the next fetch
+                    end = found.end
+                    break
         except CorruptBatch:
             if end == start:
                 raise
             break
-        at, end = at + whole, header.base_offset + header.last_offset_delta + 1
-    return Block(tp, start, end, batches, sum(map(len, batches))) if end > start else None
+        at, end = behind, following
+    return Block(tp, start, end, batches, sum(map(len, batches)), tuple(lost)) if end > start else None
 
 
 def _check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
@@ -97,19 +111,15 @@ def _check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
         raise CorruptBatch(tp, header.base_offset, "wrong checksum")
 
 
-def _uncompressed(tp: TP, header: BatchHeader, batch: memoryview) -> bytes | memoryview:
-    """The batch with its records in clear; the very same bytes if they are."""
-    if not (kind := header.attributes & CODEC):
-        return batch
-    if kind not in DECOMPRESS:
-        raise CorruptBatch(tp, header.base_offset, f"unknown codec {kind}")
+def _unpacked(tp: TP, header: BatchHeader, batch: memoryview, start: int, own: bool) -> Unpacked:
+    """The batch with its records in clear, within bounds; CorruptBatch where an own one does not unpack."""
+    if not own:
+        return unpack(batch, start)
     try:
-        body = DECOMPRESS[kind](bytes(batch[HEADER.size :]))
-    except Exception as problem:  # each codec library has its own errors
-        raise CorruptBatch(tp, header.base_offset, f"codec {kind}: {problem}") from problem
-    clear = header._replace(length=HEADER.size - LENGTH_AT + len(body), attributes=header.attributes & ~CODEC)
-    packed: bytes = HEADER.pack(*clear) + body
-    return packed
+        clear = whole(batch)
+    except BatchError as problem:
+        raise CorruptBatch(tp, header.base_offset, str(problem)) from problem
+    return Unpacked(clear, (), header.base_offset + header.last_offset_delta + 1, len(clear))
 
 
 def control_type(batch: memoryview) -> int:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any, TypeVar
 
@@ -25,17 +26,19 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.engine.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import RECORD_BYTES_MAX, Packed, fill, joined
+from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import (
     COMMIT,
     FENCE,
     EngineSettings,
     Fence,
     Restored,
-    changelog_topic,
+    changelog_of,
     open_consumer,
     restore,
+    state_name,
 )
+from schemas.registry import RegistryError
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
 HELD_BYTES_MAX = 8 << 20  # per topic, queued or held by the job, before it is fetched no further
@@ -48,6 +51,7 @@ QUIET = 0.25  # flush intervals without a large block, then it is written after 
 PHASE = 0.618  # of an interval: fractions of its multiples lie far apart, however many
 SEEK_S = 0.5  # a seek back gets this long before the next
 SEEKS_MAX = 20  # without progress, then the partition starts again
+REGISTRY_WAIT_S = 1.0  # until the schema registry is asked again
 
 ROW_BYTES = 100  # of a changelog row, about
 PART_BYTES = BATCH_BYTES_MAX * 9 // 10  # of rows in a part of a flush; a second batch would wait for the first
@@ -69,10 +73,15 @@ class Conf:
     compression: str | None = "lz4"  # of everything written
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
+    @cached_property
+    def state(self) -> str:
+        """What changelog and transactional ids begin with."""
+        return state_name(self.settings, self.name)
+
     @property
     def changelog(self) -> str:
         """Kafka's name of the changelog."""
-        return changelog_topic(self.settings, self.name)
+        return changelog_of(self.state)
 
 
 async def computed(size: int, function: Callable[..., T], *args: Any) -> T:
@@ -108,7 +117,7 @@ class PartitionUnit:
         self.topics = {name: TopicPartition(conf.settings.topic(name), partition) for name in conf.inputs}
         # The id is stable per partition index: start() fences whoever had it and ends its open transaction.
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=conf.settings.kafka, transactional_id=f"{conf.settings.group}-{conf.name}-{partition}",
+            bootstrap_servers=conf.settings.kafka, transactional_id=f"{conf.state}-{partition}",
             linger_ms=0, max_batch_size=BATCH_BYTES_MAX, max_request_size=16 << 20, retry_backoff_ms=10,
             transaction_timeout_ms=int(TRANSACTION_S_MAX * 1000), compression_type=conf.compression,
         )  # fmt: skip
@@ -227,7 +236,7 @@ class PartitionUnit:
         began = time.monotonic()
         blocks = self.take()
         size = sum(block.size for block in blocks)
-        outcome = await computed(size, self.work, blocks)
+        outcome = await self.outcome(size, blocks)
         worked = time.monotonic()
         self.conf.metrics.work_s.observe(worked - began)
         positions = self.positions = self.job.positions()
@@ -280,10 +289,20 @@ class PartitionUnit:
         del self.fifo[: len(taken)]
         return taken
 
-    def work(self, blocks: Sequence[Block]) -> Outcome:
-        """Feed the job and let it work."""
-        for block in blocks:
-            self.job.feed(block)
+    async def outcome(self, size: int, blocks: Sequence[Block]) -> Outcome:
+        """What comes of the blocks. While the schema registry gives no answer this partition waits and keeps its state."""
+        while isinstance(found := await computed(size, self.work, blocks), RegistryError):
+            log.warning("partition %d waits for the schema registry: %s", self.partition, found)
+            await asyncio.sleep(REGISTRY_WAIT_S)
+        return found
+
+    def work(self, blocks: Sequence[Block]) -> Outcome | RegistryError:
+        """Feed the job and let it work; where a schema is not to be had now, the error. Blocks that were fed may come again."""
+        try:
+            for block in blocks:
+                self.job.feed(block)
+        except RegistryError as problem:
+            return problem
         return self.job.work(live=True)
 
     def changelog_rows(self, positions: dict[str, int], flush: bool) -> tuple[Fence | None, list[Pair | Packed]]:
@@ -297,7 +316,9 @@ class PartitionUnit:
         rows, complete = self.job.take_dirty(self.part_rows() if parts else None)
         packed = [item for item in rows if isinstance(item, Packed)]
         if records := sum(item.records for item in packed):
-            self.row_bytes = sum(item.keys.nbytes + item.values.nbytes for item in packed) // records + RECORD_BYTES_MAX
+            self.row_bytes = (
+                sum(item.keys.nbytes + item.values.nbytes for item in packed) // records + FRAMING_BYTES_MAX
+            )
         if not complete:
             return None, list(rows)
         fence, self.cycle = self.cycle, None

@@ -6,11 +6,8 @@ that come from the alert's record, so a notice that is written twice is the same
 """
 
 import logging
-import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import faust
@@ -18,7 +15,9 @@ from mode import CrashingSupervisor
 from yarl import URL
 
 from agents.engine import hooks
-from schemas.codec.records import RecordError, decode_one, encode
+from schemas.codec.records import decode_one, encode
+from schemas.letters import Original, dead_letter
+from schemas.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +46,14 @@ class AlertSettings(Protocol):
         """Kafka's name of a catalogue topic."""
 
 
-def build_notifier(settings: AlertSettings, notify: Notify) -> faust.App:
+def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) -> faust.App:
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
-    app = faust.App(
+    app = hooks.FolderlessApp(
         group, broker=servers, store="memory://", topic_partitions=settings.partitions, topic_disable_leader=True,
         topic_allow_declare=False, web_enabled=False, broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S, consumer_auto_offset_reset="earliest", stream_wait_empty=False,
-        datadir=Path(tempfile.gettempdir()) / f"tidegauge-{os.getuid()}-{group}",  # Faust makes it, nothing uses it
     )  # fmt: skip
     app.transport = hooks.RecordTransport(servers, app, app.loop)
     raw = partial(app.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -67,12 +65,12 @@ def build_notifier(settings: AlertSettings, notify: Notify) -> faust.App:
         assert isinstance(stream, faust.Stream)  # as Faust gives it; its declared type leaves out `noack`
         async for event in stream.noack().events():
             try:
-                records = await notify(decode_one(event.value, name="rm-alerts"))
-            except RecordError as problem:
-                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem))
+                records = await notify(decode_one(event.value, registry, name="rm-alerts"))
+            except ValueError as problem:  # no record of ours, or one of which no notice can be made
+                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
             else:
                 for record in records:
-                    await written(notices, record["customer_id"], encode("notices", record))
+                    await written(notices, record["customer_id"], encode("notices", record, registry))
             await stream.ack(event)
 
     return app
@@ -83,16 +81,12 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
     await (await topic.send(key=key.encode(), value=value))
 
 
-def letter(event: faust.EventT[Any], problem: RecordError) -> bytes:
-    """The dead letter of a record that is none of ours."""
+def letter(event: faust.EventT[Any], problem: ValueError, registry: Registry) -> bytes:
+    """The dead letter of a record that can't be used."""
     message = event.message
-    return encode(
-        "dead-letters",
-        {
-            "topic": "rm-alerts", "partition": message.partition, "offset": message.offset, "reason": "unreadable",
-            "field": None, "detail": str(problem)[:200], "original": message.value or b"", "original_key": message.key,
-        },
-    )  # fmt: skip
+    original = Original.of(message.value, message.key)
+    record = dead_letter("rm-alerts", message.partition, message.offset, "unreadable", original, detail=str(problem))
+    return encode("dead-letters", record, registry)
 
 
 def run_notifier(app: faust.App, *, loglevel: str = "WARNING") -> None:

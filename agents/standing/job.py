@@ -174,8 +174,8 @@ class StandingJob:
             status, at = int(columns.status[i]), int(columns.field[i])
             reason = _REASONS.get(status, "bad")
             self.publisher.dead_letter(
-                topic, self.partition, int(columns.offset[i]), reason, fields[at] if at >= 0 else None,
-                columns.value_bytes(i) or b"", columns.key_bytes(i), placement.detail(columns, i),
+                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
+                placement.detail(columns, i),
             )  # fmt: skip
             self.counts.add("dead_letters")
             self.counts.add("misplaced", status in MISPLACED)
@@ -221,15 +221,15 @@ class StandingJob:
         for i in range(first, last if self.live else first):
             if columns.status[i] != Status.OK:
                 continue
-            original = columns.value_bytes(i) or b""
-            taken = self.decider.packs.take(decode_one(original, self.conf.registry), self.ledger.closed)
+            value = columns.value_bytes(i) or b""
+            taken = self.decider.packs.take(decode_one(value, self.conf.registry), self.ledger.closed)
             if isinstance(taken, Pack):
                 self.decider.know(taken)
                 continue
+            original = columns.original(i)
             self.publisher.dead_letter(
-                "policies", self.partition, int(columns.offset[i]), PACK_REFUSED, "body", original,
-                columns.key_bytes(i), "; ".join(taken),
-            )  # fmt: skip
+                "policies", int(columns.offset[i]), PACK_REFUSED, original, "body", "; ".join(taken)
+            )
             self.counts.add("dead_letters")
 
     def _rates(self, columns: Columns, first: int, last: int) -> None:
@@ -261,7 +261,7 @@ class StandingJob:
             if (
                 event.status == lifecycle.RAISED
             ):  # only now, since most candidates come to nothing and an HMAC takes time
-                alert_id = customer_ref(self.conf.reference_key, f"{customer_id}/{rule}/{event_id}")
+                alert_id = customer_ref(self.publisher.alert_key, f"{customer_id}/{rule}/{event_id}")
                 event = event._replace(alert=event.alert._replace(alert_id=alert_id))
             self.profiles.set_alert(slot, rule, event.alert)
             severity = SEVERITIES[int(self.decider.pack.alerts.severity[candidate.rule])]

@@ -171,12 +171,20 @@ class Sink(Protocol):
         """Tiers that a close has moved: slots[i] to tier index given[i], for i in moved."""
 
 
+class Keyring(NamedTuple):
+    """Secrets: of customer references, and of the ids of alerts, which stay when the first one changes."""
+
+    references: bytes
+    alerts: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class StandingConf:
     """What a standing job needs to know.
 
-    `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one.
-    `partitions`: of every topic; records are checked by it (agents.standing.intake.placement).
+    `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one;
+    `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, records are checked
+    by it (agents.standing.intake.placement).
     """
 
     base_currency: str
@@ -186,7 +194,13 @@ class StandingConf:
     registry: Registry | None = None
     layers: Pack | None = None
     others: tuple[Pack, ...] = ()
+    alert_key: bytes | None = None
     partitions: int = 1
+
+    @property
+    def keys(self) -> Keyring:
+        """Both keys."""
+        return Keyring(self.reference_key, self.alert_key or self.reference_key)
 
     def alone(self) -> StandingConf:
         """For a log of one partition, such as files make."""

@@ -24,6 +24,7 @@ from deploy.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCED_BEFORE_POLL = 10_000
+KEY = "the reference key of the benchmarks"
 
 
 class Arena:
@@ -31,7 +32,7 @@ class Arena:
 
     def __init__(self, partitions: int = 4, heap_mb: int = 1024) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tidegauge-bench-"))
-        given = Settings(partitions=partitions, kafka_heap_mb=heap_mb, reference_key="bench")
+        given = Settings(partitions=partitions, kafka_heap_mb=heap_mb, reference_key=KEY)
         self.stack = Stack(self.folder, given, with_redis=False, with_topics=False, any_ports=True, tether=True)
         self.runs = 0
         self.engines: list[Process] = []
@@ -57,7 +58,7 @@ class Arena:
         prefix = f"{name}{self.runs}."
         common = {
             "bootstrap_servers": self.stack.bootstrap_servers, "topic_prefix": prefix, "group": f"{prefix}group",
-            "partitions": self.stack.settings.partitions, "reference_key": "bench", "data_dir": self.folder, "metrics_port": 0,
+            "partitions": self.stack.settings.partitions, "reference_key": KEY, "data_dir": self.folder, "metrics_port": 0,
         }  # fmt: skip
         return Settings(**{**common, **more})
 
@@ -85,7 +86,7 @@ class Arena:
             "bootstrap_servers", "topic_prefix", "group", "partitions", "data_dir", "metrics_port", "flush_interval_s",
         )  # fmt: skip
         environment = {f"TIDEGAUGE_{name.upper()}": str(getattr(settings, name)) for name in names}
-        environment |= {"TIDEGAUGE_REFERENCE_KEY": "bench", "PYTHONPATH": str(ROOT), **(more or {})}
+        environment |= {"TIDEGAUGE_REFERENCE_KEY": KEY, "PYTHONPATH": str(ROOT), **(more or {})}
         log = (self.folder / f"engine-{len(self.engines)}.log").open("wb")
         process = subprocess.Popen(
             [str(program), *command],

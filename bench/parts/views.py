@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from redis import Redis
 
-from bench.measure.arena import ROOT
+from bench.measure.arena import KEY, ROOT
 from bench.world.bank import Bank
 from bench.world.sums import standings_by_numpy
 from deploy.embedded import processes
@@ -70,7 +70,7 @@ def environment(bank: Bank, redis_url: str) -> dict[str, str]:
     names = ("bootstrap_servers", "topic_prefix", "group", "partitions", "data_dir")
     mine = {f"TIDEGAUGE_{name.upper()}": str(getattr(settings, name)) for name in names}
     return {
-        **os.environ, **mine, "TIDEGAUGE_REFERENCE_KEY": "bench", "TIDEGAUGE_REDIS_URL": redis_url, "PYTHONPATH": str(ROOT),
+        **os.environ, **mine, "TIDEGAUGE_REFERENCE_KEY": KEY, "TIDEGAUGE_REDIS_URL": redis_url, "PYTHONPATH": str(ROOT),
     }  # fmt: skip
 
 

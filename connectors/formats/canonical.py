@@ -5,18 +5,19 @@ reports go. docs/formats.md describes the files; `layout` has their fields.
 """
 
 import csv
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final
 
 from connectors.formats.events import Event, InputError, Report, refuse
 from connectors.formats.fields import FieldError
+from connectors.formats.json_text import read_json
 from connectors.formats.layout import FIELDS, event, row_fields
+from connectors.formats.parquet_rows import parquet_rows
 
 LINE_BYTES_MAX: Final = 1_000_000
-PARQUET_ROWS: Final = 8192
 FILE_SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
+csv.field_size_limit(LINE_BYTES_MAX)  # the line is the bound: a policy pack in a cell may be longer than csv's 128 KB
 _BOM = b"\xef\xbb\xbf"
 
 _Row = tuple[int, str | None, dict[str, Any], bytes]  # line, topic (None: the file's), fields, the line as it stood
@@ -83,36 +84,17 @@ def _lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, 
             yield number, text, content
 
 
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-class _TwiceError(ValueError):
-    """An object with the same name twice: one of the values would be lost silently."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _TwiceError("a name stands twice in the object")
-    return found
-
-
-# Numbers keep their literal text: 0.1 must not become a binary float on its way to minor units.
-_decode = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_number, object_pairs_hook=_once).decode
-
-
 def _ndjson(path: Path, report: Report) -> Iterator[_Row]:
     with path.open("rb") as stream:
         for number, text, original in _lines(stream, path, report):
             try:
-                fields = _decode(text)
+                fields = read_json(text)
                 if not isinstance(fields, dict):
                     raise ValueError("no object")  # noqa: TRY004 (handled below with what the decoder raises)
                 topic = fields.pop("topic", None)
                 if topic is not None and not isinstance(topic, str):
                     raise ValueError("topic is no text")
-            except (ValueError, RecursionError) as problem:
+            except ValueError as problem:
                 report(InputError(str(path), number, None, f"no JSON object: {problem}", original))
                 continue
             yield number, topic, fields, original
@@ -144,7 +126,7 @@ def _cells(text: str) -> list[str] | None:
         return None
 
 
-def _check_header(path: Path, header: list[str], stated: str | None) -> None:
+def _check_header(path: Path, header: Sequence[str], stated: str | None) -> None:
     """A header that is wrong makes every line wrong: refuse the file at once."""
     if stated is None:
         raise InputError(str(path), 0, "topic", f"the file's name has to begin with one of {', '.join(FIELDS)}")
@@ -157,35 +139,10 @@ def _check_header(path: Path, header: list[str], stated: str | None) -> None:
 
 def _parquet(path: Path, report: Report) -> Iterator[_Row]:
     """Rows of a Parquet file; its `line` is the row's number. Money has to be a decimal, an integer or text."""
-    import pyarrow as pa  # here, as only this format needs it and it takes a while to load
-    import pyarrow.parquet as pq
-
     stated = topic_in_name(path)
-    try:
-        table = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as problem:
-        raise InputError(str(path), 0, None, f"no Parquet file: {problem}") from problem
-    with table:
-        _check_header(path, table.schema_arrow.names, stated)
-        number = 0
-        for batch in table.iter_batches(PARQUET_ROWS):
-            for row in _rows(batch, path, number, report):
-                number += 1
-                if row is not None:
-                    yield number, None, row, repr(row).encode(errors="replace")
-
-
-def _rows(batch: Any, path: Path, before: int, report: Report) -> Iterator[dict[str, Any] | None]:
-    """Rows of a record batch; None for a row whose text is damaged."""
-    try:
-        yield from batch.to_pylist(maps_as_pydicts="strict")
-    except ValueError:  # UnicodeDecodeError is one: find the rows it is in
-        for index in range(batch.num_rows):
-            try:
-                yield batch.slice(index, 1).to_pylist(maps_as_pydicts="strict")[0]
-            except ValueError as problem:
-                report(InputError(str(path), before + index + 1, None, f"damaged row: {problem}"))
-                yield None
+    for number, row in parquet_rows(path, lambda names: _check_header(path, names, stated), report):
+        if row is not None:
+            yield number, None, row, repr(row).encode(errors="replace")
 
 
 _READERS: Final[dict[str, Callable[[Path, Report], Iterator[_Row]]]] = {

@@ -39,7 +39,9 @@ class FieldError(ValueError):
 
 def show(value: object) -> str:
     """A value as an error message quotes it: short, and safe to print."""
-    quoted = ascii(value)
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    quoted = ascii(value[:60] if isinstance(value, str | bytes) else value)
     return quoted if len(quoted) <= 60 else f"{quoted[:57]}..."
 
 

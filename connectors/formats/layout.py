@@ -4,7 +4,6 @@ A row is a dict of what the file gave: names as in the Avro contracts, except th
 (`balance`, `rate`) instead of minor units, and that `arrives` may say on which business day the line arrived.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -12,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from connectors.formats import fields
 from connectors.formats.events import Event, Record
 from connectors.formats.fields import FieldError
+from connectors.formats.json_text import read_json
 from streams.calendar import date_of
 from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES, NATURES, PERSONAL
 
@@ -41,9 +41,9 @@ def details(field: str, value: object) -> dict[str, str]:
     """A map of text to text; in CSV as JSON."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
-            raise FieldError(field, "is no JSON object") from None
+            value = read_json(value)
+        except ValueError as problem:
+            raise FieldError(field, f"is no JSON object: {problem}") from None
     if not isinstance(value, dict) or len(value) > DETAILS_MAX:
         raise FieldError(field, f"is no object of at most {DETAILS_MAX} texts")
     return {fields.text(field, name): fields.text(field, word) for name, word in value.items()}

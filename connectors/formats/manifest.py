@@ -4,13 +4,13 @@ An account of the list before that is absent from this one gets a zero snapshot 
 whole list, so a file with too few lines, or with a line that could not be read, draws no such conclusion.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from connectors.formats import fields
 from connectors.formats.events import Event, InputError, Record, Report
 from connectors.formats.fields import FieldError
+from connectors.formats.json_text import read_json
 
 MANIFEST_BYTES_MAX = 1_000_000
 
@@ -36,7 +36,7 @@ def manifest_of(file: Path, zone: str) -> Manifest | None:
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_bytes()[:MANIFEST_BYTES_MAX])
+        found = read_json(_read(path))
         if not isinstance(found, dict) or found.get("full_list") is not True:
             raise FieldError("full_list", "is not true")
         if unknown := sorted(set(found) - {"full_list", *Manifest._fields}):
@@ -46,6 +46,12 @@ def manifest_of(file: Path, zone: str) -> Manifest | None:
         raise InputError(str(path), 0, problem.field, problem.reason) from problem
     except ValueError as problem:
         raise InputError(str(path), 0, None, f"no JSON: {problem}") from problem
+
+
+def _read(path: Path) -> str:
+    """The text of a file that is small, or it is no manifest."""
+    with path.open("rb") as stream:
+        return stream.read(MANIFEST_BYTES_MAX).decode("utf-8-sig")
 
 
 def _manifest(found: dict[str, Any], zone: str) -> Manifest:

@@ -6,9 +6,9 @@ cut, so every close is a function of the log alone. Transactions make marks and 
 and a stable transactional id fences a second closer off.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from datetime import date
 from typing import Final, NamedTuple
 
 from confluent_kafka import (
@@ -24,9 +24,12 @@ from confluent_kafka import (
 from connectors.formats.events import CloseRecord
 from connectors.loading.publisher import PublishError, partition_count, producer_config
 from deploy.settings import Settings
-from schemas.codec.records import Encode
+from schemas.codec.records import Encode, decode_one
+from schemas.registry import Registry, registry_for
 from schemas.topics import CLOSES, MARK, MARK_KEY, MARKED
-from streams.calendar import date_of, day_of
+from streams.calendar import DAY_MAX, date_of, day_text
+
+log = logging.getLogger(__name__)
 
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 TRANSACTION_TIMEOUT_MS: Final = 10_000
@@ -73,7 +76,10 @@ class Closer:
         """Close a day and return what was written; None if it or a later day is closed already.
 
         Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
+        A day beyond those that events may have is refused: after it no other could be closed any more.
         """
+        if not 0 <= day < DAY_MAX:
+            raise PublishError(f"{day_text(day)} cannot be closed: no event may be so far ahead")
         if self.last is not None and day <= self.last:
             return None
         try:
@@ -116,7 +122,7 @@ class Closer:
             for topic, partition in places
         ]
         close: CloseRecord = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
-        value, key = self._encode(CLOSES, dict(close)), date_of(day).isoformat().encode()
+        value, key = self._encode(CLOSES, dict(close)), _key_of(day)
         headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
         for partition in range(self._partitions):
             self._producer.produce(
@@ -133,7 +139,11 @@ class Closer:
 
 
 def closes(settings: Settings) -> list[Closed]:
-    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months)."""
+    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months).
+
+    What is none is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
+    """
+    registry = registry_for(settings)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka,
@@ -151,7 +161,10 @@ def closes(settings: Settings) -> list[Closed]:
             for message in consumer.consume(1000, POLL_S):
                 problem = message.error()
                 if problem is None:
-                    found.append(_closed(message))
+                    try:
+                        found.append(_closed(message, registry))
+                    except ValueError as why:  # RecordError too
+                        log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), message.offset(), why)
                 elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     return found
                 elif not problem.retriable():
@@ -161,9 +174,14 @@ def closes(settings: Settings) -> list[Closed]:
     raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
 
 
-def _closed(message: Message) -> Closed:
-    """The close's day stands in its key, so that no contract is needed to read the calendar."""
-    key, headers = message.key() or b"", dict(message.headers() or ())
-    source = headers.get(IMPORT_HEADER)
-    day = day_of(date.fromisoformat(key.decode() if isinstance(key, bytes) else key))
-    return Closed(day, source.decode() if isinstance(source, bytes) else source)
+def _closed(message: Message, registry: Registry) -> Closed:
+    """The close in a record; ValueError where it is none: a value or a key of others, a day that never can be closed."""
+    value, source = message.value(), dict(message.headers() or ()).get(IMPORT_HEADER)
+    day = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)["business_day"]
+    if not 0 <= day < DAY_MAX or message.key() != _key_of(day):
+        raise ValueError(f"key {message.key()!r} with day {day}")
+    return Closed(day, source.decode(errors="replace") if isinstance(source, bytes) else source)
+
+
+def _key_of(day: int) -> bytes:
+    return date_of(day).isoformat().encode()

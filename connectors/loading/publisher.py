@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.formats.events import Event, InputError, Record, key_of
 from deploy.settings import Settings
 from schemas.codec.records import Encode
+from schemas.letters import Original, dead_letter
 from schemas.partitioner import partition_of
 from schemas.topics import KEYED, MARKED
 
@@ -15,7 +16,6 @@ QUEUE_MESSAGES_MAX: Final = 200_000
 MESSAGE_BYTES_MAX: Final = 4 << 20
 FLUSH_WAIT_S: Final = 60.0
 FLUSH_STEP_S: Final = 0.5
-ORIGINAL_BYTES_MAX: Final = 512 * 1024
 METADATA_WAIT_S: Final = 15.0
 NEW_TOPIC_WAIT_S: Final = 2.0
 
@@ -93,16 +93,10 @@ class EventPublisher:
     def send_dead(self, problem: InputError) -> None:
         """Queue a bad line for `dead-letters`: topic `file:NAME`, partition -1, the line number as its offset."""
         origin = f"file:{problem.file}"
-        record: Record = {
-            "topic": origin,
-            "partition": -1,
-            "offset": problem.line,
-            "reason": "bad_input",
-            "field": problem.field,
-            "detail": str(problem),
-            "original": problem.original[:ORIGINAL_BYTES_MAX],
-            "original_key": None,
-        }
+        record = dead_letter(
+            origin, -1, problem.line, "bad_input", Original.of(problem.original), field=problem.field,
+            detail=str(problem),
+        )  # fmt: skip
         self._produce(self._names["dead-letters"], origin.encode(), self._encode("dead-letters", record), -1)
 
     def _produce(self, name: str, key: bytes, value: bytes, partition: int) -> None:

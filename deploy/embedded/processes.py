@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from deploy.errors import StackError
+from deploy.private import FILE_MODE, UMASK, private_folder
 from deploy.record import Running
 
 STOP_WAIT_S = 20.0
@@ -32,7 +33,8 @@ def start(
 
     `tether` makes the kernel kill it when the caller dies (Linux): for tests. Raises StackError if it cannot be run.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(log.parent)
+    log.touch(mode=FILE_MODE)
     with log.open("ab") as out:
         try:
             process = subprocess.Popen(
@@ -42,6 +44,7 @@ def start(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=env,
+                umask=UMASK,
                 preexec_fn=_die_with_parent if tether and sys.platform == "linux" else None,  # noqa: PLW1509
             )
         except OSError as problem:

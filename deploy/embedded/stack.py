@@ -16,10 +16,12 @@ from deploy import admin, record, topics
 from deploy.embedded import jars, kafka, processes, redis
 from deploy.errors import StackError
 from deploy.ping import answers
+from deploy.private import FILE_MODE, private_folder
 from deploy.record import Running
-from deploy.settings import DISK_FREE_MIN_BYTES, Settings
+from deploy.settings import DISK_FREE_MIN_BYTES, REFERENCE_KEY_FILE, Settings
 
 LOCK_FILE = "stack.lock"
+OURS = (record.RECORD_FILE, REFERENCE_KEY_FILE)  # a folder with one of them was made by us
 
 Say = Callable[[str], None]
 
@@ -130,7 +132,7 @@ class Stack:
     def _make_folder(self) -> None:
         """Make the data folder; refuse a full disk."""
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            private_folder(self.data_dir, ours=any((self.data_dir / name).exists() for name in OURS))
             free = shutil.disk_usage(self.data_dir).free
         except OSError as problem:
             raise StackError(
@@ -147,7 +149,9 @@ class Stack:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One start or stop at a time in a data folder."""
-        with (self.data_dir / LOCK_FILE).open("w") as lock:
+        path = self.data_dir / LOCK_FILE
+        path.touch(mode=FILE_MODE)
+        with path.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -244,4 +248,4 @@ class Stack:
             lambda: answers(server.url), started[-1:], server.log, "the Redis server", redis.REDIS_READY_WAIT_S
         )
         self._remember(redis_port=server.port, redis_url=server.url)
-        self.say(f"Redis answers at {server.url}")
+        self.say(f"Redis answers at {self.settings.redis_shown}")

@@ -34,7 +34,7 @@ ROLE = Identifier("A role of the bank.")
 ROLES = Many(ROLE)
 RECORD_KINDS = Many(Choice(provisions.RECORDS))
 NO_QUEUE = Queue("tier", ())
-LAYERS_ALONE = "layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement"
+LAYERS_ALONE = "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
 NO_OUTLOOK = (
     "there is an outlook only where tiers of personal customers are rising minimums of one average, and no more"
 )
@@ -238,7 +238,7 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
 
 
 def check_layer(item: Item, policy: ClassPolicy) -> None:
-    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions or restatement."""
+    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook."""
     when = policy.evaluation
     if when.close == "continuous":
         item.fail("evaluation.close: layers are decided at closes: the finest evaluation is `day`")
@@ -248,6 +248,7 @@ def check_layer(item: Item, policy: ClassPolicy) -> None:
         "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
         "overrides": policy.overrides, "pinning": policy.pinning,
     }  # fmt: skip
+    asked |= {f"alerts.{rule.id}": True for rule in policy.outlook_rules}
     for name, given in asked.items():
         if given:
             item.fail(f"{name}: {LAYERS_ALONE}")

@@ -5,9 +5,10 @@ An act that the pack does not allow is refused: one decision of kind `refused` w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from policies.lifecycle.state import (
     HELD,
@@ -32,6 +33,9 @@ from policies.model.provisions import RECORDS
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy
     from policies.model.provisions import Exceptions
+
+
+VERSION: Final = re.compile(r"[0-9]{1,9}")
 
 
 class Refusal(Exception):
@@ -261,7 +265,8 @@ def _revoke_exception(policy: ClassPolicy, state: State, what: Act) -> Handled:
 def _pin(policy: ClassPolicy, state: State, what: Act) -> Handled:
     """A customer of former days stays on an older version (R-117)."""
     version = what.details.get("version", "")
-    _need(policy.pinning is not None and version.isdigit(), "no_pinning")
+    # Not isdigit(): that takes "²", of which int() makes nothing.
+    _need(policy.pinning is not None and VERSION.fullmatch(version) is not None, "no_pinning")
     return replace(state, pinned_version=int(version)), "policy", "record"
 
 

@@ -7,20 +7,23 @@ Speed is a promise here (`python -m bench.parts.codec`), so nothing in this modu
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas import bounds
 from schemas.avro_types import SchemaError, Type, parse
-from schemas.codec.batches import Batch, base_offset, records_max, uncompressed
+from schemas.codec.batches import Batch, Lost, Unpacked, base_offset, check_batch, records_max, unpack, whole
 from schemas.codec.kernel import Bytes, Longs, decode_block
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.program import CodecProgram, IncompatibleError, check_reader
 from schemas.codec.status import Status
+from schemas.letters import Original
 from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
 
@@ -40,6 +43,7 @@ class Columns:
     data: Longs  # [n, F] in the order of the reader's fields; all NULL where there is no datum (but see Status)
     status: Bytes  # [n] Status
     field: npt.NDArray[np.int16]  # [n] index of the reader's field where decoding failed, else -1
+    lost: Mapping[int, Lost] = dataclasses.field(default_factory=dict)  # by offset: rows whose bytes are not in `raw`
 
     def bytes_at(self, ref: int) -> bytes | None:
         """The bytes of a reference, None for NULL."""
@@ -55,11 +59,23 @@ class Columns:
         return self.bytes_at(int(self.key[i]))
 
     def value_bytes(self, i: int) -> bytes | None:
-        """Value of record i as it came, however large: what `dead-letters` keeps."""
+        """Value of record i as it came, however large, as long as its bytes are here."""
+        found = self._value(i)
+        return None if found is None else found.tobytes()
+
+    def original(self, i: int) -> Original:
+        """What a dead letter says of record i."""
+        if (lost := self.lost.get(int(self.offset[i]))) is not None:
+            return lost.original
+        several = self.status[i] == Status.BAD_BLOCK and self.data.shape[1] > 1
+        return Original.of(self._value(i), self.key_bytes(i), int(self.data[i, 1]) if several else None)
+
+    def _value(self, i: int) -> Bytes | None:
         ref = int(self.value[i])
-        if self.status[i] in (Status.TOO_LARGE, Status.BAD_BLOCK) and ref != NULL:
-            return self.raw[ref >> REF_BITS : (ref >> REF_BITS) + int(self.data[i, 0])].tobytes()
-        return self.bytes_at(ref)
+        if ref == NULL:
+            return None
+        long = self.status[i] in (Status.TOO_LARGE, Status.BAD_BLOCK)
+        return self.raw[ref >> REF_BITS :][: int(self.data[i, 0]) if long else ref & LENGTH_MAX]
 
 
 @dataclass(slots=True, frozen=True)
@@ -157,35 +173,57 @@ class Reader:
         )
 
 
-def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int) -> Columns:
+def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int, lost: Sequence[Lost] = ()) -> Columns:
     """The records with offsets in [start, stop), each offset once, in rising order.
 
     `batches` are whole v2 record batches, compressed or not, aborted ones taken out; control batches are passed over.
-    They may come in any order and overlap. Bad records come as rows with a status; raises BatchError if a batch's own
-    header is broken and RegistryError if the registry doesn't answer.
+    They may come in any order and overlap. `lost` is what was left out of them before. Bad records come as rows with a
+    status; raises BatchError if a batch's own header is broken and RegistryError if the registry doesn't answer.
     """
-    pieces = [uncompressed(batch) for batch in batches]
-    pieces.sort(key=base_offset)
+    unpacked = [_unpacked(batch, start) for batch in batches]
+    pieces = sorted((found.batch for found in unpacked), key=base_offset)
+    lost = [*lost, *(one for found in unpacked for one in found.lost)]
     rows_max = sum(map(records_max, pieces)) + len(pieces)  # a broken batch takes a row of its own
     code: _Code | None = reader.code
     while True:
         assert code is not None
         columns = _decode(pieces, rows_max, code, len(reader.fields), start, stop)
         bad = columns.status == Status.UNKNOWN_SCHEMA
-        if not bad.any():
-            return columns
-        code = reader.learn(np.unique(columns.data[bad, 0]).tolist())
-        if code is None:
-            return columns
+        if bad.any():
+            code = reader.learn(np.unique(columns.data[bad, 0]).tolist())
+            if code is not None:
+                continue
+        return _with(columns, lost, start, stop) if lost else columns
+
+
+def _unpacked(batch: Batch, start: int) -> Unpacked:
+    check_batch(batch)
+    return unpack(batch, start, bounds.UNPACKED_BYTES_MAX)
 
 
 def frames(batches: Sequence[Batch], start: int, stop: int) -> Columns:
     """Keys and values of records that are no Avro, such as a changelog's: as `decode`, but no datum is looked into.
 
     A tombstone's value is NULL; `data` has one column, the true length of a value beyond a megabyte (TOO_LARGE).
+    Records are whole, however large.
     """
-    pieces = sorted(map(uncompressed, batches), key=base_offset)
+    pieces = sorted(map(whole, batches), key=base_offset)
     return _decode(pieces, sum(map(records_max, pieces)) + len(pieces), _NO_CODE, 1, start, stop)
+
+
+def _with(columns: Columns, lost: Sequence[Lost], start: int, stop: int) -> Columns:
+    """The columns with a row for each Lost in [start, stop), in the order of offsets."""
+    places = {max(one.offset, start): one for one in lost if one.last >= start and one.offset < stop}
+    offsets = np.array(sorted(places), np.int64)
+    found = [places[offset] for offset in offsets.tolist()]
+    at = np.searchsorted(columns.offset, offsets)
+    data = np.insert(columns.data, at, NULL, axis=0)
+    data[at + np.arange(len(at)), 0] = [NULL if one.original.size is None else one.original.size for one in found]
+    return Columns(
+        columns.n + len(at), columns.raw, np.insert(columns.offset, at, offsets), np.insert(columns.key, at, NULL),
+        np.insert(columns.value, at, NULL), data, np.insert(columns.status, at, [one.status for one in found]),
+        np.insert(columns.field, at, -1), places,
+    )  # fmt: skip
 
 
 def _decode(pieces: list[Batch], rows_max: int, code: _Code, width: int, start: int, stop: int) -> Columns:

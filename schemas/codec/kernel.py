@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas.bounds import RECORD_BYTES_MAX
 from schemas.codec import primitives as k
 from schemas.codec.pointers import Pointer, bytes_at, longs_at
 from schemas.codec.primitives import compiled, read_bytes, read_long, skip
@@ -187,14 +188,14 @@ def decode_block(
             following, delta, key_at, key_size, at, n = _frame(b, p, end)
             if following < 0 or not before < delta <= last:  # a stray offset would take another record's place
                 break
-            p, before = following, delta
+            begin, p, before = p, following, delta
             if not start <= base + delta < stop:
                 continue
             start = base + delta + 1
             offset[i] = base + delta
             key[i] = k.NULL if key_size < 0 else pack(key_at, key_size)
             value[i] = k.NULL if n < 0 else pack(at, n)
-            if n > k.LENGTH_MAX or key_size > k.LENGTH_MAX:
+            if n > k.LENGTH_MAX or key_size > k.LENGTH_MAX or following - begin > RECORD_BYTES_MAX:
                 s, f = TOO_LARGE, -1
             elif n < 0:
                 s, f = TOMBSTONE, -1
@@ -209,6 +210,37 @@ def decode_block(
             offset[i], key[i], value[i] = max(base, start), k.NULL, pack(p, end - p)
             status[i], field[i] = BAD_BLOCK, -1
             _explain(b, p, end - p, BAD_BLOCK, data, i * width, width)
+            if width > 1:
+                data[i * width + 1] = after - 1
             i, start = i + 1, after
         batch = end
     return i
+
+
+@compiled
+def scan(
+    raw_at: int, p: int, end: int, count: int, before: int, last: int, first: int, room: int, record_max: int
+) -> tuple[int, int, int, int, int]:
+    """Walks over whole records of at most `record_max` bytes, whose offset deltas rise from `before` on up to `last`.
+
+    Stops at the first that is none, after `count` records, or after `room` bytes of those with a delta of at least `first`.
+    Answers (start of those, where it stopped, records passed, those of them from `first` on, the last delta).
+    """
+    b = bytes_at(raw_at)
+    begin, read, kept = p, 0, 0
+    while read < count and p - begin < room:
+        following, delta, _, _, _, _ = _frame(b, p, end)
+        if following < 0 or not before < delta <= last or following - p > record_max:
+            break
+        p, before, read = following, delta, read + 1
+        if delta < first:
+            begin = p
+        else:
+            kept += 1
+    return begin, p, read, kept, before
+
+
+@compiled
+def frame_at(raw_at: int, p: int, end: int) -> tuple[int, int, int, int, int, int]:
+    """See _frame."""
+    return _frame(bytes_at(raw_at), p, end)

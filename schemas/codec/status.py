@@ -23,10 +23,11 @@ class Status(IntEnum):
     BAD_BOOLEAN = 19
     BAD_LENGTH = 20  # a negative length, or an array's count or byte size that can't be
     TOO_DEEP = 21
-    TOO_LARGE = 22  # key or value of 2**20 bytes or more; data[i, 0] is the value's length
-    BAD_BLOCK = (
-        23  # the batch's framing is broken here: one row for all that can't be told apart; data[i, 0] is its length
-    )
+    TOO_LARGE = 22  # key, value or the record beyond schemas.bounds; data[i, 0] is the value's length
+    # The batch's framing is broken here: one row for all that can't be told apart. data[i, 0] is its length,
+    # data[i, 1], where there is a second column, the last offset that the row stands for.
+    BAD_BLOCK = 23
+    BATCH_TOO_LARGE = 24  # one row for what of a batch is not unpacked
 
 
 REASONS = {
@@ -44,4 +45,5 @@ REASONS = {
     Status.TOO_DEEP: "nested too deep",
     Status.TOO_LARGE: "too large",
     Status.BAD_BLOCK: "damaged batch",
+    Status.BATCH_TOO_LARGE: "batch too large",
 }

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 ID_CHARS: Final = 32
 MASK_TAIL_CHARS: Final = 4
+TEXT_CHARS_MAX: Final = 400
+TEXTS: Final = ("alert_id", "event_id", "customer_id", "rule", "severity", "branch", "rm_id")
+"""Fields of an alert that go into a notice or its record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,16 @@ def masked(customer_id: str) -> str:
 
 
 def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
-    """The notice of an alert's record; None for a state or kind that nobody is told of, such as acknowledged."""
+    """The notice of an alert's record; None for a state or kind that nobody is told of, such as acknowledged.
+
+    ValueError for a record that makes no notice: a day that the calendar has not, a text without end.
+    """
     status, kind = alert["status"], alert["kind"]
     if status not in texts.STATUSES or kind not in texts.BODIES[locale]:
         return None
+    for name in TEXTS:
+        if len(alert[name] or "") > TEXT_CHARS_MAX:
+            raise ValueError(f"{name} has {len(alert[name])} characters")
     single, window = texts.WINDOWS[locale]
     places = {
         "customer": masked(alert["customer_id"]),
@@ -118,7 +127,7 @@ class Notifier:
     outcomes: Callable[[str, str], None] = field(default=lambda _channel, _status: None)
 
     async def notify(self, alert: dict[str, Any]) -> list[dict[str, Any]]:
-        """Deliver, and return the records for the `notices` topic. Raises nothing: what fails is in the records."""
+        """Deliver, and return the records for the `notices` topic. What fails is in the records; ValueError: see `compose`."""
         records = []
         for channel in self.channels:
             notice = compose(alert, channel.name, self.locale)

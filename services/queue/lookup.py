@@ -130,6 +130,8 @@ class Lookup:
             self.noted("down")
         except Exception:  # noqa: BLE001 - a kiosk never sees an error, whatever the view holds
             self.noted("broken")
+            self.breaker.succeeded()  # the view answers: one customer's bad row is not the others' outage
+            return None
         else:
             self.breaker.succeeded()
             return row

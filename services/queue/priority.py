@@ -1,9 +1,11 @@
 """The queue class look-up over HTTP: `GET /v1/priority/{customer_ref}`, for kiosks and ticket systems.
 
 Whatever happens behind it, the answer is 200 with a class: the default class, marked `degraded`, where the view can't
-be trusted. Nothing is logged that names a customer, not even his reference.
+be trusted. Nothing is logged that names a customer, not even his reference. Metrics and the description of the interface
+are for those who run it: they have a port of their own.
 """
 
+import json
 import logging
 from datetime import date
 from time import perf_counter
@@ -13,14 +15,27 @@ from fastapi import FastAPI, Path, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import BaseModel, Field
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
+from deploy.probes import Routes, health
 from services.queue.lookup import Answer, Lookup
+from services.queue.server import RateLimit
 
 log = logging.getLogger(__name__)
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5)
+PROBLEM = "application/problem+json"
 NO_STORE = {"Cache-Control": "no-store"}
+
+
+class WholePath(PathConvertor):
+    """The rest of a path, whatever is in it; Starlette's own `path` ends at a line break."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("whole", WholePath())
 
 
 class Priority(BaseModel):
@@ -46,23 +61,33 @@ class ViewHealth(BaseModel):
     status: str
 
 
-def create_app(lookup: Lookup) -> FastAPI:
-    """The application around a lookup; it takes over the lookup's `noted` for its metrics."""
+def create_app(lookup: Lookup, rate_max: int = 0) -> FastAPI:
+    """The application around a lookup; it takes over the lookup's `noted` for its metrics, `app.state.registry`.
+
+    rate_max: requests a second of one address; 0: as many as come.
+    """
     app = FastAPI(
         title="Tidegauge queue priority",
         version="1",
         description="An opaque customer reference in, a queue class out; never an error at the kiosk.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    registry = CollectorRegistry()
+    registry = app.state.registry = CollectorRegistry()
     results = Counter("tidegauge_priority_answers", "Answers, by where they came from.", ["result"], registry=registry)
     seconds = Histogram("tidegauge_priority_answer_seconds", "Time of an answer.", buckets=BUCKETS_S, registry=registry)
     lookup.noted = lambda result: results.labels(result).inc()
     app.add_exception_handler(HTTPException, _problem)
+    app.add_middleware(RateLimit, per_s=rate_max, refused=lambda: results.labels("refused").inc())
 
-    @app.get("/v1/priority/{customer_ref:path}", response_model=Priority, summary="Queue class of a customer reference")
+    @app.get(
+        "/v1/priority/{customer_ref:whole}",
+        response_model=Priority,
+        summary="Queue class of a customer reference",
+        responses={429: {"description": "Asked too often: wait a second.", "content": {PROBLEM: {}}}},
+    )
     async def priority(
         customer_ref: Annotated[str, Path(description="Opaque reference; whatever is none gets the default class.")],
         response: Response,
@@ -79,11 +104,20 @@ def create_app(lookup: Lookup) -> FastAPI:
         # Ready even without Redis: a degraded answer is better than a kiosk that a load balancer sends away.
         return {"status": "ok"}
 
-    @app.get("/metrics", summary="Prometheus metrics", response_class=Response)
-    async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
     return app
+
+
+def watching(app: FastAPI) -> Routes:
+    """What those who run the look-up see: metrics, health, and the description of the interface."""
+
+    def metrics() -> tuple[int, bytes, str]:
+        return 200, generate_latest(app.state.registry), CONTENT_TYPE_LATEST
+
+    def description() -> tuple[int, bytes, str]:
+        return 200, json.dumps(app.openapi(), ensure_ascii=False).encode(), "application/json"
+
+    good = health(lambda: "")
+    return {"/metrics": metrics, "/openapi.json": description, "/livez": good, "/readyz": good}
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
@@ -92,4 +126,4 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
     title = error.detail if isinstance(error, HTTPException) else "Internal Server Error"
     body: dict[str, Any] = ProblemDocument(title=str(title), status=status).model_dump()
     headers = getattr(error, "headers", None)
-    return JSONResponse(body, status, headers, "application/problem+json")
+    return JSONResponse(body, status, headers, PROBLEM)

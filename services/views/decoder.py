@@ -8,6 +8,7 @@ from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.records import RecordError, decode_one
 from schemas.codec.status import REASONS, Status
 from schemas.codec.values import decode_values
+from schemas.registry import Registry
 
 Decoded = dict[str, Any] | RecordError
 Decode = Callable[[str, Sequence[bytes]], list[Decoded]]
@@ -19,8 +20,8 @@ TEXT, NUMBER, FLAG = "text", "number", "flag"
 class Columnar:
     """Decodes some plain fields of a topic; dates come as day numbers."""
 
-    def __init__(self, topic: str, fields: Mapping[str, str]) -> None:
-        self.reader, self.fields = Reader(topic), fields
+    def __init__(self, topic: str, fields: Mapping[str, str], registry: Registry) -> None:
+        self.reader, self.fields = Reader(topic, registry), fields
 
     def __call__(self, values: Sequence[bytes]) -> list[Decoded]:
         """The fields of each value, or what is wrong with it."""
@@ -47,12 +48,12 @@ class Columnar:
         return decoded
 
 
-def _one_by_one(topic: str, values: Sequence[bytes]) -> list[Decoded]:
+def _one_by_one(topic: str, values: Sequence[bytes], registry: Registry) -> list[Decoded]:
     """Every field of each value, or what is wrong with it."""
     decoded: list[Decoded] = []
     for value in values:
         try:
-            decoded.append(decode_one(value, name=topic))
+            decoded.append(decode_one(value, registry, name=topic))
         except RecordError as problem:
             decoded.append(problem)
     return decoded
@@ -66,12 +67,13 @@ NEEDED: Final = {
 
 
 class Decoder:
-    """Decodes the view's topics."""
+    """Decodes the view's topics by the ids of a registry."""
 
-    def __init__(self) -> None:
-        self.columnar = {topic: Columnar(topic, fields) for topic, fields in NEEDED.items()}
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.columnar = {topic: Columnar(topic, fields, registry) for topic, fields in NEEDED.items()}
 
     def __call__(self, topic: str, values: Sequence[bytes]) -> list[Decoded]:
         """Records of a topic, each decoded or the error."""
         columnar = self.columnar.get(topic)
-        return _one_by_one(topic, values) if columnar is None else columnar(values)
+        return _one_by_one(topic, values, self.registry) if columnar is None else columnar(values)

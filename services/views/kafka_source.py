@@ -17,6 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from schemas.letters import Original, dead_letter
 from services.views.projections import TopicRecord
 from services.views.writer import Fetched
 
@@ -171,19 +172,11 @@ class DeadLetters:
         self.producer: Producer | None = None
 
     def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
-        """Keep it for a person to look at: topic, partition, offset, reason and the original bytes."""
+        """Keep it for a person to look at: where it lies, why, and how it begins."""
         if self.producer is None:
             self.producer = Producer({"bootstrap.servers": self.brokers, "enable.idempotence": True})
-        letter = {
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-            "reason": reason,
-            "field": None,
-            "detail": detail,
-            "original": record.value or b"",
-            "original_key": record.key,
-        }
+        original = Original.of(record.value, record.key)
+        letter = dead_letter(record.topic, record.partition, record.offset, reason, original, detail=detail)
         self.producer.produce(self.topic, self.encode(letter), key=f"{record.topic}:{record.partition}")
 
     def flush(self) -> None:

@@ -8,6 +8,7 @@
 | `{p}alerts:customer:{id}`, `…:rm:{id}`, `…:branch:{id}` | sorted set | alert ids by raised day; newest kept |
 | `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |
 | `{p}fresh:{topic}` | hash | `topic:partition` → ms (Redis clock) when all of Kafka's was in the view; 0 = never |
+| `{p}lacking:{topic}:{partition}` | sorted set | keys whose last record can't be read, by offset: the view lacks them |
 | `{p}view:meta` | hash | cluster (Kafka's cluster id), format |
 | `{p}view:writer` | string, expires | token of the one writer |
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
@@ -62,6 +63,10 @@ class Keys:
         """Hash of the instants of freshness of a topic's partitions."""
         return f"{self.prefix}fresh:{topic}"
 
+    def lacking(self, source: str) -> str:
+        """Sorted set of the keys that the view lacks of a partition (`topic:partition`)."""
+        return f"{self.prefix}lacking:{source}"
+
     @property
     def meta(self) -> str:
         """Hash that says what the view was built from."""
@@ -75,7 +80,9 @@ class Keys:
     @property
     def rows(self) -> tuple[str, ...]:
         """Patterns of all that a rebuild wipes, first of all what says that the view is complete."""
-        return tuple(f"{self.prefix}{kind}:*" for kind in ("fresh", "priority", "standing", "alert", "alerts"))
+        return tuple(
+            f"{self.prefix}{kind}:*" for kind in ("fresh", "priority", "standing", "alert", "alerts", "lacking")
+        )
 
 
 def as_bytes(answer: object) -> bytes:

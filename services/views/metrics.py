@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from deploy.probes import health, serve_probes
 
 if TYPE_CHECKING:
     from services.views.writer import ViewWriter
@@ -23,6 +25,13 @@ class ViewMetrics(Collector):
         yield CounterMetricFamily("tidegauge_view_records", "Records fetched for the view.", counts.records)
         yield CounterMetricFamily("tidegauge_view_rejected", "Records that could not be read.", counts.rejected)
         yield CounterMetricFamily("tidegauge_view_moved", "Times the store stood elsewhere than thought.", counts.moved)
+        lacking = GaugeMetricFamily(
+            "tidegauge_view_lacking", "Keys whose last record could not be read.", labels=["topic", "partition"]
+        )
+        for source, keys in dict(counts.lacking).items():
+            topic, _, partition = source.rpartition(":")
+            lacking.add_metric([topic, partition], keys)
+        yield lacking
         behind = GaugeMetricFamily(
             "tidegauge_view_behind", "Offsets to go, as of about a second ago.", labels=["topic", "partition"]
         )
@@ -33,7 +42,9 @@ class ViewMetrics(Collector):
 
 
 def serve_view_metrics(writer: "ViewWriter", port: int, host: str = "127.0.0.1") -> None:
-    """Serve the metrics from a thread until the process ends; OSError if the port is taken."""
+    """Serve metrics and health from a thread until the process ends; OSError if the port is taken."""
     registry = CollectorRegistry()
     registry.register(ViewMetrics(writer))
-    start_http_server(port, host, registry)
+    good = health(lambda: "")  # a writer that can't write waits: it is no better when started again
+    metrics = lambda: (200, generate_latest(registry), CONTENT_TYPE_LATEST)  # noqa: E731
+    serve_probes({"/metrics": metrics, "/livez": good, "/readyz": good}, host, port)

@@ -1,17 +1,17 @@
 """What a record of a topic changes in the view: pure functions from a record to store operations."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from services.views.keys import Keys
 from services.views.store import Drop, IndexEntry, Op, Put
+from streams.calendar import date_of, day_of
 
 ALERTS_PER_CUSTOMER_MAX: Final = 200
 ALERTS_PER_RM_MAX: Final = 2_000
 ALERTS_PER_BRANCH_MAX: Final = 5_000
-_EPOCH: Final = date(1970, 1, 1)
 
 
 class TopicRecord(NamedTuple):
@@ -29,13 +29,13 @@ _Projection = Callable[[Keys, TopicRecord, dict[str, Any] | None], list[Op]]
 
 def _day_number(day: date | int) -> int:
     """Days since 1970-01-01 of a date as decoded, with or without its logical type."""
-    return day if isinstance(day, int) else (day - _EPOCH).days
+    return day if isinstance(day, int) else day_of(day)
 
 
 @lru_cache(maxsize=4096)
 def iso_day(day: date | int | None) -> str:
-    """ISO date of a date as decoded; the empty text for none."""
-    return "" if day is None else (_EPOCH + timedelta(days=_day_number(day))).isoformat()
+    """ISO date of a date as decoded; the empty text for none. ValueError where the calendar has no such day."""
+    return "" if day is None else date_of(_day_number(day)).isoformat()
 
 
 def priority(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list[Op]:

@@ -3,6 +3,7 @@
 Who may see them is for the caller to ask (services.access.decision) before anything is shown.
 """
 
+import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,10 @@ from streams.vocabulary.terms import OUTFLOW
 if TYPE_CHECKING:
     from redis import Redis
 
+    from schemas.registry import Registry
     from services.views.keys import Keys
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +57,25 @@ class AlertRow:
         return asdict(self)
 
 
-def alerts_of(client: "Redis", keys: "Keys", by: str, name: str, limit: int) -> list[AlertRow]:
-    """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first."""
+def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name: str, limit: int) -> list[AlertRow]:
+    """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first; one that can't be read is left out."""
     members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)
     with client.pipeline(transaction=False) as pipeline:
         for member in members:
             pipeline.hget(keys.alert(as_bytes(member).decode()), "record")
         values = pipeline.execute()
-    rows = [AlertRow.of(decode_one(value, name="rm-alerts")) for value in values if value is not None]
+    rows = []
+    for member, value in zip(members, values, strict=True):
+        try:
+            if value is not None:
+                rows.append(AlertRow.of(decode_one(value, registry, name="rm-alerts")))
+        except ValueError as problem:
+            log.warning("alert %s of the view can't be read: %s", as_bytes(member).decode(), problem)
     owner = {"customer": "customer_id", "rm": "rm_id", "branch": "branch"}[by]
     return [row for row in rows if getattr(row, owner) == name]  # a list may be behind the alert itself
 
 
-def standing_of(client: "Redis", keys: "Keys", customer_id: str) -> dict[str, Any] | None:
-    """The newest standing of a customer as published, None if there is none."""
+def standing_of(client: "Redis", keys: "Keys", registry: "Registry", customer_id: str) -> dict[str, Any] | None:
+    """The newest standing of a customer as published, None if there is none. RecordError if it can't be read."""
     value = client.hget(keys.standing(customer_id), "record")
-    return None if value is None else decode_one(as_bytes(value), name="standings")
+    return None if value is None else decode_one(as_bytes(value), registry, name="standings")

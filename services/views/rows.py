@@ -22,6 +22,7 @@ from services.views.projections import TopicRecord, iso_day
 from services.views.store import Drop, Op, Put
 
 if TYPE_CHECKING:
+    from schemas.registry import Registry
     from services.views.keys import Keys
 
 
@@ -86,8 +87,8 @@ class PutRows:
 class InColumns:
     """Projects the records of a topic to rows at once; None for what has to go one by one."""
 
-    def __init__(self) -> None:
-        self.readers = {topic: Reader(topic) for topic in ("standings", "queue-priority")}
+    def __init__(self, registry: Registry) -> None:
+        self.readers = {topic: Reader(topic, registry) for topic in ("standings", "queue-priority")}
 
     def __call__(self, keys: Keys, records: Sequence[TopicRecord]) -> PutRows | None:
         """Rows of a partition's records, as `services.views.projections` gives them one by one.
@@ -110,10 +111,12 @@ class InColumns:
         else:
             prefix, version = keys.priority(""), "version"
             column = {name: columns.data[:, reader.index[name]] for name in ("queue_class", "vip_area", "valid_until")}
+            if (days := buffer.days(column["valid_until"])) is None:
+                return None
             shown = {
                 "queue_class": column["queue_class"],
                 "vip_area": buffer.texts([b"0", b"1"])[np.where(column["vip_area"] == 1, 1, 0)],
-                "valid_until": buffer.days(column["valid_until"]),
+                "valid_until": days,
             }
         fields = np.stack(list(shown.values()), 1)
         fields[dropped] = 0
@@ -134,10 +137,14 @@ class _Buffer:
         self._size += int(sizes.sum())
         return np.asarray(at << REF_BITS | sizes)
 
-    def days(self, days: Longs) -> Longs:
-        """References to ISO dates of day numbers, to the empty text for none."""
+    def days(self, days: Longs) -> Longs | None:
+        """References to ISO dates of day numbers, to the empty text for none; None if one is no day of the calendar."""
         found, which = np.unique(days, return_inverse=True)
-        return self.texts([iso_day(None if day == NULL else day).encode() for day in found.tolist()])[which]
+        try:
+            texts = [iso_day(None if day == NULL else day).encode() for day in found.tolist()]
+        except ValueError:
+            return None
+        return self.texts(texts)[which]
 
     def raw(self) -> Bytes:
         """All bytes."""

@@ -50,7 +50,14 @@ class IndexEntry(NamedTuple):
     owned: str = ""
 
 
-Op = Put | Drop | IndexEntry
+class Leave(NamedTuple):
+    """Take `member` out of the sorted set `key`."""
+
+    key: str
+    member: str
+
+
+Op = Put | Drop | IndexEntry | Leave
 
 
 class PackedOps(Protocol):
@@ -95,6 +102,9 @@ class ViewStore(Protocol):
     def meta(self) -> dict[str, str]:
         """What the view was built from."""
 
+    def lacking(self, sources: Sequence[str]) -> dict[str, set[str]]:
+        """Of each partition the keys that the view lacks."""
+
     def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
         """Say what the view is built from, and which partitions it needs to be complete."""
 
@@ -130,6 +140,9 @@ while i <= n do
   elseif op == 'D' then
     redis.call('DEL', key)
     i = i + 2
+  elseif op == 'L' then
+    redis.call('ZREM', key, ARGV[i + 2])
+    i = i + 3
   else
     redis.call('ZADD', key, ARGV[i + 2], ARGV[i + 3])
     local surplus = redis.call('ZCARD', key) - ARGV[i + 4]
@@ -193,6 +206,14 @@ class RedisViewStore:
             as_bytes(name).decode(): as_bytes(value).decode()
             for name, value in self.client.hgetall(self.keys.meta).items()
         }
+
+    def lacking(self, sources: Sequence[str]) -> dict[str, set[str]]:
+        """Of each partition the keys that the view lacks."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            for source in sources:
+                pipeline.zrange(self.keys.lacking(source), 0, -1)
+            found = pipeline.execute()
+        return {source: {as_bytes(key).decode() for key in keys} for source, keys in zip(sources, found, strict=True)}
 
     def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
         """Say what the view is built from; partitions not marked fresh yet are entered as never complete."""
@@ -290,4 +311,6 @@ def _flat(ops: Sequence[Op]) -> list[str | bytes | int]:
             args += ("D", op.key)
         elif type(op) is IndexEntry:
             args += ("Z", op.key, op.score, op.member, op.keep_max, op.owned)
+        elif type(op) is Leave:
+            args += ("L", op.key, op.member)
     return args

@@ -18,7 +18,7 @@ from services.views.decoder import Decode
 from services.views.keys import VIEW_FORMAT, Keys
 from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.rows import PutRows
-from services.views.store import Chunk, LeaseLostError, Op, ViewStore
+from services.views.store import Chunk, IndexEntry, LeaseLostError, Leave, Op, ViewStore
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,10 @@ CHUNK_RECORDS_MAX: Final = 500
 CHUNK_BYTES_MAX: Final = 1 << 18
 """Value bytes in one atomic call."""
 
-DETAIL_CHARS_MAX: Final = 200
+
+LACKING_MAX: Final = 10_000
+"""Keys remembered of a partition whose last record can't be read; with so many only a rebuild makes it fresh again."""
+
 GATHER_S: Final = 0.05
 
 
@@ -78,6 +81,7 @@ class WriterCounts:
     rejected: int = 0
     moved: int = 0
     behind: dict[str, int] = field(default_factory=dict)  # source -> offsets to go
+    lacking: dict[str, int] = field(default_factory=dict)  # source -> keys whose last record can't be read
 
 
 _InColumns = Callable[[Keys, Sequence[TopicRecord]], PutRows | None]
@@ -117,6 +121,7 @@ class ViewWriter:
         self.decode, self.rejects, self.token, self.clock = decode, rejects, token, clock
         self.held: dict[str, int | None] = {}  # next record that the store expects of a partition; None = the first
         self.next: dict[str, int | None] = {}  # the same, behind what is in flight
+        self.lacking: dict[str, set[str]] = {}  # keys whose last record can't be read; such a partition is not fresh
         self.ended: dict[str, int] = {}  # partitions read to their end, and that end
         self.flight: tuple[list[Chunk], Future[list[bool]]] | None = None
         self.hand = ThreadPoolExecutor(1, "view")
@@ -178,6 +183,7 @@ class ViewWriter:
             positions = {}
         self.store.begin(mine, list(ends))
         self.held = {name: positions.get(name) for name in ends}
+        self.lacking = self.store.lacking(list(ends))
         self.next, self.ended, self.targets = dict(self.held), {}, {}
         self.source.begin(self.next)
 
@@ -206,25 +212,28 @@ class ViewWriter:
         if not records:
             return
         self.counts.records += len(records)
-        rows = self.in_columns(self.keys, records)
-        for _, last, ops in self._in_turn(records) if rows is None else _evenly(rows):
+        rows = None if self.lacking[name] else self.in_columns(self.keys, records)
+        for _, last, ops in self._in_turn(name, records) if rows is None else _evenly(rows):
             yield Chunk(name, start, records[last].offset + 1, ops)
             start = records[last].offset + 1
         self.next[name] = start
 
-    def _in_turn(self, records: Sequence[TopicRecord]) -> Iterator[tuple[int, int, Sequence[Op]]]:
+    def _in_turn(self, name: str, records: Sequence[TopicRecord]) -> Iterator[tuple[int, int, Sequence[Op]]]:
         """Chunks of records projected one by one: (first, last, operations)."""
         ops: list[Op] = []
         first = size = 0
-        for i, (record, found) in enumerate(zip(records, self._project(records), strict=True)):
+        for i, (record, found) in enumerate(zip(records, self._project(name, records), strict=True)):
             ops += found
             size += len(record.value or b"")
             if i - first + 1 >= CHUNK_RECORDS_MAX or size >= CHUNK_BYTES_MAX or i + 1 == len(records):
                 yield first, i, ops
                 first, ops, size = i + 1, [], 0
 
-    def _project(self, records: Sequence[TopicRecord]) -> Iterator[Sequence[Op]]:
-        """Operations of each record of a topic; none for one that can't be read, which is kept as a dead letter."""
+    def _project(self, name: str, records: Sequence[TopicRecord]) -> Iterator[Sequence[Op]]:
+        """Operations of each record of a partition.
+
+        One that can't be read is kept as a dead letter, and its key is lacking until a later record of it can be read.
+        """
         project = PROJECTIONS[records[0].topic]
         decoded = iter(self.decode(records[0].topic, [record.value for record in records if record.value is not None]))
         for record in records:
@@ -232,11 +241,31 @@ class ViewWriter:
             try:
                 if isinstance(value, RecordError):
                     raise value
-                yield project(self.keys, record, value)
+                yield [*project(self.keys, record, value), *self._mended(name, record)]
             except ValueError as problem:  # RecordError too; a registry that is down is no reason to drop a record
                 self.counts.rejected += 1
-                self.rejects.reject(record, "unreadable", str(problem)[:DETAIL_CHARS_MAX])
-                yield []
+                self.rejects.reject(record, "unreadable", str(problem))
+                yield self._lacked(name, record)
+
+    def _lacked(self, name: str, record: TopicRecord) -> list[Op]:
+        """The view lacks the record: it has the row of an older one, or none."""
+        key = _text(record.key)
+        if not key:  # nobody's row
+            return []
+        if not self.lacking[name]:
+            log.warning(
+                "%s, offset %d can't be read: not fresh until its key can be, see dead-letters", name, record.offset
+            )
+        self.lacking[name].add(key)
+        return [IndexEntry(self.keys.lacking(name), record.offset, key, LACKING_MAX)]
+
+    def _mended(self, name: str, record: TopicRecord) -> list[Op]:
+        """The record takes the place of one that could not be read, if there was one."""
+        lacking = self.lacking[name]
+        if not lacking or len(lacking) >= LACKING_MAX or (key := _text(record.key)) not in lacking:
+            return []
+        lacking.discard(key)
+        return [Leave(self.keys.lacking(name), key)]
 
     def _freshness(self) -> bool:
         """Mark the partitions fresh that have reached an end which the brokers named; False if the store moved."""
@@ -244,9 +273,13 @@ class ViewWriter:
         if (ends := self.source.fresh_ends()) is not None:
             self.counts.behind = {name: self.behind(name, end) for name, end in ends.items()}
             self.targets = {name: (end, now) for name, end in ends.items()} | self.targets
+            self.counts.lacking = {name: len(keys) for name, keys in self.lacking.items()}
+        for name, keys in self.lacking.items():
+            if keys:
+                self.targets.pop(name, None)
         reached = {name: at for name, (end, at) in self.targets.items() if not self.behind(name, end)}
         if not reached:
-            return True
+            return ends is None or self.store.mark_fresh(self.token, {})  # which keeps the lease
         for name in reached:
             del self.targets[name]
         return self.store.mark_fresh(
@@ -258,6 +291,14 @@ class ViewWriter:
         held = self.held[name]
         at_end = self.ended.get(name, 0) if held == self.next[name] else 0
         return max(0, end - max(held or 0, at_end))
+
+
+def _text(key: bytes | None) -> str:
+    """A key as text; empty for none, and for one that is no text and so nobody's."""
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[type[Exception], ...]) -> None:
@@ -299,6 +340,6 @@ def rebuild(writer: ViewWriter, progress: Callable[[str, int, int], None]) -> in
     while not writer.caught_up(ends):
         records += writer.step(gather_s=GATHER_S)
         progress("building", total - sum(writer.behind(name, end) for name, end in ends.items()), total)
-    writer.store.mark_fresh(writer.token, {name: (writer.held[name], 0) for name in ends})
+    writer.store.mark_fresh(writer.token, {name: (writer.held[name], 0) for name in ends if not writer.lacking[name]})
     writer.close()
     return records

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from tests.chaos import surroundings
+from tests.chaos.bounds import outsized
 from tests.chaos.given import Given
 from tests.chaos.load import POISON, TWICE
 from tests.chaos.system import Result, System
@@ -147,4 +148,5 @@ SCENARIOS: dict[str, Callable[[Given], Result]] = {
     "cluster": surroundings.cluster, "proxy": surroundings.proxy, "redis": surroundings.redis_view,
     "disk-full": surroundings.disk_full, "poison": poison, "duplicates": duplicates, "late": late,
     "mischief": mischief, "clock": surroundings.clock, "schemas": surroundings.schemas,
+    "bounds": outsized,
 }  # fmt: skip

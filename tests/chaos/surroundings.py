@@ -15,7 +15,8 @@ import redis
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.settings import Settings
-from schemas.codec.records import decode_one
+from schemas.codec.records import decode_one, encode
+from schemas.registry import registry_for
 from services.assembly import redis_client
 from services.views.keys import Keys
 from tests.chaos.brokers import ChaosStack
@@ -25,7 +26,7 @@ from tests.chaos.history import DIFFERENT, LOST
 from tests.chaos.kiosk import Kiosk
 from tests.chaos.proxy import Proxy
 from tests.chaos.system import Result, System
-from tests.chaos.versions import Registry, Rewriter
+from tests.chaos.versions import Rewriter, VersionedRegistry
 
 DAY_S = 86_400
 BROKER_STOP_S_MAX = 30.0  # that a partition may stand still because of a broker, or of the way to it
@@ -127,11 +128,13 @@ def clock(given: Given) -> Result:
 
 def schemas(given: Given) -> Result:
     """Writers of three versions of a contract, rolled forward, mixed and back; workers restarted in between."""
-    with Registry() as registry, given.system(
-        "schemas", given.load(events=40_000, rate=1500, days=20, poison=0.0), schema_registry_url=registry.url
+    with VersionedRegistry() as server, given.system(
+        "schemas", given.load(events=40_000, rate=1500, days=20, poison=0.0), schema_registry_url=server.url
     ) as run:  # fmt: skip
-        rewrite = Rewriter(registry.later, given.seed)
-        run.feed.value_of = lambda item: rewrite(item.value) if item.topic == "transactions" else item.value
+        registry = registry_for(run.settings)
+        rewrite = Rewriter(server.later, given.seed, registry)
+        run.feed.value_of = lambda item: rewrite(item.topic, item.value)
+        run.feed.encode = lambda contract, record: encode(contract, record, registry)
         run.launch(2)
         for number, chance in enumerate(
             ((0.7, 0.3, 0), (0, 1, 0), (0.2, 0.3, 0.5), (0, 0, 1), (0.5, 0.5, 0), (1, 0, 0))
@@ -238,7 +241,7 @@ def _wanted_view(run: System) -> dict[str, dict[bytes, bytes]]:
                 if topic == "standings":
                     want[keys.standing((key or b"").decode())] = {b"record": value}
                     continue
-                record: dict[str, Any] = decode_one(value, name=topic)
+                record: dict[str, Any] = decode_one(value, registry_for(run.settings), name=topic)
                 if topic == "rm-alerts":
                     want[keys.alert(record["alert_id"])] = {b"record": value}
                 else:

@@ -75,7 +75,9 @@ class System(Live):
         unique = f"{name}{seed}x{int(time.time() * 1000) % 10**8}"
         folder = Path(tempfile.mkdtemp(prefix=f"tidegauge-{name}-"))
         own = {"bootstrap_servers": kafka, "topic_prefix": f"{unique}.", "group": unique, "data_dir": folder}
-        super().__init__(Settings(reference_key="test key", partitions=load.partitions, **own | more))
+        super().__init__(
+            Settings(reference_key="a reference key for tests, 32 bytes long", partitions=load.partitions, **own | more)
+        )
         self.rng, self.began = random.Random(f"{name} {seed}"), time.monotonic()
         self.timetable = Timetable(load)
         self.feed = Feed(self.settings, self.timetable)

@@ -35,7 +35,7 @@ def test_state_and_outputs_stay_exact(stack: ChaosStack, name: str, seed: int, s
         faults.FAULTS[name](run, seconds=seconds)
 
 
-@pytest.mark.parametrize("name", ["kill", "zombie", "broker-kill", "redis", "mischief"])
+@pytest.mark.parametrize("name", ["kill", "zombie", "broker-kill", "redis", "mischief", "bounds"])
 def test_the_product_stays_exact(stack: ChaosStack, name: str) -> None:
     """Nothing lost, doubled, reordered, torn or read uncommitted; every customer equals the oracle to the fen."""
     result = SCENARIOS[name](Given(stack, SEED, short=True))

@@ -19,6 +19,7 @@ from agents.engine.recovery import COMMIT, changelog_topic
 from agents.standing.job import StandingJob
 from deploy.settings import Settings
 from schemas.codec.records import RecordError, decode_one
+from schemas.registry import Registry, registry_for
 from schemas.topics import INPUTS
 from tests.chaos.check import read
 from tests.chaos.history import Output
@@ -65,6 +66,7 @@ def replayed(
 ) -> tuple[list[Output], list[str]]:
     """(outputs in order, what went wrong) of a partition's committed transactions."""
     job: StandingJob = standing_jobs(settings)()
+    registry = registry_for(settings)
     at = dict.fromkeys(INPUTS, 0)
     job.begin(partition, dict(at))
     offsets = {topic: [record[0] for record in records] for topic, records in logs.items()}
@@ -81,7 +83,7 @@ def replayed(
             outcome = job.work(live=True)
             for topic, pairs in outcome.outputs:
                 for key, value in flat(pairs):
-                    out.append(output(topic, partition, key, value)._replace(transaction=number))
+                    out.append(output(registry, topic, partition, key, value)._replace(transaction=number))
             if not outcome.more:
                 break
         if job.positions() != positions:
@@ -90,20 +92,22 @@ def replayed(
     return out, odd
 
 
-def output(topic: str, partition: int, key: bytes | None, value: bytes | None, offset: int = -1) -> Output:
+def output(
+    registry: Registry, topic: str, partition: int, key: bytes | None, value: bytes | None, offset: int = -1
+) -> Output:
     """A record as the checker wants it."""
     made = Output(topic, partition, key or b"", crc32(value or b""), offset=offset)
     try:
         if topic in NAMED:
-            record = decode_one(value or b"", name=topic)
+            record = decode_one(value or b"", registry, name=topic)
             return made._replace(
                 name=record["event_id"], cause=record.get("caused_by") or "", version=record.get("effective_date", 0)
             )
         if topic == "dead-letters":
-            record = decode_one(value or b"", name=topic)
+            record = decode_one(value or b"", registry, name=topic)
             return made._replace(name=f"{record['topic']}/{record['partition']}/{record['offset']}")
         if topic == "queue-priority":
-            return made._replace(version=decode_one(value or b"", name=topic)["version"])
+            return made._replace(version=decode_one(value or b"", registry, name=topic)["version"])
     except RecordError:
         return made._replace(name=f"unreadable {topic}/{partition}/{offset}")
     return made
@@ -113,4 +117,4 @@ def published(settings: Settings, topic: str, isolation: str) -> Iterator[Output
     """Every record of an output topic."""
     for partition in range(settings.partitions):
         for offset, key, value in read(settings.kafka, settings.topic(topic), partition, isolation):
-            yield output(topic, partition, key, value, offset)
+            yield output(registry_for(settings), topic, partition, key, value, offset)

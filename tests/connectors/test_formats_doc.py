@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.formats import canonical
+from connectors.formats import canonical, parquet_rows
+from connectors.formats.json_text import NESTING_MAX
 from connectors.formats.layout import FIELDS, INSTANTS, MONEY, REQUIRED
 from connectors.formats.manifest import manifest_of
 from streams.vocabulary.terms import ASSET_CLASSES, NATURES
@@ -55,3 +56,21 @@ def test_every_word_is_named():
         line = re.search(rf"^- `{name}`: (.*)\.$", TEXT, re.MULTILINE)
         assert line
         assert set(line.group(1).split(", ")) == set(words)
+
+
+def test_bounds_are_the_code_s() -> None:
+    """The table of bounds has the numbers of the code."""
+    table = TEXT.split("## Bounds")[1]
+    for row in (
+        f"a line of NDJSON or CSV | {canonical.LINE_BYTES_MAX // 10**6} MB |",
+        f"manifests | {NESTING_MAX} |",
+        (
+            f"a text of Parquet | {parquet_rows.VALUE_BYTES_MAX >> 10} KB; `body` and `details` "
+            f"{parquet_rows.LONG_VALUE_BYTES_MAX // 10**6} MB |"
+        ),
+        f"rows of a Parquet file | {parquet_rows.ROWS_MAX:,} |",
+        f"unpacked | {parquet_rows.GROUP_BYTES_MAX >> 20} MB |",
+        f"in a row | {parquet_rows.TEXT_BYTES_MAX >> 30} GB |",
+    ):
+        assert row in table
+    assert parquet_rows.LONG_COLUMNS == ("body", "details")

@@ -29,7 +29,12 @@ def published() -> dict[tuple[str, str], list[dict]]:
             found[topic, record["customer_id"]].append(record)
 
     replay_arrivals(
-        standing_conf(Settings(reference_key="k"), None, None), arrivals, encode, items[-1].day, None, output
+        standing_conf(Settings(reference_key="a reference key for tests, 32 bytes long"), None, None),
+        arrivals,
+        encode,
+        items[-1].day,
+        None,
+        output,
     )
     return found
 

@@ -77,9 +77,11 @@ def test_only_a_demos_folder_is_wiped(tmp_path):
 def test_environment_has_the_settings_and_no_others(monkeypatch, tmp_path):
     """What a child is told is what the demo decided, whatever stands in the environment around it."""
     monkeypatch.setenv("TIDEGAUGE_BASE_CURRENCY", "JPY")
-    settings = Settings(data_dir=tmp_path, base_currency="CNY", reference_key="secret")
+    settings = Settings(
+        data_dir=tmp_path, base_currency="CNY", reference_key="a reference key for tests, 32 bytes long"
+    )
     child = environment(settings)
     assert child["TIDEGAUGE_BASE_CURRENCY"] == "CNY"
-    assert child["TIDEGAUGE_REFERENCE_KEY"] == "secret"
+    assert child["TIDEGAUGE_REFERENCE_KEY"] == "a reference key for tests, 32 bytes long"
     assert "TIDEGAUGE_BOOTSTRAP_SERVERS" not in child
     assert child["PATH"] == os.environ["PATH"]

@@ -67,3 +67,12 @@ def test_topics_are_created_once_and_first(compose: dict[str, Any]) -> None:
     assert services["topics"]["command"][:2] == ["topics", "--create"]
     assert services["topics"]["restart"] == "on-failure"
     assert services["worker"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
+
+
+def test_probes_reach_a_container(compose: dict[str, Any]) -> None:
+    """The image serves metrics and health to the outside, and compose exposes the port of each process that has one."""
+    assert "TIDEGAUGE_METRICS_HOST=0.0.0.0" in (ROOT / "deploy" / "Dockerfile").read_text()
+    services, ports = compose["services"], Settings.model_fields
+    assert services["worker"]["expose"] == [str(ports["metrics_port"].default)]
+    assert services["lookup"]["expose"] == [str(ports["lookup_metrics_port"].default)]
+    assert services["views"]["expose"] == [services["views"]["command"][-1]]

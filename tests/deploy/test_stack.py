@@ -206,12 +206,3 @@ def test_redis_answers(redis_server: str) -> None:
     """The embedded Redis server answers, and a port without one does not."""
     assert ping.answers(redis_server)
     assert not ping.answers(f"redis://127.0.0.1:{processes.free_row(1)}/0")
-
-
-def test_secret_is_made_once(tmp_path: Path) -> None:
-    """The generated reference key is the same for every process and readable by its owner only."""
-    first, second = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path)
-    assert first.secret() == second.secret() and len(first.secret()) >= 32
-    assert (tmp_path / "reference.key").stat().st_mode & 0o077 == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["reference.key"]
-    assert Settings(data_dir=tmp_path, reference_key="given").secret() == b"given"

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from deploy import topics
+from schemas import bounds
+from schemas.codec import primitives
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
 
@@ -27,3 +30,31 @@ def test_there_is_a_place_for_the_tables() -> None:
     """The marks between which a run writes its table."""
     for mark in (table.BEGIN, table.END):
         assert TEXT.count(mark) == 1
+
+
+# A row's first cell -> the numbers that must stand in its second.
+BOUNDS = {
+    "key or value of a record": [bounds.KEY_OR_VALUE_BYTES_MAX],
+    "a record with its headers": [bounds.RECORD_BYTES_MAX],
+    "records in a batch": [bounds.BATCH_RECORDS_MAX],
+    "a batch, unpacked": [bounds.UNPACKED_BYTES_MAX],
+    "a batch that does not unpack": [],
+    "records in clear that are handed on at once": [bounds.BLOCK_BYTES_MAX, bounds.BLOCK_RECORDS_MAX],
+    "a batch as it is stored": [int(topics.CATALOGUE[0].config()["max.message.bytes"])],
+    "a dead letter: value, key, words": [
+        bounds.LETTER_VALUE_BYTES_MAX, bounds.LETTER_KEY_BYTES_MAX, bounds.LETTER_DETAIL_CHARS_MAX,
+    ],
+    "a changelog row, which the workers alone write": [bounds.UNPACKED_BYTES_MAX],
+}  # fmt: skip
+
+
+def test_bounds_are_those_of_the_program() -> None:
+    """The table of bounds has every number of the program, and no other."""
+    section = TEXT.split("\n## Bounds\n")[1].split("\n## ")[0]
+    rows = [table.parts(line) for line in section.splitlines() if line.startswith("| ")][2:]
+    said = {row[0]: [int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", row[1])] for row in rows}
+    assert said == BOUNDS
+    assert bounds.KEY_OR_VALUE_BYTES_MAX == primitives.LENGTH_MAX
+    assert {n for numbers in BOUNDS.values() for n in numbers} >= {
+        value for name, value in vars(bounds).items() if name.endswith("_MAX")
+    }

@@ -132,15 +132,6 @@ def test_a_damaged_batch_does_not_take_good_ones_with_it() -> None:
         take_block(WHERE, bytes(bad), 1)
 
 
-def test_a_bad_compressed_body_is_refused() -> None:
-    """A body its codec cannot read, with a right checksum, is refused, not passed on."""
-    raw = bytearray(batch(0, [b"x" * 100] * 20, GZIP))
-    raw[70:90] = bytes(20)
-    raw[17:21] = struct.pack(">I", calc_crc32c(bytes(raw[21:])))
-    with pytest.raises(CorruptBatch, match="codec 1"):
-        take_block(WHERE, bytes(raw), 0)
-
-
 def test_old_message_formats_are_refused() -> None:
     """Kafka 4 no longer serves formats before v2."""
     raw = bytearray(batch(0, [b"x"]))

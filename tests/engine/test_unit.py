@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.engine import recovery
 from agents.engine import unit as unit_module
 from agents.engine.app import build_app
 from agents.engine.job import TP, Block, Outcome, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import RECORD_BYTES_MAX, Packed, flat
+from agents.engine.packing import FRAMING_BYTES_MAX, Packed, flat
 from agents.engine.recovery import COMMIT, FENCE, Fence
 from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
+from schemas.registry import RegistryError
 from tests.engine.counter_job import CounterJob
 from tests.engine.test_transport import batch
 from tests.engine.worker import EngineTestSettings
@@ -80,13 +82,14 @@ def events(topic: str, start: int, amounts: list[int], customer: int = 7) -> Blo
     return Block(TP(topic, 3), start, start + len(amounts), [raw], len(raw))
 
 
-def test_the_product_settings_fit() -> None:
+def test_the_product_settings_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The app is built from Settings as from what the tests use: one agent per input, one table, no web server."""
+    monkeypatch.setattr(recovery, "_prefixed", lambda _kafka, prefix, plain: prefix + plain)
     app = build_app(Settings(group="fits", topic_prefix="p.", bootstrap_servers="one:9092,two:9092"), CounterJob)
     assert {topic for agent in app.agents.values() for topic in agent.channel.topics} == {"p.left", "p.right"}
     assert list(app.tables) == ["standing"]
     assert not app.conf.web_enabled
-    assert app.units.unit_conf.changelog == "fits-standing-changelog"
+    assert app.units.unit_conf.changelog == "p.fits-standing-changelog"
     assert app.units.changelog_topic.get_topic_name() == app.units.unit_conf.changelog
     assert app.units.names == {"p.left": "left", "p.right": "right"}
 
@@ -103,6 +106,32 @@ async def test_the_first_transaction_brings_a_fence() -> None:
     assert rows[COMMIT] == b'{"left": 2, "right": 0}'
     assert b"r" + (7).to_bytes(8, "big") in rows
     assert ("g-tiers", [((7).to_bytes(8, "big"), b"left/3/1 0>1")]) in sent
+
+
+async def test_a_registry_that_is_down_holds_up_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block whose schema is not to be had waits, whichever of several it is; then every event counts once."""
+    monkeypatch.setattr(unit_module, "REGISTRY_WAIT_S", 0.0)
+
+    class Waiting(CounterJob):
+        refused = 3
+
+        def feed(self, block: Block, stop: int | None = None) -> None:
+            if block.tp.topic == "right" and self.refused:
+                self.refused -= 1
+                raise RegistryError("no answer")
+            super().feed(block, stop)
+
+    job = Waiting()
+    unit = Unit(job)
+    unit.put(events("left", 0, [500]))
+    unit.put(events("right", 0, [600]))
+    await unit.step()
+    assert job.refused == 0
+    plain = Unit(CounterJob())
+    plain.put(events("left", 0, [500]))
+    plain.put(events("right", 0, [600]))
+    await plain.step()
+    assert unit.producer.transactions == plain.producer.transactions
 
 
 async def test_rows_wait_for_the_flush_but_order_sensitive_ones_do_not() -> None:
@@ -282,7 +311,7 @@ async def test_a_part_of_a_flush_is_as_many_rows_as_a_batch_holds(monkeypatch: p
     row = Packed(np.zeros(1000, np.uint8), ends, np.zeros(1000, np.uint8), ends)
     monkeypatch.setattr(unit.job, "take_dirty", lambda _: ([row], False))
     unit.changelog_rows({}, True)
-    assert 0 < unit.part_rows() * (1000 + RECORD_BYTES_MAX) <= BATCH_BYTES_MAX
+    assert 0 < unit.part_rows() * (1000 + FRAMING_BYTES_MAX) <= BATCH_BYTES_MAX
     unit.row_bytes = 10 * BATCH_BYTES_MAX
     assert unit.part_rows() == PART_ROWS_MIN
 

@@ -20,6 +20,7 @@ class EngineTestSettings:
     group: str
     partitions: int = 4
     flush_interval_s: float = 1.0
+    topic_prefix: str = ""
 
     def topic(self, name: str) -> str:
         """Every run has topics of its own."""

@@ -65,7 +65,7 @@ SHORT = {"exact_numerator": str(90 * NANO * 50_000_000 - 1), "value_minor": 50_0
         ({"metric": SHORT}, "lifecycle"),
         ({"metric": {"value_minor": 62_555_555}}, "rounding"),
         ({"metric": {"period_from": parse_day("2026-01-02")}}, "period"),
-        ({"metric": {"exact_denominator": "0"}}, "period"),
+        ({"metric": {"exact_denominator": "0"}}, "impossible"),
         ({"metric": {"period_to": CLOSE + 1}}, "beyond"),
         ({"metric": {"name": "year_avg"}}, "no_value"),
         ({"metric": {"scope": "other"}}, "no_value"),

@@ -9,7 +9,15 @@ import pytest
 
 from deploy.settings import Settings
 from tests.conftest import Kafka
+from tests.integration.apicurio import Apicurio
 from tests.integration.live import Live
+
+
+@pytest.fixture(scope="session")
+def apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a schema registry by other makers, whose ids are not those of the files."""
+    with Apicurio(tmp_path_factory.mktemp("apicurio")) as registry:
+        yield registry.url
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +29,8 @@ def make_live(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             name = f"i{uuid.uuid4().hex[:8]}"
             own = {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": f"{name}.", "group": name}
             folder = tmp_path_factory.mktemp(name) / "data"
-            return around.enter_context(Live(Settings(data_dir=folder, reference_key="test key", **own | more)))
+            return around.enter_context(
+                Live(Settings(data_dir=folder, reference_key="a reference key for tests, 32 bytes long", **own | more))
+            )
 
         yield make

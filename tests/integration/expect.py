@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,10 @@ def published(settings: Settings, items: Iterable[Event | DayEnd], last: int) ->
 
     def output(topic: str, _key: bytes | None, value: bytes | None) -> None:
         if topic in ("tier-changes", "restatements", "rm-alerts", "dead-letters"):
-            found[topic].append(decode_one(value or b"", name=topic))
+            found[topic].append(decode_one(value or b"", conf.registry, name=topic))
 
     arrivals = [Arrival(item.day, "", None) if isinstance(item, DayEnd) else Arrival(*item) for item in items]
-    replay_arrivals(conf, arrivals, encode, last, None, output)
+    replay_arrivals(conf, arrivals, partial(encode, registry=conf.registry), last, None, output)
     return found
 
 

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from deploy import topics
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
+from schemas.registry import registry_for
 from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
 from tidegauge.demo.processes import environment
@@ -162,7 +163,9 @@ class Live:
         """Every committed record of an output topic."""
         parts = range(self.settings.partitions)
         found = [read(self.settings.kafka, self.settings.topic(topic), p) for p in parts]
-        return [decode_one(value or b"", name=topic) for part in found for _, _, value in part]
+        return [
+            decode_one(value or b"", registry_for(self.settings), name=topic) for part in found for _, _, value in part
+        ]
 
     def log_ends(self) -> list[int]:
         """High watermarks of every input: what has been written so far."""

@@ -1,5 +1,6 @@
 """The simulated bank through Kafka and two workers that are killed again and again: all figures by SQL, all outputs once.
 
+Beside a schema registry that others make, whose ids are not those of the files: whoever took those would reject everything.
 Currencies with corrected rates, nightly snapshots, late and reversed postings, duplicates; shuffled within each day.
 """
 
@@ -12,11 +13,12 @@ from agents.offline.standings import all_standings
 from connectors.formats.events import Event
 from connectors.loading.arrival import days, disturb
 from connectors.simulate import START, simulate
-from schemas.registry import registry_for
+from schemas.registry import file_registry, names, registry_for
 from services.assembly import redis_client, view_writer
 from services.views.keys import Keys
 from services.views.queries import standing_of
 from streams.calendar import date_of
+from tests.chaos.check import read
 from tests.integration.expect import SHIPPED, by_id, published
 from tests.integration.live import doubled
 from tidegauge.cli.data.standings import live_jobs
@@ -39,12 +41,13 @@ def stream():
 
 
 @pytest.fixture(scope="module")
-def lived(make_live, redis_server, stream):
+def lived(make_live, redis_server, apicurio, stream):
     """The live system after the bank's months and the kills, and what was sent."""
-    live, sent, rng = make_live(redis_url=redis_server), Sent(), random.Random(SEED)
+    live, sent, rng = make_live(redis_url=redis_server, schema_registry_url=apicurio), Sent(), random.Random(SEED)
+    live.command("schemas", "register")
     live.start()
     live.start()
-    feed = Feed(live.settings, registry_for(None), iter(stream), sent, 0.0, -1, lambda: FAR)
+    feed = Feed(live.settings, registry_for(live.settings), iter(stream), sent, 0.0, -1, lambda: FAR)
     feed.start()
     try:
         copied = sum(BROADCAST for item in stream if isinstance(item, Event) and item.topic == "fx-rates")
@@ -94,6 +97,18 @@ def test_outputs_once_and_right(lived, answers, stream):
     assert not live.outputs("dead-letters")
 
 
+def test_ids_are_those_of_the_registry(lived):
+    """No record of any topic has an id of the files, so that nothing above holds by chance."""
+    settings = lived[0].settings
+    registry = registry_for(settings)
+    assert all(file_registry().schema(registry.id_of(name)) is None for name in names())
+    for topic in ("transactions", "standings", "queue-priority", "business-days", "close-mark"):
+        wanted = registry.id_of(topic).to_bytes(4, "big")
+        where = "transactions" if topic == "close-mark" else topic
+        values = [value for _, _, value in read(settings.kafka, settings.topic(where), 0) if value]
+        assert any(value[1:5] == wanted for value in values), topic
+
+
 def test_rebuild_gives_the_same_view(lived):
     """The Redis view built step by step and the one that `rebuild` makes anew are the same, and as published."""
     live, _ = lived
@@ -104,6 +119,8 @@ def test_rebuild_gives_the_same_view(lived):
     assert writer.settle()
     while not writer.caught_up(ends):
         writer.step()
+    assert writer.counts.records
+    assert not writer.counts.rejected
     writer.source.close()
     client.delete(keys.writer)  # as if its lease had run out
     before = view(client, keys)
@@ -111,7 +128,9 @@ def test_rebuild_gives_the_same_view(lived):
     assert view(client, keys) == before
     last = {record["customer_id"]: record for record in live.outputs("standings")}
     assert len(last) >= CUSTOMERS
-    assert all(standing_of(client, keys, customer) == record for customer, record in last.items())
+    assert all(
+        standing_of(client, keys, registry_for(settings), customer) == record for customer, record in last.items()
+    )
     client.close()
 
 

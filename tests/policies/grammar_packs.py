@@ -21,6 +21,7 @@ AMOUNTS = ("0", "0.01", "100.00", "250.00", "1000.00", "50000.00")
 NAMES = ("low", "mid", "high", "top", "peak")
 ROLES = ("rm", "manager", "head", "teller")
 SELDOM = ("supplement", "branches", "rollout", "kind")  # of the head: drawn by the caller, or with nothing to decide
+BESIDE = ("status", "review", "veto", "pinning", "notables", "overrides", "responsibility")
 ROLLING = (*metrics.ROLLING, *(f"months_mean[{n}]" for n in range(MEANS[0], MEANS[1] + 1)))
 COUNTS = tuple(f"txn_count[{n}]" for n in (1, 3, 12))
 
@@ -30,6 +31,7 @@ class Writer:
 
     def __init__(self, draw: st.DrawFn, kind: str) -> None:
         self.draw, self.kind, self.known = draw, kind, dict[str, tuple[str, ...]]()
+        self.plain = False  # nothing stands beside the standard of the class at hand: its tree alone gives the tier
         self.rising = False  # the tiers at hand are minimums of one metric, and nothing stands beside them
 
     def one(self, *words: Any) -> Any:
@@ -67,20 +69,25 @@ class Writer:
 
     def customers(self) -> dict[str, Any]:
         """The rules for one class of customers."""
-        body: dict[str, Any] = {"evaluation": self.of(sections.EVALUATION), "tiers": self.tiers()}
+        self.plain = self.often()
+        body: dict[str, Any] = {"evaluation": self.evaluation(), "tiers": self.tiers()}
         ids = tuple(tier["id"] for tier in body["tiers"])
         self.known["tiers"], self.known["cards"] = ids, tuple(t["card"] for t in body["tiers"] if "card" in t)
         if self.kind == "tiers":
             body["queue"] = self.queue()
-        foreseen = self.rising and self.often()  # the rest of the time sections beside the standard are drawn too
-        beside = ("status", "review", "veto", "pinning", "responsibility") if foreseen else ("responsibility",)
-        self.rising = foreseen
+        self.rising = self.rising and self.plain
+        beside = BESIDE if self.plain else ("responsibility",)
         for name, kind in document.CLASS_OPTIONAL.items():
             if name not in ("queue", *beside) and self.often(3 if self.kind == "tiers" else 12):
                 body[name] = self.of(kind)
         if self.often(6):
             body["responsibility"] = [{"tiers": list(ids), "accountable": "head", "may_act": list(ROLES)}]
         return body
+
+    def evaluation(self) -> dict[str, Any]:
+        """Any timing; a plain one is at days or months, without grace."""
+        closes = ("day", "month") if self.kind == "layers" else ("continuous", "day", "month")
+        return {"close": self.one(*closes)} if self.plain else self.of(sections.EVALUATION)
 
     def tiers(self) -> list[dict[str, Any]]:
         """Two to four tiers: half of the time rising minimums of one metric, else any trees."""

@@ -29,6 +29,7 @@ from policies.lifecycle.transitions import close, look, restate, review_due, swi
 from policies.model.pack import Evaluation
 from policies.model.provisions import RECORDS, Exceptions
 from policies.texts import DECISION_REASONS, FLAG_NAMES, REFUSALS
+from streams.calendar import DAY_MAX, DAY_MIN
 
 CLASSES = {(name, kind): policy for name in available_packs() for kind, policy in load_pack(name).classes.items()}
 MONTH_END, YEAR_END = frozenset({"day", "month"}), frozenset({"day", "month", "quarter", "year"})
@@ -278,6 +279,34 @@ def test_pinned_customers_are_decided_by_the_older_version():
     assert tier_of(policy, after) == "gold"
     after, _ = lived(policy, does("unpin_policy"), ("2026-01-31", "bronze", "gold"), state=state)
     assert tier_of(policy, after) == "bronze"
+
+
+VERSIONS = st.sampled_from(["1", "0", "²", "①", "-1", "9" * 5000, "", "١"])
+DETAILS = st.fixed_dictionaries(
+    {},
+    optional={
+        "version": VERSIONS | st.text(max_size=3),
+        "card": st.sampled_from(["gold", "silver", "none"]),
+        "tier": st.sampled_from(["gold", "nobody"]),
+        "record": st.sampled_from([*RECORDS, "x"]),
+        **{name: st.text(max_size=4) for name in ("role", "kind", "approver_role", "branch_level", "digits")},
+    },
+)
+
+
+@given(
+    st.sampled_from(sorted(CLASSES)),
+    st.lists(st.tuples(st.sampled_from([*HANDLERS, "dance"]), st.integers(DAY_MIN, DAY_MAX - 1), DETAILS), max_size=6),
+    st.none() | st.integers(DAY_MIN, DAY_MAX - 1),
+)
+def test_any_act_is_taken_or_refused(name, acts, expires_on):
+    """Whatever stands in a record of crm-actions, under every pack: a state, and decisions with codes that have words."""
+    policy = CLASSES[name]
+    state = begin(policy)
+    for action, on, details in acts:
+        state, said = act(policy, state, Act(action, on, "a", "b", expires_on, details))
+        assert set(refusals(said)) <= set(REFUSALS)
+        assert state.pinned_version is None or 0 <= state.pinned_version < 10**9
 
 
 def test_switch_pins_who_was_served_before():

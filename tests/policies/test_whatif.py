@@ -54,7 +54,7 @@ def test_moves_are_those_of_sql(berka_dir, tmp_path, monkeypatch):
         text = text.replace(was, now)
     new.write_text(text, encoding="utf-8")
     monkeypatch.setenv("TIDEGAUGE_PACK", str(old))
-    monkeypatch.setenv("TIDEGAUGE_REFERENCE_KEY", "test key")
+    monkeypatch.setenv("TIDEGAUGE_REFERENCE_KEY", "a reference key for tests, 32 bytes long")
     words = ("whatif", "--pack", str(new), "--from", FROM, "--files", str(berka_dir))
     done = RUN.invoke(app, [*words, "--json", "--picture", str(picture)])
     assert done.exit_code == 0, done.output
@@ -79,7 +79,7 @@ def test_moves_are_those_of_sql(berka_dir, tmp_path, monkeypatch):
 
 def test_what_cannot_be_tried(berka_dir, tmp_path, monkeypatch):
     """A template is refused as an activation would be; a day behind the history is bad usage."""
-    monkeypatch.setenv("TIDEGAUGE_REFERENCE_KEY", "test key")
+    monkeypatch.setenv("TIDEGAUGE_REFERENCE_KEY", "a reference key for tests, 32 bytes long")
     words = ("--files", str(berka_dir), "--from", FROM)
     assert RUN.invoke(app, ["whatif", "--pack", "three-card", *words]).exit_code == 1
     assert RUN.invoke(app, ["whatif", "--pack", "no-such", *words]).exit_code == 1
@@ -95,7 +95,11 @@ def test_the_worked_example(berka_dir, tmp_path, monkeypatch):
     Path("czech.yaml").write_text(body, encoding="utf-8")
     for edit in edits:
         subprocess.run(edit, shell=True, check=True, env={"PATH": os.environ["PATH"]})
-    for name, value in (("PACK", "czech.yaml"), ("BASE_CURRENCY", "CZK"), ("REFERENCE_KEY", "test key")):
+    for name, value in (
+        ("PACK", "czech.yaml"),
+        ("BASE_CURRENCY", "CZK"),
+        ("REFERENCE_KEY", "a reference key for tests, 32 bytes long"),
+    ):
         monkeypatch.setenv(f"TIDEGAUGE_{name}", value)
     command, _, expected = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0].partition("\n")
     words = command.removeprefix("$ tidegauge policy ").split()

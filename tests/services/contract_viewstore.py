@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.views.store import Chunk, Drop, IndexEntry, LeaseLostError, Put, ViewStore
+from services.views.store import Chunk, Drop, IndexEntry, LeaseLostError, Leave, Put, ViewStore
 
 Read = Callable[[str], Any]
 
@@ -44,6 +44,16 @@ def check_lists_keep_the_newest(store: ViewStore, read: Read) -> None:
     store.apply("me", [Chunk("t:0", None, 9, [*puts, *lists])])
     assert read("l") == ["b", "c"]
     assert (read("own:a"), read("own:b")) == (None, {"version": "1", "f": "b"})
+
+
+def check_members_leave(store: ViewStore, read: Read) -> None:
+    """What the view lacks is told by partition, until it leaves; the place moves with it."""
+    lists = [
+        IndexEntry(f"tidegauge:lacking:{source}", 1, name, 9)
+        for source, name in (("t:0", "a"), ("t:0", "b"), ("t:1", "c"))
+    ]
+    store.apply("me", [Chunk("t:0", None, 9, [*lists, Leave("tidegauge:lacking:t:0", "a"), Leave("nowhere", "x")])])
+    assert store.lacking(["t:0", "t:1", "t:2"]) == {"t:0": {"b"}, "t:1": {"c"}, "t:2": set()}
 
 
 def check_one_writer(store: ViewStore, read: Read) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from services.notices.notifier import DeliveryError, Notice
 from services.views.keys import Keys
 from services.views.projections import TopicRecord
-from services.views.store import Chunk, Drop, IndexEntry, LeaseLostError, Put, Reached
+from services.views.store import Chunk, Drop, IndexEntry, LeaseLostError, Leave, Put, Reached
 from services.views.writer import Fetched
 
 
@@ -37,6 +37,9 @@ class MemoryViewStore:
 
     def meta(self) -> dict[str, str]:
         return dict(self.about)
+
+    def lacking(self, sources: Sequence[str]) -> dict[str, set[str]]:
+        return {source: set(self.lists.get(self.keys.lacking(source), ())) for source in sources}
 
     def begin(self, meta: dict[str, str], sources: Sequence[str]) -> None:
         self.about.update(meta)
@@ -81,6 +84,8 @@ class MemoryViewStore:
                         self.rows[key] = {**self.rows.get(key, {}), "version": version, **fields}
                 case Drop(key):
                     self.rows.pop(key, None)
+                case Leave(key, member):
+                    self.lists.get(key, {}).pop(member, None)
                 case IndexEntry(key, score, member, keep_max, owned):
                     self._index(self.lists.setdefault(key, {}), score, member, keep_max, owned)
         self.offsets[chunk.source] = chunk.stop

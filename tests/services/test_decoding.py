@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec.records import RecordError, decode_one, encode
+from schemas.registry import file_registry
 from services.views.decoder import NEEDED, Decoder
 
-DECODER = Decoder()
+DECODER = Decoder(file_registry())
 
 rows = st.fixed_dictionaries(
     {

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
+from deploy.settings import Settings
 from deploy.topics import CATALOGUE, TOPIC_NAMES, Topic
 from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
-from services.notices import channels
+from services.notices import webhook
 from services.notices.notifier import Notice
-from services.queue import lookup
+from services.queue import lookup, server
 from services.queue.priority import Priority
 from services.views import projections
 from services.views.keys import Keys
@@ -78,7 +80,27 @@ def test_keys_and_bounds() -> None:
     assert f"newest {bounds[0]}, {bounds[1]:,} and {bounds[2]:,}" in PAGE
     assert f"after {round(lookup.BUDGET_S * 1000)} ms" in PAGE
     assert f"({lookup.STALE_S:.0f} s)" in PAGE
-    assert all(str(status) in PAGE for status in channels.AGAIN)
+    assert f"after {webhook.ATTEMPT_S:.0f} s and a delivery after {webhook.DELIVERY_S:.0f} s" in PAGE
+    assert f"at most {webhook.ANSWER_BYTES_MAX >> 10} KB" in PAGE
+    fields = Settings.model_fields
+    connections = fields["lookup_connections"].default
+    assert (
+        f"a request has {server.REQUEST_S:.0f} s" in PAGE
+        and f"{server.REQUEST_BYTES_MAX >> 10} KB; there are {connections}" in PAGE
+    )
+    assert f"{connections // server.ADDRESS_SHARE} of them for one address" in PAGE
+    assert f"ask {fields['lookup_rate'].default} times a second" in PAGE
+    assert all(str(status) in PAGE for status in webhook.AGAIN)
+
+
+def test_signature_by_hand_is_the_library_s() -> None:
+    """The page's few lines give the signature that goes out."""
+    (code,) = re.findall(r"```python signature\n(.*?)```", PAGE, re.DOTALL)
+    page: dict[str, Any] = {}
+    exec(code, page)
+    secret, at, body = "whsec_" + base64.b64encode(bytes(range(40))).decode(), datetime(2026, 3, 2, tzinfo=UTC), "{“}"
+    expected = Webhook(secret).sign("c0ffee", at, body)
+    assert page["signed"](secret, "c0ffee", str(int(at.timestamp())), body.encode()) == expected
 
 
 @pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)

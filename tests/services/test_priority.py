@@ -1,6 +1,7 @@
 """The queue class look-up: an answer always, within its time, and no hint whether the customer exists."""
 
 import asyncio
+import json
 import logging
 from datetime import date
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from redis import ConnectionError as RedisConnectionError
 
 from services.queue.lookup import Breaker, Lookup, QueueRow, RedisPriorityView
-from services.queue.priority import create_app
+from services.queue.priority import create_app, watching
 from services.views.keys import Keys
 from tests.services.contract_priorityview import CONTRACT, REF
 
@@ -108,7 +109,27 @@ async def test_unknown_ordinary_and_expired_are_the_same(row: QueueRow) -> None:
     assert await ask(lookup_of(MemoryPriorityView({REF: row}))) == DEFAULT
 
 
-@pytest.mark.parametrize("ref", ["x", "ABC", REF + "a", "..%2f..%2f", "%00", "1" * 26, "a/b", "客户", "x" * 4000, ""])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "x",
+        "ABC",
+        REF + "a",
+        "..%2f..%2f",
+        "%00",
+        "1" * 26,
+        "a/b",
+        "客户",
+        "x" * 4000,
+        "",
+        "a%0Ab",
+        "%0A",
+        REF + "%0a",
+        "%0d%0a/x",
+        "%85",
+        "%E2%80%A8",
+    ],
+)
 async def test_malformed_reference_gets_the_default(ref: str) -> None:
     """A kiosk that sends nonsense gets a class, no error, and the view is not asked."""
     view = MemoryPriorityView()
@@ -176,7 +197,7 @@ async def test_no_trace_of_the_customer(caplog: pytest.LogCaptureFixture) -> Non
     app = create_app(lookup_of(view))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://t") as client:
         await client.get(f"/v1/priority/{REF}")
-        metrics = (await client.get("/metrics")).text
+        metrics = watching(app)["/metrics"]()[1].decode()
         wrong = await client.post(f"/v1/priority/{REF}")
         lost = await client.get(f"/v2/{REF}")
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
@@ -188,7 +209,17 @@ async def test_no_trace_of_the_customer(caplog: pytest.LogCaptureFixture) -> Non
     }  # fmt: skip
 
 
-schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(lookup_of(MemoryPriorityView())))
+@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/docs", "/redoc"])
+async def test_kiosks_do_not_see_what_is_for_operators(path: str) -> None:
+    """Metrics and the description of the interface are not on the kiosks' port."""
+    transport = httpx2.ASGITransport(create_app(lookup_of(MemoryPriorityView())))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        assert (await client.get(path)).status_code == 404
+
+
+KIOSKS = create_app(lookup_of(MemoryPriorityView()))
+schema = schemathesis.openapi.from_dict(json.loads(watching(KIOSKS)["/openapi.json"]()[1]))
+schema.app = KIOSKS
 
 
 @schema.parametrize()

@@ -6,6 +6,7 @@ import pytest
 
 from agents.standing.publish.standings import STANDING_FIELDS, STANDING_LISTS
 from schemas.codec.records import encode
+from schemas.registry import file_registry
 from services.views.decoder import Decoder
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS, TopicRecord
@@ -42,7 +43,7 @@ def log(topic: str, values: list[bytes | None], keys: list[bytes | None]) -> lis
 def one_by_one(records: list[TopicRecord]) -> list[Op]:
     """The slow twin: decode and project each."""
     topic = records[0].topic
-    decoded = iter(Decoder()(topic, [record.value for record in records if record.value is not None]))
+    decoded = iter(Decoder(file_registry())(topic, [record.value for record in records if record.value is not None]))
     ops: list[Op] = []
     for record in records:
         ops += PROJECTIONS[topic](KEYS, record, None if record.value is None else next(decoded))
@@ -69,7 +70,7 @@ PRIORITIES = log(
 @pytest.mark.parametrize("records", [STANDINGS, PRIORITIES], ids=["standings", "queue-priority"])
 def test_columns_give_what_one_by_one_gives(records: list[TopicRecord]) -> None:
     """The same operations, and the same bytes on the wire, in whole and in parts."""
-    rows = InColumns()(KEYS, records)
+    rows = InColumns(file_registry())(KEYS, records)
     assert rows is not None
     want = one_by_one(records)
     assert texts(list(rows)) == texts(want)
@@ -91,12 +92,12 @@ def test_columns_give_what_one_by_one_gives(records: list[TopicRecord]) -> None:
 )
 def test_what_goes_one_by_one(record: TopicRecord) -> None:
     """A batch with a record that may have to be rejected, or is large, is left to the slow path as a whole."""
-    assert InColumns()(KEYS, [*STANDINGS, record] if record.topic == "standings" else [record]) is None
+    assert InColumns(file_registry())(KEYS, [*STANDINGS, record] if record.topic == "standings" else [record]) is None
 
 
 def test_the_store_takes_columns(redis_client: "Redis") -> None:
     """Rows as columns leave in the server what the same operations leave one by one."""
-    rows = InColumns()(KEYS, PRIORITIES)
+    rows = InColumns(file_registry())(KEYS, PRIORITIES)
     assert rows is not None
     found = []
     for ops in (rows, one_by_one(PRIORITIES)):

@@ -142,7 +142,8 @@ def test_unreadable_records_are_kept_and_passed() -> None:
     writer.settle()
     drain(writer)
     assert [record for record, _, _ in writer.rejects.letters] == [bad, keyless]  # type: ignore[attr-defined]
-    assert set(writer.store.dump()) == {"tidegauge:priority:a", "tidegauge:priority:b"}  # type: ignore[attr-defined]
+    lacking = KEYS.lacking("queue-priority:0")
+    assert set(writer.store.dump()) == {"tidegauge:priority:a", "tidegauge:priority:b", lacking}  # type: ignore[attr-defined]
 
 
 def test_second_writer_stands_by() -> None:
@@ -218,3 +219,45 @@ def test_metrics_say_how_far_behind() -> None:
     text = generate_latest(registry).decode()
     assert f"tidegauge_view_records_total {sum(map(len, LOGS.values()))}.0" in text
     assert 'tidegauge_view_behind{partition="0",topic="queue-priority"} 0.0' in text
+
+
+def broken(offset: int, key: bytes | None, topic: str = "queue-priority") -> TopicRecord:
+    return TopicRecord(topic, 0, offset, key, b"damaged")
+
+
+@pytest.mark.parametrize(
+    ("later", "fresh"),
+    [
+        ([], False),
+        ([queue_class(9, "b", 9, "gold")], False),
+        ([queue_class(9, "a", 9, "gold")], True),
+        ([gone(9, "a")], True),
+        ([queue_class(9, "a", 9, "gold"), broken(10, b"a")], False),
+    ],
+)
+def test_what_cannot_be_read_is_no_fresh_view(later: list[TopicRecord], fresh: bool) -> None:
+    """A partition with a record that can't be read is not fresh, after a restart neither, until a later one takes its place."""
+    log = [queue_class(0, "a", 1, "gold"), broken(3, b"a"), *later]
+    store = MemoryViewStore(KEYS)
+    for token in ("me", "you"):
+        writer = writer_of({"queue-priority:0": log, "standings:0": []}, store, token)
+        assert writer.settle()
+        drain(writer)
+        for _ in range(3):
+            writer.step()
+        assert ("queue-priority:0" in store.fresh) is fresh
+        assert "standings:0" in store.fresh
+        writer.close()
+    rebuild(writer_of({"queue-priority:0": log, "standings:0": []}, store), lambda *_: None)
+    assert ("queue-priority:0" in store.fresh) is fresh
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff\xfe"])
+def test_what_is_nobodys_holds_nothing_back(key: bytes | None) -> None:
+    """A damaged record whose key is none can't be anybody's row."""
+    writer = writer_of({"queue-priority:0": [broken(0, key)]})
+    writer.settle()
+    drain(writer)
+    writer.step()
+    assert writer.store.fresh == {"queue-priority:0"}  # type: ignore[attr-defined]
+    assert writer.counts.rejected == 1

@@ -51,6 +51,7 @@ class SimSettings:
     kafka: str = "simulated"
     group: str = "g"
     partitions: int = PARTITIONS
+    topic_prefix: str = ""
 
     def topic(self, name: str) -> str:
         """Topics have their own names."""

@@ -1,5 +1,7 @@
 """Bad input through the standing job: a dead letter each that says where and why, and its neighbours count."""
 
+import hashlib
+
 import pytest
 
 from schemas.codec.records import RecordError, decode_one, encode
@@ -112,7 +114,9 @@ def check(topic: str, bad: bytes, reason: str | None, field: str | None) -> None
     partition = Partition(log).run()
     [letter] = partition.of("dead-letters")
     assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 0, offset)
-    assert (letter["original"], letter["original_key"]) == (bad, key)
+    assert (letter["original"], letter["original_key"]) == (bad[: 64 << 10], key)
+    assert (letter["original_bytes"], letter["original_sha256"]) == (len(bad), hashlib.sha256(bad).hexdigest())
+    assert letter["last_offset"] is None
     assert letter["detail"]
     if reason is not None:
         assert letter["reason"] == reason

@@ -1,5 +1,6 @@
 """Alerts out of the outlook: raised at the close that foresees it, for idle customers too, deepened, closed, once."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -38,6 +39,7 @@ RULES = """
         within_days: {gold: 45, platinum: 0}
 """
 PACK = parse_pack(load_pack("rolling-quarter-aum").body.rstrip("\n") + "\n" + RULES)
+KINDS_TOLD = ("outflow", "downgrade_risk")
 CONF = StandingConf("CNY", "Asia/Shanghai", PACK, b"a key of the tests")
 
 
@@ -230,3 +232,24 @@ def test_a_crash_raises_nothing_twice(data):
     assert crashing.published["rm-alerts"] == calm.published["rm-alerts"]
     for rule, last in calm.job.decider.outlook_alerts.last.items():
         assert last[:2].tolist() == crashing.job.decider.outlook_alerts.last[rule][:2].tolist()
+
+
+def test_ids_of_alerts_outlive_the_reference_key():
+    """With a key of their own, alerts of both kinds keep their ids when references change; without one they follow."""
+    steps = [
+        customer("C1"), posting(1, 2 * GOLD, "2024-01-01"), *closes("2024-01-01", "2024-03-31"),
+        posting(2, -2 * GOLD, "2024-04-01"), *closes("2024-04-01", "2024-04-30"),
+    ]  # fmt: skip
+
+    def found(conf: StandingConf) -> tuple[set[str], set[str], set[str]]:
+        out = Partition(Topics().tell(steps), StandingJob(conf)).run()
+        by_kind = {kind: {a["alert_id"] for a in out.of("rm-alerts") if a["kind"] == kind} for kind in KINDS_TOLD}
+        return (*by_kind.values(), {row["customer_ref"] for row in out.of("standings")})
+
+    before = found(CONF)
+    assert all(before)
+    kept = found(replace(CONF, reference_key=b"another", alert_key=CONF.reference_key))
+    assert kept[:2] == before[:2] and not kept[2] & before[2]
+    assert not any(
+        one & other for one, other in zip(found(replace(CONF, reference_key=b"another")), before, strict=True)
+    )

@@ -49,6 +49,7 @@ classes:
         - {id: gold, name: {zh: 金卡, en: Gold}, tiers: [gold], head_start_minutes: 20}
         - {id: others, name: {zh: 其他, en: Others}, tiers: [ordinary], head_start_minutes: 0}
 """
+NEAR = "{id: near, name: {zh: 近, en: Near}, severity: low, outlook: upgrade_near, at_most: '10.00'}"
 HOLDING = posting(1, 60_000_000, "2024-01-10")
 HELD = posting(1, 1_000_000, "2024-01-10", currency="USD", customer="C2", account="A2")
 
@@ -70,6 +71,23 @@ def test_a_mean_of_twelve_months(live):
     assert last["C2"]["tier"] == "ordinary"
     [outlook] = [r for r in partition.of("outlooks") if r["customer_id"] == "C1" and r["as_of"] == day("2024-03-31")]
     assert (outlook["metric"], outlook["projected_tier"]) == ("months_mean_12", "gold")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("{close: month, upgrades", "{close: continuous, upgrades", "evaluation.close"),
+        ("downgrades: month}", "downgrades: application}", "evaluation.downgrades"),
+        ("    vip_from", "    overrides: {request_by: rm, approve_by: head}\n    vip_from", "overrides"),
+        ("    vip_from", f"    alerts: [{NEAR}]\n    vip_from", "alerts.near"),
+    ],
+)
+def test_what_a_layer_scheme_cannot_have(old, new, field):
+    """The check says so, field by field, and not the worker that would follow it."""
+    text = SAVERS.replace("version: 1", "version: 1\nkind: layers")
+    assert refusals(text) == ()
+    [problem] = refusals(text.replace(old, new))
+    assert (problem.field, problem.message.split(":")[0]) == ("classes.personal", field)
 
 
 USD = {"customer": "C2", "account": "A2", "currency": "USD"}

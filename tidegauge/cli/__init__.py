@@ -28,6 +28,7 @@ COMMANDS: dict[str, Entry] = {
     "down": Entry("operation.stack", "Stop what `up` started.", extra="embedded"),
     "doctor": Entry("operation.doctor", "Check this machine, the servers and the topics, and say what to do."),
     "topics": Entry("operation.topics", "Show the topic catalogue, or create what is missing."),
+    "schemas": Entry("operation.schemas", "Look at the schema registry, or register the contracts in it.", group=True),
     "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
     "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless."),
     "simulate": Entry("data.simulate", "Run a simulated bank, from a seed."),
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Entry] = {
     "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer."),
     "queue": Entry("operation.queue", "Serve queue classes to kiosks, or look one up.", group=True),
     "notices": Entry("operation.notices", "Turn alerts into notices."),
+    "dead-letters": Entry("operation.dead_letters", "List, count, show and redrive what nobody could use.", group=True),
     "policy": Entry(
         "policy.command", "List, check, compare and try policy packs, decide with them, put one into force.", group=True
     ),

@@ -14,9 +14,10 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
+from deploy.errors import StackError
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
-from tidegauge.cli.output import BAD_INPUT, CommandError, error
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, error
 from tidegauge.cli.packages import elsewhere, lacking, refusal
 
 
@@ -87,6 +88,9 @@ def main() -> None:
     except CommandError as problem:
         error(str(problem), problem.hint)
         sys.exit(problem.code)
+    except StackError as problem:
+        error(problem.message, problem.hint)
+        sys.exit(BAD_INPUT)
     except ValidationError as problem:
         if problem.title != "Settings":
             raise
@@ -102,6 +106,14 @@ def main() -> None:
             raise
         error(str(problem), "see docs/policies.md")
         sys.exit(BAD_INPUT)
+    except RuntimeError as problem:
+        from schemas.registry import RegistryError, UnregisteredError
+
+        if not isinstance(problem, RegistryError):
+            raise
+        unknown = isinstance(problem, UnregisteredError)
+        error(str(problem), "run `tidegauge schemas register`" if unknown else "`tidegauge schemas check` looks")
+        sys.exit(FAILED_CHECK)
     except ImportError:
         if (foreign := refusal()) is None:
             raise

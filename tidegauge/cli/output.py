@@ -3,15 +3,37 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import gaierror
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
+
+from deploy.printable import printable
 
 FAILED_CHECK = 1
 BAD_INPUT = 2
+NOT_LISTENING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
-console = Console(highlight=False)  # results
-notes = Console(stderr=True, highlight=False)  # progress and errors
+
+class PlainConsole(Console):
+    """A console that takes nothing in a text for an instruction: what it prints has come from outside.
+
+    Markup counts where a call asks for it (`markup=True`), with the values in it escaped. Characters that steer a terminal
+    are written out everywhere, in tables too.
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **more)
+
+    def render_str(self, text: str, **more: Any) -> Text:
+        """A string as it is shown."""
+        return super().render_str(printable(text), **more)
+
+
+console = PlainConsole()  # results
+notes = PlainConsole(stderr=True)  # progress and errors
 
 
 class CommandError(Exception):
@@ -24,17 +46,23 @@ class CommandError(Exception):
 
 
 @contextmanager
-def metrics_at(port: int) -> Iterator[None]:
-    """A second process on a machine finds the port taken, which is no reason for a traceback."""
+def listening_at(host: str, port: int, option: str) -> Iterator[None]:
+    """A port that is taken, or an address that this machine doesn't have, is no reason for a traceback."""
     try:
         yield
-    except OSError as problem:
-        if problem.errno != errno.EADDRINUSE:
+    except (OSError, OverflowError) as problem:
+        if isinstance(problem, OSError) and (problem.filename or not _of_an_address(problem)):
             raise
-        hint = "give every process of a machine a port of its own (--metrics-port), or 0 for no metrics"
-        raise CommandError(f"the port for metrics, {port}, is taken", hint) from problem
+        reason = "is taken" if getattr(problem, "errno", 0) == errno.EADDRINUSE else f"can't be listened on ({problem})"
+        hint = f"give every process of a machine a port of its own ({option})"
+        raise CommandError(f"the port {host}:{port} {reason}", hint) from problem
+
+
+def _of_an_address(problem: OSError) -> bool:
+    return isinstance(problem, gaierror) or problem.errno in NOT_LISTENING
 
 
 def error(message: str, hint: str = "") -> None:
     """Print an error line on stderr, and the hint below it."""
-    notes.print(f"[red]error:[/red] {escape(message)}" + (f"\n  {escape(hint)}" if hint else ""), soft_wrap=True)
+    line = f"[red]error:[/red] {escape(message)}" + (f"\n  {escape(hint)}" if hint else "")
+    notes.print(line, soft_wrap=True, markup=True)

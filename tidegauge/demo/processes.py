@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from deploy import record
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
+from deploy.private import private_folder
 from deploy.record import Running
 from deploy.settings import Settings
 from tidegauge.cli.output import FAILED_CHECK, CommandError
@@ -43,7 +45,8 @@ def demo_settings(around: Settings, zone: str) -> Settings:
     }
     if around.external or around.redis_url:
         name = f"demo-{uuid.uuid4().hex[:8]}"
-        own |= {"topic_prefix": f"{name}.", "group": name}
+        key = around.reference_key or SecretStr(secrets.token_hex(32))
+        own |= {"topic_prefix": f"{name}.", "group": name, "reference_key": key}
     return around.model_copy(update=own)
 
 
@@ -55,7 +58,7 @@ def fresh_folder(settings: Settings) -> None:
     if folder.exists():
         Stack(folder, settings).stop()
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    private_folder(folder)
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Demo:
         self.settings = demo_settings(around, bank.ZONE)
         self.words = Words(options.language)
         self.screen = Screen(console, self.words)
-        self.registry = registry_for(self.settings.schema_registry_url)
+        self.registry = registry_for(self.settings)
         self.stories = bank.stories(options.seed)
         self.teller = Narrator(self.stories, self.words)
         self.sent, self.state = Sent(), DemoState()
@@ -233,7 +233,9 @@ class Demo:
         left = dict(self.watch.standings)
         while left and time.monotonic() < until:
             left = {
-                customer: record for customer, record in left.items() if standing_of(client, keys, customer) != record
+                customer: record
+                for customer, record in left.items()
+                if standing_of(client, keys, self.registry, customer) != record
             }
         return checks.Finding(
             "view", {"n": len(self.watch.standings)}, [f"{customer}: not as published" for customer in left]

@@ -46,7 +46,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A line of text; the table stays below it."""
-        self.console.print(text, soft_wrap=not self.console.is_terminal, highlight=False)
+        self.console.print(text, soft_wrap=not self.console.is_terminal, markup=True, highlight=False)
 
     def __enter__(self) -> Screen:
         if self.console.is_terminal:

@@ -59,6 +59,7 @@ class Explained:
     loose: bool = False  # a pack decides between closes: what met what in a transaction is not in the log
     unpublished: list[str] = field(default_factory=list)  # what the log gives and no topic has, so far
     branch: str | None = None  # that owns the customer
+    unreadable: dict[str, int] = field(default_factory=dict)  # topic -> records that were left out
 
     def of(self, topic: str) -> list[Verdict]:
         """Those of a topic, oldest first."""
@@ -98,6 +99,7 @@ def explained(conf: StandingConf, log: Log) -> Explained:
     """What the log says of everything that was published about a customer."""
     found = Explained(log.customer_id, conf.base_currency)
     closes, packs = log.closes(conf.registry), [*conf.packs(), *sent_packs(log, conf.registry)]
+    found.unreadable = dict(log.unreadable)
     found.gaps, found.loose = log.gaps(closes), any(map(between_closes, packs))
     conf = first_conf(conf, log, packs)
     runs = [Replayed(conf, log)]
@@ -105,7 +107,7 @@ def explained(conf: StandingConf, log: Log) -> Explained:
         record, pack = told.record, _pack(told, [*conf.packs(), *packs])
         verdict = Verdict(told, HOLDS, pack=pack)
         if told.topic == "tier-changes":
-            verdict.judged = judge(record, pack, exponent(conf.base_currency), closes)
+            verdict.judged = _judged(record, pack, conf, closes)
         verdict.state, verdict.problems = _state(told, verdict.judged, found, runs, conf, log)
         found.verdicts.append(verdict)
     names = {told.name for told in log.told}
@@ -134,6 +136,14 @@ def _state(
     if told.topic == "rm-alerts" and told.record.get("kind", OUTFLOW) == OUTFLOW:
         return UNKNOWN, problems
     return DIFFERS, [*own, *problems]
+
+
+def _judged(record: Record, pack: Pack | None, conf: StandingConf, closes: dict[int, dict[str, int]]) -> Judged:
+    """A tier change judged; one that says what can't be, such as a day that no calendar has, does not hold."""
+    try:
+        return judge(record, pack, exponent(conf.base_currency), closes)
+    except (ValueError, ArithmeticError, LookupError) as impossible:
+        return Judged(problems=[discrepancy("impossible", what=str(impossible))])
 
 
 def _pack(told: Told, packs: Sequence[Pack]) -> Pack | None:

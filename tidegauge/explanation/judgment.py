@@ -109,8 +109,17 @@ def node(criterion: Criterion, values: _Values) -> Node:
 
 def exact_value(metric: Record) -> Fraction | None:
     """The exact value that a record tells; None where it is none."""
-    denominator = int(metric["exact_denominator"])
-    return Fraction(int(metric["exact_numerator"]), denominator) if denominator > 0 else None
+    parts = _parts(metric)
+    return None if parts is None else Fraction(*parts)
+
+
+def _parts(metric: Record) -> tuple[int, int] | None:
+    """Numerator and denominator as they are told; None where they make no value."""
+    try:
+        numerator, denominator = int(metric["exact_numerator"]), int(metric["exact_denominator"])
+    except ValueError:
+        return None
+    return (numerator, denominator) if denominator > 0 else None
 
 
 def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) -> dict[tuple[str, str | None], Fraction]:
@@ -155,11 +164,12 @@ def _is_money(metric: str, pack: Pack) -> bool:
 def _numbers(change: Record) -> Iterator[Discrepancy]:
     """Values, their rounding and their periods belong together."""
     for metric in change["metrics"]:
-        numerator, denominator = int(metric["exact_numerator"]), int(metric["exact_denominator"])
-        if exact_value(metric) is None:
-            yield discrepancy("period", name=metric["name"], told=denominator, days=0)
+        if (parts := _parts(metric)) is None:
+            told = f"{metric['exact_numerator'][:20]} / {metric['exact_denominator'][:20]}"
+            yield discrepancy("impossible", what=f"{metric['name']} = {told}")
             continue
-        value, days = Fraction(numerator, denominator), metric["period_to"] - metric["period_from"] + 1
+        denominator = parts[1]
+        value, days = Fraction(*parts), metric["period_to"] - metric["period_from"] + 1
         if denominator != days * NANO and metrics.counted_months(metric["name"]) is None:
             yield discrepancy("period", name=metric["name"], told=denominator, days=days)
         if round(value) != metric["value_minor"]:  # Python rounds fractions half to even

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from agents.offline.memory_log import batch
 from connectors.formats.events import Record
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.codec.records import decode_one
+from schemas.codec.records import RecordError, decode_one
 from schemas.partitioner import partition_of
 from schemas.registry import registry_for
 from schemas.topics import BROADCAST, CLOSES, INPUTS
@@ -45,7 +46,10 @@ class Told:
     @property
     def name(self) -> str:
         """Its id; outlooks have none and go by their day."""
-        return str(self.record.get("event_id") or f"{self.record['customer_id']}/{self.topic}/{self.record['as_of']}")
+        record = self.record
+        return str(
+            record["event_id"] if "event_id" in record else f"{record['customer_id']}/{self.topic}/{record['as_of']}"
+        )
 
 
 @dataclass(slots=True)
@@ -57,12 +61,29 @@ class Log:
     first: dict[str, int]
     inputs: dict[str, list[Block]] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
+    unreadable: Counter[str] = field(default_factory=Counter)  # topic -> records that are none of ours
 
     def tell(self, topic: str, value: bytes, registry: Registry | None) -> None:
         """Takes a published record; the same bytes again are the same record."""
-        told = Told(topic, decode_one(value, registry), decode_one(value, registry, name=topic))
+        try:
+            told = Told(topic, decode_one(value, registry), decode_one(value, registry, name=topic))
+        except RecordError:
+            self.unreadable[topic] += 1
+            return
         if told not in self.told:
             self.told.append(told)
+
+    def decoded(self, topic: str, registry: Registry | None) -> list[Record]:
+        """The records of a broadcast input, marks left out, and what can't be read, as the worker leaves it out."""
+        found = []
+        self.unreadable.pop(topic, None)
+        for _, key, value in self.records(topic):
+            if key[:1] != b"@" and value:
+                try:
+                    found.append(decode_one(value, registry, name=topic))
+                except RecordError:
+                    self.unreadable[topic] += 1
+        return found
 
     def records(self, topic: str) -> Iterable[tuple[int, bytes, bytes | None]]:
         """Offset, key and value of an input's records."""
@@ -71,11 +92,9 @@ class Log:
     def closes(self, registry: Registry | None) -> dict[int, dict[str, int]]:
         """The cut of every close that is still there, by day; of several closes of a day the first counts."""
         found: dict[int, dict[str, int]] = {}
-        for _, key, value in self.records(CLOSES):
-            if key[:1] != b"@" and value:
-                record = decode_one(value, registry, name=CLOSES)
-                cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
-                found.setdefault(record["business_day"], cut)
+        for record in self.decoded(CLOSES, registry):
+            cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
+            found.setdefault(record["business_day"], cut)
         return found
 
     def gaps(self, closes: dict[int, dict[str, int]]) -> list[str]:
@@ -136,7 +155,7 @@ def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None
 
 async def read_log(settings: Settings, customer_id: str) -> Log:
     """The customer's part of the topics as they are now. KafkaError, Rejoin where they cannot be read."""
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     partition = partition_of(customer_id.encode(), settings.partitions)
     recovery.install_blocks(settings, (*INPUTS, *OUTPUTS), recovery.changelog_topic(settings, STANDING))
     consumer = await recovery.open_consumer(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -86,13 +87,9 @@ def first_conf(conf: StandingConf, log: Log, known: Sequence[Pack]) -> StandingC
 def sent_packs(log: Log, registry: Registry | None) -> list[Pack]:
     """The packs on the topic `policies` that can be read, oldest first."""
     found = []
-    for _, key, value in log.records("policies"):
-        if key[:1] != b"@" and value:
-            record = decode_one(value, registry, name="policies")
-            try:
-                found.append(_parsed(record))
-            except PackError:
-                continue
+    for record in log.decoded("policies", registry):
+        with suppress(PackError):
+            found.append(_parsed(record))
     return found
 
 

@@ -67,7 +67,7 @@ class Decider:
         self.transaction_counts = TransactionCounts(ledger)
         self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched)
         # What is published.
-        self.publisher = OutputPublisher(conf.registry, conf.reference_key, self.classes, ledger, self.profiles)
+        self.publisher = OutputPublisher(conf.registry, conf.keys, self.classes, ledger, self.profiles)
         self.decisions = Decisions(self.publisher, self.classes, counts)
         layer_decisions = LayerDecisions(self.publisher, self.decisions)
         # What decides.

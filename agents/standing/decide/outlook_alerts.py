@@ -76,7 +76,7 @@ class OutlookAlerts:
         """One record, with what is expected as its evidence."""
         publisher, profiles, pack, name = self.publisher, self.publisher.profiles, self.pack, self.rules.ids[rule]
         customer_id, tier, lost = self.ledger.customer_id(slot), int(now.tier[i]), int(now.lost_close[i])
-        alert_id = customer_ref(publisher.key, f"{customer_id}/{name}/{date_of(raised)}")
+        alert_id = customer_ref(publisher.alert_key, f"{customer_id}/{name}/{date_of(raised)}")
         to_hold = [0, *now.to_hold[i].tolist(), UNREACHABLE]
         near = self.rules.kinds[rule] == UPGRADE_NEAR
         record = {

@@ -48,7 +48,7 @@ class Lane:
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
             return
-        columns = decode(block.batches, self.reader, self.fed, end)
+        columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         self.placement.check(columns)
         self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end

@@ -11,12 +11,13 @@ import numpy as np
 from agents.engine.job import Pair
 from agents.engine.packing import Packed, few
 from agents.standing.intake.profiles import Profiles
-from agents.standing.model import DayClose
+from agents.standing.model import DayClose, Keyring
 from agents.standing.publish.standings import ShownLayers, StandingWriter
 from agents.standing.publish.tier_changes import ChangeWriter, MovedTiers, QueueWriter, RestatementWriter, rounded
 from policies.compiled.classes import CompiledClasses
 from policies.compiled.program import Column
 from schemas.codec.records import encode
+from schemas.letters import Original, dead_letter
 from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
 from streams.accounts.ledger import Break, Candidate, Ledger
@@ -27,7 +28,7 @@ from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, business_day, date_of
 
 COUNTERPARTIES_MAX = 3
-_DETAIL_CHARS_MAX = 200
+_ENCODED = ("rm-alerts", "restatements", "tier-changes", "decisions", "dead-letters")  # also or only one by one
 
 
 class OutputPublisher:
@@ -36,16 +37,18 @@ class OutputPublisher:
     def __init__(
         self,
         registry: Registry | None,
-        key: bytes,
+        keys: Keyring,
         classes: CompiledClasses,
         ledger: Ledger,
         profiles: Profiles,
     ) -> None:
-        self.registry, self.key, self.partition = registry or file_registry(), key, 0
+        self.registry, self.alert_key, self.partition = registry or file_registry(), keys.alerts, 0
+        for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
+            self.registry.id_of(topic)
         self.ledger, self.profiles = ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
-        self.bulk = StandingWriter(self.registry, key, classes, ledger)
+        self.bulk = StandingWriter(self.registry, keys.references, classes, ledger)
         self.changes = ChangeWriter(self.registry, ledger)
         self.restatements = RestatementWriter(self.registry, ledger)
         self.queue = QueueWriter(self.registry, classes.shown, self.bulk.references)
@@ -81,23 +84,11 @@ class OutputPublisher:
     # -- bad input
 
     def dead_letter(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        reason: str,
-        field: str | None,
-        original: bytes,
-        key: bytes | None,
-        detail: str = "",
+        self, topic: str, offset: int, reason: str, original: Original, field: str | None = None, detail: str = ""
     ) -> None:
-        """A record that could not be taken, with its bytes as they came."""
-        detail = detail or (f"{field}: {reason}" if field else reason)
-        record = {
-            "topic": topic, "partition": partition, "offset": offset, "reason": reason, "field": field,
-            "detail": detail[:_DETAIL_CHARS_MAX], "original": original, "original_key": key,
-        }  # fmt: skip
-        self.put("dead-letters", f"{topic}-{partition}", record)
+        """A record of this partition that could not be taken."""
+        record = dead_letter(topic, self.partition, offset, reason, original, field=field, detail=detail)
+        self.put("dead-letters", f"{topic}-{self.partition}", record)
 
     # -- closes
 

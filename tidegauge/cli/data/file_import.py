@@ -101,11 +101,11 @@ def into_kafka(
     from connectors.loading.closer import Closer
     from connectors.loading.loader import load_events
     from connectors.loading.publisher import EventPublisher, PublishError
-    from schemas.registry import RegistryError, registry_for
+    from schemas.registry import registry_for
 
     with ExitStack() as stack:
         try:
-            encoded = partial(_encode, registry_for(settings.schema_registry_url))
+            encoded = partial(_encode, registry_for(settings))
             publisher = EventPublisher(settings, encoded)
             stack.callback(publisher.close)
             closer = Closer(settings, encoded) if close_days else None
@@ -115,8 +115,6 @@ def into_kafka(
             return load_events(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task), marks=marks)
         except PublishError as problem:
             raise CommandError(str(problem), problem.hint, code=1) from problem
-        except RegistryError as problem:
-            raise CommandError(str(problem), "is TIDEGAUGE_SCHEMA_REGISTRY_URL right?", code=1) from problem
 
 
 def _encode(registry: Registry, contract: str, record: Record) -> bytes:

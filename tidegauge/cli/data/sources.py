@@ -62,7 +62,7 @@ def _send(records: Iterable[Fact]) -> None:
     from schemas.registry import registry_for
 
     settings = Settings()
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     try:
         broadcast(settings, lambda topic, record: encode(topic, record, registry), FACTS, [{**r} for r in records])
     except PublishError as problem:

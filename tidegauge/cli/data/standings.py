@@ -13,11 +13,12 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
+from deploy.printable import spreadsheet_row
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from streams.calendar import day_of
 from tidegauge.cli.actor import AS, asked, sees
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, notes
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, error, notes
 
 if TYPE_CHECKING:
     from agents.standing.job import StandingJob
@@ -101,7 +102,7 @@ def replayed(path: Path, form: str, as_of: int, pack: str | None, known_by: int 
     settings = Settings()
     try:
         conf = standing_conf(settings, pack, BERKA_CURRENCY if form == "berka" else None)
-        events = read_source(form, path, settings.zone, lambda problem: notes.print(f"[red]error:[/red] {problem}"))
+        events = read_source(form, path, settings.zone, lambda problem: error(str(problem)))
         arrivals = [Arrival(e.day, "", None) if isinstance(e, DayEnd) else Arrival(*e) for e in days(events, str(path))]
     except (InputError, PackError) as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
@@ -121,7 +122,7 @@ def _write(rows: _Rows, form: str, out: Path | None) -> None:
         if form == "csv":
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(columns_of(rows))
-            table.writerows(rows)
+            table.writerows(map(spreadsheet_row, rows))
         else:
             _json(rows, columns_of(rows), stream)
     if out is not None:

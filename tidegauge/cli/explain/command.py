@@ -11,7 +11,7 @@ import typer
 
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
-from streams.calendar import date_of
+from streams.calendar import day_text
 from tidegauge.cli.actor import AS, asked, sees, unknown
 from tidegauge.cli.language import LANG, language
 from tidegauge.cli.output import FAILED_CHECK, CommandError, console
@@ -77,6 +77,7 @@ def plain_data(found: Explained) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "customer_id": found.customer_id, "currency": found.currency, "standing": found.standing,
         "standing_problem": found.standing_problem, "gaps": found.gaps, "unpublished": found.unpublished,
+        "unreadable": found.unreadable,
         **{name: [_verdict(verdict, name == "decisions") for verdict in found.of(topic)]
            for name, topic in topics.items()},
         "holds": found.holds,
@@ -118,6 +119,6 @@ def _readable(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        name: date_of(item).isoformat() if name in DAYS and isinstance(item, int) else _readable(item)
+        name: day_text(item) if name in DAYS and isinstance(item, int) else _readable(item)
         for name, item in value.items()
     }

@@ -14,6 +14,7 @@ _EN: Final[_Words] = {
     "layer": ", layer {layer}",
     "looked": "; {values}",
     "no_rate": "unknown (no exchange rate)",
+    "unreadable": "{n} records of {topic} cannot be read and are left out.",
     "gaps": "The log no longer holds the beginning of {topics}: what it does not give again is judged by its own evidence.",
     "changes": "{n} decisions about the official tier",
     "no_changes": "The tier has never changed.",
@@ -73,6 +74,7 @@ _EN: Final[_Words] = {
     "p.cut": "its cut is not that of the close of {day}",
     "p.no_value": "there is no value for {metric}, which the pack asks for",
     "p.lifecycle": "the values give {measured}, by which the tier would be {given}, not {told}",
+    "p.impossible": "it says what cannot be: {what}",
     "p.pack_unknown": "no pack {pack} version {version} is in TIDEGAUGE_PACK, in the topic policies or shipped",
 }
 _ZH: Final[_Words] = {
@@ -83,6 +85,7 @@ _ZH: Final[_Words] = {
     "layer": "，责任层 {layer}",
     "looked": "；{values}",
     "no_rate": "未知（没有汇率）",
+    "unreadable": "{topic} 中有 {n} 条记录无法读取，已略过。",
     "gaps": "日志中 {topics} 的开头已不在：无法重算的决定按其自带证据判断。",
     "changes": "等级决定 {n} 项",
     "no_changes": "等级从未变动。",
@@ -142,6 +145,7 @@ _ZH: Final[_Words] = {
     "p.cut": "位点与 {day} 日终的不符",
     "p.no_value": "缺少方案所要求的 {metric}",
     "p.lifecycle": "按各项数值应为 {measured}，等级因此应为 {given}，而非 {told}",
+    "p.impossible": "内容不可能成立：{what}",
     "p.pack_unknown": "TIDEGAUGE_PACK、主题 policies 与随附方案中都没有方案 {pack} 第 {version} 版",
 }
 EXPLANATION_WORDS: Final[dict[str, _Words]] = {"en": _EN, "zh-CN": _ZH}

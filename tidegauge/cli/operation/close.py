@@ -28,7 +28,7 @@ def close(
         number = day_of(date.fromisoformat(day))
     except ValueError as problem:
         raise CommandError(f"{day!r} is no date such as 2026-01-31", code=BAD_INPUT) from problem
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     try:
         closer = Closer(settings, lambda contract, record: encode(contract, record, registry))
         written = closer.close(number)

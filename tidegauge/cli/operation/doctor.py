@@ -66,7 +66,7 @@ def doctor(
         from deploy.settings import Settings
 
         settings = Settings() if data is None else Settings(data_dir=data)
-        for look_at in (_disk, _jars, _kafka, _redis, _topics, _records):
+        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, _records):
             note(_careful(look_at, settings))
     if as_json:
         typer.echo(json.dumps([result._asdict() for result in results]))
@@ -76,9 +76,9 @@ def doctor(
 
 def _show(result: Check) -> None:
     mark = "[green]good[/green]" if result.good else "[red]bad [/red]"
-    console.print(f"{mark} {result.name}: {escape(result.found)}", soft_wrap=True)
+    console.print(f"{mark} {result.name}: {escape(result.found)}", soft_wrap=True, markup=True)
     if result.hint and not result.good:
-        console.print(f"       {escape(result.hint)}", soft_wrap=True)
+        console.print(f"       {result.hint}", soft_wrap=True)
 
 
 def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
@@ -155,6 +155,21 @@ def _kafka(settings: Settings) -> Check:
     ours = () if settings.external or packages.lacking("embedded") else record.processes(settings.data_dir)
     mine = "external" if settings.external else f"{sum(entry.alive() for entry in ours)} processes of ours"
     return Check("kafka", bool(found), f"answers at {settings.kafka} ({mine})")
+
+
+def _registry(settings: Settings) -> Check:
+    from schemas.registry import RegistryError, UnregisteredError, names, registry_for
+
+    if not settings.schema_registry_url:
+        return Check("schema registry", True, "none is set: ids come from the files")
+    where = f"{settings.schema_registry_url.rpartition('@')[2]}"
+    try:
+        found = [registry_for(settings).id_of(name) for name in names()]
+    except UnregisteredError as problem:
+        return Check("schema registry", False, str(problem), "run `tidegauge schemas register`")
+    except RegistryError as problem:
+        return Check("schema registry", False, str(problem), "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back")
+    return Check("schema registry", True, f"has all {len(found)} contracts at {where}")
 
 
 def _redis(settings: Settings) -> Check:

@@ -54,7 +54,7 @@ def _count(settings: Settings, consumer: Consumer, places: list[TopicPartition])
     found: Counter[tuple[str, str]] = Counter()
     if not places:
         return found
-    registry, reasons = registry_for(settings.schema_registry_url), set(MISPLACED.values())
+    registry, reasons = registry_for(settings), set(MISPLACED.values())
     consumer.assign(places)
     left, deadline = len(places), time.monotonic() + _WAIT_S
     while left and time.monotonic() < deadline:

@@ -8,8 +8,10 @@ import typer
 
 from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
-from services.assembly import notifier
+from schemas.registry import registry_for
+from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
+from tidegauge.cli.output import CommandError
 
 app = typer.Typer()
 
@@ -34,4 +36,8 @@ class Lazily:
 def notices() -> None:
     """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
     settings = Settings()
-    run_notifier(build_notifier(settings, Lazily(settings)))
+    try:
+        webhook_trust(settings)
+    except OSError as problem:
+        raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
+    run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))

@@ -4,15 +4,17 @@ import asyncio
 from typing import Annotated
 
 import typer
-import uvicorn
 
+from deploy.probes import serve_probes
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from services.assembly import priority_app, priority_lookup
 from services.queue.lookup import Answer
+from services.queue.priority import Priority, watching
+from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
-from tidegauge.cli.output import CommandError
+from tidegauge.cli.output import CommandError, listening_at
 
 app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
 
@@ -20,18 +22,24 @@ app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or 
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port; TIDEGAUGE_LOOKUP_PORT if not given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; TIDEGAUGE_LOOKUP_PORT if not given.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none.")
+    ] = None,
 ) -> None:
-    """Serve `GET /v1/priority/{customer_ref}`; see /openapi.json. Nobody is asked who he is: keep it inside."""
+    """Serve `GET /v1/priority/{customer_ref}`. Nobody is asked who he is: keep it inside."""
     settings = Settings()
-    # No access log: it would hold the references.
-    uvicorn.run(
-        priority_app(settings),
-        host=host,
-        port=settings.lookup_port if port is None else port,
-        access_log=False,
-        log_level="warning",
-    )
+    kiosks = priority_app(settings)
+    port = settings.lookup_port if port is None else port
+    watched_at = settings.lookup_metrics_port if metrics_port is None else metrics_port
+    with listening_at(host, port, "--port"):
+        socket = listening(host, port)
+    if watched_at:
+        with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
+            serve_probes(watching(kiosks), settings.metrics_host, watched_at)
+    server(kiosks, settings.lookup_connections).run([socket])
 
 
 @app.command()
@@ -50,7 +58,5 @@ def lookup(
     async def ask() -> Answer:
         async with priority_lookup(settings) as found:
             return await found.answer(wanted)
-
-    from services.queue.priority import Priority
 
     typer.echo(Priority.model_validate(asyncio.run(ask()), from_attributes=True).model_dump_json())

@@ -38,7 +38,9 @@ def up(
         stack.start()
     except StackError as problem:
         raise CommandError(problem.message, problem.hint, code=1) from problem
-    console.print(f"up after {time.monotonic() - since:.1f} s: Kafka {stack.bootstrap_servers}, {stack.redis_url}")
+    console.print(
+        f"up after {time.monotonic() - since:.1f} s: Kafka {stack.bootstrap_servers}, {stack.settings.redis_shown}"
+    )
 
 
 @app.command("down")

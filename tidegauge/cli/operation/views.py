@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.settings import Settings
+from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, redis_client, view_writer
 from services.views.keys import Keys
@@ -22,7 +23,7 @@ from services.views.store import LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, metrics_at, notes
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, listening_at, notes
 
 app = typer.Typer()
 
@@ -51,10 +52,11 @@ def views(
 ) -> None:
     """Keep the Redis view in step with Kafka, until told to stop. A second one stands by."""
     told = until_told()
-    writer = open_writer(Settings())
+    settings = Settings()
+    writer = open_writer(settings)
     if metrics_port:
-        with metrics_at(metrics_port):
-            serve_view_metrics(writer, metrics_port)
+        with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
+            serve_view_metrics(writer, metrics_port, settings.metrics_host)
     notes.print("keeping the view; stop with Ctrl-C")
     keep(writer, told.wait, FAILURES)
 
@@ -111,7 +113,9 @@ def alerts(
         unit = "/".join(who.unit)
         raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
     try:
-        found = alerts_of(redis_client(settings), Keys.of(settings.topic_prefix), *wanted[0], limit)
+        found = alerts_of(
+            redis_client(settings), Keys.of(settings.topic_prefix), registry_for(settings), *wanted[0], limit
+        )
         rows = [row for row in found if sees(who, Action.READ, DataKind.ALERTS, row.branch)]
     except RedisError as problem:
         raise CommandError(

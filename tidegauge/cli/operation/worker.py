@@ -5,7 +5,7 @@ import typer
 from deploy import topics
 from deploy.errors import StackError
 from deploy.settings import Settings
-from tidegauge.cli.output import FAILED_CHECK, CommandError, metrics_at
+from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 
 _LOOK_S = 3.0
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
@@ -15,7 +15,9 @@ app = typer.Typer()
 
 @app.command("worker")
 def worker(
-    metrics_port: int | None = typer.Option(None, "--metrics-port", help="Port of metrics and health; 0: none."),
+    metrics_port: int | None = typer.Option(
+        None, "--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none."
+    ),
     loglevel: str = typer.Option("WARNING", "--loglevel", help="Of Faust's and our own log."),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
@@ -23,14 +25,18 @@ def worker(
     _check_partitions(settings)
 
     from agents.engine.app import build_app, run_worker
+    from agents.engine.job import RecoveryError
     from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
     warm_up(standing_conf(settings))
     port = settings.metrics_port if metrics_port is None else metrics_port
-    built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
-    with metrics_at(port):
-        run_worker(built, metrics_port=port, loglevel=loglevel)
+    try:
+        built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
+    except RecoveryError as problem:
+        raise CommandError(str(problem), "start it with `tidegauge up`", FAILED_CHECK) from problem
+    with listening_at(settings.metrics_host, port, "--metrics-port"):
+        run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel)
 
 
 def _check_partitions(settings: Settings) -> None:

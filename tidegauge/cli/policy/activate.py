@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,7 +36,7 @@ def activate(
 
     settings = Settings()
     say, new = speaker(POLICY_WORDS, language(lang, settings)), wanted(pack, since)
-    registry = registry_for(settings.schema_registry_url)
+    registry = registry_for(settings)
     try:
         last = max((closed.day for closed in closes(settings)), default=None)
         problems = refusals(settings, new, packs.sent(settings), last)
@@ -84,16 +85,17 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     """What the workers would say against the pack, in words; `last` is the last closed day."""
     from agents.standing.decide.packs import Packs
     from policies.lifecycle.state import day_number
-    from schemas.codec.records import decode_one
+    from schemas.codec.records import RecordError, decode_one
     from schemas.registry import registry_for
     from streams.calendar import NO_DAY, date_of
     from streams.money import exponent
     from tidegauge.bootstrap import standing_conf
 
-    conf, registry = standing_conf(settings), registry_for(settings.schema_registry_url)
+    conf, registry = standing_conf(settings), registry_for(settings)
     known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
     for value in sent:
-        known.take(decode_one(value, registry, name="policies"), NO_DAY)
+        with suppress(RecordError):  # the workers leave it out too
+            known.take(decode_one(value, registry, name="policies"), NO_DAY)
     taken = known.take(_record_of(new), NO_DAY)
     found = taken if isinstance(taken, list) else []
     if last is not None and day_number(new.effective_from) < last + NOTICE_DAYS:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +20,7 @@ from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, error, notes
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, PlainConsole, console, error, notes
 from tidegauge.cli.policy.activate import wanted
 from tidegauge.cli.policy.words import POLICY_WORDS
 
@@ -96,7 +96,7 @@ def whatif(
         console.print(_shown(found, say))
     if picture is not None:
         with io.StringIO() as nowhere:
-            canvas = Console(record=True, width=PICTURE_CHARS, file=nowhere)
+            canvas = PlainConsole(record=True, width=PICTURE_CHARS, file=nowhere)
             canvas.print(_shown(found, say))
         plain = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # fetches no font
         title = f"tidegauge policy whatif --pack {new.id} --from {found.first_day}"

@@ -1,0 +1,32 @@
+"""How much of what comes from outside is taken, in one place; docs/guarantees.md#bounds says what happens beyond."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KEY_OR_VALUE_BYTES_MAX: Final = (1 << 20) - 1
+"""Of a record; a packed reference has 20 bits for a length."""
+
+RECORD_BYTES_MAX: Final = 4 << 20
+"""Of a record with its headers."""
+
+BATCH_RECORDS_MAX: Final = 1 << 18
+"""As many as a batch's header says; 7 bytes that unpack to a record would else be a row of 200."""
+
+UNPACKED_BYTES_MAX: Final = 256 << 20
+"""Of a batch, once its compression is undone. One such batch is in memory at a time."""
+
+BLOCK_BYTES_MAX: Final = 16 << 20
+"""Of records in clear that are handed on at once; a batch beyond is gone through record by record."""
+
+BLOCK_RECORDS_MAX: Final = 1 << 18
+"""Of records handed on at once, from which on no further batch is added."""
+
+LETTER_VALUE_BYTES_MAX: Final = 64 << 10
+"""Of the original's value in a dead letter."""
+
+LETTER_KEY_BYTES_MAX: Final = 4 << 10
+"""Of the original's key in a dead letter."""
+
+LETTER_DETAIL_CHARS_MAX: Final = 200
+"""Of the words of a dead letter."""

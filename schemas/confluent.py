@@ -1,0 +1,183 @@
+"""A schema registry with Confluent's API: Confluent's own, Apicurio (its `/apis/ccompat/v7`), Karapace.
+
+Contracts stand there under `<name>-value`. Ids are looked up; only `register` writes. What a process has learned it keeps, so
+that a registry that is down holds up only what was never met before.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from schemas.registry import RegistryError, UnregisteredError, contract, fingerprint
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+
+NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403  # error codes of the API
+TIMEOUT_S: Final = 5  # of a request; it may hold up a partition, never its heartbeats
+RETRIES, RETRY_MS = 1, 200
+TOKEN_SPARE_S: Final = 60  # a token is renewed so long before its end
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """Where a registry is, and what opens it: a user (basic), or a client that gets tokens (OAuth); empty: nothing."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token_url: str = ""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    scope: str = ""
+    ca: Path | None = None
+
+    def config(self) -> dict[str, Any]:
+        """The client's configuration. RegistryError where settings are missing or are one too many."""
+        if bool(self.user) != bool(self.password):
+            raise RegistryError("TIDEGAUGE_SCHEMA_REGISTRY_USER and TIDEGAUGE_SCHEMA_REGISTRY_PASSWORD go together")
+        if len({bool(self.token_url), bool(self.client_id), bool(self.client_secret)}) > 1:
+            raise RegistryError(
+                "TIDEGAUGE_SCHEMA_REGISTRY_TOKEN_URL, TIDEGAUGE_SCHEMA_REGISTRY_CLIENT_ID and "
+                "TIDEGAUGE_SCHEMA_REGISTRY_CLIENT_SECRET go together"
+            )
+        if self.user and self.token_url:
+            raise RegistryError("a user and a token for the registry: TIDEGAUGE_SCHEMA_REGISTRY_… takes one of them")
+        config: dict[str, Any] = {
+            "url": self.url, "timeout": TIMEOUT_S, "max.retries": RETRIES, "retries.wait.ms": RETRY_MS,
+        }  # fmt: skip
+        if self.ca is not None:
+            config["ssl.ca.location"] = str(self.ca)
+        if self.user:
+            config["basic.auth.user.info"] = f"{self.user}:{self.password}"
+        if self.token_url:
+            config |= {
+                "bearer.auth.credentials.source": "CUSTOM", "bearer.auth.custom.provider.function": Tokens(self),
+                "bearer.auth.custom.provider.config": {},
+            }  # fmt: skip
+        return config
+
+
+class Tokens:
+    """Tokens by OAuth's client credentials. The client's own way would not take the CA file."""
+
+    def __init__(self, access: RegistryAccess) -> None:
+        from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]
+
+        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.ca) if access.ca else True
+        self._url, self._renew_at, self._token = access.token_url, 0.0, ""
+        self._client = OAuth2Client(
+            client_id=access.client_id, client_secret=access.client_secret, scope=access.scope or None,
+            verify=verify, timeout=TIMEOUT_S,
+        )  # fmt: skip
+
+    def __call__(self, _: dict[str, Any]) -> dict[str, str]:
+        """The header fields of a request; raises what the HTTP library raises."""
+        if not self._token or time.monotonic() >= self._renew_at:
+            found = self._client.fetch_token(url=self._url, grant_type="client_credentials")
+            self._token = str(found["access_token"])
+            self._renew_at = time.monotonic() + float(found.get("expires_in") or 0) - TOKEN_SPARE_S
+        return {"bearer.auth.token": self._token, "bearer.auth.logical.cluster": ""}
+
+
+class ConfluentRegistry:
+    """See the module. Safe to share between threads; nothing is asked before it is needed."""
+
+    def __init__(self, access: RegistryAccess) -> None:
+        from confluent_kafka.schema_registry import SchemaRegistryClient
+
+        self.access = access
+        try:
+            self._client: SchemaRegistryClient = SchemaRegistryClient(access.config())
+        except (ValueError, TypeError, OSError) as problem:  # OSError: the CA file
+            raise RegistryError(f"TIDEGAUGE_SCHEMA_REGISTRY_URL or its CA file is not right: {problem}") from problem
+        self._schemas: dict[int, Any] = {}
+        self._ids: dict[str, int] = {}
+
+    def schema(self, schema_id: int) -> Any | None:
+        """The schema of an id; None if the registry says that there is none. Raises RegistryError."""
+        if schema_id not in self._schemas:
+            found = self._asked(f"schema {schema_id}", lambda: self._client.get_schema(schema_id))
+            if found is None:
+                return None
+            try:
+                self._schemas[schema_id] = json.loads(found.schema_str or "")
+            except ValueError:  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
+                self._schemas[schema_id] = {"type": "record", "name": found.schema_type or "unknown", "fields": []}
+        return self._schemas[schema_id]
+
+    def id_of(self, name: str) -> int:
+        """The registry's id of the contract. Raises UnregisteredError where it lacks it, RegistryError."""
+        if name not in self._ids:
+            subject = subject_of(name)
+            given = self._asked(subject, lambda: self._client.lookup_schema(subject, _schema(name)))
+            found = self._reworded(subject, name) if given is None else given.schema_id
+            if found is None:
+                raise UnregisteredError(f"the registry has no {subject} as this version writes it")
+            self._ids[name] = int(found)
+        return self._ids[name]
+
+    def register(self, name: str) -> int:
+        """Registers the contract, if the registry lacks it, and gives its id. Raises RegistryError."""
+        try:
+            return self.id_of(name)
+        except UnregisteredError:
+            subject = subject_of(name)
+            found = self._asked(subject, lambda: self._client.register_schema(subject, _schema(name)))
+            if found is None:
+                raise RegistryError(f"{subject} was not registered: is TIDEGAUGE_SCHEMA_REGISTRY_URL right?") from None
+            self._ids[name] = int(found)
+            return self._ids[name]
+
+    def fits(self, name: str) -> bool:
+        """Whether the registry would take the contract beside the versions that it has. Raises RegistryError."""
+        subject = subject_of(name)
+        found = self._asked(subject, lambda: self._client.test_compatibility(subject, _schema(name)))
+        return True if found is None else bool(found)  # None: no such subject yet
+
+    def _reworded(self, subject: str, name: str) -> int | None:
+        """The id of a version that says the same in other words: descriptions change without a new version."""
+        mine = fingerprint(contract(name))
+        for version in reversed(self._asked(subject, lambda: self._client.get_versions(subject)) or []):
+            found = self._asked(subject, partial(self._client.get_version, subject, version))
+            if found is None or found.schema_id is None:
+                continue
+            with suppress(ValueError):  # not Avro
+                if fingerprint(json.loads(found.schema.schema_str or "")) == mine:
+                    return int(found.schema_id)
+        return None
+
+    def _asked(self, what: str, question: Callable[[], T]) -> T | None:
+        """The answer to a question; None where the registry says that there is no such thing. Raises RegistryError."""
+        from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+        try:
+            return question()
+        except SchemaRegistryError as error:
+            # Another 404 is no answer of a registry: a wrong path must not turn every record into a dead letter.
+            if error.error_code in (NO_SUBJECT, NO_VERSION, NO_SCHEMA):
+                return None
+            raise RegistryError(f"{what}: the registry refuses: {error}") from error
+        except Exception as error:  # the HTTP library's own
+            raise RegistryError(f"{what}: no answer from the registry: {error!r}") from error
+
+
+def subject_of(name: str) -> str:
+    """The subject under which a contract stands."""
+    return f"{name}-value"
+
+
+def _schema(name: str) -> Any:
+    from confluent_kafka.schema_registry import Schema
+
+    return Schema(json.dumps(contract(name)), "AVRO")

@@ -1,0 +1,199 @@
+"""Records and batches beyond all bounds, in every codec, at a worker that is killed among them; neighbours and the rest go on."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from agents.offline.standings import all_standings
+from bench.parts.full import states
+from connectors.loading.closer import Closer
+from connectors.loading.publisher import producer_config
+from deploy.settings import Settings
+from schemas import bounds
+from schemas.codec.records import encode
+from schemas.partitioner import partition_of
+from tests.chaos.given import Given
+from tests.chaos.history import DIFFERENT, LOST, STOPPED, Findings
+from tests.chaos.system import Result
+from tests.integration.live import Live
+from tests.outsized import CODECS, MIB, Outsized, Record, send
+from tests.twins.events import day, posting
+from tidegauge.letters import letters
+
+DAY = day("2024-03-05")
+MEMORY_MB_MAX = 1000
+STOP_S_MAX = 15.0
+PAUSE_S = 0.05  # between two ordinary postings of a partition
+ZEROS = 16 * MIB
+FITTING = (bounds.UNPACKED_BYTES_MAX - MIB) // ZEROS  # records of so many zeros in an unpacked batch
+LARGEST = 4_194_223  # bytes of a value that the broker just takes
+PACKED = 4_190_000  # the same where a codec makes it a little longer
+# Records of ZEROS that a batch of 4 MB can hold; snappy cannot go beyond the bound of an unpacked batch.
+ZEROS_MAX = {"gzip": 60, "lz4": 50, "zstd": 60}
+SHORT = 20
+TRANSACTIONS = "transactions"
+Told = tuple[int, str, int | None, str | None, int | None]  # offset, reason, last offset, SHA-256, length
+
+
+class Bank:
+    """Two customers, one a partition: postings of both all the time, and the sums that their standings must have."""
+
+    def __init__(self, settings: Settings, rng: random.Random) -> None:
+        self.settings, self.rng = settings, rng
+        names = [f"C{i}" for i in range(100)]
+        self.customers = [next(c for c in names if partition_of(c.encode(), 2) == p) for p in (0, 1)]
+        self.sums, self.count = [0, 0], 0
+        self.lock, self.ended, self.last = threading.Lock(), threading.Event(), -1
+        self.thread = threading.Thread(target=self._feed, daemon=True)
+
+    def record(self, partition: int, *, counts: bool = True) -> Record:
+        """A posting that counts, or would if it were read."""
+        with self.lock:
+            self.count += 1
+            amount, customer = self.rng.randrange(1, 10**9), self.customers[partition]
+            self.sums[partition] += amount * counts
+            event = posting(self.count, amount, DAY, customer=customer, account=f"A{partition}")
+        return customer.encode(), encode(event.pop("topic"), event)
+
+    def _feed(self) -> None:
+        producer = Producer(producer_config(self.settings))
+
+        def delivered(problem: Any, message: Any) -> None:
+            assert problem is None
+            if message.partition() == 1:
+                self.last = message.offset()
+
+        while not self.ended.wait(PAUSE_S):
+            for partition in (0, 1):
+                key, value = self.record(partition)
+                producer.produce(self.settings.topic(TRANSACTIONS), value, key, partition, delivered)
+            producer.poll(0)
+        producer.flush()
+
+
+class Watch(threading.Thread):
+    """How long the other partition's offset stands still while postings wait; how large the workers become."""
+
+    def __init__(self, live: Live, bank: Bank) -> None:
+        super().__init__(daemon=True)
+        self.live, self.bank, self.longest, self.memory = live, bank, 0.0, 0
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        """Until told to end."""
+        at, since = -1, time.monotonic()
+        while not self.ended.wait(0.1):
+            for worker in list(self.live.workers):
+                with suppress(OSError, StopIteration):
+                    lines = Path(f"/proc/{worker.pid}/status").read_text().splitlines()
+                    self.memory = max(
+                        self.memory, int(next(x for x in lines if x.startswith("VmHWM")).split()[1]) >> 10
+                    )
+            with suppress(KafkaException):
+                [place] = self.live._probe.committed([self.live._place(TRANSACTIONS, 1)], 1)
+                if place.offset > at or self.bank.last < place.offset:
+                    at, since = place.offset, time.monotonic()
+            self.longest = max(self.longest, time.monotonic() - since)
+
+
+def feeds(bank: Bank, short: bool) -> Iterator[tuple[Outsized, list[Told]]]:
+    """Batches for partition 0, each with what must be told of it, by offsets from its first."""
+    first = bank.record(0)
+    noise = bank.rng.randbytes(LARGEST - 80 - len(first[1]))
+    yield Outsized([first, (None, noise)], 0), [(1, "too large", None, hashlib.sha256(noise).hexdigest(), len(noise))]
+    empty = hashlib.sha256(bytes(ZEROS)).hexdigest()
+    for name, codec in CODECS.items():
+        noise = bank.rng.randbytes(PACKED)
+        yield Outsized([(None, noise)], codec), [(0, "too large", None, hashlib.sha256(noise).hexdigest(), PACKED)]
+        some = [bank.record(0), *[(None, ZEROS)] * 3, bank.record(0)]
+        yield Outsized(some, codec), [(i, "too large", None, empty, ZEROS) for i in range(1, 4)]
+        if (zeros := min(ZEROS_MAX.get(name, 0), SHORT if short else 60)) == 0:
+            continue
+        many = [bank.record(0), *[(None, ZEROS)] * zeros, bank.record(0, counts=False)]
+        told: list[Told] = [(i, "too large", None, empty, ZEROS) for i in range(1, FITTING + 1)]
+        yield Outsized(many, codec), [*told, (FITTING + 1, "batch too large", zeros + 1, None, None)]
+
+
+def outsized(given: Given) -> Result:
+    """A record as large as the broker takes, and batches of zeros that unpack to a gigabyte, in every codec."""
+    began, rng = time.monotonic(), random.Random(f"bounds {given.seed}")
+    name = f"bounds{given.seed}x{int(began * 1000) % 10**8}"
+    with tempfile.TemporaryDirectory(prefix="tidegauge-bounds-") as folder:
+        own = {"bootstrap_servers": given.stack.bootstrap_servers, "topic_prefix": f"{name}.", "group": name}
+        settings = Settings(data_dir=Path(folder), reference_key="test key", partitions=2, **own)
+        with Live(settings) as live:
+            bank = Bank(settings, rng)
+            watch = Watch(live, bank)
+            live.start()
+            bank.thread.start()
+            live.wait(lambda: live.committed(TRANSACTIONS) > 0, "the first postings")
+            watch.start()
+            try:
+                want, faults = _send(given, live, bank)
+            finally:
+                bank.ended.set()
+                bank.thread.join(30)
+                watch.ended.set()
+                watch.join(10)
+            Closer(settings, encode).close(DAY)
+            live.wait_closed()
+            live.stop()
+            found = _judge(settings, bank, want, watch)
+    return Result(
+        "bounds", given.seed, faults, bank.count, len(want), 0, watch.longest, STOP_S_MAX, len(bank.customers),
+        time.monotonic() - began, found, [f"the largest worker had {watch.memory} MB; {len(want)} letters"],
+    )  # fmt: skip
+
+
+def _send(given: Given, live: Live, bank: Bank) -> tuple[list[Told], str]:
+    """Sends all feeds, with a kill before and one among the letters; (what must be told, the faults)."""
+    want, sent = list[Told](), 0
+    topic = live.settings.topic(TRANSACTIONS)
+    for number, (batch, told) in enumerate(feeds(bank, given.short)):
+        [base] = send(live.settings.kafka, topic, 0, [batch])
+        want += [(base + at, why, None if last is None else base + last, *rest) for at, why, last, *rest in told]
+        sent += 1
+        given.say(f"batch {number}: {batch.record_count()} records in {batch.size():,} bytes at {base}")
+        if number in (1, 8):
+            live.kill(bank.rng)
+    live.wait(lambda: _position(live) > want[-1][0], "the last of the batches")
+    return want, f"{sent} outsized batches, 2 kill -9"
+
+
+def _position(live: Live) -> int:
+    with suppress(KafkaException):
+        return int(live._probe.committed([live._place(TRANSACTIONS, 0)], 3)[0].offset)
+    return -1
+
+
+def _judge(settings: Settings, bank: Bank, want: list[Told], watch: Watch) -> Findings:
+    found = Findings()
+    got = sorted(
+        (r["offset"], r["reason"], r["last_offset"], r["original_sha256"], r["original_bytes"])
+        for r in (letter.record for letter in letters(settings, TRANSACTIONS))
+    )  # fmt: skip
+    for text in sorted(set(want) - set(got), key=str):
+        found.note(LOST, f"letter {text}")
+    for text in sorted(set(got) - set(want), key=str):
+        found.note(DIFFERENT, f"letter {text}")
+    if len(got) != len(set(got)):
+        found.note(DIFFERENT, f"{len(got) - len(set(got))} letters are there twice")
+    rows = {str(row[0]): row[1] for row in all_standings(states(settings), DAY)}
+    for customer, total in zip(bank.customers, bank.sums, strict=True):
+        if rows.get(customer) != total:
+            found.note(DIFFERENT, f"{customer} has {rows.get(customer)} instead of {total}")
+    if watch.memory > MEMORY_MB_MAX:
+        found.note(DIFFERENT, f"a worker had {watch.memory} MB, {MEMORY_MB_MAX} are allowed")
+    if watch.longest > STOP_S_MAX:
+        found.note(STOPPED, f"the other partition stood still for {watch.longest:.1f} s")
+    return found

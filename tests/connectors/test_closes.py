@@ -1,0 +1,110 @@
+"""What the closer takes for a close, of anything that may stand on `business-days`."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.loading import closer
+from connectors.loading.closer import Closed
+from deploy.settings import Settings
+from schemas.codec.records import encode
+from streams.calendar import DAY_MAX, date_of
+from tests.services.test_any_value import any_value, records
+
+DAY = 20_000
+GOOD = encode("business-days", {"business_day": DAY, "closed_at": 0, "cut": []})
+KEY = date_of(DAY).isoformat().encode()
+
+
+class Message:
+    """A record as the client library gives it."""
+
+    def __init__(self, key: Any, value: Any, headers: Any = None) -> None:
+        self._key, self._value, self._headers = key, value, headers
+
+    def key(self) -> Any:
+        return self._key
+
+    def value(self) -> Any:
+        return self._value
+
+    def headers(self) -> Any:
+        return self._headers
+
+    def offset(self) -> int:
+        return 7
+
+    def error(self) -> None:
+        return None
+
+
+class End(Message):
+    """The end of the partition."""
+
+    def error(self) -> Any:
+        class Error:
+            def code(self) -> int:
+                return int(closer.KafkaError._PARTITION_EOF)
+
+        return Error()
+
+
+def read(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> list[Closed]:
+    """What `closes` gives of these records."""
+
+    class Consumer:
+        def __init__(self, _: Any) -> None: ...
+
+        def assign(self, _: Any) -> None: ...
+
+        def consume(self, *_: Any) -> list[Message]:
+            return [*messages, End(None, None)]
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(closer, "Consumer", Consumer)
+    return closer.closes(Settings())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"hello", GOOD),
+        (b"\xff", GOOD),
+        (None, GOOD),
+        (b"2024-10-05", GOOD),  # another day than the value's
+        (b"20241004", GOOD),
+        (KEY, None),
+        (KEY, b"hello"),
+        (KEY, encode("close-mark", {"business_day": DAY})),
+        (b"5881580-07-11", encode("business-days", {"business_day": 2**31 - 1, "closed_at": 0, "cut": []})),
+        (b"2100-01-01", encode("business-days", {"business_day": DAY_MAX, "closed_at": 0, "cut": []})),
+    ],
+)
+def test_what_is_no_close_is_passed_over(monkeypatch: pytest.MonkeyPatch, key: Any, value: Any) -> None:
+    """Its neighbours count, and no day that never comes is taken for the last."""
+    assert read(monkeypatch, Message(key, value), Message(KEY, GOOD, [("import", b"\xfe")])) == [Closed(DAY, "\ufffd")]
+
+
+def test_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the contract allows, and whatever bytes: only a close under its own key is one."""
+
+    @settings(max_examples=100)
+    @given(st.lists(st.tuples(st.sampled_from([KEY, b"", b"x", None]), any_value("business-days")), max_size=4))
+    def check(entries: list[tuple[Any, bytes]]) -> None:
+        found = read(monkeypatch, *(Message(key, value) for key, value in entries))
+        assert {closed.day for closed in found} <= {DAY}
+
+    check()
+
+
+@given(records("business-days"))
+def test_a_close_of_ours_is_taken(record: dict[str, Any]) -> None:
+    """Under the key that the closer writes, on a day that can be closed."""
+    day = record["business_day"]
+    with pytest.MonkeyPatch.context() as patch:
+        if 0 <= day < DAY_MAX:
+            message = Message(date_of(day).isoformat().encode(), encode("business-days", record))
+            assert read(patch, message) == [Closed(day, None)]

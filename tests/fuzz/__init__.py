@@ -1,0 +1,1 @@
+"""A guided fuzzer over what unpacks and decodes bytes from outside."""

@@ -1,0 +1,45 @@
+"""The first inputs, made by our own codec: `python -m tests.fuzz.seeds` writes them, `--write` of the fuzzer adds to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.codec.records import encode
+from tests.fuzz.guided import CORPUS, Input, read, text
+from tests.fuzz.targets import HEAD, PACK, READY, TIMES
+from tests.outsized import clear
+from tests.schemas.helpers import posting_value
+
+INPUT_CHARS_MAX = 400  # of a line that is kept
+
+
+def made() -> list[Input]:
+    """Postings, a mark, a tombstone, something large and something damaged, in every codec."""
+    good, mark = posting_value(7), encode("close-mark", {"business_day": 20_500})
+    some = b"".join(clear([(b"C1", good), (None, mark), (b"@", b""), (b"C2", good[:-3]), (b"C3", posting_value(8))]))
+    large = b"".join(clear([(b"C1", good), (b"C1", 5000), (b"C1", good)]))
+    found: list[Input] = [("value", good), ("value", mark), ("value", good[:20])]
+    many = b"".join(clear([(b"C1", good), *[(b"C1", 300)] * 199]))  # more than a block
+    beyond = b"".join(clear([(b"C1", good), *[(b"C1", 2000)] * 99]))  # more than may be unpacked
+    for target in ("block", "changelog"):
+        for codec, pack in PACK.items():
+            found += [(target, HEAD.pack(READY | codec, 200, 199, 3) + bytes(pack(many)))]
+            found += [(target, HEAD.pack(READY | codec, 100, 99, 0) + bytes(pack(beyond)))]
+        for codec in range(6):
+            found.append((target, HEAD.pack(codec, 5, 4, 0) + some))
+            found.append((target, HEAD.pack(codec | TIMES, 320, 400, 2) + some))
+        found += [(target, HEAD.pack(codec, 3, 2, 1) + large) for codec in (0, 4)]
+        found += [(target, HEAD.pack(READY | codec, 5, 4, 0) + some) for codec in (1, 2, 3, 4)]
+        found.append((target, HEAD.pack(READY | 2, 5, 4, 0) + b"\x82SNAPPY\0\0\0\0\1\0\0\0\1\0\0\0\5abcde"))
+    return found
+
+
+def write(more: Path | None = None) -> None:
+    """The corpus: these, and short ones out of a file."""
+    CORPUS.write_text(
+        text([*made(), *(one for one in read(more) if len(text([one])) <= INPUT_CHARS_MAX)] if more else made())
+    )
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,104 @@
+"""`tidegauge dead-letters` on a real broker: listed, counted, shown without personal data, sent again from the source."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from typer.testing import CliRunner
+
+from deploy import admin
+from deploy.settings import Settings
+from schemas.codec.records import encode
+from schemas.letters import Original, dead_letter
+from tests.chaos.check import read
+from tests.schemas.helpers import posting, posting_value
+from tidegauge.cli.main import app
+from tidegauge.demo.processes import environment
+
+pytestmark = pytest.mark.integration
+GOOD, GONE = posting_value(7, customer_id="C0000077"), posting_value(8)
+RUBBISH = b"\1 no record of ours"
+
+
+@pytest.fixture
+def lettered(make_topics: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Partition 1 of the postings, from which the first is gone; a letter about each, and three of other kinds."""
+    settings = make_topics()
+    for name, value in environment(settings).items():
+        if name.startswith("TIDEGAUGE_"):
+            monkeypatch.setenv(name, value)
+    producer = Producer({"bootstrap.servers": settings.kafka, "message.max.bytes": 4 << 20})
+    postings = settings.topic("transactions")
+    for value in (GONE, GOOD, RUBBISH, bytes(2 << 20)):
+        producer.produce(postings, value, b"C0000077", 1)
+    about = [
+        dead_letter("transactions", 1, 0, "unknown schema id", Original.of(GONE, b"C0000077")),
+        dead_letter("transactions", 1, 1, "unknown schema id", Original.of(GOOD, b"C0000077")),
+        dead_letter("transactions", 1, 2, "wrong magic byte", Original.of(RUBBISH, b"C0000077")),
+        dead_letter("transactions", 1, 3, "damaged batch", Original.of(b"x", None, 9)),
+        dead_letter("file:a.csv", -1, 17, "bad_input", Original.of(b"[/x],=1"), field="amount", detail="[/x]"),
+        dead_letter("rm-alerts", 0, 4, "unreadable", Original.of(b"")),
+    ]
+    for letter in about:
+        producer.produce(settings.topic("dead-letters"), encode("dead-letters", letter), b"k", letter["offset"] % 4)
+        producer.flush(10)
+    place, client = TopicPartition(postings, 1, 1), admin.client(settings.kafka)
+    client.delete_records([place])[place].result(20)
+    return settings
+
+
+def called(*arguments: str) -> Any:
+    """A command's end."""
+    return CliRunner().invoke(app, ["dead-letters", *arguments])
+
+
+def rows(*arguments: str) -> list[dict[str, Any]]:
+    """What a command prints as JSON."""
+    done = called(*arguments, "--json")
+    assert done.exit_code in (0, 1), done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_list_count_show(lettered: Settings) -> None:
+    """Newest first, by topic and by reason; nothing personal without --whole, which is for the head office."""
+    assert [row["place"] for row in rows("list")] == [
+        "rm-alerts/0/4", "file:a.csv/-1/17", "transactions/1/3", "transactions/1/2", "transactions/1/1",
+        "transactions/1/0",
+    ]  # fmt: skip
+    assert [row["last_offset"] for row in rows("list", "--reason", "damaged batch")] == [9]
+    assert len(rows("list", "--topic", "transactions", "--limit", "2")) == 2
+    assert {"topic": "transactions", "reason": "unknown schema id", "letters": 2} in rows("count")
+    shown = called("show", "transactions/1/1", "--as", "rm:east")
+    assert shown.exit_code == 0
+    assert "C0000077" not in shown.output
+    assert str(posting(7)["amount_minor"]) not in shown.output
+    [masked] = rows("show", "transactions/1/1")
+    assert masked["original"]["customer_id"] == "8 characters"
+    assert rows("show", "transactions/1/2")[0]["original"] == {"unreadable": f"{len(RUBBISH)} bytes"}
+    assert rows("show", "transactions/1/1", "--whole")[0]["original"] == GOOD.hex()
+    assert "[/x]" in called("list").output + called("show", "file:a.csv/-1/17").output
+    for refused in (["--whole", "--as", "rm:hq/east"], ["--as", "teller:hq"]):
+        done = called("show", "transactions/1/1", *refused)
+        assert (done.exit_code, GOOD.hex() in done.output) == (1, False)  # CommandError: `main` makes it one line
+    assert called("show", "transactions/1/77").exit_code == 1
+
+
+def test_redrive(lettered: Settings) -> None:
+    """What is still in its topic is written anew with its key, into its partition; of all else it says why not."""
+    done = {row["place"]: row["problem"] for row in rows("redrive", "--topic", "transactions")}
+    assert done["transactions/1/1"] is None
+    assert done["transactions/1/2"] is None
+    assert "gone from transactions, which holds offsets 1 to" in done["transactions/1/0"]
+    assert "can't be told apart" in done["transactions/1/3"]
+    until, log = time.monotonic() + 20, []
+    while len(log) < 5 and time.monotonic() < until:  # a reader from 0 on is first told that 0 is gone
+        log = read(lettered.kafka, lettered.topic("transactions"), 1)
+    assert [(key, value) for _, key, value in log[-2:]] == [(b"C0000077", GOOD), (b"C0000077", RUBBISH)]
+    others = {row["place"]: row["problem"] for row in rows("redrive", "file:a.csv/-1/17", "rm-alerts/0/4")}
+    assert "line of a file" in others["file:a.csv/-1/17"]
+    assert "no input" in others["rm-alerts/0/4"]
+    for wrong in ([], ["transactions/1/1", "--topic", "transactions"], ["transactions/1/1", "--as", "rm:hq/east"]):
+        assert called("redrive", *wrong).exit_code == 1

@@ -1,0 +1,98 @@
+"""`tidegauge schemas`, and what commands say where the registry is down, empty, or another one than was meant."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy.settings import Settings
+from schemas.registry import contract, names
+from tests.schemas.registry_server import SHIFT, RegistryServer
+from tidegauge.cli.main import main
+from tidegauge.cli.operation import doctor
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`run(url, *words)`: exit code, output and errors of a command beside a registry."""
+
+    def call(url: str, *words: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("TIDEGAUGE_SCHEMA_REGISTRY_URL", url)
+        monkeypatch.setattr(sys, "argv", ["tidegauge", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        code = left.value.code
+        return int(code or 0), *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def empty() -> Iterator[RegistryServer]:
+    with RegistryServer(released=False) as server:
+        yield server
+
+
+def test_register_brings_what_is_missing_and_nothing_twice(run: Run, empty: RegistryServer) -> None:
+    """First everything is missing, then everything is there; looking registers nothing."""
+    code, out, err = run(empty.url, "schemas", "check", "--json")
+    assert (code, set(json.loads(out).values())) == (1, {"missing"})
+    assert "schemas register" in err
+    assert not empty.writes
+    for _ in range(2):
+        code, out, _ = run(empty.url, "schemas", "register", "--json")
+        assert code == 0
+        assert json.loads(out) == {f"{name}-value": SHIFT + place for place, name in enumerate(names())}
+    assert len(empty.writes) == len(names())
+    code, out, err = run(empty.url, "schemas", "check")
+    assert (code, err) == (0, "")
+    assert all(f"{name}-value" in out for name in names())
+
+
+def test_what_it_would_refuse_is_named(run: Run, empty: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contract that the registry's rule forbids beside what it has is not merely missing."""
+    changed = {**contract("facts"), "doc": "incompatible"}
+    empty.add("facts-value", {"schema": json.dumps({**changed, "fields": changed["fields"][1:]})})
+    monkeypatch.setattr("schemas.confluent.contract", lambda name: changed if name == "facts" else contract(name))
+    code, out, err = run(empty.url, "schemas", "check", "--json")
+    assert (code, json.loads(out)["facts-value"]) == (1, "incompatible")
+    assert "it would refuse facts" in err
+
+
+@pytest.mark.parametrize("words", [("worker",), ("schemas", "check"), ("schemas", "register")])
+def test_a_registry_that_is_down_is_one_line(run: Run, words: tuple[str, ...]) -> None:
+    """No traceback: what is wrong, and where to look."""
+    code, out, err = run("http://127.0.0.1:9", *words)
+    assert (code, out) == (1, "")
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) <= 2
+
+
+def test_a_worker_says_what_the_registry_lacks(run: Run, empty: RegistryServer) -> None:
+    """It starts with all ids or not at all."""
+    code, _, err = run(empty.url, "worker")
+    assert code == 1
+    assert "-value" in err
+    assert "tidegauge schemas register" in err
+
+
+def test_without_a_registry_there_is_nothing_to_look_at(run: Run) -> None:
+    """The ids of the files need no registration."""
+    code, _, err = run("", "schemas", "register")
+    assert code == 2
+    assert "TIDEGAUGE_SCHEMA_REGISTRY_URL" in err
+
+
+def test_the_doctor_looks_too(empty: RegistryServer) -> None:
+    """Among its findings."""
+    found = doctor._registry(Settings(schema_registry_url=empty.url))
+    assert (found.good, found.hint) == (False, "run `tidegauge schemas register`")
+    empty.status = 500
+    assert "bring it back" in doctor._registry(Settings(schema_registry_url=empty.url)).hint
+    with RegistryServer() as server:
+        assert doctor._registry(Settings(schema_registry_url=server.url)).good
+    assert "come from the files" in doctor._registry(Settings()).found

@@ -1,0 +1,151 @@
+"""`tidegauge dead-letters`: list, count, show and redrive what nobody could use."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from aiokafka.errors import KafkaError as ClientError
+from confluent_kafka import KafkaException
+from rich.markup import escape
+from rich.table import Table
+
+from agents.engine.job import Rejoin
+from deploy.settings import Settings
+from services.access.decision import Action, Actor, DataKind
+from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console
+from tidegauge.letters import Letter, letters, newest, redrive
+
+app = typer.Typer(help="List, count, show and redrive what nobody could use.")
+
+TOPIC = typer.Option("", help="Only letters about this topic.")
+REASON = typer.Option("", help="Only letters with this reason.")
+JSON = typer.Option(False, "--json", help="One JSON object a line.")
+PLACE = typer.Argument(help="Where the bad record lies: TOPIC/PARTITION/OFFSET, as `list` has it.")
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """One line where Kafka does not answer."""
+    try:
+        yield
+    except (KafkaException, ClientError, Rejoin) as problem:
+        raise CommandError(
+            f"no dead letters without Kafka: {problem}", "is it up? `tidegauge doctor`", FAILED_CHECK
+        ) from problem
+
+
+def reader(settings: Settings, given: str, *, whole: bool = False) -> Actor:
+    """Who asks. A letter's bytes are those of a customer whom nobody knows yet: the head office's, so to say."""
+    who = asked(settings, given, Action.READ, DataKind.TRANSACTIONS)
+    if whole and not sees(who, Action.READ, DataKind.TRANSACTIONS, None):
+        text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters, nor send them again"
+        raise CommandError(text, "ask the head office; --as names another", BAD_INPUT)
+    return who
+
+
+def chosen(settings: Settings, places: list[str]) -> list[Letter]:
+    """The newest letter of each place; CommandError where there is none."""
+    with answered():
+        found = {letter.place: letter for letter in letters(settings) if letter.place in places}
+    if missing := [place for place in places if place not in found]:
+        raise CommandError(
+            f"no dead letter about {missing[0]}", "`tidegauge dead-letters list` has the places", BAD_INPUT
+        )
+    return [found[place] for place in dict.fromkeys(places)]
+
+
+@app.command("list")
+def list_letters(
+    topic: str = TOPIC,
+    reason: str = REASON,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 20,
+    actor: str = AS,
+    as_json: bool = JSON,
+) -> None:
+    """List dead letters, newest first: where, why, how large. None of it is personal."""
+    settings = Settings()
+    reader(settings, actor)
+    with answered():
+        found = newest(letters(settings, topic, reason), limit)
+    if as_json:
+        for letter in found:
+            typer.echo(json.dumps(letter.plain(), ensure_ascii=False))
+        return
+    table = Table("written", "place", "to offset", "reason", "field", "bytes", box=None)
+    for letter in found:
+        said = letter.plain()
+        cells = (said[name] for name in ("last_offset", "reason", "field", "original_bytes"))
+        at = f"{datetime.fromtimestamp(letter.at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+        table.add_row(at, escape(letter.place), *(escape(str("-" if cell is None else cell)) for cell in cells))
+    console.print(table)
+
+
+@app.command("count")
+def count(topic: str = TOPIC, actor: str = AS, as_json: bool = JSON) -> None:
+    """Count dead letters by topic and reason."""
+    settings = Settings()
+    reader(settings, actor)
+    with answered():
+        found = Counter((letter.record["topic"], letter.record["reason"]) for letter in letters(settings, topic))
+    if as_json:
+        for (about, why), number in found.most_common():
+            typer.echo(json.dumps({"topic": about, "reason": why, "letters": number}, ensure_ascii=False))
+        return
+    table = Table("topic", "reason", "letters", box=None)
+    for (about, why), number in found.most_common():
+        table.add_row(escape(about), escape(why), str(number))
+    console.print(table)
+
+
+@app.command("show")
+def show(
+    place: Annotated[str, PLACE],
+    whole: Annotated[bool, typer.Option("--whole", help="The original's bytes too, in hexadecimal digits.")] = False,
+    actor: str = AS,
+    as_json: bool = JSON,
+) -> None:
+    """Show a dead letter; of its original what is not personal, and the rest with --whole."""
+    settings = Settings()
+    reader(settings, actor, whole=whole)
+    [letter] = chosen(settings, [place])
+    said: dict[str, Any] = letter.whole() if whole else letter.masked()
+    if as_json:
+        typer.echo(json.dumps(said, ensure_ascii=False))
+        return
+    for name, content in said.items():
+        console.print(f"{name:16} {escape(str('-' if content is None else content))}", soft_wrap=True)
+
+
+@app.command("redrive")
+def send_again(
+    places: Annotated[
+        list[str] | None, typer.Argument(metavar="[PLACES]...", help="TOPIC/PARTITION/OFFSET of each.")
+    ] = None,
+    topic: str = TOPIC,
+    reason: str = REASON,
+    actor: str = AS,
+    as_json: bool = JSON,
+) -> None:
+    """After a fix: read the records again at their source and write them anew. Their ids keep them from counting twice."""
+    if bool(places) == bool(topic or reason):
+        raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
+    settings = Settings()
+    reader(settings, actor, whole=True)
+    with answered():
+        wanted = chosen(settings, places) if places else sorted(
+            {letter.place: letter for letter in letters(settings, topic, reason)}.values(), key=lambda letter: letter.at
+        )  # fmt: skip
+        done = asyncio.run(redrive(settings, wanted))
+    for letter, problem in done:
+        if as_json:
+            typer.echo(json.dumps({"place": letter.place, "redriven": not problem, "problem": problem or None}))
+        else:
+            console.print(f"{escape(letter.place)}: {escape(problem) or 'written anew'}", soft_wrap=True)
+    if any(problem for _, problem in done):
+        raise typer.Exit(FAILED_CHECK)

@@ -1,0 +1,187 @@
+"""Dead letters as an operator has them: read, counted, shown without personal data, and sent again from their source."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as Place
+
+from agents.engine import recovery
+from agents.engine.transport import records
+from connectors.loading.publisher import producer_config
+from schemas.codec.records import RecordError, decode_one
+from schemas.partitioner import MISPLACED
+from schemas.registry import contract
+from schemas.topics import INPUTS
+from tidegauge.bootstrap import STANDING
+
+if TYPE_CHECKING:
+    from deploy.settings import Settings
+
+TOPIC: Final = "dead-letters"
+OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
+ANSWER_S: Final = 15.0
+_POLL_S: Final = 0.1
+NUMBERS: Final = (int, bool, float, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter and when it was written (milliseconds). Ordered by `at`."""
+
+    at: int
+    record: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Where the bad record lies: TOPIC/PARTITION/OFFSET."""
+        return "/".join(str(self.record[name]) for name in ("topic", "partition", "offset"))
+
+    def plain(self) -> dict[str, Any]:
+        """All but the original's bytes: none of it is personal."""
+        shown = ("reason", "field", "detail", "original_bytes", "original_sha256", "last_offset")
+        return {"at": self.at, "place": self.place, **{name: self.record[name] for name in shown}}
+
+    def masked(self) -> dict[str, Any]:
+        """`plain`, and of the original what its contract classes as C1; of everything else only how long it is."""
+        value, key = self.record["original"], self.record["original_key"]
+        return {
+            **self.plain(),
+            "key": None if key is None else _length(key),
+            "original": masked_fields(self.record["topic"], value),
+        }
+
+    def whole(self) -> dict[str, Any]:
+        """`plain`, and the original's bytes in hexadecimal digits."""
+        value, key = self.record["original"], self.record["original_key"]
+        return {**self.plain(), "key": None if key is None else key.hex(), "original": value.hex()}
+
+
+def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[Letter]:
+    """Every letter that is kept, of a topic or with a reason if that is said. Raises KafkaException."""
+    consumer = Consumer({
+        "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-letters", "enable.auto.commit": False,
+        "isolation.level": "read_committed", "enable.partition.eof": True, "log_level": 0,
+    })  # fmt: skip
+    name = settings.topic(TOPIC)
+    try:
+        found = consumer.list_topics(name, ANSWER_S).topics[name]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        left = len(found.partitions)
+        consumer.assign([Place(name, partition, OFFSET_BEGINNING) for partition in found.partitions])
+        heard = time.monotonic()
+        while left:
+            batch = consumer.consume(1000, _POLL_S)
+            if batch:
+                heard = time.monotonic()
+            elif time.monotonic() > heard + ANSWER_S:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
+            for message in batch:
+                if (error := message.error()) is not None:
+                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+                        raise KafkaException(error)
+                    left -= 1
+                    continue
+                letter = _letter(message.value() or b"", message.timestamp()[1])
+                if letter and topic in ("", letter.record["topic"]) and reason in ("", letter.record["reason"]):
+                    yield letter
+    finally:
+        consumer.close()
+
+
+def newest(found: Iterator[Letter], limit: int) -> list[Letter]:
+    """The newest ones, the newest first."""
+    return heapq.nlargest(limit, found, key=lambda letter: letter.at)
+
+
+def masked_fields(topic: str, value: bytes) -> dict[str, Any]:
+    """The fields of a record that its contract classes as C1, and the length of the others; of other bytes their length."""
+    try:
+        record = decode_one(value, name=topic)
+        classes = _classes(topic)
+    except (RecordError, OSError, KeyError):
+        return {"unreadable": _length(value)}
+    return {
+        name: content if classes.get(name) == OPEN or content is None else _length(content)
+        for name, content in record.items()
+    }
+
+
+@lru_cache(maxsize=64)
+def _classes(topic: str) -> dict[str, str]:
+    return {field["name"]: field.get("classification", "") for field in contract(topic)["fields"]}
+
+
+def _length(content: Any) -> str:
+    if isinstance(content, NUMBERS):
+        return "a number"
+    return f"{len(content)} {'bytes' if isinstance(content, bytes) else 'characters'}"
+
+
+def _letter(value: bytes, at: int) -> Letter | None:
+    try:
+        return Letter(at, decode_one(value, name=TOPIC))
+    except RecordError:  # somebody else's record: nothing to be done about it here
+        return None
+
+
+async def redrive(settings: Settings, chosen: list[Letter]) -> list[tuple[Letter, str]]:
+    """Reads the source of each letter again and writes it anew: (letter, what stood in the way, "" where nothing did).
+
+    The record comes as it was, with its key, to the partition it was in. Its ids keep it from counting twice. Raises
+    KafkaException or KafkaError where the brokers do not answer or take it.
+    """
+    recovery.install_blocks(settings, INPUTS, recovery.changelog_topic(settings, STANDING))
+    producer, done = Producer(producer_config(settings)), list[tuple[Letter, str]]()
+    failed: list[KafkaError] = []
+
+    def delivered(problem: KafkaError | None, _message: Message) -> None:
+        if problem is not None:
+            failed.append(problem)
+
+    consumer = await recovery.open_consumer(settings)
+    try:
+        for letter in chosen:
+            found = await _source(settings, consumer, letter)
+            if not isinstance(found, str):
+                topic, partition = settings.topic(letter.record["topic"]), letter.record["partition"]
+                producer.produce(topic, found[1], found[0], partition, delivered)
+            done.append((letter, found if isinstance(found, str) else ""))
+        if producer.flush(ANSWER_S):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "records were not taken"))  # noqa: SLF001
+    finally:
+        await consumer.stop()
+    if failed:
+        raise KafkaException(failed[0])
+    return done
+
+
+async def _source(settings: Settings, consumer: Any, letter: Letter) -> tuple[bytes | None, bytes | None] | str:
+    """Key and value of a letter's record; or why it can't be sent again."""
+    topic, partition, offset = (letter.record[name] for name in ("topic", "partition", "offset"))
+    if topic.startswith("file:"):
+        return "it is a line of a file: correct it there and import the file again"
+    if topic not in INPUTS:
+        return "it is no input: correct what reads it, then `tidegauge rebuild`"
+    if letter.record["last_offset"] is not None:
+        return "it stands for records that can't be told apart: correct them at the source"
+    if letter.record["reason"] in MISPLACED.values():
+        return "it would lie wrong again: correct its producer, and let that send it"
+    place = TopicPartition(settings.topic(topic), partition)
+    first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
+    if first <= offset < end:
+        async for block in recovery.blocks(consumer, place, offset, offset + 1):
+            if any(lost.offset <= offset <= lost.last for lost in block.lost):
+                return "it is beyond the bounds (docs/guarantees.md): correct it at the source"
+            for at, key, value in records(block):
+                if at == offset:
+                    return key, value
+    return f"it is gone from {topic}, which holds offsets {first} to {end - 1}: ask the source to send it again"
