@@ -27,7 +27,7 @@ def standing_conf(settings: Settings, pack: str | None = None, base_currency: st
         layers,
         tuple(tiers[1:]),
         settings.alert_secret(),
-        partitions=settings.partitions,
+        settings.partitions,
     )
     conf.compiled()
     return conf

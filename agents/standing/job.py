@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows
+from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
@@ -31,7 +31,7 @@ from schemas.topics import CLOSES, INPUTS
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
-from streams.calendar import NO_DAY, business_day
+from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, business_day
 from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
@@ -48,12 +48,13 @@ from streams.fields import (
     SNAPSHOT_FIELDS,
 )
 from streams.money import EXPONENTS
-from streams.reference import customer_ref
+from streams.reference import customer_ref, key_fingerprint
 from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
+_KEY = "reference_key"  # of a fence: its fingerprint
 _REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
@@ -62,11 +63,14 @@ class StandingJob:
     """See agents.engine.job.Job."""
 
     inputs = INPUTS
-    state_format = 2
+    state_format = 3
+    unmarked_format = 2
     idempotent = True
 
     def __init__(self, conf: StandingConf) -> None:
         self.conf = conf
+        # Fences of format 2 did not say which key of references the state goes with: it is the one of the upgrade.
+        self.upgrades = {2: Upgrade({}, self._with_key)}
         self.ledger = Ledger(conf.base_currency, conf.zone)
         readers = {topic: Reader(topic, conf.registry) for topic in INPUTS}
         self.lanes = {topic: Lane(topic, one, Placement(one, 0, conf.partitions)) for topic, one in readers.items()}
@@ -279,7 +283,9 @@ class StandingJob:
                 if columns.status[i] != Status.OK:
                     continue
                 day = int(columns.data[i, 0])
-                if day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
+                if not DAY_MIN <= day < DAY_MAX:  # taken, it would leave every other day behind
+                    columns.status[i], columns.field[i] = BAD_DATE, 0
+                elif day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
                     record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
                     self.closes.append(DayClose(day, cut, int(columns.offset[i])))
@@ -318,11 +324,15 @@ class StandingJob:
         """The ledger's clock and rates, and what its amounts mean."""
         return json.dumps(self._meaning() | self.ledger.fence()).encode()
 
+    def _with_key(self, meta: bytes) -> bytes:
+        return json.dumps({_KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()
+
     def _meaning(self) -> dict[str, str | None]:
         """The settings without which the state means something else."""
         conf = self.conf
         packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
-        return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
+        key = key_fingerprint(conf.reference_key)
+        return {_KEY: key, "base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
@@ -346,8 +356,9 @@ class StandingJob:
         saved: dict[str, Any] = json.loads(meta)
         for name, mine in self._meaning().items():
             if saved.get(name) != mine:
+                what = f"{name} (fingerprint)" if name == _KEY else name
                 raise RecoveryError(
-                    f"partition {self.partition}: the state was kept with {name} {saved.get(name)}, the setting is {mine}: "
+                    f"the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
                     "set it back, or start another group from the log"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])

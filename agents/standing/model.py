@@ -183,8 +183,8 @@ class StandingConf:
     """What a standing job needs to know.
 
     `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one;
-    `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, records are checked
-    by it (agents.standing.intake.placement).
+    `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, by which records
+    are checked (agents.standing.intake.placement).
     """
 
     base_currency: str

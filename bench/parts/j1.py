@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.engine.job import Block, Outcome
+from agents.engine.job import Block, Outcome, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
@@ -86,7 +86,8 @@ class J1Job:
     """See agents.engine.job.Job."""
 
     inputs = (TOPIC,)
-    state_format = 1
+    state_format = unmarked_format = 1
+    upgrades: Mapping[int, Upgrade] = {}
     idempotent = False
 
     def __init__(self, output: str = OUTPUT) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from confluent_kafka import Producer
 from deploy.embedded import processes
 from schemas.codec.records import encode
 from tests.conftest import Kafka
+from tidegauge.cli.data.sources import complete
+from tidegauge.cli.operation.close import close
+from tidegauge.cli.output import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +47,7 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
     around = {
         "TIDEGAUGE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "TIDEGAUGE_TOPIC_PREFIX": topic_prefix,
+        "TIDEGAUGE_GROUP": f"{topic_prefix}doctor",
         "TIDEGAUGE_DATA_DIR": str(tmp_path),
         "TIDEGAUGE_PARTITIONS": "1",
     }
@@ -76,6 +81,16 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     assert "tidegauge up" in done.stderr
     assert tidegauge("up", "--brokers", "many").returncode == 2
     assert tidegauge("up", TIDEGAUGE_ZONE="Nowhere/City").returncode == 2
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "2100-01-01", "1989-12-31", "0001-01-01"])
+def test_absurd_days_are_refused(day: str) -> None:
+    """Before anything is sent: the workers would put such a close or mark aside."""
+    for command in (partial(close, day, as_json=False), partial(complete, "core", day, lang="en")):
+        with pytest.raises(
+            CommandError, match=f"{day} is no business day: days from 1990-01-01 to 2099-12-31 are taken"
+        ):
+            command()
 
 
 def test_help_needs_no_part(tmp_path: Path) -> None:

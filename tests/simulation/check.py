@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
+from agents.engine.changelog import COMMIT
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
-from agents.engine.recovery import COMMIT
 from agents.standing.job import StandingJob
 from schemas.codec.records import decode_one
 from schemas.topics import CLOSES, INPUTS

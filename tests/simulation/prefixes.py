@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 
 from agents.engine import recovery
+from agents.engine.changelog import COMMIT, FENCE
 from agents.engine.job import TP, Block
 from agents.engine.packing import HEADER
-from agents.engine.recovery import COMMIT, FENCE
 from agents.engine.transport import BatchHeader, take_block
 from agents.standing.job import StandingJob
 from tests.simulation.bank import simulated

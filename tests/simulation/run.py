@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -164,6 +164,10 @@ class Simulation:
         self.failures.append(f"at {self.loop.now:.3f} s: {text}")
         self.say(f"FAILURE {text}")
 
+    def gave_up(self, worker: Worker, problem: Exception) -> None:
+        """None of the faults is a reason to."""
+        self.fail(f"{worker.name} gave up: {problem!r}")
+
     def say(self, text: str) -> None:
         """A line of the trace."""
         self.trace.append(f"{self.loop.now:10.4f} {text}")
@@ -282,9 +286,9 @@ class _Log(logging.LoggerAdapter):  # type: ignore[type-arg]
             self.sim.fail(str(text) % args)
 
 
-def simulate(seed: int, faults: bool = True) -> Result:
+def simulate(seed: int, faults: bool = True, kind: Callable[[int, bool], Simulation] = Simulation) -> Result:
     """Run a seed; the same seed gives the same run."""
-    sim = Simulation(seed, faults)
+    sim = kind(seed, faults)
     result = Result(seed, sim.failures, trace=sim.trace)
     with engine_in(sim):
         try:

@@ -1,16 +1,14 @@
 """`tidegauge complete` and `tidegauge holidays`: what the freshness of sources is measured by."""
 
 from collections.abc import Iterable
-from datetime import date
 from pathlib import Path
 
 import typer
 
 from connectors.formats.events import Fact, InputError
 from deploy.settings import Settings
-from streams.calendar import day_of
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import BAD_INPUT, CommandError, console
+from tidegauge.cli.output import BAD_INPUT, CommandError, console, day_argument
 
 app = typer.Typer()
 _WORDS = {
@@ -28,10 +26,7 @@ def complete(
     """Say for a source that it has sent everything up to a day: its end-of-day mark, in every partition."""
     from connectors.loading import broadcast
 
-    try:
-        number = day_of(date.fromisoformat(day))
-    except ValueError as problem:
-        raise CommandError(f"{day!r} is no date such as 2026-01-31", code=BAD_INPUT) from problem
+    number = day_argument(day)
     if not source:
         raise CommandError("the source has no name", code=BAD_INPUT)
     say = speaker(_WORDS, language(lang))

@@ -1,13 +1,12 @@
 """`tidegauge close`: ends a business day."""
 
 import json
-from datetime import date
 
 import typer
 
 from deploy.settings import Settings
-from streams.calendar import date_of, day_of
-from tidegauge.cli.output import BAD_INPUT, CommandError, console
+from streams.calendar import date_of
+from tidegauge.cli.output import CommandError, console, day_argument
 
 app = typer.Typer()
 
@@ -24,10 +23,7 @@ def close(
     from schemas.registry import registry_for
 
     settings = Settings()
-    try:
-        number = day_of(date.fromisoformat(day))
-    except ValueError as problem:
-        raise CommandError(f"{day!r} is no date such as 2026-01-31", code=BAD_INPUT) from problem
+    number = day_argument(day)
     registry = registry_for(settings)
     try:
         closer = Closer(settings, lambda contract, record: encode(contract, record, registry))
