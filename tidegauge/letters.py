@@ -17,6 +17,7 @@ from agents.engine import recovery
 from agents.engine.transport import records
 from connectors.loading.publisher import producer_config
 from schemas.codec.records import RecordError, decode_one
+from schemas.partitioner import MISPLACED
 from schemas.registry import contract
 from schemas.topics import INPUTS
 from tidegauge.bootstrap import STANDING
@@ -172,6 +173,8 @@ async def _source(settings: Settings, consumer: Any, letter: Letter) -> tuple[by
         return "it is no input: correct what reads it, then `tidegauge rebuild`"
     if letter.record["last_offset"] is not None:
         return "it stands for records that can't be told apart: correct them at the source"
+    if letter.record["reason"] in MISPLACED.values():
+        return "it would lie wrong again: correct its producer, and let that send it"
     place = TopicPartition(settings.topic(topic), partition)
     first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
     if first <= offset < end:

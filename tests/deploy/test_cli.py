@@ -32,7 +32,8 @@ def put_aside(kafka: Kafka, topic: str) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     for offset, reason in enumerate(("no key", "truncated", "no key")):
         letter = {"topic": "transactions", "partition": 0, "offset": offset, "reason": reason, "field": None,
-                  "detail": "", "original": b"", "original_key": None}  # fmt: skip
+                  "detail": "", "original": b"", "original_key": None, "original_bytes": 0, "original_sha256": None,
+                  "last_offset": None}  # fmt: skip
         producer.produce(topic, encode("dead-letters", letter), b"transactions-0")
     assert producer.flush(10) == 0
 

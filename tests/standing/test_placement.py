@@ -147,8 +147,9 @@ def test_a_record_that_lies_wrong_is_a_dead_letter(topic, key, lies, reason, fie
     assert (outcome.counts["dead_letters"], outcome.counts["misplaced"]) == (1, 1)
     partition = Partition(log, StandingJob(replace(conf(), partitions=4))).run()
     [letter] = partition.of("dead-letters")
-    assert letter == {"topic": topic, "partition": lies, "offset": 0, "reason": reason, "field": field, "detail": detail,
-                      "original": value, "original_key": key}  # fmt: skip
+    said = {"topic": topic, "partition": lies, "offset": 0, "reason": reason, "field": field, "detail": detail,
+            "original": value, "original_key": key}  # fmt: skip
+    assert letter.items() >= said.items()
     assert partition.job.ledger.customers.count == 0
 
 

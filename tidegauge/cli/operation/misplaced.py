@@ -12,9 +12,9 @@ from schemas.codec.records import RecordError, decode_one
 from schemas.partitioner import MISPLACED
 from schemas.registry import registry_for
 
-LETTERS: Final = "dead-letters"
-LETTERS_MAX: Final = 1000  # looked at in a partition
-AGE_MS: Final = 24 * 60 * 60 * 1000
+_LETTERS: Final = "dead-letters"
+_LETTERS_MAX: Final = 1000  # looked at in a partition
+_AGE_MS: Final = 24 * 60 * 60 * 1000
 _WAIT_S: Final = 5.0
 
 
@@ -31,22 +31,22 @@ def lately(settings: Settings) -> Counter[tuple[str, str]]:
     try:
         return _count(settings, consumer, _places(settings, consumer))
     except KafkaException as problem:
-        raise StackError(f"{settings.topic(LETTERS)} cannot be read: {problem.args[0].str()}") from problem
+        raise StackError(f"{settings.topic(_LETTERS)} cannot be read: {problem.args[0].str()}") from problem
     finally:
         consumer.close()
 
 
 def _places(settings: Settings, consumer: Consumer) -> list[TopicPartition]:
     """Where to begin in each partition that has letters of the last day."""
-    name = settings.topic(LETTERS)
+    name = settings.topic(_LETTERS)
     meta = consumer.list_topics(name, timeout=_WAIT_S).topics[name]
-    since = int(time.time() * 1000) - AGE_MS
+    since = int(time.time() * 1000) - _AGE_MS
     asked = [TopicPartition(name, partition, since) for partition in meta.partitions]
     places = []
     for place in consumer.offsets_for_times(asked, timeout=_WAIT_S) if asked else ():
         _, end = consumer.get_watermark_offsets(place, timeout=_WAIT_S)
         if 0 <= place.offset < end:
-            places.append(TopicPartition(name, place.partition, max(place.offset, end - LETTERS_MAX)))
+            places.append(TopicPartition(name, place.partition, max(place.offset, end - _LETTERS_MAX)))
     return places
 
 
@@ -65,7 +65,7 @@ def _count(settings: Settings, consumer: Consumer, places: list[TopicPartition])
             left -= error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - its public name
             continue
         try:
-            letter = decode_one(message.value() or b"", registry, name=LETTERS)
+            letter = decode_one(message.value() or b"", registry, name=_LETTERS)
         except RecordError:
             continue  # not ours
         if letter["reason"] in reasons:

@@ -9,7 +9,7 @@ from tidegauge.cli.choices import LogLevel
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 from tidegauge.cli.servers import need_kafka
 
-LOOK_S = 3.0
+_LOOK_S = 3.0
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
 app = typer.Typer()
@@ -48,7 +48,7 @@ def worker(
 def _check_partitions(settings: Settings) -> None:
     """By another number every record would seem to lie wrong. Without Kafka nothing is known yet: the worker waits for it."""
     try:
-        found = topics.inspect(settings, LOOK_S)
+        found = topics.inspect(settings, _LOOK_S)
     except StackError:
         return
     try:
