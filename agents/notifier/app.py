@@ -1,4 +1,4 @@
-"""The alerts agent: an ordinary Faust agent that turns every record of `rm-alerts` into notices.
+"""The notifier: an ordinary Faust agent that turns every record of `rm-alerts` into notices.
 
 It is a worker of its own, with Faust's record path: alerts are few, and a slow webhook must not hold up the ledger.
 An event is acknowledged when its notices are delivered, or given up, and written to `notices`: at least once, with ids
@@ -32,7 +32,7 @@ class AlertSettings(Protocol):
 
     @property
     def group(self) -> str:
-        """Consumer group of the workers; the alerts agent's is named after it."""
+        """Consumer group of the workers; the notifier's is named after it."""
 
     @property
     def partitions(self) -> int:

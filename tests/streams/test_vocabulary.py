@@ -168,3 +168,16 @@ def test_pages_list_every_metric():
     [listed] = re.findall(r"^Over a scope: (.*?)\. Days", (DOCS / "policies.md").read_text(), re.MULTILINE | re.DOTALL)
     for spelling in spellings.values():
         assert f"{spelling}," in f"{' '.join(listed.split())},", spelling
+
+
+def test_the_columns_of_files_are_documented() -> None:
+    """docs/cli.md lists the columns of `standings`, a family in short: `month_avg_0 … month_avg_12`."""
+    page = (DOCS / "cli.md").read_text()
+    (listed,) = re.findall(r"those of `replay`: `([^`]+)`", page)
+    ends = [(f.name, f.numbers) for f in FAMILIES if f.in_files]
+    short = [
+        name if not numbers else f"{name}_{numbers[0]} … {name}_{numbers[-1]}" if numbers == tuple(range(len(numbers)))
+        else ", ".join(f"{name}_{number}" for number in numbers)
+        for name, numbers in ends
+    ]  # fmt: skip
+    assert listed == ", ".join(["customer_id", *short, "tier"])
