@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from tidegauge.cli.failures import REDIS_HINT
-from tidegauge.cli.output import FAILED_CHECK, CommandError
+from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
@@ -18,6 +19,13 @@ def need_kafka(settings: Settings) -> None:
     from deploy import topics
 
     topics.inspect(settings, WAIT_S)
+
+
+def need_port(host: str, port: int, option: str) -> None:
+    """CommandError, which names the option, where nothing can listen: said before a command waits for others. 0: no port."""
+    if port:
+        with listening_at(host, port, option), socket.create_server((host, port)):
+            pass
 
 
 def need_redis(settings: Settings) -> None:

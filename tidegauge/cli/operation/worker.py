@@ -5,7 +5,7 @@ import typer
 from deploy.settings import Settings
 from tidegauge.cli.choices import LogLevel
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_kafka, need_port
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
@@ -28,12 +28,15 @@ def worker(
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
     settings = Settings()
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    need_port(settings.metrics_host, port, "--metrics-port")
     conf = standing_conf(settings)
+    jobs = standing_jobs(settings)
+    jobs()  # asks the registry for every id
     need_kafka(settings)
     warm_up(conf)
-    port = settings.metrics_port if metrics_port is None else metrics_port
     try:
-        built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
+        built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS)
     except RecoveryError as problem:
         raise CommandError(str(problem), "start it with `tidegauge up`", FAILED_CHECK) from problem
     with listening_at(settings.metrics_host, port, "--metrics-port"):
