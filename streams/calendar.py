@@ -35,7 +35,7 @@ def date_of(day: int) -> dt.date:
     return EPOCH + dt.timedelta(days=int(day))
 
 
-def day_text(day: int | None) -> str:
+def shown_day(day: int | None) -> str:
     """A day for people: its ISO date, the bare number where the calendar has no such day, `?` for none."""
     if day is None:
         return "?"
@@ -45,6 +45,11 @@ def day_text(day: int | None) -> str:
 def parse_day(text: str) -> int:
     """The day number of an ISO date; ValueError names what is wrong with it."""
     return day_of(dt.date.fromisoformat(text))
+
+
+def day_taken(day: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether days are such as are taken: DAY_MIN up to the day before DAY_MAX."""
+    return (day >= DAY_MIN) & (day < DAY_MAX)
 
 
 @nb.njit(cache=True, nogil=True)

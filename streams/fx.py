@@ -7,9 +7,11 @@ import numpy as np
 from streams.alerts.outflow import Fx
 from streams.calendar import DAY_MAX, DAY_MIN
 from streams.fields import BAD_DATE, BAD_RATE, BAD_VERSION
-from streams.money import CURRENCIES, EXPONENTS
+from streams.money import CURRENCIES, EXPONENTS, NANO
 
 RATE_MICRO_MAX = 10**12  # a million units of base currency per unit
+# Minor units of base currency per minor unit, in billionths: AMOUNT_MAX held for a year of 366 days is within int64 then.
+RATE_NANO_MAX = 250 * NANO
 
 
 class Rates:
@@ -22,7 +24,7 @@ class Rates:
 
     def put(self, currency: int, day: int, micro: int, version: int, event_id: str) -> int:
         """Takes a rate (base units per unit of the currency * 10**6), in any order; 0, or the reason why not."""
-        if not 0 < micro <= RATE_MICRO_MAX:
+        if not 0 < micro <= self.micro_max(currency):
             return BAD_RATE
         if version < 0:
             return BAD_VERSION
@@ -33,6 +35,14 @@ class Rates:
             days[day] = version, event_id, micro
             self._table = None
         return 0
+
+    def micro_max(self, currency: int) -> int:
+        """The highest rate that is taken, in millionths."""
+        return int(min(RATE_MICRO_MAX, RATE_NANO_MAX // 10 ** self._shift(currency)))
+
+    def _shift(self, currency: int) -> int:
+        """Decimal places between millionths of a unit per unit and billionths of a minor unit per minor unit."""
+        return 3 + EXPONENTS[self.base] - EXPONENTS[CURRENCIES[currency]]
 
     def prune(self, before: int) -> None:
         """Forgets what no day from `before` on needs."""
@@ -63,7 +73,7 @@ class Rates:
         prefix = np.zeros((len(CURRENCIES), last - first + 2), np.int64)
         since = np.full(len(CURRENCIES), 1 << 30, np.int64)
         for currency, days in self._rates.items():
-            shift = 3 + EXPONENTS[self.base] - EXPONENTS[CURRENCIES[currency]]
+            shift = self._shift(currency)
             ordered, daily = sorted(days), np.zeros(prefix.shape[1] - 1, np.int64)
             for day in ordered:
                 daily[day - first :] = days[day][2] * 10**shift

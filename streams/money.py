@@ -58,13 +58,14 @@ def half_even(units: int, nano: int, days: int) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def scaled(amount: int, weight_nano: int) -> tuple[int, int]:
-    """amount * weight_nano / 10**9 as (units, nano), exact; |weight_nano| < 9 * 10**12, units within int64.
+    """amount * weight_nano / 10**9 as (units, nano), exact; |amount| < 9 * 10**15, units within int64.
 
-    The product passes 63 bits, so the amount is split at 10**6 and the weight at 10**9.
+    They are for AMOUNT_MAX at every rate that is taken, over a year (streams.fx.RATE_NANO_MAX). The product passes 63 bits, so
+    the amount is split at 10**6 and the weight at 10**9.
     """
     weight, fraction = weight_nano // NANO, weight_nano % NANO
     high, low = amount // 1_000_000, amount % 1_000_000
-    # amount * fraction = high * fraction * 10**6 + low * fraction; high * fraction stays below 10**8 * 10**9
+    # amount * fraction = high * fraction * 10**6 + low * fraction; high * fraction stays below 9 * 10**9 * 10**9
     part = high * fraction
     units = amount * weight + part // 1000
     rest = (part % 1000) * 1_000_000 + low * fraction

@@ -17,3 +17,11 @@ def customer_ref(key: bytes, customer_id: str) -> str:
         raise ValueError("a customer reference needs a key: an empty one would make it a plain hash")
     digest = hmac.digest(key, customer_id.encode(), "sha256")
     return base64.b32encode(digest)[:REFERENCE_CHARS].decode().lower()
+
+
+def key_fingerprint(key: bytes) -> str:
+    """Return 16 hexadecimal digits that tell keys apart: 8 bytes of an HMAC-SHA256 under the key, of a text that is no id.
+
+    They say nothing of a key that cannot be guessed, and are no reference of a customer: an id has no NUL.
+    """
+    return hmac.digest(key, b"\0tidegauge fingerprint", "sha256")[:8].hex()

@@ -17,6 +17,7 @@ from agents.engine import recovery
 from agents.engine.transport import records
 from connectors.loading.publisher import producer_config
 from schemas.codec.records import RecordError, decode_one
+from schemas.partitioner import MISPLACED
 from schemas.registry import contract
 from schemas.topics import INPUTS
 from tidegauge.bootstrap import STANDING
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 TOPIC: Final = "dead-letters"
-OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
+_OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
 ANSWER_S: Final = 15.0
 _POLL_S: Final = 0.1
 NUMBERS: Final = (int, bool, float, type(None))
@@ -109,7 +110,7 @@ def masked_fields(topic: str, value: bytes) -> dict[str, Any]:
     except (RecordError, OSError, KeyError):
         return {"unreadable": _length(value)}
     return {
-        name: content if classes.get(name) == OPEN or content is None else _length(content)
+        name: content if classes.get(name) == _OPEN or content is None else _length(content)
         for name, content in record.items()
     }
 
@@ -172,6 +173,8 @@ async def _source(settings: Settings, consumer: Any, letter: Letter) -> tuple[by
         return "it is no input: correct what reads it, then `tidegauge rebuild`"
     if letter.record["last_offset"] is not None:
         return "it stands for records that can't be told apart: correct them at the source"
+    if letter.record["reason"] in MISPLACED.values():
+        return "it would lie wrong again: correct its producer, and let that send it"
     place = TopicPartition(settings.topic(topic), partition)
     first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
     if first <= offset < end:

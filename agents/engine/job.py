@@ -1,6 +1,6 @@
 """What the block engine drives: the Job protocol, the blocks a job is fed, the outcome it hands back. No I/O."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -95,6 +95,18 @@ class Rows:
         return cls(raw, bounds[:-1:2], bounds[1::2], value.astype(np.int64), bounds[2::2])
 
 
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """How rows and fences of one state format read in the next.
+
+    rows: by the first byte of a key, the value for the value of before. Kinds that are not named stay as they are. Keys stay,
+    too: while rows are written anew, a row that became two could be cut in half. meta: the same of a fence's meta.
+    """
+
+    rows: Mapping[bytes, Callable[[bytes], bytes]]
+    meta: Callable[[bytes], bytes]
+
+
 class Job(Protocol):
     """The state of one partition index and what its events do to it: pure, synchronous, driven by one caller.
 
@@ -108,7 +120,15 @@ class Job(Protocol):
 
     @property
     def state_format(self) -> int:
-        """Stored with every fence; another one in the changelog refuses to load."""
+        """The format that is written. It stands in every fence; older programs refuse it."""
+
+    @property
+    def upgrades(self) -> Mapping[int, Upgrade]:
+        """From each older format that is still read to the next one."""
+
+    @property
+    def unmarked_format(self) -> int:
+        """The format of rows ahead of every mark: of changelogs from before there were marks."""
 
     @property
     def idempotent(self) -> bool:

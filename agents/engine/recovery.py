@@ -5,8 +5,6 @@ is at its stable end. A reader that fences nobody therefore sees one consistent 
 """
 
 import asyncio
-import json
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,21 +17,19 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from agents.engine import hooks
+from agents.engine.changelog import ENGINE, FENCE, Changelog, Fence
 from agents.engine.job import Block, Job, RecoveryError, Rejoin, Rows
 from deploy import admin
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.status import Status
 
-FENCE, COMMIT = b"@fence", b"@commit"
-ENGINE = ord("@")  # the first byte of a key that is the engine's
 FETCH_BYTES_MAX = 4 << 20  # per partition and fetch
 REPLAY_BYTES_MAX = 8 << 20  # fed before the job works
 STALL_S_MAX = 60.0  # without any progress of a read
+FENCE_ROWS = 1 << 12  # of a changelog, in which its last fence is looked for first
 ASK_S = 30.0  # for the names of topics
 READS_MAX = 3  # of a state that is written meanwhile
-
-log = logging.getLogger(__name__)
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
@@ -66,32 +62,12 @@ class EngineSettings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
-    """A point the job's order-free rows are complete for."""
-
-    state_format: int
-    offsets: dict[str, int]
-    meta: bytes
-
-    def encode(self) -> bytes:
-        """As a changelog value: one line of JSON, then the job's meta."""
-        return json.dumps({"format": self.state_format, "offsets": self.offsets}).encode() + b"\n" + self.meta
-
-    @classmethod
-    def decode(cls, value: bytes) -> "Fence":
-        """The opposite of encode."""
-        head, meta = value.split(b"\n", 1)
-        fields = json.loads(head)
-        return cls(fields["format"], fields["offsets"], meta)
-
-
-@dataclass(frozen=True, slots=True)
 class Restored:
-    """What a recovery found."""
+    """What a recovery found. `fence` is as the job's format has it; replayed: events."""
 
     fence: Fence | None
-    rows: int
-    replayed: int  # events
+    changelog: Changelog
+    replayed: int
     seconds: float
 
 
@@ -160,24 +136,14 @@ async def blocks(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, sto
             raise Rejoin(f"{tp}: no data from {at} on for {STALL_S_MAX:.0f} s, {stop} wanted")
 
 
-async def load_changelog(
-    consumer: AIOKafkaConsumer, job: Job, tp: TopicPartition, stable: int
-) -> tuple[int, Fence | None, dict[str, int] | None]:
-    """Load the rows up to the stable end. Gives their number, the last fence, the last committed positions."""
+async def load_changelog(consumer: AIOKafkaConsumer, job: Job, tp: TopicPartition, stable: int) -> Changelog:
+    """Load the rows up to the stable end."""
     first = (await consumer.beginning_offsets([tp]))[tp]
-    fence = committed = None
-    count = 0
+    found = Changelog(job, f"partition {tp.partition}: topic {tp.topic}")
     async for block in blocks(consumer, tp, first, stable):
-        rows = rows_of(block, stable)
-        engine = rows.raw[rows.key] == ENGINE
-        for key, value in rows.take(engine):
-            if key == FENCE:
-                fence = Fence.decode(value or b"")
-            elif key == COMMIT:
-                committed = json.loads(value or b"")
-        count += len(rows) - int(engine.sum())
-        await asyncio.to_thread(job.load, rows.take(~engine))  # kernels without the GIL: partitions load side by side
-    return count, fence, committed
+        # Kernels without the GIL: partitions load side by side.
+        await asyncio.to_thread(found.take, rows_of(block, stable))
+    return found
 
 
 def rows_of(block: Block, stop: int) -> Rows:
@@ -218,22 +184,14 @@ async def restore_to(
     settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, tp: TopicPartition, stable: int
 ) -> Restored:
     """`restore` from a changelog that ends at `stable`."""
-    began, changelog = time.monotonic(), tp.topic
-    rows, fence, committed = await load_changelog(consumer, job, tp, stable)
-    if fence is not None and fence.state_format != job.state_format:
-        raise RecoveryError(
-            f"partition {partition}: changelog of state format {fence.state_format}, program of {job.state_format}: "
-            f"rebuild the state from the source (stop all workers, delete topic {changelog} and the group's offsets)"
-        )
-    if fence is None and (rows or committed):
-        raise RecoveryError(
-            f"partition {partition}: topic {changelog} holds rows but no fence; was it cut? rebuild the state"
-        )
+    began = time.monotonic()
+    found = await load_changelog(consumer, job, tp, stable)
+    fence = found.usable_fence()
     inputs = {name: TopicPartition(settings.topic(name), partition) for name in job.inputs}
     first = await consumer.beginning_offsets(list(inputs.values()))
     last = await consumer.end_offsets(list(inputs.values()))
     start = {name: (fence.offsets if fence else {}).get(name, first[tp]) for name, tp in inputs.items()}
-    stop = {name: (committed or {}).get(name, start[name]) for name in inputs}
+    stop = {name: (found.committed or {}).get(name, start[name]) for name in inputs}
     for name, source in inputs.items():
         if not first[source] <= start[name] <= stop[name] <= last[source]:
             raise RecoveryError(
@@ -241,12 +199,20 @@ async def restore_to(
                 f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them; rebuild the state"
             )
     if fence is not None:
-        job.load_fence(fence.meta)
+        check_meaning(job, partition, fence)
     job.begin(partition, dict(start))
     events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
     if job.positions() != stop:
         raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
-    return Restored(fence, rows, events, time.monotonic() - began)
+    return Restored(fence, found, events, time.monotonic() - began)
+
+
+def check_meaning(job: Job, partition: int, fence: Fence) -> None:
+    """Give a job the meta of a usable fence. Raises RecoveryError if the state was kept with other settings."""
+    try:
+        job.load_fence(fence.meta)
+    except RecoveryError as problem:
+        raise RecoveryError(f"partition {partition}: {problem}") from problem
 
 
 async def _replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:
@@ -259,6 +225,32 @@ async def _replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartit
             if size >= REPLAY_BYTES_MAX:
                 events, size = events + job.work(live=False).events, 0
     return events + job.work(live=False).events
+
+
+async def fences(settings: EngineSettings, partitions: int, name: str) -> list[Fence | None]:
+    """The last fence of each partition of a changelog; None where there is none. Looked for from the end backwards."""
+    changelog = changelog_topic(settings, name)
+    install_blocks(settings, (), changelog)
+    consumer = await open_consumer(settings)
+    try:
+        if changelog not in await consumer.topics():
+            return [None] * partitions
+        return [await _last_fence(consumer, TopicPartition(changelog, p)) for p in range(partitions)]
+    finally:
+        await consumer.stop()
+
+
+async def _last_fence(consumer: AIOKafkaConsumer, tp: TopicPartition) -> Fence | None:
+    first, stable = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+    size, found, end = FENCE_ROWS, None, stable
+    while found is None and end > first:
+        start = max(first, end - size)
+        async for block in blocks(consumer, tp, start, end):
+            rows = rows_of(block, end)
+            for key, value in rows.take(rows.raw[rows.key] == ENGINE):
+                found = Fence.decode(value or b"") if key == FENCE else found
+        end, size = start, 2 * size
+    return found
 
 
 async def read_state(

@@ -147,15 +147,23 @@ class UnitTable(faust.Table[Any, Any]):
             self.unit_conf.metrics.dropped.labels(unit.partition, type(problem).__name__).inc()
             if usual:
                 self.log.warning("partition %d: %r; state dropped", unit.partition, problem)
+            elif isinstance(problem, RecoveryError):
+                self.log.error("%s", problem)  # noqa: TRY400  # says what to do; where it was raised says nothing
+                await self.give_up(problem)
+                return
             else:
                 self.log.exception("partition %d: unexpected; state dropped", unit.partition)
-                if isinstance(problem, RecoveryError) or self.too_many():
-                    self.health.failure = str(problem)
-                    await self.app.crash(problem)
+                if self.too_many():
+                    await self.give_up(problem)
                     return
             await asyncio.sleep(REJOIN_S)
             if self.units.get(unit.partition, (None,))[0] is unit:  # no rebalance came by itself
                 hooks.thread_of(self.app).request_rejoin()
+
+    async def give_up(self, problem: Exception) -> None:
+        """Ends the worker, and its health says why."""
+        self.health.failure = str(problem)
+        await self.app.crash(problem)
 
     def too_many(self) -> bool:
         """Count an unexpected failure; True when they no longer look like a passing trouble."""

@@ -24,20 +24,11 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from agents.engine.changelog import COMMIT, FENCE, Changelog, Fence, format_mark, rewriting
 from agents.engine.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
-from agents.engine.recovery import (
-    COMMIT,
-    FENCE,
-    EngineSettings,
-    Fence,
-    Restored,
-    changelog_of,
-    open_consumer,
-    restore,
-    state_name,
-)
+from agents.engine.recovery import EngineSettings, Restored, changelog_of, open_consumer, restore, state_name
 from schemas.registry import RegistryError
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
@@ -106,6 +97,7 @@ class PartitionUnit:
         self.fed: dict[str, int] = {}  # next offset to feed
         self.committed: dict[str, int] = {}  # the group's offsets as last committed
         self.fenced: dict[str, int] | None = None  # offsets of the last fence written or found
+        self.marked = False  # the changelog says from where on its rows are of the job's format
         self.cycle: Fence | None = None  # of a flush that spreads over transactions
         self.row_bytes = ROW_BYTES  # of a changelog row, as last seen
         self.flush_at = self.flush_late = 0.0  # the first transaction flushes
@@ -252,12 +244,13 @@ class PartitionUnit:
             return
         dirty = self.job.dirty_count() if flush or self.cycle else 0
         fence, rows = await computed(dirty * self.row_bytes, self.changelog_rows, positions, flush)
-        rows = [*outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
+        first = [] if self.marked else [format_mark(self.job.state_format)]
+        rows = [*first, *outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
         offsets = positions if fence is not None or size >= OFFSETS_BYTES else None
         await asyncio.wait_for(
             self.transact([*outcome.outputs, (self.conf.changelog, rows)], offsets), TRANSACTION_S_MAX
         )
-        self.committed = offsets or self.committed
+        self.committed, self.marked = offsets or self.committed, True
         if outcome.more:
             self.wake.set()
         if flush:
@@ -381,19 +374,27 @@ class PartitionUnit:
             found = await restore(self.conf.settings, self.job, self.partition, consumer, self.conf.changelog)
             self.fed, self.positions = self.job.positions(), self.job.positions()
             self.expected, self.committed = dict(self.fed), dict(self.fed)
-            self.fenced = found.fence.offsets if found.fence else None
+            self.fenced, self.marked = found.fence.offsets if found.fence else None, found.changelog.marked
             self.compare_group(group, found)
+            if found.fence is not None and found.fence.oldest is not None:
+                await self.rewrite(found.changelog, found.fence)
         finally:
             await consumer.stop()
         metrics = self.conf.metrics
         metrics.recovery_s.labels(self.partition).set(found.seconds)
-        metrics.recovery_rows.labels(self.partition).set(found.rows)
+        metrics.recovery_rows.labels(self.partition).set(found.changelog.rows)
         metrics.recoveries.labels(self.partition).inc()
         log.info(
             "partition %d: %d rows, %d events replayed in %.2f s, next %s",
-            self.partition, found.rows, found.replayed, found.seconds, self.fed,
+            self.partition, found.changelog.rows, found.replayed, found.seconds, self.fed,
         )  # fmt: skip
         return found
+
+    async def rewrite(self, found: Changelog, fence: Fence) -> None:
+        """Write rows of an older format anew, before anything else is written; cut short, the next recovery goes on."""
+        for rows in rewriting(found, fence, self.positions, TRANSACTION_BYTES_MAX):
+            await asyncio.wait_for(self.transact([(self.conf.changelog, rows)], None), TRANSACTION_S_MAX)
+        self.marked = True
 
     def compare_group(self, group: Mapping[str, int | None], found: Restored) -> None:
         """The changelog says what is committed; the group's offsets, which Faust and lag tools read, may only lag."""

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows
+from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.intake.facts import FACT_REASONS
 from agents.standing.intake.lanes import Lane
+from agents.standing.intake.placement import Placement
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, RowKey, StandingConf, Tally
 from policies.model.pack import Pack
@@ -25,11 +26,12 @@ from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
 from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
+from schemas.partitioner import MISPLACED
 from schemas.topics import CLOSES, INPUTS
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
-from streams.calendar import NO_DAY, business_day
+from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, business_day
 from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
@@ -46,12 +48,14 @@ from streams.fields import (
     SNAPSHOT_FIELDS,
 )
 from streams.money import EXPONENTS
-from streams.reference import customer_ref
+from streams.reference import customer_ref, key_fingerprint
 from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
+_KEY = "reference_key"  # of a fence: its fingerprint
+_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
 
@@ -59,13 +63,17 @@ class StandingJob:
     """See agents.engine.job.Job."""
 
     inputs = INPUTS
-    state_format = 2
+    state_format = 3
+    unmarked_format = 2
     idempotent = True
 
     def __init__(self, conf: StandingConf) -> None:
         self.conf = conf
+        # Fences of format 2 did not say which key of references the state goes with: it is the one of the upgrade.
+        self.upgrades = {2: Upgrade({}, self._with_key)}
         self.ledger = Ledger(conf.base_currency, conf.zone)
-        self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
+        readers = {topic: Reader(topic, conf.registry) for topic in INPUTS}
+        self.lanes = {topic: Lane(topic, one, Placement(one, 0, conf.partitions)) for topic, one in readers.items()}
         _check_contracts(self.lanes)
         self.partition = 0
         self.closes: list[DayClose] = []
@@ -89,12 +97,18 @@ class StandingJob:
     # -- what the engine calls
 
     def begin(self, partition: int, positions: dict[str, int]) -> None:
-        """Sets the next offset of every input."""
+        """Sets the next offset of every input. RecoveryError for a partition beyond those of the settings."""
+        if partition >= self.conf.partitions:
+            raise RecoveryError(
+                f"there is a partition {partition}, but the setting says {self.conf.partitions} partitions: "
+                "set TIDEGAUGE_PARTITIONS to the number that the topics have"
+            )
         self.partition = partition
         self.publisher.begin(partition)
         self.decider.begin(self.progress)
         for topic, lane in self.lanes.items():
             lane.fed = positions[topic]
+            lane.placement = Placement(lane.reader, partition, self.conf.partitions)
         self.ledger.refresh()
 
     def feed(self, block: Block, stop: int | None = None) -> None:
@@ -159,14 +173,16 @@ class StandingJob:
     def _dead_letters(self, topic: str, columns: Columns, first: int, last: int) -> None:
         if not self.live:
             return
-        fields = self.lanes[topic].reader.fields
+        fields, placement = self.lanes[topic].reader.fields, self.lanes[topic].placement
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
-            reason = EVENT_REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            reason = _REASONS.get(status, "bad")
             self.publisher.dead_letter(
-                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None
-            )
+                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
+                placement.detail(columns, i),
+            )  # fmt: skip
             self.counts.add("dead_letters")
+            self.counts.add("misplaced", status in MISPLACED)
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
@@ -267,7 +283,9 @@ class StandingJob:
                 if columns.status[i] != Status.OK:
                     continue
                 day = int(columns.data[i, 0])
-                if day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
+                if not DAY_MIN <= day < DAY_MAX:  # taken, it would leave every other day behind
+                    columns.status[i], columns.field[i] = BAD_DATE, 0
+                elif day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
                     record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
                     self.closes.append(DayClose(day, cut, int(columns.offset[i])))
@@ -306,11 +324,15 @@ class StandingJob:
         """The ledger's clock and rates, and what its amounts mean."""
         return json.dumps(self._meaning() | self.ledger.fence()).encode()
 
+    def _with_key(self, meta: bytes) -> bytes:
+        return json.dumps({_KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()
+
     def _meaning(self) -> dict[str, str | None]:
         """The settings without which the state means something else."""
         conf = self.conf
         packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
-        return {"base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
+        key = key_fingerprint(conf.reference_key)
+        return {_KEY: key, "base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
@@ -334,8 +356,9 @@ class StandingJob:
         saved: dict[str, Any] = json.loads(meta)
         for name, mine in self._meaning().items():
             if saved.get(name) != mine:
+                what = f"{name} (fingerprint)" if name == _KEY else name
                 raise RecoveryError(
-                    f"partition {self.partition}: the state was kept with {name} {saved.get(name)}, the setting is {mine}: "
+                    f"the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
                     "set it back, or start another group from the log"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.engine.job import Block, Outcome
+from agents.engine.job import Block, Outcome, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.intake.lanes import Lane
+from agents.standing.intake.placement import Placement
 from bench.world.data import Chunk
 from schemas.codec.blocks import Reader
 from schemas.codec.encoder import Writer, encode_columns
@@ -85,12 +86,14 @@ class J1Job:
     """See agents.engine.job.Job."""
 
     inputs = (TOPIC,)
-    state_format = 1
+    state_format = unmarked_format = 1
+    upgrades: Mapping[int, Upgrade] = {}
     idempotent = False
 
     def __init__(self, output: str = OUTPUT) -> None:
         self.output = output
-        self.lane = Lane(TOPIC, Reader(TOPIC, OneSchema(), SCHEMA))
+        reader = Reader(TOPIC, OneSchema(), SCHEMA)
+        self.lane = Lane(TOPIC, reader, Placement(reader, 0, 1))
         self.index = index(1024)
         self.sums, self.tier, self.dirty = (
             np.zeros((1024, SUMS), np.int64),
@@ -201,7 +204,7 @@ class J1Job:
 def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4) -> Iterator[Chunk]:
     """The peers' events, the same random numbers in the same order, 100,000 a chunk; amounts of the chunk are signed."""
     from bench.world.data import digits
-    from bench.world.murmur import partitions_of
+    from schemas.codec.murmur import partitions_of
 
     rng, writer = random.Random(seed), Writer("j1", OneSchema())
     fixed = b"CNY"

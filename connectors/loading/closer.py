@@ -26,7 +26,7 @@ from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
 from schemas.registry import Registry, registry_for
 from schemas.topics import CLOSES, MARK, MARK_KEY, MARKED
-from streams.calendar import DAY_MAX, date_of, day_text
+from streams.calendar import DAY_MAX, DAY_MIN, date_of, shown_day
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ class Closer:
         Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
         A day beyond those that events may have is refused: after it no other could be closed any more.
         """
-        if not 0 <= day < DAY_MAX:
-            raise PublishError(f"{day_text(day)} cannot be closed: no event may be so far ahead")
+        if not DAY_MIN <= day < DAY_MAX:
+            raise PublishError(f"{shown_day(day)} cannot be closed: no event may be of such a day")
         if self.last is not None and day <= self.last:
             return None
         with publish_errors(f"cannot close {date_of(day)}"):
@@ -161,7 +161,7 @@ def _closed(message: Message, registry: Registry) -> Closed:
     """The close in a record; ValueError where it is none: a value or a key of others, a day that never can be closed."""
     value, source = message.value(), dict(message.headers() or ()).get(IMPORT_HEADER)
     day = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)["business_day"]
-    if not 0 <= day < DAY_MAX or message.key() != _key_of(day):
+    if not DAY_MIN <= day < DAY_MAX or message.key() != _key_of(day):
         raise ValueError(f"key {message.key()!r} with day {day}")
     return Closed(day, source.decode(errors="replace") if isinstance(source, bytes) else source)
 

@@ -13,9 +13,10 @@ from zlib import crc32
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from agents.engine.changelog import COMMIT
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
-from agents.engine.recovery import COMMIT, changelog_topic
+from agents.engine.recovery import changelog_topic
 from agents.standing.job import StandingJob
 from deploy.settings import Settings
 from schemas.codec.records import RecordError, decode_one

@@ -4,12 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from deploy.embedded import processes
+from schemas.codec.records import encode
 from tests.conftest import Kafka
+from tidegauge.cli.data.sources import complete
+from tidegauge.cli.operation.close import close
+from tidegauge.cli.output import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,12 +27,27 @@ def tidegauge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=ROOT, env=kept | variables, capture_output=True, text=True, check=False)
 
 
+def put_aside(kafka: Kafka, topic: str) -> None:
+    """Dead letters: two of records that lay wrong, one of another kind."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for offset, reason in enumerate(("no key", "truncated", "no key")):
+        letter = {"topic": "transactions", "partition": 0, "offset": offset, "reason": reason, "field": None,
+                  "detail": "", "original": b"", "original_key": None, "original_bytes": 0, "original_sha256": None,
+                  "last_offset": None}  # fmt: skip
+        producer.produce(topic, encode("dead-letters", letter), b"transactions-0")
+    assert producer.flush(10) == 0
+
+
 @pytest.mark.integration
 def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
-    """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process."""
+    """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process.
+
+    A worker with another number of partitions is refused, and `doctor` tells of records that lay wrong.
+    """
     around = {
         "TIDEGAUGE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "TIDEGAUGE_TOPIC_PREFIX": topic_prefix,
+        "TIDEGAUGE_GROUP": f"{topic_prefix}doctor",
         "TIDEGAUGE_DATA_DIR": str(tmp_path),
         "TIDEGAUGE_PARTITIONS": "1",
     }
@@ -38,6 +59,11 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
         assert done.returncode == 0, done.stderr
         after = tidegauge("doctor", "--json", **around)
         assert after.returncode == 0, after.stdout
+        refused = tidegauge("worker", **around | {"TIDEGAUGE_PARTITIONS": "2"})
+        assert (refused.returncode, "set TIDEGAUGE_PARTITIONS=1" in refused.stderr) == (1, True)
+        put_aside(kafka, f"{topic_prefix}dead-letters")
+        [told] = [c for c in json.loads(tidegauge("doctor", "--json", **around).stdout) if not c["good"]]
+        assert (told["name"], "transactions: 2 × no key" in told["found"]) == ("records", True)
         listed = json.loads(tidegauge("topics", "--json", **around).stdout)
         assert {entry["partitions"] for entry in listed} == {1}
     finally:
@@ -55,6 +81,16 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     assert "tidegauge up" in done.stderr
     assert tidegauge("up", "--brokers", "many").returncode == 2
     assert tidegauge("up", TIDEGAUGE_ZONE="Nowhere/City").returncode == 2
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "2100-01-01", "1989-12-31", "0001-01-01"])
+def test_absurd_days_are_refused(day: str) -> None:
+    """Before anything is sent: the workers would put such a close or mark aside."""
+    for command in (partial(close, day, as_json=False), partial(complete, "core", day, lang="en")):
+        with pytest.raises(
+            CommandError, match=f"{day} is no business day: days from 1990-01-01 to 2099-12-31 are taken"
+        ):
+            command()
 
 
 def test_help_needs_no_part(tmp_path: Path) -> None:

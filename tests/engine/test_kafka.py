@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,11 +22,13 @@ from confluent_kafka import TopicPartition as TP
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from agents.engine import recovery
+from agents.engine import unit as unit_module
+from agents.engine.changelog import FENCE, Fence
 from agents.engine.job import RecoveryError
-from agents.engine.recovery import FENCE, Fence, changelog_topic, open_consumer, read_state
+from agents.engine.recovery import changelog_topic, open_consumer, read_state
 from agents.engine.unit import Conf, PartitionUnit
 from tests.chaos.check import read
-from tests.engine.counter_job import CounterJob
+from tests.engine.counter_job import CounterJob, NewerCounterJob
 from tests.engine.worker import EngineTestSettings
 
 pytestmark = pytest.mark.integration
@@ -192,16 +195,46 @@ async def test_a_source_that_no_longer_has_the_fence_is_refused(world: World) ->
     await world.refuses(rf"partition 0: topic {topic} holds offsets 4 to 5, but .* 3 to 5")
 
 
-async def test_another_state_format_is_refused(world: World) -> None:
-    """A changelog of another format is not guessed at."""
-    world.write("left", [600])
-    unit = world.unit()
-    await unit.recover()
-    await world.consume(unit)
-    await unit.close()
-    job = CounterJob()
-    job.state_format = 2
-    await world.refuses("partition 0: changelog of state format 1, program of 2: rebuild", job)
+async def test_an_upgrade_writes_the_state_anew_and_keeps_older_versions_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut short after its first transaction, too: the older version refuses, the newer one goes on."""
+    for customer in (7, 8, 9):
+        world.write("left", [600], customer)
+    older = world.unit()
+    await older.recover()
+    await world.consume(older)
+    await older.close()
+    monkeypatch.setattr(unit_module, "TRANSACTION_BYTES_MAX", 0)  # a transaction a row
+    cut = world.unit(NewerCounterJob())
+    transact, done = cut.transact, []
+
+    async def once(*args: Any) -> None:
+        if done:
+            raise TimeoutError
+        done.append(await transact(*args))
+
+    monkeypatch.setattr(cut, "transact", once)
+    with pytest.raises(TimeoutError):
+        await cut.recover()
+    await cut.close()
+    newer_wrote = (
+        rf"partition 0: topic {world.changelog} was written by a newer version \(state format 2, this one reads 1\)"
+    )
+    await world.refuses(newer_wrote)
+    newer = world.unit(NewerCounterJob())
+    await newer.recover()
+    assert newer.job.sums[[7, 8, 9], 0].tolist() == [600] * 3
+    world.write("left", [5000], 8)
+    await world.consume(newer)
+    await newer.close()
+    await world.refuses(newer_wrote)
+    states = await recovery.fences(world.settings, 1, "standing")
+    assert [fence and (fence.state_format, fence.oldest) for fence in states] == [(2, None)]
+    again = world.unit(NewerCounterJob())
+    await again.recover()
+    await again.close()
+    assert again.job.sums[[7, 8, 9], 0].tolist() == [600, 5600, 600]
 
 
 async def test_offsets_without_a_state_are_refused(world: World) -> None:
@@ -342,7 +375,9 @@ def test_a_refused_recovery_stops_the_worker(world: World, worker, tmp_path: Pat
     out.flush(20)
     process, _ = worker()
     assert process.wait(60) != 0
-    assert "partition 0: changelog of state format 9, program of 1: rebuild" in (tmp_path / "worker-0.log").read_text()
+    said = (tmp_path / "worker-0.log").read_text()
+    assert "partition 0: topic " in said
+    assert "was written by a newer version (state format 9, this one reads 1): run the newer version" in said
 
 
 def test_a_damaged_fetch_is_fetched_again(world: World, worker) -> None:

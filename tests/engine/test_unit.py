@@ -10,10 +10,10 @@ import pytest
 from agents.engine import recovery
 from agents.engine import unit as unit_module
 from agents.engine.app import build_app
+from agents.engine.changelog import COMMIT, FENCE, Fence
 from agents.engine.job import TP, Block, Outcome, Rejoin
 from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import FRAMING_BYTES_MAX, Packed, flat
-from agents.engine.recovery import COMMIT, FENCE, Fence
 from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
 from schemas.registry import RegistryError
@@ -296,7 +296,8 @@ async def test_a_flush_of_an_idempotent_job_spreads_over_transactions() -> None:
     await unit.step()
     await unit.step()
     rows = [[key for key, _ in unit.changelog(at)] for at in range(3)]
-    assert [len(keys) for keys in rows] == [3, 3, 3]
+    assert rows[0][0] == b"@format-1"  # ahead of all rows, once
+    assert [len(keys) for keys in rows] == [4, 3, 3]
     assert FENCE not in rows[0] + rows[1]
     assert Fence.decode(dict(unit.changelog(2))[FENCE]).offsets == {"left": 5, "right": 0}
     assert unit.producer.transactions[2][1]["g-left"] == 6

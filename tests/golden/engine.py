@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from agents.engine import recovery
+from agents.engine.changelog import Fence, format_mark, rewriting
 from agents.engine.job import TP, Block
 from agents.engine.packing import flat
-from agents.engine.recovery import Fence
+from agents.engine.recovery import Restored
 from agents.offline.memory_log import batch
 from agents.standing.intake.facts import BANK_OPEN, COMPLETE, NO_DATE
 from agents.standing.job import StandingJob
@@ -26,8 +27,9 @@ from schemas.codec.records import decode_one, encode
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 from streams.calendar import NO_DAY
 
-__all__ = ["CLOSES", "INPUTS", "MARK", "MARK_KEY", "Log", "Worker", "decode_one", "encode", "every_row"]
+__all__ = ["CLOSES", "INPUTS", "MARK", "MARKS", "MARK_KEY", "Log", "Worker", "decode_one", "encode", "every_row"]
 
+MARKS = [[part.decode() for part in format_mark(StandingJob.state_format)]]  # rows ahead of all others
 PARTITION = 0
 CHANGELOG = "golden-standing-changelog"
 Pairs = list[tuple[bytes, bytes]]
@@ -74,11 +76,7 @@ class Worker:
     @classmethod
     def recovered(cls, settings: dict[str, Any], log: Log, changelog: list[Pairs]) -> Worker:
         """From the rows of some transactions, by the engine's own recovery."""
-        rows = [pair for transaction in changelog for pair in transaction]
-        job, consumer = new_job(settings), Consumer(Log({**log.topics, CHANGELOG: rows}))
-        place = TP(CHANGELOG, PARTITION)
-        asyncio.run(recovery.restore_to(Names(), job, PARTITION, consumer, place, len(rows)))  # type: ignore[arg-type]
-        return cls(log, job)
+        return cls(log, restored(settings, log, changelog)[0])
 
     def feed(self, ends: dict[str, int]) -> None:
         """Topics up to these offsets."""
@@ -110,6 +108,22 @@ class Worker:
     def dirty(self) -> int:
         """Account rows that wait."""
         return self.job.dirty_count()
+
+
+def restored(settings: dict[str, Any], log: Log, changelog: list[Pairs]) -> tuple[StandingJob, Restored]:
+    """A job, and what its recovery from the rows of some transactions has found."""
+    rows = [pair for transaction in changelog for pair in transaction]
+    job, consumer = new_job(settings), Consumer(Log({**log.topics, CHANGELOG: rows}))
+    place = TP(CHANGELOG, PARTITION)
+    restoring = recovery.restore_to(Names(), job, PARTITION, consumer, place, len(rows))  # type: ignore[arg-type]
+    return job, asyncio.run(restoring)
+
+
+def upgraded(settings: dict[str, Any], log: Log, changelog: list[Pairs], bytes_max: int) -> list[Pairs]:
+    """The transactions that an upgrade of a changelog writes."""
+    job, found = restored(settings, log, changelog)
+    assert found.fence is not None
+    return [[*rows] for rows in rewriting(found.changelog, found.fence, job.positions(), bytes_max)]  # type: ignore[misc]
 
 
 class Names:

@@ -1,7 +1,7 @@
 """The formats of changelog rows: every kind, its key and its value, fields in order. This table is frozen.
 
 A changelog outlives the program that wrote it. So a row that is written in another form than the one here needs another
-`state_format`, a table that says so, and a recording written anew (README.md).
+`state_format`, an upgrade in the job, a table that says so, and a recording of its own (README.md).
 
 A form is a type; a tuple (a list of exactly these); a list (any number of these); a mapping (an object with these names in
 this order, `?` behind one that may be missing); Each (an object with names of its own); Or (one of some forms).
@@ -64,7 +64,7 @@ ACCOUNT = {
 }  # fmt: skip
 FENCE = (
     {"format": int, "offsets": Each(int)},
-    {"base_currency": str, "zone": str, "pack": str, "layers": maybe(str), "closed": DAY,
+    {"reference_key": str, "base_currency": str, "zone": str, "pack": str, "layers": maybe(str), "closed": DAY,
      "rates": [(int, DAY, int, int, ID)]},  # currency, day, millionths, version, event
 )  # fmt: skip
 
@@ -188,6 +188,7 @@ KINDS = {
     b"w": Kind("customer", json.loads, Each(OUTLOOK_ALERT)),
     b"y": Kind("customer", layer, LAYER),
     b"@fence": Kind("", fence, FENCE),
+    b"@format-3": Kind("", lambda raw: int(raw.decode()), int),  # ahead of all rows of the format; format 2 had none
     b"@commit": Kind("", json.loads, Each(int)),
 }
 

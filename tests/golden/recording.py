@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).parent / "bank.ndjson.xz"
+FILES = {number: Path(__file__).parent / f"format-{number}.ndjson.xz" for number in (2, 3)}  # by state format
+FILE = FILES[max(FILES)]
 
 Record = tuple[str, bytes, bytes | None]  # topic, key, value
 Row = tuple[bytes, bytes | None]
@@ -43,11 +44,13 @@ class Recording:
     states: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
 
     def changelog(self, step: int) -> list[list[Row]]:
-        """The changelog after a step, transaction by transaction."""
+        """The changelog after a step, transaction by transaction; the mark of the format first, where it had one."""
         written = [one for one in self.steps[: step + 1] if one.positions is not None]
+        marks = [(key.encode(), value.encode()) for key, value in self.settings.get("mark", [])]
         return [
-            [*one.rows, *one.flushed, *([] if one.fenced is None else [(b"@fence", one.fenced)]),
-             (b"@commit", one.positions)] for one in written
+            [*(marks if i == 0 else []), *one.rows, *one.flushed,
+             *([] if one.fenced is None else [(b"@fence", one.fenced)]), (b"@commit", one.positions)]
+            for i, one in enumerate(written)
         ]  # fmt: skip
 
     def compacted(self, step: int) -> dict[bytes, bytes]:

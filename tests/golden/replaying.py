@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tests.golden.engine import Log, Worker, account_rows
+from tests.golden.engine import MARKS, Log, Worker, account_rows, every_row
 from tests.golden.formats import order_free
 from tests.golden.recording import Recording, Step
 
@@ -23,7 +23,7 @@ class Lived(NamedTuple):
 def from_empty(found: Recording) -> Lived:
     """The whole input from the beginning: outputs and rows exactly as recorded, in their order."""
     worker, out = Worker.fresh(found.settings, Log(found.inputs)), list[str]()
-    written: list[tuple[bytes, bytes | None]] = []
+    written: list[tuple[bytes, bytes | None]] = [(key.encode(), value.encode()) for key, value in MARKS]
     for number, step in enumerate(found.steps):
         worker.feed(step.fed)
         outputs, rows = worker.work()
@@ -38,6 +38,25 @@ def from_empty(found: Recording) -> Lived:
             (b"@commit", worker.positions()),
         ]
     return Lived(out[:DIFFERENCES_MAX], written)
+
+
+def of_today(found: Recording, cuts: Iterable[int]) -> Recording:
+    """The same input and steps, with what today's program says and writes, and its state behind some steps."""
+    worker, again = Worker.fresh(found.settings, Log(found.inputs)), Recording(found.settings, found.inputs)
+    for step in found.steps:
+        worker.feed(step.fed)
+        outputs, rows = worker.work()
+        flushed = [*account_rows(worker.job, dict(step.flushed)).items()] if step.flushed else []
+        fence = None if step.fence is None else worker.fence()
+        positions = None if step.positions is None else worker.positions()
+        again.steps.append(Step(step.fed, outputs, rows, [*flushed], fence, step.fenced, positions))
+    for cut in cuts:
+        worker = Worker.fresh(found.settings, Log(found.inputs))
+        for step in found.steps[: cut + 1]:
+            worker.feed(step.fed)
+            worker.work()
+        again.states[cut] = every_row(worker.job)
+    return again
 
 
 def onwards(found: Recording, cut: int, worker: Worker) -> list[str]:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.golden.engine import Log, Worker, every_row
+from tests.golden.engine import Log, Worker, every_row, upgraded
 from tests.golden.formats import KINDS, NEVER, kind_of, misfits, parts
-from tests.golden.recording import Recording
-from tests.golden.replaying import Lived, from_empty, meant, onwards, unlike
+from tests.golden.recording import FILES, Recording
+from tests.golden.replaying import Lived, from_empty, meant, of_today, onwards, unlike
 
 RECORDED = Recording.read()
+OLDER = [number for number in FILES if number < max(FILES)]
+UPGRADE_BYTES = 2000  # of a transaction of an upgrade: some dozens of them
 # Written by no event: the ledger's rows, which are as old as the last flush, and the fence's meta.
 LAZY = (b"a", b"n", b"@")
 
@@ -51,6 +53,32 @@ def test_recovered(cut: int) -> None:
     assert unlike("state", meant(every_row(other.job)), meant(state)) == []
     assert worker.positions() == RECORDED.steps[cut].positions
     assert onwards(RECORDED, cut, worker) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", OLDER)
+def test_upgraded(number: int) -> None:
+    """From an older format: the state of a job that has lived it all, the same from there on, and again from what was written.
+
+    The upgrade is cut short in its middle, and what was written after the mark alone is enough in the end.
+    """
+    older = Recording.read(FILES[number])
+    log, settings, cuts = Log(older.inputs), older.settings, sorted(older.states)[::5]
+    wanted = of_today(older, cuts)
+    for cut in cuts:
+        changelog, state = older.changelog(cut), meant(wanted.states[cut])
+        assert unlike("state", meant(every_row(Worker.recovered(settings, log, changelog).job)), state) == []
+        whole = upgraded(settings, log, changelog, UPGRADE_BYTES)
+        torn = [*changelog, *whole[: len(whole) // 2]]
+        assert unlike("torn", meant(every_row(Worker.recovered(settings, log, torn).job)), state) == []
+        rest = upgraded(settings, log, torn, UPGRADE_BYTES)
+        assert len(whole) > len(rest) + 1 > 2
+        alone = [*whole[: len(whole) // 2], *rest]
+        assert alone[0][0] == (b"@format-3", b"3")
+        worker, other = (Worker.recovered(settings, log, alone) for _ in range(2))
+        assert unlike("alone", meant(every_row(other.job)), state) == []
+        assert worker.positions() == older.steps[cut].positions
+        assert onwards(wanted, cut, worker) == []
 
 
 @pytest.mark.parametrize("cut", sorted(RECORDED.states))

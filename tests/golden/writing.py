@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from tests.golden.bank import FIRST, SEED, Bank, pack_text
-from tests.golden.engine import CLOSES, INPUTS, MARK, MARK_KEY, Log, Worker, encode, every_row
+from tests.golden.engine import CLOSES, INPUTS, MARK, MARK_KEY, MARKS, Log, Worker, encode, every_row
 from tests.golden.recording import Recording, Step
 from tests.twins.events import day
 
@@ -21,7 +21,13 @@ CLOSED = ("2024-01-25", "2024-02-22", "2024-03-02", "2024-04-07", "2024-04-30", 
 def settings() -> dict[str, Any]:
     """Of the job."""
     packs = {"personal": pack_text("harbour"), "corporate": pack_text("firms"), "layers": pack_text("care")}
-    return {"base_currency": "CNY", "zone": "Asia/Shanghai", "reference_key": "a key of the tests", "packs": packs}
+    return {
+        "base_currency": "CNY",
+        "zone": "Asia/Shanghai",
+        "reference_key": "a key of the tests",
+        "packs": packs,
+        "mark": MARKS,
+    }
 
 
 def recorded() -> Recording:

@@ -16,9 +16,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from agents.engine import recovery, unit
+from agents.engine.changelog import FENCE, Fence
 from agents.engine.job import Block, Outcome
 from agents.engine.packing import Packed
-from agents.engine.recovery import FENCE, Fence
 from agents.engine.unit import PartitionUnit
 from agents.standing.intake.lanes import DecodedBlock, Lane
 from agents.standing.intake.profiles import Profiles
@@ -157,11 +157,11 @@ async def dirty_reads(settings: Any, group: str | None = None) -> Any:
 
 async def by_the_group(consumer: Any, job: Any, tp: TopicPartition, stable: int) -> Any:
     """What is committed is taken from the group's offsets, which lag."""
-    rows, fence, committed = await _changelog(consumer, job, tp, stable)
-    if fence is not None and isinstance(consumer, Consumer):
+    loaded = await _changelog(consumer, job, tp, stable)
+    if loaded.fence is not None and isinstance(consumer, Consumer):
         found = {name: await consumer.committed(TopicPartition(name, tp.partition)) for name in job.inputs}
-        committed = {name: offset or fence.offsets[name] for name, offset in found.items()}
-    return rows, fence, committed
+        loaded.committed = {name: offset or loaded.fence.offsets[name] for name, offset in found.items()}
+    return loaded
 
 
 def marks_lost(self: Recorded, rows_max: int | None) -> tuple[list[Any], bool]:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -30,16 +30,14 @@ from schemas.codec.encoder import Writer
 from schemas.registry import Registry
 from schemas.topics import INPUTS
 from tests.simulation import check
-from tests.simulation.bank import Feeder, make_bank
+from tests.simulation.bank import PARTITIONS, Feeder, make_bank, simulated
 from tests.simulation.broker import EMPTY, Cluster
 from tests.simulation.clients import Consumer, Producer, World
 from tests.simulation.faults import Faults
 from tests.simulation.loop import PROCESS, SimLoop, SimulationError
 from tests.simulation.network import Network
 from tests.simulation.worker import Group, Worker
-from tests.standing.partition import layered
 
-PARTITIONS = 2
 SECONDS_MAX = 900.0
 SETTLE_S = 20.0  # for requests under way when the last worker is gone
 CALM_S = 300.0  # for everything to be consumed once nothing goes wrong any more
@@ -84,7 +82,7 @@ class Recorded(StandingJob):
     """The real job; it notes what it was fed and when it worked, live."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(layered())
+        super().__init__(simulated())
         self.number = number
         self.calls: list[tuple[str, int, int] | None] = []  # a block fed, or None: worked
 
@@ -166,6 +164,10 @@ class Simulation:
         self.failures.append(f"at {self.loop.now:.3f} s: {text}")
         self.say(f"FAILURE {text}")
 
+    def gave_up(self, worker: Worker, problem: Exception) -> None:
+        """None of the faults is a reason to."""
+        self.fail(f"{worker.name} gave up: {problem!r}")
+
     def say(self, text: str) -> None:
         """A line of the trace."""
         self.trace.append(f"{self.loop.now:10.4f} {text}")
@@ -236,7 +238,7 @@ class Simulation:
 
     async def restore(self, partition: int) -> StandingJob:
         """The state as the changelog has it, by the engine's own recovery beside the workers."""
-        job, consumer = StandingJob(layered()), await recovery.open_consumer(self.settings, self.settings.group)
+        job, consumer = StandingJob(simulated()), await recovery.open_consumer(self.settings, self.settings.group)
         await recovery.restore(self.settings, job, partition, consumer, self.conf.changelog)
         return job
 
@@ -284,9 +286,9 @@ class _Log(logging.LoggerAdapter):  # type: ignore[type-arg]
             self.sim.fail(str(text) % args)
 
 
-def simulate(seed: int, faults: bool = True) -> Result:
+def simulate(seed: int, faults: bool = True, kind: Callable[[int, bool], Simulation] = Simulation) -> Result:
     """Run a seed; the same seed gives the same run."""
-    sim = Simulation(seed, faults)
+    sim = kind(seed, faults)
     result = Result(seed, sim.failures, trace=sim.trace)
     with engine_in(sim):
         try:

@@ -17,9 +17,11 @@ from agents.engine.unit import PartitionUnit
 from tests.simulation.clients import fetch
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.pool import hunted, lean
+from tests.simulation.rolling import Rolling
 from tests.simulation.run import Recorded, Simulation, engine_in, simulate
 
 SEEDS, CHUNK, WAIT_S = 200, 4, 280
+UPGRADES = 8
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,32 @@ def test_a_broken_engine_is_noticed(runs: dict[int | str, Any], name: str) -> No
     """With one guarantee taken away the seeds fail; `python -m tests.simulation --mutants` says by which."""
     found, seed, said = runs[name].get(WAIT_S)
     assert (found, seed is not None) == (name, True), said
+
+
+@pytest.mark.slow
+def test_a_rolling_upgrade() -> None:
+    """Both versions in the group, and faults: nothing is lost or doubled, no partition goes back, the older ones say why."""
+    refusals: list[str] = []
+    for seed in range(UPGRADES):
+        rolling: list[Rolling] = []
+
+        def kind(number: int, faults: bool, made: list[Rolling] = rolling) -> Rolling:
+            made.append(Rolling(number, faults))
+            return made[0]
+
+        result = simulate(seed, kind=kind)
+        assert not result.failures, f"seed {seed}\n" + "\n".join(result.failures)
+        assert result.checks > 50
+        for heads in rolling[0].fences():
+            formats = [head["format"] for head in heads]
+            assert formats == sorted(formats)
+            assert heads[-1]["format"] == 3
+            assert "oldest" not in heads[-1]
+        refusals += rolling[0].refusals
+    assert refusals
+    assert {"written by a newer version (state format 3, this one reads 2): run the newer version"} == {
+        text.partition(" was ")[2] for text in refusals
+    }
 
 
 class Peaceful(Simulation):

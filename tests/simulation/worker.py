@@ -164,8 +164,8 @@ class Worker:
         return self.process.made
 
     async def crash(self, problem: Exception) -> None:
-        """The worker gives up: none of the faults is a reason to."""
-        self.sim.fail(f"{self.name} gave up: {problem!r}")
+        """The worker gives up."""
+        self.sim.gave_up(self, problem)
 
     def warning(self, text: str, *args: Any) -> None:
         """A unit dropped its state."""
@@ -176,7 +176,9 @@ class Worker:
         """Nothing unexpected may happen."""
         self.sim.fail(f"{self.name} {text % args}: {sys.exc_info()[1]!r}")
 
-    error = exception
+    def error(self, text: str, *args: Any) -> None:
+        """Why the worker gives up, as it will."""
+        self.sim.say(f"{self.name} " + text % args)
 
     def request_rejoin(self) -> None:
         """At the next heartbeat."""

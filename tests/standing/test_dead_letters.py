@@ -1,12 +1,14 @@
 """Bad input through the standing job: a dead letter each that says where and why, and its neighbours count."""
 
 import hashlib
+from collections import Counter
 
 import pytest
 
-from schemas.codec.records import encode
+from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import file_registry
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, MARK, MARK_KEY
+from streams.calendar import DAY_MAX, DAY_MIN
 from tests.standing.partition import Partition, Topics, customer
 from tests.streams.fast import differences, state
 from tests.twins.events import day, posting, rate, snapshot
@@ -95,17 +97,26 @@ RATES = {
 }
 
 
+def key_of(value: bytes) -> bytes:
+    """The customer's key, or one where the value does not say."""
+    try:
+        return decode_one(value).get("customer_id", "C1").encode()
+    except RecordError:
+        return b"C1"
+
+
 def check(topic: str, bad: bytes, reason: str | None, field: str | None) -> None:
     """The bad record between good ones: its dead letter, and a close as if it had never come."""
     good = Partition(Topics().tell([BEFORE, AFTER, rate("USD", 7_100_000, DAY), DAY + 10])).run()
     log = Topics()
     log.tell([BEFORE, rate("USD", 7_100_000, DAY)])
-    offset = log.append(topic, b"C1", bad)
+    key = key_of(bad)
+    offset = log.append(topic, key, bad)
     log.tell([AFTER, DAY + 10])
     partition = Partition(log).run()
     [letter] = partition.of("dead-letters")
     assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 0, offset)
-    assert (letter["original"], letter["original_key"]) == (bad[: 64 << 10], b"C1")
+    assert (letter["original"], letter["original_key"]) == (bad[: 64 << 10], key)
     assert (letter["original_bytes"], letter["original_sha256"]) == (len(bad), hashlib.sha256(bad).hexdigest())
     assert letter["last_offset"] is None
     assert letter["detail"]
@@ -147,6 +158,20 @@ def test_bad_rates(case):
 def test_bad_profiles(customer_id):
     """A profile of nobody, or with an id too long, is put aside."""
     check("customers", wire(customer(customer_id)), "id empty or too long", "customer_id")
+
+
+@pytest.mark.parametrize("absurd", [DAY_MAX, DAY_MIN - 1, -1, 2**31 - 1, -(2**31)])
+def test_closes_and_marks_of_absurd_days(absurd):
+    """No topic waits at such a mark, and no such close keeps other days from being closed."""
+    good = Partition(Topics().tell([BEFORE, AFTER, DAY + 10])).run()
+    log = Topics().tell([BEFORE, absurd, AFTER])
+    log.append("balances", MARK_KEY, encode(MARK, {"business_day": absurd}))
+    partition = Partition(log.tell([DAY + 10])).run()
+    letters = Counter((x["topic"], x["reason"]) for x in partition.of("dead-letters"))
+    assert letters == {(topic, "date out of range"): 1 + (topic == "balances") for topic in INPUTS}
+    assert partition.job.positions() == log.ends
+    assert partition.published["standings"] == good.published["standings"] != []
+    assert differences(state(partition.job.ledger), state(good.job.ledger)) == []
 
 
 def test_too_old():

@@ -1,13 +1,18 @@
 """Crash at any point: rows and a fence, the silent replay of [F, C), and then the same records as without the crash."""
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.engine.job import RecoveryError
 from agents.engine.packing import flat
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from schemas.topics import INPUTS
+from streams.reference import key_fingerprint
 from tests.standing.partition import Partition, Topics, customer, layered
 from tests.streams.fast import differences, state, unshrunk
 from tests.twins.events import day, posting
@@ -144,3 +149,19 @@ def recovered_at_once(one: Crashing) -> Crashing:
     again.work(live=False)
     again.rows, again.published, again.fence = one.rows, one.published, one.fence
     return again
+
+
+def test_another_reference_key_is_refused():
+    """By its fingerprint, which says nothing of the key; a fence of format 2 has none and takes the key it is given."""
+    conf = layered()
+    job, other = StandingJob(conf), StandingJob(replace(conf, reference_key=b"another key"))
+    meta = job.fence()
+    found, wanted = (key_fingerprint(key) for key in (b"another key", conf.reference_key))
+    with pytest.raises(
+        RecoveryError, match=rf"kept with reference_key \(fingerprint\) {wanted}, the setting is {found}: set it"
+    ):
+        other.load_fence(meta)
+    assert conf.reference_key not in meta
+    older = json.dumps({name: value for name, value in json.loads(meta).items() if name != "reference_key"}).encode()
+    assert other.upgrades[2].meta(older) == other.fence()
+    other.load_fence(other.upgrades[2].meta(older))

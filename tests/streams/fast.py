@@ -15,20 +15,15 @@ from streams.accounts.ledger import Break, Ledger
 from streams.accounts.store import BREAK, DELTA, JOURNAL, LATE, POSTING
 from streams.money import NANO
 from streams.vocabulary.metrics import COLUMNS
-from tests.streams.feeding import event_print, feed
-from tests.twins.definitions import IN_SCOPE, Event, Rules, month_first
+from tests.streams.feeding import feed
+from tests.twins.definitions import IN_SCOPE, Rules, month_first
 
 # Whole banks of events against a slow twin: to shrink one takes longer than a test may last. The blob repeats it.
 unshrunk = settings(phases=(Phase.explicit, Phase.reuse, Phase.generate))
 FIELDS = ("base", "posted", "first_day", "snapshots", "partial", "rolled")
 
 
-def highest_print(events: list[Event]) -> Event:
-    """Equal versions: of snapshots the higher fingerprint of the event id counts, of rates the higher event id."""
-    return max(events, key=lambda e: event_print(e["event_id"]) if "cutoff_at" in e else e["event_id"])
-
-
-RULES = Rules(tie=highest_print)
+RULES = Rules()
 
 
 def column(name: str) -> str:

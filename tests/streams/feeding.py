@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from streams.accounts.ledger import Candidate, Ledger
-from streams.accounts.store import NULL, REF_BITS, hash_bytes
+from streams.accounts.store import NULL, REF_BITS
 from streams.fields import POSTING_FIELDS, SNAPSHOT_FIELDS
 from streams.vocabulary.terms import NATURES
 
@@ -58,9 +58,3 @@ def _feed_block(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> tuple[li
         return status.tolist(), found
     ledger.snapshots(raw, data, status, field, 0, len(events))
     return status.tolist(), []
-
-
-def event_print(event_id: str) -> int:
-    """The tie-break of snapshots with equal cut-off and version: the higher fingerprint of the event id counts."""
-    raw = np.frombuffer(event_id.encode(), np.uint8)
-    return int(hash_bytes(raw, 0, len(raw)) >> np.uint64(32))

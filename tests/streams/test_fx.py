@@ -3,14 +3,14 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.alerts.outflow import weight
 from streams.calendar import DAY_MAX, DAY_MIN
 from streams.fields import BAD_DATE, BAD_RATE, BAD_VERSION
 from streams.fx import RATE_MICRO_MAX, Rates
-from streams.money import CURRENCIES, EXPONENTS, NANO
+from streams.money import AMOUNT_MAX, CURRENCIES, EXPONENTS, NANO, scaled
 from tests.twins.events import rate
 from tests.twins.ledger import SlowLedger
 
@@ -19,7 +19,7 @@ events = st.lists(
     st.builds(
         rate,
         st.sampled_from(("USD", "JPY", "KWD")),
-        st.integers(1, 25_000_000),
+        st.integers(1, 2_500_000),
         st.integers(20_000, 20_020),
         st.integers(1, 3),
     ),
@@ -66,7 +66,8 @@ def test_pruned_rates_are_those_no_later_day_needs(chosen, before):
 
 
 REFUSED = [
-    (20_000, 0, 1, BAD_RATE), (20_000, -1, 1, BAD_RATE), (20_000, RATE_MICRO_MAX + 1, 1, BAD_RATE),
+    (20_000, 0, 1, BAD_RATE), (20_000, -1, 1, BAD_RATE), (20_000, 250_000_001, 1, BAD_RATE),
+    (20_000, RATE_MICRO_MAX, 1, BAD_RATE),
     (20_000, 7_000_000, -1, BAD_VERSION), (DAY_MIN - 1, 7_000_000, 1, BAD_DATE), (DAY_MAX, 7_000_000, 1, BAD_DATE),
 ]  # fmt: skip
 
@@ -77,6 +78,37 @@ def test_no_rate(day, micro, version, reason):
     rates = Rates("CNY")
     assert rates.put(USD, day, micro, version, "x") == reason
     assert rates.items() == []
+
+
+YEAR_DAYS = 366
+
+
+@given(
+    st.sampled_from(CURRENCIES), st.sampled_from(CURRENCIES), st.integers(-AMOUNT_MAX, AMOUNT_MAX),
+    st.integers(1, 10 * RATE_MICRO_MAX) | st.none(), st.integers(1, YEAR_DAYS), st.sampled_from((DAY_MIN, 20_000, DAY_MAX - 1)),
+)  # fmt: skip
+@example("CNY", "USD", AMOUNT_MAX, None, YEAR_DAYS, 20_000)
+@example("CNY", "JPY", -AMOUNT_MAX, None, YEAR_DAYS, 20_000)
+@example("BHD", "JPY", -AMOUNT_MAX, None, YEAR_DAYS, 20_000)
+@example("JPY", "BHD", AMOUNT_MAX, None, YEAR_DAYS, DAY_MIN)
+def test_no_amount_at_no_rate_leaves_int64(base, currency, amount, micro, days, since):
+    """Whatever rate is taken, the highest (None) too, far from others: every amount over a year is exact as Python has it."""
+    rates, code = Rates(base), CURRENCIES.index(currency)
+    micro = rates.micro_max(code) if micro is None else micro
+    taken = rates.put(code, since, micro, 1, "x") == 0
+    assert taken == (micro <= rates.micro_max(code))
+    if not taken:
+        return
+    rates.put(code, DAY_MIN, rates.micro_max(code), 1, "y")
+    rates.put(code, DAY_MAX - 1, micro, 1, "z")
+    first = max(since, DAY_MIN + 1)
+    of = weight(rates.table(), code, first, first + days - 1)
+    exact = Fraction(micro * days, 10**6) * Fraction(10) ** (EXPONENTS[base] - EXPONENTS[currency])
+    if since != DAY_MIN:
+        assert Fraction(int(of), NANO) == exact
+    units, nano = scaled(amount, of)
+    assert int(units) * NANO + int(nano) == amount * int(of)
+    assert abs(int(units)) < 1 << 63
 
 
 def test_rates_many_years_apart():

@@ -20,6 +20,7 @@ from tests.twins.definitions import (
     Event,
     Rules,
     after_last_ended_month,
+    counting_event,
     day_of,
     month_first,
 )
@@ -158,7 +159,7 @@ class SlowBook:
         counting = []
         for cutoff in sorted(by_cutoff):
             highest = max(s["version"] for s in by_cutoff[cutoff])
-            counting.append(self.rules.tie([s for s in by_cutoff[cutoff] if s["version"] == highest]))
+            counting.append(counting_event([s for s in by_cutoff[cutoff] if s["version"] == highest]))
         return counting
 
     def snapshot_entries(self, account: _Account) -> list[tuple[Event, int, int]]:
@@ -220,7 +221,7 @@ class SlowBook:
             return None
         at = self._rates[currency][max(dates)]
         highest = max(r["version"] for r in at)
-        micro = self.rules.tie([r for r in at if r["version"] == highest])["rate_micro"]
+        micro = counting_event([r for r in at if r["version"] == highest])["rate_micro"]
         return Fraction(micro, 10**6) * Fraction(10) ** (DECIMALS.get(self.rules.base, 2) - DECIMALS.get(currency, 2))
 
     def daily_aum(self, customer: str, first: int, last: int) -> list[Fraction | None]:

@@ -7,7 +7,7 @@ leave open is a `Rules` field with the reading as its default.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +67,18 @@ def half_even(value: Fraction) -> int:
     return round(value)
 
 
-def highest_event_id(events: list[Event]) -> Event:
-    """The tie rule between equal versions: the highest event_id."""
-    return max(events, key=lambda e: e["event_id"])
+def fingerprint(event_id: str) -> int:
+    """The 32 bits of an event id that decide between snapshots of one cut-off and version (docs/aum.md#snapshots)."""
+    h = 0xCBF29CE484222325
+    for byte in event_id.encode():
+        h = (h ^ byte) * 0x100000001B3 % 2**64
+    h = (h ^ h >> 32) * 0x9E3779B97F4A7C15 % 2**64
+    return (h ^ h >> 29) >> 32
+
+
+def counting_event(events: list[Event]) -> Event:
+    """The tie rule between equal versions: snapshots by the fingerprint of the event id, rates by the event id itself."""
+    return max(events, key=lambda e: fingerprint(e["event_id"]) if "cutoff_at" in e else e["event_id"])
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,6 @@ class Rules:
     months_held: int = 15  # closed months; booked before them: too old
     restated_closes: int = 13  # month closes whose three months are still among the 15
     external: frozenset[str] = frozenset({"external"})  # natures that are flow at the customer
-    tie: Callable[[list[Event]], Event] = highest_event_id
 
 
 @dataclass(frozen=True)

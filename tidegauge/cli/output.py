@@ -14,8 +14,6 @@ from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.text import Text
 
-from deploy.printable import printable
-
 FAILED_CHECK = 1
 BAD_INPUT = 2
 NOT_LISTENING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
@@ -36,7 +34,16 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **more: Any) -> Text:
         """A string as it is shown."""
-        return super().render_str(printable(text), **more)
+        return super().render_str(_printable(text).expandtabs(), **more)  # a table loses what stands behind a tab
+
+
+def _printable(text: str) -> str:
+    """As `deploy.printable` has it; as it is where another distribution stands in our place, which is then being told."""
+    try:
+        from deploy.printable import printable
+    except ImportError:
+        return text
+    return printable(text)
 
 
 class Results(PlainConsole):
@@ -64,6 +71,21 @@ class CommandError(Exception):
         super().__init__(message)
         self.hint = hint
         self.code = code
+
+
+def day_argument(text: str) -> int:
+    """The day number of an argument that names a business day. CommandError if it is none, or one that workers refuse."""
+    from streams.calendar import DAY_MAX, DAY_MIN, date_of, parse_day  # here, as it brings the compiler with it
+
+    try:
+        number = parse_day(text)
+    except ValueError as problem:
+        raise CommandError(f"{text!r} is no date such as 2026-01-31") from problem
+    if not DAY_MIN <= number < DAY_MAX:
+        raise CommandError(
+            f"{text} is no business day: days from {date_of(DAY_MIN)} to {date_of(DAY_MAX - 1)} are taken"
+        )
+    return number
 
 
 @contextmanager

@@ -10,15 +10,16 @@ from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
+    from deploy.topics import TopicState
 
 WAIT_S = 5.0  # for brokers that are just starting
 
 
-def need_kafka(settings: Settings) -> None:
-    """StackError, which names the setting, where no broker answers."""
+def need_kafka(settings: Settings) -> list[TopicState]:
+    """What there is of each topic; StackError, which names the setting, where no broker answers."""
     from deploy import topics
 
-    topics.inspect(settings, WAIT_S)
+    return topics.inspect(settings, WAIT_S)
 
 
 def need_port(host: str, port: int, option: str) -> None:

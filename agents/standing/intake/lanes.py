@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agents.engine.job import Block, Rejoin
+from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.status import Status
+from streams.calendar import day_taken
+from streams.fields import BAD_DATE
 
 _DAY = 0  # column of the business day in close-mark and business-days
 
@@ -36,6 +39,7 @@ class Lane:
 
     topic: str
     reader: Reader
+    placement: Placement
     fed: int = 0  # next offset to feed
     chunks: deque[DecodedBlock] = field(default_factory=deque)
 
@@ -46,7 +50,13 @@ class Lane:
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
             return
-        self.chunks.append(DecodedBlock(decode(block.batches, self.reader, self.fed, end, block.lost), end, block.size))
+        columns = decode(block.batches, self.reader, self.fed, end, block.lost)
+        self.placement.check(columns)
+        marks = np.flatnonzero(columns.status == Status.MARK)
+        # No close ever comes for a mark of such a day: the topic would wait at it for good.
+        absurd = marks[~day_taken(columns.data[marks, _DAY])]
+        columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
+        self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
 
     @property

@@ -9,6 +9,7 @@ import importlib.metadata
 import platform
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,7 @@ from tidegauge.cli.failures import told
 from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
 
 if TYPE_CHECKING:
+    from agents.engine.changelog import Fence
     from deploy.settings import Settings
 
 app = typer.Typer()
@@ -66,7 +68,7 @@ def doctor(
         from deploy.settings import Settings
 
         settings = Settings() if data is None else Settings(data_dir=data)
-        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry):
+        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, _records, state_found):
             note(_careful(look_at, settings))
     if as_json:
         emit([result._asdict() for result in results])
@@ -89,7 +91,7 @@ def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
         line = told(problem)
         if line is None:
             raise
-        return Check(look.__name__.removeprefix("_"), False, str(line), line.hint)
+        return Check(look.__name__.removeprefix("_").partition("_")[0], False, str(line), line.hint)
 
 
 def _python() -> Check:
@@ -195,3 +197,60 @@ def _topics(settings: Settings) -> Check:
             "topics", False, f"not {settings.partitions} partitions: {', '.join(odd)}", "set TIDEGAUGE_PARTITIONS"
         )
     return Check("topics", True, f"all {len(found)}, {settings.partitions} partitions each")
+
+
+def _records(settings: Settings) -> Check:
+    """Whether producers have put records lately where they do not belong."""
+    from tidegauge.cli.operation import misplaced
+
+    found = misplaced.lately(settings)
+    text = "; ".join(f"{topic}: {count} × {reason}" for (topic, reason), count in sorted(found.items()))
+    hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#topics"
+    return Check("records", not found, f"lay wrong since yesterday: {text}" if found else "none lay wrong lately", hint)
+
+
+def state_found(settings: Settings) -> Check:
+    """What a worker of this version does with the state that it finds."""
+    import asyncio
+
+    from aiokafka.errors import KafkaError
+
+    from agents.engine import recovery
+    from agents.engine.job import RecoveryError, Rejoin
+    from policies.language.reader import PackError
+    from tidegauge.bootstrap import STANDING
+
+    try:
+        fences = asyncio.run(recovery.fences(settings, settings.partitions, STANDING))
+        if not any(fences):
+            return Check("state", True, f"none in group {settings.group}: a worker begins with the log")
+        said = [_worker_on(settings, partition, fence) for partition, fence in enumerate(fences)]
+    except (PackError, KafkaError, Rejoin, RecoveryError) as problem:
+        return Check("state", False, f"cannot be read: {problem}", "see the other lines")
+    texts = Counter(text for _, text in said)
+    found = "; ".join(f"{number} of {len(said)} partitions: a worker {text}" for text, number in texts.items())
+    return Check(
+        "state",
+        all(good for good, _ in said),
+        found,
+        "workers stop at such a partition: see Upgrades in docs/operators.md",
+    )
+
+
+def _worker_on(settings: Settings, partition: int, fence: Fence | None) -> tuple[bool, str]:
+    """(whether it is good, what a worker of this version does with a partition)."""
+    from agents.engine.changelog import Changelog, verdict
+    from agents.engine.job import RecoveryError
+    from agents.engine.recovery import check_meaning
+    from tidegauge.bootstrap import standing_jobs
+
+    if fence is None:
+        return True, "begins with the log"
+    job = standing_jobs(settings)()
+    good, text = verdict(job, fence)
+    if good and (usable := Changelog(job, f"partition {partition}", fence).usable_fence()) is not None:
+        try:
+            check_meaning(job, partition, usable)
+        except RecoveryError as problem:
+            return False, f"refuses: {problem}"
+    return good, text

@@ -2,9 +2,10 @@
 
 import typer
 
+from deploy import topics
 from deploy.settings import Settings
 from tidegauge.cli.choices import LogLevel
-from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
+from tidegauge.cli.output import listening_at
 from tidegauge.cli.servers import need_kafka, need_port
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
@@ -23,7 +24,6 @@ def worker(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
     from agents.engine.app import build_app, run_worker
-    from agents.engine.job import RecoveryError
     from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
@@ -33,11 +33,9 @@ def worker(
     conf = standing_conf(settings)
     jobs = standing_jobs(settings)
     jobs()  # asks the registry for every id
-    need_kafka(settings)
+    # By another number of partitions every record would seem to lie wrong.
+    topics.require_partitions(settings, need_kafka(settings))
     warm_up(conf)
-    try:
-        built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS)
-    except RecoveryError as problem:
-        raise CommandError(str(problem), "start it with `tidegauge up`", FAILED_CHECK) from problem
+    built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS)
     with listening_at(settings.metrics_host, port, "--metrics-port"):
         run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)

@@ -157,7 +157,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str, silence_da
     conf = standing_conf(settings, None, BERKA_CURRENCY if form == "berka" else None)
     with notes.status(f"reading {path}"):
         found = arrivals(settings, path, form, refused, None, silence_days)
-    trial = _checked(Trial(conf, new))
+    trial = _checked(Trial(conf.alone(), new))
     with notes.status("replaying"):
         return trial.files(found, lambda topic, record: encode(topic, record, conf.registry), refused.letter)
 

@@ -1,0 +1,49 @@
+"""What `tidegauge doctor` says of the state that it finds."""
+
+import json
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from pydantic import SecretStr
+
+from deploy.settings import Settings
+from streams.reference import key_fingerprint
+from tests.conftest import Kafka
+from tidegauge.cli.operation.doctor import state_found
+
+MINE, OTHER = "k" * 32, "l" * 32
+STATES = [  # a fence's head, the key that the state was kept with, what is said
+    ({"format": 2}, None, "upgrades state format 2 to 3 at the start"),
+    ({"format": 3, "oldest": 2}, MINE, "upgrades state format 2 to 3 at the start"),
+    ({"format": 3}, MINE, "reads state format 3 as it is"),
+    ({"format": 3}, OTHER,
+     "refuses: partition 0: the state was kept with reference_key (fingerprint) " + key_fingerprint(OTHER.encode())
+     + f", the setting is {key_fingerprint(MINE.encode())}: set it back, or start another group from the log"),
+    ({"format": 9}, MINE,
+     "refuses: the changelog was written by a newer version (state format 9, this one reads 2 and 3): run the newer version"),
+]  # fmt: skip
+
+
+@pytest.mark.integration
+def test_what_a_worker_will_do(kafka: Kafka, topic_prefix: str) -> None:
+    """Of the last fence, which is looked for behind many rows; nothing is said of a state that is not there."""
+    settings = Settings(
+        bootstrap_servers=kafka.bootstrap_servers, group=f"{topic_prefix}state", partitions=1,
+        reference_key=SecretStr(MINE),
+    )  # fmt: skip
+    found = state_found(settings)
+    assert (found.good, found.found) == (True, f"none in group {settings.group}: a worker begins with the log")
+    servers, changelog = {"bootstrap.servers": kafka.bootstrap_servers}, f"{settings.group}-standing-changelog"
+    admin = AdminClient(servers)
+    admin.create_topics([NewTopic(changelog, 1, 1)])[changelog].result(20)
+    for head, key, said in STATES:
+        meta: dict[str, object] = {"reference_key": key_fingerprint(key.encode())} if key else {}
+        meta |= {"base_currency": "CNY", "zone": "Asia/Shanghai", "pack": "rolling-quarter-aum", "layers": None}
+        value = json.dumps({**head, "offsets": {}}) + "\n" + json.dumps({**meta, "closed": -1, "rates": []})
+        out = Producer(servers)
+        for row in [(value, b"@fence"), *[("{}", b"@commit")] * 5000]:
+            out.produce(changelog, *row, partition=0)
+        assert out.flush(30) == 0
+        found = state_found(settings)
+        assert (found.good, found.found) == (not said.startswith("refuses"), f"1 of 1 partitions: a worker {said}")
