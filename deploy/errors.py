@@ -8,3 +8,7 @@ class StackError(Exception):
         super().__init__(f"{message}\n  {hint}" if hint else message)
         self.message = message
         self.hint = hint
+
+
+class KeyLostError(StackError):
+    """A secret that is not there, or is none: what is wrong is what was put there, not a server."""

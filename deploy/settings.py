@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy.errors import StackError
+from deploy.errors import KeyLostError
 from deploy.private import made_once
 
 REFERENCE_KEY_FILE = "reference.key"
@@ -199,7 +199,7 @@ class Settings(BaseSettings):
     def secret(self) -> bytes:
         """The reference key: the setting, else the file in data_dir, which is made there for an embedded Kafka.
 
-        StackError where there is none, or the file holds none: with Kafka elsewhere other machines need the same key.
+        KeyLostError where there is none, or the file holds none: with Kafka elsewhere other machines need the same key.
         """
         if self.reference_key is not None:
             return self.reference_key.get_secret_value().encode()
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
                 hint = (
                     "set TIDEGAUGE_REFERENCE_KEY for all processes, once and for good; `openssl rand -hex 32` makes one"
                 )
-                raise StackError("there is no reference key", hint)
+                raise KeyLostError("there is no reference key", hint)
             made_once(path, lambda: secrets.token_hex(32))
         return _key_of(path)
 
@@ -217,7 +217,7 @@ class Settings(BaseSettings):
         """The key of alert ids. It stays when the reference key changes: an open alert keeps its id.
 
         It is the setting, else the file in data_dir, which begins as a copy of the reference key; with Kafka elsewhere,
-        without either, the reference key itself. StackError as in `secret`.
+        without either, the reference key itself. KeyLostError as in `secret`.
         """
         if self.alert_key is not None:
             return self.alert_key.get_secret_value().encode()
@@ -230,14 +230,14 @@ class Settings(BaseSettings):
 
 
 def _key_of(path: Path) -> bytes:
-    """The key in a file; StackError if it holds none."""
+    """The key in a file; KeyLostError if it holds none."""
     try:
         return checked_key(path.read_bytes().decode().strip()).encode()
     except UnicodeDecodeError:
         reason = "is no text"
     except (ValueError, OSError) as problem:
         reason = str(getattr(problem, "strerror", None) or problem)
-    raise StackError(f"{path}: {reason}", "put the key back from your backup: another one gives other references")
+    raise KeyLostError(f"{path}: {reason}", "put the key back from your backup: another one gives other references")
 
 
 def checked_key(key: str) -> str:

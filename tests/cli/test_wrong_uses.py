@@ -53,7 +53,7 @@ WRONG = [
     Wrong("topics", 2, ("TIDEGAUGE_BOOTSTRAP_SERVERS: ", "host:port"), {"TIDEGAUGE_BOOTSTRAP_SERVERS": "kafka"}),
     Wrong("topics", 2, ("TIDEGAUGE_BOOTSTRAP_SERVERS: ", "host:port"), {"TIDEGAUGE_BOOTSTRAP_SERVERS": "a:1,b:x"}),
     Wrong(f"standings {JAN}", 2, ("is no actor", "ROLE:UNIT"), {"TIDEGAUGE_ACTOR": "boss"}),
-    *(Wrong("queue lookup C1", 1, ("reference.key", "backup"), {"TIDEGAUGE_DATA_DIR": f"{{at}}/{kind}-key"})
+    *(Wrong("queue lookup C1", 2, ("reference.key", "backup"), {"TIDEGAUGE_DATA_DIR": f"{{at}}/{kind}-key"})
       for kind in ("binary", "empty")),
     Wrong("schemas check", 2, ("no registry is set", "TIDEGAUGE_SCHEMA_REGISTRY_URL")),
     Wrong("schemas check", 1, ("no answer from the registry", "TIDEGAUGE_SCHEMA_REGISTRY_URL"),

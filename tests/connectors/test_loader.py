@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
+from hashlib import sha256
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -187,6 +188,7 @@ def test_bad_lines_go_to_dead_letters_once(all_topics):
         {
             "topic": "file:x.csv", "partition": -1, "offset": 7, "reason": "bad_input", "field": "amount",
             "detail": "x.csv:7: amount: 'NaN' is no decimal number", "original": b"raw,\xff,NaN", "original_key": None,
+            "original_bytes": 9, "original_sha256": sha256(b"raw,\xff,NaN").hexdigest(), "last_offset": None,
         }
     ]  # fmt: skip
 

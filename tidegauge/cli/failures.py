@@ -113,6 +113,7 @@ KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "policies.cases.facts.FactError": _lines("see docs/policies.md, facts", BAD_INPUT),
     "connectors.formats.events.InputError": _lines("see docs/formats.md", BAD_INPUT),
     "agents.offline.standings.AsOfError": _lines("choose another --as-of", BAD_INPUT),
+    "deploy.errors.KeyLostError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
     "deploy.errors.StackError": _stack,
     "connectors.loading.publisher.PublishError": _lines(KAFKA_HINT, FAILED_CHECK),
     "schemas.registry.UnregisteredError": _lines("run `tidegauge schemas register`", FAILED_CHECK),

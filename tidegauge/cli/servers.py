@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from tidegauge.cli.failures import REDIS_HINT
-from tidegauge.cli.output import FAILED_CHECK, CommandError
+from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
+    from deploy.topics import TopicState
 
 WAIT_S = 5.0  # for brokers that are just starting
 
 
-def need_kafka(settings: Settings) -> None:
-    """StackError, which names the setting, where no broker answers."""
+def need_kafka(settings: Settings) -> list[TopicState]:
+    """What there is of each topic; StackError, which names the setting, where no broker answers."""
     from deploy import topics
 
-    topics.inspect(settings, WAIT_S)
+    return topics.inspect(settings, WAIT_S)
+
+
+def need_port(host: str, port: int, option: str) -> None:
+    """CommandError, which names the option, where nothing can listen: said before a command waits for others. 0: no port."""
+    if port:
+        with listening_at(host, port, option), socket.create_server((host, port)):
+            pass
 
 
 def need_redis(settings: Settings) -> None:

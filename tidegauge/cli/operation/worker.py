@@ -3,13 +3,11 @@
 import typer
 
 from deploy import topics
-from deploy.errors import StackError
 from deploy.settings import Settings
 from tidegauge.cli.choices import LogLevel
-from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.output import listening_at
+from tidegauge.cli.servers import need_kafka, need_port
 
-_LOOK_S = 3.0
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
 app = typer.Typer()
@@ -25,33 +23,19 @@ def worker(
     ),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
-    settings = Settings()
-    _check_partitions(settings)
-
     from agents.engine.app import build_app, run_worker
-    from agents.engine.job import RecoveryError
     from agents.offline.warmup import warm_up
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 
-    conf = standing_conf(settings)
-    need_kafka(settings)
-    warm_up(conf)
+    settings = Settings()
     port = settings.metrics_port if metrics_port is None else metrics_port
-    try:
-        built = build_app(settings, standing_jobs(settings), name=STANDING, rows_max=FLUSH_ROWS)
-    except RecoveryError as problem:
-        raise CommandError(str(problem), "start it with `tidegauge up`", FAILED_CHECK) from problem
+    need_port(settings.metrics_host, port, "--metrics-port")
+    conf = standing_conf(settings)
+    jobs = standing_jobs(settings)
+    jobs()  # asks the registry for every id
+    # By another number of partitions every record would seem to lie wrong.
+    topics.require_partitions(settings, need_kafka(settings))
+    warm_up(conf)
+    built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS)
     with listening_at(settings.metrics_host, port, "--metrics-port"):
         run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
-
-
-def _check_partitions(settings: Settings) -> None:
-    """By another number every record would seem to lie wrong. Without Kafka nothing is known yet: the worker waits for it."""
-    try:
-        found = topics.inspect(settings, _LOOK_S)
-    except StackError:
-        return
-    try:
-        topics.require_partitions(settings, found)
-    except StackError as problem:
-        raise CommandError(problem.message, problem.hint, FAILED_CHECK) from problem
