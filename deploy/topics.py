@@ -97,6 +97,16 @@ def inspect(settings: Settings, wait_s: float = 10.0) -> list[TopicState]:
     return found
 
 
+def require_partitions(settings: Settings, found: Iterable[TopicState]) -> None:
+    """StackError for a topic that exists with another number of partitions than the settings say."""
+    for entry in found:
+        if entry.partitions not in (0, settings.partitions):
+            raise StackError(
+                f"topic {entry.full_name} has {entry.partitions} partitions, not {settings.partitions}",
+                f"set TIDEGAUGE_PARTITIONS={entry.partitions}, or delete the topic if it may go",
+            )
+
+
 def create(settings: Settings, names: Iterable[str] | None = None, wait_s: float = CREATE_WAIT_S) -> list[str]:
     """Create the missing topics of the catalogue (or of `names`) and return their full names.
 
@@ -107,12 +117,7 @@ def create(settings: Settings, names: Iterable[str] | None = None, wait_s: float
     if unknown := wanted - set(TOPIC_NAMES):
         raise StackError(f"not in the catalogue: {', '.join(sorted(unknown))}")
     found = [entry for entry in inspect(settings, wait_s) if entry.topic.name in wanted]
-    for entry in found:
-        if entry.partitions not in (0, settings.partitions):
-            raise StackError(
-                f"topic {entry.full_name} has {entry.partitions} partitions, not {settings.partitions}",
-                f"set TIDEGAUGE_PARTITIONS={entry.partitions}, or delete the topic if it may go",
-            )
+    require_partitions(settings, found)
     missing = [entry for entry in found if not entry.partitions]
     if not missing:
         return []

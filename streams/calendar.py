@@ -35,7 +35,7 @@ def date_of(day: int) -> dt.date:
     return EPOCH + dt.timedelta(days=int(day))
 
 
-def day_text(day: int | None) -> str:
+def shown_day(day: int | None) -> str:
     """A day for people: its ISO date, the bare number where the calendar has no such day, `?` for none."""
     if day is None:
         return "?"

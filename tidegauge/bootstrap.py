@@ -27,6 +27,7 @@ def standing_conf(settings: Settings, pack: str | None = None, base_currency: st
         layers,
         tuple(tiers[1:]),
         settings.alert_secret(),
+        settings.partitions,
     )
     conf.compiled()
     return conf

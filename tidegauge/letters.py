@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 TOPIC: Final = "dead-letters"
-OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
+_OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
 ANSWER_S: Final = 15.0
 _POLL_S: Final = 0.1
 NUMBERS: Final = (int, bool, float, type(None))
@@ -109,7 +109,7 @@ def masked_fields(topic: str, value: bytes) -> dict[str, Any]:
     except (RecordError, OSError, KeyError):
         return {"unreadable": _length(value)}
     return {
-        name: content if classes.get(name) == OPEN or content is None else _length(content)
+        name: content if classes.get(name) == _OPEN or content is None else _length(content)
         for name, content in record.items()
     }
 

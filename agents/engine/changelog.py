@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.engine.job import Job, RecoveryError, Rows
 
-FENCE, COMMIT, FORMAT_MARK = b"@fence", b"@commit", b"@format-"
+FENCE, COMMIT, UPGRADE_MARK = b"@fence", b"@commit", b"@format-"
 ENGINE = ord("@")  # the first byte of a key that is the engine's
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 def format_mark(state_format: int) -> tuple[bytes, bytes]:
     """The row ahead of all rows of a format."""
-    return FORMAT_MARK + b"%d" % state_format, b"%d" % state_format
+    return UPGRADE_MARK + b"%d" % state_format, b"%d" % state_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Changelog:
                 self.fence = Fence.decode(value or b"")
             elif key == COMMIT:
                 self.committed = json.loads(value or b"")
-            elif key.startswith(FORMAT_MARK):
+            elif key.startswith(UPGRADE_MARK):
                 self._load(rows, engine, start, place)
                 start = place + 1
                 self._mark(int(value or b""))

@@ -21,9 +21,9 @@ class MemoryLog:
     def __init__(self, encode: Encode, partition: int = 0) -> None:
         self.encode, self.partition = encode, partition
         self.ends = dict.fromkeys(INPUTS, 0)
-        self._pending: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        self._pending: dict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
 
-    def append(self, topic: str, key: bytes, value: bytes) -> int:
+    def append(self, topic: str, key: bytes | None, value: bytes | None) -> int:
         """Appends a record as it is; its offset."""
         self._pending[topic].append((key, value))
         self.ends[topic] += 1
@@ -54,14 +54,14 @@ class MemoryLog:
                     first,
                     self.ends[topic],
                     [_batch(first, records)],
-                    sum(len(v) for _, v in records),
+                    sum(len(v or b"") for _, v in records),
                 )
             )
         self._pending.clear()
         return out
 
 
-def _batch(first: int, records: list[tuple[bytes, bytes]]) -> bytes:
+def _batch(first: int, records: list[tuple[bytes | None, bytes | None]]) -> bytes:
     return batch([(first + i, key, value) for i, (key, value) in enumerate(records)])
 
 

@@ -48,7 +48,7 @@ def replay_arrivals(
 
     `known_by` leaves out what arrived after that day. `output` gets every record the job publishes.
     """
-    job, log = StandingJob(conf), MemoryLog(encode)
+    job, log = StandingJob(conf.alone()), MemoryLog(encode)
     job.begin(0, dict.fromkeys(INPUTS, 0))
     for arrival in arrivals:
         if known_by is not None and arrival.day > known_by:

@@ -24,6 +24,7 @@ FOREIGN: Final = "USD"
 def warm_up(conf: StandingConf) -> None:
     """Events of every kind, closes over the end of a month, and the state written and read back."""
     log = MemoryLog(lambda topic, record: encode(topic, record, conf.registry))
+    conf = conf.alone()
     job = StandingJob(conf)
     job.begin(0, dict.fromkeys(INPUTS, 0))
     job.decider.continuous.watch(wanted=True)  # its kernel too: a pack that asks for it may come later

@@ -18,6 +18,7 @@ from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.intake.facts import FACT_REASONS
 from agents.standing.intake.lanes import Lane
+from agents.standing.intake.placement import Placement
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, RowKey, StandingConf, Tally
 from policies.model.pack import Pack
@@ -25,6 +26,7 @@ from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
 from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
+from schemas.partitioner import MISPLACED
 from schemas.topics import CLOSES, INPUTS
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
@@ -52,7 +54,8 @@ from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
-KEY = "reference_key"  # of a fence: its fingerprint
+_KEY = "reference_key"  # of a fence: its fingerprint
+_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
 
@@ -69,7 +72,8 @@ class StandingJob:
         # Fences of format 2 did not say which key of references the state goes with: it is the one of the upgrade.
         self.upgrades = {2: Upgrade({}, self._with_key)}
         self.ledger = Ledger(conf.base_currency, conf.zone)
-        self.lanes = {topic: Lane(topic, Reader(topic, conf.registry)) for topic in INPUTS}
+        readers = {topic: Reader(topic, conf.registry) for topic in INPUTS}
+        self.lanes = {topic: Lane(topic, one, Placement(one, 0, conf.partitions)) for topic, one in readers.items()}
         _check_contracts(self.lanes)
         self.partition = 0
         self.closes: list[DayClose] = []
@@ -93,12 +97,18 @@ class StandingJob:
     # -- what the engine calls
 
     def begin(self, partition: int, positions: dict[str, int]) -> None:
-        """Sets the next offset of every input."""
+        """Sets the next offset of every input. RecoveryError for a partition beyond those of the settings."""
+        if partition >= self.conf.partitions:
+            raise RecoveryError(
+                f"there is a partition {partition}, but the setting says {self.conf.partitions} partitions: "
+                "set TIDEGAUGE_PARTITIONS to the number that the topics have"
+            )
         self.partition = partition
         self.publisher.begin(partition)
         self.decider.begin(self.progress)
         for topic, lane in self.lanes.items():
             lane.fed = positions[topic]
+            lane.placement = Placement(lane.reader, partition, self.conf.partitions)
         self.ledger.refresh()
 
     def feed(self, block: Block, stop: int | None = None) -> None:
@@ -163,14 +173,16 @@ class StandingJob:
     def _dead_letters(self, topic: str, columns: Columns, first: int, last: int) -> None:
         if not self.live:
             return
-        fields = self.lanes[topic].reader.fields
+        fields, placement = self.lanes[topic].reader.fields, self.lanes[topic].placement
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
-            reason = EVENT_REASONS.get(status) or FACT_REASONS.get(status) or CODEC_REASONS.get(Status(status), "bad")
+            reason = _REASONS.get(status, "bad")
             self.publisher.dead_letter(
-                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None
-            )
+                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
+                placement.detail(columns, i),
+            )  # fmt: skip
             self.counts.add("dead_letters")
+            self.counts.add("misplaced", status in MISPLACED)
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
@@ -313,14 +325,14 @@ class StandingJob:
         return json.dumps(self._meaning() | self.ledger.fence()).encode()
 
     def _with_key(self, meta: bytes) -> bytes:
-        return json.dumps({KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()
+        return json.dumps({_KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()
 
     def _meaning(self) -> dict[str, str | None]:
         """The settings without which the state means something else."""
         conf = self.conf
         packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
         key = key_fingerprint(conf.reference_key)
-        return {KEY: key, "base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
+        return {_KEY: key, "base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
@@ -344,7 +356,7 @@ class StandingJob:
         saved: dict[str, Any] = json.loads(meta)
         for name, mine in self._meaning().items():
             if saved.get(name) != mine:
-                what = f"{name} (fingerprint)" if name == KEY else name
+                what = f"{name} (fingerprint)" if name == _KEY else name
                 raise RecoveryError(
                     f"the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
                     "set it back, or start another group from the log"

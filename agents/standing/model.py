@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 from agents.engine.packing import texts
@@ -183,7 +183,8 @@ class StandingConf:
     """What a standing job needs to know.
 
     `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one;
-    `alert_key`: of the ids of alerts, where it is not the reference key.
+    `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, by which records
+    are checked (agents.standing.intake.placement).
     """
 
     base_currency: str
@@ -194,11 +195,16 @@ class StandingConf:
     layers: Pack | None = None
     others: tuple[Pack, ...] = ()
     alert_key: bytes | None = None
+    partitions: int = 1
 
     @property
     def keys(self) -> Keyring:
         """Both keys."""
         return Keyring(self.reference_key, self.alert_key or self.reference_key)
+
+    def alone(self) -> StandingConf:
+        """For a log of one partition, such as files make."""
+        return replace(self, partitions=1)
 
     def packs(self) -> list[Pack]:
         """All packs."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from agents.engine.job import Block, Outcome, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.intake.lanes import Lane
+from agents.standing.intake.placement import Placement
 from bench.world.data import Chunk
 from schemas.codec.blocks import Reader
 from schemas.codec.encoder import Writer, encode_columns
@@ -91,7 +92,8 @@ class J1Job:
 
     def __init__(self, output: str = OUTPUT) -> None:
         self.output = output
-        self.lane = Lane(TOPIC, Reader(TOPIC, OneSchema(), SCHEMA))
+        reader = Reader(TOPIC, OneSchema(), SCHEMA)
+        self.lane = Lane(TOPIC, reader, Placement(reader, 0, 1))
         self.index = index(1024)
         self.sums, self.tier, self.dirty = (
             np.zeros((1024, SUMS), np.int64),
@@ -202,7 +204,7 @@ class J1Job:
 def events(n: int, customers: int = 100_000, seed: int = 1, partitions: int = 4) -> Iterator[Chunk]:
     """The peers' events, the same random numbers in the same order, 100,000 a chunk; amounts of the chunk are signed."""
     from bench.world.data import digits
-    from bench.world.murmur import partitions_of
+    from schemas.codec.murmur import partitions_of
 
     rng, writer = random.Random(seed), Writer("j1", OneSchema())
     fixed = b"CNY"

@@ -69,7 +69,8 @@ class Bench:
 
     def __init__(self, world: World, stages: Stages) -> None:
         self.world, self.stages = world, stages
-        conf = StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), b"bench")
+        pack = load_pack("rolling-quarter-aum")
+        conf = StandingConf("CNY", "Asia/Shanghai", pack, b"bench", partitions=world.partitions)
         self.jobs = [StandingJob(conf) for _ in range(world.partitions)]
         self.ends = [dict.fromkeys(INPUTS, 0) for _ in self.jobs]
         for p, job in enumerate(self.jobs):

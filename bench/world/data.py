@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.world.murmur import partitions_of
 from schemas.codec.encoder import Writer, encode_columns
+from schemas.codec.murmur import partitions_of
 from schemas.registry import contract
 
 Array = NDArray[Any]

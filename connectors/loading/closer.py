@@ -27,7 +27,7 @@ from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
 from schemas.registry import Registry, registry_for
 from schemas.topics import CLOSES, MARK, MARK_KEY, MARKED
-from streams.calendar import DAY_MAX, DAY_MIN, date_of, day_text
+from streams.calendar import DAY_MAX, DAY_MIN, date_of, shown_day
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Closer:
         A day beyond those that events may have is refused: after it no other could be closed any more.
         """
         if not DAY_MIN <= day < DAY_MAX:
-            raise PublishError(f"{day_text(day)} cannot be closed: no event may be of such a day")
+            raise PublishError(f"{shown_day(day)} cannot be closed: no event may be of such a day")
         if self.last is not None and day <= self.last:
             return None
         try:

@@ -6,10 +6,10 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.formats.events import Event, InputError, Record, key_of
-from connectors.loading.partitioner import partition_of
 from deploy.settings import Settings
 from schemas.codec.records import Encode
 from schemas.letters import Original, dead_letter
+from schemas.partitioner import partition_of
 from schemas.topics import KEYED, MARKED
 
 QUEUE_MESSAGES_MAX: Final = 200_000

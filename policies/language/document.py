@@ -34,7 +34,9 @@ ROLE = Identifier("A role of the bank.")
 ROLES = Many(ROLE)
 RECORD_KINDS = Many(Choice(provisions.RECORDS))
 NO_QUEUE = Queue("tier", ())
-LAYERS_ALONE = "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
+LAYERS_ALONE = (
+    "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
+)
 NO_OUTLOOK = (
     "there is an outlook only where tiers of personal customers are rising minimums of one average, and no more"
 )

@@ -19,10 +19,10 @@ from bench.parts.profile import run, summary
 from bench.world import timetable
 from bench.world.data import CLOSED, World, digits
 from bench.world.frames import batch
-from bench.world.murmur import partitions_of
 from bench.world.sums import half_even, standings_by_numpy
-from connectors.loading.partitioner import partition_of
+from schemas.codec.murmur import partitions_of
 from schemas.codec.records import decode_one
+from schemas.partitioner import partition_of
 
 SMALL = World(customers=40, events=600)
 

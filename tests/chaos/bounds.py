@@ -17,11 +17,11 @@ from confluent_kafka import KafkaException, Producer
 from agents.offline.standings import all_standings
 from bench.parts.full import states
 from connectors.loading.closer import Closer
-from connectors.loading.partitioner import partition_of
 from connectors.loading.publisher import producer_config
 from deploy.settings import Settings
 from schemas import bounds
 from schemas.codec.records import encode
+from schemas.partitioner import partition_of
 from tests.chaos.given import Given
 from tests.chaos.history import DIFFERENT, LOST, STOPPED, Findings
 from tests.chaos.system import Result

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.world.data import CLOSED, DAY_MS, FIRST, OPENED, ZONE_MS, World
-from connectors.loading.partitioner import partition_of
 from schemas.codec.records import encode
+from schemas.partitioner import partition_of
 
 EVENT, TWICE, POISON, SNAPSHOT = "event", "twice", "poison", "snapshot"
 SOURCE = "core"

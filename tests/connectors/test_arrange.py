@@ -12,7 +12,7 @@ from connectors.formats.events import DayEnd, Event, InputError
 from connectors.formats.ranks import number_postings
 from connectors.formats.sources import read_source
 from connectors.loading.arrival import GAP_DAYS_MAX, days, disturb, in_order
-from connectors.loading.partitioner import murmur2, partition_of
+from schemas.partitioner import murmur2, partition_of
 
 ZONE = "Asia/Shanghai"
 

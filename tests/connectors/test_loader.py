@@ -13,11 +13,11 @@ from connectors.formats import files_out
 from connectors.formats.events import DayEnd, Event, InputError
 from connectors.loading.closer import Closer, closes
 from connectors.loading.loader import load_events
-from connectors.loading.partitioner import partition_of
 from connectors.loading.publisher import EventPublisher, PublishError
 from connectors.simulate import simulate
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
+from schemas.partitioner import partition_of
 from schemas.topics import BROADCAST, CLOSES, KEYED, MARK_KEY, MARKED
 from streams.calendar import day_of
 from tidegauge.cli.main import app

@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from deploy.embedded import processes
+from schemas.codec.records import encode
 from tests.conftest import Kafka
 from tidegauge.cli.data.sources import complete
 from tidegauge.cli.operation.close import close
@@ -25,9 +27,22 @@ def tidegauge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=ROOT, env=kept | variables, capture_output=True, text=True, check=False)
 
 
+def put_aside(kafka: Kafka, topic: str) -> None:
+    """Dead letters: two of records that lay wrong, one of another kind."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for offset, reason in enumerate(("no key", "truncated", "no key")):
+        letter = {"topic": "transactions", "partition": 0, "offset": offset, "reason": reason, "field": None,
+                  "detail": "", "original": b"", "original_key": None}  # fmt: skip
+        producer.produce(topic, encode("dead-letters", letter), b"transactions-0")
+    assert producer.flush(10) == 0
+
+
 @pytest.mark.integration
 def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
-    """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process."""
+    """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process.
+
+    A worker with another number of partitions is refused, and `doctor` tells of records that lay wrong.
+    """
     around = {
         "TIDEGAUGE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "TIDEGAUGE_TOPIC_PREFIX": topic_prefix,
@@ -43,6 +58,11 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
         assert done.returncode == 0, done.stderr
         after = tidegauge("doctor", "--json", **around)
         assert after.returncode == 0, after.stdout
+        refused = tidegauge("worker", **around | {"TIDEGAUGE_PARTITIONS": "2"})
+        assert (refused.returncode, "set TIDEGAUGE_PARTITIONS=1" in refused.stderr) == (1, True)
+        put_aside(kafka, f"{topic_prefix}dead-letters")
+        [told] = [c for c in json.loads(tidegauge("doctor", "--json", **around).stdout) if not c["good"]]
+        assert (told["name"], "transactions: 2 × no key" in told["found"]) == ("records", True)
         listed = json.loads(tidegauge("topics", "--json", **around).stdout)
         assert {entry["partitions"] for entry in listed} == {1}
     finally:

@@ -25,6 +25,7 @@ ANYTHING = st.text(max_size=60) | st.text("[]/x\x1b\x07\x9b=b:'\\", max_size=12)
 @example("[/x]")
 @example("[red]x[/red] :100: \x1b]0;title\x07\x1b[2J")
 @example("\u202e6000")
+@example("\t0")
 def test_console_shows_what_it_was_given(value: str) -> None:
     """A printed value, alone, in a table or as an error, is shown whole and as it is, but for what steers."""
     out = PlainConsole(file=io.StringIO(), width=2000, _environ={})

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.engine.changelog import FENCE, FORMAT_MARK, Changelog, Fence, format_mark, rewriting, verdict
+from agents.engine.changelog import FENCE, UPGRADE_MARK, Changelog, Fence, format_mark, rewriting, verdict
 from agents.engine.job import RecoveryError, Rows, Upgrade
 
 Row = tuple[bytes, bytes | None]
@@ -140,7 +140,7 @@ def test_an_older_version_refuses_from_the_first_transaction_of_an_upgrade_on(cu
         RecoveryError, match=r"^partition 0: topic t was written by a newer version \(state format 3, .* 1 and 2\)"
     ):
         read(partition.log, Version(2))
-    released = [row for row in partition.log if not row[0].startswith(FORMAT_MARK)]  # a version that knows of no marks
+    released = [row for row in partition.log if not row[0].startswith(UPGRADE_MARK)]  # a version that knows of no marks
     with pytest.raises(RecoveryError, match="newer version"):
         read(released, Version(2)).usable_fence()
 

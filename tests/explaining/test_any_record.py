@@ -1,4 +1,4 @@
-"""`explain` over whatever the contracts allow, and over bytes of others: it says what does not hold, and always says something."""
+"""`explain` over whatever the contracts allow, and over bytes of others: it always says something, and what does not hold."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from confluent_kafka import Producer
 from connectors.formats.events import Event
 from connectors.loading.closer import Closer
 from connectors.loading.packs import send
-from connectors.loading.partitioner import partition_of
 from connectors.loading.publisher import EventPublisher
 from schemas.codec.records import encode
+from schemas.partitioner import partition_of
 from streams.calendar import date_of
 from tests.conftest import IN_CI, ROOT
 from tests.integration.live import doubled

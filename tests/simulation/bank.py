@@ -9,27 +9,38 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import count
 from random import Random
 from typing import Any
 
 from aiokafka import TopicPartition
 
 from agents.engine.packing import TRANSACTIONAL
+from agents.standing.model import StandingConf
 from schemas.codec.records import encode as avro
+from schemas.partitioner import partition_of
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 from tests.simulation.broker import Cluster
 from tests.simulation.log import encode
-from tests.standing.partition import customer
+from tests.standing.partition import customer, layered
 from tests.twins.definitions import date_of, day_of, month_first
 from tests.twins.events import posting, rate, snapshot
 
 Event = dict[str, Any]
+PARTITIONS = 2
 CURRENCIES = ("CNY", "CNY", "CNY", "USD", "JPY")
 CLASSES = ("deposit_demand", "savings", "wealth", "credit")
 CLOCKS = ("00:00:00", "10:00:00", "23:59:59", None)
 CARDS = (None, "gold", "platinum")
 FIRST_SOURCE = 10_000  # producer ids of the bank's own transactions
+
+
+@cache
+def simulated() -> StandingConf:
+    """The settings of the job."""
+    return replace(layered(), partitions=PARTITIONS)
 
 
 @dataclass
@@ -60,11 +71,17 @@ def make_bank(random: Random, partitions: int) -> Bank:
         for day, event in rates:
             by_day[day].append(event)
         for number in range(random.randint(1, 3)):
-            _customer(random, f"P{partition}C{number}", first, last, by_day)
+            _customer(random, _name(partition, number, partitions), first, last, by_day)
         events.append(by_day)
     ends = {day for day in range(first, last + 1) if date_of(day + 1).day == 1}
     closes = [d for d in range(first, last) if d in ends or random.random() < 0.3]
     return Bank(first, last, [*closes, last], events, rates_change)
+
+
+def _name(partition: int, number: int, partitions: int) -> str:
+    """The first name of a customer's that belongs to the partition."""
+    names = (f"P{partition}C{number}-{n}" for n in count())
+    return next(name for name in names if partition_of(name.encode(), partitions) == partition)
 
 
 def _customer(random: Random, name: str, first: int, last: int, by_day: dict[int, list[Event]]) -> None:

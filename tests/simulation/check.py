@@ -21,10 +21,10 @@ from agents.standing.job import StandingJob
 from schemas.codec.records import decode_one
 from schemas.topics import CLOSES, INPUTS
 from tests.simulation import twin
-from tests.simulation.bank import Event
+from tests.simulation.bank import Event, simulated
 from tests.simulation.log import encode
 from tests.simulation.prefixes import Prefixes
-from tests.standing.partition import CLOSE_OUTPUTS, layered
+from tests.standing.partition import CLOSE_OUTPUTS
 from tests.standing.test_recovery import profiles
 from tests.streams.fast import differences, state
 
@@ -116,7 +116,7 @@ class Checks:
 
     def fresh(self) -> StandingJob:
         """A job at the start of everything."""
-        job = StandingJob(layered())
+        job = StandingJob(simulated())
         job.begin(self.partition, dict.fromkeys(INPUTS, 0))
         return job
 

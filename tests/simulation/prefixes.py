@@ -18,8 +18,8 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import HEADER
 from agents.engine.transport import BatchHeader, take_block
 from agents.standing.job import StandingJob
+from tests.simulation.bank import simulated
 from tests.simulation.loop import SimLoop
-from tests.standing.partition import layered
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
@@ -51,7 +51,7 @@ class Prefixes:
 
     def restored(self, transaction: int) -> StandingJob:
         """The job that a recovery right behind a transaction would have made."""
-        job, consumer, topic = StandingJob(layered()), AsOf(self, self.ends[transaction]), self.changelog.topic
+        job, consumer, topic = StandingJob(simulated()), AsOf(self, self.ends[transaction]), self.changelog.topic
         restoring = recovery.restore(self.sim.settings, job, self.partition, consumer, topic)  # type: ignore[arg-type]
         SimLoop(Random(0), 1.0).drive(restoring)
         return job

@@ -30,16 +30,14 @@ from schemas.codec.encoder import Writer
 from schemas.registry import Registry
 from schemas.topics import INPUTS
 from tests.simulation import check
-from tests.simulation.bank import Feeder, make_bank
+from tests.simulation.bank import PARTITIONS, Feeder, make_bank, simulated
 from tests.simulation.broker import EMPTY, Cluster
 from tests.simulation.clients import Consumer, Producer, World
 from tests.simulation.faults import Faults
 from tests.simulation.loop import PROCESS, SimLoop, SimulationError
 from tests.simulation.network import Network
 from tests.simulation.worker import Group, Worker
-from tests.standing.partition import layered
 
-PARTITIONS = 2
 SECONDS_MAX = 900.0
 SETTLE_S = 20.0  # for requests under way when the last worker is gone
 CALM_S = 300.0  # for everything to be consumed once nothing goes wrong any more
@@ -84,7 +82,7 @@ class Recorded(StandingJob):
     """The real job; it notes what it was fed and when it worked, live."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(layered())
+        super().__init__(simulated())
         self.number = number
         self.calls: list[tuple[str, int, int] | None] = []  # a block fed, or None: worked
 
@@ -240,7 +238,7 @@ class Simulation:
 
     async def restore(self, partition: int) -> StandingJob:
         """The state as the changelog has it, by the engine's own recovery beside the workers."""
-        job, consumer = StandingJob(layered()), await recovery.open_consumer(self.settings, self.settings.group)
+        job, consumer = StandingJob(simulated()), await recovery.open_consumer(self.settings, self.settings.group)
         await recovery.restore(self.settings, job, partition, consumer, self.conf.changelog)
         return job
 

@@ -36,11 +36,11 @@ def layered() -> StandingConf:
 class Topics(MemoryLog):
     """A log that keeps its records, so that any block of them can be had again."""
 
-    def __init__(self) -> None:
-        super().__init__(lambda topic, record: encode(topic, dict(record)))
-        self.records: dict[str, list[tuple[bytes, bytes]]] = {topic: [] for topic in INPUTS}
+    def __init__(self, partition: int = 0) -> None:
+        super().__init__(lambda topic, record: encode(topic, dict(record)), partition)
+        self.records: dict[str, list[tuple[bytes | None, bytes | None]]] = {topic: [] for topic in INPUTS}
 
-    def append(self, topic: str, key: bytes, value: bytes) -> int:
+    def append(self, topic: str, key: bytes | None, value: bytes | None) -> int:
         """A record as it is; its offset."""
         self.records[topic].append((key, value))
         self.ends[topic] = len(self.records[topic])
@@ -63,7 +63,7 @@ class Topics(MemoryLog):
             start,
             end,
             [batch(start, records)] if records else [],
-            sum(len(v) for _, v in records),
+            sum(len(v or b"") for _, v in records),
         )
 
 
@@ -73,7 +73,7 @@ class Partition:
     def __init__(self, log: Topics, job: StandingJob | None = None, start: Mapping[str, int] | None = None) -> None:
         self.log, self.job = log, job or StandingJob(conf())
         self.fed = dict(start) if start else dict.fromkeys(INPUTS, 0)
-        self.job.begin(0, dict(self.fed))
+        self.job.begin(log.partition, dict(self.fed))
         self.published: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         self.rows: dict[bytes, bytes] = {}
 

@@ -14,7 +14,6 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
-from deploy.errors import StackError
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, error
@@ -88,9 +87,6 @@ def main() -> None:
     except CommandError as problem:
         error(str(problem), problem.hint)
         sys.exit(problem.code)
-    except StackError as problem:
-        error(problem.message, problem.hint)
-        sys.exit(BAD_INPUT)
     except ValidationError as problem:
         if problem.title != "Settings":
             raise
@@ -119,6 +115,13 @@ def main() -> None:
             raise
         error(str(foreign), foreign.hint)
         sys.exit(foreign.code)
+    except Exception as problem:
+        from deploy.errors import StackError  # only now: that it is ours has been looked at
+
+        if not isinstance(problem, StackError):
+            raise
+        error(problem.message, problem.hint)
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         error("interrupted")
         sys.exit(130)

@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from deploy.printable import printable
-
 FAILED_CHECK = 1
 BAD_INPUT = 2
 NOT_LISTENING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
@@ -29,7 +27,16 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **more: Any) -> Text:
         """A string as it is shown."""
-        return super().render_str(printable(text), **more)
+        return super().render_str(_printable(text).expandtabs(), **more)  # a table loses what stands behind a tab
+
+
+def _printable(text: str) -> str:
+    """As `deploy.printable` has it; as it is where another distribution stands in our place, which is then being told."""
+    try:
+        from deploy.printable import printable
+    except ImportError:
+        return text
+    return printable(text)
 
 
 console = PlainConsole()  # results

@@ -168,7 +168,7 @@ def _standing(found: Explained, job: StandingJob) -> None:
 
 async def _live(settings: Settings, found: Explained) -> None:
     """The standing out of the live state, where the log no longer gives it."""
-    from connectors.loading.partitioner import partition_of
+    from schemas.partitioner import partition_of
 
     partition = partition_of(found.customer_id.encode(), settings.partitions)
     found.standing = None

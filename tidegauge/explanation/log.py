@@ -16,10 +16,10 @@ from agents.engine.packing import HEADER
 from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
 from connectors.formats.events import Record
-from connectors.loading.partitioner import partition_of
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.records import RecordError, decode_one
+from schemas.partitioner import partition_of
 from schemas.registry import registry_for
 from schemas.topics import BROADCAST, CLOSES, INPUTS
 from tidegauge.bootstrap import STANDING

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agents.engine.job import Block, Rejoin
+from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.status import Status
 from streams.calendar import day_taken
@@ -38,6 +39,7 @@ class Lane:
 
     topic: str
     reader: Reader
+    placement: Placement
     fed: int = 0  # next offset to feed
     chunks: deque[DecodedBlock] = field(default_factory=deque)
 
@@ -49,6 +51,7 @@ class Lane:
         if end <= self.fed:
             return
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
+        self.placement.check(columns)
         marks = np.flatnonzero(columns.status == Status.MARK)
         # No close ever comes for a mark of such a day: the topic would wait at it for good.
         absurd = marks[~day_taken(columns.data[marks, _DAY])]

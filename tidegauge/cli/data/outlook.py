@@ -55,7 +55,7 @@ def live_job(settings: Settings, customer: str) -> StandingJob:
     """The committed state of the customer's partition."""
     from agents.engine.job import RecoveryError
     from agents.engine.recovery import read_state
-    from connectors.loading.partitioner import partition_of
+    from schemas.partitioner import partition_of
     from tidegauge.bootstrap import STANDING, standing_jobs
 
     partition = partition_of(customer.encode(), settings.partitions)

@@ -11,7 +11,7 @@ import typer
 
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
-from streams.calendar import day_text
+from streams.calendar import shown_day
 from tidegauge.cli.actor import AS, asked, sees, unknown
 from tidegauge.cli.language import LANG, language
 from tidegauge.cli.output import FAILED_CHECK, CommandError, console
@@ -119,6 +119,6 @@ def _readable(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        name: day_text(item) if name in DAYS and isinstance(item, int) else _readable(item)
+        name: shown_day(item) if name in DAYS and isinstance(item, int) else _readable(item)
         for name, item in value.items()
     }

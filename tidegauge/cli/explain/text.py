@@ -11,7 +11,7 @@ from connectors.formats.events import Record
 from policies.diff import SIGNS
 from policies.model import metrics
 from policies.texts import DECISION_REASONS, REFUSALS
-from streams.calendar import day_text
+from streams.calendar import shown_day
 from streams.money import EXPONENTS, exponent, format_minor
 from streams.vocabulary.terms import OUTFLOW, UPGRADE_NEAR
 from tidegauge.cli.explain.words import DECISION_KINDS, EXPLANATION_WORDS
@@ -98,7 +98,7 @@ def _standing(found: Explained, say: _Phrasing) -> Iterator[str]:
         yield say.say("no_standing", why=found.standing_problem or say.say("no_event"))
         return
     layer = found.standing.get("layer")
-    line = say.say("standing", day=day_text(found.standing["as_of"]), tier=found.standing["tier"])
+    line = say.say("standing", day=shown_day(found.standing["as_of"]), tier=found.standing["tier"])
     yield line + (say.say("layer", layer=layer) if layer else "")
     for name in SHOWN:
         yield f"    {name:16} {say.money(found.standing[name])}"
@@ -111,10 +111,10 @@ def _change(verdict: Verdict, say: _Phrasing) -> Iterator[str]:
         "after": change["to_tier"],
         "direction": say.say(_known(change["direction"])),
     }
-    yield say.say("change", day=day_text(change["effective_date"]), **head)
+    yield say.say("change", day=shown_day(change["effective_date"]), **head)
     reason = say.reason(change["reason"])
     if change["business_day"] is not None:
-        yield say.say("by_close", day=day_text(change["business_day"]), reason=reason)
+        yield say.say("by_close", day=shown_day(change["business_day"]), reason=reason)
     else:
         yield say.say("by_event", event=change["caused_by"], reason=reason)
     for metric in change["metrics"]:
@@ -148,7 +148,7 @@ def _metric(metric: Record, verdict: Verdict, say: _Phrasing) -> Iterator[str]:
     kind = metrics.kind(metric["name"]) or (None if own is None else own.kind)
     value = say.money(metric["value_minor"]) if kind in ("rolling", "money") else str(metric["value_minor"])
     days = metric["period_to"] - metric["period_from"] + 1
-    first, last = day_text(metric["period_from"]), day_text(metric["period_to"])
+    first, last = shown_day(metric["period_from"]), shown_day(metric["period_to"])
     code = "metric" if days > 1 else "metric_of_day"
     yield say.say(code, name=name, first=first, last=last, days=days, value=value)
     value_told = exact_value(metric)
@@ -191,7 +191,7 @@ def _met(met: bool, say: _Phrasing) -> str:
 def _verdict(verdict: Verdict, say: _Phrasing, at: str = "    ") -> Iterator[str]:
     yield say.say(verdict.state, at=at)
     for problem in verdict.problems:
-        details = {name: day_text(value) if name in DAYS else value for name, value in problem.details.items()}
+        details = {name: shown_day(value) if name in DAYS else value for name, value in problem.details.items()}
         yield f"{at}  {say.say(f'p.{problem.code}', **details)}"
 
 
@@ -203,28 +203,28 @@ def _decision(record: Record, say: _Phrasing) -> str:
 
 def _said(record: Record, say: _Phrasing) -> str:
     return say.say(
-        "decision", day=day_text(record["day"]), kind=say.kind(record["kind"]), before=record["before"] or "-",
-        after=record["after"] or "-", reason=say.reason(record["reason"]), effective=day_text(record["effective_date"]),
+        "decision", day=shown_day(record["day"]), kind=say.kind(record["kind"]), before=record["before"] or "-",
+        after=record["after"] or "-", reason=say.reason(record["reason"]), effective=shown_day(record["effective_date"]),
         pack=record["pack_id"], version=record["pack_version"],
     )  # fmt: skip
 
 
 def _outlook(record: Record, say: _Phrasing) -> str:
-    day, close = day_text(record["as_of"]), day_text(record["next_close"])
+    day, close = shown_day(record["as_of"]), shown_day(record["next_close"])
     return say.say("outlook", day=day, tier=record["tier"], close=close, projected=record["projected_tier"] or "?")
 
 
 def _foreseen(alert: Record, say: _Phrasing) -> str:
     """An alert that the outlook raised."""
     head = {name: alert[name] for name in ("rule", "status", "tier")} | {"event": alert["caused_by"]}
-    day, lost, need = day_text(alert["raised_day"]), alert["lost_close"], alert["to_hold_minor"]
+    day, lost, need = shown_day(alert["raised_day"]), alert["lost_close"], alert["to_hold_minor"]
     if alert["kind"] == UPGRADE_NEAR and alert["next_tier"] is not None:
         amount = say.say("no_amount") if need is None or need < 0 else say.money(need)
-        close = day_text(alert["next_close"])
+        close = shown_day(alert["next_close"])
         return say.say("alert_near", day=day, amount=amount, close=close, next=alert["next_tier"], **head)
     if lost is None:
         return say.say("alert_safe", day=day, **head)
-    return say.say("alert_risk", day=day, lost=day_text(lost), **head)
+    return say.say("alert_risk", day=day, lost=shown_day(lost), **head)
 
 
 def _alert(alert: Record, say: _Phrasing) -> str:
@@ -233,7 +233,7 @@ def _alert(alert: Record, say: _Phrasing) -> str:
     share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
     outflow, reference = (say.money(alert[name]) for name in ("outflow_minor", "reference_aum_minor"))
     return say.say(
-        "alert" if alert["window_days"] else "alert_single", day=day_text(alert["raised_day"]), rule=alert["rule"],
+        "alert" if alert["window_days"] else "alert_single", day=shown_day(alert["raised_day"]), rule=alert["rule"],
         status=alert["status"], outflow=outflow, days=alert["window_days"], share=share, reference=reference,
         event=alert["caused_by"],
     )  # fmt: skip
@@ -246,7 +246,7 @@ def _restatement(record: Record, say: _Phrasing) -> str:
     )
     what = say.say("account", account=record["account_id"]) if record["account_id"] else record["metric"] or ""
     kind = record["kind"] if say.lang == "en" else say.kind(record["kind"])
-    day, found = day_text(record["restated_day"]), day_text(record["business_day"])
+    day, found = shown_day(record["restated_day"]), shown_day(record["business_day"])
     text = say.say("restatement", day=day, kind=kind, what=what, before=before, after=now, found=found)
     if record["previous_tier"] != record["current_tier"]:
         text += say.say("would", before=record["previous_tier"], after=record["current_tier"])

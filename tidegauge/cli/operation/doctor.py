@@ -68,7 +68,7 @@ def doctor(
         from deploy.settings import Settings
 
         settings = Settings() if data is None else Settings(data_dir=data)
-        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, state_found):
+        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, _records, state_found):
             note(_careful(look_at, settings))
     if as_json:
         typer.echo(json.dumps([result._asdict() for result in results]))
@@ -196,6 +196,16 @@ def _topics(settings: Settings) -> Check:
             "topics", False, f"not {settings.partitions} partitions: {', '.join(odd)}", "set TIDEGAUGE_PARTITIONS"
         )
     return Check("topics", True, f"all {len(found)}, {settings.partitions} partitions each")
+
+
+def _records(settings: Settings) -> Check:
+    """Whether producers have put records lately where they do not belong."""
+    from tidegauge.cli.operation import misplaced
+
+    found = misplaced.lately(settings)
+    text = "; ".join(f"{topic}: {count} × {reason}" for (topic, reason), count in sorted(found.items()))
+    hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#topics"
+    return Check("records", not found, f"lay wrong since yesterday: {text}" if found else "none lay wrong lately", hint)
 
 
 def state_found(settings: Settings) -> Check:

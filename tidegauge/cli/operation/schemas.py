@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from schemas.confluent import ConfluentRegistry
 
 app = typer.Typer(no_args_is_help=True, help="Look at the schema registry, or register the contracts in it.")
-MISSING, INCOMPATIBLE = "missing", "incompatible"
+_MISSING, _INCOMPATIBLE = "missing", "incompatible"
 JSON = typer.Option(False, "--json", help="For machines.")
 
 
@@ -29,11 +29,11 @@ def check(as_json: bool = JSON) -> None:
         try:
             found[name] = registry.id_of(name)
         except UnregisteredError:
-            found[name] = MISSING if registry.fits(name) else INCOMPATIBLE
+            found[name] = _MISSING if registry.fits(name) else _INCOMPATIBLE
     _show(found, as_json=as_json)
     wanting = [name for name, known in found.items() if not isinstance(known, int)]
     if wanting:
-        refused = [name for name in wanting if found[name] == INCOMPATIBLE]
+        refused = [name for name in wanting if found[name] == _INCOMPATIBLE]
         hint = f"it would refuse {', '.join(refused)}" if refused else "run `tidegauge schemas register`"
         error(f"the registry lacks {len(wanting)} of {len(found)} contracts", hint)
         raise typer.Exit(FAILED_CHECK)

@@ -149,7 +149,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str) -> "Trial"
         arrivals = [Arrival(e.day, "", None) if isinstance(e, DayEnd) else Arrival(*e) for e in days(events, str(path))]
     except InputError as problem:
         raise CommandError(str(problem), code=BAD_INPUT) from problem
-    trial = _checked(Trial(conf, new))
+    trial = _checked(Trial(conf.alone(), new))
     with notes.status("replaying"):
         return trial.files(arrivals, lambda topic, record: encode(topic, record, conf.registry))
 

@@ -3,16 +3,23 @@
 from functools import lru_cache
 from typing import Final
 
-_SEED: Final = 0x9747B28C
+SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
+# What is wrong with where a record of a keyed topic lies, and the reason in its dead letter.
+NO_KEY, OTHER_KEY, OTHER_PARTITION = 70, 71, 72
+MISPLACED: Final = {
+    NO_KEY: "no key",
+    OTHER_KEY: "key is not the customer_id",
+    OTHER_PARTITION: "lies on a partition that is not its key's",
+}
 CACHED_KEYS_MAX: Final = 1 << 20
 
 
 def murmur2(key: bytes) -> int:
     """Unsigned 32-bit murmur2 with Kafka's seed (org.apache.kafka.common.utils.Utils.murmur2)."""
     length = len(key)
-    h = (_SEED ^ length) & _MASK
+    h = (SEED ^ length) & _MASK
     whole = length & ~3
     for at in range(0, whole, 4):
         k = (int.from_bytes(key[at : at + 4], "little") * _M) & _MASK

@@ -1,0 +1,85 @@
+"""Where a record lies: under its customer as the key, in the partition that Kafka's default hash of that key gives.
+
+Else a customer would be split over partitions, and stand twice with a part of his money each. What lies wrong is marked in
+the columns before anything looks at them, so it follows from the log alone: a replay finds the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from agents.standing.intake.facts import BANK_OPEN, COMPLETE
+from schemas.codec.blocks import Columns, Reader
+from schemas.codec.murmur import key_partition
+from schemas.codec.pointers import bytes_at, longs_at
+from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS, compiled
+from schemas.codec.status import Status
+from schemas.partitioner import NO_KEY, OTHER_KEY, OTHER_PARTITION, partition_of
+from schemas.topics import KEYED
+from streams.accounts.store import Array
+
+EVERYWHERE: Final = (COMPLETE, BANK_OPEN)  # facts that are sent to every partition
+_OK: Final = int(Status.OK)
+
+
+@compiled
+def mark_misplaced(
+    raw_at: int, data_at: int, width: int, customer: int, key: Array, status: Array, partition: int, partitions: int
+) -> int:
+    """Gives good rows that lie wrong their status; how many do. `customer` is the customer's column in data[n, width]."""
+    b, data, found = bytes_at(raw_at), longs_at(data_at), 0
+    for i in range(len(status)):
+        if status[i] != _OK:
+            continue
+        if key[i] == NULL:
+            status[i] = NO_KEY
+            found += 1
+            continue
+        at, size = key[i] >> REF_BITS, key[i] & LENGTH_MAX
+        ref = data[i * width + customer]
+        same = ref != NULL and ref & LENGTH_MAX == size
+        j = 0
+        while same and j < size:
+            same = b[at + j] == b[(ref >> REF_BITS) + j]
+            j += 1
+        if not same:
+            status[i] = OTHER_KEY
+            found += 1
+        elif partitions > 1 and key_partition(b, at, size, partitions) != partition:
+            status[i] = OTHER_PARTITION
+            found += 1
+    return found
+
+
+class Placement:
+    """Checks the records of a topic in one of so many partitions. Topics without customers hold what is for all: they pass."""
+
+    def __init__(self, reader: Reader, partition: int, partitions: int) -> None:
+        self.partition, self.partitions = partition, partitions
+        self.customer = reader.index["customer_id"] if reader.topic in KEYED else None
+        self._name = reader.index["name"] if reader.topic == "facts" else None
+
+    def check(self, columns: Columns) -> None:
+        """Gives good rows that lie wrong their status, and the field where the key is another one."""
+        if self.customer is None:
+            return
+        found = mark_misplaced(
+            columns.raw.ctypes.data, columns.data.ctypes.data, columns.data.shape[1], self.customer, columns.key,
+            columns.status, self.partition, self.partitions,
+        )  # fmt: skip
+        if not found:
+            return
+        columns.field[(columns.status == OTHER_KEY) | (columns.status == NO_KEY)] = self.customer
+        if self._name is not None:
+            for i in np.flatnonzero(columns.status == OTHER_PARTITION).tolist():
+                if columns.text_at(int(columns.data[i, self._name])) in EVERYWHERE:
+                    columns.status[i] = _OK
+
+    def detail(self, columns: Columns, i: int) -> str:
+        """What is to be said of row i beside its reason; nothing if that is none of these."""
+        if columns.status[i] != OTHER_PARTITION:
+            return ""
+        home = partition_of(columns.key_bytes(i) or b"", self.partitions)
+        return f"lies on partition {self.partition}, its key belongs to {home}"
