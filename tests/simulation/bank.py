@@ -61,11 +61,11 @@ def make_bank(random: Random, partitions: int) -> Bank:
     last = first + random.randint(38, 48)
     rates_change = random.random() < 0.3
     events: list[dict[int, list[Event]]] = []
-    rates = [(first, rate(c, random.randint(10_000, 9_000_000), first - 1000)) for c in ("USD", "JPY")]
+    rates = [(first, rate(c, random.randint(10_000, 2_400_000), first - 1000)) for c in ("USD", "JPY")]
     for _ in range(random.randint(1, 4) if rates_change else 0):
         day = random.randint(first + 1, last - 1)
         number = len(rates)
-        rates.append((day, rate(random.choice(("USD", "JPY")), random.randint(10_000, 9_000_000), day, number)))
+        rates.append((day, rate(random.choice(("USD", "JPY")), random.randint(10_000, 2_400_000), day, number)))
     for partition in range(partitions):
         by_day: dict[int, list[Event]] = defaultdict(list)
         for day, event in rates:

@@ -132,7 +132,7 @@ def rates(draw: st.DrawFn, currencies: set[str], first: int, last: int, complete
         days = draw(st.lists(st.integers(first, last), max_size=4, unique=True))
         for day in ([first - 1000] if complete else []) + sorted(days):
             for version in range(1, draw(st.sampled_from((1, 1, 2))) + 1):
-                events.append(rate(currency, draw(st.integers(1, 25_000_000)), day, version))
+                events.append(rate(currency, draw(st.integers(1, 2_500_000)), day, version))
     return events
 
 
