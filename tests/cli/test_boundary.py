@@ -35,7 +35,7 @@ def shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=kept | env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", failures.KINDS)
+@pytest.mark.parametrize("name", failures._KINDS)
 def test_failures_are_known_by_their_names(name: str) -> None:
     """A class that was renamed would become an unexpected failure."""
     module, _, kind = name.replace("cimpl.", "confluent_kafka.cimpl.").rpartition(".")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from policies import available_packs, load_pack
 from policies.cases.decision import decide_facts
 from policies.cases.facts import ACTION_KEYS, SERIES_KEYS, FactError
-from tidegauge.cli.failures import told
+from tidegauge.cli.failures import line_for
 from tidegauge.cli.policy.command import app
 
 PACKS = Path(__file__).resolve().parents[2] / "policies" / "packs"
@@ -23,7 +23,7 @@ RUN = CliRunner()
 def call(*words: str, code: int = 0) -> str:
     """What a call prints; its exit code must be `code`. An error of usage is raised by the command, and is code 2."""
     done = RUN.invoke(app, list(words))
-    if done.exception is not None and (problem := told(done.exception)):
+    if done.exception is not None and (problem := line_for(done.exception)):
         assert problem.code == code, problem
         return str(problem)
     assert done.exit_code == code, done.output

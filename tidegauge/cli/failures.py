@@ -32,10 +32,10 @@ _BY_ERRNO: Final = {
 }
 
 
-def told(problem: BaseException) -> CommandError | None:
+def line_for(problem: BaseException) -> CommandError | None:
     """What to say of a failure; None for one that is no known kind, which is a fault of Tidegauge's own."""
     for kind in type(problem).__mro__:
-        say = KINDS.get(f"{kind.__module__}.{kind.__qualname__}")
+        say = _KINDS.get(f"{kind.__module__}.{kind.__qualname__}")
         if say is not None and (line := say(problem)) is not None:
             return line
     return None
@@ -105,7 +105,7 @@ def _server(name: str, hint: str) -> Callable[[Any], CommandError]:
     return line
 
 
-KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
+_KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "tidegauge.cli.output.CommandError": lambda problem: problem,
     f"{typer.BadParameter.__module__}.UsageError": _usage,  # of the click that typer brings along
     "pydantic_core._pydantic_core.ValidationError": _setting,

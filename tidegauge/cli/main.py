@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tidegauge import __version__
 from tidegauge.cli import COMMANDS, Entry
-from tidegauge.cli.failures import DEBUG, fault, told
+from tidegauge.cli.failures import DEBUG, fault, line_for
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, error
 from tidegauge.cli.packages import elsewhere, lacking, refusal
 
@@ -104,7 +104,7 @@ def main() -> None:
     except Exception as problem:  # the boundary: what gets here is said in a line
         if os.environ.get(DEBUG):
             raise
-        line = told(problem) or fault(problem)
+        line = line_for(problem) or fault(problem)
         error(str(line), line.hint)
         sys.exit(line.code)
     sys.exit(code if isinstance(code, int) else 0)

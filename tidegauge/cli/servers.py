@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
     from deploy.topics import TopicState
 
-WAIT_S = 5.0  # for brokers that are just starting
+_WAIT_S = 5.0  # for brokers that are just starting
 
 
 def need_kafka(settings: Settings) -> list[TopicState]:
     """What there is of each topic; StackError, which names the setting, where no broker answers."""
     from deploy import topics
 
-    return topics.inspect(settings, WAIT_S)
+    return topics.inspect(settings, _WAIT_S)
 
 
 def need_port(host: str, port: int, option: str) -> None:

@@ -29,7 +29,7 @@ SEQ_BITS = 20  # of the order within a day in source_seq
 HELD_CHARS_MAX = 200
 _TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
 BLOCK_BYTES = 64  # of SHA-256
-LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
+_LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 # The contract's fields of the metrics: those in lists, with how many, and each of the others with its metric's column.
 STANDING_LISTS = {f"{family.name}s_minor": len(family.numbers) for family in FAMILIES if family.is_list}
 STANDING_FIELDS = {
@@ -83,7 +83,7 @@ def base32(digests: Array) -> Array:
     """uint8[n, 32] to uint8[n, 48]: the RFC 4648 letters, in lower case, of the first 30 bytes."""
     groups = digests[:, :30].reshape(len(digests), 6, 5).astype(np.int64)
     numbers = sum(groups[:, :, i] << (8 * (4 - i)) for i in range(5))
-    letters = [LETTERS[numbers >> (5 * (7 - k)) & 31] for k in range(8)]
+    letters = [_LETTERS[numbers >> (5 * (7 - k)) & 31] for k in range(8)]
     return np.stack(letters, 2).reshape(len(digests), 48)
 
 

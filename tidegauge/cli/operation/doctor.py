@@ -18,7 +18,7 @@ import typer
 from rich.markup import escape
 
 from tidegauge.cli import packages
-from tidegauge.cli.failures import told
+from tidegauge.cli.failures import line_for
 from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _careful(look: Callable[[Settings], Check], settings: Settings) -> Check:
     try:
         return look(settings)
     except Exception as problem:
-        line = told(problem)
+        line = line_for(problem)
         if line is None:
             raise
         return Check(look.__name__.removeprefix("_").partition("_")[0], False, str(line), line.hint)
