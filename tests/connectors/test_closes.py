@@ -10,7 +10,7 @@ from connectors.loading import closer
 from connectors.loading.closer import Closed
 from deploy.settings import Settings
 from schemas.codec.records import encode
-from streams.calendar import DAY_MAX, date_of
+from streams.calendar import DAY_MAX, DAY_MIN, date_of
 from tests.services.test_any_value import any_value, records
 
 DAY = 20_000
@@ -105,6 +105,6 @@ def test_a_close_of_ours_is_taken(record: dict[str, Any]) -> None:
     """Under the key that the closer writes, on a day that can be closed."""
     day = record["business_day"]
     with pytest.MonkeyPatch.context() as patch:
-        if 0 <= day < DAY_MAX:
+        if DAY_MIN <= day < DAY_MAX:
             message = Message(date_of(day).isoformat().encode(), encode("business-days", record))
             assert read(patch, message) == [Closed(day, None)]

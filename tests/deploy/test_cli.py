@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,8 @@ from confluent_kafka import Producer
 
 from deploy.embedded import processes
 from schemas.codec.records import encode
+from tests.cli.calling import call
 from tests.conftest import Kafka
-from tidegauge.cli.data.sources import complete
-from tidegauge.cli.operation.close import close
-from tidegauge.cli.output import CommandError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,11 +83,10 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("day", ["9999-12-31", "2100-01-01", "1989-12-31", "0001-01-01"])
 def test_absurd_days_are_refused(day: str) -> None:
     """Before anything is sent: the workers would put such a close or mark aside."""
-    for command in (partial(close, day, as_json=False), partial(complete, "core", day, lang="en")):
-        with pytest.raises(
-            CommandError, match=f"{day} is no business day: days from 1990-01-01 to 2099-12-31 are taken"
-        ):
-            command()
+    for words in (("close", day), ("complete", "core", day)):
+        done = call(*words)
+        assert done.code == 2
+        assert f"{day} is no business day: days from 1990-01-01 to 2099-12-31 are taken" in done.err
 
 
 def test_help_needs_no_part(tmp_path: Path) -> None:

@@ -63,3 +63,15 @@ def iso_date(text: str) -> date:
     except ValueError:
         pass
     raise typer.BadParameter(f"{text!r} is no date such as 2026-01-31")
+
+
+def closable_date(text: str) -> date:
+    """The same of a business day; BadParameter for one that workers put aside, too."""
+    from streams.calendar import DAY_MAX, DAY_MIN, date_of, day_of  # here, as it brings the compiler with it
+
+    day = iso_date(text)
+    if not DAY_MIN <= day_of(day) < DAY_MAX:
+        raise typer.BadParameter(
+            f"{text} is no business day: days from {date_of(DAY_MIN)} to {date_of(DAY_MAX - 1)} are taken"
+        )
+    return day

@@ -73,21 +73,6 @@ class CommandError(Exception):
         self.code = code
 
 
-def day_argument(text: str) -> int:
-    """The day number of an argument that names a business day. CommandError if it is none, or one that workers refuse."""
-    from streams.calendar import DAY_MAX, DAY_MIN, date_of, parse_day  # here, as it brings the compiler with it
-
-    try:
-        number = parse_day(text)
-    except ValueError as problem:
-        raise CommandError(f"{text!r} is no date such as 2026-01-31") from problem
-    if not DAY_MIN <= number < DAY_MAX:
-        raise CommandError(
-            f"{text} is no business day: days from {date_of(DAY_MIN)} to {date_of(DAY_MAX - 1)} are taken"
-        )
-    return number
-
-
 @contextmanager
 def listening_at(host: str, port: int, option: str) -> Iterator[None]:
     """A port that is taken, or an address that this machine doesn't have, is no reason for a traceback."""

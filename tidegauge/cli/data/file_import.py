@@ -14,7 +14,7 @@ from connectors.loading.loader import Loaded
 from deploy.settings import Settings
 from schemas.registry import Registry
 from streams.calendar import date_of, day_of
-from tidegauge.cli.choices import SILENCE, SourceFormat, iso_date
+from tidegauge.cli.choices import SILENCE, SourceFormat, closable_date
 from tidegauge.cli.data.refused import Refused, nothing_in
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_kafka
@@ -42,7 +42,7 @@ def import_(
         0, "--late-days", min=0, max=30, help="For tests: let events be late by up to so many days."
     ),
     until: date | None = typer.Option(
-        None, "--until", parser=iso_date, help="Close the days up to this one, beyond the last event's."
+        None, "--until", parser=closable_date, help="Close the days up to this one, beyond the last event's."
     ),
     silence_days: int = SILENCE,
     as_json: bool = JSON,

@@ -9,7 +9,7 @@ import typer
 from connectors.formats.events import Fact
 from deploy.settings import Settings
 from streams.calendar import day_of
-from tidegauge.cli.choices import Lang, iso_date
+from tidegauge.cli.choices import Lang, closable_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
 from tidegauge.cli.servers import need_kafka
@@ -25,7 +25,7 @@ _WORDS = {
 def complete(
     source: str = typer.Argument(..., help="The source, as its events name it."),
     day: date = typer.Argument(
-        ..., parser=iso_date, help="The day up to which it has sent everything, such as 2026-01-31."
+        ..., parser=closable_date, help="The day up to which it has sent everything, such as 2026-01-31."
     ),
     lang: Lang | None = LANG,
     as_json: bool = JSON,

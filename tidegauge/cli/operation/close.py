@@ -6,7 +6,7 @@ import typer
 
 from deploy.settings import Settings
 from streams.calendar import date_of, day_of
-from tidegauge.cli.choices import iso_date
+from tidegauge.cli.choices import closable_date
 from tidegauge.cli.output import JSON, console, emit
 from tidegauge.cli.servers import need_kafka
 
@@ -15,7 +15,7 @@ app = typer.Typer()
 
 @app.command("close")
 def close(
-    day: date = typer.Argument(..., parser=iso_date, help="The business day, such as 2026-01-31."),
+    day: date = typer.Argument(..., parser=closable_date, help="The business day, such as 2026-01-31."),
     as_json: bool = JSON,
 ) -> None:
     """Close a business day: marks in every input and the close with its cut, in one transaction; again is harmless."""
