@@ -164,17 +164,17 @@ def test_another_import_of_closed_days_is_sent(all_topics):
 def test_a_second_closer_fences_the_first(all_topics):
     """Of two closers the later one closes; the earlier one is told, and leaves nothing behind."""
     first = Closer(all_topics, encode)
-    assert first.close(100) is not None
+    assert first.close(20_100) is not None
     second = Closer(all_topics, encode)
-    assert second.last == 100
-    assert second.close(100) is None
-    assert second.close(99) is None
+    assert second.last == 20_100
+    assert second.close(20_100) is None
+    assert second.close(20_099) is None
     with pytest.raises(PublishError, match="cannot close") as refused:
-        first.close(101)
+        first.close(20_101)
     assert "run one at a time" in refused.value.hint
     first.shut()
-    assert second.close(101) is not None
-    assert [closed.day for closed in closes(all_topics)] == [100, 101]
+    assert second.close(20_101) is not None
+    assert [closed.day for closed in closes(all_topics)] == [20_100, 20_101]
 
 
 def test_bad_lines_go_to_dead_letters_once(all_topics):
