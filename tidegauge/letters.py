@@ -18,7 +18,7 @@ from agents.engine.transport import records
 from connectors.loading.publisher import producer_config
 from schemas.codec.records import RecordError, decode_one
 from schemas.partitioner import MISPLACED
-from schemas.registry import contract
+from schemas.registry import Registry, contract, registry_for
 from schemas.topics import INPUTS
 from tidegauge.bootstrap import STANDING
 
@@ -49,13 +49,13 @@ class Letter:
         shown = ("reason", "field", "detail", "original_bytes", "original_sha256", "last_offset")
         return {"at": self.at, "place": self.place, **{name: self.record[name] for name in shown}}
 
-    def masked(self) -> dict[str, Any]:
+    def masked(self, registry: Registry) -> dict[str, Any]:
         """`plain`, and of the original what its contract classes as C1; of everything else only how long it is."""
         value, key = self.record["original"], self.record["original_key"]
         return {
             **self.plain(),
             "key": None if key is None else _length(key),
-            "original": masked_fields(self.record["topic"], value),
+            "original": masked_fields(self.record["topic"], value, registry),
         }
 
     def whole(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[L
         "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-letters", "enable.auto.commit": False,
         "isolation.level": "read_committed", "enable.partition.eof": True, "log_level": 0,
     })  # fmt: skip
-    name = settings.topic(TOPIC)
+    name, registry = settings.topic(TOPIC), registry_for(settings)
     try:
         found = consumer.list_topics(name, ANSWER_S).topics[name]
         if found.error is not None:
@@ -90,7 +90,7 @@ def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[L
                         raise KafkaException(error)
                     left -= 1
                     continue
-                letter = _letter(message.value() or b"", message.timestamp()[1])
+                letter = _letter(message.value() or b"", message.timestamp()[1], registry)
                 if letter and topic in ("", letter.record["topic"]) and reason in ("", letter.record["reason"]):
                     yield letter
     finally:
@@ -102,10 +102,10 @@ def newest(found: Iterator[Letter], limit: int) -> list[Letter]:
     return heapq.nlargest(limit, found, key=lambda letter: letter.at)
 
 
-def masked_fields(topic: str, value: bytes) -> dict[str, Any]:
+def masked_fields(topic: str, value: bytes, registry: Registry) -> dict[str, Any]:
     """The fields of a record that its contract classes as C1, and the length of the others; of other bytes their length."""
     try:
-        record = decode_one(value, name=topic)
+        record = decode_one(value, registry, name=topic)
         classes = _classes(topic)
     except (RecordError, OSError, KeyError):
         return {"unreadable": _length(value)}
@@ -126,9 +126,9 @@ def _length(content: Any) -> str:
     return f"{len(content)} {'bytes' if isinstance(content, bytes) else 'characters'}"
 
 
-def _letter(value: bytes, at: int) -> Letter | None:
+def _letter(value: bytes, at: int, registry: Registry) -> Letter | None:
     try:
-        return Letter(at, decode_one(value, name=TOPIC))
+        return Letter(at, decode_one(value, registry, name=TOPIC))
     except RecordError:  # somebody else's record: nothing to be done about it here
         return None
 

@@ -130,7 +130,9 @@ def outsized(given: Given) -> Result:
     name = f"bounds{given.seed}x{int(began * 1000) % 10**8}"
     with tempfile.TemporaryDirectory(prefix="tidegauge-bounds-") as folder:
         own = {"bootstrap_servers": given.stack.bootstrap_servers, "topic_prefix": f"{name}.", "group": name}
-        settings = Settings(data_dir=Path(folder), reference_key="test key", partitions=2, **own)
+        settings = Settings(
+            data_dir=Path(folder), reference_key="a reference key for tests, 32 bytes long", partitions=2, **own
+        )
         with Live(settings) as live:
             bank = Bank(settings, rng)
             watch = Watch(live, bank)

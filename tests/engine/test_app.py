@@ -11,6 +11,7 @@ from agents.engine.job import RecoveryError
 from agents.engine.recovery import changelog_topic
 from agents.notifier.app import build_notifier
 from deploy.settings import Settings
+from schemas.registry import file_registry
 from tests.engine.counter_job import CounterJob
 from tests.engine.worker import EngineTestSettings
 
@@ -87,7 +88,7 @@ def test_no_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     apps = (
         build_app(EngineTestSettings("127.0.0.1:1", "lag", 3), CounterJob),
-        build_notifier(Settings(bootstrap_servers="127.0.0.1:1"), None),
+        build_notifier(Settings(bootstrap_servers="127.0.0.1:1"), None, file_registry()),
     )
     for app in apps:
         app._create_directories()

@@ -54,7 +54,8 @@ def import_(
     from connectors.formats.sources import import_fingerprint, read_source
     from connectors.loading.arrival import days, disturb
 
-    settings, bad = Settings(), Refused()
+    settings = Settings()
+    bad = Refused(settings)
     if until is not None and not close_days:
         raise CommandError("--until closes days, --no-close-days closes none", "leave one of them out", BAD_INPUT)
     with notes.status(f"reading {path}"):

@@ -21,7 +21,8 @@ KEPT_MAX: Final = 10_000
 class Refused:
     """Says the first refusals at once, keeps some lines for dead letters, counts all."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.kept: list[InputError] = []
         self.count = 0
 
@@ -34,12 +35,14 @@ class Refused:
     def letter(self, topic: str, _key: bytes | None, value: bytes | None) -> None:
         """Take what a job publishes: its dead letters, such as one for a posting that conflicts with another."""
         from schemas.codec.records import RecordError, decode_one
+        from schemas.registry import registry_for
 
         if topic != "dead-letters" or value is None:
             return
-        letter = decode_one(value, name=topic)
+        registry = registry_for(self.settings)
+        letter = decode_one(value, registry, name=topic)
         try:
-            record = decode_one(letter["original"], name=letter["topic"])
+            record = decode_one(letter["original"], registry, name=letter["topic"])
         except RecordError:
             record = {}
         who = ", ".join(

@@ -88,7 +88,7 @@ def replay(
     from agents.offline.standings import all_standings
 
     check_folder(out)
-    day, refused = day_of(as_of), Refused()
+    day, refused = day_of(as_of), Refused(Settings())
     known = None if known_by is None else day_of(known_by)
     job = replayed(path, form, day, pack, known, silence_days, refused)
     write(all_standings([job], day), out, as_json)

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from deploy.settings import Settings
+from schemas.registry import registry_for
 from services.access.decision import Action, Actor, DataKind
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
@@ -92,7 +93,7 @@ def show(
     settings = Settings()
     reader(settings, actor, whole=whole)
     [letter] = chosen(settings, [place])
-    said: dict[str, Any] = letter.whole() if whole else letter.masked()
+    said: dict[str, Any] = letter.whole() if whole else letter.masked(registry_for(settings))
     if as_json:
         emit(said)
         return

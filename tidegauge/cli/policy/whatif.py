@@ -104,7 +104,7 @@ def whatif(
     say = speaker(POLICY_WORDS, language(lang, settings))
     who, new = asked(settings, actor, Action.EXPORT, DataKind.TIER), wanted(pack, since)
     check_folder(picture)
-    refused = Refused()
+    refused = Refused(settings)
     trials = (
         _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form, silence_days, refused)]
     )
