@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from deploy.embedded import processes
+from deploy.settings import KEY_BYTES_MIN
 from schemas.codec.records import encode
 from tests.cli.calling import call
 from tests.conftest import Kafka
@@ -56,7 +57,8 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
         assert done.returncode == 0, done.stderr
         after = tidegauge("doctor", "--json", **around)
         assert after.returncode == 0, after.stdout
-        refused = tidegauge("worker", **around | {"TIDEGAUGE_PARTITIONS": "2"})
+        around["TIDEGAUGE_REFERENCE_KEY"] = "k" * KEY_BYTES_MIN
+        refused = tidegauge("worker", **around | {"TIDEGAUGE_PARTITIONS": "2", "TIDEGAUGE_METRICS_PORT": "0"})
         assert (refused.returncode, "set TIDEGAUGE_PARTITIONS=1" in refused.stderr) == (1, True)
         put_aside(kafka, f"{topic_prefix}dead-letters")
         [told] = [c for c in json.loads(tidegauge("doctor", "--json", **around).stdout) if not c["good"]]

@@ -9,7 +9,7 @@ from tests.simulation.mutants import caught
 from tests.simulation.run import Result, simulate
 
 CHUNK = 5
-MUTANT_SEEDS = 40
+MUTANT_SEEDS = 100
 
 
 def pooled(seeds: Iterable[int], jobs: int) -> Iterator[Result]:
