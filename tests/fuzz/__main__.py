@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz import seeds
+from tests.outsized import peak_kb
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY_MB_MAX = 1000
@@ -81,7 +81,7 @@ def compiled(found: Path) -> int:
 
 def small() -> int:
     """1 where the process has become too large."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    size = peak_kb() >> 10
     print(f"{size} MB at most")
     return int(size > MEMORY_MB_MAX)
 

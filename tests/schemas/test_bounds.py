@@ -263,13 +263,14 @@ def test_a_block_never_grows_beyond_its_bound(codec: int) -> None:
 
 
 MEMORY = """
-import resource, sys
+import sys
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from tests.outsized import peak_kb
 from tests.schemas.test_bounds import columns, good, told, zeros
 raw = zeros(int(sys.argv[1]), int(sys.argv[2]))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kb()
 found = columns(raw)
-print(len(raw), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, good(found), len(told(found)))
+print(len(raw), (peak_kb() - before) >> 10, good(found), len(told(found)))
 """
 
 
