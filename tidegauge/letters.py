@@ -42,7 +42,12 @@ class Letter:
     @property
     def place(self) -> str:
         """Where the bad record lies: TOPIC/PARTITION/OFFSET."""
-        return "/".join(str(self.record[name]) for name in ("topic", "partition", "offset"))
+        return "/".join(map(str, self.source))
+
+    @property
+    def source(self) -> tuple[str, int, int]:
+        """Topic, partition and offset of the bad record. In this order records are sent again: as they were sent once."""
+        return self.record["topic"], self.record["partition"], self.record["offset"]
 
     def plain(self) -> dict[str, Any]:
         """All but the original's bytes: none of it is personal."""

@@ -116,10 +116,9 @@ def send_again(
         raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
     settings = Settings()
     reader(settings, actor, whole=True)
-    wanted = chosen(settings, places) if places else sorted(
-        {letter.place: letter for letter in letters(settings, topic, reason)}.values(), key=lambda letter: letter.at
-    )  # fmt: skip
-    done = asyncio.run(redrive(settings, wanted))
+    found = chosen(settings, places) if places else letters(settings, topic, reason)
+    wanted = {letter.place: letter for letter in found}.values()
+    done = asyncio.run(redrive(settings, sorted(wanted, key=lambda letter: letter.source)))
     if as_json:
         emit([{"place": letter.place, "redriven": not problem, "problem": problem or None} for letter, problem in done])
     else:
