@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Compiled kernels are kept in the environment, so that they go when it goes.
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
 
-.PHONY: install demo test check check-code check-behaviour bench bench-quick chaos fuzz simulate lock format clean
+.PHONY: install demo test check check-code check-below check-above bench bench-quick chaos fuzz simulate lock format clean
 
 install: $(STAMP)
 
@@ -28,7 +28,7 @@ test: install
 
 # Before each commit: form, lint, types, import rules and the quick tests, on both cores.
 check: install
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-code check-behaviour
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-code check-below check-above
 
 check-code: install
 	@$(BIN)/ruff format --check --quiet .
@@ -36,8 +36,16 @@ check-code: install
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m mypy --no-error-summary
 
-check-behaviour: install
-	@$(BIN)/python -m pytest -q -m "not integration and not slow" $(ARGS)
+# Tests of the rooms below, and all others: two runs of about the same length.
+BELOW := $(addprefix tests/,$(addsuffix /,streams schemas policies standing twins golden engine examples explaining))
+ABOVE := $(filter-out $(BELOW),$(wildcard tests/*/ tests/test_*.py))
+QUICK := -q -m "not integration and not slow"
+
+check-below: install
+	@$(BIN)/python -m pytest $(QUICK) $(BELOW) $(ARGS)
+
+check-above: install
+	@$(BIN)/python -m pytest $(QUICK) $(ABOVE) $(ARGS)
 
 bench: install
 	$(BIN)/python -m bench $(ARGS)

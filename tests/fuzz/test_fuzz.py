@@ -17,6 +17,7 @@ CORPUS = corpus()
 SECONDS, SEED = "10", "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_corpus(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was ever found worth keeping does no harm to the compiled kernels."""

@@ -25,6 +25,7 @@ def lived() -> Lived:
     return from_empty(RECORDED)
 
 
+@pytest.mark.slow
 def test_from_the_beginning(lived: Lived) -> None:
     """Every output and every changelog row, byte for byte and in order."""
     assert lived.differences == []
@@ -44,6 +45,7 @@ def test_formats_of_rows(lived: Lived) -> None:
         assert sorted(known - seen) == sorted(NEVER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", sorted(RECORDED.states))
 def test_recovered(cut: int) -> None:
     """The engine's own recovery from the rows up to a cut: the same state as rows, and the same from there on."""

@@ -77,6 +77,7 @@ def test_moves_are_those_of_sql(berka_dir, tmp_path, monkeypatch):
     assert "@font-face" not in drawn
 
 
+@pytest.mark.slow
 def test_what_cannot_be_tried(berka_dir, tmp_path, monkeypatch):
     """A template is refused as an activation would be; a day behind the history is bad usage."""
     monkeypatch.setenv("TIDEGAUGE_REFERENCE_KEY", "a reference key for tests, 32 bytes long")

@@ -214,6 +214,7 @@ def test_private_authority(tmp_path: Path) -> None:
         assert webhook_trust(Settings(webhook_ca=bundle)).get_ca_certs(binary_form=True) == usual[:1]
 
 
+@pytest.mark.slow
 def test_missing_authority_is_one_line(tmp_path: Path) -> None:
     """`tidegauge notices` with a file that is not there ends in one line with the setting's name."""
     import os

@@ -137,6 +137,7 @@ def lived(text, kind, live):
     return partition.run(), steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tiers", "layers"])
 @settings(unshrunk, max_examples=EXAMPLES)
 @given(data=st.data())
