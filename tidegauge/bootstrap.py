@@ -28,6 +28,8 @@ def standing_conf(settings: Settings, pack: str | None = None, base_currency: st
         tuple(tiers[1:]),
         settings.alert_secret(),
         settings.partitions,
+        settings.previous_secret(),
+        settings.reference_key_retire,
     )
     conf.compiled()
     return conf

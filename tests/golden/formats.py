@@ -64,7 +64,7 @@ ACCOUNT = {
 }  # fmt: skip
 FENCE = (
     {"format": int, "offsets": Each(int)},
-    {"reference_key": str, "base_currency": str, "zone": str, "pack": str, "layers": maybe(str), "closed": DAY,
+    {"reference_key": str, "alert_key?": str, "base_currency": str, "zone": str, "pack": str, "layers": maybe(str), "closed": DAY,
      "rates": [(int, DAY, int, int, ID)]},  # currency, day, millionths, version, event
 )  # fmt: skip
 
@@ -184,6 +184,7 @@ KINDS = {
     b"n": Kind("", json.loads, {"classes": [str], "sources": [str], "banks": [str]}),
     b"o": Kind("customer", lambda raw: list(struct.unpack("<iIbB", raw)), OUTLOOK),
     b"p": Kind("", json.loads, {"closed": DAY, "first_month": Each(MONTH)}),  # by class, or class@branch
+    b"r": Kind("", json.loads, {"key": str, "previous": str, "retired": bool, "after": ID, "done": bool}),
     b"t": Kind("customer", json.loads, [(DAY, int)]),
     b"w": Kind("customer", json.loads, Each(OUTLOOK_ALERT)),
     b"y": Kind("customer", layer, LAYER),

@@ -203,7 +203,7 @@ def test_a_duplicate_is_no_dead_letter():
 
 
 def test_a_fact_that_no_pack_knows_is_named():
-    """With the packs, those announced too; a pack that is not in force yet makes it known, and the letter's record counts then."""
+    """With the packs; one that is not in force yet makes it known, and the letter's record counts then."""
     steps = [fact("C1", 1, 7, DAY, "home_points"), fact("C1", 2, 30, DAY, "age"), DAY]
     partition = Partition(Topics().tell(steps)).run()
     letters = partition.of("dead-letters")
