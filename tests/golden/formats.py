@@ -50,6 +50,8 @@ STATE = {
 LAYER_STATE = {"official": ID, "measured": ID, "records": [str], "below?": int, "deferred?": DAY, "beside": BESIDE}
 LAYER = ([(ID, DAY)], maybe(ID), int, maybe(LAYER_STATE))
 NEVER = {"y.3.records.*", "y.3.beside.0", "y.3.beside.1.*", "y.3.beside.2"}  # no act and no card moves a layer
+# Its bank never changes the reference key.
+NEVER |= {"@fence.1.alert_key", "r.key", "r.previous", "r.retired", "r.after", "r.done"}
 OUTLOOK_ALERT = (DAY, DAY, ID, int, int)  # raised, tier lost, tier, shift, 1 stands or 2 over
 OUTFLOW_ALERT = (ID, str, DAY, int)  # rule, alert, raised, outflow in minor units
 # Tiers in force from (newest first), class 0 or 1, queue class published + 1, branch, manager, card, alerts.
