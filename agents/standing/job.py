@@ -383,7 +383,7 @@ class StandingJob:
             _KEY: saved.get(_KEY),
             _ALERTS: key_fingerprint(self.conf.keys.alerts),
         } | saved  # older ones lack the second
-        rotating = self._kept is not None and self._kept == self.rotation.previous
+        rotating = self.rotation.comes_from(self._kept)
         mine_now = self._meaning() | {_ALERTS: key_fingerprint(self.conf.keys.alerts)}
         for name, mine in mine_now.items():
             if known.get(name) != mine and not (name == _KEY and rotating):

@@ -74,6 +74,12 @@ class Rotation:
         if self.previous is not None and kept == self.previous and (at is None or at.key != self.key):
             self._to(Moves(self.key, self.previous, retired=False, after="", done=False))
 
+    def comes_from(self, kept: str | None) -> bool:
+        """Whether a state that was kept with this key goes on with the new one. A fence may be older than the last move."""
+        at = self.at
+        finished = at is not None and at.over and (at.key, at.previous) == (self.key, kept)
+        return kept is not None and (kept == self.previous or finished)
+
     @property
     def pending(self) -> bool:
         """Whether there is anything left to move."""
