@@ -18,6 +18,7 @@ from aiokafka import codec
 from aiokafka.record.util import calc_crc32c
 
 from schemas.codec.kernel import Bytes, Longs
+from streams.kernels.varints import long_bytes, write_long
 
 FEW = 64
 FRAMING_BYTES_MAX = 24  # of a record's own fields beside key and value
@@ -181,26 +182,6 @@ def fill(items: Iterable[_Item], new: Callable[[], Any], bytes_max: int, compres
 
 
 @nb.njit(cache=True, nogil=True)
-def _varint(out: Bytes, at: int, value: int) -> int:
-    z = np.uint64(value) << np.uint64(1)
-    while z > np.uint64(127):
-        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        at += 1
-        z >>= np.uint64(7)
-    out[at] = np.uint8(z)
-    return at + 1
-
-
-@nb.njit(cache=True, nogil=True)
-def _varint_bytes(value: int) -> int:
-    z, n = np.uint64(value) << np.uint64(1), 1
-    while z > np.uint64(127):
-        z >>= np.uint64(7)
-        n += 1
-    return n
-
-
-@nb.njit(cache=True, nogil=True)
 def _lay_out(keys: Bytes, key_ends: Longs, values: Bytes, value_ends: Longs, first: int, out: Bytes) -> tuple[int, int]:
     """Records from `first` on into `out` while they fit: (first that does not fit, bytes)."""
     at = 0
@@ -211,15 +192,15 @@ def _lay_out(keys: Bytes, key_ends: Longs, values: Bytes, value_ends: Longs, fir
         if at + FRAMING_BYTES_MAX + key_length + value_length > len(out):
             return i, at
         delta = i - first
-        body = 3 + _varint_bytes(delta) + _varint_bytes(key_length) + key_length
-        body += _varint_bytes(value_length) + value_length
-        at = _varint(out, at, body)
+        body = 3 + long_bytes(delta) + long_bytes(key_length) + key_length
+        body += long_bytes(value_length) + value_length
+        at = write_long(out, at, body)
         out[at] = out[at + 1] = 0  # attributes, timestamp delta: the topics carry the broker's time
-        at = _varint(out, at + 2, delta)
-        at = _varint(out, at, key_length)
+        at = write_long(out, at + 2, delta)
+        at = write_long(out, at, key_length)
         for j in range(key_length):
             out[at + j] = keys[k + j]
-        at = _varint(out, at + key_length, value_length)
+        at = write_long(out, at + key_length, value_length)
         for j in range(value_length):
             out[at + j] = values[v + j]
         at += value_length
