@@ -9,6 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agents.engine.reader import LogReader
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
@@ -30,7 +31,7 @@ def open_writer(settings: Settings) -> ViewWriter:
     """A writer; one line where a server does not answer."""
     need_kafka(settings)
     need_redis(settings)
-    return view_writer(settings)
+    return view_writer(settings, LogReader)
 
 
 def until_told() -> threading.Event:
