@@ -16,7 +16,7 @@ from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED
-from agents.standing.intake.facts import FACT_REASONS
+from agents.standing.intake.facts import FACT_REASONS, UNKNOWN_FACT, unknown_fact
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
@@ -179,10 +179,13 @@ class StandingJob:
             reason = _REASONS.get(status, "bad")
             self.publisher.dead_letter(
                 topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
-                placement.detail(columns, i),
+                self._about_fact(columns, i, at) if status == UNKNOWN_FACT else placement.detail(columns, i),
             )  # fmt: skip
             self.counts.add("dead_letters")
             self.counts.add("misplaced", status in MISPLACED)
+
+    def _about_fact(self, columns: Columns, i: int, at: int) -> str:
+        return unknown_fact(columns.text_at(int(columns.data[i, at])) or "", self.decider.packs.book.packs)
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
