@@ -53,9 +53,9 @@ class Lane:
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         self.placement.check(columns)
         marks = np.flatnonzero(columns.status == Status.MARK)
-        # No close ever comes for a mark of such a day: the topic would wait at it for good.
-        absurd = marks[~day_taken(columns.data[marks, _DAY])]
-        columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
+        if len(marks):  # no close ever comes for a mark of such a day: the topic would wait at it for good
+            absurd = marks[~day_taken(columns.data[marks, _DAY])]
+            columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
         self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
         return self.chunks[-1]
