@@ -23,7 +23,7 @@ from schemas.letters import Original
 
 HEADER_BYTES: Final = 61
 RECORD_BYTES_MIN: Final = 7
-_LENGTH_AT, _MAGIC_AT, _ATTRIBUTES_AT, _LAST_DELTA_AT, _NEWEST_AT, _COUNT_AT = 8, 16, 22, 23, 35, 57
+_LENGTH_AT, _MAGIC_AT, _ATTRIBUTES_AT, _LAST_DELTA_AT, _LAST_TIME_AT, _COUNT_AT = 8, 16, 22, 23, 35, 57
 _CODEC_MASK: Final = 7
 _XERIAL: Final = b"\x82SNAPPY\0"
 _XERIAL_HEADER_BYTES: Final = 16
@@ -81,9 +81,9 @@ def last_offset(batch: Batch) -> int:
     return base_offset(batch) + int.from_bytes(batch[_LAST_DELTA_AT:27], "big", signed=True)
 
 
-def newest_instant(batch: Batch) -> int:
-    """Milliseconds of the newest record, or of the append where the topic keeps that."""
-    return int.from_bytes(batch[_NEWEST_AT:43], "big", signed=True)
+def appended_ms(batch: Batch) -> int:
+    """When the broker appended the batch, ms since the epoch; the producer's latest instant where a topic keeps those."""
+    return int.from_bytes(batch[_LAST_TIME_AT : _LAST_TIME_AT + 8], "big", signed=True)
 
 
 def declared(batch: Batch) -> int:

@@ -24,7 +24,7 @@ from schemas.codec.batches import (
     Unpacked,
     base_offset,
     check_batch,
-    newest_instant,
+    appended_ms,
     records_max,
     unpack,
     whole,
@@ -247,7 +247,7 @@ def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Iterable[
         if one.last >= start and one.offset < stop
     ]
     for batch in batches:
-        columns, at = _decode([batch], records_max(batch) + 1, _NO_CODE, 2, start, stop), newest_instant(batch)
+        columns, at = _decode([batch], records_max(batch) + 1, _NO_CODE, 2, start, stop), appended_ms(batch)
         raw, bad = columns.raw.tobytes(), np.isin(columns.status, (Status.TOO_LARGE, Status.BAD_BLOCK)).tolist()
         keys, values = (
             [None if ref == NULL else raw[ref >> REF_BITS : (ref >> REF_BITS) + (ref & LENGTH_MAX)] for ref in refs]
