@@ -17,7 +17,8 @@ from streams.calendar import date_of, day_of
 from tidegauge.cli.choices import SILENCE, SourceFormat, closable_date
 from tidegauge.cli.data.refused import Refused, nothing_in
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_ZONE
 
 app = typer.Typer()
 
@@ -102,7 +103,7 @@ def into_kafka(
     from connectors.loading.publisher import EventPublisher
     from schemas.registry import registry_for
 
-    need_kafka(settings)
+    need_world(settings, USES_ZONE)
     with ExitStack() as stack:
         encoded = partial(_encode, registry_for(settings))
         publisher = EventPublisher(settings, encoded)

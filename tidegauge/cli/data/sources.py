@@ -12,7 +12,7 @@ from streams.calendar import day_of
 from tidegauge.cli.choices import Lang, closable_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
 
 app = typer.Typer()
 _WORDS = {
@@ -67,6 +67,6 @@ def _send(records: Iterable[Fact]) -> None:
     from schemas.registry import registry_for
 
     settings = Settings()
-    need_kafka(settings)
+    need_world(settings)
     registry = registry_for(settings)
     broadcast(settings, lambda topic, record: encode(topic, record, registry), FACTS, [{**r} for r in records])

@@ -8,7 +8,7 @@ from deploy.settings import Settings
 from streams.calendar import date_of, day_of
 from tidegauge.cli.choices import closable_date
 from tidegauge.cli.output import JSON, console, emit
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
 
 app = typer.Typer()
 
@@ -24,7 +24,7 @@ def close(
     from schemas.registry import registry_for
 
     settings, number = Settings(), day_of(day)
-    need_kafka(settings)
+    need_world(settings)
     registry = registry_for(settings)
     closer = Closer(settings, lambda contract, record: encode(contract, record, registry))
     written = closer.close(number)

@@ -12,7 +12,8 @@ from tidegauge.cli.choices import Lang, iso_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit, error
 from tidegauge.cli.policy.words import POLICY_WORDS
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_PACKS
 
 if TYPE_CHECKING:
     from policies import Pack
@@ -41,7 +42,7 @@ def activate(
     settings = Settings()
     say, new = speaker(POLICY_WORDS, language(lang, settings)), wanted(pack, since)
     registry = registry_for(settings)
-    need_kafka(settings)
+    settings = need_world(settings, USES_PACKS)
     last = max((closed.day for closed in closes(settings)), default=None)
     problems = refusals(settings, new, packs.sent(settings), last)
     if problems:
@@ -92,7 +93,7 @@ def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | Non
     from streams.money import exponent
     from tidegauge.bootstrap import standing_conf
 
-    conf, registry = standing_conf(settings), registry_for(settings)
+    conf, registry = standing_conf(settings, keyless=True), registry_for(settings)
     known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
     for value in sent:
         with suppress(RecordError):  # the workers leave it out too
