@@ -396,7 +396,7 @@ class StandingJob:
                 what = f"{name} (fingerprint)" if name == _KEY else name
                 raise RecoveryError(
                     f"the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
-                    "set it back, or start another group from the log"
+                    "set it back; a log of its own (TIDEGAUGE_TOPIC_PREFIX) takes other settings"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])
         told = ForCloser.of_fence(meta)

@@ -1,5 +1,6 @@
 """The view writer's Kafka: committed records in batches, where they end, and a place for unreadable ones."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from deploy.admin import topic_ids
 from schemas.codec.batches import Batch, Lost
 from schemas.codec.blocks import log_entries
 from schemas.codec.status import REASONS
@@ -96,8 +98,11 @@ class KafkaSource:
             self.names[self.prefix + topic, partition] = (topic, f"{topic}:{partition}")
 
     def cluster(self) -> str:
-        """Kafka's cluster id."""
-        return str(self.metadata.cluster_id)
+        """Kafka's cluster id, and a digest of the topics' ids: a topic that was made anew is another log."""
+        names = sorted({topic for topic, _ in self.names})
+        ids = topic_ids(self.admin, names, REQUEST_TIMEOUT_S)
+        digest = hashlib.sha256(" ".join(ids.get(name, "") for name in names).encode()).hexdigest()[:16]
+        return f"{self.metadata.cluster_id}/{digest if ids else ''}"
 
     def begin(self, positions: dict[str, int | None]) -> None:
         """Read on from these offsets; None = from the beginning."""
