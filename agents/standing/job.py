@@ -23,7 +23,6 @@ from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, RowKey, StandingConf, Tally
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
-from schemas.codec.records import decode_one
 from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
 from schemas.partitioner import MISPLACED
@@ -173,13 +172,14 @@ class StandingJob:
     def _dead_letters(self, topic: str, columns: Columns, first: int, last: int) -> None:
         if not self.live:
             return
-        fields, placement = self.lanes[topic].reader.fields, self.lanes[topic].placement
+        lane = self.lanes[topic]
+        fields = lane.reader.fields
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
             reason = _REASONS.get(status, "bad")
             self.publisher.dead_letter(
                 topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
-                placement.detail(columns, i),
+                lane.detail(columns, i),
             )  # fmt: skip
             self.counts.add("dead_letters")
             self.counts.add("misplaced", status in MISPLACED)
@@ -214,19 +214,19 @@ class StandingJob:
                 columns.status[i], columns.field[i] = self.decider.facts.put(columns, i)
 
     def _acts(self, columns: Columns, first: int, last: int) -> None:
-        index = self.lanes["crm-actions"].reader.index
+        lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
-            if columns.status[i] == Status.OK:
-                status, field = acts.take_action(columns, i, self.ledger, self.decider.lifecycle, self.conf.registry)
-                columns.status[i], columns.field[i] = status, index.get(field, -1)
+            if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
+                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle)
+                columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 
     def _policies(self, columns: Columns, first: int, last: int) -> None:
+        lane = self.lanes["policies"]
         for i in range(first, last if self.live else first):
-            if columns.status[i] != Status.OK:
+            if columns.status[i] != Status.OK or (record := lane.record(columns, i)) is None:
                 continue
-            value = columns.value_bytes(i) or b""
-            taken = self.decider.packs.take(decode_one(value, self.conf.registry), self.ledger.closed)
+            taken = self.decider.packs.take(record, self.ledger.closed)
             if isinstance(taken, Pack):
                 self.decider.know(taken)
                 continue
@@ -286,7 +286,8 @@ class StandingJob:
                 if not DAY_MIN <= day < DAY_MAX:  # taken, it would leave every other day behind
                     columns.status[i], columns.field[i] = BAD_DATE, 0
                 elif day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
-                    record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
+                    if (record := lane.record(columns, i)) is None:
+                        continue
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
                     self.closes.append(DayClose(day, cut, int(columns.offset[i])))
             self._dead_letters(CLOSES, columns, first, last)
