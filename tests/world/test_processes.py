@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+from confluent_kafka import ConsumerGroupState, KafkaException
 
+from deploy import admin
 from deploy.settings import Settings
 from tests.world.test_log import OTHER_KEY, made_anew
 from tidegauge.demo.processes import environment
@@ -49,6 +52,18 @@ def run(settings: Settings, *command: str, **wrong: str) -> subprocess.Popen[str
     )  # fmt: skip
 
 
+def joined(settings: Settings) -> None:
+    """Wait until a worker reads; on a machine without compiled kernels that takes a while."""
+    administrator, until = admin.client(settings.kafka), time.monotonic() + 240
+    while time.monotonic() < until:
+        with suppress(KafkaException):
+            group = administrator.describe_consumer_groups([settings.group])[settings.group].result(20)
+            if group.state == ConsumerGroupState.STABLE:
+                return
+        time.sleep(0.2)
+    raise TimeoutError("no worker joined the group")
+
+
 def test_settings_that_disagree_are_refused(world: World) -> None:
     """Every pair: exit code 1 or 2, nothing on stdout, at most three lines, no traceback."""
     for command, name, value, word in PAIRS:
@@ -65,8 +80,7 @@ def test_a_running_worker_ends_when_its_topic_is_made_anew(world: World) -> None
     settings = world.settings
     worker = run(settings, "worker", "--metrics-port", "0")
     try:
-        time.sleep(10)
-        assert worker.poll() is None
+        joined(settings)
         made_anew(settings, "transactions")
         began = time.monotonic()
         _, said = worker.communicate(timeout=NOTICED_S)

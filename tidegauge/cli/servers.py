@@ -19,9 +19,9 @@ def need_world(settings: Settings, uses: frozenset[str] | None = None) -> Settin
     WorldError, KeyLostError where no broker answers, something differs, or a key is missing: said before anything is done.
     """
     from tidegauge.world.check import check_world
-    from tidegauge.world.found import PLACE
+    from tidegauge.world.found import USES_PLACE
 
-    return check_world(settings, PLACE if uses is None else uses).settings
+    return check_world(settings, USES_PLACE if uses is None else uses).settings
 
 
 def need_port(host: str, port: int, option: str) -> None:
