@@ -25,7 +25,7 @@ from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.queue.priority import create_app
 from services.views.decoder import Decoder
-from services.views.kafka_source import DeadLetters, KafkaSource
+from services.views.kafka_source import DeadLetters, KafkaSource, NewReader
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
 from services.views.rows import InColumns
@@ -53,20 +53,20 @@ def redis_client(settings: "Settings") -> "Redis":
     return Redis.from_url(settings.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
 
 
-def view_writer(settings: "Settings") -> ViewWriter:
+def view_writer(settings: "Settings", new_reader: NewReader) -> ViewWriter:
     """A view writer on the settings' servers; raises KafkaException when a topic is missing."""
     keys = Keys.of(settings.topic_prefix)
     registry = registry_for(settings)
     letter = partial(encode, "dead-letters", registry=registry)
     rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), letter)
-    source = view_source(settings)
+    source = view_source(settings, new_reader)
     store = RedisViewStore(redis_client(settings), keys)
     return ViewWriter(source, store, keys, Decoder(registry), rejects, uuid.uuid4().hex, in_columns=InColumns(registry))
 
 
-def view_source(settings: "Settings") -> KafkaSource:
+def view_source(settings: "Settings", new_reader: NewReader) -> KafkaSource:
     """The topics that views show; raises KafkaException when one is missing."""
-    return KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
+    return KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
 
 
 def tell_lookups(client: "Redis", keys: Keys, reference_key: str | None, epoch: int) -> None:

@@ -12,6 +12,7 @@ from redis import RedisError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agents.engine.reader import LogReader
 from deploy.errors import StackError
 from deploy.settings import Settings
 from schemas.registry import registry_for
@@ -41,7 +42,7 @@ def open_writer(settings: Settings) -> ViewWriter:
     """A writer; one line where a server does not answer."""
     settings = need_world(settings)
     need_redis(settings)
-    return view_writer(settings)
+    return view_writer(settings, LogReader)
 
 
 def until_told() -> threading.Event:
@@ -74,7 +75,7 @@ def views(
         if not anew.is_set():
             return None
         found = check_world(Settings())
-        source = view_source(found.settings)
+        source = view_source(found.settings, LogReader)
         anew.clear()
         told_lookups(found)
         Watch(found, USES_PLACE, tell=told_lookups).start(changed)
