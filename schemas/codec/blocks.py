@@ -261,10 +261,10 @@ class LogEntry(NamedTuple):
         return (self.offset if self.lost is None else self.lost.last) + 1
 
 
-def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Iterable[Lost] = ()) -> list[LogEntry]:
+def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Sequence[Lost] = ()) -> list[LogEntry]:
     """The records with offsets in [start, stop) one by one, in rising order: for topics of few records.
 
-    `batches` and `lost` are as `batches.unpack` gives them. A damaged or outsized record is an entry with a Lost.
+    `batches`, in order, and `lost` are as `batches.unpack` gives them. A damaged or outsized record is an entry with a Lost.
     """
     found = [
         LogEntry(max(one.offset, start), 0, one.original.key, None, one)
@@ -284,7 +284,7 @@ def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Iterable[
                 found.append(LogEntry(offset, 0, one.original.key, None, one))
             else:
                 found.append(LogEntry(offset, at, keys[i], values[i]))
-    return sorted(found, key=lambda one: one.offset)
+    return sorted(found, key=lambda one: one.offset) if lost else found
 
 
 def _with(columns: Columns, lost: Sequence[Lost], start: int, stop: int) -> Columns:
