@@ -19,6 +19,7 @@ from aiokafka import codec
 
 from schemas.codec.kernel import Bytes, Longs
 from schemas.codec.pointers import Pointer, bytes_at
+from streams.kernels.varints import long_bytes, write_long
 
 FEW = 64
 FRAMING_BYTES_MAX = 24  # of a record's own fields beside key and value
@@ -192,26 +193,6 @@ def fill(items: Iterable[_Item], new: Callable[[], Any], bytes_max: int, compres
 
 
 @nb.njit(cache=True, nogil=True)
-def _varint(out: Pointer, at: int, value: int) -> int:
-    z = np.uint64(value) << np.uint64(1)
-    while z > np.uint64(127):
-        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        at += 1
-        z >>= np.uint64(7)
-    out[at] = np.uint8(z)
-    return at + 1
-
-
-@nb.njit(cache=True, nogil=True)
-def _varint_bytes(value: int) -> int:
-    z, n = np.uint64(value) << np.uint64(1), 1
-    while z > np.uint64(127):
-        z >>= np.uint64(7)
-        n += 1
-    return n
-
-
-@nb.njit(cache=True, nogil=True)
 def _copy(out: Pointer, at: int, source: Pointer, begin: int, length: int) -> int:
     """Copies bytes; where what follows begins. Through pointers, since over arrays the loop is not vectorized."""
     for j in range(length):
@@ -233,14 +214,14 @@ def _lay_out(
         if at + FRAMING_BYTES_MAX + key_length + value_length > size:
             return i, at
         delta = i - first
-        body = 3 + _varint_bytes(delta) + _varint_bytes(key_length) + key_length
-        body += _varint_bytes(value_length) + value_length
-        at = _varint(out, at, body)
+        body = 3 + long_bytes(delta) + long_bytes(key_length) + key_length
+        body += long_bytes(value_length) + value_length
+        at = write_long(out, at, body)
         out[at] = out[at + 1] = 0  # attributes, timestamp delta: the topics carry the broker's time
-        at = _varint(out, at + 2, delta)
-        at = _varint(out, at, key_length)
+        at = write_long(out, at + 2, delta)
+        at = write_long(out, at, key_length)
         at = _copy(out, at, keys, k, key_length)
-        at = _varint(out, at, value_length)
+        at = write_long(out, at, value_length)
         at = _copy(out, at, values, v, value_length)
         out[at] = 0  # no headers
         at += 1
