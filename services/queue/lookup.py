@@ -32,6 +32,7 @@ class QueueRow:
     """What the view holds of a reference. `queue_class` None: nothing. `age_s` None: the view was never complete.
 
     unreadable: the last record of the reference could not be read, so what the view holds may not be so any more.
+    reference_key: fingerprint of the key that the view's references come from; None where the writer doesn't know it.
     """
 
     queue_class: str | None
@@ -39,6 +40,7 @@ class QueueRow:
     valid_until: date | None
     age_s: float | None
     unreadable: bool = False
+    reference_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,10 @@ class Breaker:
 
 @dataclass(slots=True)
 class Lookup:
-    """Answers for references. `today` gives the bank's day; `noted` hears where answers come from, never whose."""
+    """Answers for references. `today` gives the bank's day; `noted` hears where answers come from, never whose.
+
+    reference_key: fingerprint of this process's key; None: it has none, and whoever asks has the references.
+    """
 
     view: PriorityView
     default_class: str
@@ -97,6 +102,7 @@ class Lookup:
     actor: Actor = KIOSK
     breaker: Breaker = field(default_factory=Breaker)
     noted: Callable[[str], None] = lambda _: None
+    reference_key: str | None = None
 
     async def answer(self, customer_ref: str) -> Answer:
         """The answer for a reference. Never raises but for cancellation, never takes much longer than `budget_s`."""
@@ -112,6 +118,9 @@ class Lookup:
             return Answer(self.default_class, degraded=True)
         if row.unreadable:
             self.noted("unreadable")
+            return Answer(self.default_class, degraded=True)
+        if self.reference_key is not None and row.reference_key not in (None, self.reference_key):
+            self.noted("other_key")
             return Answer(self.default_class, degraded=True)
         expired = row.valid_until is not None and row.valid_until < self.today()
         if row.queue_class is None or expired or (row.queue_class == self.default_class and not row.vip_area):
@@ -159,7 +168,7 @@ for i = 1, #fresh, 2 do
 end
 local now = redis.call('TIME')
 local age = oldest and string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - oldest) or ''
-return {row[1], row[2], row[3], age, lacking or 0}
+return {row[1], row[2], row[3], age, lacking or 0, redis.call('HGET', KEYS[3], 'reference_key')}
 """
 
 
@@ -172,8 +181,8 @@ class RedisPriorityView:
 
     async def read(self, customer_ref: str) -> QueueRow:
         """The row of a reference; raises RedisError or OSError when there is no answer."""
-        queue_class, vip_area, valid_until, age_ms, lacking = await self.script(
-            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority")],
+        queue_class, vip_area, valid_until, age_ms, lacking, reference_key = await self.script(
+            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority"), self.keys.world],
             args=[self.keys.lacking(""), customer_ref],
         )
         return QueueRow(
@@ -182,4 +191,5 @@ class RedisPriorityView:
             date.fromisoformat(valid_until.decode()) if valid_until else None,
             int(age_ms) / 1000 if age_ms else None,
             bool(lacking),
+            reference_key.decode() if reference_key else None,
         )

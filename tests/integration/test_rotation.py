@@ -55,6 +55,8 @@ def with_keys(live: Live, **keys: Any) -> None:
     """Workers of these keys from now on."""
     live.stop()
     live.settings = live.settings.model_copy(update=keys)
+    if "reference_key" in keys:
+        live.command("world", "adopt", "--reason", "another reference key")
     live.start()
 
 

@@ -239,7 +239,6 @@ class Decider:
         kinds = given.raw[given.key]
         for key, load in (
             (RowKey.CUSTOMER, self.profiles.load),
-            (RowKey.PACK, self.packs.load),
             (RowKey.TRANSACTION_COUNTS, self.transaction_counts.load),
             (RowKey.OUTLOOK, self.outlooks.load),
             (RowKey.OUTLOOK_ALERTS, self.outlook_alerts.load),

@@ -31,6 +31,7 @@ BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 FROM_PROFILE = ("tenure_months", "age")
 NO_DATE = -(1 << 31)
+SOURCES_MAX = 256  # names that are remembered
 VALUE_MAX = 1 << 62
 FAR = 1 << 30  # no day
 NAME_CHARS_MAX = 60  # of a fact's name in a message
@@ -68,6 +69,7 @@ class CustomerFacts:
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
         self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
+        self.sources: set[str] = set()  # that facts have named
         self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
         self._counts, self._touched = counts, touched
@@ -107,6 +109,8 @@ class CustomerFacts:
             return BAD_FACT, _VALUE
         if abs(value) > VALUE_MAX:
             return BAD_FACT, _VALUE
+        if len(self.sources) < SOURCES_MAX:
+            self.sources.add(columns.text_at(int(row[_SOURCE])) or "")
         slot, event_id = self.ledger.customer(customer_id), columns.text_at(int(row[_EVENT_ID])) or ""
         if self._take(name, slot, value, as_of, event_id):
             key = RowKey.FACT + name.encode() + b"/" + customer_id.encode()
