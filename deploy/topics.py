@@ -70,6 +70,10 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("dead-letters", "source topic and partition", "whoever met the bad record", kept_days=90),
 )
 TOPIC_NAMES: Final = tuple(topic.name for topic in CATALOGUE)
+WRITTEN_BY_WORKERS: Final = (
+    *(topic.name for topic in CATALOGUE if topic.written_by == "standing agent"),
+    "dead-letters",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
-from tidegauge.cli.output import CommandError
+from tidegauge.cli.operation.worker import one_last_line
+from tidegauge.cli.output import CommandError, notes
 from tidegauge.cli.servers import need_kafka, need_redis
 
 app = typer.Typer()
@@ -43,4 +44,6 @@ def notices() -> None:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
     need_kafka(settings)
     need_redis(settings)
-    run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
+    with one_last_line():
+        run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
+    notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
