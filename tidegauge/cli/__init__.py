@@ -30,6 +30,7 @@ COMMANDS: dict[str, Entry] = {
     "topics": Entry("operation.topics", "Show the topic catalogue, or create what is missing."),
     "schemas": Entry("operation.schemas", "Look at the schema registry, or register the contracts in it.", group=True),
     "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
+    "drain": Entry("operation.drain", "End a worker for a planned stop, and say when it is safe."),
     "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless."),
     "simulate": Entry("data.simulate", "Run a simulated bank, from a seed."),
     "close": Entry("operation.close", "Close a business day."),
