@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 from agents.engine.packing import Packed
 from schemas.codec.batches import Lost
 
-STATE_ANEW: Final = (
-    "build it anew from the inputs: stop the workers, delete the changelog topic if it is there, reset the group's offsets "
-    "to the start, start a worker; tier changes, alerts and what else is published once are then published again, with the "
-    "same ids"
-)
+STATE_ANEW: Final = "`tidegauge world rebuild` lets workers build it from the log, and says what is published again"
 """What to do where a state is lost."""
 
 Pair = tuple[bytes | None, bytes | None]  # key, value of one record

@@ -44,7 +44,7 @@ def tell(live, told):
         for step in told:
             if isinstance(step, int):
                 publisher.flush()
-                closer.close(step)
+                closer.close(step, reason="a script of months")
                 continue
             record = {name: value for name, value in step.items() if name != "topic"}
             if step["topic"] == "policies":

@@ -1,9 +1,10 @@
-"""Check of the state: what a worker of this version does with it."""
+"""Checks of the log and the state: whose log it is, closes set aside, what a worker of this version does with the state."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tidegauge.checks import CheckLine, Grade, grade_of
@@ -13,16 +14,58 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 
+def identity(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the log is the one that these settings are meant for."""
+    from tidegauge.world.changes import compared
+
+    entry, problems = compared(settings)
+    if problems:
+        yield CheckLine("identity", Grade.WRONG, "; ".join(map(str, problems)), problems[0].remedy)
+        return
+    if entry is None:
+        yield CheckLine("identity", Grade.GOOD, "the log has none yet: the first worker gives it one")
+        return
+    found = f"epoch {entry.epoch}, group {entry.identity.group} owns the outputs"
+    if any(topic.topic_id is None for topic in entry.identity.topics):
+        found += "; the brokers give no topic ids, so that a topic that is made anew goes unnoticed"
+    yield CheckLine("identity", Grade.GOOD, found)
+
+
+def closes_aside(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the workers have set a run of closes aside, and nobody has confirmed it or taken it back."""
+    from connectors.loading.closer import history
+    from deploy import topics
+    from schemas.topics import CLOSES
+    from streams.calendar import shown_day
+
+    if not any(entry.partitions for entry in topics.inspect(settings, wait_s=3.0) if entry.topic.name == CLOSES):
+        yield CheckLine("closes", Grade.GOOD, "none: there is no topic yet")
+        return
+    found = history(settings)
+    if not found.aside:
+        yield CheckLine("closes", Grade.GOOD, f"up to {shown_day(found.last)}" if found.applied else "none yet")
+        return
+    days = ", ".join(map(shown_day, found.aside))
+    hint = f"`tidegauge close {shown_day(found.aside[0])} --force --reason TEXT` confirms it, `--retract` takes it back"
+    yield CheckLine(
+        "closes", Grade.WRONG, f"set aside, as it asked for a day too far ahead: the run up to {days}", hint
+    )
+
+
 def state_found(settings: Settings) -> Iterator[CheckLine]:
     """What a worker of this version does with the state that it finds."""
     import asyncio
 
     from agents.engine import recovery
     from agents.engine.job import RecoveryError, Rejoin
+    from deploy.topics import survey
     from policies.language.reader import PackError
     from tidegauge.bootstrap import STANDING
+    from tidegauge.world.check import WorldError, counted
 
     try:
+        with suppress(WorldError):  # the topics' own line says so
+            settings = counted(settings, survey(settings))
         fences = asyncio.run(recovery.fences(settings, settings.partitions, STANDING))
         if not any(fences):
             yield CheckLine("state", Grade.GOOD, f"none in group {settings.group}: a worker begins with the log")

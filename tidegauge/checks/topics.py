@@ -18,26 +18,26 @@ COPIES_BROKERS_MIN: Final = 3  # brokers from which on one copy of a topic is a 
 
 
 def existence(settings: Settings) -> Iterator[CheckLine]:
-    """Whether all are there, with the number of partitions of the settings."""
+    """Whether all are there, with the same number of partitions."""
     from agents.engine.watch.brokers import topics_found
     from deploy.topics import CATALOGUE
 
-    wanted = [settings.topic(topic.name) for topic in CATALOGUE]
+    wanted = {settings.topic(topic.name): topic for topic in CATALOGUE}
     found = topics_found(settings.kafka, wanted)
     there = {name: topic.partitions for name, topic in found.items() if topic is not None}
     missing = [name for name in wanted if name in found and name not in there]
-    odd = [f"{name} has {number}" for name, number in there.items() if number != settings.partitions]
+    counts = {name: there[name] for name, topic in wanted.items() if name in there and not topic.one_partition}
+    usual = max(counts.values(), key=list(counts.values()).count, default=settings.partitions)
+    odd = [f"{name} has {number}" for name, number in counts.items() if number != usual]
     unseen = [name for name in wanted if name not in found]
     if missing:
         yield CheckLine("topics", Grade.WRONG, f"missing: {', '.join(missing)}", "run `tidegauge topics --create`")
     if odd:
-        text = f"not {settings.partitions} partitions: {listed(odd)}"
-        hint = f"set TIDEGAUGE_PARTITIONS, if all have that number; else {PARTITIONS_RAISED}"
-        yield CheckLine("topics", Grade.WRONG, text, hint)
+        yield CheckLine("topics", Grade.WRONG, f"{usual} partitions, but {listed(odd)}", PARTITIONS_RAISED)
     if unseen:
         yield CheckLine("topics", Grade.UNSEEN, f"not allowed to see: {listed(unseen)}", "allow DESCRIBE on them")
     if not missing and not odd and not unseen:
-        yield CheckLine("topics", Grade.GOOD, f"all {len(there)}, {settings.partitions} partitions each")
+        yield CheckLine("topics", Grade.GOOD, f"all {len(there)}, {usual} partitions each")
 
 
 def topic_settings(settings: Settings) -> Iterator[CheckLine]:
@@ -134,6 +134,7 @@ def changelog_settings(settings: Settings) -> Iterator[CheckLine]:
     from agents.engine.job import STATE_ANEW
     from agents.engine.recovery import changelog_topic
     from agents.engine.watch.brokers import topics_found
+    from schemas.topics import INPUTS
     from tidegauge.bootstrap import STANDING
     from tidegauge.checks.flow import committed
 
@@ -151,8 +152,9 @@ def changelog_settings(settings: Settings) -> Iterator[CheckLine]:
         yield CheckLine("changelog", Grade.WRONG, text, STATE_ANEW)
         return
     wrong = list(changelog_faults(CHANGELOG, configs(settings, "TOPIC", [name])[name]))
-    if topic.partitions != settings.partitions:
-        wrong.append(f"it has {topic.partitions} partitions, not {settings.partitions}")
+    source = settings.topic(INPUTS[0])
+    if (inputs := topics_found(settings.kafka, [source]).get(source)) and topic.partitions != inputs.partitions:
+        wrong.append(f"it has {topic.partitions} partitions, {source} has {inputs.partitions}")
     if wrong:
         hint = f"kafka-configs --alter --topic {name} --add-config NAME=VALUE"
         yield CheckLine("changelog", Grade.WRONG, f"{name}: {listed(wrong)}", hint)

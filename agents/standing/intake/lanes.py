@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 
 from agents.engine.job import Block, Rejoin
 from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
+from schemas.codec.records import RecordError
 from schemas.codec.status import Status
 from streams.calendar import day_taken
-from streams.fields import BAD_DATE
+from streams.fields import BAD_DATE, DELETION
 
+# What was booked stays booked: a deletion of it is a dead letter that says what to do instead.
+KEPT: Final = {
+    "transactions": "postings are not deleted: send one that reverses it, with `reverses`",
+    "balances": "balances are not deleted: send it anew with a higher version, and reverse postings",
+}
+# What went wrong in reading a record, and the record itself says better than its status.
+UNFIT: Final = (Status.INCOMPATIBLE, Status.BAD_UNION, Status.BAD_ENUM, Status.BAD_SCALE)
 _DAY = 0  # column of the business day in close-mark and business-days
 
 
@@ -43,21 +52,40 @@ class Lane:
     fed: int = 0  # next offset to feed
     chunks: deque[DecodedBlock] = field(default_factory=deque)
 
-    def feed(self, block: Block, stop: int | None) -> None:
-        """Decodes a block's records in [fed, min(end, stop)); Rejoin if it starts behind that."""
+    def feed(self, block: Block, stop: int | None) -> DecodedBlock | None:
+        """Decodes a block's records in [fed, min(end, stop)): what is new of it. Rejoin if it starts behind that."""
         if block.start > self.fed:
             raise Rejoin(f"{block.tp}: block starts at {block.start}, expected {self.fed}")
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
-            return
+            return None
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         self.placement.check(columns)
+        if self.topic in KEPT:
+            columns.status[columns.status == Status.TOMBSTONE] = DELETION
         marks = np.flatnonzero(columns.status == Status.MARK)
-        # No close ever comes for a mark of such a day: the topic would wait at it for good.
-        absurd = marks[~day_taken(columns.data[marks, _DAY])]
-        columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
+        if len(marks):  # no close ever comes for a mark of such a day: the topic would wait at it for good
+            absurd = marks[~day_taken(columns.data[marks, _DAY])]
+            columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
         self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
+        return self.chunks[-1]
+
+    def record(self, columns: Columns, i: int) -> dict[str, Any] | None:
+        """Good row i as a record; None, and the row is bad, where a part that columns don't hold is not taken."""
+        try:
+            return self.reader.record(columns, i)
+        except RecordError as problem:
+            columns.status[i], columns.field[i] = Status.BAD_UNION, self.reader.index.get(problem.field, -1)
+            return None
+
+    def detail(self, columns: Columns, i: int) -> str:
+        """What is to be said of bad row i beside its reason: what was wanted and found, or what to do; perhaps nothing."""
+        if columns.status[i] == DELETION:
+            return KEPT[self.topic]
+        if columns.status[i] in UNFIT:
+            return self.reader.why(columns, i)
+        return self.placement.detail(columns, i)
 
     @property
     def position(self) -> int:
@@ -86,14 +114,20 @@ class Lane:
 
     @staticmethod
     def _stop(chunk: DecodedBlock, closed: int, cut: int | None) -> int:
-        columns, stop = chunk.columns, chunk.columns.n
+        columns = chunk.columns
+        if cut is not None:  # a mark below it is of a closed day, or of a run that was set aside and is compacted away
+            return max(chunk.at, int(np.searchsorted(columns.offset, cut)))
         marks = np.flatnonzero(columns.status[chunk.at :] == Status.MARK) + chunk.at
         later = marks[columns.data[marks, _DAY] > closed]
-        if len(later):
-            stop = int(later[0])
-        if cut is not None:
-            stop = min(stop, max(chunk.at, int(np.searchsorted(columns.offset, cut))))
-        return stop
+        return int(later[0]) if len(later) else columns.n
+
+    def pass_mark(self, cut: int) -> None:
+        """Steps over the mark that stands next at a cut: its close does not count."""
+        for chunk in self.chunks:
+            if chunk.at < chunk.columns.n:
+                at = chunk.at
+                chunk.at += bool(chunk.columns.offset[at] == cut and chunk.columns.status[at] == Status.MARK)
+                return
 
     def at_cut(self, cut: int) -> bool:
         """Whether everything below the cut has been consumed and the cut itself has been fed."""

@@ -13,7 +13,10 @@ from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
 from tidegauge.cli.operation.worker import one_last_line
 from tidegauge.cli.output import CommandError, notes
-from tidegauge.cli.servers import need_kafka, need_redis
+from tidegauge.cli.servers import need_redis
+from tidegauge.world.check import check_world
+from tidegauge.world.found import USES_GROUP
+from tidegauge.world.watch import Watch, end_process
 
 app = typer.Typer()
 
@@ -42,8 +45,10 @@ def notices() -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
-    need_kafka(settings)
+    world = check_world(settings, USES_GROUP)
+    settings = world.settings
     need_redis(settings)
+    Watch(world, USES_GROUP).start(end_process)
     with one_last_line():
         run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
     notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
