@@ -61,6 +61,7 @@ class WorkerMetrics:
         self.held = gauge("held_bytes", "Bytes fetched but not yet consumed.", "topic", "partition")
         self.dirty = gauge("dirty_rows", "Rows changed since the last flush.", "partition")
         self.units = gauge("partitions", "Partition units by state.", "state")
+        self.waiting = gauge("registry_waits", "Partition units that wait for the schema registry.")
         self.events = counter("events", "Events consumed.", "partition")
         self.block_bytes = histogram("block_bytes", "Uncompressed size of a fetched block.", BYTES)
         self.work_s = histogram("work_seconds", "Decoding and computing of one transaction's blocks.", SECONDS)
@@ -119,6 +120,7 @@ class Health:
         self.cause: Exception | None = None
         self.ready: Callable[[], bool] = lambda: False
         self.stuck: Callable[[], str] = lambda: ""
+        self.waiting: Callable[[], str] = lambda: ""
 
     def beat(self) -> None:
         """Called by the event loop every second."""
@@ -142,9 +144,9 @@ def serve_metrics(
     """
 
     def problem(*, ready: bool) -> str:
-        if not health.alive() or (ready and not health.ready()):
-            return health.failure or "not yet"
-        return health.stuck() if ready else ""
+        waits = (health.waiting() or health.stuck()) if ready else ""
+        good = health.alive() and not waits and (not ready or health.ready())
+        return "" if good else health.failure or waits or "not yet"
 
     routes = {
         "/metrics": lambda: (200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST),

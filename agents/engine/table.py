@@ -56,7 +56,7 @@ class UnitTable(faust.Table[Any, Any]):
         """Everything the table needs to know, once, before the app starts."""
         self.unit_conf, self.job_factory, self.health = conf, job_factory, health
         self.names = {conf.settings.topic(name): name for name in conf.inputs}
-        health.ready = self.ready
+        health.ready, health.waiting = self.ready, self.waiting
         health.stuck = lambda: self.movement.trouble(time.monotonic())
 
     # -- what the transport and the agents call
@@ -90,6 +90,10 @@ class UnitTable(faust.Table[Any, Any]):
     def ready(self) -> bool:
         """True once the worker has an assignment and every unit of it has recovered."""
         return self.generation >= 0 and all(unit.live and not unit.dead for unit, _ in list(self.units.values()))
+
+    def waiting(self) -> str:
+        """For what a partition waits that is outside Kafka; empty: for nothing."""
+        return next((unit.waiting for unit, _ in list(self.units.values()) if unit.waiting), "")
 
     # -- what Faust calls
 
@@ -256,3 +260,4 @@ class UnitTable(faust.Table[Any, Any]):
             metrics.units.labels(state).set(number)
         for topic, partition, report in self.movement.reports(now):
             metrics.move(topic, partition, report)
+        metrics.waiting.set(sum(bool(unit.waiting) for unit, _ in self.units.values()))

@@ -27,7 +27,8 @@ def contracts(settings: Settings) -> Iterator[CheckLine]:
     except UnregisteredError as problem:
         yield CheckLine(name, Grade.WRONG, str(problem), "run `tidegauge schemas register`")
     except RegistryError as problem:
-        yield CheckLine(name, Grade.WRONG, str(problem), "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back")
+        hint = "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back: workers wait at records with an id they have not met"
+        yield CheckLine(name, Grade.WRONG, str(problem), hint)
     else:
         yield CheckLine(name, Grade.GOOD, f"has all {len(found)} contracts at {where}")
 
