@@ -12,8 +12,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from policies.language import document, grammar, sections
+from policies.language.consistency import GRACEFUL
 from policies.language.grammar import Kind
 from policies.model import metrics
+from policies.model.pack import EVALUATION_CLOSES
 from streams.vocabulary.metrics import MEANS
 from streams.vocabulary.terms import ASSET_CLASSES, UPGRADE_NEAR
 
@@ -82,7 +84,7 @@ class Writer:
                 body[name] = self.of(kind)
         if self.often(6):
             body["responsibility"] = [{"tiers": list(ids), "accountable": "head", "may_act": list(ROLES)}]
-        return body
+        return body if self.often(8) else timely(body)
 
     def evaluation(self) -> dict[str, Any]:
         """Any timing; a plain one is at days or months, without grace."""
@@ -202,8 +204,6 @@ def mended(title: str, given: dict[str, Any]) -> dict[str, Any]:
         given |= {"request_by": "rm", "approve_by": "head"}
     if title == "issue":
         given["by"] = "manager"
-    if title == "evaluation" and "continuous" in (given.get("upgrades"), given.get("downgrades")):
-        given["close"] = "continuous"
     if title == "alert":
         given.setdefault("absolute", "100.00")
         if given["window_days"] == 0:
@@ -211,6 +211,22 @@ def mended(title: str, given: dict[str, Any]) -> dict[str, Any]:
     if title == UPGRADE_NEAR:
         given.setdefault("at_most", "100.00")
     return given
+
+
+def timely(body: dict[str, Any]) -> dict[str, Any]:
+    """A class whose changes come about when it says so."""
+    when, by_card = body["evaluation"], body.get("status", {}).get("basis") == "card"
+    close, order = when["close"], EVALUATION_CLOSES.index
+    for name in ("upgrades", "downgrades"):
+        asked = when.get(name, close)
+        unmet = {"application": not by_card, "review": "review" not in body}.get(asked)
+        if unmet if unmet is not None else asked in EVALUATION_CLOSES and order(asked) < order(close):
+            del when[name]
+    if when.get("downgrades", close) not in GRACEFUL:
+        when.pop("grace_months", None)
+    if "review" in body:
+        body["review"]["months"] = 12
+    return body
 
 
 @st.composite

@@ -142,7 +142,7 @@ class Packs:
     def load(self, rows: Rows) -> None:
         """Rows back, in the order in which the packs were taken."""
         for _, value in sorted(rows):
-            self.book.packs.append(parse_pack((value or b"").decode()))
+            self.book.packs.append(parse_pack((value or b"").decode(), taken=True))
 
 
 def _differences(record: dict[str, Any], pack: Pack) -> list[str]:
