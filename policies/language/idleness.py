@@ -101,6 +101,8 @@ def _hidden(policy: ClassPolicy) -> _Found:
 
 def implies(one: Criterion, other: Criterion) -> bool:
     """Whether it can be seen that who meets the one meets the other: the same trees, or limits on one metric."""
+    if any(leaf.value is None for leaf in (*limits(one), *limits(other))):
+        return False  # the bank has yet to give the numbers
     if one == other:
         return True
     if not isinstance(one, Limit) or not isinstance(other, Limit) or one.value is None or other.value is None:
