@@ -15,7 +15,7 @@ from policies import PackError, decide, limits, parse_pack
 from policies.lifecycle.state import months_later
 from policies.model import metrics
 from streams.vocabulary.metrics import parts
-from tests.policies.grammar_packs import packs
+from tests.policies.grammar_packs import branch_packs, packs
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import action, crashed, fact
 from tests.standing.test_stand_ins import full_months
@@ -120,9 +120,12 @@ def life():
 ACTED = ("record", "issue_card", "request_exception", "approve_exception", "apply_upgrade", "override_tier", "dance")
 
 
-def lived(text, kind, live):
-    """A partition after the bank's life: under the pack from the start, or switched to it live and recovered after that."""
-    mine, pack = conf(), parse_pack(text)
+def lived(text, kind, live, base=None):
+    """A partition after the bank's life: under the pack from the start, or switched to it live and recovered after that.
+
+    base: the text of the pack in force before, in place of the bank's own.
+    """
+    mine, pack = conf() if base is None else replace(conf(), pack=parse_pack(base)), parse_pack(text)
     if live:
         switch = [activation(re.sub(r'"effective_from": "[^"]*"', '"effective_from": "2024-02-11"', text))]
     elif kind == "layers":
@@ -154,6 +157,23 @@ def test_whatever_is_good_runs(kind, data):
         assert partition.job.ledger.closed == LAST
         if not live and kind == "tiers":
             compare(parse_pack(text), partition, steps)
+
+
+@pytest.mark.slow
+@settings(unshrunk, max_examples=EXAMPLES // 2)
+@given(branch_packs())
+def test_whatever_a_branch_adds_runs(texts):
+    """A supplement to any good pack is taken live, over a crash, and decides for the customers of its branch."""
+    base, added = texts
+    refused = refusals(base) or refusals(added)
+    TALLY["branches refused"] += bool(refused)
+    if refused:
+        return
+    partition, steps = lived(added, "tiers", True, base)
+    TALLY["branches run"] += 1
+    assert [r["detail"] for r in partition.of("dead-letters") if r["topic"] == "policies"] == []
+    assert partition.job.ledger.closed == LAST
+    compare(parse_pack(added), partition, steps)
 
 
 def refusals(text):
