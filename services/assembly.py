@@ -16,6 +16,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from deploy.errors import KeyLostError
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
 from services.notices.channels import ConsoleChannel, RedisLedger
@@ -24,12 +25,13 @@ from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.queue.priority import create_app
 from services.views.decoder import Decoder
-from services.views.kafka_source import DeadLetters, KafkaSource
+from services.views.kafka_source import DeadLetters, KafkaSource, NewReader
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
 from services.views.rows import InColumns
 from services.views.store import RedisViewStore
 from services.views.writer import ViewWriter
+from streams.reference import key_fingerprint
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -51,15 +53,25 @@ def redis_client(settings: "Settings") -> "Redis":
     return Redis.from_url(settings.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
 
 
-def view_writer(settings: "Settings") -> ViewWriter:
+def view_writer(settings: "Settings", new_reader: NewReader) -> ViewWriter:
     """A view writer on the settings' servers; raises KafkaException when a topic is missing."""
     keys = Keys.of(settings.topic_prefix)
     registry = registry_for(settings)
     letter = partial(encode, "dead-letters", registry=registry)
     rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), letter)
-    source = KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
+    source = view_source(settings, new_reader)
     store = RedisViewStore(redis_client(settings), keys)
     return ViewWriter(source, store, keys, Decoder(registry), rejects, uuid.uuid4().hex, in_columns=InColumns(registry))
+
+
+def view_source(settings: "Settings", new_reader: NewReader) -> KafkaSource:
+    """The topics that views show; raises KafkaException when one is missing."""
+    return KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
+
+
+def tell_lookups(client: "Redis", keys: Keys, reference_key: str | None, epoch: int) -> None:
+    """Leave what look-ups, which have no Kafka, have to agree with: the fingerprint of the reference key; None: not known."""
+    client.hset(keys.world, mapping={"reference_key": reference_key or "", "epoch": epoch})
 
 
 def priority_client(url: str) -> "redis.asyncio.Redis":
@@ -75,7 +87,11 @@ def priority_client(url: str) -> "redis.asyncio.Redis":
 
 def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
     view = RedisPriorityView(client, Keys.of(settings.topic_prefix))
-    return Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date())
+    try:
+        own = key_fingerprint(settings.secret())
+    except KeyLostError:  # a kiosk that gets references needs no key
+        own = None
+    return Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date(), reference_key=own)
 
 
 def priority_app(settings: "Settings") -> "FastAPI":

@@ -406,8 +406,8 @@ class PartitionUnit:
             if found.fence is None:
                 raise RecoveryError(
                     f"partition {self.partition}: group {self.conf.settings.group} committed {offset} of {tp.topic}, "
-                    f"but topic {self.conf.changelog} is empty: the state is lost; rebuild it from the source "
-                    f"(reset the group's offsets to the start)"
+                    f"but topic {self.conf.changelog} is empty: the state is lost; `tidegauge world rebuild` lets workers "
+                    f"build it from the log, and says what is published again"
                 )
             if offset > self.fed[name]:
                 text = "partition %d: the group's offset of %s is %d, the state's only %d; the state's counts"

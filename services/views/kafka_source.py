@@ -1,33 +1,24 @@
 """The view writer's Kafka: committed records in batches, where they end, and a place for unreadable ones."""
 
-import logging
+import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from deploy.admin import topic_ids
+from schemas.codec.batches import Batch, Lost
+from schemas.codec.blocks import log_entries
+from schemas.codec.status import REASONS
 from schemas.letters import Original, dead_letter
 from services.views.projections import TopicRecord
 from services.views.writer import Fetched
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-log = logging.getLogger(__name__)
-
-FETCH_RECORDS_MAX: Final = 10_000
-"""Records taken from the client library at once."""
 
 PROBE_INTERVAL_S: Final = 1.0
 """How often the brokers are asked for the logs' ends."""
@@ -36,32 +27,66 @@ REQUEST_TIMEOUT_S: Final = 10.0
 RETRY_WAIT_S: Final = 0.2
 
 
+class BlockRead(Protocol):
+    """All of one partition in offsets [start, end): record batches in clear, and what is beyond the bounds."""
+
+    @property
+    def tp(self) -> tuple[str, int]:
+        """Kafka's name of the topic, and the partition."""
+
+    @property
+    def start(self) -> int:
+        """The first offset."""
+
+    @property
+    def end(self) -> int:
+        """The next one to read; records of aborted transactions and control records may lie below."""
+
+    @property
+    def batches(self) -> Sequence[Batch]:
+        """In order of offsets, uncompressed."""
+
+    @property
+    def lost(self) -> Sequence[Lost]:
+        """What is not in them."""
+
+
+class BlockReader(Protocol):
+    """Reads committed records within bounds of memory (`agents.engine.reader`). Raises KafkaException."""
+
+    def begin(self, positions: Mapping[tuple[str, int], int | None]) -> Mapping[tuple[str, int], int]:
+        """Read on from these offsets, from the first where one is gone or None: where that is."""
+
+    def fetch(self, timeout_s: float) -> Sequence[BlockRead]:
+        """What has come."""
+
+    def close(self) -> None:
+        """Leave the brokers."""
+
+
+NewReader = Callable[[str, Iterable[str]], BlockReader]
+"""Makes a reader of brokers and Kafka's names of topics."""
+
+
 class KafkaSource:
     """Every partition of the topics, read by one consumer without a group: the store knows the offsets."""
 
     def __init__(
-        self, brokers: str, topics: Iterable[str], prefix: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        brokers: str,
+        topics: Iterable[str],
+        new_reader: NewReader,
+        prefix: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.prefix, self.clock = prefix, clock
-        self.consumer = Consumer(
-            {
-                "bootstrap.servers": brokers,
-                "group.id": f"{prefix}tidegauge-views",  # never joined, never committed to; the library wants a name
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "queued.max.messages.kbytes": 65_536,  # bounds the memory of what waits in the library
-                "queued.min.messages": 20_000,
-                "fetch.max.bytes": 16 << 20,
-                "fetch.wait.max.ms": 50,
-            }
-        )
         self.admin = AdminClient({"bootstrap.servers": brokers})
-        self.metadata = self.consumer.list_topics(timeout=REQUEST_TIMEOUT_S)
+        self.metadata = self.admin.list_topics(timeout=REQUEST_TIMEOUT_S)
         self.names: dict[tuple[str, int], tuple[str, str]] = {}  # Kafka's topic, partition -> our topic, source name
         for topic in topics:
             self._discover(topic)
+        self.reader = new_reader(brokers, sorted({topic for topic, _ in self.names}))
+        self.begun: dict[str, int] = {}  # where reading began, until the next fetch tells it
         self.probe: dict[TopicPartition, Future[Any]] | None = None
         self.probed_at = -PROBE_INTERVAL_S
 
@@ -73,42 +98,29 @@ class KafkaSource:
             self.names[self.prefix + topic, partition] = (topic, f"{topic}:{partition}")
 
     def cluster(self) -> str:
-        """Kafka's cluster id."""
-        return str(self.metadata.cluster_id)
+        """Kafka's cluster id, and a digest of the topics' ids: a topic that was made anew is another log."""
+        names = sorted({topic for topic, _ in self.names})
+        ids = topic_ids(self.admin, names, REQUEST_TIMEOUT_S)
+        digest = hashlib.sha256(" ".join(ids.get(name, "") for name in names).encode()).hexdigest()[:16]
+        return f"{self.metadata.cluster_id}/{digest if ids else ''}"
 
     def begin(self, positions: dict[str, int | None]) -> None:
         """Read on from these offsets; None = from the beginning."""
-        self.consumer.assign(
-            [
-                TopicPartition(topic, partition, OFFSET_BEGINNING if (at := positions.get(name)) is None else at)
-                for (topic, partition), (_, name) in self.names.items()
-            ]
-        )
+        begun = self.reader.begin({place: positions.get(name) for place, (_, name) in self.names.items()})
+        self.begun = {self.names[place][1]: offset for place, offset in begun.items()}
 
     def fetch(self, timeout_s: float) -> dict[str, Fetched]:
-        """Committed records that have arrived, in order of the log; empty when there are none.
-
-        Raises KafkaException for what the library does not mend itself.
-        """
-        fetched: dict[str, Fetched] = {}
-        for message in self.consumer.consume(FETCH_RECORDS_MAX, timeout_s):
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                if error.fatal():
-                    raise KafkaException(error)
-                log.warning("Kafka: %s", error)  # the library tries again by itself; freshness tells how long it lasts
-                continue
-            place = cast("tuple[str, int]", (message.topic(), message.partition()))  # None for errors only
-            offset = cast("int", message.offset())
-            topic, name = self.names[place]
-            part = fetched.get(name)
-            if part is None:
-                part = fetched[name] = Fetched()
-            if error is not None:
-                part.at_end, part.stop = True, offset
-            else:
-                part.at_end, part.stop = False, offset + 1
-                part.records.append(TopicRecord(topic, place[1], offset, message.key(), message.value()))
+        """Committed records that have arrived, in order of the log; empty when there are none. Raises KafkaException."""
+        fetched = {name: Fetched(stop=offset, at_end=True) for name, offset in self.begun.items()}
+        self.begun = {}
+        for block in self.reader.fetch(timeout_s):
+            topic, name = self.names[block.tp]
+            part = fetched.setdefault(name, Fetched(at_end=True))
+            part.stop = block.end
+            part.records += [
+                TopicRecord(topic, block.tp[1], offset, key, value, lost)
+                for offset, _, key, value, lost in log_entries(block.batches, block.start, block.end, block.lost)
+            ]
         return fetched
 
     def ends(self) -> dict[str, tuple[int, int]]:
@@ -161,7 +173,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the brokers."""
-        self.consumer.close()
+        self.reader.close()
 
 
 class DeadLetters:
@@ -175,7 +187,10 @@ class DeadLetters:
         """Keep it for a person to look at: where it lies, why, and how it begins."""
         if self.producer is None:
             self.producer = Producer({"bootstrap.servers": self.brokers, "enable.idempotence": True})
-        original = Original.of(record.value, record.key)
+        if (lost := record.lost) is None:
+            original = Original.of(record.value, record.key)
+        else:
+            original, reason, detail = lost.original, REASONS[lost.status], ""
         letter = dead_letter(record.topic, record.partition, record.offset, reason, original, detail=detail)
         self.producer.produce(self.topic, self.encode(letter), key=f"{record.topic}:{record.partition}")
 

@@ -9,7 +9,8 @@
 | `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |
 | `{p}fresh:{topic}` | hash | `topic:partition` → ms (Redis clock) when all of Kafka's was in the view; 0 = never |
 | `{p}lacking:{topic}:{partition}` | sorted set | keys whose last record can't be read, by offset: the view lacks them |
-| `{p}view:meta` | hash | cluster (Kafka's cluster id), format |
+| `{p}view:meta` | hash | cluster (Kafka's cluster id, `/` and a digest of its topics' ids), format |
+| `{p}view:world` | hash | reference_key (fingerprint), epoch: of the log's identity |
 | `{p}view:writer` | string, expires | token of the one writer |
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
 """
@@ -71,6 +72,11 @@ class Keys:
     def meta(self) -> str:
         """Hash that says what the view was built from."""
         return f"{self.prefix}view:meta"
+
+    @property
+    def world(self) -> str:
+        """Hash of what a look-up has to agree with."""
+        return f"{self.prefix}view:world"
 
     @property
     def writer(self) -> str:

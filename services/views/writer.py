@@ -37,7 +37,7 @@ GATHER_S: Final = 0.05
 
 @dataclass(slots=True)
 class Fetched:
-    """What came of one partition: its records, the next offset behind them, and whether the log's end was reached."""
+    """What came of one partition: its records, the next offset behind them, and whether nothing else lies below that."""
 
     records: list[TopicRecord] = field(default_factory=list)
     stop: int | None = None
@@ -61,6 +61,9 @@ class RecordSource(Protocol):
 
     def fresh_ends(self) -> dict[str, int] | None:
         """Ends as of about a second ago, without waiting; None while no new answer has come."""
+
+    def close(self) -> None:
+        """Leave the brokers."""
 
 
 class Rejects(Protocol):
@@ -162,6 +165,12 @@ class ViewWriter:
             self.flight = chunks, self.hand.submit(self.store.apply, self.token, chunks)
         return sum(len(part.records) for part in fetched.values())
 
+    def move(self, source: RecordSource) -> None:
+        """Read another log from now on; `settle` has to follow."""
+        self._forget()
+        self.source.close()
+        self.source = source
+
     def close(self) -> None:
         """Wait for what is in flight and give the lease back; raises what the store raises."""
         self._forget()
@@ -212,10 +221,11 @@ class ViewWriter:
         if not records:
             return
         self.counts.records += len(records)
-        rows = None if self.lacking[name] else self.in_columns(self.keys, records)
+        one_by_one = self.lacking[name] or any(record.lost for record in records)
+        rows = None if one_by_one else self.in_columns(self.keys, records)
         for _, last, ops in self._in_turn(name, records) if rows is None else _evenly(rows):
-            yield Chunk(name, start, records[last].offset + 1, ops)
-            start = records[last].offset + 1
+            yield Chunk(name, start, records[last].end, ops)
+            start = records[last].end
         self.next[name] = start
 
     def _in_turn(self, name: str, records: Sequence[TopicRecord]) -> Iterator[tuple[int, int, Sequence[Op]]]:
@@ -239,6 +249,8 @@ class ViewWriter:
         for record in records:
             value = None if record.value is None else next(decoded)
             try:
+                if record.lost is not None:
+                    raise RecordError(record.lost.original.why)
                 if isinstance(value, RecordError):
                     raise value
                 yield [*project(self.keys, record, value), *self._mended(name, record)]
@@ -301,15 +313,24 @@ def _text(key: bytes | None) -> str:
         return ""
 
 
-def keep(writer: ViewWriter, stopped: Callable[[float], bool], failures: tuple[type[Exception], ...]) -> None:
+def keep(
+    writer: ViewWriter,
+    stopped: Callable[[float], bool],
+    failures: tuple[type[Exception], ...],
+    moved: Callable[[], RecordSource | None] = lambda: None,
+) -> None:
     """Run the writer until `stopped(seconds to wait)` says so; after a failure of the store, settle again.
 
     The waits double up to 5 s. Any other exception ends the process; started again it goes on from what is stored.
+    `moved` gives a new source once where the log is another one now: the view is then built again.
     """
     settled, wait_s = False, 0.1
     passing: tuple[type[Exception], ...] = (LeaseLostError, *failures)
     while not stopped(0.0):
         try:
+            if (source := moved()) is not None:
+                writer.move(source)
+                settled = False
             if not settled and not (settled := writer.settle()):
                 stopped(1.0)
                 continue

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 
 from policies import load_pack, parse_pack
 from policies.texts import figure
+from streams.money import NANO
 from tests.policies.test_cli import call
-from tidegauge.cli.explain.text import _node, _Phrasing
+from tidegauge.cli.explain.text import _metric, _node, _Phrasing
 from tidegauge.explanation.judgment import node
 
 BOUNDS = st.sampled_from(("0", "1", "0.01", "100.00", "500000.00", "0.000001", "999999999999999.999999")).map(Decimal)
@@ -54,6 +56,10 @@ def test_what_is_unknown_is_said(lang, word):
     when = pack.classes["personal"].tiers[2].when
     [line] = _node(node(when, {("age", None): None}), _Phrasing(lang, "CNY"), 0)
     assert line.startswith(f"age {word} < 25: ")
+    told = {"name": "age", "scope": "", "period_from": 0, "period_to": 0, "value_minor": 0}
+    evidence = told | {"exact_numerator": "unknown", "exact_denominator": str(NANO)}
+    [line] = _metric(evidence, SimpleNamespace(pack=pack), _Phrasing(lang, "CNY"))
+    assert line.endswith(word)
 
 
 def test_decide_says_unknown(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Producer
 from redis import Redis
 
+from agents.engine.reader import LogReader
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 from services.assembly import view_writer
@@ -33,7 +34,7 @@ def placed(
     """Settings of empty topics, and a writer on them."""
     settings = make_topics("queue-priority", "standings", "rm-alerts", "dead-letters")
     settings = settings.model_copy(update={"redis_url": redis_url})
-    writer = view_writer(settings)
+    writer = view_writer(settings, LogReader)
     yield settings, writer
     writer.source.close()  # type: ignore[attr-defined]
 
@@ -90,7 +91,7 @@ def test_committed_records_only_and_once(placed: tuple[Settings, ViewWriter], re
 def _letters(settings: Settings) -> list[dict[str, Any]]:
     from services.views.kafka_source import KafkaSource
 
-    source = KafkaSource(settings.kafka, ["dead-letters"], settings.topic_prefix)
+    source = KafkaSource(settings.kafka, ["dead-letters"], LogReader, settings.topic_prefix)
     source.begin({})
     records: list[Any] = []
     while not records:

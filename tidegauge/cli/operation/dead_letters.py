@@ -13,7 +13,7 @@ from schemas.registry import registry_for
 from services.access.decision import Action, Actor, DataKind
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
 from tidegauge.letters import Letter, letters, newest, redrive
 
 app = typer.Typer(help="List, count, show and redrive what nobody could use.")
@@ -29,7 +29,7 @@ def reader(settings: Settings, given: str, *, whole: bool = False) -> Actor:
     if whole and not sees(who, Action.READ, DataKind.TRANSACTIONS, None):
         text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters, nor send them again"
         raise CommandError(text, "ask the head office; --as names another", BAD_INPUT)
-    need_kafka(settings)
+    need_world(settings)
     return who
 
 

@@ -12,7 +12,10 @@ from schemas.registry import registry_for
 from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
 from tidegauge.cli.output import CommandError
-from tidegauge.cli.servers import need_kafka, need_redis
+from tidegauge.cli.servers import need_redis
+from tidegauge.world.check import check_world
+from tidegauge.world.found import USES_GROUP
+from tidegauge.world.watch import Watch, end_process
 
 app = typer.Typer()
 
@@ -41,6 +44,8 @@ def notices() -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
-    need_kafka(settings)
+    world = check_world(settings, USES_GROUP)
+    settings = world.settings
     need_redis(settings)
+    Watch(world, USES_GROUP).start(end_process)
     run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))

@@ -1,0 +1,81 @@
+"""Settings that disagree, as people meet them: real processes, refused in three lines within ten seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from deploy.settings import Settings
+from tests.world.test_log import OTHER_KEY, made_anew
+from tidegauge.demo.processes import environment
+from tidegauge.world.check import World, begin_world
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+REFUSED_S = 10.0
+NOTICED_S = 75.0
+STANDINGS = ("standings", "--as-of", "2026-01-31", "--json")
+WHATIF = ("policy", "whatif", "--pack", "rolling-quarter-aum", "--from", "2026-01-01")
+
+# A command, the setting that is wrong, its value, and a word of the line.
+PAIRS = [
+    (("worker", "--metrics-port", "0"), "group", "second", "TIDEGAUGE_GROUP"),
+    (("worker", "--metrics-port", "0"), "reference_key", OTHER_KEY, "reference key"),
+    (("worker", "--metrics-port", "0"), "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
+    (STANDINGS, "zone", "UTC", "TIDEGAUGE_ZONE"),
+    (STANDINGS, "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
+    (WHATIF, "base_currency", "CZK", "TIDEGAUGE_BASE_CURRENCY"),
+    (("explain", "C1"), "reference_key", OTHER_KEY, "reference key"),
+    (("outlook", "C1"), "pack", "medal-annual", "TIDEGAUGE_PACK"),
+    (("close", "2026-01-31"), "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
+    (("notices",), "group", "second", "TIDEGAUGE_GROUP"),
+]
+
+
+@pytest.fixture
+def world(make_topics: Callable[..., Settings], redis_server: str) -> World:
+    return begin_world(make_topics().model_copy(update={"redis_url": redis_server}))
+
+
+def run(settings: Settings, *command: str, **wrong: str) -> subprocess.Popen[str]:
+    around = environment(settings) | {f"TIDEGAUGE_{name.upper()}": value for name, value in wrong.items()}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tidegauge.cli.main", *command], env=around | {"NO_COLOR": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_settings_that_disagree_are_refused(world: World) -> None:
+    """Every pair: exit code 1 or 2, nothing on stdout, at most three lines, no traceback."""
+    for command, name, value, word in PAIRS:
+        began = time.monotonic()
+        process = run(world.settings, *command, **{name: value})
+        out, said = process.communicate(timeout=120)
+        assert (process.returncode in (1, 2), out) == (True, ""), (command, name, said)
+        assert word in said and len(said.splitlines()) <= 3, (command, name, said)
+        assert time.monotonic() - began < REFUSED_S, (command, name)
+
+
+def test_a_running_worker_ends_when_its_topic_is_made_anew(world: World) -> None:
+    """Within a minute, with one line, and nothing of the new topic was counted by then or is read by the next one."""
+    settings = world.settings
+    worker = run(settings, "worker", "--metrics-port", "0")
+    try:
+        time.sleep(10)
+        assert worker.poll() is None
+        made_anew(settings, "transactions")
+        began = time.monotonic()
+        _, said = worker.communicate(timeout=NOTICED_S)
+        assert time.monotonic() - began < 60
+    finally:
+        worker.kill()
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert worker.returncode in (1, 2)
+    assert "transactions" in lines[-2] and "docs/operators.md#world" in lines[-1]
+    next_one = run(settings, "worker", "--metrics-port", "0")
+    _, said = next_one.communicate(timeout=120)
+    assert next_one.returncode in (1, 2) and "transactions" in said
