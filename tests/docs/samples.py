@@ -60,7 +60,10 @@ BY_HAND: Final[dict[str, dict[str, Any]]] = {
         "cluster_id": "MkU3OEVBNTcwNTJENDM2Qk", "topic_prefix": "",
         "topics": [{"name": "transactions", "topic_id": "9f2c1a60b1e94c0c8d5b7a3f4e6d2c10", "partitions": 4}],
         "base_currency": "CNY", "zone": "Asia/Shanghai", "cut_off": "24:00",
-        "limits": [{"name": "arrival_horizon_days", "value": 35}, {"name": "closed_months", "value": 15}],
+        "limits": [
+            {"name": "arrival_horizon_days", "value": 35}, {"name": "closed_months", "value": 15},
+            {"name": "close_gap_days", "value": 31},
+        ],
         "group": "tidegauge",
         "packs": [{"pack_id": "rolling-quarter-aum", "version": 1, "digest": "0f6b2d8a91c4e7d3"}],
         "reference_key": "3a5d90c1f2b7e864", "alert_key": "3a5d90c1f2b7e864", "reason": None, "written_by": "worker",

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from confluent_kafka import ConsumerGroupState, KafkaException
+from pydantic import SecretStr
 
+from deploy import admin, record
+from deploy.embedded import processes
+from deploy.embedded.stack import Stack
 from deploy.settings import Settings
+from services.assembly import redis_client
+from services.views.keys import Keys
+from streams.reference import key_fingerprint
 from tests.world.test_log import OTHER_KEY, made_anew
 from tidegauge.demo.processes import environment
 from tidegauge.world.check import World, begin_world
@@ -49,6 +60,18 @@ def run(settings: Settings, *command: str, **wrong: str) -> subprocess.Popen[str
     )  # fmt: skip
 
 
+def joined(settings: Settings) -> None:
+    """Wait until a worker reads; on a machine without compiled kernels that takes a while."""
+    administrator, until = admin.client(settings.kafka), time.monotonic() + 240
+    while time.monotonic() < until:
+        with suppress(KafkaException):
+            group = administrator.describe_consumer_groups([settings.group])[settings.group].result(20)
+            if group.state == ConsumerGroupState.STABLE:
+                return
+        time.sleep(0.2)
+    raise TimeoutError("no worker joined the group")
+
+
 def test_settings_that_disagree_are_refused(world: World) -> None:
     """Every pair: exit code 1 or 2, nothing on stdout, at most three lines, no traceback."""
     for command, name, value, word in PAIRS:
@@ -60,13 +83,64 @@ def test_settings_that_disagree_are_refused(world: World) -> None:
         assert time.monotonic() - began < REFUSED_S, (command, name)
 
 
+def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None:
+    """The worker ends and says so; the view is built again by the process that ran on, and a new worker begins the log."""
+    stack = Stack(tmp_path / "data", Settings(kafka_heap_mb=512, metrics_port=0), any_ports=True, tether=True)
+    stack.start()
+    running: list[subprocess.Popen[str]] = []
+    try:
+        settings = stack.settings.model_copy(update={
+            "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url, "reference_key": SecretStr(OTHER_KEY),
+        })  # fmt: skip
+        worker, views = run(settings, "worker", "--metrics-port", "0"), run(settings, "views")
+        running += [worker, views]
+        joined(settings)
+        client, keys = redis_client(settings), Keys.of("")
+        settled(lambda: client.hgetall(keys.meta))
+        before = client.hget(keys.meta, "cluster")
+        emptied(stack)
+        _, said = worker.communicate(timeout=NOTICED_S)
+        assert worker.returncode in (1, 2)
+        assert "cluster id" in said.splitlines()[-2]
+        running.append(run(settings, "worker", "--metrics-port", "0"))
+        joined(settings)
+        settled(lambda: client.hget(keys.meta, "cluster") != before)
+        settled(lambda: client.hget(keys.world, "reference_key") == key_fingerprint(OTHER_KEY.encode()).encode())
+        assert views.poll() is None
+    finally:
+        for process in running:
+            process.kill()
+            process.wait(30)
+        stack.stop()
+
+
+def settled(good: Callable[[], object]) -> None:
+    """Wait for what running processes notice by themselves."""
+    until = time.monotonic() + NOTICED_S
+    while not good():
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def emptied(stack: Stack) -> None:
+    """Stop Kafka, throw away all it had, and start it again: on the same ports, as another cluster."""
+    kafka = [entry for entry in stack.running() if entry.name.startswith("kafka")]
+    processes.stop(kafka)
+    for entry in kafka:
+        shutil.rmtree(stack.data_dir / entry.name)
+    known = record.read_record(stack.data_dir)
+    known.pop("cluster_id")
+    record.write_record(stack.data_dir, known)
+    stack.cluster = None
+    stack.start()
+
+
 def test_a_running_worker_ends_when_its_topic_is_made_anew(world: World) -> None:
     """Within a minute, with one line, and nothing of the new topic was counted by then or is read by the next one."""
     settings = world.settings
     worker = run(settings, "worker", "--metrics-port", "0")
     try:
-        time.sleep(10)
-        assert worker.poll() is None
+        joined(settings)
         made_anew(settings, "transactions")
         began = time.monotonic()
         _, said = worker.communicate(timeout=NOTICED_S)

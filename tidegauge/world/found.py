@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 USES_PLACE: Final[frozenset[str]] = frozenset()  # where the log is; every process uses that
 USES_ZONE: Final = frozenset({"zone"})  # files have local times
 USES_PACKS: Final = frozenset({"base_currency", "packs"})  # a pack comes after those that workers begin with
-USES_GROUP: Final = frozenset({"group"})
+USES_GROUP: Final = frozenset({"group"})  # the workers' state, or the notifier's place, goes by it
 USES_ALL: Final = frozenset({
     "base_currency", "zone", "cut_off", "limits", "group", "packs", "reference_key", "alert_key",
 })  # fmt: skip
@@ -56,8 +56,13 @@ def found_identity(settings: Settings, surveyed: Surveyed, uses: frozenset[str])
 def _limits() -> tuple[LimitMark, ...]:
     from streams.accounts.entries import HORIZON_DAYS
     from streams.accounts.store import RING
+    from streams.closing import GAP_DAYS_MAX
 
-    return LimitMark("arrival_horizon_days", HORIZON_DAYS), LimitMark("closed_months", RING - 1)
+    return (
+        LimitMark("arrival_horizon_days", HORIZON_DAYS),
+        LimitMark("closed_months", RING - 1),
+        LimitMark("close_gap_days", GAP_DAYS_MAX),
+    )
 
 
 def _packs(settings: Settings) -> tuple[PackMark, ...]:

@@ -13,6 +13,7 @@ from tidegauge.cli.choices import closable_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_GROUP
 
 if TYPE_CHECKING:
     from connectors.loading.closer import Closer
@@ -39,7 +40,7 @@ def close(
     from tidegauge.knowledge import known_by_workers
 
     why = reason_given(reason, force=force)
-    settings = need_world(Settings())
+    settings = need_world(Settings(), USES_GROUP)
     registry = registry_for(settings)
     known = known_by_workers(settings)
     closer = Closer(settings, lambda contract, record: encode(contract, record, registry), known=known)

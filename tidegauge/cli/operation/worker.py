@@ -42,5 +42,11 @@ def worker(
     warm_up(conf)
     built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS)
     with listening_at(settings.metrics_host, port, "--metrics-port"):
-        Watch(world, USES_ALL, changelog_topic(settings, STANDING)).start(end_process)
-        run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
+        watch = Watch(world, USES_ALL, changelog_topic(settings, STANDING))
+        watch.start(end_process)
+        try:
+            run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
+        except (Exception, SystemExit) as problem:  # another world shows itself in many ways; this says what it is
+            if getattr(problem, "code", 1) and (other := watch.look()) is not None:
+                raise other from problem
+            raise

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from deploy.settings import Settings
 from tidegauge.cli.actor import AS, actor_of
+from tidegauge.cli.guard import DRY_RUN, FORCE, REASON_CHARS_MAX
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, notes
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Show the identity of the log, or change it.")
 
 REASON: Final = typer.Option(..., "--reason", help="Why: it stays in the record.")
-FORCE: Final = typer.Option(False, "--force", help="Do it against the advice.")
-DRY: Final = typer.Option(False, "--dry-run", help="Say what would be done, and change nothing.")
-REASON_CHARS_MAX: Final = 500
 
 
 @app.command("show")
@@ -42,7 +40,7 @@ def show(as_json: bool = JSON) -> None:
 
 @app.command("adopt")
 def adopt(
-    reason: str = REASON, force: bool = FORCE, dry_run: bool = DRY, actor: str = AS, as_json: bool = JSON
+    reason: str = REASON, force: bool = FORCE, dry_run: bool = DRY_RUN, actor: str = AS, as_json: bool = JSON
 ) -> None:
     """Take this machine's settings and servers for the log's identity: of a mirrored or restored log, after a key was rotated.
 
@@ -58,7 +56,7 @@ def adopt(
 
 @app.command("rebuild")
 def rebuild(
-    reason: str = REASON, force: bool = FORCE, dry_run: bool = DRY, actor: str = AS, as_json: bool = JSON
+    reason: str = REASON, force: bool = FORCE, dry_run: bool = DRY_RUN, actor: str = AS, as_json: bool = JSON
 ) -> None:
     """Throw the workers' state away, so that they build it from the log when they start: no worker may run.
 
