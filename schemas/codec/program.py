@@ -18,14 +18,14 @@ from schemas.codec import primitives as k
 from schemas.writers.matching import (
     DELETED,
     RATE_SCALE,
-    Change,
     IncompatibleError,
     Measure,
+    ValueChange,
     change,
+    field_sources,
     fits,
     measure,
     mismatch,
-    sources,
     takes,
     wanted,
     words,
@@ -81,7 +81,7 @@ class CodecProgram:
         """Appends a writer's program: its rows [start, stop). Raises IncompatibleError."""
         if writer.kind != "record":
             raise IncompatibleError(f"{words(writer)} is no record")
-        found = sources(writer, reader)
+        found = field_sources(writer, reader)
         outs = {id(source): i for i, source in enumerate(found) if source is not None}
         program = [self._field(f, reader, outs.get(id(f), SKIPPED)) for f in writer.fields]
         program += [self._default(f, i) for i, f in enumerate(reader.fields) if found[i] is None]
@@ -136,17 +136,17 @@ class CodecProgram:
     def _changed(self, writer: Type, reader: Type, out: int, counts: Measure | None) -> Row:
         """The row of a value without parts."""
         match change(writer, reader, counts):
-            case Change.TEXT:  # text stays text: bytes read as a string must be UTF-8, a string read as bytes was
+            case ValueChange.TEXT:  # text stays text: bytes read as a string must be UTF-8, a string read as bytes was
                 return k.K_STRING, 0, 0, out
-            case Change.SYMBOL:
+            case ValueChange.SYMBOL:
                 return k.K_ENUM, self._table(_symbols(writer, reader)), len(writer.symbols), out
-            case Change.TEXT_SYMBOL:
+            case ValueChange.TEXT_SYMBOL:
                 places = [self._kept(symbol.encode()) for symbol in reader.symbols]
                 refs = [position << k.REF_BITS | size for position, size in places]
                 return k.K_TEXT_ENUM, self._table(refs), len(refs), out
-            case Change.MILLIS:
+            case ValueChange.MILLIS:
                 return k.K_MICROS, 0, 0, out
-            case Change.DECIMAL:
+            case ValueChange.DECIMAL:
                 factor = 10 ** (RATE_SCALE - writer.scale) if counts is Measure.RATE else 1
                 return k.K_DECIMAL, writer.size if writer.kind == "fixed" else -1, factor, out
         return VALUE_KINDS[writer.kind], writer.size, 0, out

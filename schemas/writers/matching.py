@@ -28,7 +28,7 @@ class Measure(Enum):
     RATE = "rate"  # millionths
 
 
-class Change(Enum):
+class ValueChange(Enum):
     """What becomes of a value."""
 
     NONE = "none"  # an int for a long too
@@ -54,7 +54,7 @@ def mismatch(field: str, wanted: str, found: str, writer: Type | None = None) ->
     return IncompatibleError(f"{field}: wanted {wanted}, found {found}{advice}", field)
 
 
-def sources(writer: Type, reader: Type) -> list[Field | None]:
+def field_sources(writer: Type, reader: Type) -> list[Field | None]:
     """For each of the reader's fields the writer's that it takes; None where it has its default.
 
     A field of the writer's claims one of ours by its name, by an alias of ours, or by an alias of its own. Raises
@@ -85,7 +85,7 @@ def measure(reader: Type, f: Field) -> Measure | None:
     return Measure.AMOUNT if beside and f.name.endswith("_minor") else None
 
 
-def change(writer: Type, reader: Type, counts: Measure | None = None) -> Change | None:
+def change(writer: Type, reader: Type, counts: Measure | None = None) -> ValueChange | None:
     """What becomes of a value without parts; None: it is not taken. Neither type is a union."""
     if writer.connect.startswith(_DEBEZIUM) and writer.connect != _DEBEZIUM_DATE:
         return None
@@ -94,23 +94,23 @@ def change(writer: Type, reader: Type, counts: Measure | None = None) -> Change 
         return _time_change(writer, logical, reader)
     if logical == "decimal":
         good = counts is Measure.AMOUNT or (counts is Measure.RATE and writer.scale <= RATE_SCALE)
-        return Change.DECIMAL if good else None
+        return ValueChange.DECIMAL if good else None
     if reader.kind == "enum":
-        return {"enum": Change.SYMBOL, "string": Change.TEXT_SYMBOL}.get(writer.kind)
+        return {"enum": ValueChange.SYMBOL, "string": ValueChange.TEXT_SYMBOL}.get(writer.kind)
     if reader.kind == "fixed":
-        return Change.NONE if writer.kind == "fixed" and writer.size == reader.size else None
+        return ValueChange.NONE if writer.kind == "fixed" and writer.size == reader.size else None
     if (writer.kind, reader.kind) in PROMOTIONS:
-        return Change.NONE if writer.kind == "int" else Change.TEXT
-    return Change.NONE if writer.kind == reader.kind else None
+        return ValueChange.NONE if writer.kind == "int" else ValueChange.TEXT
+    return ValueChange.NONE if writer.kind == reader.kind else None
 
 
-def _time_change(writer: Type, logical: str, reader: Type) -> Change | None:
+def _time_change(writer: Type, logical: str, reader: Type) -> ValueChange | None:
     """A day is no number and an instant no day; without a logical type a number is in the contract's unit."""
     if writer.kind not in (("int",) if reader.kind == "int" else ("int", "long")):
         return None
     if logical in ("", reader.logical):
-        return Change.NONE
-    return Change.MILLIS if (logical, reader.logical) == ("timestamp-micros", "timestamp-millis") else None
+        return ValueChange.NONE
+    return ValueChange.MILLIS if (logical, reader.logical) == ("timestamp-micros", "timestamp-millis") else None
 
 
 def fits(writer: Type, reader: Type, counts: Measure | None = None) -> bool:
@@ -127,7 +127,7 @@ def fits(writer: Type, reader: Type, counts: Measure | None = None) -> bool:
         return fits(writer.items[0], reader.items[0])
     if writer.kind == "record":
         try:
-            pairs = zip(sources(writer, reader), reader.fields, strict=True)
+            pairs = zip(field_sources(writer, reader), reader.fields, strict=True)
         except IncompatibleError:
             return False
         return all(w is None or fits(w.type, f.type) for w, f in pairs)

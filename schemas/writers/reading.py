@@ -18,14 +18,14 @@ from fastavro.read import LOGICAL_READERS
 from schemas.avro_types import PRIMITIVES, Field, Type
 from schemas.writers.matching import (
     RATE_SCALE,
-    Change,
     IncompatibleError,
     Measure,
+    ValueChange,
     change,
+    field_sources,
     fits,
     measure,
     mismatch,
-    sources,
     takes,
     wanted,
     words,
@@ -67,7 +67,7 @@ class _Rewriting:
 
     def record(self, writer: Type, reader: Type, top: str = "") -> dict[str, Any]:
         """Of a record; `top` is the field of the outermost one that it is in."""
-        found = sources(writer, reader)
+        found = field_sources(writer, reader)
         targets = {id(source): f for source, f in zip(found, reader.fields, strict=True) if source is not None}
         fields = [self._field(i, f, targets.get(id(f)), reader, top) for i, f in enumerate(writer.fields)]
         defaults = {f.name: _default(f) for source, f in zip(found, reader.fields, strict=True) if source is None}
@@ -158,16 +158,16 @@ def _change(writer: Type, reader: Type, counts: Measure | None, top: str) -> Hoo
     """What becomes of a value without parts; None: nothing."""
     refuse = partial(_refuse, top, wanted(reader, counts))
     match change(writer, reader, counts):
-        case Change.TEXT:
+        case ValueChange.TEXT:
             return bytes.decode if writer.kind == "bytes" else str.encode
-        case Change.SYMBOL:
+        case ValueChange.SYMBOL:
             theirs = {f"s{i}": symbol for i, symbol in enumerate(writer.symbols)}
             return partial(_symbol, theirs, reader.symbols, reader.default, refuse)
-        case Change.TEXT_SYMBOL:
+        case ValueChange.TEXT_SYMBOL:
             return partial(_symbol, None, reader.symbols, None, refuse)
-        case Change.MILLIS:
+        case ValueChange.MILLIS:
             return lambda micros: micros // 1000
-        case Change.DECIMAL:
+        case ValueChange.DECIMAL:
             factor = 10 ** (RATE_SCALE - writer.scale) if counts is Measure.RATE else 1
             return partial(_unscaled, factor, refuse)
     return None

@@ -206,9 +206,12 @@ class QueueWriter:
         """Queue classes of another pack from now on."""
         self.pack = pack
 
-    def classes(self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int) -> Packed:
-        """Records of customers."""
-        mine, raw = self.references.of(slots), Buffer(np.empty(0, np.uint8))
+    def classes(
+        self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int,
+        references: References | None = None,
+    ) -> Packed:  # fmt: skip
+        """Records of customers, under other `references` than its own where they are given."""
+        mine, raw = (references or self.references).of(slots), Buffer(np.empty(0, np.uint8))
         columns: dict[str, Array | int] = {
             "customer_ref": raw.block(mine),
             "queue_class": raw.choice(self.pack.queue_class_ids, queue_class),

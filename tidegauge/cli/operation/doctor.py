@@ -69,7 +69,10 @@ def doctor(
         from deploy.settings import Settings
 
         settings = Settings() if data is None else Settings(data_dir=data)
-        for look_at in (_disk, _jars, _kafka, _redis, _topics, _identity, _registry, _records, _closes, state_found):
+        for look_at in (
+            _disk, _jars, _kafka, _redis, _topics, _identity, _registry, _records, _queue_classes, _closes, state_found,
+            references,
+        ):  # fmt: skip
             note(_careful(look_at, settings))
     if as_json:
         emit([result._asdict() for result in results])
@@ -172,7 +175,8 @@ def _registry(settings: Settings) -> Check:
     except UnregisteredError as problem:
         return Check("schema registry", False, str(problem), "run `tidegauge schemas register`")
     except RegistryError as problem:
-        return Check("schema registry", False, str(problem), "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back")
+        hint = "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back: workers wait at records with an id they have not met"
+        return Check("schema registry", False, str(problem), hint)
     return Check("schema registry", True, f"has all {len(found)} contracts at {where}")
 
 
@@ -224,6 +228,53 @@ def _records(settings: Settings) -> Check:
     text = "; ".join(f"{topic}: {count} × {reason}" for (topic, reason), count in sorted(found.items()))
     hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#topics"
     return Check("records", not found, f"lay wrong since yesterday: {text}" if found else "none lay wrong lately", hint)
+
+
+def _queue_classes(settings: Settings) -> Check:
+    """Whether the view could read every queue class."""
+    from deploy import ping
+    from services.assembly import redis_client
+    from services.views.keys import Keys
+
+    name = "queue classes"
+    if not ping.answers(settings.redis):
+        return Check(name, True, "not looked at: no answer from Redis")
+    keys, client = Keys.of(settings.topic_prefix), redis_client(settings)
+    count = sum(client.zcard(keys.lacking(f"queue-priority:{p}")) for p in range(settings.partitions))
+    found = (
+        f"of {count} customers can't be read: kiosks give them the default class, `degraded`"
+        if count
+        else "can be read"
+    )
+    hint = "see `tidegauge dead-letters`; write a good record or a tombstone for each key"
+    return Check(name, not count, found, hint)
+
+
+def references(settings: Settings) -> Check:
+    """How far a rotation of references is."""
+    import asyncio
+
+    from aiokafka.errors import KafkaError
+
+    from agents.engine import recovery
+    from agents.engine.job import RecoveryError, Rejoin
+    from agents.standing.model import RowKey
+    from agents.standing.publish.rotation import Moves, said
+    from streams.reference import key_fingerprint
+    from tidegauge.bootstrap import STANDING
+
+    name = "references"
+    if (settings.previous_secret()) is None:
+        return Check(name, not settings.reference_key_retire, "do not move to another key",
+                     "TIDEGAUGE_REFERENCE_KEY_RETIRE is for a rotation: remove it")  # fmt: skip
+    try:
+        values = asyncio.run(recovery.last_values(settings, settings.partitions, STANDING, RowKey.REFERENCES))
+    except (KafkaError, Rejoin, RecoveryError) as problem:
+        return Check(name, False, f"cannot be read: {problem}", "see the other lines")
+    mine = key_fingerprint(settings.secret())
+    found = [None if value is None else Moves.of(value) for value in values]
+    texts = Counter(said(at if at is not None and at.key == mine else None) for at in found)
+    return Check(name, True, "; ".join(f"{n} of {len(found)} partitions: {text}" for text, n in texts.items()))
 
 
 def _closes(settings: Settings) -> Check:
