@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException
 
 from agents.engine import hooks
 from agents.engine.changelog import FENCE, Changelog, Fence
-from agents.engine.job import Block, Job, RecoveryError, Rejoin, Rows
+from agents.engine.job import STATE_ANEW, Block, Job, RecoveryError, Rejoin, Rows
 from deploy import admin
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
@@ -89,7 +89,9 @@ def _prefixed(kafka: str, prefix: str, plain: str) -> str:
     try:
         there = admin.client(kafka).list_topics(timeout=ASK_S).topics  # of all: to ask for one could create it
     except KafkaException as problem:
-        raise RecoveryError(f"no answer from Kafka at {kafka}: {problem.args[0].str()}") from problem
+        raise RecoveryError(
+            f"no answer from Kafka at {kafka}: {problem.args[0].str()}; is it up, and TIDEGAUGE_BOOTSTRAP_SERVERS right?"
+        ) from problem
     named = prefix + plain
     return plain if changelog_of(plain) in there and changelog_of(named) not in there else named
 
@@ -154,7 +156,8 @@ def rows_of(block: Block, stop: int) -> Rows:
     columns = frames(block.batches, block.start, min(block.end, stop))
     if (columns.status == Status.BAD_BLOCK).any():
         raise RecoveryError(
-            f"{block.tp.topic}/{block.tp.partition}: records in {block.start} to {block.end} are broken"
+            f"{block.tp.topic}/{block.tp.partition}: records in {block.start} to {block.end} are broken: "
+            f"look at the brokers' disks; where the changelog is lost, {STATE_ANEW}"
         )
     kept = columns.key != NULL
     key, value = columns.key[kept], columns.value[kept]
@@ -212,14 +215,17 @@ async def restore_to(
         if not first[source] <= start[name] <= stop[name] <= last[source]:
             raise RecoveryError(
                 f"partition {partition}: topic {source.topic} holds offsets {first[source]} to {last[source]}, but the "
-                f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them; rebuild the state"
+                f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them: "
+                f"restore them, or, if the log still has all that counts, {STATE_ANEW}"
             )
     if fence is not None:
         check_meaning(job, partition, fence)
     job.begin(partition, dict(start))
     events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs}, hold)
     if job.positions() != stop:
-        raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
+        raise RecoveryError(
+            f"partition {partition}: replay ended at {job.positions()}, committed is {stop}: report it; {STATE_ANEW}"
+        )
     return Restored(fence, found, events, time.monotonic() - began)
 
 

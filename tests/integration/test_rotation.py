@@ -19,7 +19,7 @@ from tests.chaos.check import read
 from tests.integration.live import Live
 from tests.standing.partition import customer
 from tests.twins.events import day, posting
-from tidegauge.cli.operation.doctor import references
+from tidegauge.checks.state import references
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 OLD, NEW = "a reference key for tests, 32 bytes long", "the reference key to come, 32 bytes !"
@@ -62,7 +62,8 @@ def with_keys(live: Live, **keys: Any) -> None:
 
 def said(live: Live, words: str) -> bool:
     """Whether `tidegauge doctor` says so of every partition."""
-    found = references(live.settings).found
+    (line,) = references(live.settings)
+    found = line.found
     return words in found and found.startswith(f"{live.settings.partitions} of ")
 
 

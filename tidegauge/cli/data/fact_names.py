@@ -44,9 +44,9 @@ def _packs_sent(settings: Settings) -> list[Pack]:
     from schemas.codec.records import RecordError, decode_one
     from schemas.registry import registry_for
     from tidegauge.bootstrap import schemes
-    from tidegauge.cli.servers import need_kafka
+    from tidegauge.cli.servers import need_world
 
-    need_kafka(settings)
+    settings = need_world(settings)
     tiers, layers = schemes(settings.pack)
     registry, texts = registry_for(settings), []
     for value in packs.sent(settings):
