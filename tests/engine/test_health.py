@@ -120,8 +120,12 @@ def _cut(world: World) -> None:
         out.produce(world.changelog, row[1], row[0], 0)
     out.flush(20)
     _set(world, world.changelog, "cleanup.policy", "delete")
-    for future in world.admin.delete_records([TP(world.changelog, 0, 3)]).values():
-        future.result(20)
+    wait_for(lambda: _deleted(world, TP(world.changelog, 0, 3)))
+
+
+def _deleted(world: World, below: TP) -> bool:
+    """Whether the records went; the broker takes a moment to know that they may."""
+    return all(future.exception(20) is None for future in world.admin.delete_records([below]).values())
 
 
 def _narrow(world: World) -> None:
