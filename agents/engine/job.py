@@ -153,6 +153,9 @@ class Job(Protocol):
     def work(self, live: bool) -> Outcome:
         """Consume all that can be; in a replay (live False) the outcome is dropped, order-sensitive state stays."""
 
+    def has_own_work(self) -> bool:
+        """Whether `work` is to be called after a recovery though nothing comes."""
+
     def positions(self) -> dict[str, int]:
         """Per input: everything below has been consumed. These are committed."""
 

@@ -19,6 +19,8 @@ BYTES = tuple(4.0**k for k in range(3, 13))
 # What a job may count in Outcome.counts -> the metric's help text.
 JOB_COUNTS = {
     "dead_letters": "Bad records written to dead-letters.",
+    "references_shown": "Customers published under their new reference in a rotation.",
+    "references_retired": "Customers whose previous reference was taken back in a rotation.",
     "misplaced": "Bad records under another key than their customer, or on another partition than their key's.",
     "missing_journal": "Journal numbers found missing.",
     "filled_journal": "Missing journal numbers that arrived after all.",

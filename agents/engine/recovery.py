@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from agents.engine import hooks
-from agents.engine.changelog import ENGINE, FENCE, Changelog, Fence
+from agents.engine.changelog import FENCE, Changelog, Fence
 from agents.engine.job import STATE_ANEW, Block, Job, RecoveryError, Rejoin, Rows
 from deploy import admin
 from schemas.codec.blocks import frames
@@ -265,27 +265,34 @@ async def _feed(job: Job, block: Block, stop: int, hold: Hold | None) -> None:
 
 
 async def fences(settings: EngineSettings, partitions: int, name: str) -> list[Fence | None]:
-    """The last fence of each partition of a changelog; None where there is none. Looked for from the end backwards."""
+    """The last fence of each partition of a changelog; None where there is none."""
+    values = await last_values(settings, partitions, name, FENCE)
+    return [None if value is None else Fence.decode(value) for value in values]
+
+
+async def last_values(settings: EngineSettings, partitions: int, name: str, key: bytes) -> list[bytes | None]:
+    """The last value of a key in each partition of a changelog; None where there is none. Looked for from the end backwards."""
     changelog = changelog_topic(settings, name)
     install_blocks(settings, (), changelog)
     consumer = await open_consumer(settings)
     try:
         if changelog not in await consumer.topics():
             return [None] * partitions
-        return [await _last_fence(consumer, TopicPartition(changelog, p)) for p in range(partitions)]
+        return [await _last_value(consumer, TopicPartition(changelog, p), key) for p in range(partitions)]
     finally:
         await consumer.stop()
 
 
-async def _last_fence(consumer: AIOKafkaConsumer, tp: TopicPartition) -> Fence | None:
+async def _last_value(consumer: AIOKafkaConsumer, tp: TopicPartition, wanted: bytes) -> bytes | None:
     first, stable = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
-    size, found, end = FENCE_ROWS, None, stable
+    size, end = FENCE_ROWS, stable
+    found: bytes | None = None
     while found is None and end > first:
         start = max(first, end - size)
         async for block in blocks(consumer, tp, start, end):
             rows = rows_of(block, end)
-            for key, value in rows.take(rows.raw[rows.key] == ENGINE):
-                found = Fence.decode(value or b"") if key == FENCE else found
+            for key, value in rows.take(rows.raw[rows.key] == wanted[0]):
+                found = value if key == wanted else found
         end, size = start, 2 * size
     return found
 

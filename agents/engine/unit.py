@@ -167,6 +167,8 @@ class PartitionUnit:
         """Recover, then a transaction whenever something is there. Ends only by an exception."""
         await self.recover()
         self.live = True
+        if self.job.has_own_work():
+            self.wake.set()
         for topic in self.conf.inputs:
             self.seek(self.topics[topic], self.expected[topic])
         while True:

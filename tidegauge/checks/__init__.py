@@ -62,9 +62,11 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("records", "flow", "lying_wrong"),
     ("closes", "state", "closes_aside"),
     ("state", "state", "state_found"),
+    ("references", "state", "references"),
     ("schema registry", "servers", "contracts"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),
+    ("queue classes", "servers", "queue_classes"),
 )
 
 NEED_KAFKA: Final = ("brokers", "topics", "flow", "state")

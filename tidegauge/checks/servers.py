@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from tidegauge.checks import CheckLine, Grade
+from tidegauge.checks import CheckLine, Grade, grade_of
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
@@ -78,3 +78,20 @@ def memory_finding(info: dict[str, Any]) -> CheckLine:
         return CheckLine(name, Grade.WARN, f"{policy}, and no maxmemory yet", hint)
     room = f"maxmemory {limit}" if limit else "no maxmemory"
     return CheckLine(name, Grade.GOOD, f"noeviction, {room}, nothing evicted")
+
+
+def queue_classes(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the view could read every queue class."""
+    from deploy import ping
+    from services.assembly import redis_client
+    from services.views.keys import Keys
+
+    name = "queue classes"
+    if not ping.answers(settings.redis):
+        yield CheckLine(name, Grade.GOOD, "not looked at: no answer from Redis")
+        return
+    keys, client = Keys.of(settings.topic_prefix), redis_client(settings)
+    count = sum(client.zcard(keys.lacking(f"queue-priority:{p}")) for p in range(settings.partitions))
+    found = f"of {count} customers can't be read: kiosks give them the default class, `degraded`"
+    hint = "see `tidegauge dead-letters`; write a good record or a tombstone for each key"
+    yield CheckLine(name, grade_of(count), found if count else "can be read", hint)

@@ -97,3 +97,27 @@ def _worker_on(settings: Settings, partition: int, fence: Fence | None) -> tuple
         except RecoveryError as problem:
             return False, f"refuses: {problem}"
     return good, text
+
+
+def references(settings: Settings) -> Iterator[CheckLine]:
+    """How far a rotation of references is."""
+    import asyncio
+
+    from agents.engine import recovery
+    from agents.standing.model import RowKey
+    from agents.standing.publish.rotation import Moves, said
+    from streams.reference import key_fingerprint
+    from tidegauge.bootstrap import STANDING
+
+    if settings.previous_secret() is None:
+        grade = grade_of(settings.reference_key_retire)
+        hint = "TIDEGAUGE_REFERENCE_KEY_RETIRE is for a rotation: remove it"
+        yield CheckLine("references", grade, "do not move to another key", hint)
+        return
+    values = asyncio.run(recovery.last_values(settings, settings.partitions, STANDING, RowKey.REFERENCES))
+    mine = key_fingerprint(settings.secret())
+    found = [None if value is None else Moves.of(value) for value in values]
+    texts = Counter(said(at if at is not None and at.key == mine else None) for at in found)
+    yield CheckLine(
+        "references", Grade.GOOD, "; ".join(f"{n} of {len(found)} partitions: {text}" for text, n in texts.items())
+    )
