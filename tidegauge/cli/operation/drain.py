@@ -17,6 +17,7 @@ import typer
 
 from deploy.settings import Settings
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, notes
+from tidegauge.cli.servers import need_kafka
 
 _ASK_S: Final = 2.0
 LOOK_EVERY_S: Final = 0.2
@@ -36,6 +37,7 @@ def drain(
     """End a worker of this machine: it finishes what it holds, flushes, and leaves the group. Exit code 0 when it is safe."""
     settings = Settings()
     port = metrics_port or settings.metrics_port
+    need_kafka(settings)  # they say at the end whether the worker has left
     worker = _worker_at(settings, port)
     if worker is None:
         hint = "is it the worker's --metrics-port? one that serves none is ended by SIGTERM"
