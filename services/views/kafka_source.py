@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -13,6 +13,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -35,6 +36,10 @@ PROBE_INTERVAL_S: Final = 1.0
 REQUEST_TIMEOUT_S: Final = 10.0
 RETRY_WAIT_S: Final = 0.2
 
+PICK_RECORDS_MAX: Final = 500
+PICK_TIMEOUT_S: Final = 60.0
+"""Without another one of the records that are looked for, which may lie anywhere in a partition."""
+
 
 class KafkaSource:
     """Every partition of the topics, read by one consumer without a group: the store knows the offsets."""
@@ -42,11 +47,19 @@ class KafkaSource:
     def __init__(
         self, brokers: str, topics: Iterable[str], prefix: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.prefix, self.clock = prefix, clock
-        self.consumer = Consumer(
+        self.brokers, self.topics, self.prefix, self.clock = brokers, tuple(topics), prefix, clock
+        self.admin = AdminClient({"bootstrap.servers": brokers})
+        self.probe: dict[TopicPartition, Future[Any]] | None = None
+        self.probed_at = -PROBE_INTERVAL_S
+        self.consumer = self._consumer()
+        self.names = self._discover()
+        self.known: dict[str, str] | None = None  # the world that `names` are of; None: not asked yet
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
             {
-                "bootstrap.servers": brokers,
-                "group.id": f"{prefix}tidegauge-views",  # never joined, never committed to; the library wants a name
+                "bootstrap.servers": self.brokers,
+                "group.id": f"{self.prefix}tidegauge-views",  # never joined or committed to; the library wants a name
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -57,24 +70,38 @@ class KafkaSource:
                 "fetch.wait.max.ms": 50,
             }
         )
-        self.admin = AdminClient({"bootstrap.servers": brokers})
-        self.metadata = self.consumer.list_topics(timeout=REQUEST_TIMEOUT_S)
-        self.names: dict[tuple[str, int], tuple[str, str]] = {}  # Kafka's topic, partition -> our topic, source name
-        for topic in topics:
-            self._discover(topic)
-        self.probe: dict[TopicPartition, Future[Any]] | None = None
-        self.probed_at = -PROBE_INTERVAL_S
 
-    def _discover(self, topic: str) -> None:
-        meta = self.metadata.topics.get(self.prefix + topic)
-        if meta is None or meta.error is not None or not meta.partitions:
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {self.prefix + topic}"))
-        for partition in meta.partitions:
-            self.names[self.prefix + topic, partition] = (topic, f"{topic}:{partition}")
+    def _discover(self) -> dict[tuple[str, int], tuple[str, str]]:
+        """Every partition: Kafka's topic, number -> our topic, name of the partition."""
+        found = self.consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        names: dict[tuple[str, int], tuple[str, str]] = {}
+        for topic in self.topics:
+            meta = found.get(self.prefix + topic)
+            if meta is None or meta.error is not None or not meta.partitions:
+                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {self.prefix + topic}"))
+            names |= {
+                (self.prefix + topic, partition): (topic, f"{topic}:{partition}") for partition in meta.partitions
+            }
+        return names
 
-    def cluster(self) -> str:
-        """Kafka's cluster id."""
-        return str(self.metadata.cluster_id)
+    def world(self) -> dict[str, str]:
+        """Kafka's cluster id, and the id of each topic by its name (KIP-516), asked now; KafkaException without answer.
+
+        A consumer goes on in the middle of a topic that was made anew. So when the world has changed, another takes its
+        place, which reads from the next `begin` on.
+        """
+        self._settled_probe()
+        cluster = self.admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
+        asked = TopicCollection([self.prefix + topic for topic in self.topics])
+        described = self.admin.describe_topics(asked, request_timeout=REQUEST_TIMEOUT_S)
+        ids = {topic: str(described[self.prefix + topic].result().topic_id) for topic in self.topics}
+        found = {"cluster": str(cluster.result().cluster_id), **ids}
+        if self.known is not None and found != self.known:
+            self.consumer.close()
+            self.consumer = self._consumer()
+            self.names = self._discover()
+        self.known = found
+        return found
 
     def begin(self, positions: dict[str, int | None]) -> None:
         """Read on from these offsets; None = from the beginning."""
@@ -117,8 +144,7 @@ class KafkaSource:
         Partitions that change their leader are asked again for REQUEST_TIMEOUT_S; then KafkaException.
         """
         until = self.clock() + REQUEST_TIMEOUT_S
-        if self.probe is not None:
-            wait(self.probe.values())  # see _ask
+        self._settled_probe()
         while True:
             try:
                 low, high = self._offsets(OffsetSpec.earliest()), self._offsets(OffsetSpec.latest())
@@ -127,6 +153,11 @@ class KafkaSource:
                 if self.clock() > until:
                     raise
                 time.sleep(RETRY_WAIT_S)
+
+    def _settled_probe(self) -> None:
+        """Wait for the answer to the question that is open (see `_ask`)."""
+        if self.probe is not None:
+            wait(self.probe.values())
 
     def fresh_ends(self) -> dict[str, int] | None:
         """Ends as of about a second ago, without waiting; None while no new answer has come."""
@@ -158,6 +189,30 @@ class KafkaSource:
             wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_TIMEOUT_S
         )
         return answer
+
+    def pick(self, name: str, offsets: Sequence[int]) -> Iterator[list[TopicRecord]]:
+        """The records of a partition at these offsets (rising), some at a time; what is gone is left out."""
+        place = next(place for place, (_, known) in self.names.items() if known == name)
+        wanted, reader, until = set(offsets), self._consumer(), self.clock() + PICK_TIMEOUT_S
+        try:
+            reader.assign([TopicPartition(*place, offsets[0])])
+            while self.clock() < until:
+                found: list[TopicRecord] = []
+                ended = False
+                for message in reader.consume(PICK_RECORDS_MAX, 0.5):
+                    at, error = cast("int", message.offset()), message.error()
+                    at_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+                    ended |= at_end or at >= offsets[-1]
+                    if error is None and at in wanted:
+                        found.append(TopicRecord(self.names[place][0], place[1], at, message.key(), message.value()))
+                if found:
+                    until = self.clock() + PICK_TIMEOUT_S
+                    yield found
+                if ended:
+                    return
+        finally:
+            reader.close()
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{name} could not be read again"))  # noqa: SLF001
 
     def close(self) -> None:
         """Leave the brokers."""

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +13,12 @@ from rich.table import Table
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
-from services.assembly import FAILURES, redis_client, view_writer
+from services.assembly import FAILURES, redis_client, view_sweeper, view_writer
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of, is_built
 from services.views.store import LeaseLostError
+from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
@@ -49,11 +51,18 @@ def views(
     told = until_told()
     settings = Settings()
     writer = open_writer(settings)
+    sweeper = view_sweeper(settings, writer)
     if metrics_port:
         with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
-            serve_view_metrics(writer, metrics_port, settings.metrics_host)
+            serve_view_metrics(writer, sweeper.counts, metrics_port, settings.metrics_host)
     notes.print("keeping the view; stop with Ctrl-C")
-    keep(writer, told.wait, FAILURES)
+    with ThreadPoolExecutor(1, "sweep") as hand:
+        sweeps = hand.submit(keep_sweeping, sweeper, told, FAILURES)
+        try:
+            keep(writer, told.wait, FAILURES)
+        finally:
+            told.set()
+        sweeps.result()  # what ended it, ends the process
 
 
 @app.command("rebuild")
