@@ -41,6 +41,25 @@ class Book:
             self.packs.append(pack)
         return why
 
+    def retract(self, pack_id: str, version: int, closed: int) -> Pack | list[str]:
+        """Takes a version out whose first day has not begun by the last closed day; or says why not."""
+        pack = self.version(pack_id, version)
+        if pack is None:
+            return [f"{pack_id} version {version} was never put into force"]
+        if day_number(pack.effective_from) <= closed + 1:
+            return [f"{pack_id} version {version} decides from {pack.effective_from} on, and that day has begun"]
+        self.packs.remove(pack)
+        return pack
+
+    def taking_over(self, pack: Pack) -> list[Pack]:
+        """Those that decide in a pack's place from a later day on, the first of them first."""
+        later = [
+            other for other in self.packs
+            if other.effective_from > pack.effective_from and other.kind == pack.kind
+            and other.classes.keys() & pack.classes.keys() and _branch(other) == _branch(pack)
+        ]  # fmt: skip
+        return sorted(later, key=lambda other: other.effective_from)
+
     def base(self, pack: Pack) -> Pack | None:
         """The pack that a supplement adds to, in its newest version."""
         named = pack.supplement.base if pack.supplement is not None else None
@@ -72,3 +91,7 @@ class Book:
     def version(self, pack_id: str, version: int) -> Pack | None:
         """A version of a pack, for customers who are pinned to it."""
         return next((pack for pack in self.packs if (pack.id, pack.version) == (pack_id, version)), None)
+
+
+def _branch(pack: Pack) -> str | None:
+    return None if pack.supplement is None else pack.supplement.branch

@@ -26,7 +26,7 @@ from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.queue.priority import create_app
 from services.views.decoder import Decoder
-from services.views.kafka_source import DeadLetters, KafkaSource
+from services.views.kafka_source import DeadLetters, KafkaSource, NewReader
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
 from services.views.rows import InColumns
@@ -55,21 +55,21 @@ def redis_client(settings: "Settings") -> "Redis":
     return Redis.from_url(settings.redis, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
 
 
-def view_writer(settings: "Settings") -> ViewWriter:
+def view_writer(settings: "Settings", new_reader: NewReader) -> ViewWriter:
     """A view writer on the settings' servers; raises KafkaException when a topic is missing."""
     keys = Keys.of(settings.topic_prefix)
     registry = registry_for(settings)
     letter = partial(encode, "dead-letters", registry=registry)
     rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), letter)
-    source = KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
+    source = KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
     store = RedisViewStore(redis_client(settings), keys)
     return ViewWriter(source, store, keys, Decoder(registry), rejects, uuid.uuid4().hex, in_columns=InColumns(registry))
 
 
-def view_sweeper(settings: "Settings", writer: ViewWriter) -> Sweeper:
+def view_sweeper(settings: "Settings", writer: ViewWriter, new_reader: NewReader) -> Sweeper:
     """What watches the rows that a writer keeps, with connections of its own; raises as `view_writer`."""
     keys = Keys.of(settings.topic_prefix)
-    source = KafkaSource(settings.kafka, PROJECTIONS, settings.topic_prefix)
+    source = KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
     guard = RowGuard(redis_client(settings), keys, writer.token)
     return Sweeper(source, guard, keys, Decoder(registry_for(settings)), writer.doubt)
 
@@ -115,15 +115,15 @@ def webhook_trust(settings: "Settings") -> ssl.SSLContext:
     return trust
 
 
-def bank_days(settings: "Settings") -> BankDays:
+def bank_days(settings: "Settings", new_reader: NewReader) -> BankDays:
     """The bank's days as of the log, and the packs: those of the settings, and those put into force."""
     packs = [load_pack(name.strip()) for name in settings.pack.split(",")]
-    source = KafkaSource(settings.kafka, ("business-days", "policies"), settings.topic_prefix)
+    source = KafkaSource(settings.kafka, ("business-days", "policies"), new_reader, settings.topic_prefix)
     return BankDays(source, registry_for(settings), {(pack.id, pack.version): pack.notice_days for pack in packs})
 
 
 @asynccontextmanager
-async def notifier(settings: "Settings") -> AsyncIterator[Notifier]:
+async def notifier(settings: "Settings", new_reader: NewReader) -> AsyncIterator[Notifier]:
     """The notifier on the settings' channels: the console, and the webhook where one is set."""
     client = httpx2.AsyncClient(verify=webhook_trust(settings), follow_redirects=False)
     ledger_client = redis.asyncio.Redis.from_url(
@@ -135,6 +135,6 @@ async def notifier(settings: "Settings") -> AsyncIterator[Notifier]:
         channels.append(WebhookChannel(client, settings.webhook_url, secret))
     ledger = RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
     async with client, ledger_client:
-        days = bank_days(settings)
+        days = bank_days(settings, new_reader)
         now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
         yield Notifier(channels, ledger, now_ms, settings.notice_locale, late=days.late)

@@ -33,7 +33,6 @@ NOT_IMPORTED = {
     "ruff": "tests/test_tidy.py runs it",
     "pytest-asyncio": "a plug-in of pytest",
     "pytest-timeout": "a plug-in of pytest",
-    "pytest-xdist": "a plug-in of pytest",
 }
 # The environment of a peer in the benchmarks is its own (bench/peers/environment.py).
 OTHER_ENVIRONMENTS = {"quixstreams"}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import TopicPartition
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer
-from confluent_kafka import TopicPartition as Place
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from agents.engine import recovery
+from agents.engine.reader import LogReader
 from agents.engine.transport import records
 from connectors.loading.publisher import producer_config
+from deploy import admin
+from schemas.codec.blocks import log_entries
 from schemas.codec.records import RecordError, decode_one
 from schemas.partitioner import MISPLACED
 from schemas.registry import Registry, contract, registry_for
@@ -25,7 +27,7 @@ from tidegauge.bootstrap import STANDING
 if TYPE_CHECKING:
     from deploy.settings import Settings
 
-TOPIC: Final = "dead-letters"
+LETTERS_TOPIC: Final = "dead-letters"
 _OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
 ANSWER_S: Final = 15.0
 _POLL_S: Final = 0.1
@@ -41,7 +43,7 @@ class Letter:
 
     @property
     def place(self) -> str:
-        """Where the bad record lies: TOPIC/PARTITION/OFFSET."""
+        """Where the bad record lies: LETTERS_TOPIC/PARTITION/OFFSET."""
         return "/".join(map(str, self.source))
 
     @property
@@ -71,35 +73,36 @@ class Letter:
 
 def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[Letter]:
     """Every letter that is kept, of a topic or with a reason if that is said. Raises KafkaException."""
-    consumer = Consumer({
-        "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-letters", "enable.auto.commit": False,
-        "isolation.level": "read_committed", "enable.partition.eof": True, "log_level": 0,
-    })  # fmt: skip
-    name, registry = settings.topic(TOPIC), registry_for(settings)
+    for letter in letters_from(settings, {}):
+        if topic in ("", letter.record["topic"]) and reason in ("", letter.record["reason"]):
+            yield letter
+
+
+def letters_from(settings: Settings, first: Mapping[int, int]) -> Iterator[Letter]:
+    """The letters at and behind an offset of each partition; of one that is not named all. Raises KafkaException."""
+    name, registry = settings.topic(LETTERS_TOPIC), registry_for(settings)
+    found = admin.client(settings.kafka).list_topics(name, ANSWER_S).topics[name]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    places = [(name, partition) for partition in found.partitions]
+    reader = LogReader(settings.kafka, [name])
     try:
-        found = consumer.list_topics(name, ANSWER_S).topics[name]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        left = len(found.partitions)
-        consumer.assign([Place(name, partition, OFFSET_BEGINNING) for partition in found.partitions])
+        ends = {place: end for place, (_, end) in reader.ends(places).items()}
+        at = reader.begin({place: first.get(place[1]) for place in places})
         heard = time.monotonic()
-        while left:
-            batch = consumer.consume(1000, _POLL_S)
-            if batch:
+        while any(at[place] < end for place, end in ends.items()):
+            blocks = reader.fetch(_POLL_S)
+            if blocks:
                 heard = time.monotonic()
             elif time.monotonic() > heard + ANSWER_S:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
-            for message in batch:
-                if (error := message.error()) is not None:
-                    if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-                        raise KafkaException(error)
-                    left -= 1
-                    continue
-                letter = _letter(message.value() or b"", message.timestamp()[1], registry)
-                if letter and topic in ("", letter.record["topic"]) and reason in ("", letter.record["reason"]):
-                    yield letter
+            for block in blocks:
+                at[block.tp] = block.end
+                for one in log_entries(block.batches, block.start, block.end, block.lost):
+                    if (letter := _letter(one.value or b"", one.at, registry)) is not None:
+                        yield letter
     finally:
-        consumer.close()
+        reader.close()
 
 
 def newest(found: Iterator[Letter], limit: int) -> list[Letter]:
@@ -133,8 +136,8 @@ def _length(content: Any) -> str:
 
 def _letter(value: bytes, at: int, registry: Registry) -> Letter | None:
     try:
-        return Letter(at, decode_one(value, registry, name=TOPIC))
-    except RecordError:  # somebody else's record: nothing to be done about it here
+        return Letter(at, decode_one(value, registry, name=LETTERS_TOPIC))
+    except RecordError:  # somebody else's record, or one beyond the bounds: nothing to be done about it here
         return None
 
 

@@ -33,16 +33,15 @@ CHANGELOG = {
 SWITCH_S = 0.001  # after which the event loop gets its turn while a thread works in Python; 5 ms by default
 
 
-class BlockSchema(faust.Schema[None, Block]):
-    """Hands the block through: jobs decode."""
+class AsFetched(faust.Schema[None, Any]):
+    """Hands the value through, such as a block: jobs decode."""
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> None:
         """Blocks have no key."""
 
-    def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Block:
-        """The block as fetched."""
-        block: Block = message.value
-        return block
+    def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
+        """The value as fetched."""
+        return message.value
 
 
 class BlockApp(hooks.FolderlessApp):
@@ -110,7 +109,7 @@ def build_app(
             units.put(block)
 
     for topic in inputs:
-        schema = BlockSchema(key_type=bytes, value_type=bytes)
+        schema = AsFetched(key_type=bytes, value_type=bytes)
         app.agent(app.topic(settings.topic(topic), schema=schema), name=f"blocks.{topic}")(receive)
 
     @app.timer(interval=LOOK_S, name="look")  # type: ignore[untyped-decorator]  # Faust says only that it is callable

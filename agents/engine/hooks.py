@@ -14,12 +14,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
+from aiokafka.structs import ConsumerRecord
 from faust import App
 from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
 from agents.engine.job import TP, Block
 from agents.engine.transport import CorruptBatch, take_block
+from schemas.codec.blocks import log_entries
 
 # A fetch returns with so many bytes, or after the wait: many small ones would cost worker and broker more than they give.
 FETCH_BYTES_MIN, FETCH_WAIT_MS = 1 << 16, 10
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 # Kafka's name of every block topic -> the name in the catalogue. Process-wide, as the hooked module globals are.
 BLOCK_TOPICS: dict[str, str] = {}
 OWN_TOPICS: set[str] = set()  # those of them that the engine alone writes, and reads whole
+RECORD_TOPICS: set[str] = set()  # those of them that are handed on record by record
 
 
 class RawRecords:
@@ -68,20 +71,35 @@ class BlockRecords(fetcher.PartitionRecords):
             yield block
 
 
+class BoundedRecords(BlockRecords):
+    """Yields the records of a block one by one; in place of what is beyond the bounds a Lost, at the last of its offsets."""
+
+    def _unpack_records(self) -> Any:
+        for block in super()._unpack_records():
+            for one in log_entries(block.batches, block.start, block.end, block.lost):
+                self.next_fetch_offset = one.end
+                value = one.value if one.lost is None else one.lost
+                sizes = len(one.key or b""), len(one.value or b"")
+                yield ConsumerRecord(*self._tp, one.end - 1, one.at, 0, one.key, value, None, *sizes, ())
+            self.next_fetch_offset = block.end
+
+
 def _partition_records(tp: TopicPartition, records: RawRecords, *args: Any) -> fetcher.PartitionRecords:
     if tp.topic in BLOCK_TOPICS:
-        return BlockRecords(tp, records, *args)
+        return (BoundedRecords if tp.topic in RECORD_TOPICS else BlockRecords)(tp, records, *args)
     return _PartitionRecords(tp, records.inner, *args)
 
 
 _MemoryRecords, _PartitionRecords = fetcher.MemoryRecords, fetcher.PartitionRecords
 
 
-def install(topics: Mapping[str, str], own: Iterable[str] = ()) -> None:
+def install(topics: Mapping[str, str], own: Iterable[str] = (), one_by_one: Iterable[str] = ()) -> None:
     """Fetch these topics (Kafka's name -> catalogue name) as blocks from now on, in this whole process.
 
-    `own`: the changelogs.
+    `own`: the changelogs; `one_by_one`: Kafka's names of topics whose records come one by one, within the same bounds.
     """
+    BLOCK_TOPICS.update((name, name) for name in one_by_one)
+    RECORD_TOPICS.update(one_by_one)
     BLOCK_TOPICS.update(topics)
     BLOCK_TOPICS.update((name, name) for name in own)
     OWN_TOPICS.update(own)
@@ -170,7 +188,7 @@ class Consumer(base.Consumer):
             return super()._to_message(tp, record)
         return ConsumerMessage(
             tp.topic, tp.partition, record.end - 1, 0.0, 0, [], None,
-            record,  # type: ignore[arg-type]  # a block in place of bytes: what BlockSchema takes
+            record,  # type: ignore[arg-type]  # a block in place of bytes: what AsFetched takes
             None, 0, record.size, tp,
             generation_id=self.app.consumer_generation_id,  # without it streams skip the event
         )  # fmt: skip

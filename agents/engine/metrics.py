@@ -26,6 +26,7 @@ JOB_COUNTS = {
     "alerts": "Alerts raised or deepened.",
     "beyond_horizon": "Postings booked before the arrival horizon.",
     "closes": "Business days closed.",
+    "closes_set_aside": "Closes that do not count: their run asked for a day too far behind the last close.",
     "held": "Evaluations held because something they need is missing.",
 }
 

@@ -12,12 +12,14 @@ from functools import partial
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
+import google_crc32c
 import numba as nb
 import numpy as np
 from aiokafka import codec
-from aiokafka.record.util import calc_crc32c
 
 from schemas.codec.kernel import Bytes, Longs
+from schemas.codec.pointers import Pointer, bytes_at
+from streams.kernels.varints import long_bytes, write_long
 
 FEW = 64
 FRAMING_BYTES_MAX = 24  # of a record's own fields beside key and value
@@ -144,9 +146,16 @@ class PackedBatch:
             head = HEADER.pack(
                 0, length, -1, 2, 0, self._attributes, self._count - 1, now, now, *self._state, self._count
             )  # fmt: skip
-            crc = calc_crc32c(head[CRC_FROM:] + self._body)
+            crc = crc32c(self._body, crc32c(head[CRC_FROM:]))
             self._buffer = head[:17] + struct.pack(">I", crc) + head[CRC_FROM:] + self._body
         return self._buffer
+
+
+def crc32c(data: bytes | memoryview, before: int = 0) -> int:
+    """CRC-32C of `data` behind what has the checksum `before`. The processor's own instruction: a twelfth of a table's time."""
+    view = np.frombuffer(data, np.uint8)
+    view.flags.writeable = False  # the library takes nothing else
+    return int(google_crc32c.extend(before, view))
 
 
 def batches(
@@ -155,7 +164,10 @@ def batches(
     """The records in order as batches of at most `bytes_max` uncompressed bytes; a larger record has one of its own."""
     first, out = 0, np.empty(bytes_max, np.uint8)
     while first < packed.records:
-        last, size = _lay_out(*packed, first, out)
+        last, size = _lay_out(
+            packed.keys.ctypes.data, packed.key_ends, packed.values.ctypes.data, packed.value_ends, first,
+            out.ctypes.data, len(out),
+        )  # fmt: skip
         if last == first:
             out = np.empty(2 * len(out), np.uint8)
             continue
@@ -181,65 +193,51 @@ def fill(items: Iterable[_Item], new: Callable[[], Any], bytes_max: int, compres
 
 
 @nb.njit(cache=True, nogil=True)
-def _varint(out: Bytes, at: int, value: int) -> int:
-    z = np.uint64(value) << np.uint64(1)
-    while z > np.uint64(127):
-        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        at += 1
-        z >>= np.uint64(7)
-    out[at] = np.uint8(z)
-    return at + 1
+def _copy(out: Pointer, at: int, source: Pointer, begin: int, length: int) -> int:
+    """Copies bytes; where what follows begins. Through pointers, since over arrays the loop is not vectorized."""
+    for j in range(length):
+        out[at + j] = source[begin + j]
+    return at + length
 
 
 @nb.njit(cache=True, nogil=True)
-def _varint_bytes(value: int) -> int:
-    z, n = np.uint64(value) << np.uint64(1), 1
-    while z > np.uint64(127):
-        z >>= np.uint64(7)
-        n += 1
-    return n
-
-
-@nb.njit(cache=True, nogil=True)
-def _lay_out(keys: Bytes, key_ends: Longs, values: Bytes, value_ends: Longs, first: int, out: Bytes) -> tuple[int, int]:
-    """Records from `first` on into `out` while they fit: (first that does not fit, bytes)."""
+def _lay_out(
+    keys_at: int, key_ends: Longs, values_at: int, value_ends: Longs, first: int, out_at: int, size: int
+) -> tuple[int, int]:
+    """Records from `first` on into the `size` bytes at `out_at` while they fit: (first that does not fit, bytes)."""
+    keys, values, out = bytes_at(keys_at), bytes_at(values_at), bytes_at(out_at)
     at = 0
     for i in range(first, len(key_ends)):
         k = key_ends[i - 1] if i > 0 else 0
         v = value_ends[i - 1] if i > 0 else 0
         key_length, value_length = key_ends[i] - k, value_ends[i] - v
-        if at + FRAMING_BYTES_MAX + key_length + value_length > len(out):
+        if at + FRAMING_BYTES_MAX + key_length + value_length > size:
             return i, at
         delta = i - first
-        body = 3 + _varint_bytes(delta) + _varint_bytes(key_length) + key_length
-        body += _varint_bytes(value_length) + value_length
-        at = _varint(out, at, body)
+        body = 3 + long_bytes(delta) + long_bytes(key_length) + key_length
+        body += long_bytes(value_length) + value_length
+        at = write_long(out, at, body)
         out[at] = out[at + 1] = 0  # attributes, timestamp delta: the topics carry the broker's time
-        at = _varint(out, at + 2, delta)
-        at = _varint(out, at, key_length)
-        for j in range(key_length):
-            out[at + j] = keys[k + j]
-        at = _varint(out, at + key_length, value_length)
-        for j in range(value_length):
-            out[at + j] = values[v + j]
-        at += value_length
+        at = write_long(out, at + 2, delta)
+        at = write_long(out, at, key_length)
+        at = _copy(out, at, keys, k, key_length)
+        at = write_long(out, at, value_length)
+        at = _copy(out, at, values, v, value_length)
         out[at] = 0  # no headers
         at += 1
     return len(key_ends), at
 
 
 @nb.njit(cache=True, nogil=True)
-def gather(arena: Bytes, refs: Longs, prefix: int, out: Bytes, ends: Longs) -> int:
+def _gather(arena_at: int, refs: Longs, prefix: int, out_at: int, ends: Longs) -> int:
     """The texts of packed references one behind the other, each behind a byte `prefix` if that is >= 0."""
+    arena, out = bytes_at(arena_at), bytes_at(out_at)
     at = 0
     for i in range(len(refs)):
-        position, length = refs[i] >> 20, refs[i] & 0xFFFFF
         if prefix >= 0:
             out[at] = prefix
             at += 1
-        for j in range(length):
-            out[at + j] = arena[position + j]
-        at += length
+        at = _copy(out, at, arena, refs[i] >> 20, refs[i] & 0xFFFFF)
         ends[i] = at
     return at
 
@@ -248,5 +246,5 @@ def texts(arena: Bytes, refs: Longs, prefix: bytes = b"") -> tuple[Bytes, Longs]
     """(buffer, ends) of the texts of packed references, each behind `prefix` (one byte, or none)."""
     ends = np.empty(len(refs), np.int64)
     out = np.empty(int((refs & 0xFFFFF).sum()) + len(prefix) * len(refs), np.uint8)
-    size = gather(arena, refs, prefix[0] if prefix else -1, out, ends)
+    size = _gather(arena.ctypes.data, refs, prefix[0] if prefix else -1, out.ctypes.data, ends)
     return out[:size], ends

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatch
-from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP, Block
-from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL
+from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL, crc32c
 from schemas import bounds
 from schemas.codec.batches import BatchError, Lost, Unpacked, unpack, whole
 
@@ -107,7 +106,7 @@ def _check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:
     """Raise CorruptBatch unless this is a v2 batch with the right checksum."""
     if header.magic != 2:
         raise CorruptBatch(tp, header.base_offset, f"message format {header.magic}, only 2 is known")
-    if crc and calc_crc32c(batch[CRC_FROM:]) != header.crc:  # any buffer will do
+    if crc and crc32c(batch[CRC_FROM:]) != header.crc:
         raise CorruptBatch(tp, header.base_offset, "wrong checksum")
 
 

@@ -15,7 +15,10 @@ from mode import CrashingSupervisor
 from yarl import URL
 
 from agents.engine import hooks
-from schemas.codec.records import decode_one, encode
+from agents.engine.app import AsFetched
+from schemas.codec.batches import Lost
+from schemas.codec.records import RecordError, decode_one, encode
+from schemas.codec.status import REASONS
 from schemas.letters import Original, dead_letter
 from schemas.registry import Registry
 
@@ -60,7 +63,10 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
     )  # fmt: skip
     app.transport = hooks.RecordTransport(servers, app, app.loop)
     raw = partial(app.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    alerts, notices, letters = (raw(settings.topic(name)) for name in ("rm-alerts", "notices", "dead-letters"))
+    notices, letters = (raw(settings.topic(name)) for name in ("notices", "dead-letters"))
+    source = settings.topic("rm-alerts")
+    hooks.install({}, one_by_one=[source])
+    alerts = app.topic(source, schema=AsFetched(key_type=bytes, value_type=bytes))
 
     @app.agent(alerts, name="alerts", supervisor_strategy=CrashingSupervisor)
     async def tell(stream: faust.StreamT[bytes]) -> None:
@@ -68,7 +74,7 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
         assert isinstance(stream, faust.Stream)  # as Faust gives it; its declared type leaves out `noack`
         async for event in stream.noack().events():
             try:
-                records = await notify(decode_one(event.value, registry, name="rm-alerts"))
+                records = await notify(decode_one(_value(event), registry, name="rm-alerts"))
             except ValueError as problem:  # no record of ours, or one of which no notice can be made
                 await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
             else:
@@ -84,11 +90,21 @@ async def written(topic: faust.TopicT, key: str, value: bytes) -> None:
     await (await topic.send(key=key.encode(), value=value))
 
 
+def _value(event: faust.EventT[Any]) -> bytes:
+    """A record's value; ValueError for what is beyond the bounds."""
+    if isinstance(event.value, Lost):
+        raise RecordError(REASONS[event.value.status])
+    return event.value or b""
+
+
 def letter(event: faust.EventT[Any], problem: ValueError, registry: Registry) -> bytes:
     """The dead letter of a record that can't be used."""
-    message = event.message
-    original = Original.of(message.value, message.key)
-    record = dead_letter("rm-alerts", message.partition, message.offset, "unreadable", original, detail=str(problem))
+    message, offset, detail = event.message, event.message.offset, str(problem)
+    if isinstance(lost := event.value, Lost):
+        offset, original, reason, detail = lost.offset, lost.original, REASONS[lost.status], ""
+    else:
+        original, reason = Original.of(message.value, message.key), "unreadable"
+    record = dead_letter("rm-alerts", message.partition, offset, reason, original, detail=detail)
     return encode("dead-letters", record, registry)
 
 

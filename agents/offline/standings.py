@@ -46,7 +46,7 @@ def check_day(job: StandingJob, as_of: int) -> None:
 
 
 def standings_at(job: StandingJob, as_of: int) -> Iterator[list[str | int | None]]:
-    """Rows of STANDING_COLUMNS (and LAYER), by customer id: one partition's customers with an event on or before `as_of`.
+    """Rows of STANDING_COLUMNS (and LAYER), by customer id: one partition's customers who have a standing as of the day.
 
     Money in base minor units, rounded half-even; None where a rate is missing.
     """
@@ -55,7 +55,7 @@ def standings_at(job: StandingJob, as_of: int) -> Iterator[list[str | int | None
     for at in range(0, ledger.customers.count, CHUNK):
         slots = np.arange(at, min(at + CHUNK, ledger.customers.count))
         found = ledger.metrics(job.decider.scope, as_of, slots)
-        rounded, since = found.rounded(), ledger.customers.first_days(slots).tolist()
+        rounded, since = found.rounded(), job.decider.known.since(slots).tolist()
         given, _ = tiers.in_force(job.profiles.held(), slots, as_of)
         layers = job.decider.layers.named(slots, as_of)
         for i, slot in enumerate(slots.tolist()):

@@ -16,11 +16,12 @@ from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED
-from agents.standing.intake.facts import FACT_REASONS
+from agents.standing.intake.booked import BookedDays
+from agents.standing.intake.facts import FACT_REASONS, UNKNOWN_FACT, unknown_fact
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
-from agents.standing.model import DayClose, RowKey, StandingConf, Tally
+from agents.standing.model import DayClose, ForCloser, RowKey, StandingConf, Tally
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.records import decode_one
@@ -32,6 +33,7 @@ from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, business_day
+from streams.closing import is_set_aside
 from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
@@ -56,6 +58,7 @@ RATE_FIELDS = {
 }  # fmt: skip
 _KEY = "reference_key"  # of a fence: its fingerprint
 _REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
+CALENDAR_DAYS = 400  # of the calendar, that a fence tells ahead
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
 
@@ -76,6 +79,7 @@ class StandingJob:
         self.lanes = {topic: Lane(topic, one, Placement(one, 0, conf.partitions)) for topic, one in readers.items()}
         _check_contracts(self.lanes)
         self.partition = 0
+        self.booked = BookedDays(conf.zone)
         self.closes: list[DayClose] = []
         self.live = True
         self.progress = NO_DAY  # the last closed day that is committed
@@ -113,7 +117,9 @@ class StandingJob:
 
     def feed(self, block: Block, stop: int | None = None) -> None:
         """Decodes a block into its lane."""
-        self.lanes[block.tp.topic].feed(block, stop)
+        fed = self.lanes[block.tp.topic].feed(block, stop)
+        if fed is not None and block.tp.topic == "transactions":
+            self.booked.see(fed, block.batches)
 
     def held_bytes(self, topic: str) -> int:
         """Bytes fed and not yet consumed."""
@@ -139,7 +145,11 @@ class StandingJob:
                         events += self._consume(topic, columns, first, last)
             if not self.closes or not all(self.lanes[t].at_cut(c) for t, c in cut.items() if t in self.lanes):
                 break
-            self._close(self.closes.pop(0))
+            close = self.closes.pop(0)
+            if close.aside:
+                self._set_aside(close)
+                continue
+            self._close(close)
             if live and (more := self.publisher.count >= OUTPUTS_MAX):
                 break
         return self._outcome(events, more)
@@ -179,10 +189,13 @@ class StandingJob:
             reason = _REASONS.get(status, "bad")
             self.publisher.dead_letter(
                 topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
-                placement.detail(columns, i),
+                self._about_fact(columns, i, at) if status == UNKNOWN_FACT else placement.detail(columns, i),
             )  # fmt: skip
             self.counts.add("dead_letters")
             self.counts.add("misplaced", status in MISPLACED)
+
+    def _about_fact(self, columns: Columns, i: int, at: int) -> str:
+        return unknown_fact(columns.text_at(int(columns.data[i, at])) or "", self.decider.packs.book.packs)
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
@@ -226,7 +239,8 @@ class StandingJob:
             if columns.status[i] != Status.OK:
                 continue
             value = columns.value_bytes(i) or b""
-            taken = self.decider.packs.take(decode_one(value, self.conf.registry), self.ledger.closed)
+            record = decode_one(value, self.conf.registry, name="policies")
+            taken = self.decider.packs.take(record, self.ledger.closed)
             if isinstance(taken, Pack):
                 self.decider.know(taken)
                 continue
@@ -285,11 +299,26 @@ class StandingJob:
                 day = int(columns.data[i, 0])
                 if not DAY_MIN <= day < DAY_MAX:  # taken, it would leave every other day behind
                     columns.status[i], columns.field[i] = BAD_DATE, 0
-                elif day > max(self.ledger.closed, self.closes[-1].day if self.closes else NO_DAY):
-                    record = decode_one(columns.value_bytes(i) or b"", self.conf.registry)
+                elif day > (applied := self._last_applied()):
+                    record = decode_one(columns.value_bytes(i) or b"", self.conf.registry, name=CLOSES)
+                    if record["retracts"] is not None:
+                        continue
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
-                    self.closes.append(DayClose(day, cut, int(columns.offset[i])))
+                    forced = record["force_reason"] is not None
+                    aside = is_set_aside(record["asked"], record["last_closed"], applied, forced=forced)
+                    self.closes.append(DayClose(day, cut, int(columns.offset[i]), aside))
             self._dead_letters(CLOSES, columns, first, last)
+
+    def _last_applied(self) -> int:
+        """The last day that is closed, or will be by the closes that wait."""
+        return next((close.day for close in reversed(self.closes) if not close.aside), self.ledger.closed)
+
+    def _set_aside(self, close: DayClose) -> None:
+        """A close that does not count: everything goes on past its marks."""
+        for topic, cut in close.cut.items():
+            if topic in self.lanes:
+                self.lanes[topic].pass_mark(cut)
+        self.counts.add("closes_set_aside")
 
     def _close(self, close: DayClose) -> None:
         self.decider.close(close, live=self.live)
@@ -321,8 +350,15 @@ class StandingJob:
         return out, complete
 
     def fence(self) -> bytes:
-        """The ledger's clock and rates, and what its amounts mean."""
-        return json.dumps(self._meaning() | self.ledger.fence()).encode()
+        """The ledger's clock and rates, what its amounts mean, and what the closer asks."""
+        return json.dumps(self._meaning() | self.ledger.fence() | self._for_closer().entry()).encode()
+
+    def _for_closer(self) -> ForCloser:
+        newest, facts = self.booked.newest, self.decider.facts
+        since = newest if self.ledger.closed == NO_DAY else min(newest, self.ledger.closed)
+        calendar = {day: is_open for day, is_open in sorted(facts.calendar.items()) if 0 < day - since <= CALENDAR_DAYS}
+        names = {*self.ledger.sources.all(), *facts.complete, *facts.sources}
+        return ForCloser(newest, calendar, tuple(sorted(names)))
 
     def _with_key(self, meta: bytes) -> bytes:
         return json.dumps({_KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()
@@ -337,6 +373,7 @@ class StandingJob:
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
         given = rows if isinstance(rows, Rows) else Rows.of(rows)
+        self.decider.packs.load(given.take(given.raw[given.key] == RowKey.PACK[0]))  # deleted ones too
         given = given.take(given.value >= 0)
         kinds = given.raw[given.key]
         for _, value in given.take(kinds == RowKey.NAMES[0]):
@@ -362,6 +399,9 @@ class StandingJob:
                     "set it back, or start another group from the log"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])
+        told = ForCloser.of_fence(meta)
+        self.booked.restore(told.booked)
+        self.decider.facts.sources.update(told.sources)
         self.missing = self.ledger.missing_numbers()
 
 

@@ -5,10 +5,11 @@ It imports none of the three.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from agents.engine.packing import texts
 from policies.compiled.classes import ClassTable, CompiledClasses, by_class, compile_classes
@@ -20,7 +21,10 @@ from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
 from streams.averages.metrics import Metrics
+from streams.calendar import NO_DAY
 from streams.money import EXPONENTS
+
+_FOR_CLOSER: Final = "for_closer"
 
 
 class RowKey:
@@ -69,11 +73,15 @@ class Tally:
 
 @dataclass(slots=True)
 class DayClose:
-    """close(D) as read: its cut for this partition, by topic; `offset` is its own in business-days."""
+    """close(D) as read: its cut for this partition, by topic; `offset` is its own in business-days.
+
+    `aside`: it does not count (streams.closing); topics go on past its marks.
+    """
 
     day: int
     cut: dict[str, int]
     offset: int
+    aside: bool = False
 
 
 class OlderClass(NamedTuple):
@@ -81,6 +89,27 @@ class OlderClass(NamedTuple):
 
     program: Program
     scopes: Mapping[str, frozenset[str]]
+
+
+class ForCloser(NamedTuple):
+    """What a fence tells those who close days: the newest booked day (NO_DAY: none), the calendar ahead, sources met."""
+
+    booked: int = NO_DAY
+    calendar: Mapping[int, bool] = {}
+    sources: tuple[str, ...] = ()
+
+    def entry(self) -> dict[str, Any]:
+        """As an entry of a fence's meta; none before a booked day is known."""
+        return {} if self.booked == NO_DAY else {_FOR_CLOSER: self._asdict()}
+
+    @classmethod
+    def of_fence(cls, meta: bytes) -> ForCloser:
+        """Out of a fence's meta."""
+        saved = json.loads(meta).get(_FOR_CLOSER)
+        if saved is None:
+            return cls()
+        calendar = {int(day): is_open for day, is_open in saved["calendar"].items()}
+        return cls(saved["booked"], calendar, tuple(saved["sources"]))
 
 
 Older = Callable[[str, int, str], OlderClass | None]  # by pack, version and class of customers

@@ -10,30 +10,12 @@ import numpy as np
 from aiokafka.record.util import calc_crc32c
 from numpy.typing import NDArray
 
+from streams.kernels.varints import long_bytes, write_long
+
 Array = NDArray[Any]
 HEADER = struct.Struct(">qiibIhiqqqhii")
 CRC_FROM = 21
 RECORD_BYTES_MAX = 40  # of a record without key and value
-
-
-@nb.njit(cache=True, nogil=True)
-def _varint(out: Array, at: int, value: int) -> int:
-    z = np.uint64(value << 1) ^ np.uint64(value >> 63)
-    while z > np.uint64(127):
-        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        at += 1
-        z >>= np.uint64(7)
-    out[at] = np.uint8(z)
-    return at + 1
-
-
-@nb.njit(cache=True, nogil=True)
-def _size(value: int) -> int:
-    z, n = np.uint64(value << 1) ^ np.uint64(value >> 63), 1
-    while z > np.uint64(127):
-        z >>= np.uint64(7)
-        n += 1
-    return n
 
 
 @nb.njit(cache=True, nogil=True)
@@ -43,12 +25,12 @@ def _records(rows: Array, keys: Array, width: int, values: Array, ends: Array, o
         row = rows[i]
         first = ends[row - 1] if row > 0 else 0
         size = ends[row] - first
-        at = _varint(out, at, 3 + _size(i) + _size(width) + width + _size(size) + size)
+        at = write_long(out, at, 3 + long_bytes(i) + long_bytes(width) + width + long_bytes(size) + size)
         out[at], out[at + 1] = 0, 0  # attributes, timestamp delta
-        at = _varint(out, at + 2, i)
-        at = _varint(out, at, width)
+        at = write_long(out, at + 2, i)
+        at = write_long(out, at, width)
         out[at : at + width] = keys[row]
-        at = _varint(out, at + width, size)
+        at = write_long(out, at + width, size)
         out[at : at + size] = values[first : first + size]
         at += size
         out[at] = 0  # headers

@@ -93,6 +93,10 @@ class CloseRecord(TypedDict):
     business_day: int
     closed_at: int
     cut: list[dict[str, str | int]]
+    asked: int | None
+    last_closed: int | None
+    force_reason: str | None
+    retracts: int | None
 
 
 class Event(NamedTuple):
@@ -145,7 +149,7 @@ def key_of(topic: str, record: Record) -> str:
     if topic == "fx-rates":
         return f"{record['currency']}/{record['base']}/{record['rate_date']}/{record['version']}"
     if topic == "policies":
-        return f"{record['pack_id']}/{record['version']}"
+        return f"{record['pack_id']}/{record['version']}" + "/retract" * bool(record.get("retracted"))
     raise ValueError(f"no input topic: {topic}")
 
 

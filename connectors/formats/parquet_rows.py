@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.formats.events import InputError, Report
+from connectors.formats.parquet_pages import pages
 
 BATCH_ROWS: Final = 8192
 ROWS_MAX: Final = 20_000_000
@@ -26,6 +27,9 @@ LONG_VALUE_BYTES_MAX: Final = 1_000_000
 LONG_COLUMNS: Final = ("body", "details")
 TEXT_BYTES_MAX: Final = 8 << 30
 """Of a file: all its texts, each as often as it stands in a row."""
+
+DELTA_BYTE_ARRAY: Final = 7
+"""An encoding in which a long text takes a few bytes wherever it stands again; number as in parquet.thrift."""
 
 SLICE_BYTES: Final = 16 << 20
 """So much text is made into Python objects at once."""
@@ -81,12 +85,27 @@ def _bounded(path: Path, file: Any) -> list[str]:
     if metadata.num_rows > ROWS_MAX:
         raise InputError(str(path), 0, None, f"{metadata.num_rows:,} rows: a file has at most {ROWS_MAX:,}, split it")
     for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        unpacked = sum(group.column(column).total_uncompressed_size for column in range(group.num_columns))
+        unpacked = sum(_unpacked(path, metadata.row_group(index)))
         if unpacked > GROUP_BYTES_MAX:
             reason = f"row group {index + 1} has {unpacked >> 20:,} MB unpacked, {GROUP_BYTES_MAX >> 20} are the limit"
             raise InputError(str(path), 0, None, f"{reason}: write smaller ones")
     return text
+
+
+def _unpacked(path: Path, group: Any) -> Iterator[int]:
+    """Bytes of each page of a row group as its header says: what it says binds whoever unpacks it, the footer nobody."""
+    for place in range(group.num_columns):
+        column = group.column(place)
+        start, dictionary = column.data_page_offset, column.dictionary_page_offset
+        if dictionary and dictionary < start:
+            start = dictionary
+        for page in pages(path, start, column.total_compressed_size):
+            if page.encoding == DELTA_BYTE_ARRAY:
+                name = column.path_in_schema[:40]
+                raise InputError(
+                    str(path), 0, name, "encoded as DELTA_BYTE_ARRAY, which may unpack to anything: write it plain"
+                )
+            yield page.unpacked
 
 
 def _rows(batch: Any, path: Path, before: int, report: Report) -> Iterator[PlainRow | None]:
@@ -145,16 +164,3 @@ def _plain(part: Any) -> list[PlainRow]:
     columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in part.columns]
     rows: list[PlainRow] = pa.RecordBatch.from_arrays(columns, names=part.schema.names).to_pylist()
     return rows
-
-
-def _longest(column: Any, *, used: bool = False) -> int:
-    """Bytes of the longest text of a column; with `used`, of those that its rows have."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_dictionary(column.type):
-        return 0
-    if not pa.types.is_string(column.type.value_type) and not pa.types.is_large_string(column.type.value_type):
-        return 0
-    values = column.dictionary.take(column.indices.drop_null()) if used else column.dictionary
-    return int(pc.max(pc.binary_length(values)).as_py() or 0)

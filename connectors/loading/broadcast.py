@@ -15,11 +15,16 @@ from schemas.codec.records import Encode
 from streams.calendar import date_of, day_of
 
 FACTS: Final = "facts"
+FORCED_HEADER: Final = "forced"  # why a record was sent that is beyond the ordinary
 STATES: Final = {"open": 1, "closed": 0}
 
 
-def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[Record]) -> None:
-    """Sends records to all partitions of a topic or to none. PublishError when Kafka fails or another one has taken over."""
+def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[Record], reason: str = "") -> None:
+    """Sends records to all partitions of a topic or to none. PublishError when Kafka fails or another one has taken over.
+
+    A `reason` says why they were forced, and goes with each as a header.
+    """
+    headers: list[tuple[str, str | bytes | None]] = [(FORCED_HEADER, reason.encode())] if reason else []
     producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-{topic}")
     partitions = partition_count(producer, settings, (topic,))
     try:
@@ -29,7 +34,7 @@ def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[
             for record in records:
                 value, key = encode(topic, record), key_of(topic, record).encode()
                 for partition in range(partitions):
-                    producer.produce(settings.topic(topic), value, key, partition)
+                    producer.produce(settings.topic(topic), value, key, partition, headers=headers)
             producer.commit_transaction(WAIT_S)
     finally:
         producer.close()

@@ -1,9 +1,10 @@
 """The closer: ends a business day by ONE transaction over all inputs (docs/architecture.md#day-close).
 
 The transaction writes a mark into every partition of every input topic, and then close(D), with the marks' offsets as
-its cut, into every partition of `business-days`. A partition unit that meets a mark waits until it has read the whole
-cut, so every close is a function of the log alone. Transactions make marks and close appear together or not at all,
-and a stable transactional id fences a second closer off.
+its cut, into every partition of `business-days`; before it the days that lie between it and the last close, with the same
+cut. Whatever closes days does so here, and is measured here. A partition unit that meets a mark waits until it has read
+the whole cut, so every close is a function of the log alone. Transactions make marks and close appear together or not at
+all, and a stable transactional id fences a second closer off.
 """
 
 import logging
@@ -20,7 +21,17 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from connectors.formats.events import CloseRecord
+from connectors.formats.events import CloseRecord, Record, key_of
+from connectors.loading.closing_run import (
+    NOTHING_KNOWN,
+    RUN_DAYS_MAX,
+    Closed,
+    History,
+    Known,
+    RunPlan,
+    applied,
+    plan_run,
+)
 from connectors.loading.publisher import PublishError, open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
@@ -35,11 +46,17 @@ WAIT_S: Final = 30.0
 POLL_S: Final = 0.05
 
 
-class Closed(NamedTuple):
-    """A close that `business-days` has: its day, and the import that closed it, if one did."""
+class UnusualError(Exception):
+    """What is asked for is beyond the ordinary, and nobody insists. `hint` says how to."""
 
-    day: int
-    source: str | None
+    hint: Final = "if that is right, insist: --force --reason TEXT"
+
+
+class ClosedRun(NamedTuple):
+    """What a run has closed: its days, and the cut that they have in common."""
+
+    days: range
+    cut: list[dict[str, str | int]]
 
 
 def wall_clock_ms() -> int:
@@ -48,36 +65,89 @@ def wall_clock_ms() -> int:
 
 
 class Closer:
-    """Closes days, each once. PublishError when Kafka fails or another closer has taken over."""
+    """Closes days, each once. PublishError when Kafka fails or another closer has taken over.
 
-    def __init__(self, settings: Settings, encode: Encode, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
+    `known` is what the workers know; without it days are measured by the last close alone.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        encode: Encode,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+        known: Known = NOTHING_KNOWN,
+    ) -> None:
         self._settings = settings
         self._encode = encode
         self._clock_ms = clock_ms
+        self._failed: list[KafkaError] = []
+        self.known = known
         self._producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-closer")
         self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
         with publish_errors("cannot start closing days"):
             self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
-        self.history = closes(settings)
-        self.last = max((closed.day for closed in self.history), default=None)
+        self.history = history(settings)
+        self.last = self.history.last
 
-    def close(self, day: int, source: str | None = None) -> CloseRecord | None:
-        """Close a day and return what was written; None if it or a later day is closed already.
+    def plan(self, day: int, *, own: bool = False) -> RunPlan:
+        """What `close` would do. PublishError for a day that cannot be closed, and for too long a run.
 
-        Everything that belongs to the day has to be in the topics before. `source` names an import (IMPORT_HEADER).
         A day beyond those that events may have is refused: after it no other could be closed any more.
         """
         if not DAY_MIN <= day < DAY_MAX:
             raise PublishError(f"{shown_day(day)} cannot be closed: no event may be of such a day")
-        if self.last is not None and day <= self.last:
+        plan = plan_run(day, self.last, self.known, own=own)
+        if len(plan.days) > RUN_DAYS_MAX:
+            reason = f"{date_of(day)} is {len(plan.days)} days past the last close"
+            raise PublishError(reason, f"one run closes up to {RUN_DAYS_MAX} days: go there in several")
+        return plan
+
+    @staticmethod
+    def require(plan: RunPlan, reason: str) -> None:
+        """UnusualError for a run that needs a reason, and has none."""
+        if plan.unusual and not reason:
+            raise UnusualError("; ".join(plan.unusual))
+
+    def close(self, day: int, source: str | None = None, *, own: bool = False, reason: str = "") -> ClosedRun | None:
+        """Close a day and those between it and the last close; None if it or a later day is closed already.
+
+        Everything that belongs to the days has to be in the topics before. `source` names an import (IMPORT_HEADER), `own`
+        says that the day is one of its own. UnusualError for what needs a `reason`, and has none.
+        """
+        plan = self.plan(day, own=own)
+        if not plan.days:
             return None
+        self.require(plan, reason)
         with publish_errors(f"cannot close {date_of(day)}"):
             self._producer.begin_transaction()
-            written = self._write(day, source)
+            cut = self._marks(day)
+            runs = Closed(day, source, day, plan.last, reason if plan.unusual else None)
+            for each in plan.days:
+                self._write(runs._replace(day=each), cut)
+            self._flush()
             self._producer.commit_transaction(WAIT_S)
         self.last = day
-        self.history.append(Closed(day, source))
-        return written
+        self.history.applied.extend(runs._replace(day=each) for each in plan.days)
+        return ClosedRun(plan.days, cut)
+
+    def retract(self, asked: int, reason: str) -> None:
+        """Take back the runs that asked for a day and were set aside. It closes nothing, and has a key of its own."""
+        with publish_errors(f"cannot take {date_of(asked)} back"):
+            self._producer.begin_transaction()
+            self._write(Closed(self.last or DAY_MIN, None, None, None, reason, asked), [])
+            self._flush()
+            self._producer.commit_transaction(WAIT_S)
+        self.history.aside.remove(asked)
+
+    def tell(self, topic: str, record: Record) -> None:
+        """Send a record to all partitions between two closes: no close begins while it is sent, in no partition."""
+        value, key = self._encode(topic, record), key_of(topic, record).encode()
+        with publish_errors("not taken"):
+            self._producer.begin_transaction()
+            for partition in range(self._partitions):
+                self._producer.produce(self._settings.topic(topic), value, key, partition, self._delivered)
+            self._flush()
+            self._producer.commit_transaction(WAIT_S)
 
     def shut(self) -> None:
         """Let go of the connections."""
@@ -85,46 +155,57 @@ class Closer:
             warnings.simplefilter("ignore", RuntimeWarning)
             self._producer.close()
 
-    def _write(self, day: int, source: str | None) -> CloseRecord:
+    def _marks(self, day: int) -> list[dict[str, str | int]]:
+        """A mark into every partition of every input; their offsets, which are the cut."""
         offsets: dict[tuple[str, int], int] = {}
-        failed: list[KafkaError] = []
 
         def delivered(problem: KafkaError | None, message: Message) -> None:
-            if problem is None:
-                offsets[message.topic() or "", message.partition() or 0] = message.offset() or 0
+            if problem is not None:
+                self._failed.append(problem)
             else:
-                failed.append(problem)
+                offsets[message.topic() or "", message.partition() or 0] = message.offset() or 0
 
         mark = self._encode(MARK, {"business_day": day})
         places = [(topic, partition) for topic in MARKED for partition in range(self._partitions)]
         for topic, partition in places:
             self._producer.produce(self._settings.topic(topic), mark, MARK_KEY, partition, delivered)
-        self._flush(failed)
-        cut: list[dict[str, str | int]] = [
+        self._flush()
+        return [
             {"topic": topic, "partition": partition, "offset": offsets[self._settings.topic(topic), partition]}
             for topic, partition in places
         ]
-        close: CloseRecord = {"business_day": day, "closed_at": self._clock_ms(), "cut": cut}
-        value, key = self._encode(CLOSES, dict(close)), _key_of(day)
-        headers: list[tuple[str, str | bytes | None]] = [(IMPORT_HEADER, source.encode())] if source else []
+
+    def _write(self, closed: Closed, cut: list[dict[str, str | int]]) -> None:
+        """A record into every partition of `business-days`."""
+        record: CloseRecord = {
+            "business_day": closed.day, "closed_at": self._clock_ms(), "cut": cut, "asked": closed.asked,
+            "last_closed": closed.last_closed, "force_reason": closed.force_reason, "retracts": closed.retracts,
+        }  # fmt: skip
+        value, key = self._encode(CLOSES, dict(record)), _key_of(closed)
+        headers: list[tuple[str, str | bytes | None]] = []
+        if closed.source:
+            headers.append((IMPORT_HEADER, closed.source.encode()))
         for partition in range(self._partitions):
             self._producer.produce(
-                self._settings.topic(CLOSES), value, key, partition, on_delivery=delivered, headers=headers
+                self._settings.topic(CLOSES), value, key, partition, on_delivery=self._delivered, headers=headers
             )
-        self._flush(failed)
-        return close
 
-    def _flush(self, failed: list[KafkaError]) -> None:
+    def _delivered(self, problem: KafkaError | None, _message: Message) -> None:
+        if problem is not None:
+            self._failed.append(problem)
+
+    def _flush(self) -> None:
         waiting = self._producer.flush(WAIT_S)
-        if failed or waiting:
+        if self._failed or waiting:
+            failed, self._failed = self._failed, []
             self._producer.abort_transaction(WAIT_S)
             raise PublishError(f"the marks were not taken: {failed[0].str() if failed else 'no answer'}")
 
 
-def closes(settings: Settings) -> list[Closed]:
-    """Every close in the log, oldest first (they are few: a record a day, kept for 15 months).
+def history(settings: Settings) -> History:
+    """What the closes in the log have come to (they are few: a record a day, kept for 15 months).
 
-    What is none is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
+    What is no close is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
     """
     registry = registry_for(settings)
     consumer = Consumer(
@@ -149,7 +230,7 @@ def closes(settings: Settings) -> list[Closed]:
                     except ValueError as why:  # RecordError too
                         log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), message.offset(), why)
                 elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    return found
+                    return applied(found)
                 elif not problem.retriable():
                     raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
     finally:
@@ -160,11 +241,16 @@ def closes(settings: Settings) -> list[Closed]:
 def _closed(message: Message, registry: Registry) -> Closed:
     """The close in a record; ValueError where it is none: a value or a key of others, a day that never can be closed."""
     value, source = message.value(), dict(message.headers() or ()).get(IMPORT_HEADER)
-    day = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)["business_day"]
-    if not DAY_MIN <= day < DAY_MAX or message.key() != _key_of(day):
-        raise ValueError(f"key {message.key()!r} with day {day}")
-    return Closed(day, source.decode(errors="replace") if isinstance(source, bytes) else source)
+    record = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)
+    closed = Closed(
+        record["business_day"], source.decode(errors="replace") if isinstance(source, bytes) else source,
+        *(record[name] for name in ("asked", "last_closed", "force_reason", "retracts")),
+    )  # fmt: skip
+    if not DAY_MIN <= closed.day < DAY_MAX or message.key() != _key_of(closed):
+        raise ValueError(f"key {message.key()!r} with day {closed.day}")
+    return closed
 
 
-def _key_of(day: int) -> bytes:
-    return date_of(day).isoformat().encode()
+def _key_of(closed: Closed) -> bytes:
+    day = shown_day(closed.day if closed.retracts is None else closed.retracts)
+    return (day if closed.retracts is None else f"retract/{day}").encode()

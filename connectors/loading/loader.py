@@ -6,6 +6,7 @@ was interrupted in, events are sent again, and the engine drops them by (source,
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from connectors.formats.events import DayEnd, Event, InputError
 from connectors.loading.broadcast import FACTS, complete
@@ -25,7 +26,7 @@ class Loaded:
 
 def done_through(closer: Closer, fingerprint: str) -> int | None:
     """The last day that an earlier run of the same import finished."""
-    return max((closed.day for closed in closer.history if closed.source == fingerprint), default=None)
+    return max((closed.day for closed in closer.history.applied if closed.source == fingerprint), default=None)
 
 
 def load_events(
@@ -37,18 +38,26 @@ def load_events(
     bad: Iterable[InputError] = (),
     step: Callable[[Event | DayEnd], None] | None = None,
     marks: bool = False,
+    reason: str = "",
 ) -> Loaded:
     """Send every event and close every day behind it (closer None: no closes); `step` is told of each item done.
+
+    The step from the last close to the first day is measured before anything is sent: UnusualError, unless there is a
+    `reason` for it.
 
     `bad` are lines that could not be read; they go to dead letters, unless an earlier run has put them there. `marks`:
     before each close, every source met so far says that it has sent everything up to that day.
     """
     loaded, sources = Loaded(), set[str]()
     through = done_through(closer, fingerprint) if closer else None
+    items = iter(stream)
+    first = next(items, None)
+    if closer is not None and first is not None and first.day > 0:
+        closer.require(closer.plan(first.day, own=True), reason)
     if through is None:
         for problem in bad:
             publisher.send_dead(problem)
-    for item in stream:
+    for item in chain(() if first is None else (first,), items):
         if isinstance(item, Event) and "source" in item.record:
             sources.add(item.record["source"])
         if through is not None and item.day <= through:
@@ -60,7 +69,8 @@ def load_events(
             for source in sorted(sources) if marks else ():
                 publisher.send_everywhere(FACTS, {**complete(source, item.day)})
             publisher.flush()  # the marks have to stand behind the day's events
-            loaded.closed += closer.close(item.day, fingerprint) is not None
+            run = closer.close(item.day, fingerprint, own=True, reason=reason)
+            loaded.closed += 0 if run is None else len(run.days)
             loaded.last_day = item.day
         if step is not None:
             step(item)

@@ -16,9 +16,9 @@ from schemas.topics import MARK_KEY
 TOPIC: Final = "policies"
 
 
-def send(settings: Settings, encode: Encode, record: Record) -> None:
+def send(settings: Settings, encode: Encode, record: Record, reason: str = "") -> None:
     """Sends a pack to all partitions or to none. PublishError when Kafka fails or another activation has taken over."""
-    broadcast(settings, encode, TOPIC, [record])
+    broadcast(settings, encode, TOPIC, [record], reason)
 
 
 def sent(settings: Settings) -> list[bytes]:

@@ -153,11 +153,17 @@ class Facts:
         if "components" in self.given:
             return self._components(scope)
         found = self._rolling(metric)
-        if found is None and self.given.get("notable"):
-            return 0  # an exception asks for no assets, so none need be stated
+        if found is None and (self.given.get("notable") or self._without_money()):
+            return 0  # an exception asks for no assets, so none need be stated; who has facts alone has none
         if found is None:
             raise FactError(f"{metric}: not given, and no other fact says it")
         return found
+
+    def _without_money(self) -> bool:
+        """Whether facts are told of the customer, and nothing of what he holds: the worker takes it as nothing, too."""
+        names = {metrics.ALIASES.get(key, key) for key in self.given}
+        told = names & {*metrics.facts(), *self.pack.facts}
+        return bool(told) and not names & SERIES_KEYS and all(metrics.kind(name) != "rolling" for name in names)
 
     def _components(self, scope: str) -> Fraction:
         """The asset types of the scope added up; no others count."""

@@ -23,7 +23,7 @@ from schemas.letters import Original
 
 HEADER_BYTES: Final = 61
 RECORD_BYTES_MIN: Final = 7
-_LENGTH_AT, _MAGIC_AT, _ATTRIBUTES_AT, _LAST_DELTA_AT, _COUNT_AT = 8, 16, 22, 23, 57
+_LENGTH_AT, _MAGIC_AT, _ATTRIBUTES_AT, _LAST_DELTA_AT, _LAST_TIME_AT, _COUNT_AT = 8, 16, 22, 23, 35, 57
 _CODEC_MASK: Final = 7
 _XERIAL: Final = b"\x82SNAPPY\0"
 _XERIAL_HEADER_BYTES: Final = 16
@@ -79,6 +79,11 @@ def base_offset(batch: Batch) -> int:
 def last_offset(batch: Batch) -> int:
     """The last offset that the batch stands for."""
     return base_offset(batch) + int.from_bytes(batch[_LAST_DELTA_AT:27], "big", signed=True)
+
+
+def appended_ms(batch: Batch) -> int:
+    """When the broker appended the batch, ms since the epoch; the producer's latest instant where a topic keeps those."""
+    return int.from_bytes(batch[_LAST_TIME_AT : _LAST_TIME_AT + 8], "big", signed=True)
 
 
 def declared(batch: Batch) -> int:

@@ -11,14 +11,24 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas import bounds
 from schemas.avro_types import SchemaError, Type, parse
-from schemas.codec.batches import Batch, Lost, Unpacked, base_offset, check_batch, records_max, unpack, whole
+from schemas.codec.batches import (
+    Batch,
+    Lost,
+    Unpacked,
+    appended_ms,
+    base_offset,
+    check_batch,
+    records_max,
+    unpack,
+    whole,
+)
 from schemas.codec.kernel import Bytes, Longs, decode_block
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.program import CodecProgram, IncompatibleError, check_reader
@@ -209,6 +219,47 @@ def frames(batches: Sequence[Batch], start: int, stop: int) -> Columns:
     """
     pieces = sorted(map(whole, batches), key=base_offset)
     return _decode(pieces, sum(map(records_max, pieces)) + len(pieces), _NO_CODE, 1, start, stop)
+
+
+class LogEntry(NamedTuple):
+    """A record as it stands in the log, or what is left of one, or of several, beyond the bounds."""
+
+    offset: int
+    at: int  # of its batch, in milliseconds: the brokers' time, or its producer's for the newest record; 0 if lost
+    key: bytes | None
+    value: bytes | None  # None: a tombstone, or lost
+    lost: Lost | None = None
+
+    @property
+    def end(self) -> int:
+        """The next offset to read."""
+        return (self.offset if self.lost is None else self.lost.last) + 1
+
+
+def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Iterable[Lost] = ()) -> list[LogEntry]:
+    """The records with offsets in [start, stop) one by one, in rising order: for topics of few records.
+
+    `batches` and `lost` are as `batches.unpack` gives them. A damaged or outsized record is an entry with a Lost.
+    """
+    found = [
+        LogEntry(max(one.offset, start), 0, one.original.key, None, one)
+        for one in lost
+        if one.last >= start and one.offset < stop
+    ]
+    for batch in batches:
+        columns, at = _decode([batch], records_max(batch) + 1, _NO_CODE, 2, start, stop), appended_ms(batch)
+        raw, bad = columns.raw.tobytes(), np.isin(columns.status, (Status.TOO_LARGE, Status.BAD_BLOCK)).tolist()
+        keys, values = (
+            [None if ref == NULL else raw[ref >> REF_BITS : (ref >> REF_BITS) + (ref & LENGTH_MAX)] for ref in refs]
+            for refs in (columns.key.tolist(), columns.value.tolist())
+        )
+        for i, offset in enumerate(columns.offset.tolist()):
+            if bad[i]:
+                one = Lost(offset, Status(columns.status[i]), columns.original(i))
+                found.append(LogEntry(offset, 0, one.original.key, None, one))
+            else:
+                found.append(LogEntry(offset, at, keys[i], values[i]))
+    return sorted(found, key=lambda one: one.offset)
 
 
 def _with(columns: Columns, lost: Sequence[Lost], start: int, stop: int) -> Columns:

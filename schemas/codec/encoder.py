@@ -18,6 +18,7 @@ from schemas.codec.primitives import compiled, is_utf8, skip
 from schemas.codec.program import VALUE_KINDS, CodecProgram, nested
 from schemas.codec.status import REASONS, Status
 from schemas.registry import Registry, file_registry
+from streams.kernels.varints import write_long
 
 HEADER_BYTES: Final = 5
 LONG_BYTES_MAX: Final = 10
@@ -113,18 +114,6 @@ def values(buffer: Bytes, ends: Longs) -> list[bytes]:
     """The encoded values one by one, for producers that want bytes."""
     data, stops = buffer.tobytes(), ends.tolist()
     return [data[a:b] for a, b in zip([0, *stops], stops, strict=False)]
-
-
-@compiled
-def write_long(out: Pointer, p: int, value: int) -> int:
-    """Writes a zigzag varint: next position."""
-    z = np.uint64(value << 1) ^ np.uint64(value >> 63)
-    while z > np.uint64(127):
-        out[p] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        z >>= np.uint64(7)
-        p += 1
-    out[p] = np.uint8(z)
-    return p + 1
 
 
 @compiled

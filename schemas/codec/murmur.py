@@ -32,7 +32,7 @@ def key_partition(b: Pointer, p: int, n: int, partitions: int) -> int:
             h = np.uint32(h * M)
     h = np.uint32((h ^ (h >> np.uint32(13))) * M)
     h = np.uint32(h ^ (h >> np.uint32(15)))
-    return int(np.int64(h & np.uint32(0x7FFFFFFF)) % partitions)
+    return int((h & np.uint32(0x7FFFFFFF)) % np.uint32(partitions))  # of 32 bits: the division takes a fraction
 
 
 @compiled

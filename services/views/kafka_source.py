@@ -1,23 +1,16 @@
 """The view writer's Kafka: committed records in batches, where they end, and a place for unreadable ones."""
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    Producer,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from schemas.codec.batches import Batch, Lost
+from schemas.codec.blocks import log_entries
+from schemas.codec.status import REASONS
 from schemas.letters import Original, dead_letter
 from services.views.projections import TopicRecord
 from services.views.writer import Fetched
@@ -25,69 +18,96 @@ from services.views.writer import Fetched
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-log = logging.getLogger(__name__)
-
-FETCH_RECORDS_MAX: Final = 10_000
-"""Records taken from the client library at once."""
-
 PROBE_INTERVAL_S: Final = 1.0
 """How often the brokers are asked for the logs' ends."""
 
 REQUEST_TIMEOUT_S: Final = 10.0
 RETRY_WAIT_S: Final = 0.2
-
-PICK_RECORDS_MAX: Final = 500
-PICK_TIMEOUT_S: Final = 60.0
+PICK_S: Final = 60.0
 """Without another one of the records that are looked for, which may lie anywhere in a partition."""
+
+
+class BlockRead(Protocol):
+    """All of one partition in offsets [start, end): record batches in clear, and what is beyond the bounds."""
+
+    @property
+    def tp(self) -> tuple[str, int]:
+        """Kafka's name of the topic, and the partition."""
+
+    @property
+    def start(self) -> int:
+        """The first offset."""
+
+    @property
+    def end(self) -> int:
+        """The next one to read; records of aborted transactions and control records may lie below."""
+
+    @property
+    def batches(self) -> Sequence[Batch]:
+        """In order of offsets, uncompressed."""
+
+    @property
+    def lost(self) -> Sequence[Lost]:
+        """What is not in them."""
+
+
+class BlockReader(Protocol):
+    """Reads committed records within bounds of memory (`agents.engine.reader`). Raises KafkaException."""
+
+    def begin(self, positions: Mapping[tuple[str, int], int | None]) -> Mapping[tuple[str, int], int]:
+        """Read on from these offsets, from the first where one is gone or None: where that is."""
+
+    def fetch(self, timeout_s: float) -> Sequence[BlockRead]:
+        """What has come."""
+
+    def close(self) -> None:
+        """Leave the brokers."""
+
+
+NewReader = Callable[[str, Iterable[str]], BlockReader]
+"""Makes a reader of brokers and Kafka's names of topics."""
 
 
 class KafkaSource:
     """Every partition of the topics, read by one consumer without a group: the store knows the offsets."""
 
     def __init__(
-        self, brokers: str, topics: Iterable[str], prefix: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        brokers: str,
+        topics: Iterable[str],
+        new_reader: NewReader,
+        prefix: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.brokers, self.topics, self.prefix, self.clock = brokers, tuple(topics), prefix, clock
+        self.new_reader = new_reader
         self.admin = AdminClient({"bootstrap.servers": brokers})
+        self.names = self._discover()
+        self.reader = self._reader()
+        self.known: dict[str, str] | None = None  # the world that `names` are of; None: not asked yet
+        self.begun: dict[str, int] = {}  # where reading began, until the next fetch tells it
         self.probe: dict[TopicPartition, Future[Any]] | None = None
         self.probed_at = -PROBE_INTERVAL_S
-        self.consumer = self._consumer()
-        self.names = self._discover()
-        self.known: dict[str, str] | None = None  # the world that `names` are of; None: not asked yet
 
-    def _consumer(self) -> Consumer:
-        return Consumer(
-            {
-                "bootstrap.servers": self.brokers,
-                "group.id": f"{self.prefix}tidegauge-views",  # never joined or committed to; the library wants a name
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "queued.max.messages.kbytes": 65_536,  # bounds the memory of what waits in the library
-                "queued.min.messages": 20_000,
-                "fetch.max.bytes": 16 << 20,
-                "fetch.wait.max.ms": 50,
-            }
-        )
+    def _reader(self) -> BlockReader:
+        return self.new_reader(self.brokers, sorted({topic for topic, _ in self.names}))
 
     def _discover(self) -> dict[tuple[str, int], tuple[str, str]]:
         """Every partition: Kafka's topic, number -> our topic, name of the partition."""
-        found = self.consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        found = self.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
         names: dict[tuple[str, int], tuple[str, str]] = {}
         for topic in self.topics:
             meta = found.get(self.prefix + topic)
             if meta is None or meta.error is not None or not meta.partitions:
                 raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {self.prefix + topic}"))
-            names |= {
-                (self.prefix + topic, partition): (topic, f"{topic}:{partition}") for partition in meta.partitions
-            }
+            for number in meta.partitions:
+                names[self.prefix + topic, number] = topic, f"{topic}:{number}"
         return names
 
     def world(self) -> dict[str, str]:
         """Kafka's cluster id, and the id of each topic by its name (KIP-516), asked now; KafkaException without answer.
 
-        A consumer goes on in the middle of a topic that was made anew. So when the world has changed, another takes its
+        A reader goes on in the middle of a topic that was made anew. So when the world has changed, another takes its
         place, which reads from the next `begin` on.
         """
         self._settled_probe()
@@ -97,45 +117,26 @@ class KafkaSource:
         ids = {topic: str(described[self.prefix + topic].result().topic_id) for topic in self.topics}
         found = {"cluster": str(cluster.result().cluster_id), **ids}
         if self.known is not None and found != self.known:
-            self.consumer.close()
-            self.consumer = self._consumer()
             self.names = self._discover()
+            self.reader.close()
+            self.reader = self._reader()
         self.known = found
         return found
 
     def begin(self, positions: dict[str, int | None]) -> None:
         """Read on from these offsets; None = from the beginning."""
-        self.consumer.assign(
-            [
-                TopicPartition(topic, partition, OFFSET_BEGINNING if (at := positions.get(name)) is None else at)
-                for (topic, partition), (_, name) in self.names.items()
-            ]
-        )
+        begun = self.reader.begin({place: positions.get(name) for place, (_, name) in self.names.items()})
+        self.begun = {self.names[place][1]: offset for place, offset in begun.items()}
 
     def fetch(self, timeout_s: float) -> dict[str, Fetched]:
-        """Committed records that have arrived, in order of the log; empty when there are none.
-
-        Raises KafkaException for what the library does not mend itself.
-        """
-        fetched: dict[str, Fetched] = {}
-        for message in self.consumer.consume(FETCH_RECORDS_MAX, timeout_s):
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                if error.fatal():
-                    raise KafkaException(error)
-                log.warning("Kafka: %s", error)  # the library tries again by itself; freshness tells how long it lasts
-                continue
-            place = cast("tuple[str, int]", (message.topic(), message.partition()))  # None for errors only
-            offset = cast("int", message.offset())
-            topic, name = self.names[place]
-            part = fetched.get(name)
-            if part is None:
-                part = fetched[name] = Fetched()
-            if error is not None:
-                part.at_end, part.stop = True, offset
-            else:
-                part.at_end, part.stop = False, offset + 1
-                part.records.append(TopicRecord(topic, place[1], offset, message.key(), message.value()))
+        """Committed records that have arrived, in order of the log; empty when there are none. Raises KafkaException."""
+        fetched = {name: Fetched(stop=offset, at_end=True) for name, offset in self.begun.items()}
+        self.begun = {}
+        for block in self.reader.fetch(timeout_s):
+            topic, name = self.names[block.tp]
+            part = fetched.setdefault(name, Fetched(at_end=True))
+            part.stop = block.end
+            part.records += _records(topic, block)
         return fetched
 
     def ends(self) -> dict[str, tuple[int, int]]:
@@ -191,32 +192,38 @@ class KafkaSource:
         return answer
 
     def pick(self, name: str, offsets: Sequence[int]) -> Iterator[list[TopicRecord]]:
-        """The records of a partition at these offsets (rising), some at a time; what is gone is left out."""
+        """The records of a partition at these offsets (rising), some at a time; what is gone is left out.
+
+        They are read by a reader of their own. KafkaException.
+        """
         place = next(place for place, (_, known) in self.names.items() if known == name)
-        wanted, reader, until = set(offsets), self._consumer(), self.clock() + PICK_TIMEOUT_S
+        wanted, until = set(offsets), self.clock() + PICK_S
+        reader = self.new_reader(self.brokers, [place[0]])
         try:
-            reader.assign([TopicPartition(*place, offsets[0])])
+            reader.begin({place: offsets[0]})
             while self.clock() < until:
-                found: list[TopicRecord] = []
-                ended = False
-                for message in reader.consume(PICK_RECORDS_MAX, 0.5):
-                    at, error = cast("int", message.offset()), message.error()
-                    at_end = error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
-                    ended |= at_end or at >= offsets[-1]
-                    if error is None and at in wanted:
-                        found.append(TopicRecord(self.names[place][0], place[1], at, message.key(), message.value()))
-                if found:
-                    until = self.clock() + PICK_TIMEOUT_S
-                    yield found
-                if ended:
-                    return
+                for block in reader.fetch(RETRY_WAIT_S):
+                    found = [record for record in _records(self.names[place][0], block) if record.offset in wanted]
+                    if found:
+                        until = self.clock() + PICK_S
+                        yield found
+                    if block.end > offsets[-1]:
+                        return
         finally:
             reader.close()
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{name} could not be read again"))  # noqa: SLF001
 
     def close(self) -> None:
         """Leave the brokers."""
-        self.consumer.close()
+        self.reader.close()
+
+
+def _records(topic: str, block: BlockRead) -> list[TopicRecord]:
+    """The records of a block of our `topic`."""
+    return [
+        TopicRecord(topic, block.tp[1], offset, key, value, lost)
+        for offset, _, key, value, lost in log_entries(block.batches, block.start, block.end, block.lost)
+    ]
 
 
 class DeadLetters:
@@ -230,7 +237,10 @@ class DeadLetters:
         """Keep it for a person to look at: where it lies, why, and how it begins."""
         if self.producer is None:
             self.producer = Producer({"bootstrap.servers": self.brokers, "enable.idempotence": True})
-        original = Original.of(record.value, record.key)
+        if (lost := record.lost) is None:
+            original = Original.of(record.value, record.key)
+        else:
+            original, reason, detail = lost.original, REASONS[lost.status], ""
         letter = dead_letter(record.topic, record.partition, record.offset, reason, original, detail=detail)
         self.producer.produce(self.topic, self.encode(letter), key=f"{record.topic}:{record.partition}")
 

@@ -5,6 +5,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from schemas.codec.batches import Lost
 from services.views.keys import Keys
 from services.views.store import Drop, IndexEntry, Op, Put
 from streams.calendar import date_of, day_of
@@ -15,13 +16,22 @@ ALERTS_PER_BRANCH_MAX: Final = 5_000
 
 
 class TopicRecord(NamedTuple):
-    """One record of a topic; `topic` is the catalogue's name, without prefix. `value` None = tombstone."""
+    """One record of a topic; `topic` is the catalogue's name, without prefix. `value` None = tombstone.
+
+    `lost`: in place of the value, where that is beyond the bounds or stands for several records.
+    """
 
     topic: str
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
+    lost: Lost | None = None
+
+    @property
+    def end(self) -> int:
+        """The next offset to read."""
+        return (self.offset if self.lost is None else self.lost.last) + 1
 
 
 _Projection = Callable[[Keys, TopicRecord, dict[str, Any] | None], list[Op]]

@@ -37,7 +37,7 @@ GATHER_S: Final = 0.05
 
 @dataclass(slots=True)
 class Fetched:
-    """What came of one partition: its records, the next offset behind them, and whether the log's end was reached."""
+    """What came of one partition: its records, the next offset behind them, and whether nothing else lies below that."""
 
     records: list[TopicRecord] = field(default_factory=list)
     stop: int | None = None
@@ -228,10 +228,11 @@ class ViewWriter:
         if not records:
             return
         self.counts.records += len(records)
-        rows = None if self.lacking[name] else self.in_columns(self.keys, records)
+        one_by_one = self.lacking[name] or any(record.lost for record in records)
+        rows = None if one_by_one else self.in_columns(self.keys, records)
         for _, last, ops in self._in_turn(name, records) if rows is None else _evenly(rows):
-            yield Chunk(name, start, records[last].offset + 1, ops)
-            start = records[last].offset + 1
+            yield Chunk(name, start, records[last].end, ops)
+            start = records[last].end
         self.next[name] = start
 
     def _in_turn(self, name: str, records: Sequence[TopicRecord]) -> Iterator[tuple[int, int, Sequence[Op]]]:
@@ -255,6 +256,8 @@ class ViewWriter:
         for record in records:
             value = None if record.value is None else next(decoded)
             try:
+                if record.lost is not None:
+                    raise RecordError(record.lost.original.why)
                 if isinstance(value, RecordError):
                     raise value
                 yield [*project(self.keys, record, value), *self._mended(name, record)]

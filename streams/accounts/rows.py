@@ -27,23 +27,13 @@ from streams.accounts.store import (
 )
 from streams.kernels.borrowing import borrowed
 from streams.kernels.prefetch import LINE_BYTES, prefetch
+from streams.kernels.varints import write_long
 
 AHEAD, ENTRIES_AHEAD = 4, 32  # rows between the steps of looking ahead; entries of a row that are asked for
 LOAD_AHEAD = 8  # the same where rows are read: more of them fit into a wait
 SEEN = 3 * LOAD_AHEAD  # rows looked at ahead
 ENTRY_BYTES = ENTRY.itemsize
 FIXED_BYTES_MAX, ENTRY_BYTES_MAX = 600, 64  # of one row without its entries, and of one entry
-
-
-@nb.njit(cache=True, nogil=True)
-def _put(out: Array, at: int, value: int) -> int:
-    z = (np.uint64(value) << np.uint64(1)) ^ np.uint64(value >> 63)
-    while z > np.uint64(127):
-        out[at] = np.uint8((z & np.uint64(127)) | np.uint64(128))
-        at += 1
-        z >>= np.uint64(7)
-    out[at] = np.uint8(z)
-    return at + 1
 
 
 @nb.njit(cache=True, nogil=True)
@@ -62,35 +52,35 @@ def _get(raw: Array, at: int) -> tuple[Long, int]:
 def _encode_row(s: Store, slot: int, out: Array, at: int) -> int:
     a = s.accounts[slot]
     ref = s.customers[a.customer].ref
-    at = _put(out, at, ref & REF_MASK)
+    at = write_long(out, at, ref & REF_MASK)
     for i in range(ref & REF_MASK):
         out[at + i] = s.customer_ids.arena[(ref >> REF_BITS) + i]
     at += ref & REF_MASK
-    at = _put(out, at, a.asset_class)
-    at = _put(out, at, a.currency)
-    at = _put(out, at, a.snapshots | a.partial << 1)
-    at = _put(out, at, a.base)
-    at = _put(out, at, a.posted)
-    at = _put(out, at, a.journal_source)
-    at = _put(out, at, a.journal_high)
-    at = _put(out, at, a.journal_high - a.journal_low)
-    at = _put(out, at, a.rolled)
-    at = _put(out, at, a.first_day)
-    at = _put(out, at, a.touched)
-    at = _put(out, at, a.folded)
+    at = write_long(out, at, a.asset_class)
+    at = write_long(out, at, a.currency)
+    at = write_long(out, at, a.snapshots | a.partial << 1)
+    at = write_long(out, at, a.base)
+    at = write_long(out, at, a.posted)
+    at = write_long(out, at, a.journal_source)
+    at = write_long(out, at, a.journal_high)
+    at = write_long(out, at, a.journal_high - a.journal_low)
+    at = write_long(out, at, a.rolled)
+    at = write_long(out, at, a.first_day)
+    at = write_long(out, at, a.touched)
+    at = write_long(out, at, a.folded)
     for k in range(RING):
-        at = _put(out, at, a.sums[k])
-    at = _put(out, at, a.count)
+        at = write_long(out, at, a.sums[k])
+    at = write_long(out, at, a.count)
     booked, day = np.int64(0), np.int64(0)
     for place in range(a.head, a.head + a.count):
         e = s.entries[place]
-        at = _put(out, at, np.int64(e.kind) | np.int64(e.nature) << 3)
-        at = _put(out, at, e.booked - booked)
-        at = _put(out, at, e.amount)
-        at = _put(out, at, e.day - day)
-        at = _put(out, at, e.print)
-        at = _put(out, at, e.extra)
-        at = _put(out, at, e.flags)
+        at = write_long(out, at, np.int64(e.kind) | np.int64(e.nature) << 3)
+        at = write_long(out, at, e.booked - booked)
+        at = write_long(out, at, e.amount)
+        at = write_long(out, at, e.day - day)
+        at = write_long(out, at, e.print)
+        at = write_long(out, at, e.extra)
+        at = write_long(out, at, e.flags)
         booked, day = e.booked, np.int64(e.day)
     return at
 

@@ -21,6 +21,7 @@ from connectors.formats.events import InputError
 from connectors.formats.fields import show
 from connectors.formats.json_text import NESTING_MAX, read_json
 from connectors.formats.manifest import manifest_of
+from connectors.formats.parquet_pages import pages
 
 ZONE = "Asia/Shanghai"
 GOOD = {
@@ -181,6 +182,68 @@ def test_bounds_of_a_parquet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(parquet_rows, "ROWS_MAX", 2)
     with pytest.raises(InputError, match="3 rows: a file has at most 2"):
         taken(path, "parquet")
+
+
+def understated(raw: bytes, sizes: list[int]) -> bytes:
+    """The file with other sizes in its footer: each becomes 1, in as many bytes as it had."""
+    start = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+    footer = raw[start:-8]
+    for size in sizes:
+        old, left = bytearray(), 2 * size
+        while left > 127:
+            old.append(left & 127 | 128)
+            left >>= 7
+        old.append(left)
+        assert bytes(old) in footer
+        footer = footer.replace(bytes(old), b"\x82" + b"\x80" * (len(old) - 2) + b"\0")
+    return raw[:start] + footer + raw[-8:]
+
+
+def test_footer_that_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page's own header says counts, as it binds whoever unpacks the page: the footer may say what it likes."""
+    path = tmp_path / "facts.parquet"
+    write(path, {"event_id": pa.array(["x" * MB] * 3)}, 3, use_dictionary=False, write_statistics=False)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    large = [group.column(i).total_uncompressed_size for i in range(group.num_columns)]
+    path.write_bytes(understated(path.read_bytes(), [max(large)]))
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    assert max(group.column(i).total_uncompressed_size for i in range(group.num_columns)) < 2 * MB
+    monkeypatch.setattr(parquet_rows, "GROUP_BYTES_MAX", 2 * MB)
+    with pytest.raises(InputError, match="3 MB unpacked, 2 are the limit"):
+        taken(path, "parquet")
+
+
+def test_encoding_that_unpacks_to_anything(tmp_path: Path) -> None:
+    """8,000 rows of 900 KB that differ at the end are a page of a megabyte in DELTA_BYTE_ARRAY: it is refused."""
+    path = tmp_path / "facts.parquet"
+    texts = pa.array(["x" * 900 + f"{i}" for i in range(100)])
+    encoding = {"source": "DELTA_BYTE_ARRAY"}
+    write(path, {"source": texts}, 100, use_dictionary=False, column_encoding=encoding)
+    with pytest.raises(InputError, match=r"source.*DELTA_BYTE_ARRAY.*write it plain"):
+        taken(path, "parquet")
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd"])
+def test_page_headers(version: str, compression: str, tmp_path: Path) -> None:
+    """The pages of a good file unpack to what its footer says, but for their headers."""
+    path, rng = tmp_path / "facts.parquet", random.Random(1)
+    table = pa.table({
+        "text": [f"text {rng.random()}" for _ in range(5000)], "few": [f"{rng.randrange(9)}" for _ in range(5000)],
+        "number": [rng.randrange(10**12) for _ in range(5000)], "none": pa.nulls(5000, pa.string()),
+    })  # fmt: skip
+    pq.write_table(
+        table, path, compression=compression, data_page_version=version, data_page_size=4096, row_group_size=2000,
+        write_page_checksum=True, write_page_index=True,
+    )  # fmt: skip
+    metadata = pq.ParquetFile(path).metadata
+    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
+        for column in (group.column(i) for i in range(group.num_columns)):
+            start = min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
+            found = list(pages(path, start, column.total_compressed_size))
+            headers = column.total_uncompressed_size - sum(page.unpacked for page in found)
+            assert 10 * len(found) <= headers <= 200 * len(found)
+            assert all(page.encoding in (0, 2, 3, 8) for page in found)
 
 
 def test_date_beyond_the_calendar_ends_its_record(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from connectors.formats import files_out
 from connectors.formats.events import DayEnd, Event, InputError
-from connectors.loading.closer import Closer, closes
+from connectors.loading.closer import Closer, UnusualError, history
 from connectors.loading.loader import load_events
 from connectors.loading.publisher import EventPublisher, PublishError, publish_errors
 from connectors.simulate import simulate
@@ -145,7 +145,7 @@ def test_interrupted_and_run_again(all_topics):
 
     with pytest.raises(KeyboardInterrupt):
         run(all_topics, breaking())
-    assert [closed.day for closed in closes(all_topics)] == [stream[0].day + i for i in range(4)]
+    assert [closed.day for closed in history(all_topics).applied] == [stream[0].day + i for i in range(4)]
     loaded = run(all_topics, stream)
     assert loaded.closed == 4
     assert_loaded(all_topics, stream, Log(all_topics, (*MARKED, CLOSES)), exactly=False)
@@ -158,7 +158,7 @@ def test_another_import_of_closed_days_is_sent(all_topics):
     other = run(all_topics, stream, mark="another file")
     assert other.closed == 0
     assert sum(other.sent.values()) == sum(isinstance(item, Event) for item in stream)
-    assert len(closes(all_topics)) == 3
+    assert len(history(all_topics).applied) == 3
 
 
 def test_a_second_closer_fences_the_first(all_topics):
@@ -174,7 +174,45 @@ def test_a_second_closer_fences_the_first(all_topics):
     assert "run one at a time" in refused.value.hint
     first.shut()
     assert second.close(20_101) is not None
-    assert [closed.day for closed in closes(all_topics)] == [20_100, 20_101]
+    assert [closed.day for closed in history(all_topics).applied] == [20_100, 20_101]
+
+
+def test_the_days_between_are_closed_with_it(all_topics):
+    """One mark in each input, closes in order with its cut; too far ahead is refused before anything is written."""
+    closer = Closer(all_topics, encode, clock_ms=lambda: 7)
+    assert closer.close(20_100).days == range(20_100, 20_101)
+    with pytest.raises(UnusualError, match="business days past the last close") as refused:
+        closer.close(20_120)
+    assert "--force" in refused.value.hint
+    run = closer.close(20_105)
+    assert run.days == range(20_101, 20_106)
+    assert closer.close(20_140, reason="shut for renovation").days == range(20_106, 20_141)
+    closer.shut()
+    log = Log(all_topics, (*MARKED, CLOSES))
+    for partition in range(all_topics.partitions):
+        found = [record for _, _, record in log.of(all_topics, CLOSES, partition)]
+        assert [record["business_day"] for record in found] == [20_100, *range(20_101, 20_141)]
+        assert {(r["asked"], r["last_closed"], r["force_reason"]) for r in found} == {
+            (20_100, None, None), (20_105, 20_100, None), (20_140, 20_105, "shut for renovation"),
+        }  # fmt: skip
+        assert all(record["cut"] == run.cut for record in found[1:6])
+        marks = [record["business_day"] for _, _, record in log.of(all_topics, "balances", partition)]
+        assert marks == [20_100, 20_105, 20_140]
+    assert history(all_topics).last == 20_140
+
+
+def test_an_import_far_behind_the_last_close(all_topics):
+    """The step to its first day is measured before anything is sent, its own days are not; with a reason it is taken."""
+    closer = Closer(all_topics, encode)
+    closer.close(day_of(date(2025, 12, 1)))
+    closer.shut()
+    stream, sent = bank(2), Log(all_topics, MARKED).ends
+    with pytest.raises(UnusualError, match="2026-01-01 is 23 business days past the last close, 2025-12-01"):
+        run(all_topics, stream)
+    assert Log(all_topics, MARKED).ends == sent
+    loaded = run(all_topics, stream, reason="the bank moved")
+    assert loaded.closed == 32
+    assert [one.force_reason for one in history(all_topics).applied[-3:]] == ["the bank moved"] * 2 + [None]
 
 
 def test_bad_lines_go_to_dead_letters_once(all_topics):
@@ -222,7 +260,7 @@ def test_command_line(all_topics, tmp_path, monkeypatch):
     assert "closed 2026-01-06" in runner.invoke(app, ["close", "2026-01-06"]).output
     assert "is closed already" in runner.invoke(app, ["close", "2026-01-06"]).output
     told = json.loads(runner.invoke(app, ["close", "2026-01-05", "--json"]).stdout)
-    assert told == {"day": "2026-01-05", "closed": False, "last_closed": "2026-01-06"}
+    assert told == {"day": "2026-01-05", "closed": False, "last_closed": "2026-01-06", "left_out": False}
     assert runner.invoke(app, ["close", "tomorrow"]).exit_code != 0
 
 
@@ -239,6 +277,8 @@ def test_marks_and_calendar_reach_every_partition(all_topics, monkeypatch, tmp_p
     assert runner.invoke(app, ["holidays", str(calendar), "--lang", "zh-CN"]).output == "已告知 2 天\n"
     done = runner.invoke(app, ["import", "--complete", "--format", "ndjson", str(tmp_path / "bank")])
     assert done.exit_code == 0, done.output
+    refused = runner.invoke(app, ["complete", "core", "2026-02-05", "--lang", "en"])
+    assert "business days past the last close, 2026-01-02" in str(refused.exception)
     done = runner.invoke(app, ["complete", "core", "2026-01-05", "--lang", "en"])
     assert done.output == "core is complete up to 2026-01-05\n"
     assert runner.invoke(app, ["complete", "core", "soon"]).exit_code != 0

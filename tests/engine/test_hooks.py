@@ -12,13 +12,16 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
+from aiokafka.record.util import calc_crc32c
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
 from agents.engine import hooks
 from agents.engine.job import TP, Block
 from agents.engine.transport import CorruptBatch
+from schemas.codec.status import Status
 from tests.engine.test_transport import batch
+from tests.schemas import helpers
 
 TOPIC = TopicPartition("pre.left", 0)
 
@@ -63,6 +66,27 @@ def test_unpack_records_yields_one_block_and_moves_the_position() -> None:
     (block,) = list(items)
     assert (block.tp, block.start, block.end) == (TP("left", 0), 4, 7)
     assert items.next_fetch_offset == 7
+
+
+def test_records_one_by_one_are_within_the_bounds() -> None:
+    """A topic read so gives aiokafka's records, in place of what is beyond the bounds a Lost; the position goes along."""
+    place = TopicPartition("pre.alerts", 0)
+    hooks.install({}, one_by_one=[place.topic])
+    raw = helpers.batch([b"a", bytes(1 << 20), b"b"], 4, codec=4)
+    items = partition_records(place, raw, 4)
+    first, large, last = list(items)
+    theirs = list(hooks._PartitionRecords(place, hooks._MemoryRecords(raw), None, 4, None, None, True, 1))
+    for mine, other in ((first, theirs[0]), (last, theirs[2])):
+        same = ("topic", "partition", "offset", "key", "value")
+        assert [getattr(mine, name) for name in same] == [getattr(other, name) for name in same]
+        assert mine.timestamp == theirs[2].timestamp  # of the batch
+    assert (large.offset, large.value.status, large.value.original.size) == (5, Status.TOO_LARGE, 1 << 20)
+    assert items.next_fetch_offset == 7
+    spoilt = bytearray(raw[:-9])
+    spoilt[8:12] = (len(spoilt) - 12).to_bytes(4, "big")
+    spoilt[17:21] = calc_crc32c(spoilt[21:]).to_bytes(4, "big")
+    [gone] = list(partition_records(place, bytes(spoilt), 4))
+    assert (gone.offset, gone.value.offset, gone.value.last) == (6, 4, 6)
 
 
 def test_other_topics_keep_the_record_path() -> None:

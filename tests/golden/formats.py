@@ -49,7 +49,12 @@ STATE = {
 # Layers in force from (newest first), the one that the criteria give, closes below it, a state as above.
 LAYER_STATE = {"official": ID, "measured": ID, "records": [str], "below?": int, "deferred?": DAY, "beside": BESIDE}
 LAYER = ([(ID, DAY)], maybe(ID), int, maybe(LAYER_STATE))
-NEVER = {"y.3.records.*", "y.3.beside.0", "y.3.beside.1.*", "y.3.beside.2"}  # no act and no card moves a layer
+NEVER = {
+    "y.3.records.*", "y.3.beside.0", "y.3.beside.1.*", "y.3.beside.2",  # no act and no card moves a layer
+    # The recording's records have no append time.
+    "@fence.1.for_closer.booked", "@fence.1.for_closer.calendar",
+    "@fence.1.for_closer.calendar.*", "@fence.1.for_closer.sources.*",
+}  # fmt: skip
 OUTLOOK_ALERT = (DAY, DAY, ID, int, int)  # raised, tier lost, tier, shift, 1 stands or 2 over
 OUTFLOW_ALERT = (ID, str, DAY, int)  # rule, alert, raised, outflow in minor units
 # Tiers in force from (newest first), class 0 or 1, queue class published + 1, branch, manager, card, alerts.
@@ -65,7 +70,8 @@ ACCOUNT = {
 FENCE = (
     {"format": int, "offsets": Each(int)},
     {"reference_key": str, "base_currency": str, "zone": str, "pack": str, "layers": maybe(str), "closed": DAY,
-     "rates": [(int, DAY, int, int, ID)]},  # currency, day, millionths, version, event
+     "rates": [(int, DAY, int, int, ID)],  # currency, day, millionths, version, event
+     "for_closer?": {"booked": DAY, "calendar": Each(bool), "sources": [str]}},  # once a posting's day is known
 )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from tests.golden.engine import CLOSES, INPUTS, MARK, MARK_KEY, MARKS, Log, Work
 from tests.golden.recording import Recording, Step
 from tests.twins.events import day
 
+# Ids of the contracts of inputs that have a newer version since: the bank goes on writing by these.
+OF_THEN: dict[str, str | int] = {CLOSES: 3, "policies": 11}
 PARTS = (1, 2, 4)  # rows of a part of a flush
 # Recoveries are tried behind the first torn flush after these closes, and at the end. Some changes wait for a source in
 # March and May; packs are announced and not yet in force in February, March, May and June.
@@ -40,7 +42,7 @@ def recorded() -> Recording:
     for at, events in Bank().days():
         for event in events:
             topic = event["topic"]
-            value = encode(topic, {name: part for name, part in event.items() if name != "topic"})
+            value = encode(OF_THEN.get(topic, topic), {name: part for name, part in event.items() if name != "topic"})
             found.inputs[topic].append((str(event.get("customer_id", "")).encode(), value))
             if chance.randrange(7) == 0:
                 writer.step(some(found, worker, chance))
@@ -65,7 +67,7 @@ def close(found: Recording, at: int) -> None:
     for topic, records in found.inputs.items():
         if topic != CLOSES:
             records.append((MARK_KEY, mark))
-    record = encode(CLOSES, {"business_day": at, "closed_at": 0, "cut": cut})
+    record = encode(OF_THEN[CLOSES], {"business_day": at, "closed_at": 0, "cut": cut})
     found.inputs[CLOSES].append((b"", record))
 
 

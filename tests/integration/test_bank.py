@@ -9,6 +9,7 @@ import random
 import duckdb
 import pytest
 
+from agents.engine.reader import LogReader
 from agents.offline.standings import all_standings
 from connectors.formats.events import Event
 from connectors.loading.arrival import days, disturb
@@ -114,7 +115,7 @@ def test_rebuild_gives_the_same_view(lived):
     live, _ = lived
     settings = live.settings
     client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
-    writer = view_writer(settings)
+    writer = view_writer(settings, LogReader)
     ends = {name: end for name, (_, end) in writer.source.ends().items()}
     assert writer.settle()
     while not writer.caught_up(ends):

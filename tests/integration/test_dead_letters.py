@@ -13,6 +13,7 @@ from deploy import admin
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.letters import Original, dead_letter
+from schemas.partitioner import MISPLACED
 from tests.chaos.check import read
 from tests.schemas.helpers import posting, posting_value
 from tidegauge.cli.main import app
@@ -21,6 +22,7 @@ from tidegauge.demo.processes import environment
 pytestmark = pytest.mark.integration
 GOOD, GONE = posting_value(7, customer_id="C0000077"), posting_value(8)
 RUBBISH = b"\1 no record of ours"
+LAY_WRONG = {f"facts/0/{at}" for at in range(len(MISPLACED))}
 
 
 @pytest.fixture
@@ -39,6 +41,10 @@ def lettered(make_topics: Callable[..., Settings], monkeypatch: pytest.MonkeyPat
         dead_letter("transactions", 1, 1, "unknown schema id", Original.of(GOOD, b"C0000077")),
         dead_letter("transactions", 1, 2, "wrong magic byte", Original.of(RUBBISH, b"C0000077")),
         dead_letter("transactions", 1, 3, "damaged batch", Original.of(b"x", None, 9)),
+        *(
+            dead_letter("facts", 0, at, reason, Original.of(GOOD, b"other"))
+            for at, reason in enumerate(MISPLACED.values())
+        ),
         dead_letter("file:a.csv", -1, 17, "bad_input", Original.of(b"[/x],=1"), field="amount", detail="[/x]"),
         dead_letter("rm-alerts", 0, 4, "unreadable", Original.of(b"")),
     ]
@@ -69,7 +75,9 @@ def test_list_count_show(lettered: Settings) -> None:
     assert [place for place in places if place.startswith("transactions")] == [
         f"transactions/1/{offset}" for offset in (3, 2, 1, 0)
     ]
-    assert {*places} - {f"transactions/1/{offset}" for offset in range(4)} == {"rm-alerts/0/4", "file:a.csv/-1/17"}
+    assert {*places} - {f"transactions/1/{offset}" for offset in range(4)} == {
+        "rm-alerts/0/4", "file:a.csv/-1/17", *LAY_WRONG,
+    }  # fmt: skip
     assert [row["last_offset"] for row in rows("list", "--reason", "damaged batch")] == [9]
     assert len(rows("list", "--topic", "transactions", "--limit", "2")) == 2
     assert {"topic": "transactions", "reason": "unknown schema id", "letters": 2} in rows("count")
@@ -102,5 +110,9 @@ def test_redrive(lettered: Settings) -> None:
     others = {row["place"]: row["problem"] for row in rows("redrive", "file:a.csv/-1/17", "rm-alerts/0/4")}
     assert "line of a file" in others["file:a.csv/-1/17"]
     assert "no input" in others["rm-alerts/0/4"]
+    wrong_places = {row["place"]: row["problem"] for row in rows("redrive", "--topic", "facts")}
+    assert wrong_places.keys() == LAY_WRONG
+    assert all("would lie wrong again" in problem for problem in wrong_places.values())
+    assert read(lettered.kafka, lettered.topic("facts"), 0) == []
     for wrong in ([], ["transactions/1/1", "--topic", "transactions"], ["transactions/1/1", "--as", "rm:hq/east"]):
         assert called("redrive", *wrong).exit_code == 1

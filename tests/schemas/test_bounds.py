@@ -20,7 +20,7 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import HEADER
 from agents.engine.transport import BatchHeader, CorruptBatch, records, take_block
 from schemas import bounds
-from schemas.codec.blocks import Columns, Reader, decode
+from schemas.codec.blocks import Columns, Reader, decode, log_entries
 from schemas.codec.records import encode
 from schemas.codec.status import Status
 from schemas.letters import Original, dead_letter
@@ -260,6 +260,33 @@ def test_a_block_never_grows_beyond_its_bound(codec: int) -> None:
     assert len(several) > 5
     assert max(block.size for block in several) < 2 * bounds.BLOCK_BYTES_MAX
     assert good([decode(b.batches, TX, b.start, b.end, b.lost) for b in several]) == list(range(100))
+
+
+@pytest.mark.usefixtures("small")
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.sampled_from([None, 0, 0, 20_000, 40_000, 300_000]), min_size=1, max_size=30),
+    codec=st.sampled_from([*CODECS.values()]),
+    damage=st.lists(st.tuples(st.integers(61, 400), st.integers(0, 255)), max_size=2),
+)
+def test_entries_are_what_the_columns_are(sizes: list[int | None], codec: int, damage: list[tuple[int, int]]) -> None:
+    """One by one or in columns, damaged or not: the same offsets, keys, values, and the same words for what is lost."""
+    values = [None if size is None else posting_value(i) if size == 0 else bytes(size) for i, size in enumerate(sizes)]
+    raw = bytearray(batch(values, 7, codec=codec))
+    for at, byte in damage:
+        raw[min(at, len(raw) - 1)] = byte
+    for found in blocks(sealed(bytes(raw)), 7):
+        one_by_one = log_entries(found.batches, found.start, found.end, found.lost)
+        c = decode(found.batches, TX, found.start, found.end, found.lost)
+        assert [one.offset for one in one_by_one] == c.offset.tolist()
+        for i, one in enumerate(one_by_one):
+            if c.status[i] in (Status.TOO_LARGE, Status.BAD_BLOCK, Status.BATCH_TOO_LARGE):
+                assert one.lost is not None
+                assert (one.lost.status, one.lost.original, one.value) == (c.status[i], c.original(i), None)
+                assert one.end == one.lost.last + 1
+            else:
+                assert (one.lost, one.key, one.value) == (None, c.key_bytes(i), c.value_bytes(i))
+                assert one.at == 1_700_000_000_000 + len(values) - 1
 
 
 MEMORY = """

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
+from agents.engine.reader import LogReader
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 from services.notices.channels import waiting_notices
@@ -101,7 +102,7 @@ def produce(settings: Settings, values: list[bytes], *, commit: bool) -> None:
 
 def read(settings: Settings, topic: str, count: int) -> list[dict[str, Any]]:
     """The first `count` events of a topic, each once."""
-    source = KafkaSource(settings.kafka, [topic], settings.topic_prefix)
+    source = KafkaSource(settings.kafka, [topic], LogReader, settings.topic_prefix)
     source.begin({})
     found: dict[Any, dict[str, Any]] = {}
     while len(found) < count:

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
+from schemas.codec.batches import Lost
 from schemas.codec.records import RecordError
+from schemas.codec.status import Status
+from schemas.letters import Original
 from services.views.keys import VIEW_FORMAT, Keys
 from services.views.metrics import ViewMetrics
 from services.views.projections import TopicRecord
@@ -144,6 +147,25 @@ def test_unreadable_records_are_kept_and_passed() -> None:
     assert [record for record, _, _ in writer.rejects.letters] == [bad, keyless]  # type: ignore[attr-defined]
     lacking = KEYS.lacking("queue-priority:0")
     assert set(writer.store.dump()) == {"tidegauge:priority:a", "tidegauge:priority:b", lacking}  # type: ignore[attr-defined]
+
+
+def test_what_is_beyond_the_bounds_is_told_and_passed() -> None:
+    """A record too large leaves its key without a row; of a batch too large the view goes on behind its last offset."""
+    large = Lost(1, Status.TOO_LARGE, Original(b"x", 9, "hash", b"a"))
+    rest = Lost(2, Status.BATCH_TOO_LARGE, Original(b"", None, None, None, 6))
+    log = [
+        queue_class(0, "a", 1, "gold"), TopicRecord("queue-priority", 0, 1, b"a", None, large),
+        TopicRecord("queue-priority", 0, 2, None, None, rest), queue_class(7, "b", 1, "gold"),
+    ]  # fmt: skip
+    for cut in (4, 3):
+        writer = writer_of({"queue-priority:0": log[:cut]})
+        writer.source.batch = cut  # type: ignore[attr-defined]
+        writer.settle()
+        writer.step()
+        writer.step()
+        assert [record for record, _, _ in writer.rejects.letters] == log[1:3]  # type: ignore[attr-defined]
+        assert writer.held["queue-priority:0"] == {4: 8, 3: 7}[cut]
+        assert writer.lacking["queue-priority:0"] == {"a"}
 
 
 def test_second_writer_stands_by() -> None:

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaException, Producer
 from redis import Redis
 
+from agents.engine.reader import LogReader
 from deploy import topics
 from deploy.admin import client
 from deploy.settings import Settings
@@ -38,7 +39,7 @@ def placed(
     """Settings of empty topics, and a writer on them."""
     settings = make_topics("queue-priority", "standings", "rm-alerts", "dead-letters")
     settings = settings.model_copy(update={"redis_url": redis_url})
-    writer = view_writer(settings)
+    writer = view_writer(settings, LogReader)
     yield settings, writer
     writer.source.close()  # type: ignore[attr-defined]
 
@@ -95,7 +96,7 @@ def test_committed_records_only_and_once(placed: tuple[Settings, ViewWriter], re
 def _letters(settings: Settings) -> list[dict[str, Any]]:
     from services.views.kafka_source import KafkaSource
 
-    source = KafkaSource(settings.kafka, ["dead-letters"], settings.topic_prefix)
+    source = KafkaSource(settings.kafka, ["dead-letters"], LogReader, settings.topic_prefix)
     source.begin({})
     records: list[Any] = []
     while not records:
@@ -108,7 +109,7 @@ def test_a_topic_made_anew(placed: tuple[Settings, ViewWriter], redis_client: "R
     """A topic that was deleted, made again and filled beyond the old offsets: noticed, and built from what it holds now."""
     settings, writer = placed
     keys, topic = Keys.of(settings.topic_prefix), settings.topic("queue-priority")
-    sweeper = view_sweeper(settings, writer)
+    sweeper = view_sweeper(settings, writer, LogReader)
     fill(settings, {f"old-{i}": "gold" for i in range(20)})
     assert writer.settle()
     turn_until(writer, sweeper, lambda: sweeper.counts.rows == 20)

@@ -116,6 +116,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "deploy.errors.KeyLostError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
     "deploy.errors.StackError": _stack,
     "connectors.loading.publisher.PublishError": _lines(KAFKA_HINT, FAILED_CHECK),
+    "connectors.loading.closer.UnusualError": _lines("", FAILED_CHECK),
     "schemas.registry.UnregisteredError": _lines("run `tidegauge schemas register`", FAILED_CHECK),
     "schemas.registry.RegistryError": _lines(
         "is TIDEGAUGE_SCHEMA_REGISTRY_URL right? `tidegauge schemas check` looks", FAILED_CHECK

@@ -81,7 +81,7 @@ class Feed(threading.Thread):
                     self.disturbed.set()
             else:
                 self._publisher.flush()  # the marks have to stand behind the day's events
-                self._closer.close(item.day)
+                self._closer.close(item.day, own=True)
                 self.day, began = item.day, self.events
                 due = max(due + self.day_s, time.monotonic() - self.day_s)
                 self._halt.wait(max(0.0, due - time.monotonic()))

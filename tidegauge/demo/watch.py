@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from agents.engine.reader import LogReader
 from deploy import admin
 from schemas.codec.records import decode_one
 from schemas.topics import MARKED
@@ -38,7 +39,7 @@ class TopicWatch:
     """Everything that is published. `records` keeps all but standings, of which the last of each customer is kept."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
-        self._source = KafkaSource(settings.kafka, TOPICS, settings.topic_prefix)
+        self._source = KafkaSource(settings.kafka, TOPICS, LogReader, settings.topic_prefix)
         self._source.begin({})
         self._registry = registry
         self._stops: dict[str, int] = {}  # source -> next offset behind what has come

@@ -22,6 +22,8 @@ from schemas.codec.records import RecordError, decode_one
 from schemas.partitioner import partition_of
 from schemas.registry import registry_for
 from schemas.topics import BROADCAST, CLOSES, INPUTS
+from streams.calendar import NO_DAY
+from streams.closing import is_set_aside
 from tidegauge.bootstrap import STANDING
 
 if TYPE_CHECKING:
@@ -90,11 +92,16 @@ class Log:
         return _records(self.inputs.get(topic, []))
 
     def closes(self, registry: Registry | None) -> dict[int, dict[str, int]]:
-        """The cut of every close that is still there, by day; of several closes of a day the first counts."""
+        """The cut of every close that counts and is still there, by day."""
         found: dict[int, dict[str, int]] = {}
+        last = NO_DAY
         for record in self.decoded(CLOSES, registry):
-            cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
-            found.setdefault(record["business_day"], cut)
+            day, forced = record["business_day"], record["force_reason"] is not None
+            if record["retracts"] is not None or day <= last:
+                continue
+            if not is_set_aside(record["asked"], record["last_closed"], last, forced=forced):
+                found[day] = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
+                last = day
         return found
 
     def gaps(self, closes: dict[int, dict[str, int]]) -> list[str]:

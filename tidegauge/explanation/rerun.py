@@ -88,6 +88,8 @@ def sent_packs(log: Log, registry: Registry | None) -> list[Pack]:
     """The packs on the topic `policies` that can be read, oldest first."""
     found = []
     for record in log.decoded("policies", registry):
+        if record["retracted"]:
+            continue
         with suppress(PackError):
             found.append(_parsed(record))
     return found

@@ -23,6 +23,7 @@ from agents.standing.decide.outlooks import Outlooks
 from agents.standing.decide.packs import Packs
 from agents.standing.decide.restatement import Restatement
 from agents.standing.intake.facts import CustomerFacts
+from agents.standing.intake.known import KnownCustomers
 from agents.standing.intake.profiles import Profiles
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.intake.transaction_counts import TransactionCounts
@@ -66,6 +67,7 @@ class Decider:
         self.profiles = Profiles(ledger, self.classes, self.touched)
         self.transaction_counts = TransactionCounts(ledger)
         self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched)
+        self.known = KnownCustomers(ledger, self.facts)
         # What is published.
         self.publisher = OutputPublisher(conf.registry, conf.keys, self.classes, ledger, self.profiles)
         self.decisions = Decisions(self.publisher, self.classes, counts)
@@ -81,8 +83,9 @@ class Decider:
         self.restatement = Restatement(ledger, self.lifecycle, self.publisher)
         self.outlook_alerts = OutlookAlerts(self.publisher, self.classes.personal, counts)
         self.outlooks = Outlooks(
-            self.publisher.registry, self.classes, rules.branches(), self.publisher.bulk, self.outlook_alerts.close
-        )
+            self.publisher.registry, self.classes, rules.branches(), self.publisher.bulk, self.known,
+            self.outlook_alerts.close,
+        )  # fmt: skip
         needs = (table.program.needs + table.program.looks for table in rules.every())
         self.transaction_counts.know(metric for keys in needs for metric, _ in keys)
         if conf.layers is not None:
@@ -184,7 +187,8 @@ class Decider:
             slots = np.arange(self.ledger.customers.count)
         else:
             waiting = self.lifecycle.columns.waiting(close.day, before), self.layers.waiting(close.day, before)
-            slots = np.union1d(touched, np.union1d(*waiting))
+            beside = self.known.beside_accounts(before, close.day)
+            slots = np.union1d(np.union1d(touched, beside), np.union1d(*waiting))
         for at in range(0, len(slots), CLOSE_CHUNK):
             self._evaluate(close, slots[at : at + CLOSE_CHUNK], closes, decide, decide_layers)
         self._foresee(close.day, before, restate=switched is not None or "month" in closes or before == NO_DAY)
@@ -206,7 +210,8 @@ class Decider:
         decide(close, closes, scope, slots, found)
         decide_layers(close, closes, scope, slots, found)
         flags = customer_flags(self.lifecycle, scope, slots, found)
-        self.publisher.standings(found, slots, self.metric, flags, self.layers.shown(slots))
+        kept = np.flatnonzero(self.known.since(slots) <= close.day)
+        self.publisher.standings(found, slots, kept, self.metric, flags, self.layers.shown(slots))
 
     def _foresee(self, day: int, before: int, *, restate: bool) -> None:
         """Outlooks and their alerts, where the pack is one that can be foreseen."""
@@ -234,7 +239,6 @@ class Decider:
         kinds = given.raw[given.key]
         for key, load in (
             (RowKey.CUSTOMER, self.profiles.load),
-            (RowKey.PACK, self.packs.load),
             (RowKey.TRANSACTION_COUNTS, self.transaction_counts.load),
             (RowKey.OUTLOOK, self.outlooks.load),
             (RowKey.OUTLOOK_ALERTS, self.outlook_alerts.load),

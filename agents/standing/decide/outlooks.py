@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few
+from agents.standing.intake.known import KnownCustomers
 from agents.standing.model import RowKey, customer_keys
 from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter, filled
 from policies.compiled.classes import CompiledClasses
@@ -45,10 +46,11 @@ class Outlooks:
         classes: CompiledClasses,
         branches: Sequence[int],
         writer: StandingWriter,
+        known: KnownCustomers,
         watch: _Watch,
     ) -> None:
         self.ledger: Ledger = writer.ledger
-        self.standings, self.registry, self._watch = writer, registry, watch
+        self.standings, self.registry, self._known, self._watch = writer, registry, known, watch
         self.use(classes, branches)
         self._published = np.zeros(0, _PUBLISHED)
         self._rows: list[Pair | Packed] = []
@@ -76,7 +78,7 @@ class Outlooks:
         step = max(_CHUNK_CELLS // len(outlook.closes_ahead(self.pack.metric, self.timing.downgrades, day)), 1)
         for at in range(0, count, step):
             slots = np.arange(at, min(at + step, count))
-            first = known.first_days(slots)
+            first = self._known.since(slots)
             mine = (known.classes(slots) == _PERSONAL) & (first <= day) & ~np.isin(known.branches(slots), self._apart)
             slots, first = slots[mine], first[mine]
             found, since = self.look(day, slots, scope), known.tier_days(slots)

@@ -38,6 +38,9 @@ class Packs:
         self.running = by_class(*begun)  # the tier scheme of each class of customers
         self.layers = None if layers is None else replace(layers, effective_from=date.min)
         self.book = Book(begun if self.layers is None else [*begun, self.layers])
+        self._begun = list(self.book.packs)
+        self._texts: dict[bytes, str] = {}  # of the packs taken since, by the keys of their rows
+        self._gone: list[Pack] = []  # retracted ones, kept since `_fitting` knows packs by their identity
         self._trial: Pack | None = None
         self.base_exponent, self.follow = base_exponent, follow
         self._older: dict[tuple[str, int, str], OlderClass] = {}
@@ -45,7 +48,9 @@ class Packs:
         self._rows: list[Pair] = []
 
     def take(self, record: dict[str, Any], closed: int) -> Pack | list[str]:
-        """The pack in a record of `policies`, taken into the book; or why it is not. `closed`: the last closed day."""
+        """The pack in a record of `policies`, taken into the book or out of it; or why not. `closed`: the last closed day."""
+        if record.get("retracted"):
+            return self._retract(record["pack_id"], record["version"], closed)
         text = record["body"]
         try:
             pack = parse_pack(text, record["pack_id"] or "pack")
@@ -54,8 +59,26 @@ class Packs:
         why = [*_differences(record, pack), *self.unfit(pack)] or self.book.put(text, closed)
         if why:
             return why
-        self._rows.append((RowKey.PACK + f"{len(self.book.packs) - 1:06}".encode(), text.encode()))
+        self._keep(text)
         return pack
+
+    def _keep(self, text: str) -> None:
+        """A row for a pack that was taken, behind those of all others."""
+        place = 1 + max((int(key[1:]) for key in self._texts), default=len(self._begun) - 1)
+        key = RowKey.PACK + f"{place:06}".encode()
+        self._texts[key] = text
+        self._rows.append((key, text.encode()))
+
+    def _retract(self, pack_id: str, version: int, closed: int) -> Pack | list[str]:
+        places = [pack for pack in self.book.packs if pack not in self._begun]
+        found = self.book.retract(pack_id, version, closed)
+        if isinstance(found, list):
+            return found
+        key = sorted(self._texts)[places.index(found)]
+        del self._texts[key]
+        self._gone.append(found)
+        self._rows.append((key, None))
+        return found
 
     def unfit(self, pack: Pack) -> list[str]:
         """Why a pack cannot take the place of the one in force before its day."""
@@ -140,9 +163,14 @@ class Packs:
         return rows
 
     def load(self, rows: Rows) -> None:
-        """Rows back, in the order in which the packs were taken."""
-        for _, value in sorted(rows):
-            self.book.packs.append(parse_pack((value or b"").decode()))
+        """Rows back, in the order of the log; packs stand in the book in the order in which they were taken."""
+        for key, value in rows:
+            if value is None:
+                self._texts.pop(key, None)
+            else:
+                self._texts[key] = value.decode()
+        if len(rows):
+            self.book.packs[:] = [*self._begun, *(parse_pack(text) for _, text in sorted(self._texts.items()))]
 
 
 def _differences(record: dict[str, Any], pack: Pack) -> list[str]:

@@ -24,14 +24,36 @@ from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
 from streams.fields import BAD_DATE, BAD_ID, OK
 
 UNKNOWN_FACT, BAD_FACT = 60, 61
-FACT_REASONS = {UNKNOWN_FACT: "a fact that no scheme knows", BAD_FACT: "value of a fact out of range"}
+FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", BAD_FACT: "value of a fact out of range"}
 _EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of the facts contract
 COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 FROM_PROFILE = ("tenure_months", "age")
 NO_DATE = -(1 << 31)
+SOURCES_MAX = 256  # names that are remembered
 VALUE_MAX = 1 << 62
+FAR = 1 << 30  # no day
+NAME_CHARS_MAX = 60  # of a fact's name in a message
+
+
+def fact_kinds(packs: Iterable[Pack]) -> dict[str, str | None]:
+    """The facts that are taken, each with the kind of its value: those of every pack, and those that packs add.
+
+    Beside them there are COMPLETE and BANK_OPEN, which are of no customer.
+    """
+    found = {name: metrics.kind(name) for name in metrics.facts() if name not in FROM_PROFILE}
+    for pack in packs:
+        found |= {name: fact.kind for name, fact in pack.facts.items()}
+    return found
+
+
+def unknown_fact(name: str, packs: Iterable[Pack]) -> str:
+    """What is to be said of a fact that none of the packs knows."""
+    said = f"name: no pack knows the fact {name[:NAME_CHARS_MAX]}"
+    if name in FROM_PROFILE:
+        said = f"name: {name} follows from the profile, it is no fact"
+    return f"{said}; packs: {', '.join(dict.fromkeys(pack.id for pack in packs))}"
 
 
 class CustomerFacts:
@@ -41,12 +63,13 @@ class CustomerFacts:
         self, ledger: Ledger, packs: Iterable[Pack], counts: TransactionCounts, touched: TouchedCustomers
     ) -> None:
         self.ledger = ledger
-        self.kinds: dict[str, str | None] = {n: metrics.kind(n) for n in metrics.facts() if n not in FROM_PROFILE}
+        self.kinds = fact_kinds(())
         self.absent = {name: metrics.absent(name) for name in metrics.facts()}
         self.values: dict[str, Array] = {}
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
         self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
+        self.sources: set[str] = set()  # that facts have named
         self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
         self._counts, self._touched = counts, touched
@@ -55,7 +78,7 @@ class CustomerFacts:
 
     def know(self, pack: Pack) -> None:
         """Facts of a pack that will be in force are taken from now on."""
-        self.kinds |= {name: fact.kind for name, fact in pack.facts.items()}
+        self.kinds |= fact_kinds([pack])
         self.absent = {name: fact.absent for name, fact in pack.facts.items()} | self.absent
 
     def use(self, packs: Iterable[Pack]) -> None:
@@ -86,6 +109,8 @@ class CustomerFacts:
             return BAD_FACT, _VALUE
         if abs(value) > VALUE_MAX:
             return BAD_FACT, _VALUE
+        if len(self.sources) < SOURCES_MAX:
+            self.sources.add(columns.text_at(int(row[_SOURCE])) or "")
         slot, event_id = self.ledger.customer(customer_id), columns.text_at(int(row[_EVENT_ID])) or ""
         if self._take(name, slot, value, as_of, event_id):
             key = RowKey.FACT + name.encode() + b"/" + customer_id.encode()
@@ -151,6 +176,23 @@ class CustomerFacts:
             return np.full(len(slots), self.absent[name], np.int64)
         self._reserve(name)
         return self.values[name][slots]
+
+    def first_days(self, slots: Array) -> Array:
+        """int64[n]: of each customer the least day of his facts, each name's latest one; far in the future for none."""
+        found = np.full(len(slots), FAR, np.int64)
+        for name in self.values:
+            self._reserve(name)
+            days = self.days[name][slots]
+            np.minimum(found, np.where(days == NO_DAY, FAR, days), out=found)
+        return found
+
+    def of_days(self, before: int, day: int) -> Array:
+        """Slots, ascending, of customers with a fact whose latest word is of a day after `before` and up to `day`."""
+        found = np.zeros(self.ledger.customers.count, np.bool_)
+        for days in self.days.values():
+            known = days[: len(found)]
+            found[: len(known)] |= (known > before) & (known <= day)
+        return np.flatnonzero(found)
 
     # -- rows
 

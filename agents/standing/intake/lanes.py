@@ -43,21 +43,22 @@ class Lane:
     fed: int = 0  # next offset to feed
     chunks: deque[DecodedBlock] = field(default_factory=deque)
 
-    def feed(self, block: Block, stop: int | None) -> None:
-        """Decodes a block's records in [fed, min(end, stop)); Rejoin if it starts behind that."""
+    def feed(self, block: Block, stop: int | None) -> DecodedBlock | None:
+        """Decodes a block's records in [fed, min(end, stop)): what is new of it. Rejoin if it starts behind that."""
         if block.start > self.fed:
             raise Rejoin(f"{block.tp}: block starts at {block.start}, expected {self.fed}")
         end = block.end if stop is None else min(block.end, stop)
         if end <= self.fed:
-            return
+            return None
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         self.placement.check(columns)
         marks = np.flatnonzero(columns.status == Status.MARK)
-        # No close ever comes for a mark of such a day: the topic would wait at it for good.
-        absurd = marks[~day_taken(columns.data[marks, _DAY])]
-        columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
+        if len(marks):  # no close ever comes for a mark of such a day: the topic would wait at it for good
+            absurd = marks[~day_taken(columns.data[marks, _DAY])]
+            columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
         self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
+        return self.chunks[-1]
 
     @property
     def position(self) -> int:
@@ -86,14 +87,20 @@ class Lane:
 
     @staticmethod
     def _stop(chunk: DecodedBlock, closed: int, cut: int | None) -> int:
-        columns, stop = chunk.columns, chunk.columns.n
+        columns = chunk.columns
+        if cut is not None:  # a mark below it is of a closed day, or of a run that was set aside and is compacted away
+            return max(chunk.at, int(np.searchsorted(columns.offset, cut)))
         marks = np.flatnonzero(columns.status[chunk.at :] == Status.MARK) + chunk.at
         later = marks[columns.data[marks, _DAY] > closed]
-        if len(later):
-            stop = int(later[0])
-        if cut is not None:
-            stop = min(stop, max(chunk.at, int(np.searchsorted(columns.offset, cut))))
-        return stop
+        return int(later[0]) if len(later) else columns.n
+
+    def pass_mark(self, cut: int) -> None:
+        """Steps over the mark that stands next at a cut: its close does not count."""
+        for chunk in self.chunks:
+            if chunk.at < chunk.columns.n:
+                at = chunk.at
+                chunk.at += bool(chunk.columns.offset[at] == cut and chunk.columns.status[at] == Status.MARK)
+                return
 
     def at_cut(self, cut: int) -> bool:
         """Whether everything below the cut has been consumed and the cut itself has been fed."""

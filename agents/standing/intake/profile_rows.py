@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from schemas.codec.encoder import write_long
 from schemas.codec.primitives import read_long
 from streams.accounts.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Index, add, find
 from streams.kernels.borrowing import borrowed
+from streams.kernels.varints import write_long
 from streams.tiers import HISTORY
 
 _TEXTS = HISTORY + 3  # at most, in a row

@@ -25,7 +25,7 @@ from streams.accounts.store import POSTING, REVERSAL, Array
 from streams.alerts.lifecycle import AlertEvent, Cause
 from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base
 from streams.averages.metrics import Metrics
-from streams.calendar import NO_DAY, business_day, date_of
+from streams.calendar import business_day, date_of
 
 COUNTERPARTIES_MAX = 3
 _ENCODED = ("rm-alerts", "restatements", "tier-changes", "decisions", "dead-letters")  # also or only one by one
@@ -93,13 +93,11 @@ class OutputPublisher:
     # -- closes
 
     def standings(
-        self, found: Metrics, slots: Array, metric: Sequence[int], flags: Array, layers: ShownLayers | None
+        self, found: Metrics, slots: Array, kept: Array, metric: Sequence[int], flags: Array, layers: ShownLayers | None
     ) -> None:  # fmt: skip
-        """The standing of each customer as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
-        tiered = self.ledger.customers.tier_days(slots) != NO_DAY  # by a fact or a card, without an account
-        keep = (self.ledger.customers.first_days(slots) <= found.as_of) | tiered
-        if keep.any():
-            self.packed("standings", self.bulk.standings(found, slots, np.flatnonzero(keep), metric, flags, layers))
+        """The standings of slots[kept] as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
+        if len(kept):
+            self.packed("standings", self.bulk.standings(found, slots, kept, metric, flags, layers))
 
     def tier_changes(self, moved: MovedTiers) -> None:
         """Tier changes of a close with all that is needed to decide them again (docs/tiers.md#evidence)."""

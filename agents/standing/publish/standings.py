@@ -25,6 +25,7 @@ from streams.vocabulary.metrics import COLUMNS, FAMILIES, INDEX, METRICS
 from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 NO_TIER = "none"  # a class of customers without a scheme
+NO_FIRST_DAY = 0  # 1970-01-01, before every day that is taken: who has no account. The contract has no null there
 SEQ_BITS = 20  # of the order within a day in source_seq
 HELD_CHARS_MAX = 200
 _TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
@@ -148,7 +149,7 @@ class StandingWriter:
             data[:, at : at + width] = rounded[:, column : column + width]
         data[:, index["currency"]] = raw.text(self.ledger.base_currency)
         first = customers.first_days(mine)
-        data[:, index["first_day"]] = np.where(first <= found.as_of, first, since)
+        data[:, index["first_day"]] = np.where(first <= found.as_of, first, NO_FIRST_DAY)
         data[:, index["source_seq"]] = found.as_of << SEQ_BITS
         if layers is not None:
             layers = layers.some(kept)

@@ -18,13 +18,14 @@ from policies.compiled.program import Column, Key
 from policies.lifecycle.state import months_later
 from policies.model.metrics import counted_months
 from policies.model.terms import limits
-from schemas.codec.encoder import LONG_BYTES_MAX, Writer, encode_columns, write_long
+from schemas.codec.encoder import LONG_BYTES_MAX, Writer, encode_columns
 from schemas.codec.records import plain
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import REF_BITS, REF_MASK, Array
 from streams.averages.metrics import Metrics
 from streams.calendar import date_of, month_start
+from streams.kernels.varints import write_long
 from streams.money import NANO
 from streams.vocabulary.metrics import INDEX, period
 

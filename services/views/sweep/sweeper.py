@@ -203,6 +203,8 @@ class Sweeper:
         for record in records:
             value = None if record.value is None else next(values)
             try:
+                if record.lost is not None:
+                    raise RecordError(record.lost.original.why)
                 if isinstance(value, RecordError):
                     raise value
                 row = next(iter(project(self.keys, record, value)), None)

@@ -16,6 +16,7 @@ from schemas.registry import Registry
 from streams.calendar import date_of, day_of
 from tidegauge.cli.choices import SILENCE, SourceFormat, closable_date
 from tidegauge.cli.data.refused import Refused, nothing_in
+from tidegauge.cli.guard import FORCE, FORCE_REASON, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_kafka
 
@@ -45,6 +46,8 @@ def import_(
         None, "--until", parser=closable_date, help="Close the days up to this one, beyond the last event's."
     ),
     silence_days: int = SILENCE,
+    force: bool = FORCE,
+    reason: str = FORCE_REASON,
     as_json: bool = JSON,
 ) -> None:
     """Load a bank's files into the topics. Interrupted or done, it can be run again: twice changes nothing.
@@ -54,7 +57,7 @@ def import_(
     from connectors.formats.sources import import_fingerprint, read_source
     from connectors.loading.arrival import days, disturb
 
-    settings = Settings()
+    settings, why = Settings(), reason_given(reason, force=force)
     bad = Refused(settings)
     if until is not None and not close_days:
         raise CommandError("--until closes days, --no-close-days closes none", "leave one of them out", BAD_INPUT)
@@ -73,7 +76,9 @@ def import_(
         notes.print(f"  set TIDEGAUGE_BASE_CURRENCY={BERKA_CURRENCY} for import and worker")
     last = None if until is None else last_day(path, until, events)
     stream = list(days(events, str(path), until=last, silence_days=silence_days))
-    loaded = into_kafka(settings, iter(stream), len(stream), mark, bad.kept, close_days=close_days, marks=complete)
+    loaded = into_kafka(
+        settings, iter(stream), len(stream), mark, bad.kept, close_days=close_days, marks=complete, reason=why
+    )
     report(loaded, as_json, bad.count)
     bad.end("the good ones are loaded; the others are in the topic dead-letters")
 
@@ -95,23 +100,29 @@ def into_kafka(
     *,
     close_days: bool,
     marks: bool = False,
+    reason: str = "",
 ) -> Loaded:
-    """Load a stream with a progress line; StackError or PublishError when Kafka fails."""
+    """Load a stream with a progress line; StackError or PublishError when Kafka fails.
+
+    UnusualError where the first day lies too far behind the last close, and no reason says why.
+    """
     from connectors.loading.closer import Closer
     from connectors.loading.loader import load_events
     from connectors.loading.publisher import EventPublisher
     from schemas.registry import registry_for
+    from tidegauge.knowledge import known_by_workers
 
     need_kafka(settings)
     with ExitStack() as stack:
         encoded = partial(_encode, registry_for(settings))
         publisher = EventPublisher(settings, encoded)
         stack.callback(publisher.close)
-        closer = Closer(settings, encoded) if close_days else None
+        closer = Closer(settings, encoded, known=known_by_workers(settings)) if close_days else None
         if closer is not None:
             stack.callback(closer.shut)
         bar, task = stack.enter_context(_progress(total))
-        return load_events(stream, publisher, closer, mark, bad=bad, step=partial(_step, bar, task), marks=marks)
+        step = partial(_step, bar, task)
+        return load_events(stream, publisher, closer, mark, bad=bad, step=step, marks=marks, reason=reason)
 
 
 def _encode(registry: Registry, contract: str, record: Record) -> bytes:

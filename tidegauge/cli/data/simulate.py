@@ -11,7 +11,9 @@ import typer
 from deploy.settings import Settings
 from streams.calendar import day_of
 from tidegauge.cli.choices import FileFormat, iso_date
+from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
+from tidegauge.cli.servers import need_kafka
 
 app = typer.Typer()
 
@@ -27,6 +29,9 @@ def simulate(
     out: Path | None = typer.Option(None, "--out", help="Folder for canonical files."),
     form: FileFormat = typer.Option(FileFormat.NDJSON, "--format", help="Of the files."),
     into_kafka: bool = typer.Option(False, "--into-kafka", help="Send the events to the topics and close each day."),
+    dry_run: bool = DRY_RUN,
+    force: bool = FORCE,
+    reason: str = FORCE_REASON,
     as_json: bool = JSON,
 ) -> None:
     """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
@@ -40,7 +45,7 @@ def simulate(
 
     if (out is None) == (not into_kafka):
         raise CommandError("where to?", "give either --out FOLDER or --into-kafka")
-    settings = Settings()
+    settings, why = Settings(), reason_given(reason, force=force)
     first = day_of(start)
     try:
         events = bank.simulate(seed, customers, months, first, settings.zone)
@@ -48,6 +53,9 @@ def simulate(
     except ValueError as problem:
         raise CommandError(str(problem), "correct --start, --customers or --months", BAD_INPUT) from problem
     if out is not None:
+        plan = f"write a bank of {customers} customers, {months} months from {start}, to {out}"
+        if not goes_on(Intent("simulate", [plan], {"folder": str(out)}), why, dry_run=dry_run, as_json=as_json):
+            return
         with notes.status(f"writing {out}"):
             counts = files_out.write_files(events_only(events), out, form)
         (out / STORIES_FILE).write_text(json.dumps([asdict(story) for story in told.values()], indent=1) + "\n")
@@ -58,8 +66,31 @@ def simulate(
             console.print(f"wrote {listed} to {out}", soft_wrap=True, markup=False)
         return
     mark = sha256(repr((seed, customers, months, first, settings.zone)).encode()).hexdigest()
-    file_import.report(file_import.into_kafka(settings, events, None, mark, [], close_days=True), as_json)
+    if not goes_on(_intent(settings, customers, months, start, mark), why, dry_run=dry_run, as_json=as_json):
+        return
+    loaded = file_import.into_kafka(settings, events, None, mark, [], close_days=True, reason=why)
+    file_import.report(loaded, as_json)
     if as_json:
         return
     for story in told.values():
         console.print(f"{story.customer_id}: {story.tells}", soft_wrap=True)
+
+
+def _intent(settings: Settings, customers: int, months: int, start: date, mark: str) -> Intent:
+    """What goes into the topics; beyond the ordinary where they hold another bank already."""
+    from connectors.loading.closer import history
+    from connectors.loading.offsets import ever_written
+
+    need_kafka(settings)
+    line = (
+        f"send a bank of {customers} customers, {months} months from {start}, to {settings.kafka}, and close its days"
+    )
+    found = ever_written(settings, ("customers", "transactions", "balances"))
+    same = any(closed.source == mark for closed in history(settings).applied)
+    unusual = []
+    if found and not same:
+        unusual.append(
+            f"the topics hold a bank already ({found:,} records): its customers and closes would mix with these"
+        )
+    fields = {"customers": customers, "months": months, "start": start.isoformat(), "records_before": found}
+    return Intent("simulate", [line], fields, unusual)

@@ -1,20 +1,26 @@
 """`tidegauge complete` and `tidegauge holidays`: what the freshness of sources is measured by."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date
+from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 import typer
 
 from connectors.formats.events import Fact
 from deploy.settings import Settings
-from streams.calendar import day_of
+from streams.calendar import day_of, shown_day
 from tidegauge.cli.choices import Lang, closable_date
+from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
 from tidegauge.cli.servers import need_kafka
 
 app = typer.Typer()
+SOURCES_SHOWN: Final = 8
+CLOSED_MAX: Final = 10  # business days in a row that a bank is closed, and nobody wonders
 _WORDS = {
     "en": {"complete": "{source} is complete up to {day}", "holidays": "{count} days told"},
     "zh-CN": {"complete": "来源 {source} 的数据已全部送达，截至 {day}", "holidays": "已告知 {count} 天"},
@@ -27,46 +33,107 @@ def complete(
     day: date = typer.Argument(
         ..., parser=closable_date, help="The day up to which it has sent everything, such as 2026-01-31."
     ),
+    dry_run: bool = DRY_RUN,
+    force: bool = FORCE,
+    reason: str = FORCE_REASON,
     lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
     """Say for a source that it has sent everything up to a day: its end-of-day mark, in every partition."""
     from connectors.loading import broadcast
 
-    if not source.strip():
-        raise CommandError("the source has no name", "give the name that its events carry as `source`", BAD_INPUT)
+    if not source.strip() or source != source.strip():
+        reads = "has no name" if not source.strip() else f"reads {source!r}, with blanks around it"
+        raise CommandError(f"the source {reads}", "give the name that its events carry as `source`", BAD_INPUT)
+    settings, why = Settings(), reason_given(reason, force=force)
     say = speaker(_WORDS, language(lang))
-    _send([broadcast.complete(source, day_of(day))])
+    need_kafka(settings)
+    if not goes_on(_completeness(settings, source, day_of(day)), why, dry_run=dry_run, as_json=as_json):
+        return
+    _send(settings, [broadcast.complete(source, day_of(day))], why)
     if as_json:
         emit({"source": source, "day": day.isoformat()})
     else:
         console.print(say("complete", source=source, day=day), soft_wrap=True, markup=False)
 
 
+def _completeness(settings: Settings, source: str, day: int) -> Intent:
+    """The mark of a source: of a day too far ahead, or of a source that nobody knows, beyond the ordinary."""
+    from connectors.loading.closer import history
+    from connectors.loading.closing_run import plan_run
+    from tidegauge.knowledge import known_by_workers, sources_named
+
+    known, last = known_by_workers(settings), history(settings).last
+    unusual = list(plan_run(day, last, known).unusual)
+    named = sources_named(settings)
+    if known.booked is not None and source not in known.sources | named:
+        unusual.append(
+            f"no event came from a source {source}, and no pack names it; known are: {_some(known.sources | named)}"
+        )
+    line = f"mark {source} as complete up to {shown_day(day)}"
+    fields = {
+        "source": source, "day": shown_day(day), "last_closed": None if last is None else shown_day(last),
+        "newest_booked": None if known.booked is None else shown_day(known.booked),
+    }  # fmt: skip
+    return Intent("complete", [line], fields, unusual)
+
+
+def _some(names: AbstractSet[str]) -> str:
+    shown = sorted(names)[:SOURCES_SHOWN]
+    return ", ".join(shown) + " …" * (len(names) > len(shown))
+
+
 @app.command("holidays")
 def holidays(
     path: Path = typer.Argument(..., help="A CSV file: date,bank with open or closed."),
+    dry_run: bool = DRY_RUN,
+    force: bool = FORCE,
+    reason: str = FORCE_REASON,
     lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
     """Tell the workers which days the bank is closed, and which weekend days it is open: the last word on a day counts."""
     from connectors.loading import broadcast
 
-    records = list(broadcast.read_calendar(path))
+    records, settings, why = list(broadcast.read_calendar(path)), Settings(), reason_given(reason, force=force)
     say = speaker(_WORDS, language(lang))
-    _send(records)
+    need_kafka(settings)
+    days = {record["as_of"]: record["value"] == 1 for record in records}
+    if not goes_on(_calendar(settings, days), why, dry_run=dry_run, as_json=as_json):
+        return
+    _send(settings, records, why)
     if as_json:
         emit({"days": len(records)})
     else:
         console.print(say("holidays", count=len(records)))
 
 
-def _send(records: Iterable[Fact]) -> None:
+def _calendar(settings: Settings, days: Mapping[int, bool]) -> Intent:
+    """Days of the calendar: a long closure is beyond the ordinary."""
+    from connectors.loading.closer import history
+    from streams.workdays import weekday
+
+    shut = [day for day in range(min(days), max(days) + 1) if weekday(day) or day in days]
+    longest = max(
+        (len(list(run)) for closed, run in groupby(shut, lambda day: days.get(day) is False) if closed), default=0
+    )
+    last, unusual = history(settings).last, []
+    if longest > CLOSED_MAX:
+        unusual.append(
+            f"the bank would be closed for {longest} business days in a row; up to {CLOSED_MAX} are ordinary"
+        )
+    past = sum(1 for day in days if last is not None and day <= last)
+    line = f"tell {len(days)} days, {shown_day(min(days))} to {shown_day(max(days))}"
+    line += f"; {past} of them are closed already, and nothing decided then changes" * bool(past)
+    fields = {"days": len(days), "first": shown_day(min(days)), "last": shown_day(max(days)), "closed_already": past}
+    return Intent("holidays", [line], fields, unusual)
+
+
+def _send(settings: Settings, records: Iterable[Fact], reason: str) -> None:
     from connectors.loading.broadcast import FACTS, broadcast
     from schemas.codec.records import encode
     from schemas.registry import registry_for
 
-    settings = Settings()
-    need_kafka(settings)
     registry = registry_for(settings)
-    broadcast(settings, lambda topic, record: encode(topic, record, registry), FACTS, [{**r} for r in records])
+    facts = [{**record} for record in records]
+    broadcast(settings, lambda topic, record: encode(topic, record, registry), FACTS, facts, reason)

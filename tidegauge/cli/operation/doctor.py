@@ -68,7 +68,7 @@ def doctor(
         from deploy.settings import Settings
 
         settings = Settings() if data is None else Settings(data_dir=data)
-        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, _records, state_found):
+        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, _records, _closes, state_found):
             note(_careful(look_at, settings))
     if as_json:
         emit([result._asdict() for result in results])
@@ -207,6 +207,23 @@ def _records(settings: Settings) -> Check:
     text = "; ".join(f"{topic}: {count} × {reason}" for (topic, reason), count in sorted(found.items()))
     hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#topics"
     return Check("records", not found, f"lay wrong since yesterday: {text}" if found else "none lay wrong lately", hint)
+
+
+def _closes(settings: Settings) -> Check:
+    """Whether the workers have set a run of closes aside, and nobody has confirmed it or taken it back."""
+    from connectors.loading.closer import history
+    from deploy import topics
+    from schemas.topics import CLOSES
+    from streams.calendar import shown_day
+
+    if not any(entry.partitions for entry in topics.inspect(settings, wait_s=3.0) if entry.topic.name == CLOSES):
+        return Check("closes", True, "none: there is no topic yet")
+    found = history(settings)
+    if not found.aside:
+        return Check("closes", True, f"up to {shown_day(found.last)}" if found.applied else "none yet")
+    days = ", ".join(map(shown_day, found.aside))
+    hint = f"`tidegauge close {shown_day(found.aside[0])} --force --reason TEXT` confirms it, `--retract` takes it back"
+    return Check("closes", False, f"set aside, as it asked for a day too far ahead: the run up to {days}", hint)
 
 
 def state_found(settings: Settings) -> Check:

@@ -4,15 +4,15 @@ import time
 from collections import Counter
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 
+from deploy import admin
 from deploy.errors import StackError
 from deploy.settings import Settings
-from schemas.codec.records import RecordError, decode_one
 from schemas.partitioner import MISPLACED
-from schemas.registry import registry_for
+from tidegauge.letters import LETTERS_TOPIC, letters_from
 
-_LETTERS: Final = "dead-letters"
 _LETTERS_MAX: Final = 1000  # looked at in a partition
 _AGE_MS: Final = 24 * 60 * 60 * 1000
 _WAIT_S: Final = 5.0
@@ -23,51 +23,27 @@ def lately(settings: Settings) -> Counter[tuple[str, str]]:
 
     Of a partition its last 1,000 letters are looked at.
     """
-    conf = {
-        "bootstrap.servers": settings.kafka, "group.id": "unused", "enable.auto.commit": False,
-        "enable.partition.eof": True, "log_level": 2,
-    }  # fmt: skip
-    consumer = Consumer(conf)
     try:
-        return _count(settings, consumer, _places(settings, consumer))
+        found = letters_from(settings, _first(settings))
+        return Counter(
+            (letter.record["topic"], letter.record["reason"])
+            for letter in found
+            if letter.record["reason"] in MISPLACED.values()
+        )
     except KafkaException as problem:
-        raise StackError(f"{settings.topic(_LETTERS)} cannot be read: {problem.args[0].str()}") from problem
-    finally:
-        consumer.close()
+        raise StackError(f"{settings.topic(LETTERS_TOPIC)} cannot be read: {problem.args[0].str()}") from problem
 
 
-def _places(settings: Settings, consumer: Consumer) -> list[TopicPartition]:
-    """Where to begin in each partition that has letters of the last day."""
-    name = settings.topic(_LETTERS)
-    meta = consumer.list_topics(name, timeout=_WAIT_S).topics[name]
-    since = int(time.time() * 1000) - _AGE_MS
-    asked = [TopicPartition(name, partition, since) for partition in meta.partitions]
-    places = []
-    for place in consumer.offsets_for_times(asked, timeout=_WAIT_S) if asked else ():
-        _, end = consumer.get_watermark_offsets(place, timeout=_WAIT_S)
-        if 0 <= place.offset < end:
-            places.append(TopicPartition(name, place.partition, max(place.offset, end - _LETTERS_MAX)))
-    return places
+def _first(settings: Settings) -> dict[int, int]:
+    """Where to begin in each partition: at the first letter of the last day, or behind all."""
+    name, client = settings.topic(LETTERS_TOPIC), admin.client(settings.kafka)
+    partitions = client.list_topics(name, timeout=_WAIT_S).topics[name].partitions
+    places = [TopicPartition(name, partition) for partition in partitions]
+    since = OffsetSpec.for_timestamp(int(time.time() * 1000) - _AGE_MS)
 
+    def asked(spec: OffsetSpec) -> dict[int, int]:
+        answers = client.list_offsets(dict.fromkeys(places, spec), request_timeout=_WAIT_S) if places else {}
+        return {place.partition: answer.result().offset for place, answer in answers.items()}
 
-def _count(settings: Settings, consumer: Consumer, places: list[TopicPartition]) -> Counter[tuple[str, str]]:
-    found: Counter[tuple[str, str]] = Counter()
-    if not places:
-        return found
-    registry, reasons = registry_for(settings), set(MISPLACED.values())
-    consumer.assign(places)
-    left, deadline = len(places), time.monotonic() + _WAIT_S
-    while left and time.monotonic() < deadline:
-        message = consumer.poll(0.2)
-        if message is None:
-            continue
-        if (error := message.error()) is not None:
-            left -= error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - its public name
-            continue
-        try:
-            letter = decode_one(message.value() or b"", registry, name=_LETTERS)
-        except RecordError:
-            continue  # not ours
-        if letter["reason"] in reasons:
-            found[letter["topic"], letter["reason"]] += 1
-    return found
+    ends, recent = asked(OffsetSpec.latest()), asked(since)
+    return {p: end if recent[p] < 0 else max(recent[p], end - _LETTERS_MAX) for p, end in ends.items()}

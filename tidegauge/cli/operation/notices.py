@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents.engine.reader import LogReader
 from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
 from schemas.registry import registry_for
@@ -34,7 +35,7 @@ class Lazily:
         """Deliver an alert's notices."""
         async with self.lock:
             if self.ready is None:
-                self.ready = await self.stack.enter_async_context(notifier(self.settings))
+                self.ready = await self.stack.enter_async_context(notifier(self.settings, LogReader))
         return await self.ready.notify(alert)
 
 

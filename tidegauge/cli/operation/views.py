@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agents.engine.reader import LogReader
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
@@ -32,7 +33,7 @@ def open_writer(settings: Settings) -> ViewWriter:
     """A writer; one line where a server does not answer."""
     need_kafka(settings)
     need_redis(settings)
-    return view_writer(settings)
+    return view_writer(settings, LogReader)
 
 
 def until_told() -> threading.Event:
@@ -51,7 +52,7 @@ def views(
     told = until_told()
     settings = Settings()
     writer = open_writer(settings)
-    sweeper = view_sweeper(settings, writer)
+    sweeper = view_sweeper(settings, writer, LogReader)
     if metrics_port:
         with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
             serve_view_metrics(writer, sweeper.counts, metrics_port, settings.metrics_host)

@@ -1,20 +1,21 @@
-"""`tidegauge policy activate`: puts a pack into force for the running workers, from a day on."""
+"""`tidegauge policy activate` and `retract`: put a pack into force for the running workers from a day on, or take it back."""
 
 import datetime as dt
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from deploy.settings import Settings
 from tidegauge.cli.choices import Lang, iso_date
+from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit, error
+from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, error
 from tidegauge.cli.policy.words import POLICY_WORDS
 from tidegauge.cli.servers import need_kafka
 
 if TYPE_CHECKING:
+    from agents.standing.decide.packs import Packs
     from policies import Pack
 
 FROM_LINE = re.compile(r"^effective_from:[^\n#]*", re.MULTILINE)
@@ -26,6 +27,9 @@ def activate(
     since: dt.date | None = typer.Option(
         None, "--from", parser=iso_date, help="First day it decides for; the pack's own effective_from."
     ),
+    dry_run: bool = DRY_RUN,
+    force: bool = FORCE,
+    reason: str = FORCE_REASON,
     lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
@@ -34,27 +38,73 @@ def activate(
     A template or a broken pack is refused with the exit code 1, and the running one stays.
     """
     from connectors.loading import packs
-    from connectors.loading.closer import closes
+    from connectors.loading.closer import history
     from schemas.codec.records import encode
     from schemas.registry import registry_for
+    from tidegauge.knowledge import packs_of
 
-    settings = Settings()
+    settings, why = Settings(), reason_given(reason, force=force)
     say, new = speaker(POLICY_WORDS, language(lang, settings)), wanted(pack, since)
     registry = registry_for(settings)
     need_kafka(settings)
-    last = max((closed.day for closed in closes(settings)), default=None)
-    problems = refusals(settings, new, packs.sent(settings), last)
-    if problems:
+    known, last = packs_of(settings), history(settings).last
+    if problems := refusals(new, known, last):
         for problem in problems:
             error(problem)
         error(say("not_in_force", pack=new.id, version=new.version), say("stays"))
         raise typer.Exit(FAILED_CHECK)
-    packs.send(settings, lambda topic, record: encode(topic, record, registry), _record_of(new))
-    if as_json:
-        emit({"pack": new.id, "version": new.version, "effective_from": new.effective_from.isoformat()})
-        return
     line = say("in_force", pack=new.id, version=new.version, since=new.effective_from)
-    console.print(line, soft_wrap=True)
+    later = known.book.taking_over(new)
+    unusual = [say("takes_over", since=one.effective_from, pack=one.id, version=one.version) for one in later]
+    fields = {**_fields(new), "taking_over": [_fields(one) for one in later]}
+    if not goes_on(Intent("policy activate", [line], fields, unusual), why, dry_run=dry_run, as_json=as_json):
+        return
+    packs.send(settings, lambda topic, record: encode(topic, record, registry), _record_of(new), why)
+    if as_json:
+        emit(fields)
+        return
+    for told in (line, *unusual):
+        console.print(told, soft_wrap=True)
+
+
+def retract(
+    pack: str = typer.Argument(..., help="The pack's id."),
+    version: int = typer.Argument(..., min=1, help="The version that is taken back."),
+    dry_run: bool = DRY_RUN,
+    lang: Lang | None = LANG,
+    as_json: bool = JSON,
+) -> None:
+    """Take back a version that was put into force, before its first day has begun; what decides then is said.
+
+    Exit code 1 for one that is not there, or whose day has begun.
+    """
+    from connectors.loading.closer import Closer
+    from schemas.codec.records import encode
+    from schemas.registry import registry_for
+    from streams.calendar import NO_DAY
+    from tidegauge.knowledge import packs_of
+
+    settings = Settings()
+    say, registry = speaker(POLICY_WORDS, language(lang, settings)), registry_for(settings)
+    need_kafka(settings)
+    # Holds the closer's place: a close in between could find the version in some partitions and not in others.
+    closer = Closer(settings, lambda topic, record: encode(topic, record, registry))
+    known = packs_of(settings)
+    taken = known.book.retract(pack, version, NO_DAY if closer.last is None else closer.last)
+    if isinstance(taken, list):
+        raise CommandError("; ".join(taken), say("stays"), FAILED_CHECK)
+    line, fields = say("retracted", pack=pack, version=version, since=taken.effective_from), _fields(taken)
+    if goes_on(Intent("policy retract", [line], fields), "", dry_run=dry_run, as_json=as_json):
+        closer.tell("policies", {**_record_of(taken), "body": "", "retracted": True})
+        if as_json:
+            emit(fields)
+        else:
+            console.print(line, soft_wrap=True)
+    closer.shut()
+
+
+def _fields(pack: "Pack") -> dict[str, Any]:
+    return {"pack": pack.id, "version": pack.version, "effective_from": pack.effective_from.isoformat()}
 
 
 def wanted(pack: str, day: dt.date | None) -> "Pack":
@@ -82,21 +132,11 @@ def _record_of(pack: "Pack") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def refusals(settings: Settings, new: "Pack", sent: list[bytes], last: int | None) -> list[str]:
-    """What the workers would say against the pack, in words; `last` is the last closed day."""
-    from agents.standing.decide.packs import Packs
+def refusals(new: "Pack", known: "Packs", last: int | None) -> list[str]:
+    """What the workers would say against the pack, in words, which `known` takes; `last` is the last closed day."""
     from policies.lifecycle.state import day_number
-    from schemas.codec.records import RecordError, decode_one
-    from schemas.registry import registry_for
     from streams.calendar import NO_DAY, date_of
-    from streams.money import exponent
-    from tidegauge.bootstrap import standing_conf
 
-    conf, registry = standing_conf(settings), registry_for(settings)
-    known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
-    for value in sent:
-        with suppress(RecordError):  # the workers leave it out too
-            known.take(decode_one(value, registry, name="policies"), NO_DAY)
     taken = known.take(_record_of(new), NO_DAY)
     found = taken if isinstance(taken, list) else []
     if last is not None and day_number(new.effective_from) < last + NOTICE_DAYS:

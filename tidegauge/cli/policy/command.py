@@ -11,7 +11,7 @@ import typer
 from tidegauge.cli.choices import ClassOfCustomers, Lang, iso_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, error
-from tidegauge.cli.policy.activate import activate
+from tidegauge.cli.policy.activate import activate, retract
 from tidegauge.cli.policy.whatif import whatif
 from tidegauge.cli.policy.words import POLICY_WORDS
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("activate")(activate)
+app.command("retract")(retract)
 app.command("whatif")(whatif)
 _PACK = typer.Argument(..., help="A pack that ships, or a YAML file.")
 Say = Callable[..., str]

@@ -28,6 +28,9 @@ _EN: Final = {
     "obstacle": "not to be put into force: {why}",
     "same": "no difference",
     "in_force": "{pack} version {version} is in force from {since} on",
+    "takes_over": "on {since} {pack} version {version} takes over, which was put into force before; "
+    "`tidegauge policy retract {pack} {version}` takes it back",
+    "retracted": "{pack} version {version}, from {since} on, is taken back",
     "not_in_force": "{pack} version {version} is not put into force",
     "stays": "the running pack stays as it is",
     "head": "{pack} version {version} from {first} on, instead of {running}: {moved} of {customers} customers would be in "
@@ -81,6 +84,8 @@ _ZH: Final = {
     "obstacle": "不得生效：{why}",
     "same": "没有差别",
     "in_force": "{pack} 第 {version} 版自 {since} 起生效",
+    "takes_over": "{since} 起改由先前已启用的 {pack} 第 {version} 版生效；可用 `tidegauge policy retract {pack} {version}` 撤回",
+    "retracted": "{pack} 第 {version} 版（{since} 起）已撤回",
     "not_in_force": "{pack} 第 {version} 版未予生效",
     "stays": "现行方案不变",
     "head": "若自 {first} 起以 {pack} 第 {version} 版取代 {running}：{last} 日终，{customers} 位客户中有 {moved} 位等级不同",

@@ -1,0 +1,116 @@
+"""Reads topics beside the workers, in the same bounds of memory: a consumer without a group, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import dataclasses
+import logging
+import threading
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError as AioKafkaError
+from confluent_kafka import KafkaError, KafkaException
+
+from agents.engine import hooks
+from agents.engine.job import TP, Block
+from agents.engine.transport import CorruptBatch
+
+log = logging.getLogger(__name__)
+
+BLOCKS_MAX: Final = 4  # handed on at once, each of at most schemas.bounds.BLOCK_BYTES_MAX and one record
+FETCH_BYTES_MAX: Final = 4 << 20  # per partition, as stored: what the largest batch has
+FETCHES_BYTES_MAX: Final = 16 << 20  # per broker, as stored
+ANSWER_S: Final = 15.0
+CORRUPT_PAUSE_S: Final = 0.2
+
+_Found = TypeVar("_Found")
+Place = tuple[str, int]  # Kafka's name of a topic, and a partition
+
+
+class LogReader:
+    """Blocks of committed records. Every method may raise KafkaException, and is called from one thread at a time."""
+
+    def __init__(self, kafka: str, topics: Iterable[str]) -> None:
+        """`topics`: Kafka's names of all that will be read."""
+        hooks.install({name: hooks.BLOCK_TOPICS.get(name, name) for name in topics})
+        self._next: dict[Place, int] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="log reader", daemon=True)
+        self._thread.start()
+        try:
+            self._consumer: AIOKafkaConsumer = self._do(_open(kafka))
+        except BaseException:
+            self._end()
+            raise
+        atexit.register(self.close)  # a command may end anywhere
+
+    def begin(self, positions: Mapping[Place, int | None]) -> dict[Place, int]:
+        """Read on from these offsets, from the first where one is gone or None: where that is."""
+        low = {place: first for place, (first, _) in self.ends(positions).items()}
+        self._next = {place: max(low[place], offset or 0) for place, offset in positions.items()}
+        self._do(self._seek())
+        return dict(self._next)
+
+    def fetch(self, timeout_s: float) -> list[Block]:
+        """What has come, each block behind the one before it in its partition; none after the timeout."""
+        try:
+            blocks = self._do(self._fetch(timeout_s))
+        except CorruptBatch as problem:  # what came with it is not handed on either: all of it is fetched again
+            log.warning("%s", problem)
+            self._do(self._seek(CORRUPT_PAUSE_S))
+            return []
+        for block in blocks:
+            self._next[block.tp] = block.end
+        return blocks
+
+    def ends(self, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
+        """First offset and end of the committed records of partitions."""
+        return self._do(self._ends([TopicPartition(*place) for place in places]))
+
+    def close(self) -> None:
+        """Leave the brokers; once is enough."""
+        if self._loop.is_closed():
+            return
+        atexit.unregister(self.close)
+        self._do(self._consumer.stop())
+        self._end()
+
+    def _do(self, work: Coroutine[Any, Any, _Found]) -> _Found:
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except (AioKafkaError, TimeoutError) as problem:
+            said = str(problem) or type(problem).__name__
+            raise KafkaException(KafkaError(KafkaError._FAIL, said)) from problem  # noqa: SLF001 - its public name
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _fetch(self, timeout_s: float) -> list[Block]:
+        found = await self._consumer.getmany(timeout_ms=round(1000 * timeout_s), max_records=BLOCKS_MAX)
+        return [dataclasses.replace(block, tp=TP(*place)) for place, blocks in found.items() for block in blocks]
+
+    async def _seek(self, pause_s: float = 0.0) -> None:
+        await asyncio.sleep(pause_s)
+        self._consumer.assign([TopicPartition(*place) for place in self._next])
+        for place, offset in self._next.items():
+            self._consumer.seek(TopicPartition(*place), offset)
+
+    async def _ends(self, places: list[TopicPartition]) -> dict[Place, tuple[int, int]]:
+        low, high = await self._consumer.beginning_offsets(places), await self._consumer.end_offsets(places)
+        return {place: (low[place], high[place]) for place in places}
+
+
+async def _open(kafka: str) -> AIOKafkaConsumer:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka, enable_auto_commit=False, isolation_level="read_committed",
+        auto_offset_reset="earliest", fetch_max_wait_ms=50, max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        fetch_max_bytes=FETCHES_BYTES_MAX, retry_backoff_ms=20,
+    )  # fmt: skip
+    await asyncio.wait_for(consumer.start(), ANSWER_S)
+    hooks.prefetch_at_once(consumer)
+    return consumer

@@ -1,0 +1,48 @@
+"""The newest day on which a posting is booked: what the closer measures by whether a day is far ahead (docs/operators.md).
+
+A typing error in a date must not move it: what is booked later than the day after it was appended does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agents.standing.intake.lanes import DecodedBlock
+from schemas.codec.batches import Batch, appended_ms, base_offset
+from schemas.codec.status import Status
+from streams.accounts.store import Array
+from streams.calendar import DAY_MS, NO_DAY, day_start_ms, zone_table
+from streams.fields import P_BOOKED
+
+
+class BookedDays:
+    """Sees every block of postings that is fed, once a block; `newest` is the day, NO_DAY before there is one."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = zone
+        self.newest, self._behind_ms = NO_DAY, -(1 << 62)  # the first instant behind that day
+
+    def restore(self, newest: int) -> None:
+        """As a fence had it."""
+        if newest > self.newest:
+            self.newest, self._behind_ms = newest, day_start_ms(newest + 1, self._zone)
+
+    def see(self, block: DecodedBlock, batches: Sequence[Batch]) -> None:
+        """The rows of a block, and the batches that they came in."""
+        booked = block.columns.data[:, P_BOOKED]
+        if not len(booked) or booked.max() < self._behind_ms:  # nearly always: a day begins once
+            return
+        rows = np.flatnonzero((booked >= self._behind_ms) & (block.columns.status == Status.OK))
+        begins = np.array([base_offset(batch) for batch in batches], np.int64)
+        times = np.array([appended_ms(batch) for batch in batches], np.int64)
+        appended = times[np.searchsorted(begins, block.columns.offset[rows], "right") - 1]
+        days = self._days(booked[rows])
+        days = days[days <= self._days(appended) + 1]
+        self.restore(int(days.max(initial=NO_DAY)))
+
+    def _days(self, instants: Array) -> Array:
+        starts, offsets = zone_table(self._zone)
+        found: Array = (instants + offsets[np.searchsorted(starts, instants, "right") - 1]) // DAY_MS
+        return found

@@ -1,0 +1,20 @@
+"""Which closes of the log apply (docs/architecture.md#closes-set-aside): the worker's rule, and the closer's by the same."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.calendar import NO_DAY
+
+GAP_DAYS_MAX: Final = 31  # calendar days from the last applied close to the day that an ordinary run asks for
+
+
+def is_set_aside(asked: int | None, last_closed: int | None, applied: int, *, forced: bool) -> bool:
+    """Whether a close that is next does not count: its run asked for a day too far behind the last applied close.
+
+    `asked` and `last_closed` are the record's, `applied` is the last close that counts (NO_DAY: none). Where none does, as in
+    a log whose beginning is gone, the record says what was closed before it. A record of before there were these fields
+    always counts.
+    """
+    since = last_closed if applied == NO_DAY else applied
+    return asked is not None and not forced and since is not None and asked - since > GAP_DAYS_MAX

@@ -1,0 +1,181 @@
+"""Closes that are set aside: a run that asks for a day too far ahead does not count, and everything goes on past its marks."""
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from agents.standing.job import StandingJob
+from schemas.codec.records import encode
+from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
+from streams.closing import GAP_DAYS_MAX
+from tests.standing.partition import Partition, Topics, conf
+from tests.twins.events import day, posting
+
+D1 = day("2026-05-30")
+FAR = D1 + 300
+
+
+def run(log: Topics, days: Iterable[int], last: int | None, reason: str | None = None) -> None:
+    """A run of the closer: one mark in every input, and a close for each day with that cut."""
+    days = list(days)
+    mark = encode(MARK, {"business_day": days[-1]})
+    cut = [
+        {"topic": topic, "partition": 0, "offset": log.append(topic, MARK_KEY, mark)}
+        for topic in INPUTS if topic != CLOSES
+    ]  # fmt: skip
+    for each in days:
+        record = {
+            "business_day": each, "closed_at": 0, "cut": cut, "asked": days[-1], "last_closed": last,
+            "force_reason": reason, "retracts": None,
+        }  # fmt: skip
+        log.append(CLOSES, str(each).encode(), encode(CLOSES, record))
+
+
+def slip() -> Topics:
+    """A day is closed, then one of the next year by mistake; the bank goes on, and closes the next days as ever."""
+    log = Topics().tell([posting(1, 100, D1), D1, posting(2, 50, D1 + 1)])
+    run(log, range(D1 + 1, FAR + 1), D1)
+    log.tell([posting(3, 7, D1 + 1)])
+    run(log, [D1 + 1], D1)
+    log.tell([posting(4, 1000, D1 + 2)])
+    run(log, range(D1 + 2, D1 + 4), D1 + 1)
+    return log
+
+
+def aums(partition: Partition) -> list[tuple[int, int]]:
+    """(day, AUM) of the standings published."""
+    return [(r["as_of"], r["aum_minor"]) for r in partition.of("standings")]
+
+
+def test_later_closes_count() -> None:
+    """What came behind the marks of the run counts at the next close, each input is read to its end, and a count tells."""
+    partition = Partition(slip())
+    for topic in INPUTS:
+        partition.feed(topic)
+    outcome = partition.job.work(live=True)
+    assert outcome.counts["closes_set_aside"] == FAR - D1
+    assert outcome.counts["closes"] == 4
+    assert partition.job.ledger.closed == D1 + 3
+    assert partition.job.positions() == partition.log.ends
+    assert outcome.counts.get("dead_letters", 0) == 0
+
+
+def test_inputs_flow_on_before_any_later_close() -> None:
+    """Behind the marks everything is read at once, while nothing is closed."""
+    log = Topics().tell([posting(1, 100, D1), D1])
+    run(log, range(D1 + 1, FAR + 1), D1)
+    log.tell([posting(2, 50, D1 + 1)])
+    partition = Partition(log).run()
+    assert partition.job.positions() == log.ends
+    assert partition.job.ledger.closed == D1
+
+
+def test_figures_are_those_of_a_log_without_the_slip() -> None:
+    """A slip that is set aside changes nothing that is published."""
+    without = Topics().tell([posting(1, 100, D1), D1, posting(2, 50, D1 + 1), posting(3, 7, D1 + 1)])
+    run(without, [D1 + 1], D1)
+    without.tell([posting(4, 1000, D1 + 2)])
+    run(without, range(D1 + 2, D1 + 4), D1 + 1)
+    assert Partition(slip()).run().closes() == Partition(without).run().closes()
+    assert aums(Partition(slip()).run())[:2] == [(D1, 100), (D1 + 1, 157)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_interleaving_and_any_crash(seed: int) -> None:
+    """In whatever blocks and order inputs are read, and wherever a worker begins anew, the closes say the same."""
+    rng, log = random.Random(seed), slip()
+    calm, partition = Partition(slip()).run(), Partition(log)
+    while partition.fed != log.ends:
+        topic = rng.choice([topic for topic in INPUTS if partition.fed[topic] < log.ends[topic]])
+        partition.feed(topic, partition.fed[topic] + rng.randint(1, 200))
+        partition.work()
+        if rng.random() < 0.3:  # what is fed and not consumed is fed again, by the positions that were committed
+            job, told = StandingJob(conf()), partition.published
+            rows, _ = partition.job.take_dirty(None)
+            job.load([*partition.rows.items(), *_flat(rows)])
+            partition.rows |= dict(_flat(rows))
+            job.load_fence(partition.job.fence())
+            rows_kept = partition.rows
+            partition = Partition(log, job, partition.job.positions())
+            partition.published, partition.rows = told, rows_kept
+    assert partition.closes() == calm.closes(), f"seed {seed}"
+    assert partition.job.positions() == log.ends
+
+
+def _flat(rows: Any) -> list[Any]:
+    from agents.engine.packing import flat
+
+    return list(flat(rows))
+
+
+def test_a_rebuild_after_compaction() -> None:
+    """Where the run's first closes have given way to later ones of their days, their marks hold nothing up."""
+    log, gone = slip(), Topics()
+    last = {key: offset for offset, (key, _) in enumerate(log.records[CLOSES])}
+    kept = [entry for offset, entry in enumerate(log.records[CLOSES]) if last[entry[0]] == offset or not entry[0]]
+    for topic in INPUTS:
+        for key, value in kept if topic == CLOSES else log.records[topic]:
+            gone.append(topic, key, value)
+    assert len(gone.records[CLOSES]) < len(log.records[CLOSES])
+    assert Partition(gone).run().closes() == Partition(slip()).run().closes()
+
+
+def test_a_forced_run_counts() -> None:
+    """The days in between are closed with the day asked for, all at one cut."""
+    log = Topics().tell([posting(1, 100, D1), D1, posting(2, 50, D1 + 1)])
+    run(log, range(D1 + 1, D1 + 41), D1, "shut for renovation")
+    log.tell([posting(3, 7, D1 + 41)])
+    partition = Partition(log).run()
+    assert partition.job.ledger.closed == D1 + 40
+    assert partition.job.positions() == log.ends
+    assert aums(partition)[:2] == [(D1, 100), (D1 + 1, 150)]
+
+
+@pytest.mark.parametrize(("gap", "counts"), [(GAP_DAYS_MAX, True), (GAP_DAYS_MAX + 1, False)])
+def test_the_limit(gap: int, counts: bool) -> None:
+    """So many calendar days from the last close that counts, closes that wait included, and not one more."""
+    log = Topics().tell([posting(1, 100, D1), D1])
+    run(log, range(D1 + 1, D1 + gap + 1), D1)
+    assert Partition(log).run().job.ledger.closed == (D1 + gap if counts else D1)
+
+
+def test_confirmed() -> None:
+    """The same run again, with force and marks of its own, counts; what it sees is what stands before its own marks."""
+    log = Topics().tell([posting(1, 100, D1), D1])
+    run(log, range(D1 + 1, D1 + 41), D1)
+    log.tell([posting(2, 50, D1 + 1)])
+    run(log, range(D1 + 1, D1 + 41), D1, "it was meant")
+    partition = Partition(log).run()
+    assert partition.job.ledger.closed == D1 + 40
+    assert aums(partition)[:2] == [(D1, 100), (D1 + 1, 150)]
+
+
+def test_a_retraction_closes_nothing() -> None:
+    """A record that takes a run back is passed over, in a log that begins with it too."""
+    log = Topics().tell([posting(1, 100, D1)])
+    record = {
+        "business_day": D1, "closed_at": 0, "cut": [], "asked": None, "last_closed": None, "force_reason": "a slip",
+        "retracts": FAR,
+    }  # fmt: skip
+    log.append(CLOSES, b"retract/2027-03-26", encode(CLOSES, record))
+    partition = Partition(log).run()
+    assert aums(partition) == []
+    assert partition.job.positions() == log.ends
+
+
+def test_where_the_beginning_of_the_log_is_gone() -> None:
+    """Without any close before it, the record's own word says how far ahead its run was."""
+    log = Topics().tell([posting(1, 100, D1 + 1)])
+    run(log, range(D1 + 1, FAR + 1), D1)
+    assert Partition(log).run().job.ledger.closed == -1
+    first = Topics().tell([posting(1, 100, D1 + 1)])
+    run(first, [FAR], None)  # the first close of all
+    assert Partition(first).run().job.ledger.closed == FAR
+
+
+def test_records_of_before_count() -> None:
+    """A close without the day asked for counts however far it is ahead, as it did."""
+    log = Topics().tell([posting(1, 100, D1), D1, FAR])
+    assert Partition(log).run().job.ledger.closed == FAR
