@@ -163,8 +163,8 @@ class Stack:
 
     def _make_folder(self) -> None:
         """Make the data folder; refuse a full disk, and a path that the servers can't take."""
-        if problem := unusable(self.data_dir):
-            raise StackError(f"data folder {self.data_dir!s:.200}: {problem}", "choose another one with --data")
+        if reason := unusable(self.data_dir):
+            raise StackError(f"data folder {self.data_dir!s:.200}: {reason}", "choose another one with --data")
         try:
             private_folder(self.data_dir, ours=any((self.data_dir / name).exists() for name in OURS))
             free = shutil.disk_usage(self.data_dir).free

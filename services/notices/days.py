@@ -15,6 +15,8 @@ from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry
 from services.views.projections import TopicRecord, plain_day
 from services.views.writer import RecordSource
+from streams.calendar import NO_DAY
+from streams.closing import is_set_aside
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class BankDays:
         self.source, self.registry, self.clock = source, registry, clock
         self.notice_days = dict(notice_days)  # by pack and version; those put into force come from the log
         self.newest = 0  # days since 1970-01-01
+        self.closed = NO_DAY  # the last close that counts
         self.ends: dict[str, int] | None = None
         self.read_at = -READ_EVERY_S
 
@@ -68,13 +71,22 @@ class BankDays:
         except KafkaException as problem:
             log.warning("the bank's days can't be read now: %s", problem)
 
+    def _closed(self, close: dict[str, Any]) -> None:
+        """The next close, by the workers' rule: one that is set aside says nothing of the day."""
+        asked, last = (None if close[name] is None else plain_day(close[name]) for name in ("asked", "last_closed"))
+        if close["retracts"] is None and not is_set_aside(
+            asked, last, self.closed, forced=close["force_reason"] is not None
+        ):
+            self.closed = max(self.closed, plain_day(close["business_day"]))
+            self.newest = max(self.newest, self.closed)
+
     def _note(self, record: TopicRecord) -> None:
         if not record.value or (record.key or b"")[:1] == b"@":
             return
         try:
             found = decode_one(record.value, self.registry, name=record.topic)
             if record.topic == "business-days":
-                self.newest = max(self.newest, plain_day(found["business_day"]))
+                self._closed(found)
             else:
                 pack = parse_pack(found["body"])
                 self.notice_days[pack.id, pack.version] = pack.notice_days

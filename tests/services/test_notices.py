@@ -300,9 +300,18 @@ async def test_what_is_late_says_so(day: int, late: bool, locale: str, kind: str
         assert not (late and word in first.body)
 
 
-def closed(day: int) -> bytes:
+def closed(day: int, **other: Any) -> bytes:
     """The close of a day."""
-    return encode("business-days", {"business_day": day, "closed_at": 0, "cut": []})
+    return encode("business-days", {"business_day": day, "closed_at": 0, "cut": [], **other})
+
+
+async def test_a_close_set_aside_makes_nothing_late() -> None:
+    """A slip of a year, which the workers set aside, is no day of the bank's."""
+    values = [closed(20513), closed(20900, asked=20900, last_closed=20513)]
+    records = [TopicRecord("business-days", 0, i, b"d", value) for i, value in enumerate(values)]
+    days = BankDays(MemorySource({"business-days:0": records}, 10), file_registry(), {})
+    assert not await days.late(ALERT)
+    assert days.newest == ALERT["raised_day"]
 
 
 async def test_days_of_a_pack_put_into_force() -> None:
