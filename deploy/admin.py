@@ -1,8 +1,9 @@
 """Talking to Kafka as an administrator, quietly: librdkafka complains on stderr about every try that fails."""
 
 import logging
+from collections.abc import Sequence
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 PROBE_S = 2.0
@@ -42,3 +43,22 @@ def serves(admin: AdminClient, brokers: int) -> bool:
     except (KafkaException, TimeoutError):
         return False
     return True
+
+
+def topic_ids(admin: AdminClient, names: Sequence[str], wait_s: float) -> dict[str, str]:
+    """The ids (KIP-516) of topics, 32 hexadecimal digits: a topic that is made anew has another one.
+
+    Those are missing that the brokers give no id for, as before Kafka 2.8, or that this client may not see.
+    """
+    found = {}
+    for name, answer in (
+        admin.describe_topics(TopicCollection(list(names)), request_timeout=wait_s).items() if names else ()
+    ):
+        try:
+            uuid = answer.result(timeout=2 * wait_s).topic_id
+        except (KafkaException, TimeoutError):
+            continue
+        halves = (uuid.get_most_significant_bits(), uuid.get_least_significant_bits())
+        if any(halves):
+            found[name] = "".join(f"{half & (1 << 64) - 1:016x}" for half in halves)
+    return found

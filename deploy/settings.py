@@ -197,10 +197,7 @@ class Settings(BaseSettings):
         return self.kafka_home or (Path(known) if known else None)
 
     def secret(self) -> bytes:
-        """The reference key: the setting, else the file in data_dir, which is made there for an embedded Kafka.
-
-        KeyLostError where there is none, or the file holds none: with Kafka elsewhere other machines need the same key.
-        """
+        """The reference key: the setting, else the file in data_dir. KeyLostError where there is none, or the file holds none."""
         if self.reference_key is not None:
             return self.reference_key.get_secret_value().encode()
         path = self.data_dir / REFERENCE_KEY_FILE
@@ -210,23 +207,33 @@ class Settings(BaseSettings):
                     "set TIDEGAUGE_REFERENCE_KEY for all processes, once and for good; `openssl rand -hex 32` makes one"
                 )
                 raise KeyLostError("there is no reference key", hint)
-            made_once(path, lambda: secrets.token_hex(32))
+            raise KeyLostError(
+                f"there is no reference key in {self.data_dir}",
+                f"put {REFERENCE_KEY_FILE} back from your backup; for a new log the first `tidegauge worker` makes one",
+            )
         return _key_of(path)
 
     def alert_secret(self) -> bytes:
         """The key of alert ids. It stays when the reference key changes: an open alert keeps its id.
 
-        It is the setting, else the file in data_dir, which begins as a copy of the reference key; with Kafka elsewhere,
-        without either, the reference key itself. KeyLostError as in `secret`.
+        It is the setting, else the file in data_dir, without either the reference key itself. KeyLostError as in `secret`.
         """
         if self.alert_key is not None:
             return self.alert_key.get_secret_value().encode()
         path = self.data_dir / ALERT_KEY_FILE
-        if not path.exists():
-            if self.external:
-                return self.secret()
-            made_once(path, self.secret().decode)
-        return _key_of(path)
+        return _key_of(path) if path.exists() else self.secret()
+
+    def make_keys(self) -> None:
+        """Make the keys that are missing, for an embedded Kafka whose log has none yet; of alerts, a copy of the other's.
+
+        With Kafka elsewhere nothing is made up: other machines need the same keys.
+        """
+        if self.external:
+            return
+        if self.reference_key is None:
+            made_once(self.data_dir / REFERENCE_KEY_FILE, lambda: secrets.token_hex(32))
+        if self.alert_key is None:
+            made_once(self.data_dir / ALERT_KEY_FILE, self.secret().decode)
 
 
 def _key_of(path: Path) -> bytes:

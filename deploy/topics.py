@@ -20,6 +20,7 @@ FOREVER: Final = -1
 _RECORD_BYTES_MAX: Final = 4 << 20
 CREATE_WAIT_S: Final = 30.0
 
+WORLD: Final = "world"  # who reads and writes these topics, and with which settings: tidegauge.world
 CUSTOMER, CUSTOMER_REF, _BROADCAST = "customer_id", "customer_ref", "broadcast"
 
 
@@ -32,6 +33,11 @@ class Topic:
     written_by: str
     compact: bool = False
     kept_days: int = FOREVER
+    one_partition: bool = False  # whatever the others have
+
+    def partitions(self, others: int) -> int:
+        """How many partitions it has where the other topics have so many."""
+        return 1 if self.one_partition else others
 
     def config(self) -> dict[str, str]:
         """Kafka's settings of the topic."""
@@ -68,42 +74,66 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("queue-tickets", "branch", "queue service's relay", kept_days=3 * MONTH_DAYS),
     Topic("audit-log", "chain", "desk, services"),
     Topic("dead-letters", "source topic and partition", "whoever met the bad record", kept_days=90),
+    Topic(WORLD, "event_id", "the first worker, tidegauge world", compact=True, one_partition=True),
 )
 TOPIC_NAMES: Final = tuple(topic.name for topic in CATALOGUE)
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A catalogue topic as the brokers have it. `partitions` is 0 when it does not exist."""
+    """A catalogue topic as the brokers have it. `partitions` is 0 when it does not exist.
+
+    topic_id: another one when the topic has been made anew; None where the brokers give none.
+    """
 
     topic: Topic
     full_name: str
     partitions: int
+    topic_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """A cluster, what it has of the catalogue, and the names of all its topics."""
+
+    cluster_id: str
+    topics: list[TopicState]
+    names: frozenset[str]
 
 
 def inspect(settings: Settings, wait_s: float = 10.0) -> list[TopicState]:
     """Every catalogue topic with the number of its partitions; raises StackError when no broker answers."""
+    return survey(settings, wait_s).topics
+
+
+def survey(settings: Settings, wait_s: float = 10.0) -> Surveyed:
+    """The cluster's id, and every catalogue topic with its id and partitions; StackError when no broker answers."""
+    administrator = admin.client(settings.kafka)
     try:
-        existing = admin.client(settings.kafka).list_topics(timeout=wait_s).topics
+        existing = administrator.list_topics(timeout=wait_s)
     except KafkaException as problem:
         raise StackError(
             f"no Kafka answers at {settings.kafka}: {problem.args[0].str()}",
             "start the embedded one with `tidegauge up`, or correct TIDEGAUGE_BOOTSTRAP_SERVERS",
         ) from problem
-    found = []
-    for topic in CATALOGUE:
-        name = settings.topic(topic.name)
-        found.append(TopicState(topic, name, len(existing[name].partitions) if name in existing else 0))
-    return found
+    names = {topic: settings.topic(topic.name) for topic in CATALOGUE}
+    ids = admin.topic_ids(administrator, [name for name in names.values() if name in existing.topics], wait_s)
+    states = [
+        TopicState(topic, name, len(existing.topics[name].partitions) if name in existing.topics else 0, ids.get(name))
+        for topic, name in names.items()
+    ]
+    return Surveyed(str(existing.cluster_id), states, frozenset(existing.topics))
 
 
 def require_partitions(settings: Settings, found: Iterable[TopicState]) -> None:
     """StackError for a topic that exists with another number of partitions than the settings say."""
     for entry in found:
-        if entry.partitions not in (0, settings.partitions):
+        wanted = entry.topic.partitions(settings.partitions)
+        if entry.partitions not in (0, wanted):
+            change = "" if entry.topic.one_partition else f"set TIDEGAUGE_PARTITIONS={entry.partitions}, or "
             raise StackError(
-                f"topic {entry.full_name} has {entry.partitions} partitions, not {settings.partitions}",
-                f"set TIDEGAUGE_PARTITIONS={entry.partitions}, or delete the topic if it may go",
+                f"topic {entry.full_name} has {entry.partitions} partitions, not {wanted}",
+                f"{change}delete the topic if it may go",
             )
 
 
@@ -124,7 +154,10 @@ def create(settings: Settings, names: Iterable[str] | None = None, wait_s: float
     administrator = admin.client(settings.kafka)
     orders = [
         NewTopic(
-            entry.full_name, num_partitions=settings.partitions, replication_factor=-1, config=entry.topic.config()
+            entry.full_name,
+            num_partitions=entry.topic.partitions(settings.partitions),
+            replication_factor=-1,
+            config=entry.topic.config(),
         )
         for entry in missing
     ]

@@ -16,6 +16,7 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from deploy.errors import KeyLostError
 from policies.language.loader import load_pack
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
@@ -34,6 +35,7 @@ from services.views.store import RedisViewStore
 from services.views.sweep.guard import RowGuard
 from services.views.sweep.sweeper import Sweeper
 from services.views.writer import ViewWriter
+from streams.reference import key_fingerprint
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -61,7 +63,7 @@ def view_writer(settings: "Settings", new_reader: NewReader) -> ViewWriter:
     registry = registry_for(settings)
     letter = partial(encode, "dead-letters", registry=registry)
     rejects = DeadLetters(settings.kafka, settings.topic("dead-letters"), letter)
-    source = KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
+    source = view_source(settings, new_reader)
     store = RedisViewStore(redis_client(settings), keys)
     return ViewWriter(source, store, keys, Decoder(registry), rejects, uuid.uuid4().hex, in_columns=InColumns(registry))
 
@@ -69,9 +71,19 @@ def view_writer(settings: "Settings", new_reader: NewReader) -> ViewWriter:
 def view_sweeper(settings: "Settings", writer: ViewWriter, new_reader: NewReader) -> Sweeper:
     """What watches the rows that a writer keeps, with connections of its own; raises as `view_writer`."""
     keys = Keys.of(settings.topic_prefix)
-    source = KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
+    source = view_source(settings, new_reader)
     guard = RowGuard(redis_client(settings), keys, writer.token)
     return Sweeper(source, guard, keys, Decoder(registry_for(settings)), writer.doubt)
+
+
+def view_source(settings: "Settings", new_reader: NewReader) -> KafkaSource:
+    """The topics that views show; raises KafkaException when one is missing."""
+    return KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
+
+
+def tell_lookups(client: "Redis", keys: Keys, reference_key: str | None, epoch: int) -> None:
+    """Leave what look-ups, which have no Kafka, have to agree with: the fingerprint of the reference key; None: not known."""
+    client.hset(keys.world, mapping={"reference_key": reference_key or "", "epoch": epoch})
 
 
 def priority_client(url: str) -> "redis.asyncio.Redis":
@@ -87,7 +99,11 @@ def priority_client(url: str) -> "redis.asyncio.Redis":
 
 def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
     view = RedisPriorityView(client, Keys.of(settings.topic_prefix))
-    return Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date())
+    try:
+        own = key_fingerprint(settings.secret())
+    except KeyLostError:  # a kiosk that gets references needs no key
+        own = None
+    return Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date(), reference_key=own)
 
 
 def priority_app(settings: "Settings") -> "FastAPI":

@@ -12,21 +12,27 @@ from policies.language.reader import Problem
 from policies.model.pack import KINDS, Pack
 from schemas.registry import registry_for
 
+_NO_KEY = b"no key: references and ids are told to nobody"
 STANDING = "standing"  # name of the standing worker's table: changelog and transactional ids carry it
 
 
-def standing_conf(settings: Settings, pack: str | None = None, base_currency: str | None = None) -> StandingConf:
-    """The standing job's configuration. PackError if the pack cannot be read, or asks for more than the job can follow."""
+def standing_conf(
+    settings: Settings, pack: str | None = None, base_currency: str | None = None, *, keyless: bool = False
+) -> StandingConf:
+    """The standing job's configuration. PackError if the pack cannot be read, or asks for more than the job can follow.
+
+    keyless: for what computes and tells nobody a reference or the id of an alert; else KeyLostError without keys.
+    """
     tiers, layers = schemes(pack or settings.pack)
     conf = StandingConf(
         base_currency or settings.base_currency,
         settings.zone,
         tiers[0],
-        settings.secret(),
+        _NO_KEY if keyless else settings.secret(),
         registry_for(settings),
         layers,
         tuple(tiers[1:]),
-        settings.alert_secret(),
+        _NO_KEY if keyless else settings.alert_secret(),
         settings.partitions,
     )
     conf.compiled()

@@ -49,7 +49,7 @@ def sources_named(settings: Settings) -> frozenset[str]:
 
 def packs_of(settings: Settings) -> Packs:
     """A book as the workers have it: the packs of the settings, and those on the topic `policies`. PackError, PublishError."""
-    conf, registry = standing_conf(settings), registry_for(settings)
+    conf, registry = standing_conf(settings, keyless=True), registry_for(settings)
     known = Packs((conf.pack, *conf.others), conf.layers, exponent(conf.base_currency), conf.follow)
     for value in sent(settings):
         with suppress(RecordError):  # the workers leave it out too

@@ -29,12 +29,16 @@ KIOSK: Final = Actor("kiosk", Role.KIOSK, ("kiosk",))
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """What the view holds of a reference. `queue_class` None: nothing. `age_s` None: the view was never complete."""
+    """What the view holds of a reference. `queue_class` None: nothing. `age_s` None: the view was never complete.
+
+    reference_key: fingerprint of the key that the view's references come from; None where the writer doesn't know it.
+    """
 
     queue_class: str | None
     vip_area: bool
     valid_until: date | None
     age_s: float | None
+    reference_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,10 @@ class Breaker:
 
 @dataclass(slots=True)
 class Lookup:
-    """Answers for references. `today` gives the bank's day; `noted` hears where answers come from, never whose."""
+    """Answers for references. `today` gives the bank's day; `noted` hears where answers come from, never whose.
+
+    reference_key: fingerprint of this process's key; None: it has none, and whoever asks has the references.
+    """
 
     view: PriorityView
     default_class: str
@@ -93,6 +100,7 @@ class Lookup:
     actor: Actor = KIOSK
     breaker: Breaker = field(default_factory=Breaker)
     noted: Callable[[str], None] = lambda _: None
+    reference_key: str | None = None
 
     async def answer(self, customer_ref: str) -> Answer:
         """The answer for a reference. Never raises but for cancellation, never takes much longer than `budget_s`."""
@@ -105,6 +113,9 @@ class Lookup:
             return Answer(self.default_class, degraded=True)
         if row.age_s is None or row.age_s > self.stale_s:
             self.noted("stale")
+            return Answer(self.default_class, degraded=True)
+        if self.reference_key is not None and row.reference_key not in (None, self.reference_key):
+            self.noted("other_key")
             return Answer(self.default_class, degraded=True)
         expired = row.valid_until is not None and row.valid_until < self.today()
         if row.queue_class is None or expired or (row.queue_class == self.default_class and not row.vip_area):
@@ -148,7 +159,7 @@ for _, ms in ipairs(redis.call('HVALS', KEYS[2])) do
 end
 local now = redis.call('TIME')
 local age = oldest and string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - oldest) or ''
-return {row[1], row[2], row[3], age}
+return {row[1], row[2], row[3], age, redis.call('HGET', KEYS[3], 'reference_key')}
 """
 
 
@@ -161,12 +172,13 @@ class RedisPriorityView:
 
     async def read(self, customer_ref: str) -> QueueRow:
         """The row of a reference; raises RedisError or OSError when there is no answer."""
-        queue_class, vip_area, valid_until, age_ms = await self.script(
-            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority")]
+        queue_class, vip_area, valid_until, age_ms, reference_key = await self.script(
+            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority"), self.keys.world]
         )
         return QueueRow(
             queue_class.decode() if queue_class else None,
             vip_area == b"1",
             date.fromisoformat(valid_until.decode()) if valid_until else None,
             int(age_ms) / 1000 if age_ms else None,
+            reference_key.decode() if reference_key else None,
         )

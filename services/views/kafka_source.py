@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from deploy.admin import topic_ids
 from schemas.codec.batches import Batch, Lost
 from schemas.codec.blocks import log_entries
 from schemas.codec.status import REASONS
@@ -112,10 +113,9 @@ class KafkaSource:
         """
         self._settled_probe()
         cluster = self.admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
-        asked = TopicCollection([self.prefix + topic for topic in self.topics])
-        described = self.admin.describe_topics(asked, request_timeout=REQUEST_TIMEOUT_S)
-        ids = {topic: str(described[self.prefix + topic].result().topic_id) for topic in self.topics}
-        found = {"cluster": str(cluster.result().cluster_id), **ids}
+        ids = topic_ids(self.admin, [self.prefix + topic for topic in self.topics], REQUEST_TIMEOUT_S)
+        found = {topic: ids.get(self.prefix + topic, "") for topic in self.topics}  # brokers before 2.8 have no ids
+        found["cluster"] = str(cluster.result().cluster_id)
         if self.known is not None and found != self.known:
             self.names = self._discover()
             self.reader.close()

@@ -13,6 +13,7 @@
 | the same | | `rows` → ms when no row was known to be missing; 0 = some are |
 | `{p}lacking:{topic}:{partition}` | sorted set | keys whose last record can't be read, by offset: the view lacks them |
 | `{p}view:meta` | hash | cluster (Kafka's cluster id), the id of each topic by its name, format |
+| `{p}view:world` | hash | reference_key (fingerprint), epoch: of the log's identity |
 | `{p}view:writer` | string, expires | token of the one writer |
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
 | `{p}notice:given-up:{notice_id}` | string, expires | why a person gave a notice up |
@@ -95,6 +96,11 @@ class Keys:
     def meta(self) -> str:
         """Hash that says what the view was built from."""
         return f"{self.prefix}view:meta"
+
+    @property
+    def world(self) -> str:
+        """Hash of what a look-up has to agree with."""
+        return f"{self.prefix}view:world"
 
     @property
     def writer(self) -> str:

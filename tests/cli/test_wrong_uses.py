@@ -8,7 +8,7 @@ import pytest
 from deploy.settings import KEY_BYTES_MIN
 from tests.cli import wrong_files
 from tests.cli.calling import Called, call
-from tidegauge.cli import servers
+from tidegauge.world import check
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES_MAX = 3
@@ -184,7 +184,7 @@ def said_what_to_do(found: Called, code: int, says: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong.words[:60]} {' '.join(wrong.env)}".strip())
 def test_wrong_use(wrong: Wrong, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each ends in a few lines that name the thing and the remedy."""
-    monkeypatch.setattr(servers, "_WAIT_S", 0.2)
+    monkeypatch.setattr(check, "BROKERS_WAIT_S", 0.2)
     words = [word.replace("{at}", str(at)) for word in wrong.words.split()]
     env = {name: value.replace("{at}", str(at)) for name, value in wrong.env.items()}
     data = {"TIDEGAUGE_DATA_DIR": str(at / "data")}

@@ -26,13 +26,20 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_secret_is_made_once(tmp_path: Path) -> None:
-    """The generated reference key is the same for every process, and readable by its owner only."""
+def test_keys_are_made_once_and_on_purpose(tmp_path: Path) -> None:
+    """Asking makes no key: another one than the log's would give other references. Made, it is the same for every process."""
     folder = tmp_path / "data"
     first, second = Settings(data_dir=folder), Settings(data_dir=folder)
-    assert first.secret() == second.secret() and len(first.secret()) >= KEY_BYTES_MIN
+    for key in (first.secret, first.alert_secret):
+        with pytest.raises(StackError, match="no reference key"):
+            key()
+    assert not folder.exists()
+    first.make_keys()
+    made = first.secret()
+    second.make_keys()
+    assert made == second.secret() == second.alert_secret() and len(made) >= KEY_BYTES_MIN
     assert (mode(folder), mode(folder / "reference.key")) == (0o700, 0o600)
-    assert [path.name for path in folder.iterdir()] == ["reference.key"]
+    assert sorted(path.name for path in folder.iterdir()) == ["alert.key", "reference.key"]
     assert Settings(data_dir=folder, reference_key=KEY).secret() == KEY.encode()
 
 
@@ -51,6 +58,7 @@ def test_first_of_several_makers_counts(tmp_path: Path) -> None:
 def test_key_is_not_made_up_for_others(tmp_path: Path) -> None:
     """With Kafka elsewhere a missing key is an error, and nothing is written; a file that was put there counts."""
     settings = Settings(data_dir=tmp_path / "data", bootstrap_servers="kafka.example:9092")
+    settings.make_keys()
     for key in (settings.secret, settings.alert_secret):
         with pytest.raises(StackError, match="no reference key"):
             key()
@@ -94,6 +102,7 @@ def test_length_is_of_bytes() -> None:
 def test_alert_ids_outlive_the_reference_key(tmp_path: Path) -> None:
     """The key of alert ids begins as the reference key, so that what is open keeps its id, and stays when that changes."""
     old = Settings(data_dir=tmp_path)
+    old.make_keys()
     assert old.alert_secret() == old.secret()
     (tmp_path / "reference.key").write_text(KEY)
     assert (old.secret(), mode(tmp_path / "alert.key")) == (KEY.encode(), 0o600)

@@ -19,7 +19,8 @@ STATES = [  # a fence's head, the key that the state was kept with, what is said
     ({"format": 3}, MINE, "reads state format 3 as it is"),
     ({"format": 3}, OTHER,
      "refuses: partition 0: the state was kept with reference_key (fingerprint) " + key_fingerprint(OTHER.encode())
-     + f", the setting is {key_fingerprint(MINE.encode())}: set it back, or start another group from the log"),
+     + f", the setting is {key_fingerprint(MINE.encode())}: set it back; a log of its own "
+     "(TIDEGAUGE_TOPIC_PREFIX) takes other settings"),
     ({"format": 9}, MINE,
      "refuses: the changelog was written by a newer version (state format 9, this one reads 2 and 3): run the newer version"),
 ]  # fmt: skip

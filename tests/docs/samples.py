@@ -55,6 +55,20 @@ BY_HAND: Final[dict[str, dict[str, Any]]] = {
         "at": 1_771_400_000_000, "actor": "RM-3", "action": "read", "resource": "balances of C901330",
         "outcome": "allowed", "reason": "own branch", "details": {},
     },
+    "world": {
+        "event_id": "52-4f1c0a55e1d84b1d9e0a6f0f0c9a7b21", "follows": None, "kind": "created", "epoch": 52,
+        "cluster_id": "MkU3OEVBNTcwNTJENDM2Qk", "topic_prefix": "",
+        "topics": [{"name": "transactions", "topic_id": "9f2c1a60b1e94c0c8d5b7a3f4e6d2c10", "partitions": 4}],
+        "base_currency": "CNY", "zone": "Asia/Shanghai", "cut_off": "24:00",
+        "limits": [
+            {"name": "arrival_horizon_days", "value": 35}, {"name": "closed_months", "value": 15},
+            {"name": "close_gap_days", "value": 31},
+        ],
+        "group": "tidegauge",
+        "packs": [{"pack_id": "rolling-quarter-aum", "version": 1, "digest": "0f6b2d8a91c4e7d3"}],
+        "reference_key": "3a5d90c1f2b7e864", "alert_key": "3a5d90c1f2b7e864", "reason": None, "written_by": "worker",
+        "at": 1_771_724_400_000,
+    },
 }  # fmt: skip
 
 

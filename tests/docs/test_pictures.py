@@ -15,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 EM = 0.55  # of the size of the font: the width of a letter, on average, in a wide font
 SIZES = {"small": 12}
 USUAL = 14
-BY_OTHERS = {"tasks", "notices", "queue-tickets", "audit-log"}  # the standing job writes none of them
+BY_OTHERS = {"tasks", "notices", "queue-tickets", "audit-log", "world"}  # the standing job writes none of them
 
 
 class Box(NamedTuple):

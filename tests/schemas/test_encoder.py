@@ -176,8 +176,10 @@ def test_nested_bytes_are_checked_before_they_are_copied() -> None:
     good = encode(
         "business-days", {"business_day": 1, "closed_at": 2, "cut": [{"topic": "t", "partition": 0, "offset": 9}]}
     )
-    for cut, fits in ((good[7:], True), (good[7:-1], False), (good[7:] + b"\0", False)):
-        data, raw = np.array([[1, 2, len(cut)]], np.int64), np.frombuffer(cut, np.uint8)
+    # behind it: four fields that are null, a byte each
+    for cut, fits in ((good[7:-4], True), (good[7:-5], False), (good[7:-3], False)):
+        data, raw = np.full((1, writer.width), NULL, np.int64), np.frombuffer(cut, np.uint8)
+        data[0, :3] = 1, 2, len(cut)
         if fits:
             assert values(*encode_columns(writer, data, raw)) == [good]
         else:

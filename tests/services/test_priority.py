@@ -161,6 +161,15 @@ async def test_stale_view_degrades(age_s: float | None) -> None:
     assert await ask(lookup_of(MemoryPriorityView({REF: QueueRow("gold", True, None, age_s)}))) == DEGRADED
 
 
+@pytest.mark.parametrize(("own", "written", "degraded"), [
+    ("1" * 16, "1" * 16, False), ("1" * 16, "2" * 16, True), (None, "2" * 16, False), ("1" * 16, None, False),
+])  # fmt: skip
+async def test_a_view_by_another_key_degrades(own: str | None, written: str | None, degraded: bool) -> None:
+    """References of another key name nobody: all would be ordinary, and nothing would tell. Who has no key brings references."""
+    view = MemoryPriorityView({REF: QueueRow("gold", True, None, 1.0, written)})
+    assert (await ask(lookup_of(view, reference_key=own)))["degraded"] == degraded
+
+
 async def test_breaker_spares_a_dead_view() -> None:
     """After some failures the view is left alone, tried again after a while, and used again when it answers."""
     now = [0.0]

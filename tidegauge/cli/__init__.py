@@ -29,6 +29,7 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("operation.doctor", "Check this machine, the servers and the topics, and say what to do."),
     "topics": Entry("operation.topics", "Show the topic catalogue, or create what is missing."),
     "schemas": Entry("operation.schemas", "Look at the schema registry, or register the contracts in it.", group=True),
+    "world": Entry("world.command", "Show the identity of the log, or change it.", group=True),
     "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
     "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless."),
     "simulate": Entry("data.simulate", "Run a simulated bank, from a seed."),

@@ -78,6 +78,10 @@ def _stack(problem: Any) -> CommandError:
     return CommandError(problem.message, problem.hint, FAILED_CHECK)
 
 
+def _world(problem: Any) -> CommandError:
+    return CommandError(problem.message, problem.hint, BAD_INPUT if problem.of_setting else FAILED_CHECK)
+
+
 def _os(problem: Any) -> CommandError | None:
     if problem.errno is None or problem.strerror is None:
         return None
@@ -114,6 +118,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "connectors.formats.events.InputError": _lines("see docs/formats.md", BAD_INPUT),
     "agents.offline.standings.AsOfError": _lines("choose another --as-of", BAD_INPUT),
     "deploy.errors.KeyLostError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
+    "tidegauge.world.check.WorldError": _world,
     "deploy.errors.StackError": _stack,
     "connectors.loading.publisher.PublishError": _lines(KAFKA_HINT, FAILED_CHECK),
     "connectors.loading.closer.UnusualError": _lines("", FAILED_CHECK),

@@ -10,16 +10,18 @@ from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
-    from deploy.topics import TopicState
-
-_WAIT_S = 5.0  # for brokers that are just starting
 
 
-def need_kafka(settings: Settings) -> list[TopicState]:
-    """What there is of each topic; StackError, which names the setting, where no broker answers."""
-    from deploy import topics
+def need_world(settings: Settings, uses: frozenset[str] | None = None) -> Settings:
+    """The settings with the partitions that the topics have, of a log that is the one they are meant for.
 
-    return topics.inspect(settings, _WAIT_S)
+    uses: the parts of the log's identity that the command depends on (tidegauge.world.found); None: where the log is. StackError,
+    WorldError, KeyLostError where no broker answers, something differs, or a key is missing: said before anything is done.
+    """
+    from tidegauge.world.check import check_world
+    from tidegauge.world.found import USES_PLACE
+
+    return check_world(settings, USES_PLACE if uses is None else uses).settings
 
 
 def need_port(host: str, port: int, option: str) -> None:

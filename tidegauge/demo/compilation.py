@@ -5,4 +5,4 @@ from deploy.settings import Settings
 from tidegauge.bootstrap import standing_conf
 
 if __name__ == "__main__":
-    warm_up(standing_conf(Settings()))
+    warm_up(standing_conf(Settings(), keyless=True))

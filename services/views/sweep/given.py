@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from services.views.store import Put
 
-DIGEST_CHARS: Final = 16  # of a row's SHA-1, which is what Redis' scripts can compute
+ROW_DIGEST_CHARS: Final = 16  # of a row's SHA-1, which is what Redis' scripts can compute
 ROW_GONE: Final = b"-"
 """Digest of a row that is not to be there: its key has a tombstone."""
 
@@ -43,7 +43,7 @@ def digest_of(put: Put) -> bytes:
     """Of a row's version and fields in their order, as the store computes it of what it holds."""
     fields = (field.encode() if isinstance(field, str) else field for field in put.fields.values())
     parts = b"\0".join((b"%d" % put.version, *fields))
-    return hashlib.sha1(parts, usedforsecurity=False).hexdigest()[:DIGEST_CHARS].encode()
+    return hashlib.sha1(parts, usedforsecurity=False).hexdigest()[:ROW_DIGEST_CHARS].encode()
 
 
 class _Columns(NamedTuple):
@@ -141,6 +141,6 @@ def _columns(entries: Sequence[GivenRow]) -> _Columns:
         np.fromiter(map(hash, keys), np.int64, len(keys)),
         np.fromiter((entry.version for entry in entries), np.int64, len(keys)),
         np.fromiter((entry.offset for entry in entries), np.int64, len(keys)),
-        np.array([entry.digest for entry in entries], f"S{DIGEST_CHARS}"),
+        np.array([entry.digest for entry in entries], f"S{ROW_DIGEST_CHARS}"),
         pa.array(keys, pa.binary()),
     )

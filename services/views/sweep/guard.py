@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from services.views.keys import Keys, as_bytes
 from services.views.store import APPLY_OPS, LEASE_MS, LeaseLostError, Op, flat_ops
-from services.views.sweep.given import DIGEST_CHARS, ROW_GONE, GivenRow
+from services.views.sweep.given import ROW_DIGEST_CHARS, ROW_GONE, GivenRow
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -46,7 +46,7 @@ local function digest(key)
   if row.err then return '' end
   if not row[1] and redis.call('EXISTS', prefix .. key) == 0 then return '{ROW_GONE.decode()}' end
   for f = 1, #names do if not row[f] then return '' end end
-  return listed(key, row) and string.sub(redis.sha1hex(table.concat(row, '\\0')), 1, {DIGEST_CHARS}) or ''
+  return listed(key, row) and string.sub(redis.sha1hex(table.concat(row, '\\0')), 1, {ROW_DIGEST_CHARS}) or ''
 end
 local bad = {{'done'}}
 for k = i + 3 * ARGV[i] + 1, #ARGV, 3 do

@@ -18,7 +18,8 @@ from tidegauge.cli.choices import SILENCE, SourceFormat, closable_date
 from tidegauge.cli.data.refused import Refused, nothing_in
 from tidegauge.cli.guard import FORCE, FORCE_REASON, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_GROUP, USES_ZONE
 
 app = typer.Typer()
 
@@ -112,7 +113,7 @@ def into_kafka(
     from schemas.registry import registry_for
     from tidegauge.knowledge import known_by_workers
 
-    need_kafka(settings)
+    settings = need_world(settings, USES_ZONE | USES_GROUP)
     with ExitStack() as stack:
         encoded = partial(_encode, registry_for(settings))
         publisher = EventPublisher(settings, encoded)

@@ -15,7 +15,8 @@ from streams.calendar import date_of
 from streams.money import exponent, format_minor
 from tidegauge.cli.actor import AS, asked, sees, unknown
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
     from agents.standing.job import StandingJob
@@ -38,7 +39,7 @@ def outlook(
 
     settings = Settings()
     who = asked(settings, actor, Action.READ, DataKind.BALANCES)
-    need_kafka(settings)
+    settings = need_world(settings, USES_ALL)
     job = live_job(settings, customer)
     known = branches(job)
     if customer not in known or not sees(who, Action.READ, DataKind.BALANCES, known[customer]):

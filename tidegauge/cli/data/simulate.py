@@ -13,7 +13,7 @@ from streams.calendar import day_of
 from tidegauge.cli.choices import FileFormat, iso_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
 
 app = typer.Typer()
 
@@ -81,7 +81,7 @@ def _intent(settings: Settings, customers: int, months: int, start: date, mark: 
     from connectors.loading.closer import history
     from connectors.loading.offsets import ever_written
 
-    need_kafka(settings)
+    settings = need_world(settings)
     line = (
         f"send a bank of {customers} customers, {months} months from {start}, to {settings.kafka}, and close its days"
     )

@@ -16,7 +16,8 @@ from tidegauge.cli.choices import Lang, closable_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_GROUP, USES_PACKS
 
 app = typer.Typer()
 SOURCES_SHOWN: Final = 8
@@ -47,7 +48,7 @@ def complete(
         raise CommandError(f"the source {reads}", "give the name that its events carry as `source`", BAD_INPUT)
     settings, why = Settings(), reason_given(reason, force=force)
     say = speaker(_WORDS, language(lang))
-    need_kafka(settings)
+    settings = need_world(settings, USES_GROUP | USES_PACKS)
     if not goes_on(_completeness(settings, source, day_of(day)), why, dry_run=dry_run, as_json=as_json):
         return
     _send(settings, [broadcast.complete(source, day_of(day))], why)
@@ -97,7 +98,7 @@ def holidays(
 
     records, settings, why = list(broadcast.read_calendar(path)), Settings(), reason_given(reason, force=force)
     say = speaker(_WORDS, language(lang))
-    need_kafka(settings)
+    settings = need_world(settings, USES_GROUP)
     days = {record["as_of"]: record["value"] == 1 for record in records}
     if not goes_on(_calendar(settings, days), why, dry_run=dry_run, as_json=as_json):
         return

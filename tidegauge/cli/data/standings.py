@@ -20,7 +20,8 @@ from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.choices import SILENCE, SourceFormat, iso_date
 from tidegauge.cli.data.refused import Refused, arrivals
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, check_folder, document, notes
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
     from agents.standing.job import StandingJob
@@ -48,7 +49,7 @@ def standings(
     settings = Settings()
     who = asked(settings, actor, Action.EXPORT, DataKind.BALANCES)
     check_folder(out)
-    need_kafka(settings)
+    settings = need_world(settings, USES_ALL)
     jobs = live_jobs(settings)
     known = {name: branch for job in jobs for name, branch in branches(job).items()}
     rows = all_standings(jobs, day_of(as_of))
@@ -104,7 +105,7 @@ def replayed(
     from tidegauge.bootstrap import standing_conf
 
     settings = Settings()
-    conf = standing_conf(settings, pack, BERKA_CURRENCY if form == "berka" else None)
+    conf = standing_conf(settings, pack, BERKA_CURRENCY if form == "berka" else None, keyless=True)
     found = arrivals(settings, path, form, refused, as_of, silence_days)
     first, last = min(arrival.day for arrival in found), as_of if known_by is None else min(as_of, known_by)
     if last < first:

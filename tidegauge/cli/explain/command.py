@@ -15,7 +15,8 @@ from tidegauge.cli.actor import AS, asked, sees, unknown
 from tidegauge.cli.choices import Lang
 from tidegauge.cli.language import LANG, language
 from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
     from tidegauge.explanation import Explained, Verdict
@@ -46,7 +47,7 @@ def explain(
     settings = Settings()
     who = asked(settings, actor, Action.READ, DataKind.DECISIONS, DataKind.BALANCES)
     said = language(lang, settings)
-    need_kafka(settings)
+    settings = need_world(settings, USES_ALL)
     found = asyncio.run(explanation.explain(settings, customer))
     if not found.known or not sees(who, Action.READ, DataKind.DECISIONS, found.branch):
         raise unknown(customer, who)

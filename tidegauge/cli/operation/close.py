@@ -12,7 +12,8 @@ from streams.calendar import date_of, day_of, shown_day
 from tidegauge.cli.choices import closable_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, notes
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_GROUP
 
 if TYPE_CHECKING:
     from connectors.loading.closer import Closer
@@ -38,8 +39,8 @@ def close(
     from schemas.registry import registry_for
     from tidegauge.knowledge import known_by_workers
 
-    settings, why = Settings(), reason_given(reason, force=force)
-    need_kafka(settings)
+    why = reason_given(reason, force=force)
+    settings = need_world(Settings(), USES_GROUP)
     registry = registry_for(settings)
     known = known_by_workers(settings)
     closer = Closer(settings, lambda contract, record: encode(contract, record, registry), known=known)

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,7 +69,7 @@ def doctor(
         from deploy.settings import Settings
 
         settings = Settings() if data is None else Settings(data_dir=data)
-        for look_at in (_disk, _jars, _kafka, _redis, _topics, _registry, _records, _closes, state_found):
+        for look_at in (_disk, _jars, _kafka, _redis, _topics, _identity, _registry, _records, _closes, state_found):
             note(_careful(look_at, settings))
     if as_json:
         emit([result._asdict() for result in results])
@@ -171,7 +172,8 @@ def _registry(settings: Settings) -> Check:
     except UnregisteredError as problem:
         return Check("schema registry", False, str(problem), "run `tidegauge schemas register`")
     except RegistryError as problem:
-        return Check("schema registry", False, str(problem), "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back")
+        hint = "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back: workers wait at records with an id they have not met"
+        return Check("schema registry", False, str(problem), hint)
     return Check("schema registry", True, f"has all {len(found)} contracts at {where}")
 
 
@@ -189,14 +191,30 @@ def _topics(settings: Settings) -> Check:
 
     found = topics.inspect(settings, wait_s=3.0)
     missing = [entry.full_name for entry in found if not entry.partitions]
-    odd = [entry.full_name for entry in found if entry.partitions not in (0, settings.partitions)]
+    counts = {entry.full_name: entry.partitions for entry in found if not entry.topic.one_partition}
+    usual = max(counts.values(), key=list(counts.values()).count)
+    odd = [f"{name} {count}" for name, count in counts.items() if count != usual]
     if missing:
         return Check("topics", False, f"missing: {', '.join(missing)}", "run `tidegauge topics --create`")
     if odd:
-        return Check(
-            "topics", False, f"not {settings.partitions} partitions: {', '.join(odd)}", "set TIDEGAUGE_PARTITIONS"
-        )
-    return Check("topics", True, f"all {len(found)}, {settings.partitions} partitions each")
+        hint = "all must have the same number: docs/operators.md#world"
+        return Check("topics", False, f"{usual} partitions, but {', '.join(odd)}", hint)
+    return Check("topics", True, f"all {len(found)}, {usual} partitions each")
+
+
+def _identity(settings: Settings) -> Check:
+    """Whether the log is the one that these settings are meant for."""
+    from tidegauge.world.changes import compared
+
+    entry, problems = compared(settings)
+    if problems:
+        return Check("identity", False, "; ".join(map(str, problems)), problems[0].remedy)
+    if entry is None:
+        return Check("identity", True, "the log has none yet: the first worker gives it one")
+    found = f"epoch {entry.epoch}, group {entry.identity.group} owns the outputs"
+    if any(topic.topic_id is None for topic in entry.identity.topics):
+        found += "; the brokers give no topic ids, so that a topic that is made anew goes unnoticed"
+    return Check("identity", True, found)
 
 
 def _records(settings: Settings) -> Check:
@@ -234,10 +252,14 @@ def state_found(settings: Settings) -> Check:
 
     from agents.engine import recovery
     from agents.engine.job import RecoveryError, Rejoin
+    from deploy.topics import survey
     from policies.language.reader import PackError
     from tidegauge.bootstrap import STANDING
+    from tidegauge.world.check import WorldError, counted
 
     try:
+        with suppress(WorldError):  # the topics' own line says so
+            settings = counted(settings, survey(settings))
         fences = asyncio.run(recovery.fences(settings, settings.partitions, STANDING))
         if not any(fences):
             return Check("state", True, f"none in group {settings.group}: a worker begins with the log")

@@ -15,7 +15,10 @@ from services.notices.channels import give_up, waiting_notices
 from services.notices.notifier import TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
-from tidegauge.cli.servers import need_kafka, need_redis
+from tidegauge.cli.servers import need_redis
+from tidegauge.world.check import check_world
+from tidegauge.world.found import USES_GROUP
+from tidegauge.world.watch import Watch, end_process
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -49,8 +52,10 @@ def run(context: typer.Context) -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
-    need_kafka(settings)
+    world = check_world(settings, USES_GROUP)
+    settings = world.settings
     need_redis(settings)
+    Watch(world, USES_GROUP).start(end_process)
     run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
 
 

@@ -4,17 +4,22 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from redis import RedisError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from agents.engine.reader import LogReader
+from deploy.errors import StackError
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
-from services.assembly import FAILURES, redis_client, view_sweeper, view_writer
+from services.assembly import FAILURES, redis_client, tell_lookups, view_source, view_sweeper, view_writer
+from services.views.kafka_source import KafkaSource
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of, is_built
@@ -23,15 +28,22 @@ from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.guard import DRY_RUN, Intent, goes_on
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
-from tidegauge.cli.servers import need_kafka, need_redis
+from tidegauge.cli.servers import need_redis, need_world
+from tidegauge.world.check import World, WorldError, check_world
+from tidegauge.world.found import USES_PLACE
+from tidegauge.world.watch import Watch
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 app = typer.Typer()
 
 
 def open_writer(settings: Settings) -> ViewWriter:
     """A writer; one line where a server does not answer."""
-    need_kafka(settings)
+    settings = need_world(settings)
     need_redis(settings)
     return view_writer(settings, LogReader)
 
@@ -50,9 +62,30 @@ def views(
 ) -> None:
     """Keep the Redis view in step with Kafka, until told to stop. A second one stands by."""
     told = until_told()
-    settings = Settings()
+    world = check_world(Settings())
+    settings, anew = world.settings, threading.Event()
     writer = open_writer(settings)
     sweeper = view_sweeper(settings, writer, LogReader)
+    client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
+    told_lookups = partial(tell_identity, client, keys)
+    told_lookups(world)
+
+    def changed(problem: WorldError) -> None:
+        notes.print(f"{problem.message}: the view is built again", soft_wrap=True, markup=False)
+        anew.set()
+
+    def moved() -> KafkaSource | None:
+        """A source of the other log, once there is one; looking begins again with it."""
+        if not anew.is_set():
+            return None
+        found = check_world(Settings())
+        source = view_source(found.settings, LogReader)
+        anew.clear()
+        told_lookups(found)
+        Watch(found, USES_PLACE, tell=told_lookups).start(changed)
+        return source
+
+    Watch(world, USES_PLACE, tell=told_lookups).start(changed)
     if metrics_port:
         with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
             serve_view_metrics(writer, sweeper.counts, metrics_port, settings.metrics_host)
@@ -60,16 +93,29 @@ def views(
     with ThreadPoolExecutor(1, "sweep") as hand:
         sweeps = hand.submit(keep_sweeping, sweeper, told, FAILURES)
         try:
-            keep(writer, told.wait, FAILURES)
+            keep(writer, told.wait, (*FAILURES, StackError), moved)
         finally:
             told.set()
         sweeps.result()  # what ended it, ends the process
 
 
+def tell_identity(client: "Redis", keys: Keys, world: World) -> None:
+    """Tell look-ups whose references the view holds. A store that is away is told at the next look."""
+    if world.entry is not None:
+        with suppress(RedisError):
+            tell_lookups(client, keys, world.entry.identity.reference_key, world.entry.epoch)
+
+
 @app.command("rebuild")
-def rebuild_view(as_json: bool = JSON) -> None:
+def rebuild_view(dry_run: bool = DRY_RUN, as_json: bool = JSON) -> None:
     """Wipe the Redis view and build it again from Kafka; a running `tidegauge views` stands by meanwhile."""
-    writer = open_writer(Settings())
+    settings = Settings()
+    writer = open_writer(settings)
+    line = (
+        f"wipe the view at {settings.redis_shown} and build it from {settings.kafka}; look-ups say degraded until then"
+    )
+    if not goes_on(Intent("rebuild", [line], {"view": settings.redis_shown}), "", dry_run=dry_run, as_json=as_json):
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     began = time.monotonic()
     with Progress(*columns, console=notes) as bar:

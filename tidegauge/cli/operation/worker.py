@@ -2,11 +2,10 @@
 
 import typer
 
-from deploy import topics
 from deploy.settings import Settings
 from tidegauge.cli.choices import LogLevel
 from tidegauge.cli.output import listening_at
-from tidegauge.cli.servers import need_kafka, need_port
+from tidegauge.cli.servers import need_port
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
@@ -24,18 +23,30 @@ def worker(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
     from agents.engine.app import build_app, run_worker
+    from agents.engine.recovery import changelog_topic
     from agents.offline.warmup import warm_up
+    from agents.standing.job import StandingJob
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
+    from tidegauge.world.check import begin_world
+    from tidegauge.world.found import USES_ALL
+    from tidegauge.world.watch import Watch, end_process
 
     settings = Settings()
     port = settings.metrics_port if metrics_port is None else metrics_port
     need_port(settings.metrics_host, port, "--metrics-port")
+    StandingJob(standing_conf(settings, keyless=True))  # asks the registry for every id
+    world = begin_world(settings)
+    settings = world.settings
     conf = standing_conf(settings)
     jobs = standing_jobs(settings)
-    jobs()  # asks the registry for every id
-    # By another number of partitions every record would seem to lie wrong.
-    topics.require_partitions(settings, need_kafka(settings))
     warm_up(conf)
     built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS)
     with listening_at(settings.metrics_host, port, "--metrics-port"):
-        run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
+        watch = Watch(world, USES_ALL, changelog_topic(settings, STANDING))
+        watch.start(end_process)
+        try:
+            run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
+        except (Exception, SystemExit) as problem:  # another world shows itself in many ways; this says what it is
+            if getattr(problem, "code", 1) and (other := watch.look()) is not None:
+                raise other from problem
+            raise

@@ -12,7 +12,8 @@ from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, r
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, error
 from tidegauge.cli.policy.words import POLICY_WORDS
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_PACKS
 
 if TYPE_CHECKING:
     from agents.standing.decide.packs import Packs
@@ -46,7 +47,7 @@ def activate(
     settings, why = Settings(), reason_given(reason, force=force)
     say, new = speaker(POLICY_WORDS, language(lang, settings)), wanted(pack, since)
     registry = registry_for(settings)
-    need_kafka(settings)
+    settings = need_world(settings, USES_PACKS)
     known, last = packs_of(settings), history(settings).last
     if problems := refusals(new, known, last):
         for problem in problems:
@@ -86,7 +87,7 @@ def retract(
 
     settings = Settings()
     say, registry = speaker(POLICY_WORDS, language(lang, settings)), registry_for(settings)
-    need_kafka(settings)
+    settings = need_world(settings, USES_PACKS)
     # Holds the closer's place: a close in between could find the version in some partitions and not in others.
     closer = Closer(settings, lambda topic, record: encode(topic, record, registry))
     known = packs_of(settings)

@@ -36,7 +36,8 @@ from tidegauge.cli.output import (
 )
 from tidegauge.cli.policy.activate import wanted
 from tidegauge.cli.policy.words import POLICY_WORDS
-from tidegauge.cli.servers import need_kafka
+from tidegauge.cli.servers import need_world
+from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
     from agents.offline.replay import Standing, Trial
@@ -137,7 +138,7 @@ def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
     from agents.offline.replay import Trial
     from tidegauge.bootstrap import STANDING, standing_conf
 
-    need_kafka(settings)
+    settings = need_world(settings, USES_ALL)
     conf = standing_conf(settings)
 
     async def read() -> list[Trial]:
@@ -154,7 +155,7 @@ def _of_files(settings: Settings, new: "Pack", path: Path, form: str, silence_da
     from schemas.codec.records import encode
     from tidegauge.bootstrap import standing_conf
 
-    conf = standing_conf(settings, None, BERKA_CURRENCY if form == "berka" else None)
+    conf = standing_conf(settings, None, BERKA_CURRENCY if form == "berka" else None, keyless=True)
     with notes.status(f"reading {path}"):
         found = arrivals(settings, path, form, refused, None, silence_days)
     trial = _checked(Trial(conf.alone(), new))

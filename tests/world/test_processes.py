@@ -1,0 +1,155 @@
+"""Settings that disagree, as people meet them: real processes, refused in three lines within ten seconds."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from confluent_kafka import ConsumerGroupState, KafkaException
+from pydantic import SecretStr
+
+from deploy import admin, record
+from deploy.embedded import processes
+from deploy.embedded.stack import Stack
+from deploy.settings import Settings
+from services.assembly import redis_client
+from services.views.keys import Keys
+from streams.reference import key_fingerprint
+from tests.world.test_log import OTHER_KEY, made_anew
+from tidegauge.demo.processes import environment
+from tidegauge.world.check import World, begin_world
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+REFUSED_S = 10.0
+NOTICED_S = 75.0
+STANDINGS = ("standings", "--as-of", "2026-01-31", "--json")
+WHATIF = ("policy", "whatif", "--pack", "rolling-quarter-aum", "--from", "2026-01-01")
+
+# A command, the setting that is wrong, its value, and a word of the line.
+PAIRS = [
+    (("worker", "--metrics-port", "0"), "group", "second", "TIDEGAUGE_GROUP"),
+    (("worker", "--metrics-port", "0"), "reference_key", OTHER_KEY, "reference key"),
+    (("worker", "--metrics-port", "0"), "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
+    (STANDINGS, "zone", "UTC", "TIDEGAUGE_ZONE"),
+    (STANDINGS, "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
+    (WHATIF, "base_currency", "CZK", "TIDEGAUGE_BASE_CURRENCY"),
+    (("explain", "C1"), "reference_key", OTHER_KEY, "reference key"),
+    (("outlook", "C1"), "pack", "medal-annual", "TIDEGAUGE_PACK"),
+    (("close", "2026-01-31"), "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
+    (("notices",), "group", "second", "TIDEGAUGE_GROUP"),
+]
+
+
+@pytest.fixture
+def world(make_topics: Callable[..., Settings], redis_server: str) -> World:
+    return begin_world(make_topics().model_copy(update={"redis_url": redis_server}))
+
+
+def run(settings: Settings, *command: str, **wrong: str) -> subprocess.Popen[str]:
+    around = environment(settings) | {f"TIDEGAUGE_{name.upper()}": value for name, value in wrong.items()}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tidegauge.cli.main", *command], env=around | {"NO_COLOR": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def joined(settings: Settings) -> None:
+    """Wait until a worker reads; on a machine without compiled kernels that takes a while."""
+    administrator, until = admin.client(settings.kafka), time.monotonic() + 240
+    while time.monotonic() < until:
+        with suppress(KafkaException):
+            group = administrator.describe_consumer_groups([settings.group])[settings.group].result(20)
+            if group.state == ConsumerGroupState.STABLE:
+                return
+        time.sleep(0.2)
+    raise TimeoutError("no worker joined the group")
+
+
+def test_settings_that_disagree_are_refused(world: World) -> None:
+    """Every pair: exit code 1 or 2, nothing on stdout, at most three lines, no traceback."""
+    for command, name, value, word in PAIRS:
+        began = time.monotonic()
+        process = run(world.settings, *command, **{name: value})
+        out, said = process.communicate(timeout=120)
+        assert (process.returncode in (1, 2), out) == (True, ""), (command, name, said)
+        assert word in said and len(said.splitlines()) <= 3, (command, name, said)
+        assert time.monotonic() - began < REFUSED_S, (command, name)
+
+
+def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None:
+    """The worker ends and says so; the view is built again by the process that ran on, and a new worker begins the log."""
+    stack = Stack(tmp_path / "data", Settings(kafka_heap_mb=512, metrics_port=0), any_ports=True, tether=True)
+    stack.start()
+    running: list[subprocess.Popen[str]] = []
+    try:
+        settings = stack.settings.model_copy(update={
+            "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url, "reference_key": SecretStr(OTHER_KEY),
+        })  # fmt: skip
+        worker, views = run(settings, "worker", "--metrics-port", "0"), run(settings, "views")
+        running += [worker, views]
+        joined(settings)
+        client, keys = redis_client(settings), Keys.of("")
+        settled(lambda: client.hgetall(keys.meta))
+        before = client.hget(keys.meta, "cluster")
+        emptied(stack)
+        _, said = worker.communicate(timeout=NOTICED_S)
+        assert worker.returncode in (1, 2)
+        assert "cluster id" in said.splitlines()[-2]
+        running.append(run(settings, "worker", "--metrics-port", "0"))
+        joined(settings)
+        settled(lambda: client.hget(keys.meta, "cluster") != before)
+        settled(lambda: client.hget(keys.world, "reference_key") == key_fingerprint(OTHER_KEY.encode()).encode())
+        assert views.poll() is None
+    finally:
+        for process in running:
+            process.kill()
+            process.wait(30)
+        stack.stop()
+
+
+def settled(good: Callable[[], object]) -> None:
+    """Wait for what running processes notice by themselves."""
+    until = time.monotonic() + NOTICED_S
+    while not good():
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def emptied(stack: Stack) -> None:
+    """Stop Kafka, throw away all it had, and start it again: on the same ports, as another cluster."""
+    kafka = [entry for entry in stack.running() if entry.name.startswith("kafka")]
+    processes.stop(kafka)
+    for entry in kafka:
+        shutil.rmtree(stack.data_dir / entry.name)
+    known = record.read_record(stack.data_dir)
+    known.pop("cluster_id")
+    record.write_record(stack.data_dir, known)
+    stack.cluster = None
+    stack.start()
+
+
+def test_a_running_worker_ends_when_its_topic_is_made_anew(world: World) -> None:
+    """Within a minute, with one line, and nothing of the new topic was counted by then or is read by the next one."""
+    settings = world.settings
+    worker = run(settings, "worker", "--metrics-port", "0")
+    try:
+        joined(settings)
+        made_anew(settings, "transactions")
+        began = time.monotonic()
+        _, said = worker.communicate(timeout=NOTICED_S)
+        assert time.monotonic() - began < 60
+    finally:
+        worker.kill()
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert worker.returncode in (1, 2)
+    assert "transactions" in lines[-2] and "docs/operators.md#world" in lines[-1]
+    next_one = run(settings, "worker", "--metrics-port", "0")
+    _, said = next_one.communicate(timeout=120)
+    assert next_one.returncode in (1, 2) and "transactions" in said

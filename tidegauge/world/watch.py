@@ -1,0 +1,99 @@
+"""The check of a running process: twice a minute, whether the log is still the one that it began with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from deploy import admin
+from deploy.errors import StackError
+from schemas.registry import RegistryError
+from tidegauge.cli.failures import line_for
+from tidegauge.cli.output import FAILED_CHECK, error
+from tidegauge.world.check import BROKERS_WAIT_S, World, WorldError, check_world, refused
+from tidegauge.world.identity import Identity, mismatches
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 30.0
+AGAIN_S: Final = 5.0  # a cluster that is just starting is no other one: what differs, differs twice
+_AWAY: Final = (StackError, KafkaException, RegistryError, OSError)  # servers that are away are other checks' business
+
+
+@dataclass(slots=True)
+class Watch:
+    """Looks at the log beside a process. changelog: Kafka's name of the topic of the worker's own state."""
+
+    world: World
+    uses: frozenset[str]
+    changelog: str | None = None
+    changelog_id: str | None = None  # as it was first seen
+    tell: Callable[[World], object] = lambda _: None  # hears of the world at every look that finds it good
+
+    def look(self) -> WorldError | None:
+        """What is no longer as this process found it; None where all is, or where nobody can be asked."""
+        try:
+            now = check_world(self.world.settings, self.uses)
+            begun, identity = self.world.found, now.found
+            place = Identity(cluster_id=begun.cluster_id, topic_prefix=begun.topic_prefix, topics=begun.topics)
+            if problems := mismatches(place, identity):
+                return refused(problems)
+            if self.world.entry is not None and now.entry is None:
+                return WorldError("the log has lost its identity", "start this again: a worker gives it one")
+            problem = self._state(now)
+            if problem is None:
+                self.tell(now)
+            return problem
+        except WorldError as problem:
+            return problem
+        except _AWAY as problem:
+            log.warning("the log's identity can't be looked at: %s", problem)
+            return None
+
+    def _state(self, now: World) -> WorldError | None:
+        """The worker's own topic, which is made after the start."""
+        if self.changelog is None:
+            return None
+        kafka = now.settings.kafka
+        found = (
+            admin.topic_ids(admin.client(kafka), [self.changelog], BROKERS_WAIT_S)
+            if self.changelog in now.names
+            else {}
+        )
+        if self.changelog_id is None:
+            self.changelog_id = found.get(self.changelog)
+        elif found.get(self.changelog) != self.changelog_id:
+            hint = "the state must be built again from the log: see docs/operators.md#world"
+            return WorldError(f"topic {self.changelog}, which holds this worker's state, was deleted", hint)
+        return None
+
+    def keep_looking(self, changed: Callable[[WorldError], object], stopped: threading.Event) -> None:
+        """Look until `stopped`; what differs twice is told to `changed`, and the looking ends."""
+        while not stopped.wait(EVERY_S):
+            if self.look() is not None and not stopped.wait(AGAIN_S) and (problem := self.look()) is not None:
+                changed(problem)
+                return
+
+    def start(self, changed: Callable[[WorldError], object]) -> threading.Event:
+        """Look in a thread of its own; setting what is returned ends it."""
+        stopped = threading.Event()
+        threading.Thread(target=self.keep_looking, args=(changed, stopped), name="world", daemon=True).start()
+        return stopped
+
+
+def end_process(problem: WorldError) -> None:
+    """End this process at once, with one line.
+
+    Nothing is finished or committed: what is open belongs to a log that is no more. Kafka ends the transaction itself.
+    """
+    line = line_for(problem)
+    error(str(problem.message), problem.hint)
+    sys.stderr.flush()
+    os._exit(FAILED_CHECK if line is None else line.code)
