@@ -14,7 +14,8 @@ from services.assembly import notifier, redis_client, webhook_trust
 from services.notices.channels import give_up, waiting_notices
 from services.notices.notifier import TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
-from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
+from tidegauge.cli.operation.worker import one_last_line
+from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_redis
 from tidegauge.world.check import check_world
 from tidegauge.world.found import USES_GROUP
@@ -56,7 +57,9 @@ def run(context: typer.Context) -> None:
     settings = world.settings
     need_redis(settings)
     Watch(world, USES_GROUP).start(end_process)
-    run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
+    with one_last_line():
+        run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
+    notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
 
 
 @app.command("waiting")
