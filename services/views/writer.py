@@ -50,8 +50,11 @@ class Fetched:
 class RecordSource(Protocol):
     """What the view writer needs of Kafka; `topic:partition` names a partition."""
 
-    def cluster(self) -> str:
-        """Identity of the log: a view of another cluster is worthless."""
+    def world(self) -> dict[str, str]:
+        """Identity of the log, asked now: a view of another cluster, or of a topic made anew, is worthless.
+
+        Where it has changed, the source reads from the new one from the next `begin` on.
+        """
 
     def begin(self, positions: dict[str, int | None]) -> None:
         """Read on from these offsets; None = from the beginning."""
@@ -133,6 +136,7 @@ class ViewWriter:
         self.hand = ThreadPoolExecutor(1, "view")
         self.targets: dict[str, tuple[int, float]] = {}  # ends that the brokers named, and when: fresh when reached
         self.counts = WriterCounts()
+        self.unsure = False
 
     def settle(self) -> bool:
         """Take the lease and go to where the store stands; False while another writer is alive.
@@ -152,6 +156,10 @@ class ViewWriter:
 
         An error may belong to the step before. A store that stands elsewhere is read again from where it stands.
         """
+        if self.unsure:
+            self._forget()
+            self._stand()
+            return 0
         fetched = self.source.fetch(gather_s if self.flight else timeout_s)
         chunks = [chunk for name, part in fetched.items() for chunk in self._chunks(name, part)]
         self.rejects.flush()  # before the offsets pass the rejected records
@@ -167,6 +175,10 @@ class ViewWriter:
         if chunks:
             self.flight = chunks, self.hand.submit(self.store.apply, self.token, chunks)
         return sum(len(part.records) for part in fetched.values())
+
+    def doubt(self) -> None:
+        """The log may be another one: with the next step the writer looks where it stands. Any thread may call it."""
+        self.unsure = True
 
     def move(self, source: RecordSource) -> None:
         """Read another log from now on; `settle` has to follow."""
@@ -186,13 +198,17 @@ class ViewWriter:
 
     def _stand(self) -> None:
         """Go to where the store stands; wipe it first if it was built from something else."""
-        ends, positions = self.source.ends(), self.store.positions()
-        mine = {"cluster": self.source.cluster(), "format": VIEW_FORMAT}
-        recreated = [name for name, offset in positions.items() if name in ends and offset > ends[name][1]]
-        if (positions and self.store.meta() != mine) or recreated:
-            log.warning("the view was built from something else (%s): built again", ", ".join(recreated) or "cluster")
+        mine = self.source.world() | {"format": VIEW_FORMAT}
+        ends, positions, known = self.source.ends(), self.store.positions(), self.store.meta()
+        beyond = [name for name, offset in positions.items() if name in ends and offset > ends[name][1]]
+        other = sorted(name for name in known.keys() | mine if known.get(name) != mine.get(name))
+        # Without its place, or without what it was built from, rows may stand there that this log never gave.
+        if (positions or known) and (other or beyond or not positions):
+            if other or beyond:
+                log.warning("the view is of another log (%s): built again", ", ".join([*other, *beyond]))
             self.store.wipe(self.token)
             positions = {}
+        self.unsure = False
         self.store.begin(mine, list(ends))
         self.held = {name: positions.get(name) for name in ends}
         self.lacking = self.store.lacking(list(ends))

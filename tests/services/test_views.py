@@ -214,17 +214,20 @@ def test_second_writer_stands_by() -> None:
     assert store.dump() == expected()
 
 
-@pytest.mark.parametrize("change", ["cluster", "format", "recreated"])
+@pytest.mark.parametrize("change", ["cluster", "format", "topic", "recreated", "no place"])
 def test_view_of_something_else_is_wiped(change: str) -> None:
     """A view built from another cluster, in another format, or from a topic that was made anew is built again."""
     store = MemoryViewStore(KEYS)
-    stale = Chunk("queue-priority:1", None, 9000 if change == "recreated" else 1, [])
-    store.apply("me", [stale])
+    if change != "no place":
+        store.apply("me", [Chunk("queue-priority:1", None, 9000 if change == "recreated" else 1, [])])
     store.rows["tidegauge:priority:old"] = {"version": 1}
     store.begin(
         {
             "cluster": "other" if change == "cluster" else "cluster-1",
             "format": "0" if change == "format" else VIEW_FORMAT,
+            "standings": "id-1",
+            "rm-alerts": "id-1",
+            "queue-priority": "id-0" if change == "topic" else "id-1",
         },
         [],
     )

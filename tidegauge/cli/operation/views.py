@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +18,13 @@ from deploy.errors import StackError
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
-from services.assembly import FAILURES, redis_client, tell_lookups, view_source, view_writer
+from services.assembly import FAILURES, redis_client, tell_lookups, view_source, view_sweeper, view_writer
 from services.views.kafka_source import KafkaSource
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of, is_built
 from services.views.store import LeaseLostError
+from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
@@ -63,6 +65,7 @@ def views(
     world = check_world(Settings())
     settings, anew = world.settings, threading.Event()
     writer = open_writer(settings)
+    sweeper = view_sweeper(settings, writer, LogReader)
     client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
     told_lookups = partial(tell_identity, client, keys)
     told_lookups(world)
@@ -85,9 +88,15 @@ def views(
     Watch(world, USES_PLACE, tell=told_lookups).start(changed)
     if metrics_port:
         with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
-            serve_view_metrics(writer, metrics_port, settings.metrics_host)
+            serve_view_metrics(writer, sweeper.counts, metrics_port, settings.metrics_host)
     notes.print("keeping the view; stop with Ctrl-C")
-    keep(writer, told.wait, (*FAILURES, StackError), moved)
+    with ThreadPoolExecutor(1, "sweep") as hand:
+        sweeps = hand.submit(keep_sweeping, sweeper, told, FAILURES)
+        try:
+            keep(writer, told.wait, (*FAILURES, StackError), moved)
+        finally:
+            told.set()
+        sweeps.result()  # what ended it, ends the process
 
 
 def tell_identity(client: "Redis", keys: Keys, world: World) -> None:
