@@ -71,7 +71,7 @@ def letters(live: Live) -> int:
 
 
 def test_a_close_a_year_ahead(live: Live, tmp_path: Path) -> None:
-    """Refused by the closer, set aside by the workers where it was not; the bank goes on, and doctor names it."""
+    """Refused by the closer, set aside by workers where it was not; the bank goes on, and doctor names it until it is told."""
     before, ahead = history(live.settings), LAST + 400
     assert before.last == LAST
     assert "one run closes up to 366 days" in told(live, "close", "2027-02-16", "--force", "--reason", "x", code=1)
