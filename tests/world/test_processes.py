@@ -55,7 +55,7 @@ def world(make_topics: Callable[..., Settings], redis_server: str) -> World:
 def run(settings: Settings, *command: str, **wrong: str) -> subprocess.Popen[str]:
     around = environment(settings) | {f"TIDEGAUGE_{name.upper()}": value for name, value in wrong.items()}
     return subprocess.Popen(
-        [sys.executable, "-m", "tidegauge.cli.main", *command], env=around | {"NO_COLOR": "1"}, text=True,
+        [sys.executable, "-X", "faulthandler", "-m", "tidegauge.cli.main", *command], env=around | {"NO_COLOR": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -64,8 +64,10 @@ def joined(settings: Settings) -> None:
     """Wait until a worker reads; on a machine without compiled kernels that takes a while."""
     administrator, until = admin.client(settings.kafka), time.monotonic() + 240
     while time.monotonic() < until:
-        with suppress(KafkaException):
-            group = administrator.describe_consumer_groups([settings.group])[settings.group].result(20)
+        with suppress(KafkaException, TimeoutError):
+            group = administrator.describe_consumer_groups([settings.group], request_timeout=5.0)[
+                settings.group
+            ].result(10)
             if group.state == ConsumerGroupState.STABLE:
                 return
         time.sleep(0.2)
@@ -109,8 +111,8 @@ def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None
         assert views.poll() is None
     finally:
         for process in running:
-            process.kill()
-            process.wait(30)
+            process.send_signal(6)
+            print(process.args, *process.communicate(timeout=30), sep="\n")
         stack.stop()
 
 
