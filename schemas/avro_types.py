@@ -6,6 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
+# Logical types and what they may stand on; Avro takes any other for the bare type. Decimals have a check of their own.
+LOGICAL = {
+    "date": ("int",),
+    "time-millis": ("int",),
+    "uuid": ("string", "fixed"),
+    "duration": ("fixed",),
+    **dict.fromkeys(("time-micros", "timestamp-millis", "timestamp-micros", "timestamp-nanos"), ("long",)),
+    **dict.fromkeys((f"local-timestamp-{unit}" for unit in ("millis", "micros", "nanos")), ("long",)),
+    "decimal": ("bytes", "fixed"),
+}
 MISSING: Any = object()  # a field without a default; None is the default null
 
 
@@ -36,6 +46,9 @@ class Type:
     items: list[Type] = field(default_factory=list)  # array, map: one; union: its branches
     fields: list[Field] = field(default_factory=list)  # record
     source: Any = None  # the JSON it came from
+    logical: str = ""  # logical type, where it is a valid one
+    scale: int = 0  # of a decimal
+    connect: str = ""  # what Kafka Connect calls it (`connect.name`)
 
     @property
     def nullable(self) -> Type | None:
@@ -59,7 +72,7 @@ def _parse(schema: Any, namespace: str, names: dict[str, Type]) -> Type:
     if not isinstance(kind, str):  # {"type": {"type": …}}
         return _parse(kind, namespace, names)
     if kind in PRIMITIVES:
-        return Type(kind, source=kind)
+        return Type(kind, source=kind) if isinstance(schema, str) else _annotated(Type(kind, source=kind), schema)
     if kind in ("array", "map"):
         return Type(
             kind, items=[_parse(schema["items" if kind == "array" else "values"], namespace, names)], source=schema
@@ -70,6 +83,18 @@ def _parse(schema: Any, namespace: str, names: dict[str, Type]) -> Type:
     if found is None:
         raise SchemaError(f"unknown type {kind!r}")
     return found
+
+
+def _annotated(node: Type, schema: dict[str, Any]) -> Type:
+    """The type with what its attributes say of it."""
+    node.connect, logical = str(schema.get("connect.name", "")), schema.get("logicalType")
+    if isinstance(logical, str) and node.kind in LOGICAL.get(logical, ()):
+        scale, precision = schema.get("scale", 0), schema.get("precision")
+        if logical != "decimal":
+            node.logical = logical
+        elif type(scale) is type(precision) is int and 0 <= scale <= precision:
+            node.logical, node.scale = logical, scale
+    return node
 
 
 def _full(name: str, namespace: str) -> str:
@@ -87,6 +112,7 @@ def _named(kind: str, schema: dict[str, Any], namespace: str, names: dict[str, T
         node.size = int(schema["size"])
         if node.size < 0:
             raise SchemaError(f"{name}: negative size")
+        _annotated(node, schema)
     elif kind == "enum":
         node.symbols, node.default = tuple(schema["symbols"]), schema.get("default")
     else:

@@ -15,7 +15,7 @@ BAD_ID, BAD_CURRENCY, BAD_CLASS, BAD_AMOUNT, BAD_DATE, BAD_INSTANT, BAD_NUMBER, 
     47,
 )
 OTHER_OWNER, OTHER_CURRENCY, OTHER_CLASS, CONFLICT, TOO_OLD, TOO_FRAGMENTED, BAD_VERSION = 48, 49, 50, 51, 52, 53, 54
-BAD_RATE, BAD_BASE = 55, 56
+BAD_RATE, BAD_BASE, DELETION = 55, 56, 57
 EVENT_REASONS = {
     BAD_ID: "id empty or too long",
     BAD_CURRENCY: "unknown currency",
@@ -34,6 +34,7 @@ EVENT_REASONS = {
     BAD_VERSION: "version out of range",
     BAD_RATE: "rate out of range",
     BAD_BASE: "not a rate to the base currency",
+    DELETION: "deletion",
 }
 # Fields in the order of the contracts; the agent checks them against the schemas.
 POSTING_FIELDS = (

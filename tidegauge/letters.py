@@ -106,8 +106,8 @@ def letters_from(settings: Settings, first: Mapping[int, int]) -> Iterator[Lette
 
 
 def newest(found: Iterator[Letter], limit: int) -> list[Letter]:
-    """The newest ones, the newest first."""
-    return heapq.nlargest(limit, found, key=lambda letter: letter.at)
+    """The newest ones, the newest first; those of one moment by where their records lie, the last first."""
+    return heapq.nlargest(limit, found, key=lambda letter: (letter.at, letter.source))
 
 
 def masked_fields(topic: str, value: bytes, registry: Registry) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class WorkerMetrics:
         self.held = gauge("held_bytes", "Bytes fetched but not yet consumed.", "topic", "partition")
         self.dirty = gauge("dirty_rows", "Rows changed since the last flush.", "partition")
         self.units = gauge("partitions", "Partition units by state.", "state")
+        self.waiting = gauge("registry_waits", "Partition units that wait for the schema registry.")
         self.events = counter("events", "Events consumed.", "partition")
         self.block_bytes = histogram("block_bytes", "Uncompressed size of a fetched block.", BYTES)
         self.work_s = histogram("work_seconds", "Decoding and computing of one transaction's blocks.", SECONDS)
@@ -91,6 +92,7 @@ class Health:
         self.beat_at = time.monotonic()
         self.failure = ""
         self.ready: Callable[[], bool] = lambda: False
+        self.waiting: Callable[[], str] = lambda: ""
 
     def beat(self) -> None:
         """Called by the event loop every second."""
@@ -105,8 +107,9 @@ def serve_metrics(metrics: WorkerMetrics, health: Health, port: int, host: str =
     """Serve until shutdown() of what is returned. Port 0 takes a free one; OSError if the port is taken."""
 
     def problem(*, ready: bool) -> str:
-        good = health.alive() and (not ready or health.ready())
-        return "" if good else health.failure or "not yet"
+        waits = health.waiting() if ready else ""
+        good = health.alive() and not waits and (not ready or health.ready())
+        return "" if good else health.failure or waits or "not yet"
 
     routes = {
         "/metrics": lambda: (200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST),

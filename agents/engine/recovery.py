@@ -6,7 +6,7 @@ is at its stable end. A reader that fences nobody therefore sees one consistent 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, TypeVar
@@ -23,6 +23,7 @@ from deploy import admin
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.status import Status
+from schemas.registry import RegistryError
 
 FETCH_BYTES_MAX = 4 << 20  # per partition and fetch
 REPLAY_BYTES_MAX = 8 << 20  # fed before the job works
@@ -32,6 +33,8 @@ ASK_S = 30.0  # for the names of topics
 READS_MAX = 3  # of a state that is written meanwhile
 
 AnyJob = TypeVar("AnyJob", bound=Job)
+Hold = Callable[[RegistryError], Awaitable[None]]
+"""Waits before the schema registry is asked again."""
 
 
 class EngineSettings(Protocol):
@@ -161,9 +164,16 @@ def rows_of(block: Block, stop: int) -> Rows:
 
 
 async def restore(
-    settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, changelog: str
+    settings: EngineSettings,
+    job: Job,
+    partition: int,
+    consumer: AIOKafkaConsumer,
+    changelog: str,
+    hold: Hold | None = None,
 ) -> Restored:
     """Bring a fresh job to where the last committed transaction left it. Raises RecoveryError or Rejoin.
+
+    Without `hold` it raises RegistryError, too, where the schema registry gives no answer.
 
     Whoever is overtaken by a successor reads up to an end that is no longer the end: compaction may then have taken
     rows below it for the sake of newer ones behind it, which must not look like a changelog that was cut.
@@ -171,8 +181,8 @@ async def restore(
     tp = TopicPartition(changelog, partition)
     stable = (await consumer.end_offsets([tp]))[tp]  # of a committed-only consumer: the last stable offset
     try:
-        return await restore_to(settings, job, partition, consumer, tp, stable)
-    except (KafkaError, Rejoin):
+        return await restore_to(settings, job, partition, consumer, tp, stable, hold)
+    except (KafkaError, Rejoin, RegistryError):
         raise
     except Exception as problem:
         if (await consumer.end_offsets([tp]))[tp] == stable:
@@ -181,7 +191,13 @@ async def restore(
 
 
 async def restore_to(
-    settings: EngineSettings, job: Job, partition: int, consumer: AIOKafkaConsumer, tp: TopicPartition, stable: int
+    settings: EngineSettings,
+    job: Job,
+    partition: int,
+    consumer: AIOKafkaConsumer,
+    tp: TopicPartition,
+    stable: int,
+    hold: Hold | None = None,
 ) -> Restored:
     """`restore` from a changelog that ends at `stable`."""
     began = time.monotonic()
@@ -201,7 +217,7 @@ async def restore_to(
     if fence is not None:
         check_meaning(job, partition, fence)
     job.begin(partition, dict(start))
-    events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs})
+    events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs}, hold)
     if job.positions() != stop:
         raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
     return Restored(fence, found, events, time.monotonic() - began)
@@ -215,16 +231,31 @@ def check_meaning(job: Job, partition: int, fence: Fence) -> None:
         raise RecoveryError(f"partition {partition}: {problem}") from problem
 
 
-async def _replay(consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]]) -> int:
+async def _replay(
+    consumer: AIOKafkaConsumer, job: Job, ranges: dict[TopicPartition, tuple[int, int]], hold: Hold | None
+) -> int:
     """Feed the ranges silently; gives the number of events consumed."""
     events = size = 0
     for tp, (start, stop) in ranges.items():
         async for block in blocks(consumer, tp, start, stop):
-            job.feed(block, stop)
+            await _feed(job, block, stop, hold)
             size += block.size
             if size >= REPLAY_BYTES_MAX:
                 events, size = events + job.work(live=False).events, 0
     return events + job.work(live=False).events
+
+
+async def _feed(job: Job, block: Block, stop: int, hold: Hold | None) -> None:
+    """Feeds a block, as often as it takes the schema registry to answer."""
+    while True:
+        try:
+            job.feed(block, stop)
+        except RegistryError as problem:
+            if hold is None:
+                raise
+            await hold(problem)
+        else:
+            return
 
 
 async def fences(settings: EngineSettings, partitions: int, name: str) -> list[Fence | None]:

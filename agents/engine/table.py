@@ -62,7 +62,7 @@ class UnitTable(faust.Table[Any, Any]):
         """Everything the table needs to know, once, before the app starts."""
         self.unit_conf, self.job_factory, self.health = conf, job_factory, health
         self.names = {conf.settings.topic(name): name for name in conf.inputs}
-        health.ready = self.ready
+        health.ready, health.waiting = self.ready, self.waiting
 
     # -- what the transport and the agents call
 
@@ -91,6 +91,10 @@ class UnitTable(faust.Table[Any, Any]):
     def ready(self) -> bool:
         """True once the worker has an assignment and every unit of it has recovered."""
         return self.generation >= 0 and all(unit.live and not unit.dead for unit, _ in list(self.units.values()))
+
+    def waiting(self) -> str:
+        """For what a partition waits that is outside Kafka; empty: for nothing."""
+        return next((unit.waiting for unit, _ in list(self.units.values()) if unit.waiting), "")
 
     # -- what Faust calls
 
@@ -211,3 +215,4 @@ class UnitTable(faust.Table[Any, Any]):
                 self.stalled[tp] = expected
         for state, number in states.items():
             metrics.units.labels(state).set(number)
+        metrics.waiting.set(sum(bool(unit.waiting) for unit, _ in self.units.values()))

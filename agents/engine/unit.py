@@ -103,6 +103,7 @@ class PartitionUnit:
         self.flush_at = self.flush_late = 0.0  # the first transaction flushes
         self.seeks: dict[str, tuple[int, float]] = {}  # input -> seeks back without progress, time of the last
         self.live = self.paused = self.ending = self.dead = False
+        self.waiting = ""  # for what, while the schema registry gives no answer
         self.failure: Exception | None = None
         self.wake, self.idle = asyncio.Event(), asyncio.Event()
         self.idle.set()
@@ -284,10 +285,19 @@ class PartitionUnit:
 
     async def outcome(self, size: int, blocks: Sequence[Block]) -> Outcome:
         """What comes of the blocks. While the schema registry gives no answer this partition waits and keeps its state."""
-        while isinstance(found := await computed(size, self.work, blocks), RegistryError):
-            log.warning("partition %d waits for the schema registry: %s", self.partition, found)
-            await asyncio.sleep(REGISTRY_WAIT_S)
+        # A registry that answers slowly must not hold up the loop, and with it all other partitions, again and again.
+        while isinstance(
+            found := await computed(THREAD_BYTES if self.waiting else size, self.work, blocks), RegistryError
+        ):
+            await self.hold(found)
+        self.waiting = ""
         return found
+
+    async def hold(self, problem: RegistryError) -> None:
+        """Wait a moment for the schema registry; readyz says so meanwhile."""
+        self.waiting = f"partition {self.partition} waits for the schema registry: {problem}"
+        log.warning("%s", self.waiting)
+        await asyncio.sleep(REGISTRY_WAIT_S)
 
     def work(self, blocks: Sequence[Block]) -> Outcome | RegistryError:
         """Feed the job and let it work; where a schema is not to be had now, the error. Blocks that were fed may come again."""
@@ -371,7 +381,10 @@ class PartitionUnit:
         try:
             # Before the changelog: a successor that commits while this reads must not look like a lost changelog.
             group = {name: await consumer.committed(tp) for name, tp in self.topics.items()}
-            found = await restore(self.conf.settings, self.job, self.partition, consumer, self.conf.changelog)
+            found = await restore(
+                self.conf.settings, self.job, self.partition, consumer, self.conf.changelog, self.hold
+            )
+            self.waiting = ""
             self.fed, self.positions = self.job.positions(), self.job.positions()
             self.expected, self.committed = dict(self.fed), dict(self.fed)
             self.fenced, self.marked = found.fence.offsets if found.fence else None, found.changelog.marked

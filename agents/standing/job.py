@@ -24,7 +24,6 @@ from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, ForCloser, RowKey, StandingConf, Tally
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
-from schemas.codec.records import decode_one
 from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
 from schemas.partitioner import MISPLACED
@@ -183,13 +182,14 @@ class StandingJob:
     def _dead_letters(self, topic: str, columns: Columns, first: int, last: int) -> None:
         if not self.live:
             return
-        fields, placement = self.lanes[topic].reader.fields, self.lanes[topic].placement
+        lane = self.lanes[topic]
+        fields = lane.reader.fields
         for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
             status, at = int(columns.status[i]), int(columns.field[i])
             reason = _REASONS.get(status, "bad")
             self.publisher.dead_letter(
                 topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
-                self._about_fact(columns, i, at) if status == UNKNOWN_FACT else placement.detail(columns, i),
+                self._about_fact(columns, i, at) if status == UNKNOWN_FACT else lane.detail(columns, i),
             )  # fmt: skip
             self.counts.add("dead_letters")
             self.counts.add("misplaced", status in MISPLACED)
@@ -227,19 +227,18 @@ class StandingJob:
                 columns.status[i], columns.field[i] = self.decider.facts.put(columns, i)
 
     def _acts(self, columns: Columns, first: int, last: int) -> None:
-        index = self.lanes["crm-actions"].reader.index
+        lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
-            if columns.status[i] == Status.OK:
-                status, field = acts.take_action(columns, i, self.ledger, self.decider.lifecycle, self.conf.registry)
-                columns.status[i], columns.field[i] = status, index.get(field, -1)
+            if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
+                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle)
+                columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 
     def _policies(self, columns: Columns, first: int, last: int) -> None:
+        lane = self.lanes["policies"]
         for i in range(first, last if self.live else first):
-            if columns.status[i] != Status.OK:
+            if columns.status[i] != Status.OK or (record := lane.record(columns, i)) is None:
                 continue
-            value = columns.value_bytes(i) or b""
-            record = decode_one(value, self.conf.registry, name="policies")
             taken = self.decider.packs.take(record, self.ledger.closed)
             if isinstance(taken, Pack):
                 self.decider.know(taken)
@@ -300,8 +299,7 @@ class StandingJob:
                 if not DAY_MIN <= day < DAY_MAX:  # taken, it would leave every other day behind
                     columns.status[i], columns.field[i] = BAD_DATE, 0
                 elif day > (applied := self._last_applied()):
-                    record = decode_one(columns.value_bytes(i) or b"", self.conf.registry, name=CLOSES)
-                    if record["retracts"] is not None:
+                    if (record := lane.record(columns, i)) is None or record["retracts"] is not None:
                         continue
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
                     forced = record["force_reason"] is not None

@@ -145,14 +145,20 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
 def _close(arena: Arena, settings: Settings, worker: Process) -> Result:
     """The month close that all postings lie before, until nothing more has come for a while."""
     probe, closer = Probe(settings, TOPIC), Closer(settings, encode)
+
+    def closed(day: int) -> None:
+        target, until = ends(probe) + CLOSE_OFFSETS * settings.partitions, time.monotonic() + GRACE_S
+        closer.close(day, reason="a measurement")
+        while probe.committed() < target:
+            if worker.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"close: not reached\n{arena.said(worker)}")
+            time.sleep(0.02)
+
+    closed(LAST - 1)  # and the days before it
     with watching(settings, "tier-changes", OFFSET_END, lambda m: f"{m.partition()} {m.offset()}") as changes:
         time.sleep(QUIET_S)  # the watcher knows by now where the end is
-        target, began = ends(probe) + CLOSE_OFFSETS * settings.partitions, time.monotonic()
-        closer.close(LAST)
-        while probe.committed() < target:
-            if worker.poll() is not None or time.monotonic() > began + GRACE_S:
-                raise RuntimeError(f"month close: not reached\n{arena.said(worker)}")
-            time.sleep(0.02)
+        began = time.monotonic()
+        closed(LAST)
         time.sleep(QUIET_S)
     closer.shut()
     probe.close()

@@ -32,23 +32,28 @@ class Page(NamedTuple):
 def pages(path: Path, start: int, size: int) -> Iterator[Page]:
     """The pages of a column chunk: `size` bytes from `start` on. ValueError where they are no pages."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-        end, at = start + size, start
-        if not 0 <= start <= end <= len(raw):
-            raise ValueError("a column lies beyond the file's end")
-        for _ in range(PAGES_MAX):
-            if at >= end:
-                return
-            header, at = _struct(raw, at, end, 1)
-            packed, unpacked = header.get(_PACKED), header.get(_UNPACKED)
-            if not isinstance(packed, int) or not isinstance(unpacked, int) or packed < 0 or unpacked < 0:
-                raise ValueError("a page without a size")
-            own = next((name for name in _ENCODING if isinstance(header.get(name), dict)), None)
-            yield Page(unpacked, None if own is None else header[own].get(_ENCODING[own]))
-            at += packed
+        yield from pages_of(raw, start, size)
+
+
+def pages_of(raw: mmap.mmap | bytes, start: int, size: int) -> Iterator[Page]:
+    """`pages` of a file in memory."""
+    end, at = start + size, start
+    if not 0 <= start <= end <= len(raw):
+        raise ValueError("a column lies beyond the file's end")
+    for _ in range(PAGES_MAX):
+        if at >= end:
+            return
+        header, at = _struct(raw, at, end, 1)
+        packed, unpacked = header.get(_PACKED), header.get(_UNPACKED)
+        if not isinstance(packed, int) or not isinstance(unpacked, int) or packed < 0 or unpacked < 0:
+            raise ValueError("a page without a size")
+        own = next((name for name in _ENCODING if isinstance(header.get(name), dict)), None)
+        yield Page(unpacked, None if own is None else header[own].get(_ENCODING[own]))
+        at += packed
     raise ValueError(f"more than {PAGES_MAX} pages in a column of a row group")
 
 
-def _struct(raw: mmap.mmap, at: int, end: int, depth: int) -> tuple[_Fields, int]:
+def _struct(raw: mmap.mmap | bytes, at: int, end: int, depth: int) -> tuple[_Fields, int]:
     """Numbers and structs of a struct by field; all else is passed over."""
     if depth > _DEPTH_MAX:
         raise ValueError("a page header is nested too deep")
@@ -68,7 +73,7 @@ def _struct(raw: mmap.mmap, at: int, end: int, depth: int) -> tuple[_Fields, int
         fields[name], at = _value(raw, at, end, kind, depth)
 
 
-def _value(raw: mmap.mmap, at: int, end: int, kind: int, depth: int) -> tuple[Any, int]:
+def _value(raw: mmap.mmap | bytes, at: int, end: int, kind: int, depth: int) -> tuple[Any, int]:
     if kind == _BYTE:
         return None, at + 1
     if _I16 <= kind <= _I64:
@@ -83,12 +88,12 @@ def _value(raw: mmap.mmap, at: int, end: int, kind: int, depth: int) -> tuple[An
     raise ValueError(f"a page header with a field of kind {kind}")  # none of those that there are has a list or a map
 
 
-def _number(raw: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+def _number(raw: mmap.mmap | bytes, at: int, end: int) -> tuple[int, int]:
     z, at = _varint(raw, at, end)
     return (z >> 1) ^ -(z & 1), at
 
 
-def _varint(raw: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+def _varint(raw: mmap.mmap | bytes, at: int, end: int) -> tuple[int, int]:
     z = 0
     for place in range(_VARINT_BYTES_MAX):
         byte, at = _byte(raw, at, end)
@@ -98,7 +103,7 @@ def _varint(raw: mmap.mmap, at: int, end: int) -> tuple[int, int]:
     raise ValueError("a page header with a number of more than 64 bits")
 
 
-def _byte(raw: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+def _byte(raw: mmap.mmap | bytes, at: int, end: int) -> tuple[int, int]:
     if not at < end:
         raise ValueError("a page header beyond its column")
     return raw[at], at + 1

@@ -98,8 +98,10 @@ class Closer:
             raise PublishError(f"{shown_day(day)} cannot be closed: no event may be of such a day")
         plan = plan_run(day, self.last, self.known, own=own)
         if len(plan.days) > RUN_DAYS_MAX:
-            reason = f"{date_of(day)} is {len(plan.days)} days past the last close"
-            raise PublishError(reason, f"one run closes up to {RUN_DAYS_MAX} days: go there in several")
+            reason = (
+                f"{date_of(day)} is {len(plan.days)} days past the last close: one run closes up to {RUN_DAYS_MAX} days"
+            )
+            raise PublishError(reason, "is the day right? if it is, go there in several runs")
         return plan
 
     @staticmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -29,16 +30,19 @@ from schemas.codec.batches import (
     unpack,
     whole,
 )
-from schemas.codec.kernel import Bytes, Longs, decode_block
+from schemas.codec.kernel import WRITER, Bytes, Longs, decode_block
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
-from schemas.codec.program import CodecProgram, IncompatibleError, check_reader
+from schemas.codec.program import CodecProgram, check_reader
+from schemas.codec.records import RecordError, decode_one
 from schemas.codec.status import Status
 from schemas.letters import Original
 from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
+from schemas.writers.matching import IncompatibleError
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
 UNKNOWN_MAX: Final = 1024  # ids it remembers as unknown
+UNKNOWN_S: Final = 10.0  # then such an id is asked for again: it may have been registered meanwhile
 
 
 @dataclass(slots=True)
@@ -98,13 +102,14 @@ class _Code:
     tail: bytes
 
 
-_NO_CODE: Final = _Code(np.zeros((0, 4), np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64), b"")
+_NO_CODE: Final = _Code(np.zeros((0, WRITER), np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64), b"")
 
 
 class Reader:
     """Resolves what writers of a topic wrote to the topic's newest contract. Safe to share between threads.
 
-    `fields` names the columns, `index` gives a field's column. An id it hasn't met is asked of the registry once.
+    `fields` names the columns, `index` gives a field's column. An id it hasn't met is asked of the registry once; one that
+    the registry doesn't know once in UNKNOWN_S.
     """
 
     def __init__(self, topic: str, registry: Registry | None = None, schema: Any = None) -> None:
@@ -117,7 +122,7 @@ class Reader:
         self._mark = parse(contract(MARK))
         self._registry = registry if registry is not None else file_registry()
         self._writers: dict[int, Type | None] = {}  # None = no Avro schema
-        self._unknown: dict[int, None] = {}
+        self._unknown: dict[int, float] = {}  # id -> when it was asked for
         self._lock = threading.Lock()
         self._code = self._compile()
 
@@ -125,6 +130,18 @@ class Reader:
         """Symbols of an enum field; its column holds their indices."""
         t = self.type.fields[self.index[name]].type
         return (t.nullable or t).symbols
+
+    def record(self, columns: Columns, i: int) -> dict[str, Any]:
+        """Row i as a record, with what columns don't hold. Raises RecordError, also where such a part is not taken."""
+        return decode_one(columns.value_bytes(i) or b"", self._registry, self.topic)
+
+    def why(self, columns: Columns, i: int) -> str:
+        """Field, wanted and found of a row that this reader could not take; nothing where the row itself does not say."""
+        try:
+            self.record(columns, i)
+        except RecordError as problem:
+            return str(problem) if problem.field else ""
+        return ""
 
     @property
     def code(self) -> _Code:
@@ -145,7 +162,7 @@ class Reader:
             for schema_id in ids:
                 if schema_id in self._writers:  # another thread was faster
                     found = True
-                elif schema_id not in self._unknown:
+                elif time.monotonic() >= self._unknown.get(schema_id, -UNKNOWN_S) + UNKNOWN_S:
                     found |= self._ask(schema_id)
             if found:
                 self._code = self._compile()
@@ -153,10 +170,11 @@ class Reader:
 
     def _ask(self, schema_id: int) -> bool:
         schema = self._registry.schema(schema_id)
+        self._unknown.pop(schema_id, None)
         if schema is None:
             while len(self._unknown) >= UNKNOWN_MAX:
                 del self._unknown[next(iter(self._unknown))]
-            self._unknown[schema_id] = None
+            self._unknown[schema_id] = time.monotonic()
             return False
         try:
             self._writers[schema_id] = parse(schema)
@@ -165,22 +183,29 @@ class Reader:
         return True
 
     def _compile(self) -> _Code:
-        program, writers = CodecProgram(), []
-        for schema_id, writer in self._writers.items():
-            mark = writer is not None and writer.name == self._mark.name
-            start = stop = -1
-            try:
-                if writer is not None:
-                    start, stop = program.add(writer, self._mark if mark else self.type)
-            except (IncompatibleError, ValueError, TypeError):  # also a default that is none
-                mark = False
-            writers.append((schema_id, start, stop, int(mark)))
+        program = CodecProgram()
+        writers = [self._program(program, schema_id, writer) for schema_id, writer in self._writers.items()]
         return _Code(
-            np.array(writers, np.int64).reshape(-1, 4),
+            np.array(writers, np.int64).reshape(-1, WRITER),
             np.array(program.rows, np.int64).reshape(-1, 4),
             np.array(program.tables, np.int64),
             bytes(program.tail),
         )
+
+    def _program(
+        self, program: CodecProgram, schema_id: int, writer: Type | None
+    ) -> tuple[int, int, int, int, int, int]:
+        """The writer's row of the table; its rows are appended to the program."""
+        if writer is None or writer.kind != "record":
+            return schema_id, -1, -1, 0, -1, -1
+        mark = writer.name == self._mark.name
+        deleted = program.add_deleted(writer)
+        try:
+            return (schema_id, *program.add(writer, self._mark if mark else self.type), int(mark), *deleted)
+        except IncompatibleError as problem:
+            return schema_id, -1, -1 if mark else self.index.get(problem.field, -1), 0, *deleted
+        except (ValueError, TypeError):  # a default that is none
+            return schema_id, -1, -1, 0, *deleted
 
 
 def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int, lost: Sequence[Lost] = ()) -> Columns:
@@ -236,10 +261,10 @@ class LogEntry(NamedTuple):
         return (self.offset if self.lost is None else self.lost.last) + 1
 
 
-def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Iterable[Lost] = ()) -> list[LogEntry]:
+def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Sequence[Lost] = ()) -> list[LogEntry]:
     """The records with offsets in [start, stop) one by one, in rising order: for topics of few records.
 
-    `batches` and `lost` are as `batches.unpack` gives them. A damaged or outsized record is an entry with a Lost.
+    `batches`, in order, and `lost` are as `batches.unpack` gives them. A damaged or outsized record is an entry with a Lost.
     """
     found = [
         LogEntry(max(one.offset, start), 0, one.original.key, None, one)
@@ -259,7 +284,7 @@ def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Iterable[
                 found.append(LogEntry(offset, 0, one.original.key, None, one))
             else:
                 found.append(LogEntry(offset, at, keys[i], values[i]))
-    return sorted(found, key=lambda one: one.offset)
+    return sorted(found, key=lambda one: one.offset) if lost else found
 
 
 def _with(columns: Columns, lost: Sequence[Lost], start: int, stop: int) -> Columns:

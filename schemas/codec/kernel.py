@@ -40,11 +40,18 @@ TRAILING: Final = int(Status.TRAILING)
 TOO_LARGE: Final = int(Status.TOO_LARGE)
 BAD_BLOCK: Final = int(Status.BAD_BLOCK)
 
+BAD_SCALE: Final = int(Status.BAD_SCALE)
+ISO_BYTES: Final = 3  # of a currency
+SCALED: Final = -2  # as `out` less a field: the check of its scale
+
 # Columns of the table of writers.
 W_ID: Final = 0
 W_START: Final = 1  # first row of the program, -1 = the schema doesn't fit the reader
-W_STOP: Final = 2
+W_STOP: Final = 2  # behind the last one; of a schema that doesn't fit the field at fault, or -1
 W_MARK: Final = 3  # 1 = a close mark
+W_DELETED: Final = 4  # first row of the program that reads whether the row was deleted, -1 = nothing says so
+W_DELETED_STOP: Final = 5
+WRITER: Final = 6  # numbers a writer
 
 
 @compiled
@@ -97,8 +104,67 @@ def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: in
         return a, p
     if kind == k.K_CONST_REF:
         return pack(tail + a, count), p
+    if kind >= k.K_TEXT_ENUM:
+        return _changed(kind, a, count, tables, b, p, end, tail)
     at, p = p, skip(rows, tables, a if kind == k.K_REF else row, b, p, end)
     return pack(at, p - at), p
+
+
+@compiled
+def _same(b: Pointer, at: int, other: int, n: int) -> bool:
+    """Whether the same n bytes stand at both places."""
+    for i in range(n):
+        if b[at + i] != b[other + i]:
+            return False
+    return True
+
+
+@compiled
+def _changed(
+    kind: int, a: int, count: int, tables: Pointer, b: Pointer, p: int, end: int, tail: int
+) -> tuple[Any, Any]:
+    """A value that a writer says in another way than our contracts: (its column value, next position or -status)."""
+    if kind == k.K_TEXT_ENUM:
+        at, p = read_bytes(b, p, end, True)
+        if p < 0:
+            return 0, p
+        for n in range(count):
+            ref = tables[a + n]
+            if p - at == ref & k.LENGTH_MAX and _same(b, at, tail + (ref >> k.REF_BITS), p - at):
+                return np.int64(n), p
+        return 0, -k.BAD_ENUM
+    if kind == k.K_MICROS:
+        n, p = read_long(b, p, end)
+        return (0, p) if p < 0 else (n // 1000, p)
+    if kind == k.K_DECIMAL:
+        return k.read_decimal(b, p, end, a, count)
+    return k.NULL, p
+
+
+@compiled
+def _scale_taken(tables: Pointer, a: int, count: int, b: Pointer, data: Pointer, at: int, field: int) -> bool:
+    """Whether a decimal has the scale of its record's currency; null has none."""
+    if data[at + field] == k.NULL:
+        return True
+    ref = data[at + tables[a]]
+    if ref == k.NULL or ref & k.LENGTH_MAX != ISO_BYTES:
+        return False
+    code = big_endian(b, ref >> k.REF_BITS, ISO_BYTES)
+    for n in range(1, count):
+        if tables[a + n] == code:
+            return True
+    return False
+
+
+@compiled
+def _deleted(b: Pointer, p: int, end: int, tail: int, rows: Pointer, tables: Pointer, start: int, stop: int) -> bool:
+    """Whether a row says that it was deleted; what it holds beside that need not be readable."""
+    value = np.int64(0)
+    for row in range(start, stop):
+        value, p = _value(rows, tables, row, b, p, end, tail)
+        if p < 0:
+            return False
+    return value == 1
 
 
 @compiled
@@ -123,22 +189,30 @@ def _datum(
     if end - p < VALUE_HEADER or b[p] != 0:
         return (BAD_MAGIC if p < end and b[p] != 0 else k.TRUNCATED), -1
     schema_id, p, w = big_endian(b, p + 1, 4), p + VALUE_HEADER, 0
-    while w < writers_n and writers[4 * w + W_ID] != schema_id:
+    while w < writers_n and writers[WRITER * w + W_ID] != schema_id:
         w += 1
     if w == writers_n:
         return UNKNOWN_SCHEMA, -1
-    if writers[4 * w + W_START] < 0:
-        return INCOMPATIBLE, -1
-    for row in range(writers[4 * w + W_START], writers[4 * w + W_STOP]):
+    start, stop = writers[WRITER * w + W_START], writers[WRITER * w + W_STOP]
+    deleted = writers[WRITER * w + W_DELETED]
+    if deleted >= 0 and _deleted(b, p, end, tail, rows, tables, deleted, writers[WRITER * w + W_DELETED_STOP]):
+        return TOMBSTONE, -1
+    if start < 0:
+        return INCOMPATIBLE, stop
+    for row in range(start, stop):
         value, p = _value(rows, tables, row, b, p, end, tail)
         out = rows[4 * row + 3]
         if p < 0:
             return -p, out
         if out >= 0:
             data[at + out] = value
+        elif out <= SCALED and not _scale_taken(
+            tables, rows[4 * row + 1], rows[4 * row + 2], b, data, at, SCALED - out
+        ):
+            return BAD_SCALE, SCALED - out
     if p != end:
         return TRAILING, -1
-    return (MARK_STATUS if writers[4 * w + W_MARK] else STATUS_OK), -1
+    return (MARK_STATUS if writers[WRITER * w + W_MARK] else STATUS_OK), -1
 
 
 @compiled

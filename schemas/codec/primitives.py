@@ -50,6 +50,11 @@ K_RECORD: Final = 11  # tables[a:a+b] = rows of the fields
 K_CONST: Final = 12  # the writer lacks it: a = the default
 K_CONST_REF: Final = 13  # the same, a = position in the tail, b = length
 K_REF: Final = 14  # a = row of a nested value: kept as a reference to its bytes
+# What a writer of another schema than ours sends (schemas.writers.matching).
+K_TEXT_ENUM: Final = 15  # a text: tables[a:a+b] = reader's symbols in their order, as references into the tail
+K_MICROS: Final = 16  # a long of microseconds, as milliseconds
+K_DECIMAL: Final = 17  # a = size, -1 = bytes with a length; b = what the unscaled number is multiplied by
+K_SCALE: Final = 18  # nothing is read: out = SCALED - field; tables[a:a+b] = column of its currency, currencies taken
 
 
 @compiled
@@ -119,6 +124,25 @@ def read_bytes(b: Pointer, p: int, end: int, text: bool) -> tuple[int, int]:
     if text and not is_utf8(b, p, p + n):
         return 0, -BAD_UTF8
     return p, p + n
+
+
+@compiled
+def read_decimal(b: Pointer, p: int, end: int, size: int, factor: int) -> tuple[Any, Any]:
+    """An unscaled decimal times a factor: (value, next position or -status). Big-endian, two's complement."""
+    start, stop = (p, p + size) if size >= 0 else read_bytes(b, p, end, False)
+    if stop < 0:
+        return 0, stop
+    if stop > end:
+        return 0, -TRUNCATED
+    if start == stop:
+        return 0, -UNREADABLE_NUMBER
+    value = np.int64(b[start]) - (256 if b[start] > 127 else 0)
+    for q in range(start + 1, stop):
+        if not -(1 << 55) <= value < 1 << 55:
+            return 0, -UNREADABLE_NUMBER
+        value = (value << 8) | np.int64(b[q])
+    most = np.int64(0x7FFFFFFFFFFFFFFF) // factor
+    return (value * factor, stop) if -most <= value <= most else (0, -UNREADABLE_NUMBER)
 
 
 @compiled

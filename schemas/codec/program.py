@@ -12,8 +12,25 @@ from typing import Any
 
 import fastavro
 
-from schemas.avro_types import MISSING, Field, Type, same_name, writer_field
+from schemas.avro_types import MISSING, Field, Type
+from schemas.codec import kernel
 from schemas.codec import primitives as k
+from schemas.writers.matching import (
+    DELETED,
+    RATE_SCALE,
+    IncompatibleError,
+    Measure,
+    ValueChange,
+    change,
+    field_sources,
+    fits,
+    measure,
+    mismatch,
+    takes,
+    wanted,
+    words,
+)
+from streams.money import EXPONENTS
 
 VALUE_KINDS = {
     "null": k.K_NULL,
@@ -28,13 +45,11 @@ VALUE_KINDS = {
     "map": k.K_MAP,
     "record": k.K_RECORD,
 }
-PROMOTIONS = {("int", "long"), ("string", "bytes"), ("bytes", "string")}
+Row = tuple[int, int, int, int]  # kind, a, b, out: see schemas.codec.primitives
+_BOOLEAN = Type("boolean")
+_TRUTH = Type("enum", symbols=("false", "true"))
 SKIPPED = -1  # as `out`: no field of the reader's takes it
 NO_ROW = -1
-
-
-class IncompatibleError(ValueError):
-    """The writer's schema can't be resolved to the reader's."""
 
 
 def nested(field_type: Type) -> bool:
@@ -56,7 +71,7 @@ def check_reader(reader: Type) -> None:
 class CodecProgram:
     """All writers' rows of one reader, addressed absolutely, and the bytes of defaults (the tail)."""
 
-    rows: list[tuple[int, int, int, int]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     tables: list[int] = field(default_factory=list)
     tail: bytearray = field(default_factory=bytearray)
     _skips: dict[int, int] = field(default_factory=dict)  # id(Type) -> row, so that recursion ends
@@ -64,67 +79,88 @@ class CodecProgram:
 
     def add(self, writer: Type, reader: Type) -> tuple[int, int]:
         """Appends a writer's program: its rows [start, stop). Raises IncompatibleError."""
-        if writer.kind != "record" or not same_name(writer, reader):
-            raise IncompatibleError(f"{writer.name or writer.kind} is not {reader.name}")
-        outs = {id(source): i for i, f in enumerate(reader.fields) if (source := writer_field(f, writer))}
-        program = [self._field(f, reader.fields, outs.get(id(f), SKIPPED)) for f in writer.fields]
-        program += [self._default(f, i) for i, f in enumerate(reader.fields) if i not in outs.values()]
+        if writer.kind != "record":
+            raise IncompatibleError(f"{words(writer)} is no record")
+        found = field_sources(writer, reader)
+        outs = {id(source): i for i, source in enumerate(found) if source is not None}
+        program = [self._field(f, reader, outs.get(id(f), SKIPPED)) for f in writer.fields]
+        program += [self._default(f, i) for i, f in enumerate(reader.fields) if found[i] is None]
+        program += [row for i, f in enumerate(found) if f is not None for row in self._scale(f.type, reader, i)]
         start = len(self.rows)
         self.rows += program
         return start, len(self.rows)
 
-    def _field(self, f: Field, readers: list[Field], out: int) -> tuple[int, int, int, int]:
+    def add_deleted(self, writer: Type) -> tuple[int, int]:
+        """Appends the program that reads whether a row was deleted: its rows, (-1, -1) where the writer doesn't say."""
+        at = next((i for i, f in enumerate(writer.fields) if f.name == DELETED), None)
+        if at is None:
+            return NO_ROW, NO_ROW
+        said = self._resolve(writer.fields[at].type, _BOOLEAN, 0) or self._resolve(writer.fields[at].type, _TRUTH, 0)
+        if said is None:
+            return NO_ROW, NO_ROW
+        program = [self.rows[self.passing(f.type)] for f in writer.fields[:at]]
+        start = len(self.rows)
+        self.rows += [*program, said]
+        return start, len(self.rows)
+
+    def _field(self, f: Field, reader: Type, out: int) -> Row:
         if out == SKIPPED:
             row = self.passing(f.type)
             kind, a, b, _ = self.rows[row]
             return kind, a, b, SKIPPED
-        row_or_none = self._resolve(f.type, readers[out].type, out)
+        target = reader.fields[out]
+        counts = measure(reader, target)
+        row_or_none = self._resolve(f.type, target.type, out, counts)
         if row_or_none is None:
-            raise IncompatibleError(
-                f"{readers[out].name}: {_words(f.type)} can't be read as {_words(readers[out].type)}"
-            )
+            raise mismatch(target.name, wanted(target.type, counts), words(f.type), f.type)
         return row_or_none
 
-    def _resolve(self, writer: Type, reader: Type, out: int) -> tuple[int, int, int, int] | None:
-        if nested(reader):
-            return self._resolve_nested(writer, reader, out)
-        if writer.kind == "union":
-            found = [self._resolve(branch, reader, out) for branch in writer.items]
-            if not any(found):
-                return None
-            return k.K_UNION, self._table([NO_ROW if row is None else self._row(row) for row in found]), len(found), out
-        if writer.kind == "null":
-            return (k.K_NULL, 0, 0, out) if reader.nullable else None
-        target = reader.nullable or reader
-        if writer.kind == target.kind == "enum" and same_name(writer, target):
-            return k.K_ENUM, self._table(_symbols(writer, target)), len(writer.symbols), out
-        if writer.kind == target.kind == "fixed":
-            return (
-                (k.K_FIXED, writer.size, 0, out) if writer.size == target.size and same_name(writer, target) else None
-            )
-        if writer.kind == target.kind != "enum":
-            return VALUE_KINDS[writer.kind], 0, 0, out
-        if (writer.kind, target.kind) in PROMOTIONS:
-            # Text stays text: bytes read as a string must be UTF-8, a string read as bytes was.
-            kind = k.K_STRING if "string" in (writer.kind, target.kind) else VALUE_KINDS[writer.kind]
-            return kind, 0, 0, out
-        return None
-
-    def _resolve_nested(self, writer: Type, reader: Type, out: int) -> tuple[int, int, int, int] | None:
-        if reader.nullable and writer.kind == "null":
-            return k.K_NULL, 0, 0, out
-        if reader.nullable and writer.nullable:
-            rows = [
-                self._row((k.K_NULL, 0, 0, out) if b.kind == "null" else (k.K_REF, self.passing(b), 0, out))
-                for b in writer.items
-            ]
-            return k.K_UNION, self._table(rows), len(rows), out
-        inner = reader.nullable or reader
-        if "union" not in (writer.kind, inner.kind) and writer.kind != inner.kind:
+    def _resolve(self, writer: Type, reader: Type, out: int, counts: Measure | None = None) -> Row | None:
+        if not fits(writer, reader, counts):
             return None
-        return k.K_REF, self.passing(writer), 0, out
+        if reader.kind == "union" and not reader.nullable:
+            return k.K_REF, self.passing(writer), 0, out
+        if writer.kind == "union":
+            branches = [
+                self._resolve(branch, reader, out, counts) if takes(branch, writer, reader, counts) else None
+                for branch in writer.items
+            ]
+            rows = [NO_ROW if row is None else self._row(row) for row in branches]
+            return k.K_UNION, self._table(rows), len(rows), out
+        if writer.kind == "null":
+            return k.K_NULL, 0, 0, out
+        if nested(reader):
+            return k.K_REF, self.passing(writer), 0, out
+        return self._changed(writer, reader.nullable or reader, out, counts)
 
-    def _default(self, f: Field, out: int) -> tuple[int, int, int, int]:
+    def _changed(self, writer: Type, reader: Type, out: int, counts: Measure | None) -> Row:
+        """The row of a value without parts."""
+        match change(writer, reader, counts):
+            case ValueChange.TEXT:  # text stays text: bytes read as a string must be UTF-8, a string read as bytes was
+                return k.K_STRING, 0, 0, out
+            case ValueChange.SYMBOL:
+                return k.K_ENUM, self._table(_symbols(writer, reader)), len(writer.symbols), out
+            case ValueChange.TEXT_SYMBOL:
+                places = [self._kept(symbol.encode()) for symbol in reader.symbols]
+                refs = [position << k.REF_BITS | size for position, size in places]
+                return k.K_TEXT_ENUM, self._table(refs), len(refs), out
+            case ValueChange.MILLIS:
+                return k.K_MICROS, 0, 0, out
+            case ValueChange.DECIMAL:
+                factor = 10 ** (RATE_SCALE - writer.scale) if counts is Measure.RATE else 1
+                return k.K_DECIMAL, writer.size if writer.kind == "fixed" else -1, factor, out
+        return VALUE_KINDS[writer.kind], writer.size, 0, out
+
+    def _scale(self, writer: Type, reader: Type, out: int) -> list[Row]:
+        """The check of an amount's scale, where the writer has a decimal for it."""
+        decimal = next((t for t in (writer, writer.nullable) if t is not None and t.logical == "decimal"), None)
+        if decimal is None or measure(reader, reader.fields[out]) is not Measure.AMOUNT:
+            return []
+        column = next(i for i, f in enumerate(reader.fields) if f.name == "currency")
+        taken = [int.from_bytes(code.encode()) for code, digits in EXPONENTS.items() if digits == decimal.scale]
+        return [(k.K_SCALE, self._table([column, *taken]), 1 + len(taken), kernel.SCALED - out)]
+
+    def _default(self, f: Field, out: int) -> Row:
         if f.default is MISSING:
             raise IncompatibleError(f"{f.name}: the writer lacks it and it has no default")
         if f.default is None:
@@ -134,10 +170,13 @@ class CodecProgram:
             return k.K_CONST, int(f.default), 0, out
         if target.kind == "enum":
             return k.K_CONST, target.symbols.index(f.default), 0, out
-        data = _default_bytes(target, f.default)
+        return k.K_CONST_REF, *self._kept(_default_bytes(target, f.default)), out
+
+    def _kept(self, data: bytes) -> tuple[int, int]:
+        """Puts bytes into the tail: (where, how many)."""
         position = len(self.tail)
         self.tail += data
-        return k.K_CONST_REF, position, len(data), out
+        return position, len(data)
 
     def passing(self, writer: Type) -> int:
         """The row that passes a value of this type, made once."""
@@ -161,7 +200,7 @@ class CodecProgram:
         self.rows[row] = (kind, a, b, SKIPPED)
         return row
 
-    def _row(self, row: tuple[int, int, int, int]) -> int:
+    def _row(self, row: Row) -> int:
         self.rows.append(row)
         return len(self.rows) - 1
 
@@ -187,7 +226,3 @@ def _default_bytes(target: Type, default: Any) -> bytes:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, target.source, default)
     return out.getvalue()
-
-
-def _words(t: Type) -> str:
-    return t.name or (f"[{', '.join(_words(b) for b in t.items)}]" if t.kind == "union" else t.kind)

@@ -10,7 +10,10 @@ from typing import Any, Final
 
 import fastavro
 
+from schemas.avro_types import SchemaError, parse
 from schemas.registry import Registry, contract, file_registry
+from schemas.writers.matching import IncompatibleError
+from schemas.writers.reading import reading_schema
 
 MAGIC: Final = b"\0"
 HEADER_BYTES: Final = 5
@@ -21,7 +24,11 @@ Encode = Callable[[str, dict[str, Any]], bytes]
 
 
 class RecordError(ValueError):
-    """These bytes are not a record of ours, or this dict doesn't fit the schema."""
+    """These bytes are not a record of ours, or this dict doesn't fit the schema. `field`: the one at fault, if one is."""
+
+    def __init__(self, text: str, field: str = "") -> None:
+        super().__init__(text)
+        self.field = field
 
 
 def encode(contract_or_id: str | int, record: dict[str, Any], registry: Registry | None = None) -> bytes:
@@ -32,8 +39,6 @@ def encode(contract_or_id: str | int, record: dict[str, Any], registry: Registry
     registry = registry if registry is not None else file_registry()
     schema_id = registry.id_of(contract_or_id) if isinstance(contract_or_id, str) else contract_or_id
     schema = _writer(registry, schema_id)
-    if schema is None:
-        raise RecordError(f"unknown schema id {schema_id}")
     out = io.BytesIO()
     out.write(MAGIC + schema_id.to_bytes(4, "big"))
     try:
@@ -44,20 +49,22 @@ def encode(contract_or_id: str | int, record: dict[str, Any], registry: Registry
 
 
 def decode_one(value: bytes, registry: Registry | None = None, name: str | None = None) -> dict[str, Any]:
-    """The record of a value in wire format; with `name` resolved to that contract's newest version.
+    """The record of a value in wire format; with `name` as a record of that contract's newest version.
 
-    Raises RecordError for whatever is wrong with the bytes.
+    Raises RecordError for whatever is wrong with the bytes or the writer's schema.
     """
     registry = registry if registry is not None else file_registry()
     if len(value) < HEADER_BYTES or value[:1] != MAGIC or len(value) > DATUM_BYTES_MAX:
         raise RecordError("no magic byte and schema id, or too large")
     schema_id = int.from_bytes(value[1:HEADER_BYTES], "big")
-    writer = _writer(registry, schema_id)
-    if writer is None:
-        raise RecordError(f"unknown schema id {schema_id}")
+    schema = _writer(registry, schema_id) if name is None else _as_ours(registry, schema_id, name)
+    if isinstance(schema, RecordError):
+        raise RecordError(str(schema), schema.field)
     data = io.BytesIO(value[HEADER_BYTES:])
     try:
-        record = fastavro.schemaless_reader(data, writer, None if name is None else _reader(name))
+        record = fastavro.schemaless_reader(data, schema, None)
+    except IncompatibleError as problem:
+        raise RecordError(str(problem), problem.field) from problem
     except Exception as error:  # fastavro raises whatever it stumbles over
         raise RecordError(f"schema {schema_id}: {error!r}") from error
     if data.read(1):
@@ -68,14 +75,26 @@ def decode_one(value: bytes, registry: Registry | None = None, name: str | None 
 
 
 @lru_cache(maxsize=256)
-def _writer(registry: Registry, schema_id: int) -> Any | None:
-    schema = registry.schema(schema_id)
-    return None if schema is None else fastavro.parse_schema(plain(schema))
+def _writer(registry: Registry, schema_id: int) -> Any:
+    return fastavro.parse_schema(plain(_known(registry, schema_id)))
 
 
-@lru_cache(maxsize=64)
-def _reader(name: str) -> Any:
-    return fastavro.parse_schema(plain(contract(name)))
+@lru_cache(maxsize=256)
+def _as_ours(registry: Registry, schema_id: int, name: str) -> Any:
+    """What fastavro reads records of a writer by as those of a contract; a RecordError where it can't (to be kept as well)."""
+    try:
+        return reading_schema(parse(_known(registry, schema_id)), parse(contract(name)))
+    except IncompatibleError as problem:
+        return RecordError(str(problem), problem.field)
+    except SchemaError as problem:
+        return RecordError(f"schema {schema_id}: {problem}")
+
+
+def _known(registry: Registry, schema_id: int) -> Any:
+    """The schema of an id. An error is not kept: the id may be registered later."""
+    if (schema := registry.schema(schema_id)) is None:
+        raise RecordError(f"unknown schema id {schema_id}")
+    return schema
 
 
 def plain(schema: Any) -> Any:

@@ -9,7 +9,7 @@ class Status(IntEnum):
     """A record is good below 10 and belongs into `dead-letters` from 10 on."""
 
     OK = 0
-    TOMBSTONE = 1  # null value
+    TOMBSTONE = 1  # null value, or a row that says of itself that it was deleted (schemas.writers.matching.DELETED)
     MARK = 2  # close mark: data[i, 0] is its business day
     BAD_MAGIC = 10
     UNKNOWN_SCHEMA = 11  # data[i, 0] is the schema id
@@ -28,6 +28,7 @@ class Status(IntEnum):
     # data[i, 1], where there is a second column, the last offset that the row stands for.
     BAD_BLOCK = 23
     BATCH_TOO_LARGE = 24  # one row for what of a batch is not unpacked
+    BAD_SCALE = 25  # a decimal with another number of decimals than its currency
 
 
 REASONS = {
@@ -46,4 +47,5 @@ REASONS = {
     Status.TOO_LARGE: "too large",
     Status.BAD_BLOCK: "damaged batch",
     Status.BATCH_TOO_LARGE: "batch too large",
+    Status.BAD_SCALE: "decimals are not the currency's",
 }

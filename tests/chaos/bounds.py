@@ -52,17 +52,17 @@ class Bank:
         self.settings, self.rng = settings, rng
         names = [f"C{i}" for i in range(100)]
         self.customers = [next(c for c in names if partition_of(c.encode(), 2) == p) for p in (0, 1)]
-        self.sums, self.count = [0, 0], 0
+        self.sums, self.numbers = [0, 0], [0, 0]  # of each account: what it has, and its journal's last number
         self.lock, self.ended, self.last = threading.Lock(), threading.Event(), -1
         self.thread = threading.Thread(target=self._feed, daemon=True)
 
     def record(self, partition: int, *, counts: bool = True) -> Record:
         """A posting that counts, or would if it were read."""
         with self.lock:
-            self.count += 1
+            self.numbers[partition] += 1
             amount, customer = self.rng.randrange(1, 10**9), self.customers[partition]
             self.sums[partition] += amount * counts
-            event = posting(self.count, amount, DAY, customer=customer, account=f"A{partition}")
+            event = posting(self.numbers[partition], amount, DAY, customer=customer, account=f"A{partition}")
         return customer.encode(), encode(event.pop("topic"), event)
 
     def _feed(self) -> None:
@@ -152,7 +152,7 @@ def outsized(given: Given) -> Result:
             live.stop()
             found = _judge(settings, bank, want, watch)
     return Result(
-        "bounds", given.seed, faults, bank.count, len(want), 0, watch.longest, STOP_S_MAX, len(bank.customers),
+        "bounds", given.seed, faults, sum(bank.numbers), len(want), 0, watch.longest, STOP_S_MAX, len(bank.customers),
         time.monotonic() - began, found, [f"the largest worker had {watch.memory} MB; {len(want)} letters"],
     )  # fmt: skip
 

@@ -133,7 +133,7 @@ class Feed(threading.Thread):
             closer = None
             try:
                 closer = self._closer()
-                closer.close(day)
+                closer.close(day, own=True)
                 return
             except (PublishError, KafkaException):
                 self.closer = None

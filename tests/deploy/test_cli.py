@@ -53,8 +53,9 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
     assert before.returncode == 1
     assert {check["name"] for check in json.loads(before.stdout) if not check["good"]} == {"redis", "topics"}
     try:
-        done = tidegauge("up", "--redis-port", str(processes.free_row(1)), **around)
+        done = tidegauge("up", "--json", "--redis-port", str(port := processes.free_row(1)), **around)
         assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["redis_url"] == f"redis://…@127.0.0.1:{port}/0"
         after = tidegauge("doctor", "--json", **around)
         assert after.returncode == 0, after.stdout
         around["TIDEGAUGE_REFERENCE_KEY"] = "k" * KEY_BYTES_MIN

@@ -3,9 +3,13 @@
 import re
 from pathlib import Path
 
-from deploy import topics
+from connectors.formats import canonical, fields, json_text, parquet_pages, parquet_rows
+from deploy import probes, topics
+from deploy.settings import Settings
 from schemas import bounds
 from schemas.codec import primitives
+from services.notices import webhook
+from services.queue import server
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
 
@@ -32,6 +36,11 @@ def test_there_is_a_place_for_the_tables() -> None:
         assert TEXT.count(mark) == 1
 
 
+def default(name: str) -> int:
+    """Of a setting."""
+    return int(Settings.model_fields[name].default)
+
+
 # A row's first cell -> the numbers that must stand in its second.
 BOUNDS = {
     "key or value of a record": [bounds.KEY_OR_VALUE_BYTES_MAX],
@@ -45,6 +54,17 @@ BOUNDS = {
         bounds.LETTER_VALUE_BYTES_MAX, bounds.LETTER_KEY_BYTES_MAX, bounds.LETTER_DETAIL_CHARS_MAX,
     ],
     "a changelog row, which the workers alone write": [bounds.UNPACKED_BYTES_MAX],
+    "a line of a file, a cell of it": [canonical.LINE_BYTES_MAX],
+    "a field's text": [fields.TEXT_BYTES_MAX, fields.BODY_BYTES_MAX],
+    "objects and lists in one another, in files": [json_text.NESTING_MAX],
+    "a text of Parquet": [parquet_rows.VALUE_BYTES_MAX, parquet_rows.LONG_VALUE_BYTES_MAX],
+    "a Parquet file": [parquet_rows.ROWS_MAX, parquet_rows.TEXT_BYTES_MAX],
+    "a row group of Parquet, as its page headers say": [parquet_rows.GROUP_BYTES_MAX, parquet_pages.PAGES_MAX],
+    "a request to the look-up": [server.REQUEST_BYTES_MAX, server.REQUEST_S, server.IDLE_S],
+    "connections to the look-up": [default("lookup_connections"), 1, server.ADDRESS_SHARE],
+    "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
+    "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],
+    "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
 }  # fmt: skip
 
 

@@ -48,6 +48,10 @@ def test_health(served: tuple[WorkerMetrics, Health, int], monkeypatch: pytest.M
     assert get(port, "/readyz") == (503, "not yet\n")
     health.ready = lambda: True
     assert get(port, "/readyz") == (200, "ok\n")
+    health.waiting = lambda: "partition 2 waits for the schema registry: no answer"
+    assert get(port, "/readyz") == (503, "partition 2 waits for the schema registry: no answer\n")
+    assert get(port, "/livez")[0] == 200
+    health.waiting = lambda: ""
     health.beat_at = time.monotonic() - metrics.ALIVE_S_MAX - 1
     assert get(port, "/livez")[0] == 503
     assert get(port, "/readyz")[0] == 503

@@ -118,20 +118,47 @@ async def test_a_registry_that_is_down_holds_up_and_loses_nothing(monkeypatch: p
         def feed(self, block: Block, stop: int | None = None) -> None:
             if block.tp.topic == "right" and self.refused:
                 self.refused -= 1
+                said.append(unit.waiting)
                 raise RegistryError("no answer")
             super().feed(block, stop)
 
+    said: list[str] = []
     job = Waiting()
     unit = Unit(job)
     unit.put(events("left", 0, [500]))
     unit.put(events("right", 0, [600]))
     await unit.step()
     assert job.refused == 0
+    assert said == ["", *["partition 3 waits for the schema registry: no answer"] * 2]
+    assert unit.waiting == ""
     plain = Unit(CounterJob())
     plain.put(events("left", 0, [500]))
     plain.put(events("right", 0, [600]))
     await plain.step()
     assert unit.producer.transactions == plain.producer.transactions
+
+
+async def test_a_recovery_waits_for_the_registry_too() -> None:
+    """A block of the replay is fed until its schema is there; who reads beside the workers is told at once."""
+
+    class Waiting(CounterJob):
+        refused = 3
+
+        def feed(self, block: Block, stop: int | None = None) -> None:
+            if self.refused:
+                self.refused -= 1
+                raise RegistryError("no answer")
+
+    waited: list[str] = []
+
+    async def hold(problem: RegistryError) -> None:
+        waited.append(str(problem))
+
+    job = Waiting()
+    await recovery._feed(job, events("left", 0, [500]), 1, hold)
+    assert (job.refused, waited) == (0, ["no answer"] * 3)
+    with pytest.raises(RegistryError):
+        await recovery._feed(Waiting(), events("left", 0, [500]), 1, None)
 
 
 async def test_rows_wait_for_the_flush_but_order_sensitive_ones_do_not() -> None:

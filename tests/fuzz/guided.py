@@ -21,7 +21,7 @@ from tests.fuzz.targets import TARGETS, shrink
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).parent / "corpus.txt"
-WATCHED = (str(ROOT / "schemas"), str(ROOT / "agents" / "engine"))
+WATCHED = tuple(str(ROOT / name) for name in ("schemas", "agents/engine", "connectors/formats/parquet_pages.py"))
 INPUT_BYTES_MAX = 1 << 12
 RUN_S_MAX = 10.0
 EDGES = [0, 1, 2, 3, 5, 7, 0x7F, 0x80, 0xFE, 0xFF]

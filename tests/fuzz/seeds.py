@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from schemas.codec.records import encode
 from tests.fuzz.guided import CORPUS, Input, read, text
@@ -31,6 +35,18 @@ def made() -> list[Input]:
         found += [(target, HEAD.pack(codec, 3, 2, 1) + large) for codec in (0, 4)]
         found += [(target, HEAD.pack(READY | codec, 5, 4, 0) + some) for codec in (1, 2, 3, 4)]
         found.append((target, HEAD.pack(READY | 2, 5, 4, 0) + b"\x82SNAPPY\0\0\0\0\1\0\0\0\1\0\0\0\5abcde"))
+    return found + [("page", head) for head in page_headers()]
+
+
+def page_headers() -> list[bytes]:
+    """Page headers, each with its page's bytes, of a small file in both versions of data pages."""
+    found = []
+    for version in ("1.0", "2.0"):
+        file = io.BytesIO()
+        pq.write_table(pa.table({"text": ["a", "b", None] * 9}), file, data_page_version=version)
+        column = pq.ParquetFile(file).metadata.row_group(0).column(0)
+        start = column.dictionary_page_offset
+        found.append(file.getvalue()[start : start + column.total_compressed_size])
     return found
 
 

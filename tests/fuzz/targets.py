@@ -18,8 +18,9 @@ from agents.engine.job import TP, RecoveryError
 from agents.engine.packing import HEADER
 from agents.engine.recovery import rows_of
 from agents.engine.transport import CorruptBatch, take_block
+from connectors.formats.parquet_pages import pages_of
 from schemas import bounds
-from schemas.codec.blocks import Reader, decode
+from schemas.codec.blocks import Reader, decode, log_entries
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import REASONS, Status
 from schemas.codec.values import decode_values
@@ -68,6 +69,9 @@ def block(data: bytes) -> None:
         columns = decode(found.batches, reader, found.start, found.end, found.lost)
         assert columns.n <= bounds.BATCH_RECORDS_MAX + 2 + len(found.lost)
         offsets = columns.offset.tolist()
+        one_by_one = log_entries(found.batches, found.start, found.end, found.lost)
+        assert [one.offset for one in one_by_one] == offsets
+        assert all(one.lost is None or one.end <= end for one in one_by_one)
         assert offsets == sorted(set(offsets))
         assert not offsets or (before < offsets[0] and found.start <= offsets[0] and offsets[-1] < found.end)
         before = offsets[-1] if offsets else before
@@ -100,4 +104,11 @@ def value(data: bytes) -> None:
         assert read is not None
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"block": block, "changelog": changelog, "value": value}
+def page(data: bytes) -> None:
+    """Page headers of a Parquet file: pages, or ValueError."""
+    with suppress(ValueError):
+        for found in pages_of(data, 0, len(data)):
+            assert found.unpacked >= 0
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"block": block, "changelog": changelog, "page": page, "value": value}

@@ -49,7 +49,7 @@ NAMED: dict[str, tuple[bytes, Status, str | None]] = {
     "text instead": (b'{"event_id": 1}', Status.BAD_MAGIC, None),
     "header cut": (GOOD[:4], Status.TRUNCATED, None),
     "unknown id": (b"\0\xff\xff\xff\xff" + GOOD[5:], Status.UNKNOWN_SCHEMA, None),
-    "other contract": (FACT, Status.INCOMPATIBLE, None),
+    "other contract": (FACT, Status.INCOMPATIBLE, "journal_seq"),
     "nothing after the header": (GOOD[:5], Status.TRUNCATED, "event_id"),
     "cut": (GOOD[:-1], Status.TRUNCATED, "reverses"),
     "padded": (GOOD + b"\0", Status.TRAILING, None),

@@ -37,7 +37,7 @@ BYTES = {
     "wrong magic byte": ("transactions", b"\1" + GOOD[1:], "wrong magic byte", None),
     "JSON": ("transactions", b'{"event_id": "x"}', "wrong magic byte", None),
     "unknown schema id": ("transactions", b"\0\x7f\xff\xff\xff" + GOOD[5:], "unknown schema id", None),
-    "another topic's record": ("transactions", FACT, "schema does not fit the topic", None),
+    "another topic's record": ("transactions", FACT, "schema does not fit the topic", "journal_seq"),
     "truncated": ("transactions", GOOD[:-1], "truncated", "reverses"),
     "nothing at all": ("transactions", b"", "truncated", None),
     "padded": ("transactions", GOOD + b"\0", "bytes after the end", None),

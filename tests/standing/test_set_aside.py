@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def run(log: Topics, days: Iterable[int], last: int | None, reason: str | None =
     days = list(days)
     mark = encode(MARK, {"business_day": days[-1]})
     cut = [
-        {"topic": topic, "partition": 0, "offset": log.append(topic, MARK_KEY, mark)}
+        {"topic": topic, "partition": log.partition, "offset": log.append(topic, MARK_KEY, mark)}
         for topic in INPUTS if topic != CLOSES
     ]  # fmt: skip
     for each in days:
@@ -108,6 +109,22 @@ def _flat(rows: Any) -> list[Any]:
     from agents.engine.packing import flat
 
     return list(flat(rows))
+
+
+@pytest.mark.parametrize("events", [0, 3])
+def test_every_partition_decides_alike(events: int) -> None:
+    """What a partition holds besides says nothing: the same runs are set aside, and the same days closed."""
+    log = Topics(1)
+    for n in range(4):
+        log.tell([posting(n * 9 + k, 100, D1 + n, customer="C4") for k in range(events)])
+        days = [range(D1, D1 + 1), range(D1 + 1, FAR + 1), range(D1 + 1, D1 + 3), range(D1 + 3, D1 + 9)][n]
+        run(log, days, None if n == 0 else D1)
+    partition = Partition(log, StandingJob(replace(conf(), partitions=2)))
+    for topic in INPUTS:
+        partition.feed(topic)
+    counts = partition.job.work(live=True).counts
+    assert (counts["closes"], counts["closes_set_aside"]) == (9, FAR - D1)
+    assert partition.job.positions() == log.ends
 
 
 def test_a_rebuild_after_compaction() -> None:

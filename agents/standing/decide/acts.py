@@ -7,9 +7,6 @@ from typing import Any
 from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import Act
-from schemas.codec.blocks import Columns
-from schemas.codec.records import decode_one
-from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import ID_BYTES_MAX
 from streams.calendar import DAY_MAX, DAY_MIN, DAY_MS, business_day
@@ -19,11 +16,8 @@ _NOTE = "note"  # kept for people; nothing to decide
 _UNKNOWN = "unknown_action"
 
 
-def take_action(
-    columns: Columns, i: int, ledger: Ledger, lifecycle: LifecycleDecider, registry: Registry | None
-) -> tuple[int, str]:
-    """Takes row i of a block: (OK or why not, the field at fault or "")."""
-    record: dict[str, Any] = decode_one(columns.value_bytes(i) or b"", registry, name="crm-actions")
+def take_action(record: dict[str, Any], ledger: Ledger, lifecycle: LifecycleDecider) -> tuple[int, str]:
+    """Takes a record: (OK or why not, the field at fault or "")."""
     for name in ("customer_id", "event_id"):
         if not 0 < len(record[name].encode()) <= ID_BYTES_MAX:
             return BAD_ID, name

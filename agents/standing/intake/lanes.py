@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 
 from agents.engine.job import Block, Rejoin
 from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
+from schemas.codec.records import RecordError
 from schemas.codec.status import Status
 from streams.calendar import day_taken
-from streams.fields import BAD_DATE
+from streams.fields import BAD_DATE, DELETION
 
+# What was booked stays booked: a deletion of it is a dead letter that says what to do instead.
+KEPT: Final = {
+    "transactions": "postings are not deleted: send one that reverses it, with `reverses`",
+    "balances": "balances are not deleted: send it anew with a higher version, and reverse postings",
+}
+# What went wrong in reading a record, and the record itself says better than its status.
+UNFIT: Final = (Status.INCOMPATIBLE, Status.BAD_UNION, Status.BAD_ENUM, Status.BAD_SCALE)
 _DAY = 0  # column of the business day in close-mark and business-days
 
 
@@ -52,6 +61,8 @@ class Lane:
             return None
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         self.placement.check(columns)
+        if self.topic in KEPT:
+            columns.status[columns.status == Status.TOMBSTONE] = DELETION
         marks = np.flatnonzero(columns.status == Status.MARK)
         if len(marks):  # no close ever comes for a mark of such a day: the topic would wait at it for good
             absurd = marks[~day_taken(columns.data[marks, _DAY])]
@@ -59,6 +70,22 @@ class Lane:
         self.chunks.append(DecodedBlock(columns, end, block.size))
         self.fed = end
         return self.chunks[-1]
+
+    def record(self, columns: Columns, i: int) -> dict[str, Any] | None:
+        """Good row i as a record; None, and the row is bad, where a part that columns don't hold is not taken."""
+        try:
+            return self.reader.record(columns, i)
+        except RecordError as problem:
+            columns.status[i], columns.field[i] = Status.BAD_UNION, self.reader.index.get(problem.field, -1)
+            return None
+
+    def detail(self, columns: Columns, i: int) -> str:
+        """What is to be said of bad row i beside its reason: what was wanted and found, or what to do; perhaps nothing."""
+        if columns.status[i] == DELETION:
+            return KEPT[self.topic]
+        if columns.status[i] in UNFIT:
+            return self.reader.why(columns, i)
+        return self.placement.detail(columns, i)
 
     @property
     def position(self) -> int:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -12,6 +13,7 @@ from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, Actor, DataKind
 from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.guard import DRY_RUN, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
 from tidegauge.cli.servers import need_world
 from tidegauge.letters import Letter, letters, newest, redrive
@@ -20,6 +22,8 @@ app = typer.Typer(help="List, count, show and redrive what nobody could use.")
 
 TOPIC = typer.Option("", help="Only letters about this topic.")
 REASON = typer.Option("", help="Only letters with this reason.")
+BECAUSE: Final = "--because"  # as --reason chooses letters here
+REDRIVEN_MAX: Final = 1_000
 PLACE = typer.Argument(help="Where the bad record lies: TOPIC/PARTITION/OFFSET, as `list` has it.")
 
 
@@ -108,16 +112,23 @@ def send_again(
     ] = None,
     topic: str = TOPIC,
     reason: str = REASON,
+    dry_run: bool = DRY_RUN,
+    force: Annotated[
+        bool, typer.Option("--force", help=f"Do it although it is beyond the ordinary; needs {BECAUSE}.")
+    ] = False,
+    because: Annotated[str, typer.Option(BECAUSE, help="Why it is forced: kept in the log line.")] = "",
     actor: str = AS,
     as_json: bool = JSON,
 ) -> None:
     """After a fix: read the records again at their source and write them anew. Their ids keep them from counting twice."""
     if bool(places) == bool(topic or reason):
         raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
-    settings = Settings()
+    settings, why = Settings(), reason_given(because, force=force, option=BECAUSE)
     reader(settings, actor, whole=True)
     found = chosen(settings, places) if places else letters(settings, topic, reason)
     wanted = {letter.place: letter for letter in found}.values()
+    if not goes_on(_intent(wanted), why, dry_run=dry_run, as_json=as_json, option=BECAUSE):
+        return
     done = asyncio.run(redrive(settings, sorted(wanted, key=lambda letter: letter.source)))
     if as_json:
         emit([{"place": letter.place, "redriven": not problem, "problem": problem or None} for letter, problem in done])
@@ -126,3 +137,14 @@ def send_again(
             console.print(f"{letter.place}: {problem or 'written anew'}", soft_wrap=True)
     if any(problem for _, problem in done):
         raise typer.Exit(FAILED_CHECK)
+
+
+def _intent(wanted: Collection[Letter]) -> Intent:
+    """What would be written anew, by topic; many at once are beyond the ordinary."""
+    counts = Counter(letter.record["topic"] for letter in wanted)
+    listed = ", ".join(f"{count:,} of {name}" for name, count in sorted(counts.items())) or "nothing"
+    unusual = [f"that is {len(wanted):,} records; up to {REDRIVEN_MAX:,} at a time are ordinary"]
+    return Intent(
+        "dead-letters redrive", [f"write records anew: {listed}"], {"records": dict(sorted(counts.items()))},
+        unusual if len(wanted) > REDRIVEN_MAX else (),
+    )  # fmt: skip

@@ -172,7 +172,8 @@ def _registry(settings: Settings) -> Check:
     except UnregisteredError as problem:
         return Check("schema registry", False, str(problem), "run `tidegauge schemas register`")
     except RegistryError as problem:
-        return Check("schema registry", False, str(problem), "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back")
+        hint = "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back: workers wait at records with an id they have not met"
+        return Check("schema registry", False, str(problem), hint)
     return Check("schema registry", True, f"has all {len(found)} contracts at {where}")
 
 

@@ -21,10 +21,11 @@ _WAIT_S: Final = 5.0
 def lately(settings: Settings) -> Counter[tuple[str, str]]:
     """How many of the last day's dead letters lay wrong, by topic and reason. StackError when Kafka does not answer.
 
-    Of a partition its last 1,000 letters are looked at.
+    Of a partition its last 1,000 letters are looked at. Where there is no topic of dead letters there are none.
     """
     try:
-        found = letters_from(settings, _first(settings))
+        first = _first(settings)
+        found = letters_from(settings, first) if first else ()
         return Counter(
             (letter.record["topic"], letter.record["reason"])
             for letter in found

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from deploy.settings import Settings
+from tidegauge.cli.guard import DRY_RUN, Intent, goes_on
 from tidegauge.cli.output import JSON, console, emit, notes
 
 app = typer.Typer()
@@ -45,13 +46,28 @@ def up(
 
 
 @app.command("down")
-def down(data: Path | None = DATA, as_json: bool = JSON) -> None:
+def down(
+    data: Path | None = DATA,
+    dry_run: bool = DRY_RUN,
+    as_json: bool = JSON,
+) -> None:
     """Stop what `up` started in this data folder. The data stays."""
     from deploy.embedded.stack import Stack
 
     settings = Settings() if data is None else Settings(data_dir=data)
+    if dry_run and not goes_on(_stopping(settings), "", dry_run=True, as_json=as_json):
+        return
     stopped = Stack(settings.data_dir, settings).stop()
     if as_json:
         emit({"stopped": stopped})
         return
     console.print(f"stopped: {', '.join(stopped)}" if stopped else f"nothing runs in {settings.data_dir}")
+
+
+def _stopping(settings: Settings) -> Intent:
+    """What would be stopped."""
+    from deploy import record
+
+    names = [entry.name for entry in record.processes(settings.data_dir) if entry.alive()]
+    line = f"stop {', '.join(names) or 'nothing'} in {settings.data_dir}"
+    return Intent("down", [line], {"stopped": names})

@@ -26,6 +26,7 @@ from services.views.store import LeaseLostError
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.guard import DRY_RUN, Intent, goes_on
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.servers import need_redis, need_world
 from tidegauge.world.check import World, WorldError, check_world
@@ -97,9 +98,15 @@ def tell_identity(client: "Redis", keys: Keys, world: World) -> None:
 
 
 @app.command("rebuild")
-def rebuild_view(as_json: bool = JSON) -> None:
+def rebuild_view(dry_run: bool = DRY_RUN, as_json: bool = JSON) -> None:
     """Wipe the Redis view and build it again from Kafka; a running `tidegauge views` stands by meanwhile."""
-    writer = open_writer(Settings())
+    settings = Settings()
+    writer = open_writer(settings)
+    line = (
+        f"wipe the view at {settings.redis_shown} and build it from {settings.kafka}; look-ups say degraded until then"
+    )
+    if not goes_on(Intent("rebuild", [line], {"view": settings.redis_shown}), "", dry_run=dry_run, as_json=as_json):
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     began = time.monotonic()
     with Progress(*columns, console=notes) as bar:
