@@ -105,7 +105,7 @@ class MemorySource:
     def __init__(self, logs: dict[str, list[TopicRecord]], batch: int = 3) -> None:
         self.logs, self.batch = logs, batch
         self.at: dict[str, int] = {}
-        self.cluster_id, self.closed = "cluster-1", False
+        self.cluster_id = "cluster-1"
 
     def cluster(self) -> str:
         return self.cluster_id
@@ -128,9 +128,6 @@ class MemorySource:
 
     def fresh_ends(self) -> dict[str, int] | None:
         return {name: self._end(name) for name in self.logs}
-
-    def close(self) -> None:
-        self.closed = True
 
     def _end(self, name: str) -> int:
         log = self.logs[name]

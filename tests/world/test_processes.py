@@ -55,7 +55,7 @@ def world(make_topics: Callable[..., Settings], redis_server: str) -> World:
 def run(settings: Settings, *command: str, **wrong: str) -> subprocess.Popen[str]:
     around = environment(settings) | {f"TIDEGAUGE_{name.upper()}": value for name, value in wrong.items()}
     return subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-m", "tidegauge.cli.main", *command], env=around | {"NO_COLOR": "1"}, text=True,
+        [sys.executable, "-m", "tidegauge.cli.main", *command], env=around | {"NO_COLOR": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -111,14 +111,14 @@ def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None
         assert views.poll() is None
     finally:
         for process in running:
-            process.send_signal(6)
+            process.kill()
             print(process.args, *process.communicate(timeout=30), sep="\n")
         stack.stop()
 
 
 def settled(good: Callable[[], object]) -> None:
     """Wait for what running processes notice by themselves."""
-    until = time.monotonic() + NOTICED_S
+    until = time.monotonic() + 50
     while not good():
         assert time.monotonic() < until
         time.sleep(0.2)
