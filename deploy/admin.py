@@ -8,9 +8,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 PROBE_S = 2.0
 
-_nowhere = logging.getLogger("tidegauge.librdkafka")
-_nowhere.addHandler(logging.NullHandler())
-_nowhere.propagate = False
+nowhere = logging.getLogger("tidegauge.librdkafka")
+nowhere.addHandler(logging.NullHandler())
+nowhere.propagate = False
 
 
 def client(bootstrap_servers: str) -> AdminClient:
@@ -19,7 +19,7 @@ def client(bootstrap_servers: str) -> AdminClient:
         "bootstrap.servers": bootstrap_servers,
         "reconnect.backoff.max.ms": 500,
     }
-    return AdminClient(config, logger=_nowhere)
+    return AdminClient(config, logger=nowhere)
 
 
 def serves(admin: AdminClient, brokers: int) -> bool:

@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     zone: str = Field("Asia/Shanghai", description="Time zone of business days.")
     pack: str = Field("rolling-quarter-aum", min_length=1, description="Policy pack in force.")
     reference_key: SecretStr | None = Field(None, description="Secret of the opaque customer references.")
+    reference_key_previous: SecretStr | None = Field(None, description="The reference key before, in a rotation.")
+    reference_key_retire: bool = Field(False, description="Take the references of the previous key back.")
     alert_key: SecretStr | None = Field(None, description="Secret of the ids of alerts; it never changes.")
 
     # Who asks, and in which language.
@@ -123,7 +125,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{server!r} is no host:port; brokers stand separated by commas")
         return servers
 
-    @field_validator("reference_key", "alert_key")
+    @field_validator("reference_key", "reference_key_previous", "alert_key")
     @classmethod
     def long_key(cls, key: SecretStr | None) -> SecretStr | None:
         """Refuse a key that could be guessed, or that another process would read differently."""
@@ -212,6 +214,18 @@ class Settings(BaseSettings):
                 f"put {REFERENCE_KEY_FILE} back from your backup; for a new log the first `tidegauge worker` makes one",
             )
         return _key_of(path)
+
+    def previous_secret(self) -> bytes | None:
+        """The reference key before, while references move from it to the new one; None for no rotation.
+
+        KeyLostError where ids of alerts would change with it: an alert key of their own has to be there first.
+        """
+        if self.reference_key_previous is None:
+            return None
+        if self.alert_key is None and not (self.data_dir / ALERT_KEY_FILE).exists():
+            hint = "set TIDEGAUGE_ALERT_KEY to the previous reference key, for all processes, for good"
+            raise KeyLostError("references cannot move to another key: ids of alerts have no key of their own", hint)
+        return self.reference_key_previous.get_secret_value().encode()
 
     def alert_secret(self) -> bytes:
         """The key of alert ids. It stays when the reference key changes: an open alert keeps its id.

@@ -77,6 +77,10 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic(WORLD, "event_id", "the first worker, tidegauge world", compact=True, one_partition=True),
 )
 TOPIC_NAMES: Final = tuple(topic.name for topic in CATALOGUE)
+WRITTEN_BY_WORKERS: Final = (
+    *(topic.name for topic in CATALOGUE if topic.written_by == "standing agent"),
+    "dead-letters",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ the state machine of a standing.
 """
 
 from policies.compiled.pack import UNREACHED, CompiledAlerts, CompiledPack, CriteriaTooGeneralError
-from policies.language.loader import available_packs, check, load_pack, parse_pack
+from policies.language.loader import available_packs, check, idle_settings, load_pack, parse_pack
 from policies.language.reader import PackError, Problem
 from policies.model.criteria import decide, meets
 from policies.model.metrics import ROLLING
@@ -38,6 +38,7 @@ __all__ = [
     "available_packs",
     "check",
     "decide",
+    "idle_settings",
     "limits",
     "load_pack",
     "meets",

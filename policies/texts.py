@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from typing import Final
 
 from policies.model.terms import Name
+
+_CENTS, _DIGITS = 2, Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 REFUSALS: Final[dict[str, Name]] = {
     "unknown_card": Name("本方案没有这种卡", "the pack has no such card"),
@@ -59,3 +63,22 @@ FLAG_NAMES: Final[dict[str, Name]] = {
     "review-due": Name("即将复审", "the next review is near"),
     "potential_customer": Name("潜力客户", "potential customer"),
 }
+
+
+def figure(value: Fraction, bound: Decimal | None) -> tuple[str, bool]:
+    """(A value in digits, whether they are all of it): to the cent, or as many that it compares with `bound` as it does.
+
+    So 499,999.999 is never shown as 500000 beside a limit of 500000.00 that it does not reach.
+    """
+    decimals, limit = _CENTS, value if bound is None else Fraction(bound)
+    while True:
+        rounded = Fraction(round(value * 10**decimals), 10**decimals)
+        if _side(rounded, limit) == _side(value, limit):
+            break
+        decimals += 1
+    text = f"{Decimal(round(value * 10**decimals)).scaleb(-decimals, _DIGITS):f}"
+    return text.removesuffix(".00"), rounded == value
+
+
+def _side(value: Fraction, limit: Fraction) -> int:
+    return (value > limit) - (value < limit)

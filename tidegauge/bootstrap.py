@@ -34,6 +34,8 @@ def standing_conf(
         tuple(tiers[1:]),
         _NO_KEY if keyless else settings.alert_secret(),
         settings.partitions,
+        settings.previous_secret(),
+        settings.reference_key_retire,
     )
     conf.compiled()
     return conf

@@ -43,7 +43,7 @@ def sources_named(settings: Settings) -> frozenset[str]:
         with suppress(RecordError, PackError):
             record = decode_one(value, registry_for(settings), name="policies")
             if not record["retracted"]:
-                found.append(parse_pack(record["body"], record["pack_id"]))
+                found.append(parse_pack(record["body"], record["pack_id"], taken=True))
     return frozenset(name for pack in found for name in pack.sources)
 
 

@@ -5,21 +5,24 @@ It is started here and not by Faust's command line, which would open a web serve
 
 import gc
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
 from yarl import URL
 
 from agents.engine import hooks, recovery
-from agents.engine.job import Block, Job
+from agents.engine.job import STATE_ANEW, Block, FatalError, Job
 from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
 from agents.engine.recovery import EngineSettings
 from agents.engine.table import UnitTable
 from agents.engine.unit import Conf
+from agents.engine.watch.ending import set_up_log
+from agents.engine.watch.rounds import ROUND_S, Rounds
 
-SESSION_S, HEARTBEAT_S = 6, 2  # a failover takes seconds, not the default minute
+WORKER_SESSION_S, HEARTBEAT_S = 6, 2  # a failover takes seconds, not the default minute
 FETCH_BYTES_MAX = 2 << 20  # per partition
 LOOK_S = 1.0
 # Kafka compacts no segment that it still writes to: with its own 1 GB a recovery would read rows by the ten million.
@@ -67,6 +70,7 @@ def build_app(
     rows_max: int | None = None,
     compression: str | None = "lz4",
     replication: int = -1,
+    outputs: Iterable[str] = (),
 ) -> BlockApp:
     """The worker's app, not started.
 
@@ -77,6 +81,7 @@ def build_app(
         rows_max: dirty rows a transaction, where an idempotent job's flushes are to be spread; None: all at once.
         compression: of everything written; None, gzip, snappy, lz4 or zstd.
         replication: of the changelog, when it has to be created; -1: the brokers' default, as of every other topic.
+        outputs: the topics (catalogue names) that it cannot be without, beside the inputs and the changelog.
     """
     inputs = job_factory().inputs  # also warms what the job compiles, before the group is joined
     conf = Conf(settings, inputs, name, rows_max, compression)
@@ -91,10 +96,11 @@ def build_app(
         table_standby_replicas=0,  # else a third worker gets nothing of four partitions
         web_enabled=False,
         stream_wait_empty=False,
-        broker_session_timeout=SESSION_S,
+        broker_session_timeout=WORKER_SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S,
         consumer_max_fetch_size=FETCH_BYTES_MAX,
         consumer_auto_offset_reset="earliest",
+        recovery_consistency_check=False,  # of Faust's own stores; it would speak of RocksDB files that nobody has
         Table=UnitTable,
     )
     transport = app.transport = hooks.Transport(servers, app, app.loop)
@@ -112,11 +118,30 @@ def build_app(
         schema = AsFetched(key_type=bytes, value_type=bytes)
         app.agent(app.topic(settings.topic(topic), schema=schema), name=f"blocks.{topic}")(receive)
 
+    keep_watch(app, Rounds(settings, units.movement, wanted_topics(conf, outputs)))
+    return app
+
+
+def keep_watch(app: BlockApp, rounds: Rounds) -> None:
+    """Look at the units once a second, and ask the brokers now and then."""
+
     @app.timer(interval=LOOK_S, name="look")  # type: ignore[untyped-decorator]  # Faust says only that it is callable
     async def look() -> None:
-        units.look()
+        app.units.look()
 
-    return app
+    @app.timer(interval=ROUND_S, name="rounds")  # type: ignore[untyped-decorator]
+    async def ask() -> None:
+        if wrong := await rounds.go():
+            await app.units.give_up(FatalError(wrong))
+
+
+def wanted_topics(conf: Conf, outputs: Iterable[str]) -> dict[str, str]:
+    """The topics that a worker cannot be without, by Kafka's name, with what to do when one is gone."""
+    again = "`tidegauge topics --create`, restore its records from their source, and start the worker"
+    out = "`tidegauge topics --create`, then start the worker; what was published there comes from a backup only"
+    named = dict.fromkeys(map(conf.settings.topic, outputs), out)
+    named |= dict.fromkeys(map(conf.settings.topic, conf.inputs), again)
+    return named | {conf.changelog: f"the state is lost; {STATE_ANEW}"}
 
 
 def changelog(app: BlockApp, conf: Conf, replication: int) -> faust.TopicT:
@@ -158,19 +183,32 @@ def thin_out(package: str, seconds: float = 5.0) -> None:
 
 def run_worker(
     app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING"
-) -> None:
-    """Run the worker in this process until SIGTERM or SIGINT.
+) -> str:
+    """Run the worker in this process until SIGTERM, SIGHUP or SIGINT; then how it left its partitions, in a line.
 
-    Leaves by SystemExit, or by the exception that stopped the worker.
-    metrics_port 0 serves no metrics.
+    Raises what stopped the worker, if it was not a signal. metrics_port 0 serves no metrics.
     """
+    set_up_log(loglevel)
     thin_out("aiokafka")
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # else a full collection walks everything imported and compiled, which holds up the loop for 0.2 s
-    server = serve_metrics(app.metrics, app.health, metrics_port, metrics_host) if metrics_port else None
+    worker = hooks.EngineWorker(app, loglevel=loglevel)
+
+    def about() -> dict[str, object]:
+        state = "left" if worker.left else "stopping" if worker.should_stop else "working"
+        units = app.units
+        return {
+            "pid": os.getpid(), "group": app.conf.id, "member": app.units.member_id(), "state": state,
+            "partitions": sorted(units.left or units.units), "unflushed": [p for p, good in units.left.items() if not good],
+        }  # fmt: skip
+
+    server = serve_metrics(app.metrics, app.health, metrics_port, metrics_host, about) if metrics_port else None
     try:
-        faust.Worker(app, loglevel=loglevel, redirect_stdouts=False, quiet=True).execute_from_commandline()
+        cause = worker.run()
     finally:
         if server is not None:
             server.shutdown()
+    if cause is not None:
+        raise app.health.cause or cause
+    return app.units.farewell()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from agents.engine.job import Job, RecoveryError, Rows
+from agents.engine.job import STATE_ANEW, Job, RecoveryError, Rows
 
 FENCE, COMMIT, UPGRADE_MARK = b"@fence", b"@commit", b"@format-"
 ENGINE = ord("@")  # the first byte of a key that is the engine's
@@ -151,7 +151,7 @@ class Changelog:
         fence = self.fence
         if fence is None:
             if self.rows or self.committed:
-                raise RecoveryError(f"{self.name} holds rows but no fence; was it cut? rebuild the state")
+                raise RecoveryError(f"{self.name} holds rows but no fence: was it cut? {STATE_ANEW}")
             return None
         for number in (fence.state_format, fence.rows_format):
             if (why := format_refusal(self.job, number)) is not None:

@@ -8,14 +8,15 @@ keeps aiokafka's record path. The partition units commit, so Faust's own commits
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
 from aiokafka.structs import ConsumerRecord
-from faust import App
+from faust import App, Worker
 from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
@@ -107,6 +108,19 @@ def install(topics: Mapping[str, str], own: Iterable[str] = (), one_by_one: Iter
     sender.BACKOFF_OVERRIDE = 0.002  # s between the steps of a transaction; 20 ms by default
 
 
+class FetchState(NamedTuple):
+    """How far the fetches of a partition are; None where nothing is known.
+
+    position: the next offset to hand over. stable, high: last stable offset and high watermark, as the last answer said.
+    answered: when that was, ms.
+    """
+
+    position: int | None = None
+    stable: int | None = None
+    high: int | None = None
+    answered: int | None = None
+
+
 class ConsumerThread(base.AIOKafkaConsumerThread):
     """Faust's consumer thread with committed reads and short waits."""
 
@@ -140,13 +154,18 @@ class ConsumerThread(base.AIOKafkaConsumerThread):
 
         self.thread_loop.call_soon_threadsafe(seek)
 
-    def fetched_to(self, tp: TopicPartition) -> tuple[int | None, int | None]:
-        """The next offset to hand over, and the last stable one known; None where unknown. Reads, from any thread."""
+    def fetched_to(self, tp: TopicPartition) -> FetchState:
+        """How far the fetches are. Reads, from any thread."""
         assignment = self._consumer._subscription.subscription and self._consumer._subscription.subscription.assignment
         if not assignment or tp not in assignment.tps:
-            return None, None
+            return FetchState()
         state = assignment.state_value(tp)
-        return state._position, state.lso
+        return FetchState(state._position, state.lso, state.highwater, state.timestamp)
+
+    def member_id(self) -> str:
+        """By what the group knows this worker; empty before it has joined."""
+        coordinator = self._consumer and self._consumer._coordinator
+        return str(getattr(coordinator, "member_id", ""))
 
 
 class ReadOffsets(dict):  # type: ignore[type-arg]
@@ -258,3 +277,30 @@ class RecordTransport(base.Transport):
     """Faust's aiokafka driver for agents that read record by record and let Faust commit."""
 
     Consumer = RecordConsumer
+
+
+class EngineWorker(Worker):
+    """Faust's worker with a log of ours: no spinner, no cursor codes. A closed terminal ends it well, as SIGTERM does."""
+
+    def __init__(self, app: Any, *, loglevel: str) -> None:
+        super().__init__(app, loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
+        self.spinner = None
+        self.left = False
+
+    def _install_signal_handlers_unix(self) -> None:
+        super()._install_signal_handlers_unix()
+        self.loop.add_signal_handler(signal.SIGHUP, self._on_sigterm)
+
+    async def stop(self) -> None:
+        """Stop everything; afterwards the group is left."""
+        await super().stop()
+        self.left = True
+
+    def run(self) -> BaseException | None:
+        """Run until a signal comes, or something ends it; then what that was."""
+        try:
+            self.execute_from_commandline()
+        except SystemExit as ended:
+            if not ended.code:
+                return None
+            return self.crash_reason or ended.__context__ or ended

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.engine.packing import Packed
 from schemas.codec.batches import Lost
+
+STATE_ANEW: Final = "`tidegauge world rebuild` lets workers build it from the log, and says what is published again"
+"""What to do where a state is lost."""
 
 Pair = tuple[bytes | None, bytes | None]  # key, value of one record
 
@@ -24,7 +27,11 @@ class Rejoin(Exception):
     """A unit cannot go on from its memory; its partition starts again from what is committed."""
 
 
-class RecoveryError(RuntimeError):
+class FatalError(RuntimeError):
+    """What ends a worker: it comes back however often it is tried. The message says what, where, and what to do."""
+
+
+class RecoveryError(FatalError):
     """A partition's state cannot be restored from Kafka; the message names the partition and says what to do."""
 
 
@@ -145,6 +152,9 @@ class Job(Protocol):
 
     def work(self, live: bool) -> Outcome:
         """Consume all that can be; in a replay (live False) the outcome is dropped, order-sensitive state stays."""
+
+    def has_own_work(self) -> bool:
+        """Whether `work` is to be called after a recovery though nothing comes."""
 
     def positions(self) -> dict[str, int]:
         """Per input: everything below has been consumed. These are committed."""

@@ -1,12 +1,14 @@
 """The worker's Prometheus metrics and its health, served as /metrics, /livez and /readyz on a port of their own."""
 
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from agents.engine.watch.movement import InputReport
 from deploy.probes import Probes, serve_probes
 from deploy.probes import health as probe
 
@@ -17,6 +19,8 @@ BYTES = tuple(4.0**k for k in range(3, 13))
 # What a job may count in Outcome.counts -> the metric's help text.
 JOB_COUNTS = {
     "dead_letters": "Bad records written to dead-letters.",
+    "references_shown": "Customers published under their new reference in a rotation.",
+    "references_retired": "Customers whose previous reference was taken back in a rotation.",
     "misplaced": "Bad records under another key than their customer, or on another partition than their key's.",
     "missing_journal": "Journal numbers found missing.",
     "filled_journal": "Missing journal numbers that arrived after all.",
@@ -46,9 +50,16 @@ class WorkerMetrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"tidegauge_{name}", text, buckets=buckets, registry=registry)
 
-        self.lag = gauge(
-            "lag_offsets", "Offsets between the last stable one and what is consumed.", "topic", "partition"
-        )
+        self.inputs = {
+            name: gauge(name, text, "topic", "partition")
+            for name, text in {
+                "lag_offsets": "Offsets between the high watermark and what is consumed.",
+                "oldest_waiting_seconds": "Age of the oldest record that is not consumed yet.",
+                "still_seconds": "For how long something has waited without any movement.",
+                "open_transaction_offset": "First offset of a producer's open transaction; -1: none.",
+                "open_transaction_seconds": "For how long that transaction has been seen open.",
+            }.items()
+        }
         self.held = gauge("held_bytes", "Bytes fetched but not yet consumed.", "topic", "partition")
         self.dirty = gauge("dirty_rows", "Rows changed since the last flush.", "partition")
         self.units = gauge("partitions", "Partition units by state.", "state")
@@ -84,14 +95,33 @@ class WorkerMetrics:
                     value
                 )
 
+    def move(self, topic: str, partition: int, report: InputReport) -> None:
+        """How an input stands."""
+        at = -1 if report.open_at is None else report.open_at
+        values = (report.waiting, report.oldest_s, report.still_s, at, report.open_s)
+        for gauge, value in zip(self.inputs.values(), values, strict=True):
+            gauge.labels(topic, partition).set(value)
+
+    def forget(self, topics: Iterable[str], partition: int) -> None:
+        """A partition is another worker's now, which tells of it."""
+        for topic in topics:
+            for gauge in (*self.inputs.values(), self.held):
+                gauge.remove(topic, str(partition))
+        self.dirty.remove(str(partition))
+
 
 class Health:
-    """Alive: the event loop turns. Ready: the worker has its assignment and every unit of it has recovered."""
+    """Alive: the event loop turns. Ready: the worker has its assignment, every unit of it has recovered, and what waits moves.
+
+    failure, cause: why the worker has given up. stuck: why it is not ready although it lives.
+    """
 
     def __init__(self) -> None:
         self.beat_at = time.monotonic()
         self.failure = ""
+        self.cause: Exception | None = None
         self.ready: Callable[[], bool] = lambda: False
+        self.stuck: Callable[[], str] = lambda: ""
         self.waiting: Callable[[], str] = lambda: ""
 
     def beat(self) -> None:
@@ -103,16 +133,26 @@ class Health:
         return not self.failure and time.monotonic() - self.beat_at < ALIVE_S_MAX
 
 
-def serve_metrics(metrics: WorkerMetrics, health: Health, port: int, host: str = "127.0.0.1") -> Probes:
-    """Serve until shutdown() of what is returned. Port 0 takes a free one; OSError if the port is taken."""
+def serve_metrics(
+    metrics: WorkerMetrics,
+    health: Health,
+    port: int,
+    host: str = "127.0.0.1",
+    about: Callable[[], Mapping[str, object]] = dict,
+) -> Probes:
+    """Serve until shutdown() of what is returned. Port 0 takes a free one; OSError if the port is taken.
+
+    about: which worker it is, for `/worker`.
+    """
 
     def problem(*, ready: bool) -> str:
-        waits = health.waiting() if ready else ""
+        waits = (health.waiting() or health.stuck()) if ready else ""
         good = health.alive() and not waits and (not ready or health.ready())
         return "" if good else health.failure or waits or "not yet"
 
     routes = {
         "/metrics": lambda: (200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST),
+        "/worker": lambda: (200, json.dumps(about()).encode(), "application/json"),
         "/livez": probe(partial(problem, ready=False)),
         "/readyz": probe(partial(problem, ready=True)),
     }

@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from agents.engine import hooks
-from agents.engine.changelog import ENGINE, FENCE, Changelog, Fence
-from agents.engine.job import Block, Job, RecoveryError, Rejoin, Rows
+from agents.engine.changelog import FENCE, Changelog, Fence
+from agents.engine.job import STATE_ANEW, Block, Job, RecoveryError, Rejoin, Rows
 from deploy import admin
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
@@ -89,7 +89,9 @@ def _prefixed(kafka: str, prefix: str, plain: str) -> str:
     try:
         there = admin.client(kafka).list_topics(timeout=ASK_S).topics  # of all: to ask for one could create it
     except KafkaException as problem:
-        raise RecoveryError(f"no answer from Kafka at {kafka}: {problem.args[0].str()}") from problem
+        raise RecoveryError(
+            f"no answer from Kafka at {kafka}: {problem.args[0].str()}; is it up, and TIDEGAUGE_BOOTSTRAP_SERVERS right?"
+        ) from problem
     named = prefix + plain
     return plain if changelog_of(plain) in there and changelog_of(named) not in there else named
 
@@ -154,7 +156,8 @@ def rows_of(block: Block, stop: int) -> Rows:
     columns = frames(block.batches, block.start, min(block.end, stop))
     if (columns.status == Status.BAD_BLOCK).any():
         raise RecoveryError(
-            f"{block.tp.topic}/{block.tp.partition}: records in {block.start} to {block.end} are broken"
+            f"{block.tp.topic}/{block.tp.partition}: records in {block.start} to {block.end} are broken: "
+            f"look at the brokers' disks; where the changelog is lost, {STATE_ANEW}"
         )
     kept = columns.key != NULL
     key, value = columns.key[kept], columns.value[kept]
@@ -212,14 +215,17 @@ async def restore_to(
         if not first[source] <= start[name] <= stop[name] <= last[source]:
             raise RecoveryError(
                 f"partition {partition}: topic {source.topic} holds offsets {first[source]} to {last[source]}, but the "
-                f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them; rebuild the state"
+                f"state needs {start[name]} to {stop[name]} replayed: the source no longer has them: "
+                f"restore them, or, if the log still has all that counts, {STATE_ANEW}"
             )
     if fence is not None:
         check_meaning(job, partition, fence)
     job.begin(partition, dict(start))
     events = await _replay(consumer, job, {inputs[name]: (start[name], stop[name]) for name in inputs}, hold)
     if job.positions() != stop:
-        raise RecoveryError(f"partition {partition}: replay ended at {job.positions()}, committed is {stop}")
+        raise RecoveryError(
+            f"partition {partition}: replay ended at {job.positions()}, committed is {stop}: report it; {STATE_ANEW}"
+        )
     return Restored(fence, found, events, time.monotonic() - began)
 
 
@@ -259,27 +265,34 @@ async def _feed(job: Job, block: Block, stop: int, hold: Hold | None) -> None:
 
 
 async def fences(settings: EngineSettings, partitions: int, name: str) -> list[Fence | None]:
-    """The last fence of each partition of a changelog; None where there is none. Looked for from the end backwards."""
+    """The last fence of each partition of a changelog; None where there is none."""
+    values = await last_values(settings, partitions, name, FENCE)
+    return [None if value is None else Fence.decode(value) for value in values]
+
+
+async def last_values(settings: EngineSettings, partitions: int, name: str, key: bytes) -> list[bytes | None]:
+    """The last value of a key in each partition of a changelog; None where there is none. Looked for from the end backwards."""
     changelog = changelog_topic(settings, name)
     install_blocks(settings, (), changelog)
     consumer = await open_consumer(settings)
     try:
         if changelog not in await consumer.topics():
             return [None] * partitions
-        return [await _last_fence(consumer, TopicPartition(changelog, p)) for p in range(partitions)]
+        return [await _last_value(consumer, TopicPartition(changelog, p), key) for p in range(partitions)]
     finally:
         await consumer.stop()
 
 
-async def _last_fence(consumer: AIOKafkaConsumer, tp: TopicPartition) -> Fence | None:
+async def _last_value(consumer: AIOKafkaConsumer, tp: TopicPartition, wanted: bytes) -> bytes | None:
     first, stable = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
-    size, found, end = FENCE_ROWS, None, stable
+    size, end = FENCE_ROWS, stable
+    found: bytes | None = None
     while found is None and end > first:
         start = max(first, end - size)
         async for block in blocks(consumer, tp, start, end):
             rows = rows_of(block, end)
-            for key, value in rows.take(rows.raw[rows.key] == ENGINE):
-                found = Fence.decode(value or b"") if key == FENCE else found
+            for key, value in rows.take(rows.raw[rows.key] == wanted[0]):
+                found = value if key == wanted else found
         end, size = start, 2 * size
     return found
 

@@ -13,31 +13,22 @@ from typing import Any
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.errors import (
-    GroupAuthorizationFailedError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
+from aiokafka.errors import KafkaError
 from faust import types as faust_types
 
 from agents.engine import hooks
-from agents.engine.job import TP, Block, Job, RecoveryError, Rejoin
+from agents.engine.job import TP, Block, FatalError, Job, Rejoin
 from agents.engine.metrics import Health
 from agents.engine.transport import CorruptBatch
-from agents.engine.unit import Conf, PartitionUnit
+from agents.engine.unit import TRANSACTION_S_MAX, Conf, PartitionUnit
+from agents.engine.watch.ending import OWN_FAULT, not_taken, unforeseen
+from agents.engine.watch.movement import InputSeen, Movement
 from schemas.registry import RegistryError
 
 # Fenced, timed out, out of step, broker away: start again from what is committed.
 GROUP_ERRORS = (KafkaError, Rejoin, asyncio.TimeoutError)
-OWN_FAULTS = (  # Kafka errors that come back however often it is tried
-    MessageSizeTooLargeError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
 PAUSE_S_MAX = 5.0  # for open transactions to end before a rebalance
+FINISH_S_MAX = 20.0  # for the last flush of a worker that is told to stop
 REJOIN_S = 1.0  # unless a rebalance comes by itself
 CRASHES_MAX, CRASHES_S = 3, 300.0  # unexpected exceptions in that time, then the worker gives up
 CORRUPT_MAX = 5  # refused reads of one batch in a row
@@ -57,12 +48,16 @@ class UnitTable(faust.Table[Any, Any]):
         self.crashes: deque[float] = deque(maxlen=CRASHES_MAX)
         self.corrupt: tuple[tuple[TP, int] | None, int] = (None, 0)  # place and number of refusals in a row
         self.stalled: dict[TopicPartition, int] = {}  # partition -> expected offset at the last look
+        self.movement = Movement()
+        self.member = ""
+        self.left: dict[int, bool] = {}  # partition -> whether all was flushed when the worker stopped
 
     def prepare(self, conf: Conf, job_factory: Callable[[], Job], health: Health) -> None:
         """Everything the table needs to know, once, before the app starts."""
         self.unit_conf, self.job_factory, self.health = conf, job_factory, health
         self.names = {conf.settings.topic(name): name for name in conf.inputs}
         health.ready, health.waiting = self.ready, self.waiting
+        health.stuck = lambda: self.movement.trouble(time.monotonic())
 
     # -- what the transport and the agents call
 
@@ -85,8 +80,12 @@ class UnitTable(faust.Table[Any, Any]):
         self.unit_conf.metrics.corrupt.labels(*problem.tp).inc()
         self.log.error("%s", problem)
         if self.corrupt[1] >= CORRUPT_MAX:
-            self.health.failure = str(problem)
-            raise problem
+            fatal = FatalError(
+                f"{problem}, {CORRUPT_MAX} times in a row: the record is damaged on the brokers' disk, or on the way here; "
+                "look at the brokers' log and disks, and restore the topic if it is there"
+            )
+            self.health.failure, self.health.cause = str(fatal), fatal
+            raise fatal from problem
 
     def ready(self) -> bool:
         """True once the worker has an assignment and every unit of it has recovered."""
@@ -135,8 +134,9 @@ class UnitTable(faust.Table[Any, Any]):
                 topics.setdefault(tp.partition, set()).add(tp.topic)
         for partition, have in topics.items():
             if missing := self.names.keys() - have:
-                raise RuntimeError(
-                    f"no partition {partition} of {sorted(missing)}: all inputs need the same number of partitions"
+                raise FatalError(
+                    f"there is no partition {partition} of {', '.join(sorted(missing))}: deleted, or with fewer partitions than "
+                    "the other inputs; `tidegauge topics --create` makes what is missing, `tidegauge doctor` names what differs"
                 )
         return set(topics)
 
@@ -144,29 +144,38 @@ class UnitTable(faust.Table[Any, Any]):
         """Run a unit; after a failure its state is dropped, and the partition starts again or the worker gives up."""
         try:
             await unit.run()
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - `fatal` says it
             unit.dead = True
             unit.idle.set()
-            usual = isinstance(problem, (*GROUP_ERRORS, RegistryError)) and not isinstance(problem, OWN_FAULTS)
             self.unit_conf.metrics.dropped.labels(unit.partition, type(problem).__name__).inc()
-            if usual:
-                self.log.warning("partition %d: %r; state dropped", unit.partition, problem)
-            elif isinstance(problem, RecoveryError):
-                self.log.error("%s", problem)  # noqa: TRY400  # says what to do; where it was raised says nothing
-                await self.give_up(problem)
+            if (fatal := self.fatal(problem, unit.partition)) is not None:
+                await self.give_up(fatal)
                 return
-            else:
-                self.log.exception("partition %d: unexpected; state dropped", unit.partition)
-                if self.too_many():
-                    await self.give_up(problem)
-                    return
             await asyncio.sleep(REJOIN_S)
             if self.units.get(unit.partition, (None,))[0] is unit:  # no rebalance came by itself
                 hooks.thread_of(self.app).request_rejoin()
 
-    async def give_up(self, problem: Exception) -> None:
+    def fatal(self, problem: Exception, partition: int) -> FatalError | None:
+        """What the worker has to end for; None where the partition may start again. Says it in the log."""
+        conf = self.unit_conf
+        if isinstance(problem, KafkaError):
+            problem = not_taken(problem, conf.settings.group, conf.state, int(TRANSACTION_S_MAX * 1000)) or problem
+        if isinstance(problem, FatalError):
+            return problem
+        if isinstance(problem, (*GROUP_ERRORS, RegistryError)):
+            late = isinstance(problem, asyncio.TimeoutError)
+            said = f"a transaction did not end within {TRANSACTION_S_MAX:.0f} s" if late else repr(problem)
+            self.log.warning("partition %d: %s; state dropped", partition, said)
+            return None
+        self.log.exception("partition %d: %s", partition, OWN_FAULT)  # noqa: LOG004 - it is being handled
+        return unforeseen(problem, f"partition {partition}") if self.too_many() else None
+
+    async def give_up(self, problem: FatalError) -> None:
         """Ends the worker, and its health says why."""
-        self.health.failure = str(problem)
+        if self.health.cause is not None:
+            return
+        self.health.failure, self.health.cause = str(problem), problem
+        self.log.error("giving up: %s", problem)
         await self.app.crash(problem)
 
     def too_many(self) -> bool:
@@ -179,6 +188,8 @@ class UnitTable(faust.Table[Any, Any]):
     async def drop(self, partition: int) -> None:
         """Forget a unit with its state."""
         unit, task = self.units.pop(partition)
+        self.movement.forget(partition)
+        self.unit_conf.metrics.forget(unit.conf.inputs, partition)
         task.cancel()
         with suppress(asyncio.CancelledError, *GROUP_ERRORS):
             await task
@@ -186,11 +197,37 @@ class UnitTable(faust.Table[Any, Any]):
 
     async def on_stop(self) -> None:
         """A clean end: finish open transactions, flush, leave."""
-        for unit, _ in list(self.units.values()):
-            with suppress(*GROUP_ERRORS):
-                await asyncio.wait_for(unit.finish(), PAUSE_S_MAX)
+        self.health.stuck = lambda: "stopping"
+        units = [unit for unit, _ in self.units.values()]
+        written = await asyncio.gather(*(self.finished(unit) for unit in units))
+        self.left = {unit.partition: good for unit, good in zip(units, written, strict=True)}
         for partition in list(self.units):
             await self.drop(partition)
+
+    async def finished(self, unit: PartitionUnit) -> bool:
+        """Let a unit end what it has begun. False: its successor replays what was not flushed."""
+        with suppress(*GROUP_ERRORS):
+            await asyncio.wait_for(unit.finish(), FINISH_S_MAX)
+            return unit.live and not unit.dead and not unit.unwritten()
+        return False
+
+    def member_id(self) -> str:
+        """By what the group knows this worker, as it was when it joined last."""
+        if self.units:
+            self.member = hooks.thread_of(self.app).member_id()
+        return self.member
+
+    def farewell(self) -> str:
+        """How the partitions were left, in a line."""
+        late = sorted(partition for partition, good in self.left.items() if not good)
+        held = f"{len(self.left)} partitions" if self.left else "no partition"
+        if not late:
+            return f"stopped: {held} held, everything is committed and flushed, the group is left; it is safe to go on"
+        named = ", ".join(map(str, late))
+        return (
+            f"stopped: {held} held, everything is committed, the group is left; not flushed in time: {named}; "
+            "nothing is lost, a worker that takes it over begins a little later"
+        )
 
     # -- once a second
 
@@ -198,21 +235,29 @@ class UnitTable(faust.Table[Any, Any]):
         """Update the gauges; fetch again where Faust passed a range over and nothing arrives that would show it."""
         self.health.beat()
         metrics, states = self.unit_conf.metrics, dict.fromkeys(("recovering", "live", "failed"), 0)
+        now = time.monotonic()
         for partition, (unit, _) in self.units.items():
             states["failed" if unit.dead else "live" if unit.live else "recovering"] += 1
-            if not unit.live or unit.dead or unit.paused:
+            if not unit.live or unit.dead:
+                continue
+            fetched = {name: hooks.thread_of(self.app).fetched_to(tp) for name, tp in unit.topics.items()}
+            seen = {
+                name: InputSeen(unit.positions[name], unit.expected[name], at.high, at.stable, at.answered)
+                for name, at in fetched.items()
+            }
+            self.movement.look(now, partition, seen, working=unit.working)
+            if unit.paused:
                 continue
             if unit.idle.is_set():  # else a thread may be at work on the job
                 metrics.dirty.labels(partition).set(unit.job.dirty_count())
             for name, tp in unit.topics.items():
-                fetched, stable = hooks.thread_of(self.app).fetched_to(tp)
                 metrics.held.labels(name, partition).set(unit.queued[name] + unit.held[name])
-                if stable is not None:
-                    metrics.lag.labels(name, partition).set(max(0, stable - unit.positions[name]))
-                expected = unit.expected[name]
-                if fetched is not None and fetched > expected and self.stalled.get(tp) == expected:
+                expected, position = unit.expected[name], fetched[name].position
+                if position is not None and position > expected and self.stalled.get(tp) == expected:
                     unit.seek_back(name)
                 self.stalled[tp] = expected
         for state, number in states.items():
             metrics.units.labels(state).set(number)
+        for topic, partition, report in self.movement.reports(now):
+            metrics.move(topic, partition, report)
         metrics.waiting.set(sum(bool(unit.waiting) for unit, _ in self.units.values()))

@@ -23,12 +23,15 @@ from itertools import zip_longest
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.engine.changelog import COMMIT, FENCE, Changelog, Fence, format_mark, rewriting
-from agents.engine.job import Block, Job, Outcome, Pair, RecoveryError, Rejoin
+from agents.engine.job import STATE_ANEW, Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import EngineSettings, Restored, changelog_of, open_consumer, restore, state_name
+from agents.engine.watch.ending import too_large
+from schemas.bounds import RECORD_BYTES_MAX
 from schemas.registry import RegistryError
 
 TRANSACTION_BYTES_MAX = 8 << 20  # of blocks taken into one transaction
@@ -103,6 +106,7 @@ class PartitionUnit:
         self.flush_at = self.flush_late = 0.0  # the first transaction flushes
         self.seeks: dict[str, tuple[int, float]] = {}  # input -> seeks back without progress, time of the last
         self.live = self.paused = self.ending = self.dead = False
+        self.working = False  # the job computes; a large close takes its time
         self.waiting = ""  # for what, while the schema registry gives no answer
         self.failure: Exception | None = None
         self.wake, self.idle = asyncio.Event(), asyncio.Event()
@@ -163,6 +167,8 @@ class PartitionUnit:
         """Recover, then a transaction whenever something is there. Ends only by an exception."""
         await self.recover()
         self.live = True
+        if self.job.has_own_work():
+            self.wake.set()
         for topic in self.conf.inputs:
             self.seek(self.topics[topic], self.expected[topic])
         while True:
@@ -286,12 +292,18 @@ class PartitionUnit:
     async def outcome(self, size: int, blocks: Sequence[Block]) -> Outcome:
         """What comes of the blocks. While the schema registry gives no answer this partition waits and keeps its state."""
         # A registry that answers slowly must not hold up the loop, and with it all other partitions, again and again.
-        while isinstance(
-            found := await computed(THREAD_BYTES if self.waiting else size, self.work, blocks), RegistryError
-        ):
+        while isinstance(found := await self.worked(size, blocks), RegistryError):
             await self.hold(found)
         self.waiting = ""
         return found
+
+    async def worked(self, size: int, blocks: Sequence[Block]) -> Outcome | RegistryError:
+        """One try of it."""
+        self.working = True
+        try:
+            return await computed(THREAD_BYTES if self.waiting else size, self.work, blocks)
+        finally:
+            self.working = False
 
     async def hold(self, problem: RegistryError) -> None:
         """Wait a moment for the schema registry; readyz says so meanwhile."""
@@ -351,8 +363,20 @@ class PartitionUnit:
         if positions is not None:
             offsets = {self.topics[name]: offset for name, offset in positions.items()}
             sent.append(self.producer.send_offsets_to_transaction(offsets, self.conf.settings.group))
-        await asyncio.gather(*sent)
+        try:
+            await asyncio.gather(*sent)
+        except MessageSizeTooLargeError as problem:
+            raise self.refusal(problem, made, sent) from problem
         await self.producer.commit_transaction()
+
+    def refusal(
+        self, problem: Exception, made: Sequence[tuple[str, Any]], sent: Sequence[Awaitable[object]]
+    ) -> Exception:
+        """Which topic took a batch for too large."""
+        for (topic, batch), future in zip(made, sent, strict=False):
+            if isinstance(future, asyncio.Future) and future.done() and future.exception() is problem:
+                return too_large(topic, batch.size(), RECORD_BYTES_MAX)
+        return problem
 
     def made(self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]]) -> list[tuple[str, Any]]:
         """(topic, batch) of everything, each topic in as few batches as it fits; the first of each come first."""
@@ -419,8 +443,7 @@ class PartitionUnit:
             if found.fence is None:
                 raise RecoveryError(
                     f"partition {self.partition}: group {self.conf.settings.group} committed {offset} of {tp.topic}, "
-                    f"but topic {self.conf.changelog} is empty: the state is lost; `tidegauge world rebuild` lets workers "
-                    f"build it from the log, and says what is published again"
+                    f"but topic {self.conf.changelog} is empty: the state is lost; {STATE_ANEW}"
                 )
             if offset > self.fed[name]:
                 text = "partition %d: the group's offset of %s is %d, the state's only %d; the state's counts"

@@ -16,6 +16,7 @@ from yarl import URL
 
 from agents.engine import hooks
 from agents.engine.app import AsFetched
+from agents.engine.watch.ending import set_up_log
 from schemas.codec.batches import Lost
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import REASONS
@@ -106,5 +107,7 @@ def letter(event: faust.EventT[Any], problem: ValueError, registry: Registry) ->
 
 
 def run_notifier(app: faust.App, *, loglevel: str = "WARNING") -> None:
-    """Run the worker until SIGTERM or SIGINT; leaves by SystemExit, or by the exception that stopped it."""
-    faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()
+    """Run the worker until SIGTERM, SIGHUP or SIGINT; raises what stopped it, if it was something else."""
+    set_up_log(loglevel)
+    if (cause := hooks.EngineWorker(app, loglevel=loglevel).run()) is not None:
+        raise cause

@@ -22,6 +22,7 @@ from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
 from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, ForCloser, RowKey, StandingConf, Tally
+from agents.standing.publish.rotation import Rotation
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.status import REASONS as CODEC_REASONS
@@ -55,7 +56,7 @@ from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 RATE_FIELDS = {
     BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
 }  # fmt: skip
-_KEY = "reference_key"  # of a fence: its fingerprint
+_KEY, _ALERTS = "reference_key", "alert_key"  # of a fence: their fingerprints, the second where it is another one
 _REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
 CALENDAR_DAYS = 400  # of the calendar, that a fence tells ahead
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
@@ -87,6 +88,8 @@ class StandingJob:
         self.counts = Tally()
         self.decider = Decider(conf, self.ledger, self.counts)
         self.profiles, self.publisher = self.decider.profiles, self.decider.publisher
+        self.rotation = Rotation(conf.keys, self.ledger, self.publisher.show, self.publisher.retire, self.counts)
+        self._kept: str | None = None  # the reference key's fingerprint of the fence
         self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
             "transactions": self._transactions,
             "balances": self._balances,
@@ -106,6 +109,7 @@ class StandingJob:
                 f"there is a partition {partition}, but the setting says {self.conf.partitions} partitions: "
                 "set TIDEGAUGE_PARTITIONS to the number that the topics have"
             )
+        self.rotation.begin(self._kept)
         self.partition = partition
         self.publisher.begin(partition)
         self.decider.begin(self.progress)
@@ -123,6 +127,10 @@ class StandingJob:
     def held_bytes(self, topic: str) -> int:
         """Bytes fed and not yet consumed."""
         return self.lanes[topic].held
+
+    def has_own_work(self) -> bool:
+        """A rotation of references goes on by itself."""
+        return self.rotation.pending
 
     def positions(self) -> dict[str, int]:
         """Consumed offsets; a close that waits is not consumed."""
@@ -156,9 +164,12 @@ class StandingJob:
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
             self.decider.continuous.look()
-        self.publisher.queue_changes(self.profiles.take_requeued(), self.ledger.closed, sum(self.positions().values()))
+        version = sum(self.positions().values())
+        self.publisher.queue_changes(self.profiles.take_requeued(), version, both=self.rotation.both)
+        if self.live:
+            more |= self.rotation.step(version)
         outputs = self.publisher.take()
-        rows = self.decider.take_rows()
+        rows = [*self.decider.take_rows(), *(self.rotation.take_rows() if self.live else ())]
         if self.live and self.progress != self.ledger.closed:
             saved = {"closed": self.ledger.closed, "first_month": self.decider.first_months}
             rows.append((RowKey.PROGRESS, json.dumps(saved).encode()))
@@ -365,8 +376,16 @@ class StandingJob:
         """The settings without which the state means something else."""
         conf = self.conf
         packs, layers = ",".join(p.id for p in (conf.pack, *conf.others)), conf.layers.id if conf.layers else None
-        key = key_fingerprint(conf.reference_key)
-        return {_KEY: key, "base_currency": conf.base_currency, "zone": conf.zone, "pack": packs, "layers": layers}
+        key, alerts = key_fingerprint(conf.reference_key), key_fingerprint(conf.keys.alerts)
+        own = {} if alerts == key else {_ALERTS: alerts}
+        return {
+            _KEY: key,
+            **own,
+            "base_currency": conf.base_currency,
+            "zone": conf.zone,
+            "pack": packs,
+            "layers": layers,
+        }
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows by their first byte; a later one counts."""
@@ -377,6 +396,8 @@ class StandingJob:
         for _, value in given.take(kinds == RowKey.NAMES[0]):
             self.ledger.restore_names(json.loads(value or b""))
             self.decider.use_names()
+        for _, value in given.take(kinds == RowKey.REFERENCES[0]):
+            self.rotation.load(value or b"")
         for _, value in given.take(kinds == RowKey.PROGRESS[0]):
             saved = json.loads(value or b"")
             self.progress = saved["closed"]
@@ -389,11 +410,18 @@ class StandingJob:
     def load_fence(self, meta: bytes) -> None:
         """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""
         saved: dict[str, Any] = json.loads(meta)
-        for name, mine in self._meaning().items():
-            if saved.get(name) != mine:
-                what = f"{name} (fingerprint)" if name == _KEY else name
+        self._kept = saved.get(_KEY)
+        known = {
+            _KEY: saved.get(_KEY),
+            _ALERTS: key_fingerprint(self.conf.keys.alerts),
+        } | saved  # older ones lack the second
+        rotating = self.rotation.comes_from(self._kept)
+        mine_now = self._meaning() | {_ALERTS: key_fingerprint(self.conf.keys.alerts)}
+        for name, mine in mine_now.items():
+            if known.get(name) != mine and not (name == _KEY and rotating):
+                what = f"{name} (fingerprint)" if name in (_KEY, _ALERTS) else name
                 raise RecoveryError(
-                    f"the state was kept with {what} {saved.get(name)}, the setting is {mine}: "
+                    f"the state was kept with {what} {known.get(name)}, the setting is {mine}: "
                     "set it back; a log of its own (TIDEGAUGE_TOPIC_PREFIX) takes other settings"
                 )
         self.ledger.restore(saved["closed"], saved["rates"])

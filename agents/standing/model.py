@@ -45,6 +45,7 @@ class RowKey:
     DATES: Final = b"d"
     TRANSACTION_COUNTS: Final = b"t"
     PACK: Final = b"k"  # the pack's place in the book
+    REFERENCES: Final = b"r"  # no id: one row
 
 
 ROW_KEYS = {name.lower(): key for name, key in vars(RowKey).items() if isinstance(key, bytes)}
@@ -201,10 +202,15 @@ class Sink(Protocol):
 
 
 class Keyring(NamedTuple):
-    """Secrets: of customer references, and of the ids of alerts, which stay when the first one changes."""
+    """Secrets: of customer references, and of the ids of alerts, which stay when the first one changes.
+
+    previous: of the references before, while both are published; retire: these are taken back.
+    """
 
     references: bytes
     alerts: bytes
+    previous: bytes | None = None
+    retire: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +219,7 @@ class StandingConf:
 
     `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one;
     `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, by which records
-    are checked (agents.standing.intake.placement).
+    are checked (agents.standing.intake.placement); `previous_key` and `retire`: of a rotation of references (Keyring).
     """
 
     base_currency: str
@@ -225,11 +231,13 @@ class StandingConf:
     others: tuple[Pack, ...] = ()
     alert_key: bytes | None = None
     partitions: int = 1
+    previous_key: bytes | None = None
+    retire: bool = False
 
     @property
     def keys(self) -> Keyring:
-        """Both keys."""
-        return Keyring(self.reference_key, self.alert_key or self.reference_key)
+        """All keys."""
+        return Keyring(self.reference_key, self.alert_key or self.reference_key, self.previous_key, self.retire)
 
     def alone(self) -> StandingConf:
         """For a log of one partition, such as files make."""

@@ -166,6 +166,10 @@ class J1Job:
         tell(keys, ends, changed, values)
         return Packed(keys, ends, values, value_ends)
 
+    def has_own_work(self) -> bool:
+        """Never."""
+        return False
+
     def positions(self) -> dict[str, int]:
         """Consumed."""
         return {TOPIC: self.lane.position}

@@ -15,7 +15,8 @@ from policies.language.reader import PackError
 from policies.lifecycle.acts import act
 from policies.lifecycle.state import Close, Decision, State, begin, card_tier, day_number, flags, months_later, tier_of
 from policies.lifecycle.transitions import close
-from policies.model.criteria import Values, band, decide, meets
+from policies.model.criteria import OWN_STANDARD, Values, band, decide, meets
+from policies.model.metrics import NOT_KNOWN
 from policies.model.terms import limits
 
 if TYPE_CHECKING:
@@ -31,12 +32,20 @@ CASE_COLUMNS = ("case_id", "scheme_id", "customer_class", "facts", "expected_tie
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One limit of one tier, the value it was compared with (None: the number is still open), and whether it is met."""
+    """One limit of one tier, the value it was compared with, and whether it is met.
+
+    value None: the number is still open, or the value is not known.
+    """
 
     tier: str
     limit: Limit
     value: Fraction | None
     met: bool
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the value is not known, such as an age without a birth date."""
+        return self.value is None and self.limit.value is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +119,12 @@ def _potential(policy: ClassPolicy, known: Facts) -> bool:
 
 def reasons(policy: ClassPolicy, values: Values) -> tuple[Reason, ...]:
     """Every limit of every tier with the value and whether it is met, lowest tier first."""
-    own = values.get(("own_standard", None), 0)
+    own = values.get(OWN_STANDARD) or 0
     found: list[Reason] = []
     for i, tier in enumerate(policy.tiers):
         for leaf in limits(tier.when):
-            value = None if leaf.value is None else Fraction(values[leaf.metric, leaf.scope])
+            value = None if leaf.value is None else values[leaf.metric, leaf.scope]
+            value = None if value is None else Fraction(value)
             found.append(Reason(tier.id, leaf, value, meets(leaf, values, own >= i)))
     return tuple(found)
 
@@ -177,7 +187,7 @@ def as_json(outcome: CaseOutcome) -> str:
                 "scope": r.limit.scope,
                 "operator": r.limit.operator,
                 "limit": None if r.limit.value is None else str(r.limit.value),
-                "value": None if r.value is None else str(r.value),
+                "value": NOT_KNOWN if r.unknown else None if r.value is None else str(r.value),
                 "met": r.met,
             }
             for r in outcome.reasons

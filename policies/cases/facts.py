@@ -118,17 +118,17 @@ class Facts:
             if key in self.given and not (isinstance(self.given[key], str) and self.given[key] in tiers):
                 raise FactError(f"{key}: {self.given[key]!r} is not a tier")
 
-    def values(self, policy: ClassPolicy) -> dict[_Key, Fraction | int]:
+    def values(self, policy: ClassPolicy) -> dict[_Key, Fraction | int | None]:
         """Every value that the tiers and the veto ask for."""
         self._check_tiers(policy)
-        found: dict[_Key, Fraction | int] = {OWN_STANDARD: self._own_standard(policy)}
+        found: dict[_Key, Fraction | int | None] = {OWN_STANDARD: self._own_standard(policy)}
         conditions = [policy.veto, *(tier.when for tier in policy.tiers)]
         found.update(self.needed([c for c in conditions if c is not None]))
         for tier in policy.tiers:
             found.update(self.needed([band.when for band in tier.bands]))
         return found
 
-    def needed(self, conditions: list[Criterion]) -> dict[_Key, Fraction | int]:
+    def needed(self, conditions: list[Criterion]) -> dict[_Key, Fraction | int | None]:
         """The values of every limit in some conditions. FactError where one is neither given nor has a stand-in."""
         leaves = [leaf for condition in conditions for leaf in limits(condition) if leaf.value is not None]
         return {(leaf.metric, leaf.scope): self.value(leaf.metric, leaf.scope) for leaf in leaves}
@@ -142,8 +142,8 @@ class Facts:
         except KeyError:
             raise FactError(f"own_standard: {tier!r} is not a tier") from None
 
-    def value(self, metric: str, scope: str | None) -> Fraction | int:
-        """The value of a metric over a scope."""
+    def value(self, metric: str, scope: str | None) -> Fraction | int | None:
+        """The value of a metric over a scope; None: it is not known."""
         for key, value in self.given.items():
             if metrics.ALIASES.get(key, key) == metric:
                 return exact(value, key)

@@ -34,13 +34,14 @@ _NANO = 1_000_000_000
 class Column:
     """n exact values (units + nano / 10**9) / divisor, 0 <= nano < 10**9: minor units, counts, or flags as 0 and 1.
 
-    held: no value, a rate is missing. None: none is.
+    held: no value, a rate is missing. unknown: the bank does not know it, so it meets no limit. None: none is.
     """
 
     units: Ints
     nano: Ints | None = None
     divisor: int = 1
     held: Bools | None = None
+    unknown: Bools | None = None
 
 
 ColumnsByKey = Mapping[Key, Column]
@@ -95,7 +96,9 @@ class Program:
 
     def _met(self, criterion: Criterion, columns: ColumnsByKey) -> Bools:
         if isinstance(criterion, Limit):
-            return self._within(criterion, columns[criterion.metric, criterion.scope])
+            column = columns[criterion.metric, criterion.scope]
+            met = self._within(criterion, column)
+            return met if column.unknown is None else met & ~column.unknown
         masks = [self._met(part, columns) for part in criterion.parts]
         combined: Bools = (np.logical_or if isinstance(criterion, AnyOf) else np.logical_and).reduce(masks)
         return combined

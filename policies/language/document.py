@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.compiled.pack import foreseen
+from policies.language.consistency import check_class, check_layer, check_own_fact
 from policies.language.grammar import (
     NAME,
     Amount,
@@ -25,7 +26,7 @@ from policies.language.grammar import (
 from policies.language.reader import Item
 from policies.language.sections import ALERTS, CRITERION, EVALUATION, QUEUE, ScopesKind, TiersKind, check_queue_covers
 from policies.model import metrics, provisions
-from policies.model.pack import KINDS, LAYERS, ON_REQUEST, RESTATEMENTS, ClassPolicy, Pack, Queue
+from policies.model.pack import KINDS, LAYERS, ClassPolicy, Pack, Queue
 from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES
 
 TIER = Identifier(of="tiers")
@@ -34,9 +35,6 @@ ROLE = Identifier("A role of the bank.")
 ROLES = Many(ROLE)
 RECORD_KINDS = Many(Choice(provisions.RECORDS))
 NO_QUEUE = Queue("tier", ())
-LAYERS_ALONE = (
-    "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
-)
 NO_OUTLOOK = (
     "there is an outlook only where tiers of personal customers are rising minimums of one average, and no more"
 )
@@ -150,7 +148,11 @@ OWN_FACT = RecordKind(
     "fact",
     provisions.OwnFact,
     {"kind": Choice(("money", "count", "flag"))},
-    {"absent": Whole(doc="Stands in where none was sent."), "name": NAME},
+    {
+        "absent": Whole(doc="Stands in where none was sent: whole units of money, a count, or 0 and 1 of a flag."),
+        "name": NAME,
+    },
+    check=check_own_fact,
 )
 BRANCHES = RecordKind(
     "branches",
@@ -217,45 +219,6 @@ class ClassKind:
         ).schema(defs)
 
 
-def check_class(item: Item, policy: ClassPolicy) -> None:
-    """What only shows across sections."""
-    asked = {policy.evaluation.upgrades, policy.evaluation.downgrades}
-    if "continuous" in asked and policy.evaluation.close != "continuous":
-        item.fail("evaluation: changes between closes need `close: continuous`")
-    if "review" in asked and policy.review is None:
-        item.fail("changes at a review need the section review")
-    if policy.cards.issue.mode in ("approval", "request") and policy.cards.issue.by is None:
-        item.fail(f"cards.issue: mode {policy.cards.issue.mode} needs the role in `by`")
-    if policy.status.basis == "card" and not any(tier.card for tier in policy.tiers[1:]):
-        item.fail("status.basis card needs tiers with cards")
-    for part in (policy.notables, policy.overrides):
-        if part is not None and part.request_by == part.approve_by:
-            item.fail("an exception is asked for by one role and approved by another")
-    seen: set[str] = set()
-    for duty in policy.responsibility:
-        for tier in duty.tiers:
-            if tier in seen:
-                item.fail(f"responsibility: {tier} has more than one accountable role")
-            seen.add(tier)
-
-
-def check_layer(item: Item, policy: ClassPolicy) -> None:
-    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook."""
-    when = policy.evaluation
-    if when.close == "continuous":
-        item.fail("evaluation.close: layers are decided at closes: the finest evaluation is `day`")
-    asked = {
-        "evaluation.upgrades": when.upgrades in ON_REQUEST, "evaluation.downgrades": when.downgrades in ON_REQUEST,
-        "evaluation.restatement": when.restatement != RESTATEMENTS[0], "status.basis": policy.status.basis != "metric",
-        "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
-        "overrides": policy.overrides, "pinning": policy.pinning,
-    }  # fmt: skip
-    asked |= {f"alerts.{rule.id}": True for rule in policy.outlook_rules}
-    for name, given in asked.items():
-        if given:
-            item.fail(f"{name}: {LAYERS_ALONE}")
-
-
 @dataclass(frozen=True)
 class ClassesKind:
     """personal, corporate, or both side by side."""
@@ -317,11 +280,15 @@ def read_pack(root: Item, body: str) -> Pack | None:
     for name in order:
         values[name] = kinds[name].read(fields.members[name])
     root.found.known["scopes"] = tuple(values.get("scopes") or ())
-    root.found.known["facts"] = tuple(values.get("facts") or ())
-    for name in values.get("facts") or ():
+    root.found.known["kind"] = (values.get("kind") or KINDS[0],)
+    own = values.get("facts") or {}
+    root.found.known["facts"] = tuple(own)
+    for kind in ("flag", "count"):
+        root.found.known[f"{kind}s"] = frozenset(name for name, fact in own.items() if fact.kind == kind)
+    for name in own:
         if metrics.kind(name) is not None or name in metrics.ALIASES:
             fields.members["facts"].fail(f"{name} is a metric already")
-    known = {*ASSET_CLASSES, *metrics.facts(), *(values.get("facts") or ())}
+    known = {*ASSET_CLASSES, *metrics.facts(), *own}
     for name, source in (values.get("sources") or {}).items():
         for supplied in set(source.supplies) - known:
             fields.members["sources"].fail(f"{name}: {supplied} is neither an asset class nor a fact")

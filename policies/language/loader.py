@@ -6,7 +6,8 @@ from pathlib import Path
 
 import policies.packs
 from policies.language.document import read_pack
-from policies.language.reader import PackError, Problem, read_text
+from policies.language.idleness import idle
+from policies.language.reader import Item, PackError, Problem, read_text
 from policies.model.pack import Pack
 
 PACKS_DIR = Path(policies.packs.__path__[0])
@@ -45,13 +46,31 @@ def _locate(path_or_id: str | Path) -> Path | None:
     return shipped if shipped.parent == PACKS_DIR and shipped.is_file() else None
 
 
-def parse_pack(text: str, file: str = "pack") -> Pack:
-    """The pack written in `text`; `file` names it in problems. Raises PackError."""
-    root = read_text(text, file)
+def parse_pack(text: str, file: str = "pack", *, taken: bool = False) -> Pack:
+    """The pack written in `text`; `file` names it in problems. Raises PackError.
+
+    `taken`: the pack was in force under an earlier version, and stays readable though it would be refused now.
+    """
+    root = read_text(text, file, taken=taken)
+    return _good(root, text)
+
+
+def _good(root: Item, text: str) -> Pack:
     pack = read_pack(root, text)
     if root.found.problems or pack is None:
         raise PackError(root.found.problems)
     return pack
+
+
+def idle_settings(text: str, file: str = "pack") -> tuple[Problem, ...]:
+    """What a good pack sets in vain, in the order of the lines. Raises PackError."""
+    root = read_text(text, file)
+    pack = _good(root, text)
+    written = {item.path: item for item in root.all()}
+    for path, why in idle(pack):
+        if path in written:
+            written[path].note_idle(why)
+    return tuple(sorted(root.found.idle, key=lambda one: (one.line, one.field)))
 
 
 def check(path_or_id: str | Path) -> list[Problem]:

@@ -67,10 +67,15 @@ class _NodeLoader(yaml.SafeLoader):
 
 @dataclass(slots=True)
 class Findings:
-    """The file being read, the problems met so far, and the names that later parts may refer to, by kind."""
+    """The file being read, the problems met so far, and the names that later parts may refer to, by kind.
+
+    `taken`: an earlier version has taken the pack, so what only later ones refuse is let pass.
+    """
 
     file: str
+    taken: bool = False
     problems: list[Problem] = field(default_factory=list)
+    idle: list[Problem] = field(default_factory=list)  # settings that change nothing; the pack is good all the same
     known: dict[str, Collection[str]] = field(default_factory=dict)
 
     def add(self, line: int, path: str, message: str) -> None:
@@ -94,6 +99,26 @@ class Item:
     def fail(self, message: str) -> None:
         """Note a problem with this node."""
         self.found.add(self.line, self.path, message)
+
+    def fail_if_new(self, message: str) -> None:
+        """Note a problem that earlier versions did not see: a pack that one of them has taken stays readable."""
+        if not self.found.taken:
+            self.fail(message)
+
+    def note_idle(self, why: str) -> None:
+        """Note that the setting changes nothing."""
+        self.found.idle.append(Problem(self.found.file, self.line, self.path, f"idle: {why}"))
+
+    def all(self) -> Iterator[Item]:
+        """The node and everything below it, of a document without problems."""
+        yield self
+        below: list[Item] = []
+        if isinstance(self.node, yaml.SequenceNode):
+            below = self.items()
+        elif self.is_mapping():
+            below = [item for _, item in self.entries()]
+        for item in below:
+            yield from item.all()
 
     def is_mapping(self) -> bool:
         """Whether the node has fields."""
@@ -209,12 +234,12 @@ class Fields:
         return self.members.get(name)
 
 
-def read_text(text: str, file: str) -> Item:
-    """Compose one YAML document.
+def read_text(text: str, file: str, *, taken: bool = False) -> Item:
+    """Compose one YAML document; `taken` as in Findings.
 
     Raises PackError when it is no YAML, too large, empty, or uses anchors.
     """
-    found = Findings(file)
+    found = Findings(file, taken)
     if len(text.encode()) > TEXT_BYTES_MAX:
         found.add(1, "", f"larger than {TEXT_BYTES_MAX} bytes")
         raise PackError(found.problems)

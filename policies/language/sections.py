@@ -24,6 +24,7 @@ from policies.language.grammar import (
     Whole,
     described,
 )
+from policies.language.idleness import foregone
 from policies.language.reader import Fields, Item
 from policies.model import metrics
 from policies.model.pack import (
@@ -108,9 +109,12 @@ def _read_limit(item: Item, keys: set[str]) -> Criterion | None:
         fields.members["scope"].fail(f"{metric} has no scope")
     if not several and keys & {"months", "mode"}:
         item.fail(f"months and mode belong to {metrics.MONTH_AVGS}")
+    if "is" in keys and kind not in ("flag", None) and metric not in item.found.known.get("flags", ()):
+        fields.members["is"].fail_if_new(f"{metric} is no flag: give one of {', '.join(OPERATORS)}")
     limit = _read_bound(item, fields, keys, metric, scope)
     if limit is None or not kind:
         return None
+    _check_number(item, fields, kind, limit)
     return _each_month(fields, limit) if several else limit
 
 
@@ -130,6 +134,19 @@ def _read_bound(item: Item, fields: Fields, keys: set[str], metric: str, scope: 
         return Limit(metric, scope, word, None)
     value = member.decimal()
     return None if value is None else Limit(metric, scope, word, value)
+
+
+def _check_number(item: Item, fields: Fields, kind: str, limit: Limit) -> None:
+    """Counts are whole; a limit that every value meets, or none, changes nothing."""
+    known = item.found.known
+    own = (name for name in ("flag", "count") if limit.metric in known.get(f"{name}s", ()))
+    kind = next(own, kind)
+    if kind in ("flag", "count") and limit.value is not None and limit.value != int(limit.value):
+        fields.members[limit.operator].fail_if_new(f"{limit.metric} is a {kind}: give a whole number")
+    met = foregone(kind, limit)
+    if met is False or (met and limit.metric not in metrics.FROM_PROFILE):  # there it still asks for the date
+        item.note_idle(f"every customer meets it: {limit.metric} is a {kind}" if met else
+                       f"nobody can meet it: {limit.metric} is a {kind}")  # fmt: skip
 
 
 def _each_month(fields: Fields, limit: Limit) -> Criterion:
@@ -280,6 +297,13 @@ QUEUE_CLASS = RecordKind(
 )
 
 
+def _check_share(item: Item, share: Share) -> None:
+    floor = dict(item.entries()).get("floor")
+    for tier, member in floor.entries() if floor is not None and floor.is_mapping() else ():
+        if tier not in share.basis_points:
+            member.note_idle("basis_points do not name the tier")
+
+
 def _check_queue(item: Item, queue: Queue) -> None:
     classes = queue.classes
     for kind, members in (
@@ -333,6 +357,7 @@ SHARE = RecordKind(
     {"basis_points": ByTier(Whole(1, BASIS_POINTS_MAX), "By tier or one for all.")},
     {"floor": ByTier(Amount(), "A smaller outflow is no share.")},
     "A fall relative to the AUM at the window's start.",
+    _check_share,
 )
 DRIP = RecordKind(
     "drip", Drip, {"count": Whole(2, 1000), "each_at_most": Amount()}, doc="Only many small postings count."

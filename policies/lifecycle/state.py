@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from streams.calendar import month_of, month_start
+
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy
 
@@ -39,6 +41,17 @@ def months_later(day: int, months: int) -> int:
         return day_number(start.replace(year=count // 12, month=count % 12 + 1))
     except ValueError:
         return day_number(date((count + 1) // 12, (count + 1) % 12 + 1, 1))
+
+
+def review_day(reviewed: int, months: int) -> int:
+    """The same day of the month so much later, the month's last where there is none; a month's end leads to a month's end.
+
+    So what was decided at the close of 31 March is reviewed after six months at the close of 30 September.
+    """
+    month = int(month_of(reviewed))
+    ends, target = int(month_start(month + 1)), month + months
+    last = int(month_start(target + 1)) - 1
+    return last if reviewed == ends - 1 else min(int(month_start(target)) + reviewed - int(month_start(month)), last)
 
 
 def last_valid_day(issued: int, months: int) -> int:
@@ -232,10 +245,10 @@ def renewal_due(policy: ClassPolicy, state: State, day: int) -> bool:
 
 
 def next_review(policy: ClassPolicy, state: State) -> int | None:
-    """The day from which the customer's next review is due (R-110); None without reviews or before the first."""
+    """The day at whose close the customer's next review is due (R-110); None without reviews or before the first."""
     if policy.review is None or state.reviewed_on is None:
         return None
-    return months_later(state.reviewed_on, policy.review.months)
+    return review_day(state.reviewed_on, policy.review.months)
 
 
 def review_from(policy: ClassPolicy, state: State) -> int | None:

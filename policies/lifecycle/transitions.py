@@ -18,7 +18,6 @@ from policies.lifecycle.state import (
     begin,
     card_tier,
     day_date,
-    months_later,
     next_review,
     ready,
     tier_of,
@@ -152,7 +151,8 @@ def review_due(policy: ClassPolicy, state: State, day: int) -> bool:
     """Whether the yearly (or other) review of this customer is due on the day; the first one is due at once."""
     if policy.review is None:
         return False
-    return state.reviewed_on is None or day >= months_later(state.reviewed_on, policy.review.months)
+    coming = next_review(policy, state)
+    return coming is None or day >= coming
 
 
 def _below(policy: ClassPolicy, state: State, at: Close, measured: str) -> int:

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 # The tier by a bank's own table, as its index: what decides limits whose numbers are still open.
 OWN_STANDARD: Final = ("own_standard", None)
 
-# (metric, scope) -> exact value in whole units of the base currency (money) or a plain count.
-Values = Mapping[tuple[str, str | None], Fraction | int]
+# (metric, scope) -> exact value in whole units of the base currency (money) or a plain count; None: it is not known.
+Values = Mapping[tuple[str, str | None], Fraction | int | None]
 
 
 def meets(criterion: Criterion, values: Values, open_met: bool = False) -> bool:
     """Whether the exact, unrounded values meet the criterion; numbers still open count as `open_met` says.
+
+    What is not known meets no limit, whatever its operator.
 
     Raises KeyError naming (metric, scope) when a value is missing: nothing is assumed.
     """
@@ -30,7 +32,8 @@ def meets(criterion: Criterion, values: Values, open_met: bool = False) -> bool:
         return all([meets(part, values, open_met) for part in criterion.parts])  # noqa: C419  # whatever else is met
     if criterion.value is None:
         return open_met
-    return _within(criterion, criterion.value, Fraction(values[criterion.metric, criterion.scope]))
+    value = values[criterion.metric, criterion.scope]
+    return value is not None and _within(criterion, criterion.value, Fraction(value))
 
 
 def _within(limit: Limit, number: Decimal, value: Fraction) -> bool:
@@ -50,7 +53,7 @@ def decide(policy: ClassPolicy, values: Values) -> str:
     Where numbers are still open, `values[OWN_STANDARD]` is the index of the tier that the bank's own table gives.
     Raises KeyError when a value is missing.
     """
-    own = values.get(OWN_STANDARD, 0)
+    own = values.get(OWN_STANDARD) or 0
     if policy.veto is not None and meets(policy.veto, values):
         return policy.tiers[0].id
     for i in range(len(policy.tiers) - 1, 0, -1):

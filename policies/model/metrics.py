@@ -28,6 +28,8 @@ _FACTS: Final[dict[str, str]] = {
     "tax_link": "flag",
     "merchant_member": "flag",
 }
+FROM_PROFILE: Final = ("tenure_months", "age")  # by the dates of the profile: unknown where it has none
+NOT_KNOWN: Final = "unknown"  # in evidence, in place of such a value
 # What stands in where no fact was sent: nothing is owed, spent or known against the customer (C-40).
 _ABSENT: Final[dict[str, int]] = {"good_record": 1}
 COUNTS_PATTERN: Final = r"txn_count\[([1-9]|1[0-2])\]"
@@ -60,9 +62,9 @@ def facts() -> tuple[str, ...]:
     return tuple(_FACTS)
 
 
-def absent(metric: str) -> int:
-    """The value of a fact that was never sent."""
-    return _ABSENT.get(metric, 0)
+def absent(metric: str) -> int | None:
+    """The value of a fact that was never sent; None: it is unknown, and meets nothing."""
+    return None if metric in FROM_PROFILE else _ABSENT.get(metric, 0)
 
 
 def counted_months(metric: str) -> int | None:

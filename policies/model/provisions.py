@@ -176,11 +176,15 @@ class Supplement:
 
 @dataclass(frozen=True, slots=True)
 class OwnFact:
-    """A figure that the bank's systems send and this pack asks for. `absent` stands in where none was sent."""
+    """A figure that the bank's systems send and this pack asks for. `absent` stands in where none was sent, in whole units."""
 
     kind: str
     absent: int = 0
     name: Name | None = None
+
+    def stand_in(self, exponent: int) -> int:
+        """`absent` as facts are kept: money in minor units of a currency with so many decimals."""
+        return self.absent * 10**exponent if self.kind == "money" else self.absent
 
 
 @dataclass(frozen=True, slots=True)

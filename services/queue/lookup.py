@@ -31,6 +31,7 @@ KIOSK: Final = Actor("kiosk", Role.KIOSK, ("kiosk",))
 class QueueRow:
     """What the view holds of a reference. `queue_class` None: nothing. `age_s` None: the view was never complete.
 
+    unreadable: the last record of the reference could not be read, so what the view holds may not be so any more.
     reference_key: fingerprint of the key that the view's references come from; None where the writer doesn't know it.
     """
 
@@ -38,6 +39,7 @@ class QueueRow:
     vip_area: bool
     valid_until: date | None
     age_s: float | None
+    unreadable: bool = False
     reference_key: str | None = None
 
 
@@ -114,6 +116,9 @@ class Lookup:
         if row.age_s is None or row.age_s > self.stale_s:
             self.noted("stale")
             return Answer(self.default_class, degraded=True)
+        if row.unreadable:
+            self.noted("unreadable")
+            return Answer(self.default_class, degraded=True)
         if self.reference_key is not None and row.reference_key not in (None, self.reference_key):
             self.noted("other_key")
             return Answer(self.default_class, degraded=True)
@@ -150,16 +155,20 @@ class Lookup:
         return None
 
 
-# Age by the server's own clock, so that no other clock has to agree; of the partition that lags most.
+# Age by the server's own clock, so that no other clock has to agree; of the partition that lags most. The partition of a
+# reference is nobody's to know: each is asked whether it lacks it.
 READ: Final = """
 local row = redis.call('HMGET', KEYS[1], 'queue_class', 'vip_area', 'valid_until')
-local oldest
-for _, ms in ipairs(redis.call('HVALS', KEYS[2])) do
-  if not oldest or tonumber(ms) < oldest then oldest = tonumber(ms) end
+local oldest, lacking
+local fresh = redis.call('HGETALL', KEYS[2])
+for i = 1, #fresh, 2 do
+  local ms = tonumber(fresh[i + 1])
+  if not oldest or ms < oldest then oldest = ms end
+  if redis.call('ZSCORE', ARGV[1] .. fresh[i], ARGV[2]) then lacking = 1 end
 end
 local now = redis.call('TIME')
 local age = oldest and string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - oldest) or ''
-return {row[1], row[2], row[3], age, redis.call('HGET', KEYS[3], 'reference_key')}
+return {row[1], row[2], row[3], age, lacking or 0, redis.call('HGET', KEYS[3], 'reference_key')}
 """
 
 
@@ -172,13 +181,15 @@ class RedisPriorityView:
 
     async def read(self, customer_ref: str) -> QueueRow:
         """The row of a reference; raises RedisError or OSError when there is no answer."""
-        queue_class, vip_area, valid_until, age_ms, reference_key = await self.script(
-            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority"), self.keys.world]
+        queue_class, vip_area, valid_until, age_ms, lacking, reference_key = await self.script(
+            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority"), self.keys.world],
+            args=[self.keys.lacking(""), customer_ref],
         )
         return QueueRow(
             queue_class.decode() if queue_class else None,
             vip_area == b"1",
             date.fromisoformat(valid_until.decode()) if valid_until else None,
             int(age_ms) / 1000 if age_ms else None,
+            bool(lacking),
             reference_key.decode() if reference_key else None,
         )

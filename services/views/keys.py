@@ -65,7 +65,7 @@ class Keys:
         return f"{self.prefix}fresh:{topic}"
 
     def lacking(self, source: str) -> str:
-        """Sorted set of the keys that the view lacks of a partition (`topic:partition`)."""
+        """Sorted set of the keys that the view lacks of a partition (`topic:partition`; `` gives what all begin with)."""
         return f"{self.prefix}lacking:{source}"
 
     @property

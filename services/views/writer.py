@@ -7,7 +7,7 @@ wrong, the writer asks the store where it stands and goes on from there (crash-o
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,6 +31,9 @@ CHUNK_BYTES_MAX: Final = 1 << 18
 
 LACKING_MAX: Final = 10_000
 """Keys remembered of a partition whose last record can't be read; with so many only a rebuild makes it fresh again."""
+
+ASKED_BY_KEY: Final = "queue-priority"
+"""The topic whose rows are asked for one by one, together with whether the view lacks that key."""
 
 GATHER_S: Final = 0.05
 
@@ -121,7 +124,7 @@ class ViewWriter:
         self.decode, self.rejects, self.token, self.clock = decode, rejects, token, clock
         self.held: dict[str, int | None] = {}  # next record that the store expects of a partition; None = the first
         self.next: dict[str, int | None] = {}  # the same, behind what is in flight
-        self.lacking: dict[str, set[str]] = {}  # keys whose last record can't be read; such a partition is not fresh
+        self.lacking: dict[str, set[str]] = {}  # keys whose last record can't be read
         self.ended: dict[str, int] = {}  # partitions read to their end, and that end
         self.flight: tuple[list[Chunk], Future[list[bool]]] | None = None
         self.hand = ThreadPoolExecutor(1, "view")
@@ -256,9 +259,8 @@ class ViewWriter:
         if not key:  # nobody's row
             return []
         if not self.lacking[name]:
-            log.warning(
-                "%s, offset %d can't be read: not fresh until its key can be, see dead-letters", name, record.offset
-            )
+            text = "%s, offset %d can't be read: its key is not shown until it can be, see dead-letters"
+            log.warning(text, name, record.offset)
         self.lacking[name].add(key)
         return [IndexEntry(self.keys.lacking(name), record.offset, key, LACKING_MAX)]
 
@@ -277,8 +279,8 @@ class ViewWriter:
             self.counts.behind = {name: self.behind(name, end) for name, end in ends.items()}
             self.targets = {name: (end, now) for name, end in ends.items()} | self.targets
             self.counts.lacking = {name: len(keys) for name, keys in self.lacking.items()}
-        for name, keys in self.lacking.items():
-            if keys:
+        for name in self.lacking:
+            if self._held_back(name):
                 self.targets.pop(name, None)
         reached = {name: at for name, (end, at) in self.targets.items() if not self.behind(name, end)}
         if not reached:
@@ -288,6 +290,18 @@ class ViewWriter:
         return self.store.mark_fresh(
             self.token, {name: (self.held[name], round(1000 * (now - at))) for name, at in reached.items()}
         )
+
+    def _held_back(self, name: str) -> bool:
+        """Whether a partition is not fresh for what it lacks.
+
+        Who reads queue classes asks for a key, and sees whether it is lacking (services.queue.lookup): one bad record
+        degrades the answers about one customer. With too many to remember nobody knows which.
+        """
+        return len(self.lacking[name]) >= (LACKING_MAX if name.startswith(f"{ASKED_BY_KEY}:") else 1)
+
+    def complete(self, names: Iterable[str]) -> list[str]:
+        """Those of the partitions that may be marked fresh."""
+        return [name for name in names if not self._held_back(name)]
 
     def behind(self, name: str, end: int) -> int:
         """Offsets of a partition from what has been applied to `end`."""
@@ -347,6 +361,6 @@ def rebuild(writer: ViewWriter, progress: Callable[[str, int, int], None]) -> in
     while not writer.caught_up(ends):
         records += writer.step(gather_s=GATHER_S)
         progress("building", total - sum(writer.behind(name, end) for name, end in ends.items()), total)
-    writer.store.mark_fresh(writer.token, {name: (writer.held[name], 0) for name in ends if not writer.lacking[name]})
+    writer.store.mark_fresh(writer.token, {name: (writer.held[name], 0) for name in writer.complete(ends)})
     writer.close()
     return records

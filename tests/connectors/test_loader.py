@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 
 from connectors.formats import files_out
 from connectors.formats.events import DayEnd, Event, InputError
+from connectors.loading import packs
 from connectors.loading.closer import Closer, UnusualError, history
 from connectors.loading.loader import load_events
 from connectors.loading.publisher import EventPublisher, PublishError, publish_errors
 from connectors.simulate import simulate
 from deploy.settings import Settings
+from policies import load_pack
 from schemas.codec.records import decode_one, encode
 from schemas.partitioner import partition_of
 from schemas.topics import BROADCAST, CLOSES, KEYED, MARK_KEY, MARKED
@@ -262,6 +264,31 @@ def test_command_line(all_topics, tmp_path, monkeypatch):
     told = json.loads(runner.invoke(app, ["close", "2026-01-05", "--json"]).stdout)
     assert told == {"day": "2026-01-05", "closed": False, "last_closed": "2026-01-06", "left_out": False}
     assert runner.invoke(app, ["close", "tomorrow"]).exit_code != 0
+
+
+def test_facts_that_no_pack_knows_are_refused(all_topics, tmp_path, monkeypatch):
+    """They are named and in the dead letters; a pack on the topic, in force or not yet, makes its facts known."""
+    for name in ("bootstrap_servers", "topic_prefix"):
+        monkeypatch.setenv(f"TIDEGAUGE_{name.upper()}", getattr(all_topics, name))
+    told = {"customer_id": "C1", "value": 7, "as_of": "2026-01-05", "source": "loans"}
+    lines = [{"event_id": name, "name": name, **told} for name in ("loan_balance", "home_points")]
+    (tmp_path / "facts.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    runner, command = CliRunner(), ["import", "--format", "ndjson", str(tmp_path), "--no-close-days"]
+    done = runner.invoke(app, command)
+    assert done.exit_code == 2, done.output
+    assert "sent 1 facts" in done.output
+    assert "no pack knows the fact home_points; packs: rolling-quarter-aum (event_id home_points" in " ".join(
+        done.output.split()
+    )
+    letters = Log(all_topics, ("dead-letters",)).found.values()
+    [letter] = [record for place in letters for _, _, record in place]
+    assert (letter["field"], json.loads(letter["original"])["name"]) == ("name", "home_points")
+    body = load_pack("rolling-quarter-aum").body.replace("scopes:", "facts: {home_points: {kind: count}}\nscopes:", 1)
+    pack = {"pack_id": "p", "version": 9, "effective_from": 30_000, "body": body, "customer_class": "personal"}
+    packs.send(all_topics, encode, pack)
+    again = runner.invoke(app, command)
+    assert again.exit_code == 0, again.output
+    assert "sent 2 facts" in again.output
 
 
 def test_marks_and_calendar_reach_every_partition(all_topics, monkeypatch, tmp_path):

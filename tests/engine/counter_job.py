@@ -150,6 +150,9 @@ class CounterJob:
     def held_bytes(self, topic: str) -> int:
         return sum(c.size for c in self.waiting[topic])
 
+    def has_own_work(self) -> bool:
+        return False
+
     def positions(self) -> dict[str, int]:
         return {t: int(w[0].offs[w[0].at]) if (w := self.waiting[t]) else self.next[t] for t in self.inputs}
 

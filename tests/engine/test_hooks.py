@@ -158,19 +158,22 @@ def test_rejoin_and_seek_exist() -> None:
     assert "thread_loop" in inspect.getsource(faust_consumer.ConsumerThread.on_partitions_revoked)
 
 
-async def test_fetched_to_reads_position_and_stable_offset() -> None:
-    """Position and last stable offset of an assigned partition; None for others."""
+async def test_fetched_to_reads_position_and_watermarks() -> None:
+    """Position, last stable offset, high watermark and time of the last answer, of an assigned partition; None for others."""
     state = SubscriptionState()
     state.assign_from_user([TOPIC])
     assert isinstance(state.subscription.assignment, Assignment)
     value = state.subscription.assignment.state_value(TOPIC)
     assert isinstance(value, TopicPartitionState)
     value.reset_to(17)
-    value.lso = 20
+    value.lso, value.highwater, value.timestamp = 20, 30, 1700000000000
     thread = SimpleNamespace(_consumer=SimpleNamespace(_subscription=state))
-    assert hooks.ConsumerThread.fetched_to(thread, TOPIC) == (17, 20)
-    assert hooks.ConsumerThread.fetched_to(thread, TopicPartition("other", 0)) == (None, None)
+    assert hooks.ConsumerThread.fetched_to(thread, TOPIC) == (17, 20, 30, 1700000000000)
+    assert hooks.ConsumerThread.fetched_to(thread, TopicPartition("other", 0)) == (None, None, None, None)
     assert "self._subscription = SubscriptionState(" in inspect.getsource(AIOKafkaConsumer.__init__)
+    answered = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert "tp_state.highwater = highwater" in answered
+    assert "tp_state.timestamp = now_ms" in answered
 
 
 def test_read_offsets_are_ignored_for_blocks_only() -> None:

@@ -1,16 +1,8 @@
 """The engine on a real broker: what recovery accepts and refuses, every kind of source, health, the closed web port."""
 
 import asyncio
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,78 +11,20 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka import TopicPartition as TP
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from agents.engine import recovery
 from agents.engine import unit as unit_module
 from agents.engine.changelog import FENCE, Fence
 from agents.engine.job import RecoveryError
-from agents.engine.recovery import changelog_topic, open_consumer, read_state
+from agents.engine.recovery import open_consumer, read_state
 from agents.engine.unit import Conf, PartitionUnit
 from tests.chaos.check import read
 from tests.engine.counter_job import CounterJob, NewerCounterJob
 from tests.engine.worker import EngineTestSettings
+from tests.engine.world import World, get, wait_for
 
 pytestmark = pytest.mark.integration
-REPO = Path(__file__).resolve().parents[2]
-
-
-class World:
-    """Topics of one test, a unit without Faust, and writers."""
-
-    def __init__(self, kafka: str, name: str) -> None:
-        self.settings = EngineTestSettings(kafka, f"{name}-{os.getpid()}-{time.monotonic_ns()}", 1, 1000)
-        self.admin = AdminClient({"bootstrap.servers": kafka})
-        self.changelog = changelog_topic(self.settings)
-        topics = [self.settings.topic(t) for t in ("left", "right", "tiers", "dead", "closes")]
-        made = [NewTopic(t, 1, 1) for t in topics] + [
-            NewTopic(self.changelog, 1, 1, config={"cleanup.policy": "compact"})
-        ]
-        for future in self.admin.create_topics(made).values():
-            future.result(20)
-        recovery.install_blocks(self.settings, CounterJob.inputs, self.changelog)
-
-    def write(self, topic: str, amounts: list[int], customer: int = 7, **conf: object) -> None:
-        """Events of one customer."""
-        out = Producer({"bootstrap.servers": self.settings.kafka, **conf})
-        for amount in amounts:
-            out.produce(
-                self.settings.topic(topic), amount.to_bytes(8, "big", signed=True), customer.to_bytes(8, "big"), 0
-            )
-        out.flush(20)
-
-    def unit(self, job: CounterJob | None = None) -> PartitionUnit:
-        """A unit of the only partition; without Faust the test hands it the blocks."""
-        return PartitionUnit(Conf(self.settings, CounterJob.inputs), 0, job or CounterJob(), lambda tp, offset: None)
-
-    async def refuses(self, message: str, job: CounterJob | None = None) -> None:
-        """A unit's recovery must raise a RecoveryError with this message."""
-        unit = self.unit(job)
-        with pytest.raises(RecoveryError, match=message):
-            await unit.recover()
-        await unit.close()
-
-    async def consume(self, unit: PartitionUnit, topic: str = "left") -> None:
-        """Hand the unit all there is and commit it."""
-        unit.live = True
-        consumer = await open_consumer(self.settings)
-        try:
-            end = (await consumer.end_offsets([unit.topics[topic]]))[unit.topics[topic]]
-            async for block in recovery.blocks(consumer, unit.topics[topic], unit.expected[topic], end):
-                unit.put(block)
-        finally:
-            await consumer.stop()
-        await unit.step()
-
-
-@pytest.fixture
-def world(kafka, request: pytest.FixtureRequest) -> Iterator[World]:
-    """Topics named after the test, gone afterwards."""
-    made = World(kafka.bootstrap_servers, request.function.__name__[:40])
-    yield made
-    mine = [t for t in made.admin.list_topics(timeout=10).topics if t.startswith(made.settings.group)]
-    for future in made.admin.delete_topics(mine).values() if mine else ():  # a busy broker may not list them yet
-        future.exception(10)
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
@@ -292,59 +226,10 @@ class BigTopics(EngineTestSettings):
 # -- a worker as a process
 
 
-@pytest.fixture
-def worker(world: World, tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], int]]]:
-    """Starts workers; gives process and metrics port."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(**options: object) -> tuple[subprocess.Popen[bytes], int]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        said = {
-            "kafka": world.settings.kafka,
-            "group": world.settings.group,
-            "partitions": 1,
-            "metrics_port": port,
-            **options,
-        }
-        with (tmp_path / f"worker-{len(started)}.log").open("wb") as log:
-            started.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.engine.worker", json.dumps(said)], cwd=REPO, stdout=log, stderr=log
-                )
-            )
-        return started[-1], port
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait(10)
-
-
-def get(port: int, path: str) -> tuple[int, str]:
-    """Status and body; status 0 while nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as problem:
-        return problem.code, problem.read().decode()
-    except OSError:
-        return 0, ""
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float = 60) -> None:
-    """Wait until a condition holds."""
-    until = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def test_a_worker_is_ready_after_recovery_and_opens_no_other_port(world: World, worker) -> None:
     """/readyz turns 200 when the units have recovered; metrics count events; Faust's web server stays closed."""
     world.write("left", [600] * 50)
-    process, port = worker()
+    process, port = worker(world)
     wait_for(lambda: get(port, "/readyz")[0] == 200)
     wait_for(lambda: 'tidegauge_events_total{partition="0"} 50.0' in get(port, "/metrics")[1])
     assert get(port, "/livez") == (200, "ok\n")
@@ -361,7 +246,7 @@ def test_a_worker_is_ready_after_recovery_and_opens_no_other_port(world: World, 
 def test_a_job_that_fails_again_and_again_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
     """An unexpected exception drops the state and is tried again a few times; then the worker gives up, loudly."""
     world.write("left", [600])
-    process, _ = worker(explode=True)
+    process, _ = worker(world, explode=True)
     assert process.wait(90) != 0
     log = (tmp_path / "worker-0.log").read_text()
     assert log.count("unexpected; state dropped") == 4
@@ -373,7 +258,7 @@ def test_a_refused_recovery_stops_the_worker(world: World, worker, tmp_path: Pat
     out = Producer({"bootstrap.servers": world.settings.kafka})
     out.produce(world.changelog, Fence(9, {}, b"").encode(), FENCE, 0)
     out.flush(20)
-    process, _ = worker()
+    process, _ = worker(world)
     assert process.wait(60) != 0
     said = (tmp_path / "worker-0.log").read_text()
     assert "partition 0: topic " in said
@@ -383,7 +268,7 @@ def test_a_refused_recovery_stops_the_worker(world: World, worker, tmp_path: Pat
 def test_a_damaged_fetch_is_fetched_again(world: World, worker) -> None:
     """A wrong checksum on the wire is counted and read again; nothing is lost."""
     world.write("left", [600] * 50)
-    _, port = worker(broken="corrupt 2")
+    _, port = worker(world, broken="corrupt 2")
     wait_for(lambda: 'tidegauge_events_total{partition="0"} 50.0' in get(port, "/metrics")[1])
     assert 'tidegauge_corrupt_batches_total{partition="0",topic="left"} 2.0' in get(port, "/metrics")[1]
 
@@ -391,7 +276,7 @@ def test_a_damaged_fetch_is_fetched_again(world: World, worker) -> None:
 def test_damage_that_stays_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
     """A batch that stays damaged is neither skipped nor passed on: the worker ends and names it."""
     world.write("left", [600] * 50)
-    process, _ = worker(broken="corrupt 1000000")
+    process, _ = worker(world, broken="corrupt 1000000")
     assert process.wait(60) != 0
     assert "left/0: batch at offset 0: wrong checksum" in (tmp_path / "worker-0.log").read_text()
     assert read(world.settings.kafka, world.settings.topic("tiers"), 0) == []

@@ -8,7 +8,7 @@ import pytest
 
 from agents.engine import metrics
 from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
-from tests.engine.test_kafka import get
+from tests.engine.world import get
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 

@@ -6,10 +6,13 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
-from agents.engine import hooks, unit
+from agents.engine import app as app_module
+from agents.engine import hooks, table, unit
 from agents.engine.app import build_app, run_worker
 from agents.engine.job import TP, Outcome
+from agents.engine.watch import movement
 from tests.engine.counter_job import CounterJob
+from tidegauge.cli.failures import last_line
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,19 @@ def main(options: dict[str, Any]) -> None:
         break_engine(options["broken"])
     kind = Exploding if options.get("explode") else CounterJob
     idempotent = options.get("rows_max") is not None
-    app = build_app(settings, lambda: kind(idempotent), rows_max=options.get("rows_max"))
-    run_worker(
-        app, metrics_port=options.get("metrics_port", 0), loglevel="INFO" if options.get("verbose") else "WARNING"
-    )
+    movement.STUCK_S = options.get("stuck_s", movement.STUCK_S)
+    app_module.ROUND_S = options.get("round_s", app_module.ROUND_S)
+    if "transaction_s" in options:
+        unit.TRANSACTION_S_MAX = table.TRANSACTION_S_MAX = options["transaction_s"]
+    app = build_app(settings, lambda: kind(idempotent), rows_max=options.get("rows_max"), outputs=("tiers", "dead"))
+    try:
+        said = run_worker(
+            app, metrics_port=options.get("metrics_port", 0), loglevel="INFO" if options.get("verbose") else "WARNING"
+        )
+    except Exception as problem:  # as the command does
+        print(f"error: {last_line(problem)}", file=sys.stderr)
+        sys.exit(1)
+    print(said, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ NEVER = {
     "@fence.1.for_closer.booked", "@fence.1.for_closer.calendar",
     "@fence.1.for_closer.calendar.*", "@fence.1.for_closer.sources.*",
 }  # fmt: skip
+# Its bank never changes the reference key.
+NEVER |= {"@fence.1.alert_key", "r.key", "r.previous", "r.retired", "r.after", "r.done"}
 OUTLOOK_ALERT = (DAY, DAY, ID, int, int)  # raised, tier lost, tier, shift, 1 stands or 2 over
 OUTFLOW_ALERT = (ID, str, DAY, int)  # rule, alert, raised, outflow in minor units
 # Tiers in force from (newest first), class 0 or 1, queue class published + 1, branch, manager, card, alerts.
@@ -69,7 +71,7 @@ ACCOUNT = {
 }  # fmt: skip
 FENCE = (
     {"format": int, "offsets": Each(int)},
-    {"reference_key": str, "base_currency": str, "zone": str, "pack": str, "layers": maybe(str), "closed": DAY,
+    {"reference_key": str, "alert_key?": str, "base_currency": str, "zone": str, "pack": str, "layers": maybe(str), "closed": DAY,
      "rates": [(int, DAY, int, int, ID)],  # currency, day, millionths, version, event
      "for_closer?": {"booked": DAY, "calendar": Each(bool), "sources": [str]}},  # once a posting's day is known
 )  # fmt: skip
@@ -190,6 +192,7 @@ KINDS = {
     b"n": Kind("", json.loads, {"classes": [str], "sources": [str], "banks": [str]}),
     b"o": Kind("customer", lambda raw: list(struct.unpack("<iIbB", raw)), OUTLOOK),
     b"p": Kind("", json.loads, {"closed": DAY, "first_month": Each(MONTH)}),  # by class, or class@branch
+    b"r": Kind("", json.loads, {"key": str, "previous": str, "retired": bool, "after": ID, "done": bool}),
     b"t": Kind("customer", json.loads, [(DAY, int)]),
     b"w": Kind("customer", json.loads, Each(OUTLOOK_ALERT)),
     b"y": Kind("customer", layer, LAYER),

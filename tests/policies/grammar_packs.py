@@ -12,15 +12,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from policies.language import document, grammar, sections
+from policies.language.consistency import GRACEFUL
 from policies.language.grammar import Kind
 from policies.model import metrics
+from policies.model.pack import EVALUATION_CLOSES
 from streams.vocabulary.metrics import MEANS
 from streams.vocabulary.terms import ASSET_CLASSES, UPGRADE_NEAR
 
 AMOUNTS = ("0", "0.01", "100.00", "250.00", "1000.00", "50000.00")
 NAMES = ("low", "mid", "high", "top", "peak")
 ROLES = ("rm", "manager", "head", "teller")
-SELDOM = ("supplement", "branches", "rollout", "kind")  # of the head: drawn by the caller, or with nothing to decide
+SELDOM = ("supplement", "branches", "kind")  # of the head: drawn by the caller
 BESIDE = ("status", "review", "veto", "pinning", "notables", "overrides", "responsibility")
 ROLLING = (*metrics.ROLLING, *(f"months_mean[{n}]" for n in range(MEANS[0], MEANS[1] + 1)))
 COUNTS = tuple(f"txn_count[{n}]" for n in (1, 3, 12))
@@ -82,12 +84,20 @@ class Writer:
                 body[name] = self.of(kind)
         if self.often(6):
             body["responsibility"] = [{"tiers": list(ids), "accountable": "head", "may_act": list(ROLES)}]
-        return body
+        return body if self.often(8) else timely(body)
 
     def evaluation(self) -> dict[str, Any]:
         """Any timing; a plain one is at days or months, without grace."""
-        closes = ("day", "month") if self.kind == "layers" else ("continuous", "day", "month")
-        return {"close": self.one(*closes)} if self.plain else self.of(sections.EVALUATION)
+        layers = self.kind == "layers" and not self.often(8)
+        closes = ("day", "month") if layers else ("continuous", "day", "month")
+        if self.plain:
+            return {"close": self.one(*closes)}
+        given: dict[str, Any] = self.of(sections.EVALUATION)
+        if layers and given["close"] == "continuous":
+            given["close"] = "day"
+        if layers:
+            given.pop("restatement", None)
+        return given
 
     def tiers(self) -> list[dict[str, Any]]:
         """Two to four tiers: half of the time rising minimums of one metric, else any trees."""
@@ -202,8 +212,6 @@ def mended(title: str, given: dict[str, Any]) -> dict[str, Any]:
         given |= {"request_by": "rm", "approve_by": "head"}
     if title == "issue":
         given["by"] = "manager"
-    if title == "evaluation" and "continuous" in (given.get("upgrades"), given.get("downgrades")):
-        given["close"] = "continuous"
     if title == "alert":
         given.setdefault("absolute", "100.00")
         if given["window_days"] == 0:
@@ -213,7 +221,46 @@ def mended(title: str, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def timely(body: dict[str, Any]) -> dict[str, Any]:
+    """A class whose changes come about when it says so."""
+    when, by_card = body["evaluation"], body.get("status", {}).get("basis") == "card"
+    close, order = when["close"], EVALUATION_CLOSES.index
+    for name in ("upgrades", "downgrades"):
+        asked = when.get(name, close)
+        unmet = {"application": not by_card, "review": "review" not in body}.get(asked)
+        if unmet if unmet is not None else asked in EVALUATION_CLOSES and order(asked) < order(close):
+            del when[name]
+    if when.get("downgrades", close) not in GRACEFUL:
+        when.pop("grace_months", None)
+    if "review" in body:
+        body["review"]["months"] = 12
+    return body
+
+
 @st.composite
 def packs(draw: st.DrawFn, kind: str = "tiers") -> str:
     """The text of a pack."""
     return Writer(draw, kind).pack()
+
+
+@st.composite
+def branch_packs(draw: st.DrawFn) -> tuple[str, str]:
+    """A pack that lets branches set some tiers, and the supplement of branch B1, which sets one of them."""
+    writer = Writer(draw, "tiers")
+    base: dict[str, Any] = json.loads(writer.pack())
+    tiers = base["classes"]["personal"]["tiers"][1:]
+    set_here = writer.one(*tiers)
+    leave: dict[str, Any] = {"file_with": "head"} | ({"approval_by": "manager"} if writer.often() else {})
+    base["branches"] = leave | {
+        "may_set": sorted({f"classes.personal.tiers.{set_here['id']}", *writer.some(("owner", "cards"))})
+    }
+    added = json.loads(json.dumps(base)) | {"pack": "drawn-b1", "effective_from": "2024-02-11"}
+    added["supplement"] = {"base": "drawn", "branch": "B1", "filed_on": "2024-01-01"}
+    added["supplement"] |= {"approved_by": "somebody"} if "approval_by" in leave or writer.often() else {}
+    place = next(i for i, tier in enumerate(added["classes"]["personal"]["tiers"]) if tier["id"] == set_here["id"])
+    own = added["classes"]["personal"]["tiers"][place]
+    rising = isinstance(own["when"].get("minimum"), str)
+    own["when"] = (
+        own["when"] | {"minimum": AMOUNTS[place + 1].replace("0.00", "1.00")} if rising else writer.criterion(2)
+    )
+    return json.dumps(base), json.dumps(added)

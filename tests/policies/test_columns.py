@@ -15,6 +15,7 @@ from policies.lifecycle.state import Close, State, bits, flags, tier_of
 from policies.lifecycle.transitions import close, look
 from policies.model import metrics
 from policies.model.criteria import meets
+from policies.model.metrics import FROM_PROFILE
 from policies.model.pack import Evaluation
 from policies.model.terms import limits
 from streams.vocabulary.metrics import months_of_mean
@@ -52,17 +53,20 @@ def populations(draw):
         units = np.array(draw(st.lists(values, min_size=n, max_size=n)), np.int64)
         nano = np.array(draw(st.lists(st.sampled_from([0, 0, 1, 999_999_999]), min_size=n, max_size=n)), np.int64)
         held = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n))) if rolling else None
-        columns[metric, scope] = Column(units, nano if rolling else None, days, held)
+        unknown = np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n))) if metric in FROM_PROFILE else None
+        columns[metric, scope] = Column(units, nano if rolling else None, days, held, unknown)
     return pack, kind, program, columns
 
 
 def exact(pack, key, columns, i):
-    """The value of a customer in whole units."""
+    """The value of a customer in whole units; None: it is not known."""
     metric, scope = key
     count = months_of_mean(metric)
     if count is not None:
         return sum(exact(pack, (f"month_avg[{k}]", scope), columns, i) for k in range(count)) / Fraction(count)
     column = columns[key]
+    if column.unknown is not None and column.unknown[i]:
+        return None
     nano = 0 if column.nano is None else int(column.nano[i])
     value = (int(column.units[i]) + Fraction(nano, 10**9)) / column.divisor
     own = pack.facts.get(metric)

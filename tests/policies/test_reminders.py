@@ -1,9 +1,15 @@
-"""Cards that end and reviews that come are said once, so long before as the pack says."""
+"""The days of reviews; cards that end and reviews that come are said once, so long before as the pack says."""
 
 from dataclasses import replace
 
-from policies.lifecycle.state import Card, Close, begin, flags
-from policies.lifecycle.transitions import close
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.lifecycle.state import Card, Close, begin, flags, next_review, review_day
+from policies.lifecycle.transitions import close, review_due
+from policies.model.provisions import Review
+from streams.calendar import month_start
 from tests.policies.test_lifecycle import CLASSES, MONTH_END, day, does, lived
 
 
@@ -44,3 +50,28 @@ def test_a_review_that_is_near_is_said_once():
     assert reminded(said) == [] and [one.kind for one in said] == ["review"]
     assert "review-due" not in flags(policy, after, day("2027-01-31"))
     assert reminded(lived(policy, ("2027-01-31", "silver"), state=state)[1]) == []  # no close came before: it is made
+
+
+REVIEWS = [
+    ("2025-03-31", 6, "2025-09-30"), ("2025-09-30", 6, "2026-03-31"), ("2024-02-29", 12, "2025-02-28"),
+    ("2025-02-28", 12, "2026-02-28"), ("2023-02-28", 12, "2024-02-29"), ("2026-01-31", 1, "2026-02-28"),
+    ("2026-01-30", 1, "2026-02-28"), ("2026-01-15", 12, "2027-01-15"), ("2025-11-30", 3, "2026-02-28"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reviewed", "months", "coming"), REVIEWS)
+def test_the_day_of_a_review(reviewed, months, coming):
+    """By the same day, else the month's last; from month end to month end (cards go by C-38, counts by C-40)."""
+    assert review_day(day(reviewed), months) == day(coming)
+
+
+@given(st.integers(2000 * 12, 2099 * 12), st.integers(1, 60))
+def test_reviews_go_from_month_end_to_month_end(month, months):
+    """Decided at a month's close, a customer is reviewed at the close so many months later, and at none before."""
+    policy = replace(CLASSES["medal-annual", "personal"], review=Review(months))
+    ends = [int(month_start(month + k + 1)) - 1 for k in range(months + 1)]
+    state = replace(begin(policy), records=frozenset(policy.status.requires))
+    state, _ = close(policy, state, Close(ends[0], MONTH_END, "silver"))
+    assert state.reviewed_on == ends[0]
+    assert [review_due(policy, state, end) for end in ends] == [False] * months + [True]
+    assert next_review(policy, state) == ends[-1]

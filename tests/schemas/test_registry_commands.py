@@ -9,8 +9,9 @@ import pytest
 from deploy.settings import Settings
 from schemas.registry import contract, names
 from tests.schemas.registry_server import SHIFT, RegistryServer
+from tidegauge.checks import CheckLine
+from tidegauge.checks.servers import contracts
 from tidegauge.cli.main import main
-from tidegauge.cli.operation import doctor
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -89,10 +90,13 @@ def test_without_a_registry_there_is_nothing_to_look_at(run: Run) -> None:
 
 def test_the_doctor_looks_too(empty: RegistryServer) -> None:
     """Among its findings."""
-    found = doctor._registry(Settings(schema_registry_url=empty.url))
-    assert (found.good, found.hint) == (False, "run `tidegauge schemas register`")
+
+    def found(url: str | None) -> CheckLine:
+        return next(contracts(Settings(schema_registry_url=url)))
+
+    assert (found(empty.url).good, found(empty.url).hint) == (False, "run `tidegauge schemas register`")
     empty.status = 500
-    assert "bring it back" in doctor._registry(Settings(schema_registry_url=empty.url)).hint
+    assert "bring it back" in found(empty.url).hint
     with RegistryServer() as server:
-        assert doctor._registry(Settings(schema_registry_url=server.url)).good
-    assert "come from the files" in doctor._registry(Settings()).found
+        assert found(server.url).good
+    assert "come from the files" in found(None).found

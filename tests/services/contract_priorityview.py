@@ -30,6 +30,14 @@ async def check_unknown(view: PriorityView, put: Put) -> None:
     assert row.age_s is not None
 
 
+async def check_unreadable(view: PriorityView, put: Put) -> None:
+    """A reference whose last record could not be read says so, with a row or without; the others are as they were."""
+    other = "z" * 26
+    await put(REF, "gold", False, None, fresh=True, unreadable=True)
+    assert (await view.read(REF)).unreadable
+    assert not (await view.read(other)).unreadable
+
+
 async def check_never_complete(view: PriorityView, put: Put) -> None:
     """A view of which one partition was never complete has no age, or a very great one."""
     await put(REF, "gold", False, None, fresh=False)

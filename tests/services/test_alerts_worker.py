@@ -62,7 +62,7 @@ Start = Callable[[], "subprocess.Popen[bytes]"]
 @pytest.fixture
 def start(make_topics: Callable[..., Settings], hook: Hook, redis_url: str, redis_client: Any) -> Iterator[Start]:
     """Starts `tidegauge notices`; what still runs at the end is killed."""
-    settings = make_topics("rm-alerts", "notices", "dead-letters")
+    settings = make_topics()
     environment = os.environ | {
         "TIDEGAUGE_BOOTSTRAP_SERVERS": settings.kafka,
         "TIDEGAUGE_TOPIC_PREFIX": settings.topic_prefix,

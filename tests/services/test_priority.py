@@ -59,9 +59,11 @@ async def test_fake(check: Any) -> None:
     """The fake keeps the contract."""
     view = MemoryPriorityView(age_s=None)
 
-    async def put(ref: str, queue_class: str, vip_area: bool, valid_until: date | None, *, fresh: bool) -> None:
+    async def put(
+        ref: str, queue_class: str, vip_area: bool, valid_until: date | None, *, fresh: bool, unreadable: bool = False
+    ) -> None:
         view.age_s = 1.0 if fresh else None
-        view.rows[ref] = QueueRow(queue_class, vip_area, valid_until, view.age_s)
+        view.rows[ref] = QueueRow(queue_class, vip_area, valid_until, view.age_s, unreadable)
 
     await check(view, put)
 
@@ -70,21 +72,31 @@ async def test_fake(check: Any) -> None:
 @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
 async def test_real(check: Any, redis_client: Any, redis_url: str) -> None:
     """The Redis view keeps the contract, on what the view writer's store has written."""
-    from services.views.store import Chunk, Put, RedisViewStore
+    from services.views.store import Chunk, IndexEntry, Put, RedisViewStore
 
     store = RedisViewStore(redis_client, KEYS)
     store.begin({"cluster": "c"}, ["queue-priority:0", "queue-priority:1", "standings:0"])
 
-    async def put(ref: str, queue_class: str, vip_area: bool, valid_until: date | None, *, fresh: bool) -> None:
+    async def put(
+        ref: str, queue_class: str, vip_area: bool, valid_until: date | None, *, fresh: bool, unreadable: bool = False
+    ) -> None:
+        lacking = [IndexEntry(KEYS.lacking("queue-priority:1"), 3, ref, 9)] if unreadable else []
         fields = {
             "queue_class": queue_class, "vip_area": str(int(vip_area)),
             "valid_until": valid_until.isoformat() if valid_until else "",
         }  # fmt: skip
-        store.apply("me", [Chunk("queue-priority:0", None, 5, [Put(KEYS.priority(ref), 1, fields)])])
+        store.apply("me", [Chunk("queue-priority:0", None, 5, [Put(KEYS.priority(ref), 1, fields), *lacking])])
         store.mark_fresh("me", {"queue-priority:0": (5, 0)} | ({"queue-priority:1": (None, 500)} if fresh else {}))
 
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         await check(RedisPriorityView(client, KEYS), put)
+
+
+async def test_one_unreadable_record_degrades_one_customer() -> None:
+    """His class is unknown, so he gets the default and it is said; everybody else has his own."""
+    rows = {REF: QueueRow("gold", True, None, 1.0, unreadable=True), "z" * 26: QueueRow("gold", True, None, 1.0)}
+    assert await ask(lookup_of(MemoryPriorityView(rows))) == DEGRADED
+    assert (await ask(lookup_of(MemoryPriorityView(rows)), "z" * 26))["queue_class"] == "gold"
 
 
 async def test_known_customer_gets_his_class() -> None:

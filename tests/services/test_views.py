@@ -17,7 +17,7 @@ from services.views.keys import VIEW_FORMAT, Keys
 from services.views.metrics import ViewMetrics
 from services.views.projections import TopicRecord
 from services.views.store import Chunk, LeaseLostError
-from services.views.writer import ViewWriter, keep, rebuild
+from services.views.writer import LACKING_MAX, ViewWriter, keep, rebuild
 from tests.services.fakes import MemoryRejects, MemorySource, MemoryViewStore
 
 KEYS = Keys.of("")
@@ -149,6 +149,19 @@ def test_unreadable_records_are_kept_and_passed() -> None:
     assert set(writer.store.dump()) == {"tidegauge:priority:a", "tidegauge:priority:b", lacking}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("topic", ["queue-priority", "standings"])
+def test_who_asks_by_key_needs_no_whole_view(topic: str) -> None:
+    """One bad record of a queue class leaves the partition fresh, as its readers see which key is lacking; too many do not."""
+    for count in (1, LACKING_MAX):
+        log = [TopicRecord(topic, 0, offset, f"k{offset}".encode(), b"\xff") for offset in range(count)]
+        writer = writer_of({f"{topic}:0": log})
+        writer.settle()
+        drain(writer)
+        assert len(writer.store.lacking([f"{topic}:0"])[f"{topic}:0"]) == count
+        fresh = f"{topic}:0" in writer.store.fresh  # type: ignore[attr-defined]
+        assert fresh is (topic == "queue-priority" and count == 1)
+
+
 def test_what_is_beyond_the_bounds_is_told_and_passed() -> None:
     """A record too large leaves its key without a row; of a batch too large the view goes on behind its last offset."""
     large = Lost(1, Status.TOO_LARGE, Original(b"x", 9, "hash", b"a"))
@@ -257,8 +270,8 @@ def broken(offset: int, key: bytes | None, topic: str = "queue-priority") -> Top
         ([queue_class(9, "a", 9, "gold"), broken(10, b"a")], False),
     ],
 )
-def test_what_cannot_be_read_is_no_fresh_view(later: list[TopicRecord], fresh: bool) -> None:
-    """A partition with a record that can't be read is not fresh, after a restart neither, until a later one takes its place."""
+def test_what_cannot_be_read_is_lacking(later: list[TopicRecord], fresh: bool) -> None:
+    """A key with a record that can't be read is lacking, after a restart too, until a later one takes its place."""
     log = [queue_class(0, "a", 1, "gold"), broken(3, b"a"), *later]
     store = MemoryViewStore(KEYS)
     for token in ("me", "you"):
@@ -267,11 +280,13 @@ def test_what_cannot_be_read_is_no_fresh_view(later: list[TopicRecord], fresh: b
         drain(writer)
         for _ in range(3):
             writer.step()
-        assert ("queue-priority:0" in store.fresh) is fresh
+        assert (not store.lacking(["queue-priority:0"])["queue-priority:0"]) is fresh
+        assert "queue-priority:0" in store.fresh
         assert "standings:0" in store.fresh
         writer.close()
     rebuild(writer_of({"queue-priority:0": log, "standings:0": []}, store), lambda *_: None)
-    assert ("queue-priority:0" in store.fresh) is fresh
+    assert (not store.lacking(["queue-priority:0"])["queue-priority:0"]) is fresh
+    assert "queue-priority:0" in store.fresh
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff\xfe"])

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from agents.engine.hooks import FetchState
 from agents.engine.job import Block
+from agents.engine.metrics import Health
 from agents.engine.table import UnitTable
+from agents.engine.watch.movement import Movement
 from tests.simulation.clients import fetch
 from tests.simulation.loop import Process
 
@@ -122,9 +125,10 @@ class Table(UnitTable):
 
     def __init__(self, worker: Worker) -> None:
         self.units, self.generation, self.corrupt, self.stalled = {}, -1, (None, 0), {}
+        self.movement, self.left = Movement(), {}
         self.crashes = worker.sim.crashes()
         self.app, self.log = worker, worker  # type: ignore[assignment]
-        self.prepare(worker.sim.conf, worker.make_job, SimpleNamespace(beat=lambda: None, failure=""))  # type: ignore[arg-type]
+        self.prepare(worker.sim.conf, worker.make_job, Health())
 
 
 @dataclass
@@ -193,10 +197,10 @@ class Worker:
             at.position = offset
             _tell(at.waits)
 
-    def fetched_to(self, tp: TopicPartition) -> tuple[int | None, int | None]:
-        """Position and last stable offset."""
+    def fetched_to(self, tp: TopicPartition) -> FetchState:
+        """Position and last stable offset; this broker has no other watermark."""
         at = self.fetching.get(tp)
-        return (at.position, at.stable) if at else (None, None)
+        return FetchState(at.position, at.stable, at.stable) if at else FetchState()
 
     # -- life
 

@@ -9,7 +9,9 @@ from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import file_registry
 from schemas.topics import INPUTS, MARK, MARK_KEY
 from streams.calendar import DAY_MAX, DAY_MIN
-from tests.standing.partition import Partition, Topics, customer
+from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_lifecycle import fact
+from tests.standing.test_switching import activation
 from tests.streams.fast import differences, state
 from tests.twins.events import day, posting, rate, snapshot
 
@@ -198,3 +200,26 @@ def test_a_duplicate_is_no_dead_letter():
     """The same posting again is counted and dropped."""
     partition = Partition(Topics().tell([BEFORE, BEFORE, AFTER])).run()
     assert partition.of("dead-letters") == []
+
+
+def test_a_fact_that_no_pack_knows_is_named():
+    """With the packs; one that is not in force yet makes it known, and the letter's record counts then."""
+    steps = [fact("C1", 1, 7, DAY, "home_points"), fact("C1", 2, 30, DAY, "age"), DAY]
+    partition = Partition(Topics().tell(steps)).run()
+    letters = partition.of("dead-letters")
+    assert [(letter["reason"], letter["field"]) for letter in letters] == [("a fact that no pack knows", "name")] * 2
+    assert letters[0]["detail"] == "name: no pack knows the fact home_points; packs: rolling-quarter-aum"
+    assert letters[1]["detail"] == "name: age follows from the profile, it is no fact; packs: rolling-quarter-aum"
+    assert partition.of("standings") == []
+    body = conf().pack.body.replace("scopes:", "facts: {home_points: {kind: count}}\nscopes:", 1)
+    body = body.replace("version: 1", "version: 2", 1).replace(
+        f"effective_from: {conf().pack.effective_from}", "effective_from: 2024-06-01"
+    )
+    partition.log.tell([activation(body)])
+    partition.run()
+    partition.log.append("facts", b"C1", letters[0]["original"])  # as a redrive sends it
+    partition.log.tell([fact("C1", 3, 8, DAY, "house_points"), day("2024-03-31")])
+    partition.run()
+    assert len(partition.of("dead-letters")) == 3
+    assert partition.of("dead-letters")[-1]["detail"].startswith("name: no pack knows the fact house_points; ")
+    assert [record["customer_id"] for record in partition.of("standings")] == ["C1"]

@@ -75,7 +75,8 @@ def test_a_standard_reached_under_a_grant_stays_when_it_ends() -> None:
     assert changes(run(with_settings(), customer("C1"), rich, granted, JANUARY, end)) == [
         ("low", "high", "override", JANUARY - 11)
     ]
-    poor = run(with_settings(up="application"), customer("C1"), granted, JANUARY, end)
+    by_card = {"up": "application", "extra": "status: {basis: card}"}
+    poor = run(with_settings(**by_card), customer("C1"), granted, JANUARY, end)
     assert changes(poor)[1:] == [("high", "low", "expiry", end + 1)]
     assert "offer" not in {r["kind"] for r in poor.of("decisions")}
 

@@ -6,20 +6,19 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.standing.intake.facts import months_since
 from agents.standing.job import StandingJob
 from policies import PackError, decide, limits, parse_pack
 from policies.lifecycle.state import months_later
 from policies.model import metrics
 from streams.vocabulary.metrics import parts
-from tests.policies.grammar_packs import packs
+from tests.policies.grammar_packs import branch_packs, packs
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import action, crashed, fact
+from tests.standing.test_stand_ins import full_months
 from tests.standing.test_switching import activation, pack_of
 from tests.streams.fast import RULES, unshrunk
 from tests.twins.events import day, posting, rate
@@ -27,6 +26,7 @@ from tests.twins.ledger import SlowLedger
 
 MONTH_END, LAST = day("2024-03-31"), day("2024-04-07")
 CUSTOMERS = {"C1": "personal", "C2": "personal", "C3": "corporate", "C4": "personal"}
+NO_RATE = "a rate is missing"
 TALLY = Counter[str]()
 EXAMPLES = int(os.environ.get("DRAWN_PACKS", "40"))  # drawn packs; `make packs` draws more
 SAVERS = """
@@ -120,9 +120,12 @@ def life():
 ACTED = ("record", "issue_card", "request_exception", "approve_exception", "apply_upgrade", "override_tier", "dance")
 
 
-def lived(text, kind, live):
-    """A partition after the bank's life: under the pack from the start, or switched to it live and recovered after that."""
-    mine, pack = conf(), parse_pack(text)
+def lived(text, kind, live, base=None):
+    """A partition after the bank's life: under the pack from the start, or switched to it live and recovered after that.
+
+    base: the text of the pack in force before, in place of the bank's own.
+    """
+    mine, pack = conf() if base is None else replace(conf(), pack=parse_pack(base)), parse_pack(text)
     if live:
         switch = [activation(re.sub(r'"effective_from": "[^"]*"', '"effective_from": "2024-02-11"', text))]
     elif kind == "layers":
@@ -154,6 +157,23 @@ def test_whatever_is_good_runs(kind, data):
         assert partition.job.ledger.closed == LAST
         if not live and kind == "tiers":
             compare(parse_pack(text), partition, steps)
+
+
+@pytest.mark.slow
+@settings(unshrunk, max_examples=EXAMPLES // 2)
+@given(branch_packs())
+def test_whatever_a_branch_adds_runs(texts):
+    """A supplement to any good pack is taken live, over a crash, and decides for the customers of its branch."""
+    base, added = texts
+    refused = refusals(base) or refusals(added)
+    TALLY["branches refused"] += bool(refused)
+    if refused:
+        return
+    partition, steps = lived(added, "tiers", True, base)
+    TALLY["branches run"] += 1
+    assert [r["detail"] for r in partition.of("dead-letters") if r["topic"] == "policies"] == []
+    assert partition.job.ledger.closed == LAST
+    compare(parse_pack(added), partition, steps)
 
 
 def refusals(text):
@@ -192,17 +212,17 @@ def compare(pack, partition, steps):
                 for criterion in (policy.veto, *(tier.when for tier in policy.tiers))
                 for leaf in limits(criterion)
             }
-            if None not in values.values():
+            if NO_RATE not in values.values():
                 TALLY["compared"] += 1
                 assert told[c]["tier"] == decide(policy, values), (c, values)
 
 
 def value_of(leaf, c, pack, twins, known):
-    """The exact value of a limit's metric at the month's end, in whole units; None: a rate is missing."""
+    """The exact value of a limit's metric at the month's end, in whole units; None: it is not known."""
     if leaf.scope is not None:
         found = twins[leaf.scope].metrics(c, MONTH_END)
         several = [found[part] for part in parts(leaf.metric)]
-        return None if None in several else sum(several, Fraction(0)) / len(several) / 100
+        return NO_RATE if None in several else sum(several, Fraction(0)) / len(several) / 100
     mine = [step for step in known if step.get("customer_id") == c]
     if (months := metrics.counted_months(leaf.metric)) is not None:
         since = months_later(MONTH_END, -months)
@@ -210,8 +230,7 @@ def value_of(leaf, c, pack, twins, known):
     if leaf.metric in ("tenure_months", "age"):
         [profile] = [step for step in mine if step["topic"] == "customers"]
         given = profile["relationship_since" if leaf.metric == "tenure_months" else "birth_date"]
-        months = 0 if given is None else int(months_since(np.array([given]), MONTH_END)[0])
-        return months // (12 if leaf.metric == "age" else 1)
+        return None if given is None else full_months(given, MONTH_END) // (12 if leaf.metric == "age" else 1)
     sent = [(step["as_of"], step["value"]) for step in mine if step["topic"] == "facts" and step["name"] == leaf.metric]
     own = pack.facts.get(leaf.metric)
     value = max(sent)[1] if sent else metrics.absent(leaf.metric) if own is None else own.absent

@@ -58,16 +58,22 @@ def test_references_are_those_of_one_by_one(names, key):
     assert [bytes(row).decode() for row in references.of(slots)] == [customer_ref(key, name) for name in names[::-1]]
 
 
-@given(st.lists(st.tuples(UNITS, st.one_of(st.just(0), st.integers(0, NANO - 1)), UNITS), min_size=1, max_size=5))
+PARTS = st.one_of(st.just(0), st.integers(0, NANO - 1))
+
+
+@given(st.lists(st.tuples(UNITS, PARTS, UNITS, st.booleans()), min_size=1, max_size=5))
 def test_evidence_has_the_exact_digits(rows):
-    """Between head and foot stand the value and the exact numerator, as Python's integers spell it."""
-    units, nano, value = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    """Between head and foot stand the value and the exact numerator, as Python's integers spell it, or that it is unknown."""
+    units, nano, value = (np.array(column, np.int64) for column in list(zip(*rows, strict=True))[:3])
+    unknown = np.array([row[3] for row in rows])
     head, foot = np.frombuffer(b"<", np.uint8), np.frombuffer(b">>", np.uint8)
     out, ends = np.empty(100 * len(rows), np.uint8), np.empty(len(rows), np.int64)
-    size = evidence(head, value, units, nano, foot, out, ends)
+    size = evidence(head, value, units, nano, unknown, foot, out, ends)
     assert size == ends[-1]
     parts = [out[a:b].tobytes() for a, b in zip([0, *ends.tolist()], ends.tolist(), strict=False)]
-    for part, number, digits in zip(parts, value.tolist(), exact_digits(units.tolist(), nano.tolist()), strict=True):
+    told = exact_digits(units.tolist(), nano.tolist())
+    told = ["unknown" if row[3] else digits for row, digits in zip(rows, told, strict=True)]
+    for part, number, digits in zip(parts, value.tolist(), told, strict=True):
         raw = np.frombuffer(part, np.uint8)
         found, at = read_long.py_func(raw, 1, len(raw))
         length, at = read_long.py_func(raw, int(at), len(raw))

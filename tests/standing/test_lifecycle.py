@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agents.standing.decide.lifecycle.decider import closes_ending
 from agents.standing.job import StandingJob
 from policies import decide, parse_pack
+from policies.language.consistency import GRACEFUL
 from policies.lifecycle import transitions
 from policies.lifecycle.acts import act
 from policies.lifecycle.state import FLAGS, Act, Close, State, begin, flags, unsaid
@@ -73,6 +74,7 @@ classes:
         name: {{zh: 主管, en: Head}}
         when: {{any: [{{metric: aum, scope: all, minimum: "150.00"}}, {{metric: loan_balance, minimum: "500.00"}}]}}
 """
+REVIEWED = {"quarter": 3}  # months from one review to the next, by the close
 FIRST, LAST = day("2024-01-01"), day("2024-05-15")
 SINCE = day("2024-01-31")
 CLASSES = {"C1": "personal", "C2": "personal", "C3": "corporate"}
@@ -88,14 +90,15 @@ def packs(draw: st.DrawFn) -> Any:
     close = draw(st.sampled_from(("day", "month", "quarter", "continuous", "continuous")))
     extra = draw(
         st.sampled_from(
-            ("", "status: {basis: card}", "status: {requires: [filing]}", "review: {months: 1}",
+            ("", "status: {basis: card}", "status: {requires: [filing]}", f"review: {{months: {REVIEWED.get(close, 1)}}}",
              "cards: {valid_months: 1, issue: {mode: teller, needs_standard: false, start: collection}}",
              "status: {basis: card}\n    cards: {valid_months: 1, issue: {mode: teller}}")
         )
     )  # fmt: skip
-    when = [close, "application", *(["review"] if "review" in extra else [])]
+    when = [close, *(word for word, of in (("application", "basis: card"), ("review", "review")) if of in extra)]
     when += ["day", "month"] if close == "continuous" else []
-    up, down, grace = draw(st.sampled_from(when)), draw(st.sampled_from(when)), draw(st.sampled_from((0, 1)))
+    up, down = draw(st.sampled_from(when)), draw(st.sampled_from(when))
+    grace = draw(st.sampled_from((0, 1))) if down in GRACEFUL else 0
     return parse_pack(PACK.format(close=close, up=up, down=down, grace=grace, extra=extra), "tested.yaml")
 
 
@@ -113,7 +116,8 @@ def layers(draw: st.DrawFn) -> Any:
     """A layer scheme for personal customers, with any timing of its own."""
     close = draw(st.sampled_from(("day", "month", "quarter")))
     up, down = (draw(st.sampled_from((close, "quarter"))) for _ in range(2))
-    return parse_pack(LAYERS.format(close=close, up=up, down=down, grace=draw(st.sampled_from((0, 1)))), "layered.yaml")
+    grace = draw(st.sampled_from((0, 1))) if down in GRACEFUL else 0
+    return parse_pack(LAYERS.format(close=close, up=up, down=down, grace=grace), "layered.yaml")
 
 
 @st.composite
@@ -338,7 +342,8 @@ def test_columns_follow_the_pure_lifecycle(
 def test_a_grant_that_ends_between_closes_is_no_standard(close: str) -> None:
     """The tier that was granted is not taken for the one that the standard gives when the grant ends."""
     pack = parse_pack(
-        PACK.format(close=close, up=close, down=close, grace=0, extra="review: {months: 1}"), "tested.yaml"
+        PACK.format(close=close, up=close, down=close, grace=0, extra=f"review: {{months: {REVIEWED.get(close, 1)}}}"),
+        "tested.yaml",
     )
     steps: list[dict[str, Any] | int] = [
         customer("C1", customer_class="personal", relationship_since=SINCE, birth_date=None)

@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "schemas": Entry("operation.schemas", "Look at the schema registry, or register the contracts in it.", group=True),
     "world": Entry("world.command", "Show the identity of the log, or change it.", group=True),
     "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
+    "drain": Entry("operation.drain", "End a worker for a planned stop, and say when it is safe."),
     "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless."),
     "simulate": Entry("data.simulate", "Run a simulated bank, from a seed."),
     "close": Entry("operation.close", "Close a business day."),

@@ -48,6 +48,18 @@ def fault(problem: BaseException) -> CommandError:
     return CommandError(f"unexpected {type(problem).__name__}: {text}", hint, FAILED_CHECK)
 
 
+def last_line(problem: BaseException) -> CommandError:
+    """What ended a process that was to run on, in one line: what, where, what to do."""
+    line = line_for(problem) or fault(problem)
+    if _name(problem) in _WHOLE:  # says itself what to do
+        return CommandError(" ".join(str(problem).split()), code=line.code)
+    return CommandError(" ".join(f"{line}: {line.hint}".split()) if line.hint else str(line), code=line.code)
+
+
+def _name(problem: BaseException) -> str:
+    return f"{type(problem).__module__}.{type(problem).__qualname__}"
+
+
 def some(lines: list[str]) -> str:
     """The first of several problems, and how many more there are."""
     shown = lines[:PROBLEMS_SHOWN] if len(lines) <= PROBLEMS_SHOWN else lines[: PROBLEMS_SHOWN - 1]
@@ -109,6 +121,8 @@ def _server(name: str, hint: str) -> Callable[[Any], CommandError]:
     return line
 
 
+_WHOLE: Final = ("agents.engine.job.FatalError", "agents.engine.job.RecoveryError")
+
 _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "tidegauge.cli.output.CommandError": lambda problem: problem,
     f"{typer.BadParameter.__module__}.UsageError": _usage,  # of the click that typer brings along
@@ -126,6 +140,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "schemas.registry.RegistryError": _lines(
         "is TIDEGAUGE_SCHEMA_REGISTRY_URL right? `tidegauge schemas check` looks", FAILED_CHECK
     ),
+    "agents.engine.job.FatalError": _lines("`tidegauge doctor` looks", FAILED_CHECK),
     "agents.engine.job.RecoveryError": _lines("is a worker running? `tidegauge doctor` looks", FAILED_CHECK),
     "agents.engine.job.Rejoin": _lines("try again; `tidegauge doctor` looks", FAILED_CHECK),
     "services.views.store.LeaseLostError": _lines("another `tidegauge views` writes the view: try again", FAILED_CHECK),

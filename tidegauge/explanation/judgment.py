@@ -22,7 +22,7 @@ from streams.calendar import last_ended_month
 from streams.money import NANO
 from streams.vocabulary.metrics import months_of_mean
 
-_Values = Mapping[tuple[str, str | None], Fraction]
+_Values = Mapping[tuple[str, str | None], Fraction | None]
 AT_CLOSES: Final = ("close", "review")
 
 
@@ -101,16 +101,21 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
 def node(criterion: Criterion, values: _Values) -> Node:
     """The criterion over the values; KeyError for one that is missing."""
     if isinstance(criterion, Limit):
-        value = Fraction(values[criterion.metric, criterion.scope])
+        value = values[criterion.metric, criterion.scope]
         return Node("limit", meets(criterion, values), limit=criterion, value=value)
     parts = tuple(node(part, values) for part in criterion.parts)
     return Node("any" if isinstance(criterion, AnyOf) else "all", meets(criterion, values), parts)
 
 
 def exact_value(metric: Record) -> Fraction | None:
-    """The exact value that a record tells; None where it is none."""
+    """The exact value that a record tells; None where it is none, or is not known."""
     parts = _parts(metric)
     return None if parts is None else Fraction(*parts)
+
+
+def is_unknown(metric: Record) -> bool:
+    """Whether a record says that the bank does not know the value; only those of a profile can be so."""
+    return metric["name"] in metrics.FROM_PROFILE and bool(metric["exact_numerator"] == metrics.NOT_KNOWN)
 
 
 def _parts(metric: Record) -> tuple[int, int] | None:
@@ -122,11 +127,13 @@ def _parts(metric: Record) -> tuple[int, int] | None:
     return (numerator, denominator) if denominator > 0 else None
 
 
-def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) -> dict[tuple[str, str | None], Fraction]:
-    """The exact values in whole units, means of months among them."""
-    found: dict[tuple[str, str | None], Fraction] = {}
+def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) -> _Values:
+    """The exact values in whole units, means of months among them; None for one that is not known."""
+    found: dict[tuple[str, str | None], Fraction | None] = {}
     for metric in change["metrics"]:
         value = exact_value(metric)
+        if is_unknown(metric):
+            found[metric["name"], None] = None
         if value is None:
             continue
         scale = 10**exponent if _is_money(metric["name"], pack) else 1
@@ -164,6 +171,8 @@ def _is_money(metric: str, pack: Pack) -> bool:
 def _numbers(change: Record) -> Iterator[Discrepancy]:
     """Values, their rounding and their periods belong together."""
     for metric in change["metrics"]:
+        if is_unknown(metric) and metric["value_minor"] == 0:
+            continue
         if (parts := _parts(metric)) is None:
             told = f"{metric['exact_numerator'][:20]} / {metric['exact_denominator'][:20]}"
             yield discrepancy("impossible", what=f"{metric['name']} = {told}")
@@ -263,11 +272,11 @@ def difference(told: Any, found: Any) -> bool:
 
 
 def discrepancies(told: Record, found: Record) -> list[Discrepancy]:
-    """The fields of a published record that the log gives otherwise."""
+    """The fields of a published record that the log gives otherwise; a reference may be by a key of before."""
     return [
         discrepancy("differs", field=name, told=_short(value), found=_short(found.get(name)))
         for name, value in told.items()
-        if difference(value, found.get(name))
+        if name != "customer_ref" and difference(value, found.get(name))
     ]
 
 

@@ -98,7 +98,7 @@ def sent_packs(log: Log, registry: Registry | None) -> list[Pack]:
 def _parsed(record: Record) -> Pack:
     from policies import parse_pack
 
-    return parse_pack(record["body"], record["pack_id"] or "pack")
+    return parse_pack(record["body"], record["pack_id"] or "pack", taken=True)
 
 
 def shipped(pack_id: str, version: int) -> Pack | None:

@@ -66,7 +66,7 @@ class Decider:
         self.touched = TouchedCustomers()
         self.profiles = Profiles(ledger, self.classes, self.touched)
         self.transaction_counts = TransactionCounts(ledger)
-        self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched)
+        self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched, EXPONENTS[conf.base_currency])
         self.known = KnownCustomers(ledger, self.facts)
         # What is published.
         self.publisher = OutputPublisher(conf.registry, conf.keys, self.classes, ledger, self.profiles)

@@ -170,7 +170,10 @@ class Packs:
             else:
                 self._texts[key] = value.decode()
         if len(rows):
-            self.book.packs[:] = [*self._begun, *(parse_pack(text) for _, text in sorted(self._texts.items()))]
+            self.book.packs[:] = [
+                *self._begun,
+                *(parse_pack(text, taken=True) for _, text in sorted(self._texts.items())),
+            ]
 
 
 def _differences(record: dict[str, Any], pack: Pack) -> list[str]:

@@ -15,12 +15,12 @@ from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.intake.transaction_counts import TransactionCounts
 from agents.standing.model import RowKey
 from policies.model import metrics
-from policies.model.metrics import counted_months
+from policies.model.metrics import FROM_PROFILE, counted_months
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import ID_BYTES_MAX, NULL, Array
-from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
+from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, month_of, month_start
 from streams.fields import BAD_DATE, BAD_ID, OK
 
 UNKNOWN_FACT, BAD_FACT = 60, 61
@@ -29,7 +29,6 @@ _EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of
 COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
-FROM_PROFILE = ("tenure_months", "age")
 NO_DATE = -(1 << 31)
 SOURCES_MAX = 256  # names that are remembered
 VALUE_MAX = 1 << 62
@@ -60,11 +59,12 @@ class CustomerFacts:
     """Facts and dates of a partition's customers, in columns by slot."""
 
     def __init__(
-        self, ledger: Ledger, packs: Iterable[Pack], counts: TransactionCounts, touched: TouchedCustomers
-    ) -> None:
-        self.ledger = ledger
+        self, ledger: Ledger, packs: Iterable[Pack], counts: TransactionCounts, touched: TouchedCustomers,
+        base_exponent: int,
+    ) -> None:  # fmt: skip
+        self.ledger, self.base_exponent = ledger, base_exponent
         self.kinds = fact_kinds(())
-        self.absent = {name: metrics.absent(name) for name in metrics.facts()}
+        self.absent = {name: metrics.absent(name) or 0 for name in metrics.facts()}
         self.values: dict[str, Array] = {}
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
@@ -79,13 +79,16 @@ class CustomerFacts:
     def know(self, pack: Pack) -> None:
         """Facts of a pack that will be in force are taken from now on."""
         self.kinds |= fact_kinds([pack])
-        self.absent = {name: fact.absent for name, fact in pack.facts.items()} | self.absent
+        self.absent = self._stand_ins(pack) | self.absent
+
+    def _stand_ins(self, pack: Pack) -> dict[str, int]:
+        return {name: fact.stand_in(self.base_exponent) for name, fact in pack.facts.items()}
 
     def use(self, packs: Iterable[Pack]) -> None:
         """What stands in for a fact that was not sent is the packs' business."""
         for pack in packs:
             self.know(pack)
-            self.absent |= {name: fact.absent for name, fact in pack.facts.items()}
+            self.absent |= self._stand_ins(pack)
         for name, column in self.values.items():
             column[self.days[name] == NO_DAY] = self.absent[name]
 
@@ -164,18 +167,29 @@ class CustomerFacts:
         self.dates = grown(self.dates, self.ledger.customers.count, NO_DATE)
 
     def column(self, name: str, slots: Array, day: int) -> Array:
-        """int64[n]: a fact, a profile's value or a count as of a day; the pack's stand-in where no fact was sent."""
+        """int64[n]: a fact, a profile's value or a count as of a day; the pack's stand-in where no fact was sent.
+
+        Of a profile's value that is not known it is 0, and `unknown` says so.
+        """
         if counted_months(name) is not None:
             return self._counts.column(name, slots, day)
         if name in FROM_PROFILE:
             self._reserve_dates()
             dates = self.dates[slots, FROM_PROFILE.index(name)]
             months = months_since(dates.astype(np.int64), day)
-            return np.where(dates == NO_DATE, self.absent[name], months if name == "tenure_months" else months // 12)
+            return np.where(dates == NO_DATE, 0, months if name == "tenure_months" else months // 12)
         if name not in self.values:
             return np.full(len(slots), self.absent[name], np.int64)
         self._reserve(name)
         return self.values[name][slots]
+
+    def unknown(self, name: str, slots: Array) -> Array | None:
+        """bool[n]: of whom a profile's value is not known; None for what always has one."""
+        if name not in FROM_PROFILE:
+            return None
+        self._reserve_dates()
+        missing: Array = self.dates[slots, FROM_PROFILE.index(name)] == NO_DATE
+        return missing
 
     def first_days(self, slots: Array) -> Array:
         """int64[n]: of each customer the least day of his facts, each name's latest one; far in the future for none."""
@@ -231,11 +245,12 @@ def grown(column: Array, slots: int, fill: int) -> Array:
 def months_since(dates: Array, day: int) -> Array:
     """int64[n]: full months from dates (day numbers) to a day; at least 0.
 
-    A month is full on the same day of the month, or on the first of the next one where that month is shorter.
+    A month is full on the same day of the month, or on its last where it is shorter.
     """
     then, now = dates.astype("datetime64[D]"), np.datetime64(day, "D")
     months = (now.astype("datetime64[M]") - then.astype("datetime64[M]")).astype(np.int64)
     of_month = (then - then.astype("datetime64[M]")).astype(np.int64)
     today = int((now - now.astype("datetime64[M]")).astype(np.int64))
-    full: Array = np.maximum(months - (today < of_month), 0)
+    is_last = int(month_start(int(month_of(day)) + 1)) - 1 == day
+    full: Array = np.maximum(months - ((today < of_month) & (not is_last)), 0)
     return full

@@ -11,6 +11,7 @@ from agents.standing.publish.tier_changes import MovedTiers, period_of, threshol
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
+from policies.model.metrics import NOT_KNOWN
 from streams.accounts.store import Array
 from streams.calendar import date_of
 from streams.money import NANO, half_even
@@ -125,8 +126,10 @@ def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
 
 def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:
     units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
+    unknown = column.unknown is not None and bool(column.unknown[row])
     return {
         "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1],
         "value_minor": int(half_even(units, nano, column.divisor)),
-        "exact_numerator": str(units * NANO + nano), "exact_denominator": str(column.divisor * NANO),
+        "exact_numerator": NOT_KNOWN if unknown else str(units * NANO + nano),
+        "exact_denominator": str(column.divisor * NANO),
     }  # fmt: skip

@@ -18,6 +18,7 @@ from agents.standing.publish.tier_changes import appended
 from policies.compiled.classes import ClassTable
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
+from policies.model.metrics import NOT_KNOWN
 from schemas.codec.encoder import Writer, encode_columns
 from streams.accounts.store import Array
 from streams.calendar import date_of
@@ -91,11 +92,16 @@ class LayerDecisions:
 
 
 def _values(columns: dict[Key, Column], row: int) -> dict[str, str]:
-    """The values that were looked at, exact: minor units, counts, or flags as 0 and 1; as a fraction where not whole."""
+    """The values that were looked at, exact: minor units, counts, or flags as 0 and 1; as a fraction where not whole.
+
+    One that is not known is `unknown`.
+    """
     found = {}
     for (metric, scope), column in columns.items():
         units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
         whole = nano == 0 and column.divisor == 1
         name = metric if scope is None else f"{metric}({scope})"
         found[name] = str(units) if whole else f"{units * NANO + nano}/{column.divisor * NANO}"
+        if column.unknown is not None and column.unknown[row]:
+            found[name] = NOT_KNOWN
     return found

@@ -12,7 +12,7 @@ from agents.engine.job import Pair
 from agents.engine.packing import Packed, few
 from agents.standing.intake.profiles import Profiles
 from agents.standing.model import DayClose, Keyring
-from agents.standing.publish.standings import ShownLayers, StandingWriter
+from agents.standing.publish.standings import References, ShownLayers, StandingWriter
 from agents.standing.publish.tier_changes import ChangeWriter, MovedTiers, QueueWriter, RestatementWriter, rounded
 from policies.compiled.classes import CompiledClasses
 from policies.compiled.program import Column
@@ -52,6 +52,7 @@ class OutputPublisher:
         self.changes = ChangeWriter(self.registry, ledger)
         self.restatements = RestatementWriter(self.registry, ledger)
         self.queue = QueueWriter(self.registry, classes.shown, self.bulk.references)
+        self._previous = None if keys.previous is None else References(keys.previous, ledger)
         self.use(classes)
 
     def begin(self, partition: int) -> None:
@@ -140,10 +141,10 @@ class OutputPublisher:
 
     # -- between closes
 
-    def queue_changes(self, slots: Array, closed: int, version: int) -> None:
+    def queue_changes(self, slots: Array, version: int, *, both: bool) -> None:
         """Queue classes that differ from what was published; an ordinary customer never published stays unknown.
 
-        `version` rises from transaction to transaction.
+        `version` rises from transaction to transaction. both: under the previous references too.
         """
         if not len(slots):
             return
@@ -152,9 +153,26 @@ class OutputPublisher:
         moved = np.flatnonzero(code != np.where(known >= 0, known, self._ordinary))
         if len(moved):
             self.profiles.published(slots[moved], code[moved])
-            packed = self.queue.classes(slots[moved], queue_class[moved], vip_area[moved], max(closed, 0), version)
-            self._records["queue-priority"] += few(packed)
-            self.count += packed.records
+            for mine in (None, self._previous) if both else (None,):
+                self._queue(slots[moved], queue_class[moved], vip_area[moved], version, mine)
+
+    def _queue(
+        self, slots: Array, queue_class: Array, vip_area: Array, version: int, references: References | None = None
+    ) -> None:
+        as_of = max(self.ledger.closed, 0)
+        packed = self.queue.classes(slots, queue_class, vip_area, as_of, version, references)
+        self._records["queue-priority"] += few(packed)
+        self.count += packed.records
+
+    def show(self, slots: Array, version: int) -> None:
+        """The queue classes of customers under their new references."""
+        self._queue(slots, *self.profiles.queue_classes(slots), version)
+
+    def retire(self, slots: Array) -> None:
+        """Takes the previous references of customers back."""
+        assert self._previous is not None
+        self._records["queue-priority"] += [(ref.tobytes(), None) for ref in self._previous.of(slots)]
+        self.count += len(slots)
 
     def alert(
         self, event: AlertEvent, cause: Cause, found: Candidate, severity: str, window_days: int, branch: str

@@ -16,7 +16,7 @@ from policies.compiled.classes import ClassTable
 from policies.compiled.pack import CompiledPack
 from policies.compiled.program import Column, Key
 from policies.lifecycle.state import months_later
-from policies.model.metrics import counted_months
+from policies.model.metrics import NOT_KNOWN, counted_months
 from policies.model.terms import limits
 from schemas.codec.encoder import LONG_BYTES_MAX, Writer, encode_columns
 from schemas.codec.records import plain
@@ -30,6 +30,7 @@ from streams.money import NANO
 from streams.vocabulary.metrics import INDEX, period
 
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
+_NOT_KNOWN = np.frombuffer(NOT_KNOWN.encode(), np.uint8)
 
 
 class MovedTiers(NamedTuple):
@@ -124,13 +125,16 @@ class ChangeWriter:
         foot = whole[len(whole) - len(text) - 2 : len(whole) if last else -1]
         units = np.ascontiguousarray(column.units[rows])
         nano = np.zeros_like(units) if column.nano is None else np.ascontiguousarray(column.nano[rows])
+        unknown = (
+            np.zeros(len(rows), np.bool_) if column.unknown is None else np.ascontiguousarray(column.unknown[rows])
+        )
         found = Metrics(0, np.array([column.divisor]), units[:, None], nano[:, None], np.zeros((0, 1), np.bool_))
         room = LONG_BYTES_MAX + len(whole) + LONG_BYTES_MAX + 2 + NUMBER_DIGITS_MAX
         out, ends = np.empty(len(rows) * room, np.uint8), np.empty(len(rows), np.int64)
         before = _long(count) + head if count else head
         size = evidence(
-            np.frombuffer(before, np.uint8), found.rounded()[:, 0].copy(), units, nano, np.frombuffer(foot, np.uint8),
-            out, ends,
+            np.frombuffer(before, np.uint8), found.rounded()[:, 0].copy(), units, nano, unknown,
+            np.frombuffer(foot, np.uint8), out, ends,
         )  # fmt: skip
         return out[:size], ends
 
@@ -206,9 +210,12 @@ class QueueWriter:
         """Queue classes of another pack from now on."""
         self.pack = pack
 
-    def classes(self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int) -> Packed:
-        """Records of customers."""
-        mine, raw = self.references.of(slots), Buffer(np.empty(0, np.uint8))
+    def classes(
+        self, slots: Array, queue_class: Array, vip_area: Array, as_of: int, version: int,
+        references: References | None = None,
+    ) -> Packed:  # fmt: skip
+        """Records of customers, under other `references` than its own where they are given."""
+        mine, raw = (references or self.references).of(slots), Buffer(np.empty(0, np.uint8))
         columns: dict[str, Array | int] = {
             "customer_ref": raw.block(mine),
             "queue_class": raw.choice(self.pack.queue_class_ids, queue_class),
@@ -269,13 +276,25 @@ def _decimal(units: int, nano: int, out: Array, at: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def evidence(head: Array, value: Array, units: Array, nano: Array, foot: Array, out: Array, ends: Array) -> int:
-    """Into `out` for each row: head, value as a long, units * 10**9 + nano as a string, foot; bytes written."""
+def evidence(
+    head: Array, value: Array, units: Array, nano: Array, unknown: Array, foot: Array, out: Array, ends: Array
+) -> int:
+    """Into `out` for each row: head, value as a long, units * 10**9 + nano as a string, foot; bytes written.
+
+    The string of a value that is not known says so.
+    """
     at = 0
     for i in range(len(value)):
         for j in range(len(head)):
             out[at + j] = head[j]
-        at = _decimal(units[i], nano[i], out, write_long(out, at + len(head), value[i]))
+        at = write_long(out, at + len(head), value[i])
+        if unknown[i]:
+            at = write_long(out, at, len(_NOT_KNOWN))
+            for j in range(len(_NOT_KNOWN)):
+                out[at + j] = _NOT_KNOWN[j]
+            at += len(_NOT_KNOWN)
+        else:
+            at = _decimal(units[i], nano[i], out, at)
         for j in range(len(foot)):
             out[at + j] = foot[j]
         at += len(foot)

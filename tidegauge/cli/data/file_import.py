@@ -15,6 +15,7 @@ from deploy.settings import Settings
 from schemas.registry import Registry
 from streams.calendar import date_of, day_of
 from tidegauge.cli.choices import SILENCE, SourceFormat, closable_date
+from tidegauge.cli.data.fact_names import known_facts_only
 from tidegauge.cli.data.refused import Refused, nothing_in
 from tidegauge.cli.guard import FORCE, FORCE_REASON, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
@@ -67,6 +68,7 @@ def import_(
         mark = import_fingerprint(form, path, settings.zone, shuffle, duplicate, late_days)
     if not events and not bad.count:
         raise nothing_in(path)
+    events = known_facts_only(settings, path, events, bad)
     if shuffle is not None or duplicate or late_days:
         seed = shuffle or 0
         events = disturb(

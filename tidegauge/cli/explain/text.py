@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from connectors.formats.events import Record
 from policies.diff import SIGNS
 from policies.model import metrics
-from policies.texts import DECISION_REASONS, REFUSALS
+from policies.texts import DECISION_REASONS, REFUSALS, figure
 from streams.calendar import shown_day
 from streams.money import EXPONENTS, exponent, format_minor
 from streams.vocabulary.terms import OUTFLOW, UPGRADE_NEAR
 from tidegauge.cli.explain.words import DECISION_KINDS, EXPLANATION_WORDS
-from tidegauge.explanation.judgment import exact_value
+from tidegauge.explanation.judgment import exact_value, is_unknown
 
 if TYPE_CHECKING:
+    from policies.model.terms import Limit
     from tidegauge.explanation import Explained, Verdict
     from tidegauge.explanation.judgment import Node, TierNode
 
@@ -147,6 +147,7 @@ def _metric(metric: Record, verdict: Verdict, say: _Phrasing) -> Iterator[str]:
     own = None if verdict.pack is None else verdict.pack.facts.get(metric["name"])
     kind = metrics.kind(metric["name"]) or (None if own is None else own.kind)
     value = say.money(metric["value_minor"]) if kind in ("rolling", "money") else str(metric["value_minor"])
+    value = say.say("unknown_value") if is_unknown(metric) else value
     days = metric["period_to"] - metric["period_from"] + 1
     first, last = shown_day(metric["period_from"]), shown_day(metric["period_to"])
     code = "metric" if days > 1 else "metric_of_day"
@@ -172,16 +173,15 @@ def _node(node: Node, say: _Phrasing, indent: int) -> Iterator[str]:
     limit = node.limit
     scope = f"({limit.scope})" if limit.scope else ""
     bound = f"{limit.value:f}" if limit.value is not None else "?"
-    yield f"{pad}{limit.metric}{scope} {_number(node.value)} {SIGNS[limit.operator]} {bound}: {met}"
+    yield f"{pad}{limit.metric}{scope} {_number(node, limit, say)} {SIGNS[limit.operator]} {bound}: {met}"
 
 
-def _number(value: Fraction | None) -> str:
-    """An exact value as a decimal to the cent, `≈` before it where it is not one."""
-    if value is None:
-        return "?"
-    cents = round(value * 100)
-    text = format_minor(cents, 2).removesuffix(".00")
-    return text if Fraction(cents, 100) == value else f"≈{text}"
+def _number(node: Node, limit: Limit, say: _Phrasing) -> str:
+    """An exact value as a decimal, `≈` before it where it is not one; always on its side of the limit."""
+    if node.value is None:
+        return say.say("unknown_value")
+    text, exact = figure(node.value, limit.value)
+    return text if exact else f"≈{text}"
 
 
 def _met(met: bool, say: _Phrasing) -> str:

@@ -11,7 +11,8 @@ from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.assembly import notifier, webhook_trust
 from services.notices.notifier import Notifier
-from tidegauge.cli.output import CommandError
+from tidegauge.cli.operation.worker import one_last_line
+from tidegauge.cli.output import CommandError, notes
 from tidegauge.cli.servers import need_redis
 from tidegauge.world.check import check_world
 from tidegauge.world.found import USES_GROUP
@@ -48,4 +49,6 @@ def notices() -> None:
     settings = world.settings
     need_redis(settings)
     Watch(world, USES_GROUP).start(end_process)
-    run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
+    with one_last_line():
+        run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
+    notes.print("stopped: what was delivered is acknowledged; it is safe to go on")

@@ -55,12 +55,15 @@ def lookup(
         raise CommandError("whose queue class?", "give a customer number or --ref, not both")
     settings = Settings()
     asked(settings, actor, Action.READ, DataKind.QUEUE_CLASS)
-    wanted = ref or customer_ref(settings.secret(), customer)
+    previous = settings.previous_secret()  # a customer may not have a new reference yet
+    keys = [settings.secret(), *([] if previous is None else [previous])]
+    wanted = [ref] if ref else [customer_ref(key, customer) for key in keys]
     need_redis(settings)
 
     async def ask() -> Answer:
         async with priority_lookup(settings) as found:
-            return await found.answer(wanted)
+            answers = [await found.answer(one) for one in wanted]
+            return next((one for one in answers if one.queue_class != settings.queue_default_class), answers[0])
 
     found = Priority.model_validate(asyncio.run(ask()), from_attributes=True).model_dump(mode="json")
     if as_json:

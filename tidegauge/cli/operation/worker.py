@@ -1,15 +1,39 @@
 """`tidegauge worker`: a Faust worker that keeps standings and publishes tiers, alerts and queue priorities."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import typer
 
 from deploy.settings import Settings
+from deploy.topics import WRITTEN_BY_WORKERS
 from tidegauge.cli.choices import LogLevel
-from tidegauge.cli.output import listening_at
+from tidegauge.cli.failures import DEBUG, last_line
+from tidegauge.cli.output import listening_at, notes
 from tidegauge.cli.servers import need_port
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
 app = typer.Typer()
+
+
+@contextmanager
+def one_last_line() -> Iterator[None]:
+    """Whatever ends a process that was to run on is said in one line."""
+    try:
+        yield
+    except Exception as problem:
+        if os.environ.get(DEBUG):
+            raise
+        raise last_line(problem) from problem
+
+
+def _stopped_early(*_: object) -> None:
+    """Faust takes the signal once it runs."""
+    notes.print("stopped before any partition was taken; it is safe to go on")
+    raise SystemExit(0)
 
 
 @app.command("worker")
@@ -22,6 +46,7 @@ def worker(
     ),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
+    signal.signal(signal.SIGTERM, _stopped_early)
     from agents.engine.app import build_app, run_worker
     from agents.engine.recovery import changelog_topic
     from agents.offline.warmup import warm_up
@@ -40,13 +65,14 @@ def worker(
     conf = standing_conf(settings)
     jobs = standing_jobs(settings)
     warm_up(conf)
-    built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS)
-    with listening_at(settings.metrics_host, port, "--metrics-port"):
+    built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS, outputs=WRITTEN_BY_WORKERS)
+    with listening_at(settings.metrics_host, port, "--metrics-port"), one_last_line():
         watch = Watch(world, USES_ALL, changelog_topic(settings, STANDING))
         watch.start(end_process)
         try:
-            run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
-        except (Exception, SystemExit) as problem:  # another world shows itself in many ways; this says what it is
-            if getattr(problem, "code", 1) and (other := watch.look()) is not None:
+            said = run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
+        except Exception as problem:  # another world shows itself in many ways; this says what it is
+            if (other := watch.look()) is not None:
                 raise other from problem
             raise
+    notes.print(said, soft_wrap=True)

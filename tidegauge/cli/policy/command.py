@@ -17,7 +17,7 @@ from tidegauge.cli.policy.words import POLICY_WORDS
 
 if TYPE_CHECKING:
     from policies import Pack
-    from policies.cases.decision import CaseOutcome, CaseResult
+    from policies.cases.decision import CaseOutcome, CaseResult, Reason
 
 app = typer.Typer(
     help="A bank's rules as packs: list, show and check them, decide with them, compare two, try one on the history, put one "
@@ -82,10 +82,16 @@ def show(pack: str = _PACK) -> None:
 
 @app.command("check")
 def check_(
-    files: list[Path] = typer.Argument(..., help="YAML files."), lang: Lang | None = LANG, as_json: bool = JSON
+    files: list[Path] = typer.Argument(..., help="YAML files."),
+    strict: bool = typer.Option(False, "--strict", help="Settings that change nothing are problems too."),
+    lang: Lang | None = LANG,
+    as_json: bool = JSON,
 ) -> None:
-    """Check packs; every problem is named by file, line and field, and the exit code is 1. A template passes."""
-    from policies import PackError, load_pack
+    """Check packs; every problem is named by file, line and field, and the exit code is 1. A template passes.
+
+    Settings that change nothing are named as idle; the pack is good all the same, except with --strict.
+    """
+    from policies import PackError, idle_settings, load_pack
 
     say, found = saying(lang), []
     for file in files:
@@ -96,13 +102,17 @@ def check_(
         try:
             pack = load_pack(file)
         except PackError as problem:
-            problems, template = [str(one) for one in problem.problems], False
+            problems, template, idle = [str(one) for one in problem.problems], False, []
         else:
             problems, template = _locked(file, pack, say), bool(pack.open_numbers())
-        found.append({"file": str(file), "good": not problems, "template": template, "problems": problems})
-        for one in problems:
+            idle = [str(one) for one in idle_settings(pack.body, str(file))]
+        good = not problems and not (strict and idle)
+        found.append({"file": str(file), "good": good, "template": template, "problems": problems, "idle": idle})
+        for one in [*problems, *(idle if strict else ())]:
             error(one)
-        if not problems and not as_json:
+        for one in () if strict or as_json else idle:
+            console.print(one, soft_wrap=True, markup=False)
+        if good and not as_json:
             code = "good_template" if template else "good"
             console.print(say(code, file=file, n=len(pack.open_numbers())), soft_wrap=True, markup=False)
     if as_json:
@@ -163,7 +173,7 @@ def _print_outcome(outcome: "CaseOutcome", pack: "Pack", say: Say) -> None:
         limit = reason.limit
         line = say(
             "limit", tier=reason.tier, metric=limit.metric, scope=f"({limit.scope})" if limit.scope else "",
-            value="?" if reason.value is None else _number(reason.value, say), sign=SIGNS[limit.operator],
+            value=_value(reason, say), sign=SIGNS[limit.operator],
             bound=say("open") if limit.value is None else f"{limit.value:f}",
             met=say("met" if reason.met else "not_met"),
         )  # fmt: skip
@@ -178,15 +188,14 @@ def _print_outcome(outcome: "CaseOutcome", pack: "Pack", say: Say) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
 
-def _number(value: object, say: Say) -> str:
-    """An exact value for people: a decimal where it is one to the cent, else rounded with `about`."""
-    from decimal import ROUND_HALF_EVEN, Decimal
-    from fractions import Fraction
+def _value(reason: "Reason", say: Say) -> str:
+    """The value that was compared: a decimal where it is one, else rounded with `about`, on its side of the limit."""
+    from policies.texts import figure
 
-    exact = Fraction(str(value))
-    near = (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
-    text = f"{near:f}".removesuffix(".00")
-    return text if Fraction(near) == exact else say("about", value=text)
+    if reason.value is None:
+        return say("unknown") if reason.unknown else "?"
+    text, exact = figure(reason.value, reason.limit.value)
+    return text if exact else say("about", value=text)
 
 
 @app.command("cases")

@@ -30,7 +30,7 @@ class Measures:
 
     def fact(self, name: str, slots: Array, day: int) -> Column:
         """A fact, a profile's value or a count as of a day."""
-        return Column(self._facts.column(name, slots, day))
+        return Column(self._facts.column(name, slots, day), unknown=self._facts.unknown(name, slots))
 
     def older_tier(self, older: OlderClass, slot: int, day: int) -> str | None:
         """The tier of a customer under an older version of his pack; None where a rate is missing."""

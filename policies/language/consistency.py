@@ -1,0 +1,92 @@
+"""What only shows across the settings of a pack: combinations that would be taken and mean something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from policies.model.pack import EVALUATION_CLOSES, LAYERS, ON_REQUEST, RESTATEMENTS, ClassPolicy
+
+if TYPE_CHECKING:
+    from policies.language.reader import Item
+    from policies.model.provisions import OwnFact
+
+LAYERS_ALONE = (
+    "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
+)
+GRACEFUL = ("continuous", "day", "month")  # downgrades that a number of month closes can put off
+MONTHS_OF_CLOSE = {"quarter": 3, "year": 12}
+
+
+def check_own_fact(item: Item, fact: OwnFact) -> None:
+    """A flag is there or not."""
+    if fact.kind == "flag" and fact.absent > 1:
+        item.fail_if_new(f"absent: {fact.absent} is neither 0 nor 1, as a flag is")
+
+
+def check_class(item: Item, policy: ClassPolicy) -> None:
+    """What only shows across sections."""
+    check_timing(item, policy)
+    if policy.cards.issue.mode in ("approval", "request") and policy.cards.issue.by is None:
+        item.fail(f"cards.issue: mode {policy.cards.issue.mode} needs the role in `by`")
+    if policy.status.basis == "card" and not any(tier.card for tier in policy.tiers[1:]):
+        item.fail("status.basis card needs tiers with cards")
+    for part in (policy.notables, policy.overrides):
+        if part is not None and part.request_by == part.approve_by:
+            item.fail("an exception is asked for by one role and approved by another")
+    seen: set[str] = set()
+    for duty in policy.responsibility:
+        for tier in duty.tiers:
+            if tier in seen:
+                item.fail(f"responsibility: {tier} has more than one accountable role")
+            seen.add(tier)
+
+
+def check_timing(item: Item, policy: ClassPolicy) -> None:
+    """When tiers change goes with when they are decided: what is asked for has to come about as it is written."""
+    when, review = policy.evaluation, policy.review
+    for name, asked in (("upgrades", when.upgrades), ("downgrades", when.downgrades)):
+        if asked == "review" and review is None:
+            item.fail("changes at a review need the section review")
+        elif asked == "application" and policy.status.basis != "card" and LAYERS not in item.found.known["kind"]:
+            item.fail_if_new(
+                f"evaluation.{name}: nobody could apply: an application is for the card of a tier, so it needs "
+                "`status: {basis: card}` and tiers with cards"
+            )
+        elif _finer(asked, when.close):
+            item.fail_if_new(
+                f"evaluation.{name}: {asked} is finer than `close: {when.close}`, and between its closes nothing is "
+                f"decided: give `close: {asked}`"
+            )
+    if when.grace_months and when.downgrades not in GRACEFUL:
+        item.fail_if_new(
+            f"evaluation.grace_months: grace counts month closes, and `downgrades: {when.downgrades}` comes at others: it "
+            f"needs downgrades at {', '.join(GRACEFUL)}"
+        )
+    months = MONTHS_OF_CLOSE.get(when.close, 1)
+    if review is not None and review.months % months:
+        item.fail_if_new(
+            f"review.months: {review.months} is no multiple of {months}, and with `close: {when.close}` a review waits for "
+            "the next close"
+        )
+
+
+def _finer(asked: str, close: str) -> bool:
+    """Whether changes are asked for more often than anything is decided."""
+    return asked not in ON_REQUEST and EVALUATION_CLOSES.index(asked) < EVALUATION_CLOSES.index(close)
+
+
+def check_layer(item: Item, policy: ClassPolicy) -> None:
+    """Layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook."""
+    when = policy.evaluation
+    if when.close == "continuous":
+        item.fail("evaluation.close: layers are decided at closes: the finest evaluation is `day`")
+    asked = {
+        "evaluation.upgrades": when.upgrades in ON_REQUEST, "evaluation.downgrades": when.downgrades in ON_REQUEST,
+        "evaluation.restatement": when.restatement != RESTATEMENTS[0], "status.basis": policy.status.basis != "metric",
+        "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
+        "overrides": policy.overrides, "pinning": policy.pinning,
+    }  # fmt: skip
+    asked |= {f"alerts.{rule.id}": True for rule in policy.outlook_rules}
+    for name, given in asked.items():
+        if given:
+            item.fail(f"{name}: {LAYERS_ALONE}")

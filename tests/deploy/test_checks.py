@@ -1,0 +1,207 @@
+"""What `tidegauge doctor` looks at: each fault that it is there for, and what it says where it may not look."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic
+
+from agents.engine.app import CHANGELOG
+from deploy import admin, topics
+from deploy.settings import Settings
+from deploy.topics import CATALOGUE
+from tests.conftest import Kafka
+from tidegauge import checks
+from tidegauge.checks import CHECKS, CheckLine, Grade, one
+from tidegauge.checks.brokers import broker_faults
+from tidegauge.checks.servers import memory_finding
+from tidegauge.checks.topics import changelog_faults, copy_faults, topic_faults
+
+POSTINGS = CATALOGUE[0].config()
+CUSTOMERS = next(topic for topic in CATALOGUE if topic.name == "customers").config()
+
+
+def test_every_check_is_there() -> None:
+    """Each line of the table names a function, and no name comes twice."""
+    from importlib import import_module
+
+    assert len({name for name, _, _ in CHECKS}) == len(CHECKS)
+    for _, module, function in CHECKS:
+        assert callable(getattr(import_module(f"tidegauge.checks.{module}"), function))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changed", "said"),
+    [
+        (POSTINGS, {}, []),
+        (POSTINGS, {"retention.ms": "-1"}, []),
+        (POSTINGS, {"retention.ms": "604800000"}, ["retention.ms is 604800000, not 5356800000"]),
+        (POSTINGS, {"retention.bytes": "1000000"}, ["retention.bytes is 1000000, not -1"]),
+        (POSTINGS, {"cleanup.policy": "compact"}, ["cleanup.policy is compact, not delete"]),
+        (POSTINGS, {"max.message.bytes": "1048588"}, ["max.message.bytes is 1048588, not 4194304"]),
+        (
+            POSTINGS,
+            {"message.timestamp.type": "CreateTime"},
+            ["message.timestamp.type is CreateTime, not LogAppendTime"],
+        ),
+        (CUSTOMERS, {"retention.ms": "604800000"}, []),  # nothing is deleted there
+        (CUSTOMERS, {"cleanup.policy": "delete,compact"}, ["cleanup.policy is delete,compact, not compact"]),
+    ],
+)
+def test_a_topic_may_keep_more_and_not_less(wanted: dict[str, str], changed: dict[str, str], said: list[str]) -> None:
+    """What keeps or takes less than the catalogue says is wrong, whatever it is; more is not."""
+    assert list(topic_faults(wanted, wanted | changed)) == said
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, []),
+        ({"cleanup.policy": "delete"}, ["cleanup.policy is delete"]),
+        ({"cleanup.policy": "compact,delete"}, ["cleanup.policy is compact,delete"]),
+        ({"min.compaction.lag.ms": "0"}, ["min.compaction.lag.ms is 0, not 300000"]),
+        ({"segment.bytes": "1073741824"}, ["segment.bytes is 1073741824"]),
+        ({"max.message.bytes": "100000"}, ["max.message.bytes is 100000"]),
+        ({"message.timestamp.type": "CreateTime"}, ["message.timestamp.type is CreateTime"]),
+    ],
+)
+def test_a_changelog_keeps_what_a_recovery_needs(changed: dict[str, str], said: list[str]) -> None:
+    """Compacted and never deleted, in small segments, not at once."""
+    found = list(
+        changelog_faults(
+            CHANGELOG, {**CHANGELOG, "cleanup.policy": "compact", "max.message.bytes": "4194304"} | changed
+        )
+    )
+    assert len(found) == len(said)
+    assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
+
+
+def partition(number: int, replicas: int, in_sync: int, leader: int = 1) -> Any:
+    """As the administration client describes it."""
+    return SimpleNamespace(
+        id=number,
+        replicas=[None] * replicas,
+        isr=[None] * in_sync,
+        leader=SimpleNamespace(id=leader) if leader else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "in_sync_min", "brokers", "wrong", "odd"),
+    [
+        ([partition(0, 3, 3)], 2, 3, [], []),
+        ([partition(0, 1, 1)], 1, 1, [], []),
+        ([partition(0, 1, 1)], 1, 3, [], ["t has one copy on 3 brokers: it is lost with a disk"]),
+        ([partition(0, 3, 2)], 2, 3, [], ["t/0: 2 of 3 copies in sync"]),
+        ([partition(0, 3, 1)], 2, 3, ["t/0: 1 of 3 copies in sync, min.insync.replicas is 2"], []),
+        ([partition(0, 1, 1)], 2, 1, ["t/0: 1 of 1 copies in sync, min.insync.replicas is 2"], []),
+        ([partition(0, 3, 3), partition(1, 3, 1, leader=0)], 1, 3, ["t/1 has no leader"], []),
+    ],
+)
+def test_copies(parts: list[Any], in_sync_min: int, brokers: int, wrong: list[str], odd: list[str]) -> None:
+    """What stops a topic is wrong, what endangers it is a warning."""
+    assert copy_faults("t", parts, in_sync_min, brokers) == (wrong, odd)
+
+
+def test_brokers_under_which_no_worker_works() -> None:
+    """Transactions as long as a worker's, sessions as short, and no topics by mistake."""
+    good = {
+        "transaction.max.timeout.ms": "900000",
+        "group.min.session.timeout.ms": "6000",
+        "auto.create.topics.enable": "false",
+    }
+    assert broker_faults({"1": good, "2": {}}) == ([], [])
+    wrong, odd = broker_faults({
+        "1": good | {"transaction.max.timeout.ms": "10000", "group.min.session.timeout.ms": "10000"},
+        "2": good | {"auto.create.topics.enable": "true"},
+    })  # fmt: skip
+    assert wrong == [
+        "broker 1: transaction.max.timeout.ms is 10000, workers need 30000 or more",
+        "broker 1: group.min.session.timeout.ms is 10000, workers need 6000 or less",
+    ]
+    assert odd == ["broker 2 creates a topic for whoever misspells one (auto.create.topics.enable)"]
+
+
+@pytest.mark.parametrize(
+    ("info", "grade"),
+    [
+        ({"maxmemory_policy": "noeviction", "maxmemory": 0, "evicted_keys": 0}, Grade.GOOD),
+        ({"maxmemory_policy": "noeviction", "maxmemory": 1 << 30, "evicted_keys": 0}, Grade.GOOD),
+        ({"maxmemory_policy": "allkeys-lru", "maxmemory": 1 << 30, "evicted_keys": 0}, Grade.WRONG),
+        ({"maxmemory_policy": "volatile-ttl", "maxmemory": 1 << 30, "evicted_keys": 0}, Grade.WRONG),
+        ({"maxmemory_policy": "allkeys-lru", "maxmemory": 0, "evicted_keys": 0}, Grade.WARN),
+        ({"maxmemory_policy": "noeviction", "maxmemory": 1 << 30, "evicted_keys": 25}, Grade.WRONG),
+        ({"maxmemory": 0}, Grade.UNSEEN),
+    ],
+)
+def test_a_redis_that_forgets(info: dict[str, Any], grade: Grade) -> None:
+    """By INFO: what it would evict, and what it has evicted."""
+    assert memory_finding(info).grade is grade
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)),
+        KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)),
+        KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)),
+        redis.exceptions.NoPermissionError("this user has no permissions to run the 'info' command"),
+    ],
+)
+def test_what_may_not_be_seen_is_not_good(problem: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under least rights a check says that it may not look: neither good nor wrong."""
+
+    def refused(_: Settings) -> Iterator[CheckLine]:
+        raise problem
+        yield
+
+    monkeypatch.setattr("tidegauge.checks.servers.redis_memory", refused)
+    (found,) = one(Settings(), "redis memory", "servers", "redis_memory")
+    assert (found.grade, found.good) == (Grade.UNSEEN, False)
+    assert found.found.startswith("not allowed to see: ")
+
+
+def test_a_server_that_is_away_is_wrong() -> None:
+    """Not unseen, and no traceback."""
+    (found,) = one(Settings(bootstrap_servers="127.0.0.1:1"), "kafka", "brokers", "reachable")
+    assert found.grade is Grade.WRONG
+    assert "no Kafka answers at 127.0.0.1:1" in found.found
+
+
+@pytest.mark.integration
+def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
+    """Each on a real broker, one after the other: all good, then named."""
+    settings = settings.model_copy(update={"partitions": 1})
+    topics.create(settings)
+    client = admin.client(settings.kafka)
+    changelog = f"{settings.topic_prefix}{settings.group}-standing-changelog"
+    made = NewTopic(changelog, 1, 1, config={**CHANGELOG, "cleanup.policy": "compact"})
+    client.create_topics([made])[changelog].result(20)
+
+    def found(name: str) -> CheckLine:
+        ((_, module, function),) = [check for check in CHECKS if check[0] == name]
+        return next(one(settings, name, module, function))
+
+    def change(topic: str, name: str, value: str) -> None:
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+        for future in client.incremental_alter_configs([resource]).values():
+            future.result(20)
+
+    watched = ("kafka", "brokers", "topics", "topic settings", "copies", "changelog", "open transactions", "waiting")
+    assert [line for line in map(found, watched) if not line.good] == []
+    change(settings.topic("transactions"), "retention.ms", "604800000")
+    assert f"{settings.topic('transactions')}: retention.ms is 604800000" in found("topic settings").found
+    change(settings.topic("standings"), "min.insync.replicas", "2")
+    assert f"{settings.topic('standings')}/0: 1 of 1 copies in sync" in found("copies").found
+    change(changelog, "cleanup.policy", "compact,delete")
+    assert "rows of idle customers would be deleted" in found("changelog").found
+    client.create_partitions([NewPartitions(settings.topic("balances"), 3)])[settings.topic("balances")].result(20)
+    raised = found("topics")
+    assert f"{settings.topic('balances')} has 3" in raised.found
+    assert "workers end at it" in raised.hint
+    assert {found(name).grade for name in ("topic settings", "copies", "changelog", "topics")} == {Grade.WRONG}
+    assert checks.listed(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"

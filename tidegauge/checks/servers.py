@@ -1,0 +1,97 @@
+"""Checks of the schema registry and of the Redis-protocol server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from tidegauge.checks import CheckLine, Grade, grade_of
+
+if TYPE_CHECKING:
+    from deploy.settings import Settings
+
+REDIS_S: Final = 2.0
+
+
+def contracts(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the registry has them all."""
+    from schemas.registry import RegistryError, UnregisteredError, names, registry_for
+
+    name = "schema registry"
+    if not settings.schema_registry_url:
+        yield CheckLine(name, Grade.GOOD, "none is set: ids come from the files")
+        return
+    where = f"{settings.schema_registry_url.rpartition('@')[2]}"
+    try:
+        found = [registry_for(settings).id_of(contract) for contract in names()]
+    except UnregisteredError as problem:
+        yield CheckLine(name, Grade.WRONG, str(problem), "run `tidegauge schemas register`")
+    except RegistryError as problem:
+        hint = "correct TIDEGAUGE_SCHEMA_REGISTRY_URL, or bring it back: workers wait at records with an id they have not met"
+        yield CheckLine(name, Grade.WRONG, str(problem), hint)
+    else:
+        yield CheckLine(name, Grade.GOOD, f"has all {len(found)} contracts at {where}")
+
+
+def redis_answers(settings: Settings) -> Iterator[CheckLine]:
+    """Whether there is one."""
+    from deploy import ping
+
+    hint = "start the embedded one with `tidegauge up`, or correct TIDEGAUGE_REDIS_URL"
+    if ping.answers(settings.redis):
+        yield CheckLine("redis", Grade.GOOD, f"answers at {settings.redis_shown}")
+    else:
+        yield CheckLine("redis", Grade.WRONG, f"no answer at {settings.redis_shown}", hint)
+
+
+def redis_memory(settings: Settings) -> Iterator[CheckLine]:
+    """Whether rows of the view stay: the policy, and what it has removed. By INFO, as CONFIG is forbidden on many servers."""
+    import redis
+
+    from deploy import ping
+
+    if not ping.answers(settings.redis):
+        return  # said already
+    with redis.Redis.from_url(settings.redis, socket_timeout=REDIS_S) as client:
+        info: dict[str, Any] = {**client.info("memory"), **client.info("stats")}
+    yield memory_finding(info)
+
+
+def memory_finding(info: dict[str, Any]) -> CheckLine:
+    """What INFO says of memory and evictions."""
+    name = "redis memory"
+    policy, limit, evicted = (info.get(key) for key in ("maxmemory_policy", "maxmemory", "evicted_keys"))
+    if policy is None or evicted is None:
+        return CheckLine(
+            name, Grade.UNSEEN, "not allowed to see: INFO has no maxmemory_policy or evicted_keys", "allow INFO"
+        )
+    if evicted:
+        hint = "set maxmemory-policy noeviction, give it more memory, then `tidegauge rebuild`"
+        return CheckLine(
+            name, Grade.WRONG, f"{evicted} keys were evicted under {policy}: rows of the view are gone", hint
+        )
+    if policy != "noeviction" and limit:
+        hint = "set maxmemory-policy noeviction: a full server must refuse, not forget"
+        return CheckLine(name, Grade.WRONG, f"{policy} with maxmemory {limit}: rows of the view would go", hint)
+    if policy != "noeviction":
+        hint = "set maxmemory-policy noeviction before somebody sets a limit"
+        return CheckLine(name, Grade.WARN, f"{policy}, and no maxmemory yet", hint)
+    room = f"maxmemory {limit}" if limit else "no maxmemory"
+    return CheckLine(name, Grade.GOOD, f"noeviction, {room}, nothing evicted")
+
+
+def queue_classes(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the view could read every queue class."""
+    from deploy import ping
+    from services.assembly import redis_client
+    from services.views.keys import Keys
+
+    name = "queue classes"
+    if not ping.answers(settings.redis):
+        yield CheckLine(name, Grade.GOOD, "not looked at: no answer from Redis")
+        return
+    keys, client = Keys.of(settings.topic_prefix), redis_client(settings)
+    count = sum(client.zcard(keys.lacking(f"queue-priority:{p}")) for p in range(settings.partitions))
+    found = f"of {count} customers can't be read: kiosks give them the default class, `degraded`"
+    hint = "see `tidegauge dead-letters`; write a good record or a tombstone for each key"
+    yield CheckLine(name, grade_of(count), found if count else "can be read", hint)
