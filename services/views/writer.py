@@ -68,9 +68,6 @@ class RecordSource(Protocol):
     def fresh_ends(self) -> dict[str, int] | None:
         """Ends as of about a second ago, without waiting; None while no new answer has come."""
 
-    def close(self) -> None:
-        """Leave the brokers."""
-
 
 class Rejects(Protocol):
     """Where records go that can't be read."""
@@ -179,12 +176,6 @@ class ViewWriter:
     def doubt(self) -> None:
         """The log may be another one: with the next step the writer looks where it stands. Any thread may call it."""
         self.unsure = True
-
-    def move(self, source: RecordSource) -> None:
-        """Read another log from now on; `settle` has to follow."""
-        self._forget()
-        self.source.close()
-        self.source = source
 
     def close(self) -> None:
         """Wait for what is in flight and give the lease back; raises what the store raises."""
@@ -347,20 +338,15 @@ def keep(
     writer: ViewWriter,
     stopped: Callable[[float], bool],
     failures: tuple[type[Exception], ...],
-    moved: Callable[[], RecordSource | None] = lambda: None,
 ) -> None:
     """Run the writer until `stopped(seconds to wait)` says so; after a failure of the store, settle again.
 
     The waits double up to 5 s. Any other exception ends the process; started again it goes on from what is stored.
-    `moved` gives a new source once where the log is another one now: the view is then built again.
     """
     settled, wait_s = False, 0.1
     passing: tuple[type[Exception], ...] = (LeaseLostError, *failures)
     while not stopped(0.0):
         try:
-            if (source := moved()) is not None:
-                writer.move(source)
-                settled = False
             if not settled and not (settled := writer.settle()):
                 stopped(1.0)
                 continue

@@ -106,7 +106,7 @@ class MemorySource:
         self.logs, self.batch = logs, batch
         self.at: dict[str, int] = {}
         self.topic_ids = {name.partition(":")[0]: "id-1" for name in logs}
-        self.cluster_id, self.closed = "cluster-1", False
+        self.cluster_id = "cluster-1"
 
     def world(self) -> dict[str, str]:
         return {"cluster": self.cluster_id} | self.topic_ids
@@ -134,9 +134,6 @@ class MemorySource:
 
     def fresh_ends(self) -> dict[str, int] | None:
         return {name: self._end(name) for name in self.logs}
-
-    def close(self) -> None:
-        self.closed = True
 
     def _end(self, name: str) -> int:
         log = self.logs[name]

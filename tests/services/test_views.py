@@ -181,24 +181,6 @@ def test_what_is_beyond_the_bounds_is_told_and_passed() -> None:
         assert writer.lacking["queue-priority:0"] == {"a"}
 
 
-def test_a_log_that_was_made_anew_is_read_from_its_beginning() -> None:
-    """A running writer is given the other log: the view has its rows and none of the old ones, without hands."""
-    store = MemoryViewStore(KEYS)
-    writer = writer_of(
-        {"queue-priority:0": [queue_class(offset, f"old-{offset}", 1, "gold") for offset in range(9)]}, store
-    )
-    old, anew = writer.source, MemorySource({"queue-priority:0": [queue_class(0, "new", 1, "gold")]})
-    anew.cluster_id = "cluster-2"
-    sources, left = [anew], iter(range(40))
-
-    def moved() -> MemorySource | None:
-        return sources.pop() if sources and KEYS.priority("old-8") in store.dump() else None
-
-    keep(writer, lambda _: next(left, None) is None, (ConnectionError,), moved)
-    assert set(store.dump()) == {KEYS.priority("new")}
-    assert old.closed and not anew.closed
-
-
 def test_second_writer_stands_by() -> None:
     """While one writer is alive another does not write; it goes on where the first stopped."""
     store = MemoryViewStore(KEYS)
