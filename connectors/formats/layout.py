@@ -114,6 +114,7 @@ FIELDS: Final[dict[str, tuple[FileField, ...]]] = {
         FileField("effective_from", fields.business_date),
         FileField("body", fields.body),
         FileField("customer_class", customer_class, PERSONAL),
+        FileField("retracted", fields.boolean, False),
     ),
     "crm-actions": (
         FileField("event_id", fields.text),

@@ -42,7 +42,9 @@ ACTION = {
     "expires_on": 20500,
     "details": {"tier": "金"},
 }
-PACK = {"pack_id": "p", "version": 2, "effective_from": 20460, "body": "a: 1\nb: [x]\n", "customer_class": "personal"}
+PACK = {"pack_id": "p", "version": 2, "effective_from": 20460, "body": "a: 1\nb: [x]\n", "customer_class": "personal",
+    "retracted": False,
+}  # fmt: skip
 
 
 def lines(path: Path, rows: list[bytes]) -> Path:

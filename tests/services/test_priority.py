@@ -178,7 +178,7 @@ async def test_stale_view_degrades(age_s: float | None) -> None:
 ])  # fmt: skip
 async def test_a_view_by_another_key_degrades(own: str | None, written: str | None, degraded: bool) -> None:
     """References of another key name nobody: all would be ordinary, and nothing would tell. Who has no key brings references."""
-    view = MemoryPriorityView({REF: QueueRow("gold", True, None, 1.0, written)})
+    view = MemoryPriorityView({REF: QueueRow("gold", True, None, 1.0, reference_key=written)})
     assert (await ask(lookup_of(view, reference_key=own)))["degraded"] == degraded
 
 
