@@ -21,7 +21,7 @@ from agents.engine.job import TP, Block, FatalError, Job, Rejoin
 from agents.engine.metrics import Health
 from agents.engine.transport import CorruptBatch
 from agents.engine.unit import TRANSACTION_S_MAX, Conf, PartitionUnit
-from agents.engine.watch.ending import OWN_FAULT, refused, unforeseen
+from agents.engine.watch.ending import OWN_FAULT, not_taken, unforeseen
 from agents.engine.watch.movement import InputSeen, Movement
 from schemas.registry import RegistryError
 
@@ -159,7 +159,7 @@ class UnitTable(faust.Table[Any, Any]):
         """What the worker has to end for; None where the partition may start again. Says it in the log."""
         conf = self.unit_conf
         if isinstance(problem, KafkaError):
-            problem = refused(problem, conf.settings.group, conf.state, int(TRANSACTION_S_MAX * 1000)) or problem
+            problem = not_taken(problem, conf.settings.group, conf.state, int(TRANSACTION_S_MAX * 1000)) or problem
         if isinstance(problem, FatalError):
             return problem
         if isinstance(problem, (*GROUP_ERRORS, RegistryError)):

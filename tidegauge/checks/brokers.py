@@ -11,7 +11,7 @@ from tidegauge.cli import packages
 if TYPE_CHECKING:
     from deploy.settings import Settings
 
-ADMIN_S: Final = 5.0
+ADMIN_WAIT_S: Final = 5.0
 
 
 def reachable(settings: Settings) -> Iterator[CheckLine]:
@@ -35,8 +35,8 @@ def configs(settings: Settings, kind: str, names: list[str]) -> dict[str, dict[s
 
     resources = [ConfigResource(ConfigResource.Type[kind], name) for name in names]
     client = admin.client(settings.kafka)  # must outlive its answers
-    asked = client.describe_configs(resources, request_timeout=ADMIN_S)
-    answers = {resource.name: answer.result(2 * ADMIN_S) for resource, answer in asked.items()}
+    asked = client.describe_configs(resources, request_timeout=ADMIN_WAIT_S)
+    answers = {resource.name: answer.result(2 * ADMIN_WAIT_S) for resource, answer in asked.items()}
     return {name: {key: entry.value for key, entry in answer.items()} for name, answer in answers.items()}
 
 
@@ -44,7 +44,7 @@ def broker_settings(settings: Settings) -> Iterator[CheckLine]:
     """Of every broker."""
     from deploy import admin
 
-    brokers = admin.client(settings.kafka).list_topics(timeout=ADMIN_S).brokers
+    brokers = admin.client(settings.kafka).list_topics(timeout=ADMIN_WAIT_S).brokers
     found = configs(settings, "BROKER", [str(number) for number in brokers])
     wrong, odd = broker_faults(found)
     if wrong:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from tidegauge.checks import CheckLine, Grade, listed
-from tidegauge.checks.brokers import ADMIN_S
+from tidegauge.checks.brokers import ADMIN_WAIT_S
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
@@ -41,8 +41,8 @@ def ends(settings: Settings, *, committed_only: bool) -> dict[Place, int]:
         return {}
     level = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
     client = admin.client(settings.kafka)  # must outlive its answers
-    asked = client.list_offsets(places, isolation_level=level, request_timeout=ADMIN_S)
-    return {(place.topic, place.partition): answer.result(2 * ADMIN_S).offset for place, answer in asked.items()}
+    asked = client.list_offsets(places, isolation_level=level, request_timeout=ADMIN_WAIT_S)
+    return {(place.topic, place.partition): answer.result(2 * ADMIN_WAIT_S).offset for place, answer in asked.items()}
 
 
 def ages(settings: Settings, places: dict[Place, int]) -> dict[Place, float]:
@@ -67,11 +67,11 @@ def committed(settings: Settings) -> dict[Place, int]:
         return {}
     conf = {"bootstrap.servers": settings.kafka, "group.id": settings.group, "enable.auto.commit": False}
     consumer = Consumer(conf, logger=admin.nowhere)  # it joins nothing
-    until = time.monotonic() + ADMIN_S
+    until = time.monotonic() + ADMIN_WAIT_S
     try:
         while True:
             try:
-                found = consumer.committed(asked, timeout=2 * ADMIN_S)
+                found = consumer.committed(asked, timeout=2 * ADMIN_WAIT_S)
                 break
             except KafkaException as problem:  # the group's coordinator is just being found
                 if problem.args[0].code() not in COORDINATOR_COMES or time.monotonic() > until:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegauge.checks import CheckLine, Grade, listed
-from tidegauge.checks.brokers import ADMIN_S, configs
+from tidegauge.checks.brokers import ADMIN_WAIT_S, configs
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
@@ -91,10 +91,10 @@ def copies(settings: Settings) -> Iterator[CheckLine]:
     if not there:
         return
     client = admin.client(settings.kafka)
-    asked = client.describe_topics(TopicCollection(there), request_timeout=ADMIN_S)
-    described = {name: answer.result(2 * ADMIN_S) for name, answer in asked.items()}
+    asked = client.describe_topics(TopicCollection(there), request_timeout=ADMIN_WAIT_S)
+    described = {name: answer.result(2 * ADMIN_WAIT_S) for name, answer in asked.items()}
     found = configs(settings, "TOPIC", there)
-    brokers = len(client.list_topics(timeout=ADMIN_S).brokers)
+    brokers = len(client.list_topics(timeout=ADMIN_WAIT_S).brokers)
     wrong, odd = [], []
     for name, topic in described.items():
         bad, poor = copy_faults(name, topic.partitions, int(found[name].get("min.insync.replicas") or 1), brokers)

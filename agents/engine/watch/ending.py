@@ -35,7 +35,7 @@ LOG_FORMAT: Final = "[%(asctime)s] [%(process)s] [%(levelname)s] %(message)s"
 OUR_CODE: Final = Path(__file__).resolve().parents[3]
 
 
-def refused(problem: KafkaError, group: str, state: str, transaction_ms: int) -> FatalError | None:
+def not_taken(problem: KafkaError, group: str, state: str, transaction_ms: int) -> FatalError | None:
     """What to do about an answer of the brokers that comes back however often it is tried; None for any other.
 
     state: what changelog and transactional ids begin with.
