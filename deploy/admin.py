@@ -22,6 +22,11 @@ def client(bootstrap_servers: str) -> AdminClient:
     return AdminClient(config, logger=nowhere)
 
 
+def cluster_id(admin: AdminClient) -> str:
+    """The id of the cluster that answers. KafkaException if none does."""
+    return str(admin.list_topics(timeout=PROBE_S).cluster_id)
+
+
 def serves(admin: AdminClient, brokers: int) -> bool:
     """True when so many brokers are there and every partition has a leader that answers for it."""
     try:

@@ -48,5 +48,5 @@ def made_once(path: Path, text: Callable[[], str]) -> None:
 def _draft(path: Path, text: str) -> Path:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     draft.touch(mode=FILE_MODE, exist_ok=False)
-    draft.write_text(text)
+    draft.write_text(text, encoding="utf-8")
     return draft

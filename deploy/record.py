@@ -1,6 +1,7 @@
 """The note that a running embedded stack leaves in its data folder: which processes, on which ports.
 
-A process is ours only if its id, its start time and its command line all fit: ids are reused.
+A process is ours only if its id, its start time and its command line all fit: ids are reused. And the note is this folder's
+only if it names it: a copy of a folder has a note of the original's servers.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import psutil
 
 RECORD_FILE = "stack.json"
+RUNNING = ("processes", "bootstrap_servers", "redis_url", "kafka_port", "redis_port")  # of servers, not of data
 START_TOLERANCE_S = 2.0  # a clock that is set moves the start time that the kernel reports
 
 
@@ -46,17 +48,36 @@ class Running:
 
 
 def read_record(data_dir: Path) -> dict[str, Any]:
-    """The record of data_dir; empty when nothing was ever started there."""
+    """The record of data_dir; empty when nothing was ever started there. Of a copied folder, without what runs."""
     try:
         record = json.loads((data_dir / RECORD_FILE).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no JSON, or no text
         return {}
-    return record if isinstance(record, dict) else {}
+    if not isinstance(record, dict):
+        return {}
+    if _is_copy(data_dir, record):
+        return {name: value for name, value in record.items() if name not in RUNNING}
+    return record
 
 
 def write_record(data_dir: Path, record: dict[str, Any]) -> None:
     """Replace the record, whole or not at all."""
-    write_private(data_dir / RECORD_FILE, json.dumps(record, indent=2) + "\n")
+    write_private(data_dir / RECORD_FILE, json.dumps({**record, "folder": _identity(data_dir)}, indent=2) + "\n")
+
+
+def _identity(data_dir: Path) -> str:
+    """What a folder keeps when it is moved or mounted elsewhere, and a copy does not have."""
+    found = data_dir.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _is_copy(data_dir: Path, record: dict[str, Any]) -> bool:
+    """Whether the record was written in another folder; one from before there was `folder` is known by its processes."""
+    if "folder" in record:
+        return bool(record["folder"] != _identity(data_dir))
+    tokens = [entry.get("token", "") for entry in record.get("processes", []) if isinstance(entry, dict)]
+    here = data_dir.resolve()
+    return any(Path(token).is_absolute() and not Path(token).resolve().is_relative_to(here) for token in tokens)
 
 
 def processes(data_dir: Path) -> list[Running]:

@@ -17,9 +17,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deploy.errors import KeyLostError
+from policies.language.loader import load_pack
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
 from services.notices.channels import ConsoleChannel, RedisLedger
+from services.notices.days import BankDays
 from services.notices.notifier import Channel, Notifier
 from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
@@ -30,6 +32,8 @@ from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
 from services.views.rows import InColumns
 from services.views.store import RedisViewStore
+from services.views.sweep.guard import RowGuard
+from services.views.sweep.sweeper import Sweeper
 from services.views.writer import ViewWriter
 from streams.reference import key_fingerprint
 
@@ -62,6 +66,14 @@ def view_writer(settings: "Settings", new_reader: NewReader) -> ViewWriter:
     source = view_source(settings, new_reader)
     store = RedisViewStore(redis_client(settings), keys)
     return ViewWriter(source, store, keys, Decoder(registry), rejects, uuid.uuid4().hex, in_columns=InColumns(registry))
+
+
+def view_sweeper(settings: "Settings", writer: ViewWriter, new_reader: NewReader) -> Sweeper:
+    """What watches the rows that a writer keeps, with connections of its own; raises as `view_writer`."""
+    keys = Keys.of(settings.topic_prefix)
+    source = view_source(settings, new_reader)
+    guard = RowGuard(redis_client(settings), keys, writer.token)
+    return Sweeper(source, guard, keys, Decoder(registry_for(settings)), writer.doubt)
 
 
 def view_source(settings: "Settings", new_reader: NewReader) -> KafkaSource:
@@ -119,8 +131,15 @@ def webhook_trust(settings: "Settings") -> ssl.SSLContext:
     return trust
 
 
+def bank_days(settings: "Settings", new_reader: NewReader) -> BankDays:
+    """The bank's days as of the log, and the packs: those of the settings, and those put into force."""
+    packs = [load_pack(name.strip()) for name in settings.pack.split(",")]
+    source = KafkaSource(settings.kafka, ("business-days", "policies"), new_reader, settings.topic_prefix)
+    return BankDays(source, registry_for(settings), {(pack.id, pack.version): pack.notice_days for pack in packs})
+
+
 @asynccontextmanager
-async def notifier(settings: "Settings") -> AsyncIterator[Notifier]:
+async def notifier(settings: "Settings", new_reader: NewReader) -> AsyncIterator[Notifier]:
     """The notifier on the settings' channels: the console, and the webhook where one is set."""
     client = httpx2.AsyncClient(verify=webhook_trust(settings), follow_redirects=False)
     ledger_client = redis.asyncio.Redis.from_url(
@@ -132,4 +151,6 @@ async def notifier(settings: "Settings") -> AsyncIterator[Notifier]:
         channels.append(WebhookChannel(client, settings.webhook_url, secret))
     ledger = RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
     async with client, ledger_client:
-        yield Notifier(channels, ledger, lambda: time.time_ns() // 1_000_000, settings.notice_locale)
+        days = bank_days(settings, new_reader)
+        now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
+        yield Notifier(channels, ledger, now_ms, settings.notice_locale, late=days.late)

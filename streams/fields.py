@@ -14,7 +14,7 @@ BAD_ID, BAD_CURRENCY, BAD_CLASS, BAD_AMOUNT, BAD_DATE, BAD_INSTANT, BAD_NUMBER, 
     46,
     47,
 )
-OTHER_OWNER, OTHER_CURRENCY, OTHER_CLASS, CONFLICT, TOO_OLD, TOO_FRAGMENTED, BAD_VERSION = 48, 49, 50, 51, 52, 53, 54
+OTHER_CURRENCY, OTHER_CLASS, CONFLICT, TOO_OLD, TOO_FRAGMENTED, BAD_VERSION = 49, 50, 51, 52, 53, 54
 BAD_RATE, BAD_BASE, DELETION = 55, 56, 57
 EVENT_REASONS = {
     BAD_ID: "id empty or too long",
@@ -25,7 +25,6 @@ EVENT_REASONS = {
     BAD_INSTANT: "instant out of range",
     BAD_NUMBER: "journal number negative",
     BAD_SOURCE: "source empty or too many",
-    OTHER_OWNER: "account belongs to another customer",
     OTHER_CURRENCY: "account has another currency",
     OTHER_CLASS: "account has another asset class",
     CONFLICT: "different payload under a known identity",

@@ -26,6 +26,8 @@ from schemas.registry import Registry
 log = logging.getLogger(__name__)
 
 SESSION_S, HEARTBEAT_S = 10, 3
+WAITING_S_MAX = 7 * 24 * 3600.0
+"""A notice may wait so long for its channel before another worker is given the partition."""
 
 Notify = Callable[[dict[str, Any]], Awaitable[list[dict[str, Any]]]]
 """Delivers an alert's notices and gives their records; fails only where nobody can be told that it failed."""
@@ -57,7 +59,8 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
     app = hooks.FolderlessApp(
         group, broker=servers, store="memory://", topic_partitions=settings.partitions, topic_disable_leader=True,
         topic_allow_declare=False, web_enabled=False, broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=HEARTBEAT_S, consumer_auto_offset_reset="earliest", stream_wait_empty=False,
+        broker_heartbeat_interval=HEARTBEAT_S, broker_max_poll_interval=WAITING_S_MAX,
+        consumer_auto_offset_reset="earliest", stream_wait_empty=False,
     )  # fmt: skip
     app.transport = hooks.RecordTransport(servers, app, app.loop)
     raw = partial(app.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")

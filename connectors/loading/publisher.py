@@ -22,6 +22,8 @@ FLUSH_STEP_S: Final = 0.5
 METADATA_WAIT_S: Final = 8.0
 NEW_TOPIC_WAIT_S: Final = 2.0
 TRANSACTION_TIMEOUT_MS: Final = 10_000
+_PRODUCER: Final = "cimpl.Producer"  # in the words of a SystemError
+_TAKEN_OVER: Final = "another one has taken over: run one at a time, and this one again"
 _NOWHERE: Final = logging.getLogger("tidegauge.librdkafka.producer")
 _NOWHERE.addHandler(logging.NullHandler())
 _NOWHERE.propagate = False
@@ -40,15 +42,17 @@ def publish_errors(what: str) -> Iterator[None]:
     """What librdkafka raises as PublishError.
 
     A fatal error is set while delivery callbacks still run: Python then reports a SystemError of the callback, whose cause
-    it is.
+    it is, or one of the producer's method, without any: of those that a producer meets only a successor is fatal.
     """
     try:
         yield
     except (KafkaException, SystemError) as problem:
         cause = problem if isinstance(problem, KafkaException) else problem.__cause__ or problem.__context__
+        if isinstance(problem, SystemError) and cause is None and _PRODUCER in str(problem):
+            raise PublishError(f"{what}: the producer has failed for good", _TAKEN_OVER) from problem
         if not isinstance(cause, KafkaException):
             raise
-        hint = "another one has taken over: run one at a time, and this one again" if _is_fenced(cause) else ""
+        hint = _TAKEN_OVER if _is_fenced(cause) else ""
         raise PublishError(f"{what}: {cause.args[0].str()}", hint) from problem
 
 

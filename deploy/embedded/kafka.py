@@ -3,6 +3,7 @@
 Every node is broker and controller at once; node i listens on port + 2i for clients and port + 2i + 1 for controllers.
 """
 
+import os
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -95,7 +96,7 @@ class Cluster:
             "log.index.size.max.bytes": 2 << 20,  # sparse files of 10 MB for each of hundreds of partitions are no use
             "controlled.shutdown.enable": str(self.brokers > 1).lower(),  # alone there is nobody to hand over to
         }
-        return "".join(f"{name}={value}\n" for name, value in values.items())
+        return "".join(f"{name}={_escaped(str(value))}\n" for name, value in values.items())
 
     def prepare(self, node: int) -> None:
         """Write a node's configuration, and format its storage if it is new; raises StackError if that fails."""
@@ -116,8 +117,9 @@ class Cluster:
         ]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False, umask=UMASK
-            )
+                command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False, umask=UMASK,
+                env=_environment(),
+            )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as problem:
             raise StackError(f"Kafka's storage cannot be formatted: {problem}", f"folder: {folder}") from problem
         if done.returncode != 0:
@@ -128,7 +130,7 @@ class Cluster:
         """Start one node; it is ready later, see `wait_ready`."""
         config = str(self.folder(node) / "server.properties")
         command = [*self._java(self.heap_mb, quick=self.tether), "kafka.Kafka", config]
-        return processes.start(f"kafka-{node}", command, self.log(node), config, tether=self.tether)
+        return processes.start(f"kafka-{node}", command, self.log(node), config, tether=self.tether, env=_environment())
 
     def _java(self, heap_mb: int, *, quick: bool) -> list[str]:
         """The JVM with its options. `quick` compiles less: half the CPU at start, less speed later."""
@@ -141,3 +143,15 @@ class Cluster:
             "-cp",
             ":".join(str(jar) for jar in self.class_path),
         ]
+
+
+def _escaped(value: str) -> str:
+    """A value as a Java properties file has it, which is read as Latin-1."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
+    return "".join(chr(code) if code < 0x7F else f"\\u{code:04x}" for code in codes)
+
+
+def _environment() -> dict[str, str]:
+    """The JVM takes file names in the locale's encoding."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}

@@ -60,10 +60,15 @@ class Server:
         write_private(
             config,
             f"requirepass {self.password}\n"  # here and not in the command, which everybody on the machine sees
-            f"bind 127.0.0.1\nport {self.port}\ndir {folder.resolve()}\ndaemonize no\n"
+            f"bind 127.0.0.1\nport {self.port}\ndir {_quoted(str(folder.resolve()))}\ndaemonize no\n"
             "appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"
             "hash-max-listpack-value 1024\n"  # a view's rows stay compact: faster, and a third less memory
             "set-proc-title no\n",  # the command line is what the process is known by
         )
         command = [binary(), str(config)]
         return processes.start("redis", command, self.log, str(config), tether=self.tether)
+
+
+def _quoted(value: str) -> str:
+    """A value of the configuration with spaces, quotes and backslashes as they are."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

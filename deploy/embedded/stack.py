@@ -17,11 +17,13 @@ from deploy import admin, record, topics
 from deploy.embedded import jars, kafka, processes, redis
 from deploy.errors import StackError
 from deploy.ping import answers
+from deploy.printable import printable
 from deploy.private import FILE_MODE, private_folder
 from deploy.record import Running
 from deploy.settings import DISK_FREE_MIN_BYTES, REFERENCE_KEY_FILE, Settings
 
 LOCK_FILE = "stack.lock"
+PATH_BYTES_MAX = 3000  # of a data folder: the servers' files below it have names too, of 4096 in all
 OPEN_FILES_MIN = 1024  # of a broker: three files a partition and segment, beside its jars
 OURS = (record.RECORD_FILE, REFERENCE_KEY_FILE)  # a folder with one of them was made by us
 
@@ -39,6 +41,19 @@ def allow_files() -> None:
         )
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
+def unusable(data_dir: Path) -> str:
+    """Why the servers can't work in a folder of this name; empty if they can."""
+    try:
+        size = len(str(data_dir).encode())
+    except UnicodeEncodeError:
+        return "its path is no UTF-8"
+    if "," in str(data_dir):
+        return "its path has a comma, which Kafka takes for the end of a path"
+    if printable(str(data_dir)) != str(data_dir) or "\n" in str(data_dir):
+        return "its path has control characters"
+    return "" if size <= PATH_BYTES_MAX else f"its path has {size} bytes, more than {PATH_BYTES_MAX}"
 
 
 class Stack:
@@ -147,7 +162,9 @@ class Stack:
     # -- folders and ports
 
     def _make_folder(self) -> None:
-        """Make the data folder; refuse a full disk."""
+        """Make the data folder; refuse a full disk, and a path that the servers can't take."""
+        if reason := unusable(self.data_dir):
+            raise StackError(f"data folder {self.data_dir!s:.200}: {reason}", "choose another one with --data")
         try:
             private_folder(self.data_dir, ours=any((self.data_dir / name).exists() for name in OURS))
             free = shutil.disk_usage(self.data_dir).free
@@ -211,6 +228,12 @@ class Stack:
             "Kafka",
             kafka.KAFKA_READY_WAIT_S,
         )
+        answering = admin.cluster_id(administrator)
+        if answering != cluster.cluster_id:
+            raise StackError(
+                f"at {cluster.bootstrap_servers} another Kafka answers, cluster {answering}, not {cluster.cluster_id}",
+                "choose another port with --kafka-port, or stop what listens there",
+            )
         self._remember(bootstrap_servers=cluster.bootstrap_servers)
         self.say(f"Kafka answers at {cluster.bootstrap_servers}")
 

@@ -263,6 +263,7 @@ HEAD_OPTIONAL: dict[str, Kind] = {
     "supersedes": Many(Text(), "What it repeals."),
     "file_owner": Choice(("outlet", "wealth-centre"), "Who keeps the customers' files (C-30)."),
     "principles": Many(Identifier()),
+    "notice_days": Whole(0, 366, "An alert that is told more days after its own is told as late."),
     "sources": Table(SOURCE, "Systems of record."),
     "facts": Table(OWN_FACT, "Figures of the bank's own that criteria may name."),
     "branches": BRANCHES,

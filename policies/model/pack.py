@@ -35,6 +35,7 @@ EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "year")
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
 TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
+NEWS_DAYS = 3
 QUEUE_BASES = ("card", "tier", "higher")
 QUEUE_ORDERS = ("head_start", "strict")
 
@@ -237,6 +238,7 @@ class Pack:
     """One version of one scheme. `body` is the YAML it was read from, so that it can be published unchanged.
 
     `kind`: one tier scheme for a class of customers, and beside it at most one layer scheme (docs/tiers.md#schemes).
+    `notice_days`: an alert that is told later than so many days after its own says so.
     """
 
     id: str
@@ -255,6 +257,7 @@ class Pack:
     supersedes: tuple[str, ...] = ()
     file_owner: str = "outlet"
     principles: tuple[str, ...] = ()
+    notice_days: int = NEWS_DAYS
     sources: dict[str, Source] = field(default_factory=dict)
     facts: dict[str, OwnFact] = field(default_factory=dict)
     branches: Branches | None = None

@@ -27,7 +27,7 @@ from schemas.writers.matching import (
     measure,
     mismatch,
     takes,
-    wanted_type,
+    wanted_of,
     words,
 )
 from streams.money import EXPONENTS
@@ -112,7 +112,7 @@ class CodecProgram:
         counts = measure(reader, target)
         row_or_none = self._resolve(f.type, target.type, out, counts)
         if row_or_none is None:
-            raise mismatch(target.name, wanted_type(target.type, counts), words(f.type), f.type)
+            raise mismatch(target.name, wanted_of(target.type, counts), words(f.type), f.type)
         return row_or_none
 
     def _resolve(self, writer: Type, reader: Type, out: int, counts: Measure | None = None) -> Row | None:

@@ -65,7 +65,7 @@ def field_sources(writer: Type, reader: Type) -> list[Field | None]:
     for f in reader.fields:
         claimants = [w for w in writer.fields if w.name in (f.name, *f.aliases) or f.name in w.aliases]
         if not claimants and f.default is MISSING:
-            raise mismatch(f.name, wanted_type(f.type, measure(reader, f)), "no such field")
+            raise mismatch(f.name, wanted_of(f.type, measure(reader, f)), "no such field")
         if len(claimants) > 1:
             names = " and ".join(w.name for w in claimants)
             raise mismatch(f.name, "one field", f"{len(claimants)}: {names}")
@@ -157,7 +157,7 @@ def words(t: Type) -> str:
     return t.logical or (f"{t.kind} {t.name}" if t.name else t.kind)
 
 
-def wanted_type(reader: Type, counts: Measure | None = None) -> str:
+def wanted_of(reader: Type, counts: Measure | None = None) -> str:
     """What a field of ours takes, as it is named to people."""
     inner = reader.nullable or reader
     text = f"one of {', '.join(inner.symbols)}" if inner.kind == "enum" else words(inner)

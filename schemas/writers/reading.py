@@ -27,7 +27,7 @@ from schemas.writers.matching import (
     measure,
     mismatch,
     takes,
-    wanted_type,
+    wanted_of,
     words,
 )
 from streams.money import EXPONENTS
@@ -85,7 +85,7 @@ class _Rewriting:
             return {"name": f"passed_{i}", "type": self._passing(f.type)}
         counts = measure(reader, target)
         if not fits(f.type, target.type, counts):
-            raise mismatch(top or target.name, wanted_type(target.type, counts), words(f.type), f.type)
+            raise mismatch(top or target.name, wanted_of(target.type, counts), words(f.type), f.type)
         return {"name": target.name, "type": self._taken(f.type, target.type, counts, top or target.name)}
 
     def _taken(self, writer: Type, reader: Type, counts: Measure | None, top: str) -> Any:
@@ -93,7 +93,7 @@ class _Rewriting:
             return [
                 self._taken(branch, reader, counts, top)
                 if takes(branch, writer, reader, counts)
-                else self._refused(branch, partial(_refuse, top, wanted_type(reader, counts), words(branch)))
+                else self._refused(branch, partial(_refuse, top, wanted_of(reader, counts), words(branch)))
                 for branch in writer.items
             ]
         if reader.kind == "union":
@@ -156,7 +156,7 @@ def _decimal(t: Type) -> Type | None:
 
 def _change(writer: Type, reader: Type, counts: Measure | None, top: str) -> Hook | None:
     """What becomes of a value without parts; None: nothing."""
-    refuse = partial(_refuse, top, wanted_type(reader, counts))
+    refuse = partial(_refuse, top, wanted_of(reader, counts))
     match change(writer, reader, counts):
         case ValueChange.TEXT:
             return bytes.decode if writer.kind == "bytes" else str.encode

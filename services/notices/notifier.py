@@ -1,12 +1,15 @@
 """Turns alerts into notices and hands them to the channels: at least once, and once where the ledger remembers.
 
+A channel that fails is tried again until it works: only its clear refusal, or a person, ends that.
+
 A notice's id comes from the alert's record and the channel, so the same record gives the same
 notices, however often it comes.
 """
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -15,6 +18,14 @@ from services.views.projections import iso_day
 
 log = logging.getLogger(__name__)
 
+RETRY_FIRST_S: Final = 5.0
+RETRY_MAX_S: Final = 300.0
+"""Between two tries of a channel that fails, beyond those that it makes itself."""
+
+LOOK_S: Final = 5.0
+"""How often a waiting notice is looked up among those given up."""
+
+WAITING: Final = "waiting"
 ID_CHARS: Final = 32
 MASK_TAIL_CHARS: Final = 4
 TEXT_CHARS_MAX: Final = 400
@@ -39,11 +50,11 @@ class Notice:
 
 
 class DeliveryError(Exception):
-    """A channel did not take a notice; `attempts` says how often it was tried."""
+    """A channel did not take a notice; `attempts` says how often it was tried, `final` that it never will."""
 
-    def __init__(self, reason: str, attempts: int) -> None:
+    def __init__(self, reason: str, attempts: int, *, final: bool = False) -> None:
         super().__init__(reason)
-        self.attempts = attempts
+        self.attempts, self.final = attempts, final
 
 
 class Channel(Protocol):
@@ -58,13 +69,19 @@ class Channel(Protocol):
 
 
 class DeliveryLedger(Protocol):
-    """Remembers which notices have been delivered."""
+    """Remembers which notices have been delivered, and knows which are waited for and which are not any more."""
 
     async def seen(self, notice_id: str) -> bool:
         """True if it has been delivered; False also when nobody knows."""
 
     async def mark(self, notice_id: str) -> None:
-        """Remember that it has been delivered."""
+        """Remember that it has been delivered, or never will be: it waits no more."""
+
+    async def wait_for(self, notice_id: str, why: str) -> None:
+        """Note that it has not been delivered yet, for whoever asks."""
+
+    async def given_up(self, notice_id: str) -> str | None:
+        """Why somebody gave it up; None if nobody did, and when nobody knows."""
 
 
 def notice_id(alert: dict[str, Any], channel: str) -> str:
@@ -79,10 +96,11 @@ def masked(customer_id: str) -> str:
     return "****" + (customer_id[-shown:] if shown else "")
 
 
-def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
+def compose(alert: dict[str, Any], channel: str, locale: str, *, late: bool = False) -> Notice | None:
     """The notice of an alert's record; None for a state or kind that nobody is told of, such as acknowledged.
 
-    ValueError for a record that makes no notice: a day that the calendar has not, a text without end.
+    `late`: in words that don't hurry anybody. ValueError for a record that makes no notice: a day that the calendar has
+    not, a text without end.
     """
     status, kind = alert["status"], alert["kind"]
     if status not in texts.STATUSES or kind not in texts.BODIES[locale]:
@@ -111,9 +129,23 @@ def compose(alert: dict[str, Any], channel: str, locale: str) -> Notice | None:
         branch=alert["branch"],
         day=places["day"],
         locale=locale,
-        subject=texts.SUBJECTS[locale][kind][status].format(**places),
-        body=texts.BODIES[locale][kind].format(**places),
+        subject=(texts.LATE_SUBJECT[locale] if late else "") + texts.SUBJECTS[locale][kind][status].format(**places),
+        body=(texts.LATE_BODIES if late else texts.BODIES)[locale][kind].format(**places),
     )
+
+
+async def never(_alert: dict[str, Any]) -> bool:
+    """No alert is late."""
+    return False
+
+
+@dataclass(slots=True)
+class _Way:
+    """One notice on its way through one channel."""
+
+    channel: Channel
+    notice: Notice
+    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -125,29 +157,64 @@ class Notifier:
     now_ms: Callable[[], int]
     locale: str = texts.DEFAULT_LOCALE
     outcomes: Callable[[str, str], None] = field(default=lambda _channel, _status: None)
+    late: Callable[[dict[str, Any]], Awaitable[bool]] = never
+    wait: Callable[[float], Awaitable[Any]] = asyncio.sleep
 
     async def notify(self, alert: dict[str, Any]) -> list[dict[str, Any]]:
-        """Deliver, and return the records for the `notices` topic. What fails is in the records; ValueError: see `compose`."""
-        records = []
+        """Deliver, and return the records for the `notices` topic. ValueError: see `compose`.
+
+        It returns when every channel has taken its notice, or clearly refused it, or somebody gave it up: alerts behind
+        it wait. The waits between two tries of a channel double up to RETRY_MAX_S.
+        """
+        late, records, open_ways = await self.late(alert), [], []
         for channel in self.channels:
-            notice = compose(alert, channel.name, self.locale)
+            notice = compose(alert, channel.name, self.locale, late=late)
             if notice is not None:
-                status, attempts, error = await self._deliver(channel, notice)
-                self.outcomes(channel.name, status)
-                records.append(self._record(alert, notice, channel.name, status, attempts, error))
+                open_ways.append(_Way(channel, notice))
+        pause_s = RETRY_FIRST_S
+        while open_ways:
+            failing = []
+            for way in open_ways:
+                status, error = await self._deliver(way)
+                if status == WAITING:
+                    failing.append(way)
+                    continue
+                self.outcomes(way.channel.name, status)
+                records.append(self._record(alert, way.notice, way.channel.name, status, way.attempts, error))
+            open_ways = failing
+            if failing:
+                await self._pause(failing, pause_s)
+                pause_s = min(2 * pause_s, RETRY_MAX_S)
         return records
 
-    async def _deliver(self, channel: Channel, notice: Notice) -> tuple[str, int, str | None]:
-        """(status, attempts, error); one that went out before counts as sent, in no attempt."""
+    async def _pause(self, failing: Sequence[_Way], pause_s: float) -> None:
+        """Wait, but no longer than until somebody gives one up."""
+        while pause_s > 0:
+            await self.wait(min(pause_s, LOOK_S))
+            pause_s -= LOOK_S
+            if any([await self.ledger.given_up(way.notice.notice_id) is not None for way in failing]):
+                return
+
+    async def _deliver(self, way: _Way) -> tuple[str, str | None]:
+        """(status, error) of one try; one that went out before counts as sent, in no attempt."""
+        notice, channel = way.notice, way.channel
         if await self.ledger.seen(notice.notice_id):
-            return "sent", 0, None
+            return "sent", None
+        if (why := await self.ledger.given_up(notice.notice_id)) is not None:
+            await self.ledger.mark(notice.notice_id)
+            return "suppressed", f"given up: {why}"
         try:
-            attempts = await channel.send(notice)
+            way.attempts += await channel.send(notice)
         except DeliveryError as problem:
-            log.warning("notice %s not delivered by %s: %s", notice.notice_id, channel.name, problem)
-            return "failed", problem.attempts, str(problem)
+            way.attempts += problem.attempts
+            word = "refused" if problem.final else "not taken, it is tried again"
+            log.warning("notice %s, %s: %s: %s", notice.notice_id, channel.name, word, problem)
+            if not problem.final:
+                await self.ledger.wait_for(notice.notice_id, f"{channel.name} → {notice.recipient}: {problem}")
+                return WAITING, None
+            return "failed", str(problem)
         await self.ledger.mark(notice.notice_id)
-        return "sent", attempts, None
+        return "sent", None
 
     def _record(
         self, alert: dict[str, Any], notice: Notice, channel: str, status: str, attempts: int, error: str | None

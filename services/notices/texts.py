@@ -72,6 +72,30 @@ BODIES: Final[dict[str, dict[str, str]]] = {
 }
 """By language and kind of alert."""
 
+LATE_SUBJECT: Final[dict[str, str]] = {"en": "late: ", "zh-CN": "(补发)"}
+"""Before the subject of a notice that goes out days after its alert."""
+
+LATE_BODIES: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "outflow": "{window}: {share} of the assets had left the bank (rule {rule}, day {day}, branch {branch}). This "
+        "goes out days later: see at your desk under alert {alert} how things stand now.",
+        "upgrade_near": "On {day} the customer would have reached the next tier, or come close to it, at the close of "
+        "{close} (rule {rule}, branch {branch}). This goes out days later: see at your desk under alert {alert} how "
+        "things stand now.",
+        "downgrade_risk": "On {day} the customer would have lost his tier; the next close was that of {close} (rule "
+        "{rule}, branch {branch}). This goes out days later: see at your desk under alert {alert} how things stand now.",
+    },
+    "zh-CN": {
+        "outflow": "{window}资金净流出曾占资产的 {share}(规则 {rule},日期 {day},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+        "upgrade_near": "按 {day} 的余额,客户在 {close} 日终评定时将达到或接近上一等级(规则 {rule},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+        "downgrade_risk": "按 {day} 的余额,客户将失去当时的等级,当时的下次评定为 {close} 日终(规则 {rule},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+    },
+}
+"""In the place of BODIES there."""
+
 SEVERITY_NAMES: Final[dict[str, dict[str, str]]] = {
     "en": {"info": "Info", "low": "Low", "medium": "Medium", "high": "High", "critical": "Critical"},
     "zh-CN": {"info": "提示", "low": "低", "medium": "中", "high": "高", "critical": "紧急"},

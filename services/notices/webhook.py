@@ -53,9 +53,12 @@ class WebhookChannel:
         self.signer = None if secret is None else Webhook(secret)
 
     async def send(self, notice: Notice) -> int:
-        """Post it, at most ATTEMPTS_MAX times, once where time will not mend a refusal; raises DeliveryError."""
+        """Post it, at most ATTEMPTS_MAX times, once where seconds will not mend it; raises DeliveryError.
+
+        Final is the receiver's clear refusal alone: 4xx, but for those of AGAIN.
+        """
         body = json.dumps(asdict(notice), ensure_ascii=False, sort_keys=True)
-        attempt, reason, wait_s = 0, "", WAIT_FIRST_S
+        attempt, status, reason, wait_s = 0, 0, "", WAIT_FIRST_S
         try:
             async with asyncio.timeout(DELIVERY_S):
                 while True:
@@ -68,8 +71,8 @@ class WebhookChannel:
                     await self.wait(min(asked_s if asked_s is not None else wait_s, WAIT_MAX_S))
                     wait_s *= 2
         except TimeoutError:
-            reason = f"not taken within {DELIVERY_S:.0f} s; {reason}".rstrip("; ")
-        raise DeliveryError(reason, attempt)
+            status, reason = 0, f"not taken within {DELIVERY_S:.0f} s; {reason}".rstrip("; ")
+        raise DeliveryError(reason, attempt, final=400 <= status < 500 and status not in AGAIN)
 
     async def _attempt(self, notice_id: str, body: str) -> tuple[int, str, float | None]:
         """(status, 0 if there was none; what went wrong; seconds that the receiver asks to wait)."""

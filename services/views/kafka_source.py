@@ -1,8 +1,7 @@
 """The view writer's Kafka: committed records in batches, where they end, and a place for unreadable ones."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -25,6 +24,8 @@ PROBE_INTERVAL_S: Final = 1.0
 
 REQUEST_TIMEOUT_S: Final = 10.0
 RETRY_WAIT_S: Final = 0.2
+PICK_S: Final = 60.0
+"""Without another one of the records that are looked for, which may lie anywhere in a partition."""
 
 
 class BlockRead(Protocol):
@@ -79,30 +80,48 @@ class KafkaSource:
         prefix: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.prefix, self.clock = prefix, clock
+        self.brokers, self.topics, self.prefix, self.clock = brokers, tuple(topics), prefix, clock
+        self.new_reader = new_reader
         self.admin = AdminClient({"bootstrap.servers": brokers})
-        self.metadata = self.admin.list_topics(timeout=REQUEST_TIMEOUT_S)
-        self.names: dict[tuple[str, int], tuple[str, str]] = {}  # Kafka's topic, partition -> our topic, source name
-        for topic in topics:
-            self._discover(topic)
-        self.reader = new_reader(brokers, sorted({topic for topic, _ in self.names}))
+        self.names = self._discover()
+        self.reader = self._reader()
+        self.known: dict[str, str] | None = None  # the world that `names` are of; None: not asked yet
         self.begun: dict[str, int] = {}  # where reading began, until the next fetch tells it
         self.probe: dict[TopicPartition, Future[Any]] | None = None
         self.probed_at = -PROBE_INTERVAL_S
 
-    def _discover(self, topic: str) -> None:
-        meta = self.metadata.topics.get(self.prefix + topic)
-        if meta is None or meta.error is not None or not meta.partitions:
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {self.prefix + topic}"))
-        for partition in meta.partitions:
-            self.names[self.prefix + topic, partition] = (topic, f"{topic}:{partition}")
+    def _reader(self) -> BlockReader:
+        return self.new_reader(self.brokers, sorted({topic for topic, _ in self.names}))
 
-    def cluster(self) -> str:
-        """Kafka's cluster id, and a digest of the topics' ids: a topic that was made anew is another log."""
-        names = sorted({topic for topic, _ in self.names})
-        ids = topic_ids(self.admin, names, REQUEST_TIMEOUT_S)
-        digest = hashlib.sha256(" ".join(ids.get(name, "") for name in names).encode()).hexdigest()[:16]
-        return f"{self.metadata.cluster_id}/{digest if ids else ''}"
+    def _discover(self) -> dict[tuple[str, int], tuple[str, str]]:
+        """Every partition: Kafka's topic, number -> our topic, name of the partition."""
+        found = self.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        names: dict[tuple[str, int], tuple[str, str]] = {}
+        for topic in self.topics:
+            meta = found.get(self.prefix + topic)
+            if meta is None or meta.error is not None or not meta.partitions:
+                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {self.prefix + topic}"))
+            for number in meta.partitions:
+                names[self.prefix + topic, number] = topic, f"{topic}:{number}"
+        return names
+
+    def world(self) -> dict[str, str]:
+        """Kafka's cluster id, and the id of each topic by its name (KIP-516), asked now; KafkaException without answer.
+
+        A reader goes on in the middle of a topic that was made anew. So when the world has changed, another takes its
+        place, which reads from the next `begin` on.
+        """
+        self._settled_probe()
+        cluster = self.admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
+        ids = topic_ids(self.admin, [self.prefix + topic for topic in self.topics], REQUEST_TIMEOUT_S)
+        found = {topic: ids.get(self.prefix + topic, "") for topic in self.topics}  # brokers before 2.8 have no ids
+        found["cluster"] = str(cluster.result().cluster_id)
+        if self.known is not None and found != self.known:
+            self.names = self._discover()
+            self.reader.close()
+            self.reader = self._reader()
+        self.known = found
+        return found
 
     def begin(self, positions: dict[str, int | None]) -> None:
         """Read on from these offsets; None = from the beginning."""
@@ -117,10 +136,7 @@ class KafkaSource:
             topic, name = self.names[block.tp]
             part = fetched.setdefault(name, Fetched(at_end=True))
             part.stop = block.end
-            part.records += [
-                TopicRecord(topic, block.tp[1], offset, key, value, lost)
-                for offset, _, key, value, lost in log_entries(block.batches, block.start, block.end, block.lost)
-            ]
+            part.records += _records(topic, block)
         return fetched
 
     def ends(self) -> dict[str, tuple[int, int]]:
@@ -129,8 +145,7 @@ class KafkaSource:
         Partitions that change their leader are asked again for REQUEST_TIMEOUT_S; then KafkaException.
         """
         until = self.clock() + REQUEST_TIMEOUT_S
-        if self.probe is not None:
-            wait(self.probe.values())  # see _ask
+        self._settled_probe()
         while True:
             try:
                 low, high = self._offsets(OffsetSpec.earliest()), self._offsets(OffsetSpec.latest())
@@ -139,6 +154,11 @@ class KafkaSource:
                 if self.clock() > until:
                     raise
                 time.sleep(RETRY_WAIT_S)
+
+    def _settled_probe(self) -> None:
+        """Wait for the answer to the question that is open (see `_ask`)."""
+        if self.probe is not None:
+            wait(self.probe.values())
 
     def fresh_ends(self) -> dict[str, int] | None:
         """Ends as of about a second ago, without waiting; None while no new answer has come."""
@@ -171,9 +191,39 @@ class KafkaSource:
         )
         return answer
 
+    def pick(self, name: str, offsets: Sequence[int]) -> Iterator[list[TopicRecord]]:
+        """The records of a partition at these offsets (rising), some at a time; what is gone is left out.
+
+        They are read by a reader of their own. KafkaException.
+        """
+        place = next(place for place, (_, known) in self.names.items() if known == name)
+        wanted, until = set(offsets), self.clock() + PICK_S
+        reader = self.new_reader(self.brokers, [place[0]])
+        try:
+            reader.begin({place: offsets[0]})
+            while self.clock() < until:
+                for block in reader.fetch(RETRY_WAIT_S):
+                    found = [record for record in _records(self.names[place][0], block) if record.offset in wanted]
+                    if found:
+                        until = self.clock() + PICK_S
+                        yield found
+                    if block.end > offsets[-1]:
+                        return
+        finally:
+            reader.close()
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{name} could not be read again"))  # noqa: SLF001
+
     def close(self) -> None:
         """Leave the brokers."""
         self.reader.close()
+
+
+def _records(topic: str, block: BlockRead) -> list[TopicRecord]:
+    """The records of a block of our `topic`."""
+    return [
+        TopicRecord(topic, block.tp[1], offset, key, value, lost)
+        for offset, _, key, value, lost in log_entries(block.batches, block.start, block.end, block.lost)
+    ]
 
 
 class DeadLetters:

@@ -7,17 +7,22 @@
 | `{p}alert:{alert_id}` | hash | version, customer_id, status, severity, branch, rm_id, raised_day, record |
 | `{p}alerts:customer:{id}`, `…:rm:{id}`, `…:branch:{id}` | sorted set | alert ids by raised day; newest kept |
 | `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |
+| `{p}view:holds` | hash | `topic:partition:rows` and `…:sum` → rows and the sum of their versions, moved with the rows |
+| `{p}view:sweep` | hash | what the last sweep over the rows found, for whoever asks how complete the view is |
 | `{p}fresh:{topic}` | hash | `topic:partition` → ms (Redis clock) when all of Kafka's was in the view; 0 = never |
+| the same | | `rows` → ms when no row was known to be missing; 0 = some are |
 | `{p}lacking:{topic}:{partition}` | sorted set | keys whose last record can't be read, by offset: the view lacks them |
-| `{p}view:meta` | hash | cluster (Kafka's cluster id, `/` and a digest of its topics' ids), format |
+| `{p}view:meta` | hash | cluster (Kafka's cluster id), the id of each topic by its name, format |
 | `{p}view:world` | hash | reference_key (fingerprint), epoch: of the log's identity |
 | `{p}view:writer` | string, expires | token of the one writer |
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
+| `{p}notice:given-up:{notice_id}` | string, expires | why a person gave a notice up |
+| `{p}notices:waiting` | hash | notice id → where it goes and why its channel has not taken it yet |
 """
 
 from dataclasses import dataclass
 
-VIEW_FORMAT = "1"
+VIEW_FORMAT = "2"
 """Raised when the layout changes: a view of another format is wiped and built again."""
 
 
@@ -55,10 +60,29 @@ class Keys:
         """Mark of a delivered notice."""
         return f"{self.prefix}notice:{notice_id}"
 
+    def given_up(self, notice_id: str) -> str:
+        """Why a notice was given up."""
+        return f"{self.prefix}notice:given-up:{notice_id}"
+
+    @property
+    def waiting(self) -> str:
+        """Hash of the notices that wait."""
+        return f"{self.prefix}notices:waiting"
+
     @property
     def next(self) -> str:
         """Hash of the next offsets."""
         return f"{self.prefix}view:next"
+
+    @property
+    def holds(self) -> str:
+        """Hash of how many rows each partition gave, and the sum of their versions."""
+        return f"{self.prefix}view:holds"
+
+    @property
+    def sweep(self) -> str:
+        """Hash of what the last sweep found."""
+        return f"{self.prefix}view:sweep"
 
     def fresh(self, topic: str) -> str:
         """Hash of the instants of freshness of a topic's partitions."""

@@ -37,7 +37,7 @@ class TopicRecord(NamedTuple):
 _Projection = Callable[[Keys, TopicRecord, dict[str, Any] | None], list[Op]]
 
 
-def _day_number(day: date | int) -> int:
+def plain_day(day: date | int) -> int:
     """Days since 1970-01-01 of a date as decoded, with or without its logical type."""
     return day if isinstance(day, int) else day_of(day)
 
@@ -45,7 +45,7 @@ def _day_number(day: date | int) -> int:
 @lru_cache(maxsize=4096)
 def iso_day(day: date | int | None) -> str:
     """ISO date of a date as decoded; the empty text for none. ValueError where the calendar has no such day."""
-    return "" if day is None else date_of(_day_number(day)).isoformat()
+    return "" if day is None else date_of(plain_day(day)).isoformat()
 
 
 def priority(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list[Op]:
@@ -77,7 +77,7 @@ def alert(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list
     """
     if value is None or record.value is None:
         return []  # the topic is not compacted: a tombstone means nothing here
-    alert_id, day = value["alert_id"], _day_number(value["raised_day"])
+    alert_id, day = value["alert_id"], plain_day(value["raised_day"])
     fields = {
         "customer_id": value["customer_id"],
         "status": value["status"],

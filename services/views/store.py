@@ -2,8 +2,8 @@
 
 `ViewStore` is the port; `RedisViewStore` the real part; the fake in the tests passes the same contract suite.
 One Lua call applies one chunk of one partition: it checks the writer's lease and the partition's next offset, applies
-the rows, and moves the offset. A chunk that was applied before, a writer that has been replaced, and a store that went
-back in time are thereby noticed, never applied twice.
+the rows, counts them (how many, and the sum of their versions), and moves the offset. A chunk that was applied before, a
+writer that has been replaced, and a store that went back in time are thereby noticed, never applied twice.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,7 +112,7 @@ class ViewStore(Protocol):
         """Apply each chunk atomically; False for one whose start is not the store's position. Raises LeaseLostError."""
 
     def mark_fresh(self, token: str, reached: Mapping[str, Reached]) -> bool:
-        """Say that all which Kafka held of these partitions is in the view; False if one stands elsewhere.
+        """Say that all which Kafka held of these partitions is in the view; False if one stands elsewhere or was not begun.
 
         An idle partition has no chunks that would show that the store lost its rows: this does. Raises LeaseLostError.
         """
@@ -121,12 +121,15 @@ class ViewStore(Protocol):
         """Delete offsets first, then every row; returns the rows deleted. Raises LeaseLostError."""
 
 
-# Versions are compared as (length, text): exact beyond 2**53, where Lua's numbers end.
-APPLY: Final = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 'held' end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if (redis.call('HGET', KEYS[2], ARGV[3]) or '') ~= ARGV[4] then return 'moved' end
+# Versions are compared as (length, text): exact beyond 2**53, where Lua's numbers end. Of a version the last nine
+# digits are summed, so that sums stay exact too.
+APPLY_OPS: Final = """
+local rows, sum = 0, 0
+local function part(version) return tonumber(string.sub(version, -9)) end
+local function drop(key)
+  local held = redis.pcall('HGET', key, 'version')
+  if redis.call('DEL', key) == 1 and type(held) == 'string' then rows, sum = rows - 1, sum - part(held) end
+end
 local i, n = 6, #ARGV
 while i <= n do
   local op, key = ARGV[i], ARGV[i + 1]
@@ -135,10 +138,12 @@ while i <= n do
     local held = redis.call('HGET', key, 'version')
     if not held or #held < #version or (#held == #version and held <= version) then
       redis.call('HSET', key, 'version', unpack(ARGV, i + 3, last))
+      if held then sum = sum - part(held) else rows = rows + 1 end
+      sum = sum + part(version)
     end
     i = last + 1
   elseif op == 'D' then
-    redis.call('DEL', key)
+    drop(key)
     i = i + 2
   elseif op == 'L' then
     redis.call('ZREM', key, ARGV[i + 2])
@@ -149,13 +154,23 @@ while i <= n do
     if surplus > 0 then
       local out = redis.call('ZPOPMIN', key, surplus)
       if ARGV[i + 5] ~= '' then
-        for k = 1, #out, 2 do redis.call('DEL', ARGV[i + 5] .. out[k]) end
+        for k = 1, #out, 2 do drop(ARGV[i + 5] .. out[k]) end
       end
     end
     i = i + 6
   end
 end
+"""
+
+APPLY: Final = f"""
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 'held' end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if (redis.call('HGET', KEYS[2], ARGV[3]) or '') ~= ARGV[4] then return 'moved' end
+{APPLY_OPS}
 redis.call('HSET', KEYS[2], ARGV[3], ARGV[5])
+if rows ~= 0 then redis.call('HINCRBY', KEYS[3], ARGV[3] .. ':rows', rows) end
+if sum ~= 0 then redis.call('HINCRBY', KEYS[3], ARGV[3] .. ':sum', sum) end
 return 'done'
 """
 
@@ -166,8 +181,10 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 for i = 3, #ARGV, 3 do
+  local fresh = KEYS[3 + (i - 3) / 3]
   if (redis.call('HGET', KEYS[2], ARGV[i]) or '') ~= ARGV[i + 1] then return 'moved' end
-  redis.call('HSET', KEYS[3 + (i - 3) / 3], ARGV[i], string.format('%.0f', ms - ARGV[i + 2]))
+  if redis.call('HEXISTS', fresh, ARGV[i]) == 0 then return 'moved' end
+  redis.call('HSET', fresh, ARGV[i], string.format('%.0f', ms - ARGV[i + 2]))
 end
 return 'done'
 """
@@ -221,7 +238,7 @@ class RedisViewStore:
             for name, value in meta.items():
                 pipeline.hset(self.keys.meta, name, value)
             for source in sources:
-                pipeline.hsetnx(self.keys.fresh(_topic_of(source)), source, 0)
+                pipeline.hsetnx(self.keys.fresh(topic_of(source)), source, 0)
             pipeline.execute()
 
     def apply(self, token: str, chunks: Sequence[Chunk]) -> list[bool]:
@@ -236,9 +253,9 @@ class RedisViewStore:
     def _call(self, token: str, chunk: Chunk) -> bytes:
         """The command of a chunk as it goes over the wire."""
         ops = chunk.ops
-        head: list[str | int] = ["EVALSHA", self._apply.sha, 2, self.keys.writer, self.keys.next]
+        head: list[str | int] = ["EVALSHA", self._apply.sha, 3, self.keys.writer, self.keys.next, self.keys.holds]
         head += [token, LEASE_MS, chunk.source, _at(chunk.start), chunk.stop]
-        count, body = _framed(_flat(ops)) if isinstance(ops, Sequence) else ops.arguments()
+        count, body = _framed(flat_ops(ops)) if isinstance(ops, Sequence) else ops.arguments()
         framed, bulk = _framed(head)
         return b"*%d\r\n" % (framed + count) + bulk + body
 
@@ -260,13 +277,13 @@ class RedisViewStore:
         args: list[str | int] = [token, LEASE_MS]
         for source, (at, age_ms) in reached.items():
             args += [source, _at(at), age_ms]
-        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(_topic_of(source)) for source in reached)]
+        keys = [self.keys.writer, self.keys.next, *(self.keys.fresh(topic_of(source)) for source in reached)]
         return _unheld([self._fresh(keys=keys, args=args)]) == [b"done"]
 
     def wipe(self, token: str, progress: Callable[[int], None] = lambda _: None) -> int:
         """Delete offsets first, so that a wipe which is cut short ends in a rebuild, then every row."""
         self.mark_fresh(token, {})
-        self.client.delete(self.keys.next, self.keys.meta)
+        self.client.delete(self.keys.next, self.keys.meta, self.keys.holds)
         gone = 0
         for pattern in self.keys.rows:
             cursor = -1
@@ -278,7 +295,7 @@ class RedisViewStore:
         return gone
 
 
-def _topic_of(source: str) -> str:
+def topic_of(source: str) -> str:
     """The topic of `topic:partition`."""
     return source.rpartition(":")[0]
 
@@ -299,7 +316,7 @@ def _framed(args: Sequence[str | bytes | int]) -> tuple[int, bytes]:
     return len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
 
 
-def _flat(ops: Sequence[Op]) -> list[str | bytes | int]:
+def flat_ops(ops: Sequence[Op]) -> list[str | bytes | int]:
     """Operations as the script's arguments."""
     args: list[str | bytes | int] = []
     for op in ops:

@@ -50,8 +50,11 @@ class Fetched:
 class RecordSource(Protocol):
     """What the view writer needs of Kafka; `topic:partition` names a partition."""
 
-    def cluster(self) -> str:
-        """Identity of the log: a view of another cluster is worthless."""
+    def world(self) -> dict[str, str]:
+        """Identity of the log, asked now: a view of another cluster, or of a topic made anew, is worthless.
+
+        Where it has changed, the source reads from the new one from the next `begin` on.
+        """
 
     def begin(self, positions: dict[str, int | None]) -> None:
         """Read on from these offsets; None = from the beginning."""
@@ -64,9 +67,6 @@ class RecordSource(Protocol):
 
     def fresh_ends(self) -> dict[str, int] | None:
         """Ends as of about a second ago, without waiting; None while no new answer has come."""
-
-    def close(self) -> None:
-        """Leave the brokers."""
 
 
 class Rejects(Protocol):
@@ -133,6 +133,7 @@ class ViewWriter:
         self.hand = ThreadPoolExecutor(1, "view")
         self.targets: dict[str, tuple[int, float]] = {}  # ends that the brokers named, and when: fresh when reached
         self.counts = WriterCounts()
+        self.unsure = False
 
     def settle(self) -> bool:
         """Take the lease and go to where the store stands; False while another writer is alive.
@@ -152,6 +153,10 @@ class ViewWriter:
 
         An error may belong to the step before. A store that stands elsewhere is read again from where it stands.
         """
+        if self.unsure:
+            self._forget()
+            self._stand()
+            return 0
         fetched = self.source.fetch(gather_s if self.flight else timeout_s)
         chunks = [chunk for name, part in fetched.items() for chunk in self._chunks(name, part)]
         self.rejects.flush()  # before the offsets pass the rejected records
@@ -168,11 +173,9 @@ class ViewWriter:
             self.flight = chunks, self.hand.submit(self.store.apply, self.token, chunks)
         return sum(len(part.records) for part in fetched.values())
 
-    def move(self, source: RecordSource) -> None:
-        """Read another log from now on; `settle` has to follow."""
-        self._forget()
-        self.source.close()
-        self.source = source
+    def doubt(self) -> None:
+        """The log may be another one: with the next step the writer looks where it stands. Any thread may call it."""
+        self.unsure = True
 
     def close(self) -> None:
         """Wait for what is in flight and give the lease back; raises what the store raises."""
@@ -186,13 +189,17 @@ class ViewWriter:
 
     def _stand(self) -> None:
         """Go to where the store stands; wipe it first if it was built from something else."""
-        ends, positions = self.source.ends(), self.store.positions()
-        mine = {"cluster": self.source.cluster(), "format": VIEW_FORMAT}
-        recreated = [name for name, offset in positions.items() if name in ends and offset > ends[name][1]]
-        if (positions and self.store.meta() != mine) or recreated:
-            log.warning("the view was built from something else (%s): built again", ", ".join(recreated) or "cluster")
+        mine = self.source.world() | {"format": VIEW_FORMAT}
+        ends, positions, known = self.source.ends(), self.store.positions(), self.store.meta()
+        beyond = [name for name, offset in positions.items() if name in ends and offset > ends[name][1]]
+        other = sorted(name for name in known.keys() | mine if known.get(name) != mine.get(name))
+        # Without its place, or without what it was built from, rows may stand there that this log never gave.
+        if (positions or known) and (other or beyond or not positions):
+            if other or beyond:
+                log.warning("the view is of another log (%s): built again", ", ".join([*other, *beyond]))
             self.store.wipe(self.token)
             positions = {}
+        self.unsure = False
         self.store.begin(mine, list(ends))
         self.held = {name: positions.get(name) for name in ends}
         self.lacking = self.store.lacking(list(ends))
@@ -331,20 +338,15 @@ def keep(
     writer: ViewWriter,
     stopped: Callable[[float], bool],
     failures: tuple[type[Exception], ...],
-    moved: Callable[[], RecordSource | None] = lambda: None,
 ) -> None:
     """Run the writer until `stopped(seconds to wait)` says so; after a failure of the store, settle again.
 
     The waits double up to 5 s. Any other exception ends the process; started again it goes on from what is stored.
-    `moved` gives a new source once where the log is another one now: the view is then built again.
     """
     settled, wait_s = False, 0.1
     passing: tuple[type[Exception], ...] = (LeaseLostError, *failures)
     while not stopped(0.0):
         try:
-            if (source := moved()) is not None:
-                writer.move(source)
-                settled = False
             if not settled and not (settled := writer.settle()):
                 stopped(1.0)
                 continue

@@ -19,11 +19,13 @@ from streams.accounts.store import (
     DIRTY,
     ID_BYTES_MAX,
     LATE,
+    SHARED_ID_BYTES_MAX,
     Array,
     Names,
     Store,
     StoreColumns,
     add,
+    id_bytes_of,
     id_of,
     new_customer,
 )
@@ -290,7 +292,8 @@ class Ledger:
         buffer, ends = self.encode(slots)
         starts, stops = [0, *ends.tolist()], ends.tolist()
         pairs = zip(slots.tolist(), starts, stops, strict=False)
-        return [(self.account_id(slot).encode(), buffer[a:b].tobytes()) for slot, a, b in pairs], complete
+        ids = self.store.account_ids
+        return [(id_bytes_of(ids, slot), buffer[a:b].tobytes()) for slot, a, b in pairs], complete
 
     def load(self, pairs: list[tuple[bytes, bytes]]) -> None:
         """Puts (account id, row) pairs into the columns, later ones over earlier ones."""
@@ -368,4 +371,4 @@ class Ledger:
 def _id_bytes(data: Array, first: int, last: int, customer: int, account: int) -> int:
     """An upper bound for the bytes of either kind of id in the rows."""
     lengths = [int((data[first:last, column] & 0xFF).sum()) for column in (customer, account)]
-    return max(lengths) + 128
+    return max(lengths) + SHARED_ID_BYTES_MAX

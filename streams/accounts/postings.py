@@ -40,6 +40,7 @@ from streams.accounts.store import (
     new_customer,
     room_for,
     same,
+    shared_id,
 )
 from streams.alerts.outflow import EXTERNAL_CODE, Candidates, Fx, Rules, outflow
 from streams.calendar import DAY_MAX, DAY_MIN, business_day
@@ -57,7 +58,6 @@ from streams.fields import (
     OK,
     OTHER_CLASS,
     OTHER_CURRENCY,
-    OTHER_OWNER,
     P_ACCOUNT,
     P_AMOUNT,
     P_BANK,
@@ -81,6 +81,7 @@ from streams.money import AMOUNT_MAX
 VALUE_AHEAD_DAYS, BOOKED_AHEAD_DAYS = 400, 400
 CLASSES_MAX, NAMES_MAX = 62, 1 << 20
 INSTANT_MAX = 1 << 45  # ms: far beyond every date taken
+NO_ROOM = -2  # for a slot
 ENTRIES_AN_EVENT = 12  # that one event can add at most
 DUPLICATES, BEYOND_HORIZON = 0, 1  # places in the counters
 COUNTERS = 2
@@ -131,15 +132,32 @@ def bad_id(ref: int) -> bool:
     return ref == NULL or (ref & REF_MASK) == 0 or (ref & REF_MASK) > ID_BYTES_MAX
 
 
+@nb.njit(cache=True, nogil=True)
+def _add_shared(s: Store, raw: Array, customer: int, account: int) -> Long:
+    key = shared_id(raw, customer, account)
+    return add(s.account_ids, key, 0, len(key))
+
+
+@nb.njit(cache=True, nogil=True)
+def _find_shared(s: Store, raw: Array, customer: int, account: int) -> Long:
+    """The slot of an account under a customer who is not its first, -1 if it is new there; NO_ROOM for a new one."""
+    key = shared_id(raw, customer, account)
+    slot = find(s.account_ids, key, 0, len(key))
+    if slot < 0 and s.account_ids.meta[1] + len(key) > len(s.account_ids.arena):
+        return np.int64(NO_ROOM)
+    return slot
+
+
 @nb.njit(cache=True, nogil=True, forceinline=True)
 def account_for(
     s: Store, names: Lookups, clock: Array, raw: Array, slot: int, customer: int, account: int, kind: int, currency: int
 ) -> tuple[int, int]:
-    """(slot, OK) of an account whose attributes fit, made if `slot` is -1; else (-1 or slot, reason)."""
+    """(slot, OK) of an account whose attributes fit, made if `slot` is -1; else (-1 or slot, reason).
+
+    `slot` is what known_account gives.
+    """
     if slot >= 0:
         a = s.accounts[slot]
-        if not same(raw, customer >> REF_BITS, customer & REF_MASK, s.customer_ids.arena, s.customers[a.customer].ref):
-            return slot, OTHER_OWNER
         if not same(
             raw, currency >> REF_BITS, currency & REF_MASK, names.currencies.arena, names.currencies.ref[a.currency]
         ):
@@ -157,7 +175,10 @@ def account_for(
     owner = add(s.customer_ids, raw, customer >> REF_BITS, customer & REF_MASK)
     if owner == known:
         new_customer(s, owner)
+    held = s.account_ids.meta[0]
     slot = add(s.account_ids, raw, account >> REF_BITS, account & REF_MASK)
+    if slot < held:  # another customer's already
+        slot = _add_shared(s, raw, customer, account)
     new_account(s, slot, owner, asset_class, money)
     s.accounts[slot].rolled, s.accounts[slot].folded = clock[OPEN], clock[CLOSED]
     return slot, OK
@@ -222,7 +243,7 @@ def _posting(
         return TOO_OLD, P_BOOKED, -1, 0
     account, bad = account_for(s, names, clock, raw, slot, d[P_CUSTOMER], d[P_ACCOUNT], d[P_CLASS], d[P_CURRENCY])
     if bad != OK:
-        field = P_CUSTOMER if bad == OTHER_OWNER else P_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else P_CLASS
+        field = P_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else P_CLASS
         return bad, field, -1, 0
     if s.accounts[account].folded > clock[CLOSED]:  # a replay meets a row that has this event behind it
         return DUPLICATE, -1, account, booked_day
@@ -286,9 +307,19 @@ def touch(s: Store, clock: Array, account: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def known_account(s: Store, raw: Array, ref: int) -> Long:
-    """The slot of the account an event names, -1 if it is new or no id at all."""
-    return np.int64(-1) if bad_id(ref) else np.int64(find(s.account_ids, raw, ref >> REF_BITS, ref & REF_MASK))
+def known_account(s: Store, raw: Array, customer: int, account: int) -> Long:
+    """The slot of the account an event names, as its customer's own; -1 if it is new there or an id is none.
+
+    NO_ROOM: it is new, and its id does not fit.
+    """
+    if bad_id(account) or bad_id(customer):
+        return np.int64(-1)
+    slot = find(s.account_ids, raw, account >> REF_BITS, account & REF_MASK)
+    if slot >= 0:
+        owner = s.customers[s.accounts[slot].customer].ref
+        if not same(raw, customer >> REF_BITS, customer & REF_MASK, s.customer_ids.arena, owner):
+            return _find_shared(s, raw, customer, account)
+    return slot
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
@@ -371,8 +402,8 @@ def fold_postings(
         if i < first or status[i] != OK:
             continue
         d = data[i]
-        slot = known_account(s, raw, d[P_ACCOUNT])
-        if not has_room(s, names, slot) or met.found[0] + len(rules.window) > len(met.row):
+        slot = known_account(s, raw, d[P_CUSTOMER], d[P_ACCOUNT])
+        if slot == NO_ROOM or not has_room(s, names, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
         if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE and d[P_REVERSES] == NULL:

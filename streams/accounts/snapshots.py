@@ -10,6 +10,7 @@ from streams.accounts.postings import (
     DUPLICATES,
     INSTANT_MAX,
     NAMES_MAX,
+    NO_ROOM,
     Lookups,
     Zone,
     account_for,
@@ -33,7 +34,6 @@ from streams.fields import (
     DUPLICATE,
     OK,
     OTHER_CURRENCY,
-    OTHER_OWNER,
     S_ACCOUNT,
     S_BALANCE,
     S_CLASS,
@@ -84,7 +84,7 @@ def _snapshot(s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d:
         return TOO_OLD, S_INSTANT
     account, bad = account_for(s, names, clock, raw, slot, d[S_CUSTOMER], d[S_ACCOUNT], d[S_CLASS], d[S_CURRENCY])
     if bad != OK:
-        field = S_CUSTOMER if bad == OTHER_OWNER else S_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else S_CLASS
+        field = S_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else S_CLASS
         return bad, field
     if s.accounts[account].folded > clock[CLOSED]:  # a replay meets a row that has this event behind it
         return DUPLICATE, -1
@@ -141,8 +141,8 @@ def fold_snapshots(
     for i in range(first, last):
         if status[i] != OK:
             continue
-        slot = known_account(s, raw, data[i, S_ACCOUNT])
-        if not has_room(s, names, slot):
+        slot = known_account(s, raw, data[i, S_CUSTOMER], data[i, S_ACCOUNT])
+        if slot == NO_ROOM or not has_room(s, names, slot):
             return i
         status[i], field[i] = _snapshot(s, names, zone, clock, raw, data[i], slot)
         if status[i] == DUPLICATE:

@@ -18,6 +18,7 @@ NULL = -(1 << 63)
 REF_BITS, REF_MASK = 20, (1 << 20) - 1  # a packed reference: position << 20 | length
 RING = 16  # month sums held: the open month and the 15 closed before it
 ID_BYTES_MAX = 128
+SHARED_ID_BYTES_MAX = 2 * ID_BYTES_MAX + 1
 GROWTH = 4  # times as much room when an array is full
 SIZE_CLASSES = 20  # up to 2 << 19 entries: a million an account
 DIRTY = 1 + SIZE_CLASSES  # place in the heap's numbers
@@ -98,7 +99,7 @@ class Store(NamedTuple):
     entries: Array
     heap: Array  # int64[2 + SIZE_CLASSES]: entries in use, first free piece of each class or -1, dirty accounts
     dirty: Array  # int32[accounts]: slots of dirty accounts, the first heap[DIRTY]
-    account_ids: Index
+    account_ids: Index  # an account under a second customer has an id of its own here, see shared_id
     customer_ids: Index
 
 
@@ -156,6 +157,23 @@ def add(ix: Index, raw: Array, position: int, length: int) -> Long:
     ix.table[at], ix.tag[at], ix.ref[slot] = slot, tag, (top << REF_BITS) | length
     ix.meta[0], ix.meta[1] = slot + 1, top + length
     return slot
+
+
+@nb.njit(cache=True, nogil=True)
+def shared_id(raw: Array, customer: int, account: int) -> Array:
+    """The id by which an account is kept under a customer who is not its first (packed references into `raw`).
+
+    What comes under a customer counts for that customer, whoever else has the account. The id is that of the account,
+    filled up with zeros, its length, and the customer: longer than ID_BYTES_MAX, so that it is no other account's.
+    """
+    size, more = account & REF_MASK, customer & REF_MASK
+    out = np.zeros(ID_BYTES_MAX + 1 + more, np.uint8)
+    for i in range(size):
+        out[i] = raw[(account >> REF_BITS) + i]
+    out[ID_BYTES_MAX] = size
+    for i in range(more):
+        out[ID_BYTES_MAX + 1 + i] = raw[(customer >> REF_BITS) + i]
+    return out
 
 
 @nb.njit(cache=True, nogil=True)
@@ -338,10 +356,16 @@ def reserve_index(ix: Index, rows: int, id_bytes: int) -> Index:
     return ix
 
 
-def id_of(ix: Index, slot: int) -> str:
-    """The id of a slot as text."""
+def id_bytes_of(ix: Index, slot: int) -> bytes:
+    """The id of a slot as it is kept."""
     ref = int(ix.ref[slot])
-    return bytes(ix.arena[ref >> REF_BITS : (ref >> REF_BITS) + (ref & REF_MASK)]).decode()
+    return bytes(ix.arena[ref >> REF_BITS : (ref >> REF_BITS) + (ref & REF_MASK)])
+
+
+def id_of(ix: Index, slot: int) -> str:
+    """The id of a slot as text; of an account the bank's own, whoever has it."""
+    key = id_bytes_of(ix, slot)
+    return (key if len(key) <= ID_BYTES_MAX else key[: key[ID_BYTES_MAX]]).decode()
 
 
 class Names:

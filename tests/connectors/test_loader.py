@@ -327,5 +327,8 @@ def test_a_fatal_error_under_a_callback_is_said():
     with pytest.raises(PublishError, match="cannot close") as refused, publish_errors("cannot close"):
         raise problem
     assert "run one at a time" in refused.value.hint
+    with pytest.raises(PublishError, match="failed for good") as refused, publish_errors("cannot close"):
+        raise SystemError("<method 'flush' of 'cimpl.Producer' objects> returned NULL without setting an exception")
+    assert "run one at a time" in refused.value.hint
     with pytest.raises(SystemError), publish_errors("cannot close"):
         raise SystemError("of another kind")

@@ -40,7 +40,7 @@ def put_aside(kafka: Kafka, topic: str) -> None:
 def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
     """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process.
 
-    `doctor` tells of records that lay wrong.
+    Topics with another number of partitions are not made beside them, and `doctor` tells of records that lay wrong.
     """
     around = {
         "TIDEGAUGE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -59,6 +59,8 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
         after = tidegauge("doctor", "--json", **around)
         assert after.returncode == 0, after.stdout
         around["TIDEGAUGE_REFERENCE_KEY"] = "k" * KEY_BYTES_MIN
+        refused = tidegauge("topics", "--create", **around | {"TIDEGAUGE_PARTITIONS": "2"})
+        assert (refused.returncode, "set TIDEGAUGE_PARTITIONS=1" in refused.stderr) == (1, True)
         put_aside(kafka, f"{topic_prefix}dead-letters")
         [told] = [c for c in json.loads(tidegauge("doctor", "--json", **around).stdout) if not c["good"]]
         assert (told["name"], "transactions: 2 × no key" in told["found"]) == ("records", True)

@@ -1,5 +1,7 @@
 """The embedded stack: starts, answers, keeps its data, stops, and says what is wrong."""
 
+import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -97,6 +99,53 @@ def test_three_brokers_survive_the_loss_of_one(tmp_path: Path) -> None:
         produce(stack.bootstrap_servers, "audit-log", b"after")
         assert read_all(stack.bootstrap_servers, "audit-log") == [b"before", b"after"]
     assert stack.running() == []
+
+
+@pytest.mark.integration
+def test_a_copied_folder_is_another_stack(tmp_path: Path) -> None:
+    """A copy of a running folder neither stops the original's servers nor uses them; any path will do for both."""
+    folder, copy = tmp_path / '客户 "数据" it\'s=1 \\ 💰', tmp_path / "Kopie für später"
+    stack = Stack(folder, Settings(kafka_heap_mb=HEAP_MB, partitions=1), any_ports=True, tether=True)
+    with stack:
+        found = [path.name for path in tmp_path.iterdir()]
+        assert found == [folder.name], "nothing is written beside the folder"
+        assert (folder / "kafka-0" / "data" / "meta.properties").exists()
+        assert list((folder / "redis").glob("appendonlydir/*"))
+        shutil.copytree(folder, copy)
+        pids = [entry.pid for entry in stack.running()]
+        second = Stack(copy, Settings(redis_port=processes.free_row(1)), with_kafka=False, tether=True)
+        assert (second.running(), second.stop()) == ([], [])
+        assert (second.settings.kafka, second.settings.data_dir) == ("127.0.0.1:9092", copy)
+        with second:
+            assert second.redis_url != stack.redis_url
+            assert len(second.running()) == 1
+        assert [entry.pid for entry in stack.running()] == pids
+        folder.rename(tmp_path / "moved")  # what moves stays itself
+        assert Stack(tmp_path / "moved").stop() == ["kafka-0", "redis"]
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("a,b", "comma"), ("a\udcffb", "no UTF-8"), ("a\nb", "control characters"), ("/".join(["x" * 200] * 16), "bytes")],
+)
+def test_a_path_that_servers_cannot_take(tmp_path: Path, name: str, why: str) -> None:
+    """It is refused before anything is made."""
+    with pytest.raises(StackError, match=why):
+        Stack(tmp_path / name).start()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_note_of_before(tmp_path: Path) -> None:
+    """A note that does not name its folder is a copy's if its processes have their files elsewhere."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        entry = record.Running("redis", 1, 0.0, str(here / "redis" / "server.conf"))
+        note = {"processes": record.as_entries([entry]), "redis_url": "redis://x/0", "brokers": 1}
+        (folder / record.RECORD_FILE).write_text(json.dumps(note))
+    assert record.processes(here) == [entry]
+    assert record.read_record(there) == {"brokers": 1}
 
 
 def test_taken_port_is_said(tmp_path: Path) -> None:

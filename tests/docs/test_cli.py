@@ -25,6 +25,8 @@ def commands() -> Iterator[tuple[str, Any]]:
             continue  # tests/test_docs.py complains of it
         command = load_command(name, entry)
         if entry.group:
+            if command.invoke_without_command:
+                yield name, command
             yield from ((f"{name} {sub}", part) for sub, part in command.commands.items())
         else:
             yield name, command

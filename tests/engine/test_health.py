@@ -1,6 +1,7 @@
 """A real worker on a real broker: what its health says of what goes wrong around it, and its last line."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from agents.engine.changelog import FENCE, Fence
 from agents.engine.recovery import read_state
 from agents.engine.watch.brokers import append_times
 from deploy.settings import Settings
+from tests.cli.calling import call
 from tests.engine.counter_job import CounterJob
 from tests.engine.world import World, get, wait_for
 from tidegauge.checks import Grade, flow
@@ -120,8 +122,12 @@ def _cut(world: World) -> None:
         out.produce(world.changelog, row[1], row[0], 0)
     out.flush(20)
     _set(world, world.changelog, "cleanup.policy", "delete")
-    for future in world.admin.delete_records([TP(world.changelog, 0, 3)]).values():
-        future.result(20)
+    wait_for(lambda: _deleted(world, TP(world.changelog, 0, 3)))
+
+
+def _deleted(world: World, below: TP) -> bool:
+    """Whether the records went; the broker takes a moment to know that they may."""
+    return all(future.exception(20) is None for future in world.admin.delete_records([below]).values())
 
 
 def _narrow(world: World) -> None:
@@ -153,7 +159,7 @@ WAYS = {
         ("-left", "`tidegauge topics --create`"), after=lambda world, _: _delete(world, world.settings.topic("left"))
     ),
     "changelog gone": Way(
-        (GONE.format("changelog"), "the state is lost", "published again, with the same ids"),
+        (GONE.format("changelog"), "the state is lost", "`tidegauge world rebuild`", "what is published again"),
         after=lambda world, _: _delete(world, world.changelog),
     ),
     "output gone": Way(
@@ -176,7 +182,7 @@ WAYS = {
         ("was written by a newer version (state format 9, this one reads 1): run the newer version",), before=_newer
     ),
     "cut changelog": Way(
-        ("holds rows but no fence: was it cut?", "delete the changelog topic", "with the same ids"), before=_cut
+        ("holds rows but no fence: was it cut?", "`tidegauge world rebuild`", "what is published again"), before=_cut
     ),
     "size refused": Way(("-tiers refuses a batch of ", "max.message.bytes: set that to 4194304"), before=_narrow),
     "long transactions": Way(
@@ -225,3 +231,22 @@ def test_the_last_line(make_world: Callable[[], World], worker: Start, tmp_path:
         assert asyncio.run(read_state(world.settings, CounterJob, 0)).sums[7, 0] == 1800
         asked = world.admin.describe_consumer_groups([world.settings.group])[world.settings.group].result(10)
         assert asked.members == []
+
+
+def test_drain(world: World, worker: Start) -> None:
+    """A planned stop: the worker flushes and leaves, and only then it is said to be safe; without a worker it is an error."""
+    world.write("left", [600] * 50)
+    process, port = worker(world)
+    wait_for(lambda: 'tidegauge_events_total{partition="0"} 50.0' in get(port, "/metrics")[1])
+    told = json.loads(get(port, "/worker")[1])
+    assert (told["pid"], told["group"], told["state"]) == (process.pid, world.settings.group, "working")
+    asked = world.admin.describe_consumer_groups([world.settings.group])[world.settings.group].result(10)
+    assert [member.member_id for member in asked.members] == [told["member"]]
+    env = {"TIDEGAUGE_BOOTSTRAP_SERVERS": world.settings.kafka}
+    done = call("drain", "--metrics-port", str(port), "--json", env=env)
+    assert done.code == 0, done.err
+    assert (json.loads(done.out)["state"], json.loads(done.out)["unflushed"]) == ("left", [])
+    assert process.wait(10) == 0
+    nobody = call("drain", "--metrics-port", str(port), env=env)
+    assert nobody.code == 1
+    assert f"no worker answers at port {port} of this machine" in nobody.err

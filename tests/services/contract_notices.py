@@ -40,4 +40,15 @@ async def check_ledger_remembers(ledger: DeliveryLedger) -> None:
     assert not await ledger.seen("n2")
 
 
+async def check_ledger_of_what_waits(ledger: DeliveryLedger, waiting: Any, give_up: Any) -> None:
+    """What waits is listed until it is marked; what was given up says why."""
+    await ledger.wait_for("n1", "webhook → rm-7: HTTP 503")
+    assert await waiting() == {"n1": "webhook → rm-7: HTTP 503"}
+    assert await ledger.given_up("n1") is None
+    await give_up("n1", "enough")
+    assert await ledger.given_up("n1") == "enough"
+    await ledger.mark("n1")
+    assert await waiting() == {}
+
+
 CHANNEL_CONTRACT = [check_delivers_the_words, check_failure_is_told]

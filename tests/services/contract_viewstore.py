@@ -77,8 +77,10 @@ def check_one_writer(store: ViewStore, read: Read) -> None:
 
 
 def check_fresh_only_where_the_store_stands(store: ViewStore, read: Read) -> None:
-    """A partition whose rows are gone, or that is elsewhere, is not marked fresh."""
+    """A partition whose rows are gone, that is elsewhere, or that the store was not told of, is not marked fresh."""
     store.apply("me", [Chunk("t:0", None, 5, [])])
+    assert not store.mark_fresh("me", {"t:0": (5, 0)})
+    store.begin({"cluster": "c"}, ["t:0", "t:1"])
     assert store.mark_fresh("me", {"t:0": (5, 0), "t:1": (None, 7)})
     assert not store.mark_fresh("me", {"t:0": (4, 0)})
     assert not store.mark_fresh("me", {"t:1": (3, 0)})

@@ -1,6 +1,6 @@
 """Fakes of the services' ports, in memory; each passes the contract suite of the real part."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from services.notices.notifier import DeliveryError, Notice
@@ -52,7 +52,7 @@ class MemoryViewStore:
     def mark_fresh(self, token: str, reached: Mapping[str, Reached]) -> bool:
         self._check(token)
         for source, (at, _) in reached.items():
-            if self.offsets.get(source) != at:
+            if self.offsets.get(source) != at or source not in self.needed:
                 return False
             self.fresh.add(source)
         return True
@@ -105,10 +105,16 @@ class MemorySource:
     def __init__(self, logs: dict[str, list[TopicRecord]], batch: int = 3) -> None:
         self.logs, self.batch = logs, batch
         self.at: dict[str, int] = {}
-        self.cluster_id, self.closed = "cluster-1", False
+        self.topic_ids = {name.partition(":")[0]: "id-1" for name in logs}
+        self.cluster_id = "cluster-1"
 
-    def cluster(self) -> str:
-        return self.cluster_id
+    def world(self) -> dict[str, str]:
+        return {"cluster": self.cluster_id} | self.topic_ids
+
+    def pick(self, name: str, offsets: Sequence[int]) -> Iterator[list[TopicRecord]]:
+        for record in self.logs[name]:
+            if record.offset in offsets:
+                yield [record]
 
     def begin(self, positions: dict[str, int | None]) -> None:
         self.at = {name: positions.get(name) or 0 for name in self.logs}
@@ -128,9 +134,6 @@ class MemorySource:
 
     def fresh_ends(self) -> dict[str, int] | None:
         return {name: self._end(name) for name in self.logs}
-
-    def close(self) -> None:
-        self.closed = True
 
     def _end(self, name: str) -> int:
         log = self.logs[name]
@@ -157,11 +160,11 @@ class MemoryChannel:
 
     def __init__(self) -> None:
         self.sent: list[Notice] = []
-        self.broken = False
+        self.broken = self.final = False
 
     async def send(self, notice: Notice) -> int:
         if self.broken:
-            raise DeliveryError("broken", 3)
+            raise DeliveryError("broken", 3, final=self.final)
         self.sent.append(notice)
         return 1
 
@@ -171,9 +174,18 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
+        self.waiting: dict[str, str] = {}
+        self.gone: dict[str, str] = {}
 
     async def seen(self, notice_id: str) -> bool:
         return notice_id in self.ids
 
     async def mark(self, notice_id: str) -> None:
         self.ids.add(notice_id)
+        self.waiting.pop(notice_id, None)
+
+    async def wait_for(self, notice_id: str, why: str) -> None:
+        self.waiting[notice_id] = why
+
+    async def given_up(self, notice_id: str) -> str | None:
+        return self.gone.get(notice_id)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
@@ -18,7 +19,9 @@ from confluent_kafka import Producer
 from agents.engine.reader import LogReader
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
+from services.notices.channels import waiting_notices
 from services.views.kafka_source import KafkaSource
+from services.views.keys import Keys
 from tests.services.test_notices import ALERT
 
 pytestmark = pytest.mark.integration
@@ -31,12 +34,15 @@ class Hook:
 
     def __init__(self) -> None:
         posts: Queue[tuple[str, dict[str, Any]]] = Queue()
+        self.broken = False
+        hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                posts.put((self.headers["Idempotency-Key"], json.loads(body)))
-                self.send_response(204)
+                if not hook.broken:
+                    posts.put((self.headers["Idempotency-Key"], json.loads(body)))
+                self.send_response(503 if hook.broken else 204)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
@@ -70,7 +76,8 @@ def start(make_topics: Callable[..., Settings], hook: Hook, redis_url: str, redi
         "TIDEGAUGE_REDIS_URL": redis_url,
         "TIDEGAUGE_WEBHOOK_URL": hook.url,
         "TIDEGAUGE_DATA_DIR": str(settings.data_dir),
-    }
+        "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",  # a locale that lacks the notices' script
+    }  # fmt: skip
     running: list[subprocess.Popen[bytes]] = []
 
     def begin() -> "subprocess.Popen[bytes]":
@@ -107,9 +114,10 @@ def read(settings: Settings, topic: str, count: int) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings: Settings) -> None:
-    """Aborted alerts tell nobody; a committed one goes out once on each channel, also after a kill and a restart; a
-    damaged record ends in the dead letters and the next one is told; no port is open."""
+def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings: Settings, redis_client: Any) -> None:
+    """Aborted alerts tell nobody; a committed one goes out once on each channel, also after a kill and a restart, and
+    when the webhook is down for longer than a delivery; a damaged record ends in the dead letters and the next one is
+    told; no port is open. The locale is ASCII."""
     worker = start()
     produce(settings, [encode("rm-alerts", ALERT | {"event_id": "aborted"})], commit=False)
     produce(settings, [encode("rm-alerts", ALERT), b"damaged"], commit=True)
@@ -122,12 +130,18 @@ def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings
 
     worker.kill()  # before Faust's timer commits: the alert comes again
     worker.wait()
-    worker = start()
+    worker, hook.broken = start(), True
     produce(settings, [encode("rm-alerts", ALERT | {"status": "deepened", "event_id": "event-2"})], commit=True)
+    keys, until = Keys.of(settings.topic_prefix), time.monotonic() + WAIT_S
+    while not waiting_notices(redis_client, keys):  # tried four times
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    hook.broken = False
     _, body = hook.posts.get(timeout=WAIT_S)
     assert body["status"] == "deepened"
     assert hook.posts.empty()
     notices = read(settings, "notices", 4)
+    assert waiting_notices(redis_client, keys) == {}
     assert {(notice["channel"], notice["status"]) for notice in notices} == {("console", "sent"), ("webhook", "sent")}
     assert len({notice["notice_id"] for notice in notices}) == 4
 

@@ -176,6 +176,7 @@ def test_a_day_that_is_none_is_no_outage(redis_client: Redis, redis_url: str) ->
     redis_client.flushdb()
     store = RedisViewStore(redis_client, KEYS)
     store.take("me")
+    store.begin({"cluster": "c"}, ["queue-priority:0"])
     store.apply("me", [Chunk("queue-priority:0", None, 1, [])])
     store.mark_fresh("me", {"queue-priority:0": (1, 0)})
     redis_client.hset(KEYS.priority("b" * 26), mapping={"queue_class": "gold", "vip_area": 1, "valid_until": "never"})

@@ -73,7 +73,7 @@ def test_keys_and_bounds() -> None:
     used = [
         keys.priority("{customer_ref}"), keys.standing("{customer_id}"), keys.alert("{alert_id}"), keys.next, keys.meta,
         *(keys.alerts(by, "{id}") for by in ("customer", "rm", "branch")), keys.fresh("{topic}"), keys.writer,
-        keys.notice("{notice_id}"),
+        keys.notice("{notice_id}"), keys.holds, keys.sweep, keys.given_up("{notice_id}"), keys.waiting,
     ]  # fmt: skip
     assert [key for key in used if f"`{key}`" not in PAGE] == []
     bounds = (projections.ALERTS_PER_CUSTOMER_MAX, projections.ALERTS_PER_RM_MAX, projections.ALERTS_PER_BRANCH_MAX)

@@ -11,16 +11,32 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.language.loader import load_pack
 from schemas.codec.records import encode
-from schemas.registry import contract
+from schemas.registry import contract, file_registry
 from services.notices import texts
-from services.notices.channels import ConsoleChannel, RedisLedger
-from services.notices.notifier import DeliveryError, Notifier, compose, masked
+from services.notices.channels import ConsoleChannel, RedisLedger, give_up, waiting_notices
+from services.notices.days import BankDays
+from services.notices.notifier import (
+    LOOK_S,
+    RETRY_MAX_S,
+    DeliveryError,
+    Notifier,
+    compose,
+    masked,
+    notice_id,
+)
 from services.notices.webhook import ATTEMPTS_MAX, WebhookChannel
 from services.views.keys import Keys
+from services.views.projections import TopicRecord
 from streams.vocabulary.terms import ALERT_KINDS, SEVERITIES
-from tests.services.contract_notices import CHANNEL_CONTRACT, NOTICE, check_ledger_remembers
-from tests.services.fakes import MemoryChannel, MemoryLedger
+from tests.services.contract_notices import (
+    CHANNEL_CONTRACT,
+    NOTICE,
+    check_ledger_of_what_waits,
+    check_ledger_remembers,
+)
+from tests.services.fakes import MemoryChannel, MemoryLedger, MemorySource
 
 ALERT: dict[str, Any] = {
     "alert_id": "alert-1", "event_id": "event-1", "customer_id": "6230001234560042", "rule": "outflow-7d",
@@ -84,12 +100,30 @@ async def test_channel(check: Any, parts: Any) -> None:
 async def test_ledger_fake() -> None:
     """The fake ledger keeps the contract."""
     await check_ledger_remembers(MemoryLedger())
+    ledger = MemoryLedger()
+
+    async def waiting() -> dict[str, str]:
+        return ledger.waiting
+
+    async def give(notice: str, why: str) -> None:
+        ledger.gone[notice] = why
+
+    await check_ledger_of_what_waits(ledger, waiting, give)
 
 
 @pytest.mark.integration
 async def test_ledger_real(redis_client: Any, redis_url: str) -> None:
     """The Redis ledger keeps the contract, and forgets in the end."""
+
+    async def waiting() -> dict[str, str]:
+        return waiting_notices(redis_client, Keys.of(""))
+
+    async def give(notice: str, why: str) -> None:
+        give_up(redis_client, Keys.of(""), notice, why)
+
     async with redis.asyncio.Redis.from_url(redis_url) as client:
+        await check_ledger_of_what_waits(RedisLedger(client, Keys.of("")), waiting, give)
+        redis_client.flushdb()
         await check_ledger_remembers(RedisLedger(client, Keys.of("")))
     assert 0 < redis_client.ttl(Keys.of("").notice("n1")) <= 35 * 24 * 3600
 
@@ -138,14 +172,26 @@ def test_what_is_foreseen_names_no_tier_and_no_amount(locale: str, status: str, 
 def test_texts_are_complete() -> None:
     """Every language has every text, and no text asks for what it may not hold."""
     locales = set(texts.SUBJECTS)
-    assert locales == set(texts.BODIES) == set(texts.SEVERITY_NAMES) == set(texts.WINDOWS)
+    assert (
+        locales
+        == set(texts.LATE_SUBJECT)
+        == set(texts.LATE_BODIES)
+        == set(texts.BODIES)
+        == set(texts.SEVERITY_NAMES)
+        == set(texts.WINDOWS)
+    )
     assert texts.DEFAULT_LOCALE in locales
     for locale in locales:
-        assert set(texts.SUBJECTS[locale]) == set(texts.BODIES[locale]) == set(ALERT_KINDS)
+        assert (
+            set(texts.SUBJECTS[locale])
+            == set(texts.BODIES[locale])
+            == set(texts.LATE_BODIES[locale])
+            == set(ALERT_KINDS)
+        )
         assert all(set(subjects) == set(texts.STATUSES) for subjects in texts.SUBJECTS[locale].values())
         assert set(texts.SEVERITY_NAMES[locale]) == set(SEVERITIES)
         subjects = [text for by_status in texts.SUBJECTS[locale].values() for text in by_status.values()]
-        for text in (*subjects, *texts.BODIES[locale].values()):
+        for text in (*subjects, *texts.BODIES[locale].values(), *texts.LATE_BODIES[locale].values()):
             assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES
 
 
@@ -185,18 +231,105 @@ async def test_same_record_is_delivered_once() -> None:
         encode("notices", record)
 
 
-async def test_failure_is_in_the_record_and_tried_again_when_it_comes_again() -> None:
-    """One channel that fails does not stop the other; what has not gone out is not marked as gone."""
+async def test_failure_is_tried_again_until_it_works() -> None:
+    """A channel that fails is tried again with growing waits; the other has its notice meanwhile, once."""
     broken, good, ledger = MemoryChannel(), MemoryChannel(), MemoryLedger()
     broken.broken, good.name = True, "good"
-    notifier = Notifier([broken, good], ledger, lambda: 7)
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+        assert len(good.sent) == 1
+        assert len(ledger.waiting) == 1
+        broken.broken = sum(waited) < 2000
+
+    notifier = Notifier([broken, good], ledger, lambda: 7, wait=wait)
     records = await notifier.notify(ALERT)
-    assert [(record["status"], record["attempts"], record["error"]) for record in records] == [
-        ("failed", 3, "broken"), ("sent", 1, None),
+    assert {(record["channel"], record["status"]) for record in records} == {("memory", "sent"), ("good", "sent")}
+    assert (len(broken.sent), len(good.sent), ledger.waiting) == (1, 1, {})
+    assert max(waited) <= LOOK_S
+    # 5, 10, … 160 s, and then every 300 s
+    assert records[1]["attempts"] == 3 * (6 + -((315 - 2000) // int(RETRY_MAX_S))) + 1
+
+
+async def test_a_clear_refusal_is_final() -> None:
+    """What the receiver refuses is told as failed, and not tried again."""
+    channel, ledger = MemoryChannel(), MemoryLedger()
+    channel.broken = channel.final = True
+    (record,) = await Notifier([channel], ledger, lambda: 7, wait=no_wait).notify(ALERT)
+    assert (record["status"], record["attempts"], record["error"]) == ("failed", 3, "broken")
+    encode("notices", record)
+
+
+async def test_who_is_tired_of_waiting_gives_up() -> None:
+    """A notice that was given up is told as suppressed, with the reason, within seconds."""
+    channel, ledger = MemoryChannel(), MemoryLedger()
+    channel.broken = True
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if sum(waited) > 400:
+            ledger.gone |= dict.fromkeys(ledger.waiting, "the webhook is gone")
+
+    (record,) = await Notifier([channel], ledger, lambda: 7, wait=wait).notify(ALERT)
+    assert (record["status"], record["error"]) == ("suppressed", "given up: the webhook is gone")
+    assert sum(waited) <= 400 + LOOK_S
+    assert ledger.waiting == {}
+    encode("notices", record)
+
+
+@pytest.mark.parametrize(("day", "late"), [(20520, False), (20514, False), (20517, False), (20518, True)])
+@pytest.mark.parametrize("locale", sorted(texts.SUBJECTS))
+@pytest.mark.parametrize("kind", ALERT_KINDS)
+async def test_what_is_late_says_so(day: int, late: bool, locale: str, kind: str) -> None:
+    """More than the pack's days behind the newest close: other words, the same id; nobody is asked to hurry."""
+    closes = [TopicRecord("business-days", 0, 0, b"d", closed(day if late else min(day, 20517)))]
+    source = MemorySource({"business-days:0": closes, "policies:0": []}, 10)
+    days = BankDays(source, file_registry(), {("p", 1): 3, ("p", 2): 9})
+    channel = MemoryChannel()
+    notifier = Notifier([channel], MemoryLedger(), lambda: 7, locale, late=days.late)
+    await notifier.notify(ALERT | FORESEEN | {"kind": kind})
+    await notifier.notify(ALERT | FORESEEN | {"kind": kind, "pack_version": 2, "event_id": "event-2"})
+    first, second = channel.sent
+    assert first.subject.startswith(texts.LATE_SUBJECT[locale]) is late
+    assert not second.subject.startswith(texts.LATE_SUBJECT[locale])
+    assert first.notice_id == notice_id(ALERT, "memory")
+    for word in ("Please contact", "请尽快"):
+        assert (word in second.body) >= (word in first.body)
+        assert not (late and word in first.body)
+
+
+def closed(day: int, **other: Any) -> bytes:
+    """The close of a day."""
+    return encode("business-days", {"business_day": day, "closed_at": 0, "cut": [], **other})
+
+
+async def test_a_close_set_aside_makes_nothing_late() -> None:
+    """A slip of a year, which the workers set aside, is no day of the bank's."""
+    values = [closed(20513), closed(20900, asked=20900, last_closed=20513)]
+    records = [TopicRecord("business-days", 0, i, b"d", value) for i, value in enumerate(values)]
+    days = BankDays(MemorySource({"business-days:0": records}, 10), file_registry(), {})
+    assert not await days.late(ALERT)
+    assert days.newest == ALERT["raised_day"]
+
+
+async def test_days_of_a_pack_put_into_force() -> None:
+    """`notice_days` of the version that raised the alert counts, also of one that came by the log; 3 by default."""
+    body = load_pack("rolling-quarter-aum").body
+    packs = [body, body.replace("version: 1", "version: 2", 1) + "\nnotice_days: 30\n", "no pack"]
+    records = [
+        TopicRecord("policies", 0, i, b"p", encode("policies", {
+            "pack_id": "x", "version": i + 1, "effective_from": 20000, "body": text, "customer_class": "personal",
+        }))
+        for i, text in enumerate(packs)
     ]  # fmt: skip
-    broken.broken = False
-    assert (await notifier.notify(ALERT))[0]["status"] == "sent"
-    assert (len(broken.sent), len(good.sent)) == (1, 1)
+    source = MemorySource(
+        {"business-days:0": [TopicRecord("business-days", 0, 0, b"d", closed(20520))], "policies:0": records}, 1
+    )
+    days = BankDays(source, file_registry(), {})
+    alert = ALERT | {"pack_id": "rolling-quarter-aum"}
+    assert [await days.late(alert | {"pack_version": version}) for version in (1, 2, 3)] == [True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from services.views.decoder import Decoder
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.rows import VALUE_BYTES_MAX, InColumns
-from services.views.store import Chunk, Op, RedisViewStore, _flat, _framed
+from services.views.store import Chunk, Op, RedisViewStore, _framed, flat_ops
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -74,9 +74,9 @@ def test_columns_give_what_one_by_one_gives(records: list[TopicRecord]) -> None:
     assert rows is not None
     want = one_by_one(records)
     assert texts(list(rows)) == texts(want)
-    assert rows.arguments() == _framed(_flat(want))
+    assert rows.arguments() == _framed(flat_ops(want))
     assert list(rows.part(1, 4)) == list(rows)[1:4]
-    assert rows.part(1, 4).arguments() == _framed(_flat(want[1:4]))
+    assert rows.part(1, 4).arguments() == _framed(flat_ops(want[1:4]))
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_the_store_takes_columns(redis_client: "Redis") -> None:
             {key: redis_client.hgetall(key) for key in redis_client.keys("*") if redis_client.type(key) == b"hash"}
         )
     assert found[0] == found[1]
-    assert len(found[0]) == 4
+    assert len(found[0]) == 5  # three rows, the places and the counts

@@ -181,24 +181,6 @@ def test_what_is_beyond_the_bounds_is_told_and_passed() -> None:
         assert writer.lacking["queue-priority:0"] == {"a"}
 
 
-def test_a_log_that_was_made_anew_is_read_from_its_beginning() -> None:
-    """A running writer is given the other log: the view has its rows and none of the old ones, without hands."""
-    store = MemoryViewStore(KEYS)
-    writer = writer_of(
-        {"queue-priority:0": [queue_class(offset, f"old-{offset}", 1, "gold") for offset in range(9)]}, store
-    )
-    old, anew = writer.source, MemorySource({"queue-priority:0": [queue_class(0, "new", 1, "gold")]})
-    anew.cluster_id = "cluster-2"
-    sources, left = [anew], iter(range(40))
-
-    def moved() -> MemorySource | None:
-        return sources.pop() if sources and KEYS.priority("old-8") in store.dump() else None
-
-    keep(writer, lambda _: next(left, None) is None, (ConnectionError,), moved)
-    assert set(store.dump()) == {KEYS.priority("new")}
-    assert old.closed and not anew.closed
-
-
 def test_second_writer_stands_by() -> None:
     """While one writer is alive another does not write; it goes on where the first stopped."""
     store = MemoryViewStore(KEYS)
@@ -214,17 +196,20 @@ def test_second_writer_stands_by() -> None:
     assert store.dump() == expected()
 
 
-@pytest.mark.parametrize("change", ["cluster", "format", "recreated"])
+@pytest.mark.parametrize("change", ["cluster", "format", "topic", "recreated", "no place"])
 def test_view_of_something_else_is_wiped(change: str) -> None:
     """A view built from another cluster, in another format, or from a topic that was made anew is built again."""
     store = MemoryViewStore(KEYS)
-    stale = Chunk("queue-priority:1", None, 9000 if change == "recreated" else 1, [])
-    store.apply("me", [stale])
+    if change != "no place":
+        store.apply("me", [Chunk("queue-priority:1", None, 9000 if change == "recreated" else 1, [])])
     store.rows["tidegauge:priority:old"] = {"version": 1}
     store.begin(
         {
             "cluster": "other" if change == "cluster" else "cluster-1",
             "format": "0" if change == "format" else VIEW_FORMAT,
+            "standings": "id-1",
+            "rm-alerts": "id-1",
+            "queue-priority": "id-0" if change == "topic" else "id-1",
         },
         [],
     )

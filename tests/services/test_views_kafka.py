@@ -1,17 +1,22 @@
 """The view writer on a real Kafka and a real Redis server."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from redis import Redis
 
 from agents.engine.reader import LogReader
+from deploy import topics
+from deploy.admin import client
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
-from services.assembly import view_writer
+from services.assembly import view_sweeper, view_writer
 from services.views.keys import Keys
+from services.views.sweep.completeness import completeness
+from services.views.sweep.sweeper import Sweeper
 from services.views.writer import ViewWriter, rebuild
 
 pytestmark = pytest.mark.integration
@@ -98,6 +103,54 @@ def _letters(settings: Settings) -> list[dict[str, Any]]:
         records = [record for part in source.fetch(1.0).values() for record in part.records]
     source.close()
     return [decode_one(record.value, name="dead-letters") for record in records]
+
+
+def test_a_topic_made_anew(placed: tuple[Settings, ViewWriter], redis_client: "Redis") -> None:
+    """A topic that was deleted, made again and filled beyond the old offsets: noticed, and built from what it holds now."""
+    settings, writer = placed
+    keys, topic = Keys.of(settings.topic_prefix), settings.topic("queue-priority")
+    sweeper = view_sweeper(settings, writer, LogReader)
+    fill(settings, {f"old-{i}": "gold" for i in range(20)})
+    assert writer.settle()
+    turn_until(writer, sweeper, lambda: sweeper.counts.rows == 20)
+    admin = client(settings.kafka)
+    admin.delete_topics([topic])[topic].result()
+    turn_until(None, None, lambda: topic not in admin.list_topics(timeout=5).topics)
+    topics.create(settings, ["queue-priority"])
+    fill(settings, {f"new-{i}": "diamond" for i in range(90)})
+    sweeper.asked_at = -1000.0  # as if some seconds had passed
+    turn_until(writer, sweeper, lambda: sweeper.counts.rows == 90)
+    assert redis_client.hget(keys.priority("new-0"), "queue_class") == b"diamond"
+    assert not redis_client.exists(keys.priority("old-0"))
+    assert completeness(redis_client, keys).good
+
+    redis_client.delete(keys.priority("new-5"), keys.priority("new-6"))  # and it reads single records again
+    sweeper.began = -1000.0
+    turn_until(writer, sweeper, lambda: sweeper.counts.mended == 2)
+    assert redis_client.hget(keys.priority("new-6"), "queue_class") == b"diamond"
+    sweeper.source.close()  # type: ignore[attr-defined]
+
+
+def fill(settings: Settings, classes: dict[str, str]) -> None:
+    """A record for each."""
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    for ref, name in classes.items():
+        producer.produce(settings.topic("queue-priority"), priority(ref, name, 1), key=ref)
+    assert producer.flush(10) == 0
+
+
+def turn_until(writer: ViewWriter | None, sweeper: Sweeper | None, done: Callable[[], bool]) -> None:
+    """Writer and sweeper in turn, through what passes, until it is so."""
+    until = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < until
+        try:
+            if writer is not None:
+                writer.step(0.02)
+            if sweeper is not None:
+                sweeper.turn()
+        except KafkaException:
+            time.sleep(0.1)
 
 
 def test_one_question_at_a_time(placed: tuple[Settings, ViewWriter], monkeypatch: pytest.MonkeyPatch) -> None:

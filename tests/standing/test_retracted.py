@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def version_on(packs: Packs, at: int) -> int:
     return found.version
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(STEPS)
 def test_a_book_against_its_twin(steps: list[tuple[str, int, int]]) -> None:

@@ -18,9 +18,6 @@ from deploy import admin, record
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.settings import Settings
-from services.assembly import redis_client
-from services.views.keys import Keys
-from streams.reference import key_fingerprint
 from tests.world.test_log import OTHER_KEY, made_anew
 from tidegauge.demo.processes import environment
 from tidegauge.world.check import World, begin_world
@@ -64,8 +61,10 @@ def joined(settings: Settings) -> None:
     """Wait until a worker reads; on a machine without compiled kernels that takes a while."""
     administrator, until = admin.client(settings.kafka), time.monotonic() + 240
     while time.monotonic() < until:
-        with suppress(KafkaException):
-            group = administrator.describe_consumer_groups([settings.group])[settings.group].result(20)
+        with suppress(KafkaException, TimeoutError):
+            group = administrator.describe_consumer_groups([settings.group], request_timeout=5.0)[
+                settings.group
+            ].result(10)
             if group.state == ConsumerGroupState.STABLE:
                 return
         time.sleep(0.2)
@@ -84,7 +83,7 @@ def test_settings_that_disagree_are_refused(world: World) -> None:
 
 
 def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None:
-    """The worker ends and says so; the view is built again by the process that ran on, and a new worker begins the log."""
+    """The worker ends and says so, and the next one begins the new log."""
     stack = Stack(tmp_path / "data", Settings(kafka_heap_mb=512, metrics_port=0), any_ports=True, tether=True)
     stack.start()
     running: list[subprocess.Popen[str]] = []
@@ -92,34 +91,20 @@ def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None
         settings = stack.settings.model_copy(update={
             "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.redis_url, "reference_key": SecretStr(OTHER_KEY),
         })  # fmt: skip
-        worker, views = run(settings, "worker", "--metrics-port", "0"), run(settings, "views")
-        running += [worker, views]
+        worker = run(settings, "worker", "--metrics-port", "0")
+        running.append(worker)
         joined(settings)
-        client, keys = redis_client(settings), Keys.of("")
-        settled(lambda: client.hgetall(keys.meta))
-        before = client.hget(keys.meta, "cluster")
         emptied(stack)
         _, said = worker.communicate(timeout=NOTICED_S)
         assert worker.returncode in (1, 2)
-        assert "cluster id" in said.splitlines()[-2]
+        assert "cluster id" in said.splitlines()[-1]
         running.append(run(settings, "worker", "--metrics-port", "0"))
         joined(settings)
-        settled(lambda: client.hget(keys.meta, "cluster") != before)
-        settled(lambda: client.hget(keys.world, "reference_key") == key_fingerprint(OTHER_KEY.encode()).encode())
-        assert views.poll() is None
     finally:
         for process in running:
             process.kill()
-            process.wait(30)
+            print(process.args, *process.communicate(timeout=30), sep="\n")
         stack.stop()
-
-
-def settled(good: Callable[[], object]) -> None:
-    """Wait for what running processes notice by themselves."""
-    until = time.monotonic() + NOTICED_S
-    while not good():
-        assert time.monotonic() < until
-        time.sleep(0.2)
 
 
 def emptied(stack: Stack) -> None:

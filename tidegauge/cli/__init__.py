@@ -47,7 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka."),
     "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer."),
     "queue": Entry("operation.queue", "Serve queue classes to kiosks, or look one up.", group=True),
-    "notices": Entry("operation.notices", "Turn alerts into notices."),
+    "notices": Entry("operation.notices", "Turn alerts into notices; see and give up those that wait.", group=True),
     "dead-letters": Entry("operation.dead_letters", "List, count, show and redrive what nobody could use.", group=True),
     "policy": Entry(
         "policy.command", "List, check, compare and try policy packs, decide with them, put one into force.", group=True

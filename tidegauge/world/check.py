@@ -65,7 +65,7 @@ def check_world(settings: Settings, uses: frozenset[str] = USES_PLACE) -> World:
     is used and missing.
     """
     surveyed = topics.survey(settings, BROKERS_WAIT_S)
-    settings = counted(settings, surveyed)
+    settings = counted(settings, surveyed, INPUTS if uses == USES_ALL else ())
     entry = current(settings, surveyed)
     found = _found(settings, surveyed, uses, entry)
     if entry is not None and (problems := mismatches(entry.identity, found)):
@@ -105,11 +105,11 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def counted(settings: Settings, surveyed: Surveyed) -> Settings:
-    """The settings with the number of partitions that the topics have. WorldError where there are none, or they differ."""
+def counted(settings: Settings, surveyed: Surveyed, needed: Sequence[str] = INPUTS) -> Settings:
+    """The settings with the number of partitions that the topics have. WorldError where they differ, or one is missing."""
     counts = {found.full_name: found.partitions for found in surveyed.topics if not found.topic.one_partition}
     there = {name: count for name, count in counts.items() if count}
-    missing = [settings.topic(name) for name in INPUTS if settings.topic(name) not in there]
+    missing = [settings.topic(name) for name in needed if settings.topic(name) not in there]
     if not there:
         raise WorldError(
             f"there are no topics {settings.topic('*')} at {settings.kafka}",

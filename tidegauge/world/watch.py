@@ -15,8 +15,8 @@ from confluent_kafka import KafkaException
 from deploy import admin
 from deploy.errors import StackError
 from schemas.registry import RegistryError
-from tidegauge.cli.failures import line_for
-from tidegauge.cli.output import FAILED_CHECK, error
+from tidegauge.cli.failures import last_line
+from tidegauge.cli.output import error
 from tidegauge.world.check import BROKERS_WAIT_S, World, WorldError, check_world, refused
 from tidegauge.world.identity import Identity, mismatches
 
@@ -93,7 +93,7 @@ def end_process(problem: WorldError) -> None:
 
     Nothing is finished or committed: what is open belongs to a log that is no more. Kafka ends the transaction itself.
     """
-    line = line_for(problem)
-    error(str(problem.message), problem.hint)
+    line = last_line(problem)
+    error(str(line))
     sys.stderr.flush()
-    os._exit(FAILED_CHECK if line is None else line.code)
+    os._exit(line.code)

@@ -15,10 +15,12 @@ from typing import Any, Final
 
 import typer
 
+from deploy import topics
 from deploy.settings import Settings
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, notes
 
 _ASK_S: Final = 2.0
+_BROKERS_S: Final = 5.0
 LOOK_EVERY_S: Final = 0.2
 MEMBER_S_MAX: Final = 20.0  # until a member that did not leave is out of the group
 
@@ -36,6 +38,7 @@ def drain(
     """End a worker of this machine: it finishes what it holds, flushes, and leaves the group. Exit code 0 when it is safe."""
     settings = Settings()
     port = metrics_port or settings.metrics_port
+    topics.inspect(settings, _BROKERS_S)  # they say at the end whether the worker has left
     worker = _worker_at(settings, port)
     if worker is None:
         hint = "is it the worker's --metrics-port? one that serves none is ended by SIGTERM"

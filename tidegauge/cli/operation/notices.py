@@ -1,24 +1,30 @@
-"""`tidegauge notices`: the worker that turns alerts into notices."""
+"""`tidegauge notices`: the worker that turns alerts into notices, and what may be done about those that wait."""
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents.engine.reader import LogReader
 from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
 from schemas.registry import registry_for
-from services.assembly import notifier, webhook_trust
-from services.notices.notifier import Notifier
+from services.assembly import notifier, redis_client, webhook_trust
+from services.notices.channels import give_up, waiting_notices
+from services.notices.notifier import TEXT_CHARS_MAX, Notifier
+from services.views.keys import Keys
 from tidegauge.cli.operation.worker import one_last_line
-from tidegauge.cli.output import CommandError, notes
+from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_redis
 from tidegauge.world.check import check_world
 from tidegauge.world.found import USES_GROUP
 from tidegauge.world.watch import Watch, end_process
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from redis import Redis
+
+app = typer.Typer(help="Turn alerts into notices; see and give up those that wait.", add_completion=False)
 
 
 class Lazily:
@@ -33,13 +39,15 @@ class Lazily:
         """Deliver an alert's notices."""
         async with self.lock:
             if self.ready is None:
-                self.ready = await self.stack.enter_async_context(notifier(self.settings))
+                self.ready = await self.stack.enter_async_context(notifier(self.settings, LogReader))
         return await self.ready.notify(alert)
 
 
-@app.command("notices")
-def notices() -> None:
+@app.callback(invoke_without_command=True)
+def run(context: typer.Context) -> None:
     """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
+    if context.invoked_subcommand is not None:
+        return
     settings = Settings()
     try:
         webhook_trust(settings)
@@ -52,3 +60,50 @@ def notices() -> None:
     with one_last_line():
         run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
     notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
+
+
+@app.command("waiting")
+def waiting(as_json: bool = JSON) -> None:
+    """List the notices that wait for their channel."""
+    client, keys = _ledger()
+    found = waiting_notices(client, keys)
+    if as_json:
+        emit([{"notice_id": notice_id, "why": why} for notice_id, why in sorted(found.items())])
+        return
+    for notice_id, why in sorted(found.items()):
+        console.print(f"{notice_id}  {why}", soft_wrap=True)
+    if not found:
+        console.print("none waits")
+
+
+@app.command("give-up")
+def stop_waiting(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[IDS]...", help="As `notices waiting` has them.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Whatever waits now.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the record.")] = "",
+    as_json: bool = JSON,
+) -> None:
+    """Have notices waited for no more; their records say so, and why."""
+    if bool(ids) == every:
+        raise CommandError("give up which?", "name notices, or --all", BAD_INPUT)
+    if not reason or len(reason) > TEXT_CHARS_MAX:
+        raise CommandError("give up why?", f"--reason in at most {TEXT_CHARS_MAX} characters", BAD_INPUT)
+    client, keys = _ledger()
+    known = waiting_notices(client, keys)
+    if unknown := [notice_id for notice_id in ids or () if notice_id not in known]:
+        raise CommandError(
+            f"{unknown[0]} waits for nothing", "`tidegauge notices waiting` has those that do", BAD_INPUT
+        )
+    given = sorted(ids or known)
+    for notice_id in given:
+        give_up(client, keys, notice_id, reason)
+    if as_json:
+        emit({"given_up": given})
+    else:
+        console.print(f"given up: {', '.join(given)}" if given else "none waits", soft_wrap=True)
+
+
+def _ledger() -> "tuple[Redis, Keys]":
+    settings = Settings()
+    need_redis(settings)
+    return redis_client(settings), Keys.of(settings.topic_prefix)

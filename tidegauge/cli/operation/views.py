@@ -1,8 +1,11 @@
 """The commands of the Redis view: `views` keeps it, `rebuild` makes it anew, `alerts` lists what it holds."""
 
+import os
 import signal
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,12 +20,12 @@ from deploy.errors import StackError
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
-from services.assembly import FAILURES, redis_client, tell_lookups, view_source, view_writer
-from services.views.kafka_source import KafkaSource
+from services.assembly import FAILURES, redis_client, tell_lookups, view_sweeper, view_writer
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of, is_built
 from services.views.store import LeaseLostError
+from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, sees
@@ -61,8 +64,9 @@ def views(
     """Keep the Redis view in step with Kafka, until told to stop. A second one stands by."""
     told = until_told()
     world = check_world(Settings())
-    settings, anew = world.settings, threading.Event()
+    settings, anew, over = world.settings, threading.Event(), threading.Event()
     writer = open_writer(settings)
+    sweeper = view_sweeper(settings, writer, LogReader)
     client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
     told_lookups = partial(tell_identity, client, keys)
     told_lookups(world)
@@ -71,23 +75,31 @@ def views(
         notes.print(f"{problem.message}: the view is built again", soft_wrap=True, markup=False)
         anew.set()
 
-    def moved() -> KafkaSource | None:
-        """A source of the other log, once there is one; looking begins again with it."""
-        if not anew.is_set():
-            return None
-        found = check_world(Settings())
-        source = view_source(found.settings, LogReader)
-        anew.clear()
-        told_lookups(found)
-        Watch(found, USES_PLACE, tell=told_lookups).start(changed)
-        return source
+    def stopped(wait_s: float) -> bool:
+        return anew.is_set() or over.is_set() or told.wait(wait_s)
 
     Watch(world, USES_PLACE, tell=told_lookups).start(changed)
     if metrics_port:
         with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
-            serve_view_metrics(writer, metrics_port, settings.metrics_host)
+            serve_view_metrics(writer, sweeper.counts, metrics_port, settings.metrics_host)
     notes.print("keeping the view; stop with Ctrl-C")
-    keep(writer, told.wait, (*FAILURES, StackError), moved)
+    with ThreadPoolExecutor(1, "sweep") as hand:
+        sweeps = hand.submit(keep_sweeping, sweeper, over, FAILURES)
+        try:
+            keep(writer, stopped, FAILURES)
+        finally:
+            over.set()
+        sweeps.result()  # what ended it, ends the process
+    if not told.is_set():
+        _begin_again(told)
+
+
+def _begin_again(told: threading.Event) -> None:
+    """Once the other log is good, run this program anew in this process: no client of the old one is gone on with."""
+    while not told.wait(1.0):
+        with suppress(StackError, *FAILURES):
+            check_world(Settings())
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program itself
 
 
 def tell_identity(client: "Redis", keys: Keys, world: World) -> None:

@@ -45,7 +45,7 @@ def activate(
     from tidegauge.knowledge import packs_of
 
     settings, why = Settings(), reason_given(reason, force=force)
-    say, new = speaker(POLICY_WORDS, language(lang, settings)), wanted(pack, since)
+    say, new = speaker(POLICY_WORDS, language(lang, settings)), pack_from(pack, since)
     registry = registry_for(settings)
     settings = need_world(settings, USES_PACKS)
     known, last = packs_of(settings), history(settings).last
@@ -108,7 +108,7 @@ def _fields(pack: "Pack") -> dict[str, Any]:
     return {"pack": pack.id, "version": pack.version, "effective_from": pack.effective_from.isoformat()}
 
 
-def wanted(pack: str, day: dt.date | None) -> "Pack":
+def pack_from(pack: str, day: dt.date | None) -> "Pack":
     """The pack with its first day, in the body too. Exit code 1 for a broken one."""
     from policies import PackError, load_pack, parse_pack
 

@@ -34,7 +34,7 @@ from tidegauge.cli.output import (
     error,
     notes,
 )
-from tidegauge.cli.policy.activate import wanted
+from tidegauge.cli.policy.activate import pack_from
 from tidegauge.cli.policy.words import POLICY_WORDS
 from tidegauge.cli.servers import need_world
 from tidegauge.world.found import USES_ALL
@@ -103,7 +103,7 @@ def whatif(
     """
     settings = Settings()
     say = speaker(POLICY_WORDS, language(lang, settings))
-    who, new = asked(settings, actor, Action.EXPORT, DataKind.TIER), wanted(pack, since)
+    who, new = asked(settings, actor, Action.EXPORT, DataKind.TIER), pack_from(pack, since)
     check_folder(picture)
     refused = Refused(settings)
     trials = (
