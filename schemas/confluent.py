@@ -1,6 +1,6 @@
 """A schema registry with Confluent's API: Confluent's own, Apicurio (its `/apis/ccompat/v7`), Karapace.
 
-Contracts stand there under `<name>-value`. Ids are looked up; only `register` writes. What a process has learned it keeps, so
+Contracts stand there under `<name>-value`, those of inputs under `tidegauge-<name>`. Ids are looked up; only `register` writes. What a process has learned it keeps, so
 that a registry that is down holds up only what was never met before.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from schemas.registry import RegistryError, UnregisteredError, contract, fingerprint
+from schemas.topics import INPUTS
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -119,13 +120,18 @@ class ConfluentRegistry:
     def id_of(self, name: str) -> int:
         """The registry's id of the contract. Raises UnregisteredError where it lacks it, RegistryError."""
         if name not in self._ids:
-            subject = subject_of(name)
-            given = self._asked(subject, lambda: self._client.lookup_schema(subject, _schema(name)))
-            found = self._reworded(subject, name) if given is None else given.schema_id
+            # Contracts of inputs stood under `-value` once; where they still do, their ids stay what they are.
+            places = dict.fromkeys((subject_of(name), _topic_subject(name)))
+            found = next((i for subject in places if (i := self._registered(subject, name)) is not None), None)
             if found is None:
-                raise UnregisteredError(f"the registry has no {subject} as this version writes it")
-            self._ids[name] = int(found)
+                raise UnregisteredError(f"the registry has no {subject_of(name)} as this version writes it")
+            self._ids[name] = found
         return self._ids[name]
+
+    def _registered(self, subject: str, name: str) -> int | None:
+        given = self._asked(subject, lambda: self._client.lookup_schema(subject, _schema(name)))
+        found = self._reworded(subject, name) if given is None else given.schema_id
+        return None if found is None else int(found)
 
     def register(self, name: str) -> int:
         """Registers the contract, if the registry lacks it, and gives its id. Raises RegistryError."""
@@ -173,7 +179,11 @@ class ConfluentRegistry:
 
 
 def subject_of(name: str) -> str:
-    """The subject under which a contract stands."""
+    """The subject under which a contract stands: an input's `-value` belongs to whoever writes that input."""
+    return f"tidegauge-{name}" if name in INPUTS else _topic_subject(name)
+
+
+def _topic_subject(name: str) -> str:
     return f"{name}-value"
 
 

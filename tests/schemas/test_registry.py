@@ -21,7 +21,7 @@ from deploy.settings import Settings
 from schemas.codec.blocks import Reader, decode
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import Status
-from schemas.confluent import ConfluentRegistry
+from schemas.confluent import ConfluentRegistry, subject_of
 from schemas.registry import (
     Registry,
     RegistryError,
@@ -31,6 +31,7 @@ from schemas.registry import (
     names,
     registry_for,
 )
+from schemas.topics import INPUTS
 from tests.schemas.helpers import ALWAYS, batch, framed, posting, row
 from tests.schemas.registry_server import RegistryServer
 
@@ -80,7 +81,7 @@ def test_a_process_has_one_registry(server: RegistryServer) -> None:
 def test_ids_are_the_registrys(server: RegistryServer, registry: Registry) -> None:
     """What is encoded with a registry's id decodes through the registry, in blocks and one by one; nothing is registered."""
     value = encode("transactions", posting(3), registry)
-    assert int.from_bytes(value[1:5], "big") == server.subjects["transactions-value"][-1]
+    assert int.from_bytes(value[1:5], "big") == server.subjects["tidegauge-transactions"][-1]
     asked = len(server.asked)
     assert encode("transactions", posting(4), registry)[:5] == value[:5]
     reader = Reader("transactions", registry)
@@ -100,13 +101,27 @@ def test_every_contract_has_another_id_than_in_the_files(registry: Registry) -> 
 def test_a_contract_that_is_not_there_is_not_registered_by_itself(empty: RegistryServer) -> None:
     """Writing needs the operator: the error says how, and an explicit registration gives the id."""
     registry = registry_for(settings_of(empty))
-    with pytest.raises(UnregisteredError, match="transactions-value"):
+    with pytest.raises(UnregisteredError, match="tidegauge-transactions"):
         encode("transactions", posting(), registry)
     assert not empty.writes
     assert isinstance(registry, ConfluentRegistry)
     given = registry.register("transactions")
     assert registry.register("transactions") == given == registry.id_of("transactions")
-    assert empty.writes == ["/subjects/transactions-value/versions"]
+    assert empty.writes == ["/subjects/tidegauge-transactions/versions"]
+
+
+def test_the_subject_of_an_input_is_its_writers(empty: RegistryServer) -> None:
+    """Nothing of ours registers there; what an older version has registered there keeps its id."""
+    for name in INPUTS:
+        assert subject_of(name) == f"tidegauge-{name}"
+    empty.add("facts-value", {"schema": json.dumps({"type": "record", "name": "Theirs", "fields": []})})
+    old = empty.add("balances-value", {"schema": json.dumps(contract("balances"))})
+    registry = registry_for(settings_of(empty))
+    assert isinstance(registry, ConfluentRegistry)
+    assert registry.register("balances") == old
+    assert empty.writes == []
+    registry.register("facts")
+    assert empty.writes == ["/subjects/tidegauge-facts/versions"]
 
 
 def test_other_words_are_the_same_contract(empty: RegistryServer) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from deploy.settings import Settings
+from schemas.confluent import subject_of
 from schemas.registry import contract, names
 from tests.schemas.registry_server import SHIFT, RegistryServer
 from tidegauge.checks import CheckLine
@@ -46,20 +47,20 @@ def test_register_brings_what_is_missing_and_nothing_twice(run: Run, empty: Regi
     for _ in range(2):
         code, out, _ = run(empty.url, "schemas", "register", "--json")
         assert code == 0
-        assert json.loads(out) == {f"{name}-value": SHIFT + place for place, name in enumerate(names())}
+        assert json.loads(out) == {subject_of(name): SHIFT + place for place, name in enumerate(names())}
     assert len(empty.writes) == len(names())
     code, out, err = run(empty.url, "schemas", "check")
     assert (code, err) == (0, "")
-    assert all(f"{name}-value" in out for name in names())
+    assert all(subject_of(name) in out for name in names())
 
 
 def test_what_it_would_refuse_is_named(run: Run, empty: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contract that the registry's rule forbids beside what it has is not merely missing."""
     changed = {**contract("facts"), "doc": "incompatible"}
-    empty.add("facts-value", {"schema": json.dumps({**changed, "fields": changed["fields"][1:]})})
+    empty.add(subject_of("facts"), {"schema": json.dumps({**changed, "fields": changed["fields"][1:]})})
     monkeypatch.setattr("schemas.confluent.contract", lambda name: changed if name == "facts" else contract(name))
     code, out, err = run(empty.url, "schemas", "check", "--json")
-    assert (code, json.loads(out)["facts-value"]) == (1, "incompatible")
+    assert (code, json.loads(out)[subject_of("facts")]) == (1, "incompatible")
     assert "it would refuse facts" in err
 
 
@@ -77,7 +78,7 @@ def test_a_worker_says_what_the_registry_lacks(run: Run, empty: RegistryServer) 
     """It starts with all ids or not at all."""
     code, _, err = run(empty.url, "worker")
     assert code == 1
-    assert "-value" in err
+    assert "the registry has no " in err
     assert "tidegauge schemas register" in err
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agents.engine.packing import flat
 from agents.standing.job import StandingJob
-from schemas.registry import contract, file_registry
+from deploy.settings import Settings
+from schemas.codec import blocks
+from schemas.codec.records import decode_one
+from schemas.registry import RegistryError, contract, file_registry, registry_for
 from tests.schemas.helpers import datum, framed
+from tests.schemas.registry_server import RegistryServer
 from tests.standing.partition import Partition, Topics, conf
 from tests.streams.fast import differences, state
 from tests.twins.events import day, posting, snapshot
@@ -139,3 +145,32 @@ def test_parts_that_columns_do_not_hold_are_checked_too() -> None:
     log.append("crm-actions", b"C1", framed(FOREIGN, datum(schema, record)))
     [letter] = partition(log, schema).of("dead-letters")
     assert (letter["field"], letter["detail"]) == ("details", "details: wanted string, found null")
+
+
+def test_a_registry_that_is_down_is_waited_for_and_a_404_is_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 and the rest lose nothing; after a `not found` the schema may be registered, and the record sent again counts."""
+    event = posting(1, 10_000, "2024-03-01")
+    with RegistryServer() as server:
+        registry = registry_for(Settings(schema_registry_url=server.url))
+        log = Topics()
+        job = StandingJob(replace(conf(), registry=registry))
+        theirs = Partition(log, job)
+        unknown = server.add("core-value", {"schema": json.dumps(unwrapped("transactions"))})
+        given = server.schemas.pop(unknown)
+        value = framed(unknown, row_of(event)[5:])
+        log.append("transactions", b"C1", value)
+        for server.status in (500, 503, 429):
+            with pytest.raises(RegistryError):
+                theirs.feed("transactions")
+            assert job.positions()["transactions"] == 0
+        server.status = 200
+        theirs.feed("transactions")
+        [(_, letter)] = flat(dict(job.work(live=True).outputs)["dead-letters"])
+        assert decode_one(letter or b"", registry)["reason"] == "unknown schema id"
+        server.schemas[unknown] = given
+        monkeypatch.setattr(blocks, "UNKNOWN_S", 0.0)
+        log.append("transactions", b"C1", value)
+        theirs.feed("transactions")
+        assert "dead-letters" not in dict(job.work(live=True).outputs)
+        own = Partition(Topics().tell([event])).run()
+    assert differences(state(job.ledger), state(own.job.ledger)) == []
