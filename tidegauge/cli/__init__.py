@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
     "drain": Entry("operation.drain", "End a worker for a planned stop, and say when it is safe."),
     "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless."),
+    "check-source": Entry("data.check_source", "Look at what a new source has written, and say what is wrong with it."),
     "simulate": Entry("data.simulate", "Run a simulated bank, from a seed."),
     "close": Entry("operation.close", "Close a business day."),
     "complete": Entry("data.sources", "Mark a source as complete up to a day."),

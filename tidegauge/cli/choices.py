@@ -31,6 +31,16 @@ class FileFormat(StrEnum):
     PARQUET = "parquet"
 
 
+class SourceTopic(StrEnum):
+    """Topics that sources write to (schemas.topics.INPUTS)."""
+
+    TRANSACTIONS = "transactions"
+    BALANCES = "balances"
+    CUSTOMERS = "customers"
+    FACTS = "facts"
+    FX_RATES = "fx-rates"
+
+
 class Lang(StrEnum):
     """Languages of what is printed."""
 

@@ -1,0 +1,1 @@
+"""What a new source writes, looked at before it is let in."""
