@@ -156,6 +156,9 @@ class Job(Protocol):
     def has_own_work(self) -> bool:
         """Whether `work` is to be called after a recovery though nothing comes."""
 
+    def days(self) -> Mapping[str, int]:
+        """Where it stands, for metrics: days by the names of JOB_DAYS, those that are known."""
+
     def positions(self) -> dict[str, int]:
         """Per input: everything below has been consumed. These are committed."""
 

@@ -33,6 +33,12 @@ JOB_COUNTS = {
     "closes_set_aside": "Closes that do not count: their run asked for a day too far behind the last close.",
     "held": "Evaluations held because something they need is missing.",
 }
+# What a job may answer in Job.days -> the metric's help text. A day is shown as the instant at which it begins in UTC.
+JOB_DAYS = {
+    "closed_day": "The last closed business day, as the instant at which it begins in UTC.",
+    "booked_day": "The newest day on which a posting is booked, likewise.",
+}
+DAY_S = 86_400
 
 
 class WorkerMetrics:
@@ -85,6 +91,7 @@ class WorkerMetrics:
         )
         self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
         self.other = counter("counted", "Whatever else a job counts.", "partition", "what")
+        self.days = {name: gauge(f"{name}_timestamp_seconds", text, "partition") for name, text in JOB_DAYS.items()}
         self.job = {name: counter(name, text, "partition") for name, text in JOB_COUNTS.items()}
 
     def count(self, partition: int, counts: Mapping[str, int]) -> None:
@@ -94,6 +101,11 @@ class WorkerMetrics:
                 (self.job[name].labels(partition) if name in self.job else self.other.labels(partition, name)).inc(
                     value
                 )
+
+    def show(self, partition: int, days: Mapping[str, int]) -> None:
+        """Where a job stands."""
+        for name, day in days.items():
+            self.days[name].labels(partition).set(day * DAY_S)
 
     def move(self, topic: str, partition: int, report: InputReport) -> None:
         """How an input stands."""
@@ -107,7 +119,8 @@ class WorkerMetrics:
         for topic in topics:
             for gauge in (*self.inputs.values(), self.held):
                 gauge.remove(topic, str(partition))
-        self.dirty.remove(str(partition))
+        for gauge in (self.dirty, *self.days.values()):
+            gauge.remove(str(partition))
 
 
 class Health:

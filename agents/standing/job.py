@@ -132,6 +132,11 @@ class StandingJob:
         """A rotation of references goes on by itself."""
         return self.rotation.pending
 
+    def days(self) -> dict[str, int]:
+        """The last closed and the newest booked day, where there is one."""
+        found = {"closed_day": self.ledger.closed, "booked_day": self.booked.newest}
+        return {name: day for name, day in found.items() if day != NO_DAY}
+
     def positions(self) -> dict[str, int]:
         """Consumed offsets; a close that waits is not consumed."""
         return {

@@ -166,6 +166,10 @@ class J1Job:
         tell(keys, ends, changed, values)
         return Packed(keys, ends, values, value_ends)
 
+    def days(self) -> dict[str, int]:
+        """None."""
+        return {}
+
     def has_own_work(self) -> bool:
         """Never."""
         return False

@@ -13,11 +13,12 @@ from agents.engine.app import CHANGELOG
 from deploy import admin, topics
 from deploy.settings import Settings
 from deploy.topics import CATALOGUE
+from services.views.keys import Keys
 from tests.conftest import Kafka
 from tidegauge import checks
 from tidegauge.checks import CHECKS, CheckLine, Grade, one
 from tidegauge.checks.brokers import broker_faults
-from tidegauge.checks.servers import memory_finding
+from tidegauge.checks.servers import memory_finding, view_rows
 from tidegauge.checks.topics import changelog_faults, copy_faults, topic_faults
 
 POSTINGS = CATALOGUE[0].config()
@@ -205,3 +206,16 @@ def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
     assert "workers end at it" in raised.hint
     assert {found(name).grade for name in ("topic settings", "copies", "changelog", "topics")} == {Grade.WRONG}
     assert checks.listed(["a", "b", "c", "d", "e"]) == "a; b; c; and 2 more"
+
+
+@pytest.mark.integration
+def test_the_view_is_looked_at(redis_server: str) -> None:
+    """Where one was built it must have been watched; where none is, nobody need miss it."""
+    settings = Settings(redis_url=f"{redis_server.rpartition('/')[0]}/13", topic_prefix="checks-")
+    client, keys = redis.Redis.from_url(settings.redis), Keys.of("checks-")
+    client.delete(keys.meta, keys.sweep)
+    assert [line.grade for line in view_rows(settings)] == [Grade.WARN]
+    client.hset(keys.meta, "format", "2")
+    (line,) = view_rows(settings)
+    assert (line.grade, line.hint) == (Grade.WRONG, "start `tidegauge views`")
+    client.delete(keys.meta)

@@ -150,6 +150,10 @@ class CounterJob:
     def held_bytes(self, topic: str) -> int:
         return sum(c.size for c in self.waiting[topic])
 
+    def days(self) -> dict[str, int]:
+        """None."""
+        return {}
+
     def has_own_work(self) -> bool:
         return False
 

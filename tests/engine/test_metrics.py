@@ -41,6 +41,17 @@ def test_what_a_job_counts_is_served(served: tuple[WorkerMetrics, Health, int]) 
     assert 'tidegauge_counted_total{partition="3",what="something"} 5.0' in text
 
 
+def test_days_of_a_job_are_instants(served: tuple[WorkerMetrics, Health, int]) -> None:
+    """A day that is not known has no figure; a partition that went to another worker has none either."""
+    made, _, port = served
+    made.show(1, {"closed_day": 20_000})
+    text = get(port, "/metrics")[1]
+    assert 'tidegauge_closed_day_timestamp_seconds{partition="1"} 1.728e+09' in text
+    assert "tidegauge_booked_day_timestamp_seconds{" not in text
+    made.forget([], 1)
+    assert "timestamp_seconds{" not in get(port, "/metrics")[1]
+
+
 def test_health(served: tuple[WorkerMetrics, Health, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ready only when alive and recovered; a failure is told to whoever asks."""
     _, health, port = served

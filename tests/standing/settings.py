@@ -280,7 +280,7 @@ ROWS: tuple[Told, ...] = (
 # For people and for the roles of the desk (docs/policies.md): shown as they are written, and no outcome rests on them.
 TOLD: dict[str, Any] = {
     "basis": "R-1", "readings": ["C-01"], "owner": "retail", "edited_by": "outlet", "applies_to": "branch",
-    "supersedes": ["an older one"], "file_owner": "wealth-centre", "principles": ["fair"],
+    "supersedes": ["an older one"], "notice_days": 5, "file_owner": "wealth-centre", "principles": ["fair"],
     "rollout": [{"month": 1, "name": NAME}],
     PERSONAL + "services": [{
         "id": "lounge", "name": NAME, "tiers": ["high"], "family": "priority", "launch": "2024-02-01", "price": "1.00",

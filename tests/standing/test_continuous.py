@@ -126,5 +126,5 @@ def test_other_packs_pay_nothing() -> None:
     assert not found.job.decider.touched.wanted
     assert changes(told(found, TODAY)) == [("low", "mid", TODAY + 1, None)]
     assert changes(told(found, posting(2, -10_000, TODAY + 1), TODAY + 1))[1:] == [("mid", "low", TODAY + 2, None)]
-    with pytest.raises(PackError, match="need `close: continuous`"):
+    with pytest.raises(PackError, match="is finer than `close: month`"):
         with_settings(up="continuous")

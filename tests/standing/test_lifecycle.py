@@ -277,7 +277,9 @@ class Twin:
         }  # fmt: skip
 
 
-TENURE = {day(text) for text in ("2024-03-01", "2024-03-31", "2024-05-01", "2024-05-31")}  # months since 31 January
+TENURE = {
+    day(text) for text in ("2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31")
+}  # full months since 31 January
 
 
 def heard(partition: Partition) -> list[tuple[Any, ...]]:

@@ -66,6 +66,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("schema registry", "servers", "contracts"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),
+    ("view", "servers", "view_rows"),
     ("queue classes", "servers", "queue_classes"),
 )
 

@@ -80,6 +80,27 @@ def memory_finding(info: dict[str, Any]) -> CheckLine:
     return CheckLine(name, Grade.GOOD, f"noeviction, {room}, nothing evicted")
 
 
+def view_rows(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the view has every row that the log gives it, and how long it takes to look; nothing where none was built."""
+    from deploy import ping
+    from services.assembly import redis_client
+    from services.views.keys import Keys
+    from services.views.sweep.completeness import completeness
+
+    name = "view"
+    if not ping.answers(settings.redis):
+        yield CheckLine(name, Grade.GOOD, "not looked at: no answer from Redis")
+        return
+    client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
+    if not client.exists(keys.meta):
+        yield CheckLine(
+            name, Grade.WARN, "none is built", "start `tidegauge views` where look-ups or alerts are wanted"
+        )
+        return
+    found = completeness(client, keys)
+    yield CheckLine(name, grade_of(not found.good), found.found, found.hint)
+
+
 def queue_classes(settings: Settings) -> Iterator[CheckLine]:
     """Whether the view could read every queue class."""
     from deploy import ping
