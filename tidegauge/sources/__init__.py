@@ -1,1 +1,1 @@
-"""What a new source writes, looked at before it is let in: `check` judges decoded columns, `log` reads a topic for it."""
+"""What a new neighbour sends, looked at before it is let in: records (`check`, `log`), and a kiosk's references (`reference`)."""

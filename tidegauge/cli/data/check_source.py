@@ -50,11 +50,13 @@ def check_source(
     spoken = language(lang, settings)
     settings = need_world(settings, USES_ZONE | {"base_currency"})
     check, whole = check_log(settings, topic, source, limit)
-    found = [_said(topic, one, spoken) for one in check.findings(whole=whole)]
+    order = list(WORDS[spoken])
+    found = sorted(check.findings(whole=whole), key=lambda one: order.index(one.code))
+    said = [_said(topic, one, spoken) for one in found]
     if as_json:
-        emit({"topic": topic, "source": source or None, "records": check.records, "whole": whole, "findings": found})
+        emit({"topic": topic, "source": source or None, "records": check.records, "whole": whole, "findings": said})
     else:
-        for one in found:
+        for one in said:
             _show(one)
         say = speaker(SUMS, spoken)
         console.print(

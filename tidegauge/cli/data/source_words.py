@@ -8,51 +8,51 @@ from typing import Final
 # code -> (what was found, what to do)
 EN: Final[Mapping[str, tuple[str, str]]] = {
     "no_records": ("no record that could be judged", "are topic, prefix, cluster and --source right?"),
-    "no_key": ("{count} records have no key", "the key is customer_id as plain UTF-8 text"),
+    "no_key": ("records without a key: {count}", "the key is customer_id as plain UTF-8 text"),
     "other_key": (
-        "the key of {count} records is not their customer_id",
+        "records whose key is not their customer_id: {count}",
         "the key is the very text of customer_id: no quotes, no schema, no registry prefix",
     ),
     "partition_crc32": (
-        "{count} records lie on the partition that CRC32 gives, librdkafka's default, not murmur2",
+        "records on the partition that CRC32 gives, librdkafka's default, and not murmur2: {count}",
         "set partitioner=murmur2_random in the producer",
     ),
     "partition_other": (
-        "{count} records lie on another partition than murmur2 gives for their key",
+        "records on another partition than murmur2 gives for their key: {count}",
         "name no partition; leave it to murmur2 (librdkafka: partitioner=murmur2_random)",
     ),
-    "unreadable": ("{count} records cannot be read: {reason}", "docs/integrators.md, schemas of your own"),
-    "tombstone": ("{count} records have a key and no value: a deletion", ""),
-    "deleted_row": ("{count} records say of themselves that they were deleted (__deleted)", ""),
-    "number_low": ("journal_seq of {count} postings is 0 or below", "number each account's postings from 1"),
+    "unreadable": ("records that cannot be read: {count}, {reason}", "docs/integrators.md, schemas of your own"),
+    "tombstone": ("deletions, records with a key and no value: {count}", ""),
+    "deleted_row": ("deletions, rows whose __deleted is true: {count}", ""),
+    "number_low": ("postings whose journal_seq is 0 or below: {count}", "number each account's postings from 1"),
     "number_hole": (
-        "the journal numbers of {count} accounts have holes: {missing} numbers are missing",
+        "accounts with holes in their journal numbers: {count}; numbers missing: {missing}",
         "journal_seq is consecutive per source and account; places are those of the accounts' highest numbers",
     ),
     "number_conflict": (
-        "{count} postings repeat a journal_seq of their account with another amount, day or nature",
+        "postings that repeat a journal_seq of their account with another amount, day or nature: {count}",
         "a posting keeps its number; one that corrects it has a number of its own",
     ),
     "date_absurd": (
-        "{field} of {count} records is no day from 1990 to 2099",
+        "records whose {field} is no day from 1990 to 2099: {count}",
         "dates are days since 1970-01-01, instants milliseconds since then in UTC",
     ),
-    "date_apart": ("{field} and {other} of {count} records lie more than {days} days apart", "is a date wrong?"),
+    "date_apart": ("records whose {field} and {other} lie more than {days} days apart: {count}", "is a date wrong?"),
     "date_ahead": (
-        "{field} of {count} records lies ahead of the day they were written on",
+        "records whose {field} lies ahead of the day they were written on: {count}",
         "instants are UTC, dates are of the bank's zone",
     ),
     "nature_unknown": (
-        "{percent} % of the postings ({count}) have the nature unknown",
+        "postings with the nature unknown: {count}, {percent} % of all",
         "say what moved the money: only external postings count as flow in or out",
     ),
-    "currency_unknown": ("{field} of {count} records is no currency that is taken", "write the ISO 4217 code, such as CNY"),
-    "base_other": ("base of {count} rates is not {base}", "send rates to the base currency"),
+    "currency_unknown": ("records whose {field} is no currency that is taken: {count}", "write the ISO 4217 code, such as CNY"),
+    "base_other": ("rates whose base is not {base}: {count}", "send rates to the base currency"),
     "copy_missing": (
-        "{count} of {partitions} partitions lack rates that others have",
+        "partitions that lack rates which others have: {count} of {partitions}",
         "send each rate to every partition",
     ),
-    "amount_zero": ("amount_minor of {count} postings is 0", "is the right column sent, in minor units?"),
+    "amount_zero": ("postings whose amount_minor is 0: {count}", "is the right column sent, in minor units?"),
 }  # fmt: skip
 ZH: Final[Mapping[str, tuple[str, str]]] = {
     "no_records": ("没有可供检查的记录", "主题、前缀、集群和 --source 是否正确？"),
@@ -109,8 +109,8 @@ DELETIONS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 SUMS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {
-        "whole": "{topic}: {records} records looked at, {findings} findings",
-        "cut": "{topic}: the newest {records} records looked at (--limit), {findings} findings",
+        "whole": "{topic}: records judged: {records}; findings: {findings}",
+        "cut": "{topic}: records judged: {records}, the newest (--limit); findings: {findings}",
     },
     "zh-CN": {
         "whole": "{topic}：已检查 {records} 条记录，发现 {findings} 个问题",

@@ -1,7 +1,7 @@
-"""`tidegauge queue`: `serve` answers kiosks over HTTP, `lookup` asks once."""
+"""`tidegauge queue`: `serve` answers kiosks over HTTP, `lookup` asks once, `check-reference` checks what a kiosk computes."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,10 +14,24 @@ from services.queue.priority import Priority, watching
 from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
-from tidegauge.cli.output import JSON, CommandError, console, emit, listening_at
+from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at
 from tidegauge.cli.servers import need_redis
+from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
 
 app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
+MISTAKES: Final = {
+    "upper_case": "it is in upper case: references are in lower case",
+    "not_cut": "it is the whole digest: a reference is its first 26 characters, in lower case",
+    "key_from_hex": "the key was read as hexadecimal: its bytes are those of the text itself",
+    "newline": "a line end was taken into the key or the customer number",
+    "swapped": "key and customer number were swapped",
+    "other_hash": "the hash is SHA-1: it is HMAC-SHA256",
+    "no_hmac": "key and customer number were hashed one behind the other: it is HMAC-SHA256",
+    "hex_in_base32": "the digest was written in hexadecimal before base32: base32 takes its bytes",
+    "hex": "it is hexadecimal: a reference is base32",
+    "base64": "it is base64: a reference is base32",
+    "base32hex": "it is base32hex: the alphabet is a-z2-7",
+}
 
 
 @app.command()
@@ -71,3 +85,22 @@ def lookup(
         return
     for name, value in found.items():
         console.print(f"{name}: {'-' if value is None else value}", soft_wrap=True)
+
+
+@app.command("check-reference")
+def check_reference(
+    reference: Annotated[str, typer.Argument(help="What the kiosk computes; without it the vector is shown.")] = "",
+    as_json: bool = JSON,
+) -> None:
+    """Compare a kiosk's reference with that of a test vector. Exit code 1 if it differs."""
+    made = how_made(reference) if reference else ""
+    why = None if made == "" else MISTAKES.get(made or "", "it was made in a way that is not known")
+    if as_json:
+        vector = {"key": VECTOR_KEY, "customer_id": VECTOR_CUSTOMER, "reference": VECTOR_REFERENCE}
+        emit({**vector, "given": reference or None, "good": why is None, "why": why})
+    else:
+        console.print(f"key: {VECTOR_KEY}\ncustomer: {VECTOR_CUSTOMER}\nreference: {VECTOR_REFERENCE}", soft_wrap=True)
+        if reference:
+            console.print("the kiosk's is the same" if why is None else f"the kiosk's differs: {why}", soft_wrap=True)
+    if why is not None:
+        raise typer.Exit(FAILED_CHECK)
