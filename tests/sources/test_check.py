@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.codec.blocks import Reader, decode
 from schemas.codec.records import encode
@@ -172,6 +174,28 @@ def test_other_topics() -> None:
     check = checked("fx-rates", (b"k", encode("fx-rates", RATE | {"base": "USD"})), partitions=2)
     assert codes(check) == {"base_other": 1, "copy_missing": 1}
     assert "copy_missing" not in {one.code for one in check.findings(whole=False)}
+
+
+NUMBERS = st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.integers(-3, 3), st.integers(DAY - 99, DAY + 99))
+WILD = st.fixed_dictionaries({
+    "journal_seq": NUMBERS, "amount_minor": NUMBERS, "booked_at": NUMBERS, "value_date": st.integers(-(2**31), 2**31 - 1),
+    "currency": st.text(max_size=4), "source": st.text(max_size=2), "customer_id": st.text(max_size=2),
+})  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.none() | st.binary(max_size=3), st.none() | st.binary(max_size=40) | WILD), max_size=8),
+    st.sampled_from(["", "s"]),
+)
+@settings(max_examples=60)
+def test_whatever_comes_is_looked_at(
+    sent: list[tuple[bytes | None, bytes | dict[str, Any] | None]], source: str
+) -> None:
+    """Any bytes, any numbers: findings whose places are records that were sent, and words for each."""
+    coded = [(key, encode("transactions", good(1, **one)) if isinstance(one, dict) else one) for key, one in sent]
+    for one in checked("transactions", *coded, partitions=3, source=source).findings():
+        assert WORDS["en"][one.code][0].format(count=one.count, **one.details)
+        assert one.count <= len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
 
 
 def test_every_finding_has_words_in_both_languages() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.standing.intake.lanes import UNFIT
 from agents.standing.intake.placement import EVERYWHERE, Placement
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.kernel import Longs
@@ -75,7 +76,7 @@ class _Journal:
 
 
 class SourceCheck:
-    """Takes the records of a topic block by block. Its memory grows with postings and rates only: some 200 bytes each."""
+    """Takes the records of a topic block by block. Its memory grows with postings and rates only: some 400 bytes each."""
 
     def __init__(self, reader: Reader, partitions: int, zone: str, base: str, source: str = "") -> None:
         """`source`: only records that name it; what can't be read names none, and is looked at too."""
@@ -158,7 +159,7 @@ class SourceCheck:
                 self._note("unreadable", view, rows, f"{status} {name}")
                 continue
             first = int(np.flatnonzero(rows)[0])
-            reason, said = REASONS[Status(status)], self.reader.why(columns, first)
+            reason, said = REASONS[Status(status)], self.reader.why(columns, first) if status in UNFIT else ""
             if status in (Status.UNKNOWN_SCHEMA, Status.INCOMPATIBLE) and not said:
                 said = f"schema id {int(columns.data[first, 0])}"
             self._note("unreadable", view, rows, f"{status} {name}", reason=reason, field=name, said=said)

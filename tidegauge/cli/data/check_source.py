@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 LIMIT_MAX: Final = 500_000
-_KINDS: Final = {
-    SourceTopic.TRANSACTIONS: DataKind.TRANSACTIONS, SourceTopic.BALANCES: DataKind.BALANCES,
-    SourceTopic.CUSTOMERS: DataKind.TRANSACTIONS, SourceTopic.FACTS: DataKind.BALANCES,
-    SourceTopic.FX_RATES: DataKind.BALANCES,
-}  # fmt: skip
 
 
 @app.command("check-source")
@@ -46,7 +41,7 @@ def check_source(
     if source and topic is SourceTopic.CUSTOMERS:
         raise CommandError("profiles name no source", "leave --source out", BAD_INPUT)
     settings = Settings()
-    asked(settings, actor, Action.READ, _KINDS[topic])
+    asked(settings, actor, Action.READ, DataKind.TRANSACTIONS)
     spoken = language(lang, settings)
     settings = need_world(settings, USES_ZONE | {"base_currency"})
     check, whole = check_log(settings, topic, source, limit)
