@@ -1,7 +1,7 @@
 """A schema registry with Confluent's API: Confluent's own, Apicurio (its `/apis/ccompat/v7`), Karapace.
 
-Contracts stand there under `<name>-value`, those of inputs under `tidegauge-<name>`. Ids are looked up; only `register` writes. What a process has learned it keeps, so
-that a registry that is down holds up only what was never met before.
+Contracts stand there under `<name>-value`, those of inputs under `tidegauge-<name>`. Ids are looked up; only `register`
+writes. What a process has learned it keeps, so that a registry that is down holds up only what was never met before.
 """
 
 from __future__ import annotations

@@ -15,14 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 
-from deploy import topics
+from agents.engine.recovery import changelog_topic
+from deploy import admin, topics
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
 from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
+from tidegauge.bootstrap import STANDING
 from tidegauge.demo.processes import environment
 
 REPO = Path(__file__).resolve().parents[2]
@@ -100,6 +103,23 @@ class Live:
         codes = [worker.wait(60) for worker in self.workers]
         assert set(codes) <= {0}, (codes, self.said())
         self.workers.clear()
+        self.wait(self._ended, "the markers of the last transactions")
+
+    def _ended(self) -> bool:
+        """Whether the changelog shows every transaction: a marker comes to it after the commit was answered."""
+        name, client = changelog_topic(self.settings, STANDING), admin.client(self.settings.kafka)
+        parts = client.list_topics(timeout=10).topics.get(name)
+        places = {TopicPartition(name, p): OffsetSpec.latest() for p in (parts.partitions if parts else ())}
+        if not places:
+            return True
+        stable, all_ = (
+            {place: answer.result(20).offset for place, answer in asked.items()}
+            for asked in (
+                client.list_offsets(places, isolation_level=level, request_timeout=10)
+                for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+            )
+        )
+        return stable == all_
 
     def _run(self, *command: str) -> subprocess.Popen[bytes]:
         self._started += 1

@@ -34,7 +34,7 @@ def told(live: Live, records: list[dict[str, Any]], closed: int) -> None:
         for record in records:
             publisher.send(Event(0, record["topic"], {k: v for k, v in record.items() if k != "topic"}))
         publisher.flush()
-        closer.close(closed)
+        closer.close(closed, reason="a month later")
     finally:
         publisher.close()
         closer.shut()
