@@ -18,6 +18,8 @@ from tests.chaos.check import read
 from tests.schemas.helpers import posting, posting_value
 from tidegauge.cli.main import app
 from tidegauge.demo.processes import environment
+from tidegauge.letters import LAST_COUNTS, Letter
+from tidegauge.letters import _source as source_of
 
 pytestmark = pytest.mark.integration
 GOOD, GONE = posting_value(7, customer_id="C0000077"), posting_value(8)
@@ -94,6 +96,13 @@ def test_list_count_show(lettered: Settings) -> None:
         done = called("show", "transactions/1/1", *refused)
         assert (done.exit_code, GOOD.hex() in done.output) == (1, False)  # CommandError: `main` makes it one line
     assert called("show", "transactions/1/77").exit_code == 1
+
+
+@pytest.mark.parametrize("topic", ["customers", "business-days"])
+async def test_of_some_the_last_record_counts(topic: str) -> None:
+    """An older profile or close would stand behind a newer one: neither is sent again, whatever was wrong with it."""
+    letter = Letter(0, dead_letter(topic, 0, 3, "unknown schema id", Original.of(GOOD, b"C1")))
+    assert await source_of(Settings(), None, letter) == LAST_COUNTS[topic]
 
 
 def test_redrive(lettered: Settings) -> None:
