@@ -5,6 +5,7 @@ reports go. docs/formats.md describes the files; `layout` has their fields.
 """
 
 import csv
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -14,6 +15,7 @@ from connectors.formats.fields import FieldError
 from connectors.formats.json_text import read_json
 from connectors.formats.layout import FIELDS, event, row_fields
 from connectors.formats.parquet_rows import parquet_rows
+from schemas.letters import Original
 
 LINE_BYTES_MAX: Final = 1_000_000
 FILE_SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
@@ -68,9 +70,12 @@ def _lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, 
     while raw := stream.readline(LINE_BYTES_MAX + 1):
         number += 1
         if len(raw) > LINE_BYTES_MAX:
-            while (rest := stream.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):
-                pass
-            report(InputError(str(path), number, None, f"longer than {LINE_BYTES_MAX} bytes", raw[:LINE_BYTES_MAX]))
+            whole, size, rest = hashlib.sha256(raw), len(raw), raw
+            while not rest.endswith(b"\n") and (rest := stream.readline(LINE_BYTES_MAX)):
+                whole.update(rest)
+                size += len(rest)
+            original = Original.of(raw)._replace(size=size, sha256=whole.hexdigest())
+            report(InputError(str(path), number, None, f"longer than {LINE_BYTES_MAX} bytes", original))
             continue
         content = raw.rstrip(b"\r\n")
         if number == 1:

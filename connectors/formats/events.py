@@ -7,6 +7,7 @@ since the epoch, UTC. Records are plain dicts, as the Avro writer takes them; th
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypedDict
 
+from schemas.letters import Original
 from schemas.topics import KEYED
 
 Record = dict[str, Any]
@@ -116,18 +117,19 @@ class DayEnd(NamedTuple):
 class InputError(Exception):
     """A piece of input that cannot be taken: which file, line and field, and why. Bad usage or input exits with 2.
 
-    `line` counts from 1 (0: the file as a whole); `original` is the line as it stood in the file, if there was one.
+    `line` counts from 1 (0: the file as a whole); `original` is what a dead letter keeps of the line as it stood in the
+    file, if there was one.
     """
 
     exit_code: Final = 2
 
-    def __init__(self, file: str, line: int, field: str | None, reason: str, original: bytes = b"") -> None:
+    def __init__(self, file: str, line: int, field: str | None, reason: str, original: bytes | Original = b"") -> None:
         super().__init__(file, line, field, reason)
         self.file = file
         self.line = line
         self.field = field
         self.reason = reason
-        self.original = original
+        self.original = original if isinstance(original, Original) else Original.of(original)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

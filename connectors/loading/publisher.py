@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.formats.events import Event, InputError, Record, key_of
 from deploy.settings import Settings
 from schemas.codec.records import Encode
-from schemas.letters import Original, dead_letter
+from schemas.letters import dead_letter
 from schemas.partitioner import partition_of
 from schemas.topics import KEYED, MARKED
 
@@ -141,7 +141,7 @@ class EventPublisher:
         """Queue a bad line for `dead-letters`: topic `file:NAME`, partition -1, the line number as its offset."""
         origin = f"file:{problem.file}"
         record = dead_letter(
-            origin, -1, problem.line, "bad_input", Original.of(problem.original), field=problem.field,
+            origin, -1, problem.line, "bad_input", problem.original, field=problem.field,
             detail=str(problem),
         )  # fmt: skip
         self._produce(self._names["dead-letters"], origin.encode(), self._encode("dead-letters", record), -1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SHOWN_MAX: Final = 20
 KEPT_MAX: Final = 10_000
+KEPT_BYTES_MAX: Final = 64 << 20  # of beginnings of lines; what is kept beyond has its length and hash alone
 
 
 class Refused:
@@ -24,12 +25,15 @@ class Refused:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.kept: list[InputError] = []
-        self.count = 0
+        self.count = self.bytes = 0
 
     def __call__(self, problem: InputError) -> None:
         """Take a bad line: a Report of the readers."""
         self._say(str(problem))
         if len(self.kept) < KEPT_MAX:
+            self.bytes += len(problem.original.head)
+            if self.bytes > KEPT_BYTES_MAX:
+                problem.original = problem.original._replace(head=b"")
             self.kept.append(problem)
 
     def letter(self, topic: str, _key: bytes | None, value: bytes | None) -> None:
