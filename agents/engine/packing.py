@@ -152,7 +152,7 @@ class PackedBatch:
 
 
 def crc32c(data: bytes | memoryview, before: int = 0) -> int:
-    """CRC-32C of `data` behind what has the checksum `before`. The processor's own instruction: a twelfth of a table's time."""
+    """CRC-32C of `data` behind what has the checksum `before`. By the processor's own instruction, where it has one."""
     view = np.frombuffer(data, np.uint8)
     view.flags.writeable = False  # the library takes nothing else
     return int(google_crc32c.extend(before, view))
