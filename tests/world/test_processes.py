@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis
 from confluent_kafka import ConsumerGroupState, KafkaException
 from pydantic import SecretStr
 
@@ -18,6 +19,7 @@ from deploy import admin, record
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.settings import Settings
+from services.views.keys import Keys
 from tests.world.test_log import OTHER_KEY, made_anew
 from tidegauge.demo.processes import environment
 from tidegauge.world.check import World, begin_world
@@ -49,11 +51,12 @@ def world(make_topics: Callable[..., Settings], redis_server: str) -> World:
     return begin_world(make_topics().model_copy(update={"redis_url": redis_server}))
 
 
-def run(settings: Settings, *command: str, **wrong: str) -> subprocess.Popen[str]:
+def run(settings: Settings, *command: str, out: int = subprocess.PIPE, **wrong: str) -> subprocess.Popen[str]:
+    """A command as a process. `out`: a pipe that nobody reads stops one that goes on and on."""
     around = environment(settings) | {f"TIDEGAUGE_{name.upper()}": value for name, value in wrong.items()}
     return subprocess.Popen(
         [sys.executable, "-m", "tidegauge.cli.main", *command], env=around | {"NO_COLOR": "1"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=out, stderr=out,
     )  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def test_settings_that_disagree_are_refused(world: World) -> None:
 
 
 def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None:
-    """The worker ends and says so, and the next one begins the new log."""
+    """The worker ends and says so, the next one begins the new log, and the view is built from that without hands."""
     stack = Stack(tmp_path / "data", Settings(kafka_heap_mb=512, metrics_port=0), any_ports=True, tether=True)
     stack.start()
     running: list[subprocess.Popen[str]] = []
@@ -94,17 +97,31 @@ def test_a_broker_that_comes_back_empty_is_another_world(tmp_path: Path) -> None
         worker = run(settings, "worker", "--metrics-port", "0")
         running.append(worker)
         joined(settings)
+        view = run(settings, "views", out=subprocess.DEVNULL)
+        running.append(view)
+        before = cluster_of_view(settings, lambda found: found is not None)
         emptied(stack)
         _, said = worker.communicate(timeout=NOTICED_S)
         assert worker.returncode in (1, 2)
         assert "cluster id" in said.splitlines()[-1]
         running.append(run(settings, "worker", "--metrics-port", "0"))
         joined(settings)
+        assert cluster_of_view(settings, lambda found: found not in (None, before)) is not None
+        assert view.poll() is None
     finally:
         for process in running:
             process.kill()
             print(process.args, *process.communicate(timeout=30), sep="\n")
         stack.stop()
+
+
+def cluster_of_view(settings: Settings, wanted: Callable[[bytes | None], bool]) -> bytes | None:
+    """The cluster that the view was built from, once it is such a one."""
+    client, until = redis.Redis.from_url(settings.redis), time.monotonic() + NOTICED_S
+    while not wanted(found := client.hget(Keys.of(settings.topic_prefix).meta, "cluster")):
+        assert time.monotonic() < until, f"the view is of {found!r}"
+        time.sleep(0.5)
+    return found
 
 
 def emptied(stack: Stack) -> None:
