@@ -32,6 +32,7 @@ from connectors.loading.closing_run import (
     applied,
     plan_run,
 )
+from connectors.loading.passed import Passed
 from connectors.loading.publisher import PublishError, open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
@@ -220,6 +221,7 @@ def history(settings: Settings) -> History:
         }
     )
     found: list[Closed] = []
+    foreign = Passed()
     try:
         consumer.assign([TopicPartition(settings.topic(CLOSES), 0, OFFSET_BEGINNING)])
         deadline = time.monotonic() + WAIT_S
@@ -230,13 +232,14 @@ def history(settings: Settings) -> History:
                     try:
                         found.append(_closed(message, registry))
                     except ValueError as why:  # RecordError too
-                        log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), message.offset(), why)
+                        foreign.add(message.offset(), why)
                 elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     return applied(found)
                 elif not problem.retriable():
                     raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
     finally:
         consumer.close()
+        foreign.tell(log, settings.topic(CLOSES), "no close")
     raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
 
 

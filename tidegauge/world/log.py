@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors.loading.passed import Passed
 from connectors.loading.publisher import FLUSH_WAIT_S, PublishError, open_producer
 from deploy.topics import WORLD
 from schemas.codec.records import decode_one, encode
@@ -45,6 +46,7 @@ def read_entries(settings: Settings) -> list[WorldEntry]:
         logger=_NOWHERE,
     )
     found: list[WorldEntry] = []
+    foreign = Passed()
     until = time.monotonic() + READ_S
     try:
         consumer.assign([TopicPartition(settings.topic(WORLD), 0, OFFSET_BEGINNING)])
@@ -60,9 +62,10 @@ def read_entries(settings: Settings) -> list[WorldEntry]:
                     try:
                         found.append(world_entry(decode_one(value, registry, name=WORLD)))
                     except ValueError as why:  # RecordError too
-                        log.warning("%s, offset %s is no identity: %s", settings.topic(WORLD), message.offset(), why)
+                        foreign.add(message.offset(), why)
     finally:
         consumer.close()
+        foreign.tell(log, settings.topic(WORLD), "no identity")
     raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{settings.topic(WORLD)} could not be read"))  # noqa: SLF001
 
 

@@ -1,6 +1,7 @@
 """`tidegauge queue`: `serve` answers kiosks over HTTP, `lookup` asks once, `check-reference` checks what a kiosk computes."""
 
 import asyncio
+import signal
 from typing import Annotated, Final
 
 import typer
@@ -14,7 +15,7 @@ from services.queue.priority import Priority, watching
 from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
-from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at
+from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
 
@@ -54,7 +55,14 @@ def serve(
     if watched_at:
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
+    signal.signal(signal.SIGTERM, _stopped)  # the server answers what it has taken, then raises the signal again
     server(kiosks, settings.lookup_connections).run([socket])
+
+
+def _stopped(*_: object) -> None:
+    """The last line of a look-up."""
+    notes.print("stopped: who had asked has his answer; it is safe to go on")
+    raise SystemExit(0)
 
 
 @app.command()
