@@ -103,10 +103,9 @@ class _Code:
     places: tuple[int, int, int, int] = dataclasses.field(init=False)  # of the arrays, as the kernel takes them
 
     def __post_init__(self) -> None:
+        # Asking for an address takes a microsecond, and small blocks are many.
         where = self.writers.ctypes.data, len(self.writers), self.rows.ctypes.data, self.tables.ctypes.data
-        object.__setattr__(
-            self, "places", where
-        )  # asking for an address takes a microsecond, and small blocks are many
+        object.__setattr__(self, "places", where)
 
 
 _NO_CODE: Final = _Code(np.zeros((0, WRITER), np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64), b"")
