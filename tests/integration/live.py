@@ -81,10 +81,10 @@ class Live:
         self.others.append(self._run(*command))
         return self.others[-1]
 
-    def command(self, *command: str) -> str:
-        """Run a command of `tidegauge` to its good end; what it said."""
+    def command(self, *command: str, code: int = 0) -> str:
+        """Run a command of `tidegauge` to its end, a good one if no other code is named; what it said."""
         process = self.begin(*command)
-        assert process.wait(WAIT_S) == 0, self.said()
+        assert process.wait(WAIT_S) == code, self.said()
         return self._log().read_text()
 
     def kill(self, rng: random.Random) -> None:
