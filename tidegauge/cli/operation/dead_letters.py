@@ -13,6 +13,7 @@ from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, Actor, DataKind
 from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.choices import LetterTopic
 from tidegauge.cli.guard import DRY_RUN, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
 from tidegauge.cli.servers import need_world
@@ -20,7 +21,7 @@ from tidegauge.letters import Letter, letters, newest, redrive
 
 app = typer.Typer(help="List, count, show and redrive what nobody could use.")
 
-TOPIC = typer.Option("", help="Only letters about this topic.")
+TOPIC = typer.Option(None, help="Only letters about this topic; file: about lines of files.")
 REASON = typer.Option("", help="Only letters with this reason.")
 BECAUSE: Final = "--because"  # as --reason chooses letters here
 REDRIVEN_MAX: Final = 1_000
@@ -49,7 +50,7 @@ def chosen(settings: Settings, places: list[str]) -> list[Letter]:
 
 @app.command("list")
 def list_letters(
-    topic: str = TOPIC,
+    topic: LetterTopic | None = TOPIC,
     reason: str = REASON,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 20,
     actor: str = AS,
@@ -58,7 +59,7 @@ def list_letters(
     """List dead letters, newest first: where, why, how large. None of it is personal."""
     settings = Settings()
     reader(settings, actor)
-    found = newest(letters(settings, topic, reason), limit)
+    found = newest(letters(settings, topic or "", reason), limit)
     if as_json:
         emit([letter.plain() for letter in found])
         return
@@ -72,11 +73,11 @@ def list_letters(
 
 
 @app.command("count")
-def count(topic: str = TOPIC, actor: str = AS, as_json: bool = JSON) -> None:
+def count(topic: LetterTopic | None = TOPIC, actor: str = AS, as_json: bool = JSON) -> None:
     """Count dead letters by topic and reason."""
     settings = Settings()
     reader(settings, actor)
-    found = Counter((letter.record["topic"], letter.record["reason"]) for letter in letters(settings, topic))
+    found = Counter((letter.record["topic"], letter.record["reason"]) for letter in letters(settings, topic or ""))
     if as_json:
         emit([{"topic": about, "reason": why, "letters": number} for (about, why), number in found.most_common()])
         return
@@ -110,7 +111,7 @@ def send_again(
     places: Annotated[
         list[str] | None, typer.Argument(metavar="[PLACES]...", help="TOPIC/PARTITION/OFFSET of each.")
     ] = None,
-    topic: str = TOPIC,
+    topic: LetterTopic | None = TOPIC,
     reason: str = REASON,
     dry_run: bool = DRY_RUN,
     force: Annotated[
@@ -125,7 +126,7 @@ def send_again(
         raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
     settings, why = Settings(), reason_given(because, force=force, option=BECAUSE)
     reader(settings, actor, whole=True)
-    found = chosen(settings, places) if places else letters(settings, topic, reason)
+    found = chosen(settings, places) if places else letters(settings, topic or "", reason)
     wanted = {letter.place: letter for letter in found}.values()
     if not goes_on(_intent(wanted), why, dry_run=dry_run, as_json=as_json, option=BECAUSE):
         return
