@@ -100,6 +100,12 @@ class _Code:
     rows: Longs
     tables: Longs
     tail: bytes
+    places: tuple[int, int, int, int] = dataclasses.field(init=False)  # of the arrays, as the kernel takes them
+
+    def __post_init__(self) -> None:
+        # Asking for an address takes a microsecond, and small blocks are many.
+        where = self.writers.ctypes.data, len(self.writers), self.rows.ctypes.data, self.tables.ctypes.data
+        object.__setattr__(self, "places", where)
 
 
 _NO_CODE: Final = _Code(np.zeros((0, WRITER), np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64), b"")
@@ -223,8 +229,7 @@ def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int, lost
     while True:
         assert code is not None
         columns = _decode(pieces, rows_max, code, len(reader.fields), start, stop)
-        bad = columns.status == Status.UNKNOWN_SCHEMA
-        if bad.any():
+        if np.count_nonzero(columns.status) and (bad := columns.status == Status.UNKNOWN_SCHEMA).any():
             code = reader.learn(np.unique(columns.data[bad, 0]).tolist())
             if code is not None:
                 continue
@@ -308,8 +313,7 @@ def _decode(pieces: list[Batch], rows_max: int, code: _Code, width: int, start: 
     data = np.empty((rows_max, width), np.int64)
     status, field = np.empty(rows_max, np.uint8), np.empty(rows_max, np.int16)
     n = decode_block(
-        raw.ctypes.data, len(raw) - len(code.tail), start, stop,
-        code.writers.ctypes.data, len(code.writers), code.rows.ctypes.data, code.tables.ctypes.data,
+        raw.ctypes.data, len(raw) - len(code.tail), start, stop, *code.places,
         data.ctypes.data, width, offset, key, value, status, field,
     )  # fmt: skip
     return Columns(n, raw, offset[:n], key[:n], value[:n], data[:n], status[:n], field[:n])
