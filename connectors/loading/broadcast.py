@@ -13,6 +13,7 @@ from connectors.loading.publisher import open_producer, partition_count, publish
 from deploy.settings import Settings
 from schemas.codec.records import Encode
 from streams.calendar import date_of, day_of
+from streams.closing import MARK_ORDINARY
 
 FACTS: Final = "facts"
 FORCED_HEADER: Final = "forced"  # why a record was sent that is beyond the ordinary
@@ -40,11 +41,11 @@ def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[
         producer.close()
 
 
-def complete(source: str, day: int) -> Fact:
-    """The mark of a source that has sent everything up to a day; for every partition."""
+def complete(source: str, day: int, kind: int = MARK_ORDINARY) -> Fact:
+    """The mark of a source that has sent everything up to a day; for every partition. `kind`: see streams.closing."""
     return Fact(
-        event_id=f"{source}/complete/{date_of(day)}", customer_id="@source", name="source_complete", value=1, as_of=day,
-        source=source,
+        event_id=f"{source}/complete/{date_of(day)}", customer_id="@source", name="source_complete", value=kind,
+        as_of=day, source=source,
     )  # fmt: skip
 
 
