@@ -155,7 +155,7 @@ def lying_wrong(settings: Settings) -> Iterator[CheckLine]:
 
     found = misplaced.lately(settings)
     text = "; ".join(f"{topic}: {count} × {reason}" for (topic, reason), count in sorted(found.items()))
-    hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#topics"
+    hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#what-holds-for-all"
     if found:
         yield CheckLine("records", Grade.WRONG, f"lay wrong since yesterday: {text}", hint)
     else:
