@@ -64,28 +64,14 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Closer:
-    """Closes days, each once. PublishError when Kafka fails or another closer has taken over.
+class CloseBook:
+    """What is closed, and what a run would do. It writes nothing, and disturbs nobody who closes.
 
     `known` is what the workers know; without it days are measured by the last close alone.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        encode: Encode,
-        clock_ms: Callable[[], int] = wall_clock_ms,
-        known: Known = NOTHING_KNOWN,
-    ) -> None:
-        self._settings = settings
-        self._encode = encode
-        self._clock_ms = clock_ms
-        self._failed: list[KafkaError] = []
-        self.known = known
-        self._producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-closer")
-        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
-        with publish_errors("cannot start closing days"):
-            self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
+    def __init__(self, settings: Settings, known: Known = NOTHING_KNOWN) -> None:
+        self._settings, self.known = settings, known
         self.history = history(settings)
         self.last = self.history.last
 
@@ -109,6 +95,26 @@ class Closer:
         """UnusualError for a run that needs a reason, and has none."""
         if plan.unusual and not reason:
             raise UnusualError("; ".join(plan.unusual))
+
+
+class Closer(CloseBook):
+    """Closes days, each once. PublishError when Kafka fails or another closer has taken over."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        encode: Encode,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+        known: Known = NOTHING_KNOWN,
+    ) -> None:
+        self._encode = encode
+        self._clock_ms = clock_ms
+        self._failed: list[KafkaError] = []
+        self._producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-closer")
+        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
+        with publish_errors("cannot start closing days"):
+            self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
+        super().__init__(settings, known)  # only now: nothing is closed behind it any more
 
     def close(self, day: int, source: str | None = None, *, own: bool = False, reason: str = "") -> ClosedRun | None:
         """Close a day and those between it and the last close; None if it or a later day is closed already.

@@ -99,6 +99,15 @@ def test_postings(code: str, count: int, records: list[dict[str, Any]]) -> None:
     assert postings(*records) == {code: count}
 
 
+def test_an_account_under_two_customers() -> None:
+    """It is named once, where the second customer comes; of a balance as of a posting."""
+    shared = [good(1), good(1, customer_id="c2"), good(2, customer_id="c2"), good(3, customer_id="c3"), good(2)]
+    assert postings(*shared) == {"two_owners": 1}
+    sent = [(name, encode("balances", BALANCE | {"customer_id": name.decode()})) for name in (b"c1", b"c1", b"c4")]
+    found = checked("balances", *sent).findings()
+    assert [(one.code, one.count, one.spots) for one in found] == [("two_owners", 1, [(0, 2)])]
+
+
 def test_numbers_are_of_an_account_at_a_source() -> None:
     """Other accounts and sources have numbers of their own; how many are missing is told."""
     assert postings(good(1), good(1, account_id="a2", amount_minor=7), good(1, source="cards", amount_minor=8)) == {}
