@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 LETTERS_TOPIC: Final = "dead-letters"
+FILES: Final = "file"  # a line of a file has the topic `file:NAME`
 _OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
 ANSWER_S: Final = 15.0
 SENT_AT_ONCE_MAX: Final = 10_000  # records that wait for the brokers' answers
@@ -77,9 +78,9 @@ class Letter:
 
 
 def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[Letter]:
-    """Every letter that is kept, of a topic or with a reason if that is said. Raises KafkaException."""
+    """Every letter that is kept, about a topic (FILES: files) or with a reason if that is said. Raises KafkaException."""
     for letter in letters_from(settings, {}):
-        if topic in ("", letter.record["topic"]) and reason in ("", letter.record["reason"]):
+        if topic in ("", letter.record["topic"].partition(":")[0]) and reason in ("", letter.record["reason"]):
             yield letter
 
 
@@ -172,7 +173,7 @@ def _answered(producer: Producer) -> None:
 async def _source(settings: Settings, consumer: Any, letter: Letter) -> DefaultRecord | str:
     """A letter's record, within the bounds of a record; or why it can't be sent again."""
     topic, partition, offset = (letter.record[name] for name in ("topic", "partition", "offset"))
-    if topic.startswith("file:"):
+    if topic.startswith(f"{FILES}:"):
         return "it is a line of a file: correct it there and import the file again"
     if topic not in INPUTS:
         return "it is no input: correct what reads it, then `tidegauge rebuild`"

@@ -15,6 +15,7 @@ from schemas import bounds
 from schemas.bounded import read_bounded
 from schemas.codec.records import Encode
 from streams.calendar import date_of, day_of
+from streams.closing import MARK_ORDINARY
 
 FACTS: Final = "facts"
 FORCED_HEADER: Final = "forced"  # why a record was sent that is beyond the ordinary
@@ -42,11 +43,11 @@ def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[
         producer.close()
 
 
-def complete(source: str, day: int) -> Fact:
-    """The mark of a source that has sent everything up to a day; for every partition."""
+def complete(source: str, day: int, kind: int = MARK_ORDINARY) -> Fact:
+    """The mark of a source that has sent everything up to a day; for every partition. `kind`: see streams.closing."""
     return Fact(
-        event_id=f"{source}/complete/{date_of(day)}", customer_id="@source", name="source_complete", value=1, as_of=day,
-        source=source,
+        event_id=f"{source}/complete/{date_of(day)}", customer_id="@source", name="source_complete", value=kind,
+        as_of=day, source=source,
     )  # fmt: skip
 
 

@@ -255,7 +255,7 @@ class LogEntry(NamedTuple):
     """A record as it stands in the log, or what is left of one, or of several, beyond the bounds."""
 
     offset: int
-    at: int  # of its batch, in milliseconds: the brokers' time, or its producer's for the newest record; 0 if lost
+    at: int  # of its batch, in milliseconds: the brokers' time, or its producer's for the newest record
     key: bytes | None
     value: bytes | None  # None: a tombstone, or lost
     lost: Lost | None = None
@@ -272,7 +272,7 @@ def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Sequence[
     `batches`, in order, and `lost` are as `batches.unpack` gives them. A damaged or outsized record is an entry with a Lost.
     """
     found = [
-        LogEntry(max(one.offset, start), 0, one.original.key, None, one)
+        LogEntry(max(one.offset, start), one.at, one.original.key, None, one)
         for one in lost
         if one.last >= start and one.offset < stop
     ]
@@ -285,8 +285,8 @@ def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Sequence[
         )
         for i, offset in enumerate(columns.offset.tolist()):
             if bad[i]:
-                one = Lost(offset, Status(columns.status[i]), columns.original(i))
-                found.append(LogEntry(offset, 0, one.original.key, None, one))
+                one = Lost(offset, Status(columns.status[i]), columns.original(i), at)
+                found.append(LogEntry(offset, at, one.original.key, None, one))
             else:
                 found.append(LogEntry(offset, at, keys[i], values[i]))
     return sorted(found, key=lambda one: one.offset) if lost else found

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -54,20 +54,8 @@ def list_(lang: Lang | None = LANG, as_json: bool = JSON) -> None:
 
     say = saying(lang)
     packs = [_read(name) for name in available_packs()]
-    rows = [
-        {
-            "pack": pack.id,
-            "version": pack.version,
-            "effective_from": pack.effective_from.isoformat(),
-            "kind": pack.kind,
-            "template": bool(pack.open_numbers()),
-            "name": {"zh": pack.name.zh, "en": pack.name.en},
-            "tiers": {kind: [tier.id for tier in policy.tiers] for kind, policy in pack.classes.items()},
-        }
-        for pack in packs
-    ]
     if as_json:
-        emit(rows)
+        emit([_head(pack) for pack in packs])
         return
     for pack in packs:
         marks = say("template") * bool(pack.open_numbers()) + say("layers") * (pack.kind == "layers")
@@ -78,10 +66,27 @@ def list_(lang: Lang | None = LANG, as_json: bool = JSON) -> None:
         console.print(line, soft_wrap=True)
 
 
+def _head(pack: "Pack") -> dict[str, Any]:
+    """What a pack is, for machines."""
+    return {
+        "pack": pack.id,
+        "version": pack.version,
+        "effective_from": pack.effective_from.isoformat(),
+        "kind": pack.kind,
+        "template": bool(pack.open_numbers()),
+        "name": {"zh": pack.name.zh, "en": pack.name.en},
+        "tiers": {kind: [tier.id for tier in policy.tiers] for kind, policy in pack.classes.items()},
+    }
+
+
 @app.command("show")
-def show(pack: str = _PACK) -> None:
+def show(pack: str = _PACK, as_json: bool = JSON) -> None:
     """Print a pack as it is written."""
-    typer.echo(_read(pack).body)
+    found = _read(pack)
+    if as_json:
+        emit({**_head(found), "body": found.body})
+    else:
+        typer.echo(found.body)
 
 
 @app.command("check")
