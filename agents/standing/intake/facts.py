@@ -19,9 +19,9 @@ from policies.model.metrics import FROM_PROFILE, counted_months
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import ID_BYTES_MAX, NULL, Array
+from streams.accounts.store import EVENT_ID_BYTES_MAX, ID_BYTES_MAX, NULL, SOURCES_MAX, Array
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, month_of, month_start
-from streams.fields import BAD_DATE, BAD_ID, OK
+from streams.fields import BAD_DATE, BAD_ID, BAD_SOURCE, OK
 
 UNKNOWN_FACT, BAD_FACT = 60, 61
 FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", BAD_FACT: "value of a fact out of range"}
@@ -30,7 +30,6 @@ COMPLETE = "source_complete"  # what a source says of itself, in every partition
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 NO_DATE = -(1 << 31)
-SOURCES_MAX = 256  # names that are remembered
 VALUE_MAX = 1 << 62
 FAR = 1 << 30  # no day
 NAME_CHARS_MAX = 60  # of a fact's name in a message
@@ -101,9 +100,13 @@ class CustomerFacts:
             return BAD_ID, _CUSTOMER_ID
         if not DAY_MIN <= as_of < DAY_MAX:
             return BAD_DATE, _AS_OF
+        source, event_id = columns.text_at(int(row[_SOURCE])) or "", columns.text_at(int(row[_EVENT_ID])) or ""
+        if len(source.encode()) > ID_BYTES_MAX:
+            return BAD_SOURCE, _SOURCE
+        if len(event_id.encode()) > EVENT_ID_BYTES_MAX:
+            return BAD_ID, _EVENT_ID
         if name == COMPLETE:
-            self._mark(columns.text_at(int(row[_SOURCE])) or "", as_of)
-            return OK, -1
+            return (OK, -1) if self._mark(source, as_of) else (BAD_SOURCE, _SOURCE)
         if name == BANK_OPEN:
             return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, _VALUE)
         if (kind := self.kinds.get(name)) is None:
@@ -113,18 +116,22 @@ class CustomerFacts:
         if abs(value) > VALUE_MAX:
             return BAD_FACT, _VALUE
         if len(self.sources) < SOURCES_MAX:
-            self.sources.add(columns.text_at(int(row[_SOURCE])) or "")
-        slot, event_id = self.ledger.customer(customer_id), columns.text_at(int(row[_EVENT_ID])) or ""
+            self.sources.add(source)
+        slot = self.ledger.customer(customer_id)
         if self._take(name, slot, value, as_of, event_id):
             key = RowKey.FACT + name.encode() + b"/" + customer_id.encode()
             self._rows.append((key, f"{value} {as_of} {event_id}".encode()))
             self._touched.note(slot, event_id)
         return OK, -1
 
-    def _mark(self, source: str, as_of: int) -> None:
+    def _mark(self, source: str, as_of: int) -> bool:
+        """What a source says of itself; False for one source too many."""
+        if source not in self.complete and len(self.complete) >= SOURCES_MAX:
+            return False
         if as_of > self.complete.get(source, NO_DAY):
             self.complete[source] = as_of
             self._rows.append((RowKey.FACT + COMPLETE.encode() + b"/" + source.encode(), str(as_of).encode()))
+        return True
 
     def _calendar(self, day: int, value: int) -> bool:
         """What a day is; the last word on it counts. False for a value that says neither."""

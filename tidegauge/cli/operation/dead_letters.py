@@ -11,7 +11,7 @@ from rich.table import Table
 
 from deploy.settings import Settings
 from schemas.registry import registry_for
-from services.access.decision import Action, Actor, DataKind
+from services.access.decision import Action, DataKind
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.guard import DRY_RUN, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
@@ -27,14 +27,17 @@ REDRIVEN_MAX: Final = 1_000
 PLACE = typer.Argument(help="Where the bad record lies: TOPIC/PARTITION/OFFSET, as `list` has it.")
 
 
-def reader(settings: Settings, given: str, *, whole: bool = False) -> Actor:
-    """Who asks. A letter's bytes are those of a customer whom nobody knows yet: the head office's, so to say."""
+def opened(given: str, *, whole: bool = False) -> Settings:
+    """The settings, with the partitions that the topics have, once it is known who asks and that he may.
+
+    A letter's bytes are those of a customer whom nobody knows yet: the head office's, so to say.
+    """
+    settings = Settings()
     who = asked(settings, given, Action.READ, DataKind.TRANSACTIONS)
     if whole and not sees(who, Action.READ, DataKind.TRANSACTIONS, None):
         text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters, nor send them again"
         raise CommandError(text, "ask the head office; --as names another", BAD_INPUT)
-    need_world(settings)
-    return who
+    return need_world(settings)
 
 
 def chosen(settings: Settings, places: list[str]) -> list[Letter]:
@@ -56,8 +59,7 @@ def list_letters(
     as_json: bool = JSON,
 ) -> None:
     """List dead letters, newest first: where, why, how large. None of it is personal."""
-    settings = Settings()
-    reader(settings, actor)
+    settings = opened(actor)
     found = newest(letters(settings, topic, reason), limit)
     if as_json:
         emit([letter.plain() for letter in found])
@@ -74,8 +76,7 @@ def list_letters(
 @app.command("count")
 def count(topic: str = TOPIC, actor: str = AS, as_json: bool = JSON) -> None:
     """Count dead letters by topic and reason."""
-    settings = Settings()
-    reader(settings, actor)
+    settings = opened(actor)
     found = Counter((letter.record["topic"], letter.record["reason"]) for letter in letters(settings, topic))
     if as_json:
         emit([{"topic": about, "reason": why, "letters": number} for (about, why), number in found.most_common()])
@@ -94,8 +95,7 @@ def show(
     as_json: bool = JSON,
 ) -> None:
     """Show a dead letter; of its original what is not personal, and the rest with --whole."""
-    settings = Settings()
-    reader(settings, actor, whole=whole)
+    settings = opened(actor, whole=whole)
     [letter] = chosen(settings, [place])
     said: dict[str, Any] = letter.whole() if whole else letter.masked(registry_for(settings))
     if as_json:
@@ -123,8 +123,8 @@ def send_again(
     """After a fix: read the records again at their source and write them anew. Their ids keep them from counting twice."""
     if bool(places) == bool(topic or reason):
         raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
-    settings, why = Settings(), reason_given(because, force=force, option=BECAUSE)
-    reader(settings, actor, whole=True)
+    why = reason_given(because, force=force, option=BECAUSE)
+    settings = opened(actor, whole=True)
     found = chosen(settings, places) if places else letters(settings, topic, reason)
     wanted = {letter.place: letter for letter in found}.values()
     if not goes_on(_intent(wanted), why, dry_run=dry_run, as_json=as_json, option=BECAUSE):
