@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from agents.engine.job import Pair
+from agents.standing.intake.marks import ASIDE, COMPLETE, SOURCES_MAX, SourceMarks
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.intake.transaction_counts import TransactionCounts
 from agents.standing.model import RowKey
@@ -26,7 +27,6 @@ from streams.fields import BAD_DATE, BAD_ID, BAD_SOURCE, OK
 UNKNOWN_FACT, BAD_FACT = 60, 61
 FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", BAD_FACT: "value of a fact out of range"}
 _EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of the facts contract
-COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 NO_DATE = -(1 << 31)
@@ -67,7 +67,7 @@ class CustomerFacts:
         self.values: dict[str, Array] = {}
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
-        self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
+        self.marks = SourceMarks(self._keep)
         self.sources: set[str] = set()  # that facts have named
         self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
@@ -106,7 +106,7 @@ class CustomerFacts:
         if len(event_id.encode()) > EVENT_ID_BYTES_MAX:
             return BAD_ID, _EVENT_ID
         if name == COMPLETE:
-            return (OK, -1) if self._mark(source, as_of) else (BAD_SOURCE, _SOURCE)
+            return (OK, -1) if self.marks.take(source, as_of, value, self.ledger.closed) else (BAD_SOURCE, _SOURCE)
         if name == BANK_OPEN:
             return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, _VALUE)
         if (kind := self.kinds.get(name)) is None:
@@ -124,14 +124,8 @@ class CustomerFacts:
             self._touched.note(slot, event_id)
         return OK, -1
 
-    def _mark(self, source: str, as_of: int) -> bool:
-        """What a source says of itself; False for one source too many."""
-        if source not in self.complete and len(self.complete) >= SOURCES_MAX:
-            return False
-        if as_of > self.complete.get(source, NO_DAY):
-            self.complete[source] = as_of
-            self._rows.append((RowKey.FACT + COMPLETE.encode() + b"/" + source.encode(), str(as_of).encode()))
-        return True
+    def _keep(self, row: Pair) -> None:
+        self._rows.append(row)
 
     def _calendar(self, day: int, value: int) -> bool:
         """What a day is; the last word on it counts. False for a value that says neither."""
@@ -231,8 +225,8 @@ class CustomerFacts:
                 self.dates[slot] = [int(part) for part in (value or b"").split()]
                 continue
             name, customer_id = key[1:].decode().split("/", 1)
-            if name == COMPLETE:
-                self.complete[customer_id] = int(value or b"")
+            if name in (COMPLETE, ASIDE):
+                self.marks.load(name, customer_id, int(value or b""))
             elif name == BANK_OPEN:
                 self.calendar[int(customer_id)] = value == b"1"
             elif name in self.kinds:  # or of a pack that was in force before
