@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from agents.engine.job import Pair
-from agents.standing.intake.marks import ASIDE, COMPLETE, SOURCES_MAX, SourceMarks
+from agents.standing.intake.marks import ASIDE, COMPLETE, SourceMarks
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.intake.transaction_counts import TransactionCounts
 from agents.standing.model import RowKey
