@@ -177,6 +177,8 @@ async def _source(settings: Settings, consumer: Any, letter: Letter) -> DefaultR
         return "it is a line of a file: correct it there and import the file again"
     if topic not in INPUTS:
         return "it is no input: correct what reads it, then `tidegauge rebuild`"
+    if not 0 <= partition < settings.partitions:
+        return f"{topic} has no partition {partition}"
     if topic in LAST_COUNTS:
         return LAST_COUNTS[topic]
     if letter.record["last_offset"] is not None:

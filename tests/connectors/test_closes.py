@@ -12,7 +12,7 @@ from connectors.loading.closing_run import Closed
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from streams.calendar import DAY_MAX, DAY_MIN, date_of
-from tests.services.test_any_value import any_value, records
+from tests.contracts.drawn import any_value, records
 
 DAY = 20_000
 GOOD = encode("business-days", {"business_day": DAY, "closed_at": 0, "cut": []})
