@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from schemas.codec.records import decode_one, encode, plain
-from schemas.registry import contract, file_registry
+from schemas.registry import CONTRACTS, contract, file_registry
 from services.notices.notifier import Notifier, compose
 from services.queue.lookup import Lookup, QueueRow, RedisPriorityView
 from services.views.decoder import Decoder
@@ -29,7 +29,7 @@ from tests.schemas.helpers import values
 from tests.services.fakes import MemoryChannel, MemoryLedger, MemoryRejects, MemorySource, MemoryViewStore
 
 KEYS = Keys.of("")
-REGISTRY = file_registry()
+REGISTRY = file_registry(CONTRACTS[-1])
 DECODER, IN_COLUMNS = Decoder(REGISTRY), InColumns(REGISTRY)
 REF = "a" * 26
 KNOWN = {"rm-alerts": {"kind": ["outflow", "upgrade_near", "downgrade_risk"], "status": ["raised", "deepened"]}}
