@@ -12,6 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from schemas import bounds
+from schemas.bounded import read_bounded
+
 if TYPE_CHECKING:
     from schemas.confluent import RegistryAccess
 
@@ -98,7 +101,7 @@ def contract(name: str, contracts: int = CONTRACTS[-1]) -> Any:
     """The contract of that name as parsed JSON: the newest, by which all is read, or the one that is written. KeyError."""
     if name not in names():
         raise KeyError(f"no contract {name!r}; there are {', '.join(names())}")
-    return json.loads(version_file(name, written_version(name, contracts)).read_text())
+    return json.loads(_own(version_file(name, written_version(name, contracts))))
 
 
 def written_version(name: str, contracts: int) -> int:
@@ -115,9 +118,14 @@ def version_file(name: str, version: int) -> Path:
 def released() -> dict[str, list[dict[str, Any]]]:
     """What `ids.json` says of every contract's versions. `contracts`: they are written from that setting on."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for entry in json.loads(IDS.read_text()):
+    for entry in json.loads(_own(IDS)):
         found.setdefault(entry["name"], []).append(entry)
     return found
+
+
+def _own(path: Path) -> bytes:
+    """A file of this folder."""
+    return read_bounded(path, bounds.SMALL_FILE_BYTES_MAX)
 
 
 def fingerprint(schema: Any) -> str:
@@ -143,7 +151,7 @@ class FileRegistry:
     def schema(self, schema_id: int) -> Any | None:
         """The released schema of an id."""
         path = self._paths.get(schema_id)
-        return None if path is None else json.loads(path.read_text())
+        return None if path is None else json.loads(_own(path))
 
     def id_of(self, name: str) -> int:
         """The id of the version that is written."""

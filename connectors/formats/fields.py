@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from schemas import bounds
 from streams.calendar import DAY_MAX, DAY_MIN, business_day, date_of, day_end_ms, day_of, zone_table
 from streams.money import AMOUNT_MAX, EXPONENTS, parse_minor
 
@@ -21,7 +22,6 @@ COUNT_MAX: Final = 2**53
 RATE_MICRO_MAX: Final = 10**12
 RATE_PLACES_MAX: Final = 6
 TEXT_BYTES_MAX: Final = 512
-BODY_BYTES_MAX: Final = 512 * 1024
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -170,7 +170,7 @@ def body(field: str, value: object) -> str:
     """A text of several lines, such as a policy pack."""
     if not isinstance(value, str):
         raise FieldError(field, f"{show(value)} is no text")
-    text(field, value.translate({9: " ", 10: " ", 13: " "}).strip(), BODY_BYTES_MAX)
+    text(field, value.translate({9: " ", 10: " ", 13: " "}).strip(), bounds.PACK_BYTES_MAX)
     return value
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.job import _REASONS as LETTER_REASONS
 from agents.standing.publish.held import BARRED
 from policies.lifecycle.acts import HANDLERS
@@ -37,14 +38,14 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
         "layer", "offer", "review", "status", "card", "record", "renewal-due", "review-due", "deferred", "restated",
         "refused",
     ),
-    "decisions.reason": (*DECISION_REASONS, *REFUSALS),
+    "decisions.reason": (*DECISION_REASONS, *REFUSALS, "unknown_action"),
     "restatements.kind": ("late_posting", "break_opened", "break_changed", "break_resolved"),
     "rm-alerts.kind": ALERT_KINDS,
     "rm-alerts.severity": SEVERITIES,
     "rm-alerts.status": (RAISED, DEEPENED, "closed"),
     "notices.status": ("sent", "failed", "suppressed"),
     "world.kind": (CREATED, EXTENDED, REBUILT, ADOPTED),
-    "dead-letters.reason": tuple(sorted({*LETTER_REASONS.values()})),
+    "dead-letters.reason": tuple(sorted({*LETTER_REASONS.values(), PACK_REFUSED})),
 }  # fmt: skip
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from deploy.embedded import jars
 from deploy.settings import Settings
-from schemas.building import SHARED
 from schemas.registry import HERE
+from schemas.release import SHARED
 from tests.schemas.test_contracts import definitions
 
 pytestmark = pytest.mark.integration

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from schemas.avro_types import parse
-from schemas.building import SHARED, built, shared_types
 from schemas.codec.encoder import Writer
 from schemas.codec.program import check_reader
 from schemas.compatibility import BREAKS, problems, release_problems
 from schemas.registry import CONTRACTS, HERE, IDS, VERSIONS, contract, file_registry, fingerprint, names
+from schemas.release import SHARED, built, shared_types
 from schemas.topics import MARK, TOPICS
 
 RELEASED = json.loads(IDS.read_text())

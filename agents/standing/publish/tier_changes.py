@@ -61,7 +61,9 @@ class ChangeWriter:
         assert schema is not None  # the writer has it from there
         fields = schema["fields"]
         self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
-        [of_metric] = ([part["name"] for part in f["type"]["items"]["fields"]] for f in fields if f["name"] == "metrics")
+        [of_metric] = (
+            [part["name"] for part in f["type"]["items"]["fields"]] for f in fields if f["name"] == "metrics"
+        )
         self._nulls = len(of_metric) - of_metric.index("exact_denominator") - 1  # fields behind it, a byte each
 
     def changes(self, moved: MovedTiers) -> Packed:
