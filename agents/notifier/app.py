@@ -18,7 +18,7 @@ from yarl import URL
 
 from agents.engine import hooks
 from agents.engine.app import AsFetched
-from agents.engine.watch.quiet import set_up_log
+from agents.engine.watch.ending import set_up_log
 from agents.notifier.turns import Turns
 from schemas.codec.batches import Lost
 from schemas.codec.records import RecordError, decode_one, encode
