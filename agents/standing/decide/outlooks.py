@@ -195,7 +195,8 @@ class Outlooks:
         held = np.flatnonzero(~known)
         for at in range(0, len(held), HELD_CHUNK):
             rows = held[at : at + HELD_CHUNK]
-            missing: Array = self.ledger.missing_rates(scope, np.array(spans, np.int64), slots[rows]).any(axis=1)
+            missing = self.ledger.missing_rates(scope, np.array(spans, np.int64), slots[rows])
+            missing = np.asarray(missing.any(axis=1))
             refs[rows] = self.held.lists(raw.raw, missing, partial(_no_rate, to_hold.shape[1]))
         return refs
 
