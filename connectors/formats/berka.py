@@ -6,7 +6,7 @@ the middle of a line, its last date is incomplete and is dropped.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,6 +15,7 @@ from connectors.formats import fields
 from connectors.formats.events import Event, InputError, Record, Report, refuse
 from connectors.formats.fields import FieldError
 from connectors.formats.ranks import number_postings
+from connectors.loading.judging import ReadLine, judged
 from streams.calendar import day_end_ms, day_of
 
 SOURCE: Final = "berka"
@@ -73,20 +74,22 @@ def read_folder(folder: Path, zone: str, report: Report = refuse) -> list[Event]
     trans = folder / "trans.asc"
     rows = list(_rows(trans, report))
     dropped = _cut_date(trans)
-    events: list[Event] = []
-    last = 0
+    kept = (row for row in rows if row[1][2] != dropped)
+    events = list(judged(str(trans), zone, lambda told: _postings(trans, kept, accounts, zone, told), report))
+    last = max((posting.day for posting in events), default=0)
+    found = (ReadLine(0, event, {}, b"") for account in accounts.values() for event in _profiles(account))
+    profiles = [event for event in judged(str(folder), zone, lambda _: found, report) if event.day <= last]
+    return number_postings(profiles + events, str(trans), report)
+
+
+def _postings(
+    trans: Path, rows: Iterable[_Row], accounts: dict[str, _Account], zone: str, report: Report
+) -> Iterator[ReadLine]:
     for line, cells, original in rows:
-        if cells[2] == dropped:
-            continue
         try:
-            posting = _posting(cells, accounts, zone)
+            yield ReadLine(line, _posting(cells, accounts, zone), {}, original)
         except FieldError as problem:
             report(InputError(str(trans), line, problem.field, problem.reason, original))
-            continue
-        last = max(last, posting.day)
-        events.append(posting)
-    profiles = [event for account in accounts.values() for event in _profiles(account) if event.day <= last]
-    return number_postings(profiles + events, str(trans), report)
 
 
 def _posting(cells: list[str], accounts: dict[str, _Account], zone: str) -> Event:
@@ -187,7 +190,7 @@ def _cards(path: Path, report: Report) -> dict[str, tuple[str, str, int]]:
     found = {}
     for line, (card_id, disp_id, kind, issued), original in _rows(path, report):
         try:
-            found[disp_id] = fields.text("card_id", card_id), fields.text("type", kind), _day("issued", issued[:6])
+            found[disp_id] = card_id, kind, _day("issued", issued[:6])
         except FieldError as problem:
             report(InputError(str(path), line, problem.field, problem.reason, original))
     return found

@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
-from connectors.formats import canonical, fields, json_text, parquet_pages, parquet_rows
+from connectors.formats import canonical, json_text, parquet_pages, parquet_rows
 from deploy import probes, topics
 from deploy.settings import Settings
 from schemas import bounds
 from schemas.codec import primitives
+from schemas.validation import columns, texts
 from services.notices import webhook
 from services.queue import server
+from streams import validity
+from streams.accounts import store
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
 
@@ -55,7 +58,8 @@ BOUNDS = {
     ],
     "a changelog row, which the workers alone write": [bounds.UNPACKED_BYTES_MAX],
     "a line of a file, a cell of it": [canonical.LINE_BYTES_MAX],
-    "a field's text": [fields.TEXT_BYTES_MAX, fields.BODY_BYTES_MAX],
+    "a text of an input, in a file or on its topic": [validity.FIELD_BYTES_MAX, store.ID_BYTES_MAX, texts.BODY_BYTES_MAX],
+    "`details` of an act": [columns.DETAILS_MAX, validity.FIELD_BYTES_MAX],
     "objects and lists in one another, in files": [json_text.NESTING_MAX],
     "a text of Parquet": [parquet_rows.VALUE_BYTES_MAX, parquet_rows.LONG_VALUE_BYTES_MAX],
     "a Parquet file": [parquet_rows.ROWS_MAX, parquet_rows.TEXT_BYTES_MAX],

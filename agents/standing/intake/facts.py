@@ -19,19 +19,18 @@ from policies.model.metrics import FROM_PROFILE, counted_months
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import ID_BYTES_MAX, NULL, Array
-from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, month_of, month_start
-from streams.fields import BAD_DATE, BAD_ID, OK
+from streams.accounts.store import NULL, Array
+from streams.calendar import NO_DAY, month_of, month_start
+from streams.fields import BAD_FACT, OK
 
-UNKNOWN_FACT, BAD_FACT = 60, 61
-FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", BAD_FACT: "value of a fact out of range"}
+UNKNOWN_FACT = 60
+FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows"}
 _EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of the facts contract
 COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 NO_DATE = -(1 << 31)
 SOURCES_MAX = 256  # names that are remembered
-VALUE_MAX = 1 << 62
 FAR = 1 << 30  # no day
 NAME_CHARS_MAX = 60  # of a fact's name in a message
 
@@ -97,10 +96,6 @@ class CustomerFacts:
         row = columns.data[i]
         name, customer_id = columns.text_at(int(row[_NAME])) or "", columns.text_at(int(row[_CUSTOMER_ID])) or ""
         value, as_of = int(row[_VALUE]), int(row[_AS_OF])
-        if not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
-            return BAD_ID, _CUSTOMER_ID
-        if not DAY_MIN <= as_of < DAY_MAX:
-            return BAD_DATE, _AS_OF
         if name == COMPLETE:
             self._mark(columns.text_at(int(row[_SOURCE])) or "", as_of)
             return OK, -1
@@ -109,8 +104,6 @@ class CustomerFacts:
         if (kind := self.kinds.get(name)) is None:
             return UNKNOWN_FACT, _NAME
         if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
-            return BAD_FACT, _VALUE
-        if abs(value) > VALUE_MAX:
             return BAD_FACT, _VALUE
         if len(self.sources) < SOURCES_MAX:
             self.sources.add(columns.text_at(int(row[_SOURCE])) or "")
