@@ -22,6 +22,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.errors import KeyLostError
 from deploy.private import made_once
+from schemas import bounds
+from schemas.bounded import TooLargeError, read_bounded
 
 REFERENCE_KEY_FILE = "reference.key"
 PREFIX = "TIDEGAUGE_"
@@ -253,9 +255,11 @@ class Settings(BaseSettings):
 def _key_of(path: Path) -> bytes:
     """The key in a file; KeyLostError if it holds none."""
     try:
-        return checked_key(path.read_bytes().decode().strip()).encode()
+        return checked_key(read_bounded(path, bounds.KEY_FILE_BYTES_MAX).decode().strip()).encode()
     except UnicodeDecodeError:
         reason = "is no text"
+    except TooLargeError as problem:
+        reason = problem.reason
     except (ValueError, OSError) as problem:
         reason = str(getattr(problem, "strerror", None) or problem)
     raise KeyLostError(f"{path}: {reason}", "put the key back from your backup: another one gives other references")

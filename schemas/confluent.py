@@ -16,6 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from schemas import bounds
+from schemas.answers import REGISTRY_ANSWER_S, BoundedClient, BoundedSession, in_time
+from schemas.bounded import check_size
 from schemas.registry import RegistryError, UnregisteredError, contract, fingerprint
 from schemas.topics import INPUTS
 
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
     from confluent_kafka.schema_registry import SchemaRegistryClient
 
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403  # error codes of the API
-TIMEOUT_S: Final = 5  # of a request; it may hold up a partition, never its heartbeats
 RETRIES, RETRY_MS = 1, 200
+SAID_CHARS_MAX: Final = 300  # of an error of the registry
 TOKEN_SPARE_S: Final = 60  # a token is renewed so long before its end
 
 T = TypeVar("T")
@@ -55,7 +58,7 @@ class RegistryAccess:
         if self.user and self.token_url:
             raise RegistryError("a user and a token for the registry: TIDEGAUGE_SCHEMA_REGISTRY_… takes one of them")
         config: dict[str, Any] = {
-            "url": self.url, "timeout": TIMEOUT_S, "max.retries": RETRIES, "retries.wait.ms": RETRY_MS,
+            "url": self.url, "max.retries": RETRIES, "retries.wait.ms": RETRY_MS,
         }  # fmt: skip
         if self.ca is not None:
             config["ssl.ca.location"] = str(self.ca)
@@ -73,22 +76,31 @@ class Tokens:
     """Tokens by OAuth's client credentials. The client's own way would not take the CA file."""
 
     def __init__(self, access: RegistryAccess) -> None:
-        from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]
-
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.ca) if access.ca else True
-        self._url, self._renew_at, self._token = access.token_url, 0.0, ""
-        self._client = OAuth2Client(
-            client_id=access.client_id, client_secret=access.client_secret, scope=access.scope or None,
-            verify=verify, timeout=TIMEOUT_S,
-        )  # fmt: skip
+        self._access, self._renew_at, self._token = access, 0.0, ""
+        self._verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.ca) if access.ca else True
 
     def __call__(self, _: dict[str, Any]) -> dict[str, str]:
         """The header fields of a request; raises what the HTTP library raises."""
         if not self._token or time.monotonic() >= self._renew_at:
-            found = self._client.fetch_token(url=self._url, grant_type="client_credentials")
+            found = in_time(self._fetched)
             self._token = str(found["access_token"])
             self._renew_at = time.monotonic() + float(found.get("expires_in") or 0) - TOKEN_SPARE_S
         return {"bearer.auth.token": self._token, "bearer.auth.logical.cluster": ""}
+
+    async def _fetched(self) -> dict[str, Any]:
+        from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
+
+        class TokenClient(BoundedClient, AsyncOAuth2Client):
+            """Authlib's client, within bounds."""
+
+        access = self._access
+        new: Any = TokenClient
+        async with new(
+            client_id=access.client_id, client_secret=access.client_secret, scope=access.scope or None,
+            verify=self._verify, timeout=REGISTRY_ANSWER_S,
+        ) as client:  # fmt: skip
+            found: dict[str, Any] = await client.fetch_token(url=access.token_url, grant_type="client_credentials")
+            return found
 
 
 class ConfluentRegistry:
@@ -99,7 +111,11 @@ class ConfluentRegistry:
 
         self.access = access
         try:
+            if access.ca is not None:
+                check_size(access.ca, bounds.SMALL_FILE_BYTES_MAX)
             self._client: SchemaRegistryClient = SchemaRegistryClient(access.config())
+            http = self._client._rest_client  # noqa: SLF001 - there is no other way to give it a session
+            http.session = BoundedSession(http.verify, http.auth)  # type: ignore[assignment]
         except (ValueError, TypeError, OSError) as problem:  # OSError: the CA file
             raise RegistryError(f"TIDEGAUGE_SCHEMA_REGISTRY_URL or its CA file is not right: {problem}") from problem
         self._schemas: dict[int, Any] = {}
@@ -113,7 +129,10 @@ class ConfluentRegistry:
                 return None
             try:
                 self._schemas[schema_id] = json.loads(found.schema_str or "")
-            except ValueError:  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
+            except (
+                ValueError,
+                RecursionError,
+            ):  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
                 self._schemas[schema_id] = {"type": "record", "name": found.schema_type or "unknown", "fields": []}
         return self._schemas[schema_id]
 
@@ -173,9 +192,9 @@ class ConfluentRegistry:
             # Another 404 is no answer of a registry: a wrong path must not turn every record into a dead letter.
             if error.error_code in (NO_SUBJECT, NO_VERSION, NO_SCHEMA):
                 return None
-            raise RegistryError(f"{what}: the registry refuses: {error}") from error
+            raise RegistryError(f"{what}: the registry refuses: {str(error)[:SAID_CHARS_MAX]}") from error
         except Exception as error:  # the HTTP library's own
-            raise RegistryError(f"{what}: no answer from the registry: {error!r}") from error
+            raise RegistryError(f"{what}: no answer from the registry: {repr(error)[:SAID_CHARS_MAX]}") from error
 
 
 def subject_of(name: str) -> str:

@@ -12,6 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from schemas import bounds
+from schemas.bounded import read_bounded
+
 if TYPE_CHECKING:
     from schemas.confluent import RegistryAccess
 
@@ -92,7 +95,12 @@ def contract(name: str) -> Any:
     """The newest contract of that name as parsed JSON. Raises KeyError."""
     if name not in names():
         raise KeyError(f"no contract {name!r}; there are {', '.join(names())}")
-    return json.loads((HERE / f"{name}.avsc").read_text())
+    return json.loads(_own(HERE / f"{name}.avsc"))
+
+
+def _own(path: Path) -> bytes:
+    """A file of this folder."""
+    return read_bounded(path, bounds.SMALL_FILE_BYTES_MAX)
 
 
 def fingerprint(schema: Any) -> str:
@@ -110,14 +118,14 @@ class FileRegistry:
     """The ids of `ids.json`; `versions/` holds every released version."""
 
     def __init__(self) -> None:
-        released = json.loads(IDS.read_text())
+        released = json.loads(_own(IDS))
         self._paths = {r["id"]: VERSIONS / f"{r['name']}-{r['version']}.avsc" for r in released}
         self._newest = {r["name"]: r["id"] for r in sorted(released, key=lambda r: r["version"])}
 
     def schema(self, schema_id: int) -> Any | None:
         """The released schema of an id."""
         path = self._paths.get(schema_id)
-        return None if path is None else json.loads(path.read_text())
+        return None if path is None else json.loads(_own(path))
 
     def id_of(self, name: str) -> int:
         """The id of the newest released version."""

@@ -9,7 +9,7 @@ No Python object is made per record here; `records` is the slow way out for the 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
 from agents.engine.job import TP, Block
 from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL, crc32c
@@ -130,7 +130,12 @@ def control_type(batch: memoryview) -> int:
 
 def records(block: Block) -> Iterator[tuple[int, bytes | None, bytes | None]]:
     """Offset, key and value of the block's records, one Python object each."""
+    return ((record.offset, record.key, record.value) for record in with_headers(block))
+
+
+def with_headers(block: Block) -> Iterator[DefaultRecord]:
+    """The block's records with their headers."""
     for batch in block.batches:
         for record in DefaultRecordBatch(bytes(batch)):
             if block.start <= record.offset < block.end:
-                yield record.offset, record.key, record.value
+                yield record

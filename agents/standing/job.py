@@ -241,6 +241,7 @@ class StandingJob:
         for i in range(first, last if self.live else first):  # a replay finds their rows
             if columns.status[i] == Status.OK:
                 columns.status[i], columns.field[i] = self.decider.facts.put(columns, i)
+        self.counts.add("marks_set_aside", self.decider.facts.marks.taken_aside())
 
     def _acts(self, columns: Columns, first: int, last: int) -> None:
         lane = self.lanes["crm-actions"]
@@ -371,8 +372,8 @@ class StandingJob:
         newest, facts = self.booked.newest, self.decider.facts
         since = newest if self.ledger.closed == NO_DAY else min(newest, self.ledger.closed)
         calendar = {day: is_open for day, is_open in sorted(facts.calendar.items()) if 0 < day - since <= CALENDAR_DAYS}
-        names = {*self.ledger.sources.all(), *facts.complete, *facts.sources}
-        return ForCloser(newest, calendar, tuple(sorted(names)))
+        names = {*self.ledger.sources.all(), *facts.marks.complete, *facts.sources}
+        return ForCloser(newest, calendar, tuple(sorted(names)), dict(sorted(facts.marks.aside.items())))
 
     def _with_key(self, meta: bytes) -> bytes:
         return json.dumps({_KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from schemas import bounds
 from schemas.avro_types import Type
 from schemas.topics import MARKED
 from streams.accounts.store import ID_BYTES_MAX
 from streams.validity import FIELD_BYTES_MAX
-
-BODY_BYTES_MAX: Final = 512 * 1024
-"""Of a pack's text."""
 
 _IDS: Final = ("customer_id", "account_id", "source", "branch", "rm_id", "card_held")
 """They are kept with the state, so they are shorter than others."""
@@ -33,4 +31,4 @@ def text_limits(topic: str, contract: Type) -> dict[str, TextLimit]:
         return {}
     names = [f.name for f in contract.fields if (f.type.nullable or f.type).kind == "string"]
     found = {name: TextLimit(ID_BYTES_MAX if name in _IDS else FIELD_BYTES_MAX) for name in names}
-    return found | ({"body": TextLimit(BODY_BYTES_MAX, lines=True)} if "body" in found else {})
+    return found | ({"body": TextLimit(bounds.PACK_BYTES_MAX, lines=True)} if "body" in found else {})

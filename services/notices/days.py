@@ -41,12 +41,14 @@ class BankDays:
         self.closed = NO_DAY  # the last close that counts
         self.ends: dict[str, int] | None = None
         self.read_at = -READ_EVERY_S
+        self.reading = asyncio.Lock()
 
     async def late(self, alert: dict[str, Any]) -> bool:
         """True for an alert that was raised more than its pack's days before the newest day."""
-        if self.clock() - self.read_at >= READ_EVERY_S:
-            await asyncio.to_thread(self._read)
-            self.read_at = self.clock()
+        async with self.reading:  # alerts that waited may ask at the same time
+            if self.clock() - self.read_at >= READ_EVERY_S:
+                await asyncio.to_thread(self._read)
+                self.read_at = self.clock()
         raised = plain_day(alert["raised_day"])
         self.newest = max(self.newest, raised)
         return self.newest - raised > self.notice_days.get((alert["pack_id"], alert["pack_version"]), NEWS_DAYS)

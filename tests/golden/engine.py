@@ -19,7 +19,8 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.engine.recovery import Restored
 from agents.offline.memory_log import batch
-from agents.standing.intake.facts import BANK_OPEN, COMPLETE, NO_DATE
+from agents.standing.intake.facts import BANK_OPEN, NO_DATE
+from agents.standing.intake.marks import COMPLETE
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import parse_pack
@@ -213,7 +214,7 @@ def facts(job: StandingJob) -> dict[bytes, bytes]:
         f"f{name}/{name_of(slot)}": f"{known.values[name][slot]} {known.days[name][slot]} {event_id}"
         for name, ids in known.event_ids.items() for slot, event_id in ids.items() if known.days[name][slot] != NO_DAY
     }  # fmt: skip
-    rows |= {f"f{COMPLETE}/{source}": str(on) for source, on in known.complete.items()}
+    rows |= {f"f{COMPLETE}/{source}": str(on) for source, on in known.marks.complete.items()}
     rows |= {f"f{BANK_OPEN}/{on}": str(int(opened)) for on, opened in known.calendar.items()}
     dates = {
         slot: known.dates[slot].tolist() for slot in range(min(len(known.dates), job.ledger.columns.customer_count))

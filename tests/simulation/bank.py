@@ -38,9 +38,9 @@ FIRST_SOURCE = 10_000  # producer ids of the bank's own transactions
 
 
 @cache
-def simulated() -> StandingConf:
+def simulated(partitions: int = PARTITIONS) -> StandingConf:
     """The settings of the job."""
-    return replace(layered(), partitions=PARTITIONS)
+    return replace(layered(), partitions=partitions)
 
 
 @dataclass
@@ -210,6 +210,15 @@ class Feeder:
 
     async def _close(self, day: int, pause: float) -> None:
         """As the closer does: a mark into every input of every partition, then the close with the marks' offsets."""
+        cuts, cut = await self._marks(day, pause)
+        record = avro(CLOSES, {"business_day": day, "closed_at": 0, "cut": cut})
+        for p in range(self.partitions):
+            again = 2 if self.random.random() < 0.1 else 1  # a second close of the day is ignored
+            self.cluster.append(self._tp(CLOSES, p), encode([(b"", record)] * again))
+            self.told.cuts[p].append((day, cuts[p]))
+
+    async def _marks(self, day: int, pause: float) -> tuple[list[dict[str, int]], list[Event]]:
+        """Marks into every input of every partition: their offsets by partition and topic, and as the closes say them."""
         mark = avro(MARK, {"business_day": day})
         cuts: list[dict[str, int]] = [{} for _ in range(self.partitions)]
         places = [(topic, p) for topic in INPUTS if topic != CLOSES for p in range(self.partitions)]
@@ -218,11 +227,7 @@ class Feeder:
             if self.random.random() < 0.1:
                 await asyncio.sleep(self.random.expovariate(3 / pause))
         cut = [{"topic": t, "partition": p, "offset": o} for p in range(self.partitions) for t, o in cuts[p].items()]
-        record = avro(CLOSES, {"business_day": day, "closed_at": 0, "cut": cut})
-        for p in range(self.partitions):
-            again = 2 if self.random.random() < 0.1 else 1  # a second close of the day is ignored
-            self.cluster.append(self._tp(CLOSES, p), encode([(b"", record)] * again))
-            self.told.cuts[p].append((day, cuts[p]))
+        return cuts, cut
 
 
 def _pair(event: Event) -> tuple[bytes, bytes]:

@@ -186,6 +186,16 @@ def test_other_topics() -> None:
     assert "copy_missing" not in {one.code for one in check.findings(whole=False)}
 
 
+def test_a_version_of_a_rate_has_a_key_of_its_own() -> None:
+    """Under the currency alone compaction keeps one day; the same record twice, as in every partition, is right."""
+    days = [encode("fx-rates", RATE | {"rate_date": DAY - at}) for at in range(3)]
+    assert codes(checked("fx-rates", *((b"USD", value) for value in days))) == {"key_shared": 2}
+    assert codes(checked("fx-rates", (b"USD", days[0]), (b"USD", days[0]))) == {}
+    assert codes(checked("fx-rates", *((b"USD/%d" % at, value) for at, value in enumerate(days)))) == {}
+    again = encode("fx-rates", RATE | {"version": 2})
+    assert codes(checked("fx-rates", (b"USD/1", days[0]), (b"USD/1", again))) == {"key_shared": 1}
+
+
 NUMBERS = st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.integers(-3, 3), st.integers(DAY - 99, DAY + 99))
 WILD = st.fixed_dictionaries({
     "journal_seq": NUMBERS, "amount_minor": NUMBERS, "booked_at": NUMBERS, "value_date": st.integers(-(2**31), 2**31 - 1),

@@ -91,6 +91,7 @@ class SourceCheck:
         self._payloads: dict[int, int] = {}  # account and number -> payload, both as hashes
         self._journals: dict[int, _Journal] = {}
         self._rates: dict[int, set[int]] = {partition: set() for partition in range(partitions)}
+        self._rate_keys: dict[int, int] = {}  # key -> the rate's version that it stands for, both as hashes
 
     def take(self, partition: int, columns: Columns, appended: Longs) -> None:
         """Look at the records of a partition. appended: ms, when each was written to the log."""
@@ -199,10 +200,16 @@ class SourceCheck:
         if self.topic == "fx-rates":
             base = view.among("base", {self.base}, good)
             self._note("base_other", view, good & ~base, base=self.base.decode())
-            rates = self._rates[view.partition]
-            day = view.column("rate_date")
-            for i, text in view.texts("currency", good):
-                rates.add(hash((text, int(day[i]))))
+            self._rate_versions(view, good)
+
+    def _rate_versions(self, view: _View, good: _Mask) -> None:
+        """Each version of a rate has a key of its own, else compaction takes what it counts by; and a copy everywhere."""
+        day, version, shared = view.column("rate_date"), view.column("version"), np.zeros(len(good), np.bool_)
+        for i, text in view.texts("currency", good):
+            self._rates[view.partition].add(hash((text, int(day[i]))))
+            this = hash((text, int(day[i]), int(version[i])))
+            shared[i] = self._rate_keys.setdefault(hash(view.columns.key_bytes(i)), this) != this
+        self._note("key_shared", view, shared)
 
     def _refused(self, view: _View, good: _Mask) -> None:
         """What is a dead letter by itself, and not told by the day, the currency or the number."""

@@ -35,11 +35,12 @@ _DAY = 0  # column of the business day in close-mark and business-days
 
 @dataclass(slots=True)
 class DecodedBlock:
-    """A decoded block; rows before `at` are consumed."""
+    """A decoded block; rows before `at` are consumed. plain: it came without marks and bad rows, as most do."""
 
     columns: Columns
     end: int
     size: int
+    plain: bool = False
     at: int = 0
 
 
@@ -65,15 +66,21 @@ class Lane:
         self.placement.check(columns)
         if self.check is not None:
             self.check.judge(columns.raw, columns.data, columns.status, columns.field)
+        fed = DecodedBlock(columns, end, block.size, not np.count_nonzero(columns.status))
+        if not fed.plain:
+            self._mark(columns)
+        self.chunks.append(fed)
+        self.fed = end
+        return fed
+
+    def _mark(self, columns: Columns) -> None:
+        """Deletions of what is kept, and marks of days that no close ever comes for, are bad rows."""
         if self.topic in KEPT:
             columns.status[columns.status == Status.TOMBSTONE] = DELETION
         marks = np.flatnonzero(columns.status == Status.MARK)
-        if len(marks):  # no close ever comes for a mark of such a day: the topic would wait at it for good
+        if len(marks):  # the topic would wait at such a mark for good
             absurd = marks[~day_taken(columns.data[marks, _DAY])]
             columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
-        self.chunks.append(DecodedBlock(columns, end, block.size))
-        self.fed = end
-        return self.chunks[-1]
 
     def record(self, columns: Columns, i: int) -> dict[str, Any] | None:
         """Good row i as a record; None, and the row is bad, where a part that columns don't hold is not taken."""
@@ -121,6 +128,8 @@ class Lane:
         columns = chunk.columns
         if cut is not None:  # a mark below it is of a closed day, or of a run that was set aside and is compacted away
             return max(chunk.at, int(np.searchsorted(columns.offset, cut)))
+        if chunk.plain:
+            return columns.n
         marks = np.flatnonzero(columns.status[chunk.at :] == Status.MARK) + chunk.at
         later = marks[columns.data[marks, _DAY] > closed]
         return int(later[0]) if len(later) else columns.n

@@ -41,7 +41,7 @@ def check_source(
     if source and topic is SourceTopic.CUSTOMERS:
         raise CommandError("profiles name no source", "leave --source out", BAD_INPUT)
     settings = Settings()
-    asked(settings, actor, Action.READ, DataKind.TRANSACTIONS)
+    asked(settings, actor, Action.READ, DataKind.TRANSACTIONS, about=f"the source of {topic.value}")
     spoken = language(lang, settings)
     settings = need_world(settings, USES_ZONE | {"base_currency"})
     check, whole = check_log(settings, topic, source, limit)

@@ -53,6 +53,10 @@ EN: Final[Mapping[str, tuple[str, str]]] = {
         "partitions that lack rates which others have: {count} of {partitions}",
         "send each rate to every partition",
     ),
+    "key_shared": (
+        "rates under a key that another rate has: {count}; compaction would take one of them",
+        "a key for each version of a rate, such as USD/CNY/20514/1: currency, base, days since 1970-01-01, version",
+    ),
     "amount_zero": ("postings whose amount_minor is 0: {count}", "is the right column sent, in minor units?"),
 }  # fmt: skip
 ZH: Final[Mapping[str, tuple[str, str]]] = {
@@ -93,6 +97,10 @@ ZH: Final[Mapping[str, tuple[str, str]]] = {
     "currency_unknown": ("{count} 条记录的 {field} 不是可接受的货币", "请填写 ISO 4217 代码，例如 CNY"),
     "base_other": ("{count} 条汇率的 base 不是 {base}", "请发送对本位币的汇率"),
     "copy_missing": ("{partitions} 个分区中有 {count} 个缺少其他分区已有的汇率", "每条汇率须发送到所有分区"),
+    "key_shared": (
+        "{count} 条汇率与另一条汇率共用一个键：主题压缩时会丢失其中之一",
+        "每个版本的汇率使用各自的键，例如 USD/CNY/20514/1：货币、本位币、自 1970-01-01 起的天数、版本",
+    ),
     "amount_zero": ("{count} 笔交易的 amount_minor 为 0", "发送的列是否正确，是否以最小货币单位计？"),
 }  # fmt: skip
 WORDS: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {"en": EN, "zh-CN": ZH}

@@ -19,7 +19,7 @@ from agents.engine.reader import LogReader
 from deploy.errors import StackError
 from deploy.settings import Settings
 from schemas.registry import registry_for
-from services.access.decision import Action, DataKind
+from services.access.decision import Action, DataKind, Resource, owner_of
 from services.assembly import FAILURES, redis_client, tell_lookups, view_sweeper, view_writer
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
@@ -28,7 +28,7 @@ from services.views.store import LeaseLostError
 from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
-from tidegauge.cli.actor import AS, asked, sees
+from tidegauge.cli.actor import AS, asked, decided, sees
 from tidegauge.cli.guard import DRY_RUN, Intent, goes_on
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.servers import need_redis, need_world
@@ -162,8 +162,9 @@ def alerts(
     if len(wanted) != 1:
         raise CommandError("alerts of whom?", "give exactly one of --rm, --branch, --customer", BAD_INPUT)
     settings = Settings()
-    who = asked(settings, actor, Action.READ, DataKind.ALERTS)
-    if branch and not sees(who, Action.READ, DataKind.ALERTS, branch):
+    about = " ".join(wanted[0])
+    who = asked(settings, actor, Action.READ, DataKind.ALERTS, about=about, first=bool(branch))
+    if branch and not decided(settings, who, Action.READ, Resource(DataKind.ALERTS, owner_of(branch)), about):
         unit = "/".join(who.unit)
         raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
     need_redis(settings)
