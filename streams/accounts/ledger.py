@@ -13,7 +13,7 @@ import numpy as np
 from streams.accounts import day_close, rows
 from streams.accounts.customers import Customers
 from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
-from streams.accounts.postings import COUNTERS, NAME_BYTES_MAX, Lookups, Zone, fold_postings
+from streams.accounts.postings import COUNTERS, Lookups, Zone, fold_postings
 from streams.accounts.snapshots import fold_snapshots
 from streams.accounts.store import (
     DIRTY,
@@ -135,7 +135,7 @@ class Ledger:
 
     def _lookups(self) -> Lookups:
         for names in (self.classes, self.sources, self.banks):
-            names.reserve(64, 64 * NAME_BYTES_MAX)
+            names.reserve(64, 64 * 128)
         listed, classes = self.listed.index, self.classes.index
         return Lookups(self.currencies.index, listed, classes, self.sources.index, self.banks.index)
 
@@ -345,7 +345,7 @@ class Ledger:
             day_close.roll(self.store, self.clock)
             day_close.compact(self.store, self.clock)
         for currency, day, micro, version, event_id in rates:
-            self.rates.put(currency, day, micro, version, event_id)
+            self.rates.keep(currency, day, micro, version, event_id)
 
     def customer(self, customer_id: str) -> int:
         """The slot of a customer, made if he is not known."""

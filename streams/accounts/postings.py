@@ -27,6 +27,7 @@ from streams.accounts.store import (
     REF_BITS,
     REF_MASK,
     REVERSAL,
+    SOURCES_MAX,
     Array,
     Index,
     Long,
@@ -36,6 +37,7 @@ from streams.accounts.store import (
     find,
     hash_bytes,
     mark_dirty,
+    most_ids,
     new_account,
     new_customer,
     room_for,
@@ -72,10 +74,11 @@ from streams.fields import (
 )
 from streams.kernels.borrowing import borrowed
 from streams.kernels.prefetch import LINE_BYTES, prefetch
-from streams.validity import FIELD_BYTES_MAX, posting_fault
+from streams.validity import posting_fault
 
 BOOKED_AHEAD_DAYS = 400  # of the last closed day
-CLASSES_MAX, NAMES_MAX, NAME_BYTES_MAX = 62, 1 << 20, FIELD_BYTES_MAX
+CLASSES_MAX, NAMES_MAX = 62, 1 << 20
+NAMES_BYTES_MAX = 1 << 18  # of a list of names: all of them are one row, and JSON may take six bytes for one
 NO_ROOM = -2  # for a slot
 ENTRIES_AN_EVENT = 12  # that one event can add at most
 DUPLICATES, BEYOND_HORIZON = 0, 1  # places in the counters
@@ -114,10 +117,10 @@ def mix(h: int, value: int) -> Long:
 def name_code(ix: Index, raw: Array, ref: int, most: int, fixed: bool) -> int:
     """The code of a text; -1 if it is empty, too long, unknown in a fixed list, or one too many."""
     position, length = ref >> REF_BITS, ref & REF_MASK
-    if ref == NULL or length == 0 or length > NAME_BYTES_MAX:
+    if ref == NULL or length == 0 or length > ID_BYTES_MAX:
         return -1
     code = find(ix, raw, position, length)
-    if code >= 0 or fixed or ix.meta[0] >= most:
+    if code >= 0 or fixed or ix.meta[0] >= most or ix.meta[1] + length > NAMES_BYTES_MAX:
         return code
     return add(ix, raw, position, length)
 
@@ -232,7 +235,7 @@ def _posting(
         bad = unlisted(names, raw, d[P_CLASS], d[P_CURRENCY], BAD_INSTANT if far else OK)
         if bad != OK:
             return bad, P_BOOKED if bad == BAD_INSTANT else kind_field(bad, P_CURRENCY, P_CLASS), -1, 0
-    source = name_code(names.sources, raw, d[P_SOURCE], NAMES_MAX, False)
+    source = name_code(names.sources, raw, d[P_SOURCE], SOURCES_MAX, False)
     if source < 0:
         return BAD_SOURCE, P_SOURCE, -1, 0
     old = clock[OPEN] >= 0 and booked_day < clock[RING_FROM]
@@ -354,15 +357,17 @@ def look_ahead(s: Store, raw: Array, data: Array, status: Array, i: int, first: 
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def has_room(s: Store, names: Lookups, slot: int) -> bool:
+def most_names(names: Lookups) -> tuple[int, int, int]:
+    """How many classes, sources and banks there may be before their lists have to grow."""
+    return most_ids(names.classes), most_ids(names.sources), most_ids(names.banks)
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def has_room(s: Store, names: Lookups, most: tuple[int, int, int], slot: int) -> bool:
     """Whether one more event fits whatever it needs; if not, the arrays are grown and the kernel goes on here."""
-    if names.classes.meta[0] + 2 > len(names.classes.ref):
+    if names.classes.meta[0] >= most[0] or names.sources.meta[0] >= most[1] or names.banks.meta[0] >= most[2]:
         return False
-    if names.sources.meta[0] + 2 > len(names.sources.ref) or names.banks.meta[0] + 2 > len(names.banks.ref):
-        return False
-    if names.sources.meta[1] + NAME_BYTES_MAX > len(names.sources.arena):
-        return False
-    if names.banks.meta[1] + NAME_BYTES_MAX > len(names.banks.arena) or s.heap[0] + ENTRIES_AN_EVENT > len(s.entries):
+    if s.heap[0] + ENTRIES_AN_EVENT > len(s.entries):
         return False
     return slot < 0 or room_for(s, slot, ENTRIES_AN_EVENT)
 
@@ -396,14 +401,14 @@ def fold_postings(
     )
     clock, raw, data, counters = borrowed(clock), borrowed(raw), borrowed(data), borrowed(counters)
     status, field = borrowed(status), borrowed(field)
-    seen = np.zeros(SEEN, np.int64)
+    seen, most = np.zeros(SEEN, np.int64), most_names(names)
     for i in range(first - SEEN, last):
         look_ahead(s, raw, data, status, i, first, last, seen)
         if i < first or status[i] != OK:
             continue
         d = data[i]
         slot = known_account(s, raw, d[P_CUSTOMER], d[P_ACCOUNT])
-        if slot == NO_ROOM or not has_room(s, names, slot) or met.found[0] + len(rules.window) > len(met.row):
+        if slot == NO_ROOM or not has_room(s, names, most, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
         if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE and d[P_REVERSES] == NULL:

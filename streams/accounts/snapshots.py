@@ -8,7 +8,6 @@ import numpy as np
 from streams.accounts.entries import CLOSED, HORIZON_DAY, HORIZON_MS, OPEN, apply_entries, snapshot_at, snapshot_before
 from streams.accounts.postings import (
     DUPLICATES,
-    NAMES_MAX,
     NO_ROOM,
     Lookups,
     Zone,
@@ -17,12 +16,24 @@ from streams.accounts.postings import (
     has_room,
     kind_field,
     known_account,
+    most_names,
     name_code,
     too_far_ahead,
     touch,
     unlisted,
 )
-from streams.accounts.store import NULL, REF_BITS, REF_MASK, SNAPSHOT, Array, Store, append, hash_bytes, mark_dirty
+from streams.accounts.store import (
+    NULL,
+    REF_BITS,
+    REF_MASK,
+    SNAPSHOT,
+    SOURCES_MAX,
+    Array,
+    Store,
+    append,
+    hash_bytes,
+    mark_dirty,
+)
 from streams.fields import (
     BAD_ID,
     BAD_INSTANT,
@@ -66,7 +77,7 @@ def _snapshot(s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d:
         bad = unlisted(names, raw, d[S_CLASS], d[S_CURRENCY], BAD_INSTANT if far else OK)
         if bad != OK:
             return bad, S_INSTANT if bad == BAD_INSTANT else kind_field(bad, S_CURRENCY, S_CLASS)
-    if name_code(names.sources, raw, d[S_SOURCE], NAMES_MAX, False) < 0:
+    if name_code(names.sources, raw, d[S_SOURCE], SOURCES_MAX, False) < 0:
         return BAD_SOURCE, S_SOURCE
     too_old = clock[OPEN] >= 0 and cut_day < clock[HORIZON_DAY]
     if too_old and slot < 0:
@@ -126,11 +137,12 @@ def fold_snapshots(
     counters: Array,
 ) -> int:
     """Folds balance snapshots in rows [first, last); returns the first row that did not fit."""
+    most = most_names(names)
     for i in range(first, last):
         if status[i] != OK:
             continue
         slot = known_account(s, raw, data[i, S_CUSTOMER], data[i, S_ACCOUNT])
-        if slot == NO_ROOM or not has_room(s, names, slot):
+        if slot == NO_ROOM or not has_room(s, names, most, slot):
             return i
         status[i], field[i] = _snapshot(s, names, zone, clock, raw, data[i], slot)
         if status[i] == DUPLICATE:
