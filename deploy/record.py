@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.private import write_private
+from schemas import bounds
+from schemas.bounded import read_bounded
 
 if TYPE_CHECKING:
     import psutil
@@ -50,7 +52,9 @@ class Running:
 def read_record(data_dir: Path) -> dict[str, Any]:
     """The record of data_dir; empty when nothing was ever started there. Of a copied folder, without what runs."""
     try:
-        record = json.loads((data_dir / RECORD_FILE).read_text())
+        record = json.loads(
+            read_bounded(data_dir / RECORD_FILE, bounds.SMALL_FILE_BYTES_MAX, "move it away: `tidegauge up` writes it")
+        )
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no JSON, or no text
         return {}
     if not isinstance(record, dict):

@@ -23,6 +23,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.errors import KeyLostError
 from deploy.private import made_once
+from schemas import bounds
+from schemas.bounded import TooLargeError, read_bounded
 
 REFERENCE_KEY_FILE = "reference.key"
 PREFIX = "TIDEGAUGE_"
@@ -56,6 +58,7 @@ class Settings(BaseSettings):
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
     bootstrap_servers: OfPlace[str] = Field("", description="Kafka brokers, host:port separated by commas.")
     redis_url: OfPlace[str] = Field("", description="A Redis-protocol server, redis://host:port/db.")
+    contracts: OfTaste[int] = Field(1, ge=1, le=2, description="Versions written; 2: null for unknown.")
     schema_registry_url: OfPlace[str | None] = Field(None, description="A Confluent-compatible schema registry.")
     schema_registry_user: OfPlace[str] = Field("", description="User of the registry (basic authentication).")
     schema_registry_password: OfPlace[SecretStr | None] = Field(None, description="Password of that user.")
@@ -268,9 +271,11 @@ class Settings(BaseSettings):
 def _key_of(path: Path) -> bytes:
     """The key in a file; KeyLostError if it holds none."""
     try:
-        return checked_key(path.read_bytes().decode().strip()).encode()
+        return checked_key(read_bounded(path, bounds.KEY_FILE_BYTES_MAX).decode().strip()).encode()
     except UnicodeDecodeError:
         reason = "is no text"
+    except TooLargeError as problem:
+        reason = problem.reason
     except (ValueError, OSError) as problem:
         reason = str(getattr(problem, "strerror", None) or problem)
     raise KeyLostError(f"{path}: {reason}", "put the key back from your backup: another one gives other references")

@@ -30,3 +30,33 @@ LETTER_KEY_BYTES_MAX: Final = 4 << 10
 
 LETTER_DETAIL_CHARS_MAX: Final = 200
 """Of the words of a dead letter."""
+
+FILE_BYTES_MAX: Final = 8 << 30
+"""Of a file of events, as it is stored."""
+
+FILES_MAX: Final = 10_000
+"""Files of events in a folder."""
+
+EVENTS_MAX: Final = 10_000_000
+"""Of an import or a replay. They are held in memory, some 1.3 KB each."""
+
+COLUMNS_MAX: Final = 64
+"""Of a file of events."""
+
+FOOTER_BYTES_MAX: Final = 16 << 20
+"""Of a Parquet file's description of itself, which is read whole."""
+
+TABLE_BYTES_MAX: Final = 16 << 20
+"""Of a table of rule cases."""
+
+SMALL_FILE_BYTES_MAX: Final = 1 << 20
+"""Of a file that is read whole: manifests, calendars, facts, authorities, contracts, the note of a running stack."""
+
+PACK_BYTES_MAX: Final = 256 << 10
+"""Of a policy pack, in a file and on its topic."""
+
+REGISTRY_ANSWER_BYTES_MAX: Final = 1 << 20
+"""Of an answer of the schema registry, or of whoever issues its tokens."""
+
+KEY_FILE_BYTES_MAX: Final = 4 << 10
+"""Of a file with a key or a password."""

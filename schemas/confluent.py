@@ -16,15 +16,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from schemas.registry import RegistryError, UnregisteredError, contract, fingerprint
+from schemas import bounds
+from schemas.answers import REGISTRY_ANSWER_S, BoundedClient, BoundedSession, in_time
+from schemas.bounded import check_size
+from schemas.compatibility import level_of
+from schemas.registry import CONTRACTS, RegistryError, UnregisteredError, contract, fingerprint, written_version
 from schemas.topics import INPUTS
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import SchemaRegistryClient
 
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403  # error codes of the API
-TIMEOUT_S: Final = 5  # of a request; it may hold up a partition, never its heartbeats
 RETRIES, RETRY_MS = 1, 200
+SAID_CHARS_MAX: Final = 300  # of an error of the registry
 TOKEN_SPARE_S: Final = 60  # a token is renewed so long before its end
 
 T = TypeVar("T")
@@ -55,7 +59,7 @@ class RegistryAccess:
         if self.user and self.token_url:
             raise RegistryError("a user and a token for the registry: TIDEGAUGE_SCHEMA_REGISTRY_… takes one of them")
         config: dict[str, Any] = {
-            "url": self.url, "timeout": TIMEOUT_S, "max.retries": RETRIES, "retries.wait.ms": RETRY_MS,
+            "url": self.url, "max.retries": RETRIES, "retries.wait.ms": RETRY_MS,
         }  # fmt: skip
         if self.ca is not None:
             config["ssl.ca.location"] = str(self.ca)
@@ -73,37 +77,50 @@ class Tokens:
     """Tokens by OAuth's client credentials. The client's own way would not take the CA file."""
 
     def __init__(self, access: RegistryAccess) -> None:
-        from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]
-
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.ca) if access.ca else True
-        self._url, self._renew_at, self._token = access.token_url, 0.0, ""
-        self._client = OAuth2Client(
-            client_id=access.client_id, client_secret=access.client_secret, scope=access.scope or None,
-            verify=verify, timeout=TIMEOUT_S,
-        )  # fmt: skip
+        self._access, self._renew_at, self._token = access, 0.0, ""
+        self._verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.ca) if access.ca else True
 
     def __call__(self, _: dict[str, Any]) -> dict[str, str]:
         """The header fields of a request; raises what the HTTP library raises."""
         if not self._token or time.monotonic() >= self._renew_at:
-            found = self._client.fetch_token(url=self._url, grant_type="client_credentials")
+            found = in_time(self._fetched)
             self._token = str(found["access_token"])
             self._renew_at = time.monotonic() + float(found.get("expires_in") or 0) - TOKEN_SPARE_S
         return {"bearer.auth.token": self._token, "bearer.auth.logical.cluster": ""}
+
+    async def _fetched(self) -> dict[str, Any]:
+        from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
+
+        class TokenClient(BoundedClient, AsyncOAuth2Client):
+            """Authlib's client, within bounds."""
+
+        access = self._access
+        new: Any = TokenClient
+        async with new(
+            client_id=access.client_id, client_secret=access.client_secret, scope=access.scope or None,
+            verify=self._verify, timeout=REGISTRY_ANSWER_S,
+        ) as client:  # fmt: skip
+            found: dict[str, Any] = await client.fetch_token(url=access.token_url, grant_type="client_credentials")
+            return found
 
 
 class ConfluentRegistry:
     """See the module. Safe to share between threads; nothing is asked before it is needed."""
 
-    def __init__(self, access: RegistryAccess) -> None:
+    def __init__(self, access: RegistryAccess, contracts: int = CONTRACTS[0]) -> None:
         from confluent_kafka.schema_registry import SchemaRegistryClient
 
-        self.access = access
+        self.access, self.contracts = access, contracts
         try:
+            if access.ca is not None:
+                check_size(access.ca, bounds.SMALL_FILE_BYTES_MAX)
             self._client: SchemaRegistryClient = SchemaRegistryClient(access.config())
+            http = self._client._rest_client  # noqa: SLF001 - there is no other way to give it a session
+            http.session = BoundedSession(http.verify, http.auth)  # type: ignore[assignment]
         except (ValueError, TypeError, OSError) as problem:  # OSError: the CA file
             raise RegistryError(f"TIDEGAUGE_SCHEMA_REGISTRY_URL or its CA file is not right: {problem}") from problem
         self._schemas: dict[int, Any] = {}
-        self._ids: dict[str, int] = {}
+        self._ids: dict[tuple[str, int], int] = {}  # of a contract's versions
 
     def schema(self, schema_id: int) -> Any | None:
         """The schema of an id; None if the registry says that there is none. Raises RegistryError."""
@@ -113,47 +130,69 @@ class ConfluentRegistry:
                 return None
             try:
                 self._schemas[schema_id] = json.loads(found.schema_str or "")
-            except ValueError:  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
+            except (
+                ValueError,
+                RecursionError,
+            ):  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
                 self._schemas[schema_id] = {"type": "record", "name": found.schema_type or "unknown", "fields": []}
         return self._schemas[schema_id]
 
     def id_of(self, name: str) -> int:
-        """The registry's id of the contract. Raises UnregisteredError where it lacks it, RegistryError."""
-        if name not in self._ids:
-            # Contracts of inputs stood under `-value` once; where they still do, their ids stay what they are.
-            places = dict.fromkeys((subject_of(name), _topic_subject(name)))
-            found = next((i for subject in places if (i := self._registered(subject, name)) is not None), None)
-            if found is None:
-                raise UnregisteredError(f"the registry has no {subject_of(name)} as this version writes it")
-            self._ids[name] = found
-        return self._ids[name]
+        """The registry's id of the version that is written. Raises UnregisteredError where it lacks it, RegistryError."""
+        found = self._id_of(name, self.contracts)
+        if found is None:
+            raise UnregisteredError(f"the registry has no {subject_of(name)} as this version writes it")
+        return found
 
-    def _registered(self, subject: str, name: str) -> int | None:
-        given = self._asked(subject, lambda: self._client.lookup_schema(subject, _schema(name)))
-        found = self._reworded(subject, name) if given is None else given.schema_id
+    def _id_of(self, name: str, contracts: int) -> int | None:
+        key = name, written_version(name, contracts)
+        if key not in self._ids:
+            # Contracts of inputs stood under `-value` once; where they still do, their ids stay what they are.
+            places, schema = dict.fromkeys((subject_of(name), _topic_subject(name))), contract(name, contracts)
+            found = next((i for place in places if (i := self._registered(place, schema)) is not None), None)
+            if found is None:
+                return None
+            self._ids[key] = found
+        return self._ids[key]
+
+    def _registered(self, subject: str, schema: Any) -> int | None:
+        given = self._asked(subject, lambda: self._client.lookup_schema(subject, _text(schema)))
+        found = self._reworded(subject, schema) if given is None else given.schema_id
         return None if found is None else int(found)
 
     def register(self, name: str) -> int:
-        """Registers the contract, if the registry lacks it, and gives its id. Raises RegistryError."""
-        try:
-            return self.id_of(name)
-        except UnregisteredError:
-            subject = subject_of(name)
-            found = self._asked(subject, lambda: self._client.register_schema(subject, _schema(name)))
-            if found is None:
-                raise RegistryError(f"{subject} was not registered: is TIDEGAUGE_SCHEMA_REGISTRY_URL right?") from None
-            self._ids[name] = int(found)
-            return self._ids[name]
+        """Registers what is written of the contract and its newest version, each if the registry lacks it: the first's id.
+
+        The subject's compatibility is set to what the contract changes by. Raises RegistryError.
+        """
+        is_set = self._set_level(name)
+        for contracts in (self.contracts, CONTRACTS[-1]):
+            if self._id_of(name, contracts) is None:
+                self._register(name, contracts)
+            is_set = is_set or self._set_level(name)  # there are registries that set it of a known subject only
+        return self.id_of(name)
+
+    def _register(self, name: str, contracts: int) -> None:
+        subject, schema = subject_of(name), contract(name, contracts)
+        found = self._asked(subject, lambda: self._client.register_schema(subject, _text(schema)))
+        if found is None:
+            raise RegistryError(f"{subject} was not registered: is TIDEGAUGE_SCHEMA_REGISTRY_URL right?") from None
+        self._ids[name, written_version(name, contracts)] = int(found)
+
+    def _set_level(self, name: str) -> bool:
+        """Whether the registry has taken the level of compatibility of the contract's subject."""
+        subject, level = subject_of(name), level_of(name)
+        return self._asked(subject, lambda: self._client.set_compatibility(subject, level)) is not None
 
     def fits(self, name: str) -> bool:
         """Whether the registry would take the contract beside the versions that it has. Raises RegistryError."""
-        subject = subject_of(name)
-        found = self._asked(subject, lambda: self._client.test_compatibility(subject, _schema(name)))
+        subject, schema = subject_of(name), contract(name, self.contracts)
+        found = self._asked(subject, lambda: self._client.test_compatibility(subject, _text(schema)))
         return True if found is None else bool(found)  # None: no such subject yet
 
-    def _reworded(self, subject: str, name: str) -> int | None:
+    def _reworded(self, subject: str, schema: Any) -> int | None:
         """The id of a version that says the same in other words: descriptions change without a new version."""
-        mine = fingerprint(contract(name))
+        mine = fingerprint(schema)
         for version in reversed(self._asked(subject, lambda: self._client.get_versions(subject)) or []):
             found = self._asked(subject, partial(self._client.get_version, subject, version))
             if found is None or found.schema_id is None:
@@ -173,9 +212,9 @@ class ConfluentRegistry:
             # Another 404 is no answer of a registry: a wrong path must not turn every record into a dead letter.
             if error.error_code in (NO_SUBJECT, NO_VERSION, NO_SCHEMA):
                 return None
-            raise RegistryError(f"{what}: the registry refuses: {error}") from error
+            raise RegistryError(f"{what}: the registry refuses: {str(error)[:SAID_CHARS_MAX]}") from error
         except Exception as error:  # the HTTP library's own
-            raise RegistryError(f"{what}: no answer from the registry: {error!r}") from error
+            raise RegistryError(f"{what}: no answer from the registry: {repr(error)[:SAID_CHARS_MAX]}") from error
 
 
 def subject_of(name: str) -> str:
@@ -187,7 +226,7 @@ def _topic_subject(name: str) -> str:
     return f"{name}-value"
 
 
-def _schema(name: str) -> Any:
+def _text(schema: Any) -> Any:
     from confluent_kafka.schema_registry import Schema
 
-    return Schema(json.dumps(contract(name)), "AVRO")
+    return Schema(json.dumps(schema), "AVRO")

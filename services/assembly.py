@@ -18,6 +18,8 @@ from redis.retry import Retry
 
 from deploy.errors import KeyLostError
 from policies.language.loader import load_pack
+from schemas import bounds
+from schemas.bounded import check_size
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
 from services.notices.channels import ConsoleChannel, RedisLedger
@@ -125,10 +127,11 @@ async def priority_lookup(settings: "Settings") -> AsyncIterator[Lookup]:
 def webhook_trust(settings: "Settings") -> ssl.SSLContext:
     """Whom the webhook's certificate must come from: the usual authorities, or those of `webhook_ca` alone.
 
-    OSError if that file is missing or holds no certificate (ssl.SSLError is one).
+    OSError if that file is missing or holds no certificate (ssl.SSLError is one), TooLargeError.
     """
     trust = httpx2.create_ssl_context()
     if settings.webhook_ca is not None:
+        check_size(settings.webhook_ca, bounds.SMALL_FILE_BYTES_MAX)
         trust = ssl.create_default_context(cafile=settings.webhook_ca)
         if not trust.get_ca_certs():
             raise ssl.SSLError(f"{settings.webhook_ca} holds no certificate of an authority")

@@ -1,4 +1,4 @@
-"""Which closes of the log apply (docs/architecture.md#closes-set-aside): the worker's rule, and the closer's by the same."""
+"""Which closes and marks of sources apply (docs/architecture.md#closes-set-aside): the worker's rule, and the closer's."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Final
 from streams.calendar import NO_DAY
 
 GAP_DAYS_MAX: Final = 31  # calendar days from the last applied close to the day that an ordinary run asks for
+# Values of a source's mark of completeness; any other is as an ordinary one.
+MARK_ORDINARY: Final = 1
+MARK_FORCED: Final = 2  # counts however far ahead it is
+MARK_RETRACTS: Final = -1  # takes back one of its day that was set aside
 
 
 def is_set_aside(asked: int | None, last_closed: int | None, applied: int, *, forced: bool) -> bool:
-    """Whether a close that is next does not count: its run asked for a day too far behind the last applied close.
+    """Whether a close that is next, or a mark, does not count: it asks for a day too far behind the last applied close.
 
     `asked` and `last_closed` are the record's, `applied` is the last close that counts (NO_DAY: none). Where none does, as in
     a log whose beginning is gone, the record says what was closed before it. A record of before there were these fields

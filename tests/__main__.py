@@ -1,19 +1,35 @@
-"""`python -m tests`: every test, in two runs of pytest side by side, since a machine has two cores at least.
+"""`python -m tests`: every test, in three runs of pytest side by side, since a machine has two cores at least.
 
-Tests with servers of their own wait more than they work; the others fill the time. Their output comes when they have
-ended. Arguments go to both runs; the exit code is that of the run that went worse.
+Tests with servers wait more than they work, so there are two runs of them, each with servers of its own. The others fill
+the time, and give way where both want the processor. Their output comes as they go, that of the two runs beside them when
+those have ended. Arguments go to all runs; the exit code is that of the worst.
 """
 
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = {"without servers": "not integration", "with servers": "integration"}
+# By marks; every test is in exactly one (tests/test_parts.py).
+PARTS = {
+    "without servers": "not integration",
+    "with servers": "integration and not faults",
+    "with faults": "integration and faults",
+}
+NICE = ["nice", "-n", "5"]
+
+
+class Beside(NamedTuple):
+    """A run beside the first one; its output waits in a file."""
+
+    process: "subprocess.Popen[bytes]"
+    output: IO[str]
 
 
 def command(marks: str, arguments: list[str]) -> list[str]:
@@ -22,26 +38,35 @@ def command(marks: str, arguments: list[str]) -> list[str]:
 
 
 def worst(codes: list[int]) -> int:
-    """The exit code of both runs; no test in one of them is no fault, in both it is."""
+    """The exit code of all runs; no test in some of them is no fault, in all it is."""
     if all(code == pytest.ExitCode.NO_TESTS_COLLECTED for code in codes):
         return pytest.ExitCode.NO_TESTS_COLLECTED
     return max(0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else abs(code) for code in codes)
 
 
+def started(marks: str, arguments: list[str], around: ExitStack) -> Beside:
+    """A run that has begun, and ends with `around` at the latest."""
+    output = around.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (closed by `around`)
+    process = subprocess.Popen(
+        command(marks, arguments), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+    )
+    around.callback(process.kill)
+    return Beside(process, output)
+
+
 def main(arguments: list[str]) -> int:
-    """Runs both parts; prints the one as it goes, the other when it has ended."""
+    """Runs all parts; prints the first as it goes, the others when they have ended."""
     began = time.monotonic()
-    first, second = (command(marks, arguments) for marks in PARTS.values())
-    with tempfile.TemporaryFile("w+") as output:
-        beside = subprocess.Popen(second, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        try:
-            codes = [subprocess.run(first, cwd=ROOT, check=False).returncode, beside.wait()]
-        finally:
-            beside.kill()
-        output.seek(0)
-        for line in output:
-            sys.stdout.write(line)
-    sys.stdout.write(f"{' and '.join(PARTS)}: {time.monotonic() - began:.0f} s\n")
+    first, *others = PARTS.values()
+    with ExitStack() as around:
+        beside = [started(marks, arguments, around) for marks in others]
+        own = subprocess.run([*NICE, *command(first, arguments)], cwd=ROOT, check=False)
+        codes = [own.returncode, *(one.process.wait() for one in beside)]
+        for one in beside:
+            one.output.seek(0)
+            for line in one.output:
+                sys.stdout.write(line)
+    sys.stdout.write(f"{', '.join(PARTS)}: {time.monotonic() - began:.0f} s\n")
     return worst(codes)
 
 

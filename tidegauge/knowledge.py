@@ -32,7 +32,8 @@ def known_by_workers(settings: Settings) -> Known:
     booked = max((one.booked for one in told), default=NO_DAY)
     calendar = {day: is_open for one in told for day, is_open in one.calendar.items()}
     sources = frozenset(source for one in told for source in one.sources)
-    return Known(None if booked == NO_DAY else booked, calendar, sources)
+    aside = {source: on for one in told for source, on in one.aside.items()}
+    return Known(None if booked == NO_DAY else booked, calendar, sources, aside)
 
 
 def sources_named(settings: Settings) -> frozenset[str]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import TopicPartition
+from aiokafka.record.default_records import DefaultRecord
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from agents.engine import recovery
-from agents.engine.reader import LogReader
-from agents.engine.transport import records
+from agents.engine.reader import blocks_to_the_end
+from agents.engine.transport import with_headers
 from connectors.loading.publisher import producer_config
 from deploy import admin
 from schemas.codec.blocks import log_entries
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 LETTERS_TOPIC: Final = "dead-letters"
+FILES: Final = "file"  # a line of a file has the topic `file:NAME`
 _OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
 ANSWER_S: Final = 15.0
-_POLL_S: Final = 0.1
 SENT_AT_ONCE_MAX: Final = 10_000  # records that wait for the brokers' answers
 # Topics of which the last record counts, whatever it says: what is sent again would put an older one over it.
 LAST_COUNTS: Final = {
@@ -78,9 +78,9 @@ class Letter:
 
 
 def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[Letter]:
-    """Every letter that is kept, of a topic or with a reason if that is said. Raises KafkaException."""
+    """Every letter that is kept, about a topic (FILES: files) or with a reason if that is said. Raises KafkaException."""
     for letter in letters_from(settings, {}):
-        if topic in ("", letter.record["topic"]) and reason in ("", letter.record["reason"]):
+        if topic in ("", letter.record["topic"].partition(":")[0]) and reason in ("", letter.record["reason"]):
             yield letter
 
 
@@ -88,28 +88,12 @@ def letters_from(settings: Settings, first: Mapping[int, int]) -> Iterator[Lette
     """The letters at and behind an offset of each partition; of one that is not named all. Raises KafkaException."""
     name, registry = settings.topic(LETTERS_TOPIC), registry_for(settings)
     there = admin.client(settings.kafka).list_topics(timeout=ANSWER_S).topics  # of all: to ask for one could create it
-    found = there.get(name)
-    if found is None:
+    if (found := there.get(name)) is None:
         raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {name}"))
-    places = [(name, partition) for partition in found.partitions]
-    reader = LogReader(settings.kafka, [name])
-    try:
-        ends = {place: end for place, (_, end) in reader.ends(places).items()}
-        at = reader.begin({place: first.get(place[1]) for place in places})
-        heard = time.monotonic()
-        while any(at[place] < end for place, end in ends.items()):
-            blocks = reader.fetch(_POLL_S)
-            if blocks:
-                heard = time.monotonic()
-            elif time.monotonic() > heard + ANSWER_S:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
-            for block in blocks:
-                at[block.tp] = block.end
-                for one in log_entries(block.batches, block.start, block.end, block.lost):
-                    if (letter := _letter(one.value or b"", one.at, registry)) is not None:
-                        yield letter
-    finally:
-        reader.close()
+    for block in blocks_to_the_end(settings.kafka, [(name, partition) for partition in found.partitions], first):
+        for one in log_entries(block.batches, block.start, block.end, block.lost):
+            if (letter := _letter(one.value or b"", one.at, registry)) is not None:
+                yield letter
 
 
 def newest(found: Iterator[Letter], limit: int) -> list[Letter]:
@@ -151,7 +135,7 @@ def _letter(value: bytes, at: int, registry: Registry) -> Letter | None:
 async def redrive(settings: Settings, chosen: list[Letter]) -> list[tuple[Letter, str]]:
     """Reads the source of each letter again and writes it anew: (letter, what stood in the way, "" where nothing did).
 
-    The record comes as it was, with its key, to the partition it was in. Its ids keep it from counting twice. Raises
+    The record comes as it was, with its key and headers, to the partition it was in. Its ids keep it from counting twice. Raises
     KafkaException or KafkaError where the brokers do not answer or take it.
     """
     recovery.install_blocks(settings, INPUTS, recovery.changelog_topic(settings, STANDING))
@@ -168,7 +152,7 @@ async def redrive(settings: Settings, chosen: list[Letter]) -> list[tuple[Letter
             found = await _source(settings, consumer, letter)
             if not isinstance(found, str):
                 topic, partition = settings.topic(letter.record["topic"]), letter.record["partition"]
-                producer.produce(topic, found[1], found[0], partition, delivered)
+                producer.produce(topic, found.value, found.key, partition, delivered, headers=[*found.headers])
                 if len(producer) >= SENT_AT_ONCE_MAX:
                     _answered(producer)
             done.append((letter, found if isinstance(found, str) else ""))
@@ -186,13 +170,15 @@ def _answered(producer: Producer) -> None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "records were not taken"))  # noqa: SLF001
 
 
-async def _source(settings: Settings, consumer: Any, letter: Letter) -> tuple[bytes | None, bytes | None] | str:
-    """Key and value of a letter's record; or why it can't be sent again."""
+async def _source(settings: Settings, consumer: Any, letter: Letter) -> DefaultRecord | str:
+    """A letter's record, within the bounds of a record; or why it can't be sent again."""
     topic, partition, offset = (letter.record[name] for name in ("topic", "partition", "offset"))
-    if topic.startswith("file:"):
+    if topic.startswith(f"{FILES}:"):
         return "it is a line of a file: correct it there and import the file again"
     if topic not in INPUTS:
         return "it is no input: correct what reads it, then `tidegauge rebuild`"
+    if not 0 <= partition < settings.partitions:
+        return f"{topic} has no partition {partition}"
     if topic in LAST_COUNTS:
         return LAST_COUNTS[topic]
     if letter.record["last_offset"] is not None:
@@ -202,10 +188,13 @@ async def _source(settings: Settings, consumer: Any, letter: Letter) -> tuple[by
     place = TopicPartition(settings.topic(topic), partition)
     first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
     if first <= offset < end:
-        async for block in recovery.blocks(consumer, place, offset, offset + 1):
-            if any(lost.offset <= offset <= lost.last for lost in block.lost):
-                return "it is beyond the bounds (docs/guarantees.md): correct it at the source"
-            for at, key, value in records(block):
-                if at == offset:
-                    return key, value
+        try:
+            async for block in recovery.blocks(consumer, place, offset, offset + 1):
+                if any(lost.offset <= offset <= lost.last for lost in block.lost):
+                    return "it is beyond the bounds (docs/guarantees.md): correct it at the source"
+                for record in with_headers(block):
+                    if record.offset == offset:
+                        return record
+        except UnicodeDecodeError:
+            return "the name of a header is no text: correct it at the source"
     return f"it is gone from {topic}, which holds offsets {first} to {end - 1}: ask the source to send it again"

@@ -31,6 +31,7 @@ JOB_COUNTS = {
     "beyond_horizon": "Postings booked before the arrival horizon.",
     "closes": "Business days closed.",
     "closes_set_aside": "Closes that do not count: their run asked for a day too far behind the last close.",
+    "marks_set_aside": "Marks of sources that do not count: their day is too far behind the last close.",
     "held": "Evaluations held because something they need is missing.",
 }
 # What a job may answer in Job.days -> the metric's help text. A day is shown as the instant at which it begins in UTC.

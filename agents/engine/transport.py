@@ -8,9 +8,11 @@ No Python object is made per record here; `records` is the slow way out for the 
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
-from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
 from agents.engine.job import TP, Block
 from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL, crc32c
@@ -146,7 +148,22 @@ def control_type(batch: memoryview) -> int:
 
 def records(block: Block) -> Iterator[tuple[int, bytes | None, bytes | None]]:
     """Offset, key and value of the block's records, one Python object each."""
+    return ((record.offset, record.key, record.value) for record in with_headers(block))
+
+
+def headers_of(block: Block) -> dict[int, dict[str, bytes | None]]:
+    """Headers by offset, of the records that have any and can be read."""
+    found: dict[int, dict[str, bytes | None]] = {}
+    with suppress(CorruptRecordException, ValueError):  # UnicodeDecodeError is one
+        for record in with_headers(block):
+            if record.headers:
+                found[record.offset] = dict(record.headers)
+    return found
+
+
+def with_headers(block: Block) -> Iterator[DefaultRecord]:
+    """The block's records with their headers."""
     for batch in block.batches:
         for record in DefaultRecordBatch(bytes(batch)):
             if block.start <= record.offset < block.end:
-                yield record.offset, record.key, record.value
+                yield record

@@ -1,10 +1,12 @@
 """The notifier: an ordinary Faust agent that turns every record of `rm-alerts` into notices.
 
-It is a worker of its own, with Faust's record path: alerts are few, and a slow webhook must not hold up the ledger.
+It is a worker of its own, with Faust's record path: alerts are few, and a slow webhook must not hold up the ledger. An alert
+whose channel fails waits aside (turns.py), and those of other cases go on.
 An event is acknowledged when its notices are delivered, or given up, and written to `notices`: at least once, with ids
 that come from the alert's record, so a notice that is written twice is the same notice.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,9 +16,10 @@ import faust
 from mode import CrashingSupervisor
 from yarl import URL
 
-from agents.engine import hooks
+from agents.engine import fetches, hooks
 from agents.engine.app import AsFetched
-from agents.engine.watch.ending import set_up_log
+from agents.engine.watch.quiet import set_up_log
+from agents.notifier.turns import Turns
 from schemas.codec.batches import Lost
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import REASONS
@@ -29,8 +32,11 @@ SESSION_S, HEARTBEAT_S = 10, 3
 WAITING_S_MAX = 7 * 24 * 3600.0
 """A notice may wait so long for its channel before another worker is given the partition."""
 
-Notify = Callable[[dict[str, Any]], Awaitable[list[dict[str, Any]]]]
-"""Delivers an alert's notices and gives their records; fails only where nobody can be told that it failed."""
+Notify = Callable[[dict[str, Any], Callable[[], None]], Awaitable[list[dict[str, Any]]]]
+"""Delivers an alert's notices and gives their records; calls the second argument when it begins to wait for a channel.
+
+It fails only where nobody can be told that it failed.
+"""
 
 
 class AlertSettings(Protocol):
@@ -66,24 +72,48 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
     raw = partial(app.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     notices, letters = (raw(settings.topic(name)) for name in ("notices", "dead-letters"))
     source = settings.topic("rm-alerts")
-    hooks.install({}, one_by_one=[source])
+    fetches.install({}, one_by_one=[source])
     alerts = app.topic(source, schema=AsFetched(key_type=bytes, value_type=bytes))
 
     @app.agent(alerts, name="alerts", supervisor_strategy=CrashingSupervisor)
     async def tell(stream: faust.StreamT[bytes]) -> None:
         # Acknowledged by hand: after an exception Faust would go on behind the event, as if it were done.
         assert isinstance(stream, faust.Stream)  # as Faust gives it; its declared type leaves out `noack`
-        async for event in stream.noack().events():
-            try:
-                records = await notify(decode_one(_value(event), registry, name="rm-alerts"))
-            except ValueError as problem:  # no record of ours, or one of which no notice can be made
-                await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
-            else:
-                for record in records:
-                    await written(notices, record["customer_id"], encode("notices", record, registry))
-            await stream.ack(event)
+        turns = Turns(partial(_crash, app))
+        try:
+            async for event in stream.noack().events():
+                alert = _alert(event, registry)
+                case = str(event.message.offset) if isinstance(alert, ValueError) else alert["alert_id"]
+                work = partial(told, event, alert)
+                await turns.take(event.message.partition, case, work, partial(stream.ack, event))
+        finally:
+            await turns.shut()
+
+    async def told(event: faust.EventT[Any], alert: dict[str, Any] | ValueError, waits: Callable[[], None]) -> None:
+        """An alert's notices, or its dead letter: no record of ours, or one of which no notice can be made."""
+        try:
+            if isinstance(alert, ValueError):
+                raise alert
+            records = await notify(alert, waits)
+        except ValueError as problem:
+            await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
+            return
+        for record in records:
+            await written(notices, record["customer_id"], encode("notices", record, registry))
 
     return app
+
+
+def _crash(app: faust.App, problem: BaseException) -> None:
+    """End the worker, as an exception of the agent does."""
+    asyncio.ensure_future(app.crash(problem))  # noqa: RUF006 - the app lives longer
+
+
+def _alert(event: faust.EventT[Any], registry: Registry) -> dict[str, Any] | ValueError:
+    try:
+        return decode_one(_value(event), registry, name="rm-alerts")
+    except ValueError as problem:
+        return problem
 
 
 async def written(topic: faust.TopicT, key: str, value: bytes) -> None:

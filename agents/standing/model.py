@@ -93,15 +93,20 @@ class OlderClass(NamedTuple):
 
 
 class ForCloser(NamedTuple):
-    """What a fence tells those who close days: the newest booked day (NO_DAY: none), the calendar ahead, sources met."""
+    """What a fence tells those who close days: the newest booked day (NO_DAY: none), the calendar ahead, sources met.
+
+    `aside`: by source the day of a mark that is set aside.
+    """
 
     booked: int = NO_DAY
     calendar: Mapping[int, bool] = {}
     sources: tuple[str, ...] = ()
+    aside: Mapping[str, int] = {}
 
     def entry(self) -> dict[str, Any]:
         """As an entry of a fence's meta; none before a booked day is known."""
-        return {} if self.booked == NO_DAY else {_FOR_CLOSER: self._asdict()}
+        told = {name: value for name, value in self._asdict().items() if value or name != "aside"}
+        return {} if self.booked == NO_DAY else {_FOR_CLOSER: told}
 
     @classmethod
     def of_fence(cls, meta: bytes) -> ForCloser:
@@ -110,7 +115,7 @@ class ForCloser(NamedTuple):
         if saved is None:
             return cls()
         calendar = {int(day): is_open for day, is_open in saved["calendar"].items()}
-        return cls(saved["booked"], calendar, tuple(saved["sources"]))
+        return cls(saved["booked"], calendar, tuple(saved["sources"]), saved.get("aside", {}))
 
 
 Older = Callable[[str, int, str], OlderClass | None]  # by pack, version and class of customers

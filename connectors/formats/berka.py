@@ -6,20 +6,27 @@ the middle of a line, its last date is incomplete and is dropped.
 """
 
 import csv
+import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from connectors.formats import fields
-from connectors.formats.events import Event, InputError, Record, Report, refuse
+from connectors.formats.canonical import raw_lines
+from connectors.formats.events import Event, InputError, Record, Report, held, refuse
 from connectors.formats.fields import FieldError
 from connectors.formats.ranks import number_postings
+from connectors.loading.judging import ReadLine, judged
+from schemas import bounds
+from schemas.bounded import open_bounded
 from streams.calendar import day_end_ms, day_of
 
 SOURCE: Final = "berka"
 CURRENCY: Final = "CZK"
 CENTURY: Final = 1900
+CUT: Final = "trans.asc"  # may break off anywhere
+TAIL_BYTES: Final = 4096  # its last two lines are in there
 FILES: Final = ("account.asc", "card.asc", "client.asc", "disp.asc", "trans.asc")
 HEADERS: Final = {
     "account.asc": "account_id district_id frequency date",
@@ -70,23 +77,24 @@ def read_folder(folder: Path, zone: str, report: Report = refuse) -> list[Event]
     """
     folder_files(folder)
     accounts = _accounts(folder, report)
-    trans = folder / "trans.asc"
-    rows = list(_rows(trans, report))
-    dropped = _cut_date(trans)
-    events: list[Event] = []
-    last = 0
-    for line, cells, original in rows:
+    trans = folder / CUT
+    read = judged(str(trans), zone, lambda told: _postings(trans, accounts, zone, told), report)
+    postings = list(held(read, folder))
+    last = max((posting.day for posting in postings), default=0)
+    found = (ReadLine(0, event, {}, b"") for account in accounts.values() for event in _profiles(account))
+    profiles = (event for event in judged(str(folder), zone, lambda _: found, report) if event.day <= last)
+    return number_postings([*held(profiles, folder, len(postings)), *postings], str(trans), report)
+
+
+def _postings(path: Path, accounts: dict[str, _Account], zone: str, report: Report) -> Iterator[ReadLine]:
+    dropped = _cut_date(path)
+    for line, cells, original in _rows(path, report):
         if cells[2] == dropped:
             continue
         try:
-            posting = _posting(cells, accounts, zone)
+            yield ReadLine(line, _posting(cells, accounts, zone), {}, original)
         except FieldError as problem:
-            report(InputError(str(trans), line, problem.field, problem.reason, original))
-            continue
-        last = max(last, posting.day)
-        events.append(posting)
-    profiles = [event for account in accounts.values() for event in _profiles(account) if event.day <= last]
-    return number_postings(profiles + events, str(trans), report)
+            report(InputError(str(path), line, problem.field, problem.reason, original))
 
 
 def _posting(cells: list[str], accounts: dict[str, _Account], zone: str) -> Event:
@@ -187,7 +195,7 @@ def _cards(path: Path, report: Report) -> dict[str, tuple[str, str, int]]:
     found = {}
     for line, (card_id, disp_id, kind, issued), original in _rows(path, report):
         try:
-            found[disp_id] = fields.text("card_id", card_id), fields.text("type", kind), _day("issued", issued[:6])
+            found[disp_id] = card_id, kind, _day("issued", issued[:6])
         except FieldError as problem:
             report(InputError(str(path), line, problem.field, problem.reason, original))
     return found
@@ -206,29 +214,30 @@ def _day(field: str, yymmdd: str) -> int:
 def _rows(path: Path, report: Report) -> Iterator[_Row]:
     """The data rows of a file. A last line without its end is left out in trans.asc: the file was cut there."""
     names = HEADERS[path.name].split()
-    lines = path.read_bytes().split(b"\n")
-    tail = lines.pop()  # what stands behind the last line end
-    if tail and path.name != "trans.asc":
-        lines.append(tail)
-    for line, raw in enumerate(lines, 1):
-        original = raw.rstrip(b"\r")
-        try:
-            cells = next(csv.reader((original.decode("ascii"),), delimiter=";", strict=True), [])
-        except (UnicodeDecodeError, csv.Error) as problem:
-            report(InputError(str(path), line, None, str(problem), original))
-            continue
-        if line == 1:
-            if cells != names:
-                raise InputError(str(path), 1, None, f"the header is not {';'.join(names)}")
-        elif len(cells) == len(names):
-            yield line, cells, original
-        elif original.strip():
-            report(InputError(str(path), line, None, f"{len(cells)} cells instead of {len(names)}", original))
+    with open_bounded(path, bounds.FILE_BYTES_MAX) as stream:
+        for line, raw in raw_lines(stream, path, report):
+            if path.name == CUT and not raw.endswith(b"\n"):
+                return
+            original = raw.rstrip(b"\r\n")
+            try:
+                cells = next(csv.reader((original.decode("ascii"),), delimiter=";", strict=True), [])
+            except (UnicodeDecodeError, csv.Error) as problem:
+                report(InputError(str(path), line, None, str(problem), original))
+                continue
+            if line == 1:
+                if cells != names:
+                    raise InputError(str(path), 1, None, f"the header is not {';'.join(names)}")
+            elif len(cells) == len(names):
+                yield line, cells, original
+            elif original.strip():
+                report(InputError(str(path), line, None, f"{len(cells)} cells instead of {len(names)}", original))
 
 
 def _cut_date(path: Path) -> str | None:
     """The date that trans.asc breaks off in, None if its last line is whole."""
-    tail = path.read_bytes()[-4096:]
+    with open_bounded(path, bounds.FILE_BYTES_MAX) as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
+        tail = stream.read()
     whole, _, rest = tail.rpartition(b"\n")
     if not rest:
         return None

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from connectors.formats.events import Event, InputError, Report, refuse
+from connectors.formats.events import SPLIT, Event, InputError, Report, refuse
 from connectors.formats.fields import FieldError
 from connectors.formats.json_text import read_json
 from connectors.formats.layout import FIELDS, event, row_fields
 from connectors.formats.parquet_rows import parquet_rows
+from connectors.loading.judging import ReadLine, judged
+from schemas import bounds
+from schemas.bounded import open_bounded
 from schemas.letters import Original
 
 LINE_BYTES_MAX: Final = 1_000_000
@@ -30,6 +33,8 @@ def data_files(path: Path, form: str) -> list[Path]:
     if path.is_file():
         return [path]
     found = sorted(file for file in path.glob("*") if file.suffix in FILE_SUFFIXES[form]) if path.is_dir() else []
+    if len(found) > bounds.FILES_MAX:
+        raise InputError(str(path), 0, None, f"{len(found):,} files, at most {bounds.FILES_MAX:,} are taken: {SPLIT}")
     if not found:
         raise InputError(str(path), 0, None, f"no {form} file ({', '.join(FILE_SUFFIXES[form])}) here")
     return found
@@ -47,10 +52,14 @@ def read_file(path: Path, form: str, zone: str, report: Report = refuse) -> Iter
 
     `zone` is the bank's time zone: of instants without an offset, and of dates that stand for a day's end.
     """
+    return judged(str(path), zone, lambda told: _events(path, form, zone, told), report)
+
+
+def _events(path: Path, form: str, zone: str, report: Report) -> Iterator[ReadLine]:
     stated = topic_in_name(path)
     for line, named, fields, original in _READERS[form](path, report):
         try:
-            yield event(_topic(named, stated), fields, zone)
+            yield ReadLine(line, event(_topic(named, stated), fields, zone), fields, original)
         except FieldError as problem:
             report(InputError(str(path), line, problem.field, problem.reason, original))
 
@@ -64,8 +73,8 @@ def _topic(named: str | None, stated: str | None) -> str:
     return topic
 
 
-def _lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, str, bytes]]:
-    """(line number, text, bytes) of a text file; lines that are too long or no UTF-8 are reported."""
+def raw_lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, bytes]]:
+    """(line number, bytes with the line's end) of a text file; lines that are too long are reported."""
     number = 0
     while raw := stream.readline(LINE_BYTES_MAX + 1):
         number += 1
@@ -77,6 +86,12 @@ def _lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, 
             original = Original.of(raw)._replace(size=size, sha256=whole.hexdigest())
             report(InputError(str(path), number, None, f"longer than {LINE_BYTES_MAX} bytes", original))
             continue
+        yield number, raw
+
+
+def _lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, str, bytes]]:
+    """(line number, text, bytes) of a text file; lines that are too long or no UTF-8 are reported."""
+    for number, raw in raw_lines(stream, path, report):
         content = raw.rstrip(b"\r\n")
         if number == 1:
             content = content.removeprefix(_BOM)
@@ -90,7 +105,7 @@ def _lines(stream: BinaryIO, path: Path, report: Report) -> Iterator[tuple[int, 
 
 
 def _ndjson(path: Path, report: Report) -> Iterator[_Row]:
-    with path.open("rb") as stream:
+    with open_bounded(path, bounds.FILE_BYTES_MAX, SPLIT) as stream:
         for number, text, original in _lines(stream, path, report):
             try:
                 fields = read_json(text)
@@ -108,7 +123,7 @@ def _ndjson(path: Path, report: Report) -> Iterator[_Row]:
 def _csv(path: Path, report: Report) -> Iterator[_Row]:
     """Rows of a CSV file with a header line. An empty cell is an absent field; a cell holds no line break."""
     stated = topic_in_name(path)
-    with path.open("rb") as stream:
+    with open_bounded(path, bounds.FILE_BYTES_MAX, SPLIT) as stream:
         lines = _lines(stream, path, report)
         first = next(lines, None)
         if first is None:
@@ -139,6 +154,8 @@ def _check_header(path: Path, header: Sequence[str], stated: str | None) -> None
     """A header that is wrong makes every line wrong: refuse the file at once."""
     if stated is None:
         raise InputError(str(path), 0, "topic", f"the file's name has to begin with one of {', '.join(FIELDS)}")
+    if len(header) > bounds.COLUMNS_MAX:
+        raise InputError(str(path), 1, None, f"{len(header):,} columns, at most {bounds.COLUMNS_MAX} are taken")
     for name in header:
         if header.count(name) > 1:
             raise InputError(str(path), 1, name, "stands twice in the header")

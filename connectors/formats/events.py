@@ -4,9 +4,11 @@ Units: money is int minor units of the record's currency, days are days since 19
 since the epoch, UTC. Records are plain dicts, as the Avro writer takes them; the TypedDicts say what is in them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypedDict
 
+from schemas import bounds
 from schemas.letters import Original
 from schemas.topics import KEYED
 
@@ -136,7 +138,17 @@ class InputError(Exception):
         return f"{place}: {self.field}: {self.reason}" if self.field else f"{place}: {self.reason}"
 
 
+SPLIT: Final = "split it by business days"  # a file that is too large
 Report = Callable[[InputError], None]  # what a reader does with a bad line before it goes on with the next
+
+
+def held(events: Iterable[Event], path: Path, before: int = 0) -> Iterator[Event]:
+    """Events that are going to be held in memory, beside `before` others; InputError where they are too many."""
+    for count, event in enumerate(events, before + 1):
+        if count > bounds.EVENTS_MAX:
+            reason = f"more than {bounds.EVENTS_MAX:,} events, which are all held in memory: {SPLIT}"
+            raise InputError(str(path), 0, None, reason)
+        yield event
 
 
 def refuse(problem: InputError) -> None:

@@ -11,8 +11,8 @@ from connectors.formats import fields
 from connectors.formats.events import Event, InputError, Record, Report
 from connectors.formats.fields import FieldError
 from connectors.formats.json_text import read_json
-
-MANIFEST_BYTES_MAX = 1_000_000
+from schemas import bounds
+from schemas.bounded import read_bounded
 
 
 class Manifest(NamedTuple):
@@ -50,8 +50,7 @@ def manifest_of(file: Path, zone: str) -> Manifest | None:
 
 def _read(path: Path) -> str:
     """The text of a file that is small, or it is no manifest."""
-    with path.open("rb") as stream:
-        return stream.read(MANIFEST_BYTES_MAX).decode("utf-8-sig")
+    return read_bounded(path, bounds.SMALL_FILE_BYTES_MAX).decode("utf-8-sig")
 
 
 def _manifest(found: dict[str, Any], zone: str) -> Manifest:

@@ -3,6 +3,7 @@
 Text is read as it lies in the file (each value once, and who has it), and made into rows some MB at a time.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,11 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.formats.events import InputError, Report
+from connectors.formats.events import SPLIT, InputError, Report
 from connectors.formats.parquet_pages import pages
+from schemas import bounds
+from schemas.bounded import check_size
 
 BATCH_ROWS: Final = 8192
-ROWS_MAX: Final = 20_000_000
+ROWS_MAX: Final = bounds.EVENTS_MAX
 """Of a file."""
 
 GROUP_BYTES_MAX: Final = 256 << 20
@@ -47,7 +50,9 @@ def parquet_rows(
     import pyarrow as pa  # here, as only this format needs it and it takes a while to load
     import pyarrow.parquet as pq
 
+    check_size(path, bounds.FILE_BYTES_MAX, SPLIT)
     try:
+        _check_footer(path)
         with pq.ParquetFile(path) as plain:
             check(plain.schema_arrow.names)
             texts = _bounded(path, plain)
@@ -62,6 +67,17 @@ def parquet_rows(
                     yield number, row
     except (pa.ArrowException, OSError, ValueError) as problem:
         raise InputError(str(path), 0, None, f"no Parquet file, or a damaged one: {problem}") from problem
+
+
+def _check_footer(path: Path) -> None:
+    """InputError for a file that has too much to say of itself: all of that is unpacked before anything can be asked."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        footer = int.from_bytes(file.read(4), "little")
+    if bounds.FOOTER_BYTES_MAX < footer < size:
+        reason = f"a footer of {footer:,} bytes, at most {bounds.FOOTER_BYTES_MAX:,} are taken: write larger row groups"
+        raise InputError(str(path), 0, None, reason)
 
 
 def _bounded(path: Path, file: Any) -> list[str]:

@@ -11,8 +11,11 @@ from connectors.formats.events import Fact, InputError, Record, key_of
 from connectors.loading.closer import WAIT_S
 from connectors.loading.publisher import open_producer, partition_count, publish_errors
 from deploy.settings import Settings
+from schemas import bounds
+from schemas.bounded import read_bounded
 from schemas.codec.records import Encode
 from streams.calendar import date_of, day_of
+from streams.closing import MARK_ORDINARY
 
 FACTS: Final = "facts"
 FORCED_HEADER: Final = "forced"  # why a record was sent that is beyond the ordinary
@@ -40,11 +43,11 @@ def broadcast(settings: Settings, encode: Encode, topic: str, records: Iterable[
         producer.close()
 
 
-def complete(source: str, day: int) -> Fact:
-    """The mark of a source that has sent everything up to a day; for every partition."""
+def complete(source: str, day: int, kind: int = MARK_ORDINARY) -> Fact:
+    """The mark of a source that has sent everything up to a day; for every partition. `kind`: see streams.closing."""
     return Fact(
-        event_id=f"{source}/complete/{date_of(day)}", customer_id="@source", name="source_complete", value=1, as_of=day,
-        source=source,
+        event_id=f"{source}/complete/{date_of(day)}", customer_id="@source", name="source_complete", value=kind,
+        as_of=day, source=source,
     )  # fmt: skip
 
 
@@ -59,7 +62,7 @@ def bank_open(day: int, is_open: bool) -> Fact:
 def read_calendar(path: Path) -> Iterator[Fact]:
     """The days of a calendar file, CSV with the columns date and bank (open or closed). InputError names the line."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, bounds.SMALL_FILE_BYTES_MAX, "split it by years").decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise InputError(str(path), 0, None, f"no UTF-8 at byte {problem.start + 1}: save it as UTF-8") from problem
     try:

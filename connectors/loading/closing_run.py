@@ -43,11 +43,15 @@ class History(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What the workers know: the newest day on which a posting is booked (None: they know of none), days of the calendar."""
+    """What the workers know: the newest day on which a posting is booked (None: they know of none), days of the calendar.
+
+    Of `sources` an event has come; `aside` has the days of marks that are set aside.
+    """
 
     booked: int | None = None
     calendar: Mapping[int, bool] = {}
     sources: frozenset[str] = frozenset()
+    aside: Mapping[str, int] = {}
 
 
 NOTHING_KNOWN: Final = Known()

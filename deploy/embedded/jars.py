@@ -15,6 +15,8 @@ import requests
 from jgo.maven import MavenContext
 
 from deploy.errors import StackError
+from schemas import bounds
+from schemas.bounded import read_bounded
 
 LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
 ROOTS = (
@@ -40,7 +42,7 @@ class Jar:
 def locked(lock: Path = LOCK_FILE) -> list[Jar]:
     """The pinned jars, as a lock file lists them."""
     jars = []
-    for line in lock.read_text().splitlines():
+    for line in read_bounded(lock, bounds.SMALL_FILE_BYTES_MAX).decode().splitlines():
         if line and not line.startswith("#"):
             coordinate, digest = line.split()
             jars.append(Jar(coordinate, digest.removeprefix("sha256:")))

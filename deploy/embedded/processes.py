@@ -20,6 +20,7 @@ from deploy.record import Running
 STOP_WAIT_S = 20.0
 _POLL_S = 0.05
 LOG_TAIL_LINES = 15
+LOG_TAIL_BYTES = 64 << 10
 FREE_PORTS = range(20_000, 30_000)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -112,7 +113,9 @@ def wait_until(ready: Callable[[], bool], running: Iterable[Running], log: Path,
 def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
     """The last lines of a log file, indented."""
     try:
-        text = log.read_text(errors="replace").splitlines()[-lines:]
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+            text = file.read(LOG_TAIL_BYTES).decode(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         return "    (no log)"
     return "\n".join(f"    {line}" for line in text)

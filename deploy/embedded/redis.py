@@ -11,6 +11,8 @@ from deploy.embedded import processes
 from deploy.errors import StackError
 from deploy.private import made_once, private_folder, write_private
 from deploy.record import Running
+from schemas import bounds
+from schemas.bounded import read_bounded
 
 REDIS_READY_WAIT_S = 20.0
 REDIS_FILE = "redis.password"
@@ -45,7 +47,7 @@ class Server:
         """The server's password. It is made with the folder, and stands in files of the owner's alone."""
         path = self.data_dir / REDIS_FILE
         made_once(path, lambda: secrets.token_hex(32))
-        return path.read_text().strip()
+        return read_bounded(path, bounds.KEY_FILE_BYTES_MAX).decode().strip()
 
     @property
     def log(self) -> Path:

@@ -150,7 +150,7 @@ def run_cases(lines: IO[str], only: str | None = None) -> Iterator[CaseResult]:
 
     Raises FactError when columns are missing. `only` limits it to one pack.
     """
-    table = csv.DictReader(lines)
+    table = csv.DictReader(lines, restval="")
     missing = [name for name in CASE_COLUMNS if name not in (table.fieldnames or ())]
     if missing:
         raise FactError(f"columns are missing: {', '.join(missing)}")

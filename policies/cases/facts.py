@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
     from policies.model.terms import Criterion
 
+NUMBER_CHARS_MAX: Final = 40
 _Key = tuple[str, str | None]
 ACTION_KEYS: Final = frozenset(
     "filed notable approved approved_tier card_held upgrade_applied downgrade_applied card_approved card_holder current "
@@ -42,12 +44,26 @@ class FactError(ValueError):
 def parse_facts(text: str) -> dict[str, Any]:
     """The facts in a JSON object, numbers exact."""
     try:
-        facts = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
+        facts = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_no_number)
+    except RecursionError:
+        raise FactError("facts are nested too deeply: flatten them") from None
+    except FactError:
+        raise
     except ValueError as problem:
         raise FactError(f"facts are not JSON: {problem}") from problem
     if not isinstance(facts, dict):
         raise FactError("facts are not a JSON object")
     return facts
+
+
+def _number(text: str) -> Decimal:
+    """Exact; what it stands for is as short as its text: `1e999999999` would be a gigabyte of digits."""
+    if len(text) <= NUMBER_CHARS_MAX:
+        with suppress(ArithmeticError):
+            value = Decimal(text)
+            if value.is_finite() and abs(value.adjusted()) <= NUMBER_CHARS_MAX:
+                return value
+    raise FactError(f"{text[:NUMBER_CHARS_MAX]} is no number of at most {NUMBER_CHARS_MAX} digits")
 
 
 def _no_number(word: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import TextIOWrapper
 from pathlib import Path
 
 import policies.packs
@@ -9,6 +10,8 @@ from policies.language.document import read_pack
 from policies.language.idleness import idle
 from policies.language.reader import Item, PackError, Problem, read_text
 from policies.model.pack import Pack
+from schemas import bounds
+from schemas.bounded import TooLargeError, open_bounded
 
 PACKS_DIR = Path(policies.packs.__path__[0])
 SUFFIX = ".yaml"
@@ -29,10 +32,13 @@ def load_pack(path_or_id: str | Path) -> Pack:
         known = ", ".join(available_packs())
         raise PackError([Problem(str(path_or_id), 1, "", f"no such file and no such pack; packs here: {known}")])
     try:
-        text = path.read_text(encoding="utf-8")
+        with TextIOWrapper(open_bounded(path, bounds.PACK_BYTES_MAX), encoding="utf-8") as file:
+            text = file.read()
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise PackError([Problem(str(path_or_id), line, "", "is not UTF-8")]) from error
+    except TooLargeError as error:
+        raise PackError([Problem(str(path_or_id), 1, "", error.reason)]) from error
     except OSError as error:
         raise PackError([Problem(str(path_or_id), 1, "", f"cannot be read: {error.strerror}")]) from error
     return parse_pack(text, str(path_or_id) if Path(path_or_id).suffix else path.name)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
+from schemas import bounds
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 T = TypeVar("T")
 
-TEXT_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 32
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
@@ -240,8 +241,8 @@ def read_text(text: str, file: str, *, taken: bool = False) -> Item:
     Raises PackError when it is no YAML, too large, empty, or uses anchors.
     """
     found = Findings(file, taken)
-    if len(text.encode()) > TEXT_BYTES_MAX:
-        found.add(1, "", f"larger than {TEXT_BYTES_MAX} bytes")
+    if (size := len(text.encode())) > bounds.PACK_BYTES_MAX:
+        found.add(1, "", f"{size:,} bytes, at most {bounds.PACK_BYTES_MAX:,} are taken")
         raise PackError(found.problems)
     try:
         loader = _NodeLoader(text)

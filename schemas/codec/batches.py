@@ -48,6 +48,7 @@ class Lost(NamedTuple):
     offset: int
     status: Status
     original: Original
+    at: int = 0  # its batch's `appended_ms`
 
     @property
     def last(self) -> int:
@@ -163,7 +164,8 @@ def _clear(batch: Batch, parts: Sequence[Any], count: int) -> bytes:
 def _refused(batch: Batch, start: int, status: Status, why: str) -> Unpacked:
     """Nothing of the batch, and one Lost for all of it."""
     first, last = max(base_offset(batch), start), last_offset(batch)
-    lost = (Lost(first, status, Original(b"", None, None, None, last, why)),) if first <= last else ()
+    original = Original(b"", None, None, None, last, why)
+    lost = (Lost(first, status, original, appended_ms(batch)),) if first <= last else ()
     return Unpacked(_clear(batch, [], 0), lost, last + 1, len(batch))
 
 
@@ -186,14 +188,14 @@ def _picked(batch: Batch, clear: Bytes, cut: bool, start: int, room: int) -> Unp
         if base + delta >= start:
             name = None if key_size < 0 else clear[key : key + key_size]
             original = Original.of(None if value_size < 0 else clear[value : value + value_size], name)
-            lost.append(Lost(base + delta, Status.TOO_LARGE, original))
+            lost.append(Lost(base + delta, Status.TOO_LARGE, original, appended_ms(batch)))
         at, before, count = following, delta, count - 1
-    first = max(base + before + 1, start)
+    first, appended = max(base + before + 1, start), appended_ms(batch)
     if cut and first <= last:
         why = f"the batch unpacks to more than {bounds.UNPACKED_BYTES_MAX} bytes"
-        lost.append(Lost(first, Status.BATCH_TOO_LARGE, Original(b"", None, None, None, last, why)))
+        lost.append(Lost(first, Status.BATCH_TOO_LARGE, Original(b"", None, None, None, last, why), appended))
     elif at != size and first <= last:
-        lost.append(Lost(first, Status.BAD_BLOCK, Original.of(clear[at:], None, last)))
+        lost.append(Lost(first, Status.BAD_BLOCK, Original.of(clear[at:], None, last), appended))
     return Unpacked(_clear(batch, parts, kept), tuple(lost), last + 1, size)
 
 

@@ -38,6 +38,7 @@ from schemas.codec.status import Status
 from schemas.letters import Original
 from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
+from schemas.validation.texts import text_limits
 from schemas.writers.matching import IncompatibleError
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
@@ -100,6 +101,12 @@ class _Code:
     rows: Longs
     tables: Longs
     tail: bytes
+    places: tuple[int, int, int, int] = dataclasses.field(init=False)  # of the arrays, as the kernel takes them
+
+    def __post_init__(self) -> None:
+        # Asking for an address takes a microsecond, and small blocks are many.
+        where = self.writers.ctypes.data, len(self.writers), self.rows.ctypes.data, self.tables.ctypes.data
+        object.__setattr__(self, "places", where)
 
 
 _NO_CODE: Final = _Code(np.zeros((0, WRITER), np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64), b"")
@@ -120,6 +127,7 @@ class Reader:
         self.fields = tuple(f.name for f in self.type.fields)
         self.index = {name: i for i, name in enumerate(self.fields)}
         self._mark = parse(contract(MARK))
+        self._texts = text_limits(topic, self.type)
         self._registry = registry if registry is not None else file_registry()
         self._writers: dict[int, Type | None] = {}  # None = no Avro schema
         self._unknown: dict[int, float] = {}  # id -> when it was asked for
@@ -183,7 +191,7 @@ class Reader:
         return True
 
     def _compile(self) -> _Code:
-        program = CodecProgram()
+        program = CodecProgram(self._texts)
         writers = [self._program(program, schema_id, writer) for schema_id, writer in self._writers.items()]
         return _Code(
             np.array(writers, np.int64).reshape(-1, WRITER),
@@ -223,8 +231,7 @@ def decode(batches: Sequence[Batch], reader: Reader, start: int, stop: int, lost
     while True:
         assert code is not None
         columns = _decode(pieces, rows_max, code, len(reader.fields), start, stop)
-        bad = columns.status == Status.UNKNOWN_SCHEMA
-        if bad.any():
+        if np.count_nonzero(columns.status) and (bad := columns.status == Status.UNKNOWN_SCHEMA).any():
             code = reader.learn(np.unique(columns.data[bad, 0]).tolist())
             if code is not None:
                 continue
@@ -250,7 +257,7 @@ class LogEntry(NamedTuple):
     """A record as it stands in the log, or what is left of one, or of several, beyond the bounds."""
 
     offset: int
-    at: int  # of its batch, in milliseconds: the brokers' time, or its producer's for the newest record; 0 if lost
+    at: int  # of its batch, in milliseconds: the brokers' time, or its producer's for the newest record
     key: bytes | None
     value: bytes | None  # None: a tombstone, or lost
     lost: Lost | None = None
@@ -267,7 +274,7 @@ def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Sequence[
     `batches`, in order, and `lost` are as `batches.unpack` gives them. A damaged or outsized record is an entry with a Lost.
     """
     found = [
-        LogEntry(max(one.offset, start), 0, one.original.key, None, one)
+        LogEntry(max(one.offset, start), one.at, one.original.key, None, one)
         for one in lost
         if one.last >= start and one.offset < stop
     ]
@@ -280,8 +287,8 @@ def log_entries(batches: Sequence[Batch], start: int, stop: int, lost: Sequence[
         )
         for i, offset in enumerate(columns.offset.tolist()):
             if bad[i]:
-                one = Lost(offset, Status(columns.status[i]), columns.original(i))
-                found.append(LogEntry(offset, 0, one.original.key, None, one))
+                one = Lost(offset, Status(columns.status[i]), columns.original(i), at)
+                found.append(LogEntry(offset, at, one.original.key, None, one))
             else:
                 found.append(LogEntry(offset, at, keys[i], values[i]))
     return sorted(found, key=lambda one: one.offset) if lost else found
@@ -308,8 +315,7 @@ def _decode(pieces: list[Batch], rows_max: int, code: _Code, width: int, start: 
     data = np.empty((rows_max, width), np.int64)
     status, field = np.empty(rows_max, np.uint8), np.empty(rows_max, np.int16)
     n = decode_block(
-        raw.ctypes.data, len(raw) - len(code.tail), start, stop,
-        code.writers.ctypes.data, len(code.writers), code.rows.ctypes.data, code.tables.ctypes.data,
+        raw.ctypes.data, len(raw) - len(code.tail), start, stop, *code.places,
         data.ctypes.data, width, offset, key, value, status, field,
     )  # fmt: skip
     return Columns(n, raw, offset[:n], key[:n], value[:n], data[:n], status[:n], field[:n])

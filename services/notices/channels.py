@@ -66,7 +66,7 @@ class RedisLedger:
             log.warning("the ledger of notices can't be written (%s): a notice may go out twice", problem)
 
     async def wait_for(self, notice_id: str, why: str) -> None:
-        """Note that it has not been delivered yet. One for each worker waits at a time, so they are few."""
+        """Note that it has not been delivered yet. Each worker has a bound on how many wait, so they are few."""
         try:
             await self.client.hset(self.keys.waiting, notice_id, why)
         except (RedisError, OSError) as problem:

@@ -108,13 +108,13 @@ def compose(alert: dict[str, Any], channel: str, locale: str, *, late: bool = Fa
     for name in TEXTS:
         if len(alert[name] or "") > TEXT_CHARS_MAX:
             raise ValueError(f"{name} has {len(alert[name])} characters")
-    single, window = texts.WINDOWS[locale]
+    (single, window), share = texts.WINDOWS[locale], alert["share_bp"]
     places = {
         "customer": masked(alert["customer_id"]),
         "severity": texts.SEVERITY_NAMES[locale].get(alert["severity"], alert["severity"]),
         "rule": alert["rule"],
         "window": window.format(days=alert["window_days"]) if alert["window_days"] else single,
-        "share": f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d} %",
+        "share": "" if share is None else f"{share // 100}.{share % 100:02d} %",
         "branch": alert["branch"],
         "day": iso_day(alert["raised_day"]),
         "alert": alert["alert_id"],
@@ -160,11 +160,11 @@ class Notifier:
     late: Callable[[dict[str, Any]], Awaitable[bool]] = never
     wait: Callable[[float], Awaitable[Any]] = asyncio.sleep
 
-    async def notify(self, alert: dict[str, Any]) -> list[dict[str, Any]]:
+    async def notify(self, alert: dict[str, Any], waits: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
         """Deliver, and return the records for the `notices` topic. ValueError: see `compose`.
 
-        It returns when every channel has taken its notice, or clearly refused it, or somebody gave it up: alerts behind
-        it wait. The waits between two tries of a channel double up to RETRY_MAX_S.
+        It returns when every channel has taken its notice, or clearly refused it, or somebody gave it up. The waits between
+        two tries of a channel double up to RETRY_MAX_S; `waits` is called when the first one begins.
         """
         late, records, open_ways = await self.late(alert), [], []
         for channel in self.channels:
@@ -183,6 +183,7 @@ class Notifier:
                 records.append(self._record(alert, way.notice, way.channel.name, status, way.attempts, error))
             open_ways = failing
             if failing:
+                waits()
                 await self._pause(failing, pause_s)
                 pause_s = min(2 * pause_s, RETRY_MAX_S)
         return records

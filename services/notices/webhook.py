@@ -5,7 +5,6 @@ at most ANSWER_BYTES_MAX of the rest are read, as they come and never unpacked.
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from typing import Any, Final
 import httpx2
 from standardwebhooks import Webhook
 
+from schemas.answers import beginning_of
 from services.notices.notifier import DeliveryError, Notice
 
 ATTEMPTS_MAX: Final = 4
@@ -86,7 +86,7 @@ class WebhookChannel:
             ):
                 # The status has come, and it alone decides: what goes wrong from here on is no failure of the delivery.
                 status, asked_s = answer.status_code, _retry_after(answer)
-                await _drain(answer)
+                await beginning_of(answer, ANSWER_BYTES_MAX)
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as problem:
             reason = type(problem).__name__
         return status, f"HTTP {status}" if status else reason, asked_s
@@ -104,18 +104,6 @@ class WebhookChannel:
         if self.signer is not None:
             headers["webhook-signature"] = self.signer.sign(notice_id, at, body)
         return headers
-
-
-async def _drain(answer: httpx2.Response) -> None:
-    """Read a short answer to its end, so that the connection can be used again; leave the rest of a long one."""
-    if answer.is_closed:
-        return
-    taken = 0
-    async with contextlib.aclosing(answer.aiter_raw()) as pieces:
-        async for piece in pieces:
-            taken += len(piece)
-            if taken >= ANSWER_BYTES_MAX:
-                return
 
 
 def _retry_after(answer: httpx2.Response) -> float | None:

@@ -11,7 +11,8 @@
 | `{p}view:sweep` | hash | what the last sweep over the rows found, for whoever asks how complete the view is |
 | `{p}fresh:{topic}` | hash | `topic:partition` → ms (Redis clock) when all of Kafka's was in the view; 0 = never |
 | the same | | `rows` → ms when no row was known to be missing; 0 = some are |
-| `{p}lacking:{topic}:{partition}` | sorted set | keys whose last record can't be read, by offset: the view lacks them |
+| `{p}lacking:{topic}:{partition}` | sorted set | keys whose last record can't be read, by offset: the view lacks them; |
+| the same | | `?OFFSET:MS`: records whose keys nobody can read, and until when they hold the partition back |
 | `{p}view:meta` | hash | cluster (Kafka's cluster id), the id of each topic by its name, format |
 | `{p}view:world` | hash | reference_key (fingerprint), zone, epoch: of the log's identity |
 | `{p}view:writer` | string, expires | token of the one writer |
@@ -20,7 +21,10 @@
 | `{p}notices:waiting` | hash | notice id → where it goes and why its channel has not taken it yet |
 """
 
+import re
 from dataclasses import dataclass
+
+_UNSEEN = re.compile(r"\?\d+:(\d{1,18})")
 
 VIEW_FORMAT = "2"
 """Raised when the layout changes: a view of another format is wiped and built again."""
@@ -113,6 +117,22 @@ class Keys:
         return tuple(
             f"{self.prefix}{kind}:*" for kind in ("fresh", "priority", "standing", "alert", "alerts", "lacking")
         )
+
+
+def member_of(key: str) -> str:
+    """A key in the set of those that are lacking."""
+    return f"?{key}" if key.startswith("?") else key
+
+
+def unseen_member(offset: int, until_ms: int) -> str:
+    """What stands there for records whose keys nobody can read."""
+    return f"?{offset}:{until_ms}"
+
+
+def held_until(member: str) -> int | None:
+    """Until when such records hold their partition back, ms since the epoch; None for the member of a key."""
+    found = _UNSEEN.fullmatch(member)
+    return None if found is None else int(found[1])
 
 
 def as_bytes(answer: object) -> bytes:

@@ -34,6 +34,13 @@ class ViewMetrics(Collector):
             topic, _, partition = source.rpartition(":")
             lacking.add_metric([topic, partition], keys)
         yield lacking
+        unseen = GaugeMetricFamily(
+            "tidegauge_view_unseen", "Stretches of records whose keys can't be read.", labels=["topic", "partition"]
+        )
+        for source, stretches in dict(counts.unseen).items():
+            topic, _, partition = source.rpartition(":")
+            unseen.add_metric([topic, partition], stretches)
+        yield unseen
         behind = GaugeMetricFamily(
             "tidegauge_view_behind", "Offsets to go, as of about a second ago.", labels=["topic", "partition"]
         )

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from schemas.codec.records import RecordError
 from services.views.decoder import Decode
-from services.views.keys import VIEW_FORMAT, Keys
+from services.views.keys import VIEW_FORMAT, Keys, held_until, member_of, unseen_member
 from services.views.projections import PROJECTIONS, TopicRecord
 from services.views.rows import PutRows
 from services.views.store import Chunk, IndexEntry, LeaseLostError, Leave, Op, ViewStore
@@ -31,6 +31,10 @@ CHUNK_BYTES_MAX: Final = 1 << 18
 
 LACKING_MAX: Final = 10_000
 """Keys remembered of a partition whose last record can't be read; with so many only a rebuild makes it fresh again."""
+
+UNSEEN_HOLD_MS: Final = 60 * 60 * 1000
+"""So long after they were written, records whose keys nobody can read hold their partition back: somebody has been told by
+then, and nothing that is written once stops the look-up for ever."""
 
 ASKED_BY_KEY: Final = "queue-priority"
 """The topic whose rows are asked for one by one, together with whether the view lacks that key."""
@@ -88,6 +92,7 @@ class WriterCounts:
     moved: int = 0
     behind: dict[str, int] = field(default_factory=dict)  # source -> offsets to go
     lacking: dict[str, int] = field(default_factory=dict)  # source -> keys whose last record can't be read
+    unseen: dict[str, int] = field(default_factory=dict)  # source -> stretches of records whose keys can't be read
 
 
 _InColumns = Callable[[Keys, Sequence[TopicRecord]], PutRows | None]
@@ -121,13 +126,15 @@ class ViewWriter:
         token: str,
         clock: Callable[[], float] = time.monotonic,
         in_columns: _InColumns = _one_by_one,
+        now_ms: Callable[[], float] = lambda: 1000 * time.time(),
     ) -> None:
-        self.in_columns = in_columns
+        self.in_columns, self.now_ms = in_columns, now_ms
         self.source, self.store, self.keys = source, store, keys
         self.decode, self.rejects, self.token, self.clock = decode, rejects, token, clock
         self.held: dict[str, int | None] = {}  # next record that the store expects of a partition; None = the first
         self.next: dict[str, int | None] = {}  # the same, behind what is in flight
-        self.lacking: dict[str, set[str]] = {}  # keys whose last record can't be read
+        self.lacking: dict[str, set[str]] = {}  # keys (`member_of`) whose last record can't be read
+        self.unseen: dict[str, dict[str, int]] = {}  # what stands there for records with unknown keys, and until when
         self.ended: dict[str, int] = {}  # partitions read to their end, and that end
         self.flight: tuple[list[Chunk], Future[list[bool]]] | None = None
         self.hand = ThreadPoolExecutor(1, "view")
@@ -202,7 +209,10 @@ class ViewWriter:
         self.unsure = False
         self.store.begin(mine, list(ends))
         self.held = {name: positions.get(name) for name in ends}
-        self.lacking = self.store.lacking(list(ends))
+        self.lacking, self.unseen = {}, {}
+        for name, members in self.store.lacking(list(ends)).items():
+            self.unseen[name] = {one: until for one in members if (until := held_until(one)) is not None}
+            self.lacking[name] = members - self.unseen[name].keys()
         self.next, self.ended, self.targets = dict(self.held), {}, {}
         self.source.begin(self.next)
 
@@ -270,23 +280,33 @@ class ViewWriter:
                 yield self._lacked(name, record)
 
     def _lacked(self, name: str, record: TopicRecord) -> list[Op]:
-        """The view lacks the record: it has the row of an older one, or none."""
-        key = _text(record.key)
-        if not key:  # nobody's row
+        """The view lacks the record: it has the row of an older one, or none.
+
+        Where nobody can read the keys either, as in the rest of a damaged batch, it may lack anybody's.
+        """
+        if record.lost is not None and record.lost.original.last is not None:
+            until = round(record.lost.at or self.now_ms()) + UNSEEN_HOLD_MS
+            text = "%s, offsets %d to %d can't be read, nor whose they are: not fresh for an hour, see dead-letters"
+            log.warning(text, name, record.offset, record.lost.last)
+            member = unseen_member(record.offset, until)
+            self.unseen[name][member] = until
+        elif key := _text(record.key):
+            if not self.lacking[name]:
+                text = "%s, offset %d can't be read: its key is not shown until it can be, see dead-letters"
+                log.warning(text, name, record.offset)
+            member = member_of(key)
+            self.lacking[name].add(member)
+        else:  # nobody's row: each is under a key
             return []
-        if not self.lacking[name]:
-            text = "%s, offset %d can't be read: its key is not shown until it can be, see dead-letters"
-            log.warning(text, name, record.offset)
-        self.lacking[name].add(key)
-        return [IndexEntry(self.keys.lacking(name), record.offset, key, LACKING_MAX)]
+        return [IndexEntry(self.keys.lacking(name), record.offset, member, LACKING_MAX)]
 
     def _mended(self, name: str, record: TopicRecord) -> list[Op]:
         """The record takes the place of one that could not be read, if there was one."""
         lacking = self.lacking[name]
-        if not lacking or len(lacking) >= LACKING_MAX or (key := _text(record.key)) not in lacking:
+        if not lacking or len(lacking) >= LACKING_MAX or (member := member_of(_text(record.key))) not in lacking:
             return []
-        lacking.discard(key)
-        return [Leave(self.keys.lacking(name), key)]
+        lacking.discard(member)
+        return [Leave(self.keys.lacking(name), member)]
 
     def _freshness(self) -> bool:
         """Mark the partitions fresh that have reached an end which the brokers named; False if the store moved."""
@@ -295,6 +315,7 @@ class ViewWriter:
             self.counts.behind = {name: self.behind(name, end) for name, end in ends.items()}
             self.targets = {name: (end, now) for name, end in ends.items()} | self.targets
             self.counts.lacking = {name: len(keys) for name, keys in self.lacking.items()}
+            self.counts.unseen = {name: len(found) for name, found in self.unseen.items()}
         for name in self.lacking:
             if self._held_back(name):
                 self.targets.pop(name, None)
@@ -311,9 +332,13 @@ class ViewWriter:
         """Whether a partition is not fresh for what it lacks.
 
         Who reads queue classes asks for a key, and sees whether it is lacking (services.queue.lookup): one bad record
-        degrades the answers about one customer. With too many to remember nobody knows which.
+        degrades the answers about one customer. With too many to remember nobody knows which; nor with records whose
+        keys can't be read, for UNSEEN_HOLD_MS.
         """
-        return len(self.lacking[name]) >= (LACKING_MAX if name.startswith(f"{ASKED_BY_KEY}:") else 1)
+        if len(self.lacking[name]) >= (LACKING_MAX if name.startswith(f"{ASKED_BY_KEY}:") else 1):
+            return True
+        unseen = self.unseen[name]
+        return bool(unseen) and max(unseen.values()) > self.now_ms()
 
     def complete(self, names: Iterable[str]) -> list[str]:
         """Those of the partitions that may be marked fresh."""

@@ -1,13 +1,42 @@
 """Calls `tidegauge` as a shell does, but in this process: words and environment in, exit code and both streams out."""
 
+import importlib.util
 import io
 import os
 import sys
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 from unittest import mock
 
-from tidegauge.cli.main import main
+from tidegauge.cli import COMMANDS
+from tidegauge.cli.main import load_command, main
+
+# Nothing answers there.
+NOWHERE = {"TIDEGAUGE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "TIDEGAUGE_REDIS_URL": "redis://127.0.0.1:1/0"}
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command that can be called, by the words that call it."""
+    for name, entry in COMMANDS.items():
+        if importlib.util.find_spec(f"tidegauge.cli.{entry.module}") is None:
+            continue  # tests/test_docs.py complains of it
+        command = load_command(name, entry)
+        if entry.group:
+            if command.invoke_without_command:
+                yield name, command
+            yield from ((f"{name} {sub}", part) for sub, part in command.commands.items())
+        else:
+            yield name, command
+
+
+def options(command: Any) -> set[str]:
+    """The options of a command."""
+    return {
+        name
+        for param in command.params
+        if param.param_type_name == "option" and param.name != "help"
+        for name in (*param.opts, *param.secondary_opts)
+    }
 
 
 class Called(NamedTuple):

@@ -17,11 +17,14 @@ from rich.console import Console
 from connectors.formats import files_out
 from connectors.formats.sources import FORMATS
 from deploy.settings import Settings
+from schemas.topics import CLOSES, INPUTS
+from services.views.projections import PROJECTIONS
 from services.views.queries import AlertRow
 from tests.cli import wrong_files
 from tests.cli.calling import call
 from tidegauge.cli import choices, failures, output
 from tidegauge.cli.operation import views
+from tidegauge.letters import FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 DEAD = {"TIDEGAUGE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "TIDEGAUGE_REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -46,13 +49,21 @@ def test_choices_are_those_of_the_rooms() -> None:
     """The enums say without an import what readers, writers and settings take."""
     assert {form.value for form in choices.SourceFormat} == set(FORMATS)
     assert {form.value for form in choices.FileFormat} == set(files_out.FORMATS)
+    assert {topic.value for topic in choices.SourceTopic} == {*INPUTS} - {"policies", "crm-actions", CLOSES}
+    assert {topic.value for topic in choices.LetterTopic} == {*INPUTS, *PROJECTIONS, FILES}
     languages = Settings.model_fields["lang"].annotation
     assert {lang.value for lang in choices.Lang} == set(languages.__args__)
 
 
 @pytest.mark.parametrize(
     ("words", "offered"),
-    [("rep", {"replay"}), ("import --format ", {"berka", "csv"}), ("policy che", {"check"}), ("close --j", {"--json"})],
+    [
+        ("rep", {"replay"}),
+        ("import --format ", {"berka", "csv"}),
+        ("policy che", {"check"}),
+        ("close --j", {"--json"}),
+        ("dead-letters count --topic f", {"facts", "file", "fx-rates"}),
+    ],
 )
 def test_lines_are_completed(words: str, offered: set[str]) -> None:
     """The tab key knows commands, those of groups, options and choices; a mistyped setting does not disturb it."""

@@ -7,15 +7,12 @@ import pytest
 
 from deploy.settings import KEY_BYTES_MIN
 from tests.cli import wrong_files
-from tests.cli.calling import Called, call
-from tidegauge.world import check
+from tests.cli.calling import NOWHERE, Called, call, commands
+from tidegauge.cli.operation import drain
+from tidegauge.world import changes, check
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES_MAX = 3
-# Nothing answers there.
-NO_KAFKA = {"TIDEGAUGE_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
-NO_REDIS = {"TIDEGAUGE_REDIS_URL": "redis://127.0.0.1:1/0"}
-NOWHERE = NO_KAFKA | NO_REDIS
 
 
 class Wrong(NamedTuple):
@@ -37,9 +34,12 @@ WRONG = [
         "import {at}/good --format ndjson", "simulate --into-kafka --customers 1", "worker", "views", "rebuild", "notices",
         "policy activate abc-bands", "policy whatif --pack abc-bands --from 2026-01-31", "topics --wait 0.2",
         "topics --create --wait 0.2", "dead-letters list", "dead-letters count", "dead-letters show transactions/0/1",
-        "dead-letters redrive --topic transactions",
+        "dead-letters redrive --topic transactions", "world show", "world adopt --reason x", "world rebuild --reason x",
+        "drain", "check-source --topic facts", "holidays {at}/holidays-good.csv", "policy retract abc-bands 1",
     )),
-    *(Wrong(words, 1, REDIS, NOWHERE) for words in ("alerts --customer C1", "queue lookup --ref x")),
+    *(Wrong(words, 1, REDIS, NOWHERE) for words in (
+        "alerts --customer C1", "queue lookup --ref x", "notices waiting", "notices give-up n1 --reason x",
+    )),
     # Settings.
     Wrong("topics", 2, ("TIDEGAUGE_PARTITION ", "mean TIDEGAUGE_PARTITIONS?"), {"TIDEGAUGE_PARTITION": "9"}),
     Wrong("policy list", 2, ("TIDEGAUGE_LANGUAGE ", "mean TIDEGAUGE_LANG?"), {"TIDEGAUGE_LANGUAGE": "en"}),
@@ -58,7 +58,15 @@ WRONG = [
     Wrong("schemas check", 2, ("no registry is set", "TIDEGAUGE_SCHEMA_REGISTRY_URL")),
     Wrong("schemas check", 1, ("no answer from the registry", "TIDEGAUGE_SCHEMA_REGISTRY_URL"),
           {"TIDEGAUGE_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}),
+    Wrong("schemas register", 2, ("no registry is set", "TIDEGAUGE_SCHEMA_REGISTRY_URL")),
+    Wrong("schemas register", 1, ("no answer from the registry", "TIDEGAUGE_SCHEMA_REGISTRY_URL"),
+          {"TIDEGAUGE_SCHEMA_REGISTRY_URL": "http://127.0.0.1:1"}),
+    Wrong("doctor", 2, ("TIDEGAUGE_PARTITIONS: ", "docs/settings.md"), {"TIDEGAUGE_PARTITIONS": "many"}),
     Wrong("dead-letters redrive", 2, ("redrive which", "--topic")),
+    *(Wrong(f"dead-letters {words} --topic weather", 2, ("weather", "queue-priority", f"{words} --help"))
+      for words in ("list", "count", "redrive")),
+    Wrong("dead-letters show", 2, ("place", "show --help")),
+    Wrong("dead-letters show transactions/0/1 --whole --as rm:hq/east", 2, ("may not see", "--as")),
     Wrong("worker", 2, ("no-such", "policy list"), {"TIDEGAUGE_PACK": "no-such"}),
     Wrong(f"replay {{at}}/good --format ndjson {JAN}", 2, ("broken.yaml", "docs/policies.md"),
           {"TIDEGAUGE_PACK": "{at}/broken.yaml"}),
@@ -81,6 +89,25 @@ WRONG = [
     Wrong("queue serve --host 192.0.2.1 --port 0", 2, ("192.0.2.1", "--port")),
     Wrong("queue lookup", 2, ("whose", "--ref")),
     Wrong("queue lookup C1 --ref x", 2, ("whose", "not both")),
+    Wrong("queue check-reference a b", 2, ("(b)", "check-reference --help")),
+    Wrong("notices", 2, ("TIDEGAUGE_WEBHOOK_CA", "docs/settings.md"), {"TIDEGAUGE_WEBHOOK_CA": "{at}/none"}),
+    Wrong("notices waiting --jsn", 2, ("--json", "waiting --help")),
+    Wrong("notices wating", 2, ("wating", "tidegauge notices --help")),
+    Wrong("notices give-up", 2, ("which", "--all")),
+    Wrong("notices give-up n1 --all --reason x", 2, ("which", "--all")),
+    Wrong("notices give-up n1", 2, ("why", "--reason")),
+    Wrong("world show --reason x", 2, ("--reason", "show --help")),
+    Wrong("world adopt", 2, ("--reason", "adopt --help")),
+    Wrong("world adopt --reason x --as boss", 2, ("is no actor", "ROLE:UNIT")),
+    Wrong(f"world rebuild --reason {'x' * 201}", 2, ("why", "200 characters")),
+    Wrong("drain --wait 0", 2, ("--wait", "drain --help")),
+    Wrong("drain --metrics-port 99999", 2, ("--metrics-port", "65535")),
+    Wrong("doctor --jsn", 2, ("--json", "doctor --help")),
+    Wrong("check-source", 2, ("--topic", "check-source --help")),
+    Wrong("check-source --topic weather", 2, ("weather", "fx-rates")),
+    Wrong("check-source --topic customers --source core", 2, ("profiles", "--source")),
+    Wrong("check-source --topic facts --limit 0", 2, ("--limit", "check-source --help")),
+    Wrong("check-source --topic facts --as teller:east", 2, ("may not", "--as")),
     Wrong("alerts", 2, ("whom", "--customer")),
     Wrong("alerts --customer C1 --rm r", 2, ("whom", "exactly one")),
     Wrong("alerts --customer C1 --limit 0", 2, ("--limit", "alerts --help")),
@@ -88,9 +115,13 @@ WRONG = [
     Wrong(f"standings {JAN} --as teller:east", 2, ("may not", "--as")),
     Wrong("explain C1 --lang fr", 2, ("'fr'", "zh-CN")),
     Wrong("demo --lang fr", 2, ("'fr'", "zh-CN")),
+    Wrong("outlook", 2, ("customer", "outlook --help")),
+    Wrong("views --metrics-port 99999", 2, ("--metrics-port", "65535")),
     Wrong("up --brokers many", 2, ("--brokers", "up --help")),
     Wrong("up --kafka-port 0", 2, ("--kafka-port", "up --help")),
     Wrong("up --data {at}/file/below", 1, ("data folder", "--data")),
+    Wrong("down --data", 2, ("--data", "--help")),
+    Wrong("down everything", 2, ("everything", "down --help")),
     Wrong("topics --wait 0", 2, ("--wait", "topics --help")),
     # Files in.
     Wrong("import {at}/none --format csv", 2, ("none", "is not there")),
@@ -155,12 +186,41 @@ WRONG = [
     Wrong("policy cases {at}/cases-gbk.csv", 2, ("UTF-8", "save it")),
     Wrong("policy cases {at}/none.csv", 2, ("none.csv", "name right")),
     Wrong("policy diff abc-bands", 2, ("new", "diff --help")),
+    Wrong("policy list --lang fr", 2, ("'fr'", "zh-CN")),
     Wrong("policy activate {at}/broken.yaml", 1, ("broken.yaml:", "close")),
+    Wrong("policy retract abc-bands first", 2, ("version", "retract --help")),
+    Wrong("policy retract abc-bands 0", 2, ("version", "retract --help")),
     Wrong("policy whatif --pack abc-bands --from 2026-02-01 --files {at}/good --format ndjson --picture /nonexistent/x.svg",
           2, ("/nonexistent/x.svg", "folder")),
     Wrong("policy whatif --pack abc-bands --from 2027-02-01 --files {at}/good --format ndjson", 2, ("2027-02-01", "--from")),
     Wrong("policy whatif --pack abc-bands --from 2026-02-01 --files {at}/nothing --format csv", 2, ("no csv", "docs/formats")),
 ]  # fmt: skip
+NO_SERVER = {
+    "up": "starts them",
+    "down": "stops what there is",
+    "demo": "brings its own",
+    "doctor": "that none answers is a finding",
+    "queue serve": "answers all the same, and says degraded",
+    "queue check-reference": "computes",
+    "replay": "reads files",
+    **dict.fromkeys(("schemas check", "schemas register"), "ask the registry"),
+    **{f"policy {name}": "read files" for name in ("list", "show", "check", "decide", "cases", "diff")},
+}
+ALL = dict(commands())
+
+
+def called(words: str) -> str:
+    """The command of a wrong use; empty where it is none."""
+    first, *rest = words.split()
+    return next((name for name in (f"{first} {' '.join(rest[:1])}", first) if name in ALL), "")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_is_in_the_table(name: str) -> None:
+    """With a wrong use of its own; and without a server, if it needs one."""
+    rows = [wrong for wrong in WRONG if called(wrong.words) == name]
+    assert any(wrong.env != NOWHERE for wrong in rows)
+    assert any(wrong.env == NOWHERE for wrong in rows) != (name in NO_SERVER)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +235,7 @@ def said_what_to_do(found: Called, code: int, says: tuple[str, ...]) -> None:
     """A wrong use ended as it should."""
     assert found.code == code, found.err
     assert "Traceback" not in found.err
-    assert "unexpected" not in found.err
+    assert "error: unexpected" not in found.err
     assert len(found.err.splitlines()) <= LINES_MAX, found.err
     for word in says:
         assert word in found.err
@@ -184,7 +244,8 @@ def said_what_to_do(found: Called, code: int, says: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong.words[:60]} {' '.join(wrong.env)}".strip())
 def test_wrong_use(wrong: Wrong, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each ends in a few lines that name the thing and the remedy."""
-    monkeypatch.setattr(check, "BROKERS_WAIT_S", 0.2)
+    for module, name in ((check, "BROKERS_WAIT_S"), (changes, "BROKERS_WAIT_S"), (drain, "_BROKERS_S")):
+        monkeypatch.setattr(module, name, 0.2)
     words = [word.replace("{at}", str(at)) for word in wrong.words.split()]
     env = {name: value.replace("{at}", str(at)) for name, value in wrong.env.items()}
     data = {"TIDEGAUGE_DATA_DIR": str(at / "data")}

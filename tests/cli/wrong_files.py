@@ -46,6 +46,7 @@ def make(at: Path) -> None:
         "foreign/transactions.csv": "event_id,weather\ne1,fine\n",
         "unnamed/list.csv": "event_id\ne1\n",
         "holidays-gbk.csv": "date,bank\n2026-10-01,休息\n".encode("gbk"),
+        "holidays-good.csv": "date,bank\n2026-10-01,closed\n",
         "holidays-empty.csv": "",
         "holidays-header.csv": "date,bank\n",
         "holidays-date.csv": "date,bank\n2026-02-30,closed\n",

@@ -10,6 +10,7 @@ from connectors.formats import canonical, parquet_rows
 from connectors.formats.json_text import NESTING_MAX
 from connectors.formats.layout import FIELDS, INSTANTS, MONEY, REQUIRED
 from connectors.formats.manifest import manifest_of
+from schemas import bounds
 from streams.vocabulary.terms import ASSET_CLASSES, NATURES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
@@ -68,7 +69,13 @@ def test_bounds_are_the_code_s() -> None:
             f"a text of Parquet | {parquet_rows.VALUE_BYTES_MAX >> 10} KB; `body` and `details` "
             f"{parquet_rows.LONG_VALUE_BYTES_MAX // 10**6} MB |"
         ),
+        f"as it is stored | {bounds.FILE_BYTES_MAX >> 30} GB |",
+        f"files of a folder | {bounds.FILES_MAX:,} |",
+        f"of all its files | {bounds.EVENTS_MAX:,}, some",
+        f"columns of a file | {bounds.COLUMNS_MAX} |",
+        f"a calendar | {bounds.SMALL_FILE_BYTES_MAX >> 20} MB |",
         f"rows of a Parquet file | {parquet_rows.ROWS_MAX:,} |",
+        f"footer | {bounds.FOOTER_BYTES_MAX >> 20} MB |",
         f"unpacked | {parquet_rows.GROUP_BYTES_MAX >> 20} MB |",
         f"in a row | {parquet_rows.TEXT_BYTES_MAX >> 30} GB |",
     ):

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from deploy.settings import Settings
+from services.access.audit import AUDIT_FILE
 from tidegauge import explanation
 from tidegauge.cli.output import CommandError
 from tidegauge.demo.processes import environment, fresh_folder
@@ -28,6 +29,7 @@ def command(settings, *arguments):
 
 
 @pytest.mark.integration
+@pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.timeout(WAIT_S * 2)
 def test_demo_and_explain(kafka, redis_server, tmp_path):
@@ -62,6 +64,9 @@ def test_demo_and_explain(kafka, redis_server, tmp_path):
     assert strangers[0] == strangers[1] and "no customer X is known" in strangers[0]
     assert command(demo.settings, "explain", "nobody").returncode == 2
     assert command(demo.settings, "explain", f"{change}-x").returncode == 2
+    entries = [json.loads(line) for line in (demo.settings.data_dir / AUDIT_FILE).read_text().splitlines()]
+    assert [entry["outcome"] for entry in entries] == ["allowed"] * 3 + ["denied"] * 4
+    assert (entries[-1]["resource"], entries[-1]["reason"]) == (f"decisions of {change}-x", "other_unit")
 
 
 def test_only_a_demos_folder_is_wiped(tmp_path):

@@ -1,5 +1,6 @@
 """What `tidegauge doctor` looks at: each fault that it is there for, and what it says where it may not look."""
 
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,12 @@ from agents.engine.app import CHANGELOG
 from deploy import admin, topics
 from deploy.settings import Settings
 from deploy.topics import CATALOGUE
-from services.views.keys import Keys
+from services.views.keys import Keys, member_of, unseen_member
 from tests.conftest import Kafka
 from tidegauge import checks
 from tidegauge.checks import CHECKS, CheckLine, Grade, one
 from tidegauge.checks.brokers import broker_faults
-from tidegauge.checks.servers import memory_finding, view_rows
+from tidegauge.checks.servers import memory_finding, queue_classes, view_rows
 from tidegauge.checks.topics import changelog_faults, copy_faults, topic_faults
 
 POSTINGS = CATALOGUE[0].config()
@@ -219,3 +220,26 @@ def test_the_view_is_looked_at(redis_server: str) -> None:
     (line,) = view_rows(settings)
     assert (line.grade, line.hint) == (Grade.WRONG, "start `tidegauge views`")
     client.delete(keys.meta)
+
+
+@pytest.mark.integration
+def test_queue_classes_that_cannot_be_read(redis_server: str) -> None:
+    """Customers are counted; records that may be anybody's are wrong while look-ups are degraded for them, then a warning."""
+    settings = Settings(redis_url=f"{redis_server.rpartition('/')[0]}/13", topic_prefix="checks-")
+    client, place = redis.Redis.from_url(settings.redis), Keys.of("checks-").lacking("queue-priority:1")
+    now_ms = round(1000 * time.time())
+    cases: list[tuple[list[str], list[tuple[Grade, str]]]] = [
+        ([], [(Grade.GOOD, "can be read")]),
+        (["a", member_of("?1:2")], [(Grade.WRONG, "of 2 customers")]),
+        ([unseen_member(3, now_ms + 60_000)], [(Grade.WRONG, "`degraded` until")]),
+        (["a", unseen_member(3, now_ms - 1)], [(Grade.WRONG, "of 1 customers"), (Grade.WARN, "1 stretches")]),
+    ]
+    for members, wanted in cases:
+        client.delete(place)
+        if members:
+            client.zadd(place, dict.fromkeys(members, 1))
+        found = list(queue_classes(settings))
+        assert [(line.grade, said in line.found) for line, (_, said) in zip(found, wanted, strict=True)] == [
+            (grade, True) for grade, _ in wanted
+        ]
+    client.delete(place)

@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
-from connectors.formats import canonical, fields, json_text, parquet_pages, parquet_rows
+from connectors.formats import canonical, json_text, parquet_pages, parquet_rows
 from deploy import probes, topics
 from deploy.settings import Settings
-from schemas import bounds
+from schemas import answers, bounds
 from schemas.codec import primitives
+from schemas.validation import columns
 from services.notices import webhook
 from services.queue import server
+from streams import fx, validity
+from streams.accounts import postings, store
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
 
@@ -53,17 +56,39 @@ BOUNDS = {
     "a dead letter: value, key, words": [
         bounds.LETTER_VALUE_BYTES_MAX, bounds.LETTER_KEY_BYTES_MAX, bounds.LETTER_DETAIL_CHARS_MAX,
     ],
+    "an id of a customer or account, the name of a source, a branch, a manager, a card, a staff id of an act": [
+        store.ID_BYTES_MAX
+    ],
+    "an event id of a fact or a rate": [store.EVENT_ID_BYTES_MAX],
+    "sources that a partition tells apart: in postings and balances, in facts, that have said they are complete": [
+        store.SOURCES_MAX
+    ],
+    "banks on the other side that a partition tells apart": [postings.NAMES_BYTES_MAX],
+    "rates that are held": [fx.RATES_BYTES_MAX, 35_000],
     "a changelog row, which the workers alone write": [bounds.UNPACKED_BYTES_MAX],
     "a line of a file, a cell of it": [canonical.LINE_BYTES_MAX],
-    "a field's text": [fields.TEXT_BYTES_MAX, fields.BODY_BYTES_MAX],
+    "columns of a file of events": [bounds.COLUMNS_MAX],
+    "a file of events, as it is stored": [bounds.FILE_BYTES_MAX, bounds.FILES_MAX],
+    "events of an import or a replay, of all its files": [bounds.EVENTS_MAX],
+    "a text of an input, in a file or on its topic": [validity.FIELD_BYTES_MAX],
+    "`details` of an act": [columns.DETAILS_MAX, validity.FIELD_BYTES_MAX],
+    "a policy pack, in a file and on its topic": [bounds.PACK_BYTES_MAX],
+    "a table of rule cases": [bounds.TABLE_BYTES_MAX],
+    "manifests, calendars, facts in a file, files of authorities, contracts, the note of the embedded stack": [
+        bounds.SMALL_FILE_BYTES_MAX,
+    ],
+    "a file with a key or a password": [bounds.KEY_FILE_BYTES_MAX],
     "objects and lists in one another, in files": [json_text.NESTING_MAX],
     "a text of Parquet": [parquet_rows.VALUE_BYTES_MAX, parquet_rows.LONG_VALUE_BYTES_MAX],
-    "a Parquet file": [parquet_rows.ROWS_MAX, parquet_rows.TEXT_BYTES_MAX],
+    "a Parquet file": [parquet_rows.ROWS_MAX, parquet_rows.TEXT_BYTES_MAX, bounds.FOOTER_BYTES_MAX],
     "a row group of Parquet, as its page headers say": [parquet_rows.GROUP_BYTES_MAX, parquet_pages.PAGES_MAX],
     "a request to the look-up": [server.REQUEST_BYTES_MAX, server.REQUEST_S, server.IDLE_S],
     "connections to the look-up": [default("lookup_connections"), 1, server.ADDRESS_SHARE],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
     "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],
+    "an answer of the schema registry, of the issuer of its tokens": [
+        bounds.REGISTRY_ANSWER_BYTES_MAX, answers.REGISTRY_ANSWER_S,
+    ],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
 }  # fmt: skip
 

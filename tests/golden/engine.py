@@ -19,11 +19,13 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.engine.recovery import Restored
 from agents.offline.memory_log import batch
-from agents.standing.intake.facts import BANK_OPEN, COMPLETE, NO_DATE
+from agents.standing.intake.facts import BANK_OPEN, NO_DATE
+from agents.standing.intake.marks import COMPLETE
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import parse_pack
 from schemas.codec.records import decode_one, encode
+from schemas.registry import CONTRACTS, file_registry
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 from streams.calendar import NO_DAY
 
@@ -35,13 +37,13 @@ CHANGELOG = "golden-standing-changelog"
 Pairs = list[tuple[bytes, bytes]]
 
 
-def new_job(settings: dict[str, Any]) -> StandingJob:
-    """A job of the recording's settings."""
+def new_job(settings: dict[str, Any], contracts: int = CONTRACTS[0]) -> StandingJob:
+    """A job of the recording's settings that writes these versions of the contracts."""
     packs = {name: parse_pack(text, f"{name}.yaml") for name, text in settings["packs"].items()}
     return StandingJob(
         StandingConf(
             settings["base_currency"], settings["zone"], packs["personal"], settings["reference_key"].encode(),
-            layers=packs["layers"], others=(packs["corporate"],),
+            layers=packs["layers"], others=(packs["corporate"],), registry=file_registry(contracts),
         )
     )  # fmt: skip
 
@@ -67,9 +69,9 @@ class Worker:
         self.fed = dict(job.positions())
 
     @classmethod
-    def fresh(cls, settings: dict[str, Any], log: Log) -> Worker:
+    def fresh(cls, settings: dict[str, Any], log: Log, contracts: int = CONTRACTS[0]) -> Worker:
         """At the very beginning."""
-        job = new_job(settings)
+        job = new_job(settings, contracts)
         job.begin(PARTITION, dict.fromkeys(INPUTS, 0))
         return cls(log, job)
 
@@ -213,7 +215,7 @@ def facts(job: StandingJob) -> dict[bytes, bytes]:
         f"f{name}/{name_of(slot)}": f"{known.values[name][slot]} {known.days[name][slot]} {event_id}"
         for name, ids in known.event_ids.items() for slot, event_id in ids.items() if known.days[name][slot] != NO_DAY
     }  # fmt: skip
-    rows |= {f"f{COMPLETE}/{source}": str(on) for source, on in known.complete.items()}
+    rows |= {f"f{COMPLETE}/{source}": str(on) for source, on in known.marks.complete.items()}
     rows |= {f"f{BANK_OPEN}/{on}": str(int(opened)) for on, opened in known.calendar.items()}
     dates = {
         slot: known.dates[slot].tolist() for slot in range(min(len(known.dates), job.ledger.columns.customer_count))

@@ -14,6 +14,7 @@ import duckdb
 
 import policies.packs
 from agents.offline.replay import Arrival, replay_arrivals
+from agents.standing.job import StandingJob
 from connectors.formats.events import DayEnd, Event
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
@@ -64,8 +65,10 @@ class Berka:
         return [(*row, in_force.get(str(row[0]), self.scheme.tiers[0])) for row in found]
 
 
-def published(settings: Settings, items: Iterable[Event | DayEnd], last: int) -> dict[str, list[dict[str, Any]]]:
-    """What the job publishes when it gets these items undisturbed, without a broker."""
+def published(
+    settings: Settings, items: Iterable[Event | DayEnd], last: int
+) -> tuple[dict[str, list[dict[str, Any]]], StandingJob]:
+    """What the job publishes when it gets these items undisturbed, without a broker; and the job at the end."""
     conf, found = standing_conf(settings), defaultdict(list)
 
     def output(topic: str, _key: bytes | None, value: bytes | None) -> None:
@@ -73,8 +76,8 @@ def published(settings: Settings, items: Iterable[Event | DayEnd], last: int) ->
             found[topic].append(decode_one(value or b"", conf.registry, name=topic))
 
     arrivals = [Arrival(item.day, "", None) if isinstance(item, DayEnd) else Arrival(*item) for item in items]
-    replay_arrivals(conf, arrivals, partial(encode, registry=conf.registry), last, None, output)
-    return found
+    job = replay_arrivals(conf, arrivals, partial(encode, registry=conf.registry), last, None, output)
+    return found, job
 
 
 def by_id(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,7 @@ from tidegauge.demo.processes import environment
 REPO = Path(__file__).resolve().parents[2]
 POLL_S = 0.05
 WAIT_S = 240.0  # the machine may be busy, and the first worker on it compiles
+PROGRAM = "tidegauge.cli.main"
 RECOVERY_S = 6.0  # about as long as a group needs to notice that a worker is gone
 
 
@@ -72,19 +73,19 @@ class Live:
 
     # -- processes
 
-    def start(self) -> None:
+    def start(self, program: str = PROGRAM) -> None:
         """Start a worker."""
-        self.workers.append(self._run("worker", "--metrics-port", "0"))
+        self.workers.append(self._run("worker", "--metrics-port", "0", program=program))
 
-    def begin(self, *command: str) -> subprocess.Popen[bytes]:
+    def begin(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
         """Start a command of `tidegauge` and let it run."""
-        self.others.append(self._run(*command))
+        self.others.append(self._run(*command, program=program))
         return self.others[-1]
 
-    def command(self, *command: str) -> str:
-        """Run a command of `tidegauge` to its good end; what it said."""
+    def command(self, *command: str, code: int = 0) -> str:
+        """Run a command of `tidegauge` to its end, a good one if no other code is named; what it said."""
         process = self.begin(*command)
-        assert process.wait(WAIT_S) == 0, self.said()
+        assert process.wait(WAIT_S) == code, self.said()
         return self._log().read_text()
 
     def kill(self, rng: random.Random) -> None:
@@ -95,15 +96,17 @@ class Live:
         self.kills += 1
         self.start()
 
-    def stop(self) -> None:
-        """End the workers as an operator would, once they listen to the signal; each must end well."""
-        self.wait(lambda: all(listens(worker.pid) for worker in self.workers), "workers that listen to SIGTERM")
-        for worker in self.workers:
+    def stop(self, *which: int) -> None:
+        """End the workers, or some of them, as an operator would, once they listen to the signal; each must end well."""
+        ending = [self.workers[at] for at in which] or list(self.workers)
+        self.wait(lambda: all(listens(worker.pid) for worker in ending), "workers that listen to SIGTERM")
+        self.workers = [worker for worker in self.workers if worker not in ending]
+        for worker in ending:
             worker.terminate()
-        codes = [worker.wait(60) for worker in self.workers]
+        codes = [worker.wait(60) for worker in ending]
         assert set(codes) <= {0}, (codes, self.said())
-        self.workers.clear()
-        self.wait(self._ended, "the markers of the last transactions")
+        if not self.workers:
+            self.wait(self._ended, "the markers of the last transactions")
 
     def _ended(self) -> bool:
         """Whether the changelog shows every transaction: a marker comes to it after the commit was answered."""
@@ -121,11 +124,11 @@ class Live:
         )
         return stable == all_
 
-    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
         self._started += 1
         with self._log().open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tidegauge.cli.main", *command],
+                [sys.executable, "-m", program, *command],
                 cwd=REPO, env=environment(self.settings), stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 

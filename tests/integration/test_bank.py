@@ -5,8 +5,10 @@ Currencies with corrected rates, nightly snapshots, late and reversed postings, 
 """
 
 import random
+from datetime import datetime
 
 import duckdb
+import httpx2
 import pytest
 
 from agents.engine.reader import LogReader
@@ -14,11 +16,14 @@ from agents.offline.standings import all_standings
 from connectors.formats.events import Event
 from connectors.loading.arrival import days, disturb
 from connectors.simulate import START, simulate
+from deploy.embedded import processes
 from schemas.registry import file_registry, names, registry_for
 from services.assembly import redis_client, view_writer
+from services.notices.notifier import compose, notice_id
 from services.views.keys import Keys
+from services.views.projections import plain_day
 from services.views.queries import standing_of
-from streams.calendar import date_of
+from streams.calendar import date_of, day_of
 from tests.chaos.check import read
 from tests.integration.expect import SHIPPED, by_id, published
 from tests.integration.live import doubled
@@ -87,7 +92,7 @@ def test_standings_by_sql(lived, answers, stream):
 def test_outputs_once_and_right(lived, answers, stream):
     """No event_id comes twice; tier changes and restatements are those of a replay, tier changes those of SQL too."""
     live, (_, decided, _, last) = lived[0], answers
-    expected = published(live.settings, stream, last)
+    expected, _ = published(live.settings, stream, last)
     for topic in ("tier-changes", "rm-alerts", "restatements"):
         records = live.outputs(topic)
         assert records, topic
@@ -133,6 +138,41 @@ def test_rebuild_gives_the_same_view(lived):
         standing_of(client, keys, registry_for(settings), customer) == record for customer, record in last.items()
     )
     client.close()
+
+
+def test_look_up_and_notices_read_it_too(lived):
+    """Beside the same registry a kiosk gets every customer's class, and every alert that is told gives its notice."""
+    live, _ = lived
+    settings, port = live.settings, processes.free_row(1)
+    serve = ("queue", "serve", "--port", str(port), "--metrics-port", "0")
+    running = [live.begin(*command) for command in (("views",), ("notices",), serve)]
+    last = {record["customer_ref"]: record for record in live.outputs("queue-priority")}
+    today, default = day_of(datetime.now(settings.tz).date()), settings.queue_default_class
+    over = {ref for ref, record in last.items() if (until := record["valid_until"]) and plain_day(until) < today}
+    wanted = {ref: default if ref in over else record["queue_class"] for ref, record in last.items()}
+    assert len({*wanted.values()} - {default}) > 1
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}/v1/priority/", trust_env=False) as kiosk:
+
+        def answer(ref):
+            try:
+                return kiosk.get(ref).json()
+            except httpx2.ConnectError:
+                return {"degraded": True}
+
+        live.wait(lambda: not answer(next(iter(wanted)))["degraded"], "a look-up that is not degraded")
+        answers = {ref: answer(ref) for ref in wanted}
+    assert {ref: found["queue_class"] for ref, found in answers.items()} == wanted
+    assert not any(found["degraded"] for found in answers.values())
+
+    alerts = live.outputs("rm-alerts")
+    told = {notice_id(alert, "console") for alert in alerts if compose(alert, "console", settings.notice_locale)}
+    assert told
+    live.wait(lambda: {notice["notice_id"] for notice in live.outputs("notices")} >= told, "the notices")
+    assert {notice["notice_id"] for notice in live.outputs("notices")} == told
+    for process in running:
+        process.terminate()
+        process.wait(60)
+    assert not live.outputs("dead-letters")
 
 
 def view(client, keys):

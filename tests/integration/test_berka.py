@@ -110,7 +110,7 @@ def test_ten_kills_on_the_way(make_live, berka_dir, pack, stream, right):
         assert [tuple(row) for row in all_standings(jobs, day_of(day))] == right.standings(day)
     changes = live.outputs("tier-changes")
     assert not doubled(changes)
-    expected = published(live.settings, stream, stream[-1].day)
+    expected, _ = published(live.settings, stream, stream[-1].day)
     assert by_id(changes) == by_id(expected["tier-changes"])
     assert {(r["customer_id"], r["from_tier"], r["to_tier"], r["effective_date"]) for r in changes} == right.changes
     assert by_id(live.outputs("restatements")) == by_id(expected["restatements"])

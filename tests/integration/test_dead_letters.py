@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from deploy import admin
@@ -23,6 +23,7 @@ from tidegauge.letters import _source as source_of
 
 pytestmark = pytest.mark.integration
 GOOD, GONE = posting_value(7, customer_id="C0000077"), posting_value(8)
+HEADERS = [("trace", b"\0\xff"), ("trace", b""), ("nothing", None), ("long", bytes(100_000))]
 RUBBISH = b"\1 no record of ours"
 LAY_WRONG = {f"facts/0/{at}" for at in range(len(MISPLACED))}
 
@@ -37,7 +38,7 @@ def lettered(make_topics: Callable[..., Settings], monkeypatch: pytest.MonkeyPat
     producer = Producer({"bootstrap.servers": settings.kafka, "message.max.bytes": 4 << 20})
     postings = settings.topic("transactions")
     for value in (GONE, GOOD, RUBBISH, bytes(2 << 20)):
-        producer.produce(postings, value, b"C0000077", 1)
+        producer.produce(postings, value, b"C0000077", 1, headers=HEADERS)
     about = [
         dead_letter("transactions", 1, 0, "unknown schema id", Original.of(GONE, b"C0000077")),
         dead_letter("transactions", 1, 1, "unknown schema id", Original.of(GOOD, b"C0000077")),
@@ -61,6 +62,18 @@ def lettered(make_topics: Callable[..., Settings], monkeypatch: pytest.MonkeyPat
 def called(*arguments: str) -> Any:
     """A command's end."""
     return CliRunner().invoke(app, ["dead-letters", *arguments])
+
+
+def headers_of(settings: Settings, offset: int) -> list[tuple[str, bytes | None]] | None:
+    """Of a posting of partition 1."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "headers"})
+    try:
+        consumer.assign([TopicPartition(settings.topic("transactions"), 1, offset)])
+        message = consumer.poll(20)
+        assert message is not None and message.error() is None and message.offset() == offset
+        return message.headers()
+    finally:
+        consumer.close()
 
 
 def rows(*arguments: str) -> list[dict[str, Any]]:
@@ -106,7 +119,7 @@ async def test_of_some_the_last_record_counts(topic: str) -> None:
 
 
 def test_redrive(lettered: Settings) -> None:
-    """What is still in its topic is written anew with its key, into its partition; of all else it says why not."""
+    """What is still in its topic is written anew with key and headers, into its partition; of all else it says why not."""
     done = {row["place"]: row["problem"] for row in rows("redrive", "--topic", "transactions")}
     assert done["transactions/1/1"] is None
     assert done["transactions/1/2"] is None
@@ -116,6 +129,7 @@ def test_redrive(lettered: Settings) -> None:
     while len(log) < 5 and time.monotonic() < until:  # a reader from 0 on is first told that 0 is gone
         log = read(lettered.kafka, lettered.topic("transactions"), 1)
     assert [(key, value) for _, key, value in log[-2:]] == [(b"C0000077", GOOD), (b"C0000077", RUBBISH)]
+    assert headers_of(lettered, log[-2][0]) == headers_of(lettered, log[-1][0]) == HEADERS
     others = {row["place"]: row["problem"] for row in rows("redrive", "file:a.csv/-1/17", "rm-alerts/0/4")}
     assert "line of a file" in others["file:a.csv/-1/17"]
     assert "no input" in others["rm-alerts/0/4"]

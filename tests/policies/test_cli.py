@@ -110,6 +110,8 @@ def test_list_and_diff():
     assert {"path": "version", "old": "1", "new": "2"} not in changes
     assert any(change["path"].endswith("tiers.d.name.zh") for change in changes)
     assert call("show", "abc-bands").startswith("# ABC bands")
+    shown = json.loads(call("show", "abc-bands", "--json"))
+    assert shown == {**rows["abc-bands"], "body": load_pack("abc-bands").body}
     call("show", "no-such", code=2)
 
 

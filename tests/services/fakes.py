@@ -93,7 +93,10 @@ class MemoryViewStore:
 
     def _index(self, members: dict[str, int], score: int, member: str, keep_max: int, owned: str) -> None:
         members[member] = score
-        for name in sorted(members, key=lambda name: (members[name], name.encode()))[: max(0, len(members) - keep_max)]:
+        surplus = len(members) - keep_max
+        if surplus <= 0:
+            return
+        for name in sorted(members, key=lambda name: (members[name], name.encode()))[:surplus]:
             del members[name]
             if owned:
                 self.rows.pop(owned + name, None)

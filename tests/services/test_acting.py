@@ -18,6 +18,12 @@ READERS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _own_folder(monkeypatch, tmp_path):
+    """What is decided is recorded there."""
+    monkeypatch.setenv("TIDEGAUGE_DATA_DIR", str(tmp_path))
+
+
 def run(words, **env):
     """A command in this process: the CommandError with which it ends."""
     done = CliRunner().invoke(app, list(words), env=NOWHERE | env)

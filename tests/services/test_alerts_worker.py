@@ -34,15 +34,16 @@ class Hook:
 
     def __init__(self) -> None:
         posts: Queue[tuple[str, dict[str, Any]]] = Queue()
-        self.broken = False
+        self.broken, self.refused = False, ""  # whether it takes nothing, or nothing of an alert
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if not hook.broken:
-                    posts.put((self.headers["Idempotency-Key"], json.loads(body)))
-                self.send_response(503 if hook.broken else 204)
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                taken = not hook.broken and body["alert_id"] != hook.refused
+                if taken:
+                    posts.put((self.headers["Idempotency-Key"], body))
+                self.send_response(204 if taken else 503)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
@@ -136,14 +137,20 @@ def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings
     while not waiting_notices(redis_client, keys):  # tried four times
         assert time.monotonic() < until
         time.sleep(0.1)
+    hook.refused = ALERT["alert_id"]  # nobody takes it; others pass
+    produce(settings, [encode("rm-alerts", ALERT | {"alert_id": "alert-2", "event_id": "event-3"})], commit=True)
     hook.broken = False
     _, body = hook.posts.get(timeout=WAIT_S)
-    assert body["status"] == "deepened"
+    assert (body["alert_id"], body["status"]) == ("alert-2", "raised")
+    assert len(waiting_notices(redis_client, keys)) == 1
+    hook.refused = ""
+    _, body = hook.posts.get(timeout=WAIT_S)
+    assert (body["alert_id"], body["status"]) == ("alert-1", "deepened")
     assert hook.posts.empty()
-    notices = read(settings, "notices", 4)
+    notices = read(settings, "notices", 6)
     assert waiting_notices(redis_client, keys) == {}
     assert {(notice["channel"], notice["status"]) for notice in notices} == {("console", "sent"), ("webhook", "sent")}
-    assert len({notice["notice_id"] for notice in notices}) == 4
+    assert len({notice["notice_id"] for notice in notices}) == 6
 
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=WAIT_S) == 0

@@ -13,11 +13,11 @@ from schemas.codec.batches import Lost
 from schemas.codec.records import RecordError
 from schemas.codec.status import Status
 from schemas.letters import Original
-from services.views.keys import VIEW_FORMAT, Keys
+from services.views.keys import VIEW_FORMAT, Keys, held_until, member_of, unseen_member
 from services.views.metrics import ViewMetrics
 from services.views.projections import TopicRecord
 from services.views.store import Chunk, LeaseLostError
-from services.views.writer import LACKING_MAX, ViewWriter, keep, rebuild
+from services.views.writer import LACKING_MAX, UNSEEN_HOLD_MS, ViewWriter, keep, rebuild
 from tests.services.fakes import MemoryRejects, MemorySource, MemoryViewStore
 
 KEYS = Keys.of("")
@@ -292,9 +292,45 @@ def test_what_cannot_be_read_is_lacking(later: list[TopicRecord], fresh: bool) -
     assert "queue-priority:0" in store.fresh
 
 
+@pytest.mark.parametrize("topic", ["queue-priority", "standings"])
+def test_what_may_be_anybodys_holds_back_for_an_hour(topic: str) -> None:
+    """The rest of a damaged batch, whose keys nobody can read: not fresh, after a restart too; and not for ever."""
+    name, now_ms, written_ms = f"{topic}:0", [0.0], 1_000_000
+    rest = Lost(0, Status.BAD_BLOCK, Original(b"", None, None, None, 6), written_ms)
+    store, logs = MemoryViewStore(KEYS), {name: [TopicRecord(topic, 0, 0, None, None, rest)], "rm-alerts:0": []}
+    for at_ms, fresh in (
+        (written_ms, False), (written_ms + UNSEEN_HOLD_MS - 1, False), (written_ms + UNSEEN_HOLD_MS, True)
+    ):  # fmt: skip
+        now_ms[0] = at_ms
+        for build in (False, True):  # as after a restart, and from the beginning
+            writer = writer_of(logs, store)
+            writer.now_ms = lambda: now_ms[0]
+            store.fresh.clear()
+            if build:
+                rebuild(writer, lambda *_: None)
+            else:
+                assert writer.settle()
+                drain(writer)
+                for _ in range(3):
+                    writer.step()
+                assert writer.counts.unseen == {name: 1, "rm-alerts:0": 0}
+                writer.close()
+            assert store.fresh == {"rm-alerts:0", *([name] if fresh else [])}
+            assert not writer.lacking[name]
+
+
+@given(st.text(), st.integers(0, 1 << 62), st.integers(0, 10**17))
+def test_no_key_is_taken_for_a_hold(key: str, offset: int, until_ms: int) -> None:
+    """Whatever somebody writes as a key, it degrades nobody else; and a reference stands there as it is."""
+    assert held_until(member_of(key)) is None
+    assert held_until(member_of(unseen_member(offset, until_ms))) is None
+    assert held_until(unseen_member(offset, until_ms)) == until_ms
+    assert member_of("a2" * 13) == "a2" * 13
+
+
 @pytest.mark.parametrize("key", [None, b"", b"\xff\xfe"])
 def test_what_is_nobodys_holds_nothing_back(key: bytes | None) -> None:
-    """A damaged record whose key is none can't be anybody's row."""
+    """A damaged record under a key that is none can't be anybody's row."""
     writer = writer_of({"queue-priority:0": [broken(0, key)]})
     writer.settle()
     drain(writer)

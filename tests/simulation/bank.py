@@ -38,9 +38,9 @@ FIRST_SOURCE = 10_000  # producer ids of the bank's own transactions
 
 
 @cache
-def simulated() -> StandingConf:
+def simulated(partitions: int = PARTITIONS) -> StandingConf:
     """The settings of the job."""
-    return replace(layered(), partitions=PARTITIONS)
+    return replace(layered(), partitions=partitions)
 
 
 @dataclass
@@ -104,8 +104,8 @@ def _customer(random: Random, name: str, first: int, last: int, by_day: dict[int
 
 def _postings(random: Random, fields: dict[str, str], first: int, last: int) -> list[Event]:
     size = random.choice((10**6, 3 * 10**7, 4 * 10**8))
-    found = [posting(0, random.randint(0, 5 * size), first - 80, first - 1, clock="10:00:00", due=first, **fields)]
-    for seq in range(1, random.randint(3, 14)):
+    found = [posting(1, random.randint(0, 5 * size), first - 80, first - 1, clock="10:00:00", due=first, **fields)]
+    for seq in range(2, 1 + random.randint(3, 14)):
         booked, more = random.randint(first, last), {"clock": random.choice(CLOCKS)}
         value, amount = booked - random.choice((0, 0, 0, 1, 3, 40, 100)), random.randint(-2 * size, size) or 1
         if random.random() < 0.12:
@@ -210,6 +210,15 @@ class Feeder:
 
     async def _close(self, day: int, pause: float) -> None:
         """As the closer does: a mark into every input of every partition, then the close with the marks' offsets."""
+        cuts, cut = await self._marks(day, pause)
+        record = avro(CLOSES, {"business_day": day, "closed_at": 0, "cut": cut})
+        for p in range(self.partitions):
+            again = 2 if self.random.random() < 0.1 else 1  # a second close of the day is ignored
+            self.cluster.append(self._tp(CLOSES, p), encode([(b"", record)] * again))
+            self.told.cuts[p].append((day, cuts[p]))
+
+    async def _marks(self, day: int, pause: float) -> tuple[list[dict[str, int]], list[Event]]:
+        """Marks into every input of every partition: their offsets by partition and topic, and as the closes say them."""
         mark = avro(MARK, {"business_day": day})
         cuts: list[dict[str, int]] = [{} for _ in range(self.partitions)]
         places = [(topic, p) for topic in INPUTS if topic != CLOSES for p in range(self.partitions)]
@@ -218,11 +227,7 @@ class Feeder:
             if self.random.random() < 0.1:
                 await asyncio.sleep(self.random.expovariate(3 / pause))
         cut = [{"topic": t, "partition": p, "offset": o} for p in range(self.partitions) for t, o in cuts[p].items()]
-        record = avro(CLOSES, {"business_day": day, "closed_at": 0, "cut": cut})
-        for p in range(self.partitions):
-            again = 2 if self.random.random() < 0.1 else 1  # a second close of the day is ignored
-            self.cluster.append(self._tp(CLOSES, p), encode([(b"", record)] * again))
-            self.told.cuts[p].append((day, cuts[p]))
+        return cuts, cut
 
 
 def _pair(event: Event) -> tuple[bytes, bytes]:

@@ -116,7 +116,7 @@ class Checks:
 
     def fresh(self) -> StandingJob:
         """A job at the start of everything."""
-        job = StandingJob(simulated())
+        job = StandingJob(simulated(self.sim.partitions))
         job.begin(self.partition, dict.fromkeys(INPUTS, 0))
         return job
 

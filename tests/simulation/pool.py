@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from tests.simulation.mutants import caught
 from tests.simulation.run import Result, simulate
+from tests.simulation.slips import Slips
 
 CHUNK = 5
 MUTANT_SEEDS = 100
@@ -24,6 +25,13 @@ def pooled(seeds: Iterable[int], jobs: int) -> Iterator[Result]:
 def lean(seed: int) -> Result:
     """A result without its story."""
     result = simulate(seed)
+    result.trace = []
+    return result
+
+
+def slipped(seed: int) -> Result:
+    """A run with slips of an operator, without its story."""
+    result = simulate(seed, kind=Slips)
     result.trace = []
     return result
 

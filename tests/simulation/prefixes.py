@@ -51,7 +51,11 @@ class Prefixes:
 
     def restored(self, transaction: int) -> StandingJob:
         """The job that a recovery right behind a transaction would have made."""
-        job, consumer, topic = StandingJob(simulated()), AsOf(self, self.ends[transaction]), self.changelog.topic
+        job, consumer, topic = (
+            StandingJob(simulated(self.sim.partitions)),
+            AsOf(self, self.ends[transaction]),
+            self.changelog.topic,
+        )
         restoring = recovery.restore(self.sim.settings, job, self.partition, consumer, topic)  # type: ignore[arg-type]
         SimLoop(Random(0), 1.0).drive(restoring)
         return job

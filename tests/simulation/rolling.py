@@ -10,22 +10,14 @@ from agents.engine.job import RecoveryError
 from tests.simulation.loop import PROCESS
 from tests.simulation.run import Recorded, Simulation
 from tests.simulation.worker import Worker
+from tests.standing.older import Older
 
 ALONE = 0.3  # of the feed, before the first newer worker
 OLDER_LATE = 0.2  # of the workers that start while both versions are in the group
 
 
-class OlderJob(Recorded):
-    """The job of format 2: the same rows, fences without the key's fingerprint, and no way to read anything else."""
-
-    state_format = 2
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.upgrades = {}
-
-    def _meaning(self) -> dict[str, str | None]:
-        return {name: value for name, value in super()._meaning().items() if name != "reference_key"}
+class OlderJob(Older, Recorded):
+    """The job of format 2."""
 
 
 class Rolling(Simulation):

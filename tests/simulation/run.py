@@ -81,8 +81,8 @@ class Result:
 class Recorded(StandingJob):
     """The real job; it notes what it was fed and when it worked, live."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(simulated())
+    def __init__(self, number: int, partitions: int = PARTITIONS) -> None:
+        super().__init__(simulated(partitions))
         self.number = number
         self.calls: list[tuple[str, int, int] | None] = []  # a block fed, or None: worked
 
@@ -124,14 +124,16 @@ def writer(contract: str, registry: Registry, arrays: Mapping[str, int] | None =
 class Simulation:
     """Everything of one run."""
 
-    def __init__(self, seed: int, faults: bool = True) -> None:
+    make_feeder = Feeder
+
+    def __init__(self, seed: int, faults: bool = True, partitions: int = PARTITIONS) -> None:
         self.seed, self.random = seed, Random(seed)
-        random, self.partitions = self.random, PARTITIONS
+        random, self.partitions = self.random, partitions
         self.failures: list[str] = []
         self.trace: list[str] = []
         self.loop = SimLoop(random, SECONDS_MAX)
         self.cluster, self.network = Cluster(self.loop), Network(self.loop)
-        self.settings = SimSettings(random.choice((0.1, 0.5, 2.0, 8.0)))
+        self.settings = SimSettings(random.choice((0.1, 0.5, 2.0, 8.0)), partitions=partitions)
         self.conf = Conf(
             self.settings, INPUTS, rows_max=random.choice((None, 1, 2)), compression=random.choice((None, "lz4")),
             metrics=metrics(),
@@ -141,8 +143,8 @@ class Simulation:
         self.fetch_bytes, self.handover_s = random.choice((200, 1000, 100_000)), random.choice((0.001, 0.01, 0.2))
         self.transaction_bytes, self.held_bytes = random.choice((500, 8 << 20)), random.choice((600, 8 << 20))
         self.feed_s = random.choice((10.0, 25.0, 60.0))
-        self.bank = make_bank(random, PARTITIONS)
-        self.feeder = Feeder(random, self.cluster, self.settings.topic, PARTITIONS)
+        self.bank = make_bank(random, partitions)
+        self.feeder = self.make_feeder(random, self.cluster, self.settings.topic, partitions)
         self.group, self.workers = Group(self), list[Worker]()
         self.with_faults, self.faults = faults, Faults(self)
         self.restored: list[StandingJob] = []
@@ -153,7 +155,7 @@ class Simulation:
     def make_job(self) -> Recorded:
         """A fresh job."""
         self.jobs += 1
-        return Recorded(self.jobs)
+        return Recorded(self.jobs, self.partitions)
 
     def crashes(self) -> deque[float]:
         """As the table keeps them."""
@@ -203,7 +205,7 @@ class Simulation:
                 await self.stopped(worker)
             worker.process.kill()
         await asyncio.sleep(SETTLE_S)
-        for partition in range(PARTITIONS):
+        for partition in range(self.partitions):
             self.restored.append(await self.restore(partition))
 
     async def stopped(self, worker: Worker) -> None:
@@ -226,7 +228,7 @@ class Simulation:
 
     async def consumed(self) -> None:
         """Returns when every input has been consumed and committed to its end, and all markers are written."""
-        tps = [TopicPartition(self.settings.topic(t), p) for t in INPUTS for p in range(PARTITIONS)]
+        tps = [TopicPartition(self.settings.topic(t), p) for t in INPUTS for p in range(self.partitions)]
         while True:
             await asyncio.sleep(0.25)
             logs, offsets = self.cluster.logs, self.cluster.offsets
@@ -238,7 +240,10 @@ class Simulation:
 
     async def restore(self, partition: int) -> StandingJob:
         """The state as the changelog has it, by the engine's own recovery beside the workers."""
-        job, consumer = StandingJob(simulated()), await recovery.open_consumer(self.settings, self.settings.group)
+        job, consumer = (
+            StandingJob(simulated(self.partitions)),
+            await recovery.open_consumer(self.settings, self.settings.group),
+        )
         await recovery.restore(self.settings, job, partition, consumer, self.conf.changelog)
         return job
 

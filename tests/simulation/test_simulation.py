@@ -3,8 +3,10 @@
 import asyncio
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from aiokafka import TopicPartition
@@ -14,13 +16,17 @@ from agents.engine import recovery, unit
 from agents.engine.job import RecoveryError, Rejoin
 from agents.engine.recovery import restore
 from agents.engine.unit import PartitionUnit
+from agents.standing import job
+from agents.standing.intake import marks
 from tests.simulation.clients import fetch
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.pool import hunted, lean
+from tests.simulation.pool import hunted, lean, slipped
 from tests.simulation.rolling import Rolling
 from tests.simulation.run import Recorded, Simulation, engine_in, simulate
+from tests.simulation.slips import Slips
 
 SEEDS, CHUNK, WAIT_S = 200, 4, 280
+SLIPPING = 10  # two of them over 16 partitions
 UPGRADES = 8
 
 
@@ -29,7 +35,8 @@ def runs() -> Iterator[dict[int | str, Any]]:
     """What is to come of each seed and each mutant, worked out on all cores."""
     with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1) as pool:
         seeds: dict[int | str, Any] = {seed: pool.apply_async(lean, (seed,)) for seed in range(SEEDS)}
-        yield seeds | {name: pool.apply_async(hunted, (name,)) for name in MUTANTS}
+        slips: dict[int | str, Any] = {f"slips {seed}": pool.apply_async(slipped, (seed,)) for seed in range(SLIPPING)}
+        yield seeds | slips | {name: pool.apply_async(hunted, (name,)) for name in MUTANTS}
 
 
 @pytest.mark.slow
@@ -83,6 +90,29 @@ def test_a_rolling_upgrade() -> None:
     assert {"written by a newer version (state format 3, this one reads 2): run the newer version"} == {
         text.partition(" was ")[2] for text in refusals
     }
+
+
+SLIPS = ("run aside", "run taken back", "run confirmed", "mark aside", "mark taken back", "mark confirmed")
+
+
+@pytest.mark.slow
+def test_slips_of_an_operator(runs: dict[int | str, Any]) -> None:
+    """Closes and marks far ahead, among the faults, over 1, 4 and 16 partitions: the rule in plain words gives the same."""
+    met = Counter[str]()
+    for seed in range(SLIPPING):
+        result = runs[f"slips {seed}"].get(WAIT_S)
+        assert not result.failures, f"seed {seed} of Slips\n" + "\n".join(result.failures)
+        assert result.checks > 25
+        met.update(result.faults)
+    assert [what for what in SLIPS if not met[f"slip: {what}"]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [job, marks])
+def test_a_worker_without_the_second_lock_is_noticed(where: Any) -> None:
+    """Neither closes nor marks may count however far ahead they are."""
+    with mock.patch.object(where, "is_set_aside", return_value=False):
+        assert any(simulate(seed, kind=Slips).failures for seed in (0, 2, 5))
 
 
 class Peaceful(Simulation):

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from schemas.codec.blocks import Reader, decode
 from schemas.codec.records import encode
 from schemas.partitioner import partition_of
+from schemas.topics import CLOSES, INPUTS
+from tests.contracts.drawn import entries
 from tests.schemas.helpers import ALWAYS, Registry, batch, datum, framed, posting
 from tidegauge.cli.data.source_words import WORDS
 from tidegauge.sources.check import PLACES_MAX, SourceCheck
@@ -91,12 +93,21 @@ def test_a_good_source_has_no_findings() -> None:
      ("date_apart", 1, [good(1, value_date=DAY - 32)]),
      ("date_ahead", 1, [good(1, booked_at=(DAY + 2) * DAY_MS)]),
      ("nature_unknown", 1, [good(1, nature="unknown"), good(2)]),
-     ("currency_unknown", 2, [good(1, currency="RMB"), good(2, currency="")]),
+     ("currency_unknown", 2, [good(1, currency="RMB"), good(2, currency="cny")]),
      ("amount_zero", 1, [good(1, amount_minor=0)])],
 )  # fmt: skip
 def test_postings(code: str, count: int, records: list[dict[str, Any]]) -> None:
     """Each fault by itself, and nothing else."""
     assert postings(*records) == {code: count}
+
+
+def test_an_account_under_two_customers() -> None:
+    """It is named once, where the second customer comes; of a balance as of a posting."""
+    shared = [good(1), good(1, customer_id="c2"), good(2, customer_id="c2"), good(3, customer_id="c3"), good(2)]
+    assert postings(*shared) == {"two_owners": 1}
+    sent = [(name, encode("balances", BALANCE | {"customer_id": name.decode()})) for name in (b"c1", b"c1", b"c4")]
+    found = checked("balances", *sent).findings()
+    assert [(one.code, one.count, one.spots) for one in found] == [("two_owners", 1, [(0, 2)])]
 
 
 def test_numbers_are_of_an_account_at_a_source() -> None:
@@ -146,6 +157,16 @@ def test_deletions_and_their_places() -> None:
     assert [one.spots for one in check.findings()] == [[(0, at) for at in range(2, 2 + PLACES_MAX)], [(0, 1)]]
 
 
+def test_what_is_refused_says_why() -> None:
+    """As its dead letter does: texts that cannot be read as such, and values that are refused by themselves."""
+    sent = [good(1, asset_class="gold"), good(2), good(3, branch=" B1 ")]
+    found = checked("transactions", *((b"c1", encode("transactions", record)) for record in sent)).findings()
+    assert {one.code: (one.details["reason"], one.details["field"], one.spots) for one in found} == {
+        "refused": ("unknown asset class", "asset_class", [(0, 0)]),
+        "unreadable": ("spaces around the text", "branch", [(0, 2)]),
+    }
+
+
 def test_what_cannot_be_read_says_why() -> None:
     """Reason, field, wanted and found, as its dead letter does; one finding for all that is wrong alike."""
     schema = {"type": "record", "name": "Row", "fields": [
@@ -176,6 +197,16 @@ def test_other_topics() -> None:
     assert "copy_missing" not in {one.code for one in check.findings(whole=False)}
 
 
+def test_a_version_of_a_rate_has_a_key_of_its_own() -> None:
+    """Under the currency alone compaction keeps one day; the same record twice, as in every partition, is right."""
+    days = [encode("fx-rates", RATE | {"rate_date": DAY - at}) for at in range(3)]
+    assert codes(checked("fx-rates", *((b"USD", value) for value in days))) == {"key_shared": 2}
+    assert codes(checked("fx-rates", (b"USD", days[0]), (b"USD", days[0]))) == {}
+    assert codes(checked("fx-rates", *((b"USD/%d" % at, value) for at, value in enumerate(days)))) == {}
+    again = encode("fx-rates", RATE | {"version": 2})
+    assert codes(checked("fx-rates", (b"USD/1", days[0]), (b"USD/1", again))) == {"key_shared": 1}
+
+
 NUMBERS = st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), st.integers(-3, 3), st.integers(DAY - 99, DAY + 99))
 WILD = st.fixed_dictionaries({
     "journal_seq": NUMBERS, "amount_minor": NUMBERS, "booked_at": NUMBERS, "value_date": st.integers(-(2**31), 2**31 - 1),
@@ -196,6 +227,20 @@ def test_whatever_comes_is_looked_at(
     for one in checked("transactions", *coded, partitions=3, source=source).findings():
         assert WORDS["en"][one.code][0].format(count=one.count, **one.details)
         assert one.count <= len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
+
+
+@pytest.mark.parametrize("topic", [topic for topic in INPUTS if topic not in (CLOSES, "policies")])
+def test_any_record_is_looked_at(topic: str) -> None:
+    """Whatever the contract allows in any version, and whatever bytes, on each topic that a source sends to."""
+
+    @settings(max_examples=40)
+    @given(entries(topic, 6))
+    def check(sent: list[tuple[bytes | None, bytes | None]]) -> None:
+        for one in checked(topic, *sent, partitions=3).findings():
+            assert WORDS["en"][one.code][0].format(count=one.count, **one.details)
+            assert one.count <= 3 * len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
+
+    check()
 
 
 def test_every_finding_has_words_in_both_languages() -> None:

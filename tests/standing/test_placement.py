@@ -179,7 +179,7 @@ def test_what_a_source_sends_everywhere_is_taken_everywhere(lies):
     log.append("customers", b"C1", None)
     partition = Partition(log, StandingJob(replace(conf(), partitions=4))).run()
     assert partition.of("dead-letters") == []
-    assert partition.job.decider.facts.complete == {"s": DAY}
+    assert partition.job.decider.facts.marks.complete == {"s": DAY}
     assert partition.job.decider.facts.calendar == {DAY: True}
 
 

@@ -61,6 +61,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("waiting", "flow", "waiting"),
     ("records", "flow", "lying_wrong"),
     ("closes", "state", "closes_aside"),
+    ("marks", "state", "marks_aside"),
     ("state", "state", "state_found"),
     ("references", "state", "references"),
     ("schema registry", "servers", "contracts"),

@@ -82,10 +82,38 @@ def committed(settings: Settings) -> dict[Place, int]:
     return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
+def standing_at(settings: Settings) -> dict[Place, int]:
+    """The first offset of each open transaction on the inputs. KafkaException."""
+    stable, high = ends(settings, committed_only=True), ends(settings, committed_only=False)
+    return {place: offset for place, offset in stable.items() if offset < high.get(place, offset)}
+
+
+def uncounted(settings: Settings) -> dict[Place, int]:
+    """How many offsets of each input the workers have not counted yet, where a record is among them. KafkaException."""
+    done, high = committed(settings), ends(settings, committed_only=False)
+    behind = {place: done.get(place, 0) for place, end in high.items() if done.get(place, 0) < end}
+    return {place: high[place] - behind[place] for place in ages(settings, behind)}
+
+
+def members(settings: Settings) -> int:
+    """How many workers the group has. KafkaException."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    from deploy import admin
+
+    client = admin.client(settings.kafka)  # must outlive its answers
+    asked = client.describe_consumer_groups([settings.group], request_timeout=ADMIN_WAIT_S)
+    try:
+        return len(asked[settings.group].result(2 * ADMIN_WAIT_S).members)
+    except KafkaException as problem:
+        if problem.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return 0
+        raise
+
+
 def open_transactions(settings: Settings) -> Iterator[CheckLine]:
     """Of other producers on the inputs: behind an open one nothing can be read."""
-    stable, high = ends(settings, committed_only=True), ends(settings, committed_only=False)
-    standing = {place: offset for place, offset in stable.items() if offset < high.get(place, offset)}
+    high, standing = ends(settings, committed_only=False), standing_at(settings)
     old = {place: age for place, age in ages(settings, standing).items() if age >= OPEN_S_MAX}
     if not old:
         yield CheckLine("open transactions", Grade.GOOD, f"none older than {OPEN_S_MAX:.0f} s")
@@ -127,7 +155,7 @@ def lying_wrong(settings: Settings) -> Iterator[CheckLine]:
 
     found = misplaced.lately(settings)
     text = "; ".join(f"{topic}: {count} × {reason}" for (topic, reason), count in sorted(found.items()))
-    hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#topics"
+    hint = "its producer needs customer_id as the key and murmur2 as the partitioner: docs/integrators.md#what-holds-for-all"
     if found:
         yield CheckLine("records", Grade.WRONG, f"lay wrong since yesterday: {text}", hint)
     else:

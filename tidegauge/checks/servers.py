@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegauge.checks import CheckLine, Grade, grade_of
@@ -103,14 +105,26 @@ def queue_classes(settings: Settings) -> Iterator[CheckLine]:
     """Whether the view could read every queue class."""
     from deploy import ping
     from services.assembly import redis_client
-    from services.views.keys import Keys
+    from services.views.keys import Keys, as_bytes, held_until
 
     name = "queue classes"
     if not ping.answers(settings.redis):
         yield CheckLine(name, Grade.GOOD, "not looked at: no answer from Redis")
         return
     keys, client = Keys.of(settings.topic_prefix), redis_client(settings)
-    count = sum(client.zcard(keys.lacking(f"queue-priority:{p}")) for p in range(settings.partitions))
-    found = f"of {count} customers can't be read: kiosks give them the default class, `degraded`"
-    hint = "see `tidegauge dead-letters`; write a good record or a tombstone for each key"
-    yield CheckLine(name, grade_of(count), found if count else "can be read", hint)
+    places = [keys.lacking(f"queue-priority:{partition}") for partition in range(settings.partitions)]
+    members = [as_bytes(member).decode() for place in places for member in client.zrange(place, 0, -1)]
+    holds = [until for member in members if (until := held_until(member)) is not None]
+    if count := len(members) - len(holds):
+        found = f"of {count} customers can't be read: kiosks give them the default class, `degraded`"
+        hint = "see `tidegauge dead-letters`; write a good record or a tombstone for each key"
+        yield CheckLine(name, Grade.WRONG, found, hint)
+    if holds:
+        found = f"{len(holds)} stretches of records can't be read, nor whose they are"
+        held = max(holds) > 1000 * time.time()
+        if held:
+            found += f": kiosks say `degraded` until {datetime.fromtimestamp(max(holds) / 1000, UTC):%H:%M} UTC"
+        hint = "see `tidegauge dead-letters`; a customer's next record counts, `tidegauge world rebuild` publishes all again"
+        yield CheckLine(name, Grade.WRONG if held else Grade.WARN, found, hint)
+    if not members:
+        yield CheckLine(name, Grade.GOOD, "can be read")

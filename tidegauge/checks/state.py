@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tidegauge.checks import CheckLine, Grade, grade_of
+from tidegauge.checks import CheckLine, Grade, grade_of, listed
 
 if TYPE_CHECKING:
     from agents.engine.changelog import Fence
@@ -50,6 +50,26 @@ def closes_aside(settings: Settings) -> Iterator[CheckLine]:
     yield CheckLine(
         "closes", Grade.WRONG, f"set aside, as it asked for a day too far ahead: the run up to {days}", hint
     )
+
+
+def marks_aside(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the workers have set a source's mark of completeness aside; as of their last flush."""
+    from deploy.topics import survey
+    from streams.calendar import shown_day
+    from tidegauge.knowledge import known_by_workers
+    from tidegauge.world.check import WorldError, counted
+
+    with suppress(WorldError):  # the topics' own line says so
+        settings = counted(settings, survey(settings))
+    aside = sorted(known_by_workers(settings).aside.items())
+    if not aside:
+        yield CheckLine("marks", Grade.GOOD, "of no source is set aside")
+        return
+    source, day = aside[0]
+    command = f"`tidegauge complete {source} {shown_day(day)}"
+    hint = f"{command} --force --reason TEXT` confirms it, {command} --retract` takes it back"
+    said = listed([f"{name} up to {shown_day(on)}" for name, on in aside])
+    yield CheckLine("marks", Grade.WRONG, f"set aside, of a day too far ahead: {said}", hint)
 
 
 def state_found(settings: Settings) -> Iterator[CheckLine]:

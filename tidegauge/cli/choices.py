@@ -41,6 +41,23 @@ class SourceTopic(StrEnum):
     FX_RATES = "fx-rates"
 
 
+class LetterTopic(StrEnum):
+    """What dead letters are about: topics that are read (schemas.topics.INPUTS, services.views.projections), lines of files."""
+
+    TRANSACTIONS = "transactions"
+    BALANCES = "balances"
+    CUSTOMERS = "customers"
+    FACTS = "facts"
+    FX_RATES = "fx-rates"
+    POLICIES = "policies"
+    CRM_ACTIONS = "crm-actions"
+    BUSINESS_DAYS = "business-days"
+    STANDINGS = "standings"
+    QUEUE_PRIORITY = "queue-priority"
+    RM_ALERTS = "rm-alerts"
+    FILE = "file"
+
+
 class Lang(StrEnum):
     """Languages of what is printed."""
 

@@ -130,6 +130,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "policies.language.reader.PackError": _pack,
     "policies.cases.facts.FactError": _lines("see docs/policies.md, facts", BAD_INPUT),
     "connectors.formats.events.InputError": _lines("see docs/formats.md", BAD_INPUT),
+    "schemas.bounded.TooLargeError": _lines("split it", BAD_INPUT),
     "agents.offline.standings.AsOfError": _lines("choose another --as-of", BAD_INPUT),
     "deploy.errors.KeyLostError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
     "tidegauge.world.check.WorldError": _world,

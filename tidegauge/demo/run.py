@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from connectors import simulate as bank
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.settings import Settings
+from policies import load_pack
 from schemas.registry import registry_for
 from streams.calendar import date_of
 from tidegauge.demo import checks
@@ -218,9 +218,7 @@ class Demo:
 
     @staticmethod
     def _scheme() -> Scheme:
-        return checks.Scheme.read(
-            (importlib.resources.files("policies.packs") / f"{DEMO_PACK}.yaml").read_text("utf-8")
-        )
+        return checks.Scheme.read(load_pack(DEMO_PACK).body)
 
     def _view(self) -> Finding:
         """The Redis view has each customer's last standing, once it has caught up."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from agents.engine.job import Pair
+from agents.standing.intake.marks import ASIDE, COMPLETE, SourceMarks
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.intake.transaction_counts import TransactionCounts
 from agents.standing.model import RowKey
@@ -19,19 +20,16 @@ from policies.model.metrics import FROM_PROFILE, counted_months
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import ID_BYTES_MAX, NULL, Array
-from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, month_of, month_start
-from streams.fields import BAD_DATE, BAD_ID, OK
+from streams.accounts.store import NULL, SOURCES_MAX, Array
+from streams.calendar import NO_DAY, month_of, month_start
+from streams.fields import BAD_FACT, BAD_SOURCE, OK
 
-UNKNOWN_FACT, BAD_FACT = 60, 61
-FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", BAD_FACT: "value of a fact out of range"}
+UNKNOWN_FACT = 60
+FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows"}
 _EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of the facts contract
-COMPLETE = "source_complete"  # what a source says of itself, in every partition: all up to `as_of` has been sent
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 NO_DATE = -(1 << 31)
-SOURCES_MAX = 256  # names that are remembered
-VALUE_MAX = 1 << 62
 FAR = 1 << 30  # no day
 NAME_CHARS_MAX = 60  # of a fact's name in a message
 
@@ -68,7 +66,7 @@ class CustomerFacts:
         self.values: dict[str, Array] = {}
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
-        self.complete: dict[str, int] = {}  # source -> the day up to which it has sent everything
+        self.marks = SourceMarks(self._keep)
         self.sources: set[str] = set()  # that facts have named
         self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
         self.dates = np.full((0, 2), NO_DATE, np.int32)  # begin of the relation, birth
@@ -97,34 +95,26 @@ class CustomerFacts:
         row = columns.data[i]
         name, customer_id = columns.text_at(int(row[_NAME])) or "", columns.text_at(int(row[_CUSTOMER_ID])) or ""
         value, as_of = int(row[_VALUE]), int(row[_AS_OF])
-        if not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
-            return BAD_ID, _CUSTOMER_ID
-        if not DAY_MIN <= as_of < DAY_MAX:
-            return BAD_DATE, _AS_OF
+        source, event_id = columns.text_at(int(row[_SOURCE])) or "", columns.text_at(int(row[_EVENT_ID])) or ""
         if name == COMPLETE:
-            self._mark(columns.text_at(int(row[_SOURCE])) or "", as_of)
-            return OK, -1
+            return (OK, -1) if self.marks.take(source, as_of, value, self.ledger.closed) else (BAD_SOURCE, _SOURCE)
         if name == BANK_OPEN:
             return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, _VALUE)
         if (kind := self.kinds.get(name)) is None:
             return UNKNOWN_FACT, _NAME
         if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
             return BAD_FACT, _VALUE
-        if abs(value) > VALUE_MAX:
-            return BAD_FACT, _VALUE
         if len(self.sources) < SOURCES_MAX:
-            self.sources.add(columns.text_at(int(row[_SOURCE])) or "")
-        slot, event_id = self.ledger.customer(customer_id), columns.text_at(int(row[_EVENT_ID])) or ""
+            self.sources.add(source)
+        slot = self.ledger.customer(customer_id)
         if self._take(name, slot, value, as_of, event_id):
             key = RowKey.FACT + name.encode() + b"/" + customer_id.encode()
             self._rows.append((key, f"{value} {as_of} {event_id}".encode()))
             self._touched.note(slot, event_id)
         return OK, -1
 
-    def _mark(self, source: str, as_of: int) -> None:
-        if as_of > self.complete.get(source, NO_DAY):
-            self.complete[source] = as_of
-            self._rows.append((RowKey.FACT + COMPLETE.encode() + b"/" + source.encode(), str(as_of).encode()))
+    def _keep(self, row: Pair) -> None:
+        self._rows.append(row)
 
     def _calendar(self, day: int, value: int) -> bool:
         """What a day is; the last word on it counts. False for a value that says neither."""
@@ -224,8 +214,8 @@ class CustomerFacts:
                 self.dates[slot] = [int(part) for part in (value or b"").split()]
                 continue
             name, customer_id = key[1:].decode().split("/", 1)
-            if name == COMPLETE:
-                self.complete[customer_id] = int(value or b"")
+            if name in (COMPLETE, ASIDE):
+                self.marks.load(name, customer_id, int(value or b""))
             elif name == BANK_OPEN:
                 self.calendar[int(customer_id)] = value == b"1"
             elif name in self.kinds:  # or of a pack that was in force before

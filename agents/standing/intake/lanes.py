@@ -19,6 +19,7 @@ from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.records import RecordError
 from schemas.codec.status import Status
+from schemas.validation.columns import InputCheck
 from streams.calendar import day_taken
 from streams.fields import BAD_DATE, DELETION
 
@@ -34,11 +35,12 @@ _DAY = 0  # column of the business day in close-mark and business-days
 
 @dataclass(slots=True)
 class DecodedBlock:
-    """A decoded block; rows before `at` are consumed."""
+    """A decoded block; rows before `at` are consumed. plain: it came without marks and bad rows, as most do."""
 
     columns: Columns
     end: int
     size: int
+    plain: bool = False
     at: int = 0
 
 
@@ -49,6 +51,7 @@ class Lane:
     topic: str
     reader: Reader
     placement: Placement
+    check: InputCheck | None = None  # where the kernel that takes the records does not judge them itself
     fed: int = 0  # next offset to feed
     chunks: deque[DecodedBlock] = field(default_factory=deque)
 
@@ -61,15 +64,23 @@ class Lane:
             return None
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         self.placement.check(columns)
+        if self.check is not None:
+            self.check.judge(columns.raw, columns.data, columns.status, columns.field)
+        fed = DecodedBlock(columns, end, block.size, not np.count_nonzero(columns.status))
+        if not fed.plain:
+            self._mark(columns)
+        self.chunks.append(fed)
+        self.fed = end
+        return fed
+
+    def _mark(self, columns: Columns) -> None:
+        """Deletions of what is kept, and marks of days that no close ever comes for, are bad rows."""
         if self.topic in KEPT:
             columns.status[columns.status == Status.TOMBSTONE] = DELETION
         marks = np.flatnonzero(columns.status == Status.MARK)
-        if len(marks):  # no close ever comes for a mark of such a day: the topic would wait at it for good
+        if len(marks):  # the topic would wait at such a mark for good
             absurd = marks[~day_taken(columns.data[marks, _DAY])]
             columns.status[absurd], columns.field[absurd] = BAD_DATE, -1
-        self.chunks.append(DecodedBlock(columns, end, block.size))
-        self.fed = end
-        return self.chunks[-1]
 
     def record(self, columns: Columns, i: int) -> dict[str, Any] | None:
         """Good row i as a record; None, and the row is bad, where a part that columns don't hold is not taken."""
@@ -117,6 +128,8 @@ class Lane:
         columns = chunk.columns
         if cut is not None:  # a mark below it is of a closed day, or of a run that was set aside and is compacted away
             return max(chunk.at, int(np.searchsorted(columns.offset, cut)))
+        if chunk.plain:
+            return columns.n
         marks = np.flatnonzero(columns.status[chunk.at :] == Status.MARK) + chunk.at
         later = marks[columns.data[marks, _DAY] > closed]
         return int(later[0]) if len(later) else columns.n

@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from agents.standing.intake.facts import BANK_OPEN, COMPLETE
+from agents.standing.intake.facts import BANK_OPEN
+from agents.standing.intake.marks import COMPLETE
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.murmur import key_partition
 from schemas.codec.pointers import bytes_at, longs_at

@@ -41,7 +41,7 @@ def check_source(
     if source and topic is SourceTopic.CUSTOMERS:
         raise CommandError("profiles name no source", "leave --source out", BAD_INPUT)
     settings = Settings()
-    asked(settings, actor, Action.READ, DataKind.TRANSACTIONS)
+    asked(settings, actor, Action.READ, DataKind.TRANSACTIONS, about=f"the source of {topic.value}")
     spoken = language(lang, settings)
     settings = need_world(settings, USES_ZONE | {"base_currency"})
     check, whole = check_log(settings, topic, source, limit)
@@ -65,7 +65,7 @@ def _said(topic: SourceTopic, one: SourceFinding, spoken: str) -> dict[str, Any]
     """A finding for machines, with the words for people."""
     found, hint = WORDS[spoken][one.code]
     text = found.format(count=one.count, **one.details)
-    if about := one.details.get("said") or (one.code == "unreadable" and one.details["field"]):
+    if about := one.details.get("said") or (one.code in ("unreadable", "refused") and one.details["field"]):
         text += f" ({about})"
     if one.code in ("tombstone", "deleted_row"):
         hint = DELETIONS[spoken].get(topic, DELETIONS[spoken][""])

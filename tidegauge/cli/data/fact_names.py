@@ -20,7 +20,8 @@ def known_facts_only(
     settings: Settings, path: Path, events: list[Event], refuse: Callable[[InputError], None]
 ) -> list[Event]:
     """The events without such facts; `refuse` is told of each. Kafka is asked for the packs that were sent."""
-    from agents.standing.intake.facts import BANK_OPEN, COMPLETE, fact_kinds, unknown_fact
+    from agents.standing.intake.facts import BANK_OPEN, fact_kinds, unknown_fact
+    from agents.standing.intake.marks import COMPLETE
 
     named = {event.record["name"] for event in events if event.topic == "facts"} - {COMPLETE, BANK_OPEN}
     if not named - fact_kinds(()).keys():

@@ -10,10 +10,10 @@ import typer
 
 from connectors.formats.events import Record
 from deploy.settings import Settings
-from services.access.decision import Action, DataKind
+from services.access.decision import Action, DataKind, Resource, owner_of
 from streams.calendar import date_of
 from streams.money import exponent, format_minor
-from tidegauge.cli.actor import AS, asked, sees, unknown
+from tidegauge.cli.actor import AS, asked, decided, unknown
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
 from tidegauge.cli.servers import need_world
 from tidegauge.world.found import USES_ALL
@@ -38,11 +38,12 @@ def outlook(
     from agents.offline.standings import branches
 
     settings = Settings()
-    who = asked(settings, actor, Action.READ, DataKind.BALANCES)
+    who = asked(settings, actor, Action.READ, DataKind.BALANCES, about=customer, first=True)
     settings = need_world(settings, USES_ALL)
     job = live_job(settings, customer)
     known = branches(job)
-    if customer not in known or not sees(who, Action.READ, DataKind.BALANCES, known[customer]):
+    wanted = Resource(DataKind.BALANCES, owner_of(known[customer]) if customer in known else None)
+    if not decided(settings, who, Action.READ, wanted, customer):
         raise unknown(customer, who)
     record = _record_of(job, customer)
     if as_json:
@@ -101,5 +102,5 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"    {record['tier']} will be lost at the close of {close}, from {first} on"
     yield f"  to hold besides from tomorrow until {date_of(record['next_close'])}:"
     for tier, minimum, more in zip(record["tiers"], record["thresholds_minor"], record["to_hold_minor"], strict=True):
-        what = "nothing" if more == 0 else "no amount is enough" if more < 0 else money(more)
+        what = "no amount is enough" if more is None else "nothing" if more == 0 else money(more)
         yield f"    {tier:10} from {money(minimum)}: {what}"

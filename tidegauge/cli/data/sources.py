@@ -12,6 +12,7 @@ import typer
 from connectors.formats.events import Fact
 from deploy.settings import Settings
 from streams.calendar import day_of, shown_day
+from streams.closing import MARK_FORCED, MARK_ORDINARY, MARK_RETRACTS
 from tidegauge.cli.choices import Lang, closable_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.language import LANG, language, speaker
@@ -23,8 +24,16 @@ app = typer.Typer()
 SOURCES_SHOWN: Final = 8
 CLOSED_MAX: Final = 10  # business days in a row that a bank is closed, and nobody wonders
 _WORDS = {
-    "en": {"complete": "{source} is complete up to {day}", "holidays": "{count} days told"},
-    "zh-CN": {"complete": "来源 {source} 的数据已全部送达，截至 {day}", "holidays": "已告知 {count} 天"},
+    "en": {
+        "complete": "{source} is complete up to {day}",
+        "retracted": "taken back: the mark of {source} up to {day}",
+        "holidays": "{count} days told",
+    },
+    "zh-CN": {
+        "complete": "来源 {source} 的数据已全部送达，截至 {day}",
+        "retracted": "已撤回：来源 {source} 截至 {day} 的完成标记",
+        "holidays": "已告知 {count} 天",
+    },
 }
 
 
@@ -33,6 +42,9 @@ def complete(
     source: str = typer.Argument(..., help="The source, as its events name it."),
     day: date = typer.Argument(
         ..., parser=closable_date, help="The day up to which it has sent everything, such as 2026-01-31."
+    ),
+    retract: bool = typer.Option(
+        False, "--retract", help="Mark nothing: take back the mark of this day that the workers have set aside."
     ),
     dry_run: bool = DRY_RUN,
     force: bool = FORCE,
@@ -49,13 +61,29 @@ def complete(
     settings, why = Settings(), reason_given(reason, force=force)
     say = speaker(_WORDS, language(lang))
     settings = need_world(settings, USES_GROUP | USES_PACKS)
-    if not goes_on(_completeness(settings, source, day_of(day)), why, dry_run=dry_run, as_json=as_json):
+    kind = MARK_RETRACTS if retract else MARK_FORCED if why else MARK_ORDINARY
+    intent = _taking_back if retract else _completeness
+    if not goes_on(intent(settings, source, day_of(day)), why, dry_run=dry_run, as_json=as_json):
         return
-    _send(settings, [broadcast.complete(source, day_of(day))], why)
+    _send(settings, [broadcast.complete(source, day_of(day), kind)], why)
     if as_json:
-        emit({"source": source, "day": day.isoformat()})
+        emit({"source": source, "day": day.isoformat(), "retracted": retract})
     else:
-        console.print(say("complete", source=source, day=day), soft_wrap=True, markup=False)
+        console.print(say("retracted" if retract else "complete", source=source, day=day), soft_wrap=True, markup=False)
+
+
+def _taking_back(settings: Settings, source: str, day: int) -> Intent:
+    """Take back a mark that is set aside. CommandError where there is none."""
+    from tidegauge.knowledge import known_by_workers
+
+    aside = known_by_workers(settings).aside
+    if aside.get(source) != day:
+        waiting = ", ".join(f"{name} {shown_day(on)}" for name, on in sorted(aside.items())[:SOURCES_SHOWN]) or "none"
+        raise CommandError(
+            f"no mark of {source} up to {shown_day(day)} is set aside", f"set aside are: {waiting}", BAD_INPUT
+        )
+    line = f"take back the mark of {source} up to {shown_day(day)}, which was set aside"
+    return Intent("complete --retract", [line], {"source": source, "day": shown_day(day)})
 
 
 def _completeness(settings: Settings, source: str, day: int) -> Intent:

@@ -47,7 +47,7 @@ def standings(
     from agents.offline.standings import all_standings, branches
 
     settings = Settings()
-    who = asked(settings, actor, Action.EXPORT, DataKind.BALANCES)
+    who = asked(settings, actor, Action.EXPORT, DataKind.BALANCES, about="all customers")
     check_folder(out)
     settings = need_world(settings, USES_ALL)
     jobs = live_jobs(settings)

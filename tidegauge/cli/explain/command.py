@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
-from services.access.decision import Action, DataKind
+from services.access.decision import Action, DataKind, Resource, owner_of
 from streams.calendar import shown_day
-from tidegauge.cli.actor import AS, asked, sees, unknown
+from tidegauge.cli.actor import AS, asked, decided, unknown
 from tidegauge.cli.choices import Lang
 from tidegauge.cli.language import LANG, language
 from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
@@ -45,11 +45,12 @@ def explain(
     from tidegauge.cli.explain import text
 
     settings = Settings()
-    who = asked(settings, actor, Action.READ, DataKind.DECISIONS, DataKind.BALANCES)
+    who = asked(settings, actor, Action.READ, DataKind.DECISIONS, DataKind.BALANCES, about=customer, first=True)
     said = language(lang, settings)
     settings = need_world(settings, USES_ALL)
     found = asyncio.run(explanation.explain(settings, customer))
-    if not found.known or not sees(who, Action.READ, DataKind.DECISIONS, found.branch):
+    wanted = Resource(DataKind.DECISIONS, owner_of(found.branch) if found.known else None)
+    if not decided(settings, who, Action.READ, wanted, customer):
         raise unknown(customer, who)
     if as_json:
         emit(plain_data(found))

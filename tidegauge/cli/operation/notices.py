@@ -1,6 +1,7 @@
 """`tidegauge notices`: the worker that turns alerts into notices, and what may be done about those that wait."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +15,8 @@ from services.assembly import notifier, redis_client, webhook_trust
 from services.notices.channels import give_up, waiting_notices
 from services.notices.notifier import TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
-from tidegauge.cli.operation.worker import one_last_line
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
+from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_redis, need_world
 from tidegauge.world.check import check_world
 from tidegauge.world.found import USES_GROUP
@@ -35,12 +36,12 @@ class Lazily:
         self.ready: Notifier | None = None
         self.lock = asyncio.Lock()
 
-    async def __call__(self, alert: dict[str, Any]) -> list[dict[str, Any]]:
+    async def __call__(self, alert: dict[str, Any], waits: Callable[[], None]) -> list[dict[str, Any]]:
         """Deliver an alert's notices."""
         async with self.lock:
             if self.ready is None:
                 self.ready = await self.stack.enter_async_context(notifier(self.settings, LogReader))
-        return await self.ready.notify(alert)
+        return await self.ready.notify(alert, waits)
 
 
 @app.callback(invoke_without_command=True)
@@ -48,6 +49,7 @@ def run(context: typer.Context) -> None:
     """Tell relationship managers of alerts, until told to stop; more workers share the partitions."""
     if context.invoked_subcommand is not None:
         return
+    ends_early("stopped before any alert was taken; it is safe to go on")
     settings = Settings()
     try:
         webhook_trust(settings)

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from agents.engine.watch.quiet import set_up_log
 from deploy.probes import serve_probes
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
@@ -16,10 +17,12 @@ from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
+from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
 
 app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
+SERVED: Final = "stopped: no request is open; kiosks get no answer until `tidegauge queue serve` runs again"
 MISTAKES: Final = {
     "upper_case": "it is in upper case: references are in lower case",
     "not_cut": "it is the whole digest: a reference is its first 26 characters, in lower case",
@@ -46,6 +49,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve `GET /v1/priority/{customer_ref}`. Nobody is asked who he is: keep it inside."""
+    told = until_told()
+    set_up_log("WARNING")
     settings = Settings()
     kiosks = priority_app(settings)
     port = settings.lookup_port if port is None else port
@@ -55,14 +60,13 @@ def serve(
     if watched_at:
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
-    signal.signal(signal.SIGTERM, _stopped)  # the server answers what it has taken, then raises the signal again
-    server(kiosks, settings.lookup_connections).run([socket])
-
-
-def _stopped(*_: object) -> None:
-    """The last line of a look-up."""
-    notes.print("stopped: who had asked has his answer; it is safe to go on")
-    raise SystemExit(0)
+    serving = server(kiosks, settings.lookup_connections)
+    for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
+        signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
+    with one_last_line():
+        if not told.is_set():
+            serving.run([socket])
+    notes.print(SERVED, soft_wrap=True)
 
 
 @app.command()

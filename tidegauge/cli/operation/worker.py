@@ -1,39 +1,17 @@
 """`tidegauge worker`: a Faust worker that keeps standings and publishes tiers, alerts and queue priorities."""
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import typer
 
 from deploy.settings import Settings
 from deploy.topics import WRITTEN_BY_WORKERS
 from tidegauge.cli.choices import LogLevel
-from tidegauge.cli.failures import DEBUG, last_line
 from tidegauge.cli.output import listening_at, notes
+from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_port
 
 FLUSH_ROWS = 8192  # changelog rows a transaction: alerts wait for a part of a flush, not for all of it
 
 app = typer.Typer()
-
-
-@contextmanager
-def one_last_line() -> Iterator[None]:
-    """Whatever ends a process that was to run on is said in one line."""
-    try:
-        yield
-    except Exception as problem:
-        if os.environ.get(DEBUG):
-            raise
-        raise last_line(problem) from problem
-
-
-def _stopped_early(*_: object) -> None:
-    """Faust takes the signal once it runs."""
-    notes.print("stopped before any partition was taken; it is safe to go on")
-    raise SystemExit(0)
 
 
 @app.command("worker")
@@ -46,9 +24,8 @@ def worker(
     ),
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C. Start more of them to share the partitions: Kafka does the rest."""
-    signal.signal(signal.SIGTERM, _stopped_early)
+    ends_early("stopped before any partition was taken; it is safe to go on")
     from agents.engine.app import build_app, run_worker
-    from agents.engine.recovery import changelog_topic
     from agents.offline.warmup import warm_up
     from agents.standing.job import StandingJob
     from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
@@ -67,7 +44,7 @@ def worker(
     warm_up(conf)
     built = build_app(settings, jobs, name=STANDING, rows_max=FLUSH_ROWS, outputs=WRITTEN_BY_WORKERS)
     with listening_at(settings.metrics_host, port, "--metrics-port"), one_last_line():
-        watch = Watch(world, USES_ALL, changelog_topic(settings, STANDING))
+        watch = Watch(world, USES_ALL)
         watch.start(end_process)
         try:
             said = run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)

@@ -1,13 +1,17 @@
 """`tidegauge policy`: list, show and check packs, decide customers and tables of cases with them, and compare two."""
 
+import csv
 import datetime as dt
 import json
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from schemas import bounds
+from schemas.bounded import open_bounded, read_bounded
 from tidegauge.cli.choices import ClassOfCustomers, Lang, iso_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, error
@@ -50,20 +54,8 @@ def list_(lang: Lang | None = LANG, as_json: bool = JSON) -> None:
 
     say = saying(lang)
     packs = [_read(name) for name in available_packs()]
-    rows = [
-        {
-            "pack": pack.id,
-            "version": pack.version,
-            "effective_from": pack.effective_from.isoformat(),
-            "kind": pack.kind,
-            "template": bool(pack.open_numbers()),
-            "name": {"zh": pack.name.zh, "en": pack.name.en},
-            "tiers": {kind: [tier.id for tier in policy.tiers] for kind, policy in pack.classes.items()},
-        }
-        for pack in packs
-    ]
     if as_json:
-        emit(rows)
+        emit([_head(pack) for pack in packs])
         return
     for pack in packs:
         marks = say("template") * bool(pack.open_numbers()) + say("layers") * (pack.kind == "layers")
@@ -74,10 +66,27 @@ def list_(lang: Lang | None = LANG, as_json: bool = JSON) -> None:
         console.print(line, soft_wrap=True)
 
 
+def _head(pack: "Pack") -> dict[str, Any]:
+    """What a pack is, for machines."""
+    return {
+        "pack": pack.id,
+        "version": pack.version,
+        "effective_from": pack.effective_from.isoformat(),
+        "kind": pack.kind,
+        "template": bool(pack.open_numbers()),
+        "name": {"zh": pack.name.zh, "en": pack.name.en},
+        "tiers": {kind: [tier.id for tier in policy.tiers] for kind, policy in pack.classes.items()},
+    }
+
+
 @app.command("show")
-def show(pack: str = _PACK) -> None:
+def show(pack: str = _PACK, as_json: bool = JSON) -> None:
     """Print a pack as it is written."""
-    typer.echo(_read(pack).body)
+    found = _read(pack)
+    if as_json:
+        emit({**_head(found), "body": found.body})
+    else:
+        typer.echo(found.body)
 
 
 @app.command("check")
@@ -148,7 +157,7 @@ def decide_(
     from policies.cases.decision import decide_facts
     from policies.cases.facts import parse_facts
 
-    text = Path(facts[1:]).read_text(encoding="utf-8") if facts.startswith("@") else facts
+    text = read_bounded(Path(facts[1:]), bounds.SMALL_FILE_BYTES_MAX).decode() if facts.startswith("@") else facts
     outcome = decide_facts(_read(pack), customer_class.value, parse_facts(text), day)
     if as_json:
         emit(json.loads(to_json(outcome)))
@@ -212,9 +221,10 @@ def cases(
     from policies.cases.facts import FactError
 
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
+        table = open_bounded(file, bounds.TABLE_BYTES_MAX, "split it into several tables")
+        with TextIOWrapper(table, encoding="utf-8", newline="") as lines:
             results = list(run_cases(lines, pack or None))
-    except FactError as problem:
+    except (FactError, csv.Error) as problem:
         raise CommandError(f"{file}: {problem}", "see docs/policies.md", BAD_INPUT) from problem
     say = saying(lang)
     for result in results:

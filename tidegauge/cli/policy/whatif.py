@@ -103,7 +103,8 @@ def whatif(
     """
     settings = Settings()
     say = speaker(POLICY_WORDS, language(lang, settings))
-    who, new = asked(settings, actor, Action.EXPORT, DataKind.TIER), pack_from(pack, since)
+    who = asked(settings, actor, Action.EXPORT, DataKind.TIER, about="all customers")
+    new = pack_from(pack, since)
     check_folder(picture)
     refused = Refused(settings)
     trials = (

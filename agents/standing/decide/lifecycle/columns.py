@@ -218,7 +218,8 @@ class LifecycleColumns:
 
     def take_rows(self, rules: RulesInForce) -> list[Pair | Packed]:
         """Rows changed since the last call, of customers with a scheme; of those without a State many are the same."""
-        slots = self.take_changed()
+        if not len(slots := self.take_changed()):  # as after most postings
+            return []
         slots = slots[rules.has_scheme(self._customers.classes(slots))]
         self.written(slots)
         alone = self._own_state[slots] | np.isin(slots, np.fromiter(self._remembered, np.int64, len(self._remembered)))

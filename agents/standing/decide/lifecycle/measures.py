@@ -60,7 +60,7 @@ class Measures:
         """
         found = []
         for name, source in sorted(pack.sources.items()):
-            complete = self._facts.complete.get(name)
+            complete = self._facts.marks.complete.get(name)
             if complete is not None and source.required:
                 lag = business_days(complete + 1, day, self._facts.calendar)
                 found += [name] if lag > source.freshness_business_days else []

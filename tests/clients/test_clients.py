@@ -1,0 +1,188 @@
+"""Producers in three languages give the same standings; readers in two see what the live system has."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from streams.calendar import day_of
+from tests.clients.page import contract_of, program, run
+from tests.integration.live import Live
+from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+CLIENTS: Final = ("python", "java", "js")
+FIRST, LAST = day_of(dt.date(2026, 3, 2)), day_of(dt.date(2026, 3, 31))
+DAY_MS: Final = 86_400_000
+# Of each customer: his accounts' currencies, then (account, day of the month, minor units).
+CUSTOMERS: Final = {
+    "ordinary": (["CNY"], [(0, 2, 4_500_000), (0, 9, -1_200_000)]),
+    "two accounts": (["CNY", "USD"], [(0, 2, 130_000_000), (1, 3, 5_000_001), (1, 20, -1_999_999)]),
+    "客户三": (["JPY"], [(0, 2, 98_765_432), (0, 31, -1)]),
+}
+RATES: Final = [
+    {"event_id": f"{currency}-{day}", "currency": currency, "base": "CNY", "rate_micro": micro + day, "rate_date": FIRST + day,
+     "version": 1, "source": "treasury"}
+    for currency, micro in (("USD", 7_104_300), ("JPY", 48_150)) for day in (0, 7, 14)
+]  # fmt: skip
+
+
+def postings(client: str) -> Iterator[dict[str, Any]]:
+    """What a client sends of its own three customers."""
+    for name, (currencies, moves) in CUSTOMERS.items():
+        numbers = [0] * len(currencies)
+        for account, day, minor in moves:
+            numbers[account] += 1
+            at = FIRST + day - 2
+            yield {
+                "event_id": f"{client}-{name}-{account}-{numbers[account]}", "source": "core",
+                "journal_seq": numbers[account], "customer_id": f"{client} {name}", "account_id": f"{name}-{account}",
+                "asset_class": "deposit_demand", "currency": currencies[account], "amount_minor": minor, "value_date": at,
+                "booked_at": at * DAY_MS + 3_600_000, "nature": "external", "customer_initiated": True, "branch": "B01",
+                "channel": None, "counterparty_bank": None, "counterparty_ref": None, "reverses": None,
+            }  # fmt: skip
+
+
+def send(live: Live, language: str, name: str, topic: str, records: Any, folder: Path, text: str | None = None) -> None:
+    """Let a program of the page send records to a topic."""
+    arguments = [live.settings.kafka, live.settings.topic(topic), *contract_of(topic)]
+    run(language, text or program(language, name), folder, arguments, records)
+
+
+@pytest.fixture(scope="module")
+def lived(make_live: Callable[..., Live], tmp_path_factory: pytest.TempPathFactory) -> Live:
+    """A system that the three producers have written to, checked as a new source is, and closed to the month's end."""
+    live = make_live()
+    for client in CLIENTS:
+        send(live, client, "producer", "transactions", postings(client), tmp_path_factory.mktemp(client))
+    send(live, "python", "rates", "fx-rates", RATES, tmp_path_factory.mktemp("rates"))
+    live.start()
+    for topic in ("transactions", "fx-rates"):
+        live.command("check-source", "--topic", topic)  # exit code 0: nothing was found
+    live.command("close", dt.date(2026, 3, 31).isoformat(), "--force", "--reason", "the first close")
+    live.wait_closed()
+    live.stop()
+    return live
+
+
+def standings(live: Live) -> dict[str, dict[str, str]]:
+    """The command's rows at the month's end, by customer."""
+    out = live.logs / "standings.csv"
+    live.command("standings", "--as-of", "2026-03-31", "--out", str(out))
+    return {row["customer_id"]: row for row in csv.DictReader(io.StringIO(out.read_text()))}
+
+
+def test_producers_give_the_same_standings(lived: Live) -> None:
+    """Every figure of the three customers is the same whoever sent it, and no record was lost."""
+    rows = standings(lived)
+    assert len(rows) == len(CLIENTS) * len(CUSTOMERS)
+    assert lived.outputs("dead-letters") == []
+    for name in CUSTOMERS:
+        first, *others = ({**rows[f"{client} {name}"], "customer_id": name} for client in CLIENTS)
+        assert first["aum"] not in ("", "0")
+        assert others == [first] * len(others)
+
+
+def test_the_warehouse_holds_what_the_command_shows(lived: Live, database: str, tmp_path: Path) -> None:
+    """PostgreSQL filled by the page's program, twice from where it stood, equals `tidegauge standings`."""
+    arguments = [lived.settings.kafka, lived.settings.topic("standings"), contract_of("standings")[0], database]
+    for _ in range(2):
+        run("python", program("python", "warehouse"), tmp_path, arguments)
+    with psycopg.connect(database) as rows:
+        found = rows.execute("select customer_id, aum_minor, quarter_avg_minor from standings").fetchall()
+    wanted = standings(lived)
+    assert len(found) == len(wanted)
+    for customer, *figures in found:
+        row = wanted[customer]
+        assert figures == [int(row[name]) if row[name] else None for name in ("aum", "quarter_avg")]
+
+
+def test_node_reads_lz4(lived: Live, tmp_path: Path) -> None:
+    """kafkajs with the page's codec reads every committed record, numbers as they are."""
+    arguments = [lived.settings.kafka, lived.settings.topic("standings"), contract_of("standings")[0]]
+    lines = run("js", program("js", "consumer"), tmp_path, arguments).splitlines()
+    numbers = ("customer_id", "source_seq", "aum_minor", "quarter_avg_minor")
+    seen = sorted(tuple(record[name] for name in numbers) for record in map(json.loads, lines))
+    own = sorted(tuple(record[name] for name in numbers) for record in lived.outputs("standings"))
+    assert seen == own != []
+
+
+TRAPS: Final = {
+    "partition_crc32": ("python", '"partitioner": "murmur2_random",', ""),
+    "partition_other": ("js", "Partitioners.DefaultPartitioner", "Partitioners.LegacyPartitioner"),
+    "no_key": ("js", "key: posting.customer_id, ", ""),
+    "other_key": ("python", 'key=posting["customer_id"].encode()', 'key=json.dumps(posting["customer_id"])'),
+}
+
+
+@pytest.fixture(scope="module")
+def trapped(make_live: Callable[..., Live], tmp_path_factory: pytest.TempPathFactory) -> Live:
+    """A system that clients with those faults have written to, each as a source of its own."""
+    live = make_live()
+    for code, (language, right, wrong) in TRAPS.items():
+        text = program(language, "producer")
+        assert right in text
+        sent = ({**posting, "source": code} for posting in postings("x"))
+        send(
+            live, language, "producer", "transactions", sent, tmp_path_factory.mktemp(code), text.replace(right, wrong)
+        )
+    return live
+
+
+@pytest.mark.parametrize("code", TRAPS)
+def test_traps_are_found(trapped: Live, code: str) -> None:
+    """A client with its own defaults, or without the key, is told before it is let in."""
+    assert code in found(trapped, "transactions", "--source", code)
+
+
+def test_a_rate_under_its_currency_is_found(trapped: Live, tmp_path: Path) -> None:
+    """The natural guess loses all days but the last to compaction; without any key the broker refuses the record."""
+    live, text = trapped, program("python", "rates")
+    right = '"{currency}/{base}/{rate_date}/{version}".format(**rate)'
+    send(live, "python", "rates", "fx-rates", RATES, tmp_path, text.replace(right, 'rate["currency"]'))
+    assert found(live, "fx-rates") == {"key_shared"}
+    with pytest.raises(AssertionError, match="not all rates were taken"):
+        send(live, "python", "rates", "fx-rates", RATES, tmp_path, text.replace(right, "None"))
+
+
+def found(live: Live, topic: str, *more: str) -> set[str]:
+    """The codes of what `check-source` says."""
+    said = json.loads(live.command("check-source", "--topic", topic, "--json", *more, code=1))
+    return {one["code"] for one in said["findings"]}
+
+
+@pytest.mark.parametrize(("language", "show"), [("python", "print({})"), ("js", "console.log({})")])
+def test_references(language: str, show: str, tmp_path: Path) -> None:
+    """Both recipes give the test vector."""
+    call = show.format(f'reference("{VECTOR_KEY}", "{VECTOR_CUSTOMER}")')
+    assert run(language, program(language, "reference") + "\n" + call + "\n", tmp_path, []).strip() == VECTOR_REFERENCE
+
+
+def test_curl_asks_the_look_up(make_live: Callable[..., Live]) -> None:
+    """The page's line gets an answer whatever stands behind the look-up."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    live = make_live(redis_url="redis://127.0.0.1:1/0")
+    live.begin("queue", "serve", "--port", str(port), "--metrics-port", "0")
+    where = {"LOOKUP": f"127.0.0.1:{port}", "REFERENCE": VECTOR_REFERENCE}
+    answers: list[str] = []
+
+    def answered() -> bool:
+        command = ["sh", "-c", program("sh", "lookup")]
+        answers.append(subprocess.run(command, env={**os.environ, **where}, capture_output=True, text=True).stdout)
+        return bool(answers[-1])
+
+    live.wait(answered, "the look-up")
+    assert json.loads(answers[-1])["degraded"] is True

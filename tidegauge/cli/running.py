@@ -1,0 +1,45 @@
+"""How a process that runs on ends: whatever it is, one last line says it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from tidegauge.cli.failures import DEBUG, last_line
+from tidegauge.cli.output import notes
+
+STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextmanager
+def one_last_line() -> Iterator[None]:
+    """Whatever ends a process that was to run on is said in one line."""
+    try:
+        yield
+    except Exception as problem:
+        if os.environ.get(DEBUG):
+            raise
+        raise last_line(problem) from problem
+
+
+def until_told() -> threading.Event:
+    """An event that a signal to stop sets."""
+    told = threading.Event()
+    for number in STOPS:
+        signal.signal(number, lambda *_: told.set())
+    return told
+
+
+def ends_early(said: str) -> None:
+    """Until the frameworks take the signals: end well, with these words."""
+
+    def end(*_: object) -> None:
+        notes.print(said, soft_wrap=True)
+        raise SystemExit(0)
+
+    for number in STOPS:
+        signal.signal(number, end)
