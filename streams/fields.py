@@ -15,7 +15,7 @@ BAD_ID, BAD_CURRENCY, BAD_CLASS, BAD_AMOUNT, BAD_DATE, BAD_INSTANT, BAD_NUMBER, 
     47,
 )
 OTHER_CURRENCY, OTHER_CLASS, CONFLICT, TOO_OLD, TOO_FRAGMENTED, BAD_VERSION = 49, 50, 51, 52, 53, 54
-BAD_RATE, BAD_BASE, DELETION = 55, 56, 57
+BAD_RATE, BAD_BASE, DELETION, TOO_MANY, TOO_LONG = 55, 56, 57, 58, 59
 EVENT_REASONS = {
     BAD_ID: "id empty or too long",
     BAD_CURRENCY: "unknown currency",
@@ -24,7 +24,7 @@ EVENT_REASONS = {
     BAD_DATE: "date out of range",
     BAD_INSTANT: "instant out of range",
     BAD_NUMBER: "journal number negative",
-    BAD_SOURCE: "source empty or too many",
+    BAD_SOURCE: "source empty, too long or too many",
     OTHER_CURRENCY: "account has another currency",
     OTHER_CLASS: "account has another asset class",
     CONFLICT: "different payload under a known identity",
@@ -34,6 +34,8 @@ EVENT_REASONS = {
     BAD_RATE: "rate out of range",
     BAD_BASE: "not a rate to the base currency",
     DELETION: "deletion",
+    TOO_MANY: "more than can be held",
+    TOO_LONG: "too long",
 }
 # Fields in the order of the contracts; the agent checks them against the schemas.
 POSTING_FIELDS = (

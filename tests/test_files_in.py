@@ -62,6 +62,7 @@ EXEMPT: Final = {
     "schemas.confluent.Tokens.__init__": "the registry's authorities, whose size ConfluentRegistry has checked",
     "schemas.release.release": "a developer's command, on the files of the repository",
     "services.assembly.webhook_trust": "by check_size",
+    "services.access.audit.AuditFile.record": "it only appends",
     "streams.kernels.cache.sources_fingerprint": "the very sources that run",
     "tidegauge.cli.main.main": "no file: nowhere",
     "tidegauge.cli.operation.drain._worker_at": "no file: an answer, of which a megabyte is read",

@@ -48,13 +48,15 @@ from streams.fields import (
     POSTING_FIELDS,
     S_CUSTOMER,
     SNAPSHOT_FIELDS,
+    TOO_MANY,
 )
 from streams.money import EXPONENTS
 from streams.reference import customer_ref, key_fingerprint
 from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
 RATE_FIELDS = {
-    BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date"
+    BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date",
+    BAD_ID: "event_id", TOO_MANY: "rate_date",
 }  # fmt: skip
 _KEY, _ALERTS = "reference_key", "alert_key"  # of a fence: their fingerprints, the second where it is another one
 _REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED

@@ -156,10 +156,11 @@ class Lookup:
 
 
 # Age by the server's own clock, so that no other clock has to agree; of the partition that lags most. The partition of a
-# reference is nobody's to know: each is asked whether it lacks it.
+# reference is nobody's to know: each is asked whether it lacks it. What is no row at all is one that can't be read.
 READ: Final = """
-local row = redis.call('HMGET', KEYS[1], 'queue_class', 'vip_area', 'valid_until')
+local row = redis.pcall('HMGET', KEYS[1], 'queue_class', 'vip_area', 'valid_until')
 local oldest, lacking
+if row.err then row, lacking = {}, 1 end
 local fresh = redis.call('HGETALL', KEYS[2])
 for i = 1, #fresh, 2 do
   local ms = tonumber(fresh[i + 1])
@@ -168,7 +169,7 @@ for i = 1, #fresh, 2 do
 end
 local now = redis.call('TIME')
 local age = oldest and string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - oldest) or ''
-return {row[1], row[2], row[3], age, lacking or 0, redis.call('HGET', KEYS[3], 'reference_key')}
+return {row[1] or false, row[2] or false, row[3] or false, age, lacking or 0, redis.call('HGET', KEYS[3], 'reference_key')}
 """
 
 

@@ -344,7 +344,7 @@ class Ledger:
             day_close.roll(self.store, self.clock)
             day_close.compact(self.store, self.clock)
         for currency, day, micro, version, event_id in rates:
-            self.rates.put(currency, day, micro, version, event_id)
+            self.rates.keep(currency, day, micro, version, event_id)
 
     def customer(self, customer_id: str) -> int:
         """The slot of a customer, made if he is not known."""

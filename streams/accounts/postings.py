@@ -27,6 +27,7 @@ from streams.accounts.store import (
     REF_BITS,
     REF_MASK,
     REVERSAL,
+    SOURCES_MAX,
     Array,
     Index,
     Long,
@@ -36,6 +37,7 @@ from streams.accounts.store import (
     find,
     hash_bytes,
     mark_dirty,
+    most_ids,
     new_account,
     new_customer,
     room_for,
@@ -80,6 +82,7 @@ from streams.money import AMOUNT_MAX
 
 VALUE_AHEAD_DAYS, BOOKED_AHEAD_DAYS = 400, 400
 CLASSES_MAX, NAMES_MAX = 62, 1 << 20
+NAMES_BYTES_MAX = 1 << 18  # of a list of names: all of them are one row, and JSON may take six bytes for one
 INSTANT_MAX = 1 << 45  # ms: far beyond every date taken
 NO_ROOM = -2  # for a slot
 ENTRIES_AN_EVENT = 12  # that one event can add at most
@@ -121,7 +124,7 @@ def name_code(ix: Index, raw: Array, ref: int, most: int, fixed: bool) -> int:
     if ref == NULL or length == 0 or length > ID_BYTES_MAX:
         return -1
     code = find(ix, raw, position, length)
-    if code >= 0 or fixed or ix.meta[0] >= most:
+    if code >= 0 or fixed or ix.meta[0] >= most or ix.meta[1] + length > NAMES_BYTES_MAX:
         return code
     return add(ix, raw, position, length)
 
@@ -235,7 +238,7 @@ def _posting(
     bad, field, booked_day = _checked(zone, clock, d)
     if bad != OK:
         return bad, field, -1, 0
-    source = name_code(names.sources, raw, d[P_SOURCE], NAMES_MAX, False)
+    source = name_code(names.sources, raw, d[P_SOURCE], SOURCES_MAX, False)
     if source < 0:
         return BAD_SOURCE, P_SOURCE, -1, 0
     old = clock[OPEN] >= 0 and booked_day < clock[RING_FROM]
@@ -358,11 +361,17 @@ def look_ahead(s: Store, raw: Array, data: Array, status: Array, i: int, first: 
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def has_room(s: Store, names: Lookups, slot: int) -> bool:
+def most_names(names: Lookups) -> tuple[int, int, int]:
+    """How many classes, sources and banks there may be before their lists have to grow."""
+    return most_ids(names.classes), most_ids(names.sources), most_ids(names.banks)
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def has_room(s: Store, names: Lookups, most: tuple[int, int, int], slot: int) -> bool:
     """Whether one more event fits whatever it needs; if not, the arrays are grown and the kernel goes on here."""
-    if names.classes.meta[0] + 2 > len(names.classes.ref) or names.sources.meta[0] + 2 > len(names.sources.ref):
+    if names.classes.meta[0] >= most[0] or names.sources.meta[0] >= most[1] or names.banks.meta[0] >= most[2]:
         return False
-    if names.banks.meta[0] + 2 > len(names.banks.ref) or s.heap[0] + ENTRIES_AN_EVENT > len(s.entries):
+    if s.heap[0] + ENTRIES_AN_EVENT > len(s.entries):
         return False
     return slot < 0 or room_for(s, slot, ENTRIES_AN_EVENT)
 
@@ -396,14 +405,14 @@ def fold_postings(
     )
     clock, raw, data, counters = borrowed(clock), borrowed(raw), borrowed(data), borrowed(counters)
     status, field = borrowed(status), borrowed(field)
-    seen = np.zeros(SEEN, np.int64)
+    seen, most = np.zeros(SEEN, np.int64), most_names(names)
     for i in range(first - SEEN, last):
         look_ahead(s, raw, data, status, i, first, last, seen)
         if i < first or status[i] != OK:
             continue
         d = data[i]
         slot = known_account(s, raw, d[P_CUSTOMER], d[P_ACCOUNT])
-        if slot == NO_ROOM or not has_room(s, names, slot) or met.found[0] + len(rules.window) > len(met.row):
+        if slot == NO_ROOM or not has_room(s, names, most, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
         if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE and d[P_REVERSES] == NULL:

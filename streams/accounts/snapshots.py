@@ -9,7 +9,6 @@ from streams.accounts.entries import CLOSED, HORIZON_DAY, HORIZON_MS, OPEN, appl
 from streams.accounts.postings import (
     DUPLICATES,
     INSTANT_MAX,
-    NAMES_MAX,
     NO_ROOM,
     Lookups,
     Zone,
@@ -18,10 +17,22 @@ from streams.accounts.postings import (
     check_dates,
     has_room,
     known_account,
+    most_names,
     name_code,
     touch,
 )
-from streams.accounts.store import NULL, REF_BITS, REF_MASK, SNAPSHOT, Array, Store, append, hash_bytes, mark_dirty
+from streams.accounts.store import (
+    NULL,
+    REF_BITS,
+    REF_MASK,
+    SNAPSHOT,
+    SOURCES_MAX,
+    Array,
+    Store,
+    append,
+    hash_bytes,
+    mark_dirty,
+)
 from streams.calendar import DAY_MAX, business_day
 from streams.fields import (
     BAD_AMOUNT,
@@ -77,7 +88,7 @@ def _snapshot(s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d:
     bad, field, cut_day = _checked(zone, clock, d)
     if bad != OK:
         return bad, field
-    if name_code(names.sources, raw, d[S_SOURCE], NAMES_MAX, False) < 0:
+    if name_code(names.sources, raw, d[S_SOURCE], SOURCES_MAX, False) < 0:
         return BAD_SOURCE, S_SOURCE
     too_old = clock[OPEN] >= 0 and cut_day < clock[HORIZON_DAY]
     if too_old and slot < 0:
@@ -138,11 +149,12 @@ def fold_snapshots(
     counters: Array,
 ) -> int:
     """Folds balance snapshots in rows [first, last); returns the first row that did not fit."""
+    most = most_names(names)
     for i in range(first, last):
         if status[i] != OK:
             continue
         slot = known_account(s, raw, data[i, S_CUSTOMER], data[i, S_ACCOUNT])
-        if slot == NO_ROOM or not has_room(s, names, slot):
+        if slot == NO_ROOM or not has_room(s, names, most, slot):
             return i
         status[i], field[i] = _snapshot(s, names, zone, clock, raw, data[i], slot)
         if status[i] == DUPLICATE:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from schemas.codec.blocks import Reader, decode
 from schemas.codec.records import encode
 from schemas.partitioner import partition_of
+from schemas.topics import CLOSES, INPUTS
+from tests.contracts.drawn import entries
 from tests.schemas.helpers import ALWAYS, Registry, batch, datum, framed, posting
 from tidegauge.cli.data.source_words import WORDS
 from tidegauge.sources.check import PLACES_MAX, SourceCheck
@@ -97,6 +99,15 @@ def test_a_good_source_has_no_findings() -> None:
 def test_postings(code: str, count: int, records: list[dict[str, Any]]) -> None:
     """Each fault by itself, and nothing else."""
     assert postings(*records) == {code: count}
+
+
+def test_an_account_under_two_customers() -> None:
+    """It is named once, where the second customer comes; of a balance as of a posting."""
+    shared = [good(1), good(1, customer_id="c2"), good(2, customer_id="c2"), good(3, customer_id="c3"), good(2)]
+    assert postings(*shared) == {"two_owners": 1}
+    sent = [(name, encode("balances", BALANCE | {"customer_id": name.decode()})) for name in (b"c1", b"c1", b"c4")]
+    found = checked("balances", *sent).findings()
+    assert [(one.code, one.count, one.spots) for one in found] == [("two_owners", 1, [(0, 2)])]
 
 
 def test_numbers_are_of_an_account_at_a_source() -> None:
@@ -206,6 +217,20 @@ def test_whatever_comes_is_looked_at(
     for one in checked("transactions", *coded, partitions=3, source=source).findings():
         assert WORDS["en"][one.code][0].format(count=one.count, **one.details)
         assert one.count <= len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
+
+
+@pytest.mark.parametrize("topic", [topic for topic in INPUTS if topic not in (CLOSES, "policies")])
+def test_any_record_is_looked_at(topic: str) -> None:
+    """Whatever the contract allows in any version, and whatever bytes, on each topic that a source sends to."""
+
+    @settings(max_examples=40)
+    @given(entries(topic, 6))
+    def check(sent: list[tuple[bytes | None, bytes | None]]) -> None:
+        for one in checked(topic, *sent, partitions=3).findings():
+            assert WORDS["en"][one.code][0].format(count=one.count, **one.details)
+            assert one.count <= 3 * len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
+
+    check()
 
 
 def test_every_finding_has_words_in_both_languages() -> None:

@@ -76,7 +76,7 @@ class _Journal:
 
 
 class SourceCheck:
-    """Takes the records of a topic block by block. Its memory grows with postings and rates only: some 400 bytes each."""
+    """Takes the records of a topic block by block. Its memory grows with postings, accounts and rates only: some 400 bytes each."""
 
     def __init__(self, reader: Reader, partitions: int, zone: str, base: str, source: str = "") -> None:
         """`source`: only records that name it; what can't be read names none, and is looked at too."""
@@ -87,6 +87,8 @@ class SourceCheck:
         self._found: dict[tuple[str, ...], SourceFinding] = {}
         self._payloads: dict[int, int] = {}  # account and number -> payload, both as hashes
         self._journals: dict[int, _Journal] = {}
+        self._owners: dict[int, int] = {}  # account -> its first customer, both as hashes
+        self._shared: set[int] = set()
         self._rates: dict[int, set[int]] = {partition: set() for partition in range(partitions)}
         self._rate_keys: dict[int, int] = {}  # key -> the rate's version that it stands for, both as hashes
 
@@ -110,6 +112,8 @@ class SourceCheck:
             unknown = view.column("nature") == self.reader.symbols("nature").index("unknown")
             self._note("nature_unknown", view, good & unknown)
             self._numbers(view, good)
+        if "account_id" in view.index:
+            self._owned(view, good)
 
     def findings(self, *, whole: bool = True) -> list[SourceFinding]:
         """What was found. whole: the topic was read from its beginning in every partition."""
@@ -229,6 +233,18 @@ class SourceCheck:
             self._payloads[identity] = payload
             self._count(journal, this, (view.partition, int(view.columns.offset[i])))
         self._note("number_conflict", view, conflicts)
+
+    def _owned(self, view: _View, good: _Mask) -> None:
+        """Accounts under more than one customer, each once, where the second one comes."""
+        shared = np.zeros(len(good), np.bool_)
+        for (i, customer), (_, account) in zip(
+            view.texts("customer_id", good), view.texts("account_id", good), strict=True
+        ):
+            one = hash(account)
+            if self._owners.setdefault(one, mine := hash(customer)) != mine and one not in self._shared:
+                self._shared.add(one)
+                shared[i] = True
+        self._note("two_owners", view, shared)
 
     def _count(self, journal: int, number: int, spot: _Spot) -> None:
         known = self._journals.setdefault(journal, _Journal(number, number, 0, spot))

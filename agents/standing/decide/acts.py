@@ -10,8 +10,9 @@ from policies.lifecycle.state import Act
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import ID_BYTES_MAX
 from streams.calendar import DAY_MAX, DAY_MIN, DAY_MS, business_day
-from streams.fields import BAD_DATE, BAD_ID, BAD_INSTANT, OK
+from streams.fields import BAD_DATE, BAD_ID, BAD_INSTANT, OK, TOO_LONG
 
+DETAILS_BYTES_MAX = 64 << 10  # some of it is kept, in JSON
 _NOTE = "note"  # kept for people; nothing to decide
 _UNKNOWN = "unknown_action"
 
@@ -27,6 +28,11 @@ def take_action(record: dict[str, Any], ledger: Ledger, lifecycle: LifecycleDeci
         return BAD_DATE, "expires_on"
     if record["action"] == _NOTE:
         return OK, ""
+    for name in ("requested_by", "approved_by"):
+        if len((record[name] or "").encode()) > ID_BYTES_MAX:
+            return BAD_ID, name
+    if sum(len(text.encode()) for pair in record["details"].items() for text in pair) > DETAILS_BYTES_MAX:
+        return TOO_LONG, "details"
     what = Act.of(record, int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)))
     slot = ledger.customer(record["customer_id"])
     if what.action in HANDLERS:

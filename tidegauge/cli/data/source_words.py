@@ -33,6 +33,10 @@ EN: Final[Mapping[str, tuple[str, str]]] = {
         "postings that repeat a journal_seq of their account with another amount, day or nature: {count}",
         "a posting keeps its number; one that corrects it has a number of its own",
     ),
+    "two_owners": (
+        "accounts under more than one customer: {count}",
+        "each customer has what comes under his own number; a joint account is sent under its primary owner alone",
+    ),
     "date_absurd": (
         "records whose {field} is no day from 1990 to 2099: {count}",
         "dates are days since 1970-01-01, instants milliseconds since then in UTC",
@@ -81,6 +85,10 @@ ZH: Final[Mapping[str, tuple[str, str]]] = {
     "number_conflict": (
         "{count} 笔交易重复使用了本账户的 journal_seq，但金额、日期或性质不同",
         "一笔交易的号码不变；更正交易须另编号码",
+    ),
+    "two_owners": (
+        "{count} 个账户出现在多个客户名下",
+        "每位客户只计入其名下的记录；联名账户只应以主要持有人的客户号发送",
     ),
     "date_absurd": (
         "{count} 条记录的 {field} 不在 1990 年至 2099 年之间",
