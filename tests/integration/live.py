@@ -48,6 +48,7 @@ class Live:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.logs = settings, settings.data_dir
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.contracts = (settings.contracts,)  # of the workers, one after the other
         self.workers: list[subprocess.Popen[bytes]] = []
         self.others: list[subprocess.Popen[bytes]] = []
         self.kills = self._started = 0
@@ -75,7 +76,8 @@ class Live:
 
     def start(self, program: str = PROGRAM) -> None:
         """Start a worker."""
-        self.workers.append(self._run("worker", "--metrics-port", "0", program=program))
+        contracts = self.contracts[self._started % len(self.contracts)]
+        self.workers.append(self._run("worker", "--metrics-port", "0", program=program, contracts=contracts))
 
     def begin(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
         """Start a command of `tidegauge` and let it run."""
@@ -124,12 +126,13 @@ class Live:
         )
         return stable == all_
 
-    def _run(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, program: str = PROGRAM, contracts: int | None = None) -> subprocess.Popen[bytes]:
+        settings = self.settings if contracts is None else self.settings.model_copy(update={"contracts": contracts})
         self._started += 1
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command],
-                cwd=REPO, env=environment(self.settings), stdout=log, stderr=subprocess.STDOUT,
+                cwd=REPO, env=environment(settings), stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def _log(self) -> Path:
