@@ -19,7 +19,7 @@ from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
 from agents.engine.recovery import EngineSettings
 from agents.engine.table import UnitTable
 from agents.engine.unit import Conf
-from agents.engine.watch.ending import set_up_log
+from agents.engine.watch.quiet import set_up_log
 from agents.engine.watch.rounds import ROUND_S, Rounds
 
 WORKER_SESSION_S, HEARTBEAT_S = 6, 2  # a failover takes seconds, not the default minute

@@ -7,8 +7,10 @@ No Python object is made per record here; `records` is the slow way out for the 
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
 from agents.engine.job import TP, Block
@@ -131,6 +133,16 @@ def control_type(batch: memoryview) -> int:
 def records(block: Block) -> Iterator[tuple[int, bytes | None, bytes | None]]:
     """Offset, key and value of the block's records, one Python object each."""
     return ((record.offset, record.key, record.value) for record in with_headers(block))
+
+
+def headers_of(block: Block) -> dict[int, dict[str, bytes | None]]:
+    """Headers by offset, of the records that have any and can be read."""
+    found: dict[int, dict[str, bytes | None]] = {}
+    with suppress(CorruptRecordException, ValueError):  # UnicodeDecodeError is one
+        for record in with_headers(block):
+            if record.headers:
+                found[record.offset] = dict(record.headers)
+    return found
 
 
 def with_headers(block: Block) -> Iterator[DefaultRecord]:

@@ -10,17 +10,12 @@ all, and a stable transactional id fences a second closer off.
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, Message
 
+from agents.engine.reader import LogRow, rows_to_the_end
 from connectors.formats.events import CloseRecord, Record, key_of
 from connectors.loading.closing_run import (
     NOTHING_KNOWN,
@@ -43,7 +38,6 @@ log = logging.getLogger(__name__)
 
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 WAIT_S: Final = 30.0
-POLL_S: Final = 0.05
 
 
 class UnusualError(Exception):
@@ -64,28 +58,14 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Closer:
-    """Closes days, each once. PublishError when Kafka fails or another closer has taken over.
+class CloseBook:
+    """What is closed, and what a run would do. It writes nothing, and disturbs nobody who closes.
 
     `known` is what the workers know; without it days are measured by the last close alone.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        encode: Encode,
-        clock_ms: Callable[[], int] = wall_clock_ms,
-        known: Known = NOTHING_KNOWN,
-    ) -> None:
-        self._settings = settings
-        self._encode = encode
-        self._clock_ms = clock_ms
-        self._failed: list[KafkaError] = []
-        self.known = known
-        self._producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-closer")
-        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
-        with publish_errors("cannot start closing days"):
-            self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
+    def __init__(self, settings: Settings, known: Known = NOTHING_KNOWN) -> None:
+        self._settings, self.known = settings, known
         self.history = history(settings)
         self.last = self.history.last
 
@@ -109,6 +89,26 @@ class Closer:
         """UnusualError for a run that needs a reason, and has none."""
         if plan.unusual and not reason:
             raise UnusualError("; ".join(plan.unusual))
+
+
+class Closer(CloseBook):
+    """Closes days, each once. PublishError when Kafka fails or another closer has taken over."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        encode: Encode,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+        known: Known = NOTHING_KNOWN,
+    ) -> None:
+        self._encode = encode
+        self._clock_ms = clock_ms
+        self._failed: list[KafkaError] = []
+        self._producer = open_producer(settings, f"{settings.topic_prefix}tidegauge-closer")
+        self._partitions = partition_count(self._producer, settings, (*MARKED, CLOSES))
+        with publish_errors("cannot start closing days"):
+            self._producer.init_transactions(WAIT_S)  # fences an older closer; its open transaction is ended
+        super().__init__(settings, known)  # only now: nothing is closed behind it any more
 
     def close(self, day: int, source: str | None = None, *, own: bool = False, reason: str = "") -> ClosedRun | None:
         """Close a day and those between it and the last close; None if it or a later day is closed already.
@@ -210,46 +210,28 @@ def history(settings: Settings) -> History:
     What is no close is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
     """
     registry = registry_for(settings)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "group.id": f"{settings.topic_prefix}tidegauge-closes",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    found: list[Closed] = []
-    try:
-        consumer.assign([TopicPartition(settings.topic(CLOSES), 0, OFFSET_BEGINNING)])
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            for message in consumer.consume(1000, POLL_S):
-                problem = message.error()
-                if problem is None:
-                    try:
-                        found.append(_closed(message, registry))
-                    except ValueError as why:  # RecordError too
-                        log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), message.offset(), why)
-                elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    return applied(found)
-                elif not problem.retriable():
-                    raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
-    finally:
-        consumer.close()
-    raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
+    with publish_errors(f"cannot read {settings.topic(CLOSES)}"):
+        return applied(_closes(settings, registry))
 
 
-def _closed(message: Message, registry: Registry) -> Closed:
+def _closes(settings: Settings, registry: Registry) -> Iterator[Closed]:
+    """Those that are closes, in the order of the log."""
+    for row in rows_to_the_end(settings.kafka, settings.topic(CLOSES)):
+        try:
+            yield _closed(row, registry)
+        except ValueError as why:  # RecordError too
+            log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), row.offset, why)
+
+
+def _closed(row: LogRow, registry: Registry) -> Closed:
     """The close in a record; ValueError where it is none: a value or a key of others, a day that never can be closed."""
-    value, source = message.value(), dict(message.headers() or ()).get(IMPORT_HEADER)
-    record = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)
+    record, source = decode_one(row.value or b"", registry, name=CLOSES), row.headers.get(IMPORT_HEADER)
     closed = Closed(
-        record["business_day"], source.decode(errors="replace") if isinstance(source, bytes) else source,
+        record["business_day"], None if source is None else source.decode(errors="replace"),
         *(record[name] for name in ("asked", "last_closed", "force_reason", "retracts")),
     )  # fmt: skip
-    if not DAY_MIN <= closed.day < DAY_MAX or message.key() != _key_of(closed):
-        raise ValueError(f"key {message.key()!r} with day {closed.day}")
+    if not DAY_MIN <= closed.day < DAY_MAX or row.key != _key_of(closed):
+        raise ValueError(f"key {row.key!r} with day {closed.day}")
     return closed
 
 

@@ -10,8 +10,9 @@ from itertools import chain
 
 from connectors.formats.events import DayEnd, Event, InputError
 from connectors.loading.broadcast import FACTS, complete
-from connectors.loading.closer import Closer
+from connectors.loading.closer import CloseBook, Closer
 from connectors.loading.publisher import EventPublisher
+from streams.closing import MARK_FORCED, MARK_ORDINARY
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Loaded:
     last_day: int | None = None
 
 
-def done_through(closer: Closer, fingerprint: str) -> int | None:
+def done_through(closer: CloseBook, fingerprint: str) -> int | None:
     """The last day that an earlier run of the same import finished."""
     return max((closed.day for closed in closer.history.applied if closed.source == fingerprint), default=None)
 
@@ -66,8 +67,10 @@ def load_events(
             publisher.send(item)
             loaded.sent[item.topic] = loaded.sent.get(item.topic, 0) + 1
         elif closer is not None:
+            forced = reason and closer.plan(item.day, own=True).unusual
+            kind = MARK_FORCED if forced else MARK_ORDINARY  # as the close that follows
             for source in sorted(sources) if marks else ():
-                publisher.send_everywhere(FACTS, {**complete(source, item.day)})
+                publisher.send_everywhere(FACTS, {**complete(source, item.day, kind)})
             publisher.flush()  # the marks have to stand behind the day's events
             run = closer.close(item.day, fingerprint, own=True, reason=reason)
             loaded.closed += 0 if run is None else len(run.days)

@@ -160,6 +160,7 @@ def server(app: _App, connections_max: int) -> uvicorn.Server:
             ws="none",
             lifespan="off",
             access_log=False,
+            log_config=None,  # into the process's own log
             log_level="error",
             server_header=False,
             timeout_keep_alive=IDLE_S,

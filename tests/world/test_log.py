@@ -192,25 +192,12 @@ def test_a_running_process_ends_when_what_differs_differs_twice(world: World, mo
     monkeypatch.setattr(watch, "EVERY_S", 0.01)
     monkeypatch.setattr(watch, "AGAIN_S", 0.01)
     ended, heard = threading.Event(), list[WorldError]()
-    stopped = Watch(world, USES_ALL, changelog="nobody's").start(lambda problem: (heard.append(problem), ended.set()))
+    stopped = Watch(world, USES_ALL).start(lambda problem: (heard.append(problem), ended.set()))
     assert not ended.wait(0.5)
     made_anew(world.settings, "standings", partitions=5)
     assert ended.wait(30)
     assert "standings" in str(heard[0])
     stopped.set()
-
-
-def test_the_workers_own_topic_is_watched(world: World) -> None:
-    """Deleted or made anew: what the worker holds in memory is all there is."""
-    name = f"{world.settings.topic_prefix}changelog"
-    administrator = admin.client(world.settings.kafka)
-    running = Watch(world, USES_ALL, changelog=name)
-    assert running.look() is None, "it is made after the start"
-    administrator.create_topics([NewTopic(name, 4, 1)])[name].result(30)
-    assert running.look() is None and running.changelog_id
-    administrator.delete_topics([name])[name].result(30)
-    problem = running.look()
-    assert problem is not None and name in str(problem)
 
 
 def test_brokers_that_are_away_are_no_other_world(shared: World, monkeypatch: pytest.MonkeyPatch) -> None:

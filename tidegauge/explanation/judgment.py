@@ -155,7 +155,7 @@ def pack_thresholds(pack: Pack, policy: ClassPolicy, exponent: int) -> Iterator[
             scaled = leaf.value.scaleb(exponent if _is_money(leaf.metric, pack) else 0)
             yield {
                 "tier": tier.id, "metric": leaf.metric, "minimum_minor": int(scaled), "scope": leaf.scope or "",
-                "operator": leaf.operator,
+                "operator": leaf.operator, "currency": None, "rate_micro": None, "scale": None, "text": None,
             }  # fmt: skip
 
 
@@ -263,20 +263,26 @@ def ended_closes(closed: Sequence[int], day: int) -> frozenset[str]:
 
 
 def difference(told: Any, found: Any) -> bool:
-    """Whether a record as it was written says another thing; fields that its writer did not know are left out."""
+    """Whether a record as it was written says another thing; fields that its writer did not know are left out.
+
+    So is a null that the other has no field for.
+    """
     if isinstance(told, dict) and isinstance(found, dict):
-        return any(name not in found or difference(value, found[name]) for name, value in told.items())
+        return any(difference(value, found.get(name)) for name, value in told.items())
     if isinstance(told, list) and isinstance(found, list):
         return len(told) != len(found) or any(map(difference, told, found))
     return bool(told != found)
 
 
 def discrepancies(told: Record, found: Record) -> list[Discrepancy]:
-    """The fields of a published record that the log gives otherwise; a reference may be by a key of before."""
+    """The fields of a published record that the log gives otherwise; a reference may be by a key of before.
+
+    Fields that today's writer does not know are left out: it may write other versions of the contracts.
+    """
     return [
-        discrepancy("differs", field=name, told=_short(value), found=_short(found.get(name)))
+        discrepancy("differs", field=name, told=_short(value), found=_short(found[name]))
         for name, value in told.items()
-        if name != "customer_ref" and difference(value, found.get(name))
+        if name != "customer_ref" and name in found and difference(value, found[name])
     ]
 
 

@@ -48,7 +48,6 @@ class World(NamedTuple):
     settings: Settings
     entry: WorldEntry | None
     found: Identity
-    names: frozenset[str]  # of all topics of the cluster
 
 
 def refused(problems: Sequence[Difference]) -> WorldError:
@@ -70,7 +69,7 @@ def check_world(settings: Settings, uses: frozenset[str] = USES_PLACE) -> World:
     found = _found(settings, surveyed, uses, entry)
     if entry is not None and (problems := mismatches(entry.identity, found)):
         raise refused(problems)
-    return World(settings, entry, found, surveyed.names)
+    return World(settings, entry, found)
 
 
 def begin_world(settings: Settings) -> World:
@@ -92,7 +91,7 @@ def begin_world(settings: Settings) -> World:
             raise refused(problems)
         if entry is not None and wanted == entry.identity:
             settings.make_keys()  # the file of the alert key, where only that is missing
-            return World(settings, entry, found, surveyed.names)
+            return World(settings, entry, found)
         if entry is None:
             check_fences(settings)
         kind, epoch = (CREATED, next_epoch(0, today())) if entry is None else (EXTENDED, entry.epoch)

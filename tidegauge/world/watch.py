@@ -12,12 +12,11 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from deploy import admin
 from deploy.errors import StackError
 from schemas.registry import RegistryError
 from tidegauge.cli.failures import last_line
 from tidegauge.cli.output import error
-from tidegauge.world.check import BROKERS_WAIT_S, World, WorldError, check_world, refused
+from tidegauge.world.check import World, WorldError, check_world, refused
 from tidegauge.world.identity import Identity, mismatches
 
 log = logging.getLogger(__name__)
@@ -29,12 +28,10 @@ _AWAY: Final = (StackError, KafkaException, RegistryError, OSError)  # servers t
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the log beside a process. changelog: Kafka's name of the topic of the worker's own state."""
+    """Looks at the log beside a process. A worker's own topics are looked at by its rounds (agents.engine.watch)."""
 
     world: World
     uses: frozenset[str]
-    changelog: str | None = None
-    changelog_id: str | None = None  # as it was first seen
     tell: Callable[[World], object] = lambda _: None  # hears of the world at every look that finds it good
 
     def look(self) -> WorldError | None:
@@ -47,32 +44,13 @@ class Watch:
                 return refused(problems)
             if self.world.entry is not None and now.entry is None:
                 return WorldError("the log has lost its identity", "start this again: a worker gives it one")
-            problem = self._state(now)
-            if problem is None:
-                self.tell(now)
-            return problem
+            self.tell(now)
+            return None
         except WorldError as problem:
             return problem
         except _AWAY as problem:
             log.warning("the log's identity can't be looked at: %s", problem)
             return None
-
-    def _state(self, now: World) -> WorldError | None:
-        """The worker's own topic, which is made after the start."""
-        if self.changelog is None:
-            return None
-        kafka = now.settings.kafka
-        found = (
-            admin.topic_ids(admin.client(kafka), [self.changelog], BROKERS_WAIT_S)
-            if self.changelog in now.names
-            else {}
-        )
-        if self.changelog_id is None:
-            self.changelog_id = found.get(self.changelog)
-        elif found.get(self.changelog) != self.changelog_id:
-            hint = "the state must be built again from the log: see docs/operators.md#world"
-            return WorldError(f"topic {self.changelog}, which holds this worker's state, was deleted", hint)
-        return None
 
     def keep_looking(self, changed: Callable[[WorldError], object], stopped: threading.Event) -> None:
         """Look until `stopped`; what differs twice is told to `changed`, and the looking ends."""

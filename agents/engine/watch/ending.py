@@ -1,10 +1,5 @@
-"""How a worker ends: what it says in its last line, and a log in which that line is not lost.
+"""How a worker ends: what it says in its last line."""
 
-Faust and mode log the traceback of whatever ends them once for each of their services, before the one line that helps.
-"""
-
-import logging
-import sys
 import traceback
 from pathlib import Path
 from typing import Final
@@ -19,19 +14,6 @@ from aiokafka.errors import (
 
 from agents.engine.job import FatalError
 
-FRAMEWORKS: Final = ("faust", "mode", "aiokafka", "asyncio", "kafka")
-ENDINGS: Final = (
-    "Crashed reason=",
-    "Error: %r",
-    "We experienced a crash!",
-    "Unexpected error in sender routine",
-    "Error while stopping child",
-)
-"""What is in the frameworks' own words about an end."""
-SERVICE: Final = "[^"  # how mode begins what a service says, whatever its logger
-OWN_FAULT: Final = "unexpected; state dropped"
-
-LOG_FORMAT: Final = "[%(asctime)s] [%(process)s] [%(levelname)s] %(message)s"
 OUR_CODE: Final = Path(__file__).resolve().parents[3]
 
 
@@ -86,28 +68,3 @@ def place_of(problem: BaseException) -> str:
     ]
     ours = [frame for frame in frames if "site-packages" not in frame.filename]
     return f"{Path(ours[-1].filename).relative_to(OUR_CODE)}:{ours[-1].lineno}" if ours else "an unknown place"
-
-
-class QuietFrameworks(logging.Filter):
-    """Takes the frameworks' tracebacks out of the log, and their words about an end that has a line of its own."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """False for what is left out."""
-        text = record.getMessage()
-        if any(ending in str(record.msg) for ending in ENDINGS):
-            return False
-        service = text.startswith(SERVICE) and OWN_FAULT not in text
-        if service or record.name.split(".")[0] in FRAMEWORKS:
-            record.exc_info = record.exc_text = record.stack_info = None
-        return True
-
-
-def set_up_log(level: str) -> None:
-    """The log of a worker process on standard error: no colours, and from WARNING on no tracebacks but our own."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    number = logging.getLevelNamesMapping()[level.upper()]
-    if number >= logging.WARNING:
-        handler.addFilter(QuietFrameworks())
-    logging.root.handlers[:] = [handler]
-    logging.root.setLevel(number)

@@ -1,5 +1,6 @@
 """`tidegauge import`: a bank's files into the topics, with a close after each business day."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -13,11 +14,11 @@ from connectors.formats.events import DayEnd, Event, InputError, Record
 from connectors.loading.loader import Loaded
 from deploy.settings import Settings
 from schemas.registry import Registry
-from streams.calendar import date_of, day_of
+from streams.calendar import date_of, day_of, shown_day
 from tidegauge.cli.choices import SILENCE, SourceFormat, closable_date
 from tidegauge.cli.data.fact_names import known_facts_only
 from tidegauge.cli.data.refused import Refused, nothing_in
-from tidegauge.cli.guard import FORCE, FORCE_REASON, reason_given
+from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_world
 from tidegauge.world.found import USES_GROUP, USES_ZONE
@@ -48,6 +49,7 @@ def import_(
         None, "--until", parser=closable_date, help="Close the days up to this one, beyond the last event's."
     ),
     silence_days: int = SILENCE,
+    dry_run: bool = DRY_RUN,
     force: bool = FORCE,
     reason: str = FORCE_REASON,
     as_json: bool = JSON,
@@ -74,16 +76,57 @@ def import_(
         events = disturb(
             events, seed, shuffle=shuffle is not None, duplicate_percent=duplicate, late_days_max=late_days
         )
-    if form == "berka" and settings.base_currency != BERKA_CURRENCY:
-        notes.print(f"note: the accounts are in {BERKA_CURRENCY}, the base currency is {settings.base_currency}")
-        notes.print(f"  set TIDEGAUGE_BASE_CURRENCY={BERKA_CURRENCY} for import and worker")
+    _check_currency(form, settings)
     last = None if until is None else last_day(path, until, events)
     stream = list(days(events, str(path), until=last, silence_days=silence_days))
+    if dry_run:
+        planned = _intent(settings, path, stream, mark, bad.count, close_days=close_days)
+        goes_on(planned, why, dry_run=True, as_json=as_json)
+        bad.end("nothing was sent; an import puts them into the topic dead-letters")
+        return
     loaded = into_kafka(
         settings, iter(stream), len(stream), mark, bad.kept, close_days=close_days, marks=complete, reason=why
     )
     report(loaded, as_json, bad.count)
     bad.end("the good ones are loaded; the others are in the topic dead-letters")
+
+
+def _check_currency(form: str, settings: Settings) -> None:
+    if form == "berka" and settings.base_currency != BERKA_CURRENCY:
+        notes.print(f"note: the accounts are in {BERKA_CURRENCY}, the base currency is {settings.base_currency}")
+        notes.print(f"  set TIDEGAUGE_BASE_CURRENCY={BERKA_CURRENCY} for import and worker")
+
+
+def _intent(
+    settings: Settings, path: Path, stream: list[Event | DayEnd], mark: str, refused: int, *, close_days: bool
+) -> Intent:
+    """What an import would send and close; beyond the ordinary where its first day lies far behind the last close."""
+    from connectors.loading.closer import CloseBook
+    from connectors.loading.loader import done_through
+    from tidegauge.knowledge import known_by_workers
+
+    settings, unusual, through = need_world(settings, USES_ZONE | USES_GROUP), list[str](), None
+    if close_days:
+        book = CloseBook(settings, known_by_workers(settings))
+        through = done_through(book, mark)
+        if (first := next((item.day for item in stream), 0)) > 0:
+            unusual += book.plan(first, own=True).unusual
+    left = [item for item in stream if through is None or item.day > through]
+    sent = Counter(item.topic for item in left if isinstance(item, Event))
+    closes = [item.day for item in left if isinstance(item, DayEnd)] if close_days else []
+    listed = ", ".join(f"{count:,} {topic}" for topic, count in sorted(sent.items())) or "nothing"
+    line = f"send {listed} of {path}"
+    if closes:
+        line += f", and close {len(closes)} days, {shown_day(closes[0])} to {shown_day(closes[-1])}"
+    lines = [line]
+    if refused and through is None:
+        lines.append(f"put {refused:,} bad lines into dead-letters")
+    fields = {
+        "send": dict(sorted(sent.items())), "close": len(closes), "first_day": shown_day(closes[0]) if closes else None,
+        "last_day": shown_day(closes[-1]) if closes else None, "refused": refused,
+        "there_already": sum(isinstance(item, Event) for item in stream) - sum(sent.values()),
+    }  # fmt: skip
+    return Intent("import", lines, fields, unusual)
 
 
 def last_day(path: Path, until: date, events: list[Event]) -> int:

@@ -22,6 +22,7 @@ EN: Final[Mapping[str, tuple[str, str]]] = {
         "name no partition; leave it to murmur2 (librdkafka: partitioner=murmur2_random)",
     ),
     "unreadable": ("records that cannot be read: {count}, {reason}", "docs/integrators.md, schemas of your own"),
+    "refused": ("records that are refused: {count}, {reason}", "docs/formats.md, values"),
     "tombstone": ("deletions, records with a key and no value: {count}", ""),
     "deleted_row": ("deletions, rows whose __deleted is true: {count}", ""),
     "number_low": ("postings whose journal_seq is 0 or below: {count}", "number each account's postings from 1"),
@@ -32,6 +33,10 @@ EN: Final[Mapping[str, tuple[str, str]]] = {
     "number_conflict": (
         "postings that repeat a journal_seq of their account with another amount, day or nature: {count}",
         "a posting keeps its number; one that corrects it has a number of its own",
+    ),
+    "two_owners": (
+        "accounts under more than one customer: {count}",
+        "each customer has what comes under his own number; a joint account is sent under its primary owner alone",
     ),
     "date_absurd": (
         "records whose {field} is no day from 1990 to 2099: {count}",
@@ -71,6 +76,7 @@ ZH: Final[Mapping[str, tuple[str, str]]] = {
         "不要指定分区，交由 murmur2 决定（librdkafka：partitioner=murmur2_random）",
     ),
     "unreadable": ("{count} 条记录无法读取：{reason}", "参见 docs/integrators.md 的 schemas of your own"),
+    "refused": ("{count} 条记录被拒绝：{reason}", "参见 docs/formats.md 的 values"),
     "tombstone": ("{count} 条记录有键无值：即删除", ""),
     "deleted_row": ("{count} 条记录标明自身已被删除（__deleted）", ""),
     "number_low": ("{count} 笔交易的 journal_seq 小于或等于 0", "每个账户的交易从 1 开始编号"),
@@ -81,6 +87,10 @@ ZH: Final[Mapping[str, tuple[str, str]]] = {
     "number_conflict": (
         "{count} 笔交易重复使用了本账户的 journal_seq，但金额、日期或性质不同",
         "一笔交易的号码不变；更正交易须另编号码",
+    ),
+    "two_owners": (
+        "{count} 个账户出现在多个客户名下",
+        "每位客户只计入其名下的记录；联名账户只应以主要持有人的客户号发送",
     ),
     "date_absurd": (
         "{count} 条记录的 {field} 不在 1990 年至 2099 年之间",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -16,10 +16,11 @@ from tidegauge.cli.servers import need_world
 from tidegauge.world.found import USES_GROUP
 
 if TYPE_CHECKING:
-    from connectors.loading.closer import Closer
+    from connectors.loading.closer import CloseBook, Closer
     from connectors.loading.closing_run import RunPlan
 
 app = typer.Typer()
+BOOKED_UNKNOWN: Final = "no worker knows of a booked day yet: the day is measured by the last close alone"
 
 
 @app.command("close")
@@ -34,7 +35,7 @@ def close(
     as_json: bool = JSON,
 ) -> None:
     """Close a business day and those since the last close, in one transaction; again is harmless."""
-    from connectors.loading.closer import Closer
+    from connectors.loading.closer import CloseBook, Closer
     from schemas.codec.records import encode
     from schemas.registry import registry_for
     from tidegauge.knowledge import known_by_workers
@@ -43,17 +44,21 @@ def close(
     settings = need_world(Settings(), USES_GROUP)
     registry = registry_for(settings)
     known = known_by_workers(settings)
+    if dry_run:  # a closer would end another one, or an import
+        _shown(CloseBook(settings, known), day_of(day), why, retract=retract, as_json=as_json)
+        return
     closer = Closer(settings, lambda contract, record: encode(contract, record, registry), known=known)
     if retract:
-        _take_back(closer, day_of(day), why, dry_run=dry_run, as_json=as_json)
+        if goes_on(_taking_back(closer, day_of(day)), why, dry_run=False, as_json=as_json):
+            _take_back(closer, day_of(day), why, as_json=as_json)
         return
     plan = closer.plan(day_of(day))
     if not plan.days:
         _nothing_to_close(closer, plan, as_json=as_json)
         return
     if known.booked is None:
-        notes.print("no worker knows of a booked day yet: the day is measured by the last close alone")
-    if not goes_on(_intent(closer, plan), why, dry_run=dry_run, as_json=as_json):
+        notes.print(BOOKED_UNKNOWN)
+    if not goes_on(_intent(closer, plan), why, dry_run=False, as_json=as_json):
         return
     run = closer.close(plan.asked, reason=why)
     cut = [] if run is None else run.cut
@@ -64,7 +69,21 @@ def close(
         console.print(f"closed {day}{between}")
 
 
-def _fields(closer: Closer, plan: RunPlan) -> dict[str, Any]:
+def _shown(book: CloseBook, day: int, reason: str, *, retract: bool, as_json: bool) -> None:
+    """A dry run."""
+    if retract:
+        goes_on(_taking_back(book, day), reason, dry_run=True, as_json=as_json)
+        return
+    plan = book.plan(day)
+    if not plan.days:
+        _nothing_to_close(book, plan, as_json=as_json)
+        return
+    if book.known.booked is None:
+        notes.print(BOOKED_UNKNOWN)
+    goes_on(_intent(book, plan), reason, dry_run=True, as_json=as_json)
+
+
+def _fields(closer: CloseBook, plan: RunPlan) -> dict[str, Any]:
     """Of a run, for machines."""
     return {
         "day": shown_day(plan.asked),
@@ -74,7 +93,7 @@ def _fields(closer: Closer, plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def _intent(closer: Closer, plan: RunPlan) -> Intent:
+def _intent(closer: CloseBook, plan: RunPlan) -> Intent:
     first, last, booked = plan.days[0], plan.last, closer.known.booked
     days = f"close {date_of(plan.asked)}"
     if len(plan.days) > 1:
@@ -84,7 +103,7 @@ def _intent(closer: Closer, plan: RunPlan) -> Intent:
     return Intent("close", [f"{days}; {since}, the newest booked day is {known}"], _fields(closer, plan), plan.unusual)
 
 
-def _nothing_to_close(closer: Closer, plan: RunPlan, *, as_json: bool) -> None:
+def _nothing_to_close(closer: CloseBook, plan: RunPlan, *, as_json: bool) -> None:
     """Say of a day up to the last close what became of it; exit code 1 for one that was left out."""
     closed = [one.day for one in closer.history.applied]
     last = shown_day(closer.last)
@@ -101,17 +120,18 @@ def _nothing_to_close(closer: Closer, plan: RunPlan, *, as_json: bool) -> None:
         raise CommandError(text, f"what belongs to it counted with the close of {date_of(later)}", FAILED_CHECK)
 
 
-def _take_back(closer: Closer, asked: int, reason: str, *, dry_run: bool, as_json: bool) -> None:
+def _taking_back(closer: CloseBook, asked: int) -> Intent:
     if asked not in closer.history.aside:
         waiting = ", ".join(map(shown_day, closer.history.aside)) or "none"
         raise CommandError(f"no run up to {date_of(asked)} is set aside", f"set aside are: {waiting}", BAD_INPUT)
     line = f"take back the run up to {date_of(asked)}, which was set aside: workers go on without it as they do"
-    fields = {"day": shown_day(asked), "retracted": not dry_run}
-    intent = Intent("close --retract", [line], fields, ["what is taken back can't be confirmed any more"])
-    if not goes_on(intent, reason, dry_run=dry_run, as_json=as_json):
-        return
+    unusual = ["what is taken back can't be confirmed any more"]
+    return Intent("close --retract", [line], {"day": shown_day(asked), "retracted": False}, unusual)
+
+
+def _take_back(closer: Closer, asked: int, reason: str, *, as_json: bool) -> None:
     closer.retract(asked, reason)
     if as_json:
-        emit(fields)
+        emit({"day": shown_day(asked), "retracted": True})
     else:
         console.print(f"taken back: the run up to {date_of(asked)}")

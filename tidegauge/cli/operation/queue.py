@@ -1,10 +1,12 @@
 """`tidegauge queue`: `serve` answers kiosks over HTTP, `lookup` asks once, `check-reference` checks what a kiosk computes."""
 
 import asyncio
+import signal
 from typing import Annotated, Final
 
 import typer
 
+from agents.engine.watch.quiet import set_up_log
 from deploy.probes import serve_probes
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
@@ -14,11 +16,13 @@ from services.queue.priority import Priority, watching
 from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
-from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at
+from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
+from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
 
 app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
+SERVED: Final = "stopped: no request is open; kiosks get no answer until `tidegauge queue serve` runs again"
 MISTAKES: Final = {
     "upper_case": "it is in upper case: references are in lower case",
     "not_cut": "it is the whole digest: a reference is its first 26 characters, in lower case",
@@ -45,6 +49,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve `GET /v1/priority/{customer_ref}`. Nobody is asked who he is: keep it inside."""
+    told = until_told()
+    set_up_log("WARNING")
     settings = Settings()
     kiosks = priority_app(settings)
     port = settings.lookup_port if port is None else port
@@ -54,7 +60,13 @@ def serve(
     if watched_at:
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
-    server(kiosks, settings.lookup_connections).run([socket])
+    serving = server(kiosks, settings.lookup_connections)
+    for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
+        signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
+    with one_last_line():
+        if not told.is_set():
+            serving.run([socket])
+    notes.print(SERVED, soft_wrap=True)
 
 
 @app.command()

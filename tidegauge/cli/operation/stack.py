@@ -1,13 +1,15 @@
 """`tidegauge up` and `down`: the embedded Kafka and Redis server."""
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from deploy.settings import Settings
-from tidegauge.cli.guard import DRY_RUN, Intent, goes_on
+from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import JSON, console, emit, notes
 
 app = typer.Typer()
@@ -49,13 +51,15 @@ def up(
 def down(
     data: Path | None = DATA,
     dry_run: bool = DRY_RUN,
+    force: bool = FORCE,
+    reason: str = FORCE_REASON,
     as_json: bool = JSON,
 ) -> None:
-    """Stop what `up` started in this data folder. The data stays."""
+    """Stop what `up` started in this data folder. The data stays. Under workers that are at work it needs force."""
     from deploy.embedded.stack import Stack
 
-    settings = Settings() if data is None else Settings(data_dir=data)
-    if dry_run and not goes_on(_stopping(settings), "", dry_run=True, as_json=as_json):
+    settings, why = Settings() if data is None else Settings(data_dir=data), reason_given(reason, force=force)
+    if not goes_on(_stopping(settings), why, dry_run=dry_run, as_json=as_json):
         return
     stopped = Stack(settings.data_dir, settings).stop()
     if as_json:
@@ -65,9 +69,35 @@ def down(
 
 
 def _stopping(settings: Settings) -> Intent:
-    """What would be stopped."""
+    """What would be stopped; beyond the ordinary while somebody is in the middle of something."""
     from deploy import record
 
     names = [entry.name for entry in record.processes(settings.data_dir) if entry.alive()]
     line = f"stop {', '.join(names) or 'nothing'} in {settings.data_dir}"
-    return Intent("down", [line], {"stopped": names})
+    ours = not settings.bootstrap_servers and any(name.startswith("kafka") for name in names)
+    return Intent("down", [line], {"stopped": names}, at_work(settings) if ours else ())
+
+
+def at_work(settings: Settings) -> list[str]:
+    """What is half done on the brokers, a line each; nothing where they can't say."""
+    from confluent_kafka import KafkaException
+
+    from tidegauge.checks import flow
+
+    with suppress(KafkaException):
+        return [
+            *_writing(sorted(flow.standing_at(settings))),
+            *_behind(flow.members(settings), flow.uncounted(settings)),
+        ]
+    return []
+
+
+def _writing(places: list[tuple[str, int]]) -> Iterator[str]:
+    if places:
+        yield f"a transaction is open on {places[0][0]}/{places[0][1]}: an import or a close is under way; let it end"
+
+
+def _behind(members: int, waiting: dict[tuple[str, int], int]) -> Iterator[str]:
+    if members and waiting:
+        count, who = sum(waiting.values()), f"{members} worker{'s are' if members > 1 else ' is'} at work"
+        yield f"{who}, and {count:,} offsets of the inputs are not counted yet; `tidegauge drain` ends a worker"

@@ -1,14 +1,13 @@
 """The commands of the Redis view: `views` keeps it, `rebuild` makes it anew, `alerts` lists what it holds."""
 
 import os
-import signal
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from redis import RedisError
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from agents.engine.reader import LogReader
+from agents.engine.watch.quiet import set_up_log
 from deploy.errors import StackError
 from deploy.settings import Settings
 from schemas.registry import registry_for
@@ -25,12 +25,14 @@ from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
 from services.views.queries import AlertRow, alerts_of, is_built
 from services.views.store import LeaseLostError
+from services.views.sweep.completeness import completeness
 from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, decided, sees
-from tidegauge.cli.guard import DRY_RUN, Intent, goes_on
+from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
+from tidegauge.cli.running import one_last_line, until_told
 from tidegauge.cli.servers import need_redis, need_world
 from tidegauge.world.check import World, WorldError, check_world
 from tidegauge.world.found import USES_PLACE
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
 app = typer.Typer()
+LEFT: Final = (
+    "stopped: the view has what was applied; look-ups say degraded in a while, until `tidegauge views` runs again"
+)
 
 
 def open_writer(settings: Settings) -> ViewWriter:
@@ -49,20 +54,13 @@ def open_writer(settings: Settings) -> ViewWriter:
     return view_writer(settings, LogReader)
 
 
-def until_told() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
-    return told
-
-
 @app.command("views")
 def views(
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Prometheus metrics; 0: none.")] = 0,
 ) -> None:
     """Keep the Redis view in step with Kafka, until told to stop. A second one stands by."""
     told = until_told()
+    set_up_log("WARNING")
     world = check_world(Settings())
     settings, anew, over = world.settings, threading.Event(), threading.Event()
     writer = open_writer(settings)
@@ -83,7 +81,7 @@ def views(
         with listening_at(settings.metrics_host, metrics_port, "--metrics-port"):
             serve_view_metrics(writer, sweeper.counts, metrics_port, settings.metrics_host)
     notes.print("keeping the view; stop with Ctrl-C")
-    with ThreadPoolExecutor(1, "sweep") as hand:
+    with one_last_line(), ThreadPoolExecutor(1, "sweep") as hand:
         sweeps = hand.submit(keep_sweeping, sweeper, over, FAILURES)
         try:
             keep(writer, stopped, FAILURES)
@@ -92,6 +90,7 @@ def views(
         sweeps.result()  # what ended it, ends the process
     if not told.is_set():
         _begin_again(told)
+    notes.print(LEFT, soft_wrap=True)
 
 
 def _begin_again(told: threading.Event) -> None:
@@ -110,14 +109,16 @@ def tell_identity(client: "Redis", keys: Keys, world: World) -> None:
 
 
 @app.command("rebuild")
-def rebuild_view(dry_run: bool = DRY_RUN, as_json: bool = JSON) -> None:
-    """Wipe the Redis view and build it again from Kafka; a running `tidegauge views` stands by meanwhile."""
-    settings = Settings()
+def rebuild_view(
+    dry_run: bool = DRY_RUN, force: bool = FORCE, reason: str = FORCE_REASON, as_json: bool = JSON
+) -> None:
+    """Wipe the Redis view and build it again from Kafka; a running `tidegauge views` stands by meanwhile.
+
+    A view that is kept and lacks no row needs force.
+    """
+    settings, why = Settings(), reason_given(reason, force=force)
     writer = open_writer(settings)
-    line = (
-        f"wipe the view at {settings.redis_shown} and build it from {settings.kafka}; look-ups say degraded until then"
-    )
-    if not goes_on(Intent("rebuild", [line], {"view": settings.redis_shown}), "", dry_run=dry_run, as_json=as_json):
+    if not goes_on(_wiping(settings), why, dry_run=dry_run, as_json=as_json):
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     began = time.monotonic()
@@ -146,6 +147,15 @@ def rebuild_view(dry_run: bool = DRY_RUN, as_json: bool = JSON) -> None:
         emit(figures)
     else:
         console.print(f"{records:,} records in {seconds:.1f} s ({rate:,}/s), {writer.counts.rejected} unreadable")
+
+
+def _wiping(settings: Settings) -> Intent:
+    """What a rebuild does; beyond the ordinary where the view is whole."""
+    view = settings.redis_shown
+    line = f"wipe the view at {view} and build it from {settings.kafka}; look-ups say degraded until then"
+    whole = completeness(redis_client(settings), Keys.of(settings.topic_prefix))
+    unusual = [f"nothing is wrong with the view ({whole.found}); every look-up would be degraded meanwhile"]
+    return Intent("rebuild", [line], {"view": view}, unusual if whole.good else ())
 
 
 @app.command("alerts")
@@ -191,7 +201,7 @@ def _what(row: AlertRow) -> str:
         return f"{row.next_tier} near" if row.next_tier else "-"
     if row.kind == DOWNGRADE_RISK:
         return f"{row.tier} lost {row.lost_close}" if row.lost_close else "-"
-    return f"{row.share_bp / 100:.2f} %"
+    return "-" if row.share_bp is None else f"{row.share_bp / 100:.2f} %"
 
 
 def _table(rows: list[AlertRow]) -> Table:

@@ -79,7 +79,7 @@ def retract(
 
     Exit code 1 for one that is not there, or whose day has begun.
     """
-    from connectors.loading.closer import Closer
+    from connectors.loading.closer import CloseBook, Closer
     from schemas.codec.records import encode
     from schemas.registry import registry_for
     from streams.calendar import NO_DAY
@@ -89,19 +89,21 @@ def retract(
     say, registry = speaker(POLICY_WORDS, language(lang, settings)), registry_for(settings)
     settings = need_world(settings, USES_PACKS)
     # Holds the closer's place: a close in between could find the version in some partitions and not in others.
-    closer = Closer(settings, lambda topic, record: encode(topic, record, registry))
+    closer = None if dry_run else Closer(settings, lambda topic, record: encode(topic, record, registry))
+    book = closer or CloseBook(settings)
     known = packs_of(settings)
-    taken = known.book.retract(pack, version, NO_DAY if closer.last is None else closer.last)
+    taken = known.book.retract(pack, version, NO_DAY if book.last is None else book.last)
     if isinstance(taken, list):
         raise CommandError("; ".join(taken), say("stays"), FAILED_CHECK)
     line, fields = say("retracted", pack=pack, version=version, since=taken.effective_from), _fields(taken)
-    if goes_on(Intent("policy retract", [line], fields), "", dry_run=dry_run, as_json=as_json):
-        closer.tell("policies", {**_record_of(taken), "body": "", "retracted": True})
-        if as_json:
-            emit(fields)
-        else:
-            console.print(line, soft_wrap=True)
+    if not goes_on(Intent("policy retract", [line], fields), "", dry_run=dry_run, as_json=as_json) or closer is None:
+        return
+    closer.tell("policies", {**_record_of(taken), "body": "", "retracted": True})
     closer.shut()
+    if as_json:
+        emit(fields)
+    else:
+        console.print(line, soft_wrap=True)
 
 
 def _fields(pack: "Pack") -> dict[str, Any]:
