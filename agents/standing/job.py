@@ -37,6 +37,7 @@ from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
     BAD_DATE,
+    BAD_ID,
     BAD_RATE,
     BAD_VERSION,
     P_BOOKED,
