@@ -6,10 +6,7 @@ import io
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from typing import Any, Final
 
 RIGHT_FILE: Final = "is it the right file?"
 
@@ -43,7 +40,7 @@ class _Counted(io.RawIOBase):
     def fileno(self) -> int:
         return self._file.fileno()
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
+    def readinto(self, buffer: Any) -> int | None:
         count = self._file.readinto(buffer)
         self._left -= count or 0
         if self._left < 0:

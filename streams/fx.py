@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
+from streams.accounts.store import EVENT_ID_BYTES_MAX
 from streams.alerts.outflow import Fx
 from streams.calendar import DAY_MAX, DAY_MIN
-from streams.fields import BAD_DATE, BAD_RATE, BAD_VERSION
+from streams.fields import BAD_DATE, BAD_ID, BAD_RATE, BAD_VERSION, TOO_MANY
 from streams.money import CURRENCIES, EXPONENTS, NANO
 
 RATE_MICRO_MAX = 10**12  # a million units of base currency per unit
 # Minor units of base currency per minor unit, in billionths: AMOUNT_MAX held for a year of 366 days is within int64 then.
 RATE_NANO_MAX = 250 * NANO
+RATES_BYTES_MAX = 2 << 20  # of all rates as JSON: they go into one record of the state, a fence
+
+
+def rate_micro_max(base: str, currency: str) -> int:
+    """The highest rate of a currency that is taken, in millionths of the base per unit."""
+    return int(min(RATE_MICRO_MAX, RATE_NANO_MAX // 10 ** _shift(base, currency)))
+
+
+def _shift(base: str, currency: str) -> int:
+    """Decimal places between millionths of a unit per unit and billionths of a minor unit per minor unit."""
+    return 3 + EXPONENTS[base] - EXPONENTS[currency]
 
 
 class Rates:
@@ -20,6 +34,7 @@ class Rates:
     def __init__(self, base: str) -> None:
         self.base = base
         self._rates: dict[int, dict[int, tuple[int, str, int]]] = {}  # currency -> day -> (version, event id, micro)
+        self._bytes = 0
         self._table: Fx | None = None
 
     def put(self, currency: int, day: int, micro: int, version: int, event_id: str) -> int:
@@ -30,26 +45,31 @@ class Rates:
             return BAD_VERSION
         if not DAY_MIN <= day < DAY_MAX:
             return BAD_DATE
-        days = self._rates.setdefault(currency, {})
-        if day not in days or days[day] < (version, event_id, micro):
-            days[day] = version, event_id, micro
-            self._table = None
+        if len(event_id.encode()) > EVENT_ID_BYTES_MAX:
+            return BAD_ID
+        if self._bytes + _size(currency, day, (version, event_id, micro)) > RATES_BYTES_MAX:
+            return TOO_MANY
+        self.keep(currency, day, micro, version, event_id)
         return 0
+
+    def keep(self, currency: int, day: int, micro: int, version: int, event_id: str) -> None:
+        """Takes a rate that `put` has taken before."""
+        new, old = (version, event_id, micro), self._rates.get(currency, {}).get(day)
+        if old is None or old < new:
+            self._rates.setdefault(currency, {})[day] = new
+            self._bytes += _size(currency, day, new) - (0 if old is None else _size(currency, day, old))
+            self._table = None
 
     def micro_max(self, currency: int) -> int:
         """The highest rate that is taken, in millionths."""
-        return int(min(RATE_MICRO_MAX, RATE_NANO_MAX // 10 ** self._shift(currency)))
-
-    def _shift(self, currency: int) -> int:
-        """Decimal places between millionths of a unit per unit and billionths of a minor unit per minor unit."""
-        return 3 + EXPONENTS[self.base] - EXPONENTS[CURRENCIES[currency]]
+        return rate_micro_max(self.base, CURRENCIES[currency])
 
     def prune(self, before: int) -> None:
         """Forgets what no day from `before` on needs."""
-        for days in self._rates.values():
+        for currency, days in self._rates.items():
             old = sorted(day for day in days if day <= before)[:-1]
             for day in old:
-                del days[day]
+                self._bytes -= _size(currency, day, days.pop(day))
             if old:
                 self._table = None
 
@@ -73,10 +93,15 @@ class Rates:
         prefix = np.zeros((len(CURRENCIES), last - first + 2), np.int64)
         since = np.full(len(CURRENCIES), 1 << 30, np.int64)
         for currency, days in self._rates.items():
-            shift = self._shift(currency)
+            shift = _shift(self.base, CURRENCIES[currency])
             ordered, daily = sorted(days), np.zeros(prefix.shape[1] - 1, np.int64)
             for day in ordered:
                 daily[day - first :] = days[day][2] * 10**shift
             prefix[currency, 1:] = np.cumsum(daily)
             since[currency] = ordered[0]
         return Fx(np.array([first], np.int64), prefix, since)
+
+
+def _size(currency: int, day: int, held: tuple[int, str, int]) -> int:
+    """Bytes of a rate in `items` as JSON."""
+    return len(json.dumps([currency, day, *held])) + 2

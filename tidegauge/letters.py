@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +13,7 @@ from aiokafka.record.default_records import DefaultRecord
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from agents.engine import recovery
-from agents.engine.reader import LogReader
+from agents.engine.reader import blocks_to_the_end
 from agents.engine.transport import with_headers
 from connectors.loading.publisher import producer_config
 from deploy import admin
@@ -32,7 +31,6 @@ LETTERS_TOPIC: Final = "dead-letters"
 FILES: Final = "file"  # a line of a file has the topic `file:NAME`
 _OPEN: Final = "C1"  # the class of what may be shown to everybody in the bank
 ANSWER_S: Final = 15.0
-_POLL_S: Final = 0.1
 SENT_AT_ONCE_MAX: Final = 10_000  # records that wait for the brokers' answers
 # Topics of which the last record counts, whatever it says: what is sent again would put an older one over it.
 LAST_COUNTS: Final = {
@@ -89,28 +87,13 @@ def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[L
 def letters_from(settings: Settings, first: Mapping[int, int]) -> Iterator[Letter]:
     """The letters at and behind an offset of each partition; of one that is not named all. Raises KafkaException."""
     name, registry = settings.topic(LETTERS_TOPIC), registry_for(settings)
-    found = admin.client(settings.kafka).list_topics(name, ANSWER_S).topics[name]
-    if found.error is not None:
-        raise KafkaException(found.error)
-    places = [(name, partition) for partition in found.partitions]
-    reader = LogReader(settings.kafka, [name])
-    try:
-        ends = {place: end for place, (_, end) in reader.ends(places).items()}
-        at = reader.begin({place: first.get(place[1]) for place in places})
-        heard = time.monotonic()
-        while any(at[place] < end for place, end in ends.items()):
-            blocks = reader.fetch(_POLL_S)
-            if blocks:
-                heard = time.monotonic()
-            elif time.monotonic() > heard + ANSWER_S:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
-            for block in blocks:
-                at[block.tp] = block.end
-                for one in log_entries(block.batches, block.start, block.end, block.lost):
-                    if (letter := _letter(one.value or b"", one.at, registry)) is not None:
-                        yield letter
-    finally:
-        reader.close()
+    there = admin.client(settings.kafka).list_topics(timeout=ANSWER_S).topics  # of all: to ask for one could create it
+    if (found := there.get(name)) is None:
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {name}"))
+    for block in blocks_to_the_end(settings.kafka, [(name, partition) for partition in found.partitions], first):
+        for one in log_entries(block.batches, block.start, block.end, block.lost):
+            if (letter := _letter(one.value or b"", one.at, registry)) is not None:
+                yield letter
 
 
 def newest(found: Iterator[Letter], limit: int) -> list[Letter]:
@@ -194,6 +177,8 @@ async def _source(settings: Settings, consumer: Any, letter: Letter) -> DefaultR
         return "it is a line of a file: correct it there and import the file again"
     if topic not in INPUTS:
         return "it is no input: correct what reads it, then `tidegauge rebuild`"
+    if not 0 <= partition < settings.partitions:
+        return f"{topic} has no partition {partition}"
     if topic in LAST_COUNTS:
         return LAST_COUNTS[topic]
     if letter.record["last_offset"] is not None:

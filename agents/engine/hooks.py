@@ -1,111 +1,29 @@
-"""Every private hook of Faust and aiokafka that the engine uses, and nothing else.
+"""Every private hook of Faust that the engine uses, and of aiokafka what goes with it; `fetches` has the rest.
 
 tests/engine/test_hooks.py holds a contract test for each. Pinned to faust-streaming 0.15 and aiokafka 0.14.
 
-Block topics are fetched as raw batches: a Faust event is then one partition fetch, its value a Block. Every other topic
-keeps aiokafka's record path. The partition units commit, so Faust's own commits, gaps and recovery find nothing to do.
+Block topics are fetched as raw batches: a Faust event is then one partition fetch, its value a Block. The partition
+units commit, so Faust's own commits, gaps and recovery find nothing to do.
 """
 
 import asyncio
-import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer import fetcher
-from aiokafka.producer import sender
-from aiokafka.structs import ConsumerRecord
 from faust import App, Worker
 from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
-from agents.engine.job import TP, Block
-from agents.engine.transport import CorruptBatch, take_block
-from schemas.codec.blocks import log_entries
+from agents.engine.fetches import BLOCK_TOPICS, FETCH_WAIT_MS
+from agents.engine.job import Block
+from agents.engine.transport import CorruptBatch
 
-# A fetch returns with so many bytes, or after the wait: many small ones would cost worker and broker more than they give.
-FETCH_BYTES_MIN, FETCH_WAIT_MS = 1 << 16, 10
+FETCH_BYTES_MIN = 1 << 16  # a fetch returns with so many, or after FETCH_WAIT_MS
 PREFETCH_S = 0.005  # how long a fetch waits for what came with the last one to be handed over
 BUSY_POLL_S = 0.005  # how soon a partition that was busy is looked at again
 CORRUPT_PAUSE_S = 0.2
-
-log = logging.getLogger(__name__)
-
-# Kafka's name of every block topic -> the name in the catalogue. Process-wide, as the hooked module globals are.
-BLOCK_TOPICS: dict[str, str] = {}
-OWN_TOPICS: set[str] = set()  # those of them that the engine alone writes, and reads whole
-RECORD_TOPICS: set[str] = set()  # those of them that are handed on record by record
-
-
-class RawRecords:
-    """aiokafka's batch iterator, with the bytes it walks."""
-
-    def __init__(self, raw: bytes):
-        self.raw, self.inner = raw, _MemoryRecords(raw)
-        self.has_next, self.next_batch, self.size_in_bytes = (
-            self.inner.has_next,
-            self.inner.next_batch,
-            self.inner.size_in_bytes,
-        )
-
-
-class BlockRecords(fetcher.PartitionRecords):
-    """Yields one Block per fetch; the parent's own position keeping goes on."""
-
-    next_fetch_offset: int
-
-    def _unpack_records(self) -> Any:
-        committed = self._isolation_level == fetcher.READ_COMMITTED
-        tp = TP(BLOCK_TOPICS[self._tp.topic], self._tp.partition)
-        block = take_block(
-            tp,
-            self._records.raw,
-            self.next_fetch_offset,
-            self._aborted_transactions,
-            committed=committed,
-            crc=self._check_crcs,
-            own=self._tp.topic in OWN_TOPICS,
-        )
-        if block is not None:
-            self.next_fetch_offset = block.end
-            yield block
-
-
-class BoundedRecords(BlockRecords):
-    """Yields the records of a block one by one; in place of what is beyond the bounds a Lost, at the last of its offsets."""
-
-    def _unpack_records(self) -> Any:
-        for block in super()._unpack_records():
-            for one in log_entries(block.batches, block.start, block.end, block.lost):
-                self.next_fetch_offset = one.end
-                value = one.value if one.lost is None else one.lost
-                sizes = len(one.key or b""), len(one.value or b"")
-                yield ConsumerRecord(*self._tp, one.end - 1, one.at, 0, one.key, value, None, *sizes, ())
-            self.next_fetch_offset = block.end
-
-
-def _partition_records(tp: TopicPartition, records: RawRecords, *args: Any) -> fetcher.PartitionRecords:
-    if tp.topic in BLOCK_TOPICS:
-        return (BoundedRecords if tp.topic in RECORD_TOPICS else BlockRecords)(tp, records, *args)
-    return _PartitionRecords(tp, records.inner, *args)
-
-
-_MemoryRecords, _PartitionRecords = fetcher.MemoryRecords, fetcher.PartitionRecords
-
-
-def install(topics: Mapping[str, str], own: Iterable[str] = (), one_by_one: Iterable[str] = ()) -> None:
-    """Fetch these topics (Kafka's name -> catalogue name) as blocks from now on, in this whole process.
-
-    `own`: the changelogs; `one_by_one`: Kafka's names of topics whose records come one by one, within the same bounds.
-    """
-    BLOCK_TOPICS.update((name, name) for name in one_by_one)
-    RECORD_TOPICS.update(one_by_one)
-    BLOCK_TOPICS.update(topics)
-    BLOCK_TOPICS.update((name, name) for name in own)
-    OWN_TOPICS.update(own)
-    fetcher.MemoryRecords, fetcher.PartitionRecords = RawRecords, _partition_records
-    sender.BACKOFF_OVERRIDE = 0.002  # s between the steps of a transaction; 20 ms by default
 
 
 class FetchState(NamedTuple):
@@ -243,11 +161,6 @@ class Transport(base.Transport):
     Consumer = Consumer
     busy: Callable[[Any], bool] = staticmethod(_never_busy)  # leave this partition out of the next fetch
     on_corrupt: Callable[[CorruptBatch], None] = staticmethod(_raise)
-
-
-def prefetch_at_once(consumer: AIOKafkaConsumer) -> None:
-    """As for the worker's consumer, for one of the engine's own."""
-    consumer._fetcher._prefetch_backoff = 0
 
 
 def thread_of(app: Any) -> ConsumerThread:

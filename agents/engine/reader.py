@@ -7,24 +7,28 @@ import atexit
 import dataclasses
 import logging
 import threading
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, Final, TypeVar
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError as AioKafkaError
 from confluent_kafka import KafkaError, KafkaException
 
-from agents.engine import hooks
+from agents.engine import fetches
 from agents.engine.job import TP, Block
-from agents.engine.transport import CorruptBatch
+from agents.engine.transport import CorruptBatch, headers_of
+from schemas.codec.blocks import log_entries
 
 log = logging.getLogger(__name__)
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # what fails is raised: nothing to stderr besides
 
 BLOCKS_MAX: Final = 4  # handed on at once, each of at most schemas.bounds.BLOCK_BYTES_MAX and one record
 FETCH_BYTES_MAX: Final = 4 << 20  # per partition, as stored: what the largest batch has
 FETCHES_BYTES_MAX: Final = 16 << 20  # per broker, as stored
 ANSWER_S: Final = 15.0
 CORRUPT_PAUSE_S: Final = 0.2
+POLL_S: Final = 0.1
 
 _Found = TypeVar("_Found")
 Place = tuple[str, int]  # Kafka's name of a topic, and a partition
@@ -35,7 +39,7 @@ class LogReader:
 
     def __init__(self, kafka: str, topics: Iterable[str]) -> None:
         """`topics`: Kafka's names of all that will be read."""
-        hooks.install({name: hooks.BLOCK_TOPICS.get(name, name) for name in topics})
+        fetches.install({name: fetches.BLOCK_TOPICS.get(name, name) for name in topics})
         self._next: dict[Place, int] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="log reader", daemon=True)
@@ -105,6 +109,48 @@ class LogReader:
         return {place: (low[place], high[place]) for place in places}
 
 
+class LogRow(NamedTuple):
+    """A record of a topic that is read whole."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, bytes | None]
+
+
+def blocks_to_the_end(kafka: str, places: Iterable[Place], first: Mapping[int, int] | None = None) -> Iterator[Block]:
+    """What partitions have now, from an offset of each (None: all). KafkaException where no answer comes for ANSWER_S."""
+    reader = LogReader(kafka, {topic for topic, _ in places})
+    try:
+        ends = {place: end for place, (_, end) in reader.ends(places).items()}
+        at = reader.begin({place: (first or {}).get(place[1]) for place in places})
+        heard = time.monotonic()
+        while any(at[place] < end for place, end in ends.items()):
+            blocks = reader.fetch(POLL_S)
+            if blocks:
+                heard = time.monotonic()
+            elif time.monotonic() > heard + ANSWER_S:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
+            for block in blocks:
+                at[block.tp] = block.end
+                yield block
+    finally:
+        reader.close()
+
+
+def rows_to_the_end(kafka: str, topic: str, partition: int = 0) -> Iterator[LogRow]:
+    """The records of a partition of few, as of now; one that is damaged or beyond the bounds is passed over. Errors as above."""
+    for block in blocks_to_the_end(kafka, [(topic, partition)]):
+        headers = headers_of(block)
+        for one in log_entries(block.batches, block.start, block.end, block.lost):
+            if one.lost is None:
+                yield LogRow(one.offset, one.key, one.value, headers.get(one.offset, {}))
+            else:
+                log.warning(
+                    "%s, partition %s: offset %s is beyond the bounds, or damaged", topic, partition, one.offset
+                )
+
+
 async def _open(kafka: str) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka, enable_auto_commit=False, isolation_level="read_committed",
@@ -112,5 +158,5 @@ async def _open(kafka: str) -> AIOKafkaConsumer:
         fetch_max_bytes=FETCHES_BYTES_MAX, retry_backoff_ms=20,
     )  # fmt: skip
     await asyncio.wait_for(consumer.start(), ANSWER_S)
-    hooks.prefetch_at_once(consumer)
+    fetches.prefetch_at_once(consumer)
     return consumer

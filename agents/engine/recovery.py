@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
-from agents.engine import hooks
+from agents.engine import fetches
 from agents.engine.changelog import FENCE, Changelog, Fence
 from agents.engine.job import STATE_ANEW, Block, Job, RecoveryError, Rejoin, Rows
 from deploy import admin
@@ -108,20 +108,20 @@ def changelog_topic(settings: EngineSettings, name: str = "standing") -> str:
 
 def install_blocks(settings: EngineSettings, inputs: tuple[str, ...], changelog: str) -> None:
     """Fetch the inputs and the changelog as blocks in this process."""
-    hooks.install({settings.topic(name): name for name in inputs}, own=[changelog])
+    fetches.install({settings.topic(name): name for name in inputs}, own=[changelog])
 
 
 async def open_consumer(settings: EngineSettings, group: str | None = None) -> AIOKafkaConsumer:
     """A committed-only consumer outside of any group membership, started."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka, group_id=group, enable_auto_commit=False, isolation_level="read_committed",
-        auto_offset_reset="none", fetch_max_wait_ms=hooks.FETCH_WAIT_MS, max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        auto_offset_reset="none", fetch_max_wait_ms=fetches.FETCH_WAIT_MS, max_partition_fetch_bytes=FETCH_BYTES_MAX,
         retry_backoff_ms=20,
     )  # fmt: skip
     await consumer.start()
     # A task of its own begins. Were it cancelled before, its `stop` would raise CancelledError over what really failed.
     await asyncio.sleep(0)
-    hooks.prefetch_at_once(consumer)
+    fetches.prefetch_at_once(consumer)
     return consumer
 
 

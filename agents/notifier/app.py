@@ -16,7 +16,7 @@ import faust
 from mode import CrashingSupervisor
 from yarl import URL
 
-from agents.engine import hooks
+from agents.engine import fetches, hooks
 from agents.engine.app import AsFetched
 from agents.engine.watch.quiet import set_up_log
 from agents.notifier.turns import Turns
@@ -72,7 +72,7 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
     raw = partial(app.topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     notices, letters = (raw(settings.topic(name)) for name in ("notices", "dead-letters"))
     source = settings.topic("rm-alerts")
-    hooks.install({}, one_by_one=[source])
+    fetches.install({}, one_by_one=[source])
     alerts = app.topic(source, schema=AsFetched(key_type=bytes, value_type=bytes))
 
     @app.agent(alerts, name="alerts", supervisor_strategy=CrashingSupervisor)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.engine import hooks
+from agents.engine import fetches
 from agents.engine.job import Block
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
@@ -54,15 +54,15 @@ async def _read(settings: Settings, count: int, take: Callable[[Block], int] | N
     """(seconds, CPU seconds) for `count` events of the topic; records one by one without `take`."""
     name = settings.topic(TOPIC)
     if take is not None:
-        hooks.install({name: TOPIC})
+        fetches.install({name: TOPIC})
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka, isolation_level="read_committed", auto_offset_reset="earliest",
-        enable_auto_commit=False, max_partition_fetch_bytes=FETCH_BYTES_MAX, fetch_max_wait_ms=hooks.FETCH_WAIT_MS,
+        enable_auto_commit=False, max_partition_fetch_bytes=FETCH_BYTES_MAX, fetch_max_wait_ms=fetches.FETCH_WAIT_MS,
     )  # fmt: skip
     await consumer.start()
     try:
         consumer.assign([TopicPartition(name, p) for p in range(settings.partitions)])
-        hooks.prefetch_at_once(consumer)
+        fetches.prefetch_at_once(consumer)
         began, cpu, seen = time.monotonic(), time.process_time(), 0
         while seen < count:
             for records in (await consumer.getmany(timeout_ms=1000)).values():

@@ -10,17 +10,12 @@ all, and a stable transactional id fences a second closer off.
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, Message
 
+from agents.engine.reader import LogRow, rows_to_the_end
 from connectors.formats.events import CloseRecord, Record, key_of
 from connectors.loading.closing_run import (
     NOTHING_KNOWN,
@@ -32,6 +27,7 @@ from connectors.loading.closing_run import (
     applied,
     plan_run,
 )
+from connectors.loading.passed import Passed
 from connectors.loading.publisher import PublishError, open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
@@ -43,7 +39,6 @@ log = logging.getLogger(__name__)
 
 IMPORT_HEADER: Final = "import"  # on close(D): the import whose events of D stand before it
 WAIT_S: Final = 30.0
-POLL_S: Final = 0.05
 
 
 class UnusualError(Exception):
@@ -216,46 +211,30 @@ def history(settings: Settings) -> History:
     What is no close is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
     """
     registry = registry_for(settings)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "group.id": f"{settings.topic_prefix}tidegauge-closes",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    found: list[Closed] = []
-    try:
-        consumer.assign([TopicPartition(settings.topic(CLOSES), 0, OFFSET_BEGINNING)])
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            for message in consumer.consume(1000, POLL_S):
-                problem = message.error()
-                if problem is None:
-                    try:
-                        found.append(_closed(message, registry))
-                    except ValueError as why:  # RecordError too
-                        log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), message.offset(), why)
-                elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    return applied(found)
-                elif not problem.retriable():
-                    raise PublishError(f"cannot read {settings.topic(CLOSES)}: {problem.str()}")
-    finally:
-        consumer.close()
-    raise PublishError(f"{settings.topic(CLOSES)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
+    with publish_errors(f"cannot read {settings.topic(CLOSES)}"):
+        return applied(_closes(settings, registry))
 
 
-def _closed(message: Message, registry: Registry) -> Closed:
+def _closes(settings: Settings, registry: Registry) -> Iterator[Closed]:
+    """Those that are closes, in the order of the log."""
+    foreign = Passed()
+    for row in rows_to_the_end(settings.kafka, settings.topic(CLOSES)):
+        try:
+            yield _closed(row, registry)
+        except ValueError as why:  # RecordError too
+            foreign.add(row.offset, why)
+    foreign.tell(log, settings.topic(CLOSES), "no close")
+
+
+def _closed(row: LogRow, registry: Registry) -> Closed:
     """The close in a record; ValueError where it is none: a value or a key of others, a day that never can be closed."""
-    value, source = message.value(), dict(message.headers() or ()).get(IMPORT_HEADER)
-    record = decode_one(value if isinstance(value, bytes) else b"", registry, name=CLOSES)
+    record, source = decode_one(row.value or b"", registry, name=CLOSES), row.headers.get(IMPORT_HEADER)
     closed = Closed(
-        record["business_day"], source.decode(errors="replace") if isinstance(source, bytes) else source,
+        record["business_day"], None if source is None else source.decode(errors="replace"),
         *(record[name] for name in ("asked", "last_closed", "force_reason", "retracts")),
     )  # fmt: skip
-    if not DAY_MIN <= closed.day < DAY_MAX or message.key() != _key_of(closed):
-        raise ValueError(f"key {message.key()!r} with day {closed.day}")
+    if not DAY_MIN <= closed.day < DAY_MAX or row.key != _key_of(closed):
+        raise ValueError(f"key {row.key!r} with day {closed.day}")
     return closed
 
 

@@ -1,19 +1,17 @@
 """Policy packs on their topic: what was sent so far, and another one into every partition in one transaction."""
 
-import time
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
-
+from agents.engine.reader import rows_to_the_end
 from connectors.formats.events import Record
 from connectors.loading.broadcast import broadcast
-from connectors.loading.closer import POLL_S, WAIT_S
-from connectors.loading.publisher import PublishError
+from connectors.loading.publisher import PublishError, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode
 from schemas.topics import MARK_KEY
 
 TOPIC: Final = "policies"
+SENT_BYTES_MAX: Final = 256 << 20
 
 
 def send(settings: Settings, encode: Encode, record: Record, reason: str = "") -> None:
@@ -22,30 +20,13 @@ def send(settings: Settings, encode: Encode, record: Record, reason: str = "") -
 
 
 def sent(settings: Settings) -> list[bytes]:
-    """Values of all packs on the topic, oldest first (they are few)."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "group.id": f"{settings.topic_prefix}tidegauge-packs",
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    found: list[bytes] = []
-    try:
-        consumer.assign([TopicPartition(settings.topic(TOPIC), 0, OFFSET_BEGINNING)])
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline:
-            for message in consumer.consume(1000, POLL_S):
-                problem, value = message.error(), message.value()
-                if problem is None:
-                    if message.key() != MARK_KEY and isinstance(value, bytes):
-                        found.append(value)
-                elif problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (librdkafka's own errors are named so)
-                    return found
-                elif not problem.retriable():
-                    raise PublishError(f"cannot read {settings.topic(TOPIC)}: {problem.str()}")
-    finally:
-        consumer.close()
-    raise PublishError(f"{settings.topic(TOPIC)} could not be read within {WAIT_S:.0f} s", "is Kafka up?")
+    """Values of all packs on the topic, oldest first (they are few). PublishError where it can't be read."""
+    found, size, name = list[bytes](), 0, settings.topic(TOPIC)
+    with publish_errors(f"cannot read {name}"):
+        for row in rows_to_the_end(settings.kafka, name):
+            if row.key != MARK_KEY and row.value is not None:
+                found.append(row.value)
+                size += len(row.value)
+            if size > SENT_BYTES_MAX:
+                raise PublishError(f"{name} has more than {SENT_BYTES_MAX >> 20} MB of packs", "who writes there?")
+    return found

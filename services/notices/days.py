@@ -15,7 +15,7 @@ from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry
 from services.views.projections import TopicRecord, plain_day
 from services.views.writer import RecordSource
-from streams.calendar import NO_DAY
+from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
 from streams.closing import is_set_aside
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,8 @@ class BankDays:
                 await asyncio.to_thread(self._read)
                 self.read_at = self.clock()
         raised = plain_day(alert["raised_day"])
-        self.newest = max(self.newest, raised)
+        if DAY_MIN <= raised < DAY_MAX:  # one that never comes would make every other alert late
+            self.newest = max(self.newest, raised)
         return self.newest - raised > self.notice_days.get((alert["pack_id"], alert["pack_version"]), NEWS_DAYS)
 
     def _read(self) -> None:
@@ -74,12 +75,12 @@ class BankDays:
             log.warning("the bank's days can't be read now: %s", problem)
 
     def _closed(self, close: dict[str, Any]) -> None:
-        """The next close, by the workers' rule: one that is set aside says nothing of the day."""
+        """The next close, by the workers' rule: one that is set aside, or of a day that never comes, says nothing."""
+        day = plain_day(close["business_day"])
         asked, last = (None if close[name] is None else plain_day(close[name]) for name in ("asked", "last_closed"))
-        if close["retracts"] is None and not is_set_aside(
-            asked, last, self.closed, forced=close["force_reason"] is not None
-        ):
-            self.closed = max(self.closed, plain_day(close["business_day"]))
+        aside = is_set_aside(asked, last, self.closed, forced=close["force_reason"] is not None)
+        if DAY_MIN <= day < DAY_MAX and close["retracts"] is None and not aside:
+            self.closed = max(self.closed, day)
             self.newest = max(self.newest, self.closed)
 
     def _note(self, record: TopicRecord) -> None:

@@ -58,7 +58,7 @@ def priority(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> l
         "vip_area": "1" if value["vip_area"] else "0",
         "valid_until": iso_day(value["valid_until"]),
     }
-    return [Put(key, value["version"], fields)]
+    return [Put(key, _version(value["version"]), fields)]
 
 
 def standing(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list[Op]:
@@ -66,7 +66,7 @@ def standing(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> l
     key = keys.standing(_key(record))
     if value is None or record.value is None:
         return [Drop(key)]
-    return [Put(key, value["source_seq"], {"record": record.value})]
+    return [Put(key, _version(value["source_seq"]), {"record": record.value})]
 
 
 def alert(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list[Op]:
@@ -98,6 +98,12 @@ def alert(keys: Keys, record: TopicRecord, value: dict[str, Any] | None) -> list
 
 PROJECTIONS: Final[dict[str, _Projection]] = {"queue-priority": priority, "standings": standing, "rm-alerts": alert}
 """The topics of the view."""
+
+
+def _version(number: int) -> int:
+    if number < 0:  # the store compares and sums them as texts of digits
+        raise ValueError(f"version {number} is negative")
+    return number
 
 
 def _key(record: TopicRecord) -> str:

@@ -118,9 +118,11 @@ class InColumns:
                 "vip_area": buffer.texts([b"0", b"1"])[np.where(column["vip_area"] == 1, 1, 0)],
                 "valid_until": days,
             }
-        fields = np.stack(list(shown.values()), 1)
+        fields, versions = np.stack(list(shown.values()), 1), columns.data[:, reader.index[version]]
+        if (versions[~dropped] < 0).any():
+            return None
         fields[dropped] = 0
-        return PutRows(prefix, buffer.raw(), key, columns.data[:, reader.index[version]], dropped, tuple(shown), fields)
+        return PutRows(prefix, buffer.raw(), key, versions, dropped, tuple(shown), fields)
 
 
 class _Buffer:
@@ -161,10 +163,7 @@ def _is_text(parts: Sequence[bytes]) -> bool:
 
 @nb.njit(cache=True, nogil=True)
 def _digits(value: int, out: Bytes, at: int) -> int:
-    """A decimal number into out[at:]; the next place."""
-    if value < 0:  # a minus, then on: a kernel that calls itself does not survive numba's cache
-        out[at] = 45
-        at, value = at + 1, -value
+    """A number that is not negative in decimal digits into out[at:]; the next place."""
     size, rest = 1, value // 10
     while rest > 0:
         size, rest = size + 1, rest // 10

@@ -27,6 +27,7 @@ from streams.accounts.store import (
     REF_BITS,
     REF_MASK,
     REVERSAL,
+    SOURCES_MAX,
     Array,
     Index,
     Long,
@@ -36,6 +37,7 @@ from streams.accounts.store import (
     find,
     hash_bytes,
     mark_dirty,
+    most_ids,
     new_account,
     new_customer,
     room_for,
@@ -43,15 +45,11 @@ from streams.accounts.store import (
     shared_id,
 )
 from streams.alerts.outflow import EXTERNAL_CODE, Candidates, Fx, Rules, outflow
-from streams.calendar import DAY_MAX, DAY_MIN, business_day
 from streams.fields import (
-    BAD_AMOUNT,
     BAD_CLASS,
     BAD_CURRENCY,
-    BAD_DATE,
     BAD_ID,
     BAD_INSTANT,
-    BAD_NUMBER,
     BAD_SOURCE,
     CONFLICT,
     DUPLICATE,
@@ -76,11 +74,11 @@ from streams.fields import (
 )
 from streams.kernels.borrowing import borrowed
 from streams.kernels.prefetch import LINE_BYTES, prefetch
-from streams.money import AMOUNT_MAX
+from streams.validity import posting_fault
 
-VALUE_AHEAD_DAYS, BOOKED_AHEAD_DAYS = 400, 400
+BOOKED_AHEAD_DAYS = 400  # of the last closed day
 CLASSES_MAX, NAMES_MAX = 62, 1 << 20
-INSTANT_MAX = 1 << 45  # ms: far beyond every date taken
+NAMES_BYTES_MAX = 1 << 18  # of a list of names: all of them are one row, and JSON may take six bytes for one
 NO_ROOM = -2  # for a slot
 ENTRIES_AN_EVENT = 12  # that one event can add at most
 DUPLICATES, BEYOND_HORIZON = 0, 1  # places in the counters
@@ -94,6 +92,7 @@ class Lookups(NamedTuple):
     """Short texts with codes."""
 
     currencies: Index
+    listed: Index  # the contract's classes of assets; `classes` are those met so far
     classes: Index
     sources: Index
     banks: Index
@@ -116,12 +115,12 @@ def mix(h: int, value: int) -> Long:
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
 def name_code(ix: Index, raw: Array, ref: int, most: int, fixed: bool) -> int:
-    """The code of a short text; -1 if it is empty, too long, unknown in a fixed list, or one too many."""
+    """The code of a text; -1 if it is empty, too long, unknown in a fixed list, or one too many."""
     position, length = ref >> REF_BITS, ref & REF_MASK
     if ref == NULL or length == 0 or length > ID_BYTES_MAX:
         return -1
     code = find(ix, raw, position, length)
-    if code >= 0 or fixed or ix.meta[0] >= most:
+    if code >= 0 or fixed or ix.meta[0] >= most or ix.meta[1] + length > NAMES_BYTES_MAX:
         return code
     return add(ix, raw, position, length)
 
@@ -148,26 +147,38 @@ def _find_shared(s: Store, raw: Array, customer: int, account: int) -> Long:
     return slot
 
 
+@nb.njit(cache=True, nogil=True)
+def unlisted(names: Lookups, raw: Array, kind: int, currency: int, otherwise: int) -> int:
+    """Which of an account's attributes the contract doesn't know: a reason that comes before what the state says."""
+    if name_code(names.currencies, raw, currency, 0, True) < 0:
+        return BAD_CURRENCY
+    return BAD_CLASS if name_code(names.listed, raw, kind, 0, True) < 0 else otherwise
+
+
+@nb.njit(cache=True, nogil=True)
+def kind_field(bad: int, currency: int, asset_class: int) -> int:
+    """Which of the two fields a reason is about."""
+    return currency if bad == BAD_CURRENCY or bad == OTHER_CURRENCY else asset_class
+
+
 @nb.njit(cache=True, nogil=True, forceinline=True)
 def account_for(
     s: Store, names: Lookups, clock: Array, raw: Array, slot: int, customer: int, account: int, kind: int, currency: int
 ) -> tuple[int, int]:
     """(slot, OK) of an account whose attributes fit, made if `slot` is -1; else (-1 or slot, reason).
 
-    `slot` is what known_account gives.
+    `slot` is what known_account gives. A new account's attributes are listed ones.
     """
     if slot >= 0:
         a = s.accounts[slot]
         if not same(
             raw, currency >> REF_BITS, currency & REF_MASK, names.currencies.arena, names.currencies.ref[a.currency]
         ):
-            return slot, OTHER_CURRENCY
+            return slot, unlisted(names, raw, kind, currency, OTHER_CURRENCY)
         if not same(raw, kind >> REF_BITS, kind & REF_MASK, names.classes.arena, names.classes.ref[a.asset_class]):
-            return slot, OTHER_CLASS
+            return slot, unlisted(names, raw, kind, currency, OTHER_CLASS)
         return slot, OK
     money = name_code(names.currencies, raw, currency, 0, True)
-    if money < 0:
-        return -1, BAD_CURRENCY
     asset_class = name_code(names.classes, raw, kind, CLASSES_MAX, False)
     if asset_class < 0:
         return -1, BAD_CLASS
@@ -185,17 +196,9 @@ def account_for(
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def check_dates(clock: Array, day: int, booked_day: int) -> int:
-    """OK, or which of value date and booking cannot be right."""
-    if (
-        booked_day < DAY_MIN
-        or booked_day >= DAY_MAX
-        or (clock[CLOSED] >= 0 and booked_day > clock[CLOSED] + BOOKED_AHEAD_DAYS)
-    ):
-        return BAD_INSTANT
-    if day < DAY_MIN or day >= DAY_MAX or day > booked_day + VALUE_AHEAD_DAYS:
-        return BAD_DATE
-    return OK
+def too_far_ahead(clock: Array, booked_day: int) -> bool:
+    """Whether something is booked so long after the last closed day that it can't be."""
+    return clock[CLOSED] >= 0 and booked_day > clock[CLOSED] + BOOKED_AHEAD_DAYS
 
 
 @nb.njit(cache=True, nogil=True)
@@ -209,21 +212,13 @@ def _same_payload(s: Store, account: int, booked: int, amount: int, print_: int)
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def _checked(zone: Zone, clock: Array, d: Array) -> tuple[int, int, int]:
+def _checked(zone: Zone, d: Array) -> tuple[int, int, int]:
     """(OK or reason, field at fault, business day of the booking) of a posting by itself."""
     if bad_id(d[P_CUSTOMER]):
         return BAD_ID, P_CUSTOMER, 0
     if bad_id(d[P_ACCOUNT]):
         return BAD_ID, P_ACCOUNT, 0
-    if d[P_AMOUNT] > AMOUNT_MAX or d[P_AMOUNT] < -AMOUNT_MAX:
-        return BAD_AMOUNT, P_AMOUNT, 0
-    if d[P_NUMBER] < 0 or d[P_NUMBER] >= 1 << 62:
-        return BAD_NUMBER, P_NUMBER, 0
-    if d[P_BOOKED] < -INSTANT_MAX or d[P_BOOKED] > INSTANT_MAX:
-        return BAD_INSTANT, P_BOOKED, 0
-    booked_day = business_day(d[P_BOOKED], zone.starts, zone.offsets)
-    bad = check_dates(clock, d[P_DAY], booked_day)
-    return bad, P_DAY if bad == BAD_DATE else P_BOOKED, booked_day
+    return posting_fault(zone.starts, zone.offsets, d)
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
@@ -232,10 +227,15 @@ def _posting(
 ) -> tuple[int, int, int, int]:
     """One posting: (status, field at fault or -1, account, business day of the booking)."""
     amount, day, booked, number = d[P_AMOUNT], d[P_DAY], d[P_BOOKED], d[P_NUMBER]
-    bad, field, booked_day = _checked(zone, clock, d)
+    bad, field, booked_day = _checked(zone, d)
     if bad != OK:
         return bad, field, -1, 0
-    source = name_code(names.sources, raw, d[P_SOURCE], NAMES_MAX, False)
+    far = too_far_ahead(clock, booked_day)
+    if slot < 0 or far:
+        bad = unlisted(names, raw, d[P_CLASS], d[P_CURRENCY], BAD_INSTANT if far else OK)
+        if bad != OK:
+            return bad, P_BOOKED if bad == BAD_INSTANT else kind_field(bad, P_CURRENCY, P_CLASS), -1, 0
+    source = name_code(names.sources, raw, d[P_SOURCE], SOURCES_MAX, False)
     if source < 0:
         return BAD_SOURCE, P_SOURCE, -1, 0
     old = clock[OPEN] >= 0 and booked_day < clock[RING_FROM]
@@ -243,8 +243,7 @@ def _posting(
         return TOO_OLD, P_BOOKED, -1, 0
     account, bad = account_for(s, names, clock, raw, slot, d[P_CUSTOMER], d[P_ACCOUNT], d[P_CLASS], d[P_CURRENCY])
     if bad != OK:
-        field = P_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else P_CLASS
-        return bad, field, -1, 0
+        return bad, kind_field(bad, P_CURRENCY, P_CLASS), -1, 0
     if s.accounts[account].folded > clock[CLOSED]:  # a replay meets a row that has this event behind it
         return DUPLICATE, -1, account, booked_day
     print_ = np.uint32(mix(mix(mix(number, day), d[P_NATURE]), source) >> 20 & 0xFFFFFFFF)
@@ -358,11 +357,17 @@ def look_ahead(s: Store, raw: Array, data: Array, status: Array, i: int, first: 
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def has_room(s: Store, names: Lookups, slot: int) -> bool:
+def most_names(names: Lookups) -> tuple[int, int, int]:
+    """How many classes, sources and banks there may be before their lists have to grow."""
+    return most_ids(names.classes), most_ids(names.sources), most_ids(names.banks)
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def has_room(s: Store, names: Lookups, most: tuple[int, int, int], slot: int) -> bool:
     """Whether one more event fits whatever it needs; if not, the arrays are grown and the kernel goes on here."""
-    if names.classes.meta[0] + 2 > len(names.classes.ref) or names.sources.meta[0] + 2 > len(names.sources.ref):
+    if names.classes.meta[0] >= most[0] or names.sources.meta[0] >= most[1] or names.banks.meta[0] >= most[2]:
         return False
-    if names.banks.meta[0] + 2 > len(names.banks.ref) or s.heap[0] + ENTRIES_AN_EVENT > len(s.entries):
+    if s.heap[0] + ENTRIES_AN_EVENT > len(s.entries):
         return False
     return slot < 0 or room_for(s, slot, ENTRIES_AN_EVENT)
 
@@ -396,14 +401,14 @@ def fold_postings(
     )
     clock, raw, data, counters = borrowed(clock), borrowed(raw), borrowed(data), borrowed(counters)
     status, field = borrowed(status), borrowed(field)
-    seen = np.zeros(SEEN, np.int64)
+    seen, most = np.zeros(SEEN, np.int64), most_names(names)
     for i in range(first - SEEN, last):
         look_ahead(s, raw, data, status, i, first, last, seen)
         if i < first or status[i] != OK:
             continue
         d = data[i]
         slot = known_account(s, raw, d[P_CUSTOMER], d[P_ACCOUNT])
-        if slot == NO_ROOM or not has_room(s, names, slot) or met.found[0] + len(rules.window) > len(met.row):
+        if slot == NO_ROOM or not has_room(s, names, most, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
         if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE and d[P_REVERSES] == NULL:

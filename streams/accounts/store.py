@@ -18,6 +18,8 @@ NULL = -(1 << 63)
 REF_BITS, REF_MASK = 20, (1 << 20) - 1  # a packed reference: position << 20 | length
 RING = 16  # month sums held: the open month and the 15 closed before it
 ID_BYTES_MAX = 128
+EVENT_ID_BYTES_MAX = 512  # of those that are kept
+SOURCES_MAX = 256  # names of sources that a partition tells apart
 SHARED_ID_BYTES_MAX = 2 * ID_BYTES_MAX + 1
 GROWTH = 4  # times as much room when an array is full
 SIZE_CLASSES = 20  # up to 2 << 19 entries: a million an account
@@ -354,6 +356,13 @@ def reserve_index(ix: Index, rows: int, id_bytes: int) -> Index:
         _rehash(ix, table, tag)
         ix = ix._replace(table=table, tag=tag)
     return ix
+
+
+@nb.njit(cache=True, nogil=True)
+def most_ids(ix: Index) -> Long:
+    """How many ids there may be before the index has to grow, however long: by its slots, its table and its arena."""
+    left = (len(ix.arena) - ix.meta[1]) // ID_BYTES_MAX
+    return min(len(ix.ref), len(ix.table) // 2, ix.meta[0] + left)
 
 
 def id_bytes_of(ix: Index, slot: int) -> bytes:

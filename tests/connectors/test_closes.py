@@ -6,65 +6,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.engine.reader import LogRow
 from connectors.loading import closer
 from connectors.loading.closing_run import Closed
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from streams.calendar import DAY_MAX, DAY_MIN, date_of
-from tests.services.test_any_value import any_value, records
+from tests.contracts.drawn import any_value, records
 
 DAY = 20_000
 GOOD = encode("business-days", {"business_day": DAY, "closed_at": 0, "cut": []})
 KEY = date_of(DAY).isoformat().encode()
 
 
-class Message:
-    """A record as the client library gives it."""
-
-    def __init__(self, key: Any, value: Any, headers: Any = None) -> None:
-        self._key, self._value, self._headers = key, value, headers
-
-    def key(self) -> Any:
-        return self._key
-
-    def value(self) -> Any:
-        return self._value
-
-    def headers(self) -> Any:
-        return self._headers
-
-    def offset(self) -> int:
-        return 7
-
-    def error(self) -> None:
-        return None
+def row(key: bytes | None, value: bytes | None, **headers: bytes) -> LogRow:
+    """A record of the topic."""
+    return LogRow(7, key, value, {**headers})
 
 
-class End(Message):
-    """The end of the partition."""
-
-    def error(self) -> Any:
-        class Error:
-            def code(self) -> int:
-                return int(closer.KafkaError._PARTITION_EOF)
-
-        return Error()
-
-
-def read(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> list[Closed]:
+def read(monkeypatch: pytest.MonkeyPatch, *rows: LogRow) -> list[Closed]:
     """The closes among these records."""
-
-    class Consumer:
-        def __init__(self, _: Any) -> None: ...
-
-        def assign(self, _: Any) -> None: ...
-
-        def consume(self, *_: Any) -> list[Message]:
-            return [*messages, End(None, None)]
-
-        def close(self) -> None: ...
-
-    monkeypatch.setattr(closer, "Consumer", Consumer)
+    monkeypatch.setattr(closer, "rows_to_the_end", lambda *_: iter(rows))
     return closer.history(Settings()).applied
 
 
@@ -85,7 +47,7 @@ def read(monkeypatch: pytest.MonkeyPatch, *messages: Message) -> list[Closed]:
 )
 def test_what_is_no_close_is_passed_over(monkeypatch: pytest.MonkeyPatch, key: Any, value: Any) -> None:
     """Its neighbours count, and no day that never comes is taken for the last."""
-    assert read(monkeypatch, Message(key, value), Message(KEY, GOOD, [("import", b"\xfe")])) == [Closed(DAY, "\ufffd")]
+    assert read(monkeypatch, row(key, value), row(KEY, GOOD, **{"import": b"\xfe"})) == [Closed(DAY, "\ufffd")]
 
 
 def test_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +56,7 @@ def test_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
     @settings(max_examples=100)
     @given(st.lists(st.tuples(st.sampled_from([KEY, b"", b"x", None]), any_value("business-days")), max_size=4))
     def check(entries: list[tuple[Any, bytes]]) -> None:
-        found = read(monkeypatch, *(Message(key, value) for key, value in entries))
+        found = read(monkeypatch, *(row(key, value) for key, value in entries))
         assert {closed.day for closed in found} <= {DAY}
 
     check()
@@ -107,7 +69,7 @@ def test_a_close_of_ours_is_taken(record: dict[str, Any]) -> None:
     day = record["business_day"]
     with pytest.MonkeyPatch.context() as patch:
         if DAY_MIN <= day < DAY_MAX:
-            message = Message(date_of(day).isoformat().encode(), encode("business-days", record))
+            message = row(date_of(day).isoformat().encode(), encode("business-days", record))
             more = [record[name] for name in ("asked", "last_closed", "force_reason", "retracts")]
             found = read(patch, message)
             assert found in ([], [Closed(day, None, *more)])

@@ -16,7 +16,7 @@ from aiokafka.record.util import calc_crc32c
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 
-from agents.engine import hooks
+from agents.engine import fetches, hooks
 from agents.engine.job import TP, Block
 from agents.engine.transport import CorruptBatch
 from schemas.codec.status import Status
@@ -28,7 +28,7 @@ TOPIC = TopicPartition("pre.left", 0)
 
 @pytest.fixture(autouse=True)
 def _installed() -> None:
-    hooks.install({"pre.left": "left"})
+    fetches.install({"pre.left": "left"})
 
 
 def arguments(function: object) -> list[str]:
@@ -47,7 +47,7 @@ def test_fetcher_takes_its_classes_from_module_globals() -> None:
     source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
     assert "MemoryRecords(part_data[-1])" in source
     assert {"MemoryRecords", "PartitionRecords"} <= set(fetcher.Fetcher._proc_fetch_request.__code__.co_names)
-    assert arguments(hooks._PartitionRecords.__init__)[1:] == [
+    assert arguments(fetches._PartitionRecords.__init__)[1:] == [
         "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer", "value_deserializer", "check_crcs",
         "isolation_level",
     ]  # fmt: skip
@@ -71,11 +71,11 @@ def test_unpack_records_yields_one_block_and_moves_the_position() -> None:
 def test_records_one_by_one_are_within_the_bounds() -> None:
     """A topic read so gives aiokafka's records, in place of what is beyond the bounds a Lost; the position goes along."""
     place = TopicPartition("pre.alerts", 0)
-    hooks.install({}, one_by_one=[place.topic])
+    fetches.install({}, one_by_one=[place.topic])
     raw = helpers.batch([b"a", bytes(1 << 20), b"b"], 4, codec=4)
     items = partition_records(place, raw, 4)
     first, large, last = list(items)
-    theirs = list(hooks._PartitionRecords(place, hooks._MemoryRecords(raw), None, 4, None, None, True, 1))
+    theirs = list(fetches._PartitionRecords(place, fetches._MemoryRecords(raw), None, 4, None, None, True, 1))
     for mine, other in ((first, theirs[0]), (last, theirs[2])):
         same = ("topic", "partition", "offset", "key", "value")
         assert [getattr(mine, name) for name in same] == [getattr(other, name) for name in same]
@@ -113,7 +113,7 @@ def test_a_corrupt_fetch_is_fetched_again() -> None:
 def test_memory_records_have_what_the_fetcher_uses() -> None:
     """The wrapper answers has_next and size_in_bytes like what it wraps."""
     for raw in (b"", batch(0, [b"a"]), batch(0, [b"a"])[:-1]):
-        ours, theirs = hooks.RawRecords(raw), hooks._MemoryRecords(raw)
+        ours, theirs = fetches.RawRecords(raw), fetches._MemoryRecords(raw)
         assert (ours.has_next(), ours.size_in_bytes()) == (theirs.has_next(), theirs.size_in_bytes())
 
 

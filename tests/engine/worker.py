@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from agents.engine import app as app_module
-from agents.engine import hooks, table, unit
+from agents.engine import fetches, table, unit
 from agents.engine.app import build_app, run_worker
 from agents.engine.job import TP, Outcome
 from agents.engine.watch import movement
@@ -63,7 +63,7 @@ def break_engine(how: str) -> None:
 
         plain_work, CounterJob.work, unit.PartitionUnit.changelog_rows = CounterJob.work, work, rows
     elif how.startswith("corrupt"):  # "corrupt N": the first N fetches of `left` arrive damaged
-        plain_take, left = hooks.take_block, [int(how.split()[1])]
+        plain_take, left = fetches.take_block, [int(how.split()[1])]
 
         def take(tp: TP, raw: bytes, *rest: Any, **options: Any) -> Any:
             if tp.topic == "left" and left[0]:
@@ -71,7 +71,7 @@ def break_engine(how: str) -> None:
                 raw = raw[:70] + bytes([raw[70] ^ 1]) + raw[71:]
             return plain_take(tp, raw, *rest, **options)
 
-        hooks.take_block = take
+        fetches.take_block = take
     else:
         raise ValueError(how)
 

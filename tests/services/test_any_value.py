@@ -5,8 +5,10 @@ Values are drawn by the contracts themselves; damaged ones are made of good ones
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
-from functools import cache
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,74 +16,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from schemas.codec.records import decode_one, encode, plain
-from schemas.registry import contract, file_registry
+from policies import load_pack
+from schemas.codec.records import RecordError, decode_one, encode
+from schemas.registry import contract
+from services.notices.days import BankDays
 from services.notices.notifier import Notifier, compose
-from services.queue.lookup import Lookup, QueueRow, RedisPriorityView
+from services.queue.lookup import Answer, Lookup, QueueRow, RedisPriorityView
 from services.views.decoder import Decoder
 from services.views.keys import Keys, as_bytes
 from services.views.projections import PROJECTIONS, TopicRecord
-from services.views.queries import AlertRow, alerts_of
+from services.views.queries import AlertRow, alerts_of, standing_of
 from services.views.rows import InColumns
 from services.views.store import Chunk, RedisViewStore
+from services.views.sweep.guard import RowGuard
+from services.views.sweep.sweeper import Sweeper
 from services.views.writer import ViewWriter
-from tests.schemas.helpers import values
+from streams.calendar import DAY_MAX, DAY_MIN
+from tests.contracts.drawn import LIVED, REGISTRY, any_value, entries, records
 from tests.services.fakes import MemoryChannel, MemoryLedger, MemoryRejects, MemorySource, MemoryViewStore
 
 KEYS = Keys.of("")
-REGISTRY = file_registry()
 DECODER, IN_COLUMNS = Decoder(REGISTRY), InColumns(REGISTRY)
 REF = "a" * 26
-KNOWN = {"rm-alerts": {"kind": ["outflow", "upgrade_near", "downgrade_risk"], "status": ["raised", "deepened"]}}
-DAY = {"type": "int", "logicalType": "date"}
-EDGES = [-(2**31), -719_163, -719_162, 0, 20_000, 2_932_896, 2_932_897, 2**31 - 1]
-
-
-@cache
-def shape(topic: str) -> tuple[st.SearchStrategy[dict[str, Any]], list[str]]:
-    """Records of a contract, and which fields are days."""
-    days = [field["name"] for field in contract(topic)["fields"] if field["type"] in (DAY, ["null", DAY])]
-    return values(plain(contract(topic))), days
-
-
-@st.composite
-def records(draw: st.DrawFn, topic: str) -> dict[str, Any]:
-    """A record that the contract allows; now and then with what the services look for, and with days at the edges."""
-    drawn, days = shape(topic)
-    record: dict[str, Any] = draw(drawn)
-    for name in days:
-        if draw(st.booleans()):
-            record[name] = draw(st.sampled_from(EDGES))
-    for name, known in KNOWN.get(topic, {}).items():
-        if draw(st.booleans()):
-            record[name] = draw(st.sampled_from(known))
-    return record
-
-
-def whole(topic: str) -> st.SearchStrategy[bytes]:
-    """A record as bytes."""
-    return records(topic).map(lambda record: encode(topic, record, REGISTRY))
-
-
-@st.composite
-def mutated(draw: st.DrawFn, topic: str) -> bytes:
-    """A record's bytes with some of them changed, cut or doubled."""
-    value = bytearray(draw(whole(topic)))
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(value)))
-        kind = draw(st.sampled_from(["set", "cut", "more"]))
-        if kind == "set" and at < len(value):
-            value[at] = draw(st.integers(0, 255))
-        elif kind == "cut":
-            del value[at:]
-        else:
-            value[at:at] = draw(st.binary(max_size=4))
-    return bytes(value)
-
-
-def any_value(topic: str) -> st.SearchStrategy[bytes]:
-    """Good ones and bad ones."""
-    return whole(topic) | mutated(topic) | st.binary(max_size=40)
 
 
 KEY = st.sampled_from([b"a", b"b", None, b"", b"\xff"])
@@ -97,11 +53,10 @@ def logs(draw: st.DrawFn) -> dict[str, list[TopicRecord]]:
     return found
 
 
-def built(logs: dict[str, list[TopicRecord]], store: Any) -> ViewWriter:
-    """A writer that has read everything."""
-    writer = ViewWriter(
-        MemorySource(logs), store, KEYS, DECODER, MemoryRejects(), "me", in_columns=IN_COLUMNS
-    )  # fmt: skip
+def built(logs: dict[str, list[TopicRecord]], store: Any, in_columns: Any = IN_COLUMNS) -> ViewWriter:
+    """A writer that has read everything; one by one where `in_columns` is None."""
+    own = {} if in_columns is None else {"in_columns": in_columns}
+    writer = ViewWriter(MemorySource(logs), store, KEYS, DECODER, MemoryRejects(), "me", **own)
     assert writer.settle()
     ends = {name: end for name, (_, end) in writer.source.ends().items()}
     while not writer.caught_up(ends):
@@ -110,8 +65,17 @@ def built(logs: dict[str, list[TopicRecord]], store: Any) -> ViewWriter:
     return writer
 
 
+def swept(client: Redis, logs: dict[str, list[TopicRecord]], writer: ViewWriter) -> Sweeper:
+    """A sweeper that has looked at all rows, and mended what was wrong."""
+    guard, source = RowGuard(client, KEYS, "me"), MemorySource(logs, 1000)
+    sweeper = Sweeper(source, guard, KEYS, DECODER, writer.doubt, partial(next, count()))
+    for _ in range(60):
+        sweeper.turn()
+    return sweeper
+
+
 @given(logs())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_the_view_takes_or_rejects(logs: dict[str, list[TopicRecord]]) -> None:
     """Every record is applied or a dead letter with its reason; only what misses nothing is fresh."""
     store = MemoryViewStore(KEYS)
@@ -145,6 +109,32 @@ def test_a_real_server_takes_it_too(redis_client: Redis, logs: dict[str, list[To
             assert all(isinstance(row, AlertRow) for row in alerts_of(redis_client, KEYS, REGISTRY, by, name, 10))
 
 
+@pytest.mark.integration
+@given(logs())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_sweep_finds_nothing_wrong(redis_client: Redis, logs: dict[str, list[TopicRecord]]) -> None:
+    """What the writer has made of any records is what the sweep takes for right: no row is mended, no view held back."""
+    redis_client.flushdb()
+    sweeper = swept(redis_client, logs, built(logs, RedisViewStore(redis_client, KEYS)))
+    assert sweeper.counts.sweeps
+    assert (sweeper.counts.wrong, sweeper.counts.trouble) == (0, {})
+
+
+@pytest.mark.integration
+@given(logs())
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_sweep_mends_all(redis_client: Redis, logs: dict[str, list[TopicRecord]]) -> None:
+    """Where every row has vanished, they come back as they were."""
+    redis_client.flushdb()
+    writer = built(logs, RedisViewStore(redis_client, KEYS))
+    kept = {key: redis_client.hgetall(key) for pattern in KEYS.rows[1:4] for key in redis_client.keys(pattern)}
+    for key in kept:
+        redis_client.delete(key)
+    sweeper = swept(redis_client, logs, writer)
+    assert {key: redis_client.hgetall(key) for key in kept} == kept
+    assert sweeper.counts.trouble == {}
+
+
 @given(st.lists(any_value("rm-alerts"), min_size=1, max_size=4))
 def test_readers_pass_over_what_they_cannot_read(held: Sequence[bytes]) -> None:
     """A row that was damaged in the server is left out of the list."""
@@ -170,6 +160,18 @@ def test_readers_pass_over_what_they_cannot_read(held: Sequence[bytes]) -> None:
     assert len(rows) <= len(held)
 
 
+@given(any_value("standings"))
+def test_a_standing_is_read_or_is_none(held: bytes) -> None:
+    """A row that was damaged in the server is told as such."""
+
+    class Server:
+        def hget(self, *_: Any) -> bytes:
+            return held
+
+    with suppress(RecordError):
+        assert standing_of(Server(), KEYS, REGISTRY, "x")  # type: ignore[arg-type]
+
+
 @pytest.mark.integration
 def test_a_day_that_is_none_is_no_outage(redis_client: Redis, redis_url: str) -> None:
     """A row that can't be read gives a degraded answer to its own customer, however often, and to nobody else."""
@@ -192,6 +194,104 @@ def test_a_day_that_is_none_is_no_outage(redis_client: Redis, redis_url: str) ->
             assert (await lookup.answer(REF)).queue_class == "gold"
 
     asyncio.run(ask())
+
+
+ROW = st.fixed_dictionaries({}, optional={
+    name: st.sampled_from([b"", b"1", b"2026-03-02", b"never", b"\xff"]) | st.binary(max_size=12)
+    for name in ("queue_class", "vip_area", "valid_until", "version")
+})  # fmt: skip
+
+
+def answers_of(client: Redis, url: str, rows: Sequence[dict[str, bytes] | bytes]) -> list[Answer]:
+    """What customers with these rows are told, one after the other, and then one with a good row."""
+    client.flushdb()
+    store = RedisViewStore(client, KEYS)
+    store.take("me")
+    store.begin({"cluster": "c"}, ["queue-priority:0"])
+    store.apply("me", [Chunk("queue-priority:0", None, 1, [])])
+    store.mark_fresh("me", {"queue-priority:0": (1, 0)})
+    asked = [letter * 26 for letter in "bcdefghij"[: len(rows)]]
+    for ref, row in zip(asked, rows, strict=True):
+        if isinstance(row, bytes):
+            client.set(KEYS.priority(ref), row)
+        elif row:
+            client.hset(KEYS.priority(ref), mapping=dict(row))
+    client.hset(KEYS.priority(REF), mapping={"queue_class": "gold", "vip_area": 1, "valid_until": ""})
+
+    async def ask() -> list[Answer]:
+        import redis.asyncio
+
+        async with redis.asyncio.Redis.from_url(url) as own:
+            lookup = Lookup(RedisPriorityView(own, KEYS), "ordinary", lambda: date(2026, 3, 2), budget_s=5)
+            return [await lookup.answer(ref) for ref in (*asked, REF)]
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.integration
+@given(st.lists(ROW | st.binary(max_size=9), min_size=6, max_size=6))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_row_of_the_server(redis_client: Redis, redis_url: str, rows: list[Any]) -> None:
+    """Whatever stands where a row should be, and whatever its type: an answer, and the next customer has his class."""
+    *_, last = answers_of(redis_client, redis_url, rows)
+    assert (last.queue_class, last.degraded) == ("gold", False)
+
+
+@pytest.mark.integration
+def test_what_is_no_row_is_no_outage(redis_client: Redis, redis_url: str) -> None:
+    """Keys of another type are degraded answers to their own customers, however many, and to nobody else."""
+    found = answers_of(redis_client, redis_url, [b"no hash"] * 9)
+    assert [answer.degraded for answer in found] == [True] * 9 + [False]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("number", [-1, -(10**12), -(2**63) + 1])
+def test_a_version_below_zero_is_none(redis_client: Redis, number: int) -> None:
+    """The store compares versions as digits: such a row would be another one for the sweep, for ever."""
+    values = [
+        {
+            "customer_ref": "a",
+            "queue_class": "gold",
+            "vip_area": True,
+            "valid_until": None,
+            "as_of": LIVED,
+            "version": version,
+        }
+        for version in (number, 5, number - 1 if number > -(2**62) else number)
+    ]
+    records = [
+        TopicRecord("queue-priority", 0, at, b"a", encode("queue-priority", value)) for at, value in enumerate(values)
+    ]
+    logs = {f"{topic}:0": records if topic == "queue-priority" else [] for topic in PROJECTIONS}
+    for in_columns in (IN_COLUMNS, None):
+        redis_client.flushdb()
+        writer = built(logs, RedisViewStore(redis_client, KEYS), in_columns)
+        assert redis_client.hget(KEYS.priority("a"), "version") == b"5"
+        assert len(writer.rejects.letters) == 2  # type: ignore[attr-defined]
+        sweeper = swept(redis_client, logs, writer)
+        assert (sweeper.counts.wrong, sweeper.counts.trouble) == (0, {})
+
+
+@given(st.fixed_dictionaries({topic: entries(topic) for topic in ("business-days", "policies")}), records("rm-alerts"))
+@settings(max_examples=50)
+def test_the_banks_days_stay_days(inputs: dict[str, list[tuple[Any, Any]]], other: dict[str, Any]) -> None:
+    """No close and no alert moves the newest day to one that never comes; a pack that is none changes nothing."""
+    logs = {
+        f"{topic}:0": [TopicRecord(topic, 0, offset, key, value) for offset, (key, value) in enumerate(found)]
+        for topic, found in inputs.items()
+    }
+    pack = load_pack("rolling-quarter-aum")
+    days = BankDays(MemorySource(logs, 10), REGISTRY, {(pack.id, pack.version): 3})
+    assert isinstance(asyncio.run(days.late(other)), bool)
+    assert days.newest == 0 or DAY_MIN <= days.newest < DAY_MAX
+
+
+def test_an_alert_of_a_day_that_never_comes_makes_no_other_late() -> None:
+    """It is no news of the bank's calendar."""
+    days = BankDays(MemorySource({}), REGISTRY, {})
+    alert = {"raised_day": LIVED, "pack_id": "p", "pack_version": 1}
+    assert not asyncio.run(days.late(alert | {"raised_day": 2**31 - 1}))
+    assert not asyncio.run(days.late(alert))
 
 
 @given(

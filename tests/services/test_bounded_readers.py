@@ -27,6 +27,7 @@ from tests.services.test_notices import ALERT
 from tests.services.test_views_kafka import priority
 from tidegauge.demo.processes import environment
 from tidegauge.letters import letters
+from tidegauge.world.check import begin_world
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ZEROS, COUNT = 16 * MIB, 18  # 288 MB a batch, of some kilobytes
@@ -49,6 +50,7 @@ try:
 finally:
     print("peak", peak_kb() >> 10, file=sys.stderr)
 """
+PEAK = "from tests.outsized import peak_kb; print(peak_kb() >> 10)"
 
 
 def bomb(topic: str, codec: str) -> Outsized:
@@ -113,6 +115,39 @@ def test_readers_stay_small(settings_of_bombs: Settings, redis_client: Redis) ->
     # Two in a batch of their own, the first of each codec's, and the last where all of it unpacks.
     assert [row["letters"] for row in json.loads(out)] == [2 + len(CODECS) + len(FEWER)]
     notices_stay_small(settings)
+
+
+GUARDED = {
+    "business-days": (b"2026-01-30", {"business_day": 20483, "closed_at": 0, "cut": []}),
+    "policies": (
+        b"p/1",
+        {"pack_id": "p", "version": 1, "effective_from": 20483, "body": "p", "customer_class": "personal"},
+    ),
+}
+
+
+def test_commands_stay_small(make_topics: Callable[..., Settings]) -> None:
+    """The topics that commands and every process read whole: bombs of every codec among the records, and those are read."""
+    settings = make_topics()
+    for topic, (key, record) in GUARDED.items():
+        good = (key, encode(topic, record))
+        bombs = [Outsized([good, *[(b"C1", ZEROS)] * FEWER.get(codec, COUNT), good], CODECS[codec]) for codec in CODECS]
+        send(settings.kafka, settings.topic(topic), 0, bombs)
+        send(settings.kafka, settings.topic("world"), 0, bombs)
+    begin_world(settings)
+    for words, wanted in (
+        ("from connectors.loading.closer import history; print(history(settings).last)", "20483"),
+        ("from connectors.loading.packs import sent; print(len(sent(settings)))", str(len(CODECS) + len(FEWER))),
+        ("from tidegauge.world.log import read_entries; print(len(read_entries(settings)))", "1"),
+    ):
+        program = f"from deploy.settings import Settings; settings = Settings(); {words}\n" + PEAK
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment(settings), capture_output=True, text=True, check=False,
+            timeout=240,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found, size = done.stdout.split()
+        assert (found, int(size) < MEMORY_MB_MAX) == (wanted, True), (words, size)
 
 
 def goes_on_where_it_was(settings: Settings, topic: str) -> None:

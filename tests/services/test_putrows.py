@@ -61,7 +61,7 @@ def texts(ops: list[Op]) -> list[Op]:
 
 
 NAMES = [b"C1", "客户-2".encode(), b"C1", b"C3", b"x" * 100]
-STANDINGS = log("standings", [standing(5), standing(2**60), None, standing(0), standing(-7)], NAMES)
+STANDINGS = log("standings", [standing(5), standing(2**60), None, standing(0), standing(7)], NAMES)
 PRIORITIES = log(
     "queue-priority", [priority(1, None), priority(2**62, 20_000), None, priority(4, 0), priority(3, 20_000)], NAMES
 )
@@ -85,10 +85,11 @@ def test_columns_give_what_one_by_one_gives(records: list[TopicRecord]) -> None:
         TopicRecord("standings", 0, 0, b"C1", b"rubbish"),
         TopicRecord("standings", 0, 0, None, standing(1)),
         TopicRecord("standings", 0, 0, b"\xff", standing(1)),
+        TopicRecord("standings", 0, 0, b"C1", standing(-7)),
         TopicRecord("standings", 0, 0, b"C1", standing(1, "p" * VALUE_BYTES_MAX)),
         TopicRecord("rm-alerts", 0, 0, b"C1", b""),
     ],
-    ids=["unreadable", "no key", "no text", "large", "another topic"],
+    ids=["unreadable", "no key", "no text", "version below zero", "large", "another topic"],
 )
 def test_what_goes_one_by_one(record: TopicRecord) -> None:
     """A batch with a record that may have to be rejected, or is large, is left to the slow path as a whole."""

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from schemas.codec.blocks import Reader, decode
 from schemas.codec.records import encode
 from schemas.partitioner import partition_of
+from schemas.topics import CLOSES, INPUTS
+from tests.contracts.drawn import entries
 from tests.schemas.helpers import ALWAYS, Registry, batch, datum, framed, posting
 from tidegauge.cli.data.source_words import WORDS
 from tidegauge.sources.check import PLACES_MAX, SourceCheck
@@ -91,7 +93,7 @@ def test_a_good_source_has_no_findings() -> None:
      ("date_apart", 1, [good(1, value_date=DAY - 32)]),
      ("date_ahead", 1, [good(1, booked_at=(DAY + 2) * DAY_MS)]),
      ("nature_unknown", 1, [good(1, nature="unknown"), good(2)]),
-     ("currency_unknown", 2, [good(1, currency="RMB"), good(2, currency="")]),
+     ("currency_unknown", 2, [good(1, currency="RMB"), good(2, currency="cny")]),
      ("amount_zero", 1, [good(1, amount_minor=0)])],
 )  # fmt: skip
 def test_postings(code: str, count: int, records: list[dict[str, Any]]) -> None:
@@ -155,6 +157,16 @@ def test_deletions_and_their_places() -> None:
     assert [one.spots for one in check.findings()] == [[(0, at) for at in range(2, 2 + PLACES_MAX)], [(0, 1)]]
 
 
+def test_what_is_refused_says_why() -> None:
+    """As its dead letter does: texts that cannot be read as such, and values that are refused by themselves."""
+    sent = [good(1, asset_class="gold"), good(2), good(3, branch=" B1 ")]
+    found = checked("transactions", *((b"c1", encode("transactions", record)) for record in sent)).findings()
+    assert {one.code: (one.details["reason"], one.details["field"], one.spots) for one in found} == {
+        "refused": ("unknown asset class", "asset_class", [(0, 0)]),
+        "unreadable": ("spaces around the text", "branch", [(0, 2)]),
+    }
+
+
 def test_what_cannot_be_read_says_why() -> None:
     """Reason, field, wanted and found, as its dead letter does; one finding for all that is wrong alike."""
     schema = {"type": "record", "name": "Row", "fields": [
@@ -215,6 +227,20 @@ def test_whatever_comes_is_looked_at(
     for one in checked("transactions", *coded, partitions=3, source=source).findings():
         assert WORDS["en"][one.code][0].format(count=one.count, **one.details)
         assert one.count <= len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
+
+
+@pytest.mark.parametrize("topic", [topic for topic in INPUTS if topic not in (CLOSES, "policies")])
+def test_any_record_is_looked_at(topic: str) -> None:
+    """Whatever the contract allows in any version, and whatever bytes, on each topic that a source sends to."""
+
+    @settings(max_examples=40)
+    @given(entries(topic, 6))
+    def check(sent: list[tuple[bytes | None, bytes | None]]) -> None:
+        for one in checked(topic, *sent, partitions=3).findings():
+            assert WORDS["en"][one.code][0].format(count=one.count, **one.details)
+            assert one.count <= 3 * len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
+
+    check()
 
 
 def test_every_finding_has_words_in_both_languages() -> None:

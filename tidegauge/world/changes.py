@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, TopicPartition
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 ADMIN_S: Final = 30.0
 _AGAIN: Final = "everything that the log gives is published again, with the same ids"
 _GONE: Final = (ConsumerGroupState.DEAD, ConsumerGroupState.EMPTY)
+_COMING: Final = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR,
+)  # fmt: skip
 
 
 def compared(settings: Settings) -> tuple[WorldEntry | None, list[Difference]]:
@@ -105,16 +109,27 @@ def _nobody(settings: Settings, entry: WorldEntry | None) -> None:
     """WorldError where workers of the owning group, or of the settings', still run."""
     groups = {settings.group} | ({entry.identity.group} if entry is not None and entry.identity.group else set())
     administrator = admin.client(settings.kafka)  # a name: its answers die with it
-    asked = administrator.describe_consumer_groups(sorted(groups), request_timeout=BROKERS_WAIT_S)
-    for group, answer in asked.items():
-        try:
-            state = answer.result(timeout=2 * BROKERS_WAIT_S).state
-        except KafkaException as problem:
-            if problem.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                continue
-            raise
-        if state not in _GONE:
+    for group in sorted(groups):
+        if _state(administrator, group) not in _GONE:
             raise WorldError(f"workers of group {group} are running", "stop them first")
+
+
+def _state(administrator: AdminClient, group: str) -> ConsumerGroupState:
+    """Of a group; DEAD for one that never was. Brokers that have just started are waited for."""
+    until = time.monotonic() + 2 * BROKERS_WAIT_S
+    while True:
+        answer = administrator.describe_consumer_groups([group], request_timeout=BROKERS_WAIT_S)[group]
+        try:
+            state: ConsumerGroupState = answer.result(timeout=2 * BROKERS_WAIT_S).state
+        except KafkaException as problem:
+            code = problem.args[0].code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return ConsumerGroupState.DEAD
+            if code not in _COMING or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return state
 
 
 def _cut(settings: Settings, administrator: AdminClient) -> str:

@@ -15,6 +15,7 @@ CREATED, EXTENDED, REBUILT, ADOPTED = "created", "extended", "rebuilt", "adopted
 EPOCHS_FROM: Final = date(2026, 1, 1)
 CUT_OFF: Final = "24:00"  # business days end at local midnight
 TOPICS_MAX, PACKS_MAX, LIMITS_MAX = 256, 16, 64  # of one record
+EPOCH_MAX: Final = 1 << 40  # leaves room above it for ever: each one is followed by the next
 
 
 class TopicMark(NamedTuple):
@@ -86,9 +87,11 @@ _LISTS: Final[dict[str, Callable[..., NamedTuple]]] = {"topics": TopicMark, "pac
 
 
 def world_entry(record: dict[str, Any]) -> WorldEntry:
-    """The entry in a decoded record. ValueError where a list is beyond its bound."""
+    """The entry in a decoded record. ValueError where a list or the epoch is beyond its bound."""
     if any(len(record[name]) > most for name, most in zip(_LISTS, (TOPICS_MAX, PACKS_MAX, LIMITS_MAX), strict=True)):
         raise ValueError("a list of the identity is too long")
+    if not 0 <= record["epoch"] <= EPOCH_MAX:
+        raise ValueError(f"epoch {record['epoch']} is none")
     parts = {field.name: record[field.name] for field in fields(Identity)}
     for name, kind in _LISTS.items():
         parts[name] = tuple(kind(**item) for item in record[name])

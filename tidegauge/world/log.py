@@ -7,8 +7,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message
 
+from agents.engine.reader import rows_to_the_end
+from connectors.loading.passed import Passed
 from connectors.loading.publisher import FLUSH_WAIT_S, PublishError, open_producer
 from deploy.topics import WORLD
 from schemas.codec.records import decode_one, encode
@@ -20,12 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-READ_S: Final = 10.0
 ENTRIES_MAX: Final = 10_000  # a record a change, and changes are made by hand
-_COMING: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001 - one that was just made
-_NOWHERE = logging.getLogger("tidegauge.librdkafka.world")
-_NOWHERE.addHandler(logging.NullHandler())
-_NOWHERE.propagate = False
 
 
 def read_entries(settings: Settings) -> list[WorldEntry]:
@@ -34,36 +31,18 @@ def read_entries(settings: Settings) -> list[WorldEntry]:
     KafkaException where it can't be read in time, RegistryError where the schema registry can't be asked.
     """
     registry = registry_for(settings)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka,
-            "group.id": f"{settings.topic_prefix}tidegauge-world",  # never joined, never committed to
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-        },
-        logger=_NOWHERE,
-    )
-    found: list[WorldEntry] = []
-    until = time.monotonic() + READ_S
-    try:
-        consumer.assign([TopicPartition(settings.topic(WORLD), 0, OFFSET_BEGINNING)])
-        while time.monotonic() < until and len(found) < ENTRIES_MAX:
-            for message in consumer.consume(1000, 0.05):
-                problem, value = message.error(), message.value()
-                if problem is not None:
-                    if problem.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                        return found
-                    if problem.code() not in _COMING and not problem.retriable():
-                        raise KafkaException(problem)
-                elif isinstance(value, bytes):
-                    try:
-                        found.append(world_entry(decode_one(value, registry, name=WORLD)))
-                    except ValueError as why:  # RecordError too
-                        log.warning("%s, offset %s is no identity: %s", settings.topic(WORLD), message.offset(), why)
-    finally:
-        consumer.close()
-    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{settings.topic(WORLD)} could not be read"))  # noqa: SLF001
+    found, foreign = list[WorldEntry](), Passed()
+    for row in rows_to_the_end(settings.kafka, settings.topic(WORLD)):
+        if row.value is None:
+            continue
+        try:
+            found.append(world_entry(decode_one(row.value, registry, name=WORLD)))
+        except ValueError as why:  # RecordError too
+            foreign.add(row.offset, why)
+        if len(found) > ENTRIES_MAX:
+            raise KafkaException(KafkaError(KafkaError._FAIL, f"{settings.topic(WORLD)} has too many records"))  # noqa: SLF001
+    foreign.tell(log, settings.topic(WORLD), "no identity")
+    return found
 
 
 def write_entry(

@@ -7,10 +7,10 @@ from typing import Any
 from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import Act
+from schemas.validation.columns import details_fault
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import ID_BYTES_MAX
-from streams.calendar import DAY_MAX, DAY_MIN, DAY_MS, business_day
-from streams.fields import BAD_DATE, BAD_ID, BAD_INSTANT, OK
+from streams.calendar import business_day
+from streams.fields import OK
 
 _NOTE = "note"  # kept for people; nothing to decide
 _UNKNOWN = "unknown_action"
@@ -18,13 +18,8 @@ _UNKNOWN = "unknown_action"
 
 def take_action(record: dict[str, Any], ledger: Ledger, lifecycle: LifecycleDecider) -> tuple[int, str]:
     """Takes a record: (OK or why not, the field at fault or "")."""
-    for name in ("customer_id", "event_id"):
-        if not 0 < len(record[name].encode()) <= ID_BYTES_MAX:
-            return BAD_ID, name
-    if not DAY_MIN * DAY_MS <= record["at"] < DAY_MAX * DAY_MS:
-        return BAD_INSTANT, "at"
-    if record["expires_on"] is not None and not DAY_MIN <= record["expires_on"] < DAY_MAX:
-        return BAD_DATE, "expires_on"
+    if (bad := details_fault(record["details"])) != OK:
+        return bad, "details"
     if record["action"] == _NOTE:
         return OK, ""
     what = Act.of(record, int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)))

@@ -7,12 +7,12 @@ from typing import Final
 
 from agents.engine.job import Pair
 from agents.standing.model import RowKey
+from streams.accounts.store import SOURCES_MAX
 from streams.calendar import NO_DAY
 from streams.closing import MARK_FORCED, MARK_RETRACTS, is_set_aside
 
 COMPLETE: Final = "source_complete"  # the fact, in every partition: all up to `as_of` has been sent
 ASIDE: Final = "source_complete.aside"  # of rows alone: no fact has such a name
-SOURCES_MAX: Final = 256  # names that are remembered
 
 
 class SourceMarks:
@@ -27,8 +27,11 @@ class SourceMarks:
         self._set_aside = 0
         self._write = write
 
-    def take(self, source: str, day: int, value: int, closed: int) -> None:
-        """A mark. `value` says what kind (streams.closing), `closed` is the last close that counts (NO_DAY: none)."""
+    def take(self, source: str, day: int, value: int, closed: int) -> bool:
+        """A mark; False for that of a source too many.
+
+        `value` says what kind (streams.closing), `closed` is the last close that counts (NO_DAY: none).
+        """
         if value == MARK_RETRACTS:
             if self.aside.get(source) == day:
                 self._drop(source)
@@ -37,11 +40,14 @@ class SourceMarks:
             if source in self.aside or len(self.aside) < SOURCES_MAX:
                 self.aside[source] = day
                 self._write((_key(ASIDE, source), str(day).encode()))
+        elif source not in self.complete and len(self.complete) >= SOURCES_MAX:
+            return False
         elif day > self.complete.get(source, NO_DAY):
             self.complete[source] = day
             self._write((_key(COMPLETE, source), str(day).encode()))
             if day >= self.aside.get(source, day + 1):
                 self._drop(source)
+        return True
 
     def _drop(self, source: str) -> None:
         del self.aside[source]

@@ -13,7 +13,7 @@ import numba as nb
 import numpy as np
 
 from schemas.codec.primitives import read_long
-from streams.accounts.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Index, add, find
+from streams.accounts.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Index, add, find, most_ids
 from streams.kernels.borrowing import borrowed
 from streams.kernels.varints import write_long
 from streams.tiers import HISTORY
@@ -107,7 +107,7 @@ def load_profiles(
     customers, ids, texts, raw = borrowed(customers), borrowed(ids), borrowed(texts), borrowed(raw)
     for i in range(first, len(key)):
         for ix in (texts.branches, texts.people, texts.cards):
-            if ix.meta[0] + 1 >= len(ix.ref) or ix.meta[1] + ID_BYTES_MAX >= len(ix.arena):
+            if ix.meta[0] >= most_ids(ix):
                 return i, NEEDS_ROOM
         known = ids.meta[0]
         slot = add(ids, raw, key[i], key_end[i] - key[i])

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from deploy.settings import Settings
 from schemas.registry import registry_for
-from services.access.decision import Action, Actor, DataKind, Resource, owner_of
+from services.access.decision import Action, DataKind, Resource, owner_of
 from tidegauge.cli.actor import AS, asked, decided
 from tidegauge.cli.choices import LetterTopic
 from tidegauge.cli.guard import DRY_RUN, Intent, goes_on, reason_given
@@ -28,15 +28,18 @@ REDRIVEN_MAX: Final = 1_000
 PLACE = typer.Argument(help="Where the bad record lies: TOPIC/PARTITION/OFFSET, as `list` has it.")
 
 
-def reader(settings: Settings, given: str, about: str, *, whole: bool = False) -> Actor:
-    """Who asks, on record. A letter's bytes are those of a customer whom nobody knows yet: the head office's, so to say."""
+def opened(given: str, about: str, *, whole: bool = False) -> Settings:
+    """The settings, with the partitions that the topics have; who asks, and what about, is on record.
+
+    A letter's bytes are those of a customer whom nobody knows yet: the head office's, so to say.
+    """
+    settings = Settings()
     about = f"dead letters: {about}"
     who = asked(settings, given, Action.READ, DataKind.TRANSACTIONS, about=about, first=whole)
     if whole and not decided(settings, who, Action.READ, Resource(DataKind.TRANSACTIONS, owner_of(None)), about):
         text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters, nor send them again"
         raise CommandError(text, "ask the head office; --as names another", BAD_INPUT)
-    need_world(settings)
-    return who
+    return need_world(settings)
 
 
 def chosen(settings: Settings, places: list[str]) -> list[Letter]:
@@ -58,8 +61,7 @@ def list_letters(
     as_json: bool = JSON,
 ) -> None:
     """List dead letters, newest first: where, why, how large. None of it is personal."""
-    settings = Settings()
-    reader(settings, actor, "list")
+    settings = opened(actor, "list")
     found = newest(letters(settings, topic or "", reason), limit)
     if as_json:
         emit([letter.plain() for letter in found])
@@ -76,8 +78,7 @@ def list_letters(
 @app.command("count")
 def count(topic: LetterTopic | None = TOPIC, actor: str = AS, as_json: bool = JSON) -> None:
     """Count dead letters by topic and reason."""
-    settings = Settings()
-    reader(settings, actor, "count")
+    settings = opened(actor, "count")
     found = Counter((letter.record["topic"], letter.record["reason"]) for letter in letters(settings, topic or ""))
     if as_json:
         emit([{"topic": about, "reason": why, "letters": number} for (about, why), number in found.most_common()])
@@ -96,8 +97,7 @@ def show(
     as_json: bool = JSON,
 ) -> None:
     """Show a dead letter; of its original what is not personal, and the rest with --whole."""
-    settings = Settings()
-    reader(settings, actor, f"{place}, as a whole" if whole else place, whole=whole)
+    settings = opened(actor, f"{place}, as a whole" if whole else place, whole=whole)
     [letter] = chosen(settings, [place])
     said: dict[str, Any] = letter.whole() if whole else letter.masked(registry_for(settings))
     if as_json:
@@ -125,8 +125,8 @@ def send_again(
     """After a fix: read the records again at their source and write them anew. Their ids keep them from counting twice."""
     if bool(places) == bool(topic or reason):
         raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
-    settings, why = Settings(), reason_given(because, force=force, option=BECAUSE)
-    reader(settings, actor, ", ".join(["sent again", *(places or [topic or "", reason])]), whole=True)
+    why = reason_given(because, force=force, option=BECAUSE)
+    settings = opened(actor, ", ".join(["sent again", *(places or [topic or "", reason])]), whole=True)
     found = chosen(settings, places) if places else letters(settings, topic or "", reason)
     wanted = {letter.place: letter for letter in found}.values()
     if not goes_on(_intent(wanted), why, dry_run=dry_run, as_json=as_json, option=BECAUSE):

@@ -1,0 +1,184 @@
+"""What commands read of topics: whatever stands there, it is shown, left out or refused in words, never stumbled over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from connectors.formats.events import Event
+from deploy.settings import Settings
+from schemas.codec.records import encode
+from schemas.registry import contract, names
+from schemas.topics import TOPICS
+from tests.contracts.drawn import LIVED, REGISTRY, any_value, entries, records, whole
+from tidegauge import knowledge, letters
+from tidegauge.cli.data import fact_names
+from tidegauge.cli.data.refused import Refused
+from tidegauge.letters import Letter, masked_fields
+from tidegauge.world import log as world_log
+from tidegauge.world.identity import WorldEntry, entry_in_force, extended, mismatches, next_epoch
+
+TODAY = date(2026, 3, 2)
+
+
+def as_letter(value: bytes) -> Letter | None:
+    """A record of `dead-letters` as the commands read it."""
+    return letters._letter(value, 0, REGISTRY)
+
+
+# -- dead letters
+
+
+@given(any_value("dead-letters"))
+@settings(max_examples=80)
+def test_any_letter_is_shown(value: bytes) -> None:
+    """In each of its forms; what is no letter is passed over."""
+    letter = as_letter(value)
+    if letter is None:
+        return
+    for said in (letter.plain(), letter.masked(REGISTRY), letter.whole()):
+        assert json.loads(json.dumps(said))
+    assert letters.newest(iter([letter, letter]), 1) == [letter]
+
+
+@given(st.sampled_from(sorted({*TOPICS, "file:x.csv", "", "../x"})), st.data())
+@settings(max_examples=120)
+def test_any_original_is_masked(topic: str, data: Any) -> None:
+    """Of whatever record on whatever topic only what its contract classes as C1 is shown."""
+    value = data.draw(any_value(data.draw(st.sampled_from(sorted(names())))))
+    shown = masked_fields(topic, value, REGISTRY)
+    assert json.loads(json.dumps(shown))
+    fields = {field["name"]: field for field in contract(topic)["fields"]} if topic in names() else {}
+    for name, content in shown.items():
+        if name != "unreadable" and fields[name]["classification"] != "C1" and content is not None:
+            assert content == "a number" or content.endswith((" characters", " bytes", " entries"))
+
+
+@pytest.mark.parametrize("name", names())
+def test_nothing_personal_lies_within_what_is_not(name: str) -> None:
+    """A field of class C1, which is shown as it is, has no part of another class."""
+    for field in contract(name)["fields"]:
+        if field["classification"] == "C1":
+            assert '"classification": "C2"' not in json.dumps(field["type"])
+
+
+@given(st.lists(records("dead-letters"), max_size=4))
+@settings(max_examples=100)
+def test_any_letter_is_sent_again_or_says_why_not(found: list[dict[str, Any]]) -> None:
+    """Whatever partition and offset it names: the brokers are asked only for places that there are."""
+    conf = Settings(partitions=4)
+
+    class Consumer:
+        async def beginning_offsets(self, places: Sequence[Any]) -> dict[Any, int]:
+            assert all(0 <= place.partition < conf.partitions for place in places)
+            return dict.fromkeys(places, 7)
+
+        end_offsets = beginning_offsets
+
+    async def go() -> list[Any]:
+        return [await letters._source(conf, Consumer(), Letter(0, record)) for record in found]
+
+    assert all(isinstance(why, str) and why for why in asyncio.run(go()))
+
+
+@given(st.sampled_from(["dead-letters", "standings"]), any_value("dead-letters"))
+@settings(max_examples=100)
+def test_what_a_job_refuses_is_told(topic: str, original: bytes) -> None:
+    """The original of a letter may be anything; the line has the reason."""
+    letter = {
+        "topic": "transactions", "partition": 0, "offset": 0, "reason": "r", "field": None, "detail": "d",
+        "original": original, "original_key": None, "original_bytes": 1, "original_sha256": None, "last_offset": None,
+    }  # fmt: skip
+    refused = Refused(Settings())
+    refused.letter(topic, None, encode("dead-letters", letter))
+    assert refused.count == (topic == "dead-letters")
+
+
+# -- the log's identity
+
+
+def rows(values: Sequence[bytes | None]) -> list[Any]:
+    """Values as the bounded reader gives them."""
+    return [SimpleNamespace(value=value, offset=offset, key=b"k") for offset, value in enumerate(values)]
+
+
+WORLD = {
+    "event_id": "e1", "follows": None, "kind": "created", "epoch": 1, "cluster_id": "c", "topic_prefix": "", "topics": [],
+    "base_currency": "CNY", "zone": "Asia/Shanghai", "cut_off": "24:00", "limits": [], "group": "g", "packs": [],
+    "reference_key": "k", "alert_key": "k", "reason": None, "written_by": "worker", "at": 0,
+}  # fmt: skip
+
+
+@example(
+    [encode("world", WORLD | {"epoch": 2**63 - 1}), encode("world", WORLD | {"event_id": "e2", "epoch": -(2**63)})]
+)
+@given(st.lists(st.none() | any_value("world") | records("world").map(lambda r: encode("world", r | {"follows": None})),
+                max_size=4))  # fmt: skip
+@settings(max_examples=80)
+def test_any_identity(values: list[bytes | None]) -> None:
+    """What is none is passed over; one that is can be compared, extended, and followed by another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world_log, "rows_to_the_end", lambda *_: rows(values))
+        found = world_log.read_entries(Settings())
+    entry = entry_in_force(found)
+    for one in found:
+        assert encode("world", one.record())
+        for problem in mismatches(one.identity, (entry or one).identity):
+            assert str(problem) and problem.remedy
+        after = WorldEntry(
+            "next",
+            one.event_id,
+            "adopted",
+            next_epoch(one.epoch, TODAY),
+            extended(one.identity, one.identity),
+            None,
+            "w",
+            0,
+        )
+        assert encode("world", after.record())
+
+
+# -- packs that were sent
+
+
+def sent_packs(entry: Sequence[tuple[Any, Any]]) -> list[bytes]:
+    """The values that `connectors.loading.packs.sent` gives of entries of `policies`."""
+    return [value for _, value in entry if value is not None]
+
+
+@settings(max_examples=30, deadline=None)
+@given(entries("policies"))
+def test_packs_that_were_sent(found: list[tuple[Any, Any]]) -> None:
+    """What is no pack is left out, as the workers leave it out; the packs of the settings are always there."""
+    values, conf = sent_packs(found), Settings()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knowledge, "sent", lambda _: values)
+        patch.setattr("connectors.loading.packs.sent", lambda _: values)
+        patch.setattr("tidegauge.cli.servers.need_world", lambda given: given)
+        assert isinstance(knowledge.sources_named(conf), frozenset)
+        packs = knowledge.packs_of(conf).book.packs
+        assert "rolling-quarter-aum" in {pack.id for pack in packs}
+        read = fact_names._packs_sent(conf)
+        assert "rolling-quarter-aum" in {pack.id for pack in read}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(records("facts"), max_size=3), st.lists(records("policies"), max_size=2), st.lists(whole("policies")))
+def test_facts_of_files(facts: list[dict[str, Any]], packs: list[dict[str, Any]], sent: list[bytes]) -> None:
+    """Whatever facts and packs files and topic have: those that no pack knows are refused, the others go on."""
+    events = [Event(LIVED, topic, record) for topic, some in (("facts", facts), ("policies", packs)) for record in some]
+    refused: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("connectors.loading.packs.sent", lambda _: sent)
+        patch.setattr("tidegauge.cli.servers.need_world", lambda given: given)
+        kept = fact_names.known_facts_only(Settings(), Path("x"), events, refused.append)
+    assert len(kept) + len(refused) == len(events)
