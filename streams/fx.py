@@ -18,6 +18,16 @@ RATE_NANO_MAX = 250 * NANO
 RATES_BYTES_MAX = 2 << 20  # of all rates as JSON: they go into one record of the state, a fence
 
 
+def rate_micro_max(base: str, currency: str) -> int:
+    """The highest rate of a currency that is taken, in millionths of the base per unit."""
+    return int(min(RATE_MICRO_MAX, RATE_NANO_MAX // 10 ** _shift(base, currency)))
+
+
+def _shift(base: str, currency: str) -> int:
+    """Decimal places between millionths of a unit per unit and billionths of a minor unit per minor unit."""
+    return 3 + EXPONENTS[base] - EXPONENTS[currency]
+
+
 class Rates:
     """Rates to a base currency by currency and day; `table()` gives the kernels' prefix sums."""
 
@@ -52,11 +62,7 @@ class Rates:
 
     def micro_max(self, currency: int) -> int:
         """The highest rate that is taken, in millionths."""
-        return int(min(RATE_MICRO_MAX, RATE_NANO_MAX // 10 ** self._shift(currency)))
-
-    def _shift(self, currency: int) -> int:
-        """Decimal places between millionths of a unit per unit and billionths of a minor unit per minor unit."""
-        return 3 + EXPONENTS[self.base] - EXPONENTS[CURRENCIES[currency]]
+        return rate_micro_max(self.base, CURRENCIES[currency])
 
     def prune(self, before: int) -> None:
         """Forgets what no day from `before` on needs."""
@@ -87,7 +93,7 @@ class Rates:
         prefix = np.zeros((len(CURRENCIES), last - first + 2), np.int64)
         since = np.full(len(CURRENCIES), 1 << 30, np.int64)
         for currency, days in self._rates.items():
-            shift = self._shift(currency)
+            shift = _shift(self.base, CURRENCIES[currency])
             ordered, daily = sorted(days), np.zeros(prefix.shape[1] - 1, np.int64)
             for day in ordered:
                 daily[day - first :] = days[day][2] * 10**shift

@@ -20,15 +20,14 @@ from agents.standing.intake.booked import BookedDays
 from agents.standing.intake.facts import FACT_REASONS, UNKNOWN_FACT, unknown_fact
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
-from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
 from agents.standing.model import DayClose, ForCloser, RowKey, StandingConf, Tally
 from agents.standing.publish.rotation import Rotation
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
-from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
 from schemas.partitioner import MISPLACED
 from schemas.topics import CLOSES, INPUTS
+from schemas.validation.columns import WORDS_OF, InputCheck
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
@@ -41,7 +40,6 @@ from streams.fields import (
     BAD_ID,
     BAD_RATE,
     BAD_VERSION,
-    EVENT_REASONS,
     P_BOOKED,
     P_BRANCH,
     P_CUSTOMER,
@@ -59,7 +57,8 @@ RATE_FIELDS = {
     BAD_ID: "event_id", TOO_MANY: "rate_date",
 }  # fmt: skip
 _KEY, _ALERTS = "reference_key", "alert_key"  # of a fence: their fingerprints, the second where it is another one
-_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
+_REASONS = WORDS_OF | FACT_REASONS | MISPLACED
+JUDGING = ("transactions", "balances")  # their kernels judge each record as they come to it
 CALENDAR_DAYS = 400  # of the calendar, that a fence tells ahead
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
@@ -78,7 +77,11 @@ class StandingJob:
         self.upgrades = {2: Upgrade({}, self._with_key)}
         self.ledger = Ledger(conf.base_currency, conf.zone)
         readers = {topic: Reader(topic, conf.registry) for topic in INPUTS}
-        self.lanes = {topic: Lane(topic, one, Placement(one, 0, conf.partitions)) for topic, one in readers.items()}
+        checks = {topic: InputCheck(topic, conf.zone) for topic in INPUTS if topic not in JUDGING}
+        self.lanes = {
+            topic: Lane(topic, one, Placement(one, 0, conf.partitions), checks.get(topic))
+            for topic, one in readers.items()
+        }
         _check_contracts(self.lanes)
         self.partition = 0
         self.booked = BookedDays(conf.zone)
@@ -232,10 +235,8 @@ class StandingJob:
         for i in range(first, last):
             if columns.status[i] != Status.OK:
                 continue
-            slot = self.profiles.put(columns, i, self.live)
-            if slot is None:
-                columns.status[i], columns.field[i] = BAD_ID, PROFILE_CUSTOMER_ID
-            elif self.live:
+            if self.live:  # a replay finds the rows, or newer ones
+                slot = self.profiles.put(columns, i)
                 self.decider.facts.put_dates(columns, i, slot)
                 self.decider.lifecycle.profile(slot)
 

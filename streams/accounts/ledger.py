@@ -36,9 +36,11 @@ from streams.averages.spans import span_sums
 from streams.calendar import DAY_MAX, month_of, zone_table
 from streams.fx import Rates
 from streams.money import CURRENCIES, NANO, scaled
+from streams.vocabulary.terms import ASSET_CLASSES
 
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
+_NO_CLASS = "\0"  # no text of an event has it
 
 
 class Candidate(NamedTuple):
@@ -77,7 +79,7 @@ class Ledger:
         self.customers = Customers(self.columns)
         self.zone = Zone(*zone_table(zone))
         self.currencies, self.classes, self.sources = Names(CURRENCIES), Names(), Names()
-        self.banks = Names()
+        self.listed, self.banks = Names(ASSET_CLASSES), Names()
         self.clock = day_close.new_clock(CURRENCIES.index(base_currency))
         self.rates = Rates(base_currency)
         self.rules: Rules = no_rules()
@@ -135,7 +137,8 @@ class Ledger:
     def _lookups(self) -> Lookups:
         for names in (self.classes, self.sources, self.banks):
             names.reserve(64, 64 * 128)
-        return Lookups(self.currencies.index, self.classes.index, self.sources.index, self.banks.index)
+        listed, classes = self.listed.index, self.classes.index
+        return Lookups(self.currencies.index, listed, classes, self.sources.index, self.banks.index)
 
     # -- events
 
@@ -333,8 +336,15 @@ class Ledger:
         return len(self.classes) + len(self.sources) + len(self.banks)
 
     def restore_names(self, dictionaries: dict[str, list[str]]) -> None:
-        """The names behind the codes of rows; before the rows."""
-        self.classes, self.sources = Names(tuple(dictionaries["classes"])), Names(tuple(dictionaries["sources"]))
+        """The names behind the codes of rows; before the rows.
+
+        Rows from before asset classes were checked may have others than the contract's: such a name is kept so that no
+        event can have it.
+        """
+        held = [
+            name if name in ASSET_CLASSES else _NO_CLASS + name.strip(_NO_CLASS) for name in dictionaries["classes"]
+        ]
+        self.classes, self.sources = Names(tuple(held)), Names(tuple(dictionaries["sources"]))
         self.banks = Names(tuple(dictionaries["banks"]))
 
     def restore(self, closed: int, rates: list[tuple[int, int, int, int, str]]) -> None:

@@ -247,19 +247,22 @@ def test_a_function_of_the_log(sizes: list[int], gaps: random.Random, codec: int
     assert all(x.last == last for s, x, _ in part.values() if s == Status.BATCH_TOO_LARGE)
 
 
+WIDE = dict.fromkeys(("event_id", "channel", "counterparty_bank", "counterparty_ref", "reverses"), "x" * 512)
+
+
 @pytest.mark.usefixtures("small")
 @every_compression
 def test_a_block_never_grows_beyond_its_bound(codec: int) -> None:
     """A batch of small records that unpacks to many blocks comes in as many; so do many batches of one answer."""
-    values = [posting_value(i, event_id="x" * 5000) for i in range(200)]
+    values = [posting_value(i, **WIDE) for i in range(400)]
     found = list(blocks(batch(values, codec=codec), 0))
     assert len(found) > 5
     assert max(block.size for block in found) < bounds.BLOCK_BYTES_MAX + bounds.RECORD_BYTES_MAX
-    answers = b"".join(batch([posting_value(i, event_id="x" * 20_000)] * 5, 5 * i, codec=codec) for i in range(20))
+    answers = b"".join(batch([posting_value(i, **WIDE)] * 40, 40 * i, codec=codec) for i in range(20))
     several = list(blocks(answers, 0))
     assert len(several) > 5
     assert max(block.size for block in several) < 2 * bounds.BLOCK_BYTES_MAX
-    assert good([decode(b.batches, TX, b.start, b.end, b.lost) for b in several]) == list(range(100))
+    assert good([decode(b.batches, TX, b.start, b.end, b.lost) for b in several]) == list(range(800))
 
 
 @pytest.mark.usefixtures("small")

@@ -104,8 +104,8 @@ def _customer(random: Random, name: str, first: int, last: int, by_day: dict[int
 
 def _postings(random: Random, fields: dict[str, str], first: int, last: int) -> list[Event]:
     size = random.choice((10**6, 3 * 10**7, 4 * 10**8))
-    found = [posting(0, random.randint(0, 5 * size), first - 80, first - 1, clock="10:00:00", due=first, **fields)]
-    for seq in range(1, random.randint(3, 14)):
+    found = [posting(1, random.randint(0, 5 * size), first - 80, first - 1, clock="10:00:00", due=first, **fields)]
+    for seq in range(2, 1 + random.randint(3, 14)):
         booked, more = random.randint(first, last), {"clock": random.choice(CLOCKS)}
         value, amount = booked - random.choice((0, 0, 0, 1, 3, 40, 100)), random.randint(-2 * size, size) or 1
         if random.random() < 0.12:

@@ -19,6 +19,7 @@ from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.records import RecordError
 from schemas.codec.status import Status
+from schemas.validation.columns import InputCheck
 from streams.calendar import day_taken
 from streams.fields import BAD_DATE, DELETION
 
@@ -50,6 +51,7 @@ class Lane:
     topic: str
     reader: Reader
     placement: Placement
+    check: InputCheck | None = None  # where the kernel that takes the records does not judge them itself
     fed: int = 0  # next offset to feed
     chunks: deque[DecodedBlock] = field(default_factory=deque)
 
@@ -62,6 +64,8 @@ class Lane:
             return None
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
         self.placement.check(columns)
+        if self.check is not None:
+            self.check.judge(columns.raw, columns.data, columns.status, columns.field)
         fed = DecodedBlock(columns, end, block.size, not np.count_nonzero(columns.status))
         if not fed.plain:
             self._mark(columns)
