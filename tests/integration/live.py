@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +45,18 @@ def listens(pid: int) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
 class Live:
     """A context: topics on the way in; on the way out, workers and commands that still run are killed."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings, self.logs = settings, settings.data_dir
+    def __init__(self, settings: Settings, metrics_port: int = 0) -> None:
+        self.settings, self.logs, self.metrics_port = settings, settings.data_dir, metrics_port
         self.logs.mkdir(parents=True, exist_ok=True)
         self.contracts = (settings.contracts,)  # of the workers, one after the other
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -75,9 +85,19 @@ class Live:
     # -- processes
 
     def start(self, program: str = PROGRAM) -> None:
-        """Start a worker."""
-        contracts = self.contracts[self._started % len(self.contracts)]
-        self.workers.append(self._run("worker", "--metrics-port", "0", program=program, contracts=contracts))
+        """Start a worker. All of them get the port of metrics that was given, so one at a time where it is not 0."""
+        contracts, port = self.contracts[self._started % len(self.contracts)], str(self.metrics_port)
+        self.workers.append(self._run("worker", "--metrics-port", port, program=program, contracts=contracts))
+
+    def ready(self) -> int:
+        """What the worker's /readyz answers; 0: nothing."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+        except OSError:
+            return 0
 
     def begin(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
         """Start a command of `tidegauge` and let it run."""
