@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
     bootstrap_servers: str = Field("", description="Kafka brokers, host:port separated by commas.")
     redis_url: str = Field("", description="A Redis-protocol server, redis://host:port/db.")
+    contracts: int = Field(
+        1, ge=1, le=2, description="Versions of the contracts that are written; 2: null for unknown."
+    )
     schema_registry_url: str | None = Field(None, description="A Confluent-compatible schema registry.")
     schema_registry_user: str = Field("", description="User of the registry (basic authentication).")
     schema_registry_password: SecretStr | None = Field(None, description="Password of that user.")

@@ -32,6 +32,7 @@ from streams.accounts.store import (
 )
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
+from streams.averages.missing import missing_of_metrics, missing_rates
 from streams.averages.spans import span_sums
 from streams.calendar import DAY_MAX, month_of, zone_table
 from streams.fx import Rates
@@ -184,6 +185,14 @@ class Ledger:
     def sums(self, scope: int, as_of: int, spans: list[tuple[int, int]], slots: Array) -> tuple[Array, Array, Array]:
         """(units, nano, held) of streams.averages.spans.span_sums: customers' sums over spans of days as of a day."""
         return span_sums(self.store, self.rates.table(), self.clock, scope, as_of, spans, slots)
+
+    def missing_rates(self, scope: int, spans: Array, slots: Array) -> Array:
+        """Of streams.averages.missing: currencies without a rate on a day with a balance, of few customers, by span."""
+        return missing_rates(self.store, self.rates.table(), self.clock, scope, spans, slots)
+
+    def missing_of_metrics(self, scope: int, as_of: int, slots: Array) -> Array:
+        """The same by metric."""
+        return missing_of_metrics(self.store, self.rates.table(), self.clock, scope, as_of, slots)
 
     def open_day(self, day: int) -> None:
         """First half of a close: the clock moves to `day` and months open. Metrics of `day` are taken after it."""

@@ -13,7 +13,7 @@ from schemas.registry import contract
 from schemas.topics import CLOSES, INPUTS, KEYED
 from streams.calendar import DAY_MS
 from streams.money import CURRENCIES
-from tests.contracts.drawn import LIVED
+from tests.contracts.drawn import LIVED, REGISTRY
 from tests.contracts.test_standing_job import Watched, begun, letters
 from tests.standing.partition import Topics, conf, customer, layered
 from tests.standing.test_placement import ACT, FACT
@@ -25,7 +25,7 @@ BASES: dict[str, list[dict[str, Any]]] = {
     "transactions": [posting(1, 10**9, LIVED)],
     "balances": [snapshot(5, LIVED)],
     "customers": [customer("C1", rm_id="r", card_held="c")],
-    "facts": [FACT | {"as_of": LIVED}, FACT | {"as_of": LIVED, "name": "source_complete"}],
+    "facts": [FACT | {"as_of": LIVED, "text": "t"}, FACT | {"as_of": LIVED, "name": "source_complete", "text": "t"}],
     "fx-rates": [rate("USD", 7_000_000, LIVED)],
     "policies": [activation(PACK.body.replace("version: 1", "version: 2", 1))],
     "crm-actions": [
@@ -44,7 +44,7 @@ FILLS = ["x", "\x01", "\x01\x02\x1f\x0b\x05\x07\x10\x11\x13\x03\x17"]
 
 def wire(event: dict[str, Any]) -> bytes:
     """An event as it is on its topic."""
-    return encode(event["topic"], {name: value for name, value in event.items() if name != "topic"})
+    return encode(event["topic"], {name: value for name, value in event.items() if name != "topic"}, REGISTRY)
 
 
 def stretched(topic: str, base: dict[str, Any], fill: str) -> Iterator[dict[str, Any]]:

@@ -78,7 +78,7 @@ class _Journal:
 
 
 class SourceCheck:
-    """Takes the records of a topic block by block. Its memory grows with postings, accounts and rates: some 400 bytes each."""
+    """Takes the records of a topic block by block. Memory grows with postings, accounts and rates: some 400 bytes each."""
 
     def __init__(self, reader: Reader, partitions: int, zone: str, base: str, source: str = "") -> None:
         """`source`: only records that name it; what can't be read names none, and is looked at too."""

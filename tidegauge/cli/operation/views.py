@@ -201,7 +201,7 @@ def _what(row: AlertRow) -> str:
         return f"{row.next_tier} near" if row.next_tier else "-"
     if row.kind == DOWNGRADE_RISK:
         return f"{row.tier} lost {row.lost_close}" if row.lost_close else "-"
-    return f"{row.share_bp / 100:.2f} %"
+    return "-" if row.share_bp is None else f"{row.share_bp / 100:.2f} %"
 
 
 def _table(rows: list[AlertRow]) -> Table:
