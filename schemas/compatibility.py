@@ -1,8 +1,9 @@
-"""Can a reader of one schema read what a writer of another wrote? For FULL_TRANSITIVE checks, by Avro's rules."""
+"""Can a reader of one schema read what a writer of another wrote, by Avro's rules? And how far each contract may change."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from schemas.avro_types import MISSING, Type, parse, same_name, writer_field
 
@@ -13,20 +14,34 @@ _PROMOTIONS = {
     "string": ("bytes",),
     "bytes": ("string",),
 }
+FULL, BACKWARD = "FULL_TRANSITIVE", "BACKWARD_TRANSITIVE"
+_NULLS: Final = "a figure that is not known is null, where the versions before have a number that says nothing"
+BREAKS: Final = {
+    "standings": {5: _NULLS},
+    "outlooks": {2: _NULLS},
+    "rm-alerts": {3: "what an alert of the outlook has no figure for is null, where the versions before have 0 or -1"},
+}
+"""Versions that those before can't read, each with its reason. Every change else goes both ways."""
+
+
+def level_of(name: str) -> str:
+    """The level of compatibility of a contract's subject, as registries call it."""
+    return BACKWARD if name in BREAKS else FULL
+
+
+def release_problems(name: str, new: Any, older: Sequence[Any]) -> list[str]:
+    """Why a contract's new version may not follow those before, which are given in their order; empty = it may."""
+    unreadable = max((version for version in BREAKS.get(name, ()) if version <= len(older) + 1), default=1)
+    found = []
+    for i, other in enumerate(older, 1):
+        found += [f"reading version {i}: {p}" for p in problems(new, other)]
+        found += [f"read by version {i}: {p}" for p in problems(other, new)] if i >= unreadable else []
+    return found
 
 
 def problems(reader: Any, writer: Any) -> list[str]:
     """Why the reader's schema can't read everything of the writer's; empty = it can."""
     return _compare(parse(reader), parse(writer), "", set())
-
-
-def full_problems(new: Any, others: list[Any]) -> list[str]:
-    """Why the new schema isn't compatible, forward and backward, with each of the others; empty = it is."""
-    found = []
-    for i, other in enumerate(others, 1):
-        found += [f"reading version {i}: {p}" for p in problems(new, other)]
-        found += [f"read by version {i}: {p}" for p in problems(other, new)]
-    return found
 
 
 def _compare(reader: Type, writer: Type, at: str, seen: set[tuple[int, int]]) -> list[str]:

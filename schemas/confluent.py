@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from schemas import bounds
 from schemas.answers import REGISTRY_ANSWER_S, BoundedClient, BoundedSession, in_time
 from schemas.bounded import check_size
-from schemas.registry import RegistryError, UnregisteredError, contract, fingerprint
+from schemas.compatibility import level_of
+from schemas.registry import CONTRACTS, RegistryError, UnregisteredError, contract, fingerprint, written_version
 from schemas.topics import INPUTS
 
 if TYPE_CHECKING:
@@ -106,10 +107,10 @@ class Tokens:
 class ConfluentRegistry:
     """See the module. Safe to share between threads; nothing is asked before it is needed."""
 
-    def __init__(self, access: RegistryAccess) -> None:
+    def __init__(self, access: RegistryAccess, contracts: int = CONTRACTS[0]) -> None:
         from confluent_kafka.schema_registry import SchemaRegistryClient
 
-        self.access = access
+        self.access, self.contracts = access, contracts
         try:
             if access.ca is not None:
                 check_size(access.ca, bounds.SMALL_FILE_BYTES_MAX)
@@ -119,7 +120,7 @@ class ConfluentRegistry:
         except (ValueError, TypeError, OSError) as problem:  # OSError: the CA file
             raise RegistryError(f"TIDEGAUGE_SCHEMA_REGISTRY_URL or its CA file is not right: {problem}") from problem
         self._schemas: dict[int, Any] = {}
-        self._ids: dict[str, int] = {}
+        self._ids: dict[tuple[str, int], int] = {}  # of a contract's versions
 
     def schema(self, schema_id: int) -> Any | None:
         """The schema of an id; None if the registry says that there is none. Raises RegistryError."""
@@ -137,42 +138,61 @@ class ConfluentRegistry:
         return self._schemas[schema_id]
 
     def id_of(self, name: str) -> int:
-        """The registry's id of the contract. Raises UnregisteredError where it lacks it, RegistryError."""
-        if name not in self._ids:
-            # Contracts of inputs stood under `-value` once; where they still do, their ids stay what they are.
-            places = dict.fromkeys((subject_of(name), _topic_subject(name)))
-            found = next((i for subject in places if (i := self._registered(subject, name)) is not None), None)
-            if found is None:
-                raise UnregisteredError(f"the registry has no {subject_of(name)} as this version writes it")
-            self._ids[name] = found
-        return self._ids[name]
+        """The registry's id of the version that is written. Raises UnregisteredError where it lacks it, RegistryError."""
+        found = self._id_of(name, self.contracts)
+        if found is None:
+            raise UnregisteredError(f"the registry has no {subject_of(name)} as this version writes it")
+        return found
 
-    def _registered(self, subject: str, name: str) -> int | None:
-        given = self._asked(subject, lambda: self._client.lookup_schema(subject, _schema(name)))
-        found = self._reworded(subject, name) if given is None else given.schema_id
+    def _id_of(self, name: str, contracts: int) -> int | None:
+        key = name, written_version(name, contracts)
+        if key not in self._ids:
+            # Contracts of inputs stood under `-value` once; where they still do, their ids stay what they are.
+            places, schema = dict.fromkeys((subject_of(name), _topic_subject(name))), contract(name, contracts)
+            found = next((i for place in places if (i := self._registered(place, schema)) is not None), None)
+            if found is None:
+                return None
+            self._ids[key] = found
+        return self._ids[key]
+
+    def _registered(self, subject: str, schema: Any) -> int | None:
+        given = self._asked(subject, lambda: self._client.lookup_schema(subject, _text(schema)))
+        found = self._reworded(subject, schema) if given is None else given.schema_id
         return None if found is None else int(found)
 
     def register(self, name: str) -> int:
-        """Registers the contract, if the registry lacks it, and gives its id. Raises RegistryError."""
-        try:
-            return self.id_of(name)
-        except UnregisteredError:
-            subject = subject_of(name)
-            found = self._asked(subject, lambda: self._client.register_schema(subject, _schema(name)))
-            if found is None:
-                raise RegistryError(f"{subject} was not registered: is TIDEGAUGE_SCHEMA_REGISTRY_URL right?") from None
-            self._ids[name] = int(found)
-            return self._ids[name]
+        """Registers what is written of the contract and its newest version, each if the registry lacks it: the first's id.
+
+        The subject's compatibility is set to what the contract changes by. Raises RegistryError.
+        """
+        is_set = self._set_level(name)
+        for contracts in (self.contracts, CONTRACTS[-1]):
+            if self._id_of(name, contracts) is None:
+                self._register(name, contracts)
+            is_set = is_set or self._set_level(name)  # there are registries that set it of a known subject only
+        return self.id_of(name)
+
+    def _register(self, name: str, contracts: int) -> None:
+        subject, schema = subject_of(name), contract(name, contracts)
+        found = self._asked(subject, lambda: self._client.register_schema(subject, _text(schema)))
+        if found is None:
+            raise RegistryError(f"{subject} was not registered: is TIDEGAUGE_SCHEMA_REGISTRY_URL right?") from None
+        self._ids[name, written_version(name, contracts)] = int(found)
+
+    def _set_level(self, name: str) -> bool:
+        """Whether the registry has taken the level of compatibility of the contract's subject."""
+        subject, level = subject_of(name), level_of(name)
+        return self._asked(subject, lambda: self._client.set_compatibility(subject, level)) is not None
 
     def fits(self, name: str) -> bool:
         """Whether the registry would take the contract beside the versions that it has. Raises RegistryError."""
-        subject = subject_of(name)
-        found = self._asked(subject, lambda: self._client.test_compatibility(subject, _schema(name)))
+        subject, schema = subject_of(name), contract(name, self.contracts)
+        found = self._asked(subject, lambda: self._client.test_compatibility(subject, _text(schema)))
         return True if found is None else bool(found)  # None: no such subject yet
 
-    def _reworded(self, subject: str, name: str) -> int | None:
+    def _reworded(self, subject: str, schema: Any) -> int | None:
         """The id of a version that says the same in other words: descriptions change without a new version."""
-        mine = fingerprint(contract(name))
+        mine = fingerprint(schema)
         for version in reversed(self._asked(subject, lambda: self._client.get_versions(subject)) or []):
             found = self._asked(subject, partial(self._client.get_version, subject, version))
             if found is None or found.schema_id is None:
@@ -206,7 +226,7 @@ def _topic_subject(name: str) -> str:
     return f"{name}-value"
 
 
-def _schema(name: str) -> Any:
+def _text(schema: Any) -> Any:
     from confluent_kafka.schema_registry import Schema
 
-    return Schema(json.dumps(contract(name)), "AVRO")
+    return Schema(json.dumps(schema), "AVRO")

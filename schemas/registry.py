@@ -10,7 +10,7 @@ import json
 from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from schemas import bounds
 from schemas.bounded import read_bounded
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 VERSIONS = HERE / "versions"
 IDS = HERE / "ids.json"
+CONTRACTS: Final = (1, 2)
+"""What TIDEGAUGE_CONTRACTS takes. 2 writes the versions with null for what is not known, which readers of before can't read."""
 _FREE = ("doc", "classification")  # may change without a new version
 
 
@@ -39,7 +41,7 @@ class Registry(Hashable, Protocol):
         """The schema of an id as parsed JSON, None if there is no such id."""
 
     def id_of(self, name: str) -> int:
-        """The id of the newest version of the contract of this name (a topic's, or close-mark)."""
+        """The id of the version that is written of the contract of this name (a topic's, or close-mark)."""
 
 
 class Secret(Protocol):
@@ -51,6 +53,10 @@ class Secret(Protocol):
 
 class RegistrySettings(Protocol):
     """What a registry needs to know (a part of deploy.settings.Settings)."""
+
+    @property
+    def contracts(self) -> int:
+        """Which versions of the contracts are written."""
 
     @property
     def schema_registry_url(self) -> str | None:
@@ -91,11 +97,30 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in HERE.glob("*.avsc")))
 
 
-def contract(name: str) -> Any:
-    """The newest contract of that name as parsed JSON. Raises KeyError."""
+def contract(name: str, contracts: int = CONTRACTS[-1]) -> Any:
+    """The contract of that name as parsed JSON: the newest, by which all is read, or the one that is written. KeyError."""
     if name not in names():
         raise KeyError(f"no contract {name!r}; there are {', '.join(names())}")
-    return json.loads(_own(HERE / f"{name}.avsc"))
+    return json.loads(_own(version_file(name, written_version(name, contracts))))
+
+
+def written_version(name: str, contracts: int) -> int:
+    """The newest version of a contract among those of TIDEGAUGE_CONTRACTS up to this one."""
+    return max(entry["version"] for entry in released()[name] if entry.get("contracts", CONTRACTS[0]) <= contracts)
+
+
+def version_file(name: str, version: int) -> Path:
+    """Where a released version lies."""
+    return VERSIONS / f"{name}-{version}.avsc"
+
+
+@cache
+def released() -> dict[str, list[dict[str, Any]]]:
+    """What `ids.json` says of every contract's versions. `contracts`: they are written from that setting on."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in json.loads(_own(IDS)):
+        found.setdefault(entry["name"], []).append(entry)
+    return found
 
 
 def _own(path: Path) -> bytes:
@@ -117,10 +142,11 @@ def _bare(schema: Any) -> Any:
 class FileRegistry:
     """The ids of `ids.json`; `versions/` holds every released version."""
 
-    def __init__(self) -> None:
-        released = json.loads(_own(IDS))
-        self._paths = {r["id"]: VERSIONS / f"{r['name']}-{r['version']}.avsc" for r in released}
-        self._newest = {r["name"]: r["id"] for r in sorted(released, key=lambda r: r["version"])}
+    def __init__(self, contracts: int = CONTRACTS[0]) -> None:
+        entries = [entry for versions in released().values() for entry in versions]
+        self._paths = {entry["id"]: version_file(entry["name"], entry["version"]) for entry in entries}
+        ids = {(entry["name"], entry["version"]): entry["id"] for entry in entries}
+        self._written = {name: ids[name, written_version(name, contracts)] for name in released()}
 
     def schema(self, schema_id: int) -> Any | None:
         """The released schema of an id."""
@@ -128,14 +154,18 @@ class FileRegistry:
         return None if path is None else json.loads(_own(path))
 
     def id_of(self, name: str) -> int:
-        """The id of the newest released version."""
-        return int(self._newest[name])
+        """The id of the version that is written."""
+        return int(self._written[name])
+
+
+def file_registry(contracts: int = CONTRACTS[0]) -> FileRegistry:
+    """The files as a registry, read once."""
+    return _files(contracts)
 
 
 @cache
-def file_registry() -> FileRegistry:
-    """The default, read once."""
-    return FileRegistry()
+def _files(contracts: int) -> FileRegistry:
+    return FileRegistry(contracts)
 
 
 def registry_for(settings: RegistrySettings) -> Registry:
@@ -144,7 +174,7 @@ def registry_for(settings: RegistrySettings) -> Registry:
     Raises RegistryError where the settings contradict each other. Nothing is asked yet.
     """
     if not settings.schema_registry_url:
-        return file_registry()
+        return file_registry(settings.contracts)
     from schemas.confluent import RegistryAccess
 
     access = RegistryAccess(
@@ -157,14 +187,14 @@ def registry_for(settings: RegistrySettings) -> Registry:
         settings.schema_registry_scope,
         settings.schema_registry_ca,
     )
-    return _confluent(access)
+    return _confluent(access, settings.contracts)
 
 
 @cache
-def _confluent(access: RegistryAccess) -> Registry:
+def _confluent(access: RegistryAccess, contracts: int) -> Registry:
     from schemas.confluent import ConfluentRegistry
 
-    return ConfluentRegistry(access)
+    return ConfluentRegistry(access, contracts)
 
 
 def _secret(hidden: Secret | None) -> str:

@@ -19,6 +19,7 @@ DAY_MS = 86_400_000
 DAY_MIN = 7_305  # 1990-01-01: the oldest value date or booking taken
 DAY_MAX = 47_482  # 2100-01-01: the first day no longer taken
 NO_DAY = -1
+_INSTANT_LIMIT = 1 << 52  # ms: beyond every date taken, and far from the ends of int64
 _ZONE_FROM, _ZONE_TO = 1970, 2101
 _FIRST, _LAST = (dt.date.min - EPOCH).days, (dt.date.max - EPOCH).days
 
@@ -130,6 +131,15 @@ def zone_offset(instant_ms: int, starts: NDArray[np.int64], offsets: NDArray[np.
 def business_day(instant_ms: int, starts: NDArray[np.int64], offsets: NDArray[np.int64]) -> int:
     """The day of an instant in the bank's zone."""
     return (instant_ms + zone_offset(instant_ms, starts, offsets)) // DAY_MS
+
+
+def days_of_instants(
+    instants_ms: NDArray[np.int64], starts: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """As business_day, of many instants; of those beyond every date taken some day beyond them."""
+    bounded = np.clip(instants_ms, -_INSTANT_LIMIT, _INSTANT_LIMIT)
+    at = np.maximum(np.searchsorted(starts, bounded, "right") - 1, 0)
+    return np.asarray((bounded + offsets[at]) // DAY_MS, np.int64)
 
 
 def day_end_ms(day: int, zone: str) -> int:

@@ -15,15 +15,15 @@ BAD_ID, BAD_CURRENCY, BAD_CLASS, BAD_AMOUNT, BAD_DATE, BAD_INSTANT, BAD_NUMBER, 
     47,
 )
 OTHER_CURRENCY, OTHER_CLASS, CONFLICT, TOO_OLD, TOO_FRAGMENTED, BAD_VERSION = 49, 50, 51, 52, 53, 54
-BAD_RATE, BAD_BASE, DELETION, TOO_MANY, TOO_LONG = 55, 56, 57, 58, 59
+BAD_RATE, BAD_BASE, DELETION, TOO_MANY, BAD_DETAILS, BAD_FACT = 55, 56, 57, 58, 59, 61
 EVENT_REASONS = {
     BAD_ID: "id empty or too long",
     BAD_CURRENCY: "unknown currency",
-    BAD_CLASS: "asset class empty or too many",
+    BAD_CLASS: "unknown asset class",
     BAD_AMOUNT: "amount out of range",
     BAD_DATE: "date out of range",
     BAD_INSTANT: "instant out of range",
-    BAD_NUMBER: "journal number negative",
+    BAD_NUMBER: "journal number out of range",
     BAD_SOURCE: "source empty, too long or too many",
     OTHER_CURRENCY: "account has another currency",
     OTHER_CLASS: "account has another asset class",
@@ -35,7 +35,8 @@ EVENT_REASONS = {
     BAD_BASE: "not a rate to the base currency",
     DELETION: "deletion",
     TOO_MANY: "more than can be held",
-    TOO_LONG: "too long",
+    BAD_DETAILS: "too many details",
+    BAD_FACT: "value of a fact out of range",
 }
 # Fields in the order of the contracts; the agent checks them against the schemas.
 POSTING_FIELDS = (

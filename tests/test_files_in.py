@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors.formats import berka, fields, sources
+from connectors.formats import berka, sources
 from connectors.formats.canonical import data_files, read_file
 from connectors.formats.events import InputError
 from connectors.formats.manifest import manifest_of
@@ -33,6 +32,7 @@ from policies.language.loader import PACKS_DIR, parse_pack
 from schemas import bounds, registry
 from schemas.bounded import TooLargeError, read_bounded
 from schemas.confluent import ConfluentRegistry, RegistryAccess
+from schemas.validation.columns import InputCheck
 from services.assembly import webhook_trust
 from tests.cli.calling import call
 from tests.cli.wrong_files import HEADER, posting
@@ -322,11 +322,14 @@ def test_a_pack_is_as_long_in_a_file_as_on_its_topic(monkeypatch: pytest.MonkeyP
     """One bound: what a file of events lets in is what the policies take, and what leaves with `activate`."""
     good = load_pack("abc-bands").body
     monkeypatch.setattr(bounds, "PACK_BYTES_MAX", len(good.encode()))
-    assert fields.body("body", good) == parse_pack(good).body
+    check, record = InputCheck("policies", "UTC"), {"pack_id": "p", "version": 2, "effective_from": 20_000}
+    rest = {"customer_class": "personal", "retracted": False}
+    assert check.verdicts([{**record, **rest, "body": good}]) == [None]
+    assert parse_pack(good).body == good
     longer = good + "#"
-    for refuse in (partial(fields.body, "body"), parse_pack):
-        with pytest.raises((fields.FieldError, PackError), match=f"{len(good.encode())}|{len(good.encode()):,}"):
-            refuse(longer)
+    assert check.verdicts([{**record, **rest, "body": longer}]) == [("body", "text too long")]
+    with pytest.raises(PackError, match=f"{len(good.encode()):,}"):
+        parse_pack(longer)
 
 
 @pytest.mark.parametrize(

@@ -20,15 +20,15 @@ from agents.standing.intake.booked import BookedDays
 from agents.standing.intake.facts import FACT_REASONS, UNKNOWN_FACT, unknown_fact
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
-from agents.standing.intake.profiles import PROFILE_CUSTOMER_ID
+from agents.standing.intake.rate_keys import rate_named
 from agents.standing.model import DayClose, ForCloser, RowKey, StandingConf, Tally
 from agents.standing.publish.rotation import Rotation
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
-from schemas.codec.status import REASONS as CODEC_REASONS
 from schemas.codec.status import Status
 from schemas.partitioner import MISPLACED
 from schemas.topics import CLOSES, INPUTS
+from schemas.validation.columns import WORDS_OF, InputCheck
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
 from streams.alerts import lifecycle
@@ -41,7 +41,7 @@ from streams.fields import (
     BAD_ID,
     BAD_RATE,
     BAD_VERSION,
-    EVENT_REASONS,
+    DELETION,
     P_BOOKED,
     P_BRANCH,
     P_CUSTOMER,
@@ -59,7 +59,8 @@ RATE_FIELDS = {
     BAD_ID: "event_id", TOO_MANY: "rate_date",
 }  # fmt: skip
 _KEY, _ALERTS = "reference_key", "alert_key"  # of a fence: their fingerprints, the second where it is another one
-_REASONS = {int(status): words for status, words in CODEC_REASONS.items()} | EVENT_REASONS | FACT_REASONS | MISPLACED
+_REASONS = WORDS_OF | FACT_REASONS | MISPLACED
+JUDGING = ("transactions", "balances")  # their kernels judge each record as they come to it
 CALENDAR_DAYS = 400  # of the calendar, that a fence tells ahead
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
 
@@ -78,7 +79,11 @@ class StandingJob:
         self.upgrades = {2: Upgrade({}, self._with_key)}
         self.ledger = Ledger(conf.base_currency, conf.zone)
         readers = {topic: Reader(topic, conf.registry) for topic in INPUTS}
-        self.lanes = {topic: Lane(topic, one, Placement(one, 0, conf.partitions)) for topic, one in readers.items()}
+        checks = {topic: InputCheck(topic, conf.zone) for topic in INPUTS if topic not in JUDGING}
+        self.lanes = {
+            topic: Lane(topic, one, Placement(one, 0, conf.partitions), checks.get(topic))
+            for topic, one in readers.items()
+        }
         _check_contracts(self.lanes)
         self.partition = 0
         self.booked = BookedDays(conf.zone)
@@ -229,15 +234,24 @@ class StandingJob:
             self.decider.continuous.rows(columns, first, last, S_CUSTOMER)
 
     def _customers(self, columns: Columns, first: int, last: int) -> None:
-        for i in range(first, last):
-            if columns.status[i] != Status.OK:
-                continue
-            slot = self.profiles.put(columns, i, self.live)
-            if slot is None:
-                columns.status[i], columns.field[i] = BAD_ID, PROFILE_CUSTOMER_ID
-            elif self.live:
+        for i in range(first, last if self.live else first):  # a replay finds the rows, or newer ones
+            if columns.status[i] == Status.OK:
+                slot = self.profiles.put(columns, i)
                 self.decider.facts.put_dates(columns, i, slot)
                 self.decider.lifecycle.profile(slot)
+            elif columns.status[i] == Status.TOMBSTONE:
+                self._withdraw_profile(columns, i)
+
+    def _withdraw_profile(self, columns: Columns, i: int) -> None:
+        """A deletion, at its place in the log: as if no profile had been sent."""
+        key = columns.key_bytes(i)
+        columns.status[i] = self.lanes["customers"].placement.of_key(key) or Status.TOMBSTONE
+        if columns.status[i] != Status.TOMBSTONE or key is None:
+            return
+        cause = f"customers/{self.partition}/{int(columns.offset[i])}"
+        if (slot := self.profiles.withdraw(key, cause)) is not None:
+            self.decider.facts.withdraw_dates(slot, cause)
+            self.decider.lifecycle.profile(slot)
 
     def _facts(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds their rows
@@ -271,6 +285,8 @@ class StandingJob:
     def _rates(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["fx-rates"].reader.index
         for i in range(first, last):
+            if columns.status[i] == Status.TOMBSTONE:
+                self._withdraw_rate(columns, i)
             if columns.status[i] != Status.OK:
                 continue
             row = columns.data[i]
@@ -282,6 +298,13 @@ class StandingJob:
                 status = self.ledger.rates.put(code, day, micro, version, text["event_id"])
             if status:
                 columns.status[i], columns.field[i] = status, index[RATE_FIELDS[status]]
+
+    def _withdraw_rate(self, columns: Columns, i: int) -> None:
+        """A deletion: the version that its key names counts no more. What is closed stays."""
+        if (named := rate_named(columns.key_bytes(i) or b"")) is None:
+            columns.status[i] = DELETION
+        elif named.base == self.conf.base_currency and named.currency in EXPONENTS:
+            self.ledger.rates.withdraw(self.ledger.currencies.code(named.currency), named.day, named.version)
 
     def _alert(self, columns: Columns, candidate: Candidate) -> None:
         """Raises or deepens the alert of a rule that a debit has met."""

@@ -17,6 +17,7 @@ from connectors.formats.canonical import raw_lines
 from connectors.formats.events import Event, InputError, Record, Report, held, refuse
 from connectors.formats.fields import FieldError
 from connectors.formats.ranks import number_postings
+from connectors.loading.judging import ReadLine, judged
 from schemas import bounds
 from schemas.bounded import open_bounded
 from streams.calendar import day_end_ms, day_of
@@ -77,19 +78,21 @@ def read_folder(folder: Path, zone: str, report: Report = refuse) -> list[Event]
     folder_files(folder)
     accounts = _accounts(folder, report)
     trans = folder / CUT
-    postings = list(held(_postings(trans, accounts, zone, report), folder))
+    read = judged(str(trans), zone, lambda told: _postings(trans, accounts, zone, told), report)
+    postings = list(held(read, folder))
     last = max((posting.day for posting in postings), default=0)
-    profiles = [event for account in accounts.values() for event in _profiles(account) if event.day <= last]
+    found = (ReadLine(0, event, {}, b"") for account in accounts.values() for event in _profiles(account))
+    profiles = (event for event in judged(str(folder), zone, lambda _: found, report) if event.day <= last)
     return number_postings([*held(profiles, folder, len(postings)), *postings], str(trans), report)
 
 
-def _postings(path: Path, accounts: dict[str, _Account], zone: str, report: Report) -> Iterator[Event]:
+def _postings(path: Path, accounts: dict[str, _Account], zone: str, report: Report) -> Iterator[ReadLine]:
     dropped = _cut_date(path)
     for line, cells, original in _rows(path, report):
         if cells[2] == dropped:
             continue
         try:
-            yield _posting(cells, accounts, zone)
+            yield ReadLine(line, _posting(cells, accounts, zone), {}, original)
         except FieldError as problem:
             report(InputError(str(path), line, problem.field, problem.reason, original))
 
@@ -192,7 +195,7 @@ def _cards(path: Path, report: Report) -> dict[str, tuple[str, str, int]]:
     found = {}
     for line, (card_id, disp_id, kind, issued), original in _rows(path, report):
         try:
-            found[disp_id] = fields.text("card_id", card_id), fields.text("type", kind), _day("issued", issued[:6])
+            found[disp_id] = card_id, kind, _day("issued", issued[:6])
         except FieldError as problem:
             report(InputError(str(path), line, problem.field, problem.reason, original))
     return found

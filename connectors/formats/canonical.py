@@ -15,6 +15,7 @@ from connectors.formats.fields import FieldError
 from connectors.formats.json_text import read_json
 from connectors.formats.layout import FIELDS, event, row_fields
 from connectors.formats.parquet_rows import parquet_rows
+from connectors.loading.judging import ReadLine, judged
 from schemas import bounds
 from schemas.bounded import open_bounded
 from schemas.letters import Original
@@ -51,10 +52,14 @@ def read_file(path: Path, form: str, zone: str, report: Report = refuse) -> Iter
 
     `zone` is the bank's time zone: of instants without an offset, and of dates that stand for a day's end.
     """
+    return judged(str(path), zone, lambda told: _events(path, form, zone, told), report)
+
+
+def _events(path: Path, form: str, zone: str, report: Report) -> Iterator[ReadLine]:
     stated = topic_in_name(path)
     for line, named, fields, original in _READERS[form](path, report):
         try:
-            yield event(_topic(named, stated), fields, zone)
+            yield ReadLine(line, event(_topic(named, stated), fields, zone), fields, original)
         except FieldError as problem:
             report(InputError(str(path), line, problem.field, problem.reason, original))
 

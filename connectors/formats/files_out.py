@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from connectors.formats.events import Event, Record
-from connectors.formats.fields import business_date, profile_date
+from connectors.formats.fields import calendar_date
 from connectors.formats.layout import ARRIVES, FIELDS, INSTANTS, MONEY
 from streams.calendar import date_of
 
 FORMATS: Final = ("ndjson", "csv", "parquet")
 _DATES: Final = {
-    topic: [field.name for field in fields if field.parse in (business_date, profile_date)]
-    for topic, fields in FIELDS.items()
+    topic: [field.name for field in fields if field.parse is calendar_date] for topic, fields in FIELDS.items()
 }
 
 

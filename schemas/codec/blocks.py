@@ -38,6 +38,7 @@ from schemas.codec.status import Status
 from schemas.letters import Original
 from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
+from schemas.validation.texts import text_limits
 from schemas.writers.matching import IncompatibleError
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
@@ -126,6 +127,7 @@ class Reader:
         self.fields = tuple(f.name for f in self.type.fields)
         self.index = {name: i for i, name in enumerate(self.fields)}
         self._mark = parse(contract(MARK))
+        self._texts = text_limits(topic, self.type)
         self._registry = registry if registry is not None else file_registry()
         self._writers: dict[int, Type | None] = {}  # None = no Avro schema
         self._unknown: dict[int, float] = {}  # id -> when it was asked for
@@ -189,7 +191,7 @@ class Reader:
         return True
 
     def _compile(self) -> _Code:
-        program = CodecProgram()
+        program = CodecProgram(self._texts)
         writers = [self._program(program, schema_id, writer) for schema_id, writer in self._writers.items()]
         return _Code(
             np.array(writers, np.int64).reshape(-1, WRITER),

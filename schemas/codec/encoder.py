@@ -24,7 +24,7 @@ HEADER_BYTES: Final = 5
 LONG_BYTES_MAX: Final = 10
 ITEMS_MAX: Final = 4096
 ROW: Final = 5  # numbers a row: kind, a, b, first column, which branch of a union is null (-1 = no union)
-LONGS: Final = k.K_ARRAY  # a = items, each in a column of its own
+LONGS: Final = k.K_ARRAY  # a = items, each in a column of its own; the union is that of an item
 NOT_NULL: Final = int(Status.BAD_UNION)
 BAD_REF: Final = int(Status.BAD_LENGTH)
 
@@ -34,11 +34,12 @@ class EncodeError(ValueError):
 
 
 class Writer:
-    """How columns become records of a contract's newest version; `index` gives a field's (first) column of `width`.
+    """How columns become records of the version of a contract that is written; `index` gives a field's (first) column.
 
     Columns are as the decoder makes them: strings, bytes and fixed as packed references, NULL for null, booleans 0 and
-    1, enums by index, dates and instants as numbers. An array of long or int named in `arrays` takes that many columns
-    and has always that length; any other nested field takes a reference to its Avro bytes.
+    1, enums by index, dates and instants as numbers. An array of long or int, or null, named in `arrays` takes that many
+    columns and has always that length; any other nested field takes a reference to its Avro bytes. There are `width`
+    columns.
     """
 
     def __init__(
@@ -65,14 +66,13 @@ class Writer:
         self.tables = np.array(self._skips.tables, np.int64)
 
     def _longs(self, name: str, t: Type, items: int) -> tuple[int, int, int, int, int]:
-        if t.kind != "array" or t.items[0].kind not in ("long", "int") or not 0 <= items <= ITEMS_MAX:
+        inner, null = _inner(t.items[0]) if t.kind == "array" else (t, -1)
+        if inner.kind not in ("long", "int") or not 0 <= items <= ITEMS_MAX:
             raise ValueError(f"{name}: not an array of long of at most {ITEMS_MAX} items")
-        return LONGS, items, int(t.items[0].kind == "int"), self.width, -1
+        return LONGS, items, int(inner.kind == "int"), self.width, null
 
     def _row(self, name: str, t: Type) -> tuple[int, int, int, int, int]:
-        inner, null = t, -1
-        if t.nullable:
-            inner, null = t.nullable, next(i for i, branch in enumerate(t.items) if branch.kind == "null")
+        inner, null = _inner(t)
         if nested(inner):
             self.refs.append(self.width)
             return k.K_REF, self._skips.passing(inner), 0, self.width, null
@@ -81,6 +81,13 @@ class Writer:
         if inner.kind in ("string", "bytes", "fixed"):
             self.refs.append(self.width)
         return VALUE_KINDS[inner.kind], inner.size, len(inner.symbols), self.width, null
+
+
+def _inner(t: Type) -> tuple[Type, int]:
+    """The type beside null, and which branch null is; the type itself and -1 where it can't be null."""
+    if not t.nullable:
+        return t, -1
+    return t.nullable, next(i for i, branch in enumerate(t.items) if branch.kind == "null")
 
 
 def encode_columns(writer: Writer, data: Longs, raw: Bytes) -> tuple[Bytes, Longs]:
@@ -148,8 +155,12 @@ def _write(
     if kind == LONGS:
         p = write_long(out, p, a) if a > 0 else p
         for i in range(a):
+            if values_[i] == k.NULL and null >= 0:
+                p = write_long(out, p, null)
+                continue
             if values_[i] == k.NULL or (b and not k.INT_MIN <= values_[i] <= k.INT_MAX):
                 return -k.UNREADABLE_NUMBER
+            p = write_long(out, p, 1 - null) if null >= 0 else p
             p = write_long(out, p, values_[i])
         return write_long(out, p, 0)
     if value == k.NULL:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from schemas.bounds import RECORD_BYTES_MAX
 from schemas.codec import primitives as k
 from schemas.codec.pointers import Pointer, bytes_at, longs_at
-from schemas.codec.primitives import compiled, read_bytes, read_long, skip
+from schemas.codec.primitives import compiled, read_bytes, read_checked_text, read_long, skip
 from schemas.codec.status import Status
 
 Bytes = npt.NDArray[np.uint8]
@@ -81,6 +81,9 @@ def _value(rows: Pointer, tables: Pointer, row: int, b: Pointer, p: int, end: in
             return 0, -k.BAD_UNION
         row = tables[a + n]
         kind, a, count = rows[4 * row], rows[4 * row + 1], rows[4 * row + 2]
+    if kind == k.K_TEXT:
+        at, p = read_checked_text(b, p, end, a, count)
+        return pack(at, p - at), p
     if kind == k.K_STRING or kind == k.K_BYTES:
         at, p = read_bytes(b, p, end, kind == k.K_STRING)
         return pack(at, p - at), p

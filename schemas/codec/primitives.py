@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import streams  # noqa: F401  it tells numba where to keep what is compiled below
-from schemas.codec.pointers import Pointer
+from schemas.codec.pointers import Pointer, word_at
 from schemas.codec.status import Status
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +33,10 @@ UNREADABLE_NUMBER: Final = int(Status.BAD_NUMBER)
 BAD_BOOLEAN: Final = int(Status.BAD_BOOLEAN)
 BAD_LENGTH: Final = int(Status.BAD_LENGTH)
 TOO_DEEP: Final = int(Status.TOO_DEEP)
+EMPTY_TEXT: Final = int(Status.EMPTY_TEXT)
+SPACED_TEXT: Final = int(Status.SPACED_TEXT)
+CONTROL_TEXT: Final = int(Status.CONTROL_TEXT)
+LONG_TEXT: Final = int(Status.LONG_TEXT)
 
 # Kinds of a program's row: (kind, a, b, out), four numbers one after the other. See schemas/codec/program.py.
 K_NULL: Final = 0
@@ -54,6 +58,7 @@ K_REF: Final = 14  # a = row of a nested value: kept as a reference to its bytes
 K_TEXT_ENUM: Final = 15  # a text: tables[a:a+b] = reader's symbols in their order, as references into the tail
 K_MICROS: Final = 16  # a long of microseconds, as milliseconds
 K_DECIMAL: Final = 17  # a = size, -1 = bytes with a length; b = what the unscaled number is multiplied by
+K_TEXT: Final = 19  # a string of an input (schemas.validation.texts): a = bytes at most, b = 1: of several lines
 K_SCALE: Final = 18  # nothing is read: out = SCALED - field; tables[a:a+b] = column of its currency, currencies taken
 
 
@@ -109,6 +114,85 @@ def is_utf8(b: Pointer, p: int, end: int) -> bool:
     for q in range(p, end):
         seen |= b[q]
     return seen < 0x80 or _utf8_tail(b, p, end)
+
+
+_SPACE: Final = 32
+_DELETE: Final = 127
+_ODD: Final = np.uint64(0x8080808080808080)
+_SPACES: Final = np.uint64(0x2020202020202020)
+_ONES: Final = np.uint64(0x0101010101010101)
+
+
+@compiled
+def text_fault(b: Pointer, p: int, end: int, most: int) -> int:
+    """0, or what is wrong with the text [p, end) of at most `most` bytes.
+
+    It is UTF-8, not empty, without control characters and without spaces around it. Plain ASCII takes eight bytes a step: in
+    each byte of a word, those below a space, above `~` or beyond ASCII leave the highest bit.
+    """
+    n = end - p
+    if n <= 0:
+        return EMPTY_TEXT
+    if n > most:
+        return LONG_TEXT
+    odd, q = np.uint64(0), p
+    if n < 8:
+        while q < end:
+            if b[q] < _SPACE or b[q] >= _DELETE:
+                odd = _ODD
+            q += 1
+    else:
+        while q + 8 <= end:
+            w = word_at(b, q)
+            odd |= (w - _SPACES) | (w + _ONES) | w
+            q += 8
+        w = word_at(b, end - 8)  # the rest, and some of them again
+        odd |= (w - _SPACES) | (w + _ONES) | w
+    if odd & _ODD != 0:
+        return _odd_text_fault(b, p, end)
+    return SPACED_TEXT if b[p] == _SPACE or b[end - 1] == _SPACE else 0
+
+
+@compiled
+def _odd_text_fault(b: Pointer, p: int, end: int) -> int:
+    """As text_fault, of a text that is not plain ASCII."""
+    if not _utf8_tail(b, p, end):
+        return BAD_UTF8
+    last = p
+    for q in range(p, end):
+        if b[q] < _SPACE or b[q] == _DELETE or (b[q] == 0xC2 and b[q + 1] < 0xA0):
+            return CONTROL_TEXT
+        if b[q] == 0xEF and b[q + 1] == 0xBF and b[q + 2] >= 0xBE:  # U+FFFE and U+FFFF are no characters
+            return CONTROL_TEXT
+        if b[q] & 0xC0 != 0x80:
+            last = q
+    return SPACED_TEXT if _is_space(b, p) or _is_space(b, last) else 0
+
+
+@compiled
+def _is_space(b: Pointer, p: int) -> bool:
+    """Whether a white space of Unicode's begins at p, in text without control characters."""
+    x = b[p]
+    if x == _SPACE or (x == 0xC2 and b[p + 1] == 0xA0):
+        return True
+    if x == 0xE1:  # U+1680
+        return b[p + 1] == 0x9A and b[p + 2] == 0x80
+    if x == 0xE2:  # U+2000 to 200A, 2028, 2029, 202F; 205F
+        y, z = b[p + 1], b[p + 2]
+        return (y == 0x80 and (z <= 0x8A or z == 0xA8 or z == 0xA9 or z == 0xAF)) or (y == 0x81 and z == 0x9F)
+    return x == 0xE3 and b[p + 1] == 0x80 and b[p + 2] == 0x80  # U+3000
+
+
+@compiled
+def read_checked_text(b: Pointer, p: int, end: int, most: int, lines: int) -> tuple[int, int]:
+    """A string of an input: (start of the bytes, next position or -status). With `lines` it is only not too long."""
+    at, p = read_bytes(b, p, end, lines != 0)
+    if p < 0:
+        return 0, p
+    if lines != 0:
+        return (at, p) if p - at <= most else (0, -LONG_TEXT)
+    fault = text_fault(b, at, p, most)
+    return (at, p) if fault == 0 else (0, -fault)
 
 
 @compiled

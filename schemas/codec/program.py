@@ -7,6 +7,7 @@ references to the writer's bytes; whoever needs what is inside decodes the recor
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ import fastavro
 from schemas.avro_types import MISSING, Field, Type
 from schemas.codec import kernel
 from schemas.codec import primitives as k
+from schemas.validation.texts import TextLimit
 from schemas.writers.matching import (
     DELETED,
     RATE_SCALE,
@@ -71,11 +73,13 @@ def check_reader(reader: Type) -> None:
 class CodecProgram:
     """All writers' rows of one reader, addressed absolutely, and the bytes of defaults (the tail)."""
 
+    texts: Mapping[str, TextLimit] = field(default_factory=dict)  # by the reader's fields: what their texts keep to
     rows: list[Row] = field(default_factory=list)
     tables: list[int] = field(default_factory=list)
     tail: bytearray = field(default_factory=bytearray)
     _skips: dict[int, int] = field(default_factory=dict)  # id(Type) -> row, so that recursion ends
     _types: list[Type] = field(default_factory=list)  # keeps those ids alive
+    _limit: TextLimit | None = None  # of the field whose rows are made
 
     def add(self, writer: Type, reader: Type) -> tuple[int, int]:
         """Appends a writer's program: its rows [start, stop). Raises IncompatibleError."""
@@ -110,7 +114,9 @@ class CodecProgram:
             return kind, a, b, SKIPPED
         target = reader.fields[out]
         counts = measure(reader, target)
+        self._limit = self.texts.get(target.name)
         row_or_none = self._resolve(f.type, target.type, out, counts)
+        self._limit = None
         if row_or_none is None:
             raise mismatch(target.name, wanted_of(target.type, counts), words(f.type), f.type)
         return row_or_none
@@ -135,6 +141,8 @@ class CodecProgram:
 
     def _changed(self, writer: Type, reader: Type, out: int, counts: Measure | None) -> Row:
         """The row of a value without parts."""
+        if self._limit is not None and reader.kind == "string":
+            return k.K_TEXT, self._limit.bytes_max, int(self._limit.lines), out
         match change(writer, reader, counts):
             case ValueChange.TEXT:  # text stays text: bytes read as a string must be UTF-8, a string read as bytes was
                 return k.K_STRING, 0, 0, out

@@ -29,6 +29,11 @@ class Status(IntEnum):
     BAD_BLOCK = 23
     BATCH_TOO_LARGE = 24  # one row for what of a batch is not unpacked
     BAD_SCALE = 25  # a decimal with another number of decimals than its currency
+    # Of texts, see schemas.validation.texts.
+    EMPTY_TEXT = 26
+    SPACED_TEXT = 27
+    CONTROL_TEXT = 28
+    LONG_TEXT = 29
 
 
 REASONS = {
@@ -48,4 +53,8 @@ REASONS = {
     Status.BAD_BLOCK: "damaged batch",
     Status.BATCH_TOO_LARGE: "batch too large",
     Status.BAD_SCALE: "decimals are not the currency's",
+    Status.EMPTY_TEXT: "empty text",
+    Status.SPACED_TEXT: "spaces around the text",
+    Status.CONTROL_TEXT: "control characters in the text",
+    Status.LONG_TEXT: "text too long",
 }

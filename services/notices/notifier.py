@@ -108,13 +108,13 @@ def compose(alert: dict[str, Any], channel: str, locale: str, *, late: bool = Fa
     for name in TEXTS:
         if len(alert[name] or "") > TEXT_CHARS_MAX:
             raise ValueError(f"{name} has {len(alert[name])} characters")
-    single, window = texts.WINDOWS[locale]
+    (single, window), share = texts.WINDOWS[locale], alert["share_bp"]
     places = {
         "customer": masked(alert["customer_id"]),
         "severity": texts.SEVERITY_NAMES[locale].get(alert["severity"], alert["severity"]),
         "rule": alert["rule"],
         "window": window.format(days=alert["window_days"]) if alert["window_days"] else single,
-        "share": f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d} %",
+        "share": "" if share is None else f"{share // 100}.{share % 100:02d} %",
         "branch": alert["branch"],
         "day": iso_day(alert["raised_day"]),
         "alert": alert["alert_id"],

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas.codec.records import decode_one
+from schemas.nulls import with_nulls
 from services.views.keys import as_bytes
 from services.views.projections import iso_day
 from streams.vocabulary.terms import OUTFLOW
@@ -30,10 +31,10 @@ class AlertRow:
     rule: str
     severity: str
     status: str
-    window_days: int
-    outflow_minor: int
+    window_days: int | None  # None, as of what follows, where the outlook raised it
+    outflow_minor: int | None
     reference_aum_minor: int
-    share_bp: int
+    share_bp: int | None
     tier: str
     branch: str
     rm_id: str | None
@@ -62,6 +63,12 @@ def is_built(client: "Redis", keys: "Keys") -> bool:
     return bool(client.exists(keys.meta))
 
 
+def reference_key_of(client: "Redis", keys: "Keys") -> str | None:
+    """Fingerprint of the reference key of the log that the view is of; None where its writer didn't know."""
+    found = client.hget(keys.world, "reference_key")
+    return as_bytes(found).decode() if found else None
+
+
 def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name: str, limit: int) -> list[AlertRow]:
     """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first; one that can't be read is left out."""
     members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)
@@ -73,7 +80,7 @@ def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name
     for member, value in zip(members, values, strict=True):
         try:
             if value is not None:
-                rows.append(AlertRow.of(decode_one(value, registry, name="rm-alerts")))
+                rows.append(AlertRow.of(with_nulls("rm-alerts", decode_one(value, registry, name="rm-alerts"))))
         except ValueError as problem:
             log.warning("alert %s of the view can't be read: %s", as_bytes(member).decode(), problem)
     owner = {"customer": "customer_id", "rm": "rm_id", "branch": "branch"}[by]
@@ -81,6 +88,6 @@ def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name
 
 
 def standing_of(client: "Redis", keys: "Keys", registry: "Registry", customer_id: str) -> dict[str, Any] | None:
-    """The newest standing of a customer as published, None if there is none. RecordError if it can't be read."""
+    """The newest standing of a customer, None if there is none; null for what is not known. RecordError if it can't be read."""
     value = client.hget(keys.standing(customer_id), "record")
-    return None if value is None else decode_one(as_bytes(value), registry, name="standings")
+    return None if value is None else with_nulls("standings", decode_one(as_bytes(value), registry, name="standings"))

@@ -25,19 +25,23 @@ from streams.accounts.store import (
     Store,
     StoreColumns,
     add,
+    find,
     id_bytes_of,
     id_of,
     new_customer,
 )
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
+from streams.averages.missing import missing_of_metrics, missing_rates
 from streams.averages.spans import span_sums
 from streams.calendar import DAY_MAX, month_of, zone_table
 from streams.fx import Rates
 from streams.money import CURRENCIES, NANO, scaled
+from streams.vocabulary.terms import ASSET_CLASSES
 
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
+_NO_CLASS = "\0"  # no text of an event has it
 
 
 class Candidate(NamedTuple):
@@ -76,7 +80,7 @@ class Ledger:
         self.customers = Customers(self.columns)
         self.zone = Zone(*zone_table(zone))
         self.currencies, self.classes, self.sources = Names(CURRENCIES), Names(), Names()
-        self.banks = Names()
+        self.listed, self.banks = Names(ASSET_CLASSES), Names()
         self.clock = day_close.new_clock(CURRENCIES.index(base_currency))
         self.rates = Rates(base_currency)
         self.rules: Rules = no_rules()
@@ -134,7 +138,8 @@ class Ledger:
     def _lookups(self) -> Lookups:
         for names in (self.classes, self.sources, self.banks):
             names.reserve(64, 64 * 128)
-        return Lookups(self.currencies.index, self.classes.index, self.sources.index, self.banks.index)
+        listed, classes = self.listed.index, self.classes.index
+        return Lookups(self.currencies.index, listed, classes, self.sources.index, self.banks.index)
 
     # -- events
 
@@ -180,6 +185,14 @@ class Ledger:
     def sums(self, scope: int, as_of: int, spans: list[tuple[int, int]], slots: Array) -> tuple[Array, Array, Array]:
         """(units, nano, held) of streams.averages.spans.span_sums: customers' sums over spans of days as of a day."""
         return span_sums(self.store, self.rates.table(), self.clock, scope, as_of, spans, slots)
+
+    def missing_rates(self, scope: int, spans: Array, slots: Array) -> Array:
+        """Of streams.averages.missing: currencies without a rate on a day with a balance, of few customers, by span."""
+        return missing_rates(self.store, self.rates.table(), self.clock, scope, spans, slots)
+
+    def missing_of_metrics(self, scope: int, as_of: int, slots: Array) -> Array:
+        """The same by metric."""
+        return missing_of_metrics(self.store, self.rates.table(), self.clock, scope, as_of, slots)
 
     def open_day(self, day: int) -> None:
         """First half of a close: the clock moves to `day` and months open. Metrics of `day` are taken after it."""
@@ -324,8 +337,15 @@ class Ledger:
         return len(self.classes) + len(self.sources) + len(self.banks)
 
     def restore_names(self, dictionaries: dict[str, list[str]]) -> None:
-        """The names behind the codes of rows; before the rows."""
-        self.classes, self.sources = Names(tuple(dictionaries["classes"])), Names(tuple(dictionaries["sources"]))
+        """The names behind the codes of rows; before the rows.
+
+        Rows from before asset classes were checked may have others than the contract's: such a name is kept so that no
+        event can have it.
+        """
+        held = [
+            name if name in ASSET_CLASSES else _NO_CLASS + name.strip(_NO_CLASS) for name in dictionaries["classes"]
+        ]
+        self.classes, self.sources = Names(tuple(held)), Names(tuple(dictionaries["sources"]))
         self.banks = Names(tuple(dictionaries["banks"]))
 
     def restore(self, closed: int, rates: list[tuple[int, int, int, int, str]]) -> None:
@@ -346,6 +366,12 @@ class Ledger:
         if slot == known:
             new_customer(self.store, slot)
         return slot
+
+    def customer_known(self, customer_id: bytes) -> int | None:
+        """The slot of a customer who is known."""
+        raw = np.frombuffer(customer_id or b"\0", np.uint8)
+        slot = int(find(self.store.customer_ids, raw, 0, len(customer_id)))
+        return None if slot < 0 else slot
 
     def accounts_of(self, customer: int) -> Iterator[int]:
         """Slots of a customer's accounts."""

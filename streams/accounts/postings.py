@@ -45,15 +45,11 @@ from streams.accounts.store import (
     shared_id,
 )
 from streams.alerts.outflow import EXTERNAL_CODE, Candidates, Fx, Rules, outflow
-from streams.calendar import DAY_MAX, DAY_MIN, business_day
 from streams.fields import (
-    BAD_AMOUNT,
     BAD_CLASS,
     BAD_CURRENCY,
-    BAD_DATE,
     BAD_ID,
     BAD_INSTANT,
-    BAD_NUMBER,
     BAD_SOURCE,
     CONFLICT,
     DUPLICATE,
@@ -78,12 +74,11 @@ from streams.fields import (
 )
 from streams.kernels.borrowing import borrowed
 from streams.kernels.prefetch import LINE_BYTES, prefetch
-from streams.money import AMOUNT_MAX
+from streams.validity import posting_fault
 
-VALUE_AHEAD_DAYS, BOOKED_AHEAD_DAYS = 400, 400
+BOOKED_AHEAD_DAYS = 400  # of the last closed day
 CLASSES_MAX, NAMES_MAX = 62, 1 << 20
 NAMES_BYTES_MAX = 1 << 18  # of a list of names: all of them are one row, and JSON may take six bytes for one
-INSTANT_MAX = 1 << 45  # ms: far beyond every date taken
 NO_ROOM = -2  # for a slot
 ENTRIES_AN_EVENT = 12  # that one event can add at most
 DUPLICATES, BEYOND_HORIZON = 0, 1  # places in the counters
@@ -97,6 +92,7 @@ class Lookups(NamedTuple):
     """Short texts with codes."""
 
     currencies: Index
+    listed: Index  # the contract's classes of assets; `classes` are those met so far
     classes: Index
     sources: Index
     banks: Index
@@ -119,7 +115,7 @@ def mix(h: int, value: int) -> Long:
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
 def name_code(ix: Index, raw: Array, ref: int, most: int, fixed: bool) -> int:
-    """The code of a short text; -1 if it is empty, too long, unknown in a fixed list, or one too many."""
+    """The code of a text; -1 if it is empty, too long, unknown in a fixed list, or one too many."""
     position, length = ref >> REF_BITS, ref & REF_MASK
     if ref == NULL or length == 0 or length > ID_BYTES_MAX:
         return -1
@@ -151,26 +147,38 @@ def _find_shared(s: Store, raw: Array, customer: int, account: int) -> Long:
     return slot
 
 
+@nb.njit(cache=True, nogil=True)
+def unlisted(names: Lookups, raw: Array, kind: int, currency: int, otherwise: int) -> int:
+    """Which of an account's attributes the contract doesn't know: a reason that comes before what the state says."""
+    if name_code(names.currencies, raw, currency, 0, True) < 0:
+        return BAD_CURRENCY
+    return BAD_CLASS if name_code(names.listed, raw, kind, 0, True) < 0 else otherwise
+
+
+@nb.njit(cache=True, nogil=True)
+def kind_field(bad: int, currency: int, asset_class: int) -> int:
+    """Which of the two fields a reason is about."""
+    return currency if bad == BAD_CURRENCY or bad == OTHER_CURRENCY else asset_class
+
+
 @nb.njit(cache=True, nogil=True, forceinline=True)
 def account_for(
     s: Store, names: Lookups, clock: Array, raw: Array, slot: int, customer: int, account: int, kind: int, currency: int
 ) -> tuple[int, int]:
     """(slot, OK) of an account whose attributes fit, made if `slot` is -1; else (-1 or slot, reason).
 
-    `slot` is what known_account gives.
+    `slot` is what known_account gives. A new account's attributes are listed ones.
     """
     if slot >= 0:
         a = s.accounts[slot]
         if not same(
             raw, currency >> REF_BITS, currency & REF_MASK, names.currencies.arena, names.currencies.ref[a.currency]
         ):
-            return slot, OTHER_CURRENCY
+            return slot, unlisted(names, raw, kind, currency, OTHER_CURRENCY)
         if not same(raw, kind >> REF_BITS, kind & REF_MASK, names.classes.arena, names.classes.ref[a.asset_class]):
-            return slot, OTHER_CLASS
+            return slot, unlisted(names, raw, kind, currency, OTHER_CLASS)
         return slot, OK
     money = name_code(names.currencies, raw, currency, 0, True)
-    if money < 0:
-        return -1, BAD_CURRENCY
     asset_class = name_code(names.classes, raw, kind, CLASSES_MAX, False)
     if asset_class < 0:
         return -1, BAD_CLASS
@@ -188,17 +196,9 @@ def account_for(
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def check_dates(clock: Array, day: int, booked_day: int) -> int:
-    """OK, or which of value date and booking cannot be right."""
-    if (
-        booked_day < DAY_MIN
-        or booked_day >= DAY_MAX
-        or (clock[CLOSED] >= 0 and booked_day > clock[CLOSED] + BOOKED_AHEAD_DAYS)
-    ):
-        return BAD_INSTANT
-    if day < DAY_MIN or day >= DAY_MAX or day > booked_day + VALUE_AHEAD_DAYS:
-        return BAD_DATE
-    return OK
+def too_far_ahead(clock: Array, booked_day: int) -> bool:
+    """Whether something is booked so long after the last closed day that it can't be."""
+    return clock[CLOSED] >= 0 and booked_day > clock[CLOSED] + BOOKED_AHEAD_DAYS
 
 
 @nb.njit(cache=True, nogil=True)
@@ -212,21 +212,13 @@ def _same_payload(s: Store, account: int, booked: int, amount: int, print_: int)
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def _checked(zone: Zone, clock: Array, d: Array) -> tuple[int, int, int]:
+def _checked(zone: Zone, d: Array) -> tuple[int, int, int]:
     """(OK or reason, field at fault, business day of the booking) of a posting by itself."""
     if bad_id(d[P_CUSTOMER]):
         return BAD_ID, P_CUSTOMER, 0
     if bad_id(d[P_ACCOUNT]):
         return BAD_ID, P_ACCOUNT, 0
-    if d[P_AMOUNT] > AMOUNT_MAX or d[P_AMOUNT] < -AMOUNT_MAX:
-        return BAD_AMOUNT, P_AMOUNT, 0
-    if d[P_NUMBER] < 0 or d[P_NUMBER] >= 1 << 62:
-        return BAD_NUMBER, P_NUMBER, 0
-    if d[P_BOOKED] < -INSTANT_MAX or d[P_BOOKED] > INSTANT_MAX:
-        return BAD_INSTANT, P_BOOKED, 0
-    booked_day = business_day(d[P_BOOKED], zone.starts, zone.offsets)
-    bad = check_dates(clock, d[P_DAY], booked_day)
-    return bad, P_DAY if bad == BAD_DATE else P_BOOKED, booked_day
+    return posting_fault(zone.starts, zone.offsets, d)
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
@@ -235,9 +227,14 @@ def _posting(
 ) -> tuple[int, int, int, int]:
     """One posting: (status, field at fault or -1, account, business day of the booking)."""
     amount, day, booked, number = d[P_AMOUNT], d[P_DAY], d[P_BOOKED], d[P_NUMBER]
-    bad, field, booked_day = _checked(zone, clock, d)
+    bad, field, booked_day = _checked(zone, d)
     if bad != OK:
         return bad, field, -1, 0
+    far = too_far_ahead(clock, booked_day)
+    if slot < 0 or far:
+        bad = unlisted(names, raw, d[P_CLASS], d[P_CURRENCY], BAD_INSTANT if far else OK)
+        if bad != OK:
+            return bad, P_BOOKED if bad == BAD_INSTANT else kind_field(bad, P_CURRENCY, P_CLASS), -1, 0
     source = name_code(names.sources, raw, d[P_SOURCE], SOURCES_MAX, False)
     if source < 0:
         return BAD_SOURCE, P_SOURCE, -1, 0
@@ -246,8 +243,7 @@ def _posting(
         return TOO_OLD, P_BOOKED, -1, 0
     account, bad = account_for(s, names, clock, raw, slot, d[P_CUSTOMER], d[P_ACCOUNT], d[P_CLASS], d[P_CURRENCY])
     if bad != OK:
-        field = P_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else P_CLASS
-        return bad, field, -1, 0
+        return bad, kind_field(bad, P_CURRENCY, P_CLASS), -1, 0
     if s.accounts[account].folded > clock[CLOSED]:  # a replay meets a row that has this event behind it
         return DUPLICATE, -1, account, booked_day
     print_ = np.uint32(mix(mix(mix(number, day), d[P_NATURE]), source) >> 20 & 0xFFFFFFFF)

@@ -8,18 +8,19 @@ import numpy as np
 from streams.accounts.entries import CLOSED, HORIZON_DAY, HORIZON_MS, OPEN, apply_entries, snapshot_at, snapshot_before
 from streams.accounts.postings import (
     DUPLICATES,
-    INSTANT_MAX,
     NO_ROOM,
     Lookups,
     Zone,
     account_for,
     bad_id,
-    check_dates,
     has_room,
+    kind_field,
     known_account,
     most_names,
     name_code,
+    too_far_ahead,
     touch,
+    unlisted,
 )
 from streams.accounts.store import (
     NULL,
@@ -33,18 +34,12 @@ from streams.accounts.store import (
     hash_bytes,
     mark_dirty,
 )
-from streams.calendar import DAY_MAX, business_day
 from streams.fields import (
-    BAD_AMOUNT,
-    BAD_CURRENCY,
-    BAD_DATE,
     BAD_ID,
     BAD_INSTANT,
     BAD_SOURCE,
-    BAD_VERSION,
     DUPLICATE,
     OK,
-    OTHER_CURRENCY,
     S_ACCOUNT,
     S_BALANCE,
     S_CLASS,
@@ -58,36 +53,30 @@ from streams.fields import (
     S_VERSION,
     TOO_OLD,
 )
-from streams.money import AMOUNT_MAX
+from streams.validity import snapshot_fault
 
 
 @nb.njit(cache=True, nogil=True)
-def _checked(zone: Zone, clock: Array, d: Array) -> tuple[int, int, int]:
+def _checked(zone: Zone, d: Array) -> tuple[int, int, int]:
     """(OK or reason, field at fault, business day of the cut-off) of a snapshot by itself."""
     if bad_id(d[S_CUSTOMER]):
         return BAD_ID, S_CUSTOMER, 0
     if bad_id(d[S_ACCOUNT]):
         return BAD_ID, S_ACCOUNT, 0
-    if d[S_BALANCE] > AMOUNT_MAX or d[S_BALANCE] < -AMOUNT_MAX:
-        return BAD_AMOUNT, S_BALANCE, 0
-    if d[S_VERSION] < 0 or d[S_VERSION] >= 1 << 31:
-        return BAD_VERSION, S_VERSION, 0
-    if d[S_INSTANT] < -INSTANT_MAX or d[S_INSTANT] > INSTANT_MAX:
-        return BAD_INSTANT, S_INSTANT, 0
-    opened = d[S_OPENED]
-    if opened != NULL and (opened < 1 or opened > d[S_DAY] or opened >= DAY_MAX):
-        return BAD_DATE, S_OPENED, 0
-    cut_day = business_day(d[S_INSTANT], zone.starts, zone.offsets)
-    bad = check_dates(clock, d[S_DAY], cut_day)
-    return bad, S_DAY if bad == BAD_DATE else S_INSTANT, cut_day
+    return snapshot_fault(zone.starts, zone.offsets, d)
 
 
 @nb.njit(cache=True, nogil=True)
 def _snapshot(s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d: Array, slot: int) -> tuple[int, int]:
     """One balance snapshot: (status, field at fault or -1)."""
-    bad, field, cut_day = _checked(zone, clock, d)
+    bad, field, cut_day = _checked(zone, d)
     if bad != OK:
         return bad, field
+    far = too_far_ahead(clock, cut_day)
+    if slot < 0 or far:
+        bad = unlisted(names, raw, d[S_CLASS], d[S_CURRENCY], BAD_INSTANT if far else OK)
+        if bad != OK:
+            return bad, S_INSTANT if bad == BAD_INSTANT else kind_field(bad, S_CURRENCY, S_CLASS)
     if name_code(names.sources, raw, d[S_SOURCE], SOURCES_MAX, False) < 0:
         return BAD_SOURCE, S_SOURCE
     too_old = clock[OPEN] >= 0 and cut_day < clock[HORIZON_DAY]
@@ -95,8 +84,7 @@ def _snapshot(s: Store, names: Lookups, zone: Zone, clock: Array, raw: Array, d:
         return TOO_OLD, S_INSTANT
     account, bad = account_for(s, names, clock, raw, slot, d[S_CUSTOMER], d[S_ACCOUNT], d[S_CLASS], d[S_CURRENCY])
     if bad != OK:
-        field = S_CURRENCY if bad in (OTHER_CURRENCY, BAD_CURRENCY) else S_CLASS
-        return bad, field
+        return bad, kind_field(bad, S_CURRENCY, S_CLASS)
     if s.accounts[account].folded > clock[CLOSED]:  # a replay meets a row that has this event behind it
         return DUPLICATE, -1
     print_ = np.uint32(hash_bytes(raw, d[S_EVENT] >> REF_BITS, d[S_EVENT] & REF_MASK) >> np.uint64(32))
@@ -127,7 +115,7 @@ def _place(s: Store, clock: Array, account: int, d: Array, print_: int) -> None:
         at = append(s, account, instant, 0, 0, SNAPSHOT)
     e = s.entries[at]
     e.amount, e.day, e.extra, e.print = d[S_BALANCE], d[S_DAY], d[S_VERSION], print_
-    e.flags = d[S_OPENED] if d[S_OPENED] != NULL else 0
+    e.flags = max(d[S_OPENED], 1) if d[S_OPENED] != NULL else 0  # of a day before 1970 the first that fits
     s.accounts[account].snapshots = 1
     apply_entries(s, clock, account, instant, 1, clock[HORIZON_MS])
     if snapshot_before(s, account, instant) < 0:

@@ -165,14 +165,26 @@ def _mean_of_months(as_of: int, closes: list[int], sums: Sums) -> Projection:
     )  # fmt: skip
 
 
+def _coming_and_falls(metric: str, timing: Timing, as_of: int) -> tuple[int, list[int]]:
+    """The next close, and the closes ahead that may take a tier."""
+    rarer = max(timing.close, timing.downgrades, key=lambda every: MONTHS_A_CLOSE.get(every, 0))
+    falls = closes_ahead(metric, rarer, as_of) if timing.downgrades in OUTLOOK_CLOSES else []
+    return next_close(timing.close, as_of), falls
+
+
+def past_spans(metric: str, timing: Timing, as_of: int) -> list[tuple[int, int]]:
+    """The spans of days up to `as_of` that an outlook looks at: a rate that is missing in one of them holds it."""
+    coming, falls = _coming_and_falls(metric, timing, as_of)
+    periods = [period(metric, close) for close in dict.fromkeys((coming, *falls))]
+    return [(as_of, as_of), *((first, min(last, as_of)) for first, last in periods if first <= as_of)]
+
+
 def foresee(metric: str, timing: Timing, thresholds: Array, as_of: int, tier: Array, sums: Sums) -> Outlook:
     """The outlook of n customers after the close of `as_of`.
 
     `tier` is int64[n] as decided up to that close, `thresholds` the minimums of the tiers above the lowest, ascending.
     """
-    coming = next_close(timing.close, as_of)
-    rarer = max(timing.close, timing.downgrades, key=lambda every: MONTHS_A_CLOSE.get(every, 0))
-    falls = closes_ahead(metric, rarer, as_of) if timing.downgrades in OUTLOOK_CLOSES else []
+    coming, falls = _coming_and_falls(metric, timing, as_of)
     closes = falls if coming in falls else [coming, *falls]
     ahead = project(metric, as_of, closes, sums)
     given = ahead.tiers(0, thresholds)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import fastavro
 
 from schemas.codec.records import HEADER_BYTES, decode_one, plain
-from schemas.compatibility import full_problems
+from schemas.compatibility import release_problems
 from schemas.confluent import subject_of
 from schemas.registry import contract
 from tests.schemas.registry_server import RegistryServer
@@ -35,7 +35,7 @@ def later_versions() -> list[Any]:
     third = json.loads(json.dumps(second))
     third["fields"] = [field for field in third["fields"] if field["name"] not in LEFT_OUT]
     for version in (second, third):
-        assert not full_problems(version, [contract(TOPIC)])
+        assert not release_problems(TOPIC, version, [contract(TOPIC)])
     return [second, third]
 
 

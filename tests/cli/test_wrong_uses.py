@@ -31,6 +31,7 @@ WRONG = [
     # Servers that do not answer, for every command that needs one.
     *(Wrong(words, 1, KAFKA, NOWHERE) for words in (
         f"standings {JAN}", "outlook C1", "explain C1", "close 2026-01-31", "complete core 2026-01-31",
+        "complete core 2026-01-31 --retract",
         "import {at}/good --format ndjson", "simulate --into-kafka --customers 1", "worker", "views", "rebuild", "notices",
         "policy activate abc-bands", "policy whatif --pack abc-bands --from 2026-01-31", "topics --wait 0.2",
         "topics --create --wait 0.2", "dead-letters list", "dead-letters count", "dead-letters show transactions/0/1",

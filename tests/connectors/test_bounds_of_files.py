@@ -104,7 +104,7 @@ def test_cell_may_be_as_long_as_a_line(tmp_path: Path) -> None:
         + "y" * (LINE_BYTES_MAX + 9)
     )
     events, problems = taken(path, "csv")
-    assert events == [] and [p.reason[:6] for p in problems] == ["longer", "longer"]
+    assert events == [] and [p.reason[:12] for p in problems] == ["text too lon", "longer than "]
     assert [p.field for p in problems] == ["event_id", None]
 
 

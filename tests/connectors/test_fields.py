@@ -58,11 +58,13 @@ def test_money_forms(text, code, minor):
     ],
 )
 def test_money_refused(value):
-    """No NaN, no floats, no separators, no third decimal, no foreign digits, nothing beyond a trillion yuan."""
+    """No NaN, no floats, no separators, no third decimal, no foreign digits, no number beyond 64 bits."""
     with pytest.raises(FieldError) as found:
         fields.money("amount", value, "CNY")
     assert found.value.field == "amount"
     assert found.value.reason
+    with pytest.raises(FieldError, match="number out of range"):
+        fields.money("amount", "9999999999999999", "KWD")
 
 
 @pytest.mark.parametrize("value", ["2026-02-30", "0001-01-01", "9999-12-31", "20260131", "31.01.2026", "", 20000, None])
@@ -83,9 +85,9 @@ def test_instants():
     assert fields.day_at(end + 1, SHANGHAI) == day_of(date(2026, 2, 1))
 
 
-@pytest.mark.parametrize("value", ["2026-01-31T25:00:00", "noon", 5, "2026-01-31T09:30:00.0001", "1200-01-01T00:00:00"])
+@pytest.mark.parametrize("value", ["2026-01-31T25:00:00", "noon", 5, "2026-01-31T09:30:00.0001"])
 def test_instants_refused(value):
-    """No hour 25, nothing finer than a millisecond, no Middle Ages."""
+    """No hour 25, nothing finer than a millisecond."""
     with pytest.raises(FieldError):
         fields.instant("booked_at", value, SHANGHAI)
 
@@ -97,9 +99,9 @@ def test_counts_refused(value):
         fields.count("journal_seq", value)
 
 
-@pytest.mark.parametrize("value", ["", " a", "a\n", "a\0b", "\ud800", "x" * 600, "é" * 300, None, True, 1.5, []])
+@pytest.mark.parametrize("value", ["\ud800", "a\udfff", None, True, 1.5, []])
 def test_text_refused(value):
-    """Text is not empty, has no control characters nor lone surrogates, and has a limit in bytes."""
+    """Text is what UTF-8 can hold; whether it is a right one is judged with its record (test_one_validation)."""
     with pytest.raises(FieldError):
         fields.text("customer_id", value)
 
@@ -109,7 +111,7 @@ def test_other_kinds():
     assert fields.text("customer_id", 42) == "42"
     assert fields.text("name", "王\u3000小明") == "王\u3000小明"
     assert fields.rate_decimal("rate", "0.048150") == 48_150
-    for bad in ("0", "-1", "0.0000001", "NaN", "10000001"):
+    for bad in ("0.0000001", "NaN", "1e5"):
         with pytest.raises(FieldError):
             fields.rate_decimal("rate", bad)
     assert fields.boolean("b", "true") is True
@@ -117,4 +119,4 @@ def test_other_kinds():
     with pytest.raises(FieldError):
         fields.boolean("b", "yes")
     with pytest.raises(FieldError):
-        fields.currency("currency", "XXX")
+        fields.one_of("nature", "gift", ["external"])

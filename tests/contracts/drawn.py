@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from policies import load_pack
 from policies.lifecycle.acts import HANDLERS
 from schemas.codec.records import encode, plain
-from schemas.registry import IDS, file_registry
+from schemas.registry import CONTRACTS, IDS, file_registry
 from schemas.topics import INPUTS, KEYED, MARK, MARK_KEY
 from streams.accounts.store import ID_BYTES_MAX
 from streams.calendar import DAY_MAX, DAY_MIN, DAY_MS
 from streams.money import AMOUNT_MAX
 from tests.schemas.helpers import values
 
-REGISTRY = file_registry()
+REGISTRY = file_registry(CONTRACTS[-1])
 RELEASED: dict[str, list[int]] = {}  # name of a contract -> ids of its versions
 for _one in json.loads(IDS.read_text()):
     RELEASED.setdefault(_one["name"], []).append(_one["id"])

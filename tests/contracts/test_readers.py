@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,14 +106,9 @@ def test_what_a_job_refuses_is_told(topic: str, original: bytes) -> None:
 # -- the log's identity
 
 
-def messages(values: Sequence[bytes | None]) -> Iterator[Any]:
-    """Values as the client library gives them, and the end of the partition."""
-    for offset, value in enumerate(values):
-        yield SimpleNamespace(
-            error=lambda: None, value=lambda value=value: value, offset=lambda offset=offset: offset, key=lambda: b"k"
-        )
-    end = SimpleNamespace(code=lambda: world_log.KafkaError._PARTITION_EOF)
-    yield SimpleNamespace(error=lambda: end, value=lambda: None)
+def rows(values: Sequence[bytes | None]) -> list[Any]:
+    """Values as the bounded reader gives them."""
+    return [SimpleNamespace(value=value, offset=offset, key=b"k") for offset, value in enumerate(values)]
 
 
 WORLD = {
@@ -121,21 +116,6 @@ WORLD = {
     "base_currency": "CNY", "zone": "Asia/Shanghai", "cut_off": "24:00", "limits": [], "group": "g", "packs": [],
     "reference_key": "k", "alert_key": "k", "reason": None, "written_by": "worker", "at": 0,
 }  # fmt: skip
-
-
-class Consumer:
-    """A consumer of one partition."""
-
-    values: Sequence[bytes | None] = ()
-
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
-    def assign(self, _: Any) -> None: ...
-
-    def consume(self, *_: Any) -> list[Any]:
-        return list(messages(self.values))
-
-    def close(self) -> None: ...
 
 
 @example(
@@ -147,7 +127,7 @@ class Consumer:
 def test_any_identity(values: list[bytes | None]) -> None:
     """What is none is passed over; one that is can be compared, extended, and followed by another."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world_log, "Consumer", type("_", (Consumer,), {"values": values}))
+        patch.setattr(world_log, "rows_to_the_end", lambda *_: rows(values))
         found = world_log.read_entries(Settings())
     entry = entry_in_force(found)
     for one in found:

@@ -13,7 +13,7 @@ from schemas.registry import contract
 from schemas.topics import CLOSES, INPUTS, KEYED
 from streams.calendar import DAY_MS
 from streams.money import CURRENCIES
-from tests.contracts.drawn import LIVED
+from tests.contracts.drawn import LIVED, REGISTRY
 from tests.contracts.test_standing_job import Watched, begun, letters
 from tests.standing.partition import Topics, conf, customer, layered
 from tests.standing.test_placement import ACT, FACT
@@ -25,7 +25,7 @@ BASES: dict[str, list[dict[str, Any]]] = {
     "transactions": [posting(1, 10**9, LIVED)],
     "balances": [snapshot(5, LIVED)],
     "customers": [customer("C1", rm_id="r", card_held="c")],
-    "facts": [FACT | {"as_of": LIVED}, FACT | {"as_of": LIVED, "name": "source_complete"}],
+    "facts": [FACT | {"as_of": LIVED, "text": "t"}, FACT | {"as_of": LIVED, "name": "source_complete", "text": "t"}],
     "fx-rates": [rate("USD", 7_000_000, LIVED)],
     "policies": [activation(PACK.body.replace("version: 1", "version: 2", 1))],
     "crm-actions": [
@@ -44,7 +44,7 @@ FILLS = ["x", "\x01", "\x01\x02\x1f\x0b\x05\x07\x10\x11\x13\x03\x17"]
 
 def wire(event: dict[str, Any]) -> bytes:
     """An event as it is on its topic."""
-    return encode(event["topic"], {name: value for name, value in event.items() if name != "topic"})
+    return encode(event["topic"], {name: value for name, value in event.items() if name != "topic"}, REGISTRY)
 
 
 def stretched(topic: str, base: dict[str, Any], fill: str) -> Iterator[dict[str, Any]]:
@@ -111,12 +111,30 @@ FLOODS: dict[str, Iterable[dict[str, Any]]] = {
 }  # fmt: skip
 
 
+def assert_room(partition: Watched) -> None:
+    """Whether all names lie within what was made for them: kernels check no bounds."""
+    ledger = partition.job.ledger
+    for names in (ledger.classes, ledger.sources, ledger.banks):
+        used, top = names.index.meta.tolist()
+        assert used <= len(names.index.ref) and 2 * used <= len(names.index.table) and top <= len(names.index.arena)
+
+
+@pytest.mark.parametrize("field", ["source", "counterparty_bank", "asset_class"])
+@pytest.mark.parametrize("length", [2, 128])
+def test_names_of_one_block_have_room(field: str, length: int) -> None:
+    """However many and long they are, in postings of as many accounts."""
+    names = [f"{chr(33 + i % 90)}{chr(33 + i // 90)}".ljust(length, "x")[:length] for i in range(600)]
+    events = [posting(1, 5, LIVED, account=f"A{i}") | {field: name} for i, name in enumerate(names)]
+    assert_room(lived([(event["topic"], b"C1", wire(event)) for event in events]))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", FLOODS)
 def test_more_of_it_than_is_held(what: str) -> None:
     """What goes beyond is a dead letter, or is not told apart any more; neighbours are processed."""
     events = [(event["topic"], b"C1", wire(event)) for event in FLOODS[what]]
     partition = lived(events)
+    assert_room(partition)
     told = list(letters(partition))
     assert len(set(told)) == len(told) < len(events)
     row = next(row for row in partition.of("standings") if row["customer_id"] == "C1" and row["as_of"] == LIVED + 40)

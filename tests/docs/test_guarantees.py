@@ -3,15 +3,15 @@
 import re
 from pathlib import Path
 
-from agents.standing.decide import acts
-from connectors.formats import canonical, fields, json_text, parquet_pages, parquet_rows
+from connectors.formats import canonical, json_text, parquet_pages, parquet_rows
 from deploy import probes, topics
 from deploy.settings import Settings
 from schemas import answers, bounds
 from schemas.codec import primitives
+from schemas.validation import columns
 from services.notices import webhook
 from services.queue import server
-from streams import fx
+from streams import fx, validity
 from streams.accounts import postings, store
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
@@ -56,20 +56,22 @@ BOUNDS = {
     "a dead letter: value, key, words": [
         bounds.LETTER_VALUE_BYTES_MAX, bounds.LETTER_KEY_BYTES_MAX, bounds.LETTER_DETAIL_CHARS_MAX,
     ],
-    "an id of a customer or account, the name of a source, a staff id of an act": [store.ID_BYTES_MAX],
+    "an id of a customer or account, the name of a source, a branch, a manager, a card, a staff id of an act": [
+        store.ID_BYTES_MAX
+    ],
     "an event id of a fact or a rate": [store.EVENT_ID_BYTES_MAX],
     "sources that a partition tells apart: in postings and balances, in facts, that have said they are complete": [
         store.SOURCES_MAX
     ],
     "banks on the other side that a partition tells apart": [postings.NAMES_BYTES_MAX],
     "rates that are held": [fx.RATES_BYTES_MAX, 35_000],
-    "`details` of an act": [acts.DETAILS_BYTES_MAX],
     "a changelog row, which the workers alone write": [bounds.UNPACKED_BYTES_MAX],
     "a line of a file, a cell of it": [canonical.LINE_BYTES_MAX],
     "columns of a file of events": [bounds.COLUMNS_MAX],
     "a file of events, as it is stored": [bounds.FILE_BYTES_MAX, bounds.FILES_MAX],
     "events of an import or a replay, of all its files": [bounds.EVENTS_MAX],
-    "a field's text": [fields.TEXT_BYTES_MAX],
+    "a text of an input, in a file or on its topic": [validity.FIELD_BYTES_MAX],
+    "`details` of an act": [columns.DETAILS_MAX, validity.FIELD_BYTES_MAX],
     "a policy pack, in a file and on its topic": [bounds.PACK_BYTES_MAX],
     "a table of rule cases": [bounds.TABLE_BYTES_MAX],
     "manifests, calendars, facts in a file, files of authorities, contracts, the note of the embedded stack": [

@@ -7,6 +7,7 @@ from typing import Any
 from agents.engine.job import Block
 from agents.offline.memory_log import batch
 from schemas.codec.records import encode
+from schemas.registry import CONTRACTS, file_registry
 from schemas.topics import INPUTS
 from tests.standing.partition import Partition, Topics
 from tidegauge.explanation.log import OUTPUTS, Log, own
@@ -51,6 +52,6 @@ def altered(log: Log, at: int, **fields: Any) -> Log:
     """The log with a published record that says something else."""
     told = log.told[at]
     other = Log(log.customer_id, log.partition, log.first, log.inputs, log.told[:at])
-    other.tell(told.topic, encode(told.topic, told.record | fields), None)
+    other.tell(told.topic, encode(told.topic, told.record | fields, file_registry(CONTRACTS[-1])), None)
     other.told += log.told[at + 1 :]
     return other

@@ -14,7 +14,7 @@ from agents.standing.job import StandingJob
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.topics import INPUTS
 from streams.calendar import parse_day
-from tests.contracts.drawn import any_value, keys, mutated, records
+from tests.contracts.drawn import REGISTRY, any_value, keys, mutated, records
 from tests.explaining.memory import log_of
 from tests.standing.partition import Partition, Topics, conf
 from tests.streams.fast import unshrunk
@@ -63,7 +63,7 @@ def test_any_published_record(log: Log, topic: str) -> None:
     """One that the log does not give is told as such; one that can't be read is counted."""
 
     @settings(unshrunk, max_examples=25)
-    @given(records(topic).map(lambda record: encode(topic, record)) | mutated(topic) | st.binary(max_size=9))
+    @given(records(topic).map(lambda record: encode(topic, record, REGISTRY)) | mutated(topic) | st.binary(max_size=9))
     def check(value: bytes) -> None:
         other = replace(log, told=list(log.told), unreadable=log.unreadable.copy())
         other.tell(topic, value, None)
@@ -81,7 +81,7 @@ def test_an_impossible_decision_does_not_hold(log: Log) -> None:
     for wrong in ({"effective_date": 2**31 - 1, "business_day": 2**31 - 1},
                   {"metrics": [change["metrics"][0] | {"exact_numerator": "much"}]}):  # fmt: skip
         other = replace(log, told=[])
-        other.tell("tier-changes", encode("tier-changes", change | {"event_id": "X"} | wrong), None)
+        other.tell("tier-changes", encode("tier-changes", change | {"event_id": "X"} | wrong, REGISTRY), None)
         (verdict,) = said(other).verdicts
         assert verdict.state == DIFFERS
         assert {p.code for p in verdict.problems} >= {"impossible"} or "effective_date" in wrong

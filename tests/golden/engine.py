@@ -25,6 +25,7 @@ from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import parse_pack
 from schemas.codec.records import decode_one, encode
+from schemas.registry import CONTRACTS, file_registry
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 from streams.calendar import NO_DAY
 
@@ -36,13 +37,13 @@ CHANGELOG = "golden-standing-changelog"
 Pairs = list[tuple[bytes, bytes]]
 
 
-def new_job(settings: dict[str, Any]) -> StandingJob:
-    """A job of the recording's settings."""
+def new_job(settings: dict[str, Any], contracts: int = CONTRACTS[0]) -> StandingJob:
+    """A job of the recording's settings that writes these versions of the contracts."""
     packs = {name: parse_pack(text, f"{name}.yaml") for name, text in settings["packs"].items()}
     return StandingJob(
         StandingConf(
             settings["base_currency"], settings["zone"], packs["personal"], settings["reference_key"].encode(),
-            layers=packs["layers"], others=(packs["corporate"],),
+            layers=packs["layers"], others=(packs["corporate"],), registry=file_registry(contracts),
         )
     )  # fmt: skip
 
@@ -68,9 +69,9 @@ class Worker:
         self.fed = dict(job.positions())
 
     @classmethod
-    def fresh(cls, settings: dict[str, Any], log: Log) -> Worker:
+    def fresh(cls, settings: dict[str, Any], log: Log, contracts: int = CONTRACTS[0]) -> Worker:
         """At the very beginning."""
-        job = new_job(settings)
+        job = new_job(settings, contracts)
         job.begin(PARTITION, dict.fromkeys(INPUTS, 0))
         return cls(log, job)
 

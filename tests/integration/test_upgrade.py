@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -81,18 +81,20 @@ def test_a_rolling_upgrade(make_live) -> None:
     last, live = stream[-1].day, make_live()
     parts = live.settings.partitions
     live.start(OLDER)
-    with fed(live, stream) as until:
-        live.wait(lambda: formats(live) == {(Older.state_format, None)}, "the older worker's state")
-        owners = Owners(live)
-        live.wait(lambda: owners.counts() == [1] * parts, "the older worker alone")
-        until[0] = BOTH
-        live.start()
-        live.wait(lambda: sorted(owners.counts()) == [1] * (parts // 2) + [2] * (parts // 2), "both versions")
-        until[0] = ON
-        live.stop(0)
-        live.wait(lambda: min(owners.counts()) == 2, "the newer worker alone")
-    live.wait_closed()
-    assert owners.counts() == [2] * parts  # each partition has stopped once
+    with ExitStack() as around:
+        with fed(live, stream) as until:
+            live.wait(lambda: formats(live) == {(Older.state_format, None)}, "the older worker's state")
+            owners = Owners(live)
+            around.callback(owners.reader.close)
+            live.wait(lambda: owners.counts() == [1] * parts, "the older worker alone")
+            until[0] = BOTH
+            live.start()
+            live.wait(lambda: sorted(owners.counts()) == [1] * (parts // 2) + [2] * (parts // 2), "both versions")
+            until[0] = ON
+            live.stop(0)
+            live.wait(lambda: min(owners.counts()) == 2, "the newer worker alone")
+        live.wait_closed()
+        assert owners.counts() == [2] * parts  # each partition has stopped once
     assert formats(live) == {(StandingJob.state_format, None)}
 
     late = live.begin("worker", "--metrics-port", "0", program=OLDER)
@@ -100,7 +102,6 @@ def test_a_rolling_upgrade(make_live) -> None:
     said = live._log().read_text().strip().splitlines()[-1]
     assert (late.returncode, REFUSAL in said) == (1, True), said
     live.stop()
-    owners.reader.close()
 
     expected, job = published(live.settings, stream, last)
     for topic in ("tier-changes", "restatements"):

@@ -17,8 +17,8 @@ MICROS: Final = {"type": "long", "logicalType": "timestamp-micros"}
 DATE: Final = {"type": "int", "logicalType": "date"}
 CONNECT: Final = "org.apache.kafka.connect.data."
 INTS, LONGS = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63) + 1, 2**63 - 1)
-TEXTS: Final = st.text(max_size=20)
-RAW: Final = st.one_of(*[TEXTS.map(str.encode)] * 9, st.binary(max_size=20))
+TEXTS: Final = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=20)
+RAW: Final = st.one_of(*[TEXTS.map(str.encode)] * 9, st.binary(max_size=19).map(lambda noise: b"\xff" + noise))
 
 
 class Bad(ValueError):

@@ -11,12 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from schemas.compatibility import FULL, problems
 from schemas.confluent import subject_of
 from schemas.registry import IDS, VERSIONS
 
 SHIFT = 7_000
 TOKEN = "the token"
-OK, UNAUTHORIZED, NOT_FOUND = 200, 401, 404
+OK, UNAUTHORIZED, NOT_FOUND, CONFLICT = 200, 401, 404, 409
 
 
 class RegistryServer(ThreadingHTTPServer):
@@ -31,6 +32,8 @@ class RegistryServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.schemas: dict[int, dict[str, Any]] = {}  # id -> as it was given
         self.subjects: dict[str, list[int]] = {}
+        self.levels: dict[str, str] = {}  # of compatibility, by subject
+        self.strict = False  # a level can be set of a known subject only
         self.asked: list[tuple[str, str]] = []
         self.status, self.token = OK, False
         self.user: tuple[str, str] | None = None
@@ -72,6 +75,13 @@ class RegistryServer(ThreadingHTTPServer):
         """Paths by which something was registered."""
         return [path for method, path in self.asked if method == "POST" and path.endswith("/versions")]
 
+    def refuses(self, subject: str, text: str) -> bool:
+        """Whether a version in its subject's level of compatibility can't follow one that is there; FULL where none is set."""
+        full = self.levels.get(subject, FULL) == FULL
+        there = [json.loads(self.schemas[number]["schema"]) for number in self.subjects.get(subject, ())]
+        new = json.loads(text)
+        return any(problems(new, old) or (full and problems(old, new)) for old in there)
+
     def same(self, ids: Iterable[int], text: str) -> int | None:
         """The id of the very same schema, words and all, as a registry compares them."""
         wanted = json.loads(text)
@@ -100,6 +110,19 @@ class Answers(BaseHTTPRequestHandler):
             case _:
                 self._answer(NOT_FOUND, {"message": "no such page"})
 
+    def do_PUT(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        match self._parts():
+            case ["config", name] if self.server.strict and name not in self.server.subjects:
+                self._answer(NOT_FOUND, _error(40401, "Subject not found"))
+            case ["config", name]:
+                self.server.levels[name] = body["compatibility"]
+                self._answer(OK, body)
+            case None:
+                return
+            case _:
+                self._answer(NOT_FOUND, {"message": "no such page"})
+
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["Content-Length"])).decode()
         if self.path == "/token":
@@ -120,6 +143,9 @@ class Answers(BaseHTTPRequestHandler):
             case ["subjects", name, "versions"]:
                 known = self.server.same(self.server.subjects.get(name, ()), body["schema"])
                 kept = {key: body[key] for key in ("schema", "schemaType") if key in body}
+                if known is None and self.server.refuses(name, body["schema"]):
+                    self._answer(CONFLICT, _error(CONFLICT, "incompatible"))
+                    return
                 self._answer(OK, {"id": self.server.add(name, kept) if known is None else known})
             case ["compatibility", "subjects", name, "versions", "latest"]:
                 if name in self.server.subjects:

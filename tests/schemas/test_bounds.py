@@ -191,7 +191,9 @@ def test_a_body_that_does_not_unpack(codec: int) -> None:
     assert (offset, status, original.last) == (5, Status.BAD_BLOCK, 24)
     assert f"codec {codec}" in original.why
     with pytest.raises(CorruptBatch, match=f"codec {codec}"):
-        take_block(WHERE, spoilt, 5, own=True)
+        take_block(
+            WHERE, recompressed(batch([b"a"], 5, codec=codec, transactional=True), codec, whole[61:-30]), 5, own=True
+        )
 
 
 def test_an_unknown_codec() -> None:
@@ -205,11 +207,11 @@ def test_an_unknown_codec() -> None:
 def test_own_records_are_whole(codec: int) -> None:
     """A changelog's rows are handed on whatever their size; beyond the bound the recovery says so."""
     values = [b"a" * 10, os.urandom(1 << 19), b"b" * (1 << 19)]
-    block = take_block(WHERE, batch(values, codec=codec), 0, own=True)
+    block = take_block(WHERE, batch(values, codec=codec, transactional=True), 0, own=True)
     assert block is not None
     assert [value for _, _, value in records(block)] == values
     with pytest.raises(CorruptBatch, match="more than 2097152 bytes"):
-        take_block(WHERE, batch([bytes(1 << 19)] * 5, codec=codec), 0, own=True)
+        take_block(WHERE, batch([bytes(1 << 19)] * 5, codec=codec, transactional=True), 0, own=True)
 
 
 @pytest.mark.usefixtures("small")
@@ -247,19 +249,22 @@ def test_a_function_of_the_log(sizes: list[int], gaps: random.Random, codec: int
     assert all(x.last == last for s, x, _ in part.values() if s == Status.BATCH_TOO_LARGE)
 
 
+WIDE = dict.fromkeys(("event_id", "channel", "counterparty_bank", "counterparty_ref", "reverses"), "x" * 512)
+
+
 @pytest.mark.usefixtures("small")
 @every_compression
 def test_a_block_never_grows_beyond_its_bound(codec: int) -> None:
     """A batch of small records that unpacks to many blocks comes in as many; so do many batches of one answer."""
-    values = [posting_value(i, event_id="x" * 5000) for i in range(200)]
+    values = [posting_value(i, **WIDE) for i in range(400)]
     found = list(blocks(batch(values, codec=codec), 0))
     assert len(found) > 5
     assert max(block.size for block in found) < bounds.BLOCK_BYTES_MAX + bounds.RECORD_BYTES_MAX
-    answers = b"".join(batch([posting_value(i, event_id="x" * 20_000)] * 5, 5 * i, codec=codec) for i in range(20))
+    answers = b"".join(batch([posting_value(i, **WIDE)] * 40, 40 * i, codec=codec) for i in range(20))
     several = list(blocks(answers, 0))
     assert len(several) > 5
     assert max(block.size for block in several) < 2 * bounds.BLOCK_BYTES_MAX
-    assert good([decode(b.batches, TX, b.start, b.end, b.lost) for b in several]) == list(range(100))
+    assert good([decode(b.batches, TX, b.start, b.end, b.lost) for b in several]) == list(range(800))
 
 
 @pytest.mark.usefixtures("small")

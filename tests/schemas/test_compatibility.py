@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from schemas import registry, release
+from schemas import compatibility, registry, release
 from schemas.avro_types import SchemaError, parse
-from schemas.compatibility import full_problems, problems
+from schemas.compatibility import level_of, problems, release_problems
 
 
 def record(*fields: Any, name: str = "R", **more: Any) -> Any:
@@ -77,9 +77,22 @@ def test_what_may_not_change(reader: Any, writer: Any, words: str) -> None:
 def test_full_transitive_looks_both_ways_at_every_version() -> None:
     """A new required field breaks reading the old, a dropped one without default breaks the old reader."""
     one, two = record(), record(f("string"))
-    assert full_problems(two, [one, two]) == ["reading version 1: b: the writer lacks it and it has no default"]
-    assert full_problems(one, [two]) == ["read by version 1: b: the writer lacks it and it has no default"]
-    assert full_problems(record(f("string", default="")), [one]) == []
+    assert release_problems("r", two, [one, two]) == ["reading version 1: b: the writer lacks it and it has no default"]
+    assert release_problems("r", one, [two]) == ["read by version 1: b: the writer lacks it and it has no default"]
+    assert release_problems("r", record(f("string", default="")), [one]) == []
+
+
+def test_a_listed_break_goes_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is before it need not read it, it reads all that is before; what comes behind it goes both ways again."""
+    number, null, text = record(f("long")), record(f(["null", "long"], default=None)), record(f("string"))
+    assert release_problems("r", null, [number]) == ["read by version 1: b: null read as long"]
+    assert level_of("r") == "FULL_TRANSITIVE"
+    monkeypatch.setattr(compatibility, "BREAKS", {"r": {2: "why"}})
+    assert level_of("r") == "BACKWARD_TRANSITIVE"
+    assert release_problems("r", null, [number]) == []
+    assert release_problems("r", text, [number]) == ["reading version 1: b: long read as string"]
+    assert release_problems("r", null, [number, null]) == []
+    assert release_problems("r", number, [number, null]) == ["reading version 2: b: null read as long"]
 
 
 @pytest.mark.parametrize(
@@ -105,11 +118,14 @@ def test_release_freezes_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A change gets the next version and id; words alone don't; an incompatible one writes nothing."""
     now: dict[str, Any] = {"r": record(), "s": record(name="S")}
     (tmp_path / "versions").mkdir()
-    for name, where in (("HERE", tmp_path), ("VERSIONS", tmp_path / "versions"), ("IDS", tmp_path / "ids.json")):
+    for name, where in (("VERSIONS", tmp_path / "versions"), ("IDS", tmp_path / "ids.json")):
         monkeypatch.setattr(release, name, where)
         monkeypatch.setattr(registry, name, where)
+    monkeypatch.setattr(release, "HERE", tmp_path)
+    monkeypatch.setattr(registry, "HERE", tmp_path)
+    monkeypatch.setattr(registry, "released", registry.released.__wrapped__)  # read anew at each call
     monkeypatch.setattr(release, "names", lambda: tuple(now))
-    monkeypatch.setattr(release, "contract", now.__getitem__)
+    monkeypatch.setattr(release, "LATER", {"late": 2})
 
     def save(name: str, schema: Any) -> None:
         now[name] = schema
@@ -131,3 +147,16 @@ def test_release_freezes_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (known.id_of("r"), known.id_of("s")) == (3, 2)
     assert known.schema(1)["doc"] == "Said better."
     assert known.schema(9) is None
+    save("r", now["s"])
+    del now["r"]
+    save("late", record(name="L"))
+    assert release.release() == ["late version 1 has id 4"]
+    assert registry.FileRegistry(2).id_of("late") == 4
+
+
+def test_a_later_version_is_written_when_it_is_asked_for() -> None:
+    """Until TIDEGAUGE_CONTRACTS is 2 the version before it; all else is the same under both."""
+    one, two = registry.file_registry(), registry.file_registry(2)
+    assert (one.schema(one.id_of("standings")) or {})["fields"][-1]["name"] == "week_avgs_minor"
+    assert (two.schema(two.id_of("standings")) or {})["fields"][-1]["name"] == "held"
+    assert {name for name in registry.names() if one.id_of(name) != two.id_of(name)} == set(release.LATER)

@@ -49,7 +49,8 @@ class Columnar:
     def row(self, record: dict[str, Any]) -> list[int]:
         out: list[int] = []
         for f in self.writer.type.fields:
-            out += record[f.name] if f.name == "longs" else [self.cell(f.type, record[f.name])]
+            longs = f.name == "longs"
+            out += [NULL if x is None else x for x in record[f.name]] if longs else [self.cell(f.type, record[f.name])]
         return out
 
     def encode(self, records: list[dict[str, Any]]) -> list[bytes]:
@@ -61,7 +62,8 @@ class Columnar:
 def contracts(draw: st.DrawFn) -> Any:
     kinds = avro_types("T").filter(lambda t: t not in ("float", "double") and not _has_float(t))
     fields = [{"name": f"f{i}", "type": _renamed(draw(kinds), f"T{i}")} for i in range(draw(st.integers(0, 5)))]
-    fields.append({"name": "longs", "type": {"type": "array", "items": "long"}})
+    item = draw(st.sampled_from(["long", ["null", "long"], ["long", "null"]]))
+    fields.append({"name": "longs", "type": {"type": "array", "items": item}})
     return {"type": "record", "name": "Event", "namespace": "t", "fields": draw(st.permutations(fields))}
 
 
@@ -90,8 +92,10 @@ def test_bulk_encoding_equals_fastavro(data: st.DataObject) -> None:
     schema = data.draw(contracts())
     items = data.draw(st.integers(0, 14))
     writer = Writer("Event", Registry(schema), {"longs": items})
+    [longs] = (f["type"]["items"] for f in schema["fields"] if f["name"] == "longs")
+    item = LONGS if longs == "long" else LONGS | st.none()
     one = avro_values(schema).flatmap(
-        lambda r: st.lists(LONGS, min_size=items, max_size=items).map(lambda longs: {**r, "longs": longs})
+        lambda r: st.lists(item, min_size=items, max_size=items).map(lambda longs: {**r, "longs": longs})
     )
     records = data.draw(st.lists(one, max_size=5))
     parsed = fastavro.parse_schema(schema)

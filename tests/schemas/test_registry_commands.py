@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from deploy.settings import Settings
+from schemas.compatibility import FULL, level_of
 from schemas.confluent import subject_of
 from schemas.registry import contract, names
-from tests.schemas.registry_server import SHIFT, RegistryServer
+from schemas.release import LATER
+from tests.schemas.registry_server import RegistryServer
 from tidegauge.checks import CheckLine
 from tidegauge.checks.servers import contracts
 from tidegauge.cli.main import main
@@ -47,18 +49,40 @@ def test_register_brings_what_is_missing_and_nothing_twice(run: Run, empty: Regi
     for _ in range(2):
         code, out, _ = run(empty.url, "schemas", "register", "--json")
         assert code == 0
-        assert json.loads(out) == {subject_of(name): SHIFT + place for place, name in enumerate(names())}
-    assert len(empty.writes) == len(names())
+        found = json.loads(out)
+        assert found == {subject_of(name): empty.subjects[subject_of(name)][0] for name in names()}
+    assert len(empty.writes) == len(names()) + len(LATER)  # of these the versions to come too
     code, out, err = run(empty.url, "schemas", "check")
     assert (code, err) == (0, "")
     assert all(subject_of(name) in out for name in names())
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("contracts", ["1", "2"])
+def test_register_sets_what_each_subject_changes_by(
+    run: Run, empty: RegistryServer, monkeypatch: pytest.MonkeyPatch, contracts: str, strict: bool
+) -> None:  # fmt: skip
+    """A registry that asks for full compatibility takes the versions with null too, whether it knows the subjects or not."""
+    empty.strict = strict
+    for name in ("standings", "tier-changes") if strict else ():
+        empty.add(subject_of(name), {"schema": json.dumps(contract(name, 1))})
+    monkeypatch.setenv("TIDEGAUGE_CONTRACTS", contracts)
+    code, out, err = run(empty.url, "schemas", "register", "--json")
+    assert (code, err) == (0, "")
+    assert empty.levels == {subject_of(name): level_of(name) for name in names()}
+    assert {name for name in names() if level_of(name) != FULL} == {"standings", "outlooks", "rm-alerts"}
+    for name in names():
+        assert json.loads(empty.schemas[json.loads(out)[subject_of(name)]]["schema"]) == contract(name, int(contracts))
+        assert json.loads(empty.schemas[empty.subjects[subject_of(name)][-1]]["schema"]) == contract(name)
 
 
 def test_what_it_would_refuse_is_named(run: Run, empty: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A contract that the registry's rule forbids beside what it has is not merely missing."""
     changed = {**contract("facts"), "doc": "incompatible"}
     empty.add(subject_of("facts"), {"schema": json.dumps({**changed, "fields": changed["fields"][1:]})})
-    monkeypatch.setattr("schemas.confluent.contract", lambda name: changed if name == "facts" else contract(name))
+    monkeypatch.setattr(
+        "schemas.confluent.contract", lambda name, edition: changed if name == "facts" else contract(name, edition)
+    )
     code, out, err = run(empty.url, "schemas", "check", "--json")
     assert (code, json.loads(out)[subject_of("facts")]) == (1, "incompatible")
     assert "it would refuse facts" in err

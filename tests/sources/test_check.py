@@ -93,7 +93,7 @@ def test_a_good_source_has_no_findings() -> None:
      ("date_apart", 1, [good(1, value_date=DAY - 32)]),
      ("date_ahead", 1, [good(1, booked_at=(DAY + 2) * DAY_MS)]),
      ("nature_unknown", 1, [good(1, nature="unknown"), good(2)]),
-     ("currency_unknown", 2, [good(1, currency="RMB"), good(2, currency="")]),
+     ("currency_unknown", 2, [good(1, currency="RMB"), good(2, currency="cny")]),
      ("amount_zero", 1, [good(1, amount_minor=0)])],
 )  # fmt: skip
 def test_postings(code: str, count: int, records: list[dict[str, Any]]) -> None:
@@ -155,6 +155,16 @@ def test_deletions_and_their_places() -> None:
     check = checked("fx-rates", (b"k", live), (b"k", row), *[(b"k", None)] * 5, reader=reader)
     assert codes(check) == {"deleted_row": 1, "tombstone": 5}
     assert [one.spots for one in check.findings()] == [[(0, at) for at in range(2, 2 + PLACES_MAX)], [(0, 1)]]
+
+
+def test_what_is_refused_says_why() -> None:
+    """As its dead letter does: texts that cannot be read as such, and values that are refused by themselves."""
+    sent = [good(1, asset_class="gold"), good(2), good(3, branch=" B1 ")]
+    found = checked("transactions", *((b"c1", encode("transactions", record)) for record in sent)).findings()
+    assert {one.code: (one.details["reason"], one.details["field"], one.spots) for one in found} == {
+        "refused": ("unknown asset class", "asset_class", [(0, 0)]),
+        "unreadable": ("spaces around the text", "branch", [(0, 2)]),
+    }
 
 
 def test_what_cannot_be_read_says_why() -> None:

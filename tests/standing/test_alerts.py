@@ -14,7 +14,7 @@ GOLD, PLATINUM = 30_000_000, 70_000_000  # 300,000.00 and 700,000.00 for months
 
 def partition(balance: int, *steps, **profile) -> Partition:
     """A customer who has held `balance` through four closed months, then steps."""
-    opening = [customer("C1", **profile), posting(0, balance, OPENED), CLOSED]
+    opening = [customer("C1", **profile), posting(900, balance, OPENED), CLOSED]
     return Partition(Topics().tell([*opening, *steps])).run()
 
 
@@ -105,7 +105,7 @@ def test_foreign_money_at_the_rate_of_its_day():
 def test_history_raises_nothing():
     """A debit booked longer than a week before the last closed day is history; so is everything in a replay."""
     assert said(partition(GOLD, MAY + 20, out(1, 20_000_000, MAY + 12))) == []
-    log = Topics().tell([customer("C1"), posting(0, GOLD, OPENED), CLOSED, out(1, 20_000_000)])
+    log = Topics().tell([customer("C1"), posting(900, GOLD, OPENED), CLOSED, out(1, 20_000_000)])
     silent = Partition(log)
     for topic in log.ends:
         silent.feed(topic)

@@ -129,14 +129,14 @@ def test_a_second_close_of_a_day_is_ignored():
 
 def test_closes_wait_in_order():
     """Several closes at once are applied one after the other, each with its own cut."""
-    steps = [s for k in range(5) for s in (posting(k, 10**k, D1), D1 + k)]
+    steps = [s for k in range(5) for s in (posting(k + 1, 10**k, D1), D1 + k)]
     partition = Partition(Topics().tell(steps)).run()
     assert aums(partition) == [(D1 + k, int("1" * (k + 1))) for k in range(5)]
 
 
 def test_a_gap_is_refused():
     """A block that begins behind the next expected offset raises Rejoin; one that overlaps is trimmed."""
-    log = Topics().tell([posting(k, 1, D1) for k in range(6)])
+    log = Topics().tell([posting(k, 1, D1) for k in range(1, 7)])
     partition = Partition(log)
     with pytest.raises(Rejoin):
         partition.job.feed(log.block("transactions", 1, 3))
@@ -150,7 +150,7 @@ def test_a_gap_is_refused():
 
 def test_a_replay_stops_at_what_was_committed():
     """`stop` trims a block to what a replay may take; the rest comes later."""
-    log = Topics().tell([posting(k, 1, D1) for k in range(6)])
+    log = Topics().tell([posting(k, 1, D1) for k in range(1, 7)])
     partition = Partition(log)
     partition.job.feed(log.block("transactions", 0, 6), 4)
     partition.job.work(live=False)

@@ -38,7 +38,7 @@ def fed(job: StandingJob, batches: list[list[tuple[int, int]]]) -> StandingJob:
     for block in batches:
         start, raw = at, []
         for booked, appended in block:
-            record = posting(at, 100, FIRST) | {"booked_at": moment(booked)}
+            record = posting(at + 1, 100, FIRST) | {"booked_at": moment(booked)}
             value = encode("transactions", {name: part for name, part in record.items() if name != "topic"})
             raw.append(batch([(at, b"C1", value)], moment(appended)))
             at += 1

@@ -57,15 +57,17 @@ BYTES = {
 }
 VALUES = {
     "unknown currency": (other(currency="XXX", account_id="new"), "unknown currency", "currency"),
-    "empty currency": (other(currency="", account_id="new"), "unknown currency", "currency"),
+    "empty currency": (other(currency="", account_id="new"), "empty text", "currency"),
     "wrong currency": (other(currency="USD"), "account has another currency", "currency"),
     "wrong class": (other(asset_class="fund"), "account has another asset class", "asset_class"),
-    "empty class": (other(asset_class="", account_id="new"), "asset class empty or too many", "asset_class"),
-    "no customer": (other(customer_id=""), "id empty or too long", "customer_id"),
-    "no account": (other(account_id=""), "id empty or too long", "account_id"),
-    "a long account": (other(account_id="x" * 129), "id empty or too long", "account_id"),
-    "no source": (other(source=""), "source empty, too long or too many", "source"),
-    "negative sequence": (other(journal_seq=-1), "journal number negative", "journal_seq"),
+    "empty class": (other(asset_class="", account_id="new"), "empty text", "asset_class"),
+    "unknown class": (other(asset_class="gold", account_id="new"), "unknown asset class", "asset_class"),
+    "no customer": (other(customer_id=""), "empty text", "customer_id"),
+    "no account": (other(account_id=""), "empty text", "account_id"),
+    "a long account": (other(account_id="x" * 129), "text too long", "account_id"),
+    "no source": (other(source=""), "empty text", "source"),
+    "negative sequence": (other(journal_seq=-1), "journal number out of range", "journal_seq"),
+    "sequence from 0": (other(journal_seq=0), "journal number out of range", "journal_seq"),
     "absurd amount": (other(amount_minor=10**14 + 1), "amount out of range", "amount_minor"),
     "value date of the year 1": (other(value_date=-719_162), "date out of range", "value_date"),
     "value date of 9999": (other(value_date=2_932_896), "date out of range", "value_date"),
@@ -154,10 +156,10 @@ def test_bad_rates(case):
     check("fx-rates", wire(rate("USD", 7_000_000, DAY, version=2) | changes), reason, field)
 
 
-@pytest.mark.parametrize("customer_id", ["", "x" * 129])
-def test_bad_profiles(customer_id):
+@pytest.mark.parametrize(("customer_id", "reason"), [("", "empty text"), ("x" * 129, "text too long")])
+def test_bad_profiles(customer_id, reason):
     """A profile of nobody, or with an id too long, is put aside."""
-    check("customers", wire(customer(customer_id)), "id empty or too long", "customer_id")
+    check("customers", wire(customer(customer_id)), reason, "customer_id")
 
 
 @pytest.mark.parametrize("absurd", [DAY_MAX, DAY_MIN - 1, -1, 2**31 - 1, -(2**31)])

@@ -76,7 +76,7 @@ class SlowBook:
         return account if same else None
 
     def _add_posting(self, event: Event) -> str:
-        if event["journal_seq"] < 0:
+        if event["journal_seq"] < 1:
             return "journal_seq"
         identity = ("posting", event["customer_id"], event["source"], event["account_id"], event["journal_seq"])
         if known := self._known(identity, event):

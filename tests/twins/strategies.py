@@ -80,9 +80,9 @@ def arrival_day(event: dict[str, Any]) -> int:
 
 @st.composite
 def postings(draw: st.DrawFn, account: Account, first: int, last: int, most: int = 12) -> list[dict[str, Any]]:
-    """Postings of one account with its journal 0, 1, 2, …: some back-valued, some in advance, some reversals."""
+    """Postings of one account with its journal 1, 2, 3, …: some back-valued, some in advance, some reversals."""
     events: list[dict[str, Any]] = []
-    for seq in range(draw(st.integers(0, most))):
+    for seq in range(1, 1 + draw(st.integers(0, most))):
         booked = draw(st.integers(first, last))
         clock = draw(st.sampled_from(CLOCKS))
         original = draw(st.sampled_from(events)) if events and draw(st.integers(0, 5)) == 0 else None

@@ -14,6 +14,7 @@ from confluent_kafka.admin import OffsetSpec
 from agents.engine.reader import LogReader
 from deploy import admin
 from schemas.codec.records import decode_one
+from schemas.nulls import with_nulls
 from schemas.topics import MARKED
 from services.views.kafka_source import KafkaSource
 
@@ -55,7 +56,7 @@ class TopicWatch:
         for name, part in self._source.fetch(timeout_s).items():
             self._stops[name] = part.stop or 0
             for one in part.records:
-                record = decode_one(one.value or b"", self._registry, name=one.topic)
+                record = with_nulls(one.topic, decode_one(one.value or b"", self._registry, name=one.topic))
                 self._count(one.topic, one.partition, record)
                 found.append(Seen(one.topic, one.partition, record))
         return found

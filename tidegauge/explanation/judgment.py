@@ -68,6 +68,9 @@ class Judged:
     problems: list[Discrepancy] = field(default_factory=list)
 
 
+_LIMIT: Final = dict.fromkeys(("currency", "rate_micro", "scale", "text"))  # what records of before don't have
+
+
 def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int, Mapping[str, int]]) -> Judged:
     """A tier change; `closes` are the cuts of the closes that are still in the log."""
     found = Judged()
@@ -79,7 +82,7 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
     found.problems += _direction(change, policy)
     if not change["metrics"]:
         return found
-    if change["thresholds"] != [t | {} for t in pack_thresholds(pack, policy, exponent)]:
+    if [_LIMIT | told for told in change["thresholds"]] != list(pack_thresholds(pack, policy, exponent)):
         found.problems.append(discrepancy("thresholds", pack=pack.id, version=pack.version))
     values = values_of(change, pack, policy, exponent)
     try:
@@ -155,7 +158,7 @@ def pack_thresholds(pack: Pack, policy: ClassPolicy, exponent: int) -> Iterator[
             scaled = leaf.value.scaleb(exponent if _is_money(leaf.metric, pack) else 0)
             yield {
                 "tier": tier.id, "metric": leaf.metric, "minimum_minor": int(scaled), "scope": leaf.scope or "",
-                "operator": leaf.operator,
+                "operator": leaf.operator, **_LIMIT,
             }  # fmt: skip
 
 
@@ -263,20 +266,26 @@ def ended_closes(closed: Sequence[int], day: int) -> frozenset[str]:
 
 
 def difference(told: Any, found: Any) -> bool:
-    """Whether a record as it was written says another thing; fields that its writer did not know are left out."""
+    """Whether a record as it was written says another thing; fields that its writer did not know are left out.
+
+    So is a null that the other has no field for.
+    """
     if isinstance(told, dict) and isinstance(found, dict):
-        return any(name not in found or difference(value, found[name]) for name, value in told.items())
+        return any(difference(value, found.get(name)) for name, value in told.items())
     if isinstance(told, list) and isinstance(found, list):
         return len(told) != len(found) or any(map(difference, told, found))
     return bool(told != found)
 
 
 def discrepancies(told: Record, found: Record) -> list[Discrepancy]:
-    """The fields of a published record that the log gives otherwise; a reference may be by a key of before."""
+    """The fields of a published record that the log gives otherwise; a reference may be by a key of before.
+
+    Fields that today's writer does not know are left out: it may write other versions of the contracts.
+    """
     return [
-        discrepancy("differs", field=name, told=_short(value), found=_short(found.get(name)))
+        discrepancy("differs", field=name, told=_short(value), found=_short(found[name]))
         for name, value in told.items()
-        if name != "customer_ref" and difference(value, found.get(name))
+        if name != "customer_ref" and name in found and difference(value, found[name])
     ]
 
 

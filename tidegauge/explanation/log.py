@@ -19,6 +19,7 @@ from connectors.formats.events import Record
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.records import RecordError, decode_one
+from schemas.nulls import with_nulls
 from schemas.partitioner import partition_of
 from schemas.registry import registry_for
 from schemas.topics import BROADCAST, CLOSES, INPUTS
@@ -39,7 +40,7 @@ PROFILES: Final = "customers"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A published record: as it was written, and by the newest contract."""
+    """A published record: the fields that its writer knew, and by the newest contract; null for what is not known."""
 
     topic: str
     written: Record
@@ -68,7 +69,8 @@ class Log:
     def tell(self, topic: str, value: bytes, registry: Registry | None) -> None:
         """Takes a published record; the same bytes again are the same record."""
         try:
-            told = Told(topic, decode_one(value, registry), decode_one(value, registry, name=topic))
+            written, record = decode_one(value, registry), decode_one(value, registry, name=topic)
+            told = Told(topic, with_nulls(topic, written), with_nulls(topic, record))
         except RecordError:
             self.unreadable[topic] += 1
             return

@@ -16,6 +16,7 @@ from policies import available_packs, load_pack
 from policies.language.reader import PackError
 from policies.model.pack import Pack
 from schemas.codec.records import decode_one
+from schemas.nulls import with_nulls
 from schemas.topics import INPUTS
 from tidegauge.explanation.log import OUTPUTS, Log, Told, one_by_one
 
@@ -66,7 +67,7 @@ class Replayed:
             more = outcome.more
             for topic, pairs in outcome.outputs:
                 for _, value in flat(pairs) if topic in OUTPUTS else ():
-                    record = decode_one(value or b"", self.registry, name=topic)
+                    record = with_nulls(topic, decode_one(value or b"", self.registry))
                     self.records[Told(topic, record, record).name] = record
 
 

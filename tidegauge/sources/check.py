@@ -20,15 +20,17 @@ from schemas.codec.kernel import Longs
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.status import REASONS, Status
 from schemas.partitioner import NO_KEY, OTHER_KEY, OTHER_PARTITION
-from streams.calendar import DAY_MS, day_taken, zone_table
+from schemas.validation.columns import WORDS_OF, InputCheck
+from streams.calendar import day_taken, days_of_instants, zone_table
+from streams.fields import BAD_CURRENCY, BAD_DATE, BAD_INSTANT, BAD_NUMBER
 from streams.money import EXPONENTS
 
 PLACES_MAX: Final = 3  # of records that a finding names
 APART_DAYS: Final = 31  # between the day something counts from and its booking, and nobody wonders
 UNKNOWN_PERCENT: Final = 5  # of postings whose nature the source does not say
-_INSTANT_LIMIT: Final = 1 << 52  # ms: beyond every date taken, and far from the ends of int64
 _MISPLACED: Final = (NO_KEY, OTHER_KEY, OTHER_PARTITION)
 _GOOD: Final = (int(Status.OK), *_MISPLACED)  # their fields can be read
+_TOLD: Final = (BAD_DATE, BAD_INSTANT, BAD_CURRENCY, BAD_NUMBER)  # in words of their own
 _EVERYWHERE: Final = {name.encode() for name in EVERYWHERE}
 
 # Of each topic: dates that must be taken, instants, dates that may not lie ahead of when the record was written.
@@ -76,13 +78,14 @@ class _Journal:
 
 
 class SourceCheck:
-    """Takes the records of a topic block by block. Its memory grows with postings, accounts and rates only: some 400 bytes each."""
+    """Takes the records of a topic block by block. Memory grows with postings, accounts and rates: some 400 bytes each."""
 
     def __init__(self, reader: Reader, partitions: int, zone: str, base: str, source: str = "") -> None:
         """`source`: only records that name it; what can't be read names none, and is looked at too."""
         self.reader, self.partitions, self.base = reader, partitions, base.encode()
         self.topic, self.source = reader.topic, source.encode()
         self.records = 0
+        self._check = InputCheck(self.topic, zone)
         self._starts, self._offsets = zone_table(zone)
         self._found: dict[tuple[str, ...], SourceFinding] = {}
         self._payloads: dict[int, int] = {}  # account and number -> payload, both as hashes
@@ -106,8 +109,9 @@ class SourceCheck:
         gone = status == Status.TOMBSTONE
         self._note("tombstone", view, gone & (columns.value == NULL))
         self._note("deleted_row", view, gone & (columns.value != NULL))
-        self._days(view, good, self._day(appended))
+        self._days(view, good, days_of_instants(appended, self._starts, self._offsets))
         self._money(view, good)
+        self._refused(view, good)
         if self.topic == "transactions":
             unknown = view.column("nature") == self.reader.symbols("nature").index("unknown")
             self._note("nature_unknown", view, good & unknown)
@@ -169,17 +173,11 @@ class SourceCheck:
                 said = f"schema id {int(columns.data[first, 0])}"
             self._note("unreadable", view, rows, f"{status} {name}", reason=reason, field=name, said=said)
 
-    def _day(self, instants: Longs) -> Longs:
-        """Days of instants in the bank's zone."""
-        bounded = np.clip(instants, -_INSTANT_LIMIT, _INSTANT_LIMIT)
-        at = np.maximum(np.searchsorted(self._starts, bounded, "right") - 1, 0)
-        return np.asarray((bounded + self._offsets[at]) // DAY_MS, np.int64)
-
     def _days(self, view: _View, good: _Mask, written: Longs) -> None:
         """Days that no calendar of a bank has, that lie far apart, or ahead of the day a record was written on."""
         days = {name: view.column(name) for name in _DATES.get(self.topic, ())}
         if name := _INSTANTS.get(self.topic, ""):
-            days[name] = self._day(view.column(name))
+            days[name] = days_of_instants(view.column(name), self._starts, self._offsets)
         taken = good.copy()
         for name, day in days.items():
             self._note("date_absurd", view, good & ~day_taken(day), name, field=name)
@@ -216,6 +214,17 @@ class SourceCheck:
             this = hash((text, int(day[i]), int(version[i])))
             shared[i] = self._rate_keys.setdefault(hash(view.columns.key_bytes(i)), this) != this
         self._note("key_shared", view, shared)
+
+    def _refused(self, view: _View, good: _Mask) -> None:
+        """What is a dead letter by itself, and not told by the day, the currency or the number."""
+        columns = view.columns
+        status, field = np.where(good, np.uint8(Status.OK), np.uint8(Status.TOMBSTONE)), columns.field.copy()
+        self._check.judge(columns.raw, columns.data, status, field)
+        bad = good & (status != Status.OK) & ~np.isin(status, _TOLD)
+        for reason, at in sorted({*zip(status[bad].tolist(), field[bad].tolist(), strict=True)}):
+            name = self.reader.fields[at]
+            rows = bad & (status == reason) & (field == at)
+            self._note("refused", view, rows, f"{reason} {name}", reason=WORDS_OF[reason], field=name)
 
     def _numbers(self, view: _View, good: _Mask) -> None:
         """Journal numbers: each once in its account, without holes, from 1 on."""

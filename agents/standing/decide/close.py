@@ -211,7 +211,7 @@ class Decider:
         decide_layers(close, closes, scope, slots, found)
         flags = customer_flags(self.lifecycle, scope, slots, found)
         kept = np.flatnonzero(self.known.since(slots) <= close.day)
-        self.publisher.standings(found, slots, kept, self.metric, flags, self.layers.shown(slots))
+        self.publisher.standings(found, slots, kept, self.metric, flags, self.layers.shown(slots), self.scope)
 
     def _foresee(self, day: int, before: int, *, restate: bool) -> None:
         """Outlooks and their alerts, where the pack is one that can be foreseen."""

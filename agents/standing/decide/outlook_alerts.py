@@ -7,6 +7,7 @@ packs. Rows of changed customers go out in the transaction of the alerts.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -77,18 +78,22 @@ class OutlookAlerts:
         publisher, profiles, pack, name = self.publisher, self.publisher.profiles, self.pack, self.rules.ids[rule]
         customer_id, tier, lost = self.ledger.customer_id(slot), int(now.tier[i]), int(now.lost_close[i])
         alert_id = customer_ref(publisher.alert_key, f"{customer_id}/{name}/{date_of(raised)}")
-        to_hold = [0, *now.to_hold[i].tolist(), UNREACHABLE]
         near = self.rules.kinds[rule] == UPGRADE_NEAR
-        record = {
+        no_figure = None if publisher.has_nulls else 0
+        to_hold: int | None = [0, *now.to_hold[i].tolist(), UNREACHABLE][tier + 1 if near else tier]
+        if to_hold == UNREACHABLE and publisher.has_nulls:
+            to_hold = None
+        record: dict[str, Any] = {
             "alert_id": alert_id, "event_id": f"{alert_id}/{status}/{date_of(now.as_of)}", "customer_id": customer_id,
-            "rule": name, "severity": self.rules.severity[rule], "status": status, "window_days": 0, "outflow_minor": 0,
-            "reference_aum_minor": int(now.aum[i]), "share_bp": 0, "tier": pack.tier_ids[tier],
+            "rule": name, "severity": self.rules.severity[rule], "status": status,
+            "window_days": no_figure, "outflow_minor": no_figure, "reference_aum_minor": int(now.aum[i]),
+            "share_bp": no_figure, "tier": pack.tier_ids[tier],
             "branch": profiles.branch(slot) or "", "rm_id": profiles.rm(slot), "raised_day": raised,
             "caused_by": f"close/{date_of(now.as_of)}", "counterparties": [], "pack_id": pack.pack_id,
             "pack_version": pack.version, "kind": self.rules.kinds[rule], "next_close": now.next_close,
             "projected_tier": pack.tier_ids[int(now.projected[i])],
             "next_tier": pack.tier_ids[tier + 1] if tier + 1 < len(pack.tier_ids) else None,
-            "to_hold_minor": to_hold[tier + 1 if near else tier], "projected_minor": int(now.value[i]),
+            "to_hold_minor": to_hold, "projected_minor": int(now.value[i]),
             "lost_close": None if lost == NO_DAY else lost, "lost_from": None if lost == NO_DAY else lost + 1,
         }  # fmt: skip
         publisher.put(_TOPIC, customer_id, record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import fastavro
@@ -17,10 +18,12 @@ from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed, few
 from agents.standing.intake.known import KnownCustomers
 from agents.standing.model import RowKey, customer_keys
+from agents.standing.publish.held import BARRED, HELD_CHUNK, HELD_FIELD, HeldField, HeldReason, no_rate, null_where
 from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter, filled
 from policies.compiled.classes import CompiledClasses
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.records import decode_one
+from schemas.nulls import with_nulls
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, Array
@@ -33,6 +36,8 @@ _CHUNK_CELLS = 1 << 16  # customers at a time, times the closes that are looked 
 _PERSONAL = CUSTOMER_CLASSES.index(PERSONAL)
 _Watch = Callable[[outlook.Outlook, Array], object]  # called with the outlooks of a close and whose they are
 _HELD = "no exchange rate for a day with a holding"
+# What a missing rate leaves open, before and behind the amounts to hold.
+_BEFORE, _BEHIND = ("projected_tier", "direction", "projected_minor", "aum_minor"), ("lost_close", "lost_from")
 # What was published last, as its changelog row. All zero is the steady outlook: a customer who never had another has no row.
 _PUBLISHED = np.dtype([("lost", "<i4"), ("barred", "<u4"), ("shift", "i1"), ("held", "u1")])
 
@@ -64,6 +69,7 @@ class Outlooks:
         self.timing = None if when is None else outlook.Timing(when.close, when.upgrades, when.downgrades)
         self._apart = np.array(branches, np.int64)
         self.writer = Writer(_TOPIC, self.registry, {"thresholds_minor": tiers, "to_hold_minor": tiers})
+        self.held = HeldField(self.writer)
         names = io.BytesIO()
         fastavro.schemaless_writer(names, {"type": "array", "items": "string"}, list(pack.tier_ids[1:]))
         self._tiers = np.frombuffer(names.getvalue(), np.uint8)[None, :]  # the same in every record
@@ -88,7 +94,7 @@ class Outlooks:
                 moved |= since > before
             due = self._changed(slots, found) | moved | (first > before) | restate
             if due.any():
-                yield self._packed(found, slots, np.flatnonzero(due))
+                yield self._packed(found, slots, np.flatnonzero(due), scope)
 
     def look(self, day: int, slots: Array, scope: int) -> outlook.Outlook:
         """The outlook of customers as of a day: the last closed one, or one that is just being closed."""
@@ -101,10 +107,10 @@ class Outlooks:
         return outlook.foresee(self.pack.metric, self.timing, self.pack.thresholds_minor, day, tier, sums)
 
     def record(self, day: int, slot: int, scope: int) -> dict[str, Any]:
-        """The record of one customer as it would be published."""
+        """The record of one customer as it would be published, with null for what is not known."""
         found = self.look(day, np.array([slot]), scope)
-        [(_, value)] = self._packed(found, np.array([slot]), np.array([0])).pairs()
-        return decode_one(value, self.registry, name=_TOPIC)
+        [(_, value)] = self._packed(found, np.array([slot]), np.array([0]), scope).pairs()
+        return with_nulls(_TOPIC, decode_one(value, self.registry, name=_TOPIC))
 
     def _changed(self, slots: Array, found: outlook.Outlook) -> Array:
         """bool[n]: whose outlook is another one than was published last; it counts as published now."""
@@ -143,7 +149,7 @@ class Outlooks:
 
     # -- records
 
-    def _packed(self, found: outlook.Outlook, slots: Array, due: Array) -> Packed:
+    def _packed(self, found: outlook.Outlook, slots: Array, due: Array, scope: int) -> Packed:
         """Records of the customers slots[due]; `found` has a row for each of `slots`."""
         mine, index, pack, customers = slots[due], self.writer.index, self.pack, self.ledger.customers
         raw = Buffer(customers.ids())
@@ -175,5 +181,32 @@ class Outlooks:
         tiers = len(pack.thresholds_minor)
         data[:, index["thresholds_minor"] : index["thresholds_minor"] + tiers] = pack.thresholds_minor
         to_hold = np.where(known[:, None], found.to_hold[due], outlook.UNREACHABLE)
+        if self.held.known:
+            data[:, index[HELD_FIELD]] = self._held_fields(raw, found.as_of, scope, mine, known, to_hold)
+            to_hold = null_where(to_hold == outlook.UNREACHABLE, to_hold)
         data[:, index["to_hold_minor"] : index["to_hold_minor"] + tiers] = to_hold
         return Packed(*customer_keys(self.ledger, mine), *encode_columns(self.writer, data, raw.bytes()))
+
+    def _held_fields(self, raw: Buffer, day: int, scope: int, slots: Array, known: Array, to_hold: Array) -> Array:
+        """References to each customer's list of what is held, or can't be reached by any amount."""
+        assert self.timing is not None
+        refs, spans = np.zeros(len(slots), np.int64), outlook.past_spans(self.pack.metric, self.timing, day)
+        refs[known] = self.held.lists(raw.raw, np.asarray(to_hold[known] == outlook.UNREACHABLE), _unreachable)
+        held = np.flatnonzero(~known)
+        for at in range(0, len(held), HELD_CHUNK):
+            rows = held[at : at + HELD_CHUNK]
+            missing = self.ledger.missing_rates(scope, np.array(spans, np.int64), slots[rows])
+            missing = np.asarray(missing.any(axis=1))
+            refs[rows] = self.held.lists(raw.raw, missing, partial(_no_rate, to_hold.shape[1]))
+        return refs
+
+
+def _unreachable(barred: Array) -> list[HeldReason]:
+    """The tiers that no amount reaches, bool[T - 1]."""
+    return [HeldReason(f"to_hold_minor[{i}]", BARRED) for i in np.flatnonzero(barred).tolist()]
+
+
+def _no_rate(tiers: int, missing: Array) -> list[HeldReason]:
+    """Everything that is told of the days ahead, while these currencies lack a rate."""
+    amounts = [f"to_hold_minor[{i}]" for i in range(tiers)]
+    return [HeldReason(field, no_rate(missing)) for field in (*_BEFORE, *amounts, *_BEHIND)]

@@ -20,17 +20,16 @@ from policies.model.metrics import FROM_PROFILE, counted_months
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import EVENT_ID_BYTES_MAX, ID_BYTES_MAX, NULL, SOURCES_MAX, Array
-from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, month_of, month_start
-from streams.fields import BAD_DATE, BAD_ID, BAD_SOURCE, OK
+from streams.accounts.store import NULL, SOURCES_MAX, Array
+from streams.calendar import NO_DAY, month_of, month_start
+from streams.fields import BAD_FACT, BAD_SOURCE, OK
 
-UNKNOWN_FACT, BAD_FACT = 60, 61
-FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", BAD_FACT: "value of a fact out of range"}
+UNKNOWN_FACT = 60
+FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows"}
 _EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of the facts contract
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 NO_DATE = -(1 << 31)
-VALUE_MAX = 1 << 62
 FAR = 1 << 30  # no day
 NAME_CHARS_MAX = 60  # of a fact's name in a message
 
@@ -96,15 +95,7 @@ class CustomerFacts:
         row = columns.data[i]
         name, customer_id = columns.text_at(int(row[_NAME])) or "", columns.text_at(int(row[_CUSTOMER_ID])) or ""
         value, as_of = int(row[_VALUE]), int(row[_AS_OF])
-        if not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
-            return BAD_ID, _CUSTOMER_ID
-        if not DAY_MIN <= as_of < DAY_MAX:
-            return BAD_DATE, _AS_OF
         source, event_id = columns.text_at(int(row[_SOURCE])) or "", columns.text_at(int(row[_EVENT_ID])) or ""
-        if len(source.encode()) > ID_BYTES_MAX:
-            return BAD_SOURCE, _SOURCE
-        if len(event_id.encode()) > EVENT_ID_BYTES_MAX:
-            return BAD_ID, _EVENT_ID
         if name == COMPLETE:
             return (OK, -1) if self.marks.take(source, as_of, value, self.ledger.closed) else (BAD_SOURCE, _SOURCE)
         if name == BANK_OPEN:
@@ -112,8 +103,6 @@ class CustomerFacts:
         if (kind := self.kinds.get(name)) is None:
             return UNKNOWN_FACT, _NAME
         if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
-            return BAD_FACT, _VALUE
-        if abs(value) > VALUE_MAX:
             return BAD_FACT, _VALUE
         if len(self.sources) < SOURCES_MAX:
             self.sources.add(source)
@@ -144,16 +133,22 @@ class CustomerFacts:
 
     def put_dates(self, columns: Columns, i: int, slot: int) -> None:
         """Takes the dates of a profile."""
-        given = tuple(
+        since, birth = (
             NO_DATE if int(columns.data[i, at]) == NULL else int(columns.data[i, at]) for at in (_SINCE, _BIRTH)
         )
+        self._set_dates(slot, since, birth, columns.text_at(int(columns.data[i, _EVENT_ID])) or "")
+
+    def withdraw_dates(self, slot: int, cause: str) -> None:
+        """As if no profile had been sent."""
+        self._set_dates(slot, NO_DATE, NO_DATE, cause)
+
+    def _set_dates(self, slot: int, since: int, birth: int, cause: str) -> None:
         self._reserve_dates()
-        if tuple(self.dates[slot].tolist()) != given:
-            self.dates[slot] = given
+        if tuple(self.dates[slot].tolist()) != (since, birth):
+            self.dates[slot] = since, birth
             key = RowKey.DATES + self.ledger.customer_id(slot).encode()
-            self._rows.append((key, f"{given[0]} {given[1]}".encode()))
-            if self._touched.wanted:
-                self._touched.note(slot, columns.text_at(int(columns.data[i, _EVENT_ID])) or "")
+            self._rows.append((key, f"{since} {birth}".encode()))
+            self._touched.note(slot, cause)
 
     def _reserve(self, name: str) -> None:
         slots = self.ledger.customers.count

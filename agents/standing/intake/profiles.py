@@ -18,11 +18,10 @@ from streams.accounts.store import ID_BYTES_MAX, NULL, Array, Names
 from streams.alerts.lifecycle import ALERTS_MAX, Alert
 from streams.calendar import NO_DAY
 
-NO_SLOT = -1
 GONE = 126  # published: a queue class that the pack in force does not have
 NAMES_AHEAD = 256  # texts for which room is made at a time
 # Columns of the customers contract.
-_EVENT_ID, PROFILE_CUSTOMER_ID, _CUSTOMER_CLASS, _BRANCH, _RM, _CARD = 0, 1, 2, 3, 4, 7
+_EVENT_ID, _CUSTOMER_ID, _CUSTOMER_CLASS, _BRANCH, _RM, _CARD = 0, 1, 2, 3, 4, 7
 
 
 class Profiles:
@@ -58,17 +57,14 @@ class Profiles:
         customers["published"] = np.where(known < 0, known, now)
         self._requeue.update(range(len(customers)))
 
-    def put(self, columns: Columns, i: int, live: bool) -> int | None:
-        """Takes a profile as it is now: its slot, None if its id is none. In a replay the row has it, or a newer one."""
+    def put(self, columns: Columns, i: int) -> int:
+        """Takes a profile as it is now: its slot."""
         row = columns.data[i]
-        customer_id = columns.text_at(int(row[PROFILE_CUSTOMER_ID])) or ""
-        if not live or not 0 < len(customer_id.encode()) <= ID_BYTES_MAX:
-            return None if live else NO_SLOT
-        slot = self.ledger.customer(customer_id)
+        slot = self.ledger.customer(columns.text_at(int(row[_CUSTOMER_ID])) or "")
         c = self.ledger.customers.rows[slot]
         before = int(c["customer_class"]), int(c["branch"])
         c["customer_class"] = row[_CUSTOMER_CLASS]
-        c["branch"] = self.branch_code(columns.text_at(int(row[_BRANCH])) or "-")
+        c["branch"] = self.branch_code(columns.text_at(int(row[_BRANCH])) or "")
         if self._touched.wanted and before != (int(c["customer_class"]), int(c["branch"])):
             self._touched.note(slot, columns.text_at(int(row[_EVENT_ID])) or "")
         c["rm"] = self._code(self.people, columns, int(row[_RM]))
@@ -77,9 +73,22 @@ class Profiles:
         self._requeue.add(slot)
         return slot
 
+    def withdraw(self, customer_id: bytes, cause: str) -> int | None:
+        """As if no profile had been sent: the customer's slot; None where he is not known."""
+        slot = self.ledger.customer_known(customer_id)
+        if slot is None:
+            return None
+        c = self.ledger.customers.rows[slot]
+        if self._touched.wanted and (int(c["customer_class"]), int(c["branch"])) != (0, -1):
+            self._touched.note(slot, cause)
+        c["customer_class"], c["branch"], c["rm"], c["card"] = 0, -1, -1, -1
+        self._changed.add(slot)
+        self._requeue.add(slot)
+        return slot
+
     @staticmethod
     def _code(names: Names, columns: Columns, ref: int) -> int:
-        return -1 if ref == NULL else names.code(_short(columns.text_at(ref) or "-"))
+        return -1 if ref == NULL else names.code(columns.text_at(ref) or "")
 
     def held(self) -> Array:
         """`tier` and `tier_day` of every customer."""
@@ -128,7 +137,7 @@ class Profiles:
 
     def branch_code(self, branch: str) -> int:
         """The code of a branch in the customers' rows."""
-        return self.branches.code(_short(branch))
+        return self.branches.code(branch)
 
     def rm(self, slot: int) -> str | None:
         """The relationship manager of the profile."""
@@ -218,8 +227,3 @@ class Profiles:
             by_card = np.array([*known, -1], np.int64)[card]  # no card is -1: the last
             by_tier = np.where(by_card >= 0, by_card if basis == "card" else np.minimum(by_tier, by_card), by_tier)
         return by_tier, table.vip_area[tier].astype(np.int64)
-
-
-def _short(text: str) -> str:
-    """At most as many bytes as an id may have."""
-    return text.encode()[:ID_BYTES_MAX].decode(errors="ignore")

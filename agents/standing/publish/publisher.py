@@ -94,11 +94,17 @@ class OutputPublisher:
     # -- closes
 
     def standings(
-        self, found: Metrics, slots: Array, kept: Array, metric: Sequence[int], flags: Array, layers: ShownLayers | None
+        self, found: Metrics, slots: Array, kept: Array, metric: Sequence[int], flags: Array, layers: ShownLayers | None,
+        scope: int,
     ) -> None:  # fmt: skip
         """The standings of slots[kept] as of a close, in bulk; `flags` as bits of policies.lifecycle.state.FLAGS."""
         if len(kept):
-            self.packed("standings", self.bulk.standings(found, slots, kept, metric, flags, layers))
+            self.packed("standings", self.bulk.standings(found, slots, kept, metric, flags, layers, scope))
+
+    @property
+    def has_nulls(self) -> bool:
+        """Whether records are of the versions with null for what is not known."""
+        return self.bulk.held.known
 
     def tier_changes(self, moved: MovedTiers) -> None:
         """Tier changes of a close with all that is needed to decide them again (docs/tiers.md#evidence)."""

@@ -12,9 +12,11 @@ import numpy as np
 
 from agents.engine.packing import Packed
 from agents.standing.model import customer_keys
+from agents.standing.publish.held import HELD_CHUNK, HELD_FIELD, HeldField, HeldReason, no_rate, null_where
 from policies.compiled.classes import CompiledClasses
 from policies.lifecycle.state import FLAGS
 from schemas.codec.encoder import Writer, encode_columns
+from schemas.nulls import HELD_TEXT_CHARS_MAX
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array
@@ -25,9 +27,8 @@ from streams.vocabulary.metrics import COLUMNS, FAMILIES, INDEX, METRICS
 from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 NO_TIER = "none"  # a class of customers without a scheme
-NO_FIRST_DAY = 0  # 1970-01-01, before every day that is taken: who has no account. The contract has no null there
+_NO_DATE = 0  # 1970-01-01, before every day that is taken: in versions of the contract that have no null there
 SEQ_BITS = 20  # of the order within a day in source_seq
-HELD_CHARS_MAX = 200
 _TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
 BLOCK_BYTES = 64  # of SHA-256
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
@@ -37,10 +38,17 @@ STANDING_FIELDS = {
     f"{metric.family.name}s_minor" if metric.family.is_list else f"{metric.column}_minor": INDEX[metric.name]
     for metric in reversed(METRICS)
 }  # of a list, its first
+COLUMN_FIELDS = tuple(
+    f"{metric.family.name}s_minor[{metric.family.numbers.index(metric.number)}]"
+    if metric.family.is_list
+    else f"{metric.column}_minor"
+    for metric in METRICS
+)
+"""The contract's field of each column, as `held` names it."""
 
 
-def standing_figures(record: Mapping[str, Any]) -> dict[str, int]:
-    """The metrics of a standing by their columns in files; of a list that its writer did not know, none."""
+def standing_figures(record: Mapping[str, Any]) -> dict[str, int | None]:
+    """The metrics of a standing by their columns in files, None while held; of a list that its writer did not know, none."""
     values = [(at, record[name] if name in STANDING_LISTS else [record[name]]) for name, at in STANDING_FIELDS.items()]
     return {COLUMNS[at + k]: value for at, several in values for k, value in enumerate(several)}
 
@@ -107,6 +115,7 @@ class StandingWriter:
 
     def __init__(self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger) -> None:
         self.writer = Writer("standings", registry, STANDING_LISTS)
+        self.held = HeldField(self.writer)
         self.ledger, self.references = ledger, References(key, ledger)
         self.use(classes)
 
@@ -122,16 +131,19 @@ class StandingWriter:
         metric: Sequence[int],
         flags: Array,
         layers: ShownLayers | None,
+        scope: int,
     ) -> Packed:
         """Records of the customers slots[kept]; `found`, `flags` and `layers` have a row for each of `slots`.
 
-        metric: the columns that the tier follows from.
+        metric: the columns that the tier follows from; scope: the asset classes of `found`, as bits.
         """
-        mine, rounded = slots[kept], found.rounded()[kept]
+        mine, rounded, held = slots[kept], found.rounded()[kept], found.held[kept]
+        if self.held.known:
+            rounded = null_where(held, rounded)
         customers, index = self.ledger.customers, self.writer.index
         raw = Buffer(customers.ids())
         data = np.full((len(mine), self.writer.width), NULL, np.int64)
-        kinds, since = customers.classes(mine), customers.tier_days(mine)
+        kinds, since = customers.classes(mine), customers.tier_days(mine).astype(np.int64)  # null needs the width
         data[:, index["customer_id"]] = customers.refs(mine)
         data[:, index["customer_ref"]] = raw.block(self.references.of(mine))
         data[:, index["as_of"]] = found.as_of
@@ -143,13 +155,14 @@ class StandingWriter:
         data[:, index["pack_version"]] = np.array([version for _, version in packs], np.int64)[kinds]
         names = (*self.pack.tier_ids, NO_TIER)
         data[:, index["tier"]] = raw.choice(names, self.tiers(mine))
-        data[:, index["tier_effective"]] = np.maximum(since, 0)
+        none = NULL if self.held.known else _NO_DATE
+        data[:, index["tier_effective"]] = np.where(since == NO_DAY, none, since)
         for name, column in STANDING_FIELDS.items():
             at, width = index[name], STANDING_LISTS.get(name, 1)
             data[:, at : at + width] = rounded[:, column : column + width]
         data[:, index["currency"]] = raw.text(self.ledger.base_currency)
         first = customers.first_days(mine)
-        data[:, index["first_day"]] = np.where(first <= found.as_of, first, NO_FIRST_DAY)
+        data[:, index["first_day"]] = np.where(first <= found.as_of, first, none)
         data[:, index["source_seq"]] = found.as_of << SEQ_BITS
         if layers is not None:
             layers = layers.some(kept)
@@ -160,9 +173,21 @@ class StandingWriter:
             data[:, index["layer_pack_id"]] = np.where(known, raw.text(layers.pack_id), NULL)
             data[:, index["layer_pack_version"]] = np.where(known, layers.version, NULL)
         data[:, index["flags"]] = _lists(raw, flags[kept])
-        for i in np.flatnonzero(found.held[kept].any(axis=1)).tolist():
+        for i in np.flatnonzero(held.any(axis=1)).tolist():
             data[i, index["held_reason"]] = raw.text(_held(found, int(kept[i]), metric))
+        if self.held.known:
+            data[:, index[HELD_FIELD]] = self._held_fields(raw, held, scope, found.as_of, mine)
         return Packed(*customer_keys(self.ledger, mine), *encode_columns(self.writer, data, raw.bytes()))
+
+    def _held_fields(self, raw: Buffer, held: Array, scope: int, as_of: int, slots: Array) -> Array:
+        """References to each customer's list of what is held, and of the currencies that lack a rate."""
+        refs = np.full(len(slots), raw.raw(self.held.encoded(())), np.int64)
+        some = np.flatnonzero(held.any(axis=1))
+        for at in range(0, len(some), HELD_CHUNK):
+            rows = some[at : at + HELD_CHUNK]
+            missing = self.ledger.missing_of_metrics(scope, as_of, slots[rows])
+            refs[rows] = self.held.lists(raw.raw, missing, _reasons)
+        return refs
 
     def tiers(self, slots: Array) -> Array:
         """int64[n]: codes of the tiers last decided; one behind them all for a class that the pack knows not."""
@@ -234,7 +259,13 @@ def _lists(raw: Buffer, flags: Array) -> Array:
     return refs[flags]
 
 
+def _reasons(missing: Array) -> list[HeldReason]:
+    """What is held of a customer, bool[COLUMNS, currencies]."""
+    places = np.flatnonzero(missing.any(axis=1)).tolist()
+    return [HeldReason(COLUMN_FIELDS[place], no_rate(missing[place])) for place in places]
+
+
 def _held(found: Metrics, i: int, metric: Sequence[int]) -> str:
     held = [name for name, bad in zip(COLUMNS, found.held[i].tolist(), strict=True) if bad]
     what = "tier held; " if found.held[i, metric].any() else ""
-    return f"{what}no exchange rate for {', '.join(held)}"[:HELD_CHARS_MAX]
+    return f"{what}no exchange rate for {', '.join(held)}"[:HELD_TEXT_CHARS_MAX]

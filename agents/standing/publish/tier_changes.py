@@ -61,6 +61,10 @@ class ChangeWriter:
         assert schema is not None  # the writer has it from there
         fields = schema["fields"]
         self._parsed = {f["name"]: fastavro.parse_schema(plain(f["type"])) for f in fields if _is_list(f["type"])}
+        [of_metric] = (
+            [part["name"] for part in f["type"]["items"]["fields"]] for f in fields if f["name"] == "metrics"
+        )
+        self._nulls = len(of_metric) - of_metric.index("exact_denominator") - 1  # fields behind it, a byte each
 
     def changes(self, moved: MovedTiers) -> Packed:
         """Records of these customers."""
@@ -119,10 +123,9 @@ class ChangeWriter:
             "exact_numerator": "", "exact_denominator": denominator,
         }  # fmt: skip
         whole, text = self._avro("metrics", [one]), denominator.encode()
-        head = whole[
-            1 : len(whole) - len(text) - 4
-        ]  # without the count, the value, the empty text and what is behind it
-        foot = whole[len(whole) - len(text) - 2 : len(whole) if last else -1]
+        tail = len(text) + 2 + self._nulls
+        head = whole[1 : len(whole) - tail - 2]  # without the count, the value, the empty text and what is behind it
+        foot = whole[len(whole) - tail : len(whole) if last else -1]
         units = np.ascontiguousarray(column.units[rows])
         nano = np.zeros_like(units) if column.nano is None else np.ascontiguousarray(column.nano[rows])
         unknown = (

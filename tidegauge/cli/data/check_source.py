@@ -65,7 +65,7 @@ def _said(topic: SourceTopic, one: SourceFinding, spoken: str) -> dict[str, Any]
     """A finding for machines, with the words for people."""
     found, hint = WORDS[spoken][one.code]
     text = found.format(count=one.count, **one.details)
-    if about := one.details.get("said") or (one.code == "unreadable" and one.details["field"]):
+    if about := one.details.get("said") or (one.code in ("unreadable", "refused") and one.details["field"]):
         text += f" ({about})"
     if one.code in ("tombstone", "deleted_row"):
         hint = DELETIONS[spoken].get(topic, DELETIONS[spoken][""])

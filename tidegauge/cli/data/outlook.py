@@ -102,5 +102,5 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"    {record['tier']} will be lost at the close of {close}, from {first} on"
     yield f"  to hold besides from tomorrow until {date_of(record['next_close'])}:"
     for tier, minimum, more in zip(record["tiers"], record["thresholds_minor"], record["to_hold_minor"], strict=True):
-        what = "nothing" if more == 0 else "no amount is enough" if more < 0 else money(more)
+        what = "no amount is enough" if more is None else "nothing" if more == 0 else money(more)
         yield f"    {tier:10} from {money(minimum)}: {what}"

@@ -219,7 +219,7 @@ def _foreseen(alert: Record, say: _Phrasing) -> str:
     head = {name: alert[name] for name in ("rule", "status", "tier")} | {"event": alert["caused_by"]}
     day, lost, need = shown_day(alert["raised_day"]), alert["lost_close"], alert["to_hold_minor"]
     if alert["kind"] == UPGRADE_NEAR and alert["next_tier"] is not None:
-        amount = say.say("no_amount") if need is None or need < 0 else say.money(need)
+        amount = say.say("no_amount") if need is None else say.money(need)
         close = shown_day(alert["next_close"])
         return say.say("alert_near", day=day, amount=amount, close=close, next=alert["next_tier"], **head)
     if lost is None:
@@ -230,8 +230,9 @@ def _foreseen(alert: Record, say: _Phrasing) -> str:
 def _alert(alert: Record, say: _Phrasing) -> str:
     if alert["kind"] != OUTFLOW:
         return _foreseen(alert, say)
-    share = f"{alert['share_bp'] // 100}.{alert['share_bp'] % 100:02d}"
-    outflow, reference = (say.money(alert[name]) for name in ("outflow_minor", "reference_aum_minor"))
+    basis_points = alert["share_bp"] or 0
+    share = f"{basis_points // 100}.{basis_points % 100:02d}"
+    outflow, reference = (say.money(alert[name] or 0) for name in ("outflow_minor", "reference_aum_minor"))
     return say.say(
         "alert" if alert["window_days"] else "alert_single", day=shown_day(alert["raised_day"]), rule=alert["rule"],
         status=alert["status"], outflow=outflow, days=alert["window_days"], share=share, reference=reference,
