@@ -16,7 +16,7 @@ import numpy as np
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP, RecoveryError
-from agents.engine.packing import HEADER
+from agents.engine.packing import HEADER, TRANSACTIONAL
 from agents.engine.recovery import rows_of
 from agents.engine.transport import CorruptBatch, take_block
 from connectors.formats.parquet_pages import pages_of
@@ -52,14 +52,14 @@ def shrink() -> None:
         setattr(bounds, name, value)
 
 
-def batch(data: bytes) -> tuple[bytes, int, int]:
+def batch(data: bytes, attributes: int = 0) -> tuple[bytes, int, int]:
     """A batch with a right checksum out of any bytes: (batch, first offset wanted, offset behind it)."""
     kind, count, last, start = HEAD.unpack(data[: HEAD.size].ljust(HEAD.size, b"\0"))
     kind &= (1 << TOPIC) - 1
     body, codec = data[HEAD.size :] * (64 if kind & TIMES else 1), kind % 8
     if codec in PACK and not kind & READY:
         body = bytes(PACK[codec](body))
-    fields = [0, 49 + len(body), 0, 2, 0, codec, last, 0, 0, -1, -1, -1, count]
+    fields = [0, 49 + len(body), 0, 2, 0, codec | attributes, last, 0, 0, -1, -1, -1, count]
     raw = HEADER.pack(*fields) + body
     return raw[:17] + struct.pack(">I", calc_crc32c(raw[21:])) + raw[21:], min(start, last), last + 1
 
@@ -94,7 +94,7 @@ def block(data: bytes) -> None:
 
 def changelog(data: bytes) -> None:
     """The engine's own records: rows, or one of two refusals."""
-    raw, at, _ = batch(data)
+    raw, at, _ = batch(data, TRANSACTIONAL)
     with suppress(CorruptBatch, RecoveryError):
         found = take_block(WHERE, raw, at, own=True)
         assert found is not None

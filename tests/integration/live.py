@@ -58,6 +58,7 @@ class Live:
     def __init__(self, settings: Settings, metrics_port: int = 0) -> None:
         self.settings, self.logs, self.metrics_port = settings, settings.data_dir, metrics_port
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.contracts = (settings.contracts,)  # of the workers, one after the other
         self.workers: list[subprocess.Popen[bytes]] = []
         self.others: list[subprocess.Popen[bytes]] = []
         self.kills = self._started = 0
@@ -85,7 +86,8 @@ class Live:
 
     def start(self, program: str = PROGRAM) -> None:
         """Start a worker. All of them get the port of metrics that was given, so one at a time where it is not 0."""
-        self.workers.append(self._run("worker", "--metrics-port", str(self.metrics_port), program=program))
+        contracts, port = self.contracts[self._started % len(self.contracts)], str(self.metrics_port)
+        self.workers.append(self._run("worker", "--metrics-port", port, program=program, contracts=contracts))
 
     def ready(self) -> int:
         """What the worker's /readyz answers; 0: nothing."""
@@ -144,12 +146,13 @@ class Live:
         )
         return stable == all_
 
-    def _run(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, program: str = PROGRAM, contracts: int | None = None) -> subprocess.Popen[bytes]:
+        settings = self.settings if contracts is None else self.settings.model_copy(update={"contracts": contracts})
         self._started += 1
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command],
-                cwd=REPO, env=environment(self.settings), stdout=log, stderr=subprocess.STDOUT,
+                cwd=REPO, env=environment(settings), stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def _log(self) -> Path:

@@ -68,6 +68,9 @@ class Judged:
     problems: list[Discrepancy] = field(default_factory=list)
 
 
+_LIMIT: Final = dict.fromkeys(("currency", "rate_micro", "scale", "text"))  # what records of before don't have
+
+
 def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int, Mapping[str, int]]) -> Judged:
     """A tier change; `closes` are the cuts of the closes that are still in the log."""
     found = Judged()
@@ -79,7 +82,7 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
     found.problems += _direction(change, policy)
     if not change["metrics"]:
         return found
-    if change["thresholds"] != [t | {} for t in pack_thresholds(pack, policy, exponent)]:
+    if [_LIMIT | told for told in change["thresholds"]] != list(pack_thresholds(pack, policy, exponent)):
         found.problems.append(discrepancy("thresholds", pack=pack.id, version=pack.version))
     values = values_of(change, pack, policy, exponent)
     try:
@@ -155,7 +158,7 @@ def pack_thresholds(pack: Pack, policy: ClassPolicy, exponent: int) -> Iterator[
             scaled = leaf.value.scaleb(exponent if _is_money(leaf.metric, pack) else 0)
             yield {
                 "tier": tier.id, "metric": leaf.metric, "minimum_minor": int(scaled), "scope": leaf.scope or "",
-                "operator": leaf.operator, "currency": None, "rate_micro": None, "scale": None, "text": None,
+                "operator": leaf.operator, **_LIMIT,
             }  # fmt: skip
 
 
