@@ -11,9 +11,10 @@ import re
 import secrets
 from collections.abc import Mapping
 from difflib import get_close_matches
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -35,66 +36,78 @@ PORT_MAX = 65535
 DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
 
+class SettingKind(Enum):
+    """What a wrong value of a setting does."""
+
+    IDENTITY = "identity"  # it decides for everybody and stands in the log's identity: whoever uses it is refused
+    PLACE = "place"  # nothing answers there, or what answers is not this log: refused
+    TASTE = "taste"  # only what its row in docs/settings.md names
+
+
+_Value = TypeVar("_Value")
+OfIdentity = Annotated[_Value, SettingKind.IDENTITY]
+OfPlace = Annotated[_Value, SettingKind.PLACE]
+OfTaste = Annotated[_Value, SettingKind.TASTE]
+
+
 class Settings(BaseSettings):
     """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
-    bootstrap_servers: str = Field("", description="Kafka brokers, host:port separated by commas.")
-    redis_url: str = Field("", description="A Redis-protocol server, redis://host:port/db.")
-    contracts: int = Field(
-        1, ge=1, le=2, description="Versions of the contracts that are written; 2: null for unknown."
-    )
-    schema_registry_url: str | None = Field(None, description="A Confluent-compatible schema registry.")
-    schema_registry_user: str = Field("", description="User of the registry (basic authentication).")
-    schema_registry_password: SecretStr | None = Field(None, description="Password of that user.")
-    schema_registry_token_url: str = Field("", description="Where tokens for the registry come from (OAuth).")
-    schema_registry_client_id: str = Field("", description="Client that gets the tokens.")
-    schema_registry_client_secret: SecretStr | None = Field(None, description="Secret of that client.")
-    schema_registry_scope: str = Field("", description="Scope of the tokens.")
-    schema_registry_ca: Path | None = Field(None, description="CA file (PEM) for the registry and its tokens.")
-    data_dir: Path = Field(Path(".data"), description="Folder of the embedded stack and of generated secrets.")
+    bootstrap_servers: OfPlace[str] = Field("", description="Kafka brokers, host:port separated by commas.")
+    redis_url: OfPlace[str] = Field("", description="A Redis-protocol server, redis://host:port/db.")
+    contracts: OfTaste[int] = Field(1, ge=1, le=2, description="Versions written; 2: null for unknown.")
+    schema_registry_url: OfPlace[str | None] = Field(None, description="A Confluent-compatible schema registry.")
+    schema_registry_user: OfPlace[str] = Field("", description="User of the registry (basic authentication).")
+    schema_registry_password: OfPlace[SecretStr | None] = Field(None, description="Password of that user.")
+    schema_registry_token_url: OfPlace[str] = Field("", description="Where tokens for the registry come from (OAuth).")
+    schema_registry_client_id: OfPlace[str] = Field("", description="Client that gets the tokens.")
+    schema_registry_client_secret: OfPlace[SecretStr | None] = Field(None, description="Secret of that client.")
+    schema_registry_scope: OfPlace[str] = Field("", description="Scope of the tokens.")
+    schema_registry_ca: OfPlace[Path | None] = Field(None, description="CA file (PEM) for the registry and its tokens.")
+    data_dir: OfPlace[Path] = Field(Path(".data"), description="Folder of the embedded stack and of generated secrets.")
 
     # The embedded stack.
-    kafka_port: int = Field(9092, ge=1, le=65535, description="First port of the embedded Kafka.")
-    redis_port: int = Field(6379, ge=1, le=65535, description="Port of the embedded Redis-protocol server.")
-    brokers: int = Field(1, ge=1, le=5, description="Number of embedded brokers.")
-    kafka_heap_mb: int = Field(1024, ge=256, le=65536, description="Java heap of one embedded broker, MB.")
-    kafka_home: Path | None = Field(None, description="An unpacked Kafka distribution to use.")
-    maven_mirror: str | None = Field(None, description="Maven repository to fetch the Kafka jars from.")
+    kafka_port: OfPlace[int] = Field(9092, ge=1, le=65535, description="First port of the embedded Kafka.")
+    redis_port: OfPlace[int] = Field(6379, ge=1, le=65535, description="Port of the embedded Redis-protocol server.")
+    brokers: OfPlace[int] = Field(1, ge=1, le=5, description="Number of embedded brokers.")
+    kafka_heap_mb: OfTaste[int] = Field(1024, ge=256, le=65536, description="Java heap of one embedded broker, MB.")
+    kafka_home: OfTaste[Path | None] = Field(None, description="An unpacked Kafka distribution to use.")
+    maven_mirror: OfTaste[str | None] = Field(None, description="Maven repository to fetch the Kafka jars from.")
 
     # Topics and workers.
-    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="Put before every topic's name.")
-    partitions: int = Field(4, ge=1, le=PARTITIONS_MAX, description="Partitions of every topic.")
-    group: str = Field("tidegauge", min_length=1, description="Consumer group of the workers.")
-    metrics_port: int = Field(9464, ge=0, le=65535, description="Port of metrics and health of a worker; 0: none.")
-    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of every process's metrics and health.")
-    flush_interval_s: float = Field(1.0, gt=0, le=60, description="Seconds between flushes of dirty rows.")
+    topic_prefix: OfIdentity[str] = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="Before every topic's name.")
+    partitions: OfTaste[int] = Field(4, ge=1, le=PARTITIONS_MAX, description="Partitions of every topic.")
+    group: OfIdentity[str] = Field("tidegauge", min_length=1, description="Consumer group of the workers.")
+    metrics_port: OfTaste[int] = Field(9464, ge=0, le=65535, description="Port of a worker's metrics; 0: none.")
+    metrics_host: OfTaste[str] = Field("127.0.0.1", min_length=1, description="Address of metrics and health.")
+    flush_interval_s: OfTaste[float] = Field(1.0, gt=0, le=60, description="Seconds between flushes of dirty rows.")
 
     # The bank.
-    base_currency: str = Field("CNY", pattern=r"^[A-Z]{3}$", description="Currency of AUM and of the pack's numbers.")
-    zone: str = Field("Asia/Shanghai", description="Time zone of business days.")
-    pack: str = Field("rolling-quarter-aum", min_length=1, description="Policy pack in force.")
-    reference_key: SecretStr | None = Field(None, description="Secret of the opaque customer references.")
-    reference_key_previous: SecretStr | None = Field(None, description="The reference key before, in a rotation.")
-    reference_key_retire: bool = Field(False, description="Take the references of the previous key back.")
-    alert_key: SecretStr | None = Field(None, description="Secret of the ids of alerts; it never changes.")
+    base_currency: OfIdentity[str] = Field("CNY", pattern=r"^[A-Z]{3}$", description="Currency of AUM and of packs.")
+    zone: OfIdentity[str] = Field("Asia/Shanghai", description="Time zone of business days.")
+    pack: OfIdentity[str] = Field("rolling-quarter-aum", min_length=1, description="Policy pack in force.")
+    reference_key: OfIdentity[SecretStr | None] = Field(None, description="Secret of the opaque customer references.")
+    reference_key_previous: OfTaste[SecretStr | None] = Field(None, description="The reference key before.")
+    reference_key_retire: OfTaste[bool] = Field(False, description="Take the references of the previous key back.")
+    alert_key: OfIdentity[SecretStr | None] = Field(None, description="Secret of the ids of alerts; it never changes.")
 
     # Who asks, and in which language.
-    actor: str = Field("operator:hq", min_length=1, description="Who runs commands that show personal data.")
-    lang: Literal["en", "zh-CN"] = Field("en", description="Language of what commands print.")
+    actor: OfTaste[str] = Field("operator:hq", min_length=1, description="Who runs commands that show personal data.")
+    lang: OfTaste[Literal["en", "zh-CN"]] = Field("en", description="Language of what commands print.")
 
     # What leaves the system.
-    webhook_url: str | None = Field(None, description="Where notices are posted; none: the console only.")
-    webhook_secret: SecretStr | None = Field(None, description="Signs what is posted: whsec_ and base64.")
-    webhook_ca: Path | None = Field(None, description="PEM file of the authorities that the webhook is trusted by.")
-    notice_locale: Literal["zh-CN", "en"] = Field("zh-CN", description="Language of notices.")
-    queue_default_class: str = Field("ordinary", min_length=1, description="Queue class of whoever has no other.")
-    lookup_port: int = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
-    lookup_metrics_port: int = Field(9467, ge=0, le=65535, description="Port of its metrics and health; 0: none.")
-    lookup_connections: int = Field(512, ge=4, le=65536, description="Connections it takes; one address a quarter.")
-    lookup_rate: int = Field(100, ge=0, le=10**6, description="Requests a second of one address; 0: no limit.")
+    webhook_url: OfPlace[str | None] = Field(None, description="Where notices are posted; none: the console only.")
+    webhook_secret: OfPlace[SecretStr | None] = Field(None, description="Signs what is posted: whsec_ and base64.")
+    webhook_ca: OfPlace[Path | None] = Field(None, description="PEM file of authorities for the webhook.")
+    notice_locale: OfTaste[Literal["zh-CN", "en"]] = Field("zh-CN", description="Language of notices.")
+    queue_default_class: OfTaste[str] = Field("ordinary", min_length=1, description="Class of whoever has no other.")
+    lookup_port: OfTaste[int] = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
+    lookup_metrics_port: OfTaste[int] = Field(9467, ge=0, le=65535, description="Port of its metrics; 0: none.")
+    lookup_connections: OfTaste[int] = Field(512, ge=4, le=65536, description="Connections it takes at once.")
+    lookup_rate: OfTaste[int] = Field(100, ge=0, le=10**6, description="Requests a second of one address; 0: no limit.")
 
     @field_validator("zone")
     @classmethod
@@ -266,6 +279,14 @@ def _key_of(path: Path) -> bytes:
     except (ValueError, OSError) as problem:
         reason = str(getattr(problem, "strerror", None) or problem)
     raise KeyLostError(f"{path}: {reason}", "put the key back from your backup: another one gives other references")
+
+
+def kind_of(name: str) -> SettingKind:
+    """What a wrong value of a setting does. KeyError for one that doesn't say; a test sees that every one does."""
+    for mark in Settings.model_fields[name].metadata:
+        if isinstance(mark, SettingKind):
+            return mark
+    raise KeyError(name)
 
 
 def checked_key(key: str) -> str:

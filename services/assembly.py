@@ -83,9 +83,12 @@ def view_source(settings: "Settings", new_reader: NewReader) -> KafkaSource:
     return KafkaSource(settings.kafka, PROJECTIONS, new_reader, settings.topic_prefix)
 
 
-def tell_lookups(client: "Redis", keys: Keys, reference_key: str | None, epoch: int) -> None:
-    """Leave what look-ups, which have no Kafka, have to agree with: the fingerprint of the reference key; None: not known."""
-    client.hset(keys.world, mapping={"reference_key": reference_key or "", "epoch": epoch})
+def tell_lookups(client: "Redis", keys: Keys, reference_key: str | None, zone: str | None, epoch: int) -> None:
+    """Leave what readers of the view, which have no Kafka, have to agree with; None: not known.
+
+    reference_key: its fingerprint. zone: where the bank's days begin.
+    """
+    client.hset(keys.world, mapping={"reference_key": reference_key or "", "zone": zone or "", "epoch": epoch})
 
 
 def priority_client(url: str) -> "redis.asyncio.Redis":
@@ -105,7 +108,8 @@ def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
         own = key_fingerprint(settings.secret())
     except KeyLostError:  # a kiosk that gets references needs no key
         own = None
-    return Lookup(view, settings.queue_default_class, lambda: datetime.now(settings.tz).date(), reference_key=own)
+    today = lambda: datetime.now(settings.tz).date()  # noqa: E731
+    return Lookup(view, settings.queue_default_class, today, reference_key=own, zone=settings.zone)
 
 
 def priority_app(settings: "Settings") -> "FastAPI":

@@ -87,9 +87,9 @@ def letters(settings: Settings, topic: str = "", reason: str = "") -> Iterator[L
 def letters_from(settings: Settings, first: Mapping[int, int]) -> Iterator[Letter]:
     """The letters at and behind an offset of each partition; of one that is not named all. Raises KafkaException."""
     name, registry = settings.topic(LETTERS_TOPIC), registry_for(settings)
-    found = admin.client(settings.kafka).list_topics(name, ANSWER_S).topics[name]
-    if found.error is not None:
-        raise KafkaException(found.error)
+    there = admin.client(settings.kafka).list_topics(timeout=ANSWER_S).topics  # of all: to ask for one could create it
+    if (found := there.get(name)) is None:
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {name}"))
     for block in blocks_to_the_end(settings.kafka, [(name, partition) for partition in found.partitions], first):
         for one in log_entries(block.batches, block.start, block.end, block.lost):
             if (letter := _letter(one.value or b"", one.at, registry)) is not None:

@@ -137,14 +137,24 @@ class Changelog:
             return
         self.rows += len(given)
         if self.state_format == self.job.state_format:
-            self.job.load(given)
+            self._given(given)
             for key, _ in given if self.outdated else ():
                 self.outdated.pop(key, None)
         elif format_refusal(self.job, self.state_format) is None:
             given = upgraded(self.job, given, self.state_format)
-            self.job.load(given)
+            self._given(given)
             self.outdated |= dict(given)
         # Else: a format that is no longer read. Its rows were written anew long ago, or the fence says that they were not.
+
+    def _given(self, rows: Rows) -> None:
+        """Hands rows to the job."""
+        try:
+            self.job.load(rows)
+        except (ValueError, KeyError, TypeError, IndexError) as problem:
+            raise RecoveryError(
+                f"{self.name} holds a row that no worker wrote ({problem}): "
+                f"take the right to write there from whoever did; {STATE_ANEW}"
+            ) from problem
 
     def usable_fence(self) -> Fence | None:
         """The last fence with its meta as the job's format has it. Raises RecoveryError where it cannot be read."""

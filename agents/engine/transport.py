@@ -6,6 +6,7 @@ again. So what waits in memory has bounds (schemas.bounds), however much a few c
 No Python object is made per record here; `records` is the slow way out for the engine's own changelog and for tests.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -21,6 +22,9 @@ from schemas.codec.batches import BatchError, Lost, Unpacked, unpack, whole
 LENGTH_AT = 12  # the length counts from here
 CONTROL = 0x20  # attribute bit
 ABORT = 0  # type of a control record
+
+log = logging.getLogger(__name__)
+_told: set[TP] = set()  # partitions of which it has been said that others write there
 
 # Producer id and first offset of a transaction that was aborted.
 Aborted = tuple[int, int]
@@ -64,8 +68,8 @@ def take_block(
 ) -> Block | None:
     """One fetch answer as a block from offset `start`; None if it holds no whole batch. Raises CorruptBatch.
 
-    `own`: the engine's own records, which are all handed on, whatever their size; else what is beyond the bounds, or does
-    not decompress, is told in the block's `lost`.
+    `own`: the engine's own records, which are all handed on, whatever their size; what is in no transaction there is
+    somebody else's, and passed over. Else what is beyond the bounds, or does not decompress, is told in the block's `lost`.
     A batch that turns out damaged behind good ones ends the block before it, and raises at the next fetch.
     """
     view, begins = memoryview(raw), sorted(aborted, key=lambda item: item[1])
@@ -88,6 +92,8 @@ def take_block(
             if header.attributes & CONTROL:
                 if committed and control_type(batch) == ABORT:
                     doomed.discard(header.producer_id)
+            elif own and not header.attributes & TRANSACTIONAL:
+                _foreign(tp, header)
             elif not (committed and header.attributes & TRANSACTIONAL and header.producer_id in doomed):
                 found = _unpacked(tp, header, batch, start, own)
                 batches.append(found.batch)
@@ -102,6 +108,16 @@ def take_block(
             break
         at, end = behind, following
     return Block(tp, start, end, batches, sum(map(len, batches)), tuple(lost)) if end > start else None
+
+
+def _foreign(tp: TP, header: BatchHeader) -> None:
+    """Say once of a partition that somebody else writes there."""
+    if tp not in _told:
+        _told.add(tp)
+        log.warning(
+            "%s/%d: what lies at offset %d is not the workers' own, and is passed over: who else writes there? Take the right "
+            "to it away", tp.topic, tp.partition, header.base_offset,
+        )  # fmt: skip
 
 
 def _check(tp: TP, header: BatchHeader, batch: memoryview, crc: bool) -> None:

@@ -27,6 +27,7 @@ from connectors.loading.closing_run import (
     applied,
     plan_run,
 )
+from connectors.loading.passed import Passed
 from connectors.loading.publisher import PublishError, open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
@@ -216,11 +217,13 @@ def history(settings: Settings) -> History:
 
 def _closes(settings: Settings, registry: Registry) -> Iterator[Closed]:
     """Those that are closes, in the order of the log."""
+    foreign = Passed()
     for row in rows_to_the_end(settings.kafka, settings.topic(CLOSES)):
         try:
             yield _closed(row, registry)
         except ValueError as why:  # RecordError too
-            log.warning("%s, offset %s is no close: %s", settings.topic(CLOSES), row.offset, why)
+            foreign.add(row.offset, why)
+    foreign.tell(log, settings.topic(CLOSES), "no close")
 
 
 def _closed(row: LogRow, registry: Registry) -> Closed:

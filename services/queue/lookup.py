@@ -32,7 +32,8 @@ class QueueRow:
     """What the view holds of a reference. `queue_class` None: nothing. `age_s` None: the view was never complete.
 
     unreadable: the last record of the reference could not be read, so what the view holds may not be so any more.
-    reference_key: fingerprint of the key that the view's references come from; None where the writer doesn't know it.
+    reference_key, zone: fingerprint of the key that the view's references come from, and where its days begin; None where
+    the writer doesn't know it.
     """
 
     queue_class: str | None
@@ -41,6 +42,7 @@ class QueueRow:
     age_s: float | None
     unreadable: bool = False
     reference_key: str | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Breaker:
 class Lookup:
     """Answers for references. `today` gives the bank's day; `noted` hears where answers come from, never whose.
 
-    reference_key: fingerprint of this process's key; None: it has none, and whoever asks has the references.
+    reference_key: fingerprint of this process's key; None: it has none, and whoever asks has the references. zone: its own.
     """
 
     view: PriorityView
@@ -103,6 +105,7 @@ class Lookup:
     breaker: Breaker = field(default_factory=Breaker)
     noted: Callable[[str], None] = lambda _: None
     reference_key: str | None = None
+    zone: str | None = None
 
     async def answer(self, customer_ref: str) -> Answer:
         """The answer for a reference. Never raises but for cancellation, never takes much longer than `budget_s`."""
@@ -119,9 +122,13 @@ class Lookup:
         if row.unreadable:
             self.noted("unreadable")
             return Answer(self.default_class, degraded=True)
-        if self.reference_key is not None and row.reference_key not in (None, self.reference_key):
-            self.noted("other_key")
-            return Answer(self.default_class, degraded=True)
+        for own, theirs, name in (
+            (self.reference_key, row.reference_key, "other_key"),
+            (self.zone, row.zone, "other_zone"),
+        ):
+            if own is not None and theirs not in (None, own):
+                self.noted(name)
+                return Answer(self.default_class, degraded=True)
         expired = row.valid_until is not None and row.valid_until < self.today()
         if row.queue_class is None or expired or (row.queue_class == self.default_class and not row.vip_area):
             self.noted("default")
@@ -169,7 +176,8 @@ for i = 1, #fresh, 2 do
 end
 local now = redis.call('TIME')
 local age = oldest and string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) - oldest) or ''
-return {row[1] or false, row[2] or false, row[3] or false, age, lacking or 0, redis.call('HGET', KEYS[3], 'reference_key')}
+return {row[1] or false, row[2] or false, row[3] or false, age, lacking or 0,
+  unpack(redis.call('HMGET', KEYS[3], 'reference_key', 'zone'))}
 """
 
 
@@ -182,7 +190,7 @@ class RedisPriorityView:
 
     async def read(self, customer_ref: str) -> QueueRow:
         """The row of a reference; raises RedisError or OSError when there is no answer."""
-        queue_class, vip_area, valid_until, age_ms, lacking, reference_key = await self.script(
+        queue_class, vip_area, valid_until, age_ms, lacking, reference_key, zone = await self.script(
             keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority"), self.keys.world],
             args=[self.keys.lacking(""), customer_ref],
         )
@@ -193,4 +201,5 @@ class RedisPriorityView:
             int(age_ms) / 1000 if age_ms else None,
             bool(lacking),
             reference_key.decode() if reference_key else None,
+            zone.decode() if zone else None,
         )

@@ -14,7 +14,7 @@
 | `{p}lacking:{topic}:{partition}` | sorted set | keys whose last record can't be read, by offset: the view lacks them; |
 | the same | | `?OFFSET:MS`: records whose keys nobody can read, and until when they hold the partition back |
 | `{p}view:meta` | hash | cluster (Kafka's cluster id), the id of each topic by its name, format |
-| `{p}view:world` | hash | reference_key (fingerprint), epoch: of the log's identity |
+| `{p}view:world` | hash | reference_key (fingerprint), zone, epoch: of the log's identity |
 | `{p}view:writer` | string, expires | token of the one writer |
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
 | `{p}notice:given-up:{notice_id}` | string, expires | why a person gave a notice up |

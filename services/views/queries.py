@@ -63,6 +63,12 @@ def is_built(client: "Redis", keys: "Keys") -> bool:
     return bool(client.exists(keys.meta))
 
 
+def reference_key_of(client: "Redis", keys: "Keys") -> str | None:
+    """Fingerprint of the reference key of the log that the view is of; None where its writer didn't know."""
+    found = client.hget(keys.world, "reference_key")
+    return as_bytes(found).decode() if found else None
+
+
 def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name: str, limit: int) -> list[AlertRow]:
     """Newest alerts of a `customer`, `rm` or `branch` (`by`), newest day first; one that can't be read is left out."""
     members = client.zrevrange(keys.alerts(by, name), 0, limit - 1)

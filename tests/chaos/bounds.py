@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from confluent_kafka import KafkaException, Producer
 
 from agents.offline.standings import all_standings
@@ -22,17 +24,22 @@ from deploy.settings import Settings
 from schemas import bounds
 from schemas.codec.records import encode
 from schemas.partitioner import partition_of
+from schemas.topics import KEYED
+from streams.calendar import DAY_MS
 from tests.chaos.given import Given
 from tests.chaos.history import DIFFERENT, LOST, STOPPED, Findings
 from tests.chaos.system import Result
-from tests.integration.live import Live
+from tests.integration.live import Live, free_port
 from tests.outsized import CODECS, MIB, Outsized, Record, send
-from tests.twins.events import day, posting
+from tests.standing.partition import customer as profile
+from tests.standing.test_placement import ACT, FACT
+from tests.twins.events import day, posting, rate, snapshot
 from tidegauge.letters import letters
 
 DAY = day("2024-03-05")
 MEMORY_MB_MAX = 1000
 STOP_S_MAX = 15.0
+READY_S = 60.0
 PAUSE_S = 0.05  # between two ordinary postings of a partition
 ZEROS = 16 * MIB
 FITTING = (bounds.UNPACKED_BYTES_MAX - MIB) // ZEROS  # records of so many zeros in an unpacked batch
@@ -42,16 +49,25 @@ PACKED = 4_190_000  # the same where a codec makes it a little longer
 ZEROS_MAX = {"gzip": 60, "lz4": 50, "zstd": 60}
 SHORT = 20
 TRANSACTIONS = "transactions"
+RATES = "fx-rates"
+TOPICS = (*KEYED, RATES)  # a broadcast topic beside all that have customers
+DOLLARS = 1_000_000  # in cents, of an account: a rate in millionths is what it is worth in fen
 Told = tuple[int, str, int | None, str | None, int | None]  # offset, reason, last offset, SHA-256, length
 
 
 class Bank:
-    """Two customers, one a partition: postings of both all the time, and the sums that their standings must have."""
+    """Two customers, one a partition: postings of both all the time, and what must have become of all that counts.
+
+    On the topics beside the postings the first one's balances, profiles, facts and acts lie between what is outsized.
+    """
 
     def __init__(self, settings: Settings, rng: random.Random) -> None:
         self.settings, self.rng = settings, rng
+        self.micro = self.loan = self.acts = 0  # the last rate and fact; acts that nobody knows, each refused
+        self.manager = ""
         names = [f"C{i}" for i in range(100)]
         self.customers = [next(c for c in names if partition_of(c.encode(), 2) == p) for p in (0, 1)]
+        self.others = 0
         self.sums, self.numbers = [0, 0], [0, 0]  # of each account: what it has, and its journal's last number
         self.lock, self.ended, self.last = threading.Lock(), threading.Event(), -1
         self.thread = threading.Thread(target=self._feed, daemon=True)
@@ -64,6 +80,37 @@ class Bank:
             self.sums[partition] += amount * counts
             event = posting(self.numbers[partition], amount, DAY, customer=customer, account=f"A{partition}")
         return customer.encode(), encode(event.pop("topic"), event)
+
+    def neighbour(self, topic: str) -> Record:
+        """A good record of a topic for partition 0; what it must have done is noted."""
+        if topic == TRANSACTIONS:
+            return self.record(0)
+        with self.lock:
+            self.others += 1
+            number, customer = self.others, self.customers[0]
+            if topic == "balances":
+                self.sums[0] += (amount := self.rng.randrange(1, 10**9))
+                event = snapshot(amount, DAY, customer=customer, account=f"S{number}")
+            elif topic == "customers":
+                self.manager = f"rm-{number}"
+                event = profile(customer, rm_id=self.manager)
+            elif topic == "facts":
+                self.loan = number
+                event = FACT | {"event_id": f"f{number:06}", "customer_id": customer, "value": number, "as_of": DAY}
+            elif topic == RATES:
+                self.micro = 7_000_000 + number
+                event = rate("USD", self.micro, DAY, version=number)
+            else:
+                self.acts += 1
+                at = DAY * DAY_MS + 60_000
+                event = ACT | {"event_id": f"a{number}", "customer_id": customer, "action": "unheard-of", "at": at}
+        event = {name: value for name, value in event.items() if name != "topic"}
+        return (b"USD" if topic == RATES else customer.encode()), encode(topic, event)
+
+    def dollars(self) -> Record:
+        """A posting in another currency, worth what the last rate says."""
+        event = posting(1, DOLLARS, DAY, customer=self.customers[0], account="U", currency="USD")
+        return self.customers[0].encode(), encode(event.pop("topic"), event)
 
     def _feed(self) -> None:
         producer = Producer(producer_config(self.settings))
@@ -106,18 +153,25 @@ class Watch(threading.Thread):
             self.longest = max(self.longest, time.monotonic() - since)
 
 
-def feeds(bank: Bank, short: bool) -> Iterator[tuple[Outsized, list[Told]]]:
-    """Batches for partition 0, each with what must be told of it, by offsets from its first."""
-    first = bank.record(0)
+def feeds(bank: Bank, topic: str, *, short: bool) -> Iterator[tuple[Outsized, list[Told]]]:
+    """Batches for partition 0 of a topic, each with what must be told of it, by offsets from its first.
+
+    Compacted topics take no record without a key. Beside the postings a short run has fewer and smaller ones.
+    """
+    few, key = short and topic != TRANSACTIONS, None if topic == TRANSACTIONS else b"n"
+    first = bank.neighbour(topic)
     noise = bank.rng.randbytes(LARGEST - 80 - len(first[1]))
-    yield Outsized([first, (None, noise)], 0), [(1, "too large", None, hashlib.sha256(noise).hexdigest(), len(noise))]
+    yield Outsized([first, (key, noise)], 0), [(1, "too large", None, hashlib.sha256(noise).hexdigest(), len(noise))]
     empty = hashlib.sha256(bytes(ZEROS)).hexdigest()
     for name, codec in CODECS.items():
-        noise = bank.rng.randbytes(PACKED)
-        yield Outsized([(None, noise)], codec), [(0, "too large", None, hashlib.sha256(noise).hexdigest(), PACKED)]
-        some = [bank.record(0), *[(None, ZEROS)] * 3, bank.record(0)]
-        yield Outsized(some, codec), [(i, "too large", None, empty, ZEROS) for i in range(1, 4)]
-        if (zeros := min(ZEROS_MAX.get(name, 0), SHORT if short else 60)) == 0:
+        if not few:
+            noise = bank.rng.randbytes(PACKED)
+            yield Outsized([(key, noise)], codec), [(0, "too large", None, hashlib.sha256(noise).hexdigest(), PACKED)]
+        large = 1 if few else 3
+        some = [bank.neighbour(topic), *[(key, ZEROS)] * large, bank.neighbour(topic)]
+        yield Outsized(some, codec), [(i, "too large", None, empty, ZEROS) for i in range(1, large + 1)]
+        zeros = min(ZEROS_MAX.get(name, 0), SHORT if short else 60)
+        if zeros == 0 or topic != TRANSACTIONS:
             continue
         many = [bank.record(0), *[(None, ZEROS)] * zeros, bank.record(0, counts=False)]
         told: list[Told] = [(i, "too large", None, empty, ZEROS) for i in range(1, FITTING + 1)]
@@ -125,7 +179,7 @@ def feeds(bank: Bank, short: bool) -> Iterator[tuple[Outsized, list[Told]]]:
 
 
 def outsized(given: Given) -> Result:
-    """A record as large as the broker takes, and batches of zeros that unpack to a gigabyte, in every codec."""
+    """A record as large as the broker takes, and batches that unpack to a gigabyte, in every codec, on each topic."""
     began, rng = time.monotonic(), random.Random(f"bounds {given.seed}")
     name = f"bounds{given.seed}x{int(began * 1000) % 10**8}"
     with tempfile.TemporaryDirectory(prefix="tidegauge-bounds-") as folder:
@@ -133,7 +187,7 @@ def outsized(given: Given) -> Result:
         settings = Settings(
             data_dir=Path(folder), reference_key="a reference key for tests, 32 bytes long", partitions=2, **own
         )
-        with Live(settings) as live:
+        with Live(settings, metrics_port=free_port()) as live:
             bank = Bank(settings, rng)
             watch = Watch(live, bank)
             live.start()
@@ -142,6 +196,7 @@ def outsized(given: Given) -> Result:
             watch.start()
             try:
                 want, faults = _send(given, live, bank)
+                live.wait(lambda: live.ready() == HTTPStatus.OK, "a worker that is ready", READY_S)
             finally:
                 bank.ended.set()
                 bank.thread.join(30)
@@ -150,39 +205,47 @@ def outsized(given: Given) -> Result:
             Closer(settings, encode).close(DAY)
             live.wait_closed()
             live.stop()
-            found = _judge(settings, bank, want, watch)
+            found = _judge(live, bank, want, watch)
     return Result(
-        "bounds", given.seed, faults, sum(bank.numbers), len(want), 0, watch.longest, STOP_S_MAX, len(bank.customers),
-        time.monotonic() - began, found, [f"the largest worker had {watch.memory} MB; {len(want)} letters"],
+        "bounds", given.seed, faults, sum(bank.numbers) + bank.others, len(want), 0, watch.longest, STOP_S_MAX,
+        len(bank.customers), time.monotonic() - began, found,
+        [f"the largest worker had {watch.memory} MB; {len(want)} letters of {len(TOPICS)} topics; ready after them"],
     )  # fmt: skip
 
 
-def _send(given: Given, live: Live, bank: Bank) -> tuple[list[Told], str]:
+Want = tuple[str, int, str, int | None, str | None, int | None]  # topic, and as Told
+
+
+def _send(given: Given, live: Live, bank: Bank) -> tuple[list[Want], str]:
     """Sends all feeds, with a kill before and one among the letters; (what must be told, the faults)."""
-    want, sent = list[Told](), 0
-    topic = live.settings.topic(TRANSACTIONS)
-    for number, (batch, told) in enumerate(feeds(bank, given.short)):
-        [base] = send(live.settings.kafka, topic, 0, [batch])
-        want += [(base + at, why, None if last is None else base + last, *rest) for at, why, last, *rest in told]
-        sent += 1
-        given.say(f"batch {number}: {batch.record_count()} records in {batch.size():,} bytes at {base}")
-        if number in (1, 8):
-            live.kill(bank.rng)
-    live.wait(lambda: _position(live) > want[-1][0], "the last of the batches")
-    return want, f"{sent} outsized batches, 2 kill -9"
+    want, sent, ends = list[Want](), 0, dict[str, int]()
+    send(live.settings.kafka, live.settings.topic(TRANSACTIONS), 0, [Outsized([bank.dollars()], 0)])
+    for topic in TOPICS:
+        for batch, told in feeds(bank, topic, short=given.short):
+            [base] = send(live.settings.kafka, live.settings.topic(topic), 0, [batch])
+            want += [
+                (topic, base + at, why, None if last is None else base + last, *rest) for at, why, last, *rest in told
+            ]
+            given.say(f"{topic}, batch {sent}: {batch.record_count()} records in {batch.size():,} bytes at {base}")
+            ends[topic] = base + batch.record_count()
+            sent += 1
+            if sent in (2, 9, 20):
+                live.kill(bank.rng)
+    live.wait(lambda: all(_position(live, topic) >= end for topic, end in ends.items()), "the last of the batches")
+    return want, f"{sent} outsized batches on {len(TOPICS)} topics, 3 kill -9"
 
 
-def _position(live: Live) -> int:
+def _position(live: Live, topic: str) -> int:
     with suppress(KafkaException):
-        return int(live._probe.committed([live._place(TRANSACTIONS, 0)], 3)[0].offset)
+        return int(live._probe.committed([live._place(topic, 0)], 3)[0].offset)
     return -1
 
 
-def _judge(settings: Settings, bank: Bank, want: list[Told], watch: Watch) -> Findings:
-    found = Findings()
+def _judge(live: Live, bank: Bank, want: list[Want], watch: Watch) -> Findings:
+    found, settings = Findings(), live.settings
     got = sorted(
-        (r["offset"], r["reason"], r["last_offset"], r["original_sha256"], r["original_bytes"])
-        for r in (letter.record for letter in letters(settings, TRANSACTIONS))
+        (r["topic"], r["offset"], r["reason"], r["last_offset"], r["original_sha256"], r["original_bytes"])
+        for r in (letter.record for letter in letters(settings))
     )  # fmt: skip
     for text in sorted(set(want) - set(got), key=str):
         found.note(LOST, f"letter {text}")
@@ -190,12 +253,28 @@ def _judge(settings: Settings, bank: Bank, want: list[Told], watch: Watch) -> Fi
         found.note(DIFFERENT, f"letter {text}")
     if len(got) != len(set(got)):
         found.note(DIFFERENT, f"{len(got) - len(set(got))} letters are there twice")
-    rows = {str(row[0]): row[1] for row in all_standings(states(settings), DAY)}
-    for customer, total in zip(bank.customers, bank.sums, strict=True):
-        if rows.get(customer) != total:
-            found.note(DIFFERENT, f"{customer} has {rows.get(customer)} instead of {total}")
+    _judge_neighbours(live, bank, found)
     if watch.memory > MEMORY_MB_MAX:
         found.note(DIFFERENT, f"a worker had {watch.memory} MB, {MEMORY_MB_MAX} are allowed")
     if watch.longest > STOP_S_MAX:
         found.note(STOPPED, f"the other partition stood still for {watch.longest:.1f} s")
     return found
+
+
+def _judge_neighbours(live: Live, bank: Bank, found: Findings) -> None:
+    """What lay between the outsized records: all of it counted, to the fen."""
+    jobs = states(live.settings)
+    rows = {str(row[0]): row[1] for row in all_standings(jobs, DAY)}
+    sums = [bank.sums[0] + bank.micro, bank.sums[1]]
+    for customer, total in zip(bank.customers, sums, strict=True):
+        if rows.get(customer) != total:
+            found.note(DIFFERENT, f"{customer} has {rows.get(customer)} instead of {total}")
+    job, slots = jobs[0], np.array([jobs[0].ledger.customer(bank.customers[0])])
+    loan = int(job.decider.facts.column("loan_balance", slots, DAY)[0])
+    if (job.profiles.rm(int(slots[0])), loan) != (bank.manager, bank.loan):
+        found.note(
+            LOST, f"a profile or a fact: {job.profiles.rm(int(slots[0]))}, {loan}; not {bank.manager}, {bank.loan}"
+        )
+    refused = [one for one in live.outputs("decisions") if one["kind"] == "refused"]
+    if len(refused) != bank.acts:
+        found.note(LOST, f"{len(refused)} refusals of {bank.acts} acts")

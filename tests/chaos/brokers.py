@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,21 @@ class ChaosStack(Stack):
         largest = max((path.stat().st_size for path in folder.rglob("*.log")), default=0)
         _, hard = resource.prlimit(self.pid(node), resource.RLIMIT_FSIZE)
         resource.prlimit(self.pid(node), resource.RLIMIT_FSIZE, (largest + room_bytes, hard))
+
+    def quota(self, bytes_s: int | None) -> None:
+        """What every client may write and read a second; None: as much as it likes."""
+        assert self.cluster is not None
+        names = ("producer_byte_rate", "consumer_byte_rate")
+        change = (
+            ["--delete-config", ",".join(names)]
+            if bytes_s is None
+            else ["--add-config", ",".join(f"{name}={bytes_s}" for name in names)]
+        )
+        subprocess.run(
+            [*self.cluster._java(128, quick=True), "kafka.admin.ConfigCommand", "--bootstrap-server",
+             self.bootstrap_servers, "--alter", "--entity-type", "clients", "--entity-default", *change],
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
 
     def wait_gone(self, node: int = 0, wait_s: float = 60.0) -> bool:
         """Whether a broker ends by itself in time."""

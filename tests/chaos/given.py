@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from deploy.embedded.stack import Stack
+from deploy.settings import Settings
 from tests.chaos.brokers import ChaosStack
 from tests.chaos.load import Load
+from tests.chaos.site.bank import Bank
 from tests.chaos.system import System
 
 Say = Callable[[str], None]
@@ -33,6 +39,19 @@ class Given:
         if self.customers:
             own = replace(own, customers=self.customers)
         return replace(own, snapshots=0) if own.customers > CUSTOMERS_WITH_SNAPSHOTS_MAX else own
+
+    @contextmanager
+    def redis(self) -> Iterator[str]:
+        """The URL of a Redis-protocol server of one's own."""
+        own = Settings(bootstrap_servers="", redis_url="")
+        with tempfile.TemporaryDirectory(prefix="tidegauge-redis-") as folder, Stack(
+            Path(folder), own, with_kafka=False, any_ports=True, tether=True
+        ) as store:  # fmt: skip
+            yield store.redis_url
+
+    def bank(self, name: str, **more: object) -> Bank:
+        """A bank as its operator sees it, on the stack."""
+        return Bank(self.stack.bootstrap_servers, name, self.seed, self.say, **more)
 
     def system(self, name: str, load: Load, **more: object) -> System:
         """A system on the stack."""

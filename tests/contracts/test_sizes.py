@@ -111,12 +111,30 @@ FLOODS: dict[str, Iterable[dict[str, Any]]] = {
 }  # fmt: skip
 
 
+def assert_room(partition: Watched) -> None:
+    """Whether all names lie within what was made for them: kernels check no bounds."""
+    ledger = partition.job.ledger
+    for names in (ledger.classes, ledger.sources, ledger.banks):
+        used, top = names.index.meta.tolist()
+        assert used <= len(names.index.ref) and 2 * used <= len(names.index.table) and top <= len(names.index.arena)
+
+
+@pytest.mark.parametrize("field", ["source", "counterparty_bank", "asset_class"])
+@pytest.mark.parametrize("length", [2, 128])
+def test_names_of_one_block_have_room(field: str, length: int) -> None:
+    """However many and long they are, in postings of as many accounts."""
+    names = [f"{chr(33 + i % 90)}{chr(33 + i // 90)}".ljust(length, "x")[:length] for i in range(600)]
+    events = [posting(1, 5, LIVED, account=f"A{i}") | {field: name} for i, name in enumerate(names)]
+    assert_room(lived([(event["topic"], b"C1", wire(event)) for event in events]))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", FLOODS)
 def test_more_of_it_than_is_held(what: str) -> None:
     """What goes beyond is a dead letter, or is not told apart any more; neighbours are processed."""
     events = [(event["topic"], b"C1", wire(event)) for event in FLOODS[what]]
     partition = lived(events)
+    assert_room(partition)
     told = list(letters(partition))
     assert len(set(told)) == len(told) < len(events)
     row = next(row for row in partition.of("standings") if row["customer_id"] == "C1" and row["as_of"] == LIVED + 40)

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
 from deploy.settings import Settings
 from streams.reference import key_fingerprint
 from tests.conftest import Kafka
+from tests.engine.world import write_rows
 from tidegauge.checks.state import state_found
 
 MINE, OTHER = "k" * 32, "l" * 32
@@ -42,9 +42,6 @@ def test_what_a_worker_will_do(kafka: Kafka, topic_prefix: str) -> None:
         meta: dict[str, object] = {"reference_key": key_fingerprint(key.encode())} if key else {}
         meta |= {"base_currency": "CNY", "zone": "Asia/Shanghai", "pack": "rolling-quarter-aum", "layers": None}
         value = json.dumps({**head, "offsets": {}}) + "\n" + json.dumps({**meta, "closed": -1, "rates": []})
-        out = Producer(servers)
-        for row in [(value, b"@fence"), *[("{}", b"@commit")] * 5000]:
-            out.produce(changelog, *row, partition=0)
-        assert out.flush(30) == 0
+        write_rows(kafka.bootstrap_servers, changelog, [(b"@fence", value), *[(b"@commit", "{}")] * 5000])
         (found,) = state_found(settings)
         assert (found.good, found.found) == (not said.startswith("refuses"), f"1 of 1 partitions: a worker {said}")

@@ -20,7 +20,7 @@ from agents.engine.watch.brokers import append_times
 from deploy.settings import Settings
 from tests.cli.calling import call
 from tests.engine.counter_job import CounterJob
-from tests.engine.world import World, get, wait_for
+from tests.engine.world import World, get, wait_for, write_rows
 from tidegauge.checks import Grade, flow
 
 pytestmark = pytest.mark.integration
@@ -104,9 +104,7 @@ class Way:
 
 
 def _newer(world: World) -> None:
-    out = Producer({"bootstrap.servers": world.settings.kafka})
-    out.produce(world.changelog, Fence(9, {}, b"").encode(), FENCE, 0)
-    out.flush(20)
+    write_rows(world.settings.kafka, world.changelog, [(FENCE, Fence(9, {}, b"").encode())])
 
 
 def _set(world: World, topic: str, name: str, value: str) -> None:
@@ -117,10 +115,8 @@ def _set(world: World, topic: str, name: str, value: str) -> None:
 
 
 def _cut(world: World) -> None:
-    out = Producer({"bootstrap.servers": world.settings.kafka})
-    for row in ((b"r" + bytes(8), bytes(32)), (b"@commit", b'{"left": 0, "right": 0}')) * 3:
-        out.produce(world.changelog, row[1], row[0], 0)
-    out.flush(20)
+    rows = ((b"r" + bytes(8), bytes(32)), (b"@commit", b'{"left": 0, "right": 0}')) * 3
+    write_rows(world.settings.kafka, world.changelog, rows)
     _set(world, world.changelog, "cleanup.policy", "delete")
     wait_for(lambda: _deleted(world, TP(world.changelog, 0, 3)))
 

@@ -22,7 +22,7 @@ from agents.engine.unit import Conf, PartitionUnit
 from tests.chaos.check import read
 from tests.engine.counter_job import CounterJob, NewerCounterJob
 from tests.engine.worker import EngineTestSettings
-from tests.engine.world import World, get, wait_for
+from tests.engine.world import World, get, wait_for, write_rows
 
 pytestmark = pytest.mark.integration
 
@@ -255,9 +255,7 @@ def test_a_job_that_fails_again_and_again_stops_the_worker(world: World, worker,
 
 def test_a_refused_recovery_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
     """A state that can't be restored is no passing trouble: the worker ends at once with the message."""
-    out = Producer({"bootstrap.servers": world.settings.kafka})
-    out.produce(world.changelog, Fence(9, {}, b"").encode(), FENCE, 0)
-    out.flush(20)
+    write_rows(world.settings.kafka, world.changelog, [(FENCE, Fence(9, {}, b"").encode())])
     process, _ = worker(world)
     assert process.wait(60) != 0
     said = (tmp_path / "worker-0.log").read_text()

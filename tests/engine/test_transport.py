@@ -138,3 +138,12 @@ def test_old_message_formats_are_refused() -> None:
     raw[16] = 1
     with pytest.raises(CorruptBatch, match="message format 1"):
         take_block(WHERE, bytes(raw), 0)
+
+
+def test_what_others_write_beside_the_workers_own_is_passed_over() -> None:
+    """Workers write in transactions only: a record that is in none, on their own topic, is nobody's row, and is said once."""
+    raw = batch(0, [b"a"], transactional=True) + batch(1, [b"x", b"y"]) + batch(3, [b"b"], transactional=True)
+    assert seen(raw, own=True) == [(0, b"a"), (3, b"b")]
+    assert [value for _, value in seen(raw)] == [b"a", b"x", b"y", b"b"]
+    alone = take_block(WHERE, batch(1, [b"x", b"y"]), 1, own=True)
+    assert alone is not None and (alone.end, list(records(alone))) == (3, [])

@@ -4,7 +4,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from confluent_kafka import Producer
@@ -64,6 +64,16 @@ class World:
         finally:
             await consumer.stop()
         await unit.step()
+
+
+def write_rows(kafka: str, changelog: str, rows: Iterable[tuple[bytes | str, bytes | str]]) -> None:
+    """Put (key, value) rows on partition 0 of a changelog, in a transaction as workers do."""
+    out = Producer({"bootstrap.servers": kafka, "transactional.id": f"{changelog}-test"})
+    out.init_transactions(20)
+    out.begin_transaction()
+    for key, value in rows:
+        out.produce(changelog, value, key, 0)
+    out.commit_transaction(20)
 
 
 def get(port: int, path: str) -> tuple[int, str]:

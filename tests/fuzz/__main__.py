@@ -1,7 +1,7 @@
 """`python -m tests.fuzz`: fuzzes for some seconds with the JIT off, then runs what it found through the compiled kernels.
 
-The kernels are compiled anew for that with bounds checks (NUMBA_BOUNDSCHECK=1), in a cache of their own. `--write` keeps what
-it found as the corpus.
+libFuzzer guides it where atheris is installed, else a small fuzzer of our own (tests/fuzz/guided.py). The kernels are
+compiled anew with bounds checks (NUMBA_BOUNDSCHECK=1), in a cache of their own. `--write` keeps what it found as the corpus.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz import seeds
+from tests.fuzz import libfuzzer
 from tests.outsized import peak_kb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,11 +27,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--part", choices=["guided", "compiled"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=["guided", "libfuzzer", "compiled"], help=argparse.SUPPRESS)
     parser.add_argument("--found", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.part == "guided":
         return guided(given.seconds, given.seed, given.found)
+    if given.part == "libfuzzer":
+        libfuzzer.fuzz(given.seconds, given.seed, given.found, MEMORY_MB_MAX)
     if given.part == "compiled":
         return compiled(given.found)
     with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +47,8 @@ def main(arguments: list[str]) -> int:
             cache = Path(os.environ.get("NUMBA_CACHE_DIR", folder)) / "boundscheck"
             code = part("compiled", found, {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)})
         if code == 0 and given.write:
+            from tests.fuzz import seeds
+
             seeds.write(found)
     return abs(code)
 
@@ -57,6 +61,8 @@ def part(name: str, found: Path, variables: dict[str, str], *more: str) -> int:
 
 def guided(seconds: float, seed: int, found: Path) -> int:
     """Fuzz; the inputs that are worth keeping go into a file."""
+    if libfuzzer.installed():
+        return by_libfuzzer(seconds, seed, found)
     from tests.fuzz.guided import fuzz, text
 
     pool = fuzz(seconds, seed, found.with_suffix(".last"))
@@ -64,6 +70,20 @@ def guided(seconds: float, seed: int, found: Path) -> int:
         return 1
     found.write_text(text(pool))
     return small()
+
+
+def by_libfuzzer(seconds: float, seed: int, found: Path) -> int:
+    """As `guided`: libFuzzer ends its process, so it has one of its own."""
+    code = part("libfuzzer", found, {}, "--seconds", str(seconds), "--seed", str(seed))
+    from tests.fuzz.guided import text
+
+    inputs = libfuzzer.gathered(found)
+    if code:
+        print(f"seed {seed}: {text(inputs)}")
+        return 1
+    found.write_text(text(inputs))
+    print(f"{len(inputs)} inputs by libFuzzer")
+    return 0
 
 
 def compiled(found: Path) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import cramjam
@@ -15,7 +16,7 @@ import numpy as np
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP, RecoveryError
-from agents.engine.packing import HEADER
+from agents.engine.packing import HEADER, TRANSACTIONAL
 from agents.engine.recovery import rows_of
 from agents.engine.transport import CorruptBatch, take_block
 from connectors.formats.parquet_pages import pages_of
@@ -25,6 +26,10 @@ from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import REASONS, Status
 from schemas.codec.values import decode_values
 from schemas.letters import dead_letter
+from schemas.registry import contract, file_registry, names
+from schemas.topics import INPUTS
+from tidegauge.letters import masked_fields
+from tidegauge.world.identity import world_entry
 
 SMALL = {
     "BLOCK_BYTES_MAX": 1 << 14,
@@ -37,6 +42,7 @@ HEAD = struct.Struct(">BHHB")  # codec and how the body is meant, count, last of
 PACK = {1: cramjam.gzip.compress, 2: cramjam.snappy.compress_raw, 3: cramjam.lz4.compress, 4: cramjam.zstd.compress}
 READY = 8  # bit of the first byte: the body is compressed already
 TIMES = 16  # bit: the body stands so often one behind the other
+TOPIC = 5  # from this bit on: on which input the batch lies
 SPARE = 1 << 12  # a batch's own header, and what numpy keeps
 
 
@@ -46,13 +52,14 @@ def shrink() -> None:
         setattr(bounds, name, value)
 
 
-def batch(data: bytes) -> tuple[bytes, int, int]:
+def batch(data: bytes, attributes: int = 0) -> tuple[bytes, int, int]:
     """A batch with a right checksum out of any bytes: (batch, first offset wanted, offset behind it)."""
     kind, count, last, start = HEAD.unpack(data[: HEAD.size].ljust(HEAD.size, b"\0"))
+    kind &= (1 << TOPIC) - 1
     body, codec = data[HEAD.size :] * (64 if kind & TIMES else 1), kind % 8
     if codec in PACK and not kind & READY:
         body = bytes(PACK[codec](body))
-    fields = [0, 49 + len(body), 0, 2, 0, codec, last, 0, 0, -1, -1, -1, count]
+    fields = [0, 49 + len(body), 0, 2, 0, codec | attributes, last, 0, 0, -1, -1, -1, count]
     raw = HEADER.pack(*fields) + body
     return raw[:17] + struct.pack(">I", calc_crc32c(raw[21:])) + raw[21:], min(start, last), last + 1
 
@@ -60,7 +67,8 @@ def batch(data: bytes) -> tuple[bytes, int, int]:
 def block(data: bytes) -> None:
     """From the fetch to columns and letters: every offset at most once, in order, whatever the batch."""
     raw, at, end = batch(data)
-    reader, before = Reader("transactions"), -1
+    topic = INPUTS[(data[0] if data else 0) >> TOPIC]
+    reader, before = reader_of(topic), -1
     while at < end:
         found = take_block(WHERE, raw, at)
         assert found is not None
@@ -77,14 +85,16 @@ def block(data: bytes) -> None:
         before = offsets[-1] if offsets else before
         for i in np.flatnonzero(columns.status >= Status.BAD_MAGIC).tolist():
             reason = REASONS[Status(columns.status[i])]
-            letter = encode("dead-letters", dead_letter("t", 0, offsets[i], reason, columns.original(i)))
+            record = dead_letter(topic, 0, offsets[i], reason, columns.original(i))
+            letter = encode("dead-letters", record)
+            assert masked_fields(topic, record["original"], file_registry()) is not None
             assert len(letter) < bounds.LETTER_VALUE_BYTES_MAX + bounds.LETTER_KEY_BYTES_MAX + SPARE
         at = found.end
 
 
 def changelog(data: bytes) -> None:
     """The engine's own records: rows, or one of two refusals."""
-    raw, at, _ = batch(data)
+    raw, at, _ = batch(data, TRANSACTIONAL)
     with suppress(CorruptBatch, RecoveryError):
         found = take_block(WHERE, raw, at, own=True)
         assert found is not None
@@ -93,15 +103,35 @@ def changelog(data: bytes) -> None:
             pass
 
 
+@cache
+def reader_of(topic: str) -> Reader:
+    """One a topic, as a worker has it."""
+    return Reader(topic)
+
+
+def topic_of(data: bytes) -> str:
+    """The topic that a value lies on: as its first byte says, or with 0 that of its own schema."""
+    if data[:1] > b"\0":
+        return names()[data[0] % len(names())]
+    schema = file_registry().schema(int.from_bytes(data[2:6], "big"))
+    found = [] if schema is None else [name for name in names() if contract(name)["name"] == schema["name"]]
+    return found[0] if found else "transactions"
+
+
 def value(data: bytes) -> None:
-    """One record alone: read, or RecordError; in columns the same bytes are good or bad with a reason."""
-    columns = decode_values([data], Reader("transactions"))
+    """One record alone on any topic: read, or RecordError; in columns the same bytes are good or bad with a reason."""
+    topic, raw = topic_of(data), data[1:]
+    columns = decode_values([raw], reader_of(topic))
     assert columns.status[0] < Status.BAD_MAGIC or Status(columns.status[0]) in REASONS
     read: Any = None
     with suppress(RecordError):
-        read = decode_one(data, name="transactions")
+        read = decode_one(raw, name=topic)
     if columns.status[0] == Status.OK:
         assert read is not None
+    assert masked_fields(topic, raw, file_registry()) is not None
+    if read is not None and topic == "world":
+        with suppress(ValueError):
+            world_entry(read)
 
 
 def page(data: bytes) -> None:

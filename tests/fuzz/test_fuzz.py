@@ -30,6 +30,20 @@ def test_corpus(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+def test_corpus_with_bounds_checked(tmp_path: Path) -> None:
+    """The same through kernels that check every index; they are compiled anew for it."""
+    (tmp_path / "none").write_text("")
+    command = [sys.executable, "-m", "tests.fuzz", "--part", "compiled", "--found", str(tmp_path / "none")]
+    cache = Path(os.environ.get("NUMBA_CACHE_DIR", tmp_path)) / "boundscheck"
+    variables = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(CORPUS)} inputs" in done.stdout
+
+
+@pytest.mark.slow
 def test_fuzzer(tmp_path: Path) -> None:
     """Some seconds of it find nothing, and more ways through the code than the seeds alone."""
     command = [sys.executable, "-m", "tests.fuzz", "--part", "guided", "--found", str(tmp_path / "found"),

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -42,12 +45,20 @@ def listens(pid: int) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
 class Live:
     """A context: topics on the way in; on the way out, workers and commands that still run are killed."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings, self.logs = settings, settings.data_dir
+    def __init__(self, settings: Settings, metrics_port: int = 0) -> None:
+        self.settings, self.logs, self.metrics_port = settings, settings.data_dir, metrics_port
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.contracts = (settings.contracts,)  # of the workers, one after the other
         self.workers: list[subprocess.Popen[bytes]] = []
         self.others: list[subprocess.Popen[bytes]] = []
         self.kills = self._started = 0
@@ -74,8 +85,19 @@ class Live:
     # -- processes
 
     def start(self, program: str = PROGRAM) -> None:
-        """Start a worker."""
-        self.workers.append(self._run("worker", "--metrics-port", "0", program=program))
+        """Start a worker. All of them get the port of metrics that was given, so one at a time where it is not 0."""
+        contracts, port = self.contracts[self._started % len(self.contracts)], str(self.metrics_port)
+        self.workers.append(self._run("worker", "--metrics-port", port, program=program, contracts=contracts))
+
+    def ready(self) -> int:
+        """What the worker's /readyz answers; 0: nothing."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+        except OSError:
+            return 0
 
     def begin(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
         """Start a command of `tidegauge` and let it run."""
@@ -124,12 +146,13 @@ class Live:
         )
         return stable == all_
 
-    def _run(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, program: str = PROGRAM, contracts: int | None = None) -> subprocess.Popen[bytes]:
+        settings = self.settings if contracts is None else self.settings.model_copy(update={"contracts": contracts})
         self._started += 1
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command],
-                cwd=REPO, env=environment(self.settings), stdout=log, stderr=subprocess.STDOUT,
+                cwd=REPO, env=environment(settings), stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def _log(self) -> Path:

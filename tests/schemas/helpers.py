@@ -38,12 +38,13 @@ def batch(
     keys: list[bytes | None] | None = None,
     codec: int = 0,
     deltas: list[int] | None = None,
+    transactional: bool = False,
 ) -> bytes:
     """One v2 batch with a right CRC."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=codec,
-        is_transactional=0,
+        is_transactional=int(transactional),
         producer_id=-1,
         producer_epoch=-1,
         base_sequence=-1,

@@ -191,7 +191,9 @@ def test_a_body_that_does_not_unpack(codec: int) -> None:
     assert (offset, status, original.last) == (5, Status.BAD_BLOCK, 24)
     assert f"codec {codec}" in original.why
     with pytest.raises(CorruptBatch, match=f"codec {codec}"):
-        take_block(WHERE, spoilt, 5, own=True)
+        take_block(
+            WHERE, recompressed(batch([b"a"], 5, codec=codec, transactional=True), codec, whole[61:-30]), 5, own=True
+        )
 
 
 def test_an_unknown_codec() -> None:
@@ -205,11 +207,11 @@ def test_an_unknown_codec() -> None:
 def test_own_records_are_whole(codec: int) -> None:
     """A changelog's rows are handed on whatever their size; beyond the bound the recovery says so."""
     values = [b"a" * 10, os.urandom(1 << 19), b"b" * (1 << 19)]
-    block = take_block(WHERE, batch(values, codec=codec), 0, own=True)
+    block = take_block(WHERE, batch(values, codec=codec, transactional=True), 0, own=True)
     assert block is not None
     assert [value for _, _, value in records(block)] == values
     with pytest.raises(CorruptBatch, match="more than 2097152 bytes"):
-        take_block(WHERE, batch([bytes(1 << 19)] * 5, codec=codec), 0, own=True)
+        take_block(WHERE, batch([bytes(1 << 19)] * 5, codec=codec, transactional=True), 0, own=True)
 
 
 @pytest.mark.usefixtures("small")

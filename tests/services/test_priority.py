@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -176,10 +177,14 @@ async def test_stale_view_degrades(age_s: float | None) -> None:
 @pytest.mark.parametrize(("own", "written", "degraded"), [
     ("1" * 16, "1" * 16, False), ("1" * 16, "2" * 16, True), (None, "2" * 16, False), ("1" * 16, None, False),
 ])  # fmt: skip
-async def test_a_view_by_another_key_degrades(own: str | None, written: str | None, degraded: bool) -> None:
-    """References of another key name nobody: all would be ordinary, and nothing would tell. Who has no key brings references."""
-    view = MemoryPriorityView({REF: QueueRow("gold", True, None, 1.0, reference_key=written)})
-    assert (await ask(lookup_of(view, reference_key=own)))["degraded"] == degraded
+@pytest.mark.parametrize("name", ["reference_key", "zone"])
+async def test_a_view_of_another_log_degrades(name: str, own: str | None, written: str | None, degraded: bool) -> None:
+    """References of another key name nobody, and in another zone a class ends on another day: nothing would tell.
+
+    Who has no key brings references.
+    """
+    view = MemoryPriorityView({REF: replace(QueueRow("gold", True, None, 1.0), **{name: written})})
+    assert (await ask(lookup_of(view, **{name: own})))["degraded"] == degraded
 
 
 async def test_breaker_spares_a_dead_view() -> None:

@@ -38,7 +38,8 @@ def lately(settings: Settings) -> Counter[tuple[str, str]]:
 def _first(settings: Settings) -> dict[int, int]:
     """Where to begin in each partition: at the first letter of the last day, or behind all."""
     name, client = settings.topic(LETTERS_TOPIC), admin.client(settings.kafka)
-    partitions = client.list_topics(name, timeout=_WAIT_S).topics[name].partitions
+    topic = client.list_topics(timeout=_WAIT_S).topics.get(name)  # of all: to ask for one could create it
+    partitions = topic.partitions if topic else ()
     places = [TopicPartition(name, partition) for partition in partitions]
     since = OffsetSpec.for_timestamp(int(time.time() * 1000) - _AGE_MS)
 

@@ -64,7 +64,7 @@ def check_world(settings: Settings, uses: frozenset[str] = USES_PLACE) -> World:
     is used and missing.
     """
     surveyed = topics.survey(settings, BROKERS_WAIT_S)
-    settings = counted(settings, surveyed, INPUTS if uses == USES_ALL else ())
+    settings = counted(settings, surveyed)
     entry = current(settings, surveyed)
     found = _found(settings, surveyed, uses, entry)
     if entry is not None and (problems := mismatches(entry.identity, found)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from agents.engine.reader import rows_to_the_end
+from connectors.loading.passed import Passed
 from connectors.loading.publisher import FLUSH_WAIT_S, PublishError, open_producer
 from deploy.topics import WORLD
 from schemas.codec.records import decode_one, encode
@@ -30,16 +31,17 @@ def read_entries(settings: Settings) -> list[WorldEntry]:
     KafkaException where it can't be read in time, RegistryError where the schema registry can't be asked.
     """
     registry = registry_for(settings)
-    found: list[WorldEntry] = []
+    found, foreign = list[WorldEntry](), Passed()
     for row in rows_to_the_end(settings.kafka, settings.topic(WORLD)):
         if row.value is None:
             continue
         try:
             found.append(world_entry(decode_one(row.value, registry, name=WORLD)))
         except ValueError as why:  # RecordError too
-            log.warning("%s, offset %s is no identity: %s", settings.topic(WORLD), row.offset, why)
+            foreign.add(row.offset, why)
         if len(found) > ENTRIES_MAX:
             raise KafkaException(KafkaError(KafkaError._FAIL, f"{settings.topic(WORLD)} has too many records"))  # noqa: SLF001
+    foreign.tell(log, settings.topic(WORLD), "no identity")
     return found
 
 

@@ -17,7 +17,7 @@ from services.notices.notifier import TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.running import ends_early, one_last_line
-from tidegauge.cli.servers import need_redis
+from tidegauge.cli.servers import need_redis, need_world
 from tidegauge.world.check import check_world
 from tidegauge.world.found import USES_GROUP
 from tidegauge.world.watch import Watch, end_process
@@ -106,6 +106,6 @@ def stop_waiting(
 
 
 def _ledger() -> "tuple[Redis, Keys]":
-    settings = Settings()
+    settings = need_world(Settings())
     need_redis(settings)
     return redis_client(settings), Keys.of(settings.topic_prefix)

@@ -5,6 +5,7 @@ from rich.table import Table
 
 from deploy import topics as catalogue
 from deploy.settings import Settings
+from tidegauge.checks.topics import topic_settings
 from tidegauge.cli.output import JSON, console, emit, notes
 
 app = typer.Typer()
@@ -21,6 +22,7 @@ def topics(
     if create:
         for name in catalogue.create(settings, wait_s=wait):
             notes.print(f"created {name}")
+        _tell_differences(settings)
     found = catalogue.inspect(settings, wait)
     if as_json:
         rows = [{"topic": entry.full_name, "key": entry.topic.key, "partitions": entry.partitions} for entry in found]
@@ -36,6 +38,13 @@ def topics(
             str(entry.partitions or "missing"),
         )
     console.print(table)
+
+
+def _tell_differences(settings: Settings) -> None:
+    """Topics that were there before, such as those that brokers make for whoever names them, may keep less."""
+    for finding in topic_settings(settings):
+        if not finding.good:
+            notes.print(f"{finding.found}\n  {finding.hint}", soft_wrap=True)
 
 
 def _kept(topic: catalogue.Topic) -> str:

@@ -16,18 +16,19 @@ from rich.table import Table
 
 from agents.engine.reader import LogReader
 from agents.engine.watch.quiet import set_up_log
-from deploy.errors import StackError
+from deploy.errors import KeyLostError, StackError
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind, Resource, owner_of
 from services.assembly import FAILURES, redis_client, tell_lookups, view_sweeper, view_writer
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
-from services.views.queries import AlertRow, alerts_of, is_built
+from services.views.queries import AlertRow, alerts_of, is_built, reference_key_of
 from services.views.store import LeaseLostError
 from services.views.sweep.completeness import completeness
 from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
+from streams.reference import key_fingerprint
 from streams.vocabulary.terms import DOWNGRADE_RISK, UPGRADE_NEAR
 from tidegauge.cli.actor import AS, asked, decided, sees
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
@@ -105,7 +106,8 @@ def tell_identity(client: "Redis", keys: Keys, world: World) -> None:
     """Tell look-ups whose references the view holds. A store that is away is told at the next look."""
     if world.entry is not None:
         with suppress(RedisError):
-            tell_lookups(client, keys, world.entry.identity.reference_key, world.entry.epoch)
+            identity = world.entry.identity
+            tell_lookups(client, keys, identity.reference_key, identity.zone, world.entry.epoch)
 
 
 @app.command("rebuild")
@@ -177,11 +179,7 @@ def alerts(
     if branch and not decided(settings, who, Action.READ, Resource(DataKind.ALERTS, owner_of(branch)), about):
         unit = "/".join(who.unit)
         raise CommandError(f"{who.role} of {unit} may not read alerts of branch {branch}", "--as names another")
-    need_redis(settings)
-    client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
-    if not is_built(client, keys):
-        hint = "`tidegauge rebuild` makes it, `tidegauge views` keeps it in step"
-        raise CommandError(f"{settings.redis_shown} holds no view", hint, FAILED_CHECK)
+    client, keys = _view(settings)
     rows = [
         row
         for row in alerts_of(client, keys, registry_for(settings), *wanted[0], limit)
@@ -193,6 +191,24 @@ def alerts(
         console.print(_table(rows))
     else:
         console.print("no alerts")
+
+
+def _view(settings: Settings) -> "tuple[Redis, Keys]":
+    """The view of this log. CommandError where there is none, or it is another log's."""
+    need_redis(settings)
+    client, keys = redis_client(settings), Keys.of(settings.topic_prefix)
+    if not is_built(client, keys):
+        hint = "`tidegauge rebuild` makes it, `tidegauge views` keeps it in step"
+        raise CommandError(f"{settings.redis_shown} holds no view", hint, FAILED_CHECK)
+    theirs, own = reference_key_of(client, keys), None
+    with suppress(KeyLostError):  # whoever reads alerts needs no key
+        own = key_fingerprint(settings.secret())
+    if own is not None and theirs not in (None, own):
+        hint = "correct TIDEGAUGE_REDIS_URL, or TIDEGAUGE_REFERENCE_KEY (in files: reference.key)"
+        raise CommandError(
+            f"the view at {settings.redis_shown} is another log's: its reference key is {theirs}, found {own}", hint
+        )
+    return client, keys
 
 
 def _what(row: AlertRow) -> str:
