@@ -6,7 +6,7 @@ since the epoch, UTC. Records are plain dicts, as the Avro writer takes them; th
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NotRequired, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from schemas import bounds
 from schemas.letters import Original
@@ -76,7 +76,6 @@ class Fact(TypedDict):
     value: int
     as_of: int
     source: str
-    text: NotRequired[str | None]
 
 
 class Rate(TypedDict):

@@ -163,7 +163,6 @@ class Bank:
             "value": person.salary_minor * self._rng.randint(2, 9),
             "as_of": day,
             "source": "cards",
-            "text": None,
         }
         self._journal.arrive(day, "facts", record)
 
