@@ -64,6 +64,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("marks", "state", "marks_aside"),
     ("state", "state", "state_found"),
     ("references", "state", "references"),
+    ("handover", "state", "handover"),
     ("schema registry", "servers", "contracts"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),
