@@ -34,6 +34,8 @@ class Topic:
     compact: bool = False
     kept_days: int = FOREVER
     one_partition: bool = False  # whatever the others have
+    lag_days: int = 0  # nothing younger is compacted away
+    deletions_days: int = 0  # a tombstone stays so long; 0: as the brokers have it
 
     def partitions(self, others: int) -> int:
         """How many partitions it has where the other topics have so many."""
@@ -48,18 +50,46 @@ class Topic:
             "retention.bytes": str(FOREVER),
             "max.message.bytes": str(_RECORD_BYTES_MAX),
             "message.timestamp.type": "LogAppendTime",
+            **({"min.compaction.lag.ms": str(self.lag_days * _DAY_MS)} if self.lag_days else {}),
+            **({"delete.retention.ms": str(self.deletions_days * _DAY_MS)} if self.deletions_days else {}),
         }
 
 
+# A state that is built anew from the log meets profiles and rates as the worker met them, as far back as there are postings.
+_POSTINGS_DAYS: Final = 62
+_FOR_GOOD_DAYS: Final = 36_500
+
 CATALOGUE: Final[tuple[Topic, ...]] = (
     # What goes in. Postings and snapshots: the arrival horizon is 35 days, and some days to repair a fault.
-    Topic("transactions", CUSTOMER, "core banking, connectors", kept_days=62),
+    Topic("transactions", CUSTOMER, "core banking, connectors", kept_days=_POSTINGS_DAYS),
     Topic("balances", CUSTOMER, "nightly file, connectors", kept_days=62),
     Topic("facts", CUSTOMER, "loans and cards", kept_days=62),
-    Topic("customers", CUSTOMER, "customer information file", compact=True),
-    Topic("fx-rates", _BROADCAST, "treasury", compact=True, kept_days=15 * MONTH_DAYS),
-    Topic("business-days", _BROADCAST, "the closer", compact=True, kept_days=15 * MONTH_DAYS),
-    Topic("policies", _BROADCAST, "tidegauge policy activate", compact=True),
+    Topic(
+        "customers",
+        CUSTOMER,
+        "customer information file",
+        compact=True,
+        lag_days=_POSTINGS_DAYS,
+        deletions_days=_POSTINGS_DAYS,
+    ),
+    Topic(
+        "fx-rates",
+        _BROADCAST,
+        "treasury",
+        compact=True,
+        kept_days=15 * MONTH_DAYS,
+        lag_days=_POSTINGS_DAYS,
+        deletions_days=_POSTINGS_DAYS,
+    ),
+    Topic(
+        "business-days",
+        _BROADCAST,
+        "the closer",
+        compact=True,
+        kept_days=15 * MONTH_DAYS,
+        deletions_days=15 * MONTH_DAYS,
+    ),
+    Topic("policies", _BROADCAST, "tidegauge policy activate", compact=True, deletions_days=_FOR_GOOD_DAYS),
     Topic("crm-actions", CUSTOMER, "desk, kiosks, card system", kept_days=15 * MONTH_DAYS),
     # What comes out.
     Topic("standings", CUSTOMER, "standing agent", compact=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import insort
 
 import numpy as np
 
@@ -12,10 +13,14 @@ from streams.calendar import DAY_MAX, DAY_MIN
 from streams.fields import BAD_DATE, BAD_ID, BAD_RATE, BAD_VERSION, TOO_MANY
 from streams.money import CURRENCIES, EXPONENTS, NANO
 
+VERSIONS_MAX = 16  # of a day's rate, the highest: what is withdrawn gives way to the one below it
 RATE_MICRO_MAX = 10**12  # a million units of base currency per unit
 # Minor units of base currency per minor unit, in billionths: AMOUNT_MAX held for a year of 366 days is within int64 then.
 RATE_NANO_MAX = 250 * NANO
 RATES_BYTES_MAX = 2 << 20  # of all rates as JSON: they go into one record of the state, a fence
+
+
+_Version = tuple[int, str, int]  # version, event id, micro
 
 
 def rate_micro_max(base: str, currency: str) -> int:
@@ -33,7 +38,8 @@ class Rates:
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self._rates: dict[int, dict[int, tuple[int, str, int]]] = {}  # currency -> day -> (version, event id, micro)
+        # By currency and day; of a day the last one counts, the others are there for when it is withdrawn.
+        self._rates: dict[int, dict[int, list[_Version]]] = {}
         self._bytes = 0
         self._table: Fx | None = None
 
@@ -54,11 +60,24 @@ class Rates:
 
     def keep(self, currency: int, day: int, micro: int, version: int, event_id: str) -> None:
         """Takes a rate that `put` has taken before."""
-        new, old = (version, event_id, micro), self._rates.get(currency, {}).get(day)
-        if old is None or old < new:
-            self._rates.setdefault(currency, {})[day] = new
-            self._bytes += _size(currency, day, new) - (0 if old is None else _size(currency, day, old))
+        held, new = self._rates.setdefault(currency, {}).setdefault(day, []), (version, event_id, micro)
+        if new not in held:
+            insort(held, new)
+            self._bytes += _size(currency, day, new)
+            for one in held[:-VERSIONS_MAX]:
+                held.remove(one)
+                self._bytes -= _size(currency, day, one)
             self._table = None
+
+    def withdraw(self, currency: int, day: int, version: int) -> None:
+        """As if the version of a day had not been sent."""
+        days = self._rates.get(currency, {})
+        for one in [one for one in days.get(day, ()) if one[0] == version]:
+            days[day].remove(one)
+            self._bytes -= _size(currency, day, one)
+            self._table = None
+        if not days.get(day, [None]):
+            del days[day]
 
     def micro_max(self, currency: int) -> int:
         """The highest rate that is taken, in millionths."""
@@ -69,7 +88,7 @@ class Rates:
         for currency, days in self._rates.items():
             old = sorted(day for day in days if day <= before)[:-1]
             for day in old:
-                self._bytes -= _size(currency, day, days.pop(day))
+                self._bytes -= sum(_size(currency, day, one) for one in days.pop(day))
             if old:
                 self._table = None
 
@@ -78,7 +97,8 @@ class Rates:
         return [
             (c, day, micro, v, e)
             for c, days in sorted(self._rates.items())
-            for day, (v, e, micro) in sorted(days.items())
+            for day, held in sorted(days.items())
+            for v, e, micro in held
         ]
 
     def table(self) -> Fx:
@@ -93,10 +113,12 @@ class Rates:
         prefix = np.zeros((len(CURRENCIES), last - first + 2), np.int64)
         since = np.full(len(CURRENCIES), 1 << 30, np.int64)
         for currency, days in self._rates.items():
+            if not days:
+                continue
             shift = _shift(self.base, CURRENCIES[currency])
             ordered, daily = sorted(days), np.zeros(prefix.shape[1] - 1, np.int64)
             for day in ordered:
-                daily[day - first :] = days[day][2] * 10**shift
+                daily[day - first :] = days[day][-1][2] * 10**shift
             prefix[currency, 1:] = np.cumsum(daily)
             since[currency] = ordered[0]
         return Fx(np.array([first], np.int64), prefix, since)

@@ -20,6 +20,7 @@ from agents.standing.intake.booked import BookedDays
 from agents.standing.intake.facts import FACT_REASONS, UNKNOWN_FACT, unknown_fact
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
+from agents.standing.intake.rate_keys import rate_named
 from agents.standing.model import CLOSES_LEFT_OUT, DayClose, ForCloser, RowKey, StandingConf, Tally, left_out_by
 from agents.standing.publish.handover import Handover
 from agents.standing.publish.rotation import Rotation
@@ -43,6 +44,7 @@ from streams.fields import (
     BAD_ID,
     BAD_RATE,
     BAD_VERSION,
+    DELETION,
     P_BOOKED,
     P_BRANCH,
     P_CUSTOMER,
@@ -244,13 +246,24 @@ class StandingJob:
             self.decider.continuous.rows(columns, first, last, S_CUSTOMER)
 
     def _customers(self, columns: Columns, first: int, last: int) -> None:
-        for i in range(first, last):
-            if columns.status[i] != Status.OK:
-                continue
-            if self.live:  # a replay finds the rows, or newer ones
+        for i in range(first, last if self.live else first):  # a replay finds the rows, or newer ones
+            if columns.status[i] == Status.OK:
                 slot = self.profiles.put(columns, i)
                 self.decider.facts.put_dates(columns, i, slot)
                 self.decider.lifecycle.profile(slot)
+            elif columns.status[i] == Status.TOMBSTONE:
+                self._withdraw_profile(columns, i)
+
+    def _withdraw_profile(self, columns: Columns, i: int) -> None:
+        """A deletion, at its place in the log: as if no profile had been sent."""
+        key = columns.key_bytes(i)
+        columns.status[i] = self.lanes["customers"].placement.of_key(key) or Status.TOMBSTONE
+        if columns.status[i] != Status.TOMBSTONE or key is None:
+            return
+        cause = f"customers/{self.partition}/{int(columns.offset[i])}"
+        if (slot := self.profiles.withdraw(key, cause)) is not None:
+            self.decider.facts.withdraw_dates(slot, cause)
+            self.decider.lifecycle.profile(slot)
 
     def _facts(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds their rows
@@ -284,6 +297,8 @@ class StandingJob:
     def _rates(self, columns: Columns, first: int, last: int) -> None:
         index = self.lanes["fx-rates"].reader.index
         for i in range(first, last):
+            if columns.status[i] == Status.TOMBSTONE:
+                self._withdraw_rate(columns, i)
             if columns.status[i] != Status.OK:
                 continue
             row = columns.data[i]
@@ -295,6 +310,13 @@ class StandingJob:
                 status = self.ledger.rates.put(code, day, micro, version, text["event_id"])
             if status:
                 columns.status[i], columns.field[i] = status, index[RATE_FIELDS[status]]
+
+    def _withdraw_rate(self, columns: Columns, i: int) -> None:
+        """A deletion: the version that its key names counts no more. What is closed stays."""
+        if (named := rate_named(columns.key_bytes(i) or b"")) is None:
+            columns.status[i] = DELETION
+        elif named.base == self.conf.base_currency and named.currency in EXPONENTS:
+            self.ledger.rates.withdraw(self.ledger.currencies.code(named.currency), named.day, named.version)
 
     def _alert(self, columns: Columns, candidate: Candidate) -> None:
         """Raises or deepens the alert of a rule that a debit has met."""

@@ -13,7 +13,7 @@ import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.standing.publish.standings import STANDING_LISTS
-from schemas.codec.batches import uncompressed
+from schemas.codec.batches import unpack
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.records import encode, plain
@@ -101,7 +101,7 @@ def main() -> None:
         ("the same, one field wanted", lambda: decode(block, one, 0, ALL)),
         ("the same, framing only", lambda: decode(block, reader, ALL - 1, ALL)),
         ("decode postings out of lz4 batches", lambda: decode(packed, reader, 0, ALL)),
-        ("of that, lz4", lambda: [uncompressed(b) for b in packed]),
+        ("of that, lz4", lambda: [unpack(b, 0) for b in packed]),
         ("encode postings", lambda: encode_columns(again, columns.data, columns.raw)),
         (f"encode standings, {writer.width} columns", lambda: encode_columns(writer, standing, raw)),
     ]

@@ -142,7 +142,7 @@ class InputCheck:
         data = np.full((len(records), len(self.fields)), NULL, np.int64)
         parts, size, later = list[bytes](), 0, _GIVEN_LATER.get(self.topic, {})
         for at, f in enumerate(self._type.fields):
-            t, given = f.type.nullable or f.type, [record[f.name] for record in records]
+            t, given = f.type.nullable or f.type, [record.get(f.name) for record in records]
             if t.kind in ("map", "array", "record"):
                 continue
             if t.kind == "string":

@@ -25,6 +25,7 @@ from streams.accounts.store import (
     Store,
     StoreColumns,
     add,
+    find,
     id_bytes_of,
     id_of,
     new_customer,
@@ -365,6 +366,12 @@ class Ledger:
         if slot == known:
             new_customer(self.store, slot)
         return slot
+
+    def customer_known(self, customer_id: bytes) -> int | None:
+        """The slot of a customer who is known."""
+        raw = np.frombuffer(customer_id or b"\0", np.uint8)
+        slot = int(find(self.store.customer_ids, raw, 0, len(customer_id)))
+        return None if slot < 0 else slot
 
     def accounts_of(self, customer: int) -> Iterator[int]:
         """Slots of a customer's accounts."""

@@ -35,7 +35,7 @@ from tests.chaos.feed import Feed
 from tests.chaos.history import STOPPED, Findings, History, check
 from tests.chaos.load import Load, Timetable
 from tests.chaos.watch import Stops, Watcher
-from tests.integration.live import REPO, Live
+from tests.integration.live import PROGRAM, REPO, Live
 from tidegauge.bootstrap import STANDING
 from tidegauge.demo.processes import environment
 
@@ -116,12 +116,12 @@ class System(Live):
 
     # -- processes
 
-    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
         self._started += 1
         settings = self.settings.model_copy(update={"bootstrap_servers": self.worker_kafka})
         with self._log().open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tidegauge.cli.main", *command], cwd=REPO, stdout=log, stderr=subprocess.STDOUT,
+                [sys.executable, "-m", program, *command], cwd=REPO, stdout=log, stderr=subprocess.STDOUT,
                 env=with_path(environment(settings), self.extra),
             )  # fmt: skip
 

@@ -119,6 +119,8 @@ def row(topic: str, record: dict[str, Any]) -> dict[str, Any]:
     """The record as a canonical file has it."""
     out = {}
     for f in parse(contract(topic)).fields:
+        if f.name not in record:  # one that files do not have
+            continue
         value = record[f.name]
         if value is not None and (f.type.nullable or f.type).logical == "date":
             value = date_of(value).isoformat()

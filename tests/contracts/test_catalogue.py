@@ -86,6 +86,7 @@ OWN: Final = {
     "agents/standing/decide/outlooks.py": "a record that it has just encoded",
     "agents/engine/fetches.py": "bytes as they are: tests/fuzz, tests/schemas/test_bounds.py",
     "agents/engine/reader.py": "bytes as they are: tests/services/test_bounded_readers.py",
+    "tidegauge/checks/deletions.py": "keys, and whether there is a value: tests/deploy/test_checks.py",
     "services/views/kafka_source.py": "bytes as they are: tests/services/test_bounded_readers.py",
     "tidegauge/demo/watch.py": "topics of the demo's own, which nobody else writes",
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic
 
 from agents.engine.app import CHANGELOG
@@ -193,7 +193,14 @@ def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
         for future in client.incremental_alter_configs([resource]).values():
             future.result(20)
 
-    watched = ("kafka", "brokers", "topics", "topic settings", "copies", "changelog", "open transactions", "waiting")
+    def send(key: bytes, value: bytes | None) -> None:
+        producer = Producer({"bootstrap.servers": settings.kafka})
+        producer.produce(settings.topic("policies"), value, key, 0)
+        assert producer.flush(20) == 0
+
+    watched = (
+        "kafka", "brokers", "topics", "topic settings", "copies", "changelog", "open transactions", "waiting", "deletions",
+    )  # fmt: skip
     assert [line for line in map(found, watched) if not line.good] == []
     change(settings.topic("transactions"), "retention.ms", "604800000")
     assert f"{settings.topic('transactions')}: retention.ms is 604800000" in found("topic settings").found
@@ -201,6 +208,12 @@ def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
     assert f"{settings.topic('standings')}/0: 1 of 1 copies in sync" in found("copies").found
     change(changelog, "cleanup.policy", "compact,delete")
     assert "rows of idle customers would be deleted" in found("changelog").found
+    send(b"p/2", b"a pack")
+    send(b"p/2", None)
+    gone = found("deletions")
+    assert (gone.grade, gone.found) == (Grade.WRONG, "deleted: policies 'p/2' in 1 partitions")
+    send(b"p/2", b"a pack")
+    assert found("deletions").good
     client.create_partitions([NewPartitions(settings.topic("balances"), 3)])[settings.topic("balances")].result(20)
     raised = found("topics")
     assert f"{settings.topic('balances')} has 3" in raised.found

@@ -1,7 +1,7 @@
 """`python -m tests.fuzz`: fuzzes for some seconds with the JIT off, then runs what it found through the compiled kernels.
 
-libFuzzer guides it where atheris is installed, else a small fuzzer of our own (tests/fuzz/guided.py). The kernels are compiled anew for that with bounds checks (NUMBA_BOUNDSCHECK=1), in a cache of their own. `--write` keeps what
-it found as the corpus.
+libFuzzer guides it where atheris is installed, else a small fuzzer of our own (tests/fuzz/guided.py). The kernels are
+compiled anew with bounds checks (NUMBA_BOUNDSCHECK=1), in a cache of their own. `--write` keeps what it found as the corpus.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.codec import batches, blocks, kernel, values
+from schemas.codec import batches, blocks, kernel, primitives, values
 from tests.fuzz.targets import TARGETS, shrink
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +54,11 @@ def longs(address: int) -> Any:
     return ctypes.cast(address, ctypes.POINTER(ctypes.c_int64))
 
 
+def word(pointer: Bytes, at: int) -> np.uint64:
+    """The eight bytes from a place on."""
+    return np.uint64(int.from_bytes(bytes(pointer[i] for i in range(at, at + 8)), "little"))
+
+
 def interpret() -> None:
     """Let the kernels run as plain Python (NUMBA_DISABLE_JIT=1): pointers with bounds in place of intrinsics."""
 
@@ -64,6 +69,7 @@ def interpret() -> None:
 
         return called
 
+    primitives.word_at = word  # type: ignore[assignment]
     for module in (kernel, values):
         module.bytes_at, module.longs_at = Bytes, longs  # type: ignore[attr-defined]
     blocks.decode_block = bounded(kernel.decode_block, 1)  # type: ignore[attr-defined]

@@ -99,7 +99,8 @@ def _customer(random: Random, name: str, first: int, last: int, by_day: dict[int
     for k in range(random.randint(0, 2)):
         kind = "corporate" if random.random() < 0.15 else "personal"
         profile = customer(name, event_id=f"{name}-{k}", card_held=random.choice(CARDS), customer_class=kind)
-        by_day[random.randint(first, last - 1)].append(profile)
+        gone = {"topic": "customers", "customer_id": name, "deleted": True}
+        by_day[random.randint(first, last - 1)].append(gone if random.random() < 0.25 else profile)
 
 
 def _postings(random: Random, fields: dict[str, str], first: int, last: int) -> list[Event]:
@@ -199,7 +200,7 @@ class Feeder:
         delay = self.random.expovariate(1 / 0.3)
         self.cluster.loop.network(delay, self._ended, self._tp(topic, partition), producer, False)
 
-    def _open(self, tp: TopicPartition, pairs: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+    def _open(self, tp: TopicPartition, pairs: list[tuple[bytes, bytes | None]]) -> tuple[int, int]:
         self.sources += 1
         producer = FIRST_SOURCE + self.sources
         return self.cluster.logs[tp].append(encode(pairs, producer, 0, TRANSACTIONAL), producer), producer
@@ -230,6 +231,7 @@ class Feeder:
         return cuts, cut
 
 
-def _pair(event: Event) -> tuple[bytes, bytes]:
+def _pair(event: Event) -> tuple[bytes, bytes | None]:
     fields = {name: value for name, value in event.items() if name != "topic"}
-    return str(event.get("customer_id", "")).encode(), avro(event["topic"], fields)
+    value = None if event.get("deleted") else avro(event["topic"], fields)
+    return str(event.get("customer_id", "")).encode(), value

@@ -87,7 +87,7 @@ class Twin:
 
     def _corporate(self) -> set[str]:
         """Customers that ever were of the class without a scheme: their tiers are not compared."""
-        return {e["customer_id"] for e in self.events["customers"].values() if e["customer_class"] == "corporate"}
+        return {e["customer_id"] for e in self.events["customers"].values() if e.get("customer_class") == "corporate"}
 
     def _tiers(self) -> None:
         other = self._corporate()

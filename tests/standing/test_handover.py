@@ -104,7 +104,10 @@ def test_every_customer_is_published_anew(data):
 @settings(unshrunk, max_examples=10)
 @given(st.data())
 def test_a_shadow_goes_on_as_the_owner_would(data):
-    """Over any bank: what the new owner publishes of the days after the takeover is what the old one would have."""
+    """Over any bank: what the new owner publishes of the days after the takeover is what the old one would have.
+
+    But for outlooks: they are told where they differ from what was told last, and the takeover has told them all.
+    """
     bank = data.draw(banks(days=40, customers=3))
     steps = [customer("C1", card_held="gold"), customer("C2"), *data.draw(feeds(bank))]
     cut = data.draw(st.integers(1, len(steps)), label="steps before the takeover")
@@ -118,16 +121,12 @@ def test_a_shadow_goes_on_as_the_owner_would(data):
     new.run()
     for topic in ("tier-changes", "restatements", "decisions", "rm-alerts"):
         assert sorted(new.published[topic]) == sorted(owner.published[topic]), topic
-    for topic in ("standings", "outlooks"):
-        old, now = (
-            sorted(said({str(i): r for i, r in enumerate(one.of(topic))}, topic).items()) for one in (owner, new)
-        )
-        assert by_whom(now) == by_whom(old), topic
+    assert without_versions(new) == without_versions(owner)
 
 
-def by_whom(records: list[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Records in an order of their own."""
-    return sorted(repr(sorted(record.items())) for _, record in records)
+def without_versions(one: Crashing) -> list[str]:
+    """What standings say but their versions, in an order of their own."""
+    return sorted(repr(sorted((record | {"source_seq": 0}).items())) for record in one.of("standings"))
 
 
 @settings(unshrunk, max_examples=3)

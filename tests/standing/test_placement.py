@@ -172,11 +172,10 @@ def test_a_recovery_leaves_them_out_too():
 
 @pytest.mark.parametrize("lies", range(4))
 def test_what_a_source_sends_everywhere_is_taken_everywhere(lies):
-    """Its marks and the bank's calendar, under their own key; a tombstone says nothing and is none of this."""
+    """Its marks and the bank's calendar, under their own key."""
     log = Topics(lies)
     for name in ("source_complete", "bank_open"):
         log.append("facts", b"@source", wire(FACT | {"customer_id": "@source", "name": name}))
-    log.append("customers", b"C1", None)
     partition = Partition(log, StandingJob(replace(conf(), partitions=4))).run()
     assert partition.of("dead-letters") == []
     assert partition.job.decider.facts.marks.complete == {"s": DAY}

@@ -62,6 +62,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("records", "flow", "lying_wrong"),
     ("closes", "state", "closes_aside"),
     ("marks", "state", "marks_aside"),
+    ("deletions", "deletions", "nothing_deleted"),
     ("state", "state", "state_found"),
     ("references", "state", "references"),
     ("handover", "state", "handover"),
@@ -72,7 +73,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("queue classes", "servers", "queue_classes"),
 )
 
-NEED_KAFKA: Final = ("brokers", "topics", "flow", "state")
+NEED_KAFKA: Final = ("brokers", "topics", "flow", "state", "deletions")
 """Modules whose checks are left out when no broker answers, which is one finding and not ten."""
 
 _NOT_ALLOWED: Final = ("AUTHORIZATION_FAILED", "AuthorizationFailed", "NoPermissionError", "NOPERM")

@@ -133,16 +133,22 @@ class CustomerFacts:
 
     def put_dates(self, columns: Columns, i: int, slot: int) -> None:
         """Takes the dates of a profile."""
-        given = tuple(
+        since, birth = (
             NO_DATE if int(columns.data[i, at]) == NULL else int(columns.data[i, at]) for at in (_SINCE, _BIRTH)
         )
+        self._set_dates(slot, since, birth, columns.text_at(int(columns.data[i, _EVENT_ID])) or "")
+
+    def withdraw_dates(self, slot: int, cause: str) -> None:
+        """As if no profile had been sent."""
+        self._set_dates(slot, NO_DATE, NO_DATE, cause)
+
+    def _set_dates(self, slot: int, since: int, birth: int, cause: str) -> None:
         self._reserve_dates()
-        if tuple(self.dates[slot].tolist()) != given:
-            self.dates[slot] = given
+        if tuple(self.dates[slot].tolist()) != (since, birth):
+            self.dates[slot] = since, birth
             key = RowKey.DATES + self.ledger.customer_id(slot).encode()
-            self._rows.append((key, f"{given[0]} {given[1]}".encode()))
-            if self._touched.wanted:
-                self._touched.note(slot, columns.text_at(int(columns.data[i, _EVENT_ID])) or "")
+            self._rows.append((key, f"{since} {birth}".encode()))
+            self._touched.note(slot, cause)
 
     def _reserve(self, name: str) -> None:
         slots = self.ledger.customers.count

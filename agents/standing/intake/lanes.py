@@ -19,15 +19,22 @@ from agents.standing.intake.placement import Placement
 from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.records import RecordError
 from schemas.codec.status import Status
+from schemas.topics import CLOSES
 from schemas.validation.columns import InputCheck
 from streams.calendar import day_taken
 from streams.fields import BAD_DATE, DELETION
 
 # What was booked stays booked: a deletion of it is a dead letter that says what to do instead.
+# So is what the closer and the activation have said: the log alone is what a state is built anew from.
 KEPT: Final = {
     "transactions": "postings are not deleted: send one that reverses it, with `reverses`",
     "balances": "balances are not deleted: send it anew with a higher version, and reverse postings",
+    "facts": "facts are not deleted: send what holds now, with a later `as_of`",
+    "crm-actions": "acts are not deleted: send the one that takes it back",
+    "policies": "a pack is not deleted: write its record again; `tidegauge policy retract` takes a pack back",
+    CLOSES: "a close is not deleted: write its record again, or no state can be built anew",
 }
+NO_RATE_KEY: Final = "the key names no rate: it is CURRENCY/BASE/DAY/VERSION, the day as a number"
 # What went wrong in reading a record, and the record itself says better than its status.
 UNFIT: Final = (Status.INCOMPATIBLE, Status.BAD_UNION, Status.BAD_ENUM, Status.BAD_SCALE)
 _DAY = 0  # column of the business day in close-mark and business-days
@@ -93,7 +100,7 @@ class Lane:
     def detail(self, columns: Columns, i: int) -> str:
         """What is to be said of bad row i beside its reason: what was wanted and found, or what to do; perhaps nothing."""
         if columns.status[i] == DELETION:
-            return KEPT[self.topic]
+            return KEPT.get(self.topic, NO_RATE_KEY)
         if columns.status[i] in UNFIT:
             return self.reader.why(columns, i)
         return self.placement.detail(columns, i)

@@ -78,6 +78,12 @@ class Placement:
                 if columns.text_at(int(columns.data[i, self._name])) in EVERYWHERE:
                     columns.status[i] = _OK
 
+    def of_key(self, key: bytes | None) -> int:
+        """OK, or how a record without a value lies wrong."""
+        if key is None:
+            return NO_KEY
+        return _OK if partition_of(key, self.partitions) == self.partition else OTHER_PARTITION
+
     def detail(self, columns: Columns, i: int) -> str:
         """What is to be said of row i beside its reason; nothing if that is none of these."""
         if columns.status[i] != OTHER_PARTITION:

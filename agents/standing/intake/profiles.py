@@ -73,6 +73,19 @@ class Profiles:
         self._requeue.add(slot)
         return slot
 
+    def withdraw(self, customer_id: bytes, cause: str) -> int | None:
+        """As if no profile had been sent: the customer's slot; None where he is not known."""
+        slot = self.ledger.customer_known(customer_id)
+        if slot is None:
+            return None
+        c = self.ledger.customers.rows[slot]
+        if self._touched.wanted and (int(c["customer_class"]), int(c["branch"])) != (0, -1):
+            self._touched.note(slot, cause)
+        c["customer_class"], c["branch"], c["rm"], c["card"] = 0, -1, -1, -1
+        self._changed.add(slot)
+        self._requeue.add(slot)
+        return slot
+
     @staticmethod
     def _code(names: Names, columns: Columns, ref: int) -> int:
         return -1 if ref == NULL else names.code(columns.text_at(ref) or "")

@@ -28,7 +28,7 @@ from streams.calendar import date_of, day_of
 from tests.chaos.history import DIFFERENT, Findings
 from tests.chaos.system import Result, with_path
 from tests.cli.calling import Called, call
-from tests.integration.live import REPO, Live
+from tests.integration.live import PROGRAM, REPO, Live
 from tidegauge.demo.processes import environment
 
 START = day_of(date(2026, 1, 1))
@@ -98,17 +98,17 @@ class Bank(Live):
 
     # -- processes
 
-    def start(self) -> None:
+    def start(self, program: str = PROGRAM) -> None:
         """Start a worker that serves metrics."""
         self.port = processes.free_row(1)
-        self.workers.append(self._run("worker", "--metrics-port", str(self.port)))
+        self.workers.append(self._run("worker", "--metrics-port", str(self.port), program=program))
 
-    def _run(self, *command: str) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
         self._started += 1
         env = with_path({**environment(self.settings), "NO_COLOR": "1"}, self.extra)
         with self._log().open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tidegauge.cli.main", *command], cwd=REPO, env=env, stdout=log,
+                [sys.executable, "-m", program, *command], cwd=REPO, env=env, stdout=log,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
 
