@@ -37,9 +37,10 @@ WRONG = [
         "topics --create --wait 0.2", "dead-letters list", "dead-letters count", "dead-letters show transactions/0/1",
         "dead-letters redrive --topic transactions", "world show", "world adopt --reason x", "world rebuild --reason x",
         "drain", "check-source --topic facts", "holidays {at}/holidays-good.csv", "policy retract abc-bands 1",
+        "notices waiting", "notices give-up n1 --reason x",
     )),
     *(Wrong(words, 1, REDIS, NOWHERE) for words in (
-        "alerts --customer C1", "queue lookup --ref x", "notices waiting", "notices give-up n1 --reason x",
+        "alerts --customer C1", "queue lookup --ref x",
     )),
     # Settings.
     Wrong("topics", 2, ("TIDEGAUGE_PARTITION ", "mean TIDEGAUGE_PARTITIONS?"), {"TIDEGAUGE_PARTITION": "9"}),
