@@ -37,6 +37,7 @@ from services.views.store import RedisViewStore
 from services.views.sweep.guard import RowGuard
 from services.views.sweep.sweeper import Sweeper
 from services.views.writer import ViewWriter
+from streams.closing import NOTHING_LEFT_OUT, Run
 from streams.reference import key_fingerprint
 
 if TYPE_CHECKING:
@@ -138,15 +139,21 @@ def webhook_trust(settings: "Settings") -> ssl.SSLContext:
     return trust
 
 
-def bank_days(settings: "Settings", new_reader: NewReader) -> BankDays:
-    """The bank's days as of the log, and the packs: those of the settings, and those put into force."""
+def bank_days(settings: "Settings", new_reader: NewReader, left_out: frozenset[Run] = NOTHING_LEFT_OUT) -> BankDays:
+    """The bank's days as of the log, and the packs: those of the settings, and those put into force.
+
+    left_out: closes that don't count.
+    """
     packs = [load_pack(name.strip()) for name in settings.pack.split(",")]
     source = KafkaSource(settings.kafka, ("business-days", "policies"), new_reader, settings.topic_prefix)
-    return BankDays(source, registry_for(settings), {(pack.id, pack.version): pack.notice_days for pack in packs})
+    days = {(pack.id, pack.version): pack.notice_days for pack in packs}
+    return BankDays(source, registry_for(settings), days, left_out=left_out)
 
 
 @asynccontextmanager
-async def notifier(settings: "Settings", new_reader: NewReader) -> AsyncIterator[Notifier]:
+async def notifier(
+    settings: "Settings", new_reader: NewReader, left_out: frozenset[Run] = NOTHING_LEFT_OUT
+) -> AsyncIterator[Notifier]:
     """The notifier on the settings' channels: the console, and the webhook where one is set."""
     client = httpx2.AsyncClient(verify=webhook_trust(settings), follow_redirects=False)
     ledger_client = redis.asyncio.Redis.from_url(
@@ -158,6 +165,6 @@ async def notifier(settings: "Settings", new_reader: NewReader) -> AsyncIterator
         channels.append(WebhookChannel(client, settings.webhook_url, secret))
     ledger = RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
     async with client, ledger_client:
-        days = bank_days(settings, new_reader)
+        days = bank_days(settings, new_reader, left_out)
         now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
         yield Notifier(channels, ledger, now_ms, settings.notice_locale, late=days.late)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.calendar import NO_DAY
 
@@ -11,6 +11,22 @@ GAP_DAYS_MAX: Final = 31  # calendar days from the last applied close to the day
 MARK_ORDINARY: Final = 1
 MARK_FORCED: Final = 2  # counts however far ahead it is
 MARK_RETRACTS: Final = -1  # takes back one of its day that was set aside
+
+
+class Run(NamedTuple):
+    """A run of closes: the day that it asked for, and the last one closed before it (None: none, or not said in its records)."""
+
+    asked: int
+    last_closed: int | None
+
+    @classmethod
+    def of(cls, day: int, asked: int | None, last_closed: int | None) -> Run:
+        """The run of a record. Records of before there were runs are one each."""
+        return cls(day, None) if asked is None else cls(asked, last_closed)
+
+
+NOTHING_LEFT_OUT: Final[frozenset[Run]] = frozenset()
+"""Of the runs that a log's identity names as not to count, whatever they are."""
 
 
 def is_set_aside(asked: int | None, last_closed: int | None, applied: int, *, forced: bool) -> bool:

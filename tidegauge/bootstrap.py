@@ -11,17 +11,26 @@ from policies import PackError, load_pack
 from policies.language.reader import Problem
 from policies.model.pack import KINDS, Pack
 from schemas.registry import registry_for
+from streams.closing import NOTHING_LEFT_OUT, Run
 
 _NO_KEY = b"no key: references and ids are told to nobody"
 STANDING = "standing"  # name of the standing worker's table: changelog and transactional ids carry it
 
 
 def standing_conf(
-    settings: Settings, pack: str | None = None, base_currency: str | None = None, *, keyless: bool = False
+    settings: Settings,
+    pack: str | None = None,
+    base_currency: str | None = None,
+    *,
+    keyless: bool = False,
+    epoch: int = 0,
+    shadow: bool = False,
+    left_out: frozenset[Run] = NOTHING_LEFT_OUT,
 ) -> StandingConf:
     """The standing job's configuration. PackError if the pack cannot be read, or asks for more than the job can follow.
 
-    keyless: for what computes and tells nobody a reference or the id of an alert; else KeyLostError without keys.
+    keyless: for what computes and tells nobody a reference or the id of an alert; else KeyLostError without keys. epoch: of the
+    log's identity, for what publishes or shows versions of records. shadow, left_out: see StandingConf.
     """
     tiers, layers = schemes(pack or settings.pack)
     conf = StandingConf(
@@ -36,6 +45,9 @@ def standing_conf(
         settings.partitions,
         settings.previous_secret(),
         settings.reference_key_retire,
+        epoch,
+        shadow,
+        left_out,
     )
     conf.compiled()
     return conf
@@ -54,7 +66,9 @@ def schemes(packs: str) -> tuple[list[Pack], Pack | None]:
     return tiers, layers[0] if layers else None
 
 
-def standing_jobs(settings: Settings) -> Callable[[], StandingJob]:
-    """A factory of standing jobs that share one configuration."""
-    conf = standing_conf(settings)
+def standing_jobs(
+    settings: Settings, *, epoch: int = 0, shadow: bool = False, left_out: frozenset[Run] = NOTHING_LEFT_OUT
+) -> Callable[[], StandingJob]:
+    """A factory of standing jobs that share one configuration; epoch, shadow and left_out: as in `standing_conf`."""
+    conf = standing_conf(settings, epoch=epoch, shadow=shadow, left_out=left_out)
     return lambda: StandingJob(conf)

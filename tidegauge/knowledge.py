@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING
 from agents.engine import recovery
 from agents.standing.decide.packs import Packs
 from agents.standing.model import ForCloser
+from connectors.loading.closer import history
 from connectors.loading.closing_run import Known
 from connectors.loading.packs import sent
+from deploy.topics import survey
 from policies import PackError, parse_pack
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import registry_for
 from streams.calendar import NO_DAY
 from streams.money import exponent
 from tidegauge.bootstrap import STANDING, schemes, standing_conf
+from tidegauge.world.check import current
 
 if TYPE_CHECKING:
+    from connectors.loading.closing_run import History
     from deploy.settings import Settings
+    from streams.closing import Run
 
 
 def known_by_workers(settings: Settings) -> Known:
-    """What all partitions know, as of their last flush; nothing where no worker has run.
+    """What all partitions know, as of their last flush; nothing where no worker has run. Closes left out are the identity's.
 
     RecoveryError, Rejoin or KafkaError where the changelog cannot be read.
     """
@@ -33,7 +38,18 @@ def known_by_workers(settings: Settings) -> Known:
     calendar = {day: is_open for one in told for day, is_open in one.calendar.items()}
     sources = frozenset(source for one in told for source in one.sources)
     aside = {source: on for one in told for source, on in one.aside.items()}
-    return Known(None if booked == NO_DAY else booked, calendar, sources, aside)
+    return Known(None if booked == NO_DAY else booked, calendar, sources, aside, left_out(settings))
+
+
+def left_out(settings: Settings) -> frozenset[Run]:
+    """The closes that don't count by the log's identity. KafkaException, RegistryError where it can't be read."""
+    entry = current(settings, survey(settings))
+    return frozenset() if entry is None else frozenset(entry.closes_left_out)
+
+
+def closes_of(settings: Settings) -> History:
+    """What the closes in the log have come to. Errors as of `connectors.loading.closer.all_closes` and `left_out`."""
+    return history(settings, left_out(settings))
 
 
 def sources_named(settings: Settings) -> frozenset[str]:

@@ -18,7 +18,7 @@ from agents.engine.job import STATE_ANEW, Block, FatalError, Job
 from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
 from agents.engine.recovery import EngineSettings
 from agents.engine.table import UnitTable
-from agents.engine.unit import Conf
+from agents.engine.unit import OWN_OUTPUTS, Conf, Outlet
 from agents.engine.watch.quiet import set_up_log
 from agents.engine.watch.rounds import ROUND_S, Rounds
 
@@ -71,6 +71,7 @@ def build_app(
     compression: str | None = "lz4",
     replication: int = -1,
     outputs: Iterable[str] = (),
+    outlet: Outlet = OWN_OUTPUTS,
 ) -> BlockApp:
     """The worker's app, not started.
 
@@ -82,9 +83,10 @@ def build_app(
         compression: of everything written; None, gzip, snappy, lz4 or zstd.
         replication: of the changelog, when it has to be created; -1: the brokers' default, as of every other topic.
         outputs: the topics (catalogue names) that it cannot be without, beside the inputs and the changelog.
+        outlet: where they are, and whether they may be written.
     """
     inputs = job_factory().inputs  # also warms what the job compiles, before the group is joined
-    conf = Conf(settings, inputs, name, rows_max, compression)
+    conf = Conf(settings, inputs, name, rows_max, compression, outlet=outlet)
     recovery.install_blocks(settings, inputs, conf.changelog)
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
     app = BlockApp(
@@ -139,7 +141,7 @@ def wanted_topics(conf: Conf, outputs: Iterable[str]) -> dict[str, str]:
     """The topics that a worker cannot be without, by Kafka's name, with what to do when one is gone."""
     again = "`tidegauge topics --create`, restore its records from their source, and start the worker"
     out = "`tidegauge topics --create`, then start the worker; what was published there comes from a backup only"
-    named = dict.fromkeys(map(conf.settings.topic, outputs), out)
+    named = dict.fromkeys(map(conf.output, outputs), out)
     named |= dict.fromkeys(map(conf.settings.topic, conf.inputs), again)
     return named | {conf.changelog: f"the state is lost; {STATE_ANEW}"}
 

@@ -21,6 +21,7 @@ JOB_COUNTS = {
     "dead_letters": "Bad records written to dead-letters.",
     "references_shown": "Customers published under their new reference in a rotation.",
     "references_retired": "Customers whose previous reference was taken back in a rotation.",
+    "published_anew": "Customers published anew after a takeover.",
     "misplaced": "Bad records under another key than their customer, or on another partition than their key's.",
     "missing_journal": "Journal numbers found missing.",
     "filled_journal": "Missing journal numbers that arrived after all.",

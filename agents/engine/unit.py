@@ -57,6 +57,21 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Outlet:
+    """Where a worker's outputs go, and whether they may.
+
+    prefix: before their names; None: where the inputs are. may: asked, on another thread, when a unit has fenced its predecessor
+    and before it publishes; it raises a FatalError where others own the outputs by now, a Rejoin where nobody can say.
+    """
+
+    prefix: str | None = None
+    may: Callable[[], None] | None = None
+
+
+OWN_OUTPUTS = Outlet()
+
+
+@dataclass(frozen=True)
 class Conf:
     """What is the same for all units of a worker."""
 
@@ -66,6 +81,11 @@ class Conf:
     rows_max: int | None = None  # rows a transaction's part of a flush, for idempotent jobs; None: all at once
     compression: str | None = "lz4"  # of everything written
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    outlet: Outlet = OWN_OUTPUTS
+
+    def output(self, name: str) -> str:
+        """Kafka's name of an output."""
+        return self.settings.topic(name) if self.outlet.prefix is None else self.outlet.prefix + name
 
     @cached_property
     def state(self) -> str:
@@ -353,7 +373,7 @@ class PartitionUnit:
         The group's offsets stay as they are without `positions`.
         """
         size = sum(item.values.nbytes for _, items in outputs for item in items if isinstance(item, Packed))
-        named = [(t if t == self.conf.changelog else self.conf.settings.topic(t), items) for t, items in outputs]
+        named = [(t if t == self.conf.changelog else self.conf.output(t), items) for t, items in outputs]
         made = await computed(size, self.made, named)
         await self.producer.begin_transaction()
         # Up to here nothing was sent: so one request adds all partitions, and one writes to all of them.
@@ -401,6 +421,8 @@ class PartitionUnit:
     async def recover(self) -> Restored:
         """Fence the predecessor, then restore the job: from the first step on log and offsets stand still."""
         await self.producer.start()
+        if self.conf.outlet.may is not None:
+            await asyncio.to_thread(self.conf.outlet.may)
         consumer = await open_consumer(self.conf.settings, self.conf.settings.group)
         try:
             # Before the changelog: a successor that commits while this reads must not look like a lost changelog.

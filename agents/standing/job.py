@@ -21,8 +21,10 @@ from agents.standing.intake.facts import FACT_REASONS, UNKNOWN_FACT, unknown_fac
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
 from agents.standing.intake.rate_keys import rate_named
-from agents.standing.model import DayClose, ForCloser, RowKey, StandingConf, Tally
+from agents.standing.model import CLOSES_LEFT_OUT, DayClose, ForCloser, RowKey, StandingConf, Tally, left_out_by
+from agents.standing.publish.handover import Handover
 from agents.standing.publish.rotation import Rotation
+from agents.standing.publish.versions import versioned
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.status import Status
@@ -31,9 +33,10 @@ from schemas.topics import CLOSES, INPUTS
 from schemas.validation.columns import WORDS_OF, InputCheck
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
+from streams.accounts.store import Array
 from streams.alerts import lifecycle
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, business_day
-from streams.closing import is_set_aside
+from streams.closing import Run, is_set_aside
 from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
@@ -88,6 +91,7 @@ class StandingJob:
         self.partition = 0
         self.booked = BookedDays(conf.zone)
         self.closes: list[DayClose] = []
+        self.left_out = conf.left_out
         self.live = True
         self.progress = NO_DAY  # the last closed day that is committed
         self.names_written = 0
@@ -96,6 +100,7 @@ class StandingJob:
         self.decider = Decider(conf, self.ledger, self.counts)
         self.profiles, self.publisher = self.decider.profiles, self.decider.publisher
         self.rotation = Rotation(conf.keys, self.ledger, self.publisher.show, self.publisher.retire, self.counts)
+        self.handover = Handover(self.ledger, self._publish_anew, self.counts, shadow=conf.shadow)
         self._kept: str | None = None  # the reference key's fingerprint of the fence
         self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
             "transactions": self._transactions,
@@ -117,6 +122,7 @@ class StandingJob:
                 "set TIDEGAUGE_PARTITIONS to the number that the topics have"
             )
         self.rotation.begin(self._kept)
+        self.handover.begin()
         self.partition = partition
         self.publisher.begin(partition)
         self.decider.begin(self.progress)
@@ -136,8 +142,8 @@ class StandingJob:
         return self.lanes[topic].held
 
     def has_own_work(self) -> bool:
-        """A rotation of references goes on by itself."""
-        return self.rotation.pending
+        """A rotation of references and a handover go on by themselves."""
+        return self.rotation.pending or self.handover.has_work
 
     def days(self) -> dict[str, int]:
         """The last closed and the newest booked day, where there is one."""
@@ -176,12 +182,15 @@ class StandingJob:
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
             self.decider.continuous.look()
-        version = sum(self.positions().values())
+        version = versioned(self.conf.epoch, sum(self.positions().values()))
         self.publisher.queue_changes(self.profiles.take_requeued(), version, both=self.rotation.both)
         if self.live:
             more |= self.rotation.step(version)
+            more |= self.handover.step(version)
         outputs = self.publisher.take()
-        rows = [*self.decider.take_rows(), *(self.rotation.take_rows() if self.live else ())]
+        rows = [*self.decider.take_rows()]
+        if self.live:
+            rows += [*self.rotation.take_rows(), *self.handover.take_rows()]
         if self.live and self.progress != self.ledger.closed:
             saved = {"closed": self.ledger.closed, "first_month": self.decider.first_months}
             rows.append((RowKey.PROGRESS, json.dumps(saved).encode()))
@@ -192,6 +201,9 @@ class StandingJob:
         if not self.live:
             return Outcome(events=events)
         return Outcome(outputs=outputs, rows=rows, events=events, more=more, counts=self.counts.take())
+
+    def _publish_anew(self, slots: Array, version: int) -> None:
+        self.decider.publish_anew(slots, version, both=self.rotation.both)
 
     # -- events
 
@@ -344,8 +356,8 @@ class StandingJob:
                     if (record := lane.record(columns, i)) is None or record["retracts"] is not None:
                         continue
                     cut = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
-                    forced = record["force_reason"] is not None
-                    aside = is_set_aside(record["asked"], record["last_closed"], applied, forced=forced)
+                    forced, run = record["force_reason"] is not None, (record["asked"], record["last_closed"])
+                    aside = Run.of(day, *run) in self.left_out or is_set_aside(*run, applied, forced=forced)
                     self.closes.append(DayClose(day, cut, int(columns.offset[i]), aside))
             self._dead_letters(CLOSES, columns, first, last)
 
@@ -391,7 +403,10 @@ class StandingJob:
 
     def fence(self) -> bytes:
         """The ledger's clock and rates, what its amounts mean, and what the closer asks."""
-        return json.dumps(self._meaning() | self.ledger.fence() | self._for_closer().entry()).encode()
+        told = self._for_closer().entry() | self.handover.entry()
+        if self.left_out:
+            told[CLOSES_LEFT_OUT] = sorted(self.left_out, key=str)
+        return json.dumps(self._meaning() | self.ledger.fence() | told).encode()
 
     def _for_closer(self) -> ForCloser:
         newest, facts = self.booked.newest, self.decider.facts
@@ -429,6 +444,8 @@ class StandingJob:
             self.decider.use_names()
         for _, value in given.take(kinds == RowKey.REFERENCES[0]):
             self.rotation.load(value or b"")
+        for _, value in given.take(kinds == RowKey.HANDOVER[0]):
+            self.handover.load(value or b"")
         for _, value in given.take(kinds == RowKey.PROGRESS[0]):
             saved = json.loads(value or b"")
             self.progress = saved["closed"]
@@ -455,6 +472,12 @@ class StandingJob:
                     f"the state was kept with {what} {known.get(name)}, the setting is {mine}: "
                     "set it back; a log of its own (TIDEGAUGE_TOPIC_PREFIX) takes other settings"
                 )
+        self.left_out = left_out_by(meta)
+        if self.conf.left_out - self.left_out:
+            raise RecoveryError(
+                "the state has counted closes that are to be left out: give the shadow a group of its own "
+                "(`tidegauge worker --shadow`), that builds its state from the log"
+            )
         self.ledger.restore(saved["closed"], saved["rates"])
         told = ForCloser.of_fence(meta)
         self.booked.restore(told.booked)

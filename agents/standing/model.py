@@ -22,9 +22,12 @@ from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
 from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY
+from streams.closing import NOTHING_LEFT_OUT, Run
 from streams.money import EXPONENTS
 
 _FOR_CLOSER: Final = "for_closer"
+CLOSES_LEFT_OUT: Final = "closes_left_out"
+"""Of a fence's meta, where there are any: [asked, last closed] of the runs of closes that don't count."""
 
 
 class RowKey:
@@ -46,6 +49,7 @@ class RowKey:
     TRANSACTION_COUNTS: Final = b"t"
     PACK: Final = b"k"  # the pack's place in the book
     REFERENCES: Final = b"r"  # no id: one row
+    HANDOVER: Final = b"s"  # no id: one row
 
 
 ROW_KEYS = {name.lower(): key for name, key in vars(RowKey).items() if isinstance(key, bytes)}
@@ -116,6 +120,11 @@ class ForCloser(NamedTuple):
             return cls()
         calendar = {int(day): is_open for day, is_open in saved["calendar"].items()}
         return cls(saved["booked"], calendar, tuple(saved["sources"]), saved.get("aside", {}))
+
+
+def left_out_by(meta: bytes) -> frozenset[Run]:
+    """The closes that don't count by a fence's meta."""
+    return frozenset(Run(*run) for run in json.loads(meta).get(CLOSES_LEFT_OUT, ()))
 
 
 Older = Callable[[str, int, str], OlderClass | None]  # by pack, version and class of customers
@@ -224,7 +233,9 @@ class StandingConf:
 
     `others` give the tiers of classes of customers that `pack` does not name; `layers`: the layer scheme, if there is one;
     `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, by which records
-    are checked (agents.standing.intake.placement); `previous_key` and `retire`: of a rotation of references (Keyring).
+    are checked (agents.standing.intake.placement); `previous_key` and `retire`: of a rotation of references (Keyring);
+    `epoch`: of the log's identity, in versions of records; `shadow`: the outputs are another group's, and these go elsewhere;
+    `left_out`: closes that don't count.
     """
 
     base_currency: str
@@ -238,6 +249,9 @@ class StandingConf:
     partitions: int = 1
     previous_key: bytes | None = None
     retire: bool = False
+    epoch: int = 0
+    shadow: bool = False
+    left_out: frozenset[Run] = NOTHING_LEFT_OUT
 
     @property
     def keys(self) -> Keyring:

@@ -34,6 +34,7 @@ from schemas.codec.records import Encode, decode_one
 from schemas.registry import Registry, registry_for
 from schemas.topics import CLOSES, MARK, MARK_KEY, MARKED
 from streams.calendar import DAY_MAX, DAY_MIN, date_of, shown_day
+from streams.closing import NOTHING_LEFT_OUT, Run
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class CloseBook:
 
     def __init__(self, settings: Settings, known: Known = NOTHING_KNOWN) -> None:
         self._settings, self.known = settings, known
-        self.history = history(settings)
+        self.history = history(settings, known.left_out)
         self.last = self.history.last
 
     def plan(self, day: int, *, own: bool = False) -> RunPlan:
@@ -205,14 +206,19 @@ class Closer(CloseBook):
             raise PublishError(f"the marks were not taken: {failed[0].str() if failed else 'no answer'}")
 
 
-def history(settings: Settings) -> History:
-    """What the closes in the log have come to (they are few: a record a day, kept for 15 months).
+def history(settings: Settings, left_out: frozenset[Run] = NOTHING_LEFT_OUT) -> History:
+    """What the closes in the log have come to; `left_out` don't count. Errors as of `all_closes`."""
+    return applied(all_closes(settings), left_out)
+
+
+def all_closes(settings: Settings) -> list[Closed]:
+    """Every close in the log, and what takes some back (they are few: a record a day, kept for 15 months).
 
     What is no close is passed over. PublishError when Kafka fails, RegistryError when the schema registry does.
     """
     registry = registry_for(settings)
     with publish_errors(f"cannot read {settings.topic(CLOSES)}"):
-        return applied(_closes(settings, registry))
+        return list(_closes(settings, registry))
 
 
 def _closes(settings: Settings, registry: Registry) -> Iterator[Closed]:

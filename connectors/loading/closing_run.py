@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from streams.calendar import NO_DAY, date_of, shown_day
-from streams.closing import GAP_DAYS_MAX, is_set_aside
+from streams.closing import GAP_DAYS_MAX, NOTHING_LEFT_OUT, Run, is_set_aside
 from streams.workdays import business_days
 
 AHEAD_MAX: Final = 7  # business days past the last close, and past the newest booked day, that need no force
@@ -25,6 +25,11 @@ class Closed(NamedTuple):
     last_closed: int | None = None
     force_reason: str | None = None
     retracts: int | None = None
+
+    @property
+    def run(self) -> Run:
+        """Its run."""
+        return Run.of(self.day, self.asked, self.last_closed)
 
 
 class History(NamedTuple):
@@ -45,13 +50,15 @@ class History(NamedTuple):
 class Known(NamedTuple):
     """What the workers know: the newest day on which a posting is booked (None: they know of none), days of the calendar.
 
-    Of `sources` an event has come; `aside` has the days of marks that are set aside.
+    Of `sources` an event has come; `aside` has the days of marks that are set aside. left_out: closes that don't count, of the
+    log's identity.
     """
 
     booked: int | None = None
     calendar: Mapping[int, bool] = {}
     sources: frozenset[str] = frozenset()
     aside: Mapping[str, int] = {}
+    left_out: frozenset[Run] = NOTHING_LEFT_OUT
 
 
 NOTHING_KNOWN: Final = Known()
@@ -66,13 +73,13 @@ class RunPlan(NamedTuple):
     unusual: tuple[str, ...]
 
 
-def applied(records: Iterable[Closed]) -> History:
-    """Which closes count, by the worker's rule; records in the order of the log."""
+def applied(records: Iterable[Closed], left_out: frozenset[Run] = NOTHING_LEFT_OUT) -> History:
+    """Which closes count, by the worker's rule; records in the order of the log. `left_out` don't."""
     closes, aside, last = list[Closed](), dict[int, None](), NO_DAY
     for record in records:
         if record.retracts is not None:
             aside.pop(record.retracts, None)
-        elif record.day <= last:
+        elif record.day <= last or record.run in left_out:
             continue
         elif is_set_aside(record.asked, record.last_closed, last, forced=record.force_reason is not None):
             aside[record.asked or record.day] = None

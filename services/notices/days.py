@@ -16,7 +16,7 @@ from schemas.registry import Registry
 from services.views.projections import TopicRecord, plain_day
 from services.views.writer import RecordSource
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
-from streams.closing import is_set_aside
+from streams.closing import NOTHING_LEFT_OUT, Run, is_set_aside
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,9 @@ class BankDays:
         registry: Registry,
         notice_days: Mapping[tuple[str, int], int],
         clock: Callable[[], float] = time.monotonic,
+        left_out: frozenset[Run] = NOTHING_LEFT_OUT,
     ) -> None:
+        self.left_out = left_out  # closes that don't count
         self.source, self.registry, self.clock = source, registry, clock
         self.notice_days = dict(notice_days)  # by pack and version; those put into force come from the log
         self.newest = 0  # days since 1970-01-01
@@ -79,6 +81,7 @@ class BankDays:
         day = plain_day(close["business_day"])
         asked, last = (None if close[name] is None else plain_day(close[name]) for name in ("asked", "last_closed"))
         aside = is_set_aside(asked, last, self.closed, forced=close["force_reason"] is not None)
+        aside |= Run.of(day, asked, last) in self.left_out
         if DAY_MIN <= day < DAY_MAX and close["retracts"] is None and not aside:
             self.closed = max(self.closed, day)
             self.newest = max(self.newest, self.closed)

@@ -80,6 +80,16 @@ def test_which_closes_count(records: list[Closed]) -> None:
     assert sorted(found.aside) == sorted(day for day in waiting if not closed or day > closed[-1])
 
 
+@given(runs(), st.data())
+def test_what_a_takeover_has_left_out_counts_nowhere(records: list[Closed], data: st.DataObject) -> None:
+    """As if the run's records were not there; what takes runs back is no run."""
+    left_out = frozenset(
+        data.draw(st.lists(st.sampled_from([one.run for one in records]), max_size=3)) if records else ()
+    )
+    others = [one for one in records if one.retracts is not None or one.run not in left_out]
+    assert applied(records, left_out) == applied(others)
+
+
 @given(st.lists(st.tuples(DAYS, ANY_REASON), max_size=6))
 def test_what_the_closer_plans_counts(asked: list[tuple[int, str | None]]) -> None:
     """A run that needed no force, or was forced, is never set aside: closer and worker have one rule."""

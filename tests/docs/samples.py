@@ -67,7 +67,7 @@ BY_HAND: Final[dict[str, dict[str, Any]]] = {
         "group": "tidegauge",
         "packs": [{"pack_id": "rolling-quarter-aum", "version": 1, "digest": "0f6b2d8a91c4e7d3"}],
         "reference_key": "3a5d90c1f2b7e864", "alert_key": "3a5d90c1f2b7e864", "reason": None, "written_by": "worker",
-        "at": 1_771_724_400_000,
+        "at": 1_771_724_400_000, "closes_left_out": [],
     },
 }  # fmt: skip
 

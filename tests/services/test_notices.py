@@ -29,6 +29,7 @@ from services.notices.notifier import (
 from services.notices.webhook import ATTEMPTS_MAX, WebhookChannel
 from services.views.keys import Keys
 from services.views.projections import TopicRecord
+from streams.closing import Run
 from streams.vocabulary.terms import ALERT_KINDS, SEVERITIES
 from tests.services.contract_notices import (
     CHANNEL_CONTRACT,
@@ -305,11 +306,13 @@ def closed(day: int, **other: Any) -> bytes:
     return encode("business-days", {"business_day": day, "closed_at": 0, "cut": [], **other})
 
 
-async def test_a_close_set_aside_makes_nothing_late() -> None:
-    """A slip of a year, which the workers set aside, is no day of the bank's."""
-    values = [closed(20513), closed(20900, asked=20900, last_closed=20513)]
+@pytest.mark.parametrize("forced", [None, "a slip"])
+async def test_a_close_that_does_not_count_makes_nothing_late(forced: str | None) -> None:
+    """A slip of a year, which the workers set aside, or a takeover has left out, is no day of the bank's."""
+    values = [closed(20513), closed(20900, asked=20900, last_closed=20513, force_reason=forced)]
     records = [TopicRecord("business-days", 0, i, b"d", value) for i, value in enumerate(values)]
-    days = BankDays(MemorySource({"business-days:0": records}, 10), file_registry(), {})
+    left_out = frozenset({Run(20900, 20513)} if forced else ())
+    days = BankDays(MemorySource({"business-days:0": records}, 10), file_registry(), {}, left_out=left_out)
     assert not await days.late(ALERT)
     assert days.newest == ALERT["raised_day"]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from agents.engine.job import RecoveryError
 from agents.standing.job import StandingJob
 from schemas.codec.records import encode
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
-from streams.closing import GAP_DAYS_MAX
+from streams.closing import GAP_DAYS_MAX, Run
 from tests.standing.partition import Partition, Topics, conf
 from tests.twins.events import day, posting
 
@@ -34,10 +35,13 @@ def run(log: Topics, days: Iterable[int], last: int | None, reason: str | None =
         log.append(CLOSES, str(each).encode(), encode(CLOSES, record))
 
 
-def slip() -> Topics:
-    """A day is closed, then one of the next year by mistake; the bank goes on, and closes the next days as ever."""
+def slip(reason: str | None = None) -> Topics:
+    """A day is closed, then one of the next year by mistake; the bank goes on, and closes the next days as ever.
+
+    With a reason the mistake was forced, and counts: unless a takeover has left it out.
+    """
     log = Topics().tell([posting(1, 100, D1), D1, posting(2, 50, D1 + 1)])
-    run(log, range(D1 + 1, FAR + 1), D1)
+    run(log, range(D1 + 1, FAR + 1), D1, reason)
     log.tell([posting(3, 7, D1 + 1)])
     run(log, [D1 + 1], D1)
     log.tell([posting(4, 1000, D1 + 2)])
@@ -83,17 +87,22 @@ def test_figures_are_those_of_a_log_without_the_slip() -> None:
     assert aums(Partition(slip()).run())[:2] == [(D1, 100), (D1 + 1, 157)]
 
 
+@pytest.mark.parametrize("left_out", [False, True], ids=["set aside", "left out"])
 @pytest.mark.parametrize("seed", range(20))
-def test_any_interleaving_and_any_crash(seed: int) -> None:
-    """In whatever blocks and order inputs are read, and wherever a worker begins anew, the closes say the same."""
-    rng, log = random.Random(seed), slip()
-    calm, partition = Partition(slip()).run(), Partition(log)
+def test_any_interleaving_and_any_crash(seed: int, left_out: bool) -> None:
+    """In whatever blocks and order inputs are read, and wherever a worker begins anew, the closes say the same.
+
+    A worker that begins anew has the closes left out from its state, told or not.
+    """
+    mine = replace(conf(), left_out=frozenset({Run(FAR, D1)} if left_out else ()))
+    rng, log = random.Random(seed), slip("forced" if left_out else None)
+    calm, partition = Partition(slip()).run(), Partition(log, StandingJob(mine))
     while partition.fed != log.ends:
         topic = rng.choice([topic for topic in INPUTS if partition.fed[topic] < log.ends[topic]])
         partition.feed(topic, partition.fed[topic] + rng.randint(1, 200))
         partition.work()
         if rng.random() < 0.3:  # what is fed and not consumed is fed again, by the positions that were committed
-            job, told = StandingJob(conf()), partition.published
+            job, told = StandingJob(rng.choice((mine, conf()))), partition.published
             rows, _ = partition.job.take_dirty(None)
             job.load([*partition.rows.items(), *_flat(rows)])
             partition.rows |= dict(_flat(rows))
@@ -103,6 +112,24 @@ def test_any_interleaving_and_any_crash(seed: int) -> None:
             partition.published, partition.rows = told, rows_kept
     assert partition.closes() == calm.closes(), f"seed {seed}"
     assert partition.job.positions() == log.ends
+
+
+def test_closes_that_a_state_has_counted_are_not_left_out() -> None:
+    """The way back from a wrong close is a state built anew, not this one."""
+    partition = Partition(slip("forced")).run()
+    assert partition.job.ledger.closed == FAR
+    job = StandingJob(replace(conf(), left_out=frozenset({Run(FAR, D1)})))
+    with pytest.raises(RecoveryError, match="--shadow"):
+        job.load_fence(partition.job.fence())
+
+
+def test_another_run_up_to_the_same_day_counts() -> None:
+    """When the day has come: what was left out is the run, and not its day."""
+    log = slip("forced")
+    run(log, range(D1 + 4, D1 + 31), D1 + 3)
+    run(log, [FAR], D1 + 30, "the bank was shut")
+    partition = Partition(log, StandingJob(replace(conf(), left_out=frozenset({Run(FAR, D1)})))).run()
+    assert partition.job.ledger.closed == FAR and partition.job.positions() == log.ends
 
 
 def _flat(rows: Any) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from tidegauge.world.identity import (
     entry_in_force,
     extended,
     mismatches,
-    next_epoch,
     world_entry,
 )
 
@@ -105,13 +103,6 @@ def test_first_record_begins_and_each_change_follows_the_one_in_force(made: list
             break
         chain.append(behind[0])
     assert (None if found is None else found.event_id) == (made[chain[-1]][0] if chain else None)
-
-
-def test_epoch_rises_always_and_is_never_below_the_days() -> None:
-    """So a log whose identity is lost goes on above what it had the day before."""
-    assert next_epoch(0, date(2026, 11, 28)) == 331
-    assert next_epoch(331, date(2026, 11, 28)) == 332
-    assert next_epoch(400, date(2026, 1, 1)) == 401
 
 
 def test_a_newer_release_adds_what_it_knows_more() -> None:

@@ -21,7 +21,7 @@ from tests.conftest import Kafka
 from tidegauge.cli.failures import line_for
 from tidegauge.world import check as check_module
 from tidegauge.world import watch
-from tidegauge.world.changes import adopted, compared, rebuilt
+from tidegauge.world.changes import WorldChange, adoption, compared, make_change, rebuilding
 from tidegauge.world.check import World, WorldError, begin_world, check_world
 from tidegauge.world.found import USES_ALL, USES_PLACE, digest
 from tidegauge.world.identity import ADOPTED, CREATED, REBUILT, entry_in_force
@@ -67,6 +67,12 @@ def shared(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> World:
     )  # fmt: skip
     topics.create(settings)
     return begin_world(settings)
+
+
+def wanted(change: WorldChange | None) -> WorldChange:
+    """A change, since something differs."""
+    assert change is not None
+    return change
 
 
 def made_anew(settings: Settings, name: str, partitions: int = 4) -> None:
@@ -212,21 +218,22 @@ def test_a_log_from_before_is_read_as_it_is(make_topics: Callable[..., Settings]
 
 
 def test_adopting_makes_what_is_found_the_identity(world: World) -> None:
-    """A dry run changes nothing; the epoch rises, the reason stays, and the old settings are the wrong ones then."""
+    """A plan changes nothing; the epoch rises, the reason stays, and the old settings are the wrong ones then."""
     other = changed(world.settings, reference_key=OTHER_KEY)
     assert world.entry is not None
-    told = adopted(other, "the key was rotated", "operator:hq", force=False, dry_run=True)
-    assert any("reference key" in line for line in told) and len(read_entries(other)) == 1
-    adopted(other, "the key was rotated", "operator:hq", force=False, dry_run=False)
+    change = wanted(adoption(other))
+    assert any("reference key" in line for line in change.lines) and not change.unusual
+    assert len(read_entries(other)) == 1
+    make_change(change, "the key was rotated", "operator:hq")
     now = check_world(other, USES_ALL).entry
     assert now is not None
     assert (now.kind, now.reason, now.written_by) == (ADOPTED, "the key was rotated", "operator:hq")
     assert now.epoch == world.entry.epoch + 1 and now.follows == world.entry.event_id
     with pytest.raises(WorldError, match="reference key"):
         check_world(world.settings, USES_ALL)
-    assert adopted(other, "again", "operator:hq", force=False, dry_run=False) == [
-        "nothing differs: the identity stays as it is"
-    ]
+    assert adoption(other) is None
+    with pytest.raises(WorldError, match="somebody else"):
+        make_change(change, "planned before, and too late", "operator:hq")
 
 
 def test_a_state_does_not_go_on_with_another_log(world: World) -> None:
@@ -236,12 +243,12 @@ def test_a_state_does_not_go_on_with_another_log(world: World) -> None:
     administrator = admin.client(settings.kafka)
     administrator.create_topics([NewTopic(changelog, 4, 1)])[changelog].result(30)
     made_anew(settings, "balances")
-    with pytest.raises(WorldError, match="another one") as told:
-        adopted(settings, "loaded again", "operator:hq", force=False, dry_run=False)
-    assert "TIDEGAUGE_GROUP" in told.value.hint
+    (unusual,) = wanted(adoption(settings)).unusual
+    assert "another one" in unusual and "TIDEGAUGE_GROUP" in unusual
     new = changed(settings, group=f"{settings.topic_prefix}second")
-    said = adopted(new, "loaded again", "operator:hq", force=False, dry_run=False)
-    assert any("again, with the same ids" in line for line in said)
+    change = wanted(adoption(new))
+    assert any("again, with the same ids" in line for line in change.lines) and not change.unusual
+    make_change(change, "loaded again", "operator:hq")
     assert begin_world(new).entry is not None
     with pytest.raises(WorldError, match="group"):
         begin_world(settings)
@@ -253,9 +260,9 @@ def test_rebuilding_deletes_state_and_offsets(world: World) -> None:
     changelog = f"{settings.topic_prefix}{settings.group}-standing-changelog"
     administrator = admin.client(settings.kafka)
     administrator.create_topics([NewTopic(changelog, 4, 1)])[changelog].result(30)
-    rebuilt(settings, "lost", "operator:hq", force=False, dry_run=True)
-    assert changelog in topics.survey(settings).names
-    rebuilt(settings, "lost", "operator:hq", force=False, dry_run=False)
+    change = rebuilding(settings)
+    assert changelog in topics.survey(settings).names and not change.unusual
+    make_change(change, "lost", "operator:hq")
     assert changelog not in topics.survey(settings).names
     now = begin_world(settings).entry
     assert now is not None and world.entry is not None

@@ -65,6 +65,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("deletions", "deletions", "nothing_deleted"),
     ("state", "state", "state_found"),
     ("references", "state", "references"),
+    ("handover", "state", "handover"),
     ("schema registry", "servers", "contracts"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def identity(settings: Settings) -> Iterator[CheckLine]:
     """Whether the log is the one that these settings are meant for."""
+    from streams.calendar import shown_day
     from tidegauge.world.changes import compared
 
     entry, problems = compared(settings)
@@ -26,6 +27,8 @@ def identity(settings: Settings) -> Iterator[CheckLine]:
         yield CheckLine("identity", Grade.GOOD, "the log has none yet: the first worker gives it one")
         return
     found = f"epoch {entry.epoch}, group {entry.identity.group} owns the outputs"
+    if days := ", ".join(shown_day(run.asked) for run in entry.closes_left_out):
+        found += f"; closes asked for on {days} are left out"
     if any(topic.topic_id is None for topic in entry.identity.topics):
         found += "; the brokers give no topic ids, so that a topic that is made anew goes unnoticed"
     yield CheckLine("identity", Grade.GOOD, found)
@@ -33,15 +36,15 @@ def identity(settings: Settings) -> Iterator[CheckLine]:
 
 def closes_aside(settings: Settings) -> Iterator[CheckLine]:
     """Whether the workers have set a run of closes aside, and nobody has confirmed it or taken it back."""
-    from connectors.loading.closer import history
     from deploy import topics
     from schemas.topics import CLOSES
     from streams.calendar import shown_day
+    from tidegauge.knowledge import closes_of
 
     if not any(entry.partitions for entry in topics.inspect(settings, wait_s=3.0) if entry.topic.name == CLOSES):
         yield CheckLine("closes", Grade.GOOD, "none: there is no topic yet")
         return
-    found = history(settings)
+    found = closes_of(settings)
     if not found.aside:
         yield CheckLine("closes", Grade.GOOD, f"up to {shown_day(found.last)}" if found.applied else "none yet")
         return
@@ -141,3 +144,19 @@ def references(settings: Settings) -> Iterator[CheckLine]:
     yield CheckLine(
         "references", Grade.GOOD, "; ".join(f"{n} of {len(found)} partitions: {text}" for text, n in texts.items())
     )
+
+
+def handover(settings: Settings) -> Iterator[CheckLine]:
+    """How far a takeover is, where there was one."""
+    import asyncio
+
+    from agents.engine import recovery
+    from agents.standing.publish.handover import Course, course_said
+    from tidegauge.bootstrap import STANDING
+
+    fences = asyncio.run(recovery.fences(settings, settings.partitions, STANDING))
+    courses = [None if fence is None else Course.of_fence(fence.meta) for fence in fences]
+    if any(courses):
+        texts = Counter(map(course_said, courses))
+        found = "; ".join(f"{number} of {len(courses)} partitions {text}" for text, number in texts.items())
+        yield CheckLine("handover", Grade.GOOD, found)

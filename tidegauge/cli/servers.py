@@ -10,10 +10,16 @@ from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
+    from tidegauge.world.check import World
 
 
 def need_world(settings: Settings, uses: frozenset[str] | None = None) -> Settings:
-    """The settings with the partitions that the topics have, of a log that is the one they are meant for.
+    """The settings with the partitions that the topics have, of a log that is the one they are meant for (`found_world`)."""
+    return found_world(settings, uses).settings
+
+
+def found_world(settings: Settings, uses: frozenset[str] | None = None) -> World:
+    """The log that settings are meant for.
 
     uses: the parts of the log's identity that the command depends on (tidegauge.world.found); None: where the log is. StackError,
     WorldError, KeyLostError where no broker answers, something differs, or a key is missing: said before anything is done.
@@ -21,7 +27,7 @@ def need_world(settings: Settings, uses: frozenset[str] | None = None) -> Settin
     from tidegauge.world.check import check_world
     from tidegauge.world.found import USES_PLACE
 
-    return check_world(settings, USES_PLACE if uses is None else uses).settings
+    return check_world(settings, USES_PLACE if uses is None else uses)
 
 
 def need_port(host: str, port: int, option: str) -> None:

@@ -15,6 +15,7 @@ from agents.engine import recovery
 from agents.engine.job import RecoveryError
 from agents.offline.standings import AsOfError, branches, columns_of, standings_at
 from connectors.formats.events import Record
+from streams.closing import NOTHING_LEFT_OUT, Run
 from streams.money import exponent
 from streams.vocabulary.terms import OUTFLOW
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
@@ -76,10 +77,13 @@ class Explained:
         return bool(self.standing or self.verdicts)
 
 
-async def explain(settings: Settings, wanted: str) -> Explained:
-    """Everything about a customer, or about one decision by its id. RecoveryError, KafkaError where it cannot be read."""
+async def explain(settings: Settings, wanted: str, left_out: frozenset[Run] = NOTHING_LEFT_OUT) -> Explained:
+    """Everything about a customer, or about one decision by its id; `left_out`: closes that don't count.
+
+    RecoveryError, KafkaError where it cannot be read.
+    """
     for customer_id in customers_of(wanted):
-        found = explained(standing_conf(settings), await read_log(settings, customer_id))
+        found = explained(standing_conf(settings, left_out=left_out), await read_log(settings, customer_id))
         if customer_id != wanted:
             found.verdicts = [verdict for verdict in found.verdicts if verdict.told.name == wanted]
         elif found.gaps:
@@ -98,7 +102,7 @@ def customers_of(wanted: str) -> list[str]:
 def explained(conf: StandingConf, log: Log) -> Explained:
     """What the log says of everything that was published about a customer."""
     found = Explained(log.customer_id, conf.base_currency)
-    closes, packs = log.closes(conf.registry), [*conf.packs(), *sent_packs(log, conf.registry)]
+    closes, packs = log.closes(conf.registry, conf.left_out), [*conf.packs(), *sent_packs(log, conf.registry)]
     found.unreadable = dict(log.unreadable)
     found.gaps, found.loose = log.gaps(closes), any(map(between_closes, packs))
     conf = first_conf(conf, log, packs)

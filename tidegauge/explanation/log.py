@@ -24,7 +24,7 @@ from schemas.partitioner import partition_of
 from schemas.registry import registry_for
 from schemas.topics import BROADCAST, CLOSES, INPUTS
 from streams.calendar import NO_DAY
-from streams.closing import is_set_aside
+from streams.closing import NOTHING_LEFT_OUT, Run, is_set_aside
 from tidegauge.bootstrap import STANDING
 
 if TYPE_CHECKING:
@@ -93,15 +93,18 @@ class Log:
         """Offset, key and value of an input's records."""
         return _records(self.inputs.get(topic, []))
 
-    def closes(self, registry: Registry | None) -> dict[int, dict[str, int]]:
+    def closes(
+        self, registry: Registry | None, left_out: frozenset[Run] = NOTHING_LEFT_OUT
+    ) -> dict[int, dict[str, int]]:
         """The cut of every close that counts and is still there, by day."""
         found: dict[int, dict[str, int]] = {}
         last = NO_DAY
         for record in self.decoded(CLOSES, registry):
             day, forced = record["business_day"], record["force_reason"] is not None
-            if record["retracts"] is not None or day <= last:
+            run = record["asked"], record["last_closed"]
+            if record["retracts"] is not None or day <= last or Run.of(day, *run) in left_out:
                 continue
-            if not is_set_aside(record["asked"], record["last_closed"], last, forced=forced):
+            if not is_set_aside(*run, last, forced=forced):
                 found[day] = {c["topic"]: c["offset"] for c in record["cut"] if c["partition"] == self.partition}
                 last = day
         return found

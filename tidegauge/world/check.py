@@ -11,6 +11,8 @@ from deploy import topics
 from deploy.errors import KeyLostError, StackError
 from deploy.topics import WORLD
 from schemas.topics import INPUTS
+from streams.closing import Run
+from tidegauge.world.epochs import next_epoch, published_epoch
 from tidegauge.world.found import USES_ALL, USES_PLACE, found_identity
 from tidegauge.world.identity import (
     CREATED,
@@ -21,7 +23,6 @@ from tidegauge.world.identity import (
     entry_in_force,
     extended,
     mismatches,
-    next_epoch,
 )
 from tidegauge.world.log import read_entries, write_entry
 
@@ -48,6 +49,16 @@ class World(NamedTuple):
     settings: Settings
     entry: WorldEntry | None
     found: Identity
+
+    @property
+    def epoch(self) -> int:
+        """Of the identity, as it goes into versions of records."""
+        return 0 if self.entry is None else self.entry.epoch
+
+    @property
+    def left_out(self) -> frozenset[Run]:
+        """Closes that don't count."""
+        return frozenset() if self.entry is None else frozenset(self.entry.closes_left_out)
 
 
 def refused(problems: Sequence[Difference]) -> WorldError:
@@ -81,6 +92,7 @@ def begin_world(settings: Settings) -> World:
     settings = counted(settings, surveyed)
     if not _has_topic(surveyed):
         topics.create(settings, [WORLD])
+    published = published_epoch(settings, surveyed)
     for _ in range(TRIES_MAX):
         entry = entry_in_force(read_entries(settings))
         if entry is None and not has_state(settings, surveyed):
@@ -89,14 +101,21 @@ def begin_world(settings: Settings) -> World:
         wanted = found if entry is None else extended(entry.identity, found)
         if problems := mismatches(wanted, found):
             raise refused(problems)
+        if entry is not None and published > entry.epoch:
+            raise WorldError(behind(entry, published), "`tidegauge world adopt` gives the log a higher one")
         if entry is not None and wanted == entry.identity:
             settings.make_keys()  # the file of the alert key, where only that is missing
             return World(settings, entry, found)
         if entry is None:
             check_fences(settings)
-        kind, epoch = (CREATED, next_epoch(0, today())) if entry is None else (EXTENDED, entry.epoch)
+        kind, epoch = (CREATED, next_epoch(published, today())) if entry is None else (EXTENDED, entry.epoch)
         write_entry(settings, entry, kind, epoch, wanted, None, _BY_WORKER)
     raise WorldError(f"the identity on {settings.topic(WORLD)} changes all the time", "look at `tidegauge world show`")
+
+
+def behind(entry: WorldEntry, published: int) -> str:
+    """That the outputs are ahead of the identity, such as after an older one was put back."""
+    return f"epoch: the log's identity says {entry.epoch}, its outputs have {published}, and versions would go back"
 
 
 def today() -> date:

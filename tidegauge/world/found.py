@@ -27,6 +27,9 @@ USES_ALL: Final = frozenset({
 })  # fmt: skip
 """What decides: workers use it, and whoever computes from their state or from the log what they would."""
 
+USES_SHADOW: Final = USES_ALL - USES_GROUP
+"""Workers beside those that own the outputs."""
+
 DIGEST_CHARS: Final = 16
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date
 from typing import Any, Final, NamedTuple
 
-CREATED, EXTENDED, REBUILT, ADOPTED = "created", "extended", "rebuilt", "adopted"  # kinds of records
-EPOCHS_FROM: Final = date(2026, 1, 1)
+from agents.standing.publish.versions import EPOCHS
+from streams.closing import Run
+
+# Kinds of records.
+CREATED, EXTENDED, REBUILT, ADOPTED, TAKEN_OVER = "created", "extended", "rebuilt", "adopted", "taken_over"
 CUT_OFF: Final = "24:00"  # business days end at local midnight
-TOPICS_MAX, PACKS_MAX, LIMITS_MAX = 256, 16, 64  # of one record
-EPOCH_MAX: Final = 1 << 40  # leaves room above it for ever: each one is followed by the next
+TOPICS_MAX, PACKS_MAX, LIMITS_MAX, LEFT_OUT_MAX = 256, 16, 64, 64  # of one record
 
 
 class TopicMark(NamedTuple):
@@ -74,15 +75,17 @@ class WorldEntry:
     reason: str | None
     written_by: str
     at: int
+    closes_left_out: tuple[Run, ...] = ()  # that no worker counts
 
     def record(self) -> dict[str, Any]:
         """As the contract has it."""
-        own = {name: getattr(self, name) for name in _HEAD}
+        own: dict[str, Any] = {name: getattr(self, name) for name in _HEAD}
+        own["closes_left_out"] = [run._asdict() for run in self.closes_left_out]
         parts = {field.name: getattr(self.identity, field.name) for field in fields(Identity)}
         return own | {name: [v._asdict() for v in value] if name in _LISTS else value for name, value in parts.items()}
 
 
-_HEAD: Final = tuple(field.name for field in fields(WorldEntry) if field.name != "identity")
+_HEAD: Final = tuple(f.name for f in fields(WorldEntry) if f.name not in ("identity", "closes_left_out"))
 _LISTS: Final[dict[str, Callable[..., NamedTuple]]] = {"topics": TopicMark, "packs": PackMark, "limits": LimitMark}
 
 
@@ -90,12 +93,15 @@ def world_entry(record: dict[str, Any]) -> WorldEntry:
     """The entry in a decoded record. ValueError where a list or the epoch is beyond its bound."""
     if any(len(record[name]) > most for name, most in zip(_LISTS, (TOPICS_MAX, PACKS_MAX, LIMITS_MAX), strict=True)):
         raise ValueError("a list of the identity is too long")
-    if not 0 <= record["epoch"] <= EPOCH_MAX:
+    if len(record["closes_left_out"]) > LEFT_OUT_MAX:
+        raise ValueError("too many closes are left out")
+    if not 0 <= record["epoch"] < EPOCHS:
         raise ValueError(f"epoch {record['epoch']} is none")
     parts = {field.name: record[field.name] for field in fields(Identity)}
     for name, kind in _LISTS.items():
         parts[name] = tuple(kind(**item) for item in record[name])
-    return WorldEntry(**{name: record[name] for name in _HEAD}, identity=Identity(**parts))
+    left_out = tuple(Run(**run) for run in record["closes_left_out"])
+    return WorldEntry(**{name: record[name] for name in _HEAD}, identity=Identity(**parts), closes_left_out=left_out)
 
 
 def entry_in_force(entries: Iterable[WorldEntry]) -> WorldEntry | None:
@@ -109,11 +115,6 @@ def entry_in_force(entries: Iterable[WorldEntry]) -> WorldEntry | None:
         if entry.follows == (None if now is None else now.event_id):
             now = entry
     return now
-
-
-def next_epoch(previous: int, today: date) -> int:
-    """The epoch after `previous`; never below the days since 2026-01-01: a log whose identity is lost goes on above it."""
-    return max(previous + 1, (today - EPOCHS_FROM).days)
 
 
 class Difference(NamedTuple):
@@ -140,8 +141,8 @@ _SAME_RELEASE: Final = "run the release that the workers run"
 
 def _other_group(group: str) -> str:
     return (
-        f"set TIDEGAUGE_GROUP={group}; a second group would publish everything again: give it a log of its own "
-        "(TIDEGAUGE_TOPIC_PREFIX)"
+        f"set TIDEGAUGE_GROUP={group}; a second group would publish everything again: it runs as a shadow "
+        "(`tidegauge worker --shadow`) until `tidegauge world takeover`, or on a log of its own (TIDEGAUGE_TOPIC_PREFIX)"
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from agents.engine.reader import rows_to_the_end
 from connectors.loading.passed import Passed
-from connectors.loading.publisher import FLUSH_WAIT_S, PublishError, open_producer
+from connectors.loading.publisher import FLUSH_WAIT_S, PublishError, open_producer, publish_errors
 from deploy.topics import WORLD
 from schemas.codec.records import decode_one, encode
 from schemas.registry import registry_for
@@ -19,6 +20,7 @@ from tidegauge.world.identity import Identity, WorldEntry, world_entry
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
+    from streams.closing import Run
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +55,20 @@ def write_entry(
     identity: Identity,
     reason: str | None,
     who: str,
+    *,
+    transactional_id: str | None = None,
+    left_out: Iterable[Run] | None = None,
 ) -> WorldEntry:
-    """Put a record behind `before`, acknowledged by all replicas. Whether it counts, reading tells.
+    """Put a record behind `before`, acknowledged by all replicas; with an id in a transaction. Whether it counts, reading tells.
+
+    left_out: closes that don't count; None: those of before.
 
     PublishError where Kafka doesn't take it.
     """
+    kept = () if before is None else before.closes_left_out
     entry = WorldEntry(
         f"{epoch}-{uuid.uuid4().hex}", None if before is None else before.event_id, kind, epoch, identity, reason, who,
-        time.time_ns() // 1_000_000,
+        time.time_ns() // 1_000_000, kept if left_out is None else tuple(sorted(left_out, key=str)),
     )  # fmt: skip
     failed: list[KafkaError] = []
 
@@ -68,10 +76,16 @@ def write_entry(
         if problem is not None:
             failed.append(problem)
 
-    producer = open_producer(settings)
+    producer = open_producer(settings, transactional_id)
     value = encode(WORLD, entry.record(), registry_for(settings))
-    producer.produce(settings.topic(WORLD), value, entry.event_id.encode(), 0, delivered)
-    waiting = producer.flush(FLUSH_WAIT_S)
+    with publish_errors("the identity was not written"):
+        if transactional_id is not None:
+            producer.init_transactions(FLUSH_WAIT_S)
+            producer.begin_transaction()
+        producer.produce(settings.topic(WORLD), value, entry.event_id.encode(), 0, delivered)
+        waiting = producer.flush(FLUSH_WAIT_S)
+        if transactional_id is not None and not failed and not waiting:
+            producer.commit_transaction(FLUSH_WAIT_S)
     if failed or waiting:
         raise PublishError(f"the identity was not written: {failed[0].str() if failed else 'no answer'}")
     return entry

@@ -10,28 +10,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaException
-
-from deploy.errors import StackError
-from schemas.registry import RegistryError
 from tidegauge.cli.failures import last_line
 from tidegauge.cli.output import error
 from tidegauge.world.check import World, WorldError, check_world, refused
+from tidegauge.world.found import USES_SHADOW
 from tidegauge.world.identity import Identity, mismatches
+from tidegauge.world.shadow import AWAY, overtaken
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 30.0
 AGAIN_S: Final = 5.0  # a cluster that is just starting is no other one: what differs, differs twice
-_AWAY: Final = (StackError, KafkaException, RegistryError, OSError)  # servers that are away are other checks' business
 
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the log beside a process. A worker's own topics are looked at by its rounds (agents.engine.watch)."""
+    """Looks at the log beside a process. Workers have USES_SHADOW, whether they are a shadow's or not.
+
+    A worker's own topics are looked at by its rounds (agents.engine.watch).
+    """
 
     world: World
     uses: frozenset[str]
+    shadow: bool = False
     tell: Callable[[World], object] = lambda _: None  # hears of the world at every look that finds it good
 
     def look(self) -> WorldError | None:
@@ -42,13 +43,15 @@ class Watch:
             place = Identity(cluster_id=begun.cluster_id, topic_prefix=begun.topic_prefix, topics=begun.topics)
             if problems := mismatches(place, identity):
                 return refused(problems)
+            if self.uses >= USES_SHADOW and (gone := overtaken(self.world, now.entry, shadow=self.shadow)) is not None:
+                return gone
             if self.world.entry is not None and now.entry is None:
                 return WorldError("the log has lost its identity", "start this again: a worker gives it one")
             self.tell(now)
             return None
         except WorldError as problem:
             return problem
-        except _AWAY as problem:
+        except AWAY as problem:  # other checks' business
             log.warning("the log's identity can't be looked at: %s", problem)
             return None
 

@@ -14,6 +14,7 @@ ENDINGS: Final = (
     "We experienced a crash!",
     "Unexpected error in sender routine",
     "Error while stopping child",
+    "exception was never retrieved",
 )
 """What is in the frameworks' own words about an end."""
 SERVICE: Final = "[^"  # how mode begins what a service says, whatever its logger

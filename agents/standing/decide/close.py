@@ -69,7 +69,7 @@ class Decider:
         self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched, EXPONENTS[conf.base_currency])
         self.known = KnownCustomers(ledger, self.facts)
         # What is published.
-        self.publisher = OutputPublisher(conf.registry, conf.keys, self.classes, ledger, self.profiles)
+        self.publisher = OutputPublisher(conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch)
         self.decisions = Decisions(self.publisher, self.classes, counts)
         layer_decisions = LayerDecisions(self.publisher, self.decisions)
         # What decides.
@@ -209,8 +209,12 @@ class Decider:
         found, scope = self.ledger.metrics(self.scope, close.day, slots), self.pack.scope
         decide(close, closes, scope, slots, found)
         decide_layers(close, closes, scope, slots, found)
-        flags = customer_flags(self.lifecycle, scope, slots, found)
-        kept = np.flatnonzero(self.known.since(slots) <= close.day)
+        self._show(close.day, slots, found)
+
+    def _show(self, day: int, slots: Array, found: Metrics) -> None:
+        """Standings as of a day."""
+        flags = customer_flags(self.lifecycle, self.pack.scope, slots, found)
+        kept = np.flatnonzero(self.known.since(slots) <= day)
         self.publisher.standings(found, slots, kept, self.metric, flags, self.layers.shown(slots), self.scope)
 
     def _foresee(self, day: int, before: int, *, restate: bool) -> None:
@@ -218,6 +222,20 @@ class Decider:
         for records in self.outlooks.close(day, before, self.scope, restate=restate):
             self.publisher.packed("outlooks", records)
             self.counts.add("outlooks", records.records)
+
+    def publish_anew(self, slots: Array, version: int, *, both: bool) -> None:
+        """Standing and outlook as of the last close, and queue class, of customers of whom there may be nothing new.
+
+        both: queue classes under the previous references too.
+        """
+        if (day := self.ledger.closed) != NO_DAY:
+            for at in range(0, len(slots), CLOSE_CHUNK):
+                some = slots[at : at + CLOSE_CHUNK]
+                self._show(day, some, self.ledger.metrics(self.scope, day, some))
+            for records in self.outlooks.again(day, slots, self.scope):
+                self.publisher.packed("outlooks", records)
+                self.counts.add("outlooks", records.records)
+        self.publisher.queue_anew(slots, version, both=both)
 
     # -- rows
 

@@ -19,7 +19,7 @@ from agents.engine.packing import Packed, few
 from agents.standing.intake.known import KnownCustomers
 from agents.standing.model import RowKey, customer_keys
 from agents.standing.publish.held import BARRED, HELD_CHUNK, HELD_FIELD, HeldField, HeldReason, no_rate, null_where
-from agents.standing.publish.standings import SEQ_BITS, Buffer, StandingWriter, filled
+from agents.standing.publish.standings import Buffer, StandingWriter, filled
 from policies.compiled.classes import CompiledClasses
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.records import decode_one
@@ -80,14 +80,8 @@ class Outlooks:
         """What the close of `day` publishes, `before` being the last closed one; of all customers if `restate`."""
         if self.timing is None:
             return
-        known, count = self.ledger.customers, self.ledger.customers.count
-        step = max(_CHUNK_CELLS // len(outlook.closes_ahead(self.pack.metric, self.timing.downgrades, day)), 1)
-        for at in range(0, count, step):
-            slots = np.arange(at, min(at + step, count))
-            first = self._known.since(slots)
-            mine = (known.classes(slots) == _PERSONAL) & (first <= day) & ~np.isin(known.branches(slots), self._apart)
-            slots, first = slots[mine], first[mine]
-            found, since = self.look(day, slots, scope), known.tier_days(slots)
+        for slots, first in self._foreseen(np.arange(self.ledger.customers.count), day):
+            found, since = self.look(day, slots, scope), self.ledger.customers.tier_days(slots)
             self._watch(found, slots)
             moved = since == day + 1
             if self.timing.close == "continuous":
@@ -95,6 +89,27 @@ class Outlooks:
             due = self._changed(slots, found) | moved | (first > before) | restate
             if due.any():
                 yield self._packed(found, slots, np.flatnonzero(due), scope)
+
+    def again(self, day: int, slots: Array, scope: int) -> Iterator[Packed]:
+        """The outlooks of customers as of `day`, the last closed one, whether there is news of them or not."""
+        if self.timing is None:
+            return
+        for mine, _ in self._foreseen(slots, day):
+            found = self.look(day, mine, scope)
+            self._changed(mine, found)  # these are published now
+            if len(mine):
+                yield self._packed(found, mine, np.arange(len(mine)), scope)
+
+    def _foreseen(self, slots: Array, day: int) -> Iterator[tuple[Array, Array]]:
+        """Those customers who have an outlook, and their first days; not too many at a time."""
+        assert self.timing is not None
+        known = self.ledger.customers
+        step = max(_CHUNK_CELLS // len(outlook.closes_ahead(self.pack.metric, self.timing.downgrades, day)), 1)
+        for at in range(0, len(slots), step):
+            some = slots[at : at + step]
+            first = self._known.since(some)
+            mine = (known.classes(some) == _PERSONAL) & (first <= day) & ~np.isin(known.branches(some), self._apart)
+            yield some[mine], first[mine]
 
     def look(self, day: int, slots: Array, scope: int) -> outlook.Outlook:
         """The outlook of customers as of a day: the last closed one, or one that is just being closed."""
@@ -175,7 +190,7 @@ class Outlooks:
             "lost_from": np.where(lost == NO_DAY, NULL, lost + 1),
             "currency": raw.text(self.ledger.base_currency),
             "held_reason": np.where(known, NULL, raw.text(_HELD)),
-            "source_seq": found.as_of << SEQ_BITS,
+            "source_seq": self.standings.sequence(found.as_of),
         }
         data = filled(self.writer, len(mine), columns)
         tiers = len(pack.thresholds_minor)

@@ -41,6 +41,7 @@ class OutputPublisher:
         classes: CompiledClasses,
         ledger: Ledger,
         profiles: Profiles,
+        epoch: int = 0,
     ) -> None:
         self.registry, self.alert_key, self.partition = registry or file_registry(), keys.alerts, 0
         for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
@@ -48,7 +49,7 @@ class OutputPublisher:
         self.ledger, self.profiles = ledger, profiles
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
-        self.bulk = StandingWriter(self.registry, keys.references, classes, ledger)
+        self.bulk = StandingWriter(self.registry, keys.references, classes, ledger, epoch)
         self.changes = ChangeWriter(self.registry, ledger)
         self.restatements = RestatementWriter(self.registry, ledger)
         self.queue = QueueWriter(self.registry, classes.shown, self.bulk.references)
@@ -150,7 +151,8 @@ class OutputPublisher:
     def queue_changes(self, slots: Array, version: int, *, both: bool) -> None:
         """Queue classes that differ from what was published; an ordinary customer never published stays unknown.
 
-        `version` rises from transaction to transaction. both: under the previous references too.
+        `version` rises from transaction to transaction (agents.standing.publish.versions). both: under the previous
+        references too.
         """
         if not len(slots):
             return
@@ -158,9 +160,16 @@ class OutputPublisher:
         code, known = queue_class * 2 + vip_area, self.ledger.customers.queue_classes(slots).astype(np.int64)
         moved = np.flatnonzero(code != np.where(known >= 0, known, self._ordinary))
         if len(moved):
-            self.profiles.published(slots[moved], code[moved])
-            for mine in (None, self._previous) if both else (None,):
-                self._queue(slots[moved], queue_class[moved], vip_area[moved], version, mine)
+            self._told(slots[moved], queue_class[moved], vip_area[moved], version, both=both)
+
+    def queue_anew(self, slots: Array, version: int, *, both: bool) -> None:
+        """The queue classes of customers whatever was published before; ordinary ones, too."""
+        self._told(slots, *self.profiles.queue_classes(slots), version, both=both)
+
+    def _told(self, slots: Array, queue_class: Array, vip_area: Array, version: int, *, both: bool) -> None:
+        self.profiles.published(slots, queue_class * 2 + vip_area)
+        for mine in (None, self._previous) if both else (None,):
+            self._queue(slots, queue_class, vip_area, version, mine)
 
     def _queue(
         self, slots: Array, queue_class: Array, vip_area: Array, version: int, references: References | None = None

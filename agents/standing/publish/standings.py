@@ -13,6 +13,7 @@ import numpy as np
 from agents.engine.packing import Packed
 from agents.standing.model import customer_keys
 from agents.standing.publish.held import HELD_CHUNK, HELD_FIELD, HeldField, HeldReason, no_rate, null_where
+from agents.standing.publish.versions import versioned
 from policies.compiled.classes import CompiledClasses
 from policies.lifecycle.state import FLAGS
 from schemas.codec.encoder import Writer, encode_columns
@@ -28,7 +29,7 @@ from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 NO_TIER = "none"  # a class of customers without a scheme
 _NO_DATE = 0  # 1970-01-01, before every day that is taken: in versions of the contract that have no null there
-SEQ_BITS = 20  # of the order within a day in source_seq
+SEQ_BITS = 20  # of the order within a day in source_seq, below its epoch
 _TEXTS = fastavro.parse_schema({"type": "array", "items": "string"})
 BLOCK_BYTES = 64  # of SHA-256
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
@@ -113,8 +114,10 @@ class ShownLayers(NamedTuple):
 class StandingWriter:
     """Encodes standings. Texts lie in one buffer: customer ids, their references, and what all share."""
 
-    def __init__(self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger) -> None:
-        self.writer = Writer("standings", registry, STANDING_LISTS)
+    def __init__(
+        self, registry: Registry, key: bytes, classes: CompiledClasses, ledger: Ledger, epoch: int = 0
+    ) -> None:
+        self.writer, self.epoch = Writer("standings", registry, STANDING_LISTS), epoch
         self.held = HeldField(self.writer)
         self.ledger, self.references = ledger, References(key, ledger)
         self.use(classes)
@@ -163,7 +166,7 @@ class StandingWriter:
         data[:, index["currency"]] = raw.text(self.ledger.base_currency)
         first = customers.first_days(mine)
         data[:, index["first_day"]] = np.where(first <= found.as_of, first, none)
-        data[:, index["source_seq"]] = found.as_of << SEQ_BITS
+        data[:, index["source_seq"]] = self.sequence(found.as_of)
         if layers is not None:
             layers = layers.some(kept)
             known = layers.codes >= 0
@@ -178,6 +181,10 @@ class StandingWriter:
         if self.held.known:
             data[:, index[HELD_FIELD]] = self._held_fields(raw, held, scope, found.as_of, mine)
         return Packed(*customer_keys(self.ledger, mine), *encode_columns(self.writer, data, raw.bytes()))
+
+    def sequence(self, as_of: int) -> int:
+        """`source_seq` of what is published as of a day."""
+        return versioned(self.epoch, as_of << SEQ_BITS)
 
     def _held_fields(self, raw: Buffer, held: Array, scope: int, as_of: int, slots: Array) -> Array:
         """References to each customer's list of what is held, and of the currencies that lack a rate."""

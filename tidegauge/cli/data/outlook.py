@@ -15,7 +15,7 @@ from streams.calendar import date_of
 from streams.money import exponent, format_minor
 from tidegauge.cli.actor import AS, asked, decided, unknown
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
-from tidegauge.cli.servers import need_world
+from tidegauge.cli.servers import found_world
 from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ def outlook(
 
     settings = Settings()
     who = asked(settings, actor, Action.READ, DataKind.BALANCES, about=customer, first=True)
-    settings = need_world(settings, USES_ALL)
-    job = live_job(settings, customer)
+    world = found_world(settings, USES_ALL)
+    settings = world.settings
+    job = live_job(settings, customer, world.epoch)
     known = branches(job)
     wanted = Resource(DataKind.BALANCES, owner_of(known[customer]) if customer in known else None)
     if not decided(settings, who, Action.READ, wanted, customer):
@@ -54,14 +55,14 @@ def outlook(
             console.print(line, soft_wrap=True, markup=False)
 
 
-def live_job(settings: Settings, customer: str) -> StandingJob:
+def live_job(settings: Settings, customer: str, epoch: int) -> StandingJob:
     """The committed state of the customer's partition."""
     from agents.engine.recovery import read_state
     from schemas.partitioner import partition_of
     from tidegauge.bootstrap import STANDING, standing_jobs
 
     partition = partition_of(customer.encode(), settings.partitions)
-    return asyncio.run(read_state(settings, standing_jobs(settings), partition, name=STANDING))
+    return asyncio.run(read_state(settings, standing_jobs(settings, epoch=epoch), partition, name=STANDING))
 
 
 def _record_of(job: StandingJob, customer: str) -> Record:

@@ -78,15 +78,15 @@ def simulate(
 
 def _intent(settings: Settings, customers: int, months: int, start: date, mark: str) -> Intent:
     """What goes into the topics; beyond the ordinary where they hold another bank already."""
-    from connectors.loading.closer import history
     from connectors.loading.offsets import ever_written
+    from tidegauge.knowledge import closes_of
 
     settings = need_world(settings)
     line = (
         f"send a bank of {customers} customers, {months} months from {start}, to {settings.kafka}, and close its days"
     )
     found = ever_written(settings, ("customers", "transactions", "balances"))
-    same = any(closed.source == mark for closed in history(settings).applied)
+    same = any(closed.source == mark for closed in closes_of(settings).applied)
     unusual = []
     if found and not same:
         unusual.append(

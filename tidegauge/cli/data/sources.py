@@ -88,11 +88,10 @@ def _taking_back(settings: Settings, source: str, day: int) -> Intent:
 
 def _completeness(settings: Settings, source: str, day: int) -> Intent:
     """The mark of a source: of a day too far ahead, or of a source that nobody knows, beyond the ordinary."""
-    from connectors.loading.closer import history
     from connectors.loading.closing_run import plan_run
-    from tidegauge.knowledge import known_by_workers, sources_named
+    from tidegauge.knowledge import closes_of, known_by_workers, sources_named
 
-    known, last = known_by_workers(settings), history(settings).last
+    known, last = known_by_workers(settings), closes_of(settings).last
     unusual = list(plan_run(day, last, known).unusual)
     named = sources_named(settings)
     if known.booked is not None and source not in known.sources | named:
@@ -139,14 +138,14 @@ def holidays(
 
 def _calendar(settings: Settings, days: Mapping[int, bool]) -> Intent:
     """Days of the calendar: a long closure is beyond the ordinary."""
-    from connectors.loading.closer import history
     from streams.workdays import weekday
+    from tidegauge.knowledge import closes_of
 
     shut = [day for day in range(min(days), max(days) + 1) if weekday(day) or day in days]
     longest = max(
         (len(list(run)) for closed, run in groupby(shut, lambda day: days.get(day) is False) if closed), default=0
     )
-    last, unusual = history(settings).last, []
+    last, unusual = closes_of(settings).last, []
     if longest > CLOSED_MAX:
         unusual.append(
             f"the bank would be closed for {longest} business days in a row; up to {CLOSED_MAX} are ordinary"

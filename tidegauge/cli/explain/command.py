@@ -15,7 +15,7 @@ from tidegauge.cli.actor import AS, asked, decided, unknown
 from tidegauge.cli.choices import Lang
 from tidegauge.cli.language import LANG, language
 from tidegauge.cli.output import FAILED_CHECK, JSON, console, emit
-from tidegauge.cli.servers import need_world
+from tidegauge.cli.servers import found_world
 from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def explain(
     settings = Settings()
     who = asked(settings, actor, Action.READ, DataKind.DECISIONS, DataKind.BALANCES, about=customer, first=True)
     said = language(lang, settings)
-    settings = need_world(settings, USES_ALL)
-    found = asyncio.run(explanation.explain(settings, customer))
+    world = found_world(settings, USES_ALL)
+    settings = world.settings
+    found = asyncio.run(explanation.explain(settings, customer, world.left_out))
     wanted = Resource(DataKind.DECISIONS, owner_of(found.branch) if found.known else None)
     if not decided(settings, who, Action.READ, wanted, customer):
         raise unknown(customer, who)

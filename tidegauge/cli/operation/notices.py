@@ -18,7 +18,7 @@ from services.views.keys import Keys
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_redis, need_world
-from tidegauge.world.check import check_world
+from tidegauge.world.check import World, check_world
 from tidegauge.world.found import USES_GROUP
 from tidegauge.world.watch import Watch, end_process
 
@@ -31,8 +31,8 @@ app = typer.Typer(help="Turn alerts into notices; see and give up those that wai
 class Lazily:
     """The notifier, made in the event loop of the worker that uses it when the first alert comes."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings, self.stack = settings, AsyncExitStack()
+    def __init__(self, world: World) -> None:
+        self.world, self.stack = world, AsyncExitStack()
         self.ready: Notifier | None = None
         self.lock = asyncio.Lock()
 
@@ -40,7 +40,9 @@ class Lazily:
         """Deliver an alert's notices."""
         async with self.lock:
             if self.ready is None:
-                self.ready = await self.stack.enter_async_context(notifier(self.settings, LogReader))
+                self.ready = await self.stack.enter_async_context(
+                    notifier(self.world.settings, LogReader, self.world.left_out)
+                )
         return await self.ready.notify(alert, waits)
 
 
@@ -60,7 +62,7 @@ def run(context: typer.Context) -> None:
     need_redis(settings)
     Watch(world, USES_GROUP).start(end_process)
     with one_last_line():
-        run_notifier(build_notifier(settings, Lazily(settings), registry_for(settings)))
+        run_notifier(build_notifier(settings, Lazily(world), registry_for(settings)))
     notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
 
 

@@ -39,16 +39,15 @@ def activate(
     A template or a broken pack is refused with the exit code 1, and the running one stays.
     """
     from connectors.loading import packs
-    from connectors.loading.closer import history
     from schemas.codec.records import encode
     from schemas.registry import registry_for
-    from tidegauge.knowledge import packs_of
+    from tidegauge.knowledge import closes_of, packs_of
 
     settings, why = Settings(), reason_given(reason, force=force)
     say, new = speaker(POLICY_WORDS, language(lang, settings)), pack_from(pack, since)
     registry = registry_for(settings)
     settings = need_world(settings, USES_PACKS)
-    known, last = packs_of(settings), history(settings).last
+    known, last = packs_of(settings), closes_of(settings).last
     if problems := refusals(new, known, last):
         for problem in problems:
             error(problem)
@@ -80,17 +79,19 @@ def retract(
     Exit code 1 for one that is not there, or whose day has begun.
     """
     from connectors.loading.closer import CloseBook, Closer
+    from connectors.loading.closing_run import Known
     from schemas.codec.records import encode
     from schemas.registry import registry_for
     from streams.calendar import NO_DAY
-    from tidegauge.knowledge import packs_of
+    from tidegauge.knowledge import left_out, packs_of
 
     settings = Settings()
     say, registry = speaker(POLICY_WORDS, language(lang, settings)), registry_for(settings)
     settings = need_world(settings, USES_PACKS)
     # Holds the closer's place: a close in between could find the version in some partitions and not in others.
-    closer = None if dry_run else Closer(settings, lambda topic, record: encode(topic, record, registry))
-    book = closer or CloseBook(settings)
+    counted = Known(left_out=left_out(settings))
+    closer = None if dry_run else Closer(settings, lambda topic, record: encode(topic, record, registry), known=counted)
+    book = closer or CloseBook(settings, counted)
     known = packs_of(settings)
     taken = known.book.retract(pack, version, NO_DAY if book.last is None else book.last)
     if isinstance(taken, list):

@@ -36,7 +36,7 @@ from tidegauge.cli.output import (
 )
 from tidegauge.cli.policy.activate import pack_from
 from tidegauge.cli.policy.words import POLICY_WORDS
-from tidegauge.cli.servers import need_world
+from tidegauge.cli.servers import found_world
 from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
     from agents.offline.replay import Trial
     from tidegauge.bootstrap import STANDING, standing_conf
 
-    settings = need_world(settings, USES_ALL)
-    conf = standing_conf(settings)
+    world = found_world(settings, USES_ALL)
+    settings, conf = world.settings, standing_conf(world.settings, left_out=world.left_out)
 
     async def read() -> list[Trial]:
         places = range(settings.partitions)

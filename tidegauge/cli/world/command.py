@@ -8,11 +8,15 @@ import typer
 from rich.table import Table
 
 from deploy.settings import Settings
+from streams.calendar import shown_day
 from tidegauge.cli.actor import AS, actor_of
-from tidegauge.cli.guard import DRY_RUN, FORCE, REASON_CHARS_MAX
-from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, notes
+from tidegauge.cli.guard import DRY_RUN, FORCE, REASON_CHARS_MAX, Intent, goes_on
+from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidegauge.world.changes import WorldChange
     from tidegauge.world.identity import Difference, WorldEntry
 
 app = typer.Typer(no_args_is_help=True, help="Show the identity of the log, or change it.")
@@ -47,11 +51,15 @@ def adopt(
     Where the log itself is another one, its workers need a new group (TIDEGAUGE_GROUP): they build their state from it, and
     publish everything again with the same ids.
     """
-    from tidegauge.world.changes import adopted
+    from tidegauge.world.changes import adoption, make_change
 
-    settings, who = Settings(), actor_of(Settings(), actor)
-    written = adopted(settings, _reason(reason), f"{who.role}:{'/'.join(who.unit)}", force=force, dry_run=dry_run)
-    _said(written, as_json, dry_run)
+    settings, who, why = Settings(), _who(actor), _reason(reason)
+    change = adoption(settings)
+    if change is None:
+        _said(["nothing differs: the identity stays as it is"], None, as_json)
+    elif _agreed("world adopt", change, why if force else "", dry_run, as_json):
+        make_change(change, why, who)
+        _said(change.lines, change.epoch, as_json)
 
 
 @app.command("rebuild")
@@ -62,11 +70,42 @@ def rebuild(
 
     Everything that the log still gives is published again, with the same ids.
     """
-    from tidegauge.world.changes import rebuilt
+    from tidegauge.world.changes import make_change, rebuilding
 
-    settings, who = Settings(), actor_of(Settings(), actor)
-    written = rebuilt(settings, _reason(reason), f"{who.role}:{'/'.join(who.unit)}", force=force, dry_run=dry_run)
-    _said(written, as_json, dry_run)
+    settings, who, why = Settings(), _who(actor), _reason(reason)
+    change = rebuilding(settings)
+    if _agreed("world rebuild", change, why if force else "", dry_run, as_json):
+        make_change(change, why, who)
+        _said(change.lines, change.epoch, as_json)
+
+
+@app.command("takeover")
+def take(
+    group: str = typer.Argument(..., help="The shadow's group."),
+    reason: str = REASON,
+    force: bool = FORCE,
+    dry_run: bool = DRY_RUN,
+    actor: str = AS,
+    as_json: bool = JSON,
+) -> None:
+    """Let the group of a shadow own the outputs, once it has caught up and was stopped; the owners end.
+
+    Its workers then start without --shadow, with TIDEGAUGE_GROUP set to it for all processes, and publish standing, outlook and
+    queue class of every customer under a new epoch.
+    """
+    from tidegauge.world.takeover import take_over, takeover
+
+    settings, who, why = Settings(), _who(actor), _reason(reason)
+    found = takeover(settings, group)
+    if _agreed("world takeover", found.change, why if force else "", dry_run, as_json):
+        again = take_over(found, why, who)
+        next_step = f"set TIDEGAUGE_GROUP={group} for all processes, and start the workers"
+        _said([*found.change.lines[:3], again, next_step], found.change.epoch, as_json)
+
+
+def _who(actor: str) -> str:
+    who = actor_of(Settings(), actor)
+    return f"{who.role}:{'/'.join(who.unit)}"
 
 
 def _reason(text: str) -> str:
@@ -75,14 +114,18 @@ def _reason(text: str) -> str:
     return text.strip()
 
 
-def _said(changed: list[str], as_json: bool, dry_run: bool) -> None:
+def _agreed(command: str, change: WorldChange, forced: str, dry_run: bool, as_json: bool) -> bool:
+    """Whether to make it. The reason stays in the record whether it is forced or not."""
+    intent = Intent(command, change.lines, {"steps": [*change.lines], "epoch": change.epoch}, change.unusual)
+    return goes_on(intent, forced, dry_run=dry_run, as_json=as_json)
+
+
+def _said(steps: Sequence[str], epoch: int | None, as_json: bool) -> None:
     if as_json:
-        emit({"done": not dry_run, "steps": changed})
+        emit({"done": epoch is not None, "steps": [*steps], "epoch": epoch})
         return
-    for line in changed:
+    for line in steps:
         console.print(line, soft_wrap=True)
-    if dry_run:
-        notes.print("nothing was changed (--dry-run)")
 
 
 def _plain(one: Difference) -> dict[str, Any]:
@@ -97,6 +140,8 @@ def _table(entry: WorldEntry) -> Table:
             counts = {topic["partitions"] for topic in value}
             without = sum(topic["topic_id"] is None for topic in value)
             shown = f"{len(value)}, {'/'.join(map(str, sorted(counts)))} partitions, {len(value) - without} with ids"
+        elif name == "closes_left_out":
+            shown = ", ".join(f"asked for on {shown_day(run['asked'])}" for run in value) or "-"
         elif name == "limits":
             shown = ", ".join(f"{limit['name']} {limit['value']}" for limit in value)
         elif name == "packs":
