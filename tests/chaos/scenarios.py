@@ -10,6 +10,7 @@ from tests.chaos import surroundings
 from tests.chaos.bounds import outsized
 from tests.chaos.given import Given
 from tests.chaos.load import POISON, TWICE
+from tests.chaos.site.pairs import settings_pairs
 from tests.chaos.system import Result, System
 
 LARGE = 100_000  # customers, where the length of stops is to be measured
@@ -148,5 +149,5 @@ SCENARIOS: dict[str, Callable[[Given], Result]] = {
     "cluster": surroundings.cluster, "proxy": surroundings.proxy, "redis": surroundings.redis_view,
     "disk-full": surroundings.disk_full, "poison": poison, "duplicates": duplicates, "late": late,
     "mischief": mischief, "clock": surroundings.clock, "schemas": surroundings.schemas,
-    "bounds": outsized,
+    "bounds": outsized, "settings": settings_pairs,
 }  # fmt: skip
