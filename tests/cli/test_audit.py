@@ -25,6 +25,7 @@ SHOWS = {
 NOT_RECORDED = {
     "queue lookup": "a queue class is seen bank-wide",
     "world adopt": "shows nothing of customers; the log's identity says who did it",
+    "world takeover": "shows nothing of customers; the log's identity says who did it",
     "world rebuild": "shows nothing of customers; the log's identity says who did it",
 }
 ONE_CUSTOMER = {"explain", "outlook"}  # what is decided about him is recorded when he has been found

@@ -71,6 +71,10 @@ CONSUMERS: Final[dict[str, Driven]] = {
          "contracts/test_readers.py::test_any_letter_is_sent_again_or_says_why_not"),
     ),
     "world": Driven(("tidegauge/world/log.py",), ("world",), ("contracts/test_readers.py::test_any_identity",)),
+    "the last epoch": Driven(
+        ("tidegauge/world/epochs.py",), ("standings", "outlooks", "queue-priority"),
+        ("contracts/test_readers.py::test_any_version",),
+    ),
     "explain": Driven(
         ("tidegauge/explanation/log.py", "tidegauge/explanation/rerun.py"), (*OUTPUTS, *INPUTS),
         ("explaining/test_any_record.py::test_any_published_record",

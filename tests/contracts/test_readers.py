@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agents.standing.publish.versions import EPOCHS, epoch_of
 from connectors.formats.events import Event
 from deploy.settings import Settings
 from schemas.codec.records import encode
@@ -24,8 +25,10 @@ from tidegauge import knowledge, letters
 from tidegauge.cli.data import fact_names
 from tidegauge.cli.data.refused import Refused
 from tidegauge.letters import Letter, masked_fields
+from tidegauge.world import epochs
 from tidegauge.world import log as world_log
-from tidegauge.world.identity import WorldEntry, entry_in_force, extended, mismatches, next_epoch
+from tidegauge.world.epochs import VERSIONED_TOPICS, next_epoch
+from tidegauge.world.identity import WorldEntry, entry_in_force, extended, mismatches
 
 TODAY = date(2026, 3, 2)
 
@@ -138,13 +141,25 @@ def test_any_identity(values: list[bytes | None]) -> None:
             "next",
             one.event_id,
             "adopted",
-            next_epoch(one.epoch, TODAY),
+            next_epoch(min(one.epoch, EPOCHS - 2), TODAY),  # a larger one is refused
             extended(one.identity, one.identity),
             None,
             "w",
             0,
         )
         assert encode("world", after.record())
+
+
+@pytest.mark.parametrize("topic", VERSIONED_TOPICS)
+@given(st.data())
+@settings(max_examples=60)
+def test_any_version(topic: str, data: Any) -> None:
+    """Of whatever lies on an output its epoch is one that can be, or it is passed over."""
+    value = data.draw(st.none() | any_value(topic))
+    version = epochs._version(
+        SimpleNamespace(value=lambda: value, topic=lambda: topic, offset=lambda: 0), topic, REGISTRY
+    )
+    assert version is None or 0 <= epoch_of(version) < EPOCHS
 
 
 # -- packs that were sent

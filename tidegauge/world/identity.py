@@ -208,9 +208,10 @@ def _topics(expected: Identity, found: Identity) -> Iterator[Difference]:
 def _packs(expected: Identity, found: Identity) -> Iterator[Difference]:
     if found.packs is None or expected.packs is None:
         return
-    wanted, given = (",".join(pack.pack_id for pack in one.packs or ()) for one in (expected, found))
-    if wanted != given:
-        yield Difference("packs", wanted, given, f"set TIDEGAUGE_PACK={wanted}", True)
+    ids = [[pack.pack_id for pack in one.packs or ()] for one in (expected, found)]
+    if ids[0] != ids[1]:  # not the joined texts: an empty id would be no pack at all
+        wanted, given = map(",".join, ids)
+        yield Difference("packs", wanted or "none", given or "none", f"set TIDEGAUGE_PACK={wanted}", True)
         return
     for pack, has in zip(expected.packs, found.packs, strict=True):
         if pack.version != has.version:
