@@ -94,16 +94,17 @@ def rates(count: int) -> Iterator[dict[str, Any]]:
         yield rate(currency, 1_000_000 + number, day) | {"event_id": f"treasury/{currency}/{day}/{number}"}
 
 
+# A quotation mark takes the most room in the JSON of a fence: control characters are refused.
 FLOODS: dict[str, Iterable[dict[str, Any]]] = {
-    "rates with long ids": [rate("USD", 7_000_000, LIVED - i) | {"event_id": f"{i}" + chr(1) * 490} for i in range(9_000)],
+    "rates with long ids": [rate("USD", 7_000_000, LIVED - i) | {"event_id": f"{i}" + '"' * 490} for i in range(9_000)],
     "rates": rates(90_000),
-    "sources of postings": [posting(i, 5, LIVED, account=f"A{i % 50}") | {"source": f"{i:\x01>128}"} for i in range(9_000)],
+    "sources of postings": [posting(i, 5, LIVED, account=f"A{i % 50}") | {"source": str(i).rjust(128, '"')} for i in range(9_000)],
     "counterparty banks": [
-        posting(i, 5, LIVED, account=f"A{i % 50}") | {"counterparty_bank": f"{i:\x01>128}"} for i in range(9_000)
+        posting(i, 5, LIVED, account=f"A{i % 50}") | {"counterparty_bank": str(i).rjust(128, '"')} for i in range(9_000)
     ],
-    "sources of facts": [FACT | {"topic": "facts", "as_of": LIVED, "source": f"{i:\x01>128}"} for i in range(9_000)],
+    "sources of facts": [FACT | {"topic": "facts", "as_of": LIVED, "source": str(i).rjust(128, '"')} for i in range(9_000)],
     "sources that are complete": [
-        FACT | {"topic": "facts", "as_of": LIVED, "name": "source_complete", "source": f"{i:\x01>128}"} for i in range(9_000)
+        FACT | {"topic": "facts", "as_of": LIVED, "name": "source_complete", "source": str(i).rjust(128, '"')} for i in range(9_000)
     ],
     "days of the calendar": [
         FACT | {"topic": "facts", "as_of": day, "name": "bank_open", "value": 1} for day in range(7_305, 47_482)
