@@ -116,9 +116,10 @@ class System(Live):
 
     # -- processes
 
-    def _run(self, *command: str, program: str = PROGRAM) -> subprocess.Popen[bytes]:
+    def _run(self, *command: str, program: str = PROGRAM, contracts: int | None = None) -> subprocess.Popen[bytes]:
         self._started += 1
-        settings = self.settings.model_copy(update={"bootstrap_servers": self.worker_kafka})
+        own = {"bootstrap_servers": self.worker_kafka, "contracts": contracts or self.settings.contracts}
+        settings = self.settings.model_copy(update=own)
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command], cwd=REPO, stdout=log, stderr=subprocess.STDOUT,

@@ -47,7 +47,7 @@ def postings(client: str) -> Iterator[dict[str, Any]]:
             at = FIRST + day - 2
             yield {
                 "event_id": f"{client}-{name}-{account}-{numbers[account]}", "source": "core",
-                "journal_seq": numbers[account], "customer_id": f"{client} {name}", "account_id": f"{name}-{account}",
+                "journal_seq": numbers[account], "customer_id": f"{client} {name}", "account_id": f"{client} {name} {account}",
                 "asset_class": "deposit_demand", "currency": currencies[account], "amount_minor": minor, "value_date": at,
                 "booked_at": at * DAY_MS + 3_600_000, "nature": "external", "customer_initiated": True, "branch": "B01",
                 "channel": None, "counterparty_bank": None, "counterparty_ref": None, "reverses": None,

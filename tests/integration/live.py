@@ -61,7 +61,7 @@ class Live:
         self.contracts = (settings.contracts,)  # of the workers, one after the other
         self.workers: list[subprocess.Popen[bytes]] = []
         self.others: list[subprocess.Popen[bytes]] = []
-        self.kills = self._started = 0
+        self.kills = self._started = self._workers = 0
         self._probe = Consumer(
             {
                 "bootstrap.servers": settings.kafka,
@@ -86,7 +86,8 @@ class Live:
 
     def start(self, program: str = PROGRAM) -> None:
         """Start a worker. All of them get the port of metrics that was given, so one at a time where it is not 0."""
-        contracts, port = self.contracts[self._started % len(self.contracts)], str(self.metrics_port)
+        contracts, port = self.contracts[self._workers % len(self.contracts)], str(self.metrics_port)
+        self._workers += 1
         self.workers.append(self._run("worker", "--metrics-port", port, program=program, contracts=contracts))
 
     def ready(self) -> int:

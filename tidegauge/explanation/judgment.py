@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
+from agents.standing.publish.versions import number_of
 from connectors.formats.events import Record
 from policies.lifecycle import transitions
 from policies.lifecycle.state import Close, State, tier_of
@@ -280,8 +281,11 @@ def difference(told: Any, found: Any) -> bool:
 def discrepancies(told: Record, found: Record) -> list[Discrepancy]:
     """The fields of a published record that the log gives otherwise; a reference may be by a key of before.
 
-    Fields that today's writer does not know are left out: it may write other versions of the contracts.
+    Fields that today's writer does not know are left out: it may write other versions of the contracts. Epochs are not compared:
+    they tell which identity the log had when a record was written.
     """
+    if "source_seq" in told and "source_seq" in found:
+        told, found = ({**record, "source_seq": number_of(record["source_seq"])} for record in (told, found))
     return [
         discrepancy("differs", field=name, told=_short(value), found=_short(found[name]))
         for name, value in told.items()

@@ -27,3 +27,8 @@ def versioned(epoch: int, low: int) -> int:
 def epoch_of(version: int) -> int:
     """The epoch in a version; 0 in those from before there were epochs."""
     return version >> LOW_BITS
+
+
+def number_of(version: int) -> int:
+    """What rises within the epoch of a version."""
+    return version & (1 << LOW_BITS) - 1
