@@ -14,6 +14,7 @@ from connectors.loading.packs import send
 from connectors.loading.publisher import EventPublisher
 from schemas.codec.records import encode
 from schemas.partitioner import partition_of
+from schemas.registry import CONTRACTS, file_registry
 from streams.calendar import date_of
 from tests.conftest import IN_CI, ROOT
 from tests.integration.live import doubled
@@ -159,7 +160,7 @@ def test_explain(lived, cases):
     told = changes[0].told
     producer = Producer({"bootstrap.servers": live.settings.kafka})
     place = partition_of(told.record["customer_id"].encode(), live.settings.partitions)
-    value = encode("tier-changes", told.record | {"to_tier": "nobody's"})
+    value = encode("tier-changes", told.record | {"to_tier": "nobody's"}, file_registry(CONTRACTS[-1]))
     producer.produce(live.settings.topic("tier-changes"), value, told.record["customer_id"].encode(), place)
     assert producer.flush(30) == 0
     for words, code in ((told.name, 1), (told.record["customer_id"], 1), (f"{told.name}-x", 2), ("nobody", 2)):
