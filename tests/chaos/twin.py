@@ -25,6 +25,7 @@ from schemas.topics import INPUTS
 from tests.chaos.check import read
 from tests.chaos.history import Output
 from tidegauge.bootstrap import STANDING, standing_jobs
+from tidegauge.world.check import check_world
 
 Record = tuple[int, bytes | None, bytes | None]  # offset, key, value
 NAMED = ("tier-changes", "restatements", "rm-alerts")
@@ -66,7 +67,7 @@ def replayed(
     settings: Settings, partition: int, logs: dict[str, list[Record]], done: list[dict[str, int]]
 ) -> tuple[list[Output], list[str]]:
     """(outputs in order, what went wrong) of a partition's committed transactions."""
-    job: StandingJob = standing_jobs(settings)()
+    job: StandingJob = standing_jobs(settings, epoch=check_world(settings).epoch)()
     registry = registry_for(settings)
     at = dict.fromkeys(INPUTS, 0)
     job.begin(partition, dict(at))

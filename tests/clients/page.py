@@ -18,7 +18,7 @@ import pytest
 
 from deploy.embedded import jars
 from deploy.settings import Settings
-from schemas.registry import file_registry
+from schemas.registry import CONTRACTS, file_registry, version_file, written_version
 from tests.conftest import IN_CI
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -37,8 +37,8 @@ def program(language: str, name: str) -> str:
 
 
 def contract_of(topic: str) -> tuple[str, str]:
-    """Path and id of a topic's newest contract, as the page's programs take them."""
-    return str(ROOT / "schemas" / f"{topic}.avsc"), str(file_registry().id_of(topic))
+    """Path and id of the version of a topic's contract that is written, as the page's programs take them."""
+    return str(version_file(topic, written_version(topic, CONTRACTS[0]))), str(file_registry().id_of(topic))
 
 
 def run(
