@@ -98,7 +98,9 @@ def rates(count: int) -> Iterator[dict[str, Any]]:
 FLOODS: dict[str, Iterable[dict[str, Any]]] = {
     "rates with long ids": [rate("USD", 7_000_000, LIVED - i) | {"event_id": f"{i}" + '"' * 490} for i in range(9_000)],
     "rates": rates(90_000),
-    "sources of postings": [posting(i, 5, LIVED, account=f"A{i % 50}") | {"source": str(i).rjust(128, '"')} for i in range(9_000)],
+    "sources of postings": [
+        posting(i, 5, LIVED, account=f"A{i % 50}") | {"source": str(i).rjust(128, '"')} for i in range(9_000)
+    ],
     "counterparty banks": [
         posting(i, 5, LIVED, account=f"A{i % 50}") | {"counterparty_bank": str(i).rjust(128, '"')} for i in range(9_000)
     ],
