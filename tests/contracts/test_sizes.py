@@ -106,7 +106,8 @@ FLOODS: dict[str, Iterable[dict[str, Any]]] = {
     ],
     "sources of facts": [FACT | {"topic": "facts", "as_of": LIVED, "source": str(i).rjust(128, '"')} for i in range(9_000)],
     "sources that are complete": [
-        FACT | {"topic": "facts", "as_of": LIVED, "name": "source_complete", "source": str(i).rjust(128, '"')} for i in range(9_000)
+        FACT | {"topic": "facts", "as_of": LIVED, "name": "source_complete", "source": str(i).rjust(128, '"')}
+        for i in range(9_000)
     ],
     "days of the calendar": [
         FACT | {"topic": "facts", "as_of": day, "name": "bank_open", "value": 1} for day in range(7_305, 47_482)
