@@ -60,3 +60,9 @@ REGISTRY_ANSWER_BYTES_MAX: Final = 1 << 20
 
 KEY_FILE_BYTES_MAX: Final = 4 << 10
 """Of a file with a key or a password."""
+
+UNKNOWN_SCHEMAS_ASKED_MAX: Final = 64
+"""Of ids that the registry does not know, within ten seconds, by topic and partition; no other is asked for meanwhile."""
+
+SCHEMAS_KEPT_MAX: Final = 1024
+"""Of a registry's schemas, each of at most REGISTRY_ANSWER_BYTES_MAX."""

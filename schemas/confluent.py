@@ -128,13 +128,17 @@ class ConfluentRegistry:
             found = self._asked(f"schema {schema_id}", lambda: self._client.get_schema(schema_id))
             if found is None:
                 return None
+            while len(self._schemas) >= bounds.SCHEMAS_KEPT_MAX:
+                self._schemas.pop(next(iter(self._schemas)), None)
             try:
-                self._schemas[schema_id] = json.loads(found.schema_str or "")
+                schema = json.loads(found.schema_str or "")
             except (
                 ValueError,
                 RecursionError,
             ):  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
-                self._schemas[schema_id] = {"type": "record", "name": found.schema_type or "unknown", "fields": []}
+                schema = {"type": "record", "name": found.schema_type or "unknown", "fields": []}
+            self._schemas[schema_id] = schema
+            return schema
         return self._schemas[schema_id]
 
     def id_of(self, name: str) -> int:

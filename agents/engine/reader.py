@@ -35,17 +35,17 @@ Place = tuple[str, int]  # Kafka's name of a topic, and a partition
 
 
 class LogReader:
-    """Blocks of committed records. Every method may raise KafkaException, and is called from one thread at a time."""
+    """Blocks of records. Every method may raise KafkaException, and is called from one thread at a time."""
 
-    def __init__(self, kafka: str, topics: Iterable[str]) -> None:
-        """`topics`: Kafka's names of all that will be read."""
+    def __init__(self, kafka: str, topics: Iterable[str], *, committed: bool = True) -> None:
+        """`topics`: Kafka's names of all that will be read. committed: nothing of open or aborted transactions."""
         fetches.install({name: fetches.BLOCK_TOPICS.get(name, name) for name in topics})
         self._next: dict[Place, int] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="log reader", daemon=True)
         self._thread.start()
         try:
-            self._consumer: AIOKafkaConsumer = self._do(_open(kafka))
+            self._consumer: AIOKafkaConsumer = self._do(_open(kafka, committed))
         except BaseException:
             self._end()
             raise
@@ -58,20 +58,35 @@ class LogReader:
         self._do(self._seek())
         return dict(self._next)
 
-    def fetch(self, timeout_s: float) -> list[Block]:
-        """What has come, each block behind the one before it in its partition; none after the timeout."""
+    def fetch(self, timeout_s: float, *, tell: bool = True) -> list[Block]:
+        """What has come, each block behind the one before it in its partition; none after the timeout.
+
+        A damaged batch is fetched again and again; the log says so if `tell`.
+        """
         try:
             blocks = self._do(self._fetch(timeout_s))
         except CorruptBatch as problem:  # what came with it is not handed on either: all of it is fetched again
-            log.warning("%s", problem)
+            if tell:
+                log.warning("%s", problem)
             self._do(self._seek(CORRUPT_PAUSE_S))
             return []
         for block in blocks:
             self._next[block.tp] = block.end
         return blocks
 
+    def until(self, ends: Mapping[Place, int]) -> Iterator[Block]:
+        """What lies between where it stands and these ends. KafkaException where no answer comes for ANSWER_S."""
+        heard = time.monotonic()
+        while any(self._next[place] < end for place, end in ends.items()):
+            blocks = self.fetch(POLL_S)
+            if blocks:
+                heard = time.monotonic()
+            elif time.monotonic() > heard + ANSWER_S:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
+            yield from blocks
+
     def ends(self, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
-        """First offset and end of the committed records of partitions."""
+        """First offset and end of the records of partitions."""
         return self._do(self._ends([TopicPartition(*place) for place in places]))
 
     def close(self) -> None:
@@ -123,17 +138,8 @@ def blocks_to_the_end(kafka: str, places: Iterable[Place], first: Mapping[int, i
     reader = LogReader(kafka, {topic for topic, _ in places})
     try:
         ends = {place: end for place, (_, end) in reader.ends(places).items()}
-        at = reader.begin({place: (first or {}).get(place[1]) for place in places})
-        heard = time.monotonic()
-        while any(at[place] < end for place, end in ends.items()):
-            blocks = reader.fetch(POLL_S)
-            if blocks:
-                heard = time.monotonic()
-            elif time.monotonic() > heard + ANSWER_S:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
-            for block in blocks:
-                at[block.tp] = block.end
-                yield block
+        reader.begin({place: (first or {}).get(place[1]) for place in places})
+        yield from reader.until(ends)
     finally:
         reader.close()
 
@@ -151,9 +157,10 @@ def rows_to_the_end(kafka: str, topic: str, partition: int = 0) -> Iterator[LogR
                 )
 
 
-async def _open(kafka: str) -> AIOKafkaConsumer:
+async def _open(kafka: str, committed: bool) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka, enable_auto_commit=False, isolation_level="read_committed",
+        bootstrap_servers=kafka, enable_auto_commit=False,
+        isolation_level="read_committed" if committed else "read_uncommitted",
         auto_offset_reset="earliest", fetch_max_wait_ms=50, max_partition_fetch_bytes=FETCH_BYTES_MAX,
         fetch_max_bytes=FETCHES_BYTES_MAX, retry_backoff_ms=20,
     )  # fmt: skip

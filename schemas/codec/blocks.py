@@ -163,15 +163,18 @@ class Reader:
     def learn(self, ids: Iterable[int]) -> _Code | None:
         """Asks the registry for ids not asked before: the new programs, None if it knows none of them.
 
-        Raises RegistryError if it doesn't answer: the block must be tried again, not thrown away.
+        Made-up ids must not keep registry and partition busy: with so many unknown ones lately (schemas.bounds) no other is
+        asked for. Raises RegistryError if it doesn't answer: the block must be tried again, not thrown away.
         """
         with self._lock:
-            found = False
+            found, since = False, time.monotonic() - UNKNOWN_S
+            lately = sum(at > since for at in self._unknown.values())
             for schema_id in ids:
                 if schema_id in self._writers:  # another thread was faster
                     found = True
-                elif time.monotonic() >= self._unknown.get(schema_id, -UNKNOWN_S) + UNKNOWN_S:
-                    found |= self._ask(schema_id)
+                elif lately < bounds.UNKNOWN_SCHEMAS_ASKED_MAX and self._unknown.get(schema_id, since) <= since:
+                    known = self._ask(schema_id)
+                    found, lately = found or known, lately + (not known)
             if found:
                 self._code = self._compile()
             return self._code if found else None

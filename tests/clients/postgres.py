@@ -6,7 +6,6 @@ import os
 import platform
 import secrets
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -19,6 +18,7 @@ from jgo.maven import MavenContext
 
 from deploy.embedded.jars import sha256
 from deploy.settings import Settings
+from tests.integration.live import free_port
 
 GROUP, VERSION = "io.zonky.test.postgres", "17.6.0"
 # By the machine's name: the artifact's end, and the SHA-256 of the jar.
@@ -36,9 +36,7 @@ class Postgres:
     def __enter__(self) -> Postgres:
         self.folder = Path(tempfile.mkdtemp(prefix="tidegauge-postgres-"))  # a short path: its socket's name is bounded
         self.password = secrets.token_hex(16)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"postgresql://tests:{self.password}@127.0.0.1:{self.port}/postgres"
         self.binaries, self.data = unpacked(self.folder), self.folder / "data"
         secret = self.folder / "password"

@@ -7,7 +7,6 @@ import datetime as dt
 import io
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 
 from streams.calendar import day_of
 from tests.clients.page import contract_of, program, run
-from tests.integration.live import Live
+from tests.integration.live import Live, free_port
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -171,9 +170,7 @@ def test_references(language: str, show: str, tmp_path: Path) -> None:
 
 def test_curl_asks_the_look_up(make_live: Callable[..., Live]) -> None:
     """The page's line gets an answer whatever stands behind the look-up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     live = make_live(redis_url="redis://127.0.0.1:1/0")
     live.begin("queue", "serve", "--port", str(port), "--metrics-port", "0")
     where = {"LOOKUP": f"127.0.0.1:{port}", "REFERENCE": VECTOR_REFERENCE}

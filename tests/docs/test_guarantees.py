@@ -7,7 +7,7 @@ from connectors.formats import canonical, json_text, parquet_pages, parquet_rows
 from deploy import probes, topics
 from deploy.settings import Settings
 from schemas import answers, bounds
-from schemas.codec import primitives
+from schemas.codec import blocks, primitives
 from schemas.validation import columns
 from services.notices import webhook
 from services.queue import server
@@ -89,6 +89,10 @@ BOUNDS = {
     "an answer of the schema registry, of the issuer of its tokens": [
         bounds.REGISTRY_ANSWER_BYTES_MAX, answers.REGISTRY_ANSWER_S,
     ],
+    "schema ids that a partition asks the registry for and that are unknown, by topic": [
+        bounds.UNKNOWN_SCHEMAS_ASKED_MAX, blocks.UNKNOWN_S,
+    ],
+    "schemas of the registry that a process keeps": [bounds.SCHEMAS_KEPT_MAX],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
 }  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import tarfile
 import time
@@ -15,6 +14,7 @@ from jgo.maven import MavenContext
 
 from deploy.embedded.jars import sha256
 from deploy.settings import Settings
+from tests.integration.live import free_port
 
 GROUP, ARTIFACT, VERSION = "io.apicurio", "apicurio-registry-app", "2.6.13.Final"
 SHA256: Final = "3cda1b34aa020fb4ac4dd6a66018d757e81e437f97e20a1f92d366b70091c6ba"
@@ -28,9 +28,7 @@ class Apicurio:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{API}"
 
     def __enter__(self) -> Apicurio:

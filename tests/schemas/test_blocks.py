@@ -6,11 +6,12 @@ import io
 
 import fastavro
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.avro_types import parse
-from schemas.codec.blocks import Reader, decode
+from schemas.codec.blocks import UNKNOWN_S, Reader, decode
 from schemas.codec.records import decode_one, encode
 from schemas.codec.status import Status
 from tests.schemas.helpers import (
@@ -195,6 +196,23 @@ def test_an_unknown_id_is_asked_once_and_a_new_one_at_once() -> None:
         assert columns.status.tolist() == [Status.UNKNOWN_SCHEMA, Status.OK, Status.UNKNOWN_SCHEMA]
         assert columns.data[0, 0] == 9
     assert sorted(registry.asked) == [1, 9]
+
+
+def test_a_flood_of_unknown_ids_does_not_flood_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up ids are letters, however many; after a while a few more are asked for, and a good one counts all along."""
+    schema = {"type": "record", "name": "E", "fields": [{"name": "a", "type": "int"}]}
+    registry, now = Registry(schema), [1000.0]
+    monkeypatch.setattr("schemas.codec.blocks.time.monotonic", lambda: now[0])
+    reader = Reader("t", registry, schema)
+    flood = [batch([framed(1, b"\4"), *(framed(number, b"\2") for number in range(2, 20_002))])]
+    for asked in (64, 64, 128):
+        found = decode(flood, reader, 0, ALWAYS).status
+        assert found[0] == Status.OK and set(found[1:].tolist()) == {Status.UNKNOWN_SCHEMA}
+        assert len(registry.asked) <= 1 + asked
+        now[0] += UNKNOWN_S / 2 + 1
+    registry.schemas[77] = schema
+    now[0] += UNKNOWN_S
+    assert decode([batch([framed(77, b"\4")])], reader, 0, ALWAYS).status.tolist() == [Status.OK]
 
 
 def test_more_writers_than_are_kept_still_decode() -> None:

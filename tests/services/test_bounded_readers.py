@@ -127,7 +127,7 @@ GUARDED = {
 
 
 def test_commands_stay_small(make_topics: Callable[..., Settings]) -> None:
-    """The topics that commands and every process read whole: bombs among the records, and those are read."""
+    """What commands and every process read of topics beside their work: bombs among the records, and those are read."""
     settings = make_topics()
     for topic, (key, record) in GUARDED.items():
         good = (key, encode(topic, record))
@@ -137,11 +137,28 @@ def test_commands_stay_small(make_topics: Callable[..., Settings]) -> None:
         ]
         send(settings.kafka, settings.topic(topic), 0, bombs)
         send(settings.kafka, settings.topic("world"), 0, bombs)
+    for topic in ("standings", "transactions"):
+        packed = Outsized([good, *[(b"C1", ZEROS)] * FEWER.get("gzip", COUNT)], CODECS["gzip"])
+        send(settings.kafka, settings.topic(topic), 0, [packed])
     begin_world(settings)
     for words, wanted in (
         ("from connectors.loading.closer import history; print(history(settings).last)", "20483"),
         ("from connectors.loading.packs import sent; print(len(sent(settings)))", "3"),
         ("from tidegauge.world.log import read_entries; print(len(read_entries(settings)))", "1"),
+        (
+            (
+                "from deploy import topics; from tidegauge.world.epochs import published_epoch; "
+                "print(published_epoch(settings, topics.survey(settings)))"
+            ),
+            "0",
+        ),
+        (
+            (
+                "from confluent_kafka import TopicPartition; from agents.engine.watch.brokers import append_times; "
+                "print(len(append_times(settings.kafka, [TopicPartition(settings.topic('transactions'), 0, 0)])))"
+            ),
+            "1",
+        ),
     ):
         program = f"from deploy.settings import Settings; settings = Settings(); {words}\n" + PEAK
         done = subprocess.run(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException
 
 from agents.engine.job import Block
 from agents.engine.reader import LogReader, Place
@@ -19,9 +17,6 @@ from tidegauge.sources.check import SourceCheck
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
-
-_ANSWER_S: Final = 15.0
-_POLL_S: Final = 0.1
 
 
 class SourceRead(NamedTuple):
@@ -43,20 +38,12 @@ def check_log(settings: Settings, topic: str, source: str, limit: int) -> Source
     try:
         ends = log.ends(places)
         room = shares({place: end - first for place, (first, end) in ends.items()}, limit)
-        at = log.begin({place: end - room[place] for place, (_, end) in ends.items()})
-        heard = time.monotonic()
-        while any(at[place] < ends[place][1] for place in places):
-            blocks = log.fetch(_POLL_S)
-            if blocks:
-                heard = time.monotonic()
-            elif time.monotonic() > heard + _ANSWER_S:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer"))  # noqa: SLF001 - its public name
-            for block in blocks:
-                end = min(block.end, ends[block.tp][1])
-                if block.start < end:
-                    columns = decode(block.batches, reader, block.start, end, block.lost)
-                    check.take(block.tp.partition, columns, _written(block, columns))
-                at[block.tp] = block.end
+        log.begin({place: end - room[place] for place, (_, end) in ends.items()})
+        for block in log.until({place: end for place, (_, end) in ends.items()}):
+            end = min(block.end, ends[block.tp][1])
+            if block.start < end:
+                columns = decode(block.batches, reader, block.start, end, block.lost)
+                check.take(block.tp.partition, columns, _written(block, columns))
     finally:
         log.close()
     return SourceRead(check, all(room[place] == end - first for place, (first, end) in ends.items()))

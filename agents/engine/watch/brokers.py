@@ -5,14 +5,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 
+from agents.engine.reader import POLL_S, LogReader
 from deploy import admin
+from schemas.codec.batches import appended_ms
 
 ASK_TOPICS_S: Final = 5.0
 ASK_RECORDS_S: Final = 5.0
 PLACES_MAX: Final = 64  # records whose age is asked for at once
-RECORD_FETCH_BYTES: Final = 1 << 16  # a broker gives the first batch whole in any case
 GONE_LOOKS: Final = 2  # in a row, until a topic counts as gone
 
 
@@ -86,29 +87,18 @@ def append_times(kafka: str, places: Iterable[TopicPartition]) -> dict[tuple[str
 
     What does not answer in time is left out, as is what lies beyond PLACES_MAX. Raises KafkaException.
     """
-    asked = list(places)[:PLACES_MAX]
-    if not asked:
-        return {}
-    consumer = Consumer(
-        {
-            "bootstrap.servers": kafka, "group.id": "unused", "enable.auto.commit": False,
-            "isolation.level": "read_uncommitted", "auto.offset.reset": "earliest",
-            "max.partition.fetch.bytes": RECORD_FETCH_BYTES, "queued.max.messages.kbytes": 1 << 10,
-        },
-        logger=admin.nowhere,
-    )  # fmt: skip
+    asked = {(place.topic, place.partition): place.offset for place in list(places)[:PLACES_MAX]}
     found: dict[tuple[str, int], int] = {}
+    if not asked:
+        return found
+    reader = LogReader(kafka, {topic for topic, _ in asked}, committed=False)
     try:
-        consumer.assign(asked)
+        reader.begin(asked)
         until = time.monotonic() + ASK_RECORDS_S
         while len(found) < len(asked) and time.monotonic() < until:
-            message = consumer.poll(0.2)
-            if message is None or message.error() is not None:
-                continue
-            place = str(message.topic()), int(message.partition() or 0)
-            if place not in found:
-                found[place] = message.timestamp()[1]
-                consumer.incremental_unassign([TopicPartition(*place)])
+            for block in reader.fetch(POLL_S, tell=False):  # a worker says by itself what is damaged
+                at = appended_ms(block.batches[0]) if block.batches else block.lost[0].at
+                found.setdefault((block.tp.topic, block.tp.partition), at)
     finally:
-        consumer.close()
+        reader.close()
     return found
