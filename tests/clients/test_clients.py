@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from streams.calendar import day_of
-from tests.clients.page import contract_of, program, run
+from tests.clients.page import contract_of, need, program, run
 from tests.integration.live import Live, free_port
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE
 
@@ -170,6 +170,7 @@ def test_references(language: str, show: str, tmp_path: Path) -> None:
 
 def test_curl_asks_the_look_up(make_live: Callable[..., Live]) -> None:
     """The page's line gets an answer whatever stands behind the look-up."""
+    need("curl")
     port = free_port()
     live = make_live(redis_url="redis://127.0.0.1:1/0")
     live.begin("queue", "serve", "--port", str(port), "--metrics-port", "0")
