@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from agents.engine.changelog import COMMIT, FENCE, Fence
 from agents.engine.job import FatalError, Rejoin
@@ -182,25 +181,20 @@ def test_old_producers_are_fenced(world: World) -> None:
     fence(world.settings)
     with pytest.raises(KafkaException, match=r"(?i)fenc|epoch"):
         old.commit_transaction(30)
-    assert asyncio.run(committed(world.settings)) == 0
+    assert committed(world.settings) == 0
 
 
-async def committed(settings: Settings) -> int:
+def committed(settings: Settings) -> int:
     """How many records a reader of committed ones finds."""
-    from agents.engine.recovery import open_consumer
-
-    consumer = await open_consumer(settings)
-    place = TopicPartition(settings.topic("standings"), 1)
-    try:
-        consumer.assign([_aio(place)])
-        await consumer.seek_to_beginning()
-        found = await consumer.getmany(timeout_ms=1000)
-        return sum(map(len, found.values()))
-    finally:
-        await consumer.stop()
-
-
-def _aio(place: TopicPartition) -> Any:
-    from aiokafka import TopicPartition as Place
-
-    return Place(place.topic, place.partition)
+    reader = Consumer({
+        "bootstrap.servers": settings.kafka, "group.id": "anybody", "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+    })  # fmt: skip
+    reader.assign([TopicPartition(settings.topic("standings"), 1, 0)])
+    found = 0
+    while (record := reader.poll(30)) is not None and record.error() is None:
+        found += 1
+    error = None if record is None else record.error()
+    assert error is not None and error.code() == KafkaError._PARTITION_EOF
+    reader.close()
+    return found
