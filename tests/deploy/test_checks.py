@@ -12,6 +12,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from agents.engine.app import CHANGELOG
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from deploy.topics import CATALOGUE
 from services.views.keys import Keys, member_of, unseen_member
@@ -194,7 +195,7 @@ def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
             future.result(20)
 
     def send(key: bytes, value: bytes | None) -> None:
-        producer = Producer({"bootstrap.servers": settings.kafka})
+        producer = Producer(librdkafka(settings.kafka))
         producer.produce(settings.topic("policies"), value, key, 0)
         assert producer.flush(20) == 0
 

@@ -23,6 +23,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
@@ -64,7 +65,7 @@ class Live:
         self.kills = self._started = self._workers = 0
         self._probe = Consumer(
             {
-                "bootstrap.servers": settings.kafka,
+                **librdkafka(settings.kafka),
                 "group.id": settings.group,
                 "enable.auto.commit": False,
                 "log_level": 0,
