@@ -159,13 +159,14 @@ class Decider:
         if NO_DAY in self.first_months.values():
             self.first_months = dict.fromkeys(CUSTOMER_CLASSES, int(last_ended_month(close.day - 1)) + 1)
         breaks, late, opened = ledger.breaks(), ledger.late(), ledger.open_month
-        touched = ledger.touched()
+        touched, unmatched = ledger.touched(), ledger.unmatched_reversals(close.day)
         ledger.open_day(close.day)
         if live:
             self.counts.add("closes")
             self.publisher.breaks(breaks, close.day)
+            self.publisher.unmatched_reversals(unmatched, close.day)
             restated = self.restatement.close(close, late, opened, self.first_months)
-            self.counts.add("restatements", restated + len(breaks))
+            self.counts.add("restatements", restated + len(breaks) + len(unmatched))
             self._decide(close, before, touched)
         ledger.fold_day()
         if live:

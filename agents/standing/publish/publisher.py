@@ -20,14 +20,15 @@ from schemas.codec.records import encode
 from schemas.letters import Original, dead_letter
 from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
-from streams.accounts.ledger import Break, Candidate, Ledger
-from streams.accounts.store import POSTING, REVERSAL, Array
+from streams.accounts.ledger import Break, Candidate, Ledger, UnmatchedReversal
+from streams.accounts.store import POSTING, Array
 from streams.alerts.lifecycle import AlertEvent, Cause
 from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base
 from streams.averages.metrics import Metrics
 from streams.calendar import business_day, date_of
 
 COUNTERPARTIES_MAX = 3
+REVERSAL_UNMATCHED = "reversal_unmatched"
 _ENCODED = ("rm-alerts", "restatements", "tier-changes", "decisions", "dead-letters")  # also or only one by one
 
 
@@ -133,6 +134,20 @@ class OutputPublisher:
             record |= {"previous_minor": found.before, "current_minor": found.now}
             self.put("restatements", customer_id, record)
 
+    def unmatched_reversals(self, found: Iterable[UnmatchedReversal], day: int) -> None:
+        """Reversals without a partner: they count as movements like others (docs/aum.md#reversals)."""
+        for one in found:
+            customer_id = self.ledger.customer_id(self.ledger.owner_of(one.account))
+            account_id = self.ledger.account_id(one.account)
+            which = f"{one.booked}/{one.amount}/{date_of(one.day)}/{one.twin}"
+            event_id = f"{customer_id}/{account_id}/{REVERSAL_UNMATCHED}/{which}"
+            record = _restatement(event_id, REVERSAL_UNMATCHED, customer_id, one.day, day)
+            record |= {
+                "account_id": account_id, "amount_minor": one.amount,
+                "currency": self.ledger.currencies.text(self.ledger.currency_of(one.account)),
+            }  # fmt: skip
+            self.put("restatements", customer_id, record)
+
     def restated(
         self, slots: Array, rows: Array, day: int, month: int, metric: str, values: tuple[Column, Column],
         tier_ids: tuple[str, ...], tiers: tuple[Array, Array],
@@ -215,7 +230,7 @@ class OutputPublisher:
             currency = ledger.currency_of(account)
             entries = ledger.entries_of(account)
             debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL_CODE) & (entries["amount"] < 0)
-            for e in entries[debit & (entries["flags"] & REVERSAL == 0) & (entries["extra"] >= 0)]:
+            for e in entries[debit & ~ledger.paired(account) & (entries["extra"] >= 0)]:
                 on = int(business_day(int(e["booked"]), ledger.zone.starts, ledger.zone.offsets))
                 if day - days < on <= day:
                     table, base = ledger.rates.table(), int(ledger.clock[BASE])

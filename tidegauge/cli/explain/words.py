@@ -52,6 +52,7 @@ _EN: Final[_Words] = {
     "alert_safe": "  {day}: {rule} {status} by {event}, {tier} is not lost",
     "no_amount": "no amount is enough",
     "restatement": "  {day}: {kind}, {what}: {before} -> {after}; found at the close of {found}",
+    "reversal": "  {day}: {kind}, {what}: {amount}; found at the close of {found}",
     "account": "account {account}",
     "would": "; {before} would have been {after}",
     "holds": "{at}made again from the log: it holds",
@@ -124,6 +125,7 @@ _ZH: Final[_Words] = {
     "alert_safe": "  {day}：{rule} {status}（{event}），{tier} 不会失去",
     "no_amount": "任何金额均不足",
     "restatement": "  {day}：{kind}，{what}：{before} -> {after}；{found} 日终发现",
+    "reversal": "  {day}：{kind}，{what}：{amount}；{found} 日终发现",
     "account": "账户 {account}",
     "would": "；当时的 {before} 应为 {after}",
     "holds": "{at}按日志重新计算：成立",
@@ -167,4 +169,5 @@ DECISION_KINDS: Final[dict[str, tuple[str, str]]] = {
     "break_opened": ("break_opened", "差异出现"),
     "break_changed": ("break_changed", "差异变动"),
     "break_resolved": ("break_resolved", "差异解决"),
+    "reversal_unmatched": ("reversal_unmatched", "冲正无对应交易"),
 }
