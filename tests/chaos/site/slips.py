@@ -107,7 +107,7 @@ def _pack_again(bank: Bank) -> None:
 
 def _second_group(bank: Bank) -> None:
     """A second group would tell everything twice, and another pack besides."""
-    for more in ({"group": "second"}, {"group": "second", "pack": "layered-care"}):
+    for more in ({"group": "second"}, {"group": "second", "pack": "abc-bands"}):
         bank.fault(f"a worker with {more}")
         limit_s = bank.patience(REFUSED_S)
         done, seconds = bank.child(["worker", "--metrics-port", "0"], 6 * limit_s, **more)
