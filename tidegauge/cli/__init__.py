@@ -47,7 +47,9 @@ COMMANDS: dict[str, Entry] = {
     "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka."),
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka."),
     "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer."),
-    "queue": Entry("operation.queue", "Serve queue classes to kiosks, or look one up.", group=True),
+    "queue": Entry(
+        "queue.command", "Serve queue classes to kiosks, look one up; simulate and explain a branch's day.", group=True
+    ),
     "notices": Entry("operation.notices", "Turn alerts into notices; see and give up those that wait.", group=True),
     "dead-letters": Entry("operation.dead_letters", "List, count, show and redrive what nobody could use.", group=True),
     "policy": Entry(
