@@ -8,7 +8,6 @@ import stat
 from pathlib import Path
 
 from deploy.embedded import processes
-from deploy.settings import Settings
 from tests.chaos.given import Given
 from tests.chaos.site.bank import Bank, as_user
 from tests.chaos.site.slips import is_refusal
@@ -24,8 +23,8 @@ def folders(given: Given) -> Result:
     """`up` and `down` in odd folders, in a copy of a running one, on ports of others; folders of another user or read-only."""
     with given.bank("folders") as bank:
         own = bank.folder / "客户 数据 it's=1"
-        ports = [str(processes.free_row(2)) for _ in range(2)]
-        ports[1] = str(int(ports[0]) + 1)
+        first = processes.free_row(2)
+        ports = [str(first), str(first + 1)]
         bank.fault("a path with blanks and Chinese characters")
         up = ("up", "--data", str(own), "--kafka-port", ports[0], "--redis-port", ports[1], "--json")
         done = stack(bank, *up)
@@ -80,9 +79,7 @@ def _rights(bank: Bank) -> None:
 
 def stack(bank: Bank, *words: str) -> Called:
     """`up` or `down` as a process of its own, with the embedded servers."""
-    plain = Settings(bootstrap_servers="", redis_url="", kafka_heap_mb=384)
-    values = dict.fromkeys(("bootstrap_servers", "redis_url", "reference_key"), "")
-    return bank.child(words, UP_S, **values, kafka_heap_mb=str(plain.kafka_heap_mb))[0]
+    return bank.child(words, UP_S, bootstrap_servers="", redis_url="", kafka_heap_mb="384")[0]
 
 
 def answers(*ports: str) -> bool:

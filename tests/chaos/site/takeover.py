@@ -7,7 +7,10 @@ import subprocess
 from collections import Counter
 from typing import Any
 
+from confluent_kafka import KafkaException
+
 from agents.standing.publish.versions import epoch_of
+from schemas.topics import MARKED
 from streams.calendar import date_of
 from tests.chaos.given import Given
 from tests.chaos.site.bank import Bank
@@ -67,12 +70,9 @@ def _shadow(bank: Bank, wrong: str) -> None:
 
 def _read(bank: Bank) -> int:
     """How many offsets the shadow's group has committed."""
-    from confluent_kafka import Consumer, KafkaException
-
-    conf = {"bootstrap.servers": bank.settings.kafka, "group.id": SHADOW, "enable.auto.commit": False, "log_level": 0}
-    consumer = Consumer(conf)
+    consumer = bank.probe(SHADOW)
     try:
-        places = [bank._place(name, p) for name in ("transactions", "balances", "customers") for p in range(2)]
+        places = [bank._place(name, p) for name in MARKED for p in range(bank.settings.partitions)]
         return sum(max(0, one.offset) for one in consumer.committed(places, 5))
     except KafkaException:
         return -1
@@ -108,7 +108,7 @@ def _taken(bank: Bank) -> Any:
 
 def _new_owner(bank: Bank) -> None:
     """Killed while it publishes everybody anew; the next one goes on, and everybody is of the new epoch."""
-    bank.settings = bank.settings.model_copy(update={"group": SHADOW})
+    bank.follow(SHADOW)
     bank.start()
     bank.until(lambda: listens(bank.workers[0].pid), 60)
     bank.until(lambda: False, 3)
