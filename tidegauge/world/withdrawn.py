@@ -14,7 +14,7 @@ from streams.calendar import parse_day, shown_day
 from streams.closing import covers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from deploy.settings import Settings
     from schemas.registry import Registry
@@ -97,10 +97,16 @@ def _record(topic: str, value: bytes | None, registry: Registry) -> Withdrawn | 
         return None
 
 
-def _close_of(record: dict[str, Any]) -> int | None:
+def is_withdrawn(record: Mapping[str, Any], left_out: Iterable[Run]) -> bool:
+    """Whether a close gave a record that is among these runs, or may have been. Of a day that was closed again, too."""
+    day = _close_of(record)
+    return day is not None and any(covers(run, day) for run in left_out)
+
+
+def _close_of(record: Mapping[str, Any]) -> int | None:
     """The day whose close gave a record."""
     if "business_day" in record:
         day = record["business_day"]
         return None if day is None else int(day)
-    cause = record["caused_by"] or ""
+    cause = record.get("caused_by") or ""
     return parse_day(cause.removeprefix(_CLOSE)) if cause.startswith(_CLOSE) else None

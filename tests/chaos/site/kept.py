@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from deploy.embedded import processes
 from services.assembly import redis_client
 from services.views.keys import Keys
 from tests.chaos.given import Given
 from tests.chaos.site.bank import Bank
 from tests.chaos.system import Result
+from tests.integration.live import free_port
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -25,7 +25,7 @@ def kept(given: Given) -> Result:
     """Redis evicts rows, somebody deletes some; notices start months late in an ASCII locale. All of it is told, and mended."""
     with given.redis() as url, given.bank("kept", redis_url=url) as bank:
         bank.start()
-        port = processes.free_row(1)
+        port = free_port()
         views = bank.begin("views", "--metrics-port", str(port))
         bank.load(DAYS)
         with redis_client(bank.settings) as client:
