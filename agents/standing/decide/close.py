@@ -69,7 +69,9 @@ class Decider:
         self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched, EXPONENTS[conf.base_currency])
         self.known = KnownCustomers(ledger, self.facts)
         # What is published.
-        self.publisher = OutputPublisher(conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch)
+        self.publisher = OutputPublisher(
+            conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch, conf.left_out
+        )
         self.decisions = Decisions(self.publisher, self.classes, counts)
         layer_decisions = LayerDecisions(self.publisher, self.decisions)
         # What decides.
@@ -170,7 +172,7 @@ class Decider:
             self._decide(close, before, touched)
         ledger.fold_day()
         if live:
-            self.continuous.after(close, touched)
+            self.continuous.after(close, touched, self.publisher.close_name(close.day))
 
     def _decide(self, close: DayClose, before: int, touched: Array) -> None:
         """Tiers, layers, standings and outlooks."""

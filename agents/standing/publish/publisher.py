@@ -25,7 +25,8 @@ from streams.accounts.store import POSTING, Array
 from streams.alerts.lifecycle import AlertEvent, Cause
 from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base
 from streams.averages.metrics import Metrics
-from streams.calendar import business_day, date_of
+from streams.calendar import business_day
+from streams.closing import NOTHING_LEFT_OUT, Run, close_name
 
 COUNTERPARTIES_MAX = 3
 REVERSAL_UNMATCHED = "reversal_unmatched"
@@ -43,11 +44,12 @@ class OutputPublisher:
         ledger: Ledger,
         profiles: Profiles,
         epoch: int = 0,
+        left_out: frozenset[Run] = NOTHING_LEFT_OUT,
     ) -> None:
         self.registry, self.alert_key, self.partition = registry or file_registry(), keys.alerts, 0
         for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
             self.registry.id_of(topic)
-        self.ledger, self.profiles = ledger, profiles
+        self.ledger, self.profiles, self.left_out = ledger, profiles, left_out
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, keys.references, classes, ledger, epoch)
@@ -111,7 +113,11 @@ class OutputPublisher:
     def tier_changes(self, moved: MovedTiers) -> None:
         """Tier changes of a close with all that is needed to decide them again (docs/tiers.md#evidence)."""
         if len(moved.slots):
-            self.packed("tier-changes", self.changes.changes(moved))
+            self.packed("tier-changes", self.changes.changes(moved, self.close_name(moved.day)))
+
+    def close_name(self, day: int) -> str:
+        """How ids name the close of a day."""
+        return close_name(day, self.left_out)
 
     def cut(self, close: DayClose) -> list[dict[str, Any]]:
         """The cut of a close for this partition, as a record has it."""
@@ -123,9 +129,8 @@ class OutputPublisher:
             kind = "break_opened" if found.before == 0 else "break_resolved" if found.now == 0 else "break_changed"
             customer_id = self.ledger.customer_id(self.ledger.owner_of(found.account))
             account_id = self.ledger.account_id(found.account)
-            record = _restatement(
-                f"{account_id}/{kind}/{found.instant}/{date_of(day)}", kind, customer_id, found.day, day
-            )
+            event_id = f"{account_id}/{kind}/{found.instant}/{self.close_name(day)}"
+            record = _restatement(event_id, kind, customer_id, found.day, day)
             record |= {
                 "account_id": account_id,
                 "amount_minor": found.now,
@@ -157,7 +162,7 @@ class OutputPublisher:
         `values` have a row for each of `slots`, `tiers` one for each of `rows`.
         """
         amounts = [rounded(value, rows) for value in values]
-        packed = self.restatements.late(slots[rows], day, month, metric, amounts, tier_ids, tiers)
+        packed = self.restatements.late(slots[rows], day, self.close_name(day), month, metric, amounts, tier_ids, tiers)
         self._records["restatements"] += few(packed)
         self.count += packed.records
 
