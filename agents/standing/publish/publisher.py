@@ -25,7 +25,7 @@ from streams.accounts.store import POSTING, Array
 from streams.alerts.lifecycle import AlertEvent, Cause
 from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base
 from streams.averages.metrics import Metrics
-from streams.calendar import business_day
+from streams.calendar import business_day, date_of
 from streams.closing import NOTHING_LEFT_OUT, Run, close_name
 
 COUNTERPARTIES_MAX = 3
