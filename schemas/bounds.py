@@ -66,3 +66,15 @@ UNKNOWN_SCHEMAS_ASKED_MAX: Final = 64
 
 SCHEMAS_KEPT_MAX: Final = 1024
 """Of a registry's schemas, each of at most REGISTRY_ANSWER_BYTES_MAX."""
+
+HALL_FILE_BYTES_MAX: Final = 16 << 20
+"""Of a file of tickets, counters or arrivals of a branch's day."""
+
+HALL_TICKETS_MAX: Final = 100_000
+"""Of a branch's day."""
+
+HALL_COUNTERS_MAX: Final = 256
+"""Of a branch."""
+
+HALL_OVERTAKINGS_MAX: Final = 10_000_000
+"""Of a branch's day, which are listed one by one."""

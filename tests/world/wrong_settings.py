@@ -74,21 +74,26 @@ AS_PROCESS: Final[dict[str, str]] = {
 }  # fmt: skip
 
 
-def refusal(done: Called, seconds: float, command: str) -> str:
-    """What is wrong with a refusal; empty where it is a good one: a few lines, in time, and nothing else said."""
+def refusal(done: Called, seconds: float, command: str, limit_s: float = REFUSED_S) -> str:
+    """What is wrong with a refusal; empty where it is a good one: a few lines, in time, and nothing else said.
+
+    limit_s: more than REFUSED_S where the machine has other work besides.
+    """
     if command == LOOKUP and done.code == 0:
         return "" if '"degraded": true' in done.out else f"not degraded: {done.out}"
     lines = done.err.splitlines()
     if done.code not in (1, 2) or done.out or not 0 < len(lines) <= LINES_MAX or "Traceback" in done.err:
         return f"no refusal: {done.code} {done.out[:200]} {done.err[:400]}"
-    return "" if seconds < REFUSED_S else f"after {seconds:.1f} s"
+    return "" if seconds < limit_s else f"after {seconds:.1f} s of {limit_s:.1f}"
 
 
-def fault(name: str, command: str, done: Called, right: Called, seconds: float) -> str:
-    """What is wrong with an answer under a wrong setting; empty where nothing is."""
+def fault(
+    name: str, command: str, done: Called, right: Called, seconds: float, limit_s: float = REFUSED_S
+) -> str:  # fmt: skip
+    """What is wrong with an answer under a wrong setting; empty where nothing is. limit_s: as of `refusal`."""
     same = (done.code, done.out) == (right.code, right.out)
     must = name in READING[command].refuses
-    wrong = "" if same and not must else refusal(done, seconds, command)
+    wrong = "" if same and not must else refusal(done, seconds, command, limit_s)
     return f"TIDEGAUGE_{name.upper()}, {command}: {wrong}" if wrong else ""
 
 

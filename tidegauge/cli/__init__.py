@@ -61,7 +61,12 @@ COMMANDS: dict[str, Entry] = {
     "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka.", principal="views"),
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka.", principal="views"),
     "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer.", principal="desk"),
-    "queue": Entry("operation.queue", "Serve queue classes to kiosks, or look one up.", group=True, principal="lookup"),
+    "queue": Entry(
+        "queue.command",
+        "Serve queue classes to kiosks, look one up; simulate and explain a branch's day.",
+        group=True,
+        principal="lookup",
+    ),
     "notices": Entry(
         "operation.notices",
         "Turn alerts into notices; see and give up those that wait.",
