@@ -68,7 +68,6 @@ EXEMPT: Final = {
     "services.access.audit.AuditFile.record": "it only appends",
     "streams.kernels.cache.sources_fingerprint": "the very sources that run",
     "tidegauge.cli.main.main": "no file: nowhere",
-    "tidegauge.cli.operation.drain._worker_at": "no file: an answer, of which a megabyte is read",
 }
 
 
