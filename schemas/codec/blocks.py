@@ -157,7 +157,8 @@ class Reader:
     def code(self) -> _Code:
         """The programs for the next decode."""
         with self._lock:
-            if self._full:  # never within a decode, which would ask for them again for ever
+            # Never within a decode, which would ask for them again for ever.
+            if self._full or len(self._writers) > WRITERS_MAX:
                 self._writers.clear()
                 self._types = 0
                 self._code = self._compile()
@@ -165,13 +166,13 @@ class Reader:
 
     @property
     def _full(self) -> bool:
-        return len(self._writers) >= WRITERS_MAX or self._types >= bounds.WRITERS_TYPES_MAX
+        return self._types >= bounds.WRITERS_TYPES_MAX
 
     def learn(self, ids: Iterable[int]) -> _Code | None:
         """Asks the registry for ids not asked before: the new programs, None if it knows none of them.
 
         Made-up ids must not keep registry and partition busy: with so many unknown ones lately (schemas.bounds) no other is
-        asked for, and of one block no more schemas are taken than are kept. Raises RegistryError if it doesn't answer: the
+        asked for, and no more types are taken than are kept. Raises RegistryError if it doesn't answer: the
         block must be tried again, not thrown away.
         """
         with self._lock:

@@ -103,7 +103,9 @@ BOUNDS = {
     "a schema by which records are read": [
         bounds.SCHEMA_BYTES_MAX, bounds.SCHEMA_TYPES_MAX, bounds.SCHEMA_DEPTH_MAX, bounds.VALUES_PER_BYTE_MAX,
     ],
-    "schemas by which a reader reads at a time": [blocks.WRITERS_MAX, bounds.WRITERS_TYPES_MAX],
+    "types in the schemas by which a reader reads at a time; schemas that it keeps for the next batch": [
+        bounds.WRITERS_TYPES_MAX, blocks.WRITERS_MAX,
+    ],
     "schemas of the registry that a process keeps": [bounds.SCHEMAS_KEPT_MAX, bounds.SCHEMAS_KEPT_BYTES_MAX],
     "versions of a subject that are looked at for a contract in other words": [
         bounds.SCHEMA_VERSIONS_MAX, bounds.SCHEMA_VERSIONS_S,
