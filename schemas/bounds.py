@@ -90,3 +90,15 @@ SCHEMA_VERSIONS_MAX: Final = 64
 
 SCHEMA_VERSIONS_S: Final = 20.0
 """For all of them."""
+
+HALL_FILE_BYTES_MAX: Final = 16 << 20
+"""Of a file of tickets, counters or arrivals of a branch's day."""
+
+HALL_TICKETS_MAX: Final = 100_000
+"""Of a branch's day."""
+
+HALL_COUNTERS_MAX: Final = 256
+"""Of a branch."""
+
+HALL_OVERTAKINGS_MAX: Final = 10_000_000
+"""Of a branch's day, which are listed one by one."""
