@@ -120,6 +120,7 @@ def test_all_that_is_declared_is_imported(imported: dict[str, dict[str, set[str]
     assert not stale, f"no longer declared: {stale}"
 
 
+@pytest.mark.slow
 def test_the_core_starts_without_the_extras() -> None:
     """Every module of the core can be imported where only the core is installed, in an interpreter of its own."""
     by_group = declared()

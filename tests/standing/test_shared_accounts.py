@@ -79,6 +79,7 @@ def told(found: list[Partition]) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [4, 16])
 @given(steps=histories())
 @settings(max_examples=8, deadline=None)
@@ -103,6 +104,7 @@ def test_each_has_his_own() -> None:
         assert not [letter for one in found for letter in one.of("dead-letters")]
 
 
+@pytest.mark.slow
 @given(steps=histories())
 @settings(max_examples=5, deadline=None)
 def test_rows_tell_them_apart(steps: list[Step]) -> None:
