@@ -7,7 +7,6 @@ writes. What a process has learned it keeps, so that a registry that is down hol
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from schemas import bounds
-from schemas.answers import REGISTRY_ANSWER_S, BoundedClient, BoundedSession, in_time
+from schemas.answers import TOKEN_SPARE_S, BoundedSession, in_time, new_token
 from schemas.bounded import check_size
 from schemas.compatibility import level_of
 from schemas.registry import CONTRACTS, RegistryError, UnregisteredError, contract, fingerprint, written_version
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403  # error codes of the API
 RETRIES, RETRY_MS = 1, 200
 SAID_CHARS_MAX: Final = 300  # of an error of the registry
-TOKEN_SPARE_S: Final = 60  # a token is renewed so long before its end
 
 T = TypeVar("T")
 
@@ -67,41 +65,26 @@ class RegistryAccess:
             config["basic.auth.user.info"] = f"{self.user}:{self.password}"
         if self.token_url:
             config |= {
-                "bearer.auth.credentials.source": "CUSTOM", "bearer.auth.custom.provider.function": Tokens(self),
+                "bearer.auth.credentials.source": "CUSTOM", "bearer.auth.custom.provider.function": RegistryTokens(self),
                 "bearer.auth.custom.provider.config": {},
             }  # fmt: skip
         return config
 
 
-class Tokens:
+class RegistryTokens:
     """Tokens by OAuth's client credentials. The client's own way would not take the CA file."""
 
     def __init__(self, access: RegistryAccess) -> None:
         self._access, self._renew_at, self._token = access, 0.0, ""
-        self._verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.ca) if access.ca else True
 
     def __call__(self, _: dict[str, Any]) -> dict[str, str]:
         """The header fields of a request; raises what the HTTP library raises."""
         if not self._token or time.monotonic() >= self._renew_at:
-            found = in_time(self._fetched)
-            self._token = str(found["access_token"])
-            self._renew_at = time.monotonic() + float(found.get("expires_in") or 0) - TOKEN_SPARE_S
+            access = self._access
+            given = access.token_url, access.client_id, access.client_secret, access.scope, access.ca
+            self._token, lasts_s = in_time(lambda: new_token(*given))
+            self._renew_at = time.monotonic() + lasts_s - TOKEN_SPARE_S
         return {"bearer.auth.token": self._token, "bearer.auth.logical.cluster": ""}
-
-    async def _fetched(self) -> dict[str, Any]:
-        from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
-
-        class TokenClient(BoundedClient, AsyncOAuth2Client):
-            """Authlib's client, within bounds."""
-
-        access = self._access
-        new: Any = TokenClient
-        async with new(
-            client_id=access.client_id, client_secret=access.client_secret, scope=access.scope or None,
-            verify=self._verify, timeout=REGISTRY_ANSWER_S,
-        ) as client:  # fmt: skip
-            found: dict[str, Any] = await client.fetch_token(url=access.token_url, grant_type="client_credentials")
-            return found
 
 
 class ConfluentRegistry:

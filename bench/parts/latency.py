@@ -28,6 +28,7 @@ from bench.world.bank import ends
 from bench.world.data import Chunk, World
 from bench.world.sizes import Sizes
 from connectors.loading.closer import Closer
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 
@@ -60,7 +61,7 @@ class Watcher(threading.Thread):
         self.ended = threading.Event()
         self.name_of = name
         self.consumer = Consumer({
-            "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
+            **librdkafka(settings.kafka), "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
             "isolation.level": "read_committed", "fetch.wait.max.ms": 100, "auto.offset.reset": "earliest",
         })  # fmt: skip
         partitions = range(settings.partitions)

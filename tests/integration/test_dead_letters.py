@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from deploy import admin
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.letters import Original, dead_letter
@@ -35,7 +36,7 @@ def lettered(make_topics: Callable[..., Settings], monkeypatch: pytest.MonkeyPat
     for name, value in environment(settings).items():
         if name.startswith("TIDEGAUGE_"):
             monkeypatch.setenv(name, value)
-    producer = Producer({"bootstrap.servers": settings.kafka, "message.max.bytes": 4 << 20})
+    producer = Producer({**librdkafka(settings.kafka), "message.max.bytes": 4 << 20})
     postings = settings.topic("transactions")
     for value in (GONE, GOOD, RUBBISH, bytes(2 << 20)):
         producer.produce(postings, value, b"C0000077", 1, headers=HEADERS)
@@ -66,7 +67,7 @@ def called(*arguments: str) -> Any:
 
 def headers_of(settings: Settings, offset: int) -> list[tuple[str, bytes | None]] | None:
     """Of a posting of partition 1."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "headers"})
+    consumer = Consumer({**librdkafka(settings.kafka), "group.id": "headers"})
     try:
         consumer.assign([TopicPartition(settings.topic("transactions"), 1, offset)])
         message = consumer.poll(20)

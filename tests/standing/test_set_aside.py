@@ -4,16 +4,19 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.engine.job import RecoveryError
 from agents.standing.job import StandingJob
 from schemas.codec.records import encode
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
-from streams.closing import GAP_DAYS_MAX, Run
-from tests.standing.partition import Partition, Topics, conf
+from streams.closing import GAP_DAYS_MAX, Run, close_name, covers
+from tests.standing.partition import Partition, Topics, conf, customer
 from tests.twins.events import day, posting
 
 D1 = day("2026-05-30")
@@ -230,3 +233,35 @@ def test_records_of_before_count() -> None:
     """A close without the day asked for counts however far it is ahead, as it did."""
     log = Topics().tell([posting(1, 100, D1), D1, FAR])
     assert Partition(log).run().job.ledger.closed == FAR
+
+
+def test_a_day_that_is_closed_again_has_ids_of_its_own() -> None:
+    """Who drops by its id what comes again drops nothing of the days that are closed anew; before them all ids are the same."""
+    log = Topics().tell([customer("C1"), posting(1, 9_000_000, "2026-01-01"), posting(2, 600_000_000, D1), D1, D1 + 1])
+    run(log, range(D1 + 2, FAR + 1), D1 + 1, "forced")
+    log.tell([posting(3, 5_000_000, D1 + 2), posting(4, -1_000_000, "2026-05-02")])
+    run(log, range(D1 + 2, D1 + 33), D1 + 1)
+    left_out = frozenset({Run(FAR, D1 + 1)})
+    told = [ids_told(Partition(log, StandingJob(replace(conf(), left_out=these))).run()) for these in ((), left_out)]
+    first, second = ({name for name, day in one if day > D1 + 1} for one in told)
+    assert first and second and not first & second
+    first, second = ({name for name, day in one if day <= D1 + 1} for one in told)
+    assert first and first == second
+
+
+def ids_told(partition: Partition) -> set[tuple[str, int]]:
+    """(event id, day of the close) of what closes gave."""
+    topics = ("tier-changes", "decisions", "restatements")
+    return {(record["event_id"], record["business_day"]) for topic in topics for record in partition.of(topic)}
+
+
+@given(st.integers(0, 60), st.sets(st.builds(Run, st.integers(0, 60), st.none() | st.integers(0, 60)), max_size=4))
+def test_closes_have_names_of_their_own(day_: int, runs: set[Run]) -> None:
+    """The name of a day's close changes with each run that had closed it and is left out, and with no other."""
+    names = [
+        close_name(day_, frozenset()),
+        *(close_name(day_, frozenset(list(runs)[:n])) for n in range(1, len(runs) + 1)),
+    ]
+    closed = [covers(run, day_) for run in runs]
+    assert [b != a for a, b in pairwise(names)] == closed
+    assert len(set(names)) == 1 + sum(closed)

@@ -42,10 +42,12 @@ def test_rows_carry_the_whole_state(data):
     assert differences(state(other.ledger), state(fast.ledger)) == []
     for one in (fast, other):
         one.breaks.clear()
+        one.unmatched.clear()
         one.told(steps[cut:])
     assert other.ledger.late() == fast.ledger.late()
     assert differences(state(other.ledger), state(fast.ledger)) == []
     assert other.breaks == fast.breaks
+    assert other.unmatched == fast.unmatched
     if fast.ledger.closed >= 0:
         for as_of in fast.days():
             assert other.metrics(as_of) == fast.metrics(as_of)
