@@ -70,8 +70,8 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     ),
     Principal(
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
-        reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), looks_at=("{group}",),
-        ids=(_OWN_IDS,),
+        reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), reads_state=True,
+        looks_at=("{group}",), ids=(_OWN_IDS,),
     ),
     Principal(
         "policy", "tries packs on the log and puts them into force: `tidegauge policy`",
