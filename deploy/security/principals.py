@@ -130,6 +130,7 @@ def redis_acl(principal: Principal, prefix: str) -> str:
     rule = principal.redis
     if rule is None:
         return ""
-    keys = " ".join(f"{'~' if rule.writes else '%R~'}{prefix}{pattern}" for pattern in rule.patterns)
+    # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.
+    keys = " ".join(f"~{prefix}{pattern}" for pattern in rule.patterns)
     commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
     return f"{keys} {commands} -@dangerous +info"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import redis
 from confluent_kafka import Producer
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
@@ -16,6 +17,7 @@ from connectors.formats import files_out
 from deploy import admin
 from deploy.connections.clients import librdkafka
 from deploy.connections.diagnosis import why_refused
+from deploy.connections.wire import Brokers, Certificates, Wire
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
@@ -133,9 +135,7 @@ def test_a_wrong_principal(secured: Secured) -> None:
     other = secured.live.logs / "other"
     other.mkdir()
     write_authority(other, dt.datetime.now(dt.UTC))
-    refused(
-        secured.call(*STANDINGS, TIDEGAUGE_KAFKA_CA=str(other / "ca.pem")), "no authority in", "TIDEGAUGE_KAFKA_CA"
-    )
+    refused(secured.call(*STANDINGS, TIDEGAUGE_KAFKA_CA=str(other / "ca.pem")), "no authority in", "TIDEGAUGE_KAFKA_CA")
     refused(secured.call("alerts", "--rm", "r", TIDEGAUGE_REDIS_PASSWORD="wrong"), "TIDEGAUGE_REDIS_PASSWORD")
 
 
@@ -165,6 +165,25 @@ def test_an_expired_certificate(secured: Secured, tmp_path: Path) -> None:
     finally:
         server.kill()
         server.wait(10)
+
+
+def test_an_own_certificate(secured: Secured, tmp_path: Path) -> None:
+    """The controllers' port asks for one: none, one of somebody else's authority and one that has ended are told apart."""
+    assert secured.stack.cluster is not None
+    folder, now = SecureFolder(secured.stack.data_dir), dt.datetime.now(dt.UTC)
+    servers = f"127.0.0.1:{secured.stack.cluster.ports(0)[1]}"
+
+    def why(own: Path | None) -> str:
+        certificates = Certificates("TIDEGAUGE_KAFKA", folder.ca, own, own)
+        return why_refused(Brokers(servers, Wire("SSL", certificates)))
+
+    write_authority(tmp_path, now)
+    for name, authority, days in (("good", folder.folder, 1), ("old", folder.folder, -1), ("other", tmp_path, 1)):
+        write_certificate(authority, tmp_path / name, now, days, "a client")
+    assert "asks for a certificate: set TIDEGAUGE_KAFKA_CERTIFICATE" in why(None)
+    assert "has expired" in why(tmp_path / "old")
+    assert "does not take the certificate in TIDEGAUGE_KAFKA_CERTIFICATE" in why(tmp_path / "other")
+    assert why(tmp_path / "good") == ""
 
 
 def test_a_missing_right(secured: Secured) -> None:
@@ -208,6 +227,22 @@ def test_nobody_writes_what_is_the_workers(secured: Secured) -> None:
     assert len(failed) == 3 and all(failed)
     assert "a-topic-that-nobody-has" not in admin.client(secured.live.settings.kafka).list_topics(timeout=10).topics
     assert why_refused(settings.kafka) == ""
+
+
+def test_a_look_up_writes_nothing(secured: Secured) -> None:
+    """In Redis: no row of a queue class, by a command or a script, and nothing of others' keys."""
+    settings = secured.live.settings.model_copy(update={"redis_user": "lookup"})
+    with redis.Redis.from_url(settings.redis) as client:
+        assert client.ping()
+        for forbidden in (
+            lambda: client.hset("tidegauge:priority:x", "queue_class", "gold"),
+            lambda: client.eval("return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
+            lambda: client.hgetall("tidegauge:standing:x"), client.flushall, lambda: client.config_get("*"),
+        ):  # fmt: skip
+            with pytest.raises(redis.ResponseError, match="(?i)permission"):
+                forbidden()
+    with pytest.raises(redis.AuthenticationError), redis.Redis.from_url(secured.stack.settings.redis.replace("operator:", "default:")) as nobody:
+        nobody.ping()
 
 
 def test_a_folder_keeps_what_it_began_with(secured: Secured) -> None:
