@@ -157,7 +157,8 @@ def why_redis_refuses(url: str) -> str:
         with redis.Redis.from_url(url, socket_timeout=PROBE_S, socket_connect_timeout=PROBE_S) as client:
             client.ping()
     except redis.AuthenticationError:
-        return f"{where} refuses {parts.username or 'a client without a user'}: see TIDEGAUGE_REDIS_USER and TIDEGAUGE_REDIS_PASSWORD"
+        who = parts.username or "a client without a user"
+        return f"{where} refuses {who}: see TIDEGAUGE_REDIS_USER and TIDEGAUGE_REDIS_PASSWORD"
     except redis.exceptions.NoPermissionError:
         return (
             f"{where}: user {parts.username or 'default'} lacks a right; `tidegauge security acls` has those it needs"

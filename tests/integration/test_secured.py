@@ -241,7 +241,8 @@ def test_a_look_up_writes_nothing(secured: Secured) -> None:
         ):  # fmt: skip
             with pytest.raises(redis.ResponseError, match="(?i)permission"):
                 forbidden()
-    with pytest.raises(redis.AuthenticationError), redis.Redis.from_url(secured.stack.settings.redis.replace("operator:", "default:")) as nobody:
+    default = secured.stack.settings.redis.replace("operator:", "default:")
+    with redis.Redis.from_url(default) as nobody, pytest.raises(redis.AuthenticationError):
         nobody.ping()
 
 
