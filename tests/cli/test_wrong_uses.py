@@ -44,6 +44,12 @@ WRONG = [
         "alerts --customer C1", "queue lookup --ref x",
     )),
     # Settings.
+    Wrong("config show", 2, ("are both set", "set one of them"),
+          {"TIDEGAUGE_KAFKA_PASSWORD": "x", "TIDEGAUGE_KAFKA_PASSWORD_FILE": "x"}),
+    Wrong("topics", 2, ("needs TIDEGAUGE_KAFKA_USER", "docs/security.md"), {"TIDEGAUGE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}),
+    Wrong("alerts --rm r", 2, ("TIDEGAUGE_REDIS_CA", "rediss://"), {"TIDEGAUGE_REDIS_CA": "{at}/no.pem"}),
+    Wrong("security acls root", 2, ("no principal 'root'", "worker")),
+    Wrong("security acls --form x", 2, ("--form", "acls --help")),
     Wrong("topics", 2, ("TIDEGAUGE_PARTITION ", "mean TIDEGAUGE_PARTITIONS?"), {"TIDEGAUGE_PARTITION": "9"}),
     Wrong("policy list", 2, ("TIDEGAUGE_LANGUAGE ", "mean TIDEGAUGE_LANG?"), {"TIDEGAUGE_LANGUAGE": "en"}),
     Wrong("close 2026-01-31", 2, ("TIDEGAUGE_XYZZY ", "docs/settings.md"), {"TIDEGAUGE_XYZZY": "1"}),
@@ -202,6 +208,8 @@ WRONG = [
 NO_SERVER = {
     "up": "starts them",
     "down": "stops what there is",
+    "config show": "asks nobody",
+    "security acls": "asks nobody",
     "demo": "brings its own",
     "doctor": "that none answers is a finding",
     "queue serve": "answers all the same, and says degraded",
