@@ -46,7 +46,11 @@ COMMANDS: dict[str, Entry] = {
     "outlook": Entry("data.outlook", "Show what the closes ahead will give a customer if balances stay."),
     "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka."),
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka."),
-    "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer."),
+    "alerts": Entry(
+        "alerts.command",
+        "List alerts of a manager, a branch or a customer; score a pack's on a labelled world.",
+        group=True,
+    ),
     "queue": Entry("operation.queue", "Serve queue classes to kiosks, or look one up.", group=True),
     "notices": Entry("operation.notices", "Turn alerts into notices; see and give up those that wait.", group=True),
     "dead-letters": Entry("operation.dead_letters", "List, count, show and redrive what nobody could use.", group=True),
