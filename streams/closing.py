@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from streams.calendar import NO_DAY
+from streams.calendar import NO_DAY, date_of
 
 GAP_DAYS_MAX: Final = 31  # calendar days from the last applied close to the day that an ordinary run asks for
 # Values of a source's mark of completeness; any other is as an ordinary one.
@@ -27,6 +27,21 @@ class Run(NamedTuple):
 
 NOTHING_LEFT_OUT: Final[frozenset[Run]] = frozenset()
 """Of the runs that a log's identity names as not to count, whatever they are."""
+
+
+def covers(run: Run, day: int) -> bool:
+    """Whether a run closes a day, where it counts: the day that it asked for, and those since the last close before it."""
+    return run.asked == day or (run.last_closed is not None and run.last_closed < day < run.asked)
+
+
+def close_name(day: int, left_out: frozenset[Run]) -> str:
+    """How ids name the close of a day: by its date, and from the second close of that day on by its number.
+
+    A day is closed again where an earlier run that had closed it is left out. What that one gave is told already, under its
+    ids, and those who drop what comes again by its id must not drop what the day gives now.
+    """
+    before = sum(covers(run, day) for run in left_out)
+    return f"{date_of(day)}/{before + 1}" if before else str(date_of(day))
 
 
 def is_set_aside(asked: int | None, last_closed: int | None, applied: int, *, forced: bool) -> bool:

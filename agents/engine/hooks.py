@@ -80,6 +80,10 @@ class ConsumerThread(base.AIOKafkaConsumerThread):
         state = assignment.state_value(tp)
         return FetchState(state._position, state.lso, state.highwater, state.timestamp)
 
+    def client(self) -> Any:
+        """What asks the brokers."""
+        return self._consumer._client
+
     def member_id(self) -> str:
         """By what the group knows this worker; empty before it has joined."""
         coordinator = self._consumer and self._consumer._coordinator

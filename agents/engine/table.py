@@ -24,6 +24,7 @@ from agents.engine.unit import TRANSACTION_S_MAX, Conf, PartitionUnit
 from agents.engine.watch.ending import not_taken, unforeseen
 from agents.engine.watch.movement import InputSeen, Movement
 from agents.engine.watch.quiet import OWN_FAULT
+from agents.engine.watch.quota import Quota
 from schemas.registry import RegistryError
 
 # Fenced, timed out, out of step, broker away: start again from what is committed.
@@ -58,7 +59,13 @@ class UnitTable(faust.Table[Any, Any]):
         self.unit_conf, self.job_factory, self.health = conf, job_factory, health
         self.names = {conf.settings.topic(name): name for name in conf.inputs}
         health.ready, health.waiting = self.ready, self.waiting
-        health.stuck = lambda: self.movement.trouble(time.monotonic())
+        health.stuck = self.trouble
+        self.quota = Quota(conf.metrics.throttled.inc)
+
+    def trouble(self) -> str:
+        """Why the worker is not ready although it lives; with a quota, where one may be the reason."""
+        said = self.movement.trouble(time.monotonic())
+        return "; ".join(filter(None, (self.quota.said(), said))) if said else ""
 
     # -- what the transport and the agents call
 
@@ -121,8 +128,10 @@ class UnitTable(faust.Table[Any, Any]):
             if partition not in mine or unit.dead or generation_id != self.generation + 1:
                 await self.drop(partition)
         self.generation = generation_id
+        self.quota.listen(hooks.thread_of(self.app).client())
         for partition in sorted(mine - self.units.keys()):
             unit = PartitionUnit(self.unit_conf, partition, self.job_factory(), hooks.thread_of(self.app).seek_soon)
+            self.quota.listen(unit.producer.client)
             self.units[partition] = unit, asyncio.ensure_future(self.guard(unit))
         for unit, _ in self.units.values():
             unit.resume()
@@ -166,6 +175,7 @@ class UnitTable(faust.Table[Any, Any]):
         if isinstance(problem, (*GROUP_ERRORS, RegistryError)):
             late = isinstance(problem, asyncio.TimeoutError)
             said = f"a transaction did not end within {TRANSACTION_S_MAX:.0f} s" if late else repr(problem)
+            said = "; ".join(filter(None, (said, self.quota.said())))
             self.log.warning("partition %d: %s; state dropped", partition, said)
             return None
         self.log.exception("partition %d: %s", partition, OWN_FAULT)  # noqa: LOG004 - it is being handled
@@ -237,6 +247,7 @@ class UnitTable(faust.Table[Any, Any]):
         self.health.beat()
         metrics, states = self.unit_conf.metrics, dict.fromkeys(("recovering", "live", "failed"), 0)
         now = time.monotonic()
+        self.quota.look(now)
         for partition, (unit, _) in self.units.items():
             states["failed" if unit.dead else "live" if unit.live else "recovering"] += 1
             if not unit.live or unit.dead:

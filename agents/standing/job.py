@@ -472,7 +472,7 @@ class StandingJob:
                     f"the state was kept with {what} {known.get(name)}, the setting is {mine}: "
                     "set it back; a log of its own (TIDEGAUGE_TOPIC_PREFIX) takes other settings"
                 )
-        self.left_out = left_out_by(meta)
+        self.left_out = self.publisher.left_out = left_out_by(meta)
         if self.conf.left_out - self.left_out:
             raise RecoveryError(
                 "the state has counted closes that are to be left out: give the shadow a group of its own "

@@ -31,7 +31,6 @@ from policies.model.pack import (
     EVALUATION_CLOSES,
     ON_REQUEST,
     QUEUE_BASES,
-    QUEUE_ORDERS,
     RESTATEMENTS,
     AlertRule,
     Band,
@@ -44,6 +43,7 @@ from policies.model.pack import (
     Tier,
 )
 from policies.model.terms import AllOf, AnyOf, Criterion, Limit
+from streams.queue.discipline import QUEUE_ORDERS
 from streams.vocabulary.metrics import MEANS, MEANS_PATTERN
 from streams.vocabulary.terms import ASSET_CLASSES, DOWNGRADE_RISK, OUTLOOK_KINDS, SEVERITIES, UPGRADE_NEAR
 
@@ -292,7 +292,11 @@ QUEUE_CLASS = RecordKind(
         "name": NAME,
         "head_start_minutes": Whole(0, 24 * 60, "A ticket's place is its arrival less this."),
     },
-    {"cards": Many(Identifier(of="cards")), "tiers": Many(Identifier(of="tiers"))},
+    {
+        "cards": Many(Identifier(of="cards")),
+        "tiers": Many(Identifier(of="tiers")),
+        "calls_a_round": Whole(1, 99, "Under the order ratio: calls of a counter before it calls the next class."),
+    },
     "A class of waiting customers.",
 )
 
@@ -323,8 +327,9 @@ QUEUE = RecordKind(
     Queue,
     {"basis": Choice(QUEUE_BASES), "classes": Many(QUEUE_CLASS, "Called first comes first.", 16, "id")},
     {
-        "order": Choice(QUEUE_ORDERS),
+        "order": Choice(QUEUE_ORDERS, "Which waiting ticket is called next."),
         "vip_area_from": Identifier("The lowest tier that is led to the VIP area.", "tiers"),
+        "overtakers_max": Whole(0, 9999, "A ticket that so many have overtaken is next. Without it there is no cap."),
     },
     "Who is called before whom. Every tier must lead to one class, by name or by card.",
     _check_queue,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from policies.model.terms import Criterion, Name, limits
+from streams.queue.discipline import HEAD_START
 
 if TYPE_CHECKING:
     from datetime import date
@@ -37,7 +38,6 @@ TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 NEWS_DAYS = 3
 QUEUE_BASES = ("card", "tier", "higher")
-QUEUE_ORDERS = ("head_start", "strict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +83,31 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class QueueClass:
-    """A class of waiting customers; first in the pack is called first."""
+    """A class of waiting customers; first in the pack is called first.
+
+    `calls_a_round`: under the order `ratio`; None: one more for each class below.
+    """
 
     id: str
     name: Name
     head_start_minutes: int
     cards: tuple[str, ...] = ()
     tiers: tuple[str, ...] = ()
+    calls_a_round: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Who is called before whom, and who is led to the VIP area (C-37: class by card, area by tier)."""
+    """Who is called before whom, and who is led to the VIP area (C-37: class by card, area by tier).
+
+    `overtakers_max`: a ticket that so many have overtaken is next at any counter that may serve it; None: no such cap.
+    """
 
     basis: str
     classes: tuple[QueueClass, ...]
-    order: str = "head_start"
+    order: str = HEAD_START
     vip_area_from: str | None = None
+    overtakers_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from streams.accounts.store import (
     JOURNAL,
     LATE,
     POSTING,
+    REVERSAL,
     RING,
     SNAPSHOT,
     Array,
@@ -120,7 +121,7 @@ def _compact(s: Store, clock: Array, slot: int) -> None:
             e = s.entries[at]
             if e.kind == POSTING and after < e.booked < horizon_ms:
                 s.entries[anchor].amount += e.amount
-    kept = 0
+    kept, reversals = 0, 0
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
         kind, day, amount, booked = e.kind, np.int64(e.day), e.amount, e.booked
@@ -136,9 +137,11 @@ def _compact(s: Store, clock: Array, slot: int) -> None:
             else:
                 kept = _merge(s, a.head, kept, day, amount)
             continue
+        if kind == POSTING and e.flags & REVERSAL != 0:
+            reversals = 1
         s.entries[a.head + kept] = s.entries[at]
         kept += 1
-    a.count = kept
+    a.count, a.reversals = kept, reversals
 
 
 @nb.njit(cache=True, nogil=True)

@@ -14,6 +14,7 @@ from streams.accounts import day_close, rows
 from streams.accounts.customers import Customers
 from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
 from streams.accounts.postings import COUNTERS, Lookups, Zone, fold_postings
+from streams.accounts.reversals import partners, settle
 from streams.accounts.snapshots import fold_snapshots
 from streams.accounts.store import (
     DIRTY,
@@ -62,6 +63,19 @@ class Break(NamedTuple):
     instant: int
     before: int
     now: int
+
+
+class UnmatchedReversal(NamedTuple):
+    """A reversal that takes back no posting held; minor units of the account's currency.
+
+    `twin`: how many just like it, by booking, amount and value date, there were before.
+    """
+
+    account: int
+    booked: int
+    amount: int
+    day: int
+    twin: int
 
 
 class Restated(NamedTuple):
@@ -220,6 +234,24 @@ class Ledger:
             size *= 2
             self.columns.reserve(0, 0, size)
         return out
+
+    def unmatched_reversals(self, day: int) -> list[UnmatchedReversal]:
+        """Reversals that the close of `day` finds without a partner, each once; called before `open_day`."""
+        out: list[UnmatchedReversal] = []
+        at, size, zone = 0, 1024, self.zone
+        while at < self.columns.account_count:
+            arrays = [np.zeros(size, np.int64) for _ in range(5)]
+            at, n = settle(
+                at, self.store, self.clock, zone.starts, zone.offsets, self.banks.index, day, *arrays
+            )  # fmt: skip
+            out += map(UnmatchedReversal._make, np.stack([column[:n] for column in arrays], 1).tolist()) if n else []
+            size *= 2
+        return out
+
+    def paired(self, account: int) -> Array:
+        """bool[entries of the account]: postings that are reversed, or reverse one that is held."""
+        found: Array = partners(self.store, account, *self.zone, self.banks.index) >= 0
+        return found
 
     def late(self) -> list[tuple[int, int]]:
         """(customer, first month changed) of customers with changes in closed months since the last close."""

@@ -292,7 +292,9 @@ def _book(
     a.posted += amount
     e = s.entries[append(s, account, booked, amount, day, POSTING)]
     e.print, e.nature, e.extra = print_, d[P_NATURE], -1
-    e.flags = d[P_INITIATED] | (0 if d[P_REVERSES] == NULL else REVERSAL)
+    e.flags = d[P_INITIATED]
+    if d[P_REVERSES] != NULL:
+        e.flags, a.reversals = e.flags | REVERSAL, 1
     if d[P_BANK] != NULL:
         e.extra = name_code(names.banks, raw, d[P_BANK], NAMES_MAX, False)
 
@@ -411,6 +413,8 @@ def fold_postings(
         if slot == NO_ROOM or not has_room(s, names, most, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
-        if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE and d[P_REVERSES] == NULL:
-            outflow(s, zone.starts, zone.offsets, fx, rules, clock, account, booked_day, -d[P_AMOUNT], i, met, live)
+        if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE:
+            outflow(
+                s, names.banks, zone.starts, zone.offsets, fx, rules, clock, account, booked_day, -d[P_AMOUNT], i, met, live
+            )  # fmt: skip
     return last

@@ -10,8 +10,10 @@ import numpy as np
 
 from streams.accounts.store import (
     ENTRY,
+    POSTING,
     REF_BITS,
     REF_MASK,
+    REVERSAL,
     RING,
     Array,
     Long,
@@ -204,6 +206,7 @@ def _load_entries(s: Store, raw: Array, slot: int, count: int, at: int) -> None:
         enlarge(s, slot, size_class)
     a.count = count
     booked, day = np.int64(0), np.int64(0)
+    a.reversals = 0
     for place in range(a.head, a.head + count):
         kind, at = _get(raw, at)
         moved, at = _get(raw, at)
@@ -215,3 +218,5 @@ def _load_entries(s: Store, raw: Array, slot: int, count: int, at: int) -> None:
         e.print, at = _get(raw, at)
         e.extra, at = _get(raw, at)
         e.flags, at = _get(raw, at)
+        if e.kind == POSTING and e.flags & REVERSAL != 0:
+            a.reversals = 1

@@ -27,7 +27,7 @@ DIRTY = 1 + SIZE_CLASSES  # place in the heap's numbers
 
 # Kinds of entries
 POSTING, DELTA, SNAPSHOT, LATE, JOURNAL, BREAK = 1, 2, 3, 4, 5, 6
-INITIATED, REVERSAL = 1, 2  # flags of a posting
+INITIATED, REVERSAL, SETTLED = 1, 2, 4  # flags of a posting; SETTLED: a reversal whose partner was asked for at a close
 
 ENTRY = np.dtype(
     [
@@ -38,7 +38,8 @@ ENTRY = np.dtype(
         ("extra", np.int32),  # POSTING: counterparty bank; SNAPSHOT: version; DELTA: customer-initiated postings in it
         ("kind", np.uint8),
         ("nature", np.uint8),
-        ("flags", np.uint16),  # SNAPSHOT: opened_on as a day number, 0 if unknown; POSTING: INITIATED | REVERSAL
+        # SNAPSHOT: opened_on as a day number, 0 if unknown; POSTING: INITIATED | REVERSAL | SETTLED
+        ("flags", np.uint16),
     ]
 )
 ACCOUNT = np.dtype(
@@ -64,6 +65,7 @@ ACCOUNT = np.dtype(
         ("snapshots", np.uint8),  # 1: has had a snapshot
         ("partial", np.uint8),  # 1: opened before the first snapshot on an unknown day
         ("dirty", np.uint8),
+        ("reversals", np.uint8),  # 1: may hold a reversal one by one
     ]
 )
 CUSTOMER = np.dtype(

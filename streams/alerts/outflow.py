@@ -1,6 +1,7 @@
 """Outflow of a customer in windows of 1 to 30 days of booking, absolute and as a share of AUM (docs/alerts.md#outflow).
 
-Outflow is what external postings take out, less the reversals of such postings; what comes in is no part of it.
+Outflow is what external postings take out; what comes in is no part of it. A posting that is reversed, and its reversal, are
+none of it; a reversal without a partner is a posting like others (streams.accounts.reversals).
 The reference is the AUM at the close of the day before the window.
 """
 
@@ -12,7 +13,8 @@ import numba as nb
 import numpy as np
 
 from streams.accounts.entries import BASE, CLOSED
-from streams.accounts.store import DELTA, POSTING, REVERSAL, Array, Store
+from streams.accounts.reversals import partners
+from streams.accounts.store import DELTA, POSTING, Array, Index, Store
 from streams.calendar import business_day
 from streams.money import NANO, scaled
 from streams.vocabulary import terms
@@ -101,6 +103,7 @@ def close_of(s: Store, account: int, day: int) -> int:
 @nb.njit(cache=True, nogil=True)
 def _window(
     s: Store,
+    banks: Index,
     starts: Array,
     offsets: Array,
     fx: Fx,
@@ -119,17 +122,19 @@ def _window(
         if rules.scope[0] >> a.asset_class & 1:
             u, n = in_base(fx, base, a.currency, booked_day - days, close_of(s, account, booked_day - days))
             aum, aum_nano = aum + u, aum_nano + n
+            pairs = partners(s, account, starts, offsets, banks) if a.reversals else np.zeros(0, np.int64)
             for at in range(a.head, a.head + a.count):
                 e = s.entries[at]
-                if e.kind != POSTING or e.nature != EXTERNAL_CODE or (e.amount < 0) == ((e.flags & REVERSAL) != 0):
+                if e.kind != POSTING or e.nature != EXTERNAL_CODE or e.amount >= 0:
+                    continue
+                if a.reversals and pairs[at - a.head] >= 0:
                     continue
                 on = business_day(e.booked, starts, offsets)
                 if booked_day - days < on <= booked_day:
                     u, n = in_base(fx, base, a.currency, on, -e.amount)
                     if u > each_max:
                         continue
-                    if u >= 0:
-                        debits += 1
+                    debits += 1
                     units, nano = units + u, nano + n
         account = a.following
     return units + nano // NANO, debits, aum + aum_nano // NANO
@@ -147,6 +152,7 @@ def share_of(reference: int, share_bp: int) -> int:
 @nb.njit(cache=True, nogil=True)
 def outflow(
     s: Store,
+    banks: Index,
     starts: Array,
     offsets: Array,
     fx: Fx,
@@ -173,9 +179,11 @@ def outflow(
         least = min(absolute, floor if share_bp != NEVER else NEVER)
         if (debit_base if rules.window[r] == 0 else c.outflow_bound) < least:
             continue
+        if a.reversals and partners(s, account, starts, offsets, banks)[a.count - 1] >= 0:  # it was appended last
+            return
         days = max(rules.window[r], 1)
         out, debits, reference = _window(
-            s, starts, offsets, fx, rules, base, a.customer, booked_day, days, rules.each_max[r]
+            s, banks, starts, offsets, fx, rules, base, a.customer, booked_day, days, rules.each_max[r]
         )
         if rules.window[r] == 0:
             out, debits = u, 1
@@ -199,7 +207,7 @@ def refresh_bounds(s: Store, starts: Array, offsets: Array, fx: Fx, clock: Array
             a = s.accounts[account]
             for at in range(a.head, a.head + a.count):
                 e = s.entries[at]
-                if e.kind == POSTING and e.nature == EXTERNAL_CODE and e.amount < 0 and not e.flags & REVERSAL:
+                if e.kind == POSTING and e.nature == EXTERNAL_CODE and e.amount < 0:
                     on = business_day(e.booked, starts, offsets)
                     if on > from_day:
                         u, n = in_base(fx, clock[BASE], a.currency, on, -e.amount)

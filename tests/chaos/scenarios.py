@@ -10,7 +10,14 @@ from tests.chaos import surroundings
 from tests.chaos.bounds import outsized
 from tests.chaos.given import Given
 from tests.chaos.load import POISON, TWICE
+from tests.chaos.site.anew import anew
+from tests.chaos.site.folders import folders
+from tests.chaos.site.health import health
+from tests.chaos.site.kept import kept
 from tests.chaos.site.pairs import settings_pairs
+from tests.chaos.site.slips import slips
+from tests.chaos.site.surprises import surprises
+from tests.chaos.site.takeover import takeover
 from tests.chaos.system import Result, System
 
 LARGE = 100_000  # customers, where the length of stops is to be measured
@@ -149,5 +156,6 @@ SCENARIOS: dict[str, Callable[[Given], Result]] = {
     "cluster": surroundings.cluster, "proxy": surroundings.proxy, "redis": surroundings.redis_view,
     "disk-full": surroundings.disk_full, "poison": poison, "duplicates": duplicates, "late": late,
     "mischief": mischief, "clock": surroundings.clock, "schemas": surroundings.schemas,
-    "bounds": outsized, "settings": settings_pairs,
+    "bounds": outsized, "settings": settings_pairs, "slips": slips, "health": health,
+    "kept": kept, "anew": anew, "folders": folders, "takeover": takeover, "surprises": surprises,
 }  # fmt: skip

@@ -12,6 +12,7 @@ from schemas.registry import contract, names
 from schemas.topics import CLOSES, INPUTS, MARK
 from services.views.projections import PROJECTIONS
 from tidegauge.explanation.log import OUTPUTS
+from tidegauge.world.withdrawn import TOPICS_OF_CLOSES
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("agents", "services", "connectors", "deploy", "policies", "tidegauge")
@@ -74,6 +75,10 @@ CONSUMERS: Final[dict[str, Driven]] = {
     "the last epoch": Driven(
         ("tidegauge/world/epochs.py",), ("standings", "outlooks", "queue-priority"),
         ("contracts/test_readers.py::test_any_version",),
+    ),
+    "what a takeover withdraws": Driven(
+        ("tidegauge/world/withdrawn.py",), TOPICS_OF_CLOSES,
+        ("contracts/test_readers.py::test_any_record_of_a_close",),
     ),
     "explain": Driven(
         ("tidegauge/explanation/log.py", "tidegauge/explanation/rerun.py"), (*OUTPUTS, *INPUTS),

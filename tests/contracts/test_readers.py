@@ -25,10 +25,11 @@ from tidegauge import knowledge, letters
 from tidegauge.cli.data import fact_names
 from tidegauge.cli.data.refused import Refused
 from tidegauge.letters import Letter, masked_fields
-from tidegauge.world import epochs
+from tidegauge.world import epochs, withdrawn
 from tidegauge.world import log as world_log
 from tidegauge.world.epochs import VERSIONED_TOPICS, next_epoch
 from tidegauge.world.identity import WorldEntry, entry_in_force, extended, mismatches
+from tidegauge.world.withdrawn import TOPICS_OF_CLOSES
 
 TODAY = date(2026, 3, 2)
 
@@ -195,3 +196,12 @@ def test_facts_of_files(facts: list[dict[str, Any]], packs: list[dict[str, Any]]
         patch.setattr("tidegauge.cli.servers.need_world", lambda given: given)
         kept = fact_names.known_facts_only(Settings(), Path("x"), events, refused.append)
     assert len(kept) + len(refused) == len(events)
+
+
+@pytest.mark.parametrize("topic", TOPICS_OF_CLOSES)
+@given(st.data())
+@settings(max_examples=40)
+def test_any_record_of_a_close(topic: str, data: Any) -> None:
+    """Of whatever lies on an output of closes the day of its close is told, or it is passed over."""
+    found = withdrawn._record(topic, data.draw(st.none() | any_value(topic)), REGISTRY)
+    assert found is None or (found.topic == topic and isinstance(found.business_day, int))

@@ -12,10 +12,13 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from agents.engine.app import CHANGELOG
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from deploy.topics import CATALOGUE
+from schemas.codec.records import encode
 from services.views.keys import Keys, member_of, unseen_member
 from tests.conftest import Kafka
+from tests.twins.events import posting
 from tidegauge import checks
 from tidegauge.checks import CHECKS, CheckLine, Grade, one
 from tidegauge.checks.brokers import broker_faults
@@ -193,13 +196,14 @@ def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
         for future in client.incremental_alter_configs([resource]).values():
             future.result(20)
 
-    def send(key: bytes, value: bytes | None) -> None:
-        producer = Producer({"bootstrap.servers": settings.kafka})
-        producer.produce(settings.topic("policies"), value, key, 0)
+    def send(key: bytes, value: bytes | None, topic: str = "policies") -> None:
+        producer = Producer(librdkafka(settings.kafka))
+        producer.produce(settings.topic(topic), value, key, 0)
         assert producer.flush(20) == 0
 
     watched = (
         "kafka", "brokers", "topics", "topic settings", "copies", "changelog", "open transactions", "waiting", "deletions",
+        "accounts",
     )  # fmt: skip
     assert [line for line in map(found, watched) if not line.good] == []
     change(settings.topic("transactions"), "retention.ms", "604800000")
@@ -208,6 +212,13 @@ def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
     assert f"{settings.topic('standings')}/0: 1 of 1 copies in sync" in found("copies").found
     change(changelog, "cleanup.policy", "compact,delete")
     assert "rows of idle customers would be deleted" in found("changelog").found
+    for name in ("C1", "C2"):
+        record = {key: value for key, value in posting(1, 100, "2026-01-01", customer=name).items() if key != "topic"}
+        send(name.encode(), encode("transactions", record), "transactions")
+    shared = found("accounts")
+    assert (shared.grade, shared.found) == (
+        Grade.WARN, "under more than one customer: transactions: 1, such as at 0/1",
+    )  # fmt: skip
     send(b"p/2", b"a pack")
     send(b"p/2", None)
     gone = found("deletions")

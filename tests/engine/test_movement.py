@@ -59,6 +59,16 @@ def test_an_open_transaction_is_named() -> None:
     assert clock.report() == (0, 0.0, 0.0, None, 0.0)
 
 
+def test_the_cause_is_said_first() -> None:
+    """An open transaction holds up the close, and with it every other input: the reason is not lost among what follows from it."""
+    clock, others = Clock(), ("balances", "business-days", "crm-actions", "customers", "facts")
+    assert len(others) > REASONS_MAX
+    clock.look(1, transactions=(7, 7, 7, 7), **dict.fromkeys(others, (7, 7, 7, 7)))
+    said = clock.look(int(STUCK_S) + 1, transactions=(7, 7, 10, 7), **dict.fromkeys(others, (7, 9, 9, 9)))
+    assert said.startswith("transactions/0: a producer has left a transaction open at offset 7")
+    assert "and 3 more inputs" in said
+
+
 def test_producers_that_commit_are_no_trouble() -> None:
     """At every look a transaction is open, and never the same one."""
     clock = Clock()

@@ -70,7 +70,7 @@ class Standing:
                 values = (record["previous_minor"], record["current_minor"])
                 changed = (record["previous_tier"], record["current_tier"])
                 self.said.append((record["customer_id"], day_restated, *values, *changed))
-            else:
+            elif record["kind"].startswith("break"):
                 # One day may have several cut-offs; only the id of the record tells which one is meant.
                 cutoff = record["event_id"].split("/")[-2]
                 key = (record["customer_id"], record["account_id"], day_restated, cutoff)

@@ -8,6 +8,7 @@ import pytest
 
 from agents.standing.job import StandingJob
 from policies import load_pack, parse_pack
+from streams.closing import Run
 from tests.explaining.memory import Stamped, altered, log_of
 from tests.standing.partition import Partition, conf, customer
 from tests.standing.test_lifecycle import action, crashed, fact
@@ -25,7 +26,7 @@ from tests.standing.test_switching import (
 from tests.twins.events import day, posting
 from tidegauge.cli.explain.command import plain_data
 from tidegauge.cli.explain.text import lines
-from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, UNKNOWN, explained
+from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, UNKNOWN, WITHDRAWN, explained
 from tidegauge.explanation.log import Log
 from tidegauge.explanation.rerun import shipped
 
@@ -99,6 +100,16 @@ def test_whatever_is_altered_is_found(bank, fields):
     assert found.verdicts[0].state == DIFFERS
     assert not found.holds
     assert all(v.state == HOLDS for v in found.verdicts[1:])
+
+
+def test_what_a_left_out_close_told_is_withdrawn(bank):
+    """It neither holds nor is it wrong: a takeover has taken its close back."""
+    last = day("2024-01-31")
+    conf_ = replace(CONF, left_out=frozenset({Run(last, None)}))
+    found = [v for name in ("rich", "poor") for v in explained(conf_, log_of(bank, name)).verdicts]
+    of_it = [v for v in found if v.told.topic == "tier-changes" and v.told.record["business_day"] == last]
+    assert {v.state for v in of_it} == {WITHDRAWN}
+    assert all(v.told.record.get("business_day", last) == last for v in found if v.state == WITHDRAWN)
 
 
 def test_an_altered_value_fails_without_the_log(bank):

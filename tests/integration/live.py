@@ -23,6 +23,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
@@ -62,14 +63,7 @@ class Live:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.others: list[subprocess.Popen[bytes]] = []
         self.kills = self._started = self._workers = 0
-        self._probe = Consumer(
-            {
-                "bootstrap.servers": settings.kafka,
-                "group.id": settings.group,
-                "enable.auto.commit": False,
-                "log_level": 0,
-            }
-        )
+        self._probe = self.probe(settings.group)
 
     def __enter__(self) -> Live:
         topics.create(self.settings, None)
@@ -81,6 +75,17 @@ class Live:
                 process.kill()
             process.wait(30)
         self._probe.close()
+
+    def probe(self, group: str) -> Consumer:
+        """What looks at a group's offsets; it joins nothing."""
+        kafka = self.settings.kafka
+        return Consumer({**librdkafka(kafka), "group.id": group, "enable.auto.commit": False, "log_level": 0})
+
+    def follow(self, group: str) -> None:
+        """Another group's workers are the ones that are started and looked at from now on."""
+        self._probe.close()
+        self.settings = self.settings.model_copy(update={"group": group})
+        self._probe = self.probe(group)
 
     # -- processes
 

@@ -151,7 +151,7 @@ class Writer:
         if self.known["cards"] and self.often():
             classes[0]["cards"] = [self.known["cards"][-1]]
         kinds = {**sections.QUEUE.required, **sections.QUEUE.optional}
-        more = {name: self.of(kinds[name]) for name in ("order", "vip_area_from") if self.often()}
+        more = {name: self.of(kinds[name]) for name in ("order", "vip_area_from", "overtakers_max") if self.often()}
         return {"basis": self.of(kinds["basis"]), "classes": classes, **more}
 
     def some(self, words: tuple[str, ...]) -> list[str]:

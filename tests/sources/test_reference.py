@@ -10,7 +10,7 @@ import pytest
 
 from streams.reference import customer_ref
 from tests.cli.calling import call
-from tidegauge.cli.operation.queue import MISTAKES
+from tidegauge.cli.queue.command import MISTAKES
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, _ways, how_made
 
 KEY, NAME = VECTOR_KEY.encode(), VECTOR_CUSTOMER.encode()

@@ -79,6 +79,17 @@ def told(found: list[Partition]) -> dict[str, list[str]]:
     }
 
 
+@given(steps=histories())
+@settings(max_examples=15, deadline=None)
+def test_ids_tell_them_apart(steps: list[Step]) -> None:
+    """No two records of a customer have one id, though customers have their accounts, numbers and days in common."""
+    [one] = lived(1, steps)
+    for topic in ("tier-changes", "restatements", "rm-alerts", "decisions"):
+        ids = [(record["customer_id"], record["event_id"]) for record in one.of(topic)]
+        assert len(ids) == len(set(ids)), topic
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [4, 16])
 @given(steps=histories())
 @settings(max_examples=8, deadline=None)
@@ -103,6 +114,7 @@ def test_each_has_his_own() -> None:
         assert not [letter for one in found for letter in one.of("dead-letters")]
 
 
+@pytest.mark.slow
 @given(steps=histories())
 @settings(max_examples=5, deadline=None)
 def test_rows_tell_them_apart(steps: list[Step]) -> None:

@@ -73,7 +73,9 @@ def worlds(draw: st.DrawFn) -> list[Step]:
             what, serial = draw(st.sampled_from(LIVES[one])), len(steps)
             if what == "posting":
                 value = at - draw(st.sampled_from((0, 0, 9)))
-                steps.append(posting(serial + 1, draw(st.sampled_from(MONEY)), value, at, customer=one, account=f"{one}-1"))
+                steps.append(
+                    posting(serial + 1, draw(st.sampled_from(MONEY)), value, at, customer=one, account=f"{one}-1")
+                )
             elif what == "fact":
                 name, value = draw(st.sampled_from(FACTS))
                 steps.append(fact(one, serial, value, at - draw(st.sampled_from((-1, 0, 0, 1, 20))), name))

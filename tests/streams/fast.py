@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import Phase, settings
 
 from streams.accounts.entries import OPEN_END
-from streams.accounts.ledger import Break, Ledger
+from streams.accounts.ledger import Break, Ledger, UnmatchedReversal
 from streams.accounts.store import BREAK, DELTA, JOURNAL, LATE, POSTING
 from streams.money import NANO
 from streams.vocabulary.metrics import COLUMNS
@@ -39,6 +39,7 @@ class Fast:
         self.scope = self.ledger.scope_of(sorted(IN_SCOPE))
         self.statuses: list[int] = []
         self.breaks: dict[tuple[str, int], Break] = {}
+        self.unmatched: list[tuple[str, UnmatchedReversal]] = []
 
     def add(self, events: Iterable[Mapping[str, Any]]) -> list[int]:
         """Feeds events; their statuses."""
@@ -50,6 +51,8 @@ class Fast:
         """A close as the standing job does it; later breaks of a snapshot replace earlier ones."""
         for found in self.ledger.breaks():
             self.breaks[self.ledger.account_id(found.account), found.instant] = found
+        for alone in self.ledger.unmatched_reversals(day):
+            self.unmatched.append((self.ledger.account_id(alone.account), alone))
         self.ledger.open_day(day)
         self.ledger.fold_day()
 

@@ -42,15 +42,18 @@ def test_rows_carry_the_whole_state(data):
     assert differences(state(other.ledger), state(fast.ledger)) == []
     for one in (fast, other):
         one.breaks.clear()
+        one.unmatched.clear()
         one.told(steps[cut:])
     assert other.ledger.late() == fast.ledger.late()
     assert differences(state(other.ledger), state(fast.ledger)) == []
     assert other.breaks == fast.breaks
+    assert other.unmatched == fast.unmatched
     if fast.ledger.closed >= 0:
         for as_of in fast.days():
             assert other.metrics(as_of) == fast.metrics(as_of)
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=40)
 @given(st.data())
 def test_replay_over_rows_of_any_age(data):

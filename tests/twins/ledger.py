@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from fractions import Fraction
+from typing import Any
 
+from streams.vocabulary.terms import NATURES
 from tests.twins.book import SlowBook
 from tests.twins.definitions import (
     ROLLING_QUARTER,
     TRAILING,
     WEEKS,
+    Event,
     Restatement,
     Rules,
     TierScheme,
@@ -77,18 +80,21 @@ class SlowLedger(SlowBook):
     def outflow(self, customer: str, day: int, window_days: int) -> Fraction | None:
         """What left the customer in the `window_days` booking days that end with `day`, in base minor units, never < 0.
 
-        External postings on accounts in scope that go out, less the reversals of such; each at the rate of its booking
-        day. Reversals of what came in are no outflow. None where a rate is missing.
+        External postings on accounts in scope that go out, at the rate of their booking day. A posting that is reversed
+        and its reversal are none; a reversal without a partner is a posting like others. None where a rate is missing.
         """
         total = Fraction(0)
         for account in self._accounts.get(customer, {}).values():
             if account.asset_class not in self.rules.scope:
                 continue
+            paired = {id(posting) for pair in self.pairs(account) for posting in pair}
             for posting in account.postings + account.beyond:
                 booked = self.booking_day(posting["booked_at"])
-                reversal = posting.get("reverses") is not None
-                outgoing = (posting["amount_minor"] < 0) != reversal
-                if posting["nature"] not in self.rules.external or not outgoing:
+                if (
+                    posting["nature"] not in self.rules.external
+                    or posting["amount_minor"] >= 0
+                    or id(posting) in paired
+                ):
                     continue
                 if not day - window_days < booked <= day:
                     continue
@@ -97,6 +103,31 @@ class SlowLedger(SlowBook):
                     return None
                 total -= posting["amount_minor"] * rate
         return max(total, Fraction(0))
+
+    def pairs(self, account: Any) -> list[tuple[Event, Event]]:
+        """(posting, its reversal) of an account: each reversal takes the earliest that is left of those it may take back.
+
+        It may take back what was booked on its day or before.
+        """
+        since = None if self.closed is None else self.closed - self.rules.horizon_days
+        held = [
+            p for p in account.postings + account.beyond if since is None or self.booking_day(p["booked_at"]) >= since
+        ]
+        held.sort(key=lambda p: (p["booked_at"], NATURES.index(p["nature"])))
+        left, found = [p for p in held if p.get("reverses") is None], []
+        for back in (p for p in held if p.get("reverses") is not None):
+            wanted, on = (-back["amount_minor"], back["value_date"]), self.booking_day(back["booked_at"])
+            fits = [p for p in left if (p["amount_minor"], p["value_date"]) == wanted]
+            match = next((p for p in fits if self.booking_day(p["booked_at"]) <= on), None)
+            if match is not None:
+                left.remove(match)
+                found.append((match, back))
+        return found
+
+    def alone(self, account: Any) -> list[Event]:
+        """The account's held reversals without a partner."""
+        paired = {id(back) for _, back in self.pairs(account)}
+        return [p for p in account.postings if p.get("reverses") is not None and id(p) not in paired]
 
     def reference_aum(self, customer: str, day: int, window_days: int) -> Fraction | None:
         """AUM at the window's start: the close of the day before its first day."""

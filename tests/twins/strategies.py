@@ -87,8 +87,9 @@ def postings(draw: st.DrawFn, account: Account, first: int, last: int, most: int
         clock = draw(st.sampled_from(CLOCKS))
         original = draw(st.sampled_from(events)) if events and draw(st.integers(0, 5)) == 0 else None
         if original is not None:
+            value = original["value_date"] + draw(st.sampled_from((0, 0, 0, 0, -1)))  # some take back nothing
             event = posting(
-                seq, -original["amount_minor"], original["value_date"], max(booked, original["value_date"]),
+                seq, -original["amount_minor"], value, max(booked, original["value_date"]),
                 clock=clock, nature=original["nature"], reverses=original["event_id"], **account.fields,
             )  # fmt: skip
         else:

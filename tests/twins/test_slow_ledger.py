@@ -29,11 +29,11 @@ def test_outflow_counts_external_debits_less_their_reversals():
     ]
     ledger = fed(*moves)
     assert ledger.outflow("C1", day("2024-03-05"), 1) == 300_000
-    assert ledger.outflow("C1", day("2024-03-07"), 1) == 50_000
-    assert ledger.outflow("C1", day("2024-03-08"), 7) == 300_000
-    assert ledger.outflow("C1", day("2024-03-08"), 1) == 0  # more reversed than went out that day
-    assert ledger.outflow("C1", day("2024-03-11"), 7) == 300_000
-    assert ledger.outflow("C1", day("2024-03-12"), 7) == 0
+    assert ledger.outflow("C1", day("2024-03-07"), 1) == 0  # taken back the day after: it counts on this day
+    assert ledger.outflow("C1", day("2024-03-08"), 7) == 307_000
+    assert ledger.outflow("C1", day("2024-03-08"), 1) == 7_000  # nothing held has the opposite amount
+    assert ledger.outflow("C1", day("2024-03-11"), 7) == 307_000
+    assert ledger.outflow("C1", day("2024-03-12"), 7) == 7_000
     assert ledger.reference_aum("C1", day("2024-03-08"), 7) == 5_000_000  # close of 1 March
 
 

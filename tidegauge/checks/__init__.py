@@ -60,6 +60,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("open transactions", "flow", "open_transactions"),
     ("waiting", "flow", "waiting"),
     ("records", "flow", "lying_wrong"),
+    ("accounts", "accounts", "shared_accounts"),
     ("closes", "state", "closes_aside"),
     ("marks", "state", "marks_aside"),
     ("deletions", "deletions", "nothing_deleted"),
@@ -73,7 +74,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("queue classes", "servers", "queue_classes"),
 )
 
-NEED_KAFKA: Final = ("brokers", "topics", "flow", "state", "deletions")
+NEED_KAFKA: Final = ("brokers", "topics", "flow", "accounts", "state", "deletions")
 """Modules whose checks are left out when no broker answers, which is one finding and not ten."""
 
 _NOT_ALLOWED: Final = ("AUTHORIZATION_FAILED", "AuthorizationFailed", "NoPermissionError", "NOPERM")

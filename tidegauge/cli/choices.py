@@ -58,6 +58,15 @@ class LetterTopic(StrEnum):
     FILE = "file"
 
 
+class QueueOrder(StrEnum):
+    """Orders of a queue (streams.queue.discipline.QUEUE_ORDERS)."""
+
+    HEAD_START = "head_start"
+    STRICT = "strict"
+    RATIO = "ratio"
+    FIRST_COME = "first_come"
+
+
 class Lang(StrEnum):
     """Languages of what is printed."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from agents.engine import recovery
 from agents.engine.job import RecoveryError
@@ -22,6 +22,7 @@ from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 from tidegauge.explanation.judgment import Discrepancy, Judged, between_closes, discrepancies, discrepancy, judge
 from tidegauge.explanation.log import Log, Told, read_log
 from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent_packs, shipped
+from tidegauge.world.withdrawn import is_withdrawn
 
 if TYPE_CHECKING:
     from agents.standing.job import StandingJob
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from policies.model.pack import Pack
 
 HOLDS, DIFFERS, BY_EVIDENCE, UNKNOWN = "holds", "does_not_hold", "holds_by_its_evidence", "cannot_be_said"
+WITHDRAWN: Final = "withdrawn"
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class Verdict:
     """A published record, what was found of it, and why it does not hold.
 
     state: HOLDS, the log gives the very same; DIFFERS; BY_EVIDENCE, the log is no longer whole and nothing in the record
-    speaks against it; UNKNOWN, neither can be said.
+    speaks against it; UNKNOWN, neither can be said; WITHDRAWN, a close gave it that a takeover has left out.
     """
 
     told: Told
@@ -134,6 +136,8 @@ def _state(
         problems = [discrepancy("absent")] if record is None else discrepancies(told.written, record)
         if not problems:
             return (DIFFERS, own) if own else (HOLDS, [])
+        if record is None and is_withdrawn(told.record, conf.left_out):
+            return WITHDRAWN, []
     if found.gaps or found.loose:
         return (DIFFERS, own) if own else (BY_EVIDENCE if judged is not None and judged.measured else UNKNOWN, [])
     # What an outflow meets between two closes is not in the log.

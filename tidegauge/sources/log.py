@@ -38,12 +38,12 @@ def check_log(settings: Settings, topic: str, source: str, limit: int) -> Source
     try:
         ends = log.ends(places)
         room = shares({place: end - first for place, (first, end) in ends.items()}, limit)
-        log.begin({place: end - room[place] for place, (_, end) in ends.items()})
-        for block in log.until({place: end for place, (_, end) in ends.items()}):
-            end = min(block.end, ends[block.tp][1])
-            if block.start < end:
-                columns = decode(block.batches, reader, block.start, end, block.lost)
-                check.take(block.tp.partition, columns, _written(block, columns))
+        for place, (_, end) in ends.items():  # one after the other: whoever asks again is told of the same records
+            log.begin({place: end - room[place]})
+            for block in log.until({place: end}):
+                if block.start < (behind := min(block.end, end)):
+                    columns = decode(block.batches, reader, block.start, behind, block.lost)
+                    check.take(block.tp.partition, columns, _written(block, columns))
     finally:
         log.close()
     return SourceRead(check, all(room[place] == end - first for place, (first, end) in ends.items()))

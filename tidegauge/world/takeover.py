@@ -29,6 +29,7 @@ from tidegauge.world.check import BROKERS_WAIT_S, WorldError, counted, current, 
 from tidegauge.world.epochs import next_epoch, published_epoch
 from tidegauge.world.found import USES_SHADOW, found_identity
 from tidegauge.world.identity import TAKEN_OVER, mismatches
+from tidegauge.world.withdrawn import NOTHING_WITHDRAWN, AllWithdrawn, withdrawn_by
 
 if TYPE_CHECKING:
     from agents.engine.changelog import Fence
@@ -46,6 +47,7 @@ class Takeover(NamedTuple):
 
     change: WorldChange
     owner: Settings
+    withdrawn: AllWithdrawn
 
 
 def takeover(settings: Settings, group: str) -> Takeover:
@@ -77,18 +79,23 @@ def takeover(settings: Settings, group: str) -> Takeover:
     lines += [
         f"leave out the closes asked for on {shown_day(run.asked)}, for good" for run in sorted(left_out, key=str)
     ]
+    withdrawn = withdrawn_by(owner, left_out) if left_out else NOTHING_WITHDRAWN
+    if left_out:
+        lines.append(withdrawn.said())
     days = _closed(owner), _closed(mine)
     if days[0] != days[1]:
         lines.append(f"go on from the close of {shown_day(days[1])}; the owners have closed {shown_day(days[0])}")
     unusual = [*_unusual(owner, mine), *unusual_log(mine)]
     identity = replace(entry.identity, group=group)
     kept = frozenset(entry.closes_left_out) | left_out
-    return Takeover(WorldChange(mine, entry, TAKEN_OVER, identity, epoch, tuple(lines), tuple(unusual), kept), owner)
+    return Takeover(
+        WorldChange(mine, entry, TAKEN_OVER, identity, epoch, tuple(lines), tuple(unusual), kept), owner, withdrawn
+    )
 
 
 def take_over(found: Takeover, reason: str, who: str) -> str:
     """Make it; what is published again, in a line. WorldError where another change came first."""
-    change, owner = found
+    change, owner = found.change, found.owner
     fence(owner)
     write_change(change, reason, who, f"{owner.topic_prefix}tidegauge-world")
     fence(owner)

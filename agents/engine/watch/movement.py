@@ -152,9 +152,11 @@ class Movement:
         moved: dict[int, float] = {}
         for (_, partition), known in self._inputs.items():
             moved[partition] = max(moved.get(partition, known.moved_at), known.moved_at)
+        # What is held waits for another input of its partition, and what can't be read is why: causes are said first.
+        inputs = sorted(self._inputs.items(), key=lambda one: (one[1].held, not one[1].open, one[0]))
         found = [
             reason
-            for (topic, partition), known in sorted(self._inputs.items())
+            for (topic, partition), known in inputs
             if (reason := _reason(f"{topic}/{partition}", now, known, moved[partition]))
         ]
         more = [f"and {len(found) - REASONS_MAX} more inputs"] if len(found) > REASONS_MAX else []

@@ -69,7 +69,9 @@ class Decider:
         self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched, EXPONENTS[conf.base_currency])
         self.known = KnownCustomers(ledger, self.facts)
         # What is published.
-        self.publisher = OutputPublisher(conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch)
+        self.publisher = OutputPublisher(
+            conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch, conf.left_out
+        )
         self.decisions = Decisions(self.publisher, self.classes, counts)
         layer_decisions = LayerDecisions(self.publisher, self.decisions)
         # What decides.
@@ -159,17 +161,18 @@ class Decider:
         if NO_DAY in self.first_months.values():
             self.first_months = dict.fromkeys(CUSTOMER_CLASSES, int(last_ended_month(close.day - 1)) + 1)
         breaks, late, opened = ledger.breaks(), ledger.late(), ledger.open_month
-        touched = ledger.touched()
+        touched, unmatched = ledger.touched(), ledger.unmatched_reversals(close.day)
         ledger.open_day(close.day)
         if live:
             self.counts.add("closes")
             self.publisher.breaks(breaks, close.day)
+            self.publisher.unmatched_reversals(unmatched, close.day)
             restated = self.restatement.close(close, late, opened, self.first_months)
-            self.counts.add("restatements", restated + len(breaks))
+            self.counts.add("restatements", restated + len(breaks) + len(unmatched))
             self._decide(close, before, touched)
         ledger.fold_day()
         if live:
-            self.continuous.after(close, touched)
+            self.continuous.after(close, touched, self.publisher.close_name(close.day))
 
     def _decide(self, close: DayClose, before: int, touched: Array) -> None:
         """Tiers, layers, standings and outlooks."""

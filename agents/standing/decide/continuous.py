@@ -19,7 +19,7 @@ from policies.compiled.classes import ClassTable
 from policies.compiled.program import Plain, look_plain
 from schemas.codec.blocks import Columns
 from streams.accounts.store import Array
-from streams.calendar import NO_DAY, date_of
+from streams.calendar import NO_DAY
 from streams.fields import OK
 
 _EVENT_ID = 0  # column of postings and snapshots
@@ -77,10 +77,10 @@ class ContinuousDecider:
 
         self._decide(np.unique(slots), cause, None)
 
-    def after(self, close: DayClose, touched: Array) -> None:
-        """A day is being lived from now on: what came before it may count from it on."""
+    def after(self, close: DayClose, touched: Array, named: str) -> None:
+        """A day is being lived from now on: what came before it may count from it on. `named`: the close, by ids."""
         if self.touched.wanted:
-            self._decide(touched, lambda _: f"close/{date_of(close.day)}", close)
+            self._decide(touched, lambda _: f"close/{named}", close)
 
     def _decide(self, slots: Array, cause: _Cause, close: DayClose | None) -> None:
         day = self.ledger.closed + 1

@@ -84,7 +84,8 @@ class OutlookAlerts:
         if to_hold == UNREACHABLE and publisher.has_nulls:
             to_hold = None
         record: dict[str, Any] = {
-            "alert_id": alert_id, "event_id": f"{alert_id}/{status}/{date_of(now.as_of)}", "customer_id": customer_id,
+            "alert_id": alert_id, "event_id": f"{alert_id}/{status}/{publisher.close_name(now.as_of)}",
+            "customer_id": customer_id,
             "rule": name, "severity": self.rules.severity[rule], "status": status,
             "window_days": no_figure, "outflow_minor": no_figure, "reference_aum_minor": int(now.aum[i]),
             "share_bp": no_figure, "tier": pack.tier_ids[tier],

@@ -15,7 +15,7 @@ from policies.compiled.program import Column, Key
 from policies.model.pack import Evaluation
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
-from streams.calendar import NO_DAY, date_of, month_of, month_start
+from streams.calendar import NO_DAY, month_of, month_start
 from streams.money import NANO
 from streams.vocabulary.metrics import INDEX, METRICS
 
@@ -85,7 +85,7 @@ class Restatement:
     def _correct(self, at: DayClose, slot: int, table: ClassTable, month: int, now: str, found: Evidence) -> None:
         """The tier follows where the pack says so; the event names the decision that it corrects."""
         end = int(month_start(month + 1)) - 1
-        corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{date_of(end)}"
+        corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{self.publisher.close_name(end)}"
         self.lifecycle.restate(table, slot, now, corrects, found._replace(as_of=end), at)
 
     def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:

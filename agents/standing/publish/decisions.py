@@ -13,7 +13,6 @@ from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
 from policies.model.metrics import NOT_KNOWN
 from streams.accounts.store import Array
-from streams.calendar import date_of
 from streams.money import NANO, half_even
 
 
@@ -78,7 +77,8 @@ class Decisions:
 
     def _other(self, slot: int, table: ClassTable, said: Decision, at: DayClose | None) -> None:
         head = self._head(slot, table, said, at)
-        cause = date_of(said.day) if said.kind == "restated" else said.caused_by or date_of(said.day)
+        close = self.publisher.close_name(said.day)
+        cause = close if said.kind == "restated" else said.caused_by or close
         names = {
             "event_id": f"{head['customer_id']}/{said.kind}/{table.program.pack_id}/{cause}/{said.reason}",
             "kind": said.kind, "day": said.day, "before": said.before, "after": said.after,
@@ -96,7 +96,7 @@ class Decisions:
         cause, corrects = said.caused_by, None
         if said.reason == "restated":
             corrects, cause, head["caused_by"] = said.caused_by, "", None
-        cause = cause or f"{date_of(said.day)}{'' if said.reason == 'close' else '/' + said.reason}"
+        cause = cause or f"{self.publisher.close_name(said.day)}{'' if said.reason == 'close' else '/' + said.reason}"
         cause += "/continuous" if said.reason == "continuous" else ""
         record = head | {
             "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",

@@ -66,7 +66,8 @@ class LayerDecisions:
         ids, refs = customers.ids(), customers.refs(slots[moved])
         raw = Buffer(ids)
         day = step.at.day if reason == "close" else effective
-        suffix = f"/{_KIND}/{program.pack_id}/{date_of(day)}/{reason}"
+        again = self.publisher.close_name(step.at.day).removeprefix(str(date_of(step.at.day)))
+        suffix = f"/{_KIND}/{program.pack_id}/{date_of(day)}{again}/{reason}"
         columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())), "customer_id": refs,
             "customer_class": raw.text(table.policy.customer_class), "kind": raw.text(_KIND), "reason": raw.text(reason),

@@ -20,14 +20,16 @@ from schemas.codec.records import encode
 from schemas.letters import Original, dead_letter
 from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
-from streams.accounts.ledger import Break, Candidate, Ledger
-from streams.accounts.store import POSTING, REVERSAL, Array
+from streams.accounts.ledger import Break, Candidate, Ledger, UnmatchedReversal
+from streams.accounts.store import POSTING, Array
 from streams.alerts.lifecycle import AlertEvent, Cause
 from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base
 from streams.averages.metrics import Metrics
 from streams.calendar import business_day, date_of
+from streams.closing import NOTHING_LEFT_OUT, Run, close_name
 
 COUNTERPARTIES_MAX = 3
+REVERSAL_UNMATCHED = "reversal_unmatched"
 _ENCODED = ("rm-alerts", "restatements", "tier-changes", "decisions", "dead-letters")  # also or only one by one
 
 
@@ -42,11 +44,12 @@ class OutputPublisher:
         ledger: Ledger,
         profiles: Profiles,
         epoch: int = 0,
+        left_out: frozenset[Run] = NOTHING_LEFT_OUT,
     ) -> None:
         self.registry, self.alert_key, self.partition = registry or file_registry(), keys.alerts, 0
         for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
             self.registry.id_of(topic)
-        self.ledger, self.profiles = ledger, profiles
+        self.ledger, self.profiles, self.left_out = ledger, profiles, left_out
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
         self.bulk = StandingWriter(self.registry, keys.references, classes, ledger, epoch)
@@ -110,7 +113,11 @@ class OutputPublisher:
     def tier_changes(self, moved: MovedTiers) -> None:
         """Tier changes of a close with all that is needed to decide them again (docs/tiers.md#evidence)."""
         if len(moved.slots):
-            self.packed("tier-changes", self.changes.changes(moved))
+            self.packed("tier-changes", self.changes.changes(moved, self.close_name(moved.day)))
+
+    def close_name(self, day: int) -> str:
+        """How ids name the close of a day."""
+        return close_name(day, self.left_out)
 
     def cut(self, close: DayClose) -> list[dict[str, Any]]:
         """The cut of a close for this partition, as a record has it."""
@@ -122,15 +129,28 @@ class OutputPublisher:
             kind = "break_opened" if found.before == 0 else "break_resolved" if found.now == 0 else "break_changed"
             customer_id = self.ledger.customer_id(self.ledger.owner_of(found.account))
             account_id = self.ledger.account_id(found.account)
-            record = _restatement(
-                f"{account_id}/{kind}/{found.instant}/{date_of(day)}", kind, customer_id, found.day, day
-            )
+            event_id = f"{account_id}/{kind}/{found.instant}/{self.close_name(day)}"
+            record = _restatement(event_id, kind, customer_id, found.day, day)
             record |= {
                 "account_id": account_id,
                 "amount_minor": found.now,
                 "currency": self.ledger.currencies.text(self.ledger.currency_of(found.account)),
             }
             record |= {"previous_minor": found.before, "current_minor": found.now}
+            self.put("restatements", customer_id, record)
+
+    def unmatched_reversals(self, found: Iterable[UnmatchedReversal], day: int) -> None:
+        """Reversals without a partner: they count as movements like others (docs/aum.md#reversals)."""
+        for one in found:
+            customer_id = self.ledger.customer_id(self.ledger.owner_of(one.account))
+            account_id = self.ledger.account_id(one.account)
+            which = f"{one.booked}/{one.amount}/{date_of(one.day)}/{one.twin}"
+            event_id = f"{customer_id}/{account_id}/{REVERSAL_UNMATCHED}/{which}"
+            record = _restatement(event_id, REVERSAL_UNMATCHED, customer_id, one.day, day)
+            record |= {
+                "account_id": account_id, "amount_minor": one.amount,
+                "currency": self.ledger.currencies.text(self.ledger.currency_of(one.account)),
+            }  # fmt: skip
             self.put("restatements", customer_id, record)
 
     def restated(
@@ -142,7 +162,7 @@ class OutputPublisher:
         `values` have a row for each of `slots`, `tiers` one for each of `rows`.
         """
         amounts = [rounded(value, rows) for value in values]
-        packed = self.restatements.late(slots[rows], day, month, metric, amounts, tier_ids, tiers)
+        packed = self.restatements.late(slots[rows], day, self.close_name(day), month, metric, amounts, tier_ids, tiers)
         self._records["restatements"] += few(packed)
         self.count += packed.records
 
@@ -215,7 +235,7 @@ class OutputPublisher:
             currency = ledger.currency_of(account)
             entries = ledger.entries_of(account)
             debit = (entries["kind"] == POSTING) & (entries["nature"] == EXTERNAL_CODE) & (entries["amount"] < 0)
-            for e in entries[debit & (entries["flags"] & REVERSAL == 0) & (entries["extra"] >= 0)]:
+            for e in entries[debit & ~ledger.paired(account) & (entries["extra"] >= 0)]:
                 on = int(business_day(int(e["booked"]), ledger.zone.starts, ledger.zone.offsets))
                 if day - days < on <= day:
                     table, base = ledger.rates.table(), int(ledger.clock[BASE])

@@ -66,12 +66,14 @@ class ChangeWriter:
         )
         self._nulls = len(of_metric) - of_metric.index("exact_denominator") - 1  # fields behind it, a byte each
 
-    def changes(self, moved: MovedTiers) -> Packed:
-        """Records of these customers."""
+    def changes(self, moved: MovedTiers, close: str) -> Packed:
+        """Records of these customers; `close`: how ids name it."""
         program, day = moved.table.program, moved.day
         ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(moved.slots)
         raw = Buffer(ids)
-        suffix = f"/tier/{program.pack_id}/{date_of(day) if moved.reason == 'close' else f'{date_of(day + 1)}/policy'}"
+        again = close.removeprefix(str(date_of(day)))
+        named = close if moved.reason == "close" else f"{date_of(day + 1)}{again}/policy"
+        suffix = f"/tier/{program.pack_id}/{named}"
         columns: dict[str, Array | int] = {
             "event_id": raw.spans(*appended(ids, refs, suffix.encode())),
             "customer_id": refs,
@@ -172,15 +174,18 @@ class RestatementWriter:
         self.writer, self.ledger = Writer("restatements", registry), ledger
 
     def late(
-        self, slots: Array, day: int, month: int, metric: str, amounts: Sequence[Array], tier_ids: tuple[str, ...],
+        self, slots: Array, day: int, close: str, month: int, metric: str, amounts: Sequence[Array], tier_ids: tuple[str, ...],
         tiers: tuple[Array, Array],
     ) -> Packed:  # fmt: skip
-        """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer."""
+        """Records of customers whose close of `month` changed: amounts and tiers, before and now, a row a customer.
+
+        day: of the close that found it, which ids name by `close`.
+        """
         end = int(month_start(month + 1)) - 1
         ids, refs = self.ledger.customers.ids(), self.ledger.customers.refs(slots)
         raw = Buffer(ids)
         columns: dict[str, Array | int] = {
-            "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{date_of(day)}".encode())),
+            "event_id": raw.spans(*appended(ids, refs, f"/late/{date_of(end)}/{close}".encode())),
             "kind": raw.text("late_posting"),
             "customer_id": refs,
             "restated_day": end,

@@ -35,6 +35,7 @@ START = day_of(date(2026, 1, 1))
 KEY = "a reference key for tests, 32 bytes long"
 ANSWER_S = 5.0
 SAID_S = 90.0  # until something is noticed
+START_S = 1.0  # that a process takes to say how it is used, on a machine that has nothing else to do
 GOOD = 200
 
 
@@ -60,7 +61,8 @@ class Bank(Live):
         self.name, self.seed, self._say, self.began = name, seed, say, time.monotonic()
         self.findings, self.notes, self.faults = Findings(), list[str](), list[str]()
         self.extra: dict[str, str] = {}  # environment of the next processes
-        self.port = 0
+        self.written: dict[int, Path] = {}  # logs by process
+        self.port = self.equal = 0  # equal: customers, at the last comparison
         self.files: list[Path] = []
         self.last = START - 1  # the last day that was loaded and closed
 
@@ -88,11 +90,10 @@ class Bank(Live):
 
     def result(self) -> Result:
         """The line of the table."""
-        customers = len(self.standings())
         faults = ", ".join(self.faults)
         seconds = time.monotonic() - self.began
         return Result(
-            self.name, self.seed, faults, self.committed(), customers=customers, seconds=seconds, findings=self.findings,
+            self.name, self.seed, faults, self.committed(), customers=self.equal, seconds=seconds, findings=self.findings,
             notes=self.notes,
         )  # fmt: skip
 
@@ -107,16 +108,18 @@ class Bank(Live):
         self._started += 1
         env = with_path({**environment(self.settings), "NO_COLOR": "1"}, self.extra)
         with self._log().open("wb") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", program, *command], cwd=REPO, env=env, stdout=log,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
+        self.written[process.pid] = self._log()
+        return process
 
     def ended(self, limit_s: float = SAID_S) -> tuple[int, list[str]]:
         """Exit code and lines of the last worker, which ends by itself."""
         worker = self.workers.pop()
         code = worker.wait(limit_s)
-        return code, [line for line in self._log().read_text().splitlines() if line.strip()]
+        return code, [line for line in self.written[worker.pid].read_text().splitlines() if line.strip()]
 
     def lines(self) -> list[str]:
         """What the process that was started last has said."""
@@ -142,6 +145,11 @@ class Bank(Live):
             out, err = process.communicate()
         return Called(process.returncode, out, err), time.monotonic() - began
 
+    def patience(self, limit_s: float) -> float:
+        """A limit for processes, longer where the machine is busy with others: a process that does nothing tells by how much."""
+        _, seconds = self.child(["standings", "--help"])
+        return limit_s * max(1.0, seconds / START_S)
+
     def key_in_folder(self) -> None:
         """Keep the keys in the data folder from now on, and not in the environment."""
         for name in (REFERENCE_KEY_FILE, ALERT_KEY_FILE):
@@ -153,6 +161,11 @@ class Bank(Live):
     def readyz(self) -> Probe:
         """The worker's own word."""
         code, text = self._get("/readyz")
+        return Probe(code, text.strip())
+
+    def livez(self) -> Probe:
+        """Whether the worker's event loop turns."""
+        code, text = self._get("/livez")
         return Probe(code, text.strip())
 
     def metric(self, name: str, **labels: str) -> float:
@@ -239,6 +252,7 @@ class Bank(Live):
         """Every customer's row equals the replay's."""
         got, want = self.standings(), self.wanted()
         wrong = sorted(name for name in got.keys() | want.keys() if got.get(name) != want.get(name))
+        self.equal = len(want) - len(wrong)
         self.expect("customers equal to a replay", not wrong, f"{len(want) - len(wrong)} of {len(want)} {wrong[:3]}")
 
 

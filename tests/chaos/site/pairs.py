@@ -12,7 +12,7 @@ from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
 from tests.chaos.system import Result
 from tests.cli.calling import Called
-from tests.world.wrong_settings import AS_PROCESS, READING, VALUES, fault, of_kind, refusal
+from tests.world.wrong_settings import AS_PROCESS, READING, REFUSED_S, VALUES, fault, of_kind, refusal
 
 IDENTITY, PLACES = of_kind(SettingKind.IDENTITY), ("bootstrap_servers", "redis_url")
 SIDE_BY_SIDE = 2  # processes at a time
@@ -57,8 +57,9 @@ class Pairs:
 
     def as_process(self, name: str, command: str) -> str:
         """What is wrong with a pair as a process of its own."""
-        done, seconds = self.bank.child(self.words(command), **{name: self.value(name)})
-        return fault(name, command, done, self.right[command], seconds)
+        limit_s = self.bank.patience(REFUSED_S)
+        done, seconds = self.bank.child(self.words(command), 6 * limit_s, **{name: self.value(name)})
+        return fault(name, command, done, self.right[command], seconds, limit_s)
 
     def one_each(self) -> list[str]:
         """Every setting with one command, as processes of their own; what is wrong."""
@@ -72,8 +73,9 @@ class Pairs:
 
     def refused(self, command: str, name: str) -> str:
         """What is wrong with a process that must not begin."""
-        done, seconds = self.bank.child(command.split(), **{name: self.value(name)})
-        wrong = refusal(Called(done.code, "", done.out + done.err), seconds, command)
+        limit_s = self.bank.patience(REFUSED_S)
+        done, seconds = self.bank.child(command.split(), 6 * limit_s, **{name: self.value(name)})
+        wrong = refusal(Called(done.code, "", done.out + done.err), seconds, command, limit_s)
         return f"TIDEGAUGE_{name.upper()}, {command}: {wrong}" if wrong else ""
 
 

@@ -248,6 +248,9 @@ def _restatement(record: Record, say: _Phrasing) -> str:
     what = say.say("account", account=record["account_id"]) if record["account_id"] else record["metric"] or ""
     kind = record["kind"] if say.lang == "en" else say.kind(record["kind"])
     day, found = shown_day(record["restated_day"]), shown_day(record["business_day"])
+    if record["previous_minor"] is None and record["metric"] is None:
+        amount = teller.money(record["amount_minor"])
+        return say.say("reversal", day=day, kind=kind, what=what, amount=amount, found=found)
     text = say.say("restatement", day=day, kind=kind, what=what, before=before, after=now, found=found)
     if record["previous_tier"] != record["current_tier"]:
         text += say.say("would", before=record["previous_tier"], after=record["current_tier"])

@@ -2,8 +2,6 @@
 
 import asyncio
 import datetime as dt
-import io
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -27,13 +24,13 @@ from tidegauge.cli.output import (
     FAILED_CHECK,
     JSON,
     CommandError,
-    PlainConsole,
     check_folder,
     console,
     emit,
     error,
     notes,
 )
+from tidegauge.cli.picture import save_picture
 from tidegauge.cli.policy.activate import pack_from
 from tidegauge.cli.policy.words import POLICY_WORDS
 from tidegauge.cli.servers import found_world
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
 BAR_CHARS = 40
 BERKA_CURRENCY = "CZK"
 BRANCHES_SHOWN, MOVES_SHOWN = 15, 10
-PICTURE_CHARS = 100
 _NONE = "none"
 Say = Callable[..., str]
 
@@ -116,12 +112,7 @@ def whatif(
     else:
         console.print(_shown(found, say))
     if picture is not None:
-        with io.StringIO() as nowhere:
-            canvas = PlainConsole(record=True, width=PICTURE_CHARS, file=nowhere)
-            canvas.print(_shown(found, say))
-        plain = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # fetches no font
-        title = f"tidegauge policy whatif --pack {new.id} --from {found.first_day}"
-        canvas.save_svg(str(picture), title=title, code_format=plain)
+        save_picture(_shown(found, say), f"tidegauge policy whatif --pack {new.id} --from {found.first_day}", picture)
         notes.print(say("picture", file=picture))
     refused.end("what is printed is computed from the good ones")
 

@@ -14,7 +14,7 @@ from tidegauge.cli.guard import DRY_RUN, FORCE, REASON_CHARS_MAX, Intent, goes_o
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tidegauge.world.changes import WorldChange
     from tidegauge.world.identity import Difference, WorldEntry
@@ -97,10 +97,12 @@ def take(
 
     settings, who, why = Settings(), _who(actor), _reason(reason)
     found = takeover(settings, group)
-    if _agreed("world takeover", found.change, why if force else "", dry_run, as_json):
+    told = {"withdrawn": found.withdrawn.entry()}
+    if _agreed("world takeover", found.change, why if force else "", dry_run, as_json, told):
         again = take_over(found, why, who)
         next_step = f"set TIDEGAUGE_GROUP={group} for all processes, and start the workers"
-        _said([*found.change.lines[:3], again, next_step], found.change.epoch, as_json)
+        lines = found.change.lines
+        _said([*lines[:3], again, *lines[4:], next_step], found.change.epoch, as_json, told)
 
 
 def _who(actor: str) -> str:
@@ -114,15 +116,19 @@ def _reason(text: str) -> str:
     return text.strip()
 
 
-def _agreed(command: str, change: WorldChange, forced: str, dry_run: bool, as_json: bool) -> bool:
-    """Whether to make it. The reason stays in the record whether it is forced or not."""
-    intent = Intent(command, change.lines, {"steps": [*change.lines], "epoch": change.epoch}, change.unusual)
+def _agreed(
+    command: str, change: WorldChange, forced: str, dry_run: bool, as_json: bool, told: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether to make it. The reason stays in the record whether it is forced or not. `told`: more for machines."""
+    intent = Intent(
+        command, change.lines, {"steps": [*change.lines], "epoch": change.epoch, **(told or {})}, change.unusual
+    )
     return goes_on(intent, forced, dry_run=dry_run, as_json=as_json)
 
 
-def _said(steps: Sequence[str], epoch: int | None, as_json: bool) -> None:
+def _said(steps: Sequence[str], epoch: int | None, as_json: bool, told: Mapping[str, Any] | None = None) -> None:
     if as_json:
-        emit({"done": epoch is not None, "steps": [*steps], "epoch": epoch})
+        emit({"done": epoch is not None, "steps": [*steps], "epoch": epoch, **(told or {})})
         return
     for line in steps:
         console.print(line, soft_wrap=True)

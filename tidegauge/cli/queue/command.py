@@ -1,4 +1,7 @@
-"""`tidegauge queue`: `serve` answers kiosks over HTTP, `lookup` asks once, `check-reference` checks what a kiosk computes."""
+"""`tidegauge queue`: `serve` answers kiosks over HTTP, `lookup` asks once, `check-reference` checks what a kiosk computes.
+
+A branch's day is in tidegauge.cli.queue.days.
+"""
 
 import asyncio
 import signal
@@ -17,11 +20,15 @@ from services.queue.server import listening, server
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
+from tidegauge.cli.queue.bound import bound
+from tidegauge.cli.queue.days import day, estimates, explain_, simulate_
 from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
 
-app = typer.Typer(no_args_is_help=True, help="Serve queue classes to kiosks, or look one up.")
+app = typer.Typer(
+    no_args_is_help=True, help="Serve queue classes to kiosks, look one up; simulate and explain a branch's day."
+)
 SERVED: Final = "stopped: no request is open; kiosks get no answer until `tidegauge queue serve` runs again"
 MISTAKES: Final = {
     "upper_case": "it is in upper case: references are in lower case",
@@ -116,3 +123,10 @@ def check_reference(
             console.print("the kiosk's is the same" if why is None else f"the kiosk's differs: {why}", soft_wrap=True)
     if why is not None:
         raise typer.Exit(FAILED_CHECK)
+
+
+app.command("bound")(bound)
+app.command("simulate")(simulate_)
+app.command("explain")(explain_)
+app.command("day")(day)
+app.command("estimates")(estimates)

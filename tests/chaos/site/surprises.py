@@ -1,0 +1,144 @@
+"""What operators of brokers and machines do: quotas, SIGTERM under load, wrong clocks, topics made by others, foreign records."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import time
+from pathlib import Path
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import NewTopic
+
+from agents.engine.recovery import changelog_topic
+from deploy import admin
+from deploy.connections.clients import librdkafka
+from deploy.topics import WORLD
+from streams.calendar import date_of
+from tests.chaos.given import Given
+from tests.chaos.site.bank import GOOD, Bank
+from tests.chaos.surroundings import CLOCK, DAY_S
+from tests.chaos.system import Result
+from tidegauge.bootstrap import STANDING
+
+QUOTA_BYTES_S = 20_000
+FOREIGN, FOREIGN_BYTES = 200, 900_000
+THROTTLED = "a quota of the brokers holds this worker"
+
+
+def surprises(given: Given) -> Result:
+    """A quota of 20 KB/s, SIGTERM under load, a clock wrong by a day, holidays after closes, foreign records and topics."""
+    with given.bank("surprises") as bank:
+        bank.start()
+        bank.load(12)
+        _quota(bank, given)
+        _sigterm(bank)
+        _clock(bank)
+        _holidays(bank)
+        _foreign(bank)
+        bank.load(3)
+        bank.judge()
+        _auto_created(bank)
+        return bank.result()
+
+
+def _quota(bank: Bank, given: Given) -> None:
+    """Everything is slow, figures stay exact, and readyz, metrics and doctor name the quota; without it all is as before."""
+    bank.fault(f"a quota of {QUOTA_BYTES_S} bytes a second")
+    given.stack.quota(QUOTA_BYTES_S)
+    try:
+        bank.send(bank.last + 1, bank.last + 20)
+        seconds = bank.until(lambda: bank.metric("tidegauge_throttled_seconds_total") > 1)
+        bank.expect("tidegauge_throttled_seconds_total", seconds < 60, f"after {seconds:.0f} s")
+    finally:
+        given.stack.quota(None)
+    said = [line for line in bank.lines() if THROTTLED in line]
+    bank.expect("the log", said, said[:1] or bank.lines()[-1:])
+    bank.wait_closed()
+    bank.expect("readyz afterwards", bank.until(lambda: bank.readyz().code == GOOD) < 60, bank.readyz())
+
+
+def _sigterm(bank: Bank) -> None:
+    bank.fault("SIGTERM under load")
+    bank.send(bank.last + 1, bank.last + 20)
+    time.sleep(0.3)
+    worker = bank.workers[0]
+    worker.terminate()
+    code, lines = bank.ended()
+    bank.expect(
+        "the last line", code == 0 and "stopped: 2 partitions held, everything is committed" in lines[-1], lines[-1:]
+    )
+    bank.start()
+    bank.wait_closed()
+
+
+def _clock(bank: Bank) -> None:
+    """A worker whose clock is a day ahead, and one whose clock is a day behind."""
+    for days in (1, -1):
+        bank.fault(f"a worker's clock wrong by {days} day")
+        bank.stop()
+        with tempfile.NamedTemporaryFile(prefix="tidegauge-clock-") as file:
+            file.write(struct.pack("<q", days * DAY_S))
+            file.flush()
+            bank.extra = {"PYTHONPATH": str(CLOCK), "CHAOS_CLOCK_FILE": file.name}
+            bank.start()
+            bank.extra = {}
+            bank.wait_ready()
+            bank.load(2)
+            bank.expect("readyz", bank.readyz().code == GOOD, bank.readyz())
+            bank.stop()
+        bank.start()
+        bank.wait_ready()
+
+
+def _holidays(bank: Bank) -> None:
+    """Told for days that are closed: those stay as they are."""
+    bank.fault("holidays told after their closes")
+    path = Path(bank.folder) / "holidays.csv"
+    days = [date_of(bank.last - back) for back in (3, 2)]
+    path.write_text("date,bank\n" + "".join(f"{day},closed\n" for day in days), encoding="utf-8")
+    before = bank.standings()
+    done = bank.tell("holidays", str(path))
+    bank.expect("holidays", done.code == 0, done)
+    bank.expect("standings as before", bank.standings() == before, len(before))
+
+
+def _foreign(bank: Bank) -> None:
+    """Records of somebody else on the workers' own topic, on `world`, on `business-days`, and large ones on an input."""
+    bank.fault(f"{FOREIGN} foreign records of {FOREIGN_BYTES} bytes, and some on topics of Tidegauge's own")
+    producer = Producer({**librdkafka(bank.settings.kafka), "message.max.bytes": 2 << 20, "linger.ms": 50})
+    big = b"x" * FOREIGN_BYTES
+    for number in range(FOREIGN):
+        producer.produce(bank.settings.topic("transactions"), big, b"C000001", number % bank.settings.partitions)
+        producer.poll(0)
+        if number % 20 == 19:
+            producer.flush(60)
+    for name in (changelog_topic(bank.settings, STANDING), *map(bank.settings.topic, (WORLD, "business-days"))):
+        producer.produce(name, b"foreign", b"foreign", 0)
+    left = producer.flush(60)
+    bank.expect("all are taken by the broker", left == 0, left)
+    bank.until(lambda: bank.metric("tidegauge_dead_letters_total") >= FOREIGN)
+    count = bank.metric("tidegauge_dead_letters_total")
+    bank.expect("tidegauge_dead_letters_total", count >= FOREIGN, count)
+    bank.expect("readyz", bank.until(lambda: bank.readyz().code == GOOD) < 60, bank.readyz())
+    done = bank.tell("world", "show")
+    bank.expect("world show", done.code == 0, (done.code, done.err))
+    letters = bank.doctor()["records"]
+    bank.expect("doctor: records", not letters["good"], letters)
+    bank.stop()
+    bank.start()
+    bank.wait_ready()
+    said = [line for line in bank.lines() if "is not the workers' own" in line]
+    bank.expect("the log of the next worker", said, said[:1])
+
+
+def _auto_created(bank: Bank) -> None:
+    """Topics that brokers made for whoever named them first: another number of partitions, kept for a week."""
+    bank.fault("topics that the brokers have made")
+    prefix = f"{bank.settings.topic_prefix}auto."
+    client = admin.client(bank.settings.kafka)  # must outlive its answers
+    for done in client.create_topics([NewTopic(f"{prefix}transactions", 2, 1)]).values():
+        done.result(20)
+    done = bank.tell("topics", "--create", topic_prefix=prefix)
+    said = " ".join((done.out + done.err).split())
+    bank.expect("topics --create", "retention.ms is" in said, said[-400:])

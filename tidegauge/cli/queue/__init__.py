@@ -1,0 +1,1 @@
+"""`tidegauge queue`: the look-up of queue classes, and branches' days."""
