@@ -20,6 +20,7 @@ from connectors.formats import berka, sources
 from connectors.formats.canonical import data_files, read_file
 from connectors.formats.events import InputError
 from connectors.formats.manifest import manifest_of
+from connectors.labelled.labels import LABEL_COLUMNS, read_labels
 from connectors.loading.broadcast import read_calendar
 from deploy.connections.wire import Certificates
 from deploy.embedded.jars import LOCK_FILE, locked
@@ -60,6 +61,7 @@ EXEMPT: Final = {
     "connectors.formats.parquet_pages.pages": "of a file that parquet_rows has let in; a map of it is not in memory",
     "connectors.formats.parquet_rows._check_footer": "four bytes",
     "connectors.formats.parquet_rows.parquet_rows": "by check_size and the bounds of Parquet",
+    "connectors.labelled.world.LabelledBank.days": "no file: a market",
     "connectors.simulate.bank.Bank._open": "no file: a market",
     "deploy.embedded.jars.sha256": "in pieces",
     "deploy.embedded.processes.tail": "a bounded end of a log, below",
@@ -74,7 +76,6 @@ EXEMPT: Final = {
     "services.access.audit.AuditFile.record": "it only appends",
     "streams.kernels.cache.sources_fingerprint": "the very sources that run",
     "tidegauge.cli.main.main": "no file: nowhere",
-    "tidegauge.cli.operation.drain._worker_at": "no file: an answer, of which a megabyte is read",
 }
 
 
@@ -132,6 +133,10 @@ def cases(path: Path) -> None:
     )
 
 
+def labels(path: Path) -> None:
+    path.write_text(f"{','.join(LABEL_COLUMNS)}\nC1,plain,,,,,quiet\n")
+
+
 def authority(path: Path) -> None:
     self_signed(path.parent).rename(path)
 
@@ -139,6 +144,10 @@ def authority(path: Path) -> None:
 def key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("k" * 40)
+
+
+def secret_of(path: Path) -> Any:
+    return Secrets(Settings, {"TIDEGAUGE_KAFKA_PASSWORD_FILE": str(path)})()
 
 
 def tickets_file(path: Path) -> None:
@@ -151,10 +160,6 @@ def counters_file(path: Path) -> None:
 
 def profile_file(path: Path) -> None:
     path.write_text("hour,class,arrivals,service_seconds\n0,gold,1.5,60\n")
-
-
-def secret_of(path: Path) -> Any:
-    return Secrets(Settings, {"TIDEGAUGE_KAFKA_PASSWORD_FILE": str(path)})()
 
 
 def contract_file(path: Path) -> None:
@@ -227,6 +232,7 @@ READERS: Final = (
            lambda path: Settings(data_dir=path.parent).alert_secret()),
     Reader("policies.language.loader.load_pack", "PACK_BYTES_MAX", "a.yaml", pack, load_pack),
     Reader("policies.language.loader.load_pack", "PACK_BYTES_MAX", "b.yaml", pack, command("policy", "check", "{}")),
+    Reader("connectors.labelled.labels.read_labels", "LABELS_BYTES_MAX", "labels.csv", labels, read_labels),
     Reader("schemas.confluent.ConfluentRegistry.__init__", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: ConfluentRegistry(RegistryAccess("https://127.0.0.1:1", ca=path))),
     Reader("schemas.registry._own", "SMALL_FILE_BYTES_MAX", FACTS, contract_file,
