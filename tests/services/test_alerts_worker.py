@@ -139,7 +139,11 @@ def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings
         assert time.monotonic() < until
         time.sleep(0.1)
     hook.refused = ALERT["alert_id"]  # nobody takes it; others pass
-    produce(settings, [encode("rm-alerts", ALERT | {"alert_id": "alert-2", "event_id": "event-3"})], commit=True)
+    produce(
+        settings,
+        [encode("rm-alerts", ALERT | {"alert_id": "alert-2", "event_id": "event-3", "rule": "drip"})],
+        commit=True,
+    )
     hook.broken = False
     _, body = hook.posts.get(timeout=WAIT_S)
     assert (body["alert_id"], body["status"]) == ("alert-2", "raised")
