@@ -77,6 +77,7 @@ def start(make_topics: Callable[..., Settings], hook: Hook, redis_url: str, redi
         "TIDEGAUGE_GROUP": settings.group,
         "TIDEGAUGE_REDIS_URL": redis_url,
         "TIDEGAUGE_WEBHOOK_URL": hook.url,
+        "TIDEGAUGE_REFERENCE_KEY": "a reference key for tests, 32 bytes long",
         "TIDEGAUGE_DATA_DIR": str(settings.data_dir),
         "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",  # a locale that lacks the notices' script
     }  # fmt: skip
