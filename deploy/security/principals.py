@@ -65,7 +65,7 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     ),
     Principal(
         "notices", "turns alerts into notices: `tidegauge notices`",
-        reads=("rm-alerts", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
+        reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
         redis=RedisRule(("notice:*", "notices:*"), writes=True),
     ),
     Principal(

@@ -21,7 +21,7 @@ RUN_AS = {
     "the bank's days for notices": "notices", "closer": "loader", "packs that were sent": "loader",
     "refused events of files": "loader", "dead-letters": "operator", "world": "worker", "the last epoch": "worker",
     "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
-    "what a takeover withdraws": "operator",
+    "what a takeover withdraws": "operator", "notices that were told": "notices",
 }  # fmt: skip
 
 

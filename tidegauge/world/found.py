@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 USES_PLACE: Final[frozenset[str]] = frozenset()  # where the log is; every process uses that
 USES_ZONE: Final = frozenset({"zone"})  # files have local times
 USES_PACKS: Final = frozenset({"base_currency", "packs"})  # a pack comes after those that workers begin with
-USES_GROUP: Final = frozenset({"group"})  # the workers' state, or the notifier's place, goes by it
+USES_GROUP: Final = frozenset({"group"})  # the workers' state goes by it
+USES_NOTICES: Final = frozenset({"group", "alert_key"})  # its place, and the ids of what it sends
 USES_ALL: Final = frozenset({
     "base_currency", "zone", "cut_off", "limits", "group", "packs", "reference_key", "alert_key",
 })  # fmt: skip
