@@ -87,6 +87,10 @@ BOUNDS = {
     "a text of Parquet": [parquet_rows.VALUE_BYTES_MAX, parquet_rows.LONG_VALUE_BYTES_MAX],
     "a Parquet file": [parquet_rows.ROWS_MAX, parquet_rows.TEXT_BYTES_MAX, bounds.FOOTER_BYTES_MAX],
     "a row group of Parquet, as its page headers say": [parquet_rows.GROUP_BYTES_MAX, parquet_pages.PAGES_MAX],
+    "a file of tickets, counters or arrivals of a branch's day": [
+        bounds.HALL_FILE_BYTES_MAX, bounds.HALL_TICKETS_MAX, bounds.HALL_COUNTERS_MAX,
+    ],
+    "overtakings of a branch's day": [bounds.HALL_OVERTAKINGS_MAX],
     "a request to the look-up": [server.REQUEST_BYTES_MAX, server.REQUEST_S, server.IDLE_S],
     "connections to the look-up": [default("lookup_connections"), 1, server.ADDRESS_SHARE],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
