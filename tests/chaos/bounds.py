@@ -40,6 +40,7 @@ DAY = day("2024-03-05")
 MEMORY_MB_MAX = 1000
 STOP_S_MAX = 15.0
 READY_S = 60.0
+KILLED_AT = (1, 8, 19)  # batches sent before
 PAUSE_S = 0.05  # between two ordinary postings of a partition
 ZEROS = 16 * MIB
 FITTING = (bounds.UNPACKED_BYTES_MAX - MIB) // ZEROS  # records of so many zeros in an unpacked batch
@@ -217,22 +218,27 @@ Want = tuple[str, int, str, int | None, str | None, int | None]  # topic, and as
 
 
 def _send(given: Given, live: Live, bank: Bank) -> tuple[list[Want], str]:
-    """Sends all feeds, with a kill before and one among the letters; (what must be told, the faults)."""
+    """Sends all feeds, with kills before and among the letters; (what must be told, the faults).
+
+    A worker is killed once it is ready again, so that how long a partition stands still is of one kill.
+    """
     want, sent, ends = list[Want](), 0, dict[str, int]()
     send(live.settings.kafka, live.settings.topic(TRANSACTIONS), 0, [Outsized([bank.dollars()], 0)])
     for topic in TOPICS:
         for batch, told in feeds(bank, topic, short=given.short):
+            if sent in KILLED_AT:
+                live.wait(lambda: live.ready() == HTTPStatus.OK, "a worker that is ready again")
             [base] = send(live.settings.kafka, live.settings.topic(topic), 0, [batch])
+            if sent in KILLED_AT:
+                live.kill(bank.rng)
             want += [
                 (topic, base + at, why, None if last is None else base + last, *rest) for at, why, last, *rest in told
             ]
             given.say(f"{topic}, batch {sent}: {batch.record_count()} records in {batch.size():,} bytes at {base}")
             ends[topic] = base + batch.record_count()
             sent += 1
-            if sent in (2, 9, 20):
-                live.kill(bank.rng)
     live.wait(lambda: all(_position(live, topic) >= end for topic, end in ends.items()), "the last of the batches")
-    return want, f"{sent} outsized batches on {len(TOPICS)} topics, 3 kill -9"
+    return want, f"{sent} outsized batches on {len(TOPICS)} topics, {live.kills} kill -9"
 
 
 def _position(live: Live, topic: str) -> int:
