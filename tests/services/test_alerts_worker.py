@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import Producer
 
 from agents.engine.reader import LogReader
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 from services.notices.channels import waiting_notices
@@ -93,7 +94,7 @@ def start(make_topics: Callable[..., Settings], hook: Hook, redis_url: str, redi
 
 
 def produce(settings: Settings, values: list[bytes], *, commit: bool) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": f"{settings.topic_prefix}test"})
+    producer = Producer({**librdkafka(settings.kafka), "transactional.id": f"{settings.topic_prefix}test"})
     producer.init_transactions()
     producer.begin_transaction()
     for value in values:

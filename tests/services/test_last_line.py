@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from tests.engine.world import wait_for
@@ -66,7 +67,7 @@ def test_the_last_line(
 ) -> None:
     """One line, and above it no traceback of anybody's and no cursor codes; a signal ends them well."""
     settings, running = make_topics(), dict[str, subprocess.Popen[bytes]]()
-    out = Producer({"bootstrap.servers": settings.kafka})
+    out = Producer(librdkafka(settings.kafka))
     out.produce(settings.topic("rm-alerts"), encode("rm-alerts", ALERT), b"C1")
     out.flush(20)
     try:
