@@ -218,12 +218,16 @@ class Bank(Live):
 
     def send(self, first: int, last: int, customers: int = 20) -> None:
         """Import days without waiting for anybody."""
-        folder = self.folder / f"days-{first}"
-        folder.mkdir()
         months = (last - START) // 30 + 2
         stream = simulate(self.seed + 6, customers=customers, months=months, start=START)
         events = [one for one in takewhile(lambda one: one.day <= last, stream) if isinstance(one, Event)]
-        files_out.write_files([one for one in events if one.day >= first], folder, "ndjson")
+        self.bring([one for one in events if one.day >= first], last)
+
+    def bring(self, events: Sequence[Event], last: int) -> None:
+        """Import events, and close up to a day."""
+        folder = self.folder / f"days-{len(self.files)}"
+        folder.mkdir()
+        files_out.write_files(events, folder, "ndjson")
         self.files.append(folder)
         said = self.tell("import", "--format", "ndjson", str(folder), "--until", str(date_of(last)))
         assert said.code == 0, said
