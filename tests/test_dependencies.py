@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 
