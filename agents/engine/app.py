@@ -121,7 +121,6 @@ def build_app(
     for topic in inputs:
         schema = AsFetched(key_type=bytes, value_type=bytes)
         app.agent(app.topic(settings.topic(topic), schema=schema), name=f"blocks.{topic}")(receive)
-
     keep_watch(app, Rounds(settings, units.movement, wanted_topics(conf, outputs)))
     return app
 

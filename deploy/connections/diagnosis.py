@@ -7,6 +7,7 @@ connection, its encryption, the certificate, the user.
 import socket
 import ssl
 import time
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -95,7 +96,7 @@ def _of_tls(host: str, port: int, certificates: Certificates, plaintext: str) ->
 def _alert(problem: ssl.SSLError, where: str, certificates: Certificates, plaintext: str) -> str:
     """What a server said of our own certificate, if it did."""
     reason, name = str(problem.reason or ""), certificates.setting
-    if "EXPIRED" in reason:
+    if "CERTIFICATE" in reason and ("EXPIRED" in reason or _has_ended(certificates)):
         return f"{where} says that the certificate in {name}_CERTIFICATE has expired: renew it"
     if "CERTIFICATE" in reason and certificates.certificate is None:
         return f"{where} asks for a certificate: set {name}_CERTIFICATE and {name}_KEY"
@@ -104,6 +105,13 @@ def _alert(problem: ssl.SSLError, where: str, certificates: Certificates, plaint
     if "WRONG_VERSION" in reason or "EOF" in reason or "RECORD" in reason:
         return plaintext
     return f"{where}: {' '.join(str(problem).split())}"
+
+
+def _has_ended(certificates: Certificates) -> bool:
+    """Whether the own certificate has ended by this machine's clock; servers often say only that they don't take it."""
+    from deploy.security.authority import certificate_end  # here, as most processes have no certificate
+
+    return certificates.certificate is not None and certificate_end(certificates.certificate) < datetime.now(UTC)
 
 
 def _of_user(kafka: Brokers) -> str:
@@ -149,7 +157,8 @@ def why_redis_refuses(url: str) -> str:
         with redis.Redis.from_url(url, socket_timeout=PROBE_S, socket_connect_timeout=PROBE_S) as client:
             client.ping()
     except redis.AuthenticationError:
-        return f"{where} refuses {parts.username or 'a client without a user'}: see TIDEGAUGE_REDIS_USER and TIDEGAUGE_REDIS_PASSWORD"
+        who = parts.username or "a client without a user"
+        return f"{where} refuses {who}: see TIDEGAUGE_REDIS_USER and TIDEGAUGE_REDIS_PASSWORD"
     except redis.exceptions.NoPermissionError:
         return (
             f"{where}: user {parts.username or 'default'} lacks a right; `tidegauge security acls` has those it needs"

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from deploy.connections.wire import OAUTH, SCRAM, AccessError, Certificates, TokenGrant, Mechanism, Protocol, Wire
+from deploy.connections.wire import OAUTH, SCRAM, AccessError, Certificates, Mechanism, Protocol, TokenGrant, Wire
 from deploy.kinds import OfPlace
 from deploy.sources import Secrets
 
@@ -57,7 +57,9 @@ class WireSettings(BaseSettings):
             "TIDEGAUGE_KAFKA", self.kafka_ca, self.kafka_certificate, self.kafka_key, _text(self.kafka_key_password),
             self.kafka_check_host,
         )  # fmt: skip
-        grant = TokenGrant(self.kafka_token_url, self.kafka_client_id, _text(self.kafka_client_secret), self.kafka_scope)
+        grant = TokenGrant(
+            self.kafka_token_url, self.kafka_client_id, _text(self.kafka_client_secret), self.kafka_scope
+        )
         return Wire(
             self.kafka_security_protocol, certificates, self.kafka_sasl_mechanism, self.kafka_user,
             _text(self.kafka_password), grant if self.kafka_sasl_mechanism == OAUTH else TokenGrant(),

@@ -70,8 +70,8 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     ),
     Principal(
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
-        reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), looks_at=("{group}",),
-        ids=(_OWN_IDS,),
+        reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), reads_state=True,
+        looks_at=("{group}",), ids=(_OWN_IDS,),
     ),
     Principal(
         "policy", "tries packs on the log and puts them into force: `tidegauge policy`",
@@ -130,6 +130,7 @@ def redis_acl(principal: Principal, prefix: str) -> str:
     rule = principal.redis
     if rule is None:
         return ""
-    keys = " ".join(f"{'~' if rule.writes else '%R~'}{prefix}{pattern}" for pattern in rule.patterns)
+    # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.
+    keys = " ".join(f"~{prefix}{pattern}" for pattern in rule.patterns)
     commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
     return f"{keys} {commands} -@dangerous +info"

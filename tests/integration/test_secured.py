@@ -1,6 +1,7 @@
 """The main flow with encryption, users and the least rights; and each way of not being let in, with the line that says it."""
 
 import datetime as dt
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import redis
 from confluent_kafka import Producer
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
@@ -15,8 +17,11 @@ from connectors.formats import files_out
 from deploy import admin
 from deploy.connections.clients import librdkafka
 from deploy.connections.diagnosis import why_refused
+from deploy.connections.wire import Brokers, Certificates, Wire
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
+from deploy.errors import StackError
+from deploy.record import write_record
 from deploy.security.authority import SecureFolder, write_authority, write_certificate
 from deploy.security.principals import PRINCIPALS
 from deploy.settings import Settings
@@ -28,6 +33,7 @@ from tidegauge.demo.processes import environment
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 LINES_MAX = 3
 FIRST = LAST - 11
+STANDINGS = ("standings", "--as-of", "2026-01-12")
 
 
 class Secured(NamedTuple):
@@ -66,8 +72,8 @@ def test_the_main_flow(secured: Secured) -> None:
     assert code == 0, err
     secured.live.wait_closed()
     code, out, err = secured.call("standings", "--as-of", "2026-01-13", "--json")
-    assert code == 0 and "C0" in out, err
-    customer = str(secured.live.outputs("standings")[0]["customer_id"])
+    assert code == 0, err
+    customer = json.loads(out)[0]["customer_id"]
 
     def looked_up() -> bool:
         done = secured.call("queue", "lookup", customer, "--json")
@@ -114,7 +120,7 @@ def refused(found: tuple[int, str, str], *words: str) -> None:
 def test_plaintext(secured: Secured) -> None:
     """Who does not encrypt is told that the brokers do."""
     refused(
-        secured.call("standings", TIDEGAUGE_BOOTSTRAP_SERVERS=secured.stack.bootstrap_servers),
+        secured.call(*STANDINGS, TIDEGAUGE_BOOTSTRAP_SERVERS=secured.stack.bootstrap_servers),
         "speaks TLS only", "TIDEGAUGE_KAFKA_SECURITY_PROTOCOL",
     )  # fmt: skip
 
@@ -125,13 +131,11 @@ def test_a_wrong_principal(secured: Secured) -> None:
         {"TIDEGAUGE_KAFKA_PASSWORD": "wrong"},
         {"TIDEGAUGE_KAFKA_USER": "nobody", "TIDEGAUGE_KAFKA_PASSWORD": "x"},
     ):
-        refused(secured.call("standings", **env), "refuse", "TIDEGAUGE_KAFKA_USER", "TIDEGAUGE_KAFKA_PASSWORD")
+        refused(secured.call(*STANDINGS, **env), "refuse", "TIDEGAUGE_KAFKA_USER", "TIDEGAUGE_KAFKA_PASSWORD")
     other = secured.live.logs / "other"
     other.mkdir()
     write_authority(other, dt.datetime.now(dt.UTC))
-    refused(
-        secured.call("standings", TIDEGAUGE_KAFKA_CA=str(other / "ca.pem")), "no authority in", "TIDEGAUGE_KAFKA_CA"
-    )
+    refused(secured.call(*STANDINGS, TIDEGAUGE_KAFKA_CA=str(other / "ca.pem")), "no authority in", "TIDEGAUGE_KAFKA_CA")
     refused(secured.call("alerts", "--rm", "r", TIDEGAUGE_REDIS_PASSWORD="wrong"), "TIDEGAUGE_REDIS_PASSWORD")
 
 
@@ -154,13 +158,32 @@ def test_an_expired_certificate(secured: Secured, tmp_path: Path) -> None:
     try:
         assert server.stdout is not None and server.stdout.readline() == "ready\n"
         found = secured.call(
-            "standings", TIDEGAUGE_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}", TIDEGAUGE_KAFKA_SECURITY_PROTOCOL="SSL",
+            *STANDINGS, TIDEGAUGE_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}", TIDEGAUGE_KAFKA_SECURITY_PROTOCOL="SSL",
             TIDEGAUGE_KAFKA_CA=str(tmp_path / "ca.pem"),
         )  # fmt: skip
         refused(found, "has expired")
     finally:
         server.kill()
         server.wait(10)
+
+
+def test_an_own_certificate(secured: Secured, tmp_path: Path) -> None:
+    """The controllers' port asks for one: none, one of somebody else's authority and one that has ended are told apart."""
+    assert secured.stack.cluster is not None
+    folder, now = SecureFolder(secured.stack.data_dir), dt.datetime.now(dt.UTC)
+    servers = f"127.0.0.1:{secured.stack.cluster.ports(0)[1]}"
+
+    def why(own: Path | None) -> str:
+        certificates = Certificates("TIDEGAUGE_KAFKA", folder.ca, own, own)
+        return why_refused(Brokers(servers, Wire("SSL", certificates)))
+
+    write_authority(tmp_path, now)
+    for name, authority, days in (("good", folder.folder, 1), ("old", folder.folder, -1), ("other", tmp_path, 1)):
+        write_certificate(authority, tmp_path / name, now, days, "a client")
+    assert "asks for a certificate: set TIDEGAUGE_KAFKA_CERTIFICATE" in why(None)
+    assert "has expired" in why(tmp_path / "old")
+    assert "does not take the certificate in TIDEGAUGE_KAFKA_CERTIFICATE" in why(tmp_path / "other")
+    assert why(tmp_path / "good") == ""
 
 
 def test_a_missing_right(secured: Secured) -> None:
@@ -206,9 +229,30 @@ def test_nobody_writes_what_is_the_workers(secured: Secured) -> None:
     assert why_refused(settings.kafka) == ""
 
 
+def test_a_look_up_writes_nothing(secured: Secured) -> None:
+    """In Redis: no row of a queue class, by a command or a script, and nothing of others' keys."""
+    settings = secured.live.settings.model_copy(update={"redis_user": "lookup"})
+    with redis.Redis.from_url(settings.redis) as client:
+        assert client.ping()
+        for forbidden in (
+            lambda: client.hset("tidegauge:priority:x", "queue_class", "gold"),
+            lambda: client.eval("return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
+            lambda: client.hgetall("tidegauge:standing:x"), client.flushall, lambda: client.config_get("*"),
+        ):  # fmt: skip
+            with pytest.raises(redis.ResponseError, match="(?i)permission"):
+                forbidden()
+    default = secured.stack.settings.redis.replace("operator:", "default:")
+    with redis.Redis.from_url(default) as nobody, pytest.raises(redis.AuthenticationError):
+        nobody.ping()
+
+
 def test_a_folder_keeps_what_it_began_with(secured: Secured) -> None:
     """`up` without a word goes on secured; a folder that began in plaintext is refused."""
     code, _, err = secured.call("up", "--json")
     assert code == 0, err
-    plain = Settings(data_dir=secured.live.logs / "plain")
-    assert not plain.secured and secured.live.settings.secured
+    plain = secured.live.logs / "plain"
+    plain.mkdir(mode=0o700)
+    write_record(plain, {"cluster_id": "one of before"})
+    assert not Settings(data_dir=plain).secured and secured.live.settings.secured
+    with pytest.raises(StackError, match="began in plaintext"):
+        Stack(plain, Settings(data_dir=plain), secure=True).start()

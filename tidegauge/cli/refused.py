@@ -11,7 +11,7 @@ SECURITY_HINT: Final = "docs/security.md has how to set it up"
 _KAFKA_AWAY: Final = re.compile(
     r"^Kafka failed: (Local: |KafkaConnection|Unable to bootstrap|Failed|no answer)|no (Kafka )?answers?\b.*Kafka|no Kafka"
 )
-_REDIS_AWAY: Final = re.compile(r"^Redis failed: ")
+_REDIS_AWAY: Final = re.compile(r"^Redis failed: |^no Redis answers")
 _FORBIDDEN: Final = re.compile(r"authorization failed|AuthorizationFailed", re.IGNORECASE)
 _RIGHTS: Final = re.compile(r"NOPERM|no permissions", re.IGNORECASE)
 

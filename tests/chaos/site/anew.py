@@ -11,8 +11,8 @@ from pathlib import Path
 from confluent_kafka import Producer, TopicPartition
 
 from agents.engine.recovery import changelog_topic
-from deploy.connections.clients import librdkafka
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from services.assembly import redis_client
 from services.views.keys import Keys
 from tests.chaos.brokers import ChaosStack

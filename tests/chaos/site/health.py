@@ -8,8 +8,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 
 from agents.engine.recovery import changelog_topic
-from deploy.connections.clients import librdkafka
 from deploy import admin
+from deploy.connections.clients import librdkafka
 from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
 from tests.chaos.system import Result

@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
 from agents.engine.recovery import changelog_topic
-from deploy.connections.clients import librdkafka
 from deploy import admin
+from deploy.connections.clients import librdkafka
 from deploy.topics import WORLD
 from streams.calendar import date_of
 from tests.chaos.given import Given
