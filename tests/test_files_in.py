@@ -41,6 +41,7 @@ from tests.cli.calling import call
 from tests.cli.wrong_files import HEADER, posting
 from tests.schemas.test_registry import self_signed
 from tests.test_tidy import ROOT, parsed
+from tidegauge.branch import files
 from tidegauge.cli.failures import line_for
 
 ROOMS: Final = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "tidegauge")
@@ -73,7 +74,6 @@ EXEMPT: Final = {
     "services.access.audit.AuditFile.record": "it only appends",
     "streams.kernels.cache.sources_fingerprint": "the very sources that run",
     "tidegauge.cli.main.main": "no file: nowhere",
-    "tidegauge.cli.operation.drain._worker_at": "no file: an answer, of which a megabyte is read",
 }
 
 
@@ -142,6 +142,18 @@ def key(path: Path) -> None:
 
 def secret_of(path: Path) -> Any:
     return Secrets(Settings, {"TIDEGAUGE_KAFKA_PASSWORD_FILE": str(path)})()
+
+
+def tickets_file(path: Path) -> None:
+    path.write_text("ticket,arrives_at,class,service_seconds,changes\na,0,gold,1,\n")
+
+
+def counters_file(path: Path) -> None:
+    path.write_text("counter,opens_at,closes_at,classes\n1,0,60,\n")
+
+
+def profile_file(path: Path) -> None:
+    path.write_text("hour,class,arrivals,service_seconds\n0,gold,1.5,60\n")
 
 
 def contract_file(path: Path) -> None:
@@ -222,6 +234,12 @@ READERS: Final = (
            lambda path: path.write_bytes(registry.IDS.read_bytes()), patched("IDS", registry.released.__wrapped__)),
     Reader("services.assembly.webhook_trust", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: webhook_trust(Settings(webhook_ca=path))),
+    Reader("tidegauge.branch.files._rows", "HALL_FILE_BYTES_MAX", "tickets.csv", tickets_file,
+           lambda path: files.read_tickets(path, ["gold"])),
+    Reader("tidegauge.branch.files._rows", "HALL_FILE_BYTES_MAX", "counters.csv", counters_file,
+           lambda path: files.read_counters(path, ["gold"])),
+    Reader("tidegauge.branch.files._rows", "HALL_FILE_BYTES_MAX", "profile.csv", profile_file,
+           lambda path: files.read_profile(path, ["gold"])),
     Reader("tidegauge.cli.policy.command.decide_", "SMALL_FILE_BYTES_MAX", "facts.json",
            lambda path: path.write_text('{"aum": 500000}'),
            command("policy", "decide", "--pack", "abc-bands", "--facts", "@{}")),

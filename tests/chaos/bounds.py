@@ -45,9 +45,8 @@ ZEROS = 16 * MIB
 FITTING = (bounds.UNPACKED_BYTES_MAX - MIB) // ZEROS  # records of so many zeros in an unpacked batch
 LARGEST = 4_194_223  # bytes of a value that the broker just takes
 PACKED = 4_190_000  # the same where a codec makes it a little longer
-# Records of ZEROS that a batch of 4 MB can hold; snappy cannot go beyond the bound of an unpacked batch.
-ZEROS_MAX = {"gzip": 60, "lz4": 50, "zstd": 60}
-SHORT = 20
+# Records of ZEROS that a batch of 4 MB can hold, up to 60; those of snappy stay within the bound of an unpacked batch.
+ZEROS_MAX = {"gzip": 60, "snappy": 5, "lz4": 50, "zstd": 60}
 TRANSACTIONS = "transactions"
 RATES = "fx-rates"
 TOPICS = (*KEYED, RATES)  # a broadcast topic beside all that have customers
@@ -156,7 +155,8 @@ class Watch(threading.Thread):
 def feeds(bank: Bank, topic: str, *, short: bool) -> Iterator[tuple[Outsized, list[Told]]]:
     """Batches for partition 0 of a topic, each with what must be told of it, by offsets from its first.
 
-    Compacted topics take no record without a key. Beside the postings a short run has fewer and smaller ones.
+    The postings have bombs as large as each codec makes them. Compacted topics take no record without a key. Beside the
+    postings a short run has fewer and smaller ones.
     """
     few, key = short and topic != TRANSACTIONS, None if topic == TRANSACTIONS else b"n"
     first = bank.neighbour(topic)
@@ -170,12 +170,12 @@ def feeds(bank: Bank, topic: str, *, short: bool) -> Iterator[tuple[Outsized, li
         large = 1 if few else 3
         some = [bank.neighbour(topic), *[(key, ZEROS)] * large, bank.neighbour(topic)]
         yield Outsized(some, codec), [(i, "too large", None, empty, ZEROS) for i in range(1, large + 1)]
-        zeros = min(ZEROS_MAX.get(name, 0), SHORT if short else 60)
-        if zeros == 0 or topic != TRANSACTIONS:
+        if topic != TRANSACTIONS:
             continue
-        many = [bank.record(0), *[(None, ZEROS)] * zeros, bank.record(0, counts=False)]
-        told: list[Told] = [(i, "too large", None, empty, ZEROS) for i in range(1, FITTING + 1)]
-        yield Outsized(many, codec), [*told, (FITTING + 1, "batch too large", zeros + 1, None, None)]
+        zeros, beyond = ZEROS_MAX[name], ZEROS_MAX[name] > FITTING
+        many = [bank.record(0), *[(None, ZEROS)] * zeros, bank.record(0, counts=not beyond)]
+        told: list[Told] = [(i, "too large", None, empty, ZEROS) for i in range(1, min(zeros, FITTING) + 1)]
+        yield Outsized(many, codec), [*told, *[(FITTING + 1, "batch too large", zeros + 1, None, None)] * beyond]
 
 
 def outsized(given: Given) -> Result:

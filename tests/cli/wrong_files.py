@@ -5,6 +5,8 @@ from pathlib import Path
 
 from policies import load_pack
 
+TICKETS = "ticket,arrives_at,class,service_seconds,changes\n"
+COUNTERS = "counter,opens_at,closes_at,classes\n"
 HEADER = (
     "event_id,source,journal_seq,customer_id,account_id,asset_class,currency,amount,value_date,booked_at,nature,branch"
 )
@@ -24,6 +26,29 @@ def bank(folder: Path, *lines: dict[str, object]) -> Path:
     folder.mkdir()
     (folder / "transactions.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def of_a_branch() -> dict[str, str | bytes]:
+    """Tickets, counters and arrivals of a branch's day."""
+    return {
+        "tickets.csv": TICKETS + "a,0,gold,60,30:diamond\nb,5,ordinary,60,\n",
+        "tickets-columns.csv": "ticket,arrives_at\na,0\n",
+        "tickets-class.csv": TICKETS + "a,0,silver,60,\n",
+        "tickets-second.csv": TICKETS + "a,0,gold,60,\nb,-1,gold,60,\n",
+        "tickets-service.csv": TICKETS + "a,0,gold,0,\n",
+        "tickets-change.csv": TICKETS + "a,0,gold,60,30\n",
+        "tickets-twice.csv": TICKETS + "a,0,gold,60,\na,1,gold,60,\n",
+        "tickets-name.csv": TICKETS + "a;b,0,gold,60,\n",
+        "tickets-short.csv": TICKETS + "a,0,gold\n",
+        "tickets-quote.csv": TICKETS + 'a,0,gold,60,"30:gold\n',
+        "tickets-empty.csv": TICKETS,
+        "tickets-gbk.csv": TICKETS.encode() + "号,0,gold,60,\n".encode("gbk"),
+        "counters.csv": COUNTERS + "1,0,600,\n",
+        "counters-closes.csv": COUNTERS + "1,600,0,\n",
+        "counters-class.csv": COUNTERS + "1,0,600,gold;silver\n",
+        "arrivals-hour.csv": "hour,class,arrivals,service_seconds\n24,gold,1,60\n",
+        "arrivals-many.csv": "hour,class,arrivals,service_seconds\n0,gold,1.234,60\n",
+    }
 
 
 def make(at: Path) -> None:
@@ -52,6 +77,7 @@ def make(at: Path) -> None:
         "holidays-date.csv": "date,bank\n2026-02-30,closed\n",
         "holidays-word.csv": "date,bank\n2026-10-01,shut\n",
         "holidays-columns.csv": "day;bank\n2026-10-01;closed\n",
+        **of_a_branch(),
         "broken.yaml": load_pack("abc-bands").body.replace("close: month", "close: moon"),
         "binary.yaml": bytes(range(256)),
         "empty.yaml": "",

@@ -18,6 +18,7 @@ from schemas.partitioner import MISPLACED
 from tests.chaos.check import read
 from tests.schemas.helpers import posting, posting_value
 from tidegauge.cli.main import app
+from tidegauge.cli.operation import dead_letters
 from tidegauge.demo.processes import environment
 from tidegauge.letters import LAST_COUNTS, Letter
 from tidegauge.letters import _source as source_of
@@ -117,6 +118,17 @@ async def test_of_some_the_last_record_counts(topic: str) -> None:
     """An older profile or close would stand behind a newer one: neither is sent again, whatever was wrong with it."""
     letter = Letter(0, dead_letter(topic, 0, 3, "unknown schema id", Original.of(GOOD, b"C1")))
     assert await source_of(Settings(), None, letter) == LAST_COUNTS[topic]
+
+
+def test_any_time_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the brokers take a producer's word for when a letter was written, that may be any number."""
+    record = dead_letter("facts", 0, 3, "unreadable", Original.of(GOOD, b"C1"))
+    found = [Letter(at, record) for at in (-(1 << 63), -1, 0, (1 << 63) - 1)]
+    monkeypatch.setattr(dead_letters, "opened", lambda *_: Settings())
+    monkeypatch.setattr(dead_letters, "letters", lambda *_: found)
+    done = called("list")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("facts/0/3") == len(found)
 
 
 def test_redrive(lettered: Settings) -> None:

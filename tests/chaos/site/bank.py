@@ -61,6 +61,7 @@ class Bank(Live):
         self.name, self.seed, self._say, self.began = name, seed, say, time.monotonic()
         self.findings, self.notes, self.faults = Findings(), list[str](), list[str]()
         self.extra: dict[str, str] = {}  # environment of the next processes
+        self.written: dict[int, Path] = {}  # logs by process
         self.port = self.equal = 0  # equal: customers, at the last comparison
         self.files: list[Path] = []
         self.last = START - 1  # the last day that was loaded and closed
@@ -107,16 +108,18 @@ class Bank(Live):
         self._started += 1
         env = with_path({**environment(self.settings), "NO_COLOR": "1"}, self.extra)
         with self._log().open("wb") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", program, *command], cwd=REPO, env=env, stdout=log,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
+        self.written[process.pid] = self._log()
+        return process
 
     def ended(self, limit_s: float = SAID_S) -> tuple[int, list[str]]:
         """Exit code and lines of the last worker, which ends by itself."""
         worker = self.workers.pop()
         code = worker.wait(limit_s)
-        return code, [line for line in self._log().read_text().splitlines() if line.strip()]
+        return code, [line for line in self.written[worker.pid].read_text().splitlines() if line.strip()]
 
     def lines(self) -> list[str]:
         """What the process that was started last has said."""
