@@ -49,6 +49,9 @@ FOOTER_BYTES_MAX: Final = 16 << 20
 TABLE_BYTES_MAX: Final = 16 << 20
 """Of a table of rule cases."""
 
+LABELS_BYTES_MAX: Final = 64 << 20
+"""Of the labels of a world, some 80 bytes a customer."""
+
 SMALL_FILE_BYTES_MAX: Final = 1 << 20
 """Of a file that is read whole: manifests, calendars, facts, authorities, contracts, the note of a running stack."""
 

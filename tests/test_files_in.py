@@ -20,6 +20,7 @@ from connectors.formats import berka, sources
 from connectors.formats.canonical import data_files, read_file
 from connectors.formats.events import InputError
 from connectors.formats.manifest import manifest_of
+from connectors.labelled.labels import LABEL_COLUMNS, read_labels
 from connectors.loading.broadcast import read_calendar
 from deploy.connections.wire import Certificates
 from deploy.embedded.jars import LOCK_FILE, locked
@@ -60,6 +61,7 @@ EXEMPT: Final = {
     "connectors.formats.parquet_pages.pages": "of a file that parquet_rows has let in; a map of it is not in memory",
     "connectors.formats.parquet_rows._check_footer": "four bytes",
     "connectors.formats.parquet_rows.parquet_rows": "by check_size and the bounds of Parquet",
+    "connectors.labelled.world.LabelledBank.days": "no file: a market",
     "connectors.simulate.bank.Bank._open": "no file: a market",
     "deploy.embedded.jars.sha256": "in pieces",
     "deploy.embedded.processes.tail": "a bounded end of a log, below",
@@ -129,6 +131,10 @@ def cases(path: Path) -> None:
     path.write_text(
         'case_id,scheme_id,customer_class,facts,expected_tier,why\na,abc-bands,personal,"{""aum"": 1}",c,because\n'
     )
+
+
+def labels(path: Path) -> None:
+    path.write_text(f"{','.join(LABEL_COLUMNS)}\nC1,plain,,,,,quiet\n")
 
 
 def authority(path: Path) -> None:
@@ -226,6 +232,7 @@ READERS: Final = (
            lambda path: Settings(data_dir=path.parent).alert_secret()),
     Reader("policies.language.loader.load_pack", "PACK_BYTES_MAX", "a.yaml", pack, load_pack),
     Reader("policies.language.loader.load_pack", "PACK_BYTES_MAX", "b.yaml", pack, command("policy", "check", "{}")),
+    Reader("connectors.labelled.labels.read_labels", "LABELS_BYTES_MAX", "labels.csv", labels, read_labels),
     Reader("schemas.confluent.ConfluentRegistry.__init__", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: ConfluentRegistry(RegistryAccess("https://127.0.0.1:1", ca=path))),
     Reader("schemas.registry._own", "SMALL_FILE_BYTES_MAX", FACTS, contract_file,

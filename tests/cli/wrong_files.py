@@ -12,6 +12,9 @@ HEADER = (
 )
 
 
+LABELS = "customer_id,kind,first_day,last_day,amount_minor,day_80,counts_as"
+
+
 def posting(number: int, day: str, **other: object) -> dict[str, object]:
     """A line of transactions that can be read."""
     return {
@@ -92,6 +95,8 @@ def make(at: Path) -> None:
         "binary-key/reference.key": b"\xff" * 40,
         "empty-key/reference.key": "",
         "file": "a file\n",
+        "labels-alone/labels.csv": f"{LABELS}\nC1,plain,,,,,quiet\n",
+        "labels-wrong/labels.csv": f"{LABELS}\nC1,plain,,,,,silent\n",
     }
     for name, text in texts.items():
         path = at / name

@@ -77,6 +77,7 @@ BOUNDS = {
     "`details` of an act": [columns.DETAILS_MAX, validity.FIELD_BYTES_MAX],
     "a policy pack, in a file and on its topic": [bounds.PACK_BYTES_MAX],
     "a table of rule cases": [bounds.TABLE_BYTES_MAX],
+    "labels of a world": [bounds.LABELS_BYTES_MAX],
     "manifests, calendars, facts in a file, files of authorities, contracts, the note of the embedded stack": [
         bounds.SMALL_FILE_BYTES_MAX,
     ],

@@ -60,7 +60,12 @@ COMMANDS: dict[str, Entry] = {
     ),
     "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka.", principal="views"),
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka.", principal="views"),
-    "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer.", principal="desk"),
+    "alerts": Entry(
+        "alerts.command",
+        "List alerts of a manager, a branch or a customer; score a pack's on worlds whose customers are known.",
+        group=True,
+        principal="desk",
+    ),
     "queue": Entry(
         "queue.command",
         "Serve queue classes to kiosks, look one up; simulate and explain a branch's day.",
