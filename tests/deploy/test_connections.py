@@ -15,8 +15,10 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from deploy.connections import clients
 from deploy.connections.clients import aiokafka_options, faust_credentials, librdkafka
 from deploy.connections.settings import opened_url
-from deploy.connections.wire import AccessError, Brokers, Certificates
+from deploy.connections.tokens import Tokens
+from deploy.connections.wire import OAUTH, SASL_TLS, AccessError, Brokers, Certificates, TokenGrant, Wire
 from deploy.settings import Settings
+from tests.schemas.registry_server import TOKEN, RegistryServer
 from tests.schemas.test_registry import self_signed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +186,20 @@ async def test_each_library_gets_the_tokens(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked[0] == ("https://login.example/token", "worker", "a secret", "kafka", None)
     assert credentials_to_aiokafka_auth(faust_credentials(kafka))["sasl_mechanism"] == "OAUTHBEARER"
     AIOKafkaConsumer(**aiokafka_options(kafka))
+
+
+async def test_tokens_come_from_their_issuer() -> None:
+    """By the client's id and secret, once for as long as it lasts; a wrong secret raises."""
+    with RegistryServer() as server:
+        for secret in ("client secret", "another"):
+            grant = TokenGrant(f"{server.url}/token", "tidegauge", secret)
+            provider = Tokens(Wire(SASL_TLS, mechanism=OAUTH, grant=grant))
+            if secret == "another":
+                with pytest.raises(Exception, match="invalid_client"):
+                    await provider.token()
+            else:
+                assert [await provider.token() for _ in range(3)] == [TOKEN] * 3
+        assert server.tokens_given == 1
 
 
 def test_certificates(tmp_path: Path) -> None:

@@ -154,17 +154,16 @@ def test_an_expired_certificate(secured: Secured, tmp_path: Path) -> None:
         "    try: s.accept()\n"
         "    except OSError: pass\n"
     )
-    server = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None and server.stdout.readline() == "ready\n"
-        found = secured.call(
-            *STANDINGS, TIDEGAUGE_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}", TIDEGAUGE_KAFKA_SECURITY_PROTOCOL="SSL",
-            TIDEGAUGE_KAFKA_CA=str(tmp_path / "ca.pem"),
-        )  # fmt: skip
-        refused(found, "has expired")
-    finally:
-        server.kill()
-        server.wait(10)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None and server.stdout.readline() == "ready\n"
+            found = secured.call(
+                *STANDINGS, TIDEGAUGE_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}", TIDEGAUGE_KAFKA_SECURITY_PROTOCOL="SSL",
+                TIDEGAUGE_KAFKA_CA=str(tmp_path / "ca.pem"),
+            )  # fmt: skip
+        finally:
+            server.kill()
+    refused(found, "has expired")
 
 
 def test_an_own_certificate(secured: Secured, tmp_path: Path) -> None:
