@@ -17,7 +17,7 @@ from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, n
 from tidegauge.cli.servers import need_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from connectors.formats.events import DayEnd, Event
     from connectors.labelled import LabelledBank
@@ -88,7 +88,7 @@ def simulate(
 
 
 def _into_files(
-    events: "Iterable[Event | DayEnd]",
+    events: "Iterator[Event | DayEnd]",
     out: Path,
     form: str,
     told: "list[Story]",
