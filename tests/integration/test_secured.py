@@ -239,7 +239,7 @@ def test_a_look_up_writes_nothing(secured: Secured) -> None:
             lambda: client.eval("return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
             lambda: client.hgetall("tidegauge:standing:x"), client.flushall, lambda: client.config_get("*"),
         ):  # fmt: skip
-            with pytest.raises(redis.ResponseError, match="(?i)permission"):
+            with pytest.raises(redis.ResponseError, match=r"(?i)permission"):
                 forbidden()
     default = secured.stack.settings.redis.replace("operator:", "default:")
     with redis.Redis.from_url(default) as nobody, pytest.raises(redis.AuthenticationError):

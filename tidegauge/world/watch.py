@@ -25,7 +25,7 @@ AGAIN_S: Final = 5.0  # a cluster that is just starting is no other one: what di
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the log beside a process, whose settings stay as it began with. Workers have USES_SHADOW, whether they are a shadow's or not.
+    """Looks at the log beside a process, whose settings stay as it began with. All workers have USES_SHADOW.
 
     A worker's own topics are looked at by its rounds (agents.engine.watch).
     """

@@ -1,4 +1,4 @@
-"""A wrong close that was counted, and the way back from it: a shadow without it, a takeover, and kill -9 in the middle of both."""
+"""A wrong close that was counted: a shadow without it, a takeover, and kill -9 in the middle of both."""
 
 from __future__ import annotations
 
