@@ -49,8 +49,8 @@ def simulate(
 ) -> None:
     """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
 
-    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is another
-    bank, of six months at least, whose customers leave in many ways or only look like it (docs/alerts.md).
+    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is
+    another bank, of six months at least, whose customers leave in many ways or only look like it (docs/alerts.md).
     """
     from connectors import simulate as bank
     from connectors.labelled import LabelledBank
