@@ -26,7 +26,7 @@ from streams.vocabulary.terms import CUSTOMER_CLASSES
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
 LETTERS = ("dead-letters",)
-ALERTS = ("rm-alerts",)
+_ALERTS = ("rm-alerts",)
 VALUED = {"transactions": "value_date", "balances": "business_day", "fx-rates": "rate_date"}
 
 
@@ -103,13 +103,13 @@ class Trial:
         mine, theirs = self.watch
 
         def sort(topic: str, key: bytes | None, value: bytes | None) -> None:
-            if topic in ALERTS:
+            if topic in _ALERTS:
                 mine(topic, key, value)
             elif letters is not None:
                 letters(topic, key, value)
 
-        work(self.running, blocks, sort, (*LETTERS, *ALERTS))
-        work(self.other, blocks, theirs, ALERTS)
+        work(self.running, blocks, sort, (*LETTERS, *_ALERTS))
+        work(self.other, blocks, theirs, _ALERTS)
 
     def files(self, arrivals: Iterable[Arrival], encode: Encode, letters: Output | None = None) -> Trial:
         """The whole history of files; `letters` gets the dead letters."""

@@ -42,7 +42,9 @@ class LabelledLife:
         self.spends, self.states_natures = self.salary, True
         self.sent: list[tuple[int, int]] = []  # (day, minor units of the base currency) of what leaves for good
 
-    def new_account(self, role: str, source: str, asset_class: str, amount: int, currency: str = BASE_CURRENCY) -> Account:
+    def new_account(
+        self, role: str, source: str, asset_class: str, amount: int, currency: str = BASE_CURRENCY
+    ) -> Account:
         """An account that has been there with an amount, in base minor units, before the first day."""
         account = Account(
             f"A{self._number:06}-{len(self.accounts) + 1}", self.customer_id, self.branch, source, asset_class, currency,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from connectors.formats.events import DayEnd, Event
 from connectors.labelled import leavers, quiet
-from connectors.labelled.labels import EITHER, LEAVER, COUNTS_QUIET, Label
+from connectors.labelled.labels import COUNTS_QUIET, EITHER, LEAVER, Label
 from connectors.labelled.life import LabelledLife, Plan
 from connectors.simulate.journal import Journal, month_days
 from connectors.simulate.market import Market

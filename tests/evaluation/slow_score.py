@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
-from connectors.labelled.labels import LEAVER, COUNTS_QUIET
+from connectors.labelled.labels import COUNTS_QUIET, LEAVER
 from tidegauge.evaluation.score import LabelledWorld
 from tidegauge.evaluation.steps import ScoredStep
 

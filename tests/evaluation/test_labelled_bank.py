@@ -7,7 +7,7 @@ import pytest
 
 from connectors.formats.events import DayEnd, Event
 from connectors.labelled import WAYS, Label, LabelledBank
-from connectors.labelled.labels import COUNTS_AS, EITHER, LEAVER, COUNTS_QUIET
+from connectors.labelled.labels import COUNTS_AS, COUNTS_QUIET, EITHER, LEAVER
 from connectors.simulate.market import is_weekday
 from schemas.codec.records import encode
 from streams.calendar import day_of

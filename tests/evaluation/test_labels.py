@@ -7,7 +7,7 @@ import pytest
 from connectors.formats.canonical import LABELS_FILE, data_files
 from connectors.formats.events import InputError
 from connectors.labelled import Label, read_labels, write_labels
-from connectors.labelled.labels import LABEL_COLUMNS, LEAVER, COUNTS_QUIET
+from connectors.labelled.labels import COUNTS_QUIET, LABEL_COLUMNS, LEAVER
 
 HEADER = ",".join(LABEL_COLUMNS)
 GOOD = "C1,slowly,2026-02-03,2026-05-04,1000,2026-04-20,leaver"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.labelled import Label
-from connectors.labelled.labels import EITHER, LEAVER, COUNTS_QUIET
+from connectors.labelled.labels import COUNTS_QUIET, EITHER, LEAVER
 from tests.evaluation import slow_score
 from tidegauge.evaluation.leaving import Debit, Episode
 from tidegauge.evaluation.score import LabelledWorld, quantile, score
@@ -24,7 +24,9 @@ def at(day: int, minute: int = 0) -> int:
     return (FIRST + day) * DAY - 8 * 3_600_000 + minute * MINUTE
 
 
-def step(case: str, what: str, when: int, customer: str = "L", kind: str = "outflow", by_close: bool = False) -> ScoredStep:
+def step(
+    case: str, what: str, when: int, customer: str = "L", kind: str = "outflow", by_close: bool = False
+) -> ScoredStep:
     day = slow_score.day(when)
     return ScoredStep(case, customer, kind, what, not by_close, "high", when, day, 1, 1, 1, "r", None, "cause")
 

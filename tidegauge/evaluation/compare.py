@@ -58,7 +58,9 @@ def _opened(steps: Iterable[ScoredStep]) -> dict[tuple[str, str], list[ScoredSte
     return {place: sorted(listed, key=lambda step: step.at) for place, listed in found.items()}
 
 
-def volume(before: Iterable[ScoredStep], after: Iterable[ScoredStep], by: Callable[[ScoredStep], str]) -> list[tuple[str, int, int]]:
+def volume(
+    before: Iterable[ScoredStep], after: Iterable[ScoredStep], by: Callable[[ScoredStep], str]
+) -> list[tuple[str, int, int]]:
     """(name, told lines before, after), most first."""
     old, new = (Counter(by(step) for step in steps if step.step in LINES) for steps in (before, after))
     return sorted(((name, old[name], new[name]) for name in old | new), key=lambda row: (-row[1] - row[2], row[0]))

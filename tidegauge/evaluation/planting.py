@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any, Final
 
 from connectors.formats.events import Event
-from connectors.labelled.labels import LEAVER, COUNTS_QUIET, Label
+from connectors.labelled.labels import COUNTS_QUIET, LEAVER, Label
 from connectors.loading.arrival import in_order
 from streams.calendar import day_end_ms
 from tidegauge.evaluation.leaving import episodes

@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from connectors.labelled.labels import LEAVER, COUNTS_QUIET, Label
+from connectors.labelled.labels import COUNTS_QUIET, LEAVER, Label
 from streams.alerts.lifecycle import RAISED
 from streams.calendar import business_day, date_of, zone_table
 from streams.vocabulary.terms import OUTFLOW

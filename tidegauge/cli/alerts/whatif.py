@@ -129,7 +129,9 @@ def _of_topics(settings: Settings, new: Pack) -> list[WatchedTrial]:
         return asyncio.run(read())
 
 
-def _of_files(settings: Settings, new: Pack, path: Path, form: str, silence_days: int, refused: Refused) -> WatchedTrial:
+def _of_files(
+    settings: Settings, new: Pack, path: Path, form: str, silence_days: int, refused: Refused
+) -> WatchedTrial:
     """The history in files."""
     from agents.offline.replay import Trial
     from schemas.codec.records import encode
@@ -185,7 +187,9 @@ def _counts(found: list[CaseChange]) -> dict[str, int]:
     }
 
 
-def _machine(new: Pack, since: dt.date, found: list[CaseChange], tables: _Rows, branches: dict[str, str]) -> dict[str, Any]:
+def _machine(
+    new: Pack, since: dt.date, found: list[CaseChange], tables: _Rows, branches: dict[str, str]
+) -> dict[str, Any]:
     volumes = {
         name: [{name: one, "before": old, "after": now} for one, old, now in rows] for name, rows in tables.items()
     }

@@ -17,7 +17,7 @@ from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, n
 from tidegauge.cli.servers import need_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from connectors.formats.events import DayEnd, Event
     from connectors.labelled import LabelledBank
@@ -49,8 +49,8 @@ def simulate(
 ) -> None:
     """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
 
-    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is another
-    bank, of six months at least, whose customers leave in many ways or only look like it (docs/alerts.md).
+    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is
+    another bank, of six months at least, whose customers leave in many ways or only look like it (docs/alerts.md).
     """
     from connectors import simulate as bank
     from connectors.labelled import LabelledBank
@@ -88,7 +88,7 @@ def simulate(
 
 
 def _into_files(
-    events: "Iterable[Event | DayEnd]",
+    events: "Iterator[Event | DayEnd]",
     out: Path,
     form: str,
     told: "list[Story]",
