@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 demo: install
-	$(BIN)/tidegauge demo
+	$(BIN)/tidegauge demo $(ARGS)
 
 test: install
 	$(BIN)/python -m tests $(ARGS)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from deploy.connections.clients import librdkafka
+from deploy.connections.wire import Brokers
+
 PROBE_S = 2.0
 
 nowhere = logging.getLogger("tidegauge.librdkafka")
@@ -13,13 +16,9 @@ nowhere.addHandler(logging.NullHandler())
 nowhere.propagate = False
 
 
-def client(bootstrap_servers: str) -> AdminClient:
+def client(kafka: Brokers) -> AdminClient:
     """An administration client; what it meets is raised by its methods, nothing is printed."""
-    config: dict[str, str | int | float | bool] = {
-        "bootstrap.servers": bootstrap_servers,
-        "reconnect.backoff.max.ms": 500,
-    }
-    return AdminClient(config, logger=nowhere)
+    return AdminClient({**librdkafka(kafka), "reconnect.backoff.max.ms": 500}, logger=nowhere)
 
 
 def cluster_id(admin: AdminClient) -> str:

@@ -10,24 +10,28 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
-from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from deploy.connections.acting import acting
+from deploy.connections.settings import WireSettings, opened_url
+from deploy.connections.wire import PLAIN, SASL_TLS, Brokers, Certificates, Wire
 from deploy.errors import KeyLostError
+from deploy.kinds import OfIdentity, OfPlace, OfTaste, SettingKind
 from deploy.private import made_once
+from deploy.sources import PREFIX, SECRET_ENDS, secret_names
 from schemas import bounds
 from schemas.bounded import TooLargeError, read_bounded
 
 REFERENCE_KEY_FILE = "reference.key"
-PREFIX = "TIDEGAUGE_"
 BESIDE = ("debug", "berka_dir", "rules_dir")  # variables that are no settings: the command line's, and the tests'
 ALERT_KEY_FILE = "alert.key"
 KEY_BYTES_MIN = 32
@@ -36,21 +40,7 @@ PORT_MAX = 65535
 DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
 
-class SettingKind(Enum):
-    """What a wrong value of a setting does."""
-
-    IDENTITY = "identity"  # it decides for everybody and stands in the log's identity: whoever uses it is refused
-    PLACE = "place"  # nothing answers there, or what answers is not this log: refused
-    TASTE = "taste"  # only what its row in docs/settings.md names
-
-
-_Value = TypeVar("_Value")
-OfIdentity = Annotated[_Value, SettingKind.IDENTITY]
-OfPlace = Annotated[_Value, SettingKind.PLACE]
-OfTaste = Annotated[_Value, SettingKind.TASTE]
-
-
-class Settings(BaseSettings):
+class Settings(WireSettings):
     """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -196,19 +186,50 @@ class Settings(BaseSettings):
         return bool(self.bootstrap_servers)
 
     @property
-    def kafka(self) -> str:
-        """Brokers to connect to: the setting, else those that `up` recorded in data_dir, else the default port."""
-        return self.bootstrap_servers or _recorded(self.data_dir, "bootstrap_servers") or f"127.0.0.1:{self.kafka_port}"
+    def kafka(self) -> Brokers:
+        """Brokers, and what opens them: of the settings, else those that `up` recorded in data_dir, else the default port."""
+        if self.bootstrap_servers:
+            return Brokers(self.bootstrap_servers, self.kafka_wire())
+        servers = _recorded(self.data_dir, "bootstrap_servers") or f"127.0.0.1:{self.kafka_port}"
+        return Brokers(servers, self._embedded_wire() if self.secured else PLAIN)
+
+    @property
+    def secured(self) -> bool:
+        """True when the servers are the embedded ones, and `up --secure` made them."""
+        return not self.bootstrap_servers and bool(_recorded(self.data_dir, "secure"))
+
+    def _embedded_wire(self) -> Wire:
+        """What opens the brokers of a secured stack: as the principal of this process, where no user is set."""
+        from deploy.security.authority import SecureFolder  # here, as nobody else needs certificates
+
+        folder, wire = SecureFolder(self.data_dir), self.kafka_wire()
+        user = self.kafka_user or acting()
+        return replace(
+            wire, protocol=SASL_TLS, user=user, password=wire.password or folder.password(user),
+            certificates=replace(wire.certificates, ca=self.kafka_ca or folder.ca),
+        )  # fmt: skip
 
     @property
     def redis(self) -> str:
-        """Redis URL to connect to: the setting, else the one that `up` recorded, else the default port."""
-        return self.redis_url or _recorded(self.data_dir, "redis_url") or f"redis://127.0.0.1:{self.redis_port}/0"
+        """URL of the Redis server with all that opens it: of the settings, else that `up` recorded, else the default port."""
+        if self.redis_url:
+            return self.opened_redis(self.redis_url)
+        url = _recorded(self.data_dir, "redis_url") or f"redis://127.0.0.1:{self.redis_port}/0"
+        return self._embedded_redis(url) if _recorded(self.data_dir, "secure") else url
+
+    def _embedded_redis(self, url: str) -> str:
+        from deploy.security.authority import SecureFolder
+
+        user = self.redis_user or acting()
+        given = self.redis_password.get_secret_value() if self.redis_password else ""
+        return opened_url(
+            url, user, given or SecureFolder(self.data_dir).password(user), Certificates("TIDEGAUGE_REDIS")
+        )
 
     @property
     def redis_shown(self) -> str:
-        """The Redis URL without its password, for messages."""
-        before, at, after = self.redis.rpartition("@")
+        """The Redis URL without its password and the rest of what opens it, for messages."""
+        before, at, after = self.redis.partition("?")[0].rpartition("@")
         return f"{before.partition('://')[0]}://…@{after}" if at else after
 
     def home(self) -> Path | None:
@@ -316,6 +337,7 @@ def strangers(environment: Mapping[str, str]) -> dict[str, str]:
     A mistyped name would otherwise be a default that nobody asked for.
     """
     known = {name.upper() for name in (*Settings.model_fields, *BESIDE)}
+    known |= {name.upper() + end for name in secret_names(Settings.model_fields) for end in SECRET_ENDS}
     found = {name: name.upper().removeprefix(PREFIX) for name in sorted(environment) if name.upper().startswith(PREFIX)}
     near = {name: get_close_matches(word, known, 1) for name, word in found.items() if word not in known}
     return {name: PREFIX + words[0] if words else "" for name, words in near.items()}

@@ -11,6 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic
 
 from deploy import admin
+from deploy.connections.diagnosis import why_refused
+from deploy.connections.wire import Brokers
 from deploy.errors import StackError
 from deploy.settings import Settings
 
@@ -140,14 +142,20 @@ def inspect(settings: Settings, wait_s: float = 10.0) -> list[TopicState]:
     return survey(settings, wait_s).topics
 
 
-def survey(settings: Settings, wait_s: float = 10.0) -> Surveyed:
-    """The cluster's id, and every catalogue topic with its id and partitions; StackError when no broker answers."""
-    administrator = admin.client(settings.kafka)
+def survey(settings: Settings, wait_s: float = 10.0, kafka: Brokers | None = None) -> Surveyed:
+    """The cluster's id, and every catalogue topic with its id and partitions; StackError when no broker answers.
+
+    kafka: asked as somebody else than the settings say.
+    """
+    kafka = settings.kafka if kafka is None else kafka
+    administrator = admin.client(kafka)
     try:
         existing = administrator.list_topics(timeout=wait_s)
     except KafkaException as problem:
+        if refused := why_refused(kafka):
+            raise StackError(refused, "docs/security.md has how to set it up") from problem
         raise StackError(
-            f"no Kafka answers at {settings.kafka}: {problem.args[0].str()}",
+            f"no Kafka answers at {kafka}: {problem.args[0].str()}",
             "start the embedded one with `tidegauge up`, or correct TIDEGAUGE_BOOTSTRAP_SERVERS",
         ) from problem
     names = {topic: settings.topic(topic.name) for topic in CATALOGUE}
@@ -171,21 +179,23 @@ def require_partitions(settings: Settings, found: Iterable[TopicState]) -> None:
             )
 
 
-def create(settings: Settings, names: Iterable[str] | None = None, wait_s: float = CREATE_WAIT_S) -> list[str]:
+def create(
+    settings: Settings, names: Iterable[str] | None = None, wait_s: float = CREATE_WAIT_S, kafka: Brokers | None = None
+) -> list[str]:
     """Create the missing topics of the catalogue (or of `names`) and return their full names.
 
     A topic that exists with another number of partitions is refused with StackError: all topics of a customer must have
-    the same number, so that one worker sees all of one customer.
+    the same number, so that one worker sees all of one customer. kafka: asked as somebody else than the settings say.
     """
     wanted = set(TOPIC_NAMES if names is None else names)
     if unknown := wanted - set(TOPIC_NAMES):
         raise StackError(f"not in the catalogue: {', '.join(sorted(unknown))}")
-    found = [entry for entry in inspect(settings, wait_s) if entry.topic.name in wanted]
+    found = [entry for entry in survey(settings, wait_s, kafka).topics if entry.topic.name in wanted]
     require_partitions(settings, found)
     missing = [entry for entry in found if not entry.partitions]
     if not missing:
         return []
-    administrator = admin.client(settings.kafka)
+    administrator = admin.client(settings.kafka if kafka is None else kafka)
     orders = [
         NewTopic(
             entry.full_name,

@@ -1,22 +1,27 @@
-"""Answers over HTTP within bounds that no server can stretch: a total time, so many bytes, and nothing that unpacks."""
+"""Answers over HTTP within bounds that no server can stretch: a total time, so many bytes, and nothing that unpacks.
+
+Among them tokens by OAuth's client credentials, for the schema registry and for Kafka.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import httpx2
 
 from schemas import bounds
 
-if TYPE_CHECKING:
-    import ssl
-
 REGISTRY_ANSWER_S: Final = 5.0
 """Of a request, from its first packet to the end of its answer. It may hold up a partition, never its heartbeats."""
+
+TOKEN_SPARE_S: Final = 60
+"""A token is renewed so long before its end."""
 
 T = TypeVar("T")
 
@@ -86,3 +91,28 @@ async def beginning_of(answer: httpx2.Response, most: int) -> bytes:
                 if len(found) >= most:
                     break
     return bytes(found[:most])
+
+
+async def new_token(
+    token_url: str, client_id: str, client_secret: str, scope: str, ca: Path | None
+) -> tuple[str, float]:
+    """A token, and how many seconds it lasts. ca: authorities of its issuer; None: the usual ones.
+
+    Raises what the HTTP library raises, TimeoutError, KeyError where the answer has no token.
+    """
+    from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
+
+    class TokenClient(BoundedClient, AsyncOAuth2Client):
+        """Authlib's client, within bounds."""
+
+    new: Any = TokenClient
+    verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca) if ca else True
+    async with (
+        asyncio.timeout(REGISTRY_ANSWER_S),
+        new(
+            client_id=client_id, client_secret=client_secret, scope=scope or None, verify=verify,
+            timeout=REGISTRY_ANSWER_S,
+        ) as client,
+    ):  # fmt: skip
+        found: dict[str, Any] = await client.fetch_token(url=token_url, grant_type="client_credentials")
+        return str(found["access_token"]), float(found.get("expires_in") or 0)

@@ -49,6 +49,9 @@ FOOTER_BYTES_MAX: Final = 16 << 20
 TABLE_BYTES_MAX: Final = 16 << 20
 """Of a table of rule cases."""
 
+LABELS_BYTES_MAX: Final = 64 << 20
+"""Of the labels of a world, some 80 bytes a customer."""
+
 SMALL_FILE_BYTES_MAX: Final = 1 << 20
 """Of a file that is read whole: manifests, calendars, facts, authorities, contracts, the note of a running stack."""
 
@@ -65,7 +68,31 @@ UNKNOWN_SCHEMAS_ASKED_MAX: Final = 64
 """Of ids that the registry does not know, within ten seconds, by topic and partition; no other is asked for meanwhile."""
 
 SCHEMAS_KEPT_MAX: Final = 1024
-"""Of a registry's schemas, each of at most REGISTRY_ANSWER_BYTES_MAX."""
+"""Of a registry's schemas."""
+
+SCHEMAS_KEPT_BYTES_MAX: Final = 8 << 20
+"""Of their texts."""
+
+SCHEMA_BYTES_MAX: Final = 256 << 10
+"""Of a schema by which records are read."""
+
+SCHEMA_TYPES_MAX: Final = 4096
+"""In such a schema, primitive ones wherever they stand."""
+
+SCHEMA_DEPTH_MAX: Final = 32
+"""Of types in one another, as the block decoder goes into values."""
+
+VALUES_PER_BYTE_MAX: Final = 64
+"""That a schema may ask for: null, an empty fixed and a record around others take no byte of their own."""
+
+WRITERS_TYPES_MAX: Final = 64 << 10
+"""In all schemas together by which a reader reads."""
+
+SCHEMA_VERSIONS_MAX: Final = 64
+"""Of a subject, the newest of which are looked at for a contract of ours in other words."""
+
+SCHEMA_VERSIONS_S: Final = 20.0
+"""For all of them."""
 
 HALL_FILE_BYTES_MAX: Final = 16 << 20
 """Of a file of tickets, counters or arrivals of a branch's day."""

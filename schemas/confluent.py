@@ -7,17 +7,16 @@ writes. What a process has learned it keeps, so that a registry that is down hol
 from __future__ import annotations
 
 import json
-import ssl
+import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from schemas import bounds
-from schemas.answers import REGISTRY_ANSWER_S, BoundedClient, BoundedSession, in_time
+from schemas.answers import TOKEN_SPARE_S, BoundedSession, in_time, new_token
 from schemas.bounded import check_size
 from schemas.compatibility import level_of
 from schemas.registry import CONTRACTS, RegistryError, UnregisteredError, contract, fingerprint, written_version
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 NO_SUBJECT, NO_VERSION, NO_SCHEMA = 40401, 40402, 40403  # error codes of the API
 RETRIES, RETRY_MS = 1, 200
 SAID_CHARS_MAX: Final = 300  # of an error of the registry
-TOKEN_SPARE_S: Final = 60  # a token is renewed so long before its end
+ID_BYTES: Final = 4
 
 T = TypeVar("T")
 
@@ -67,41 +66,26 @@ class RegistryAccess:
             config["basic.auth.user.info"] = f"{self.user}:{self.password}"
         if self.token_url:
             config |= {
-                "bearer.auth.credentials.source": "CUSTOM", "bearer.auth.custom.provider.function": Tokens(self),
+                "bearer.auth.credentials.source": "CUSTOM", "bearer.auth.custom.provider.function": RegistryTokens(self),
                 "bearer.auth.custom.provider.config": {},
             }  # fmt: skip
         return config
 
 
-class Tokens:
+class RegistryTokens:
     """Tokens by OAuth's client credentials. The client's own way would not take the CA file."""
 
     def __init__(self, access: RegistryAccess) -> None:
         self._access, self._renew_at, self._token = access, 0.0, ""
-        self._verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=access.ca) if access.ca else True
 
     def __call__(self, _: dict[str, Any]) -> dict[str, str]:
         """The header fields of a request; raises what the HTTP library raises."""
         if not self._token or time.monotonic() >= self._renew_at:
-            found = in_time(self._fetched)
-            self._token = str(found["access_token"])
-            self._renew_at = time.monotonic() + float(found.get("expires_in") or 0) - TOKEN_SPARE_S
+            access = self._access
+            given = access.token_url, access.client_id, access.client_secret, access.scope, access.ca
+            self._token, lasts_s = in_time(lambda: new_token(*given))
+            self._renew_at = time.monotonic() + lasts_s - TOKEN_SPARE_S
         return {"bearer.auth.token": self._token, "bearer.auth.logical.cluster": ""}
-
-    async def _fetched(self) -> dict[str, Any]:
-        from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
-
-        class TokenClient(BoundedClient, AsyncOAuth2Client):
-            """Authlib's client, within bounds."""
-
-        access = self._access
-        new: Any = TokenClient
-        async with new(
-            client_id=access.client_id, client_secret=access.client_secret, scope=access.scope or None,
-            verify=self._verify, timeout=REGISTRY_ANSWER_S,
-        ) as client:  # fmt: skip
-            found: dict[str, Any] = await client.fetch_token(url=access.token_url, grant_type="client_credentials")
-            return found
 
 
 class ConfluentRegistry:
@@ -119,27 +103,32 @@ class ConfluentRegistry:
             http.session = BoundedSession(http.verify, http.auth)  # type: ignore[assignment]
         except (ValueError, TypeError, OSError) as problem:  # OSError: the CA file
             raise RegistryError(f"TIDEGAUGE_SCHEMA_REGISTRY_URL or its CA file is not right: {problem}") from problem
-        self._schemas: dict[int, Any] = {}
+        self._schemas: dict[int, tuple[Any, int]] = {}  # and the length of its text
         self._ids: dict[tuple[str, int], int] = {}  # of a contract's versions
+        self._lock = threading.Lock()
 
     def schema(self, schema_id: int) -> Any | None:
         """The schema of an id; None if the registry says that there is none. Raises RegistryError."""
-        if schema_id not in self._schemas:
-            found = self._asked(f"schema {schema_id}", lambda: self._client.get_schema(schema_id))
-            if found is None:
-                return None
-            while len(self._schemas) >= bounds.SCHEMAS_KEPT_MAX:
-                self._schemas.pop(next(iter(self._schemas)), None)
-            try:
-                schema = json.loads(found.schema_str or "")
-            except (
-                ValueError,
-                RecursionError,
-            ):  # Protobuf has no JSON: known, but nothing a reader of ours can resolve
-                schema = {"type": "record", "name": found.schema_type or "unknown", "fields": []}
-            self._schemas[schema_id] = schema
-            return schema
-        return self._schemas[schema_id]
+        if (known := self._schemas.get(schema_id)) is not None:
+            return known[0]
+        found = self._asked(f"schema {schema_id}", lambda: self._client.get_schema(schema_id))
+        if found is None:
+            return None
+        schema = _parsed(found.schema_str)
+        if schema is None:  # known, but nothing a reader of ours can resolve
+            schema = {"type": "record", "name": "unreadable", "fields": []}
+        with self._lock:
+            self._schemas[schema_id] = schema, len(found.schema_str or "")
+            self._forget()
+        return schema
+
+    def _forget(self) -> None:
+        """The oldest schemas go where there are too many; the last one stays."""
+        total = sum(size for _, size in self._schemas.values())
+        while len(self._schemas) > bounds.SCHEMAS_KEPT_MAX or (
+            total > bounds.SCHEMAS_KEPT_BYTES_MAX and len(self._schemas) > 1
+        ):
+            total -= self._schemas.pop(next(iter(self._schemas)))[1]
 
     def id_of(self, name: str) -> int:
         """The registry's id of the version that is written. Raises UnregisteredError where it lacks it, RegistryError."""
@@ -160,9 +149,8 @@ class ConfluentRegistry:
         return self._ids[key]
 
     def _registered(self, subject: str, schema: Any) -> int | None:
-        given = self._asked(subject, lambda: self._client.lookup_schema(subject, _text(schema)))
-        found = self._reworded(subject, schema) if given is None else given.schema_id
-        return None if found is None else int(found)
+        given = self._asked(subject, lambda: _id(self._client.lookup_schema(subject, _text(schema))))
+        return self._reworded(subject, schema) if given is None else given
 
     def register(self, name: str) -> int:
         """Registers what is written of the contract and its newest version, each if the registry lacks it: the first's id.
@@ -178,10 +166,10 @@ class ConfluentRegistry:
 
     def _register(self, name: str, contracts: int) -> None:
         subject, schema = subject_of(name), contract(name, contracts)
-        found = self._asked(subject, lambda: self._client.register_schema(subject, _text(schema)))
+        found = self._asked(subject, lambda: int(self._client.register_schema(subject, _text(schema))))
         if found is None:
             raise RegistryError(f"{subject} was not registered: is TIDEGAUGE_SCHEMA_REGISTRY_URL right?") from None
-        self._ids[name, written_version(name, contracts)] = int(found)
+        self._ids[name, written_version(name, contracts)] = found
 
     def _set_level(self, name: str) -> bool:
         """Whether the registry has taken the level of compatibility of the contract's subject."""
@@ -195,23 +183,33 @@ class ConfluentRegistry:
         return True if found is None else bool(found)  # None: no such subject yet
 
     def _reworded(self, subject: str, schema: Any) -> int | None:
-        """The id of a version that says the same in other words: descriptions change without a new version."""
-        mine = fingerprint(schema)
-        for version in reversed(self._asked(subject, lambda: self._client.get_versions(subject)) or []):
-            found = self._asked(subject, partial(self._client.get_version, subject, version))
-            if found is None or found.schema_id is None:
-                continue
-            with suppress(ValueError):  # not Avro
-                if fingerprint(json.loads(found.schema.schema_str or "")) == mine:
-                    return int(found.schema_id)
+        """The id of a version that says the same in other words: descriptions change without a new version.
+
+        The newest SCHEMA_VERSIONS_MAX are looked at. RegistryError where that takes longer than SCHEMA_VERSIONS_S.
+        """
+        mine, until = fingerprint(schema), time.monotonic() + bounds.SCHEMA_VERSIONS_S
+        versions = self._asked(subject, lambda: sorted(map(int, self._client.get_versions(subject)))) or []
+        for version in reversed(versions[-bounds.SCHEMA_VERSIONS_MAX :]):
+            if time.monotonic() > until:
+                raise RegistryError(f"{subject}: its versions were not told within {bounds.SCHEMA_VERSIONS_S:.0f} s")
+            found = self._asked(subject, partial(self._version, subject, version))
+            if found is not None and _same(found[0], mine):
+                return found[1]
         return None
+
+    def _version(self, subject: str, version: int) -> tuple[str | None, int]:
+        """Text and id of a subject's version."""
+        found = self._client.get_version(subject, version)
+        return found.schema.schema_str, _id(found)
 
     def _asked(self, what: str, question: Callable[[], T]) -> T | None:
         """The answer to a question; None where the registry says that there is no such thing. Raises RegistryError."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError
 
         try:
-            return question()
+            answer = question()
+            self._client.clear_caches()  # which have no bound; what is to be kept stands here
+            return answer
         except SchemaRegistryError as error:
             # Another 404 is no answer of a registry: a wrong path must not turn every record into a dead letter.
             if error.error_code in (NO_SUBJECT, NO_VERSION, NO_SCHEMA):
@@ -228,6 +226,31 @@ def subject_of(name: str) -> str:
 
 def _topic_subject(name: str) -> str:
     return f"{name}-value"
+
+
+def _id(found: Any) -> int:
+    """The id in an answer. TypeError, ValueError or OverflowError where it has none that a record has room for."""
+    number = int(found.schema_id)
+    number.to_bytes(ID_BYTES, "big")
+    return number
+
+
+def _parsed(text: str | None) -> Any | None:
+    """A schema's text as JSON; None where it is none, such as Protobuf, or larger than any that is read by."""
+    if text is None or len(text) > bounds.SCHEMA_BYTES_MAX:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _same(text: str | None, mine: str) -> bool:
+    """Whether a text is a schema with this fingerprint."""
+    try:
+        return fingerprint(_parsed(text)) == mine
+    except (ValueError, RecursionError, TypeError):
+        return False
 
 
 def _text(schema: Any) -> Any:

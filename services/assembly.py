@@ -25,6 +25,7 @@ from schemas.registry import RegistryError, registry_for
 from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.days import BankDays
 from services.notices.notifier import Channel, Notifier
+from services.notices.told import ToldNotices
 from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.queue.priority import create_app
@@ -167,4 +168,6 @@ async def notifier(
     async with client, ledger_client:
         days = bank_days(settings, new_reader, left_out)
         now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
-        yield Notifier(channels, ledger, now_ms, settings.notice_locale, late=days.late)
+        source = KafkaSource(settings.kafka, ("notices",), new_reader, settings.topic_prefix)
+        told = ToldNotices(source, registry_for(settings))
+        yield Notifier(channels, ledger, told, settings.alert_secret(), now_ms, settings.notice_locale, late=days.late)

@@ -23,6 +23,7 @@ PARTS = {
     "with faults": "integration and faults",
 }
 NICE = ["nice", "-n", "5"]
+KERNELS = [sys.executable, "-m", "tests.kernels"]
 
 
 class Beside(NamedTuple):
@@ -57,9 +58,11 @@ def started(marks: str, arguments: list[str], around: ExitStack) -> Beside:
 def main(arguments: list[str]) -> int:
     """Runs all parts; prints the first as it goes, the others when they have ended."""
     began = time.monotonic()
-    first, *others = PARTS.values()
+    first, servers, *others = PARTS.values()
     with ExitStack() as around:
-        beside = [started(marks, arguments, around) for marks in others]
+        beside = [started(servers, arguments, around)]  # begins with servers of others, which have no kernels
+        subprocess.run(KERNELS, cwd=ROOT, check=True)
+        beside += [started(marks, arguments, around) for marks in others]
         own = subprocess.run([*NICE, *command(first, arguments)], cwd=ROOT, check=False)
         codes = [own.returncode, *(one.process.wait() for one in beside)]
         for one in beside:

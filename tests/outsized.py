@@ -12,6 +12,8 @@ import cramjam
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
 
+from deploy.connections.clients import aiokafka_options
+
 MIB = 1 << 20
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 HEADER = struct.Struct(">qiibIhiqqqhii")
@@ -104,7 +106,7 @@ def send(kafka: str, topic: str, partition: int, batches: Iterable[Outsized]) ->
     """Sends the batches one by one; the offset of each one's first record."""
 
     async def go() -> list[int]:
-        producer = AIOKafkaProducer(bootstrap_servers=kafka, max_request_size=16 << 20, acks="all")
+        producer = AIOKafkaProducer(**aiokafka_options(kafka), max_request_size=16 << 20, acks="all")
         await producer.start()
         try:
             sent = [await (await producer.send_batch(batch, topic, partition=partition)) for batch in batches]

@@ -8,14 +8,13 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 
+from tests.test_tidy import ROOT, parsed
 from tidegauge.cli import COMMANDS
 from tidegauge.cli.packages import EXTRAS, TOP_LEVEL
 
-ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Which modules need an extra; all others are of the core.
 NEEDS = {
@@ -79,7 +78,7 @@ def imported() -> dict[str, dict[str, set[str]]]:
     """The packages that each group's modules import, and the modules: group, package, modules."""
     found: dict[str, dict[str, set[str]]] = {group: {} for group in GROUPS}
     for name, group in modules():
-        for package in imports(ast.parse((ROOT / name).read_text())):
+        for package in imports(parsed(ROOT / name)):
             found[group].setdefault(package, set()).add(name)
     return found
 
@@ -120,6 +119,7 @@ def test_all_that_is_declared_is_imported(imported: dict[str, dict[str, set[str]
     assert not stale, f"no longer declared: {stale}"
 
 
+@pytest.mark.slow
 def test_the_core_starts_without_the_extras() -> None:
     """Every module of the core can be imported where only the core is installed, in an interpreter of its own."""
     by_group = declared()

@@ -20,13 +20,17 @@ from connectors.formats import berka, sources
 from connectors.formats.canonical import data_files, read_file
 from connectors.formats.events import InputError
 from connectors.formats.manifest import manifest_of
+from connectors.labelled.labels import LABEL_COLUMNS, read_labels
 from connectors.loading.broadcast import read_calendar
+from deploy.connections.wire import Certificates
 from deploy.embedded.jars import LOCK_FILE, locked
 from deploy.embedded.processes import LOG_TAIL_BYTES, tail
 from deploy.embedded.redis import Server
 from deploy.errors import StackError
 from deploy.record import read_record
+from deploy.security.authority import SecureFolder, certificate_end
 from deploy.settings import Settings
+from deploy.sources import Secrets
 from policies import PackError, load_pack
 from policies.language.loader import PACKS_DIR, parse_pack
 from schemas import bounds, registry
@@ -38,6 +42,7 @@ from tests.cli.calling import call
 from tests.cli.wrong_files import HEADER, posting
 from tests.schemas.test_registry import self_signed
 from tests.test_tidy import ROOT, parsed
+from tidegauge.branch import files
 from tidegauge.cli.failures import line_for
 
 ROOMS: Final = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "tidegauge")
@@ -56,11 +61,14 @@ EXEMPT: Final = {
     "connectors.formats.parquet_pages.pages": "of a file that parquet_rows has let in; a map of it is not in memory",
     "connectors.formats.parquet_rows._check_footer": "four bytes",
     "connectors.formats.parquet_rows.parquet_rows": "by check_size and the bounds of Parquet",
+    "connectors.labelled.world.LabelledBank.days": "no file: a market",
     "connectors.simulate.bank.Bank._open": "no file: a market",
     "deploy.embedded.jars.sha256": "in pieces",
     "deploy.embedded.processes.tail": "a bounded end of a log, below",
     "schemas.bounded._Counted.__init__": "the bound itself",
-    "schemas.confluent.Tokens.__init__": "the registry's authorities, whose size ConfluentRegistry has checked",
+    "deploy.connections.diagnosis._of_plaintext": "no file: nobody's certificate is looked at",
+    "deploy.connections.wire.Certificates.context": "by check_size",
+    "schemas.answers.new_token": "authorities whose size ConfluentRegistry, or Certificates, has checked",
     "schemas.release.built": "a developer's command, on the files of the repository",
     "schemas.release.release": "a developer's command, on the files of the repository",
     "schemas.release.shared_types": "a developer's command, on the files of the repository",
@@ -68,7 +76,6 @@ EXEMPT: Final = {
     "services.access.audit.AuditFile.record": "it only appends",
     "streams.kernels.cache.sources_fingerprint": "the very sources that run",
     "tidegauge.cli.main.main": "no file: nowhere",
-    "tidegauge.cli.operation.drain._worker_at": "no file: an answer, of which a megabyte is read",
 }
 
 
@@ -126,12 +133,33 @@ def cases(path: Path) -> None:
     )
 
 
+def labels(path: Path) -> None:
+    path.write_text(f"{','.join(LABEL_COLUMNS)}\nC1,plain,,,,,quiet\n")
+
+
 def authority(path: Path) -> None:
     self_signed(path.parent).rename(path)
 
 
 def key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("k" * 40)
+
+
+def secret_of(path: Path) -> Any:
+    return Secrets(Settings, {"TIDEGAUGE_KAFKA_PASSWORD_FILE": str(path)})()
+
+
+def tickets_file(path: Path) -> None:
+    path.write_text("ticket,arrives_at,class,service_seconds,changes\na,0,gold,1,\n")
+
+
+def counters_file(path: Path) -> None:
+    path.write_text("counter,opens_at,closes_at,classes\n1,0,60,\n")
+
+
+def profile_file(path: Path) -> None:
+    path.write_text("hour,class,arrivals,service_seconds\n0,gold,1.5,60\n")
 
 
 def contract_file(path: Path) -> None:
@@ -190,6 +218,12 @@ READERS: Final = (
            lambda path: path.write_bytes(LOCK_FILE.read_bytes()), locked),
     Reader("deploy.embedded.redis.Server.password", "KEY_FILE_BYTES_MAX", "redis.password", key,
            lambda path: Server(path.parent, 1).password),
+    Reader("deploy.connections.wire.Certificates._check", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
+           lambda path: Certificates("TIDEGAUGE_KAFKA", path).context()),
+    Reader("deploy.security.authority.SecureFolder.password", "KEY_FILE_BYTES_MAX", "secure/passwords/views", key,
+           lambda path: SecureFolder(path.parents[2]).password("views")),
+    Reader("deploy.security.authority._read", "SMALL_FILE_BYTES_MAX", "server.pem", authority, certificate_end),
+    Reader("deploy.sources._of_file", "KEY_FILE_BYTES_MAX", "password", key, secret_of),
     Reader("deploy.record.read_record", "SMALL_FILE_BYTES_MAX", "stack.json",
            lambda path: path.write_text(json.dumps({"redis_url": "redis://h/0", "processes": []})),
            lambda path: read_record(path.parent)),
@@ -198,6 +232,7 @@ READERS: Final = (
            lambda path: Settings(data_dir=path.parent).alert_secret()),
     Reader("policies.language.loader.load_pack", "PACK_BYTES_MAX", "a.yaml", pack, load_pack),
     Reader("policies.language.loader.load_pack", "PACK_BYTES_MAX", "b.yaml", pack, command("policy", "check", "{}")),
+    Reader("connectors.labelled.labels.read_labels", "LABELS_BYTES_MAX", "labels.csv", labels, read_labels),
     Reader("schemas.confluent.ConfluentRegistry.__init__", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: ConfluentRegistry(RegistryAccess("https://127.0.0.1:1", ca=path))),
     Reader("schemas.registry._own", "SMALL_FILE_BYTES_MAX", FACTS, contract_file,
@@ -206,6 +241,12 @@ READERS: Final = (
            lambda path: path.write_bytes(registry.IDS.read_bytes()), patched("IDS", registry.released.__wrapped__)),
     Reader("services.assembly.webhook_trust", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: webhook_trust(Settings(webhook_ca=path))),
+    Reader("tidegauge.branch.files._rows", "HALL_FILE_BYTES_MAX", "tickets.csv", tickets_file,
+           lambda path: files.read_tickets(path, ["gold"])),
+    Reader("tidegauge.branch.files._rows", "HALL_FILE_BYTES_MAX", "counters.csv", counters_file,
+           lambda path: files.read_counters(path, ["gold"])),
+    Reader("tidegauge.branch.files._rows", "HALL_FILE_BYTES_MAX", "profile.csv", profile_file,
+           lambda path: files.read_profile(path, ["gold"])),
     Reader("tidegauge.cli.policy.command.decide_", "SMALL_FILE_BYTES_MAX", "facts.json",
            lambda path: path.write_text('{"aum": 500000}'),
            command("policy", "decide", "--pack", "abc-bands", "--facts", "@{}")),

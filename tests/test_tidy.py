@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -52,20 +52,41 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_module_is_tidy(path: Path) -> None:
-    """A module says what it is for, is short, and so are its functions and lines."""
-    text = path.read_text()
-    tree = parsed(path)
+def untidy(text: str, tree: ast.Module) -> Iterator[str]:
+    """What is not tidy in a module: it says what it is for, is short, and so are its functions and lines."""
     lines = text.splitlines()
-    if lines:
-        assert ast.get_docstring(tree), "the first lines say what a module is for"
-    assert len(lines) <= MODULE_LINES_MAX
-    for number, line in enumerate(lines, 1):
-        assert len(line) <= LINE_LENGTH_MAX, f"line {number}"
+    if lines and not ast.get_docstring(tree):
+        yield "the first lines don't say what the module is for"
+    if len(lines) > MODULE_LINES_MAX:
+        yield f"{len(lines)} lines"
+    yield from (f"line {number} is long" for number, line in enumerate(lines, 1) if len(line) > LINE_LENGTH_MAX)
     for function in functions(tree):
         length = (function.end_lineno or function.lineno) - function.lineno + 1
-        assert length <= FUNCTION_LINES_MAX, f"{function.name} has {length} lines"
+        if length > FUNCTION_LINES_MAX:
+            yield f"{function.name} has {length} lines"
+
+
+def found_in(paths: Iterable[Path], look: Callable[[Path], Iterable[str]]) -> list[str]:
+    """What a look finds, with the module's name. One test for all modules: thousands of tests cost more than they do."""
+    return [f"{name_of(path)}: {what}" for path in paths for what in look(path)]
+
+
+def test_modules_are_tidy() -> None:
+    """Of every room and of the tests."""
+    assert found_in(MODULES, lambda path: untidy(path.read_text(), parsed(path))) == []
+
+
+def test_what_is_untidy_is_found() -> None:
+    """The checks here can fail."""
+    body = "\n".join(["    x = 1"] * 60)
+    text = f"def f():\n{body}\n" + "#" * 131 + "\n" * 500
+    said = list(untidy(text, ast.parse(text)))
+    assert [words.split()[0] for words in said] == ["the", "561", "line", "f"]
+    text = "import time\nnow()\nprint(0.5 / 2)\nfloat(amount_minor)\nfloat(seconds)\n"
+    tree = ast.parse(text)
+    assert list(impure(tree)) == ["line 1: time", "line 2: now", "line 3: print"]
+    assert sorted(floating(tree)) == ["line 3", "line 3", "line 4", "line 5"]
+    assert list(converted(tree)) == ["line 4: float(amount_minor)"]
 
 
 def test_no_folder_is_a_heap() -> None:
@@ -82,36 +103,50 @@ def test_most_modules_are_short() -> None:
     assert len(long) * 10 <= len(MODULES), long
 
 
-@pytest.mark.parametrize("path", PURE, ids=name_of)
-def test_domain_is_pure(path: Path) -> None:
-    """streams/ has no clock, no chance, no file and no socket."""
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            assert not {alias.name.split(".")[0] for alias in node.names} & CLOCKS
-        if isinstance(node, ast.ImportFrom):
-            assert (node.module or "").split(".")[0] not in CLOCKS
+def impure(tree: ast.Module) -> Iterator[str]:
+    """Clocks, chance, files and sockets."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            yield from (f"line {node.lineno}: {name}" for name in named if name.split(".")[0] in CLOCKS)
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            assert called not in CLOCK_CALLS | {"open", "print", "input"}, f"line {node.lineno}: {called}"
+            if called in CLOCK_CALLS | {"open", "print", "input"}:
+                yield f"line {node.lineno}: {called}"
 
 
-@pytest.mark.parametrize("path", PURE, ids=name_of)
-def test_no_float_near_money(path: Path) -> None:
-    """No binary floating point in streams/: neither a literal, nor a type, nor the division that makes one."""
-    for node in ast.walk(parsed(path)):
-        line = f"line {getattr(node, 'lineno', 0)}"
-        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), line
-        assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)), line
+def test_domain_is_pure() -> None:
+    """streams/ has no clock, no chance, no file and no socket."""
+    assert found_in(PURE, lambda path: impure(parsed(path))) == []
+
+
+def floating(tree: ast.Module) -> Iterator[str]:
+    """Binary floating point: literals, types, and the division that makes one."""
+    for node in ast.walk(tree):
         named = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        assert named not in {"float", "float32", "float64", "double", "true_divide", "mean"}, line
+        literal = isinstance(node, ast.Constant) and isinstance(node.value, float)
+        divided = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        if literal or divided or named in {"float", "float32", "float64", "double", "true_divide", "mean"}:
+            yield f"line {getattr(node, 'lineno', 0)}"
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[-2] != "tests"], ids=name_of)
-def test_no_float_conversion_of_money(path: Path) -> None:
+def test_no_float_near_money() -> None:
+    """No binary floating point in streams/."""
+    assert found_in(PURE, lambda path: floating(parsed(path))) == []
+
+
+def converted(tree: ast.Module) -> Iterator[str]:
+    """Calls of float() with something that is called an amount."""
+    for node in ast.walk(tree):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float"
+        if called and MONEY.search(text := ast.unparse(node)):
+            yield f"line {getattr(node, 'lineno', 0)}: {text}"
+
+
+def test_no_float_conversion_of_money() -> None:
     """Outside streams/ too, nothing that is called an amount goes through float()."""
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float":
-            assert not MONEY.search(ast.unparse(node)), f"line {node.lineno}: {ast.unparse(node)}"
+    paths = [path for path in MODULES if path.parts[-2] != "tests"]
+    assert found_in(paths, lambda path: converted(parsed(path))) == []
 
 
 def test_no_machine_paths() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.test_tidy import ROOT, parsed
+
 ROOMS = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "tidegauge")
 
 # Name -> why it may be defined more than once. May only shrink.
@@ -71,7 +72,7 @@ def uses(tree: ast.Module) -> Iterator[tuple[str, str]]:
 def doubles(root: Path, rooms: Iterable[str]) -> dict[str, list[str]]:
     """Names with more than one definition, each with its modules."""
     paths = [path for room in rooms for path in sorted((root / room).rglob("*.py"))]
-    trees = {module_of(path, root): ast.parse(path.read_text()) for path in paths}
+    trees = {module_of(path, root): parsed(path) for path in paths}
     used = {use for tree in trees.values() for use in uses(tree)}
     found: defaultdict[str, list[Definition]] = defaultdict(list)
     for module, tree in trees.items():

@@ -21,6 +21,7 @@ from agents.engine.table import UnitTable
 from agents.engine.unit import OWN_OUTPUTS, Conf, Outlet
 from agents.engine.watch.quiet import set_up_log
 from agents.engine.watch.rounds import ROUND_S, Rounds
+from deploy.connections.clients import faust_credentials
 
 WORKER_SESSION_S, HEARTBEAT_S = 6, 2  # a failover takes seconds, not the default minute
 FETCH_BYTES_MAX = 2 << 20  # per partition
@@ -92,6 +93,7 @@ def build_app(
     app = BlockApp(
         settings.group,
         broker=servers,
+        broker_credentials=faust_credentials(settings.kafka),
         store="memory://",
         topic_partitions=settings.partitions,
         topic_disable_leader=True,
@@ -119,7 +121,6 @@ def build_app(
     for topic in inputs:
         schema = AsFetched(key_type=bytes, value_type=bytes)
         app.agent(app.topic(settings.topic(topic), schema=schema), name=f"blocks.{topic}")(receive)
-
     keep_watch(app, Rounds(settings, units.movement, wanted_topics(conf, outputs)))
     return app
 

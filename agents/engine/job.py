@@ -159,6 +159,9 @@ class Job(Protocol):
     def days(self) -> Mapping[str, int]:
         """Where it stands, for metrics: days by the names of JOB_DAYS, those that are known."""
 
+    def source_days(self) -> Mapping[str, int]:
+        """For metrics: by what sends to it, the newest day of which it has something. At most some hundreds."""
+
     def positions(self) -> dict[str, int]:
         """Per input: everything below has been consumed. These are committed."""
 

@@ -2,8 +2,10 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -95,6 +97,12 @@ class WorkerMetrics:
         self.throttled = counter("throttled_seconds", "For how long a quota of the brokers has held requests back.")
         self.other = counter("counted", "Whatever else a job counts.", "partition", "what")
         self.days = {name: gauge(f"{name}_timestamp_seconds", text, "partition") for name, text in JOB_DAYS.items()}
+        self.sources = gauge(
+            "source_booked_day_timestamp_seconds",
+            "The newest day on which a posting of the source is booked, likewise; a day that can't be counts nowhere.",
+            "partition", "source",
+        )  # fmt: skip
+        self._sources = defaultdict[int, set[str]](set)  # shown, by partition
         self.job = {name: counter(name, text, "partition") for name, text in JOB_COUNTS.items()}
 
     def count(self, partition: int, counts: Mapping[str, int]) -> None:
@@ -105,8 +113,11 @@ class WorkerMetrics:
                     value
                 )
 
-    def show(self, partition: int, days: Mapping[str, int]) -> None:
-        """Where a job stands."""
+    def show(self, partition: int, days: Mapping[str, int], sources: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Where a job stands, and up to which day it has something of its sources."""
+        for source, day in sources.items():
+            self.sources.labels(partition, source).set(day * DAY_S)
+        self._sources[partition].update(sources)
         for name, day in days.items():
             self.days[name].labels(partition).set(day * DAY_S)
 
@@ -124,6 +135,8 @@ class WorkerMetrics:
                 gauge.remove(topic, str(partition))
         for gauge in (self.dirty, *self.days.values()):
             gauge.remove(str(partition))
+        for source in self._sources.pop(partition, ()):
+            self.sources.remove(str(partition), source)
 
 
 class Health:

@@ -18,6 +18,8 @@ from confluent_kafka import KafkaError, KafkaException
 from agents.engine import fetches
 from agents.engine.job import TP, Block
 from agents.engine.transport import CorruptBatch, headers_of
+from deploy.connections.clients import aiokafka_options
+from deploy.connections.wire import Brokers
 from schemas.codec.blocks import log_entries
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ Place = tuple[str, int]  # Kafka's name of a topic, and a partition
 class LogReader:
     """Blocks of records. Every method may raise KafkaException, and is called from one thread at a time."""
 
-    def __init__(self, kafka: str, topics: Iterable[str], *, committed: bool = True) -> None:
+    def __init__(self, kafka: Brokers, topics: Iterable[str], *, committed: bool = True) -> None:
         """`topics`: Kafka's names of all that will be read. committed: nothing of open or aborted transactions."""
         fetches.install({name: fetches.BLOCK_TOPICS.get(name, name) for name in topics})
         self._next: dict[Place, int] = {}
@@ -133,7 +135,9 @@ class LogRow(NamedTuple):
     headers: dict[str, bytes | None]
 
 
-def blocks_to_the_end(kafka: str, places: Iterable[Place], first: Mapping[int, int] | None = None) -> Iterator[Block]:
+def blocks_to_the_end(
+    kafka: Brokers, places: Iterable[Place], first: Mapping[int, int] | None = None
+) -> Iterator[Block]:
     """What partitions have now, from an offset of each (None: all). KafkaException where no answer comes for ANSWER_S."""
     reader = LogReader(kafka, {topic for topic, _ in places})
     try:
@@ -144,7 +148,7 @@ def blocks_to_the_end(kafka: str, places: Iterable[Place], first: Mapping[int, i
         reader.close()
 
 
-def rows_to_the_end(kafka: str, topic: str, partition: int = 0) -> Iterator[LogRow]:
+def rows_to_the_end(kafka: Brokers, topic: str, partition: int = 0) -> Iterator[LogRow]:
     """The records of a partition of few, as of now; one that is damaged or beyond the bounds is passed over. Errors as above."""
     for block in blocks_to_the_end(kafka, [(topic, partition)]):
         headers = headers_of(block)
@@ -157,9 +161,9 @@ def rows_to_the_end(kafka: str, topic: str, partition: int = 0) -> Iterator[LogR
                 )
 
 
-async def _open(kafka: str, committed: bool) -> AIOKafkaConsumer:
+async def _open(kafka: Brokers, committed: bool) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka, enable_auto_commit=False,
+        **aiokafka_options(kafka), enable_auto_commit=False,
         isolation_level="read_committed" if committed else "read_uncommitted",
         auto_offset_reset="earliest", fetch_max_wait_ms=50, max_partition_fetch_bytes=FETCH_BYTES_MAX,
         fetch_max_bytes=FETCHES_BYTES_MAX, retry_backoff_ms=20,

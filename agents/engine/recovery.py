@@ -20,6 +20,8 @@ from agents.engine import fetches
 from agents.engine.changelog import FENCE, Changelog, Fence
 from agents.engine.job import STATE_ANEW, Block, Job, RecoveryError, Rejoin, Rows
 from deploy import admin
+from deploy.connections.clients import aiokafka_options
+from deploy.connections.wire import Brokers
 from schemas.codec.blocks import frames
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.status import Status
@@ -41,8 +43,8 @@ class EngineSettings(Protocol):
     """What the engine reads of the settings."""
 
     @property
-    def kafka(self) -> str:
-        """Brokers, host:port separated by commas."""
+    def kafka(self) -> Brokers:
+        """Brokers, host:port separated by commas, and what opens them."""
 
     @property
     def group(self) -> str:
@@ -85,7 +87,7 @@ def state_name(settings: EngineSettings, name: str = "standing") -> str:
 
 
 @cache
-def _prefixed(kafka: str, prefix: str, plain: str) -> str:
+def _prefixed(kafka: Brokers, prefix: str, plain: str) -> str:
     try:
         there = admin.client(kafka).list_topics(timeout=ASK_S).topics  # of all: to ask for one could create it
     except KafkaException as problem:
@@ -114,7 +116,7 @@ def install_blocks(settings: EngineSettings, inputs: tuple[str, ...], changelog:
 async def open_consumer(settings: EngineSettings, group: str | None = None) -> AIOKafkaConsumer:
     """A committed-only consumer outside of any group membership, started."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, group_id=group, enable_auto_commit=False, isolation_level="read_committed",
+        **aiokafka_options(settings.kafka), group_id=group, enable_auto_commit=False, isolation_level="read_committed",
         auto_offset_reset="none", fetch_max_wait_ms=fetches.FETCH_WAIT_MS, max_partition_fetch_bytes=FETCH_BYTES_MAX,
         retry_backoff_ms=20,
     )  # fmt: skip

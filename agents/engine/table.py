@@ -262,7 +262,7 @@ class UnitTable(faust.Table[Any, Any]):
                 continue
             if unit.idle.is_set():  # else a thread may be at work on the job
                 metrics.dirty.labels(partition).set(unit.job.dirty_count())
-                metrics.show(partition, unit.job.days())
+                metrics.show(partition, unit.job.days(), unit.job.source_days())
             for name, tp in unit.topics.items():
                 metrics.held.labels(name, partition).set(unit.queued[name] + unit.held[name])
                 expected, position = unit.expected[name], fetched[name].position

@@ -31,6 +31,7 @@ from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import EngineSettings, Restored, changelog_of, open_consumer, restore, state_name
 from agents.engine.watch.ending import too_large
+from deploy.connections.clients import aiokafka_options
 from schemas.bounds import RECORD_BYTES_MAX
 from schemas.registry import RegistryError
 
@@ -134,7 +135,7 @@ class PartitionUnit:
         self.topics = {name: TopicPartition(conf.settings.topic(name), partition) for name in conf.inputs}
         # The id is stable per partition index: start() fences whoever had it and ends its open transaction.
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=conf.settings.kafka, transactional_id=f"{conf.state}-{partition}",
+            **aiokafka_options(conf.settings.kafka), transactional_id=f"{conf.state}-{partition}",
             linger_ms=0, max_batch_size=BATCH_BYTES_MAX, max_request_size=16 << 20, retry_backoff_ms=10,
             transaction_timeout_ms=int(TRANSACTION_S_MAX * 1000), compression_type=conf.compression,
         )  # fmt: skip

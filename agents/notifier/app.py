@@ -20,6 +20,8 @@ from agents.engine import fetches, hooks
 from agents.engine.app import AsFetched
 from agents.engine.watch.quiet import set_up_log
 from agents.notifier.turns import Turns
+from deploy.connections.clients import faust_credentials
+from deploy.connections.wire import Brokers
 from schemas.codec.batches import Lost
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import REASONS
@@ -51,8 +53,8 @@ class AlertSettings(Protocol):
         """Partitions of every topic."""
 
     @property
-    def kafka(self) -> str:
-        """Brokers."""
+    def kafka(self) -> Brokers:
+        """Brokers, and what opens them."""
 
     def topic(self, name: str) -> str:
         """Kafka's name of a catalogue topic."""
@@ -63,7 +65,8 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
     app = hooks.FolderlessApp(
-        group, broker=servers, store="memory://", topic_partitions=settings.partitions, topic_disable_leader=True,
+        group, broker=servers, broker_credentials=faust_credentials(settings.kafka), store="memory://",
+        topic_partitions=settings.partitions, topic_disable_leader=True,
         topic_allow_declare=False, web_enabled=False, broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=HEARTBEAT_S, broker_max_poll_interval=WAITING_S_MAX,
         consumer_auto_offset_reset="earliest", stream_wait_empty=False,

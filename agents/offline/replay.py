@@ -26,6 +26,7 @@ from streams.vocabulary.terms import CUSTOMER_CLASSES
 Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
 LETTERS = ("dead-letters",)
+_ALERTS = ("rm-alerts",)
 VALUED = {"transactions": "value_date", "balances": "business_day", "fx-rates": "rate_date"}
 
 
@@ -76,10 +77,15 @@ class Standing(NamedTuple):
 
 
 class Trial:
-    """The same history under the packs that were in force, and with another one from its day on. `refused`: why not."""
+    """The same history under the packs that were in force, and with another one from its day on. `refused`: why not.
+
+    `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of.
+    """
 
     def __init__(self, conf: StandingConf, pack: Pack) -> None:
         self.running, self.other = StandingJob(conf), StandingJob(conf)
+        self.watch: tuple[Output, Output] | None = None
+        self.blocks: list[Block] = []
         self.refused = obstacles(pack) or self.other.decider.packs.unfit(pack)
         if not self.refused:
             self.other.decider.packs.try_out(pack)
@@ -89,8 +95,21 @@ class Trial:
 
     def feed(self, blocks: list[Block], letters: Output | None = None) -> None:
         """More of the history."""
-        work(self.running, blocks, letters, LETTERS)
-        work(self.other, blocks, None)
+        self.blocks = blocks
+        if self.watch is None:
+            work(self.running, blocks, letters, LETTERS)
+            work(self.other, blocks, None)
+            return
+        mine, theirs = self.watch
+
+        def sort(topic: str, key: bytes | None, value: bytes | None) -> None:
+            if topic in _ALERTS:
+                mine(topic, key, value)
+            elif letters is not None:
+                letters(topic, key, value)
+
+        work(self.running, blocks, sort, (*LETTERS, *_ALERTS))
+        work(self.other, blocks, theirs, _ALERTS)
 
     def files(self, arrivals: Iterable[Arrival], encode: Encode, letters: Output | None = None) -> Trial:
         """The whole history of files; `letters` gets the dead letters."""

@@ -32,7 +32,7 @@ from schemas.partitioner import MISPLACED
 from schemas.topics import CLOSES, INPUTS
 from schemas.validation.columns import WORDS_OF, InputCheck
 from streams.accounts.ledger import Candidate, Ledger
-from streams.accounts.postings import BEYOND_HORIZON, DUPLICATES
+from streams.accounts.postings import BEYOND_HORIZON, COUNTED, DUPLICATES
 from streams.accounts.store import Array
 from streams.alerts import lifecycle
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY, business_day
@@ -89,7 +89,7 @@ class StandingJob:
         }
         _check_contracts(self.lanes)
         self.partition = 0
-        self.booked = BookedDays(conf.zone)
+        self.booked = BookedDays(conf.zone, self.ledger)
         self.closes: list[DayClose] = []
         self.left_out = conf.left_out
         self.live = True
@@ -150,6 +150,10 @@ class StandingJob:
         found = {"closed_day": self.ledger.closed, "booked_day": self.booked.newest}
         return {name: day for name, day in found.items() if day != NO_DAY}
 
+    def source_days(self) -> dict[str, int]:
+        """The newest booked day of each source of postings."""
+        return self.booked.of_sources()
+
     def positions(self) -> dict[str, int]:
         """Consumed offsets; a close that waits is not consumed."""
         return {
@@ -199,7 +203,7 @@ class StandingJob:
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
             self.counts.add(name, int(self.ledger.counters[at]))
-        self.ledger.counters[:] = 0
+        self.ledger.counters[:COUNTED] = 0
         if not self.live:
             return Outcome(events=events)
         return Outcome(outputs=outputs, rows=rows, events=events, more=more, counts=self.counts.take())
@@ -416,7 +420,8 @@ class StandingJob:
         since = newest if self.ledger.closed == NO_DAY else min(newest, self.ledger.closed)
         calendar = {day: is_open for day, is_open in sorted(facts.calendar.items()) if 0 < day - since <= CALENDAR_DAYS}
         names = {*self.ledger.sources.all(), *facts.marks.complete, *facts.sources}
-        return ForCloser(newest, calendar, tuple(sorted(names)), dict(sorted(facts.marks.aside.items())))
+        behind = {source: day for source, day in sorted(self.booked.of_sources().items()) if day != newest}
+        return ForCloser(newest, calendar, tuple(sorted(names)), dict(sorted(facts.marks.aside.items())), behind)
 
     def _with_key(self, meta: bytes) -> bytes:
         return json.dumps({_KEY: key_fingerprint(self.conf.reference_key)} | json.loads(meta)).encode()
@@ -484,7 +489,7 @@ class StandingJob:
             )
         self.ledger.restore(saved["closed"], saved["rates"])
         told = ForCloser.of_fence(meta)
-        self.booked.restore(told.booked)
+        self.booked.restore(told)
         self.decider.facts.sources.update(told.sources)
         self.missing = self.ledger.missing_numbers()
 

@@ -100,17 +100,18 @@ class OlderClass(NamedTuple):
 class ForCloser(NamedTuple):
     """What a fence tells those who close days: the newest booked day (NO_DAY: none), the calendar ahead, sources met.
 
-    `aside`: by source the day of a mark that is set aside.
+    `aside`: by source the day of a mark that is set aside; `behind`: by source its newest booked day, where it is another one.
     """
 
     booked: int = NO_DAY
     calendar: Mapping[int, bool] = {}
     sources: tuple[str, ...] = ()
     aside: Mapping[str, int] = {}
+    behind: Mapping[str, int] = {}
 
     def entry(self) -> dict[str, Any]:
         """As an entry of a fence's meta; none before a booked day is known."""
-        told = {name: value for name, value in self._asdict().items() if value or name != "aside"}
+        told = {name: value for name, value in self._asdict().items() if value or name not in ("aside", "behind")}
         return {} if self.booked == NO_DAY else {_FOR_CLOSER: told}
 
     @classmethod
@@ -120,7 +121,7 @@ class ForCloser(NamedTuple):
         if saved is None:
             return cls()
         calendar = {int(day): is_open for day, is_open in saved["calendar"].items()}
-        return cls(saved["booked"], calendar, tuple(saved["sources"]), saved.get("aside", {}))
+        return cls(saved["booked"], calendar, tuple(saved["sources"]), saved.get("aside", {}), saved.get("behind", {}))
 
 
 def left_out_by(meta: bytes) -> frozenset[Run]:

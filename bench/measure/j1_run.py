@@ -18,6 +18,7 @@ from bench.peers.peer import PEERS, Peer, run
 from bench.world.data import Chunk
 from bench.world.expected import Expected, Sums
 from bench.world.sizes import Sizes
+from deploy.connections.clients import librdkafka
 from deploy.errors import StackError
 from deploy.settings import Settings
 
@@ -86,7 +87,7 @@ def check(name: str, given: Load, found: Sums) -> None:
 def outputs(settings: Settings, topic: str) -> tuple[int, int]:
     """Number of a topic's committed records, and the sum of the CRC-32 of their values."""
     reader = Consumer({
-        "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-count", "enable.auto.commit": False,
+        **librdkafka(settings.kafka), "group.id": f"{settings.group}-count", "enable.auto.commit": False,
         "isolation.level": "read_committed", "enable.partition.eof": True, "auto.offset.reset": "earliest",
     })  # fmt: skip
     reader.assign([TopicPartition(settings.topic(topic), p, 0) for p in range(settings.partitions)])

@@ -13,6 +13,7 @@ import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bench.measure import stamp
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 
 POLL_S, POLL_PROCESS_S = 0.02, 0.25
@@ -132,7 +133,7 @@ class Probe:
     def __init__(self, settings: Settings, topic: str) -> None:
         self.consumer = Consumer(
             {
-                "bootstrap.servers": settings.kafka,
+                **librdkafka(settings.kafka),
                 "group.id": settings.group,
                 "enable.auto.commit": False,
                 "log_level": 0,

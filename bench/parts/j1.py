@@ -170,6 +170,10 @@ class J1Job:
         """None."""
         return {}
 
+    def source_days(self) -> dict[str, int]:
+        """Of no source."""
+        return {}
+
     def has_own_work(self) -> bool:
         """Never."""
         return False

@@ -28,6 +28,7 @@ from bench.world.bank import ends
 from bench.world.data import Chunk, World
 from bench.world.sizes import Sizes
 from connectors.loading.closer import Closer
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 
@@ -60,7 +61,7 @@ class Watcher(threading.Thread):
         self.ended = threading.Event()
         self.name_of = name
         self.consumer = Consumer({
-            "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
+            **librdkafka(settings.kafka), "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
             "isolation.level": "read_committed", "fetch.wait.max.ms": 100, "auto.offset.reset": "earliest",
         })  # fmt: skip
         partitions = range(settings.partitions)
@@ -127,13 +128,13 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     """Every rate of the sizes, in several runs."""
     table = Table(
         "Open loop, from the timetable to a `read_committed` reader of the alert, and from the closer's call to one of "
-        "the tier change, ms, medians:",
+        "the tier change, in milliseconds to the microsecond, medians:",
         ("events/s", "p50", "p99", "p99 of each run", "p99.9", "alerts or tier changes", "missing"),
     )
     runs = [measure(arena, list(sizes.rates), sizes.latency_s) for _ in range(sizes.runs)]
     for results in zip(*runs, strict=True):
-        middle = [f"{median(result.at(p) for result in results):,.0f}" for p in (50, 99, 99.9)]
-        each = " ".join(f"{result.at(99):,.0f}" for result in results)
+        middle = [f"{median(result.at(p) for result in results):,.3f}" for p in (50, 99, 99.9)]
+        each = " ".join(f"{result.at(99):,.3f}" for result in results)
         sent, missing = sum(result.sent for result in results), [r.missing for r in results if r.missing is not None]
         counts = (f"{sent:,}", f"{sum(missing):,}" if missing else DASH)
         table.rows.append((results[0].what, *middle[:2], each, middle[2], *counts))

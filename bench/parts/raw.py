@@ -17,6 +17,7 @@ from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.world.data import World
 from bench.world.sizes import Sizes
+from deploy.connections.clients import aiokafka_options
 from deploy.settings import Settings
 from schemas.codec.blocks import Reader, decode
 
@@ -56,7 +57,7 @@ async def _read(settings: Settings, count: int, take: Callable[[Block], int] | N
     if take is not None:
         fetches.install({name: TOPIC})
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, isolation_level="read_committed", auto_offset_reset="earliest",
+        **aiokafka_options(settings.kafka), isolation_level="read_committed", auto_offset_reset="earliest",
         enable_auto_commit=False, max_partition_fetch_bytes=FETCH_BYTES_MAX, fetch_max_wait_ms=fetches.FETCH_WAIT_MS,
     )  # fmt: skip
     await consumer.start()

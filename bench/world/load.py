@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from agents.engine.packing import Packed, batches, texts
 from bench.world.data import Chunk
+from deploy.connections.clients import aiokafka_options
 from deploy.settings import Settings
 from streams.accounts.store import REF_BITS
 
@@ -32,7 +33,7 @@ def load(settings: Settings, topic: str, chunks: Iterable[Chunk], ready: Callabl
 
 async def _load(settings: Settings, topic: str, chunks: Iterable[Chunk], ready: Callable[[], None]) -> float:
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, transactional_id=f"{settings.topic_prefix}bench-{topic}", linger_ms=0,
+        **aiokafka_options(settings.kafka), transactional_id=f"{settings.topic_prefix}bench-{topic}", linger_ms=0,
         max_batch_size=BATCH_BYTES_MAX, max_request_size=16 << 20, compression_type=COMPRESSION,
         transaction_timeout_ms=TRANSACTION_MS_MAX, request_timeout_ms=120_000,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from agents.engine.packing import Packed, batches
 from bench.world.data import Array, Chunk
+from deploy.connections.clients import aiokafka_options
 from deploy.settings import Settings
 
 TICK_S = 0.005
@@ -63,7 +64,7 @@ def send(settings: Settings, topic: str, given: list[Lane]) -> tuple[float, floa
 
 async def _send(settings: Settings, name: str, given: list[Lane]) -> tuple[float, float]:
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, max_request_size=16 << 20
+        **aiokafka_options(settings.kafka), acks="all", enable_idempotence=True, max_request_size=16 << 20
     )
     await producer.start()
     try:

@@ -21,6 +21,7 @@ from schemas.bounded import open_bounded
 from schemas.letters import Original
 
 LINE_BYTES_MAX: Final = 1_000_000
+LABELS_FILE: Final = "labels.csv"  # beside the files of a labelled world: no events
 FILE_SUFFIXES: Final = {"ndjson": (".ndjson", ".jsonl"), "csv": (".csv",), "parquet": (".parquet",)}
 csv.field_size_limit(LINE_BYTES_MAX)  # the line is the bound: a policy pack in a cell may be longer than csv's 128 KB
 _BOM = b"\xef\xbb\xbf"
@@ -32,7 +33,8 @@ def data_files(path: Path, form: str) -> list[Path]:
     """The data files of a format under a path: itself, or those of a folder, by name. InputError if there are none."""
     if path.is_file():
         return [path]
-    found = sorted(file for file in path.glob("*") if file.suffix in FILE_SUFFIXES[form]) if path.is_dir() else []
+    files = path.glob("*") if path.is_dir() else ()
+    found = sorted(file for file in files if file.suffix in FILE_SUFFIXES[form] and file.name != LABELS_FILE)
     if len(found) > bounds.FILES_MAX:
         raise InputError(str(path), 0, None, f"{len(found):,} files, at most {bounds.FILES_MAX:,} are taken: {SPLIT}")
     if not found:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.loading.publisher import PublishError
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 
 ANSWER_S = 10.0
@@ -15,7 +16,7 @@ def ever_written(settings: Settings, topics: Iterable[str]) -> int:
 
     PublishError where Kafka does not answer.
     """
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": f"{settings.topic_prefix}tidegauge-offsets"})
+    consumer = Consumer({**librdkafka(settings.kafka), "group.id": f"{settings.topic_prefix}tidegauge-offsets"})
     count = 0
     try:
         there = consumer.list_topics(timeout=ANSWER_S).topics

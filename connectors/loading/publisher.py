@@ -9,6 +9,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.formats.events import Event, InputError, Record, key_of
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import Encode
 from schemas.letters import dead_letter
@@ -78,7 +79,7 @@ def open_producer(settings: Settings, transactional_id: str | None = None) -> Pr
 def producer_config(settings: Settings) -> dict[str, Any]:
     """What all producers of the connectors have in common: idempotent, and lz4."""
     return {
-        "bootstrap.servers": settings.kafka,
+        **librdkafka(settings.kafka),
         "enable.idempotence": True,
         "compression.type": "lz4",
         "message.max.bytes": MESSAGE_BYTES_MAX,

@@ -70,3 +70,9 @@ class Market:
     def bought(self, base_minor: int, currency: str) -> int:
         """Minor units of a currency for base minor units at today's rate, rounded down."""
         return base_minor * MICRO * _minor_units(currency) // (self._micro[currency] * _minor_units(BASE_CURRENCY))
+
+    def worth(self, minor: int, currency: str) -> int:
+        """Base minor units for minor units of a currency at today's rate, rounded down."""
+        if currency == BASE_CURRENCY:
+            return minor
+        return minor * self._micro[currency] * _minor_units(BASE_CURRENCY) // (MICRO * _minor_units(currency))

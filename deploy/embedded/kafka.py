@@ -16,6 +16,7 @@ from deploy.embedded import processes
 from deploy.errors import StackError
 from deploy.private import UMASK, private_folder, write_private
 from deploy.record import Running
+from deploy.security.authority import SERVER, SecureFolder
 
 KAFKA_READY_WAIT_S = 60.0
 FORMAT_WAIT_S = 60.0
@@ -23,6 +24,10 @@ MESSAGE_BYTES_MAX = 4 << 20
 INTERNAL_PARTITIONS = 4  # of __consumer_offsets and __transaction_state: plenty for one machine
 LOG_CONFIG = Path(__file__).with_name("log4j2.properties")
 REPLICAS_MAX = 3
+SUPER_USER = (
+    "broker"  # of a secured cluster: the brokers among themselves, and `up`, which makes users, topics and ACLs
+)
+_OPEN = {"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"}
 
 
 def new_cluster_id() -> str:
@@ -44,6 +49,7 @@ class Cluster:
     heap_mb: int
     class_path: tuple[Path, ...]
     tether: bool = False  # dies with the calling process, and starts faster: for tests
+    secure: SecureFolder | None = None  # with it: TLS, SCRAM users and ACLs
 
     @property
     def replicas(self) -> int:
@@ -70,15 +76,16 @@ class Cluster:
     def properties(self, node: int) -> str:
         """server.properties of a node."""
         client, controller = self.ports(node)
+        name = "PLAINTEXT" if self.secure is None else "CLIENT"
         voters = ",".join(f"{other + 1}@127.0.0.1:{self.ports(other)[1]}" for other in range(self.brokers))
         in_sync_min = 2 if self.replicas >= REPLICAS_MAX else 1
         values = {
             "process.roles": "broker,controller",
             "node.id": node + 1,
             "controller.quorum.voters": voters,
-            "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"{name}://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"{name}://127.0.0.1:{client}",
+            **(_secured(self.secure) if self.secure is not None else _OPEN),
             "controller.listener.names": "CONTROLLER",
             "log.dirs": self.folder(node) / "data",
             "num.partitions": self.partitions,
@@ -106,15 +113,13 @@ class Cluster:
         write_private(config, self.properties(node))
         if (folder / "data" / "meta.properties").exists():
             return
-        command = [
-            *self._java(128, quick=True),
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            self.cluster_id,
-            "-c",
-            str(config),
-        ]
+        words = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(config)]
+        if self.secure is not None:
+            word = self.secure.password(SUPER_USER)
+            words += ["--add-scram", f"SCRAM-SHA-512=[name={SUPER_USER},password={word}]"]
+        arguments = folder / "format.arguments"  # a file: everybody on the machine reads a command
+        write_private(arguments, "".join(f"{_quoted(word)}\n" for word in words))
+        command = [*self._java(128, quick=True), f"@{arguments}"]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=FORMAT_WAIT_S, check=False, umask=UMASK,
@@ -122,6 +127,8 @@ class Cluster:
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as problem:
             raise StackError(f"Kafka's storage cannot be formatted: {problem}", f"folder: {folder}") from problem
+        finally:
+            arguments.unlink()
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip()
             raise StackError(f"Kafka's storage cannot be formatted: {said}", f"folder: {folder}")
@@ -143,6 +150,33 @@ class Cluster:
             "-cp",
             ":".join(str(jar) for jar in self.class_path),
         ]
+
+
+def _secured(secure: SecureFolder) -> dict[str, object]:
+    """What a node's configuration has besides: who may connect, as whom, and that nobody may do anything without an ACL."""
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+    return {
+        "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:SSL",
+        "inter.broker.listener.name": "CLIENT",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+        "listener.name.client.scram-sha-512.sasl.jaas.config": (
+            f'{login} username="{SUPER_USER}" password="{secure.password(SUPER_USER)}";'
+        ),
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": secure.server,
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": secure.ca,
+        "listener.name.controller.ssl.client.auth": "required",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:{SUPER_USER};User:CN={SERVER}",
+        "allow.everyone.if.no.acl.found": "false",
+    }
+
+
+def _quoted(word: str) -> str:
+    """A word of an argument file of the JVM."""
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _escaped(value: str) -> str:

@@ -36,11 +36,12 @@ class Server:
     data_dir: Path
     port: int
     tether: bool = False
+    users: tuple[str, ...] = ()  # of a secured server: lines of its configuration
 
     @property
     def url(self) -> str:
-        """Where to connect to."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        """Where to connect to; of a secured server each process adds its user."""
+        return f"redis://127.0.0.1:{self.port}/0" if self.users else f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     @property
     def password(self) -> str:
@@ -59,9 +60,10 @@ class Server:
         folder = self.data_dir / "redis"
         private_folder(folder)
         config = folder / "server.conf"
+        who = "".join(f"{user}\n" for user in self.users) or f"requirepass {self.password}\n"
         write_private(
             config,
-            f"requirepass {self.password}\n"  # here and not in the command, which everybody on the machine sees
+            f"{who}"  # here and not in the command, which everybody on the machine sees
             f"bind 127.0.0.1\nport {self.port}\ndir {_quoted(str(folder.resolve()))}\ndaemonize no\n"
             "appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"
             "hash-max-listpack-value 1024\n"  # a view's rows stay compact: faster, and a third less memory

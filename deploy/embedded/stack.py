@@ -10,16 +10,25 @@ import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from deploy import admin, record, topics
+from deploy.connections.acting import OPERATOR
+from deploy.connections.settings import opened_url
+from deploy.connections.wire import SASL_TLS, Brokers, Certificates, Wire
 from deploy.embedded import jars, kafka, processes, redis
+from deploy.embedded.kafka import SUPER_USER
 from deploy.errors import StackError
 from deploy.ping import answers
 from deploy.printable import printable
 from deploy.private import FILE_MODE, private_folder
 from deploy.record import Running
+from deploy.security import users
+from deploy.security.authority import SecureFolder
+from deploy.security.principals import PRINCIPALS
+from deploy.security.users import redis_users
 from deploy.settings import DISK_FREE_MIN_BYTES, REFERENCE_KEY_FILE, Settings
 
 LOCK_FILE = "stack.lock"
@@ -65,6 +74,7 @@ class Stack:
         with_kafka, with_redis: leave one out.
         any_ports: take free ports instead of the settings' (those of the last run, if they are still free).
         tether: the servers die with the calling process (Linux), and start faster; for tests.
+        secure: TLS, a user for each kind of process, and rights; a folder keeps what it began with.
         say: told in words what happens.
     """
 
@@ -78,6 +88,7 @@ class Stack:
         with_topics: bool = True,
         any_ports: bool = False,
         tether: bool = False,
+        secure: bool = False,
         say: Say | None = None,
     ) -> None:
         self.data_dir = Path(data_dir).absolute()
@@ -87,13 +98,14 @@ class Stack:
         self.with_topics = with_topics and with_kafka
         self.any_ports = any_ports
         self.tether = tether
+        self.secure = secure or bool(record.read_record(self.data_dir).get("secure"))
         self.say = say or (lambda _: None)
         self.cluster: kafka.Cluster | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         """Brokers to connect to."""
-        return self.settings.kafka
+        return str(self.settings.kafka)
 
     @property
     def redis_url(self) -> str:
@@ -114,13 +126,15 @@ class Stack:
             allow_files()
         with self._locked():
             alive = {entry.name for entry in self.running()}
+            if self.secure:
+                self._secure()
             started: list[Running] = []
             try:
                 if self.with_kafka:
                     self._start_kafka(alive, started)
                 if self.with_redis and "redis" not in alive:
                     self._start_redis(started)
-                if self.with_topics and (made := topics.create(self.settings)):
+                if self.with_topics and (made := topics.create(self.settings, kafka=self._as_super())):
                     self.say(f"{len(made)} topics created, {self.settings.partitions} partitions each")
             except BaseException:
                 processes.stop(started)
@@ -220,7 +234,7 @@ class Stack:
         if missing:
             self.say(f"starting Apache Kafka, {cluster.brokers} broker{'s' if cluster.brokers > 1 else ''}")
             self._start_nodes(cluster, missing, started)
-        administrator = admin.client(cluster.bootstrap_servers)
+        administrator = admin.client(self._as_super(cluster.bootstrap_servers))
         processes.wait_until(
             lambda: admin.serves(administrator, cluster.brokers),
             started,
@@ -236,6 +250,9 @@ class Stack:
             )
         self._remember(bootstrap_servers=cluster.bootstrap_servers)
         self.say(f"Kafka answers at {cluster.bootstrap_servers}")
+        if self.secure:
+            users.apply(administrator, SecureFolder(self.data_dir), self.settings.topic_prefix, self.settings.group)
+            self.say(f"{len(PRINCIPALS)} users have their passwords, and the least rights")
 
     def _brokers(self) -> int:
         """Number of brokers: a folder keeps the number it began with."""
@@ -266,6 +283,7 @@ class Stack:
             heap_mb=self.settings.kafka_heap_mb,
             class_path=tuple(jars.class_path(self.settings.home(), self.settings.maven_mirror, self.say)),
             tether=self.tether,
+            secure=SecureFolder(self.data_dir) if self.secure else None,
         )
         self._remember(cluster_id=cluster_id, kafka_port=port, brokers=brokers)
         return self.cluster
@@ -278,14 +296,53 @@ class Stack:
             cluster.prepare(node)
             self._note_started(cluster.start_node(node), started)
 
+    def _as_super(self, servers: str = "") -> Brokers:
+        """The brokers as who may do everything, where they are secured; `up` alone does."""
+        kafka, folder = self.settings.kafka, SecureFolder(self.data_dir)
+        if not self.secure or not self.with_kafka:
+            return Brokers(servers or str(kafka), kafka.wire)
+        wire = Wire(
+            SASL_TLS, Certificates("TIDEGAUGE_KAFKA", folder.ca), user=SUPER_USER, password=folder.password(SUPER_USER)
+        )
+        return Brokers(servers or str(kafka), wire)
+
+    def _secure(self) -> None:
+        """Make the authority and the certificate; StackError for a folder that began in plaintext."""
+        known = record.read_record(self.data_dir)
+        if not known.get("secure") and ("cluster_id" in known or "redis_port" in known):
+            raise StackError(
+                f"{self.data_dir} holds servers that began in plaintext, and a folder keeps what it began with",
+                "choose another folder with --data",
+            )
+        SecureFolder(self.data_dir).prepare(datetime.now(UTC))
+        self._remember(secure=True)
+
     # -- Redis
 
+    def _redis_users(self) -> tuple[str, ...]:
+        """The users of a secured server: those of the principals, and nobody else."""
+        if not self.secure:
+            return ()
+        self.say("this Redis server has no TLS: on this machine's own interface it asks for users and passwords only")
+        return redis_users(SecureFolder(self.data_dir), self.settings.topic_prefix)
+
+    def _redis_probe(self, url: str) -> str:
+        if not self.secure:
+            return url
+        word = SecureFolder(self.data_dir).password(OPERATOR)
+        return opened_url(url, OPERATOR, word, Certificates("TIDEGAUGE_REDIS"))
+
     def _start_redis(self, started: list[Running]) -> None:
-        server = redis.Server(self.data_dir, self._base_port("redis_port", self.settings.redis_port, 1), self.tether)
+        port = self._base_port("redis_port", self.settings.redis_port, 1)
+        server = redis.Server(self.data_dir, port, self.tether, self._redis_users())
         processes.check_port_free(server.port, "the Redis server", "--redis-port")
         self._note_started(server.start(), started)
         processes.wait_until(
-            lambda: answers(server.url), started[-1:], server.log, "the Redis server", redis.REDIS_READY_WAIT_S
+            lambda: answers(self._redis_probe(server.url)),
+            started[-1:],
+            server.log,
+            "the Redis server",
+            redis.REDIS_READY_WAIT_S,
         )
         self._remember(redis_port=server.port, redis_url=server.url)
         self.say(f"Redis answers at {self.settings.redis_shown}")

@@ -39,6 +39,7 @@ from schemas.letters import Original
 from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
 from schemas.validation.texts import text_limits
+from schemas.writers.limits import weighed
 from schemas.writers.matching import IncompatibleError
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
@@ -130,6 +131,7 @@ class Reader:
         self._texts = text_limits(topic, self.type)
         self._registry = registry if registry is not None else file_registry()
         self._writers: dict[int, Type | None] = {}  # None = no Avro schema
+        self._types = 0  # in all of them
         self._unknown: dict[int, float] = {}  # id -> when it was asked for
         self._lock = threading.Lock()
         self._code = self._compile()
@@ -155,16 +157,23 @@ class Reader:
     def code(self) -> _Code:
         """The programs for the next decode."""
         with self._lock:
-            if len(self._writers) > WRITERS_MAX:  # never within a decode, which would ask for them again for ever
+            # Never within a decode, which would ask for them again for ever.
+            if self._full or len(self._writers) > WRITERS_MAX:
                 self._writers.clear()
+                self._types = 0
                 self._code = self._compile()
             return self._code
+
+    @property
+    def _full(self) -> bool:
+        return self._types >= bounds.WRITERS_TYPES_MAX
 
     def learn(self, ids: Iterable[int]) -> _Code | None:
         """Asks the registry for ids not asked before: the new programs, None if it knows none of them.
 
         Made-up ids must not keep registry and partition busy: with so many unknown ones lately (schemas.bounds) no other is
-        asked for. Raises RegistryError if it doesn't answer: the block must be tried again, not thrown away.
+        asked for, and no more types are taken than are kept. Raises RegistryError if it doesn't answer: the
+        block must be tried again, not thrown away.
         """
         with self._lock:
             found, since = False, time.monotonic() - UNKNOWN_S
@@ -172,6 +181,8 @@ class Reader:
             for schema_id in ids:
                 if schema_id in self._writers:  # another thread was faster
                     found = True
+                elif self._full:
+                    break
                 elif lately < bounds.UNKNOWN_SCHEMAS_ASKED_MAX and self._unknown.get(schema_id, since) <= since:
                     known = self._ask(schema_id)
                     found, lately = found or known, lately + (not known)
@@ -188,7 +199,8 @@ class Reader:
             self._unknown[schema_id] = time.monotonic()
             return False
         try:
-            self._writers[schema_id] = parse(schema)
+            self._writers[schema_id], types = weighed(schema)
+            self._types += types
         except SchemaError:
             self._writers[schema_id] = None
         return True

@@ -10,14 +10,16 @@ from typing import Any, Final
 
 import fastavro
 
-from schemas.avro_types import SchemaError, parse
+from schemas.avro_types import parse
 from schemas.registry import Registry, contract, file_registry
+from schemas.writers.limits import writer_type
 from schemas.writers.matching import IncompatibleError
 from schemas.writers.reading import reading_schema
 
 MAGIC: Final = b"\0"
 HEADER_BYTES: Final = 5
 DATUM_BYTES_MAX: Final = 4 << 20
+SCHEMAS_MAX: Final = 64  # that are kept, made ready for fastavro
 
 Encode = Callable[[str, dict[str, Any]], bytes]
 """(name of the contract, record) -> framed bytes."""
@@ -39,6 +41,8 @@ def encode(contract_or_id: str | int, record: dict[str, Any], registry: Registry
     registry = registry if registry is not None else file_registry()
     schema_id = registry.id_of(contract_or_id) if isinstance(contract_or_id, str) else contract_or_id
     schema = _writer(registry, schema_id)
+    if isinstance(schema, RecordError):
+        raise RecordError(str(schema))
     out = io.BytesIO()
     out.write(MAGIC + schema_id.to_bytes(4, "big"))
     try:
@@ -74,19 +78,26 @@ def decode_one(value: bytes, registry: Registry | None = None, name: str | None 
     return record
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=SCHEMAS_MAX)
 def _writer(registry: Registry, schema_id: int) -> Any:
-    return fastavro.parse_schema(plain(_known(registry, schema_id)))
+    """What fastavro reads records of a writer by; a RecordError where it can't."""
+    schema = _known(registry, schema_id)
+    try:
+        writer_type(schema)
+        return fastavro.parse_schema(plain(schema))
+    except Exception as problem:  # noqa: BLE001 - whatever fastavro stumbles over
+        return RecordError(f"schema {schema_id}: {problem}")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=SCHEMAS_MAX)
 def _as_ours(registry: Registry, schema_id: int, name: str) -> Any:
     """What fastavro reads records of a writer by as those of a contract; a RecordError where it can't (to be kept as well)."""
+    schema = _known(registry, schema_id)
     try:
-        return reading_schema(parse(_known(registry, schema_id)), parse(contract(name)))
+        return reading_schema(writer_type(schema), parse(contract(name)))
     except IncompatibleError as problem:
         return RecordError(str(problem), problem.field)
-    except SchemaError as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever fastavro stumbles over
         return RecordError(f"schema {schema_id}: {problem}")
 
 

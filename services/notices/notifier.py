@@ -2,12 +2,13 @@
 
 A channel that fails is tried again until it works: only its clear refusal, or a person, ends that.
 
-A notice's id comes from the alert's record and the channel, so the same record gives the same
-notices, however often it comes.
+A notice's id comes from the alert, what became of it and the channel, not from the record that says so: a record that comes
+again, or one that a rebuilt log has instead, gives the same notice. What stands on `notices` is not sent again.
 """
 
 import asyncio
 import hashlib
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -85,10 +86,15 @@ class DeliveryLedger(Protocol):
         """Why somebody gave it up; None if nobody did, and when nobody knows."""
 
 
-def notice_id(alert: dict[str, Any], channel: str) -> str:
-    """Id of the notice of this record of an alert on a channel."""
-    parts = (alert["alert_id"], alert["status"], alert["event_id"], channel)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:ID_CHARS]
+def case_of(alert: dict[str, Any]) -> tuple[str, ...]:
+    """What an alert is about, whichever event of its day raised it: customer, kind, rule, and the day on which it began."""
+    return alert["customer_id"], alert["kind"], alert["rule"], iso_day(alert["raised_day"])
+
+
+def notice_id(key: bytes, alert: dict[str, Any], channel: str) -> str:
+    """Id of the notice on a channel: of a case, a status and a severity there is one. It says nothing without the key."""
+    parts = (*case_of(alert), alert["status"], alert["severity"], channel)
+    return hmac.digest(key, "\0".join(parts).encode(), "sha256").hex()[:ID_CHARS]
 
 
 def masked(customer_id: str) -> str:
@@ -97,11 +103,11 @@ def masked(customer_id: str) -> str:
     return "****" + (customer_id[-shown:] if shown else "")
 
 
-def compose(alert: dict[str, Any], channel: str, locale: str, *, late: bool = False) -> Notice | None:
+def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, late: bool = False) -> Notice | None:
     """The notice of an alert's record; None for a state or kind that nobody is told of, such as acknowledged.
 
-    `late`: in words that don't hurry anybody. ValueError for a record that makes no notice: a day that the calendar has
-    not, a text without end.
+    `key`: of the ids of alerts. `late`: in words that don't hurry anybody. ValueError for a record that makes no notice: a day
+    that the calendar has not, a text without end.
     """
     status, kind = alert["status"], alert["kind"]
     clear = status == texts.ALL_CLEAR and kind == OUTFLOW
@@ -130,7 +136,7 @@ def compose(alert: dict[str, Any], channel: str, locale: str, *, late: bool = Fa
             (texts.LATE_BODIES if late else texts.BODIES)[locale][kind],
         )
     return Notice(
-        notice_id=notice_id(alert, channel),
+        notice_id=notice_id(key, alert, channel),
         alert_id=alert["alert_id"],
         status=status,
         severity=alert["severity"],
@@ -141,6 +147,16 @@ def compose(alert: dict[str, Any], channel: str, locale: str, *, late: bool = Fa
         subject=(texts.LATE_SUBJECT[locale] if late else "") + subject.format(**places),
         body=body.format(**places),
     )
+
+
+class KnownNotices(Protocol):
+    """Knows which notices stand on `notices`."""
+
+    async def stands(self, notice_id: str) -> bool:
+        """Whether it has been told what became of the notice; False also when nobody knows."""
+
+    def add(self, notice_id: str) -> None:
+        """It is told now."""
 
 
 async def never(_alert: dict[str, Any]) -> bool:
@@ -159,10 +175,12 @@ class _Way:
 
 @dataclass(slots=True)
 class Notifier:
-    """Delivers the notices of an alert and says what became of them. `now_ms`: ms since epoch, UTC."""
+    """Delivers the notices of an alert and says what became of them. `key`: of the ids of alerts; `now_ms`: since epoch, UTC."""
 
     channels: Sequence[Channel]
     ledger: DeliveryLedger
+    told: KnownNotices
+    key: bytes
     now_ms: Callable[[], int]
     locale: str = texts.DEFAULT_LOCALE
     outcomes: Callable[[str, str], None] = field(default=lambda _channel, _status: None)
@@ -170,15 +188,15 @@ class Notifier:
     wait: Callable[[float], Awaitable[Any]] = asyncio.sleep
 
     async def notify(self, alert: dict[str, Any], waits: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
-        """Deliver, and return the records for the `notices` topic. ValueError: see `compose`.
+        """Deliver, and return the records for the `notices` topic: none for what stands there. ValueError: see `compose`.
 
         It returns when every channel has taken its notice, or clearly refused it, or somebody gave it up. The waits between
         two tries of a channel double up to RETRY_MAX_S; `waits` is called when the first one begins.
         """
         late, records, open_ways = await self.late(alert), [], []
         for channel in self.channels:
-            notice = compose(alert, channel.name, self.locale, late=late)
-            if notice is not None:
+            notice = compose(self.key, alert, channel.name, self.locale, late=late)
+            if notice is not None and not await self.told.stands(notice.notice_id):
                 open_ways.append(_Way(channel, notice))
         pause_s = RETRY_FIRST_S
         while open_ways:
@@ -189,6 +207,7 @@ class Notifier:
                     failing.append(way)
                     continue
                 self.outcomes(way.channel.name, status)
+                self.told.add(way.notice.notice_id)
                 records.append(self._record(alert, way.notice, way.channel.name, status, way.attempts, error))
             open_ways = failing
             if failing:

@@ -9,6 +9,8 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.admin import topic_ids
+from deploy.connections.clients import librdkafka
+from deploy.connections.wire import Brokers
 from schemas.codec.batches import Batch, Lost
 from schemas.codec.blocks import log_entries
 from schemas.codec.status import REASONS
@@ -65,7 +67,7 @@ class BlockReader(Protocol):
         """Leave the brokers."""
 
 
-NewReader = Callable[[str, Iterable[str]], BlockReader]
+NewReader = Callable[[Brokers, Iterable[str]], BlockReader]
 """Makes a reader of brokers and Kafka's names of topics."""
 
 
@@ -74,7 +76,7 @@ class KafkaSource:
 
     def __init__(
         self,
-        brokers: str,
+        brokers: Brokers,
         topics: Iterable[str],
         new_reader: NewReader,
         prefix: str = "",
@@ -82,7 +84,7 @@ class KafkaSource:
     ) -> None:
         self.brokers, self.topics, self.prefix, self.clock = brokers, tuple(topics), prefix, clock
         self.new_reader = new_reader
-        self.admin = AdminClient({"bootstrap.servers": brokers})
+        self.admin = AdminClient(librdkafka(brokers))
         self.names = self._discover()
         self.reader = self._reader()
         self.known: dict[str, str] | None = None  # the world that `names` are of; None: not asked yet
@@ -229,14 +231,14 @@ def _records(topic: str, block: BlockRead) -> list[TopicRecord]:
 class DeadLetters:
     """Writes what can't be read to `dead-letters`; the producer is made when the first one comes."""
 
-    def __init__(self, brokers: str, topic: str, encode: Callable[[dict[str, Any]], bytes]) -> None:
+    def __init__(self, brokers: Brokers, topic: str, encode: Callable[[dict[str, Any]], bytes]) -> None:
         self.brokers, self.topic, self.encode = brokers, topic, encode
         self.producer: Producer | None = None
 
     def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
         """Keep it for a person to look at: where it lies, why, and how it begins."""
         if self.producer is None:
-            self.producer = Producer({"bootstrap.servers": self.brokers, "enable.idempotence": True})
+            self.producer = Producer({**librdkafka(self.brokers), "enable.idempotence": True})
         if (lost := record.lost) is None:
             original = Original.of(record.value, record.key)
         else:

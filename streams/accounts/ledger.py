@@ -13,7 +13,7 @@ import numpy as np
 from streams.accounts import day_close, rows
 from streams.accounts.customers import Customers
 from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM, SETTLE
-from streams.accounts.postings import COUNTERS, Lookups, Zone, fold_postings
+from streams.accounts.postings import BOOKED_UNTIL, COUNTERS, NEWEST, Lookups, Zone, fold_postings
 from streams.accounts.reversals import partners, settle
 from streams.accounts.snapshots import fold_snapshots
 from streams.accounts.store import (
@@ -198,6 +198,23 @@ class Ledger:
             )
             if first < last:
                 self.columns.reserve(0, 0, len(self.store.entries) // 2)
+
+    def booked_until(self, instant: int) -> None:
+        """What is booked from an instant on, in ms, moves no newest booking of a source from now on."""
+        self.counters[BOOKED_UNTIL] = instant
+
+    def newest_booked(self) -> dict[str, int]:
+        """By source, the newest booking instant of its postings, in ms; of those that have sent any."""
+        return {self.sources.text(code): ms for code, ms in enumerate(self.counters[NEWEST:].tolist()) if ms}
+
+    def posting_sources(self) -> list[str]:
+        """The sources that have sent postings, by what accounts remember of them."""
+        codes = np.unique(self.store.accounts["journal_source"][: self.columns.account_count])
+        return [self.sources.text(code) for code in codes.tolist() if code >= 0]
+
+    def restore_booked(self, source: str, instant: int) -> None:
+        """As a fence had it."""
+        self.counters[NEWEST + self.sources.code(source)] = instant
 
     # -- closes and metrics
 

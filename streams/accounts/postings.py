@@ -86,7 +86,11 @@ NAMES_BYTES_MAX = 1 << 18  # of a list of names: all of them are one row, and JS
 NO_ROOM = -2  # for a slot
 ENTRIES_AN_EVENT = 12  # that one event can add at most
 DUPLICATES, BEYOND_HORIZON = 0, 1  # places in the counters
-COUNTERS = 2
+COUNTED = (
+    2  # that are counted; behind them by source the newest booking instant, of those before the one at BOOKED_UNTIL
+)
+BOOKED_UNTIL, NEWEST = 2, 3
+COUNTERS = NEWEST + SOURCES_MAX
 AHEAD = 8  # rows between the steps of looking ahead
 SEEN = 4 * AHEAD  # rows looked at ahead
 ENTRY_END = ENTRY.itemsize - 1
@@ -262,6 +266,8 @@ def _posting(
     if not journal_add(s, account, source, number):
         return TOO_FRAGMENTED, P_NUMBER, account, booked_day
     touch(s, clock, account)
+    if counters[NEWEST + source] < booked < counters[BOOKED_UNTIL]:
+        counters[NEWEST + source] = booked
     s.accounts[account].first_day = min(s.accounts[account].first_day, day)
     _book(s, names, clock, raw, d, account, booked_day, print_, counters)
     return OK, -1, account, booked_day

@@ -22,9 +22,9 @@ from typing import Final
 HEAD_START, STRICT, RATIO, FIRST_COME = "head_start", "strict", "ratio", "first_come"
 QUEUE_ORDERS: Final = (HEAD_START, STRICT, RATIO, FIRST_COME)
 
-ISSUED, RECALLED, RETURNED = "issued", "recalled", "returned"
-TRANSFERRED, TRANSFERRED_ANEW = "transferred", "transferred_anew"
-TICKET_STEPS: Final = (ISSUED, RECALLED, RETURNED, TRANSFERRED, TRANSFERRED_ANEW)
+STEP_ISSUED, STEP_RECALLED, STEP_RETURNED = "issued", "recalled", "returned"
+STEP_TRANSFERRED, STEP_TRANSFERRED_ANEW = "transferred", "transferred_anew"
+TICKET_STEPS: Final = (STEP_ISSUED, STEP_RECALLED, STEP_RETURNED, STEP_TRANSFERRED, STEP_TRANSFERRED_ANEW)
 
 _Place = tuple[int, int]  # (arrival, ticket): who came earlier, then who was issued earlier
 
@@ -35,9 +35,9 @@ def arrival_after(step: str, now_s: int, arrival_s: int = 0, booked_s: int | Non
     A new ticket's is now; with an appointment the booked time, if that is later. Who is called again, or transferred with
     his place, keeps his arrival. Who comes back after a no-show, or is transferred without his place, arrives now.
     """
-    if step == ISSUED:
+    if step == STEP_ISSUED:
         return now_s if booked_s is None else max(now_s, booked_s)
-    return arrival_s if step in (RECALLED, TRANSFERRED) else now_s
+    return arrival_s if step in (STEP_RECALLED, STEP_TRANSFERRED) else now_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,14 +40,14 @@ DAY = day("2024-03-05")
 MEMORY_MB_MAX = 1000
 STOP_S_MAX = 15.0
 READY_S = 60.0
+KILLED_AT = (1, 8, 19)  # batches sent before
 PAUSE_S = 0.05  # between two ordinary postings of a partition
 ZEROS = 16 * MIB
 FITTING = (bounds.UNPACKED_BYTES_MAX - MIB) // ZEROS  # records of so many zeros in an unpacked batch
 LARGEST = 4_194_223  # bytes of a value that the broker just takes
 PACKED = 4_190_000  # the same where a codec makes it a little longer
-# Records of ZEROS that a batch of 4 MB can hold; snappy cannot go beyond the bound of an unpacked batch.
-ZEROS_MAX = {"gzip": 60, "lz4": 50, "zstd": 60}
-SHORT = 20
+# Records of ZEROS that a batch of 4 MB can hold, up to 60; those of snappy stay within the bound of an unpacked batch.
+ZEROS_MAX = {"gzip": 60, "snappy": 5, "lz4": 50, "zstd": 60}
 TRANSACTIONS = "transactions"
 RATES = "fx-rates"
 TOPICS = (*KEYED, RATES)  # a broadcast topic beside all that have customers
@@ -156,7 +156,8 @@ class Watch(threading.Thread):
 def feeds(bank: Bank, topic: str, *, short: bool) -> Iterator[tuple[Outsized, list[Told]]]:
     """Batches for partition 0 of a topic, each with what must be told of it, by offsets from its first.
 
-    Compacted topics take no record without a key. Beside the postings a short run has fewer and smaller ones.
+    The postings have bombs as large as each codec makes them. Compacted topics take no record without a key. Beside the
+    postings a short run has fewer and smaller ones.
     """
     few, key = short and topic != TRANSACTIONS, None if topic == TRANSACTIONS else b"n"
     first = bank.neighbour(topic)
@@ -170,12 +171,12 @@ def feeds(bank: Bank, topic: str, *, short: bool) -> Iterator[tuple[Outsized, li
         large = 1 if few else 3
         some = [bank.neighbour(topic), *[(key, ZEROS)] * large, bank.neighbour(topic)]
         yield Outsized(some, codec), [(i, "too large", None, empty, ZEROS) for i in range(1, large + 1)]
-        zeros = min(ZEROS_MAX.get(name, 0), SHORT if short else 60)
-        if zeros == 0 or topic != TRANSACTIONS:
+        if topic != TRANSACTIONS:
             continue
-        many = [bank.record(0), *[(None, ZEROS)] * zeros, bank.record(0, counts=False)]
-        told: list[Told] = [(i, "too large", None, empty, ZEROS) for i in range(1, FITTING + 1)]
-        yield Outsized(many, codec), [*told, (FITTING + 1, "batch too large", zeros + 1, None, None)]
+        zeros, beyond = ZEROS_MAX[name], ZEROS_MAX[name] > FITTING
+        many = [bank.record(0), *[(None, ZEROS)] * zeros, bank.record(0, counts=not beyond)]
+        told: list[Told] = [(i, "too large", None, empty, ZEROS) for i in range(1, min(zeros, FITTING) + 1)]
+        yield Outsized(many, codec), [*told, *[(FITTING + 1, "batch too large", zeros + 1, None, None)] * beyond]
 
 
 def outsized(given: Given) -> Result:
@@ -217,22 +218,27 @@ Want = tuple[str, int, str, int | None, str | None, int | None]  # topic, and as
 
 
 def _send(given: Given, live: Live, bank: Bank) -> tuple[list[Want], str]:
-    """Sends all feeds, with a kill before and one among the letters; (what must be told, the faults)."""
+    """Sends all feeds, with kills before and among the letters; (what must be told, the faults).
+
+    A worker is killed once it is ready again, so that how long a partition stands still is of one kill.
+    """
     want, sent, ends = list[Want](), 0, dict[str, int]()
     send(live.settings.kafka, live.settings.topic(TRANSACTIONS), 0, [Outsized([bank.dollars()], 0)])
     for topic in TOPICS:
         for batch, told in feeds(bank, topic, short=given.short):
+            if sent in KILLED_AT:
+                live.wait(lambda: live.ready() == HTTPStatus.OK, "a worker that is ready again")
             [base] = send(live.settings.kafka, live.settings.topic(topic), 0, [batch])
+            if sent in KILLED_AT:
+                live.kill(bank.rng)
             want += [
                 (topic, base + at, why, None if last is None else base + last, *rest) for at, why, last, *rest in told
             ]
             given.say(f"{topic}, batch {sent}: {batch.record_count()} records in {batch.size():,} bytes at {base}")
             ends[topic] = base + batch.record_count()
             sent += 1
-            if sent in (2, 9, 20):
-                live.kill(bank.rng)
     live.wait(lambda: all(_position(live, topic) >= end for topic, end in ends.items()), "the last of the batches")
-    return want, f"{sent} outsized batches on {len(TOPICS)} topics, 3 kill -9"
+    return want, f"{sent} outsized batches on {len(TOPICS)} topics, {live.kills} kill -9"
 
 
 def _position(live: Live, topic: str) -> int:

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as TP
 
 from agents.engine.recovery import read_state
+from deploy.connections.clients import librdkafka
 from tests.engine.counter_job import CUSTOMERS, THRESHOLDS, CounterJob
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def read(
 ) -> list[tuple[int, bytes | None, bytes | None]]:
     """Offset, key and value of everything in a partition."""
     consumer = Consumer(
-        {"bootstrap.servers": kafka, "group.id": "check", "isolation.level": isolation, "enable.partition.eof": True,
+        {**librdkafka(kafka), "group.id": "check", "isolation.level": isolation, "enable.partition.eof": True,
          "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10}
     )  # fmt: skip
     consumer.assign([TP(topic, partition, 0)])

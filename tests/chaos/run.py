@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka import TopicPartition as TP
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from deploy.connections.clients import librdkafka
 from tests.chaos import check
 from tests.engine.counter_job import CUSTOMERS, CounterJob
 from tests.engine.worker import EngineTestSettings
@@ -40,10 +41,8 @@ class Run:
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
         self.logs = Path(tempfile.mkdtemp(prefix=f"tidegauge-{name}-"))
         self.started, self.fed, self.feeding = time.monotonic(), 0, None
-        self.admin = AdminClient({"bootstrap.servers": kafka})
-        self.probe = Consumer(
-            {"bootstrap.servers": kafka, "group.id": self.settings.group, "enable.auto.commit": False}
-        )
+        self.admin = AdminClient(librdkafka(kafka))
+        self.probe = Consumer({**librdkafka(kafka), "group.id": self.settings.group, "enable.auto.commit": False})
 
     def __enter__(self) -> "Run":
         topics = [self.settings.topic(t) for t in (*INPUTS, *OUTPUTS)]
@@ -105,8 +104,10 @@ class Run:
 
     def _feed(self, seconds: float, rate: int, codec: str, poison: float, aborts: bool) -> None:
         rng = random.Random(self.rng.random())
-        conf = {"bootstrap.servers": self.settings.kafka, "linger.ms": 5, "compression.type": codec}
-        plain = Producer({**conf, "enable.idempotence": True, "message.timeout.ms": 120000})
+        conf = {"linger.ms": 5, "compression.type": codec}
+        plain = Producer(
+            {**librdkafka(self.settings.kafka), **conf, "enable.idempotence": True, "message.timeout.ms": 120000}
+        )
         began, sent, marks = time.monotonic(), 0, 0
         topics = [self.settings.topic(t) for t in INPUTS]
         total = int(seconds * rate)
@@ -136,7 +137,9 @@ class Run:
 
     def _abort(self, conf: dict[str, object], rng: random.Random, topics: list[str]) -> None:
         """A source transaction that is aborted, or committed: what it holds must count never, or once."""
-        source = Producer({**conf, "transactional.id": f"{self.settings.group}-source"})
+        source = Producer(
+            {**librdkafka(self.settings.kafka), **conf, "transactional.id": f"{self.settings.group}-source"}
+        )
         try:
             source.init_transactions(10)
             source.begin_transaction()

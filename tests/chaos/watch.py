@@ -9,6 +9,7 @@ from zlib import crc32
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from tests.chaos.feed import Feed
 from tests.chaos.history import Output
@@ -28,7 +29,7 @@ class Watcher(threading.Thread):
         self.seen: list[Output] = []
         self.ended = threading.Event()
         self.consumer = Consumer({
-            "bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
+            **librdkafka(settings.kafka), "group.id": f"{settings.group}-watch", "enable.auto.commit": False,
             "isolation.level": "read_committed", "auto.offset.reset": "earliest", "log_level": 0,
         })  # fmt: skip
         self.consumer.assign([TopicPartition(t, p, 0) for t in self.names for p in range(settings.partitions)])
@@ -68,7 +69,7 @@ class Stops(threading.Thread):
         self.counting = False
         self.ended = threading.Event()
         self.probe = Consumer({  # not read_committed: an offset whose transaction is open is no reason to wait
-            "bootstrap.servers": settings.kafka, "group.id": settings.group, "enable.auto.commit": False,
+            **librdkafka(settings.kafka), "group.id": settings.group, "enable.auto.commit": False,
             "isolation.level": "read_uncommitted", "log_level": 0,
         })  # fmt: skip
 

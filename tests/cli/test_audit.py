@@ -20,6 +20,7 @@ SHOWS = {
     "dead-letters count": "dead-letters count",
     "dead-letters show": "dead-letters show transactions/0/1",
     "dead-letters redrive": "dead-letters redrive transactions/0/1",
+    "alerts whatif": "alerts whatif --pack abc-bands --from 2026-01-31",
     "policy whatif": "policy whatif --pack abc-bands --from 2026-01-31",
 }
 NOT_RECORDED = {

@@ -23,7 +23,7 @@ from services.views.queries import AlertRow
 from tests.cli import wrong_files
 from tests.cli.calling import call
 from tidegauge.cli import choices, failures, output
-from tidegauge.cli.operation import views
+from tidegauge.cli.alerts import command
 from tidegauge.letters import FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,7 @@ def test_columns_are_whole_in_a_pipe() -> None:
                    rm_id="rm-" * 20, raised_day="2026-01-31")  # fmt: skip
     pipe, terminal = output.Results(file=io.StringIO()), Console(file=io.StringIO(), width=80)
     for console in (pipe, terminal):
-        console.print(views._table([row]))
+        console.print(command._table([row]))
     shown = [console.file.getvalue() for console in (pipe, terminal)]
     assert [row.customer_id in text and row.rm_id in text for text in shown] == [True, False]
 
@@ -110,8 +110,8 @@ class NoView:
 
 def test_no_view_is_not_no_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty table would say that nothing has happened."""
-    monkeypatch.setattr(views, "need_redis", lambda _settings: None)
-    monkeypatch.setattr(views, "redis_client", lambda _settings: NoView())
+    monkeypatch.setattr(command, "need_redis", lambda _settings: None)
+    monkeypatch.setattr(command, "redis_client", lambda _settings: NoView())
     found = call("alerts", "--rm", "r1", env=DEAD)
     assert (found.code, found.out) == (1, "")
     assert "holds no view" in found.err

@@ -5,9 +5,14 @@ from pathlib import Path
 
 from policies import load_pack
 
+TICKETS = "ticket,arrives_at,class,service_seconds,changes\n"
+COUNTERS = "counter,opens_at,closes_at,classes\n"
 HEADER = (
     "event_id,source,journal_seq,customer_id,account_id,asset_class,currency,amount,value_date,booked_at,nature,branch"
 )
+
+
+LABELS = "customer_id,kind,first_day,last_day,amount_minor,day_80,counts_as"
 
 
 def posting(number: int, day: str, **other: object) -> dict[str, object]:
@@ -24,6 +29,29 @@ def bank(folder: Path, *lines: dict[str, object]) -> Path:
     folder.mkdir()
     (folder / "transactions.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def of_a_branch() -> dict[str, str | bytes]:
+    """Tickets, counters and arrivals of a branch's day."""
+    return {
+        "tickets.csv": TICKETS + "a,0,gold,60,30:diamond\nb,5,ordinary,60,\n",
+        "tickets-columns.csv": "ticket,arrives_at\na,0\n",
+        "tickets-class.csv": TICKETS + "a,0,silver,60,\n",
+        "tickets-second.csv": TICKETS + "a,0,gold,60,\nb,-1,gold,60,\n",
+        "tickets-service.csv": TICKETS + "a,0,gold,0,\n",
+        "tickets-change.csv": TICKETS + "a,0,gold,60,30\n",
+        "tickets-twice.csv": TICKETS + "a,0,gold,60,\na,1,gold,60,\n",
+        "tickets-name.csv": TICKETS + "a;b,0,gold,60,\n",
+        "tickets-short.csv": TICKETS + "a,0,gold\n",
+        "tickets-quote.csv": TICKETS + 'a,0,gold,60,"30:gold\n',
+        "tickets-empty.csv": TICKETS,
+        "tickets-gbk.csv": TICKETS.encode() + "号,0,gold,60,\n".encode("gbk"),
+        "counters.csv": COUNTERS + "1,0,600,\n",
+        "counters-closes.csv": COUNTERS + "1,600,0,\n",
+        "counters-class.csv": COUNTERS + "1,0,600,gold;silver\n",
+        "arrivals-hour.csv": "hour,class,arrivals,service_seconds\n24,gold,1,60\n",
+        "arrivals-many.csv": "hour,class,arrivals,service_seconds\n0,gold,1.234,60\n",
+    }
 
 
 def make(at: Path) -> None:
@@ -52,6 +80,7 @@ def make(at: Path) -> None:
         "holidays-date.csv": "date,bank\n2026-02-30,closed\n",
         "holidays-word.csv": "date,bank\n2026-10-01,shut\n",
         "holidays-columns.csv": "day;bank\n2026-10-01;closed\n",
+        **of_a_branch(),
         "broken.yaml": load_pack("abc-bands").body.replace("close: month", "close: moon"),
         "binary.yaml": bytes(range(256)),
         "empty.yaml": "",
@@ -66,6 +95,8 @@ def make(at: Path) -> None:
         "binary-key/reference.key": b"\xff" * 40,
         "empty-key/reference.key": "",
         "file": "a file\n",
+        "labels-alone/labels.csv": f"{LABELS}\nC1,plain,,,,,quiet\n",
+        "labels-wrong/labels.csv": f"{LABELS}\nC1,plain,,,,,silent\n",
     }
     for name, text in texts.items():
         path = at / name

@@ -37,7 +37,8 @@ def program(language: str, name: str) -> str:
 
 def contract_of(topic: str) -> tuple[str, str]:
     """Path and id of the version of a topic's contract that is written, as the page's programs take them."""
-    return str(version_file(topic, written_version(topic, CONTRACTS[0]))), str(file_registry().id_of(topic))
+    newest = CONTRACTS[-1]
+    return str(version_file(topic, written_version(topic, newest))), str(file_registry(newest).id_of(topic))
 
 
 def run(

@@ -8,14 +8,18 @@ import io
 import json
 import os
 import subprocess
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from streams.calendar import day_of
+from streams.vocabulary.metrics import METRICS
 from tests.clients.page import contract_of, need, program, run
 from tests.integration.live import Live, free_port
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE
@@ -29,6 +33,7 @@ CUSTOMERS: Final = {
     "ordinary": (["CNY"], [(0, 2, 4_500_000), (0, 9, -1_200_000)]),
     "two accounts": (["CNY", "USD"], [(0, 2, 130_000_000), (1, 3, 5_000_001), (1, 20, -1_999_999)]),
     "客户三": (["JPY"], [(0, 2, 98_765_432), (0, 31, -1)]),
+    "no rate": (["CNY", "GBP"], [(0, 2, 60_000_000), (1, 25, 7)]),
 }
 RATES: Final = [
     {"event_id": f"{currency}-{day}", "currency": currency, "base": "CNY", "rate_micro": micro + day, "rate_date": FIRST + day,
@@ -61,8 +66,11 @@ def send(live: Live, language: str, name: str, topic: str, records: Any, folder:
 
 @pytest.fixture(scope="module")
 def lived(make_live: Callable[..., Live], tmp_path_factory: pytest.TempPathFactory) -> Live:
-    """A system that the three producers have written to, checked as a new source is, and closed to the month's end."""
-    live = make_live()
+    """A system that the three producers have written to, checked as a new source is, closed to the month's end and on.
+
+    One customer has something new on the day after.
+    """
+    live = make_live(contracts=2)
     for client in CLIENTS:
         send(live, client, "producer", "transactions", postings(client), tmp_path_factory.mktemp(client))
     send(live, "python", "rates", "fx-rates", RATES, tmp_path_factory.mktemp("rates"))
@@ -71,14 +79,20 @@ def lived(make_live: Callable[..., Live], tmp_path_factory: pytest.TempPathFacto
         live.command("check-source", "--topic", topic)  # exit code 0: nothing was found
     live.command("close", dt.date(2026, 3, 31).isoformat(), "--force", "--reason", "the first close")
     live.wait_closed()
+    more = dict(
+        next(postings("python")), event_id="later", journal_seq=3, value_date=LAST + 1, booked_at=(LAST + 1) * DAY_MS
+    )
+    send(live, "python", "producer", "transactions", [more], tmp_path_factory.mktemp("later"))
+    live.command("close", "2026-04-01", "--force", "--reason", "its day has not ended everywhere")
+    live.wait_closed()
     live.stop()
     return live
 
 
-def standings(live: Live) -> dict[str, dict[str, str]]:
-    """The command's rows at the month's end, by customer."""
+def standings(live: Live, as_of: str = "2026-03-31") -> dict[str, dict[str, str]]:
+    """The command's rows, by customer."""
     out = live.logs / "standings.csv"
-    live.command("standings", "--as-of", "2026-03-31", "--out", str(out))
+    live.command("standings", "--as-of", as_of, "--out", str(out))
     return {row["customer_id"]: row for row in csv.DictReader(io.StringIO(out.read_text()))}
 
 
@@ -89,22 +103,38 @@ def test_producers_give_the_same_standings(lived: Live) -> None:
     assert lived.outputs("dead-letters") == []
     for name in CUSTOMERS:
         first, *others = ({**rows[f"{client} {name}"], "customer_id": name} for client in CLIENTS)
-        assert first["aum"] not in ("", "0")
+        assert first["aum"] not in ("", "0") if name != "no rate" else first["aum"] == ""
         assert others == [first] * len(others)
 
 
 def test_the_warehouse_holds_what_the_command_shows(lived: Live, database: str, tmp_path: Path) -> None:
-    """PostgreSQL filled by the page's program, twice from where it stood, equals `tidegauge standings`."""
+    """PostgreSQL filled by the page's program, twice from where it stood, equals `tidegauge standings`, null for null.
+
+    Everybody at the month's last close; the day after who has something new. The tier is the one in force the next day.
+    """
     arguments = [lived.settings.kafka, lived.settings.topic("standings"), contract_of("standings")[0], database]
     for _ in range(2):
         run("python", program("python", "warehouse"), tmp_path, arguments)
     with psycopg.connect(database) as rows:
-        found = rows.execute("select customer_id, aum_minor, quarter_avg_minor from standings").fetchall()
-    wanted = standings(lived)
-    assert len(found) == len(wanted)
-    for customer, *figures in found:
-        row = wanted[customer]
-        assert figures == [int(row[name]) if row[name] else None for name in ("aum", "quarter_avg")]
+        found = rows.cursor(row_factory=dict_row).execute("select * from standings").fetchall()
+    days = ("2026-03-31", "2026-04-01", "2026-04-02")
+    wanted = {day: standings(lived, day) for day in days}
+    assert Counter(record["as_of"].isoformat() for record in found) == {days[0]: len(wanted[days[0]]) - 1, days[1]: 1}
+    nulls = 0
+    for record in found:
+        day = record["as_of"].isoformat()
+        row, following = wanted[day][record["customer_id"]], wanted[days[days.index(day) + 1]][record["customer_id"]]
+        assert record["tier"] == following["tier"]
+        for metric in (metric for metric in METRICS if metric.family.in_files):
+            family = metric.family
+            value = (
+                record[f"{metric.column}_minor"]
+                if not family.is_list
+                else record[f"{family.name}s_minor"][metric.number]
+            )
+            assert ("" if value is None else str(value)) == row[metric.column], (record["customer_id"], metric.name)
+            nulls += value is None
+    assert nulls >= len(CLIENTS)
 
 
 def test_node_reads_lz4(lived: Live, tmp_path: Path) -> None:
@@ -156,8 +186,10 @@ def test_a_rate_under_its_currency_is_found(trapped: Live, tmp_path: Path) -> No
 
 
 def found(live: Live, topic: str, *more: str) -> set[str]:
-    """The codes of what `check-source` says."""
+    """The codes of what `check-source` says, within a minute."""
+    began = time.monotonic()
     said = json.loads(live.command("check-source", "--topic", topic, "--json", *more, code=1))
+    assert time.monotonic() - began < 60
     return {one["code"] for one in said["findings"]}
 
 

@@ -17,6 +17,7 @@ from connectors.loading.closer import Closer, UnusualError, history
 from connectors.loading.loader import load_events
 from connectors.loading.publisher import EventPublisher, PublishError, publish_errors
 from connectors.simulate import simulate
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from policies import load_pack
 from schemas.codec.records import decode_one, encode
@@ -34,7 +35,7 @@ class Log:
     def __init__(self, settings: Settings, topics: tuple[str, ...]) -> None:
         consumer = Consumer(
             {
-                "bootstrap.servers": settings.kafka,
+                **librdkafka(settings.kafka),
                 "group.id": "log",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

@@ -57,6 +57,9 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("services/notices/days.py",), (CLOSES, "policies"),
         ("services/test_any_value.py::test_the_banks_days_stay_days",),
     ),
+    "notices that were told": Driven(
+        ("services/notices/told.py",), ("notices",), ("services/test_any_value.py::test_any_notice_was_told_or_was_not",),
+    ),
     "closer": Driven(("connectors/loading/closer.py",), (CLOSES,), ("connectors/test_closes.py::test_any_record",)),
     "packs that were sent": Driven(
         ("tidegauge/knowledge.py", "tidegauge/cli/data/fact_names.py", "connectors/loading/packs.py"), ("policies",),
@@ -100,7 +103,7 @@ OWN: Final = {
     "tidegauge/demo/watch.py": "topics of the demo's own, which nobody else writes",
 }
 UNREAD: Final = {  # topics that none of our processes reads
-    "tasks": "for the desk", "notices": "for the bank's systems", "queue-tickets": "for the branches", "audit-log": "kept",
+    "tasks": "for the desk", "queue-tickets": "for the branches", "audit-log": "kept",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import load_pack
 from schemas.codec.records import decode_one
+from schemas.codec.status import Status
 from schemas.topics import INPUTS
 from tests.contracts.drawn import LIVED, entries
 from tests.standing.partition import Topics, layered
@@ -73,6 +74,15 @@ def letters(partition: Watched) -> Iterator[tuple[str, int]]:
         yield letter["topic"], letter["offset"]
 
 
+def ended_or_waits(job: StandingJob, topic: str, end: int) -> bool:
+    """Whether an input is read to its end, or up to a mark of a day that is not closed yet."""
+    lane = job.lanes[topic]
+    if lane.position == end:
+        return True
+    chunk = next(one for one in lane.chunks if one.at < one.columns.n)
+    return bool(chunk.columns.status[chunk.at] == Status.MARK and chunk.columns.data[chunk.at, 0] > job.ledger.closed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pack", PACKS)
 def test_every_input_at_once(pack: str) -> None:
@@ -99,7 +109,7 @@ def test_every_input_at_once(pack: str) -> None:
         partition.flush(None)
         told = Counter(letters(partition))
         assert set(told.values()) <= {1}
-        assert partition.job.closes or partition.job.positions() == log.ends
+        assert partition.job.closes or all(ended_or_waits(partition.job, topic, log.ends[topic]) for topic in INPUTS)
         again = partition.recovered(data)
         assert again.job.positions() == partition.job.positions()
         assert differences(state(again.job.ledger), state(partition.job.ledger)) == []

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from agents.engine.app import CHANGELOG
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from deploy.topics import CATALOGUE
 from schemas.codec.records import encode
@@ -196,7 +197,7 @@ def test_what_people_do_to_topics(kafka: Kafka, settings: Settings) -> None:
             future.result(20)
 
     def send(key: bytes, value: bytes | None, topic: str = "policies") -> None:
-        producer = Producer({"bootstrap.servers": settings.kafka})
+        producer = Producer(librdkafka(settings.kafka))
         producer.produce(settings.topic(topic), value, key, 0)
         assert producer.flush(20) == 0
 

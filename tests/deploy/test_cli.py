@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from deploy.connections.clients import librdkafka
 from deploy.embedded import processes
 from deploy.settings import KEY_BYTES_MIN
 from schemas.codec.records import encode
@@ -27,7 +28,7 @@ def tidegauge(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
 
 def put_aside(kafka: Kafka, topic: str) -> None:
     """Dead letters: two of records that lay wrong, one of another kind."""
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer(librdkafka(kafka.bootstrap_servers))
     for offset, reason in enumerate(("no key", "truncated", "no key")):
         letter = {"topic": "transactions", "partition": 0, "offset": offset, "reason": reason, "field": None,
                   "detail": "", "original": b"", "original_key": None, "original_bytes": 0, "original_sha256": None,

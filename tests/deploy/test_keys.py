@@ -70,11 +70,18 @@ def test_key_is_not_made_up_for_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\xff\xfe" * 40, b"k" * (KEY_BYTES_MIN - 1)])
 def test_broken_key_file_is_told(content: bytes, tmp_path: Path) -> None:
-    """Empty, binary or short: one clear line that names the file, on the command line too, and the file stays."""
+    """Empty, binary or short: the file is named, and stays."""
     path = tmp_path / "reference.key"
     path.write_bytes(content)
     with pytest.raises(StackError, match=r"reference\.key"):
         Settings(data_dir=tmp_path).secret()
+    assert path.read_bytes() == content
+
+
+def test_command_tells_of_a_broken_key_file(tmp_path: Path) -> None:
+    """In clear lines that name the file; it stays."""
+    path, content = tmp_path / "reference.key", b"\xff\xfe" * 40
+    path.write_bytes(content)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGAUGE_")} | {
         "TIDEGAUGE_DATA_DIR": str(tmp_path)
     }

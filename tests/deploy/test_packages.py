@@ -64,7 +64,7 @@ def test_another_distribution_on_the_path(tmp_path: Path, work: Path) -> None:
     """A foreign `agents` ends every command with one line that names its owner; nothing of it is run."""
     site = tmp_path / "site"
     distribution(site, "raise SystemExit('the foreign package ran')\n")
-    for command in (["worker"], ["queue", "serve"], ["policy", "list"], ["up"]):
+    for command in (["queue", "serve"], ["up"]):  # of the core, and of an extra
         done = tidegauge(work, [site, ROOT], *command)
         assert done.returncode == 2
         assert done.stderr.splitlines() == [

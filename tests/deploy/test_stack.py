@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource
 
 from deploy import admin, ping, record, topics
+from deploy.connections.clients import librdkafka
 from deploy.embedded import jars, kafka, processes
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
@@ -33,7 +34,7 @@ def test_a_cluster_id_is_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
 def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
     """Write one record and wait until it is acknowledged by all replicas."""
     problems = []
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "acks": "all"})
+    producer = Producer({**librdkafka(bootstrap_servers), "acks": "all"})
     producer.produce(topic, value, partition=0, on_delivery=lambda problem, _: problems.append(problem))
     assert producer.flush(30) == 0
     assert problems == [None]
@@ -41,7 +42,7 @@ def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
 
 def read_all(bootstrap_servers: str, topic: str) -> list[bytes]:
     """The values of a topic's partition 0."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "reader", "enable.auto.commit": False})
+    consumer = Consumer({**librdkafka(bootstrap_servers), "group.id": "reader", "enable.auto.commit": False})
     with closing(consumer):
         partition = TopicPartition(topic, 0, 0)
         _, end = consumer.get_watermark_offsets(partition, timeout=30)

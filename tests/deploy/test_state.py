@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from streams.reference import key_fingerprint
 from tests.conftest import Kafka
@@ -35,8 +36,8 @@ def test_what_a_worker_will_do(kafka: Kafka, topic_prefix: str) -> None:
     )  # fmt: skip
     (found,) = state_found(settings)
     assert (found.good, found.found) == (True, f"none in group {settings.group}: a worker begins with the log")
-    servers, changelog = {"bootstrap.servers": kafka.bootstrap_servers}, f"{settings.group}-standing-changelog"
-    admin = AdminClient(servers)
+    changelog = f"{settings.group}-standing-changelog"
+    admin = AdminClient(librdkafka(kafka.bootstrap_servers))
     admin.create_topics([NewTopic(changelog, 1, 1)])[changelog].result(20)
     for head, key, said in STATES:
         meta: dict[str, object] = {"reference_key": key_fingerprint(key.encode())} if key else {}

@@ -25,7 +25,7 @@ from schemas.codec.records import decode_one, encode
 from schemas.registry import contract
 from services.notices.notifier import Notifier
 from streams.calendar import day_of
-from tests.services.fakes import MemoryChannel, MemoryLedger
+from tests.services.fakes import MemoryChannel, MemoryLedger, MemoryTold
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "topics.md"
 SEED, CUSTOMERS, AS_OF = 1, 12, day_of(date(2026, 5, 31))
@@ -98,7 +98,7 @@ def encoded() -> dict[str, bytes]:
     written["policies"].append(encode("policies", policy))
     found = {topic: _choose(topic, values) for topic, values in written.items()}
     alert = decode_one(found["rm-alerts"])
-    notifier = Notifier((MemoryChannel(),), MemoryLedger(), lambda: NOTICED_AT, "en")
+    notifier = Notifier((MemoryChannel(),), MemoryLedger(), MemoryTold(), KEY, lambda: NOTICED_AT, "en")
     found["notices"] = encode("notices", asyncio.run(notifier.notify(alert))[0] | {"channel": "console"})
     return found
 

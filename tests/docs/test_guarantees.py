@@ -1,11 +1,14 @@
 """docs/guarantees.md names every chaos scenario, and only commands that exist."""
 
+import http.client
 import re
 from pathlib import Path
 
 from connectors.formats import canonical, json_text, parquet_pages, parquet_rows
 from deploy import probes, topics
 from deploy.settings import Settings
+from policies.cases import facts
+from policies.language import reader
 from schemas import answers, bounds
 from schemas.codec import blocks, primitives
 from schemas.validation import columns
@@ -74,25 +77,44 @@ BOUNDS = {
     "`details` of an act": [columns.DETAILS_MAX, validity.FIELD_BYTES_MAX],
     "a policy pack, in a file and on its topic": [bounds.PACK_BYTES_MAX],
     "a table of rule cases": [bounds.TABLE_BYTES_MAX],
+    "labels of a world": [bounds.LABELS_BYTES_MAX],
     "manifests, calendars, facts in a file, files of authorities, contracts, the note of the embedded stack": [
         bounds.SMALL_FILE_BYTES_MAX,
     ],
     "a file with a key or a password": [bounds.KEY_FILE_BYTES_MAX],
     "objects and lists in one another, in files": [json_text.NESTING_MAX],
+    "mappings and lists in one another, in a pack": [reader.DEPTH_MAX],
+    "digits of a fact, in a file or a table of cases, as it would be written out": [facts.NUMBER_CHARS_MAX],
     "a text of Parquet": [parquet_rows.VALUE_BYTES_MAX, parquet_rows.LONG_VALUE_BYTES_MAX],
     "a Parquet file": [parquet_rows.ROWS_MAX, parquet_rows.TEXT_BYTES_MAX, bounds.FOOTER_BYTES_MAX],
     "a row group of Parquet, as its page headers say": [parquet_rows.GROUP_BYTES_MAX, parquet_pages.PAGES_MAX],
+    "a file of tickets, counters or arrivals of a branch's day": [
+        bounds.HALL_FILE_BYTES_MAX, bounds.HALL_TICKETS_MAX, bounds.HALL_COUNTERS_MAX,
+    ],
+    "overtakings of a branch's day": [bounds.HALL_OVERTAKINGS_MAX],
     "a request to the look-up": [server.REQUEST_BYTES_MAX, server.REQUEST_S, server.IDLE_S],
     "connections to the look-up": [default("lookup_connections"), 1, server.ADDRESS_SHARE],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
+    "addresses whose requests the look-up counts": [server.ADDRESSES_MAX],
     "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],
-    "an answer of the schema registry, of the issuer of its tokens": [
+    "a request for metrics and health": [http.client._MAXLINE, http.client._MAXHEADERS],
+    "an answer of the schema registry, of the issuer of its tokens, of a worker to `drain`": [
         bounds.REGISTRY_ANSWER_BYTES_MAX, answers.REGISTRY_ANSWER_S,
     ],
     "schema ids that a partition asks the registry for and that are unknown, by topic": [
         bounds.UNKNOWN_SCHEMAS_ASKED_MAX, blocks.UNKNOWN_S,
     ],
-    "schemas of the registry that a process keeps": [bounds.SCHEMAS_KEPT_MAX],
+    "unknown schema ids that a reader remembers": [blocks.UNKNOWN_MAX],
+    "a schema by which records are read": [
+        bounds.SCHEMA_BYTES_MAX, bounds.SCHEMA_TYPES_MAX, bounds.SCHEMA_DEPTH_MAX, bounds.VALUES_PER_BYTE_MAX,
+    ],
+    "types in the schemas by which a reader reads at a time; schemas that it keeps for the next batch": [
+        bounds.WRITERS_TYPES_MAX, blocks.WRITERS_MAX,
+    ],
+    "schemas of the registry that a process keeps": [bounds.SCHEMAS_KEPT_MAX, bounds.SCHEMAS_KEPT_BYTES_MAX],
+    "versions of a subject that are looked at for a contract in other words": [
+        bounds.SCHEMA_VERSIONS_MAX, bounds.SCHEMA_VERSIONS_S,
+    ],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
 }  # fmt: skip
 

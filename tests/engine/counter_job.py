@@ -154,6 +154,10 @@ class CounterJob:
         """None."""
         return {}
 
+    def source_days(self) -> dict[str, int]:
+        """Of no source."""
+        return {}
+
     def has_own_work(self) -> bool:
         return False
 

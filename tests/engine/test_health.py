@@ -17,6 +17,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from agents.engine.changelog import FENCE, Fence
 from agents.engine.recovery import read_state
 from agents.engine.watch.brokers import append_times
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from tests.cli.calling import call
 from tests.engine.counter_job import CounterJob
@@ -30,7 +31,7 @@ ENDS_S = 60  # of a worker whose topic is gone
 
 def open_transaction(world: World, topic: str, amounts: list[int]) -> Producer:
     """Of somebody else, who does not commit."""
-    out = Producer({"bootstrap.servers": world.settings.kafka, "transactional.id": f"foreign-{world.settings.group}"})
+    out = Producer({**librdkafka(world.settings.kafka), "transactional.id": f"foreign-{world.settings.group}"})
     out.init_transactions(20)
     out.begin_transaction()
     for amount in amounts:

@@ -19,6 +19,7 @@ from agents.engine.changelog import FENCE, Fence
 from agents.engine.job import RecoveryError
 from agents.engine.recovery import open_consumer, read_state
 from agents.engine.unit import Conf, PartitionUnit
+from deploy.connections.clients import librdkafka
 from tests.chaos.check import read
 from tests.engine.counter_job import CounterJob, NewerCounterJob
 from tests.engine.worker import EngineTestSettings
@@ -41,7 +42,7 @@ async def test_sources_of_every_codec(world: World, codec: str) -> None:
 
 async def test_aborted_source_transactions_count_never(world: World) -> None:
     """An aborted transaction in the source is passed over; its markers move the position."""
-    out = Producer({"bootstrap.servers": world.settings.kafka, "transactional.id": world.settings.group})
+    out = Producer({**librdkafka(world.settings.kafka), "transactional.id": world.settings.group})
     out.init_transactions(20)
     for amount, commit in ((1, True), (10, False), (100, True), (1000, False)):
         out.begin_transaction()
@@ -174,7 +175,7 @@ async def test_an_upgrade_writes_the_state_anew_and_keeps_older_versions_off(
 async def test_offsets_without_a_state_are_refused(world: World) -> None:
     """Committed offsets and an empty changelog: the state is lost, and going on would hide it."""
     world.write("left", [600])
-    consumer = Consumer({"bootstrap.servers": world.settings.kafka, "group.id": world.settings.group})
+    consumer = Consumer({**librdkafka(world.settings.kafka), "group.id": world.settings.group})
     consumer.commit(offsets=[TP(world.settings.topic("left"), 0, 1)], asynchronous=False)
     consumer.close()
     await world.refuses("committed 1 .* is empty")
@@ -187,7 +188,7 @@ async def test_the_changelog_counts_where_the_group_differs(world: World) -> Non
     await unit.recover()
     await world.consume(unit)
     await unit.close()
-    consumer = Consumer({"bootstrap.servers": world.settings.kafka, "group.id": world.settings.group})
+    consumer = Consumer({**librdkafka(world.settings.kafka), "group.id": world.settings.group})
     consumer.commit(offsets=[TP(world.settings.topic("left"), 0, 1)], asynchronous=False)
     consumer.close()
     successor = world.unit()
@@ -204,7 +205,7 @@ async def test_a_large_record_passes(world: World) -> None:
         world.admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(20)
     settings = BigTopics(world.settings.kafka, world.settings.group, 1, 1000)
     recovery.install_blocks(settings, CounterJob.inputs, world.changelog)
-    out = Producer({"bootstrap.servers": settings.kafka, "message.max.bytes": 4 << 20})
+    out = Producer({**librdkafka(settings.kafka), "message.max.bytes": 4 << 20})
     value = os.urandom(2 << 20)
     out.produce(settings.topic("left"), value, b"k" * 8, 0)
     out.flush(20)

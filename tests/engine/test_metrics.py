@@ -44,8 +44,9 @@ def test_what_a_job_counts_is_served(served: tuple[WorkerMetrics, Health, int]) 
 def test_days_of_a_job_are_instants(served: tuple[WorkerMetrics, Health, int]) -> None:
     """A day that is not known has no figure; a partition that went to another worker has none either."""
     made, _, port = served
-    made.show(1, {"closed_day": 20_000})
+    made.show(1, {"closed_day": 20_000}, {"core": 20_001, "cards": 19_000})
     text = get(port, "/metrics")[1]
+    assert 'tidegauge_source_booked_day_timestamp_seconds{partition="1",source="cards"} 1.6416e+09' in text
     assert 'tidegauge_closed_day_timestamp_seconds{partition="1"} 1.728e+09' in text
     assert "tidegauge_booked_day_timestamp_seconds{" not in text
     made.forget([], 1)

@@ -60,7 +60,7 @@ def test_an_open_transaction_is_named() -> None:
 
 
 def test_the_cause_is_said_first() -> None:
-    """An open transaction holds up the close, and with it every other input: the reason is not lost among what follows from it."""
+    """An open transaction holds up the close, and with it every other input: the reason stands first."""
     clock, others = Clock(), ("balances", "business-days", "crm-actions", "customers", "facts")
     assert len(others) > REASONS_MAX
     clock.look(1, transactions=(7, 7, 7, 7), **dict.fromkeys(others, (7, 7, 7, 7)))

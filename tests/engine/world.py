@@ -14,6 +14,7 @@ from agents.engine import recovery
 from agents.engine.job import RecoveryError
 from agents.engine.recovery import changelog_topic, open_consumer
 from agents.engine.unit import Conf, PartitionUnit
+from deploy.connections.clients import librdkafka
 from tests.engine.counter_job import CounterJob
 from tests.engine.worker import EngineTestSettings
 
@@ -23,7 +24,7 @@ class World:
 
     def __init__(self, kafka: str, name: str) -> None:
         self.settings = EngineTestSettings(kafka, f"{name}-{os.getpid()}-{time.monotonic_ns()}", 1, 1000)
-        self.admin = AdminClient({"bootstrap.servers": kafka})
+        self.admin = AdminClient(librdkafka(kafka))
         self.changelog = changelog_topic(self.settings)
         topics = [self.settings.topic(t) for t in ("left", "right", "tiers", "dead", "closes")]
         made = [NewTopic(t, 1, 1) for t in topics] + [
@@ -35,7 +36,7 @@ class World:
 
     def write(self, topic: str, amounts: list[int], customer: int = 7, **conf: object) -> None:
         """Events of one customer."""
-        out = Producer({"bootstrap.servers": self.settings.kafka, **conf})
+        out = Producer({**librdkafka(self.settings.kafka), **conf})
         for amount in amounts:
             out.produce(
                 self.settings.topic(topic), amount.to_bytes(8, "big", signed=True), customer.to_bytes(8, "big"), 0
@@ -68,7 +69,7 @@ class World:
 
 def write_rows(kafka: str, changelog: str, rows: Iterable[tuple[bytes | str, bytes | str]]) -> None:
     """Put (key, value) rows on partition 0 of a changelog, in a transaction as workers do."""
-    out = Producer({"bootstrap.servers": kafka, "transactional.id": f"{changelog}-test"})
+    out = Producer({**librdkafka(kafka), "transactional.id": f"{changelog}-test"})
     out.init_transactions(20)
     out.begin_transaction()
     for key, value in rows:

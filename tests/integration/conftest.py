@@ -20,9 +20,12 @@ def apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield registry.url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_live(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Live]]:
-    """`make_live(**settings)`: a live system with topics and a group of its own, for the rest of the session."""
+    """`make_live(**settings)`: a live system with topics and a group of its own, until the module's end.
+
+    A worker that has nothing to do asks the broker a hundred times a second, so none is left running.
+    """
     with ExitStack() as around:
 
         def make(**more: Any) -> Live:

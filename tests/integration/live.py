@@ -23,6 +23,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
@@ -78,7 +79,7 @@ class Live:
     def probe(self, group: str) -> Consumer:
         """What looks at a group's offsets; it joins nothing."""
         kafka = self.settings.kafka
-        return Consumer({"bootstrap.servers": kafka, "group.id": group, "enable.auto.commit": False, "log_level": 0})
+        return Consumer({**librdkafka(kafka), "group.id": group, "enable.auto.commit": False, "log_level": 0})
 
     def follow(self, group: str) -> None:
         """Another group's workers are the ones that are started and looked at from now on."""

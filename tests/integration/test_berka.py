@@ -46,6 +46,7 @@ def undisturbed(make_live, berka_dir, pack, redis_server):
     live.start()
     live.command("import", "--format", "berka", str(berka_dir))
     live.wait_closed()
+    live.stop()
     return live
 
 

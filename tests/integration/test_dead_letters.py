@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from deploy import admin
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.letters import Original, dead_letter
@@ -17,6 +18,7 @@ from schemas.partitioner import MISPLACED
 from tests.chaos.check import read
 from tests.schemas.helpers import posting, posting_value
 from tidegauge.cli.main import app
+from tidegauge.cli.operation import dead_letters
 from tidegauge.demo.processes import environment
 from tidegauge.letters import LAST_COUNTS, Letter
 from tidegauge.letters import _source as source_of
@@ -35,7 +37,7 @@ def lettered(make_topics: Callable[..., Settings], monkeypatch: pytest.MonkeyPat
     for name, value in environment(settings).items():
         if name.startswith("TIDEGAUGE_"):
             monkeypatch.setenv(name, value)
-    producer = Producer({"bootstrap.servers": settings.kafka, "message.max.bytes": 4 << 20})
+    producer = Producer({**librdkafka(settings.kafka), "message.max.bytes": 4 << 20})
     postings = settings.topic("transactions")
     for value in (GONE, GOOD, RUBBISH, bytes(2 << 20)):
         producer.produce(postings, value, b"C0000077", 1, headers=HEADERS)
@@ -66,7 +68,7 @@ def called(*arguments: str) -> Any:
 
 def headers_of(settings: Settings, offset: int) -> list[tuple[str, bytes | None]] | None:
     """Of a posting of partition 1."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "headers"})
+    consumer = Consumer({**librdkafka(settings.kafka), "group.id": "headers"})
     try:
         consumer.assign([TopicPartition(settings.topic("transactions"), 1, offset)])
         message = consumer.poll(20)
@@ -116,6 +118,17 @@ async def test_of_some_the_last_record_counts(topic: str) -> None:
     """An older profile or close would stand behind a newer one: neither is sent again, whatever was wrong with it."""
     letter = Letter(0, dead_letter(topic, 0, 3, "unknown schema id", Original.of(GOOD, b"C1")))
     assert await source_of(Settings(), None, letter) == LAST_COUNTS[topic]
+
+
+def test_any_time_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the brokers take a producer's word for when a letter was written, that may be any number."""
+    record = dead_letter("facts", 0, 3, "unreadable", Original.of(GOOD, b"C1"))
+    found = [Letter(at, record) for at in (-(1 << 63), -1, 0, (1 << 63) - 1)]
+    monkeypatch.setattr(dead_letters, "opened", lambda *_: Settings())
+    monkeypatch.setattr(dead_letters, "letters", lambda *_: found)
+    done = called("list")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("facts/0/3") == len(found)
 
 
 def test_redrive(lettered: Settings) -> None:

@@ -12,6 +12,7 @@ from connectors.formats.events import Event
 from connectors.loading.closer import Closer
 from connectors.loading.packs import send
 from connectors.loading.publisher import EventPublisher
+from deploy.connections.clients import librdkafka
 from schemas.codec.records import encode
 from schemas.partitioner import partition_of
 from schemas.registry import CONTRACTS, file_registry
@@ -158,7 +159,7 @@ def test_explain(lived, cases):
     changes = [verdict for one in found for verdict in one.of("tier-changes")]
     assert len({verdict.pack.id for verdict in changes}) > 1
     told = changes[0].told
-    producer = Producer({"bootstrap.servers": live.settings.kafka})
+    producer = Producer(librdkafka(live.settings.kafka))
     place = partition_of(told.record["customer_id"].encode(), live.settings.partitions)
     value = encode("tier-changes", told.record | {"to_tier": "nobody's"}, file_registry(CONTRACTS[-1]))
     producer.produce(live.settings.topic("tier-changes"), value, told.record["customer_id"].encode(), place)

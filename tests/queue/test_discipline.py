@@ -15,14 +15,14 @@ from policies.language.reader import PackError
 from streams.queue.discipline import (
     FIRST_COME,
     HEAD_START,
-    ISSUED,
     QUEUE_ORDERS,
-    RECALLED,
-    RETURNED,
+    STEP_ISSUED,
+    STEP_RECALLED,
+    STEP_RETURNED,
+    STEP_TRANSFERRED,
+    STEP_TRANSFERRED_ANEW,
     STRICT,
     TICKET_STEPS,
-    TRANSFERRED,
-    TRANSFERRED_ANEW,
     Discipline,
     Hall,
     arrival_after,
@@ -76,7 +76,7 @@ class Branch(RuleBasedStateMachine):
         self.issue(lane, booked)
 
     def issue(self, lane: tuple[int, int], booked: int | None) -> None:
-        arrival = arrival_after(ISSUED, self.now, booked_s=None if booked is None else self.now + booked)
+        arrival = arrival_after(STEP_ISSUED, self.now, booked_s=None if booked is None else self.now + booked)
         assert arrival >= self.now
         self.join(self.issued, arrival, *lane)
         self.issued += 1
@@ -103,7 +103,7 @@ class Branch(RuleBasedStateMachine):
         self.called.remove(one)
         ticket, arrival, queue_class, passed = one
         after = arrival_after(step, self.now, arrival)
-        assert after == (arrival if step in (RECALLED, TRANSFERRED) else self.now)
+        assert after == (arrival if step in (STEP_RECALLED, STEP_TRANSFERRED) else self.now)
         self.join(ticket, after, service, queue_class, passed if after == arrival else 0)
 
     @rule(lanes=st.sets(st.sampled_from(LANES), min_size=1), counter=st.integers(0, COUNTERS - 1), ahead=st.booleans())
@@ -153,7 +153,7 @@ def test_discipline_is_that_of_the_slow_twin() -> None:
 
 @pytest.mark.slow
 def test_nobody_is_overtaken_by_who_came_half_an_hour_after_him() -> None:
-    """With head starts of 30, 20, 10 and 0 minutes nobody who came more than 30 minutes later is called first (R-287)."""
+    """With head starts of 30, 20, 10 and 0 minutes nobody who came more than 30 minutes later is called first."""
 
     class HeadStarts(Branch):
         orders, caps, head_starts = (HEAD_START,), st.none(), st.just([1800, 1200, 600, 0])
@@ -223,8 +223,8 @@ def test_orders() -> None:
 
 def test_appointment_is_not_called_before() -> None:
     """An appointment arrives at its booked time, or when he comes if that is later; no counter waits for it."""
-    assert arrival_after(ISSUED, 100, booked_s=500) == 500
-    assert arrival_after(ISSUED, 600, booked_s=500) == 600
+    assert arrival_after(STEP_ISSUED, 100, booked_s=500) == 500
+    assert arrival_after(STEP_ISSUED, 600, booked_s=500) == 600
     room = hall()
     room.join(0, 500, 0)
     room.join(1, 100, 1)
@@ -234,8 +234,8 @@ def test_appointment_is_not_called_before() -> None:
 
 def test_who_comes_back_begins_anew() -> None:
     """No-show returned, or transfer without its place: arrival is now; recall, and transfer with its place, keep it."""
-    assert [arrival_after(step, 900, 100) for step in (RECALLED, TRANSFERRED)] == [100, 100]
-    assert [arrival_after(step, 900, 100) for step in (RETURNED, TRANSFERRED_ANEW)] == [900, 900]
+    assert [arrival_after(step, 900, 100) for step in (STEP_RECALLED, STEP_TRANSFERRED)] == [100, 100]
+    assert [arrival_after(step, 900, 100) for step in (STEP_RETURNED, STEP_TRANSFERRED_ANEW)] == [900, 900]
 
 
 def test_cap() -> None:

@@ -74,7 +74,7 @@ def simulated(
 def test_simulation_is_the_slow_one(order: str, tmp_path: Path) -> None:
     """When each ticket is called, where, and after whom, is what going through the seconds gives."""
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(days())
     def holds(day: Any) -> None:
         assert simulated(tmp_path, *day, order) == slow_day(*day, CLASSES, HEAD_STARTS, order)

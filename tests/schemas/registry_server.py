@@ -85,7 +85,7 @@ class RegistryServer(ThreadingHTTPServer):
     def same(self, ids: Iterable[int], text: str) -> int | None:
         """The id of the very same schema, words and all, as a registry compares them."""
         wanted = json.loads(text)
-        return next((n for n in ids if json.loads(self.schemas[n]["schema"]) == wanted), None)
+        return next((n for n in ids if _json(self.schemas[n]["schema"]) == wanted), None)
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -182,6 +182,14 @@ class Answers(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         """Keeps quiet."""
+
+
+def _json(text: str) -> Any:
+    """A schema's text as JSON; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _basic(user: str, password: str) -> str:

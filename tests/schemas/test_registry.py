@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from deploy.settings import Settings
+from schemas import bounds
 from schemas.codec.blocks import Reader, decode
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import Status
-from schemas.confluent import ConfluentRegistry, subject_of
+from schemas.confluent import ConfluentRegistry, RegistryAccess, subject_of
 from schemas.registry import (
     Registry,
     RegistryError,
@@ -130,6 +131,51 @@ def test_other_words_are_the_same_contract(empty: RegistryServer) -> None:
     old = empty.add("facts-value", {"schema": json.dumps(reworded)})
     empty.add("facts-value", {"schema": json.dumps({**reworded, "fields": reworded["fields"][:-1]})})
     assert registry_for(settings_of(empty)).id_of("facts") == old
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "null", "7", "", 'syntax = "proto3";', '"\\ud800"'])
+def test_other_words_are_looked_for_among_any(empty: RegistryServer, text: str) -> None:
+    """Whatever else stands under the subject, the contract is found, or is not there."""
+    subject = subject_of("rm-alerts")
+    empty.add(subject, {"schema": text})
+    registry = registry_for(settings_of(empty))
+    with pytest.raises(UnregisteredError):
+        registry.id_of("rm-alerts")
+    old = empty.add(subject, {"schema": json.dumps({**contract("rm-alerts", 1), "doc": "Otherwise."})})
+    empty.add(subject, {"schema": text})
+    assert registry.id_of("rm-alerts") == old
+
+
+def test_other_words_are_looked_for_so_long(empty: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among the newest versions only; and a registry that is slow is one that gives no answer."""
+    subject = subject_of("rm-alerts")
+    empty.add(subject, {"schema": json.dumps({**contract("rm-alerts", 1), "doc": "Otherwise."})})
+    for _ in range(bounds.SCHEMA_VERSIONS_MAX):
+        empty.add(subject, {"schema": '"int"'})
+    registry = registry_for(settings_of(empty))
+    with pytest.raises(UnregisteredError):
+        registry.id_of("rm-alerts")
+    asked = [path for _, path in empty.asked if "/versions/" in path]
+    assert len(asked) == bounds.SCHEMA_VERSIONS_MAX
+    monkeypatch.setattr(bounds, "SCHEMA_VERSIONS_S", 0.0)
+    with pytest.raises(RegistryError, match="were not told within"):
+        registry.id_of("rm-alerts")
+
+
+def test_what_is_kept_of_a_registry_is_bounded(empty: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest texts go, the client keeps none, and what is too large to read by is not kept."""
+    monkeypatch.setattr(bounds, "SCHEMAS_KEPT_BYTES_MAX", 1000)
+    texts = [json.dumps({"type": "fixed", "name": f"F{i}", "size": 1, "doc": "x" * 300}) for i in range(9)]
+    ids = [empty.add("s", {"schema": text}) for text in [*texts, json.dumps("x" * bounds.SCHEMA_BYTES_MAX)]]
+    registry = ConfluentRegistry(RegistryAccess(empty.url))
+    found = [registry.schema(number) for number in ids]
+    assert found[:9] == list(map(json.loads, texts))
+    assert found[9] == {"type": "record", "name": "unreadable", "fields": []}
+    asked = len(empty.asked)
+    assert registry.schema(ids[9]) == found[9]
+    assert len(empty.asked) == asked
+    assert registry.schema(ids[0]) == found[0]
+    assert len(empty.asked) == asked + 1
 
 
 def test_an_id_unknown_to_the_registry_is_asked_once(server: RegistryServer, registry: Registry) -> None:

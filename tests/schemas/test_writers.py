@@ -20,7 +20,8 @@ from tests.schemas.helpers import ALWAYS, Registry, batch, datum, framed, row
 SAID = re.compile(r"(\w+): wanted .+, found .+")
 
 
-@settings(max_examples=400)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(st.data())
 def test_equal_rows_or_a_letter_that_names_the_field(data: st.DataObject) -> None:
     """By order, promotion, optional, alias, name, text for an enumeration, decimal and instant: as plain Python has it."""

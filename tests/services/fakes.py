@@ -172,6 +172,19 @@ class MemoryChannel:
         return 1
 
 
+class MemoryTold:
+    """Ids in a set."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    async def stands(self, notice_id: str) -> bool:
+        return notice_id in self.ids
+
+    def add(self, notice_id: str) -> None:
+        self.ids.add(notice_id)
+
+
 class MemoryLedger:
     """Ids in a set."""
 

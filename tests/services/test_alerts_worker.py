@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import Producer
 
 from agents.engine.reader import LogReader
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 from services.notices.channels import waiting_notices
@@ -76,6 +77,7 @@ def start(make_topics: Callable[..., Settings], hook: Hook, redis_url: str, redi
         "TIDEGAUGE_GROUP": settings.group,
         "TIDEGAUGE_REDIS_URL": redis_url,
         "TIDEGAUGE_WEBHOOK_URL": hook.url,
+        "TIDEGAUGE_REFERENCE_KEY": "a reference key for tests, 32 bytes long",
         "TIDEGAUGE_DATA_DIR": str(settings.data_dir),
         "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",  # a locale that lacks the notices' script
     }  # fmt: skip
@@ -93,7 +95,7 @@ def start(make_topics: Callable[..., Settings], hook: Hook, redis_url: str, redi
 
 
 def produce(settings: Settings, values: list[bytes], *, commit: bool) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": f"{settings.topic_prefix}test"})
+    producer = Producer({**librdkafka(settings.kafka), "transactional.id": f"{settings.topic_prefix}test"})
     producer.init_transactions()
     producer.begin_transaction()
     for value in values:
@@ -138,7 +140,11 @@ def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings
         assert time.monotonic() < until
         time.sleep(0.1)
     hook.refused = ALERT["alert_id"]  # nobody takes it; others pass
-    produce(settings, [encode("rm-alerts", ALERT | {"alert_id": "alert-2", "event_id": "event-3"})], commit=True)
+    produce(
+        settings,
+        [encode("rm-alerts", ALERT | {"alert_id": "alert-2", "event_id": "event-3", "rule": "drip"})],
+        commit=True,
+    )
     hook.broken = False
     _, body = hook.posts.get(timeout=WAIT_S)
     assert (body["alert_id"], body["status"]) == ("alert-2", "raised")

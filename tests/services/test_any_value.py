@@ -20,7 +20,8 @@ from policies import load_pack
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import contract
 from services.notices.days import BankDays
-from services.notices.notifier import Notifier, compose
+from services.notices.notifier import ID_CHARS, Notifier, compose
+from services.notices.told import ToldNotices
 from services.queue.lookup import Answer, Lookup, QueueRow, RedisPriorityView
 from services.views.decoder import Decoder
 from services.views.keys import Keys, as_bytes
@@ -33,9 +34,17 @@ from services.views.sweep.sweeper import Sweeper
 from services.views.writer import ViewWriter
 from streams.calendar import DAY_MAX, DAY_MIN
 from tests.contracts.drawn import LIVED, REGISTRY, any_value, entries, records
-from tests.services.fakes import MemoryChannel, MemoryLedger, MemoryRejects, MemorySource, MemoryViewStore
+from tests.services.fakes import (
+    MemoryChannel,
+    MemoryLedger,
+    MemoryRejects,
+    MemorySource,
+    MemoryTold,
+    MemoryViewStore,
+)
 
 KEYS = Keys.of("")
+ALERT_KEY = b"a key of the tests"
 DECODER, IN_COLUMNS = Decoder(REGISTRY), InColumns(REGISTRY)
 REF = "a" * 26
 
@@ -286,6 +295,19 @@ def test_the_banks_days_stay_days(inputs: dict[str, list[tuple[Any, Any]]], othe
     assert days.newest == 0 or DAY_MIN <= days.newest < DAY_MAX
 
 
+@given(entries("notices"))
+def test_any_notice_was_told_or_was_not(found: list[tuple[Any, Any]]) -> None:
+    """Whatever stands on `notices`: what is a notice was told, and nothing else is known."""
+    log = [TopicRecord("notices", 0, offset, key, value) for offset, (key, value) in enumerate(found)]
+    told = ToldNotices(MemorySource({"notices:0": log}), REGISTRY)
+    assert not asyncio.run(told.stands("no id of ours"))
+    wanted = set()
+    for _, value in found:
+        with suppress(ValueError):
+            wanted.add(decode_one(value or b"", REGISTRY, name="notices")["notice_id"])
+    assert set(told.ids) == {notice_id for notice_id in wanted if len(notice_id) <= ID_CHARS}
+
+
 def test_an_alert_of_a_day_that_never_comes_makes_no_other_late() -> None:
     """It is no news of the bank's calendar."""
     days = BankDays(MemorySource({}), REGISTRY, {})
@@ -313,7 +335,7 @@ def test_the_lookup_answers_always(queue_class: str | None, until: date | None, 
 @settings(max_examples=150)
 def test_an_alert_gives_notices_or_a_reason(value: bytes, locale: str) -> None:
     """What is no alert, and an alert of which no notice can be made, end in one kind of error; the rest can be written."""
-    notifier = Notifier([MemoryChannel()], MemoryLedger(), lambda: 0, locale)
+    notifier = Notifier([MemoryChannel()], MemoryLedger(), MemoryTold(), ALERT_KEY, lambda: 0, locale)
     try:
         told = asyncio.run(notifier.notify(decode_one(value, REGISTRY, name="rm-alerts")))
     except ValueError:
@@ -327,6 +349,6 @@ def test_a_text_without_end_makes_no_notice() -> None:
     alert = {field["name"]: "x" for field in contract("rm-alerts")["fields"]} | {
         "status": "raised", "kind": "outflow", "raised_day": 20_000, "next_close": None, "window_days": 1, "share_bp": 1,
     }  # fmt: skip
-    assert compose(alert, "console", "en") is not None
+    assert compose(ALERT_KEY, alert, "console", "en") is not None
     with pytest.raises(ValueError, match="branch"):
-        compose(alert | {"branch": "b" * 1000}, "console", "en")
+        compose(ALERT_KEY, alert | {"branch": "b" * 1000}, "console", "en")

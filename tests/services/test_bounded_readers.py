@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from redis import Redis
 
 from agents.engine.reader import LogReader
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas import bounds
 from schemas.codec.blocks import log_entries
@@ -64,7 +65,7 @@ def bomb(topic: str, codec: str) -> Outsized:
 def settings_of_bombs(make_topics: Callable[..., Settings], redis_url: str, redis_client: Redis) -> Settings:
     """In each topic of outputs a bomb of every codec in partition 0, and good records behind them."""
     settings = make_topics().model_copy(update={"redis_url": redis_url})
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(librdkafka(settings.kafka))
     for topic, good in NEIGHBOURS.items():
         send(settings.kafka, settings.topic(topic), 0, [bomb(topic, codec) for codec in CODECS])
         for key, value in good:
@@ -191,7 +192,7 @@ def goes_on_where_it_was(settings: Settings, topic: str) -> None:
 
 def notices_stay_small(settings: Settings) -> None:
     """The notifier tells the alerts around the batches and writes its letters."""
-    env = {**environment(settings), "TIDEGAUGE_REDIS_URL": settings.redis}
+    env = {**environment(settings), "TIDEGAUGE_REDIS_URL": settings.redis, "TIDEGAUGE_REFERENCE_KEY": "k" * 32}
     until, wanted = time.monotonic() + WAIT_S, 2 * len(expected("rm-alerts"))  # the view's writer has said it all too
     with subprocess.Popen(
         [sys.executable, "-m", "tidegauge.cli.main", "notices"], env=env, stdout=subprocess.DEVNULL

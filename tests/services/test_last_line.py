@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from tests.engine.world import wait_for
@@ -66,7 +67,7 @@ def test_the_last_line(
 ) -> None:
     """One line, and above it no traceback of anybody's and no cursor codes; a signal ends them well."""
     settings, running = make_topics(), dict[str, subprocess.Popen[bytes]]()
-    out = Producer({"bootstrap.servers": settings.kafka})
+    out = Producer(librdkafka(settings.kafka))
     out.produce(settings.topic("rm-alerts"), encode("rm-alerts", ALERT), b"C1")
     out.flush(20)
     try:
@@ -74,7 +75,7 @@ def test_the_last_line(
             env = os.environ | {
                 "TIDEGAUGE_BOOTSTRAP_SERVERS": settings.kafka, "TIDEGAUGE_TOPIC_PREFIX": settings.topic_prefix,
                 "TIDEGAUGE_GROUP": f"{settings.group}{number}", "TIDEGAUGE_REDIS_URL": redis_url,
-                "TIDEGAUGE_DATA_DIR": str(settings.data_dir),
+                "TIDEGAUGE_DATA_DIR": str(settings.data_dir), "TIDEGAUGE_REFERENCE_KEY": "k" * 32,
             }  # fmt: skip
             with (tmp_path / f"{name}.log").open("wb") as log:
                 running[name] = subprocess.Popen(

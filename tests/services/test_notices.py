@@ -26,6 +26,7 @@ from services.notices.notifier import (
     masked,
     notice_id,
 )
+from services.notices.told import TOLD_MAX, ToldNotices
 from services.notices.webhook import ATTEMPTS_MAX, WebhookChannel
 from services.views.keys import Keys
 from services.views.projections import TopicRecord
@@ -37,8 +38,9 @@ from tests.services.contract_notices import (
     check_ledger_of_what_waits,
     check_ledger_remembers,
 )
-from tests.services.fakes import MemoryChannel, MemoryLedger, MemorySource
+from tests.services.fakes import MemoryChannel, MemoryLedger, MemorySource, MemoryTold
 
+KEY = b"a key of the tests"
 ALERT: dict[str, Any] = {
     "alert_id": "alert-1", "event_id": "event-1", "customer_id": "6230001234560042", "rule": "outflow-7d",
     "severity": "high", "status": "raised", "window_days": 7, "outflow_minor": 987654321,
@@ -52,6 +54,12 @@ FORESEEN = {
     "window_days": 0, "outflow_minor": 0, "share_bp": 0, "counterparties": [], "next_close": 20543,
     "projected_tier": "platinum", "next_tier": "private", "to_hold_minor": 7654321, "projected_minor": 55443322,
     "lost_close": 20543, "lost_from": 20544,
+}  # fmt: skip
+
+
+NOTICE_RECORD = {
+    "event_id": "e", "notice_id": "n", "customer_id": "C1", "channel": "console", "recipient": "rm-7", "subject": "s",
+    "body": "b", "status": "sent", "attempts": 1, "at": 0, "caused_by": "c", "error": None,
 }  # fmt: skip
 
 
@@ -133,7 +141,7 @@ async def test_ledger_down_is_no_reason_to_be_silent() -> None:
     """Without Redis a notice goes out, perhaps twice."""
     client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1")
     channel = MemoryChannel()
-    await Notifier([channel], RedisLedger(client, Keys.of("")), lambda: 0).notify(ALERT)
+    await Notifier([channel], RedisLedger(client, Keys.of("")), MemoryTold(), KEY, lambda: 0).notify(ALERT)
     assert len(channel.sent) == 1
     await client.aclose()
 
@@ -144,7 +152,7 @@ async def test_ledger_down_is_no_reason_to_be_silent() -> None:
 def test_nothing_confidential_in_words(locale: str, status: str, window_days: int) -> None:
     """A notice holds no value of a C2 field: no customer number, amount, tier or counterparty."""
     alert = ALERT | {"status": status, "window_days": window_days}
-    notice = compose(alert, "webhook", locale)
+    notice = compose(KEY, alert, "webhook", locale)
     assert notice is not None
     words = json.dumps(asdict(notice), ensure_ascii=False)
     secret = [field["name"] for field in contract("rm-alerts")["fields"] if field["classification"] == "C2"]
@@ -161,13 +169,13 @@ def test_nothing_confidential_in_words(locale: str, status: str, window_days: in
 @pytest.mark.parametrize("kind", ["upgrade_near", "downgrade_risk"])
 def test_what_is_foreseen_names_no_tier_and_no_amount(locale: str, status: str, kind: str) -> None:
     """The notice says what is expected and when the next close is; tier, amounts and the day of loss are at the desk."""
-    notice = compose(ALERT | FORESEEN | {"kind": kind, "status": status}, "webhook", locale)
+    notice = compose(KEY, ALERT | FORESEEN | {"kind": kind, "status": status}, "webhook", locale)
     assert notice is not None
     words = json.dumps(asdict(notice), ensure_ascii=False)
     assert "2026-03-31" in notice.body and "****0042" in notice.subject
     for secret in ("7654321", "55443322", "3456789012", "platinum", "private", "diamond", ALERT["customer_id"]):
         assert secret not in words
-    assert compose(ALERT | FORESEEN | {"kind": "what comes later"}, "webhook", locale) is None
+    assert compose(KEY, ALERT | FORESEEN | {"kind": "what comes later"}, "webhook", locale) is None
 
 
 def test_texts_are_complete() -> None:
@@ -222,21 +230,28 @@ def test_mask_shows_less_than_half(customer_id: str) -> None:
 @pytest.mark.parametrize("status", ["acknowledged", "snoozed", "closed", "what comes later"])
 async def test_states_nobody_is_told_of(status: str) -> None:
     """Who has acknowledged an alert is not told that he has."""
-    assert await Notifier([MemoryChannel()], MemoryLedger(), lambda: 0).notify(ALERT | {"status": status}) == []
+    assert (
+        await Notifier([MemoryChannel()], MemoryLedger(), MemoryTold(), KEY, lambda: 0).notify(
+            ALERT | {"status": status}
+        )
+        == []
+    )
 
 
 async def test_customer_without_manager_goes_to_the_branch() -> None:
     """An alert is told to somebody."""
-    notice = compose(ALERT | {"rm_id": None}, "console", "en")
+    notice = compose(KEY, ALERT | {"rm_id": None}, "console", "en")
     assert notice is not None
     assert notice.recipient == "branch:0102"
 
 
 async def test_same_record_is_delivered_once() -> None:
-    """A record that comes again gives the same ids and goes out no more; a deepening is news."""
-    channel, ledger = MemoryChannel(), MemoryLedger()
-    notifier = Notifier([channel], ledger, lambda: 7)
-    first, again = [await notifier.notify(ALERT) for _ in range(2)]
+    """A record that comes again, or is made anew, gives the same ids and goes out no more; a deepening is news."""
+    channel, ledger, anew = MemoryChannel(), MemoryLedger(), {"event_id": "event-9", "alert_id": "alert-9"}
+    notifiers = [Notifier([channel], ledger, MemoryTold(), KEY, lambda: 7) for _ in range(2)]
+    first, again = [await notifier.notify(ALERT | new) for notifier, new in zip(notifiers, ({}, anew), strict=True)]
+    notifier = notifiers[0]
+    assert await notifier.notify(ALERT | anew) == []
     deeper = await notifier.notify(ALERT | {"status": "deepened", "event_id": "event-2"})
     assert [record["event_id"] for record in first] == [record["event_id"] for record in again]
     assert (first[0]["attempts"], again[0]["attempts"]) == (1, 0)
@@ -244,6 +259,48 @@ async def test_same_record_is_delivered_once() -> None:
     assert deeper[0]["notice_id"] != first[0]["notice_id"]
     for record in (*first, *again, *deeper):
         encode("notices", record)
+
+
+async def test_what_stands_on_notices_is_not_sent_again() -> None:
+    """Of a log that was made anew, with Redis empty: whatever became of a notice; nor is it written twice."""
+    channel = MemoryChannel()
+    (sent,) = await Notifier([channel], MemoryLedger(), MemoryTold(), KEY, lambda: 7).notify(ALERT)
+    failed = sent | {"notice_id": notice_id(KEY, ALERT | {"status": "deepened"}, "memory"), "status": "failed"}
+    values = [encode("notices", sent), b"damaged", encode("notices", failed), None]
+    source = MemorySource({"notices:0": [TopicRecord("notices", 0, i, b"k", value) for i, value in enumerate(values)]})
+    told = ToldNotices(source, file_registry())
+    notifier = Notifier([channel], MemoryLedger(), told, KEY, lambda: 7)
+    for status in ("raised", "deepened", "deepened"):
+        await notifier.notify(ALERT | {"status": status, "kind": "upgrade_near"} | FORESEEN)
+        await notifier.notify(ALERT | {"status": status, "event_id": "of the new log"})
+    assert [notice.status for notice in channel.sent] == ["raised", "raised", "deepened"]
+    assert [len(told.ids), told.most] == [4, TOLD_MAX]
+
+
+async def test_ids_are_bounded() -> None:
+    """The oldest are forgotten; what comes while the notifier runs is known too."""
+    at = [0.0]
+    records = [
+        TopicRecord("notices", 0, i, b"k", encode("notices", NOTICE_RECORD | {"notice_id": f"n{i}"})) for i in range(5)
+    ]
+    source = MemorySource({"notices:0": records[:4]})
+    told = ToldNotices(source, file_registry(), lambda: at[0], most=3)
+    assert [await told.stands(f"n{i}") for i in range(4)] == [False, True, True, True]
+    source.logs["notices:0"] = records
+    assert not await told.stands("n4")  # it is asked once a second
+    at[0] = 2.0
+    assert await told.stands("n4")
+
+
+def test_an_id_says_of_what_it_is_and_nothing_else() -> None:
+    """Case, status, severity and channel make another one; what a rebuilt log has otherwise does not, but the key."""
+    mine = notice_id(KEY, ALERT, "webhook")
+    for other in ("customer_id", "kind", "rule", "status", "severity"):
+        assert notice_id(KEY, ALERT | {other: "x"}, "webhook") != mine
+    assert len({mine, notice_id(KEY, ALERT | {"raised_day": 1}, "webhook"), notice_id(KEY, ALERT, "console")}) == 3
+    for name in sorted(ALERT.keys() - {"customer_id", "kind", "rule", "raised_day", "status", "severity"}):
+        assert notice_id(KEY, ALERT | {name: "x"}, "webhook") == mine
+    assert notice_id(b"another key", ALERT, "webhook") != mine
 
 
 async def test_failure_is_tried_again_until_it_works() -> None:
@@ -258,7 +315,7 @@ async def test_failure_is_tried_again_until_it_works() -> None:
         assert len(ledger.waiting) == 1
         broken.broken = sum(waited) < 2000
 
-    notifier = Notifier([broken, good], ledger, lambda: 7, wait=wait)
+    notifier = Notifier([broken, good], ledger, MemoryTold(), KEY, lambda: 7, wait=wait)
     records = await notifier.notify(ALERT)
     assert {(record["channel"], record["status"]) for record in records} == {("memory", "sent"), ("good", "sent")}
     assert (len(broken.sent), len(good.sent), ledger.waiting) == (1, 1, {})
@@ -271,7 +328,7 @@ async def test_a_clear_refusal_is_final() -> None:
     """What the receiver refuses is told as failed, and not tried again."""
     channel, ledger = MemoryChannel(), MemoryLedger()
     channel.broken = channel.final = True
-    (record,) = await Notifier([channel], ledger, lambda: 7, wait=no_wait).notify(ALERT)
+    (record,) = await Notifier([channel], ledger, MemoryTold(), KEY, lambda: 7, wait=no_wait).notify(ALERT)
     assert (record["status"], record["attempts"], record["error"]) == ("failed", 3, "broken")
     encode("notices", record)
 
@@ -287,7 +344,7 @@ async def test_who_is_tired_of_waiting_gives_up() -> None:
         if sum(waited) > 400:
             ledger.gone |= dict.fromkeys(ledger.waiting, "the webhook is gone")
 
-    (record,) = await Notifier([channel], ledger, lambda: 7, wait=wait).notify(ALERT)
+    (record,) = await Notifier([channel], ledger, MemoryTold(), KEY, lambda: 7, wait=wait).notify(ALERT)
     assert (record["status"], record["error"]) == ("suppressed", "given up: the webhook is gone")
     assert sum(waited) <= 400 + LOOK_S
     assert ledger.waiting == {}
@@ -303,13 +360,13 @@ async def test_what_is_late_says_so(day: int, late: bool, locale: str, kind: str
     source = MemorySource({"business-days:0": closes, "policies:0": []}, 10)
     days = BankDays(source, file_registry(), {("p", 1): 3, ("p", 2): 9})
     channel = MemoryChannel()
-    notifier = Notifier([channel], MemoryLedger(), lambda: 7, locale, late=days.late)
+    notifier = Notifier([channel], MemoryLedger(), MemoryTold(), KEY, lambda: 7, locale, late=days.late)
     await notifier.notify(ALERT | FORESEEN | {"kind": kind})
-    await notifier.notify(ALERT | FORESEEN | {"kind": kind, "pack_version": 2, "event_id": "event-2"})
+    await notifier.notify(ALERT | FORESEEN | {"kind": kind, "pack_version": 2, "customer_id": "another one"})
     first, second = channel.sent
     assert first.subject.startswith(texts.LATE_SUBJECT[locale]) is late
     assert not second.subject.startswith(texts.LATE_SUBJECT[locale])
-    assert first.notice_id == notice_id(ALERT, "memory")
+    assert first.notice_id == notice_id(KEY, ALERT | {"kind": kind}, "memory")
     for word in ("Please contact", "请尽快"):
         assert (word in second.body) >= (word in first.body)
         assert not (late and word in first.body)
@@ -394,7 +451,7 @@ async def test_webhook_holds_no_customer_number() -> None:
         return httpx2.Response(200)
 
     channel = WebhookChannel(httpx2.AsyncClient(transport=httpx2.MockTransport(receive)), "https://hook")
-    notice = compose(ALERT, "webhook", "zh-CN")
+    notice = compose(KEY, ALERT, "webhook", "zh-CN")
     assert notice is not None
     await channel.send(notice)
     assert ALERT["customer_id"].encode() not in seen[0].content

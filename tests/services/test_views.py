@@ -17,10 +17,11 @@ from services.views.keys import VIEW_FORMAT, Keys, held_until, member_of, unseen
 from services.views.metrics import ViewMetrics
 from services.views.projections import TopicRecord
 from services.views.store import Chunk, LeaseLostError
-from services.views.writer import LACKING_MAX, UNSEEN_HOLD_MS, ViewWriter, keep, rebuild
+from services.views.writer import UNSEEN_HOLD_MS, ViewWriter, keep, rebuild
 from tests.services.fakes import MemoryRejects, MemorySource, MemoryViewStore
 
 KEYS = Keys.of("")
+LACKING = 50  # keys that a partition may lack, in place of ten thousand
 
 
 def decode(_: str, values: Sequence[bytes]) -> list[Any]:
@@ -150,9 +151,10 @@ def test_unreadable_records_are_kept_and_passed() -> None:
 
 
 @pytest.mark.parametrize("topic", ["queue-priority", "standings"])
-def test_who_asks_by_key_needs_no_whole_view(topic: str) -> None:
+def test_who_asks_by_key_needs_no_whole_view(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One bad record of a queue class leaves the partition fresh, as its readers see which key is lacking; too many do not."""
-    for count in (1, LACKING_MAX):
+    monkeypatch.setattr("services.views.writer.LACKING_MAX", LACKING)
+    for count in (1, LACKING):
         log = [TopicRecord(topic, 0, offset, f"k{offset}".encode(), b"\xff") for offset in range(count)]
         writer = writer_of({f"{topic}:0": log})
         writer.settle()

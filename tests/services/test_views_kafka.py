@@ -11,6 +11,7 @@ from redis import Redis
 from agents.engine.reader import LogReader
 from deploy import topics
 from deploy.admin import client
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
 from services.assembly import view_sweeper, view_writer
@@ -46,7 +47,7 @@ def placed(
 
 def produce(settings: Settings, commit: bool) -> None:
     """A transaction with two customers, one of them deleted again, and a damaged record."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": settings.topic_prefix})
+    producer = Producer({**librdkafka(settings.kafka), "transactional.id": settings.topic_prefix})
     producer.init_transactions()
     producer.begin_transaction()
     topic = settings.topic("queue-priority")
@@ -133,7 +134,7 @@ def test_a_topic_made_anew(placed: tuple[Settings, ViewWriter], redis_client: "R
 
 def fill(settings: Settings, classes: dict[str, str]) -> None:
     """A record for each."""
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(librdkafka(settings.kafka))
     for ref, name in classes.items():
         producer.produce(settings.topic("queue-priority"), priority(ref, name, 1), key=ref)
     assert producer.flush(10) == 0

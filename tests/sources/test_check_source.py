@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from tests.cli.calling import Called, call
@@ -31,7 +32,7 @@ def value(name: str, number: int, source: str, **other: Any) -> bytes:
 
 def write(settings: Settings, topic: str, sent: list[tuple[bytes | None, bytes | None]], **config: Any) -> None:
     """Send with librdkafka, with whatever partitioner it has by default."""
-    producer = Producer({"bootstrap.servers": settings.kafka, **config})
+    producer = Producer({**librdkafka(settings.kafka), **config})
     for key, content in sent:
         producer.produce(settings.topic(topic), content, key)
     assert producer.flush(20) == 0

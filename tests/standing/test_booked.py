@@ -1,13 +1,16 @@
 """The newest booked day that a partition knows: of what it was fed, whatever the order, and what a fence tells of it."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.engine.job import TP, Block
+from agents.engine.packing import flat
 from agents.offline.memory_log import batch
 from agents.standing.job import StandingJob
 from agents.standing.model import ForCloser
@@ -32,13 +35,14 @@ def bank_day(ms: int) -> date:
     return datetime.fromtimestamp(ms / 1000, ZONE).date()
 
 
-def fed(job: StandingJob, batches: list[list[tuple[int, int]]]) -> StandingJob:
-    """A job after postings, each (booked, appended) in hours: a block a list, a batch a posting."""
+def fed(job: StandingJob, batches: Sequence[Sequence[tuple[Any, ...]]]) -> StandingJob:
+    """A job after postings, each (booked, appended) in hours and maybe a source: a block a list, a batch a posting."""
     at = 0
     for block in batches:
         start, raw = at, []
-        for booked, appended in block:
+        for booked, appended, *source in block:
             record = posting(at + 1, 100, FIRST) | {"booked_at": moment(booked)}
+            record |= {"source": source[0], "account_id": source[0]} if source else {}
             value = encode("transactions", {name: part for name, part in record.items() if name != "topic"})
             raw.append(batch([(at, b"C1", value)], moment(appended)))
             at += 1
@@ -62,6 +66,23 @@ def test_the_newest_of_what_was_booked(batches: list[list[tuple[int, int]]]) -> 
     ]  # fmt: skip
     want = max(good).toordinal() - date(1970, 1, 1).toordinal() if good else NO_DAY
     assert fed(fresh(), batches).booked.newest == want
+
+
+@given(st.lists(st.lists(st.tuples(HOURS, HOURS, st.sampled_from("abc")), min_size=1, max_size=4), max_size=4))
+def test_the_newest_of_each_source(batches: list[list[tuple[int, int, str]]]) -> None:
+    """Of its postings up to the newest day of all; a job restored from rows and fence knows them too."""
+    job = fed(fresh(), batches)
+    job.work(live=True)
+    days: dict[str, int] = {}
+    for booked, _, source in (one for block in batches for one in block):
+        on = bank_day(moment(booked)).toordinal() - date(1970, 1, 1).toordinal()
+        if on <= job.booked.newest:
+            days[source] = max(days.get(source, 0), on)
+    assert job.source_days() == days
+    again = StandingJob(conf())
+    again.load(flat(job.take_dirty(None)[0]))
+    again.load_fence(job.fence())
+    assert {source: day for source, day in again.source_days().items() if source in days} == days
 
 
 def test_what_a_fence_tells() -> None:

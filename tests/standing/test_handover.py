@@ -68,6 +68,7 @@ def said(records: dict[str, dict[str, Any]], topic: str) -> dict[str, dict[str, 
     return {key: record | {VERSIONED_TOPICS[topic]: 0} for key, record in records.items()}
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=20)
 @given(st.data())
 def test_every_customer_is_published_anew(data):

@@ -91,6 +91,7 @@ def lived(partitions: int, records: list[tuple[int, str, bytes | None, bytes]], 
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [1, 4, 16])
 @given(sent=st.lists(SENT, min_size=1, max_size=12))
 @settings(max_examples=15, deadline=None)

@@ -73,6 +73,7 @@ def moved(one: Crashing, data: Any, *, crashes: bool = True) -> Crashing:
     raise AssertionError("it does not end")
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=25)
 @given(st.data())
 def test_references_move_once(data):

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -90,8 +91,14 @@ def test_figures_are_those_of_a_log_without_the_slip() -> None:
     assert aums(Partition(slip()).run())[:2] == [(D1, 100), (D1 + 1, 157)]
 
 
+@cache
+def calm_closes() -> Any:
+    """What the closes say where nothing goes wrong."""
+    return Partition(slip()).run().closes()
+
+
 @pytest.mark.parametrize("left_out", [False, True], ids=["set aside", "left out"])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
 def test_any_interleaving_and_any_crash(seed: int, left_out: bool) -> None:
     """In whatever blocks and order inputs are read, and wherever a worker begins anew, the closes say the same.
 
@@ -99,7 +106,7 @@ def test_any_interleaving_and_any_crash(seed: int, left_out: bool) -> None:
     """
     mine = replace(conf(), left_out=frozenset({Run(FAR, D1)} if left_out else ()))
     rng, log = random.Random(seed), slip("forced" if left_out else None)
-    calm, partition = Partition(slip()).run(), Partition(log, StandingJob(mine))
+    partition = Partition(log, StandingJob(mine))
     while partition.fed != log.ends:
         topic = rng.choice([topic for topic in INPUTS if partition.fed[topic] < log.ends[topic]])
         partition.feed(topic, partition.fed[topic] + rng.randint(1, 200))
@@ -113,7 +120,7 @@ def test_any_interleaving_and_any_crash(seed: int, left_out: bool) -> None:
             rows_kept = partition.rows
             partition = Partition(log, job, partition.job.positions())
             partition.published, partition.rows = told, rows_kept
-    assert partition.closes() == calm.closes(), f"seed {seed}"
+    assert partition.closes() == calm_closes(), f"seed {seed}"
     assert partition.job.positions() == log.ends
 
 

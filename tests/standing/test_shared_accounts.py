@@ -89,6 +89,7 @@ def test_ids_tell_them_apart(steps: list[Step]) -> None:
         assert len(ids) == len(set(ids)), topic
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partitions", [4, 16])
 @given(steps=histories())
 @settings(max_examples=8, deadline=None)
@@ -113,6 +114,7 @@ def test_each_has_his_own() -> None:
         assert not [letter for one in found for letter in one.of("dead-letters")]
 
 
+@pytest.mark.slow
 @given(steps=histories())
 @settings(max_examples=5, deadline=None)
 def test_rows_tell_them_apart(steps: list[Step]) -> None:

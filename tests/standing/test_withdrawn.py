@@ -82,6 +82,7 @@ EVENTS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(PROFILE | st.sampled_from(NAMES).map(deletion), max_size=10), EVENTS, st.integers(0, 14))
 def test_live_is_as_built_anew_from_what_compaction_leaves(old, events, cut):

@@ -53,6 +53,7 @@ def test_rows_carry_the_whole_state(data):
             assert other.metrics(as_of) == fast.metrics(as_of)
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=40)
 @given(st.data())
 def test_replay_over_rows_of_any_age(data):

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from agents.standing.publish.versions import EPOCHS, versioned
 from deploy import topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.topics import INPUTS
@@ -37,7 +38,7 @@ def settings(make_topics: Callable[..., Settings]) -> Settings:
 
 def told(settings: Settings, *values: bytes | None, partition: int = 3) -> None:
     """Records on `queue-priority`, with a transaction's marker behind each."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": settings.topic("a producer")})
+    producer = Producer({**librdkafka(settings.kafka), "transactional.id": settings.topic("a producer")})
     producer.init_transactions(30)
     for value in values:
         producer.begin_transaction()

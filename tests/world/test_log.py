@@ -6,6 +6,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,15 @@ def test_a_running_process_ends_when_what_differs_differs_twice(world: World, mo
     assert ended.wait(30)
     assert "standings" in str(heard[0])
     stopped.set()
+
+
+def test_a_running_process_keeps_what_it_began_with(shared: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It compares what its settings said then: reading packs again would keep a worker's postings waiting."""
+    monkeypatch.setattr("tidegauge.world.found._packs", None)
+    monkeypatch.setattr("tidegauge.world.found.key_fingerprint", None)
+    assert Watch(shared, USES_ALL).look() is None
+    wrong = shared._replace(found=replace(shared.found, zone="Europe/Prague"))
+    assert "Europe/Prague" in str(Watch(wrong, USES_ALL).look())
 
 
 def test_brokers_that_are_away_are_no_other_world(shared: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from agents.engine.job import FatalError, Rejoin
 from agents.engine.recovery import changelog_topic
 from connectors.loading.publisher import open_producer
 from deploy import topics
+from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from deploy.topics import WRITTEN_BY_WORKERS
 from schemas.topics import INPUTS
@@ -126,7 +127,7 @@ def test_what_a_takeover_writes(world: World) -> None:
     assert world.entry is not None
     with_state(world, owner=7, shadow=5)
     place = [TopicPartition(world.settings.topic("rm-alerts"), 2, 0)]
-    producer = Producer({"bootstrap.servers": world.settings.kafka})
+    producer = Producer(librdkafka(world.settings.kafka))
     producer.produce(place[0].topic, b"an alert", b"C1", 2)
     producer.flush(30)
     old = notifiers(world.settings)
@@ -155,7 +156,7 @@ def test_what_a_takeover_writes(world: World) -> None:
 
 def notifiers(settings: Settings) -> Consumer:
     """A consumer of the notifiers' group."""
-    return Consumer({"bootstrap.servers": settings.kafka, "group.id": f"{settings.group}-alerts"})
+    return Consumer({**librdkafka(settings.kafka), "group.id": f"{settings.group}-alerts"})
 
 
 def test_what_speaks_against_a_takeover(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +188,7 @@ def test_old_producers_are_fenced(world: World) -> None:
 def committed(settings: Settings) -> int:
     """How many records a reader of committed ones finds."""
     reader = Consumer({
-        "bootstrap.servers": settings.kafka, "group.id": "anybody", "isolation.level": "read_committed",
+        **librdkafka(settings.kafka), "group.id": "anybody", "isolation.level": "read_committed",
         "enable.partition.eof": True,
     })  # fmt: skip
     reader.assign([TopicPartition(settings.topic("standings"), 1, 0)])

@@ -25,6 +25,12 @@ VALUES: Final[dict[str, str]] = {
     "lang": "zh-CN", "webhook_url": f"http://{NOWHERE}/", "webhook_secret": "whsec_" + "AAAA" * 8,
     "webhook_ca": "{other}/no.pem", "notice_locale": "en", "queue_default_class": "another", "lookup_port": "1",
     "lookup_metrics_port": "1", "lookup_connections": "4", "lookup_rate": "1", "contracts": "2",
+    "kafka_security_protocol": "SSL", "kafka_ca": "{other}/no.pem", "kafka_certificate": "{other}/no.pem",
+    "kafka_key": "{other}/no.pem", "kafka_key_password": "wrong", "kafka_check_host": "false",
+    "kafka_sasl_mechanism": "OAUTHBEARER", "kafka_user": "nobody", "kafka_password": "wrong",
+    "kafka_token_url": f"http://{NOWHERE}", "kafka_client_id": "nobody", "kafka_client_secret": "wrong",
+    "kafka_scope": "wrong", "redis_user": "nobody", "redis_password": "wrong", "redis_ca": "{other}/no.pem",
+    "redis_certificate": "{other}/no.pem", "redis_key": "{other}/no.pem", "redis_check_host": "false",
 }  # fmt: skip
 
 
@@ -38,9 +44,9 @@ class Reading(NamedTuple):
     refuses: frozenset[str]
 
 
-PLACE: Final = frozenset({"bootstrap_servers", "topic_prefix"})
+PLACE: Final = frozenset({"bootstrap_servers", "topic_prefix", "kafka_security_protocol"})
 ALL: Final = PLACE | {"group", "base_currency", "zone", "pack", "reference_key", "alert_key", "data_dir"}
-VIEW: Final = frozenset({"redis_url", "topic_prefix", "reference_key"})
+VIEW: Final = frozenset({"redis_url", "redis_ca", "topic_prefix", "reference_key"})
 
 READING: Final[dict[str, Reading]] = {
     "standings": Reading("standings --as-of {day}", ALL),
@@ -63,7 +69,8 @@ AS_PROCESS: Final[dict[str, str]] = {
     "topic_prefix": "waiting", "partitions": "standings", "group": "close", "base_currency": "whatif", "zone": "lookup",
     "pack": "complete", "reference_key": "alerts", "alert_key": "explain", "actor": "outlook", "lang": "standings",
     "flush_interval_s": "standings", "reference_key_previous": "explain", "reference_key_retire": "outlook",
-    "queue_default_class": "alerts",
+    "queue_default_class": "alerts", "kafka_security_protocol": "standings", "kafka_user": "standings",
+    "redis_ca": "alerts",
 }  # fmt: skip
 
 

@@ -13,19 +13,27 @@ from tidegauge.branch.day import BranchDay
 
 
 class Held(NamedTuple):
-    """Of the tickets of a class: how many were called at once, how many had to wait, and how many of these the interval held."""
+    """Of the tickets of a class: how many were called at once, how many had to wait, and of how many the interval held it.
+
+    low: tickets that waited less than the interval; the others that it did not hold waited longer.
+    """
 
     queue_class: str
     at_once: int
     waited: int
     held: int
-    low_s: int  # tickets whose wait was shorter than the interval
+    low: int
     width_median_s: int
 
     @property
     def percent(self) -> int | None:
         """Held, of a hundred that had to wait."""
-        return None if not self.waited else (200 * self.held + self.waited) // (2 * self.waited)
+        return _percent(self.held, self.waited)
+
+    @property
+    def percent_of_all(self) -> int | None:
+        """Of a hundred tickets; who was called at once was told so."""
+        return _percent(self.held + self.at_once, self.waited + self.at_once)
 
 
 def typical_services(days: Iterable[BranchDay]) -> list[int]:
@@ -94,6 +102,10 @@ def _held(name: str, waits: Sequence[PastWait], at_once: int, table: WaitTable) 
         name, at_once, len(waits), sum(low <= wait <= high for low, high, wait in intervals),
         sum(wait < low for low, _, wait in intervals), widths[len(widths) // 2] if widths else 0,
     )  # fmt: skip
+
+
+def _percent(part: int, whole: int) -> int | None:
+    return None if not whole else (200 * part + whole) // (2 * whole)
 
 
 def _by_arrival(tickets: Sequence[HallTicket]) -> dict[int, list[int]]:

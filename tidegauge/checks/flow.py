@@ -61,12 +61,14 @@ def committed(settings: Settings) -> dict[Place, int]:
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     from deploy import admin
+    from deploy.connections.clients import librdkafka
 
     asked = [TopicPartition(*place) for place in inputs(settings)]
     if not asked:
         return {}
-    conf = {"bootstrap.servers": settings.kafka, "group.id": settings.group, "enable.auto.commit": False}
-    consumer = Consumer(conf, logger=admin.nowhere)  # it joins nothing
+    consumer = Consumer(  # it joins nothing
+        {**librdkafka(settings.kafka), "group.id": settings.group, "enable.auto.commit": False}, logger=admin.nowhere
+    )
     until = time.monotonic() + ADMIN_WAIT_S
     try:
         while True:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from streams.validity import INSTANT_MAX
 from tidegauge.checks import CheckLine, Grade, grade_of
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def queue_classes(settings: Settings) -> Iterator[CheckLine]:
         found = f"{len(holds)} stretches of records can't be read, nor whose they are"
         held = max(holds) > 1000 * time.time()
         if held:
-            found += f": kiosks say `degraded` until {datetime.fromtimestamp(max(holds) / 1000, UTC):%H:%M} UTC"
+            found += f": kiosks say `degraded` until {datetime.fromtimestamp(min(max(holds), INSTANT_MAX) / 1000, UTC):%H:%M} UTC"
         hint = "see `tidegauge dead-letters`; a customer's next record counts, `tidegauge world rebuild` publishes all again"
         yield CheckLine(name, Grade.WRONG if held else Grade.WARN, found, hint)
     if not members:

@@ -11,13 +11,15 @@ from typing import NamedTuple
 class Entry(NamedTuple):
     """Where a command lives. `help` is what `tidegauge --help` shows, without importing the module.
 
-    `extra` is the extra of pyproject.toml that must be installed for it.
+    `extra` is the extra of pyproject.toml that must be installed for it. `principal` is as whom it asks the servers of a secured
+    embedded stack: of deploy.security.principals.
     """
 
     module: str  # below tidegauge.cli
     help: str
     group: bool = False
     extra: str = ""
+    principal: str = "operator"
 
 
 # In the order in which a newcomer needs them; `tidegauge --help` keeps it.
@@ -27,33 +29,61 @@ COMMANDS: dict[str, Entry] = {
     ),
     "down": Entry("operation.stack", "Stop what `up` started.", extra="embedded"),
     "doctor": Entry("operation.doctor", "Check this machine, the servers and the topics, and say what to do."),
+    "config": Entry("setup.config", "Show every setting with where it came from; secrets are masked.", group=True),
+    "security": Entry("setup.security", "Print the least rights of each kind of process.", group=True),
     "topics": Entry("operation.topics", "Show the topic catalogue, or create what is missing."),
     "schemas": Entry("operation.schemas", "Look at the schema registry, or register the contracts in it.", group=True),
     "world": Entry("world.command", "Show the identity of the log, or change it.", group=True),
-    "worker": Entry("operation.worker", "Run a worker: agents that turn events into standings, tiers and alerts."),
+    "worker": Entry(
+        "operation.worker",
+        "Run a worker: agents that turn events into standings, tiers and alerts.",
+        principal="worker",
+    ),
     "drain": Entry("operation.drain", "End a worker for a planned stop, and say when it is safe."),
-    "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless."),
-    "check-source": Entry("data.check_source", "Look at what a new source has written, and say what is wrong with it."),
+    "import": Entry("data.file_import", "Load a bank's files into the topics; again is harmless.", principal="loader"),
+    "check-source": Entry(
+        "data.check_source", "Look at what a new source has written, and say what is wrong with it.", principal="loader"
+    ),
     "simulate": Entry("data.simulate", "Run a simulated bank, from a seed."),
-    "close": Entry("operation.close", "Close a business day."),
-    "complete": Entry("data.sources", "Mark a source as complete up to a day."),
-    "holidays": Entry("data.sources", "Tell the workers the bank's holidays, from a file."),
+    "close": Entry("operation.close", "Close a business day.", principal="loader"),
+    "complete": Entry("data.sources", "Mark a source as complete up to a day.", principal="loader"),
+    "holidays": Entry("data.sources", "Tell the workers the bank's holidays, from a file.", principal="loader"),
     "replay": Entry("data.standings", "Compute standings from files alone, without a broker."),
-    "standings": Entry("data.standings", "Read every customer's standing as of a day."),
+    "standings": Entry("data.standings", "Read every customer's standing as of a day.", principal="desk"),
     "explain": Entry(
-        "explain.command", "Make every decision about a customer again from the log, and say whether it holds."
+        "explain.command",
+        "Make every decision about a customer again from the log, and say whether it holds.",
+        principal="desk",
     ),
-    "outlook": Entry("data.outlook", "Show what the closes ahead will give a customer if balances stay."),
-    "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka."),
-    "views": Entry("operation.views", "Keep the Redis view in step with Kafka."),
-    "alerts": Entry("operation.views", "List alerts of a manager, a branch or a customer."),
+    "outlook": Entry(
+        "data.outlook", "Show what the closes ahead will give a customer if balances stay.", principal="desk"
+    ),
+    "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka.", principal="views"),
+    "views": Entry("operation.views", "Keep the Redis view in step with Kafka.", principal="views"),
+    "alerts": Entry(
+        "alerts.command",
+        "List alerts of a manager, a branch or a customer; score a pack's on worlds whose customers are known.",
+        group=True,
+        principal="desk",
+    ),
     "queue": Entry(
-        "queue.command", "Serve queue classes to kiosks, look one up; simulate and explain a branch's day.", group=True
+        "queue.command",
+        "Serve queue classes to kiosks, look one up; simulate and explain a branch's day.",
+        group=True,
+        principal="lookup",
     ),
-    "notices": Entry("operation.notices", "Turn alerts into notices; see and give up those that wait.", group=True),
+    "notices": Entry(
+        "operation.notices",
+        "Turn alerts into notices; see and give up those that wait.",
+        group=True,
+        principal="notices",
+    ),
     "dead-letters": Entry("operation.dead_letters", "List, count, show and redrive what nobody could use.", group=True),
     "policy": Entry(
-        "policy.command", "List, check, compare and try policy packs, decide with them, put one into force.", group=True
+        "policy.command",
+        "List, check, compare and try policy packs, decide with them, put one into force.",
+        group=True,
+        principal="policy",
     ),
     "demo": Entry(
         "operation.demo",

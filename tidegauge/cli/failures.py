@@ -14,6 +14,7 @@ import typer
 
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError
 from tidegauge.cli.packages import refusal
+from tidegauge.cli.refused import refused_by_server
 
 KAFKA_HINT: Final = "start it with `tidegauge up`, or correct TIDEGAUGE_BOOTSTRAP_SERVERS"
 REDIS_HINT: Final = "start it with `tidegauge up`, or correct TIDEGAUGE_REDIS_URL"
@@ -37,7 +38,7 @@ def line_for(problem: BaseException) -> CommandError | None:
     for kind in type(problem).__mro__:
         say = _KINDS.get(f"{kind.__module__}.{kind.__qualname__}")
         if say is not None and (line := say(problem)) is not None:
-            return line
+            return refused_by_server(line)
     return None
 
 
@@ -132,6 +133,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "connectors.formats.events.InputError": _lines("see docs/formats.md", BAD_INPUT),
     "schemas.bounded.TooLargeError": _lines("split it", BAD_INPUT),
     "agents.offline.standings.AsOfError": _lines("choose another --as-of", BAD_INPUT),
+    "deploy.connections.wire.AccessError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
     "deploy.errors.KeyLostError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
     "tidegauge.world.check.WorldError": _world,
     "deploy.errors.StackError": _stack,

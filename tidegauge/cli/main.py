@@ -32,7 +32,12 @@ class Lazy(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Go on with the real command."""
-        return load_command(str(self.name), self.entry).make_context(info_name, args, parent=parent, **extra)
+        command = load_command(str(self.name), self.entry)
+        if not elsewhere():  # else `deploy` is somebody else's
+            from deploy.connections.acting import act_as
+
+            act_as(self.entry.principal)
+        return command.make_context(info_name, args, parent=parent, **extra)
 
 
 def load_command(name: str, entry: Entry) -> Any:

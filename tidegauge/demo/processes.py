@@ -23,10 +23,10 @@ from deploy.errors import StackError
 from deploy.private import private_folder
 from deploy.record import Running
 from deploy.settings import Settings
+from deploy.sources import PREFIX
 from tidegauge.cli.output import FAILED_CHECK, CommandError
 
 FOLDER: Final = "demo"
-PREFIX: Final = "TIDEGAUGE_"
 CURRENCY: Final = "CNY"
 DEMO_PACK: Final = "rolling-quarter-aum"
 _READY_WAIT_S: Final = 180.0  # the first start compiles the kernels

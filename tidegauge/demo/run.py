@@ -56,6 +56,7 @@ class Options:
     month_s: float = 10.0
     language: str = "en"
     keep: bool = False  # leave Kafka and Redis running
+    secure: bool = False  # TLS, users and the least rights
 
 
 class Demo:
@@ -85,8 +86,9 @@ class Demo:
             compiling = programs.compile()
             around.callback(compiling.kill)
             stack = Stack(
-                self.settings.data_dir, self.settings, any_ports=True, tether=not self.options.keep, say=self._note
-            )
+                self.settings.data_dir, self.settings, any_ports=True, tether=not self.options.keep,
+                secure=self.options.secure, say=self._note,
+            )  # fmt: skip
             if not self.options.keep:
                 around.callback(stack.stop)
             stack.start()

@@ -68,8 +68,10 @@ def refused(problems: Sequence[Difference]) -> WorldError:
     return WorldError(f"{first}{more}", first.remedy, of_setting=first.of_setting)
 
 
-def check_world(settings: Settings, uses: frozenset[str] = USES_PLACE) -> World:
+def check_world(settings: Settings, uses: frozenset[str] = USES_PLACE, own: Identity | None = None) -> World:
     """Compare with the log's identity what this process uses of it. A log without one is taken as it is.
+
+    own: what a running process has found before; what its settings say is not worked out again.
 
     StackError where no broker answers or there are no topics, WorldError where something differs, KeyLostError where a key
     is used and missing.
@@ -77,7 +79,7 @@ def check_world(settings: Settings, uses: frozenset[str] = USES_PLACE) -> World:
     surveyed = topics.survey(settings, BROKERS_WAIT_S)
     settings = counted(settings, surveyed)
     entry = current(settings, surveyed)
-    found = _found(settings, surveyed, uses, entry)
+    found = _found(settings, surveyed, uses, entry, own)
     if entry is not None and (problems := mismatches(entry.identity, found)):
         raise refused(problems)
     return World(settings, entry, found)
@@ -154,9 +156,15 @@ def _has_topic(surveyed: Surveyed) -> bool:
     return any(found.topic.name == WORLD and found.partitions for found in surveyed.topics)
 
 
-def _found(settings: Settings, surveyed: Surveyed, uses: frozenset[str], entry: WorldEntry | None) -> Identity:
+def _found(
+    settings: Settings,
+    surveyed: Surveyed,
+    uses: frozenset[str],
+    entry: WorldEntry | None,
+    own: Identity | None = None,
+) -> Identity:
     try:
-        return found_identity(settings, surveyed, uses)
+        return found_identity(settings, surveyed, uses, own)
     except KeyLostError as lost:
         if entry is None:
             raise

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 USES_PLACE: Final[frozenset[str]] = frozenset()  # where the log is; every process uses that
 USES_ZONE: Final = frozenset({"zone"})  # files have local times
 USES_PACKS: Final = frozenset({"base_currency", "packs"})  # a pack comes after those that workers begin with
-USES_GROUP: Final = frozenset({"group"})  # the workers' state, or the notifier's place, goes by it
+USES_GROUP: Final = frozenset({"group"})  # the workers' state goes by it
+USES_NOTICES: Final = frozenset({"group", "alert_key"})  # its place, and the ids of what it sends
 USES_ALL: Final = frozenset({
     "base_currency", "zone", "cut_off", "limits", "group", "packs", "reference_key", "alert_key",
 })  # fmt: skip
@@ -33,8 +34,14 @@ USES_SHADOW: Final = USES_ALL - USES_GROUP
 DIGEST_CHARS: Final = 16
 
 
-def found_identity(settings: Settings, surveyed: Surveyed, uses: frozenset[str]) -> Identity:
-    """What of the identity this process has; parts that it doesn't use are None. PackError, KeyLostError as their readers."""
+def found_identity(
+    settings: Settings, surveyed: Surveyed, uses: frozenset[str], own: Identity | None = None
+) -> Identity:
+    """What of the identity this process has; parts that it doesn't use are None. PackError, KeyLostError as their readers.
+
+    own: what a running process has found before. What its settings say is taken from there: reading packs keeps a worker's
+    other threads waiting for half a second.
+    """
     parts: dict[str, Callable[[], Any]] = {
         "base_currency": lambda: settings.base_currency,
         "zone": lambda: settings.zone,
@@ -52,7 +59,7 @@ def found_identity(settings: Settings, surveyed: Surveyed, uses: frozenset[str])
     )
     return Identity(
         cluster_id=surveyed.cluster_id, topic_prefix=settings.topic_prefix, topics=topics,
-        **{name: part() for name, part in parts.items() if name in uses},
+        **{name: part() if own is None else getattr(own, name) for name, part in parts.items() if name in uses},
     )  # fmt: skip
 
 

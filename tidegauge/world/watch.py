@@ -25,7 +25,7 @@ AGAIN_S: Final = 5.0  # a cluster that is just starting is no other one: what di
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the log beside a process. Workers have USES_SHADOW, whether they are a shadow's or not.
+    """Looks at the log beside a process, whose settings stay as it began with. All workers have USES_SHADOW.
 
     A worker's own topics are looked at by its rounds (agents.engine.watch).
     """
@@ -38,8 +38,9 @@ class Watch:
     def look(self) -> WorldError | None:
         """What is no longer as this process found it; None where all is, or where nobody can be asked."""
         try:
-            now = check_world(self.world.settings, self.uses)
-            begun, identity = self.world.found, now.found
+            begun = self.world.found
+            now = check_world(self.world.settings, self.uses, begun)
+            identity = now.found
             place = Identity(cluster_id=begun.cluster_id, topic_prefix=begun.topic_prefix, topics=begun.topics)
             if problems := mismatches(place, identity):
                 return refused(problems)

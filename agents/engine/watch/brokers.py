@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 
 from agents.engine.reader import POLL_S, LogReader
 from deploy import admin
+from deploy.connections.wire import Brokers
 from schemas.codec.batches import appended_ms
 
 ASK_TOPICS_S: Final = 5.0
@@ -24,7 +25,7 @@ class TopicFound(NamedTuple):
     partitions: int
 
 
-def topics_found(kafka: str, names: Iterable[str]) -> dict[str, TopicFound | None]:
+def topics_found(kafka: Brokers, names: Iterable[str]) -> dict[str, TopicFound | None]:
     """Topics by name, None where there is none; those that this user may not see are left out. KafkaException.
 
     Asking creates nothing.
@@ -53,7 +54,7 @@ class TopicsWatch:
     wanted: by Kafka's name what to do when it is gone.
     """
 
-    kafka: str
+    kafka: Brokers
     partitions: int
     wanted: Mapping[str, str]
     known: dict[str, TopicFound] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class TopicsWatch:
         return ""
 
 
-def append_times(kafka: str, places: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:
+def append_times(kafka: Brokers, places: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:
     """When the record at or behind each offset was appended, ms, by (topic, partition); open transactions count too.
 
     What does not answer in time is left out, as is what lies beyond PLACES_MAX. Raises KafkaException.

@@ -12,6 +12,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin, topics
+from deploy.connections.clients import librdkafka
 from services.assembly import redis_client
 from services.views.keys import Keys
 from tests.chaos.brokers import ChaosStack
@@ -106,7 +107,7 @@ def _input_anew(bank: Bank) -> None:
     delete(bank, [name])
     bank.until(lambda: name not in admin.client(bank.settings.kafka).list_topics(timeout=10).topics, 30)
     topics.create(bank.settings, ["transactions"])
-    producer = Producer({"bootstrap.servers": bank.settings.kafka})
+    producer = Producer(librdkafka(bank.settings.kafka))
     for number in range(JUNK):
         producer.produce(name, b"another log", partition=number % bank.settings.partitions)
     producer.flush(30)

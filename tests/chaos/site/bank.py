@@ -61,6 +61,7 @@ class Bank(Live):
         self.name, self.seed, self._say, self.began = name, seed, say, time.monotonic()
         self.findings, self.notes, self.faults = Findings(), list[str](), list[str]()
         self.extra: dict[str, str] = {}  # environment of the next processes
+        self.written: dict[int, Path] = {}  # logs by process
         self.port = self.equal = 0  # equal: customers, at the last comparison
         self.files: list[Path] = []
         self.last = START - 1  # the last day that was loaded and closed
@@ -107,16 +108,18 @@ class Bank(Live):
         self._started += 1
         env = with_path({**environment(self.settings), "NO_COLOR": "1"}, self.extra)
         with self._log().open("wb") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", program, *command], cwd=REPO, env=env, stdout=log,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
+        self.written[process.pid] = self._log()
+        return process
 
     def ended(self, limit_s: float = SAID_S) -> tuple[int, list[str]]:
         """Exit code and lines of the last worker, which ends by itself."""
         worker = self.workers.pop()
         code = worker.wait(limit_s)
-        return code, [line for line in self._log().read_text().splitlines() if line.strip()]
+        return code, [line for line in self.written[worker.pid].read_text().splitlines() if line.strip()]
 
     def lines(self) -> list[str]:
         """What the process that was started last has said."""
@@ -215,12 +218,16 @@ class Bank(Live):
 
     def send(self, first: int, last: int, customers: int = 20) -> None:
         """Import days without waiting for anybody."""
-        folder = self.folder / f"days-{first}"
-        folder.mkdir()
         months = (last - START) // 30 + 2
         stream = simulate(self.seed + 6, customers=customers, months=months, start=START)
         events = [one for one in takewhile(lambda one: one.day <= last, stream) if isinstance(one, Event)]
-        files_out.write_files([one for one in events if one.day >= first], folder, "ndjson")
+        self.bring([one for one in events if one.day >= first], last)
+
+    def bring(self, events: Sequence[Event], last: int) -> None:
+        """Import events, and close up to a day."""
+        folder = self.folder / f"days-{len(self.files)}"
+        folder.mkdir()
+        files_out.write_files(events, folder, "ndjson")
         self.files.append(folder)
         said = self.tell("import", "--format", "ndjson", str(folder), "--until", str(date_of(last)))
         assert said.code == 0, said

@@ -9,6 +9,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin
+from deploy.connections.clients import librdkafka
 from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
 from tests.chaos.system import Result
@@ -37,7 +38,7 @@ def _open_transaction(bank: Bank) -> None:
     bank.fault("a foreign transaction left open")
     producer = Producer(
         {
-            "bootstrap.servers": bank.settings.kafka,
+            **librdkafka(bank.settings.kafka),
             "transactional.id": f"{bank.name} foreign",
             "transaction.timeout.ms": OPEN_MS,
         }

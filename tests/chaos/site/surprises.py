@@ -12,6 +12,7 @@ from confluent_kafka.admin import NewTopic
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin
+from deploy.connections.clients import librdkafka
 from deploy.topics import WORLD
 from streams.calendar import date_of
 from tests.chaos.given import Given
@@ -105,7 +106,7 @@ def _holidays(bank: Bank) -> None:
 def _foreign(bank: Bank) -> None:
     """Records of somebody else on the workers' own topic, on `world`, on `business-days`, and large ones on an input."""
     bank.fault(f"{FOREIGN} foreign records of {FOREIGN_BYTES} bytes, and some on topics of Tidegauge's own")
-    producer = Producer({"bootstrap.servers": bank.settings.kafka, "message.max.bytes": 2 << 20, "linger.ms": 50})
+    producer = Producer({**librdkafka(bank.settings.kafka), "message.max.bytes": 2 << 20, "linger.ms": 50})
     big = b"x" * FOREIGN_BYTES
     for number in range(FOREIGN):
         producer.produce(bank.settings.topic("transactions"), big, b"C000001", number % bank.settings.partitions)

@@ -1,4 +1,4 @@
-"""A wrong close that was counted, and the way back from it: a shadow without it, a takeover, and kill -9 in the middle of both."""
+"""A wrong close that was counted: a shadow without it, a takeover, and kill -9 in the middle of both."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from agents.standing.publish.versions import epoch_of
+from connectors.formats.events import Event
 from schemas.topics import MARKED
 from streams.calendar import date_of
 from tests.chaos.given import Given
 from tests.chaos.site.bank import Bank
 from tests.chaos.system import Result
 from tests.integration.live import doubled, listens
+from tests.standing.partition import customer
+from tests.twins.events import posting
 
 WRONG_DAYS = 100  # ahead of the last right close: some month ends lie between
 SHADOW = "second"
+NEWCOMER, DEPOSIT = "C777", 5_000_000_000  # fen
 ONCE = ("tier-changes", "rm-alerts", "restatements", "decisions")
 TAKE = ("world", "takeover", SHADOW, "--reason", "a wrong close", "--json")
 
@@ -28,6 +32,7 @@ def takeover(given: Given) -> Result:
     with given.bank("takeover") as bank:
         bank.start()
         bank.load(40)
+        _newcomer(bank)
         wrong = str(date_of(bank.last + WRONG_DAYS))
         bank.fault("a forced close of months ahead")
         done = bank.tell("close", wrong, "--force", "--reason", "a slip")
@@ -47,6 +52,15 @@ def takeover(given: Given) -> Result:
             f"withdrawn {planned['counts']}, of {planned['customers']} customers; told anew by the days {again}"
         )
         return bank.result()
+
+
+def _newcomer(bank: Bank) -> None:
+    """A customer whose averages rise from month to month: the wrong close gives him a tier, and the right one does again."""
+    records = customer(NEWCOMER), posting(1, DEPOSIT, bank.last, customer=NEWCOMER, account="A777")
+    bank.bring(
+        [Event(bank.last, one["topic"], {k: v for k, v in one.items() if k != "topic"}) for one in records], bank.last
+    )
+    bank.wait_closed()
 
 
 def _shadow(bank: Bank, wrong: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,6 +15,13 @@ from tidegauge.cli.choices import FileFormat, iso_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectors.formats.events import DayEnd, Event
+    from connectors.labelled import LabelledBank
+    from connectors.simulate import Story
 
 app = typer.Typer()
 
@@ -28,6 +36,11 @@ def simulate(
     start: date = typer.Option("2026-01-01", "--start", parser=iso_date, help="First day: the first of a month."),
     out: Path | None = typer.Option(None, "--out", help="Folder for canonical files."),
     form: FileFormat = typer.Option(FileFormat.NDJSON, "--format", help="Of the files."),
+    labelled: bool = typer.Option(
+        False,
+        "--labelled",
+        help="Customers whose way to behave is known, with labels.csv: a world for `alerts evaluate`.",
+    ),
     into_kafka: bool = typer.Option(False, "--into-kafka", help="Send the events to the topics and close each day."),
     dry_run: bool = DRY_RUN,
     force: bool = FORCE,
@@ -36,19 +49,24 @@ def simulate(
 ) -> None:
     """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
 
-    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files).
+    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is
+    another bank, of six months at least, whose customers leave in many ways or only look like it (docs/alerts.md).
     """
     from connectors import simulate as bank
-    from connectors.formats import files_out
-    from connectors.formats.events import events_only
+    from connectors.labelled import LabelledBank
     from tidegauge.cli.data import file_import
 
     if (out is None) == (not into_kafka):
         raise CommandError("where to?", "give either --out FOLDER or --into-kafka")
+    if labelled and into_kafka:
+        raise CommandError("a labelled bank goes to files only", "give --out FOLDER")
     settings, why = Settings(), reason_given(reason, force=force)
     first = day_of(start)
+    world = None
     try:
-        events = bank.simulate(seed, customers, months, first, settings.zone)
+        if labelled:
+            world = LabelledBank(seed, customers, months, first, settings.zone)
+        events = bank.simulate(seed, customers, months, first, settings.zone) if world is None else world.days()
         told = bank.stories(seed, first)
     except ValueError as problem:
         raise CommandError(str(problem), "correct --start, --customers or --months", BAD_INPUT) from problem
@@ -56,14 +74,7 @@ def simulate(
         plan = f"write a bank of {customers} customers, {months} months from {start}, to {out}"
         if not goes_on(Intent("simulate", [plan], {"folder": str(out)}), why, dry_run=dry_run, as_json=as_json):
             return
-        with notes.status(f"writing {out}"):
-            counts = files_out.write_files(events_only(events), out, form)
-        (out / STORIES_FILE).write_text(json.dumps([asdict(story) for story in told.values()], indent=1) + "\n")
-        listed = ", ".join(f"{count:,} {topic}" for topic, count in sorted(counts.items()))
-        if as_json:
-            emit({"wrote": counts, "folder": str(out)})
-        else:
-            console.print(f"wrote {listed} to {out}", soft_wrap=True, markup=False)
+        _into_files(events, out, form, list(told.values()), world, as_json=as_json)
         return
     mark = sha256(repr((seed, customers, months, first, settings.zone)).encode()).hexdigest()
     if not goes_on(_intent(settings, customers, months, start, mark), why, dry_run=dry_run, as_json=as_json):
@@ -74,6 +85,36 @@ def simulate(
         return
     for story in told.values():
         console.print(f"{story.customer_id}: {story.tells}", soft_wrap=True)
+
+
+def _into_files(
+    events: "Iterator[Event | DayEnd]",
+    out: Path,
+    form: str,
+    told: "list[Story]",
+    world: "LabelledBank | None",
+    *,
+    as_json: bool,
+) -> None:
+    """Writes a bank to files: with its stories, or with the labels of its customers."""
+    from connectors.formats import files_out
+    from connectors.formats.canonical import LABELS_FILE
+    from connectors.formats.events import events_only
+    from connectors.labelled import write_labels
+
+    with notes.status(f"writing {out}"):
+        counts = files_out.write_files(events_only(events), out, form)
+    if world is None:
+        (out / STORIES_FILE).write_text(json.dumps([asdict(story) for story in told], indent=1) + "\n")
+    else:
+        labels = world.labels()
+        write_labels(out / LABELS_FILE, labels)
+        counts["labels"] = len(labels)
+    listed = ", ".join(f"{count:,} {topic}" for topic, count in sorted(counts.items()))
+    if as_json:
+        emit({"wrote": counts, "folder": str(out)})
+    else:
+        console.print(f"wrote {listed} to {out}", soft_wrap=True, markup=False)
 
 
 def _intent(settings: Settings, customers: int, months: int, start: date, mark: str) -> Intent:

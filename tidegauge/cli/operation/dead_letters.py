@@ -12,6 +12,7 @@ from rich.table import Table
 from deploy.settings import Settings
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind, Resource, owner_of
+from streams.validity import INSTANT_MAX
 from tidegauge.cli.actor import AS, asked, decided
 from tidegauge.cli.choices import LetterTopic
 from tidegauge.cli.guard import DRY_RUN, Intent, goes_on, reason_given
@@ -70,7 +71,8 @@ def list_letters(
     for letter in found:
         said = letter.plain()
         cells = (said[name] for name in ("last_offset", "reason", "field", "original_bytes"))
-        at = f"{datetime.fromtimestamp(letter.at / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+        written = min(max(letter.at, 0), INSTANT_MAX)  # where brokers take a producer's word for it, it may be any
+        at = f"{datetime.fromtimestamp(written / 1000, UTC):%Y-%m-%d %H:%M:%S}"
         table.add_row(at, letter.place, *(str("-" if cell is None else cell) for cell in cells))
     console.print(table)
 

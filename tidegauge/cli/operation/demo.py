@@ -23,6 +23,7 @@ def demo(
         None, "--data", help="The demo's folder is made in this one (TIDEGAUGE_DATA_DIR)."
     ),
     keep: bool = typer.Option(False, "--keep", help="Leave Kafka and Redis running."),
+    secure: bool = typer.Option(False, "--secure", help="Everything with TLS, users and the least rights."),
 ) -> None:
     """Run a simulated bank through everything, tell six stories, kill the worker once, and check every figure by SQL.
 
@@ -31,6 +32,6 @@ def demo(
     from tidegauge.demo.run import Demo, Options
 
     settings = Settings() if data is None else Settings(data_dir=data)
-    options = Options(customers, seed, float(month_seconds), lang.value, keep)
+    options = Options(customers, seed, float(month_seconds), lang.value, keep, secure)
     if not Demo(settings, options, console).run():
         raise typer.Exit(FAILED_CHECK)

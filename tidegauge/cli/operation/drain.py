@@ -10,17 +10,18 @@ import json
 import os
 import signal
 import time
-import urllib.request
 from typing import Any, Final
 
+import httpx2
 import typer
 
 from deploy import topics
 from deploy.settings import Settings
+from schemas.answers import BoundedClient, in_time
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, notes
 
-_ASK_S: Final = 2.0
 _BROKERS_S: Final = 5.0
+PID_MAX: Final = 1 << 31
 LOOK_EVERY_S: Final = 0.2
 MEMBER_S_MAX: Final = 20.0  # until a member that did not leave is out of the group
 
@@ -64,15 +65,30 @@ def drain(
 
 
 def _worker_at(settings: Settings, port: int) -> dict[str, Any] | None:
-    """What a worker says of itself; None where none answers."""
+    """What a worker says of itself; None where none answers within the bounds of `schemas.answers`."""
     host = "127.0.0.1" if settings.metrics_host in ("0.0.0.0", "::") else settings.metrics_host  # noqa: S104 - compared
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    url = httpx2.URL(scheme="http", host=host, port=port, path="/worker")
+
+    async def ask() -> httpx2.Response:
+        async with BoundedClient(trust_env=False) as client:  # no proxy stands between
+            return await client.get(url)
+
     try:
-        with direct.open(f"http://{host}:{port}/worker", timeout=_ASK_S) as answer:
-            found = json.loads(answer.read(1 << 20))
-    except (OSError, ValueError):
+        answer = in_time(ask)
+        found = json.loads(answer.content) if answer.status_code == httpx2.codes.OK else None
+    except (httpx2.HTTPError, OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and "pid" in found else None
+    return found if _is_worker(found) else None
+
+
+def _is_worker(found: Any) -> bool:
+    """Whether it is what a worker says. A signal goes to its number: 1 is the machine's, those below it name many."""
+    shape = {"pid": int, "group": str, "member": str | None, "state": str, "partitions": list, "unflushed": list}
+    return (
+        isinstance(found, dict)
+        and all(name in found and isinstance(found[name], kind) for name, kind in shape.items())
+        and 1 < found["pid"] < PID_MAX
+    )
 
 
 def _until_left(settings: Settings, port: int, worker: dict[str, Any], until: float) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, n
 from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_redis, need_world
 from tidegauge.world.check import World, check_world
-from tidegauge.world.found import USES_GROUP
+from tidegauge.world.found import USES_NOTICES
 from tidegauge.world.watch import Watch, end_process
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def run(context: typer.Context) -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
-    world = check_world(settings, USES_GROUP)
+    world = check_world(settings, USES_NOTICES)
     settings = world.settings
     need_redis(settings)
-    Watch(world, USES_GROUP).start(end_process)
+    Watch(world, USES_NOTICES).start(end_process)
     with one_last_line():
         run_notifier(build_notifier(settings, Lazily(world), registry_for(settings)))
     notes.print("stopped: what was delivered is acknowledged; it is safe to go on")

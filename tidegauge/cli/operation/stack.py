@@ -25,6 +25,9 @@ def up(
         None, "--redis-port", min=1, max=65535, help="Port of the Redis server (6379)."
     ),
     brokers: int | None = typer.Option(None, "--brokers", min=1, max=5, help="Number of Kafka brokers (1)."),
+    secure: bool = typer.Option(
+        False, "--secure", help="With TLS, and a user with the least rights for each kind of process."
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Start Kafka and a Redis server in the background, wait until they answer, and create the topics.
@@ -36,7 +39,7 @@ def up(
     given: dict[str, Any] = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     since = time.monotonic()
-    stack = Stack(settings.data_dir, settings, say=notes.print)
+    stack = Stack(settings.data_dir, settings, secure=secure, say=notes.print)
     stack.start()
     seconds = time.monotonic() - since
     if as_json:

@@ -21,7 +21,7 @@ from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.queue.bound import bound
-from tidegauge.cli.queue.days import day, estimates, explain, simulate
+from tidegauge.cli.queue.days import day, estimates, explain_, simulate_
 from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
@@ -126,7 +126,7 @@ def check_reference(
 
 
 app.command("bound")(bound)
-app.command("simulate")(simulate)
-app.command("explain")(explain)
+app.command("simulate")(simulate_)
+app.command("explain")(explain_)
 app.command("day")(day)
 app.command("estimates")(estimates)

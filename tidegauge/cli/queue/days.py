@@ -1,4 +1,4 @@
-"""`tidegauge queue simulate`, `explain`, `day` and `estimates`: a branch's day of tickets and counters, from files or a profile."""
+"""`tidegauge queue simulate`, `explain`, `day`, `estimates`: a branch's day of tickets and counters."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from tidegauge.branch.day import BranchDay, ClassWaits
 
 Say = Callable[..., str]
-TICKETS = typer.Option(None, "--tickets", help="CSV file of tickets (docs/queue.md).")
-COUNTERS = typer.Option(None, "--counters", help="CSV file of counters; a profile that ships has its own.")
-PROFILE = typer.Option("", "--profile", help="A profile that ships (branch-day), or a CSV file, instead of tickets.")
-SEED = typer.Option(1, "--seed", min=0, max=10**9, help="With --profile: the same seed draws the same tickets.")
-PACK = typer.Option("", "--pack", help="A pack that ships, or a YAML file; TIDEGAUGE_PACK if not given.")
-ORDER = typer.Option(None, "--order", help="The order of calling instead of the pack's.")
-OVERTAKING = ("ticket", "class", "came_after", "called", "counter", "service", "why")
-WAITS = ("class", "tickets", "never_called", "median", "p90", "mean", "longest", "overtakers")
+_TICKETS = typer.Option(None, "--tickets", help="CSV file of tickets (docs/queue.md).")
+_COUNTERS = typer.Option(None, "--counters", help="CSV file of counters; a profile that ships has its own.")
+_PROFILE = typer.Option("", "--profile", help="A profile that ships (branch-day), or a CSV file, instead of tickets.")
+_SEED = typer.Option(1, "--seed", min=0, max=10**9, help="With --profile: the same seed draws the same tickets.")
+_PACK = typer.Option("", "--pack", help="A pack that ships, or a YAML file; TIDEGAUGE_PACK if not given.")
+_ORDER = typer.Option(None, "--order", help="The order of calling instead of the pack's.")
+_OVERTAKING = ("ticket", "class", "came_after", "called", "counter", "service", "why")
+_WAITS = ("class", "tickets", "never_called", "median", "p90", "mean", "longest", "overtakers")
+_ESTIMATES = ("class", "at_once", "waited", "held", "percent", "percent_of_all", "width")
 HOLDS_PERCENT = range(75, 86)  # of eight in ten, by chance
 
 
@@ -42,13 +43,13 @@ class _Source(NamedTuple):
     profile: Path | None
 
 
-def simulate(
-    tickets: Path | None = TICKETS,
-    counters: Path | None = COUNTERS,
-    profile: str = PROFILE,
-    seed: int = SEED,
-    pack: str = PACK,
-    order: QueueOrder | None = ORDER,
+def simulate_(
+    tickets: Path | None = _TICKETS,
+    counters: Path | None = _COUNTERS,
+    profile: str = _PROFILE,
+    seed: int = _SEED,
+    pack: str = _PACK,
+    order: QueueOrder | None = _ORDER,
     out: Path | None = typer.Option(None, "--out", help="CSV file of who was called when, where, and after whom."),
     lang: Lang | None = LANG,
     as_json: bool = JSON,
@@ -66,20 +67,20 @@ def simulate(
     if as_json:
         emit({"order": name, "classes": [row._asdict() for row in rows[:-1]], "all": rows[-1]._asdict()})
         return
-    table = _titled(say, say("simulated", order=say(f"order.{name}")), WAITS)
+    table = _titled(say, say("simulated", order=say(f"order.{name}")), _WAITS)
     for row in rows:
         table.add_row(*_wait_cells(row, say))
     console.print(table)
 
 
-def explain(
+def explain_(
     ticket: str = typer.Argument(..., help="Name of the ticket."),
-    tickets: Path | None = TICKETS,
-    counters: Path | None = COUNTERS,
-    profile: str = PROFILE,
-    seed: int = SEED,
-    pack: str = PACK,
-    order: QueueOrder | None = ORDER,
+    tickets: Path | None = _TICKETS,
+    counters: Path | None = _COUNTERS,
+    profile: str = _PROFILE,
+    seed: int = _SEED,
+    pack: str = _PACK,
+    order: QueueOrder | None = _ORDER,
     lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
@@ -105,7 +106,7 @@ def explain(
     if not overtakers:
         console.print(say("nobody"), soft_wrap=True)
         return
-    table = _titled(say, say("overtaken"), OVERTAKING)
+    table = _titled(say, say("overtaken"), _OVERTAKING)
     for by in overtakers:
         cells = (_span(by.came_after_s), _clock(by.called_s), by.counter, _span(by.service_s))
         table.add_row(by.ticket, by.queue_class, *cells, say(f"cause.{by.cause}", ticket=ticket))
@@ -113,12 +114,12 @@ def explain(
 
 
 def day(
-    tickets: Path | None = TICKETS,
-    counters: Path | None = COUNTERS,
-    profile: str = PROFILE,
-    seed: int = SEED,
-    pack: str = PACK,
-    order: QueueOrder | None = ORDER,
+    tickets: Path | None = _TICKETS,
+    counters: Path | None = _COUNTERS,
+    profile: str = _PROFILE,
+    seed: int = _SEED,
+    pack: str = _PACK,
+    order: QueueOrder | None = _ORDER,
     table_file: Path | None = typer.Option(None, "--csv", help="CSV file for the table."),
     picture: Path | None = typer.Option(None, "--picture", help="SVG file for the table."),
     lang: Lang | None = LANG,
@@ -150,12 +151,12 @@ def day(
 
 
 def estimates(
-    counters: Path | None = COUNTERS,
+    counters: Path | None = _COUNTERS,
     profile: str = typer.Option("branch-day", "--profile", help="A profile that ships, or a CSV file."),
-    seed: int = SEED,
+    seed: int = _SEED,
     seeds: int = typer.Option(20, "--seeds", min=1, max=1000, help="So many days, learnt from as many others."),
-    pack: str = PACK,
-    order: QueueOrder | None = ORDER,
+    pack: str = _PACK,
+    order: QueueOrder | None = _ORDER,
     lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
@@ -169,23 +170,14 @@ def estimates(
     except ValueError as problem:
         raise CommandError(str(problem), "raise --seeds, or the profile's arrivals", BAD_INPUT) from problem
     if as_json:
-        emit({"classes": [row._asdict() | {"percent": row.percent} for row in rows[:-1]],
-              "all": rows[-1]._asdict() | {"percent": rows[-1].percent}})  # fmt: skip
+        known = [{**row._asdict(), "percent": row.percent, "percent_of_all": row.percent_of_all} for row in rows]
+        emit({"classes": known[:-1], "all": known[-1]})
     else:
-        table = _titled(
-            say, say("estimates", seeds=seeds, seed=seed), ("class", "at_once", "waited", "held", "percent", "width")
-        )
+        table = _titled(say, say("estimates", seeds=seeds, seed=seed), _ESTIMATES)
         for row in rows:
-            percent = "-" if row.percent is None else str(row.percent)
-            cells = (
-                row.queue_class or say("all"),
-                row.at_once,
-                row.waited,
-                row.held,
-                percent,
-                _span(row.width_median_s),
-            )
-            table.add_row(*map(str, cells))
+            percents = ("-" if percent is None else percent for percent in (row.percent, row.percent_of_all))
+            counts = (row.at_once, row.waited, row.held, *percents, _span(row.width_median_s))
+            table.add_row(row.queue_class or say("all"), *map(str, counts))
         console.print(table)
     if rows[-1].percent not in HOLDS_PERCENT:
         error(f"the intervals hold {rows[-1].percent} percent of the waits")
@@ -216,7 +208,7 @@ def _day(source: _Source, pack: str, order: QueueOrder | None, seed: int) -> Bra
 
 def _shown_day(found: BranchDay, under: dict[str, list[ClassWaits]], cost: int | None, say: Say) -> Group:
     """The table of all orders, and what the day's own costs."""
-    table = _titled(say, say("orders"), ("order", *WAITS))
+    table = _titled(say, say("orders"), ("order", *_WAITS))
     for name, rows in under.items():
         for place, row in enumerate(rows):
             table.add_row("" if place else say(f"order.{name}"), *_wait_cells(row, say))

@@ -29,7 +29,8 @@ _EN: Final = {
     "c.at_once": "called at once",
     "c.waited": "waited",
     "c.held": "held",
-    "c.percent": "percent",
+    "c.percent": "held, %",
+    "c.percent_of_all": "with those at once, %",
     "c.width": "median width",
     "all": "all",
     "simulated": "Waits under {order}, in minutes and seconds",
@@ -59,15 +60,16 @@ _EN: Final = {
     "and passes nobody by what he had waited before.",
     "b.transfer": "Transfer with its place: keeps the arrival, and counts among the tickets of the other counters from it on. "
     "Without its place: as a no-show that comes back.",
-    "b.appointment": "Appointment: arrives at the booked time, or when he comes if that is later; so he may be overtaken by those "
-    "who come up to so long after it, and is not called before it.",
-    "b.cap": "Cap: once {n} have overtaken a ticket it is next at any counter that may serve it. Where counters serve different "
-    "classes it may then overtake one that came before it, whatever the minutes above; nobody is overtaken by more than {n}.",
+    "b.appointment": "Appointment: arrives at the booked time, or when he comes if that is later; so he may be overtaken by "
+    "those who come up to so long after it, and is not called before it.",
+    "b.cap": "Cap: once {n} have overtaken a ticket it is next at any counter that may serve it. Where counters serve "
+    "different classes it may then overtake one that came before it, whatever the minutes above; "
+    "nobody is overtaken by more than {n}.",
     "b.no_cap": "Cap: none (overtakers_max).",
     "b.ratio": "In a round a counter calls {calls}.",
     "calls": "{class_} {n} times",
-    "estimates": "80 % intervals of {seeds} days from seed {seed} on, learnt from the {seeds} days behind them; widths in minutes "
-    "and seconds",
+    "estimates": "80 % intervals of {seeds} days from seed {seed} on, learnt from the {seeds} days behind them; widths in "
+    "minutes and seconds",
 }
 _ZH: Final = {
     "order.head_start": "提前量",
@@ -81,7 +83,7 @@ _ZH: Final = {
     "c.p90": "九成以内",
     "c.mean": "平均",
     "c.longest": "最长",
-    "c.overtakers": "被超过次数上限",
+    "c.overtakers": "被超过（最多）",
     "c.order": "叫号顺序",
     "c.ticket": "号票",
     "c.came_after": "晚到",
@@ -94,7 +96,8 @@ _ZH: Final = {
     "c.at_once": "到即办理",
     "c.waited": "等候",
     "c.held": "落入区间",
-    "c.percent": "百分比",
+    "c.percent": "落入，%",
+    "c.percent_of_all": "含到即办理，%",
     "c.width": "区间宽度中位数",
     "all": "合计",
     "simulated": "{order}下的等候时间（分:秒）",

@@ -1,0 +1,136 @@
+"""The principals: each kind of process is one, and may do what its row says. Every ACL derives from here.
+
+tests/deploy/test_principals.py compares the rows with the lists by which the processes themselves read and write.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from deploy.topics import TOPIC_NAMES, WORLD, WRITTEN_BY_WORKERS
+
+_KEYED: Final = ("transactions", "balances", "customers", "facts", "crm-actions")
+_CLOSES, _POLICIES, _LETTERS = "business-days", "policies", "dead-letters"
+_SENT: Final = (*_KEYED, "fx-rates", _POLICIES, _CLOSES)  # what goes into the workers
+_STATES: Final = ("standings", "outlooks", "queue-priority")
+_EVENTS: Final = ("tier-changes", "decisions", "restatements", "rm-alerts")
+_STATE: Final = "{prefix}{group}-standing"  # changelog and transactional ids of the workers begin with it
+_OWN_IDS: Final = "{prefix}tidegauge-"  # and those of everybody else
+
+ResourceKind = Literal["topic", "group", "transactionalId", "cluster"]
+
+
+class Acl(NamedTuple):
+    """Rights on one thing, as Kafka and Strimzi name them; `prefixed`: on all whose names begin so."""
+
+    kind: ResourceKind
+    name: str
+    prefixed: bool
+    operations: tuple[str, ...]  # Read, Write, Create, Describe, DescribeConfigs
+
+
+class RedisRule(NamedTuple):
+    """Rights on keys: patterns behind the installation's prefix, and whether they are written."""
+
+    patterns: tuple[str, ...]
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A kind of process. Topics are the catalogue's names; groups and ids are patterns of {prefix} and {group}."""
+
+    name: str
+    does: str
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    reads_state: bool = False  # the workers' changelog
+    keeps_state: bool = False  # writes it, and makes it
+    manages: bool = False  # makes topics, and sees their configuration
+    groups: tuple[str, ...] = ()  # joined, or committed for
+    looks_at: tuple[str, ...] = ()  # groups whose offsets it asks for
+    ids: tuple[str, ...] = ()  # what its transactional ids begin with
+    redis: RedisRule | None = None
+    kafka: bool = True
+
+
+PRINCIPALS: Final[tuple[Principal, ...]] = (
+    Principal(
+        "worker", "keeps standings: `tidegauge worker`",
+        reads=(*_SENT, *_STATES, WORLD), writes=(*WRITTEN_BY_WORKERS, WORLD), keeps_state=True, reads_state=True,
+        groups=("{group}",), ids=(f"{_STATE}-",),
+    ),
+    Principal(
+        "views", "keeps the view in Redis: `tidegauge views`, `rebuild`",
+        reads=("queue-priority", "standings", "rm-alerts", WORLD), writes=(_LETTERS,), redis=RedisRule(("*",), writes=True),
+    ),
+    Principal(
+        "notices", "turns alerts into notices: `tidegauge notices`",
+        reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
+        redis=RedisRule(("notice:*", "notices:*"), writes=True),
+    ),
+    Principal(
+        "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
+        reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), reads_state=True,
+        looks_at=("{group}",), ids=(_OWN_IDS,),
+    ),
+    Principal(
+        "policy", "tries packs on the log and puts them into force: `tidegauge policy`",
+        reads=(*_SENT, *_STATES, *_EVENTS, WORLD), writes=(_POLICIES,), reads_state=True, looks_at=("{group}",),
+        ids=(f"{_OWN_IDS}policies",),
+    ),
+    Principal(
+        "desk", "looks at customers: `tidegauge standings`, `explain`, `outlook`, `alerts`",
+        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), reads_state=True, looks_at=("{group}",),
+        redis=RedisRule(("*",), writes=False),
+    ),
+    Principal(
+        "lookup", "tells kiosks queue classes: `tidegauge queue`",
+        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False), kafka=False,
+    ),
+    Principal(
+        "operator", "looks after all of it: `tidegauge topics`, `world`, `dead-letters`, `doctor`, `drain`, `simulate`, `demo`",
+        reads=TOPIC_NAMES, writes=(*_SENT, _LETTERS, WORLD), reads_state=True, manages=True,
+        groups=("{group}", "{group}-alerts"), ids=(_OWN_IDS, f"{_STATE}-"), redis=RedisRule(("*",), writes=True),
+    ),
+)  # fmt: skip
+BY_NAME: Final = {principal.name: principal for principal in PRINCIPALS}
+
+
+def acls(principal: Principal, prefix: str, group: str) -> list[Acl]:
+    """The least rights of a principal on Kafka, in a fixed order; none for one that has no business there."""
+    if not principal.kafka:
+        return []
+
+    def filled(pattern: str) -> str:
+        return pattern.format(prefix=prefix, group=group)
+
+    found = []
+    for topic in TOPIC_NAMES:
+        given = ["Describe"]  # every process compares the topics with the log's identity
+        given += ["Read"] * (topic in principal.reads) + ["Write"] * (topic in principal.writes)
+        given += ["Create", "DescribeConfigs"] * principal.manages
+        found.append(Acl("topic", prefix + topic, False, tuple(given)))
+    state = ["Describe"] + ["Read"] * principal.reads_state + ["Write", "Create"] * principal.keeps_state
+    if principal.reads_state or principal.looks_at:
+        state += ["DescribeConfigs"] * principal.manages
+        found.append(Acl("topic", filled(_STATE) + "-changelog", False, tuple(state)))
+    found += [Acl("group", filled(name), False, ("Read", "Describe")) for name in principal.groups]
+    found += [Acl("group", filled(name), False, ("Describe",)) for name in principal.looks_at]
+    found += [Acl("transactionalId", filled(name), True, ("Write", "Describe")) for name in principal.ids]
+    if principal.manages:
+        found.append(Acl("cluster", "kafka-cluster", False, ("Describe", "DescribeConfigs")))
+    return found
+
+
+def redis_acl(principal: Principal, prefix: str) -> str:
+    """The rights of a principal on Redis, as ACL SETUSER takes them; empty for one that has no business there.
+
+    prefix: what the installation's keys begin with.
+    """
+    rule = principal.redis
+    if rule is None:
+        return ""
+    # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.
+    keys = " ".join(f"~{prefix}{pattern}" for pattern in rule.patterns)
+    commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
+    return f"{keys} {commands} -@dangerous +info"

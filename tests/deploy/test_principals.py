@@ -1,0 +1,111 @@
+"""The rights of each kind of process are those that it uses: the rows agree with the lists by which processes read and write."""
+
+import json
+
+import pytest
+import yaml
+
+from deploy.security.principals import BY_NAME, PRINCIPALS, acls, redis_acl
+from deploy.topics import TOPIC_NAMES, WORLD, WRITTEN_BY_WORKERS
+from schemas.topics import CLOSES, INPUTS, MARKED, STATES
+from services.views.keys import Keys
+from services.views.projections import PROJECTIONS
+from tests.cli.calling import call
+from tests.contracts.test_catalogue import CONSUMERS
+from tidegauge.cli import COMMANDS
+from tidegauge.explanation.log import OUTPUTS
+
+# Consumers of tests/contracts/test_catalogue.py -> the principal that they run as.
+RUN_AS = {
+    "standing job": "worker", "views": "views", "sweep of the views": "views", "notifier": "notices",
+    "the bank's days for notices": "notices", "closer": "loader", "packs that were sent": "loader",
+    "refused events of files": "loader", "dead-letters": "operator", "world": "worker", "the last epoch": "worker",
+    "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
+    "what a takeover withdraws": "operator", "notices that were told": "notices",
+}  # fmt: skip
+
+
+def test_the_rows_agree_with_the_processes() -> None:
+    """What workers, views, closers and explanations read and write by their own lists."""
+    worker, views, loader, desk = (BY_NAME[name] for name in ("worker", "views", "loader", "desk"))
+    assert set(worker.reads) == {*INPUTS, *STATES, WORLD}
+    assert set(worker.writes) == {*WRITTEN_BY_WORKERS, WORLD}
+    assert set(views.reads) == {*PROJECTIONS, WORLD}
+    assert set(loader.writes) == {*MARKED, CLOSES, "dead-letters"}
+    assert set(desk.reads) >= {*INPUTS, *OUTPUTS} and not desk.writes
+    assert set(BY_NAME["operator"].reads) == set(TOPIC_NAMES)
+
+
+def test_every_reader_may_read() -> None:
+    """Each consumer that the catalogue of contracts knows runs as a principal, which may read its topics."""
+    assert CONSUMERS.keys() == RUN_AS.keys()
+    for name, principal in RUN_AS.items():
+        if principal is not None:
+            assert set(CONSUMERS[name].topics) <= set(BY_NAME[principal].reads), name
+
+
+def test_only_their_writers_write() -> None:
+    """The workers' outputs are written by workers alone, but for dead letters; nobody writes what nobody of ours writes."""
+    for principal in PRINCIPALS:
+        mine = set(principal.writes) - {"dead-letters", WORLD, "notices"}
+        if principal.name == "worker":
+            assert not mine & {*MARKED, CLOSES}
+        else:
+            assert not mine & set(WRITTEN_BY_WORKERS)
+        assert not mine & {"audit-log", "tasks", "queue-tickets"}
+
+
+def test_every_command_is_somebody() -> None:
+    """And every principal is the one of some command."""
+    assert {entry.principal for entry in COMMANDS.values()} == set(BY_NAME)
+
+
+def test_least_rights() -> None:
+    """No patterns over topics, no right on the cluster but the operator's, ids and groups of the installation alone."""
+    for principal in PRINCIPALS:
+        for acl in acls(principal, "east.", "vip"):
+            assert acl.kind == "cluster" or acl.name.startswith(("east.", "vip")), acl
+            assert acl.prefixed == (acl.kind == "transactionalId")
+            assert acl.kind != "cluster" or principal.name == "operator"
+            assert "Create" not in acl.operations or principal.manages or acl.name == "east.vip-standing-changelog"
+    assert acls(BY_NAME["lookup"], "", "tidegauge") == []
+
+
+def test_redis_rights_cover_the_keys() -> None:
+    """Every key that the views spell lies under the pattern of who keeps it; a look-up writes nothing."""
+    keys = Keys.of("east.")
+    assert redis_acl(BY_NAME["views"], keys.prefix).startswith(f"~{keys.prefix}* ")
+    lookup = redis_acl(BY_NAME["lookup"], keys.prefix)
+    assert "+@write" not in lookup and "+@write" not in redis_acl(BY_NAME["desk"], keys.prefix)
+    for key in (keys.priority("r"), keys.fresh("t"), keys.lacking("t:1"), keys.world):
+        assert any(key.startswith(part.removeprefix("~").rstrip("*")) for part in lookup.split() if part[0] == "~"), key
+    notices = redis_acl(BY_NAME["notices"], keys.prefix).split()
+    for key in (keys.notice("n"), keys.given_up("n"), keys.waiting):
+        assert any(key.startswith(part.removeprefix("~").rstrip("*")) for part in notices if part[0] == "~"), key
+    assert redis_acl(BY_NAME["worker"], keys.prefix) == ""
+
+
+@pytest.mark.parametrize("name", [principal.name for principal in PRINCIPALS])
+def test_what_is_printed(name: str) -> None:
+    """The same rights as commands, for Strimzi, for Redis and for machines."""
+    env = {"TIDEGAUGE_TOPIC_PREFIX": "east.", "TIDEGAUGE_GROUP": "vip"}
+    rights = acls(BY_NAME[name], "east.", "vip")
+    commands = call("security", "acls", name, env=env)
+    assert commands.code == 0 and all(acl.name in commands.out for acl in rights if acl.kind != "cluster")
+    found = [
+        yaml.safe_load(part) for part in call("security", "acls", name, "--form", "strimzi", env=env).out.split("---\n")
+    ]
+    users = [user for user in found if user]
+    assert [user["metadata"]["name"] for user in users] == [name] * bool(rights)
+    for user in users:
+        assert len(user["spec"]["authorization"]["acls"]) == len(rights)
+    (said,) = json.loads(call("security", "acls", name, "--json", env=env).out)
+    assert [acl["name"] for acl in said["acls"]] == [acl.name for acl in rights]
+    redis = call("security", "acls", name, "--form", "redis", env=env).out
+    assert bool(redis) == (BY_NAME[name].redis is not None) and (not redis or said["redis"] in redis)
+
+
+def test_nobody_of_that_name() -> None:
+    """Is told who there is."""
+    done = call("security", "acls", "root")
+    assert done.code == 2 and "worker" in done.err

@@ -1,0 +1,257 @@
+"""The main flow with encryption, users and the least rights; and each way of not being let in, with the line that says it."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import redis
+from confluent_kafka import Producer
+from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+
+from connectors.formats import files_out
+from deploy import admin
+from deploy.connections.clients import librdkafka
+from deploy.connections.diagnosis import why_refused
+from deploy.connections.wire import Brokers, Certificates, Wire
+from deploy.embedded import processes
+from deploy.embedded.stack import Stack
+from deploy.errors import StackError
+from deploy.record import write_record
+from deploy.security.authority import SecureFolder, write_authority, write_certificate
+from deploy.security.principals import PRINCIPALS
+from deploy.settings import Settings
+from tests.conftest import HEAP_MB
+from tests.integration.live import PROGRAM, REPO, WAIT_S, Live
+from tests.integration.test_guards import LAST, bank
+from tidegauge.demo.processes import environment
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+LINES_MAX = 3
+FIRST = LAST - 11
+STANDINGS = ("standings", "--as-of", "2026-01-12")
+
+
+class Secured(NamedTuple):
+    """A secured stack with its bank."""
+
+    stack: Stack
+    live: Live
+
+    def call(self, *words: str, **env: str) -> tuple[int, str, str]:
+        """A command as a process of its own, with more of an environment."""
+        done = subprocess.run(
+            [sys.executable, "-m", PROGRAM, *words], cwd=REPO, capture_output=True, text=True, timeout=WAIT_S, check=False,
+            env={**environment(self.live.settings), **env},
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A bank of some days, closed, its worker and its view running, each as its own principal."""
+    folder = tmp_path_factory.mktemp("secured") / "data"
+    settings = Settings(kafka_heap_mb=HEAP_MB, partitions=2)
+    with Stack(folder, settings, any_ports=True, tether=True, secure=True) as stack, Live(stack.settings) as live:
+        live.start()
+        live.begin("views")
+        files = tmp_path_factory.mktemp("files")
+        files_out.write_files(bank(FIRST, LAST), files, "ndjson")
+        live.command("import", "--format", "ndjson", str(files))
+        live.wait_closed()
+        yield Secured(stack, live)
+
+
+def test_the_main_flow(secured: Secured) -> None:
+    """Worker, loader, views, look-up and close, each with its own rights and nobody else's."""
+    code, out, err = secured.call("close", "2026-01-13")
+    assert code == 0, err
+    secured.live.wait_closed()
+    code, out, err = secured.call("standings", "--as-of", "2026-01-13", "--json")
+    assert code == 0, err
+    customer = json.loads(out)[0]["customer_id"]
+
+    def looked_up() -> bool:
+        done = secured.call("queue", "lookup", customer, "--json")
+        return done[0] == 0 and '"degraded": false' in done[1]
+
+    secured.live.wait(looked_up, "a queue class that is not degraded", 60)
+    for words in (("alerts", "--customer", customer), ("explain", customer), ("outlook", customer), ("topics",)):
+        code, out, err = secured.call(*words)
+        assert code == 0, (words, out, err)
+    assert secured.call("policy", "activate", "abc-bands", "--dry-run")[0] in (0, 1, 2)
+    code, out, err = secured.call("doctor", "--json")
+    assert "authorization" not in (out + err).lower(), out + err
+    assert all(process.poll() is None for process in secured.live.others[:1]), secured.live.said()
+
+
+def test_secrets_are_nobodys_to_see(secured: Secured) -> None:
+    """Not in a process list, a log or a message; and the files are their owner's alone."""
+    folder = SecureFolder(secured.stack.data_dir)
+    words = {folder.password(principal.name) for principal in PRINCIPALS} | {folder.password("broker")}
+    assert len(words) == len(PRINCIPALS) + 1
+    lists = " ".join(path.read_text() for path in Path("/proc").glob("[0-9]*/cmdline") if _mine(path))
+    logs = " ".join(path.read_text(errors="replace") for path in secured.stack.data_dir.rglob("*.log"))
+    shown = secured.call("config", "show")[1] + secured.call("up", "--json")[1]
+    assert not [word for word in words if word in lists + logs + shown]
+    assert not [path for path in folder.folder.rglob("*") if path.stat().st_mode & 0o077]
+
+
+def _mine(path: Path) -> bool:
+    try:
+        path.read_text()
+    except OSError:
+        return False
+    return True
+
+
+def refused(found: tuple[int, str, str], *words: str) -> None:
+    """A refusal in a line that names these, and a hint."""
+    code, out, err = found
+    assert code in (1, 2) and not out and "Traceback" not in err, found
+    assert 0 < len(err.splitlines()) <= LINES_MAX, err
+    assert all(word in err for word in words), err
+
+
+def test_plaintext(secured: Secured) -> None:
+    """Who does not encrypt is told that the brokers do."""
+    refused(
+        secured.call(*STANDINGS, TIDEGAUGE_BOOTSTRAP_SERVERS=secured.stack.bootstrap_servers),
+        "speaks TLS only", "TIDEGAUGE_KAFKA_SECURITY_PROTOCOL",
+    )  # fmt: skip
+
+
+def test_a_wrong_principal(secured: Secured) -> None:
+    """A wrong password, a user that nobody knows, an authority that is not theirs: each says which setting."""
+    for env in (
+        {"TIDEGAUGE_KAFKA_PASSWORD": "wrong"},
+        {"TIDEGAUGE_KAFKA_USER": "nobody", "TIDEGAUGE_KAFKA_PASSWORD": "x"},
+    ):
+        refused(secured.call(*STANDINGS, **env), "refuse", "TIDEGAUGE_KAFKA_USER", "TIDEGAUGE_KAFKA_PASSWORD")
+    other = secured.live.logs / "other"
+    other.mkdir()
+    write_authority(other, dt.datetime.now(dt.UTC))
+    refused(secured.call(*STANDINGS, TIDEGAUGE_KAFKA_CA=str(other / "ca.pem")), "no authority in", "TIDEGAUGE_KAFKA_CA")
+    refused(secured.call("alerts", "--rm", "r", TIDEGAUGE_REDIS_PASSWORD="wrong"), "TIDEGAUGE_REDIS_PASSWORD")
+
+
+def test_an_expired_certificate(secured: Secured, tmp_path: Path) -> None:
+    """A broker's: the line says that it has expired. The server here only shows one."""
+    write_authority(tmp_path, dt.datetime.now(dt.UTC))
+    write_certificate(tmp_path, tmp_path / "old.pem", dt.datetime.now(dt.UTC), -1)
+    port = processes.free_row(1)
+    program = (
+        "import ssl, socket\n"
+        "c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+        f"c.load_cert_chain({str(tmp_path / 'old.pem')!r})\n"
+        f"s = c.wrap_socket(socket.create_server(('127.0.0.1', {port})), server_side=True)\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    try: s.accept()\n"
+        "    except OSError: pass\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None and server.stdout.readline() == "ready\n"
+            found = secured.call(
+                *STANDINGS, TIDEGAUGE_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}", TIDEGAUGE_KAFKA_SECURITY_PROTOCOL="SSL",
+                TIDEGAUGE_KAFKA_CA=str(tmp_path / "ca.pem"),
+            )  # fmt: skip
+        finally:
+            server.kill()
+    refused(found, "has expired")
+
+
+def test_an_own_certificate(secured: Secured, tmp_path: Path) -> None:
+    """The controllers' port asks for one: none, one of somebody else's authority and one that has ended are told apart."""
+    assert secured.stack.cluster is not None
+    folder, now = SecureFolder(secured.stack.data_dir), dt.datetime.now(dt.UTC)
+    servers = f"127.0.0.1:{secured.stack.cluster.ports(0)[1]}"
+
+    def why(own: Path | None) -> str:
+        certificates = Certificates("TIDEGAUGE_KAFKA", folder.ca, own, own)
+        return why_refused(Brokers(servers, Wire("SSL", certificates)))
+
+    write_authority(tmp_path, now)
+    for name, authority, days in (("good", folder.folder, 1), ("old", folder.folder, -1), ("other", tmp_path, 1)):
+        write_certificate(authority, tmp_path / name, now, days, "a client")
+    assert "asks for a certificate: set TIDEGAUGE_KAFKA_CERTIFICATE" in why(None)
+    assert "has expired" in why(tmp_path / "old")
+    assert "does not take the certificate in TIDEGAUGE_KAFKA_CERTIFICATE" in why(tmp_path / "other")
+    assert why(tmp_path / "good") == ""
+
+
+def test_a_missing_right(secured: Secured) -> None:
+    """The loader's right to write postings is taken away: its import says what it lacks, and nothing was sent."""
+    root = admin.client(secured.stack._as_super())
+    right = AclBinding(
+        ResourceType.TOPIC, "transactions", ResourcePatternType.LITERAL, "User:loader", "*", AclOperation.WRITE,
+        AclPermissionType.ALLOW,
+    )  # fmt: skip
+    removed = root.delete_acls([_filter(right)], request_timeout=20)
+    assert sum(len(done.result(20)) for done in removed.values()) == 1
+    folder = secured.live.logs / "more"
+    folder.mkdir()
+    files_out.write_files(bank(LAST + 1, LAST + 2), folder, "ndjson")
+    try:
+        code, _, err = secured.call("import", "--format", "ndjson", str(folder))
+        assert code == 1 and "Traceback" not in err
+        assert "uthorization failed" in err and "user loader" in err and "tidegauge security acls" in err, err
+    finally:
+        for done in root.create_acls([right], request_timeout=20).values():
+            done.result(20)
+
+
+def _filter(right: AclBinding) -> object:
+    from confluent_kafka.admin import AclBindingFilter
+
+    return AclBindingFilter(
+        right.restype, right.name, right.resource_pattern_type, right.principal, right.host, right.operation,
+        right.permission_type,
+    )  # fmt: skip
+
+
+def test_nobody_writes_what_is_the_workers(secured: Secured) -> None:
+    """The credential of a consumer does no more than its row: no tier by the desk, no topic by a misspelling."""
+    settings = secured.live.settings.model_copy(update={"kafka_user": "desk"})
+    failed: list[object] = []
+    producer = Producer({**librdkafka(settings.kafka), "message.timeout.ms": 8000, "log_level": 0})
+    for topic in ("tier-changes", "transactions", "a-topic-that-nobody-has"):
+        producer.produce(topic, b"x", b"x", on_delivery=lambda problem, _: failed.append(problem))
+    producer.flush(20)
+    assert len(failed) == 3 and all(failed)
+    assert "a-topic-that-nobody-has" not in admin.client(secured.live.settings.kafka).list_topics(timeout=10).topics
+    assert why_refused(settings.kafka) == ""
+
+
+def test_a_look_up_writes_nothing(secured: Secured) -> None:
+    """In Redis: no row of a queue class, by a command or a script, and nothing of others' keys."""
+    settings = secured.live.settings.model_copy(update={"redis_user": "lookup"})
+    with redis.Redis.from_url(settings.redis) as client:
+        assert client.ping()
+        for forbidden in (
+            lambda: client.hset("tidegauge:priority:x", "queue_class", "gold"),
+            lambda: client.eval("return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
+            lambda: client.hgetall("tidegauge:standing:x"), client.flushall, lambda: client.config_get("*"),
+        ):  # fmt: skip
+            with pytest.raises(redis.ResponseError, match=r"(?i)permission"):
+                forbidden()
+    default = secured.stack.settings.redis.replace("operator:", "default:")
+    with redis.Redis.from_url(default) as nobody, pytest.raises(redis.AuthenticationError):
+        nobody.ping()
+
+
+def test_a_folder_keeps_what_it_began_with(secured: Secured) -> None:
+    """`up` without a word goes on secured; a folder that began in plaintext is refused."""
+    code, _, err = secured.call("up", "--json")
+    assert code == 0, err
+    plain = secured.live.logs / "plain"
+    plain.mkdir(mode=0o700)
+    write_record(plain, {"cluster_id": "one of before"})
+    assert not Settings(data_dir=plain).secured and secured.live.settings.secured
+    with pytest.raises(StackError, match="began in plaintext"):
+        Stack(plain, Settings(data_dir=plain), secure=True).start()

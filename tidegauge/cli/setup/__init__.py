@@ -1,0 +1,1 @@
+"""Commands about how an installation is set up."""
