@@ -207,12 +207,16 @@ def test_texts_are_complete() -> None:
 @pytest.mark.parametrize("locale", sorted(texts.CLEAR_SUBJECTS))
 def test_an_all_clear_when_a_case_is_retracted(locale: str) -> None:
     """Who was told of an outflow is told when it is taken back, without a figure; of an outlook there is nothing to clear."""
-    notice = compose(ALERT | {"status": texts.ALL_CLEAR}, "webhook", locale)
+    notice = compose(KEY, ALERT | {"status": texts.ALL_CLEAR}, "webhook", locale)
     assert notice is not None
     assert (notice.subject, notice.body) != ("", "")
     assert "****0042" in notice.subject and "alert-1" in notice.body and "28.57" not in notice.body
-    assert compose(ALERT | FORESEEN | {"kind": "upgrade_near", "status": texts.ALL_CLEAR}, "webhook", locale) is None
-    assert all(compose(ALERT | {"status": status}, "webhook", locale) is None for status in ("corrected", "expired"))
+    assert (
+        compose(KEY, ALERT | FORESEEN | {"kind": "upgrade_near", "status": texts.ALL_CLEAR}, "webhook", locale) is None
+    )
+    assert all(
+        compose(KEY, ALERT | {"status": status}, "webhook", locale) is None for status in ("corrected", "expired")
+    )
     for text in (texts.CLEAR_SUBJECTS[locale], texts.CLEAR_BODIES[locale]):
         assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES
     assert set(texts.CLEAR_SUBJECTS) == set(texts.CLEAR_BODIES) == set(texts.SUBJECTS)
