@@ -197,8 +197,10 @@ class StandingJob:
         if self.live:
             rows += [*self.rotation.take_rows(), *self.handover.take_rows()]
         if self.live and self.progress != self.ledger.closed:
-            saved = {"closed": self.ledger.closed, "first_month": self.decider.first_months}
-            saved |= self.decider.cases.progress()
+            saved = {
+                "closed": self.ledger.closed,
+                "first_month": self.decider.first_months,
+            } | self.decider.cases.progress()
             rows.append((RowKey.PROGRESS, json.dumps(saved).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):

@@ -18,14 +18,13 @@ from streams.alerts.outflow import NEVER, Fx, in_base, share_of
 from streams.alerts.reference import highest_closes
 from streams.kernels.borrowing import borrowed
 from streams.money import NANO
-from streams.workdays import FRIDAY
 
 FLOW_WINDOW_DAYS_MAX = 90
 EXPIRE_DAYS = 90  # without a new peak
 OWN_PART = 10  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 FOLD_DAYS_MAX = 60  # folded at once: after a longer pause of closes the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
-SINGLE_WORKDAYS = 3
+SINGLE_WORKDAYS, _WORKDAYS_A_WEEK = 3, 5  # Monday to Friday; 1970-01-01 was a Thursday
 IS_NONE, IS_OPEN, CASE_RETRACTED, CASE_EXPIRED, CASE_RESOLVED = 0, 1, 2, 3, 4  # state of a case
 NO_END = -(1 << 30)
 
@@ -234,7 +233,7 @@ def workdays_before(day: int, odd_days: Array) -> Long:
     while True:
         k = np.searchsorted(odd_days, at)
         odd = k < len(odd_days) and odd_days[k] == at
-        seen += ((at + 3) % 7 <= FRIDAY) != odd
+        seen += ((at + 3) % 7 < _WORKDAYS_A_WEEK) != odd
         at -= 1
         if seen == SINGLE_WORKDAYS or day - at > FLOW_WINDOW_DAYS_MAX:
             return at

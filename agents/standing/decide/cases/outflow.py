@@ -32,7 +32,7 @@ from streams.vocabulary.terms import OUTFLOW, SEVERITIES
 from streams.workdays import weekday
 
 CORRECTED: Final = "corrected"
-ENDS: Final = {cases.CASE_RETRACTED: "retracted", cases.CASE_EXPIRED: "expired", cases.CASE_RESOLVED: "resolved"}
+CASE_ENDS: Final = {cases.CASE_RETRACTED: "retracted", cases.CASE_EXPIRED: "expired", cases.CASE_RESOLVED: "resolved"}
 _FIGURES: Final = ("opened", "severity", "net", "reference", "rules")
 _EVENT_ID = 0  # column of postings
 _MINUTE_MS: Final = 60_000
@@ -206,7 +206,12 @@ class OutflowCases:
         if told["state"] == IS_OPEN and (now["state"] != IS_OPEN or now["number"] > told["number"]):
             ended = now["state"] != IS_OPEN and now["number"] == told["number"]
             said["net"] = now["net"] if ended else 0
-            step(ENDS.get(int(now["state"]), ENDS[cases.CASE_RETRACTED]) if ended else ENDS[cases.CASE_RETRACTED], said)
+            step(
+                CASE_ENDS.get(int(now["state"]), CASE_ENDS[cases.CASE_RETRACTED])
+                if ended
+                else CASE_ENDS[cases.CASE_RETRACTED],
+                said,
+            )
             said["state"] = cases.CASE_RETRACTED
         if now["state"] == IS_OPEN and said["state"] != IS_OPEN:
             case_id = customer_ref(
