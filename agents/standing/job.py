@@ -197,11 +197,8 @@ class StandingJob:
         if self.live:
             rows += [*self.rotation.take_rows(), *self.handover.take_rows()]
         if self.live and self.progress != self.ledger.closed:
-            saved = {
-                "closed": self.ledger.closed,
-                "first_month": self.decider.first_months,
-            } | self.decider.cases.progress()
-            rows.append((RowKey.PROGRESS, json.dumps(saved).encode()))
+            saved = {"closed": self.ledger.closed, "first_month": self.decider.first_months}
+            rows.append((RowKey.PROGRESS, json.dumps(saved | self.decider.cases.progress()).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
             self.counts.add(name, int(self.ledger.counters[at]))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from agents.standing.decide.cases.outflow import CORRECTED, CASE_ENDS
+from agents.standing.decide.cases.outflow import CASE_ENDS, CORRECTED
 from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.job import _REASONS as LETTER_REASONS
 from agents.standing.publish.held import BARRED
