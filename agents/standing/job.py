@@ -129,7 +129,7 @@ class StandingJob:
         for topic, lane in self.lanes.items():
             lane.fed = positions[topic]
             lane.placement = Placement(lane.reader, partition, self.conf.partitions)
-        self.ledger.refresh()
+        self.ledger.catch_up()
 
     def feed(self, block: Block, stop: int | None = None) -> None:
         """Decodes a block into its lane."""
@@ -185,6 +185,7 @@ class StandingJob:
 
     def _outcome(self, events: int, more: bool) -> Outcome:
         if self.live:
+            self.decider.cases.look()
             self.decider.continuous.look()
         version = versioned(self.conf.epoch, sum(self.positions().values()))
         self.publisher.queue_changes(self.profiles.take_requeued(), version, both=self.rotation.both)
@@ -197,7 +198,7 @@ class StandingJob:
             rows += [*self.rotation.take_rows(), *self.handover.take_rows()]
         if self.live and self.progress != self.ledger.closed:
             saved = {"closed": self.ledger.closed, "first_month": self.decider.first_months}
-            rows.append((RowKey.PROGRESS, json.dumps(saved).encode()))
+            rows.append((RowKey.PROGRESS, json.dumps(saved | self.decider.cases.progress()).encode()))
             self.progress = self.ledger.closed
         for name, at in (("duplicates", DUPLICATES), ("beyond_horizon", BEYOND_HORIZON)):
             self.counts.add(name, int(self.ledger.counters[at]))
@@ -241,6 +242,7 @@ class StandingJob:
         if self.live:  # a replay finds their rows
             self.decider.transaction_counts.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
+            self.decider.cases.rows(columns, first, last)
         for candidate in met:
             self._alert(columns, candidate)
 
@@ -454,6 +456,7 @@ class StandingJob:
         for _, value in given.take(kinds == RowKey.PROGRESS[0]):
             saved = json.loads(value or b"")
             self.progress = saved["closed"]
+            self.decider.cases.restore(saved)
             first = saved["first_month"]  # older rows have one for all classes
             self.decider.first_months |= first if isinstance(first, dict) else dict.fromkeys(CUSTOMER_CLASSES, first)
         self.decider.load(given)

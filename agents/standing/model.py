@@ -44,6 +44,7 @@ class RowKey:
     LAYER: Final = b"y"
     OUTLOOK: Final = b"o"
     OUTLOOK_ALERTS: Final = b"w"
+    CASES: Final = b"q"
     FACT: Final = b"f"  # the fact's name, `/` and the customer's id
     DATES: Final = b"d"
     TRANSACTION_COUNTS: Final = b"t"

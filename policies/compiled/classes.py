@@ -16,6 +16,7 @@ from policies.compiled.pack import (
     CriteriaTooGeneralError,
     Minor,
     compile_alerts,
+    compile_cases,
     compile_foresight,
     compile_pack,
     foreseen,
@@ -170,6 +171,7 @@ def _shown(
         pack.id, pack.version, policy.customer_class, base_exponent, ids, metric, scope,
         pack.scopes[scope], np.zeros(0, np.int64), min(above, default=len(ids)), tuple(c.id for c in queues),
         table.queue_class, table.queue_class_of_card, policy.queue.basis, table.vip_area,
-        compile_alerts(policy.outflow_rules, ids, Minor(pack.id, base_exponent)),
+        compile_alerts(() if policy.cases else policy.outflow_rules, ids, Minor(pack.id, base_exponent)),
         compile_foresight((), ids, Minor(pack.id, base_exponent)),
+        compile_cases(policy, ids, Minor(pack.id, base_exponent)),
     )  # fmt: skip

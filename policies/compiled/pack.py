@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from policies.language.reader import PackError, Problem
 from policies.model.metrics import ROLLING
-from policies.model.pack import AlertRule, ClassPolicy, OutlookRule, Pack
+from policies.model.pack import AlertRule, CaseTerms, ClassPolicy, OutlookRule, Pack
 from policies.model.terms import Limit
 from streams.vocabulary.terms import PERSONAL, SEVERITIES
 
@@ -51,6 +51,16 @@ class CompiledAlerts:
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledCases:
+    """Outflow rules of cases, and what holds for all of them (policies.model.pack.CaseTerms)."""
+
+    rules: CompiledAlerts
+    gross: npt.NDArray[np.int64]  # [R] 1: credits are no part of it
+    one_bank: npt.NDArray[np.int64]  # [R] 1: to one bank
+    terms: CaseTerms
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledForesight:
     """Rules on the outlook, R of them, over T tiers. UNWATCHED switches a test off for the tier.
 
@@ -88,6 +98,7 @@ class CompiledPack:
     vip_area_of_tier: npt.NDArray[np.bool_]  # [T]
     alerts: CompiledAlerts
     foresight: CompiledForesight
+    cases: CompiledCases | None = None
 
 
 def compile_pack(pack: Pack, base_exponent: int, customer_class: str = PERSONAL) -> CompiledPack:
@@ -126,8 +137,9 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str = PERSONAL)
         queue_class_of_card={card: i for i, c in enumerate(classes) for card in c.cards},
         queue_basis=policy.queue.basis,
         vip_area_of_tier=np.array([policy.led_to_vip_area(t) for t in ids], dtype=np.bool_),
-        alerts=compile_alerts(policy.outflow_rules, ids, minor),
+        alerts=compile_alerts(() if policy.cases else policy.outflow_rules, ids, minor),
         foresight=compile_foresight(policy.outlook_rules, ids, minor),
+        cases=compile_cases(policy, ids, minor),
     )
 
 
@@ -189,6 +201,19 @@ def compile_alerts(rules: tuple[AlertRule, ...], tiers: tuple[str, ...], minor: 
         each_at_most_minor=np.array(
             [minor.of(r.drip.each_at_most, f"alerts.{r.id}") if r.drip else UNREACHED for r in rules], dtype=np.int64
         ),
+    )
+
+
+def compile_cases(policy: ClassPolicy, tiers: tuple[str, ...], minor: Minor) -> CompiledCases | None:
+    """The cases of a class of customers over these tiers, if it has any. PackError as Minor.of."""
+    if policy.cases is None:
+        return None
+    rules = policy.outflow_rules
+    return CompiledCases(
+        compile_alerts(rules, tiers, minor),
+        np.array([rule.measure == "gross" for rule in rules], np.int64),
+        np.array([rule.to_one_bank for rule in rules], np.int64),
+        policy.cases,
     )
 
 

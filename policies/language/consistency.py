@@ -30,6 +30,8 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
         item.fail(f"cards.issue: mode {policy.cards.issue.mode} needs the role in `by`")
     if policy.status.basis == "card" and not any(tier.card for tier in policy.tiers[1:]):
         item.fail("status.basis card needs tiers with cards")
+    if policy.cases is not None and not policy.outflow_rules:
+        item.fail("cases: there is no outflow rule under alerts")
     for part in (policy.notables, policy.overrides):
         if part is not None and part.request_by == part.approve_by:
             item.fail("an exception is asked for by one role and approved by another")

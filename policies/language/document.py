@@ -24,7 +24,16 @@ from policies.language.grammar import (
     described,
 )
 from policies.language.reader import Item
-from policies.language.sections import ALERTS, CRITERION, EVALUATION, QUEUE, ScopesKind, TiersKind, check_queue_covers
+from policies.language.sections import (
+    ALERTS,
+    CASES,
+    CRITERION,
+    EVALUATION,
+    QUEUE,
+    ScopesKind,
+    TiersKind,
+    check_queue_covers,
+)
 from policies.model import metrics, provisions
 from policies.model.pack import KINDS, LAYERS, ClassPolicy, Pack, Queue
 from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES
@@ -174,6 +183,7 @@ CLASS_OPTIONAL: dict[str, Kind] = {
     "cards": CARDS,
     "queue": QUEUE,
     "alerts": ALERTS,
+    "cases": CASES,
     "veto": CRITERION,
     "review": REVIEW,
     "notables": EXCEPTIONS,
@@ -198,6 +208,7 @@ class ClassKind:
         known = item.found.known
         tiers = kinds["tiers"].read(fields.members["tiers"]) if "tiers" in fields.members else ()
         known["tiers"] = tuple(tier.id for tier in tiers)
+        known["cases"] = frozenset(name for name in fields.members if name == "cases")
         known["cards"] = frozenset(tier.card for tier in tiers if tier.card)
         values = {name: kinds[name].read(member) for name, member in fields.members.items() if name != "tiers"}
         good = {name: value for name, value in values.items() if value is not None}

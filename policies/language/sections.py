@@ -21,6 +21,7 @@ from policies.language.grammar import (
     Many,
     RecordKind,
     Schema,
+    Text,
     Whole,
     described,
 )
@@ -34,6 +35,7 @@ from policies.model.pack import (
     RESTATEMENTS,
     AlertRule,
     Band,
+    CaseTerms,
     Drip,
     Evaluation,
     OutlookRule,
@@ -49,7 +51,10 @@ from streams.vocabulary.terms import ASSET_CLASSES, DOWNGRADE_RISK, OUTLOOK_KIND
 
 OPERATORS = ("minimum", "above", "below", "at_most")
 SAYS = ("met when the exact value is at least (inclusive)", "more than", "less than", "at most (inclusive)")
-WINDOW_DAYS = (0, 1, 7, 30)
+WINDOW_DAYS = (0, 1, 7, 30)  # of outflow alerts that are no cases
+CASE_WINDOW_DAYS_MAX, HELD_WINDOW_DAYS_MAX = 90, 30  # of cases; of those that look at postings one by one
+SETTLE_DAYS_MAX, SETTLE_MINUTES_MAX = 7, 24 * 60
+BANKS_MAX = 256
 BASIS_POINTS_MAX = 10_000
 TIERS_MAX = 16
 RULES_MAX = 32
@@ -354,6 +359,19 @@ def _check_alert(item: Item, rule: AlertRule) -> None:
         item.fail("give absolute, share or both")
     if rule.drip is not None and rule.window_days == 0:
         item.fail("a drip needs a window of days")
+    given = dict(item.entries())
+    if not item.found.known.get("cases"):
+        if rule.window_days not in WINDOW_DAYS:
+            words = f"must be one of {', '.join(map(str, WINDOW_DAYS))}; other windows need the section cases"
+            given["window_days"].fail(words)
+        for name in {"measure", "to_one_bank"} & given.keys():
+            given[name].fail("needs the section cases")
+        return
+    one_by_one = rule.drip is not None or rule.to_one_bank
+    if one_by_one and not 1 <= rule.window_days <= HELD_WINDOW_DAYS_MAX:
+        given["window_days"].fail(f"a drip, or what goes to one bank, needs 1 to {HELD_WINDOW_DAYS_MAX} days")
+    if rule.to_one_bank and "measure" in given:
+        given["measure"].fail("what goes to one bank is gross")
 
 
 SHARE = RecordKind(
@@ -373,7 +391,7 @@ ALERT = RecordKind(
     {
         "id": Identifier(),
         "name": NAME,
-        "window_days": Whole(0, max(WINDOW_DAYS), "0: a single posting.", WINDOW_DAYS),
+        "window_days": Whole(0, CASE_WINDOW_DAYS_MAX, "0: a single posting; 1, 7 or 30 days, with cases any."),
         "severity": Choice(SEVERITIES),
     },
     {
@@ -381,10 +399,25 @@ ALERT = RecordKind(
         "absolute": ByTier(Amount(), "The outflow that fires, by tier or one for all."),
         "share": SHARE,
         "drip": DRIP,
+        "measure": Choice(("net", "gross"), "net: less what comes in. Of cases."),
+        "to_one_bank": Flag("What goes to the one bank that gets most, gross. Of cases."),
     },
     "An outflow rule: fires on the absolute amount or on the share, whichever is given for the customer's tier. "
     "Tiers that are not listed are not watched.",
     _check_alert,
+)
+CASES = RecordKind(
+    "cases",
+    CaseTerms,
+    {},
+    {
+        "return_days": Whole(0, 90, "After its peak, money that comes is money that returns for so many days."),
+        "settle_days": Whole(0, SETTLE_DAYS_MAX, "Closes after which a day is settled."),
+        "settle_minutes": Whole(0, SETTLE_MINUTES_MAX, "Between two legs of unknown nature."),
+        "own_banks": Many(Text(), "Codes of counterparties that are the bank itself.", BANKS_MAX),
+        "internal_banks": Many(Text(), "Codes of counterparties whose money stays within the group.", BANKS_MAX),
+    },
+    "One case a customer whose money leaves, settled by the day closes; the outflow rules are those of its cases.",
 )
 WATCHED: dict[str, Kind] = {"id": Identifier(), "name": NAME, "severity": Choice(SEVERITIES)}
 

@@ -130,7 +130,8 @@ class Drip:
 class AlertRule:
     """An outflow rule: it fires on the absolute amount or on the share, whichever is given for the customer's tier.
 
-    `window_days` 0 means a single posting. Tiers absent from both mappings are not watched.
+    `window_days` 0 means a single posting. Tiers absent from both mappings are not watched. `measure` (net or gross) and
+    `to_one_bank` are of classes with cases.
     """
 
     id: str
@@ -141,6 +142,23 @@ class AlertRule:
     absolute: dict[str, Decimal] = field(default_factory=dict)
     share: Share | None = None
     drip: Drip | None = None
+    measure: str = "net"
+    to_one_bank: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTerms:
+    """What holds for all outflow cases of a class of customers (docs/alerts.md#cases).
+
+    Credits count as money that returns for `return_days`; days are settled after `settle_days`; legs of unknown nature are
+    at most `settle_minutes` apart. Codes of counterparties that are no outside bank.
+    """
+
+    return_days: int = 15
+    settle_days: int = 3
+    settle_minutes: int = 30
+    own_banks: tuple[str, ...] = ()
+    internal_banks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +194,7 @@ class ClassPolicy:
     queue: Queue
     vip_from: str | None = None
     alerts: tuple[AlertRule | OutlookRule, ...] = ()
+    cases: CaseTerms | None = None
     veto: Criterion | None = None
     review: Review | None = None
     notables: Exceptions | None = None

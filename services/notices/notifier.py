@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from services.notices import texts
 from services.views.projections import iso_day
+from streams.vocabulary.terms import OUTFLOW
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, lat
     that the calendar has not, a text without end.
     """
     status, kind = alert["status"], alert["kind"]
-    if status not in texts.STATUSES or kind not in texts.BODIES[locale]:
+    clear = status == texts.ALL_CLEAR and kind == OUTFLOW
+    if not clear and (status not in texts.STATUSES or kind not in texts.BODIES[locale]):
         return None
     for name in TEXTS:
         if len(alert[name] or "") > TEXT_CHARS_MAX:
@@ -126,6 +128,13 @@ def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, lat
         "alert": alert["alert_id"],
         "close": "" if alert["next_close"] is None else iso_day(alert["next_close"]),
     }
+    if clear:
+        subject, body = texts.CLEAR_SUBJECTS[locale], texts.CLEAR_BODIES[locale]
+    else:
+        subject, body = (
+            texts.SUBJECTS[locale][kind][status],
+            (texts.LATE_BODIES if late else texts.BODIES)[locale][kind],
+        )
     return Notice(
         notice_id=notice_id(key, alert, channel),
         alert_id=alert["alert_id"],
@@ -135,8 +144,8 @@ def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, lat
         branch=alert["branch"],
         day=places["day"],
         locale=locale,
-        subject=(texts.LATE_SUBJECT[locale] if late else "") + texts.SUBJECTS[locale][kind][status].format(**places),
-        body=(texts.LATE_BODIES if late else texts.BODIES)[locale][kind].format(**places),
+        subject=(texts.LATE_SUBJECT[locale] if late else "") + subject.format(**places),
+        body=body.format(**places),
     )
 
 

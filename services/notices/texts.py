@@ -96,6 +96,20 @@ LATE_BODIES: Final[dict[str, dict[str, str]]] = {
 }
 """In the place of BODIES there."""
 
+ALL_CLEAR: Final = "retracted"
+"""The state of a case whose money has come back, or never left. Only an outflow has it."""
+
+CLEAR_SUBJECTS: Final[dict[str, str]] = {
+    "en": "all clear: outflow, customer {customer}",
+    "zh-CN": "解除:客户 {customer} 资金流出预警",
+}
+CLEAR_BODIES: Final[dict[str, str]] = {
+    "en": "What was told under alert {alert} is taken back: the money has come back, or it did not leave the bank "
+    "(rule {rule}, day {day}, branch {branch}). Nothing is left to do.",
+    "zh-CN": "预警 {alert} 现予撤回:资金已回流,或并未流出本行(规则 {rule},日期 {day},网点 {branch})。无需再处理。",
+}
+"""Subject and body of the all-clear."""
+
 SEVERITY_NAMES: Final[dict[str, dict[str, str]]] = {
     "en": {"info": "Info", "low": "Low", "medium": "Medium", "high": "High", "critical": "Critical"},
     "zh-CN": {"info": "提示", "low": "低", "medium": "中", "high": "高", "critical": "紧急"},

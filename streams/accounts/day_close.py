@@ -22,6 +22,7 @@ from streams.accounts.entries import (
 from streams.accounts.store import (
     BREAK,
     DELTA,
+    FLOW,
     JOURNAL,
     LATE,
     POSTING,
@@ -39,6 +40,7 @@ from streams.accounts.store import (
 from streams.calendar import day_start_ms, month_of, month_start
 
 SMALLEST_CLASS_TO_SHRINK = 2
+FLOW_DAYS = 98  # before the last closed day: a window, and the days that are folded again
 
 
 def new_clock(base_currency: int) -> Array:
@@ -127,6 +129,7 @@ def _compact(s: Store, clock: Array, slot: int) -> None:
         kind, day, amount, booked = e.kind, np.int64(e.day), e.amount, e.booked
         if (
             kind == LATE
+            or (kind == FLOW and day < clock[CLOSED] - FLOW_DAYS)
             or (kind == BREAK and booked < horizon_ms)
             or (kind == SNAPSHOT and booked < min(after, horizon_ms))
         ):

@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.accounts import day_close, rows
 from streams.accounts.customers import Customers
-from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM
+from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM, SETTLE
 from streams.accounts.postings import BOOKED_UNTIL, COUNTERS, NEWEST, Lookups, Zone, fold_postings
 from streams.accounts.reversals import partners, settle
 from streams.accounts.snapshots import fold_snapshots
@@ -31,6 +31,8 @@ from streams.accounts.store import (
     id_of,
     new_customer,
 )
+from streams.alerts.cases import CaseRules
+from streams.alerts.flow_days import case_bounds, fold_flow
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
 from streams.averages.missing import missing_of_metrics, missing_rates
@@ -98,6 +100,8 @@ class Ledger:
         self.clock = day_close.new_clock(CURRENCIES.index(base_currency))
         self.rates = Rates(base_currency)
         self.rules: Rules = no_rules()
+        self.cases: CaseRules | None = None
+        self.watched = np.zeros(0, np.bool_)  # customers with a debit that may be flow on a day that is not settled yet
         self.counters = np.zeros(COUNTERS, np.int64)
         self._flushing = 0  # rows still to be taken of a flush that is spread
 
@@ -148,6 +152,11 @@ class Ledger:
     def use_rules(self, found: Rules) -> None:
         """The outflow rules that postings are checked against from now on."""
         self.rules = found
+
+    def use_cases(self, rules: CaseRules | None) -> None:
+        """The rules of alert cases from now on; None: there are none."""
+        self.cases = rules
+        self.clock[SETTLE] = -1 if rules is None else rules.settle_days[0]
 
     def _lookups(self) -> Lookups:
         for names in (self.classes, self.sources, self.banks):
@@ -232,13 +241,30 @@ class Ledger:
 
     def fold_day(self) -> None:
         """Second half of a close: what left the horizon is folded, late changes are forgotten."""
-        day_close.compact(self.store, self.clock)
+        self._fold()
         self.rates.prune(int(self.clock[RING_FROM]))
         self.refresh()
 
+    def _fold(self) -> None:
+        """Folds what the clock's close has left behind; of rows that have the close behind them nothing."""
+        first, count, zone = 0, self.columns.customer_count, self.zone
+        while self.cases is not None and first < count:
+            first = fold_flow(
+                self.store, self.banks.index, *zone, self.rates.table(), self.cases, self.clock, first
+            )  # fmt: skip
+            if first < count:
+                self.columns.reserve(0, 0, len(self.store.entries))
+        day_close.compact(self.store, self.clock)
+
     def refresh(self) -> None:
         """Sets the customers' outflow bounds anew; after a recovery too."""
-        refresh_bounds(self.store, self.zone.starts, self.zone.offsets, self.rates.table(), self.clock)
+        if self.cases is not None:
+            zone, self.watched = self.zone, np.zeros(self.columns.customer_count, np.bool_)
+            case_bounds(
+                self.store, zone.starts, zone.offsets, self.rates.table(), self.cases, self.clock, self.watched
+            )  # fmt: skip
+        else:
+            refresh_bounds(self.store, self.zone.starts, self.zone.offsets, self.rates.table(), self.clock)
 
     def breaks(self) -> list[Break]:
         """Breaks to report since the last close; called before `open_day`, marks them as reported."""
@@ -398,13 +424,18 @@ class Ledger:
         self.banks = Names(tuple(dictionaries["banks"]))
 
     def restore(self, closed: int, rates: list[tuple[int, int, int, int, str]]) -> None:
-        """Clock and rates as `fence` had them; older rows are rolled and folded up to it, newer ones are already."""
+        """Clock and rates as `fence` had them; older rows are rolled up to it, newer ones are already. `catch_up` comes next."""
         if closed >= 0:
             self.clock = day_close.moved_clock(self.clock, closed, self.zone_name)
             day_close.roll(self.store, self.clock)
-            day_close.compact(self.store, self.clock)
         for currency, day, micro, version, event_id in rates:
             self.rates.keep(currency, day, micro, version, event_id)
+
+    def catch_up(self) -> None:
+        """After `restore`, when the rules in force are known: what the rows do not have behind them is folded."""
+        if self.closed >= 0:
+            self._fold()
+        self.refresh()
 
     def customer(self, customer_id: str) -> int:
         """The slot of a customer, made if he is not known."""

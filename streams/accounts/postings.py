@@ -10,8 +10,10 @@ import numpy as np
 from streams.accounts.entries import (
     CLOSED,
     HORIZON_DAY,
+    OLD_DAYS,
     OPEN,
     RING_FROM,
+    SETTLE,
     add_delta,
     add_value,
     entry_day,
@@ -22,7 +24,9 @@ from streams.accounts.entries import (
 from streams.accounts.store import (
     ENTRY,
     ID_BYTES_MAX,
+    LATE_BITS,
     NULL,
+    OLD,
     POSTING,
     REF_BITS,
     REF_MASK,
@@ -44,7 +48,7 @@ from streams.accounts.store import (
     same,
     shared_id,
 )
-from streams.alerts.outflow import EXTERNAL_CODE, Candidates, Fx, Rules, outflow
+from streams.alerts.outflow import EXTERNAL_CODE, Candidates, Fx, Rules, outflow, widen_bound
 from streams.fields import (
     BAD_CLASS,
     BAD_CURRENCY,
@@ -301,6 +305,8 @@ def _book(
     e.flags = d[P_INITIATED]
     if d[P_REVERSES] != NULL:
         e.flags, a.reversals = e.flags | REVERSAL, 1
+    if clock[SETTLE] >= 0 and clock[CLOSED] >= 0 and booked_day <= clock[CLOSED] - clock[SETTLE]:
+        e.flags |= (clock[CLOSED] + 1 - booked_day) << LATE_BITS | (OLD if booked_day < clock[CLOSED] - OLD_DAYS else 0)
     if d[P_BANK] != NULL:
         e.extra = name_code(names.banks, raw, d[P_BANK], NAMES_MAX, False)
 
@@ -419,7 +425,11 @@ def fold_postings(
         if slot == NO_ROOM or not has_room(s, names, most, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
-        if status[i] == OK and d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE:
+        if status[i] != OK or d[P_AMOUNT] >= 0 or d[P_NATURE] > EXTERNAL_CODE:  # an unknown nature is watched by cases
+            continue
+        if clock[SETTLE] >= 0:
+            widen_bound(s, fx, clock, account, booked_day, -d[P_AMOUNT])
+        elif d[P_NATURE] == EXTERNAL_CODE:
             outflow(
                 s, names.banks, zone.starts, zone.offsets, fx, rules, clock, account, booked_day, -d[P_AMOUNT], i, met, live
             )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from streams.accounts.entries import CLOSED
 from streams.accounts.store import (
+    FLOWLESS,
     POSTING,
     REF_BITS,
     REF_MASK,
@@ -44,6 +45,8 @@ def _mark(amount: int, day: int) -> Long:
 def _in_question(s: Store, account: int, banks: Index) -> tuple[Array, Array]:
     """(int64[n] places from the account's first entry, int64[_KEYS, n]): its reversals and what they may take back.
 
+    Not one that has been settled for alert cases, since what it was a pair with is held no more.
+
     The amount is that of the posting taken back. Of a day and amount reversals come last. Of the same instant the nature and
     the text of the bank decide, not its code, so that the order of arrival leaves no trace.
     """
@@ -51,12 +54,12 @@ def _in_question(s: Store, account: int, banks: Index) -> tuple[Array, Array]:
     wanted = np.zeros(1 << _FILTER_BITS, np.bool_)
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
-        if e.kind == POSTING and e.flags & REVERSAL != 0:
+        if e.kind == POSTING and e.flags & REVERSAL != 0 and e.flags & FLOWLESS == 0:
             wanted[_mark(-e.amount, e.day)] = True
     places, keys, n = np.empty(a.count, np.int64), np.empty((_KEYS, a.count), np.int64), 0
     for at in range(a.head, a.head + a.count):
         e = s.entries[at]
-        if e.kind != POSTING:
+        if e.kind != POSTING or e.flags & FLOWLESS != 0:
             continue
         back = e.flags & REVERSAL != 0
         amount = -e.amount if back else e.amount

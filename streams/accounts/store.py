@@ -26,14 +26,19 @@ SIZE_CLASSES = 20  # up to 2 << 19 entries: a million an account
 DIRTY = 1 + SIZE_CLASSES  # place in the heap's numbers
 
 # Kinds of entries
-POSTING, DELTA, SNAPSHOT, LATE, JOURNAL, BREAK = 1, 2, 3, 4, 5, 6
+POSTING, DELTA, SNAPSHOT, LATE, JOURNAL, BREAK, FLOW = 1, 2, 3, 4, 5, 6, 7
 INITIATED, REVERSAL, SETTLED = 1, 2, 4  # flags of a posting; SETTLED: a reversal whose partner was asked for at a close
+FLOWLESS = 8  # ... that takes no part in flow any more: it, or what it was a pair with, has been folded into a day
+OLD = 16  # ... that came so late that it counts in sums of days only
+LATE_BITS = 8  # ... whose upper bits say how many days after its booking it counts
 
 ENTRY = np.dtype(
     [
-        ("booked", np.int64),  # POSTING: booking instant; SNAPSHOT, BREAK: cut-off instant; JOURNAL: lowest number
-        ("amount", np.int64),  # minor units; SNAPSHOT: the balance; BREAK: the amount reported; JOURNAL: highest number
-        ("day", np.int32),  # value date; SNAPSHOT: business day; JOURNAL: source
+        # POSTING: booking instant; SNAPSHOT, BREAK: cut-off instant; JOURNAL: lowest number; FLOW: what came in
+        ("booked", np.int64),
+        # minor units; SNAPSHOT: the balance; BREAK: the amount reported; JOURNAL: highest number; FLOW: what went out
+        ("amount", np.int64),
+        ("day", np.int32),  # value date; SNAPSHOT: business day; JOURNAL: source; FLOW: the day on which it counts
         ("print", np.uint32),  # fingerprint of the payload (POSTING) or of the event id (SNAPSHOT)
         ("extra", np.int32),  # POSTING: counterparty bank; SNAPSHOT: version; DELTA: customer-initiated postings in it
         ("kind", np.uint8),

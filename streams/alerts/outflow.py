@@ -150,6 +150,13 @@ def share_of(reference: int, share_bp: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
+def widen_bound(s: Store, fx: Fx, clock: Array, account: int, booked_day: int, debit: int) -> None:
+    """Adds a debit to what may have left a customer; `debit` > 0 in the account's currency."""
+    u, n = in_base(fx, clock[BASE], s.accounts[account].currency, booked_day, debit)
+    s.customers[s.accounts[account].customer].outflow_bound += u + (1 if n > 0 else 0)
+
+
+@nb.njit(cache=True, nogil=True)
 def outflow(
     s: Store,
     banks: Index,

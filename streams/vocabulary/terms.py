@@ -15,6 +15,7 @@ EXTERNAL: Final = "external"
 NATURES: Final = (
     "unknown", EXTERNAL, "own_transfer", "product_purchase", "product_redemption", "interest", "fee", "fx_revaluation",
 )  # fmt: skip
+MOVING: Final = ("own_transfer", "product_purchase", "product_redemption")  # natures of a leg within the bank
 
 OUTFLOW, UPGRADE_NEAR, DOWNGRADE_RISK = "outflow", "upgrade_near", "downgrade_risk"
 OUTLOOK_KINDS: Final = (UPGRADE_NEAR, DOWNGRADE_RISK)  # raised by what the closes ahead will give, not by postings

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from agents.standing.decide.cases.outflow import CASE_ENDS, CORRECTED
 from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.job import _REASONS as LETTER_REASONS
 from agents.standing.publish.held import BARRED
@@ -42,7 +43,7 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "restatements.kind": ("late_posting", "break_opened", "break_changed", "break_resolved"),
     "rm-alerts.kind": ALERT_KINDS,
     "rm-alerts.severity": SEVERITIES,
-    "rm-alerts.status": (RAISED, DEEPENED, "closed"),
+    "rm-alerts.status": (RAISED, DEEPENED, "closed", *CASE_ENDS.values(), CORRECTED),
     "notices.status": ("sent", "failed", "suppressed"),
     "world.kind": (CREATED, EXTENDED, REBUILT, ADOPTED),
     "dead-letters.reason": tuple(sorted({*LETTER_REASONS.values(), PACK_REFUSED})),

@@ -48,7 +48,7 @@ ALERT: dict[str, Any] = {
     "raised_day": 20514, "caused_by": "posting-1",
     "counterparties": [{"bank": "OTHERBANK", "amount_minor": 987654321}], "pack_id": "p", "pack_version": 1,
     "kind": "outflow", "next_close": None, "projected_tier": None, "next_tier": None, "to_hold_minor": None,
-    "projected_minor": None, "lost_close": None, "lost_from": None,
+    "projected_minor": None, "lost_close": None, "lost_from": None, "gross_minor": 912345678,
 }  # fmt: skip
 FORESEEN = {
     "window_days": 0, "outflow_minor": 0, "share_bp": 0, "counterparties": [], "next_close": 20543,
@@ -202,6 +202,24 @@ def test_texts_are_complete() -> None:
         subjects = [text for by_status in texts.SUBJECTS[locale].values() for text in by_status.values()]
         for text in (*subjects, *texts.BODIES[locale].values(), *texts.LATE_BODIES[locale].values()):
             assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES
+
+
+@pytest.mark.parametrize("locale", sorted(texts.CLEAR_SUBJECTS))
+def test_an_all_clear_when_a_case_is_retracted(locale: str) -> None:
+    """Who was told of an outflow is told when it is taken back, without a figure; of an outlook there is nothing to clear."""
+    notice = compose(KEY, ALERT | {"status": texts.ALL_CLEAR}, "webhook", locale)
+    assert notice is not None
+    assert (notice.subject, notice.body) != ("", "")
+    assert "****0042" in notice.subject and "alert-1" in notice.body and "28.57" not in notice.body
+    assert (
+        compose(KEY, ALERT | FORESEEN | {"kind": "upgrade_near", "status": texts.ALL_CLEAR}, "webhook", locale) is None
+    )
+    assert all(
+        compose(KEY, ALERT | {"status": status}, "webhook", locale) is None for status in ("corrected", "expired")
+    )
+    for text in (texts.CLEAR_SUBJECTS[locale], texts.CLEAR_BODIES[locale]):
+        assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= texts.PLACES
+    assert set(texts.CLEAR_SUBJECTS) == set(texts.CLEAR_BODIES) == set(texts.SUBJECTS)
 
 
 @given(st.text(max_size=30))

@@ -132,6 +132,16 @@ LEAVES_TWICE = lived(
     posting(2, -6_000, "2024-02-10"), day("2024-02-10"), posting(3, 20_000, "2024-02-11"), day("2024-02-20"),
     posting(4, -6_000, "2024-02-21"), day("2024-02-21"),
 )  # fmt: skip
+IN_AND_OUT = lived(posting(2, 10_000, "2024-02-09"), posting(3, -10_000, "2024-02-10"), day("2024-02-10"))
+LEAVES_AND_RETURNS = lived(
+    posting(2, -10_000, "2024-02-10"), day("2024-02-10"), posting(3, 10_000, "2024-02-15"), day("2024-02-15")
+)
+LEAVES_LATE = lived(day("2024-02-10"), posting(2, -10_000, "2024-02-10"), day("2024-02-11"))
+MOVES = lived(
+    posting(2, -10_000, "2024-02-10", clock="10:00:00", nature="unknown"),
+    posting(1, 10_000, "2024-02-10", clock="10:20:00", nature="unknown", account="A2"), day("2024-02-10"),
+)  # fmt: skip
+TO_X = lived(posting(2, -10_000, "2024-02-10", nature="unknown", counterparty_bank="X"), day("2024-02-10"))
 UP_AND_DOWN = lived(
     posting(2, -6_000, "2024-02-01"), day("2024-02-01"), posting(3, 6_000, "2024-02-02"), day("2024-02-02"),
     posting(4, -6_000, "2024-02-03"), day("2024-02-03"), posting(5, 6_000, "2024-02-04"), day("2024-02-04"),
@@ -219,6 +229,19 @@ ROWS: tuple[Told, ...] = (
     ),
     Told("classes.alerts[alert].share.floor", PERSONAL + "alerts[0].share.floor", "0", "140.00", LEAVES,
          {PERSONAL + "alerts": [OUTFLOW | {"absolute": "9000.00", "share": {"basis_points": 1000}}]}),
+    *(
+        Told(f"classes.alerts[alert].{name}", PERSONAL + f"alerts[0].{name}", one, other, steps,
+             {PERSONAL + "alerts": [OUTFLOW], PERSONAL + "cases": {"settle_days": 3}})
+        for name, one, other, steps in (("measure", "net", "gross", IN_AND_OUT), ("to_one_bank", True, False, LEAVES))
+    ),
+    Told("classes.cases", PERSONAL + "cases", {"return_days": 15}, GONE, LEAVES, {PERSONAL + "alerts": [OUTFLOW]}),
+    *(
+        Told(f"classes.cases.{name}", PERSONAL + f"cases.{name}", one, other, steps, {PERSONAL + "alerts": [OUTFLOW]})
+        for name, one, other, steps in (
+            ("return_days", 3, 15, LEAVES_AND_RETURNS), ("settle_days", 0, 3, LEAVES_LATE),
+            ("settle_minutes", 10, 30, MOVES), ("own_banks", ["X"], GONE, TO_X), ("internal_banks", ["X"], GONE, TO_X),
+        )
+    ),
     *(
         Told(f"classes.alerts[upgrade_near].{name}", PERSONAL + f"alerts[0].{name}", one, other, UP_AND_DOWN,
              {PERSONAL + "alerts": [NEAR | ({"at_most": "1.00"} if name == "basis_points" else {})]})

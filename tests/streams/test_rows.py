@@ -16,7 +16,7 @@ def restored(rows: dict[bytes, bytes], names: dict, saved: dict) -> Fast:
     ledger.restore_names(names)
     ledger.load(list(rows.items()))
     ledger.restore(saved["closed"], saved["rates"])
-    ledger.refresh()
+    ledger.catch_up()
     return fast
 
 

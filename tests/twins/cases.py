@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from typing import Any
@@ -17,118 +17,26 @@ from typing import Any
 from streams.vocabulary.terms import EXTERNAL, NATURES, SEVERITIES
 from streams.workdays import weekday
 from tests.twins.book import SlowBook, _Account
+from tests.twins.case_terms import (
+    EXPIRE_DAYS,
+    FOLD_DAYS_MAX,
+    HELD_DAYS,
+    LIVE_DAYS_MAX,
+    MOVING,
+    OWN_PART,
+    PAIR_DAYS,
+    SINGLE_WORKDAYS,
+    UNKNOWN,
+    WINDOW_DAYS_MAX,
+    Met,
+    Posting,
+    SlowCase,
+    SlowRule,
+    SlowScheme,
+    SlowStep,
+)
 from tests.twins.definitions import Event
 from tests.twins.definitions import Rules as BankRules
-
-NET, GROSS = "net", "gross"
-HELD_DAYS = 35  # postings are held one by one for so long before the last closed day
-SETTLE_DAYS_MAX = 7
-PAIR_DAYS = HELD_DAYS - SETTLE_DAYS_MAX  # from the booking of one of a pair to the day on which it is complete
-EXPIRE_DAYS = 90
-WINDOW_DAYS_MAX = 90
-SINGLE_WORKDAYS = 3
-FOLD_DAYS_MAX = 60  # folded at once: after a pause of closes that is longer, the days before are left out
-LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
-UNKNOWN = "unknown"
-MOVING = ("own_transfer", "product_purchase", "product_redemption")  # stated natures that are a leg within the bank
-
-
-@dataclass(frozen=True)
-class SlowRule:
-    """A rule, by tier name: absolute amounts, shares of the reference in basis points with a floor. Base minor units."""
-
-    id: str
-    window: int  # days; 0: the single posting
-    severity: str = "medium"
-    measure: str = NET
-    absolute: Mapping[str, int] = field(default_factory=dict)
-    share_bp: Mapping[str, int] = field(default_factory=dict)
-    floor: int = 0
-    debits: int = 0  # drip: so many debits ...
-    each_max: int | None = None  # ... of at most so much
-    one_bank: bool = False
-    cool_down: int = 0
-
-    @property
-    def is_gross(self) -> bool:
-        """Whether credits are no part of it."""
-        return self.measure == GROSS or self.one_bank
-
-
-@dataclass(frozen=True)
-class SlowScheme:
-    """What a pack says of cases. Tiers lowest first; codes of counterparty banks that are not outside."""
-
-    rules: tuple[SlowRule, ...]
-    tiers: tuple[str, ...] = ("ordinary", "gold", "platinum", "diamond", "private")
-    return_days: int = 15
-    settle_days: int = 3
-    settle_minutes: int = 30
-    internal_banks: frozenset[str] = frozenset()  # money that stays within the group: no flow
-    own_banks: frozenset[str] = frozenset()  # our own name: as if none was named
-
-
-@dataclass
-class Posting:
-    """An accepted posting, and what is known of it beside the event."""
-
-    event: Event
-    booked: int  # business day
-    day: int  # on which it counts
-    old: bool  # came so late that it counts in windows and nets only
-    partner: Posting | None = None  # in a pair that is settled for good
-
-    @property
-    def amount(self) -> int:
-        """Signed, minor units of its currency."""
-        return int(self.event["amount_minor"])
-
-
-@dataclass(frozen=True)
-class Met:
-    """A rule that is met on a day."""
-
-    rule: SlowRule
-    start: int  # s: days after it count
-    flow: int
-    reference: int
-
-
-@dataclass(frozen=True)
-class SlowCase:
-    """A customer's outflow case as folded up to a day; `open` False: what is left of the last one, if there was one."""
-
-    open: bool = False
-    opened: int = 0
-    start: int = 0
-    net: int = 0
-    peak: int = 0
-    peak_day: int = 0
-    told_net: int = 0
-    severity: int = 0
-    reference: int = 0
-    rules: tuple[str, ...] = ()
-    gross: bool = False
-    ended: int | None = None  # `told`: the day the last case ended
-    end: str = ""  # how
-    number: int = 0  # of cases so far
-
-
-@dataclass(frozen=True)
-class SlowStep:
-    """A step of a case. `opened` names the case for a customer together with `number`."""
-
-    customer: str
-    kind: str  # raised, deepened, retracted, expired, resolved, corrected
-    provisional: bool
-    day: int
-    opened: int
-    severity: str
-    net: int
-    gross: int
-    reference: int
-    rules: tuple[str, ...]
-    caused_by: str
 
 
 class SlowCases:
@@ -255,13 +163,13 @@ class SlowCases:
         closed = self.book.closed
         return [
             p for p in self.postings[customer]
-            if p.partner is None and not p.old and (closed is None or p.booked >= closed - HELD_DAYS)
+            if p.partner is None and (closed is None or p.booked >= closed - HELD_DAYS)
         ]  # fmt: skip
 
     def pairs(self, customer: str) -> list[tuple[Posting, Posting]]:
         """Postings that take each other back, or are two legs of one movement; each in one pair at most."""
         taken: set[int] = set()
-        found = []
+        found: list[tuple[Posting, Posting]] = []
         held = sorted(self._held(customer), key=_place)
         for back in (p for p in held if p.event.get("reverses") is not None):
             for p in held:
@@ -270,13 +178,15 @@ class SlowCases:
                     and p.event["account_id"] == back.event["account_id"]
                     and p.amount == -back.amount
                     and p.event["value_date"] == back.event["value_date"]
-                    and self._in_time(p, back)
+                    and p.booked <= back.booked
                 )
                 if fits and id(p) not in taken:
                     taken |= {id(p), id(back)}
                     found.append((p, back))
                     break
-        legs = [p for p in held if id(p) not in taken and self._nature(p) in ("open", "leg")]
+        found = [(p, back) for p, back in found if self._in_time(p, back)]
+        taken = {id(p) for pair in found for p in pair}
+        legs = [p for p in held if id(p) not in taken and not p.old and self._nature(p) in ("open", "leg")]
         for at, p in enumerate(legs):
             for earlier in legs[:at]:
                 fits = (
@@ -357,7 +267,7 @@ class SlowCases:
             return 0
         view: SlowBook = self._once("books", customer, day, lambda: self._as_booked(customer, day))
         closes = view.daily_aum(customer, start, day - 1)
-        return max(0 if value is None else value.numerator // value.denominator for value in closes)
+        return max(0, *(0 if value is None else floor(value) for value in closes))
 
     def _as_booked(self, customer: str, day: int) -> SlowBook:
         """The books without what was booked or cut off after a day."""
@@ -398,7 +308,8 @@ class SlowCases:
             small = [p for p in flows if self._one_by_one(p) and floor(self.base(p)) <= (rule.each_max or 0)]
             if len(small) < rule.debits:
                 return None
-        if amount <= 0:
+        own = self.gross_out(customer, day - 1, day) if rule.is_gross else self.net_out(customer, day - 1, day)
+        if own <= 0 or (not rule.debits and own * OWN_PART < amount) or amount <= 0:
             return None
         reference = self.reference(customer, start, day)
         absolute, share = rule.absolute.get(tier), rule.share_bp.get(tier)
@@ -507,6 +418,7 @@ class SlowCases:
 
         def tell(kind: str, case: SlowCase) -> None:
             gross = self.gross_out(customer, max(case.start, day - WINDOW_DAYS_MAX), day)
+            gross = gross if case.number == now.number else 0  # nothing is left of a case that is another one now
             severity = SEVERITIES[case.severity]
             out.append(
                 SlowStep(

@@ -1,12 +1,15 @@
 """The slow twin of alert cases on stories worked out by hand (docs/alerts.md#examples)."""
 
-from tests.twins.cases import SlowCases, SlowRule, SlowScheme, SlowStep
+from tests.examples.cases import JobCases, plain
+from tests.twins.case_terms import SlowRule, SlowScheme, SlowStep
+from tests.twins.cases import SlowCases
 from tests.twins.definitions import date_of
 from tests.twins.events import day, posting, rate, snapshot
 
-SINGLE = SlowRule("single", 0, "high", absolute={"private": 10_000_000, "gold": 3_000_000})
-WEEK = SlowRule("week", 7, "medium", share_bp={"private": 2_500, "gold": 2_500}, floor=5_000_000, cool_down=7)
-QUARTER = SlowRule("quarter", 90, "medium", share_bp={"private": 2_000, "gold": 2_000}, floor=5_000_000, cool_down=30)
+TIERS = ("ordinary", "gold", "platinum", "diamond", "private")
+SINGLE = SlowRule("single", 0, "high", absolute=dict.fromkeys(TIERS, 10_000_000))
+WEEK = SlowRule("week", 7, "medium", share_bp=dict.fromkeys(TIERS, 2_500), floor=5_000_000, cool_down=7)
+QUARTER = SlowRule("quarter", 90, "medium", share_bp=dict.fromkeys(TIERS, 2_000), floor=5_000_000, cool_down=30)
 SCHEME = SlowScheme((SINGLE, WEEK, QUARTER))
 
 
@@ -20,16 +23,21 @@ def _iso(number: int) -> str:
 
 
 def bank(*steps, scheme=SCHEME, holding=100_000_000, **other) -> SlowCases:
-    """After an opening balance of 1,000,000.00 on 1 January 2024, events and closes up to ISO dates."""
-    cases = SlowCases(scheme, **other)
-    cases.add(posting(1, holding, "2024-01-01"))
-    last = day("2024-01-01")
+    """After an opening balance of 1,000,000.00 on 1 January 2024, events and closes up to ISO dates.
+
+    The standing job tells the same as the twin, wherever the tiers are the same for both.
+    """
+    feed, last = [posting(1, holding, "2024-01-01")], day("2024-01-01")
     for step in steps:
         if isinstance(step, str):
-            cases.feed(range(last, day(step) + 1))
+            feed += range(last, day(step) + 1)
             last = day(step) + 1
         else:
-            cases.add(step)
+            feed.append(step)
+    cases = SlowCases(scheme, **other).feed(feed)
+    if not other:
+        job = JobCases(scheme).feed(feed)
+        assert [plain(step) for step in job.steps] == [plain(step) for step in cases.steps]
     return cases
 
 
@@ -200,10 +208,10 @@ def test_foreign_currency_on_a_day_of_a_moving_rate():
 
 def test_drip_and_one_bank():
     """Eight debits of at most 5,000.00 in thirty days; and 60,000.00 to one bank, whatever came in."""
-    drip = SlowRule("drip", 30, absolute={"private": 3_000_000}, debits=8, each_max=500_000)
+    drip = SlowRule("drip", 30, absolute=dict.fromkeys(TIERS, 3_000_000), debits=8, each_max=500_000)
     many = bank("2024-04-08", *(posting(k, -400_000, "2024-04-09") for k in range(2, 10)), scheme=SlowScheme((drip,)))
     assert told(many.steps) == [("raised", "2024-04-09", 3_200_000)]
-    bank_rule = SlowRule("one-bank", 30, absolute={"private": 6_000_000}, one_bank=True)
+    bank_rule = SlowRule("one-bank", 30, absolute=dict.fromkeys(TIERS, 6_000_000), one_bank=True)
     one = bank(
         "2024-04-08", posting(2, -3_000_000, "2024-04-09", counterparty_bank="X"),
         posting(3, 9_000_000, "2024-04-09"), posting(4, -3_000_000, "2024-04-10", counterparty_bank="X"),

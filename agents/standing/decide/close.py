@@ -12,6 +12,7 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed
 from agents.standing.decide.branches import RulesInForce
+from agents.standing.decide.cases.outflow import OutflowCases
 from agents.standing.decide.changeover import Changeover
 from agents.standing.decide.continuous import ContinuousDecider
 from agents.standing.decide.flags import customer_flags
@@ -83,6 +84,7 @@ class Decider:
         self.layers = Layers(ledger, measures, layer_decisions, layers, counts)
         self.continuous = ContinuousDecider(self.lifecycle, self.touched)
         self.restatement = Restatement(ledger, self.lifecycle, self.publisher)
+        self.cases = OutflowCases(self.publisher, self.facts.calendar, counts)
         self.outlook_alerts = OutlookAlerts(self.publisher, self.classes.personal, counts)
         self.outlooks = Outlooks(
             self.publisher.registry, self.classes, rules.branches(), self.publisher.bulk, self.known,
@@ -130,6 +132,7 @@ class Decider:
             rules.each_at_most_minor, np.array([self.scope], np.int64),
         ))  # fmt: skip
         assert np.iinfo(np.int64).max == NEVER
+        self.cases.use(self.pack, self.scope)
 
     def begin(self, progress: int) -> None:
         """Everything has been loaded, and `progress` is the last closed day."""
@@ -140,6 +143,7 @@ class Decider:
             self.layers.use(self.conf.follow(layers))
         for pack in self.packs.book.packs:
             self.know(pack)
+        self.cases.begin()
         # Only the last row of a key: an older one may name what no pack in force has, or what has ended since.
         last = {key: value for rows in self._unread for key, value in rows}
         self._unread.clear()
@@ -157,6 +161,7 @@ class Decider:
         """Evaluates day D for all customers, idle ones too, and moves the clock (docs/architecture.md#day-close)."""
         ledger, before = self.ledger, self.ledger.closed
         if live:
+            self.cases.look()
             self.continuous.look()
         if NO_DAY in self.first_months.values():
             self.first_months = dict.fromkeys(CUSTOMER_CLASSES, int(last_ended_month(close.day - 1)) + 1)
@@ -169,6 +174,7 @@ class Decider:
             self.publisher.unmatched_reversals(unmatched, close.day)
             restated = self.restatement.close(close, late, opened, self.first_months)
             self.counts.add("restatements", restated + len(breaks) + len(unmatched))
+            self.cases.close(close.day, touched)
             self._decide(close, before, touched)
         ledger.fold_day()
         if live:
@@ -250,6 +256,7 @@ class Decider:
             *self.lifecycle.columns.take_rows(self.lifecycle.rules),
             *self.outlooks.take_rows(),
             *self.outlook_alerts.take_rows(),
+            *self.cases.take_rows(),
             *self.transaction_counts.take_rows(),
             *self.packs.take_rows(),
             *self.layers.take_rows(),
@@ -263,6 +270,7 @@ class Decider:
             (RowKey.TRANSACTION_COUNTS, self.transaction_counts.load),
             (RowKey.OUTLOOK, self.outlooks.load),
             (RowKey.OUTLOOK_ALERTS, self.outlook_alerts.load),
+            (RowKey.CASES, self.cases.load),
         ):
             load(given.take(kinds == key[0]))
         self._unread.append(given.take(np.isin(kinds, np.frombuffer(AFTER_PACKS, np.uint8))))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 DAYS = frozenset({
     "as_of", "effective_date", "period_from", "period_to", "business_day", "raised_day", "restated_day", "day", "first",
-    "next_close", "lost_close", "lost_from",
+    "next_close", "lost_close", "lost_from", "start_day", "flow_since",
 })  # fmt: skip
 
 

@@ -233,6 +233,13 @@ def _alert(alert: Record, say: _Phrasing) -> str:
     basis_points = alert["share_bp"] or 0
     share = f"{basis_points // 100}.{basis_points % 100:02d}"
     outflow, reference = (say.money(alert[name] or 0) for name in ("outflow_minor", "reference_aum_minor"))
+    if alert.get("start_day") is not None:
+        return say.say(
+            "alert_case", day=shown_day(alert["raised_day"]), rule=alert["rule"], status=alert["status"], outflow=outflow,
+            gross=say.money(alert["gross_minor"] or 0), start=shown_day(alert["start_day"]), share=share,
+            reference=reference, event=alert["caused_by"],
+            provisional=say.say("provisional") if alert["provisional"] else "",
+        )  # fmt: skip
     return say.say(
         "alert" if alert["window_days"] else "alert_single", day=shown_day(alert["raised_day"]), rule=alert["rule"],
         status=alert["status"], outflow=outflow, days=alert["window_days"], share=share, reference=reference,

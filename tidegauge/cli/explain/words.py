@@ -47,6 +47,9 @@ _EN: Final[_Words] = {
     "outlook": "  {day}: {tier}, the close of {close} gives {projected}",
     "alert": "  {day}: {rule} {status}, {outflow} within {days} days, {share} % of {reference}; posting {event}",
     "alert_single": "  {day}: {rule} {status}, {outflow} in a single posting, {share} % of {reference}; posting {event}",
+    "alert_case": "  {day}: case {rule} {status}{provisional}, {outflow} net ({gross} out since {start}), "
+    "{share} % of {reference}; {event}",
+    "provisional": " (provisional)",
     "alert_near": "  {day}: {rule} {status} by {event}, {tier}: {amount} to hold until {close} for {next}",
     "alert_risk": "  {day}: {rule} {status} by {event}, {tier} is lost by the close of {lost}",
     "alert_safe": "  {day}: {rule} {status} by {event}, {tier} is not lost",
@@ -121,6 +124,8 @@ _ZH: Final[_Words] = {
     "outlook": "  {day}：{tier}，{close} 日终将为 {projected}",
     "alert": "  {day}：{rule} {status}，{days} 日内流出 {outflow}，占 {reference} 的 {share} %；交易 {event}",
     "alert_single": "  {day}：{rule} {status}，单笔流出 {outflow}，占 {reference} 的 {share} %；交易 {event}",
+    "alert_case": "  {day}：案件 {rule} {status}{provisional}，自 {start} 流出 {gross}，净额 {outflow}，占 {reference} 的 {share} %；{event}",
+    "provisional": "（暂定）",
     "alert_near": "  {day}：{rule} {status}（{event}），{tier}：至 {close} 须另持有 {amount} 可达 {next}",
     "alert_risk": "  {day}：{rule} {status}（{event}），{tier} 将于 {lost} 日终失去",
     "alert_safe": "  {day}：{rule} {status}（{event}），{tier} 不会失去",

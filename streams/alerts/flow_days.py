@@ -1,0 +1,122 @@
+"""Flow that is older than the postings held: one entry a day and account, and what may still leave with it.
+
+Before a close forgets a posting, what it was is settled: its flow goes into the entry of its day, and what it was a pair
+with takes no part any more. The entries stay until no window of a day that may be folded again begins before them.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from streams.accounts.entries import BASE, CLOSED, HORIZON_MS
+from streams.accounts.store import FLOW, FLOWLESS, POSTING, Array, Index, Store, append
+from streams.alerts.cases import CaseRules
+from streams.alerts.flow import NOT_COMPLETE, OPEN_NATURE, OUTSIDE, flow_day, is_flow, moves, seen_as
+from streams.alerts.outflow import Fx, in_base
+from streams.calendar import business_day
+
+
+@nb.njit(cache=True, nogil=True)
+def _leaves(s: Store, clock: Array, customer: int) -> bool:
+    """Whether the close forgets a posting of the customer that matters here; a row that has the close behind it is left."""
+    slot = s.customers[customer].head
+    while slot >= 0:
+        a = s.accounts[slot]
+        if a.folded < clock[CLOSED]:
+            for at in range(a.head, a.head + a.count):
+                e = s.entries[at]
+                if e.kind == POSTING and e.booked < clock[HORIZON_MS] and e.flags & FLOWLESS == 0:
+                    return True
+        slot = a.following
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_flow(s: Store, account: int, day: int, amount: int) -> None:
+    """A signed amount of a day; there is room for an entry."""
+    a = s.accounts[account]
+    place = -1
+    for at in range(a.head, a.head + a.count):
+        if s.entries[at].kind == FLOW and s.entries[at].day == day:
+            place = at
+            break
+    if place < 0:
+        place = append(s, account, 0, 0, day, FLOW)
+    e = s.entries[place]
+    if amount < 0:
+        e.amount -= amount
+    else:
+        e.booked += amount
+
+
+@nb.njit(cache=True, nogil=True)
+def _fits(s: Store, customer: int) -> bool:
+    """Whether there is room for a day of flow beside each entry of the customer, in pieces of any size up to the next."""
+    need, slot = 0, s.customers[customer].head
+    while slot >= 0:
+        need += 8 * (s.accounts[slot].count + 1)
+        slot = s.accounts[slot].following
+    return s.heap[0] + need <= len(s.entries)
+
+
+@nb.njit(cache=True, nogil=True)
+def fold_flow(
+    s: Store, names: Index, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array, first: int
+) -> int:  # fmt: skip
+    """Settles what the close on the clock forgets, of customers [first, …); the first whose entries did not fit.
+
+    Before streams.accounts.day_close.compact of the same clock.
+    """
+    for customer in range(first, s.customer_ids.meta[0]):
+        if not _leaves(s, clock, customer):
+            continue
+        if not _fits(s, customer):
+            return customer
+        m = moves(s, names, starts, offsets, fx, clock[BASE], rules.scope[0], rules.banks, rules.settle_ms[0], customer)
+        leaving = np.zeros(len(m.day), np.bool_)
+        for i in range(len(m.day)):
+            leaving[i] = m.booked[i] < clock[HORIZON_MS] and s.accounts[m.account[i]].folded < clock[CLOSED]
+            if leaving[i]:
+                s.entries[m.place[i]].flags |= FLOWLESS
+                if m.partner[i] >= 0:
+                    s.entries[m.place[m.partner[i]]].flags |= FLOWLESS
+        for i in range(len(m.day)):  # only now: entries may move to larger pieces
+            if leaving[i] and is_flow(m, i) and m.complete[i] == NOT_COMPLETE:
+                _add_flow(s, m.account[i], m.day[i], m.amount[i])
+    return s.customer_ids.meta[0]
+
+
+@nb.njit(cache=True, nogil=True)
+def case_bounds(
+    s: Store, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array, watched: Array
+) -> None:
+    """Sets every customer's bound to all that is held of what may be debits of flow; after a close or a recovery.
+
+    watched[customer]: there is a debit on a day that is not settled yet.
+    """
+    base, scope = clock[BASE], rules.scope[0]
+    unsettled = clock[CLOSED] - rules.settle_days[0]
+    for c in range(s.customer_ids.meta[0]):
+        bound, account = 0, s.customers[c].head
+        watched[c] = False
+        while account >= 0:
+            a = s.accounts[account]
+            if scope >> a.asset_class & 1:
+                for at in range(a.head, a.head + a.count):
+                    e = s.entries[at]
+                    amount = e.amount if e.kind == FLOW else -e.amount if e.kind == POSTING and e.amount < 0 else 0
+                    if e.kind == POSTING and amount > 0:
+                        is_a = seen_as(e.nature, e.extra, rules.banks)
+                        if is_a != OUTSIDE and is_a != OPEN_NATURE:
+                            continue
+                        if flow_day(e, business_day(e.booked, starts, offsets)) > unsettled:
+                            watched[c] = True
+                    if amount > 0:
+                        day = (
+                            np.int64(e.day) if e.kind == FLOW else flow_day(e, business_day(e.booked, starts, offsets))
+                        )
+                        u, n = in_base(fx, base, a.currency, day, amount)
+                        bound += u + (1 if n > 0 else 0)
+            account = a.following
+        s.customers[c].outflow_bound = bound

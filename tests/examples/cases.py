@@ -1,0 +1,128 @@
+"""Alert cases in the worker's standing job: a pack made of rules of the slow twin, and what the job tells step by step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from agents.engine.packing import flat
+from agents.offline.memory_log import MemoryLog
+from agents.standing.job import StandingJob
+from agents.standing.model import StandingConf
+from policies import load_pack
+from policies.language.loader import parse_pack
+from schemas.codec.records import decode_one, encode
+from schemas.registry import file_registry
+from schemas.topics import INPUTS
+from tests.twins.case_terms import SlowRule, SlowScheme, SlowStep
+from tests.twins.definitions import day_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from policies.model.pack import Pack
+
+
+def decimal(minor: int) -> str:
+    """Minor units as a pack writes them."""
+    return f"{minor // 100}.{minor % 100:02d}"
+
+
+def rule_of(rule: SlowRule) -> dict[str, Any]:
+    """A rule as a pack has it; a tier `any` stands for all."""
+    given: dict[str, Any] = {
+        "id": rule.id, "name": {"zh": rule.id, "en": rule.id}, "window_days": rule.window, "severity": rule.severity,
+        "cool_down_days": rule.cool_down,
+    }  # fmt: skip
+    if rule.absolute:
+        given["absolute"] = {tier: decimal(amount) for tier, amount in rule.absolute.items()}
+    if rule.share_bp:
+        given["share"] = {"basis_points": dict(rule.share_bp), "floor": decimal(rule.floor)}
+    if rule.debits:
+        given["drip"] = {"count": rule.debits, "each_at_most": decimal(rule.each_max or 0)}
+    if rule.one_bank:
+        given["to_one_bank"] = True
+    elif rule.is_gross:
+        given["measure"] = rule.measure
+    return given
+
+
+def pack_of(scheme: SlowScheme) -> Pack:
+    """rolling-quarter-aum with the scheme's cases in place of its alerts."""
+    body = yaml.safe_load(load_pack("rolling-quarter-aum").body)
+    personal = body["classes"]["personal"]
+    personal["alerts"] = [rule_of(rule) for rule in scheme.rules]
+    personal["cases"] = {
+        "return_days": scheme.return_days, "settle_days": scheme.settle_days, "settle_minutes": scheme.settle_minutes,
+    }  # fmt: skip
+    for name in ("own_banks", "internal_banks"):
+        if banks := sorted(getattr(scheme, name)):
+            personal["cases"][name] = banks
+    return parse_pack(yaml.safe_dump(body, allow_unicode=True))
+
+
+def conf_of(scheme: SlowScheme) -> StandingConf:
+    """CNY, Shanghai, the pack of a scheme, contracts of the second set."""
+    return StandingConf("CNY", "Asia/Shanghai", pack_of(scheme), b"a key of the tests", file_registry(contracts=2))
+
+
+class JobCases:
+    """One partition fed event by event, or block by block. `steps` are the steps as the twin words them."""
+
+    def __init__(self, scheme: SlowScheme) -> None:
+        self.job = StandingJob(conf_of(scheme))
+        self.job.begin(0, dict.fromkeys(INPUTS, 0))
+        self.log = MemoryLog(lambda topic, record: encode(topic, dict(record)))
+        self.steps: list[SlowStep] = []
+        self.records: list[dict[str, Any]] = []
+
+    def feed(self, steps: Any) -> JobCases:
+        """Events and closed days, in order, each in a transaction of its own."""
+        for step in steps:
+            self.tell(step)
+            self.work()
+        return self
+
+    def tell(self, step: Mapping[str, Any] | int) -> None:
+        """Writes an event, or the close of a day, into the log."""
+        if isinstance(step, int):
+            self.log.close(step)
+        else:
+            self.log.record(step["topic"], {name: value for name, value in step.items() if name != "topic"})
+
+    def work(self) -> None:
+        """Everything written since the last time, in one transaction."""
+        for block in self.log.blocks():
+            self.job.feed(block)
+        self.take(self.job.work(live=True).outputs)
+
+    def take(self, outputs: Any) -> None:
+        """Notes the steps among outputs."""
+        for topic, pairs in outputs:
+            for _, value in flat(pairs) if topic == "rm-alerts" else ():
+                record = decode_one(value)
+                self.records.append(record)
+                self.steps.append(_step(record))
+
+    def open_cases(self) -> dict[str, dict[str, Any]]:
+        """The cases that stand as told."""
+        return self.job.decider.cases.open_cases()
+
+
+def _day(value: Any) -> int:
+    return value if isinstance(value, int) else day_of(value)
+
+
+def _step(record: dict[str, Any]) -> SlowStep:
+    return SlowStep(
+        record["customer_id"], record["status"], record["provisional"], 0, _day(record["raised_day"]),
+        record["severity"], record["outflow_minor"], record["gross_minor"], record["reference_aum_minor"],
+        tuple(record["rules"]), "",
+    )  # fmt: skip
+
+
+def plain(step: SlowStep) -> dict[str, Any]:
+    """What both know of a step."""
+    return {name: value for name, value in asdict(step).items() if name not in ("day", "caused_by")}

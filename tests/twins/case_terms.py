@@ -1,0 +1,119 @@
+"""What the slow twin of alert cases is told and what it answers: rules, terms, postings, cases and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.twins.definitions import Event
+
+NET, GROSS = "net", "gross"
+HELD_DAYS = 35  # postings are held one by one for so long before the last closed day
+SETTLE_DAYS_MAX = 7
+PAIR_DAYS = HELD_DAYS - SETTLE_DAYS_MAX  # from the booking of one of a pair to the day on which it is complete
+EXPIRE_DAYS = 90
+OWN_PART = 10  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
+WINDOW_DAYS_MAX = 90
+SINGLE_WORKDAYS = 3
+FOLD_DAYS_MAX = 60  # folded at once: after a pause of closes that is longer, the days before are left out
+LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
+UNKNOWN = "unknown"
+MOVING = ("own_transfer", "product_purchase", "product_redemption")  # stated natures that are a leg within the bank
+
+
+@dataclass(frozen=True)
+class SlowRule:
+    """A rule, by tier name: absolute amounts, shares of the reference in basis points with a floor. Base minor units."""
+
+    id: str
+    window: int  # days; 0: the single posting
+    severity: str = "medium"
+    measure: str = NET
+    absolute: Mapping[str, int] = field(default_factory=dict)
+    share_bp: Mapping[str, int] = field(default_factory=dict)
+    floor: int = 0
+    debits: int = 0  # drip: so many debits ...
+    each_max: int | None = None  # ... of at most so much
+    one_bank: bool = False
+    cool_down: int = 0
+
+    @property
+    def is_gross(self) -> bool:
+        """Whether credits are no part of it."""
+        return self.measure == GROSS or self.one_bank
+
+
+@dataclass(frozen=True)
+class SlowScheme:
+    """What a pack says of cases. Tiers lowest first; codes of counterparty banks that are not outside."""
+
+    rules: tuple[SlowRule, ...]
+    tiers: tuple[str, ...] = ("ordinary", "gold", "platinum", "diamond", "private")
+    return_days: int = 15
+    settle_days: int = 3
+    settle_minutes: int = 30
+    internal_banks: frozenset[str] = frozenset()  # money that stays within the group: no flow
+    own_banks: frozenset[str] = frozenset()  # our own name: as if none was named
+
+
+@dataclass
+class Posting:
+    """An accepted posting, and what is known of it beside the event."""
+
+    event: Event
+    booked: int  # business day
+    day: int  # on which it counts
+    old: bool  # came so late that it counts in windows and nets only
+    partner: Posting | None = None  # in a pair that is settled for good
+
+    @property
+    def amount(self) -> int:
+        """Signed, minor units of its currency."""
+        return int(self.event["amount_minor"])
+
+
+@dataclass(frozen=True)
+class Met:
+    """A rule that is met on a day."""
+
+    rule: SlowRule
+    start: int  # s: days after it count
+    flow: int
+    reference: int
+
+
+@dataclass(frozen=True)
+class SlowCase:
+    """A customer's outflow case as folded up to a day; `open` False: what is left of the last one, if there was one."""
+
+    open: bool = False
+    opened: int = 0
+    start: int = 0
+    net: int = 0
+    peak: int = 0
+    peak_day: int = 0
+    told_net: int = 0
+    severity: int = 0
+    reference: int = 0
+    rules: tuple[str, ...] = ()
+    gross: bool = False
+    ended: int | None = None  # `told`: the day the last case ended
+    end: str = ""  # how
+    number: int = 0  # of cases so far
+
+
+@dataclass(frozen=True)
+class SlowStep:
+    """A step of a case. `opened` names the case for a customer together with `number`."""
+
+    customer: str
+    kind: str  # raised, deepened, retracted, expired, resolved, corrected
+    provisional: bool
+    day: int
+    opened: int
+    severity: str
+    net: int
+    gross: int
+    reference: int
+    rules: tuple[str, ...]
+    caused_by: str
