@@ -100,6 +100,8 @@ OWN: Final = {
     "agents/engine/reader.py": "bytes as they are: tests/services/test_bounded_readers.py",
     "tidegauge/checks/deletions.py": "keys, and whether there is a value: tests/deploy/test_checks.py",
     "services/views/kafka_source.py": "bytes as they are: tests/services/test_bounded_readers.py",
+    "tidegauge/evaluation/run.py": "what the job that it runs has just published",
+    "tidegauge/evaluation/watching.py": "what the jobs that it runs have just published; postings, or no record",
     "tidegauge/demo/watch.py": "topics of the demo's own, which nobody else writes",
 }
 UNREAD: Final = {  # topics that none of our processes reads

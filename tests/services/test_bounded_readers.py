@@ -38,7 +38,10 @@ WAIT_S = 60.0
 LETTER = encode("dead-letters", dead_letter("facts", 0, 7, "truncated", Original.of(b"x")))
 NEIGHBOURS = {
     "queue-priority": [(b"a", priority("a", "gold", 1)), (b"b", priority("b", "diamond", 1))],
-    "rm-alerts": [(b"C1", encode("rm-alerts", ALERT)), (b"C1", encode("rm-alerts", ALERT | {"event_id": "second"}))],
+    "rm-alerts": [
+        (b"C1", encode("rm-alerts", ALERT)),
+        (b"C1", encode("rm-alerts", ALERT | {"event_id": "second", "rule": "drip"})),
+    ],
     "standings": [],
     "dead-letters": [(b"k", LETTER), (b"k", LETTER)],
 }

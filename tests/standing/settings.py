@@ -236,7 +236,8 @@ ROWS: tuple[Told, ...] = (
     ),
     Told("classes.cases", PERSONAL + "cases", {"return_days": 15}, GONE, LEAVES, {PERSONAL + "alerts": [OUTFLOW]}),
     *(
-        Told(f"classes.cases.{name}", PERSONAL + f"cases.{name}", one, other, steps, {PERSONAL + "alerts": [OUTFLOW]})
+        Told(f"classes.cases.{name}", PERSONAL + f"cases.{name}", one, other, steps,
+             {PERSONAL + "alerts": [OUTFLOW], PERSONAL + "cases": {}})
         for name, one, other, steps in (
             ("return_days", 3, 15, LEAVES_AND_RETURNS), ("settle_days", 0, 3, LEAVES_LATE),
             ("settle_minutes", 10, 30, MOVES), ("own_banks", ["X"], GONE, TO_X), ("internal_banks", ["X"], GONE, TO_X),
@@ -312,7 +313,8 @@ TOLD: dict[str, Any] = {
     PERSONAL + "contacts": [{"id": "call", "name": NAME, "tiers": ["mid"], "count": 1, "per": "month", "channels": ["phone"]}],
     PERSONAL + "responsibility": [{"tiers": ["mid"], "accountable": "rm", "may_act": ["teller"]}],
     PERSONAL + "portfolio": {"rm": 100},
-    PERSONAL + "queue.order": "strict",
+    PERSONAL + "queue.order": "ratio", PERSONAL + "queue.overtakers_max": 3,
+    PERSONAL + "queue.classes[0].calls_a_round": 2, PERSONAL + "queue.classes[1].calls_a_round": 1,
     PERSONAL + "tiers[1].bands": [{"id": "upper", "name": NAME, "when": limit("140.00")}],
     "facts.loyalty.name": NAME,
 }  # fmt: skip

@@ -70,6 +70,11 @@ class OutputPublisher:
         self.queue.use(compiled)
         self._ordinary = int(compiled.queue_class_of_tier[0]) * 2 + int(compiled.vip_area_of_tier[0])
 
+    def fields(self, topic: str) -> frozenset[str]:
+        """Names of the fields that the written version of a contract has."""
+        schema: Any = self.registry.schema(self.registry.id_of(topic))
+        return frozenset(field["name"] for field in schema["fields"])
+
     def put(self, topic: str, key: str, record: dict[str, Any]) -> None:
         """One record of an output topic."""
         self._records[topic].append((key.encode(), encode(topic, record, self.registry)))

@@ -45,6 +45,7 @@ class OutflowCases:
 
     def __init__(self, publisher: OutputPublisher, calendar: Mapping[int, bool], counts: Tally) -> None:
         self.publisher, self.ledger, self.calendar, self.counts = publisher, publisher.ledger, calendar, counts
+        self._fields = publisher.fields("rm-alerts")
         self.compiled: CompiledCases | None = None
         self.rules: CaseRules | None = None
         self.ids: tuple[str, ...] = ()
@@ -235,7 +236,7 @@ class OutflowCases:
         self, slot: int, case_id: str, status: str, case: Any, day: int, gross: int, event_id: str, branch: str, *,
         live: bool,
     ) -> None:  # fmt: skip
-        """A step as a record."""
+        """A step as a record, of the fields that the written version of the contract has."""
         assert self.compiled is not None
         publisher, profiles, rules = self.publisher, self.publisher.profiles, self.compiled.rules
         met = _names(int(case["rules"]), self.ids)
@@ -255,7 +256,8 @@ class OutflowCases:
             "pack_version": self.pack.version, "kind": OUTFLOW, "provisional": live, "gross_minor": gross,
             "rules": met, "start_day": start, "flow_since": since,
         }  # fmt: skip
-        publisher.put("rm-alerts", customer_id, record)
+        written = {field: value for field, value in record.items() if field in self._fields}
+        publisher.put("rm-alerts", customer_id, written)
         self.counts.add("alerts", status in (RAISED, DEEPENED))
 
     def _counterparties(self, slot: int, start: int, day: int) -> list[dict[str, Any]]:
