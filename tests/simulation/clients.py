@@ -22,6 +22,11 @@ from tests.simulation.network import Network
 POLL_S = 0.02
 
 
+def no_quota() -> Any:
+    """What the engine listens to for quotas. Nothing is sent by way of it: no quota holds anybody back here."""
+    return SimpleNamespace(send=None)
+
+
 class World:
     """What every client needs. `names`: Kafka's name of a topic -> the name in the catalogue."""
 
@@ -48,6 +53,7 @@ class Producer:
         self.failure: KafkaError | None = None  # fenced: for good
         self.sending: dict[TopicPartition, Any] = {}
         self.background: list[Any] = []
+        self.client = no_quota()
 
     def _sent(self, coro: Any) -> Any:
         """As aiokafka's sender task does it: who waits for the answer may give up, the request goes on."""

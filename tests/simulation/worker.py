@@ -20,7 +20,7 @@ from agents.engine.job import Block
 from agents.engine.metrics import Health
 from agents.engine.table import UnitTable
 from agents.engine.watch.movement import Movement
-from tests.simulation.clients import fetch
+from tests.simulation.clients import fetch, no_quota
 from tests.simulation.loop import Process
 
 if TYPE_CHECKING:
@@ -187,6 +187,10 @@ class Worker:
     def request_rejoin(self) -> None:
         """At the next heartbeat."""
         self.rejoin = True
+
+    def client(self) -> Any:
+        """Of its consumer."""
+        return no_quota()
 
     def seek_soon(self, tp: TopicPartition, offset: int) -> None:
         """From the consumer's thread, a moment later."""
