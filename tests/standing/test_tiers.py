@@ -105,4 +105,5 @@ def test_restatements_and_their_tiers(data, metric):
     assert sorted(found) == sorted(expected)
     assert len({r["event_id"] for r in partition.of("restatements")}) == len(partition.of("restatements"))
     for r in partition.of("restatements"):
-        assert date_of(r["business_day"]).isoformat() in r["event_id"]
+        # An unmatched reversal is told once, whatever close finds it.
+        assert r["kind"] == "reversal_unmatched" or date_of(r["business_day"]).isoformat() in r["event_id"]
