@@ -22,7 +22,7 @@ from schemas.confluent import subject_of
 from schemas.nulls import with_nulls
 from schemas.registry import CONTRACTS, file_registry, names, registry_for
 from services.assembly import redis_client, view_writer
-from services.notices.notifier import compose, notice_id
+from services.notices.notifier import compose
 from services.views.keys import Keys
 from services.views.projections import plain_day
 from services.views.queries import standing_of
@@ -187,8 +187,10 @@ def test_look_up_and_notices_read_it_too(lived):
     assert {ref: found["queue_class"] for ref, found in answers.items()} == wanted
     assert not any(found["degraded"] for found in answers.values())
 
-    alerts = live.outputs("rm-alerts")
-    told = {notice_id(alert, "console") for alert in alerts if compose(alert, "console", settings.notice_locale)}
+    found = (
+        compose(settings.alert_secret(), one, "console", settings.notice_locale) for one in live.outputs("rm-alerts")
+    )
+    told = {notice.notice_id for notice in found if notice is not None}
     assert told
     live.wait(lambda: {notice["notice_id"] for notice in live.outputs("notices")} >= told, "the notices")
     assert {notice["notice_id"] for notice in live.outputs("notices")} == told
