@@ -23,8 +23,8 @@ def folders(given: Given) -> Result:
     """`up` and `down` in odd folders, in a copy of a running one, on ports of others; folders of another user or read-only."""
     with given.bank("folders") as bank:
         own = bank.folder / "客户 数据 it's=1"
-        first = processes.free_row(2)
-        ports = [str(first), str(first + 1)]
+        first = processes.free_row(3)  # brokers, their controller, Redis
+        ports = [str(first), str(first + 2)]
         bank.fault("a path with blanks and Chinese characters")
         up = ("up", "--data", str(own), "--kafka-port", ports[0], "--redis-port", ports[1], "--json")
         done = stack(bank, *up)
