@@ -90,6 +90,16 @@ def test_the_age_of_what_waits_is_that_of_its_record(world: World, worker: Start
     wait_for(lambda: age() == 0.0)
 
 
+def test_a_mark_of_a_transaction_has_no_age(world: World) -> None:
+    """At a commit's mark it is the next record that is as old as the brokers say, and nothing while there is none."""
+    topic = world.settings.topic("left")
+    open_transaction(world, "left", [600]).commit_transaction(20)
+    assert append_times(world.settings.kafka, [TP(topic, 0, 1)]) == {}
+    world.write("left", [600])
+    mark, record = (append_times(world.settings.kafka, [TP(topic, 0, offset)]) for offset in (1, 2))
+    assert mark == record != {}
+
+
 # -- how a worker ends: what is done to it before it starts, what when it runs, its exit code and its last line
 
 
