@@ -98,7 +98,7 @@ def append_times(kafka: Brokers, places: Iterable[TopicPartition]) -> dict[tuple
         until = time.monotonic() + ASK_RECORDS_S
         while len(found) < len(asked) and time.monotonic() < until:
             for block in reader.fetch(POLL_S, tell=False):  # a worker says by itself what is damaged
-                if block.batches or block.lost:  # else there are marks of transactions alone, and what waits is behind them
+                if block.batches or block.lost:  # marks of transactions alone have no age
                     at = appended_ms(block.batches[0]) if block.batches else block.lost[0].at
                     found.setdefault((block.tp.topic, block.tp.partition), at)
     finally:
