@@ -71,7 +71,8 @@ ACCOUNT = np.dtype(
         ("partial", np.uint8),  # 1: opened before the first snapshot on an unknown day
         ("dirty", np.uint8),
         ("reversals", np.uint8),  # 1: may hold a reversal one by one
-    ]
+    ],
+    align=True,  # fields lie so in any case; a length that is a multiple of eight keeps every account aligned
 )
 CUSTOMER = np.dtype(
     [
