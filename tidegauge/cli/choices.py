@@ -11,6 +11,7 @@ import typer
 SILENCE = typer.Option(
     120, "--silence-days", min=1, help="More days than these without an event are refused: is a date wrong?"
 )
+BERKA_CURRENCY = "CZK"  # of all accounts in files of that format
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 

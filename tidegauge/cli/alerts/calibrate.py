@@ -12,7 +12,7 @@ from rich.text import Text
 
 from deploy.settings import Settings
 from tidegauge.cli.alerts.words import ALERT_WORDS
-from tidegauge.cli.choices import SILENCE, Lang, SourceFormat
+from tidegauge.cli.choices import BERKA_CURRENCY, SILENCE, Lang, SourceFormat
 from tidegauge.cli.data.refused import Refused
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tidegauge.evaluation.score import Score
 
 SCALES: Final = tuple(Fraction(part, 100) for part in (40, 60, 80, 100, 125, 160, 200, 300))
-BERKA_CURRENCY: Final = "CZK"
 
 
 def calibrate(

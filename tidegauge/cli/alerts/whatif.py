@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import datetime as dt
 from collections.abc import Callable
@@ -22,21 +21,20 @@ from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.alerts.evaluate import draw
 from tidegauge.cli.alerts.words import ALERT_WORDS
 from tidegauge.cli.choices import SILENCE, Lang, SourceFormat, iso_date
-from tidegauge.cli.data.refused import Refused, arrivals
+from tidegauge.cli.data.refused import Refused
+from tidegauge.cli.data.trials import trial_of_files, trials_of_topics
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import FAILED_CHECK, JSON, check_folder, console, emit, error, notes
+from tidegauge.cli.output import JSON, check_folder, console, emit, notes
 from tidegauge.cli.policy.activate import pack_from
-from tidegauge.cli.servers import found_world
-from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
     from agents.offline.replay import Trial
+    from agents.standing.model import StandingConf
     from policies.model.pack import Pack
     from tidegauge.evaluation.compare import CaseChange
     from tidegauge.evaluation.steps import ScoredStep
     from tidegauge.evaluation.watching import WatchedTrial
 
-BERKA_CURRENCY: Final = "CZK"
 ROWS_SHOWN: Final = 15
 _COLUMNS: Final = (
     "customer_id", "kind", "branch", "owner", "before", "after", "minutes", "rule_before", "rule_after",
@@ -71,9 +69,7 @@ def alerts_whatif(
     for file in (out, picture):
         check_folder(file)
     refused = Refused(settings)
-    trials = (
-        _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form, silence_days, refused)]
-    )
+    trials = _watched(settings, new, path, form, silence_days, refused)
     branches = {name: branch for found in trials for name, branch in found.branches.items()}
 
     def mine(steps: list[ScoredStep]) -> list[ScoredStep]:
@@ -100,51 +96,21 @@ def alerts_whatif(
     refused.end("what is printed is computed from the good ones")
 
 
-def _checked(trial: Trial) -> Trial:
-    if trial.refused:
-        for problem in trial.refused:
-            error(problem)
-        raise typer.Exit(FAILED_CHECK)
-    return trial
-
-
-def _of_topics(settings: Settings, new: Pack) -> list[WatchedTrial]:
-    """The history in Kafka, one a partition."""
-    from agents.offline.replay import Trial
-    from tidegauge.bootstrap import STANDING, standing_conf
+def _watched(
+    settings: Settings, new: Pack, path: Path | None, form: str, silence_days: int, refused: Refused
+) -> list[WatchedTrial]:
     from tidegauge.evaluation.watching import WatchedTrial
 
-    world = found_world(settings, USES_ALL)
-    settings, conf = world.settings, standing_conf(world.settings, left_out=world.left_out)
+    found: list[WatchedTrial] = []
 
-    async def read() -> list[WatchedTrial]:
-        found = []
-        for place in range(settings.partitions):
-            watched = WatchedTrial(_checked(Trial(conf, new)), conf)
-            await watched.trial.topics(settings, place, STANDING)
-            found.append(watched)
-        return found
+    def begin(trial: Trial, conf: StandingConf) -> None:
+        found.append(WatchedTrial(trial, conf))
 
-    with notes.status("reading the topics"):
-        return asyncio.run(read())
-
-
-def _of_files(
-    settings: Settings, new: Pack, path: Path, form: str, silence_days: int, refused: Refused
-) -> WatchedTrial:
-    """The history in files."""
-    from agents.offline.replay import Trial
-    from schemas.codec.records import encode
-    from tidegauge.bootstrap import standing_conf
-    from tidegauge.evaluation.watching import WatchedTrial
-
-    conf = standing_conf(settings, None, BERKA_CURRENCY if form == "berka" else None, keyless=True).alone()
-    with notes.status(f"reading {path}"):
-        found = arrivals(settings, path, form, refused, None, silence_days)
-    watched = WatchedTrial(_checked(Trial(conf, new)), conf)
-    with notes.status("replaying"):
-        watched.trial.files(found, lambda topic, record: encode(topic, record, conf.registry), refused.letter)
-    return watched
+    if path is None:
+        trials_of_topics(settings, new, begin)
+    else:
+        trial_of_files(settings, new, path, form, silence_days, refused, begin)
+    return found
 
 
 _Rows = dict[str, list[tuple[str, int, int]]]

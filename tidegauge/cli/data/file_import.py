@@ -15,7 +15,7 @@ from connectors.loading.loader import Loaded
 from deploy.settings import Settings
 from schemas.registry import Registry
 from streams.calendar import date_of, day_of, shown_day
-from tidegauge.cli.choices import SILENCE, SourceFormat, closable_date
+from tidegauge.cli.choices import BERKA_CURRENCY, SILENCE, SourceFormat, closable_date
 from tidegauge.cli.data.fact_names import known_facts_only
 from tidegauge.cli.data.refused import Refused, nothing_in
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
@@ -24,8 +24,6 @@ from tidegauge.cli.servers import need_world
 from tidegauge.world.found import USES_GROUP, USES_ZONE
 
 app = typer.Typer()
-
-BERKA_CURRENCY = "CZK"
 
 
 @app.command("import")

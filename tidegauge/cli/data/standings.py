@@ -17,7 +17,7 @@ from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from streams.calendar import date_of, day_of
 from tidegauge.cli.actor import AS, asked, sees
-from tidegauge.cli.choices import SILENCE, SourceFormat, iso_date
+from tidegauge.cli.choices import BERKA_CURRENCY, SILENCE, SourceFormat, iso_date
 from tidegauge.cli.data.refused import Refused, arrivals
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, check_folder, document, notes
 from tidegauge.cli.servers import need_world
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from agents.standing.job import StandingJob
 
 app = typer.Typer()
-BERKA_CURRENCY = "CZK"
 _Rows = list[list[str | int | None]]
 
 

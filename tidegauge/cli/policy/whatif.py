@@ -1,6 +1,5 @@
 """`tidegauge policy whatif`: who would stand where if another pack had been in force from a day on."""
 
-import asyncio
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable
@@ -17,31 +16,27 @@ from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.choices import SILENCE, Lang, SourceFormat, iso_date
-from tidegauge.cli.data.refused import Refused, arrivals
+from tidegauge.cli.data.refused import Refused
+from tidegauge.cli.data.trials import trial_of_files, trials_of_topics
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import (
     BAD_INPUT,
-    FAILED_CHECK,
     JSON,
     CommandError,
     check_folder,
     console,
     emit,
-    error,
     notes,
 )
 from tidegauge.cli.picture import save_picture
 from tidegauge.cli.policy.activate import pack_from
 from tidegauge.cli.policy.words import POLICY_WORDS
-from tidegauge.cli.servers import found_world
-from tidegauge.world.found import USES_ALL
 
 if TYPE_CHECKING:
     from agents.offline.replay import Standing, Trial
     from policies import Pack
 
 BAR_CHARS = 40
-BERKA_CURRENCY = "CZK"
 BRANCHES_SHOWN, MOVES_SHOWN = 15, 10
 _NONE = "none"
 Say = Callable[..., str]
@@ -104,7 +99,9 @@ def whatif(
     check_folder(picture)
     refused = Refused(settings)
     trials = (
-        _of_topics(settings, new) if path is None else [_of_files(settings, new, path, form, silence_days, refused)]
+        trials_of_topics(settings, new)
+        if path is None
+        else [trial_of_files(settings, new, path, form, silence_days, refused)]
     )
     found = _compare(trials, new, lambda branch: sees(who, Action.EXPORT, DataKind.TIER, branch))
     if as_json:
@@ -115,44 +112,6 @@ def whatif(
         save_picture(_shown(found, say), f"tidegauge policy whatif --pack {new.id} --from {found.first_day}", picture)
         notes.print(say("picture", file=picture))
     refused.end("what is printed is computed from the good ones")
-
-
-def _checked(trial: "Trial") -> "Trial":
-    if trial.refused:
-        for problem in trial.refused:
-            error(problem)
-        raise typer.Exit(FAILED_CHECK)
-    return trial
-
-
-def _of_topics(settings: Settings, new: "Pack") -> "list[Trial]":
-    """The history in Kafka, a trial a partition."""
-    from agents.offline.replay import Trial
-    from tidegauge.bootstrap import STANDING, standing_conf
-
-    world = found_world(settings, USES_ALL)
-    settings, conf = world.settings, standing_conf(world.settings, left_out=world.left_out)
-
-    async def read() -> list[Trial]:
-        places = range(settings.partitions)
-        return [await _checked(Trial(conf, new)).topics(settings, place, STANDING) for place in places]
-
-    with notes.status("reading the topics"):
-        return asyncio.run(read())
-
-
-def _of_files(settings: Settings, new: "Pack", path: Path, form: str, silence_days: int, refused: Refused) -> "Trial":
-    """The history in files."""
-    from agents.offline.replay import Trial
-    from schemas.codec.records import encode
-    from tidegauge.bootstrap import standing_conf
-
-    conf = standing_conf(settings, None, BERKA_CURRENCY if form == "berka" else None, keyless=True)
-    with notes.status(f"reading {path}"):
-        found = arrivals(settings, path, form, refused, None, silence_days)
-    trial = _checked(Trial(conf.alone(), new))
-    with notes.status("replaying"):
-        return trial.files(found, lambda topic, record: encode(topic, record, conf.registry), refused.letter)
 
 
 def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> PackEffect:
