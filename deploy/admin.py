@@ -1,15 +1,19 @@
 """Talking to Kafka as an administrator, quietly: librdkafka complains on stderr about every try that fails."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.connections.clients import librdkafka
 from deploy.connections.wire import Brokers
 
 PROBE_S = 2.0
+# What a broker answers between a partition's creation and the moment its leader serves it.
+_NOT_YET = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 
 nowhere = logging.getLogger("tidegauge.librdkafka")
 nowhere.addHandler(logging.NullHandler())
@@ -41,6 +45,20 @@ def serves(admin: AdminClient, brokers: int) -> bool:
             answer.result(timeout=2 * PROBE_S)  # past the request's own end: a client is not asked again before
     except (KafkaException, TimeoutError):
         return False
+    return True
+
+
+def led(admin: AdminClient, places: Iterable[TopicPartition]) -> bool:
+    """True when no partition is known to be without a leader that serves it: just made, it may be for some moments."""
+    asked = admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=PROBE_S)
+    for answer in asked.values():
+        try:
+            answer.result(timeout=2 * PROBE_S)
+        except KafkaException as problem:
+            if problem.args[0].code() in _NOT_YET:
+                return False  # any other answer, as that this client may not see it, is no reason to wait
+        except TimeoutError:
+            return False
     return True
 
 

@@ -3,11 +3,12 @@
 Retention counts from arrival (LogAppendTime), as events may be years old when they are loaded.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from deploy import admin
@@ -21,6 +22,7 @@ MONTH_DAYS: Final = 31
 FOREVER: Final = -1
 _RECORD_BYTES_MAX: Final = 4 << 20
 CREATE_WAIT_S: Final = 30.0
+_LEADER_ASKED_S: Final = 0.1
 
 WORLD: Final = "world"  # who reads and writes these topics, and with which settings: tidegauge.world
 CUSTOMER, CUSTOMER_REF, _BROADCAST = "customer_id", "customer_ref", "broadcast"
@@ -182,7 +184,7 @@ def require_partitions(settings: Settings, found: Iterable[TopicState]) -> None:
 def create(
     settings: Settings, names: Iterable[str] | None = None, wait_s: float = CREATE_WAIT_S, kafka: Brokers | None = None
 ) -> list[str]:
-    """Create the missing topics of the catalogue (or of `names`) and return their full names.
+    """Create the missing topics of the catalogue (or of `names`), wait for their leaders, and return their full names.
 
     A topic that exists with another number of partitions is refused with StackError: all topics of a customer must have
     the same number, so that one worker sees all of one customer. kafka: asked as somebody else than the settings say.
@@ -211,4 +213,10 @@ def create(
         except KafkaException as problem:
             if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # two of us may create at once
                 raise StackError(f"topic {name} cannot be created: {problem.args[0].str()}") from problem
+    places = [TopicPartition(order.topic, number) for order in orders for number in range(order.num_partitions)]
+    until = time.monotonic() + wait_s
+    while not admin.led(administrator, places):
+        if time.monotonic() > until:
+            raise StackError(f"no broker serves {orders[0].topic} or another new topic after {wait_s:.0f} s")
+        time.sleep(_LEADER_ASKED_S)
     return [entry.full_name for entry in missing]

@@ -200,7 +200,8 @@ def outsized(given: Given) -> Result:
                 live.wait(lambda: live.ready() == HTTPStatus.OK, "a worker that is ready", READY_S)
             finally:
                 bank.ended.set()
-                bank.thread.join(30)
+                bank.thread.join(READY_S)
+                assert not bank.thread.is_alive(), "the last postings have not arrived"
                 watch.ended.set()
                 watch.join(10)
             Closer(settings, encode).close(DAY)

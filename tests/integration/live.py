@@ -134,11 +134,12 @@ class Live:
         codes = [worker.wait(60) for worker in ending]
         assert set(codes) <= {0}, (codes, self.said())
         if not self.workers:
-            self.wait(self._ended, "the markers of the last transactions")
+            log = changelog_topic(self.settings, STANDING)
+            self.wait(lambda: self._ended(log), "the markers of the last transactions")
 
-    def _ended(self) -> bool:
-        """Whether the changelog shows every transaction: a marker comes to it after the commit was answered."""
-        name, client = changelog_topic(self.settings, STANDING), admin.client(self.settings.kafka)
+    def _ended(self, name: str) -> bool:
+        """Whether a topic shows every transaction: a marker comes to it after the commit was answered."""
+        client = admin.client(self.settings.kafka)
         parts = client.list_topics(timeout=10).topics.get(name)
         places = {TopicPartition(name, p): OffsetSpec.latest() for p in (parts.partitions if parts else ())}
         if not places:
@@ -189,7 +190,9 @@ class Live:
 
     def wait_closed(self) -> None:
         """Wait until every close that is in the log has been worked off in every partition."""
-        parts = range(self.settings.partitions)
+        parts, log = range(self.settings.partitions), self.settings.topic(CLOSES)
+        # Before the marker is there the ends are one too small, and a close that waits would seem worked off.
+        self.wait(lambda: self._ended(log), "the marker of the last close")
         ends = [self._probe.get_watermark_offsets(self._place(CLOSES, p), 10)[1] for p in parts]
         # A close that waits is not committed; behind the last one stands only the marker of its transaction.
         self.wait(lambda: self.committed(CLOSES) >= sum(ends) - len(ends), "the last close")
