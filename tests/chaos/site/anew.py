@@ -11,7 +11,7 @@ from pathlib import Path
 from confluent_kafka import Producer, TopicPartition
 
 from agents.engine.recovery import changelog_topic
-from deploy import admin, topics
+from deploy import admin, record, topics
 from deploy.connections.clients import librdkafka
 from services.assembly import redis_client
 from services.views.keys import Keys
@@ -145,7 +145,12 @@ def _brokers_empty(given: Given, around: Bank) -> None:
                 stack.stop()
                 for left in Path(folder).glob("kafka-*"):
                     shutil.rmtree(left)
+                known = record.read_record(Path(folder))
+                before = known.pop("cluster_id")
+                record.write_record(Path(folder), known)  # the port stays
                 stack.start()
+                again = topics.survey(bank.settings).cluster_id
+                bank.expect("another cluster at the same address", again != before, (before, again))
                 topics.create(bank.settings, None)
                 seconds = bank.until(lambda: not list(client.scan_iter(keys)), VIEW_S)
                 bank.expect(f"{full} old rows are gone", seconds < VIEW_S and full, f"after {seconds:.0f} s")
