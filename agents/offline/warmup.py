@@ -6,6 +6,7 @@ it holds partitions would miss its heartbeats and lose them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from agents.engine.packing import Packed, batches, flat
@@ -13,6 +14,7 @@ from agents.offline.memory_log import MemoryLog
 from agents.offline.replay import work
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
+from policies import load_pack
 from schemas.codec.records import encode
 from schemas.topics import INPUTS
 from streams.calendar import DAY_MS
