@@ -26,6 +26,6 @@ def take_action(record: dict[str, Any], ledger: Ledger, lifecycle: LifecycleDeci
     slot = ledger.customer(record["customer_id"])
     if what.action in HANDLERS:
         lifecycle.act(slot, what)
-    else:
+    elif lifecycle.columns.take_act(slot, what.event_id):
         lifecycle.refuse(slot, what, _UNKNOWN)
     return OK, ""
