@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -88,7 +89,7 @@ def _group_reset(bank: Bank) -> None:
     """The group's offsets back to the beginning: the changelog says how far the workers are, so nothing is told twice."""
     bank.fault("the group's offsets reset")
     bank.stop()
-    before = sum(len(bank.outputs(topic)) for topic in ("tier-changes", "rm-alerts"))
+    before = _told(bank)
     places = [
         bank._place(topic, p) for topic in ("transactions", "business-days") for p in range(bank.settings.partitions)
     ]
@@ -98,9 +99,14 @@ def _group_reset(bank: Bank) -> None:
     bank.start()
     bank.wait_ready()
     bank.load(3)
-    again = sum(len(bank.outputs(topic)) for topic in ("tier-changes", "rm-alerts"))
-    ids = [one["event_id"] for topic in ("tier-changes", "rm-alerts") for one in bank.outputs(topic)]
-    bank.expect("nothing is told twice", 0 < before <= again and len(ids) == len(set(ids)), (before, again))
+    more = _told(bank) - before
+    twice = [one for one, times in more.items() if one in before or times > 1]
+    bank.expect("nothing is told again", before and not twice, (before.total(), more.total(), twice[:3]))
+
+
+def _told(bank: Bank) -> Counter[str]:
+    """How often each event was told; a state that was built anew has told them again."""
+    return Counter(one["event_id"] for topic in ("tier-changes", "rm-alerts") for one in bank.outputs(topic))
 
 
 def _input_anew(bank: Bank) -> None:
@@ -159,6 +165,12 @@ def _brokers_empty(given: Given, around: Bank) -> None:
                 bank.expect(f"{full} old rows are gone", seconds < VIEW_S and full, f"after {seconds:.0f} s")
             said = " ".join(bank.lines())
             bank.expect("the view writer says so", views.poll() is None and "built again" in said, (views.poll(), said))
+            around.fault("the view writer stopped while the brokers are away")
+            stack.stop()
+            views.terminate()
+            code, lines = views.wait(60), bank.lines()
+            good = code == 0 and lines[-1].startswith("stopped: ") and not any("Traceback" in line for line in lines)
+            bank.expect("its last line", good, (code, len(lines), lines[-1:]))
 
 
 def delete(bank: Bank, names: Iterable[str]) -> None:
