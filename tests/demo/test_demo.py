@@ -29,7 +29,7 @@ def command(settings, *arguments):
 
 
 @pytest.mark.integration
-@pytest.mark.faults
+@pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.timeout(WAIT_S * 2)
 def test_demo_and_explain(kafka, redis_server, tmp_path):
