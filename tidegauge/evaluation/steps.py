@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 from deploy.printable import spreadsheet_row
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.calendar import EPOCH, date_of, day_end_ms
-from streams.vocabulary.terms import OUTLOOK_KINDS
 
 RETRACTED: Final = "retracted"
 TOLD: Final = frozenset((RAISED, DEEPENED))
 ENDS: Final = frozenset((RETRACTED, "expired", "resolved", "closed"))
 LINES: Final = TOLD | {RETRACTED}  # what a manager reads: the two, and that it is over
 BY_CLOSE: Final = "close/"
+ISO_CHARS: Final = 10
 
 
 class ScoredStep(NamedTuple):
@@ -44,14 +44,16 @@ class ScoredStep(NamedTuple):
 
 
 def scored_step(alert: Mapping[str, Any], booked: Mapping[str, int], zone: str) -> ScoredStep:
-    """The step that a record of rm-alerts tells of. `booked`: the instants of postings by their id."""
-    cause, settled = alert["caused_by"], alert["kind"] in OUTLOOK_KINDS
-    day = (date_of_text(cause.removeprefix(BY_CLOSE))) if settled else int(alert["raised_day"])
+    """The step that a record of rm-alerts tells of. `booked`: the instants of postings and acts by their id."""
+    cause, is_case = alert["caused_by"], alert["start_day"] is not None
+    settled = cause.startswith(BY_CLOSE)
+    day = date_of_text(cause.removeprefix(BY_CLOSE)[:ISO_CHARS]) if settled else int(alert["raised_day"])
     return ScoredStep(
-        alert["alert_id"], alert["customer_id"], alert["kind"], alert["status"], not settled, alert["severity"],
+        alert["alert_id"], alert["customer_id"], alert["kind"], alert["status"],
+        alert["provisional"] if is_case else not settled, alert["severity"],
         day_end_ms(day, zone) if settled else booked[cause],
-        day, alert["outflow_minor"], alert["outflow_minor"], alert["reference_aum_minor"], alert["rule"], alert["rm_id"],
-        cause,
+        day, alert["gross_minor"] if is_case else alert["outflow_minor"], alert["outflow_minor"],
+        alert["reference_aum_minor"], alert["rule"], alert["rm_id"], cause,
     )  # fmt: skip
 
 
