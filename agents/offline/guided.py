@@ -50,7 +50,7 @@ def pieces(block: Block, causes: Collection[str], registry: Registry, stamp: int
         yield Piece(stamp, block, False)
 
 
-def _cuts(raw: bytes, start: int, end: int, causes: Collection[str], registry: Registry) -> list[int]:
+def _cuts(raw: bytes | memoryview, start: int, end: int, causes: Collection[str], registry: Registry) -> list[int]:
     """Offsets of the records that alerts name."""
     entries = log_entries([raw], start, end)
     return [entry.offset for entry in entries if entry.value and _event_id(entry.value, registry) in causes]
@@ -76,7 +76,9 @@ def _begins_with_id(registry: Registry, schema_id: int) -> bool:
     return bool(first.get("name") == "event_id" and first.get("type") == "string")
 
 
-def _cut(block: Block, raw: bytes, span: tuple[int, int], cuts: Sequence[int], stamp: int) -> Iterator[Piece]:
+def _cut(
+    block: Block, raw: bytes | memoryview, span: tuple[int, int], cuts: Sequence[int], stamp: int
+) -> Iterator[Piece]:
     entries, at = [(e.offset, e.key, e.value) for e in log_entries([raw], *span)], span[0]
     for cut in (*cuts, span[1] - 1):
         records = [entry for entry in entries if at <= entry[0] <= cut]

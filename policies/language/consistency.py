@@ -94,7 +94,8 @@ def check_layer(item: Item, policy: ClassPolicy) -> None:
         "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
         "overrides": policy.overrides, "pinning": policy.pinning,
     }  # fmt: skip
-    asked |= {f"alerts.{rule.id}": True for rule in (*policy.outlook_rules, *policy.state_rules)}
+    asked |= {f"alerts.{rule.id}": True for rule in policy.outlook_rules}
+    asked |= {f"alerts.{rule.id}": True for rule in policy.state_rules}
     for name, given in asked.items():
         if given:
             item.fail(f"{name}: {LAYERS_ALONE}")

@@ -223,7 +223,7 @@ def acted(draw):
 
 
 @pytest.mark.slow
-@few
+@settings(few, max_examples=25)
 @given(acted())
 def test_the_job_answers_acts_as_the_twin_does(scheme_feed):
     """Step by step and refusal by refusal, between postings and closes of any order."""
@@ -268,7 +268,7 @@ def resolving(job: JobCases, feed, days: dict[str, set[int]], settle_days: int) 
 
 
 @pytest.mark.slow
-@few
+@settings(few, max_examples=25)
 @given(
     told_twice(), st.dictionaries(st.sampled_from(("C1", "C2")), st.sets(st.integers(FIRST, FIRST + 29), max_size=2))
 )
@@ -282,7 +282,7 @@ def test_open_cases_follow_from_the_events_and_resolutions(told_bank, days):
 
 
 @pytest.mark.slow
-@settings(few, max_examples=15)
+@settings(few, max_examples=8)
 @given(acted(), st.data())
 def test_a_crash_loses_no_act_and_applies_none_twice(scheme_feed, data):
     """Acts are made on a calm run, and the log with them is read again with crashes: the same cases, and the same care."""

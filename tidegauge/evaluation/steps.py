@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from deploy.printable import spreadsheet_row
 from streams.alerts.lifecycle import DEEPENED, RAISED
-from streams.calendar import EPOCH, date_of, day_end_ms
+from streams.calendar import EPOCH, business_day, date_of, day_end_ms, zone_table
 
 RETRACTED: Final = "retracted"
 TOLD: Final = frozenset((RAISED, DEEPENED))
@@ -44,16 +44,25 @@ class ScoredStep(NamedTuple):
 
 
 def scored_step(alert: Mapping[str, Any], booked: Mapping[str, int], zone: str) -> ScoredStep:
-    """The step that a record of rm-alerts tells of. `booked`: the instants of postings and acts by their id."""
-    cause, is_case = alert["caused_by"], alert["start_day"] is not None
-    settled = cause.startswith(BY_CLOSE)
-    day = date_of_text(cause.removeprefix(BY_CLOSE)[:ISO_CHARS]) if settled else int(alert["raised_day"])
+    """The step that a record of rm-alerts tells of. `booked`: the instants of postings by their id.
+
+    What neither a close nor one of these postings has caused counts at the end of the day on which the case opened. Fields that
+    an older contract doesn't have are what they were then: every outflow provisional, and all of it gross.
+    """
+    cause = alert["caused_by"]
+    if cause.startswith(BY_CLOSE):
+        day = date_of_text(cause.removeprefix(BY_CLOSE)[:ISO_CHARS])  # a close of another run has more behind its date
+        at = day_end_ms(day, zone)
+    else:
+        opened = int(alert["raised_day"])
+        at = booked.get(cause, day_end_ms(opened, zone))
+        day = int(business_day(at, *zone_table(zone))) if cause in booked else opened
+    provisional, gross = alert.get("provisional"), alert.get("gross_minor")
     return ScoredStep(
         alert["alert_id"], alert["customer_id"], alert["kind"], alert["status"],
-        alert["provisional"] if is_case else not settled, alert["severity"],
-        day_end_ms(day, zone) if settled else booked[cause],
-        day, alert["gross_minor"] if is_case else alert["outflow_minor"], alert["outflow_minor"],
-        alert["reference_aum_minor"], alert["rule"], alert["rm_id"], cause,
+        not cause.startswith(BY_CLOSE) if provisional is None else bool(provisional), alert["severity"], at, day,
+        alert["outflow_minor"] if gross is None else gross, alert["outflow_minor"], alert["reference_aum_minor"], alert["rule"],
+        alert["rm_id"], cause,
     )  # fmt: skip
 
 

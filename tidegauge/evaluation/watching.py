@@ -37,7 +37,7 @@ class WatchedTrial:
     def _instants(self) -> dict[str, int]:
         """When the postings of the blocks that are being worked on were booked; read once, where an alert comes of them."""
         if self._booked[0] is not self.trial.blocks:
-            booked = {}
+            booked: dict[str, int] = {}
             for block in self.trial.blocks:
                 for topic, instant in _INSTANTS.items():
                     if block.tp.topic.endswith(topic):

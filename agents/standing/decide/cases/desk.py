@@ -173,7 +173,9 @@ class CaseDesk:
     def take_rows(self) -> list[Pair]:
         """Rows of the customers changed since the last call, in order of their slots."""
         changed = sorted(self._changed)
-        out = [(RowKey.CASE_DESK + self.ledger.customer_id(slot).encode(), _row(self._kept[slot])) for slot in changed]
+        out: list[Pair] = [
+            (RowKey.CASE_DESK + self.ledger.customer_id(slot).encode(), _row(self._kept[slot])) for slot in changed
+        ]
         self._changed.clear()
         return out
 

@@ -260,7 +260,7 @@ class StateAlerts:
 
     def take_rows(self) -> list[Pair]:
         """Rows of the customers changed since the last call, in order of their slots."""
-        out = []
+        out: list[Pair] = []
         for slot in sorted(self._changed):
             alerts = {name: astuple(last) for name, last in sorted(self.standing.get(slot, {}).items())}
             row = {"alerts": alerts, "breaks": dict(sorted(self.breaks.get(slot, {}).items()))}
