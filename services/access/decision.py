@@ -120,12 +120,12 @@ GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
     Role.PRESIDENT: frozenset(_LEAD | _EXPORT),
     Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT),
     Role.AUDITOR: frozenset(_FILE | {(DataKind.AUDIT, Action.READ), (DataKind.OVERRIDES, Action.READ)}),
-    Role.SERVICE: frozenset(_FILE),
+    Role.SERVICE: frozenset(_FILE | {(DataKind.ALERTS, Action.ACKNOWLEDGE)}),  # its clock escalates and wakes cases
     Role.OPERATOR: frozenset(_FILE | _EXPORT),  # runs the machine, and holds the servers' credentials anyway
 }
 """What each role needs for its work. What is not here is denied."""
 
-_AUDITED_ACTIONS: Final = frozenset({Action.EXPORT, Action.REQUEST, Action.APPROVE})
+_AUDITED_ACTIONS: Final = frozenset({Action.EXPORT, Action.REQUEST, Action.APPROVE, Action.ACKNOWLEDGE})
 
 
 HEAD_OFFICE: Final = "hq"
