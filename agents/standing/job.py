@@ -242,7 +242,9 @@ class StandingJob:
         if self.live:  # a replay finds their rows
             self.decider.transaction_counts.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
-            self.decider.cases.rows(columns, first, last)
+        if self.ledger.cases is not None:
+            self.decider.cases.take(columns, met)
+            return
         for candidate in met:
             self._alert(columns, candidate)
 
@@ -392,8 +394,8 @@ class StandingJob:
     # -- changelog
 
     def dirty_count(self) -> int:
-        """Accounts changed since they were last taken."""
-        return self.ledger.dirty_count()
+        """Accounts changed since they were last taken, and a handover of which no fence tells yet."""
+        return self.ledger.dirty_count() + self.handover.untold
 
     def take_dirty(self, rows_max: int | None) -> tuple[list[Pair | Packed], bool]:
         """Account rows, after the names whose codes they use."""
