@@ -156,7 +156,12 @@ class SlowCases(SlowDesk):
 
     def _may_be_legs(self, customer: str) -> set[int]:
         """Debits of unknown nature whose partner may still come, of a customer who has had legs of that kind."""
-        legs = (p for pair in self.pairs(customer) if pair[0].event["account_id"] != pair[1].event["account_id"] for p in pair)
+        legs = (
+            p
+            for pair in self.pairs(customer)
+            if pair[0].event["account_id"] != pair[1].event["account_id"]
+            for p in pair
+        )
         if not any(p.amount < 0 and self._nature(p) == "open" for p in legs):
             return set()
         held = self._held(customer)
