@@ -111,3 +111,15 @@ HALL_COUNTERS_MAX: Final = 256
 
 HALL_OVERTAKINGS_MAX: Final = 10_000_000
 """Of a branch's day, which are listed one by one."""
+
+TOKEN_BYTES_MAX: Final = 8 << 10
+"""Of a token of whoever asks."""
+
+STAFF_FILE_BYTES_MAX: Final = 64 << 20
+"""Of a list of staff, units or absences."""
+
+STAFF_LINES_MAX: Final = 200_000
+"""Of such a list."""
+
+STAFF_LINE_BYTES_MAX: Final = 4096
+"""Of a line of it."""

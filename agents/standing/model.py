@@ -46,6 +46,8 @@ class RowKey:
     OUTLOOK: Final = b"o"
     OUTLOOK_ALERTS: Final = b"w"
     CASES: Final = b"q"
+    CASE_DESK: Final = b"u"
+    STATE_ALERTS: Final = b"v"
     FACT: Final = b"f"  # the fact's name, `/` and the customer's id
     DATES: Final = b"d"
     TRANSACTION_COUNTS: Final = b"t"

@@ -14,7 +14,7 @@ from schemas.bounds import LETTERS_CHOSEN_MAX
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind, Resource, owner_of
 from streams.validity import INSTANT_MAX
-from tidegauge.cli.actor import AS, asked, decided
+from tidegauge.cli.actor import AS, asked, decided, permitted
 from tidegauge.cli.choices import LetterTopic
 from tidegauge.cli.guard import DRY_RUN, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
@@ -39,7 +39,7 @@ def opened(given: str, about: str, *, whole: bool = False) -> Settings:
     about = f"dead letters: {about}"
     who = asked(settings, given, Action.READ, DataKind.TRANSACTIONS, about=about, first=whole)
     if whole and not decided(settings, who, Action.READ, Resource(DataKind.TRANSACTIONS, owner_of(None)), about):
-        text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters, nor send them again"
+        text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters"
         raise CommandError(text, "ask the head office; --as names another", BAD_INPUT)
     return need_world(settings)
 
@@ -129,7 +129,9 @@ def send_again(
     if bool(places) == bool(topic or reason):
         raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
     why = reason_given(because, force=force, option=BECAUSE)
-    settings = opened(actor, ", ".join(["sent again", *(places or [topic or "", reason])]), whole=True)
+    settings = Settings()
+    permitted(settings, DataKind.LETTERS, f"sent again: {', '.join(places or [topic or '', reason])}", actor)
+    settings = need_world(settings)
     found = chosen(settings, places) if places else letters(settings, topic or "", reason)
     wanted = _newest_of_places(found)
     if not goes_on(_intent(wanted), why, dry_run=dry_run, as_json=as_json, option=BECAUSE):
