@@ -288,14 +288,11 @@ def _moved(m: CustomerMoves, d: FlowDays, case: Any, day: int, return_days: int)
 
 @nb.njit(cache=True, nogil=True)
 def _fold_day(
-    s: Store, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, case: Any, day: int, resolved: int
-) -> bool:  # fmt: skip
+    s: Store, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, case: Any, day: int
+) -> bool:
     """One day further, in place; False: the reference is needed first, and nothing has changed."""
     net, peak, peak_day = case.net, case.peak, case.peak_day
     if case.state == IS_OPEN:
-        if day == resolved:
-            case.state, case.ended = CASE_RESOLVED, day
-            return True
         net += _moved(m, d, case, day, rules.return_days[0])
         if net > peak:
             peak, peak_day = net, day
@@ -335,6 +332,14 @@ def _fold_day(
         case.told_net, case.severity = net, max(case.severity, severity)
         case.rules, case.reference = case.rules | met, max(case.reference, reference)
     return True
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _is_among(days: Array, day: int) -> bool:
+    for one in days:
+        if one == day:
+            return True
+    return False
 
 
 @nb.njit(cache=True, nogil=True)
@@ -382,9 +387,9 @@ def fold_cases(
 ) -> None:  # fmt: skip
     """Folds customers slots[i] from cases[i], as of the day `anchored` (NO_END: none), up to last[i], in place.
 
-    last[i] below 0 becomes the customer's latest day. anchors[i] becomes the case as of `anchor_day`, where that is one of the
-    days. resolved[i]: a day on which an act ended the case. gross[i]: the debits since the start of the case, of the
-    last 90 days.
+    last[i] below 0 becomes the customer's latest day, of postings and of `resolved`. anchors[i] becomes the case as of
+    `anchor_day`, where that is one of the days. resolved[i]: days at whose end acts have ended a case, NO_END for none.
+    gross[i]: the debits since the start of the case, of the last 90 days.
     """
     s, rules = borrowed(store), borrowed(given)
     base, scope, closed = clock[BASE], rules.scope[0], clock[CLOSED]
@@ -393,7 +398,11 @@ def fold_cases(
         m = moves(s, names, starts, offsets, fx, base, scope, rules.banks, rules.settle_ms[0], slots[i])
         if last[i] < 0:
             _let_legs_wait(m, rules.settle_ms[0])
-            last[i] = latest_day(m, closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40), closed)
+            ahead_max = closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40)
+            last[i] = latest_day(m, ahead_max, closed)
+            for day in resolved[i]:
+                if day <= ahead_max:
+                    last[i] = max(last[i], day)
         first = max(last[i] - FOLD_DAYS_MAX + 1, anchored + 1)
         d = _days(s, fx, base, scope, slots[i], m, first - FLOW_WINDOW_DAYS_MAX - EDGE_DAYS, max(last[i], first))
         case, has_debit = cases[i], _days_with_debits(m, d, first, last[i])
@@ -401,9 +410,11 @@ def fold_cases(
             highs[0] = -1
             if case.state != IS_OPEN and not has_debit[day - first]:
                 pass  # no rule fires
-            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day, resolved[i]):
+            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day):
                 highest_closes(s, starts, offsets, fx, base, scope, slots[i], day, highs)
-                _fold_day(s, rules, slots[i], m, d, highs, case, day, resolved[i])
+                _fold_day(s, rules, slots[i], m, d, highs, case, day)
+            if case.state == IS_OPEN and _is_among(resolved[i], day):
+                case.state, case.ended = CASE_RESOLVED, day
             if day == anchor_day:
                 anchors[i] = cases[i]
         since = max(case.start, last[i] - FLOW_WINDOW_DAYS_MAX)
