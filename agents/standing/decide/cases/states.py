@@ -1,7 +1,7 @@
 """Alerts of states that last, looked at by each close: cards and reviews that come, breaks, inflow, products that mature.
 
-A rule is raised at the close at which it is met for the first time, deepens where its amount grows, and is closed at the one at which
-it is met no more. Columns for all, Python only for those who get a step. Rows go out in the transaction of the step.
+A rule is raised at the close at which it is met for the first time, deepens where its amount grows, and is closed at the one
+at which it is met no more. Columns for all, Python only for those who get a step. Rows go out in the transaction of the step.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from streams.alerts.outflow import SHARE_ONE, in_base
 from streams.averages.metrics import AUM
 from streams.calendar import NO_DAY, date_of
 from streams.reference import customer_ref
-from streams.vocabulary.terms import BREAK, CARD_EXPIRY, LARGE_INFLOW, PRODUCT_MATURING, REVIEW_DUE, STATE_KINDS
+from streams.vocabulary.terms import BROKEN, CARD_EXPIRY, LARGE_INFLOW, PRODUCT_MATURING, REVIEW_DUE, STATE_KINDS
 
-CLOSED: Final = "closed"
+_CLOSED: Final = "closed"
 BREAKS_MAX: Final = 32  # remembered a customer, the largest
 _MINUTE_MS: Final = 60_000
 
@@ -82,7 +82,7 @@ class StateAlerts:
         """Steps of a close, behind everything that it has decided."""
         if not self.rules:
             return
-        if any(rule.kind == BREAK for rule in self.rules.values()):
+        if any(rule.kind == BROKEN for rule in self.rules.values()):
             self._note_breaks(day, breaks)
         for name, rule in self.rules.items():
             met = self._MET[rule.kind](self, rule, day, touched)
@@ -95,7 +95,7 @@ class StateAlerts:
         last = self.standing[slot].pop(name)
         self._changed.add(slot)
         if last.open:
-            self._tell(slot, name, CLOSED, last, day)
+            self._tell(slot, name, _CLOSED, last, day)
 
     def _met(self, slot: int, name: str, due: int, amount: int, day: int) -> None:
         mine = self.standing.setdefault(slot, {})
@@ -162,7 +162,7 @@ class StateAlerts:
         return found
 
     _MET: Final = {
-        CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BREAK: _broken, LARGE_INFLOW: _inflows,
+        CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BROKEN: _broken, LARGE_INFLOW: _inflows,
     }  # fmt: skip
 
     def _least(self, rule: StateRule, slot: int) -> int:
@@ -212,7 +212,7 @@ class StateAlerts:
         case_id, cause = self._id(slot, name, last.raised), self.publisher.close_name(day)
         step = CaseCare(case_id, self.rules[name].kind, f"{case_id}/{status}/{cause}", day, last.amount)
         self._record(slot, name, status, last, self.desk.told(slot, step, status), cause, f"close/{date_of(day)}", None)
-        self.counts.add("alerts", status != CLOSED)
+        self.counts.add("alerts", status != _CLOSED)
 
     def _record(
         self, slot: int, name: str, status: str, last: LastingAlert, care: CaseCare, cause: str, caused_by: str,
