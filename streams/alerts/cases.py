@@ -13,7 +13,7 @@ import numpy as np
 
 from streams.accounts.entries import BASE, CLOSED
 from streams.accounts.store import FLOW, Array, Index, Long, Store
-from streams.alerts.flow import ALONE, NOT_COMPLETE, CustomerMoves, is_flow, moves
+from streams.alerts.flow import ALONE, NO_FLOW, NOT_COMPLETE, OPEN_NATURE, CustomerMoves, is_flow, moves
 from streams.alerts.outflow import NEVER, Fx, in_base, share_of
 from streams.alerts.reference import highest_closes
 from streams.kernels.borrowing import borrowed
@@ -21,7 +21,7 @@ from streams.money import NANO
 
 FLOW_WINDOW_DAYS_MAX = 90
 EXPIRE_DAYS = 90  # without a new peak
-OWN_PART = 10  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
+OWN_PART = 50  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 EDGE_DAYS = 4  # that the start of a window of net flow may move back: from a Friday, when money comes in, to a Tuesday
 FOLD_DAYS_MAX = 60  # folded at once: after a longer pause of closes the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
@@ -343,6 +343,21 @@ def _is_among(days: Array, day: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
+def _let_legs_wait(m: CustomerMoves, settle_ms: int) -> None:
+    """Takes out debits that may still turn out to be legs, of a customer who has had such legs: a close looks at them."""
+    moved, latest = False, np.int64(0)
+    for i in range(len(m.day)):
+        latest = max(latest, m.booked[i])
+        other = m.partner[i]
+        moved |= m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and other >= 0 and m.account[other] != m.account[i]
+    if not moved:
+        return
+    for i in range(len(m.day)):
+        if m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and m.partner[i] < 0 and m.booked[i] >= latest - settle_ms:
+            m.is_a[i] = NO_FLOW
+
+
+@nb.njit(cache=True, nogil=True)
 def _days_with_debits(m: CustomerMoves, d: FlowDays, first: int, last: int) -> Array:
     """bool[days of first … last]: whether a debit counts on the day that may be flow."""
     found = np.zeros(max(last - first + 1, 0), np.bool_)
@@ -382,6 +397,7 @@ def fold_cases(
     for i in range(len(slots)):
         m = moves(s, names, starts, offsets, fx, base, scope, rules.banks, rules.settle_ms[0], slots[i])
         if last[i] < 0:
+            _let_legs_wait(m, rules.settle_ms[0])
             ahead_max = closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40)
             last[i] = latest_day(m, ahead_max, closed)
             for day in resolved[i]:

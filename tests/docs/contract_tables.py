@@ -10,7 +10,7 @@ from typing import Any, Final
 from agents.standing.decide.cases.desk import CORRECTED
 from agents.standing.decide.cases.outflow import CASE_ENDS
 from agents.standing.decide.packs import PACK_REFUSED
-from agents.standing.job import _REASONS as LETTER_REASONS
+from agents.standing.publish.bad_rows import _REASONS as LETTER_REASONS
 from agents.standing.publish.held import BARRED
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import FLAGS

@@ -59,6 +59,7 @@ class SlowCases(SlowDesk):
         self.settled: dict[str, SlowCase] = {}  # as the last close left them
         self.postings: dict[str, list[Posting]] = defaultdict(list)
         self.resolved: dict[str, set[int]] = defaultdict(set)
+        self._waiting: set[int] = set()  # ids of postings that a live fold leaves out
         self._known: dict[tuple[str, str, int], Any] = {}  # answers since the last event: only for speed
 
     # ---- what comes in
@@ -145,8 +146,32 @@ class SlowCases(SlowDesk):
             day = max(days)
         else:
             return []
+        self._known.clear()
+        self._waiting = self._may_be_legs(customer)
         now = self._fold(customer, self.anchors.get(customer, SlowCase()), self._first(day), day)
-        return self._publish(customer, now, day, cause, provisional=True)
+        steps = self._publish(customer, now, day, cause, provisional=True)
+        self._known.clear()
+        self._waiting = set()
+        return steps
+
+    def _may_be_legs(self, customer: str) -> set[int]:
+        """Debits of unknown nature whose partner may still come, of a customer who has had legs of that kind."""
+        legs = (
+            p
+            for pair in self.pairs(customer)
+            if pair[0].event["account_id"] != pair[1].event["account_id"]
+            for p in pair
+        )
+        if not any(p.amount < 0 and self._nature(p) == "open" for p in legs):
+            return set()
+        held = self._held(customer)
+        latest = max(p.event["booked_at"] for p in held)
+        paired = self._paired(customer)
+        return {
+            id(p) for p in held
+            if p.amount < 0 and self._nature(p) == "open" and id(p) not in paired and not p.old
+            and p.event["booked_at"] >= latest - self.scheme.settle_minutes * 60_000
+        }  # fmt: skip
 
     # ---- flow and nature
 
@@ -259,6 +284,8 @@ class SlowCases(SlowDesk):
     def _is_flow(self, p: Posting) -> bool:
         """Whether a posting without a partner is flow."""
         nature = self._nature(p)
+        if id(p) in self._waiting:
+            return False
         return nature == EXTERNAL or (nature == "open" and p.amount < 0)
 
     def net_out(self, customer: str, start: int, day: int) -> int:

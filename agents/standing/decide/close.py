@@ -73,7 +73,7 @@ class Decider:
         self.known = KnownCustomers(ledger, self.facts)
         # What is published.
         self.publisher = OutputPublisher(
-            conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch, conf.left_out
+            conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch, conf.left_out, conf.letters_max
         )
         self.decisions = Decisions(self.publisher, self.classes, counts)
         layer_decisions = LayerDecisions(self.publisher, self.decisions)

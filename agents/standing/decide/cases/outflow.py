@@ -177,7 +177,7 @@ class OutflowCases:
     def _keep_anchors(self, slots: Array, anchors: Array) -> None:
         for i in np.flatnonzero((anchors["number"] > 0) | (self._place[slots] >= 0)).tolist():
             place = self._at(int(slots[i]))
-            if self._anchors[place] != anchors[i]:
+            if self._anchors[place].tobytes() != anchors[i].tobytes():
                 self._anchors[place] = anchors[i]
                 self._changed.add(place)
 
