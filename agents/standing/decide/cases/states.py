@@ -26,8 +26,8 @@ from policies.model.pack import CaseTerms, StateRule
 from streams.accounts.entries import BASE, HORIZON_DAYS
 from streams.accounts.ledger import Break
 from streams.accounts.store import Array
+from streams.alerts import inflow
 from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
-from streams.alerts.inflow import net_in
 from streams.alerts.kinds import INFLOW_DAYS
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.alerts.outflow import SHARE_ONE, in_base
@@ -144,13 +144,7 @@ class StateAlerts:
         before = [slot for slot, mine in self.standing.items() if rule.id in mine]
         ahead = np.arange(self.ledger.customers.count) if self._ahead is None else self._ahead
         slots = np.union1d(np.union1d(touched, ahead), np.array(before, np.int64)).astype(np.int64)
-        amounts, ledger, cases = np.zeros(len(slots), np.int64), self.ledger, self.outflow.rules
-        banks = np.zeros(len(ledger.banks) + 1, np.int64) if cases is None else cases.banks
-        settle_ms = CaseTerms().settle_minutes * _MINUTE_MS if cases is None else int(cases.settle_ms[0])
-        net_in(
-            ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), int(ledger.clock[BASE]), self.scope, banks,
-            np.int64(settle_ms), slots, day - INFLOW_DAYS + 1, day, amounts, later := np.zeros(len(slots), np.bool_),
-        )  # fmt: skip
+        amounts, later = self.net_in(slots, day)
         self._ahead = slots[later]
         found = {}
         for i in np.flatnonzero(amounts).tolist():
@@ -160,6 +154,18 @@ class StateAlerts:
             ):
                 found[slot] = (NO_DAY, amount)
         return found
+
+    def net_in(self, slots: Array, day: int) -> tuple[Array, Array]:
+        """int64[n] and bool[n]: what came in net within the days up to a close; whether postings of later days are there."""
+        amounts, later = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.bool_)
+        ledger, cases = self.ledger, self.outflow.rules
+        banks = np.zeros(len(ledger.banks) + 1, np.int64) if cases is None else cases.banks
+        settle_ms = CaseTerms().settle_minutes * _MINUTE_MS if cases is None else int(cases.settle_ms[0])
+        inflow.net_in(
+            ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), int(ledger.clock[BASE]), self.scope, banks,
+            np.int64(settle_ms), slots, day - INFLOW_DAYS + 1, day, amounts, later,
+        )  # fmt: skip
+        return amounts, later
 
     _MET: Final = {
         CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BROKEN: _broken, LARGE_INFLOW: _inflows,
@@ -220,12 +226,12 @@ class StateAlerts:
     ) -> None:  # fmt: skip
         publisher, profiles, rule = self.publisher, self.publisher.profiles, self.rules[name]
         customer_id, aum = self.ledger.customer_id(slot), self._aum(slot)
-        inflow, no_figure = rule.kind == LARGE_INFLOW, None if publisher.has_nulls else 0
+        is_inflow, no_figure = rule.kind == LARGE_INFLOW, None if publisher.has_nulls else 0
         record: dict[str, Any] = {
             "alert_id": care.case_id, "event_id": f"{care.case_id}/{status}/{cause}", "customer_id": customer_id,
             "rule": name, "severity": rule.severity, "status": status,
-            "window_days": INFLOW_DAYS if inflow else no_figure, "outflow_minor": no_figure, "reference_aum_minor": aum,
-            "share_bp": last.amount * SHARE_ONE // aum if inflow and aum > 0 else no_figure,
+            "window_days": INFLOW_DAYS if is_inflow else no_figure, "outflow_minor": no_figure, "reference_aum_minor": aum,
+            "share_bp": last.amount * SHARE_ONE // aum if is_inflow and aum > 0 else no_figure,
             "tier": profiles.tier_name(slot), "branch": profiles.branch(slot) or "",
             "rm_id": care.owner or profiles.rm(slot), "raised_day": last.raised, "caused_by": caused_by,
             "counterparties": [], "pack_id": self.pack.pack_id, "pack_version": self.pack.version, "kind": rule.kind,
