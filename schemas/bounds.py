@@ -31,6 +31,12 @@ LETTER_KEY_BYTES_MAX: Final = 4 << 10
 LETTER_DETAIL_CHARS_MAX: Final = 200
 """Of the words of a dead letter."""
 
+LETTERS_AT_ONCE_MAX: Final = 1_000
+"""Dead letters about a partition of a topic for one reason in a transaction; one more stands for all others of them."""
+
+LETTERS_CHOSEN_MAX: Final = 100_000
+"""Dead letters that are sent again at once; none of their originals is held."""
+
 FILE_BYTES_MAX: Final = 8 << 30
 """Of a file of events, as it is stored."""
 

@@ -91,8 +91,8 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         ids=(f"{_OWN_IDS}policies",),
     ),
     Principal(
-        "desk", "looks at customers: `tidegauge standings`, `explain`, `outlook`, `alerts`",
-        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), reads_state=True, looks_at=("{group}",),
+        "desk", "looks at customers, and acts on cases: `tidegauge standings`, `explain`, `outlook`, `alerts`",
+        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), writes=("crm-actions",), reads_state=True, looks_at=("{group}",),
         redis=RedisRule(("*",), writes=False),
     ),
     Principal(

@@ -67,7 +67,7 @@ COMMANDS: dict[str, Entry] = {
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka.", principal="views"),
     "alerts": Entry(
         "alerts.command",
-        "List alerts of a manager, a branch or a customer; score a pack's on worlds whose customers are known.",
+        "List alerts of a manager, a branch or a customer; act on cases; score a pack's on worlds that are known.",
         group=True,
         principal="desk",
     ),
