@@ -6,15 +6,15 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
-from deploy.admin import topic_ids
+from deploy import admin
 from deploy.connections.clients import librdkafka
 from deploy.connections.wire import Brokers
 from schemas.codec.batches import Batch, Lost
 from schemas.codec.blocks import log_entries
 from schemas.codec.status import REASONS
-from schemas.letters import Original, dead_letter
+from schemas.letters import LettersAtOnce, Original, dead_letter
 from services.views.projections import TopicRecord
 from services.views.writer import Fetched
 
@@ -84,7 +84,7 @@ class KafkaSource:
     ) -> None:
         self.brokers, self.topics, self.prefix, self.clock = brokers, tuple(topics), prefix, clock
         self.new_reader = new_reader
-        self.admin = AdminClient(librdkafka(brokers))
+        self.admin = admin.client(brokers)
         self.names = self._discover()
         self.reader = self._reader()
         self.known: dict[str, str] | None = None  # the world that `names` are of; None: not asked yet
@@ -115,7 +115,7 @@ class KafkaSource:
         """
         self._settled_probe()
         cluster = self.admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
-        ids = topic_ids(self.admin, [self.prefix + topic for topic in self.topics], REQUEST_TIMEOUT_S)
+        ids = admin.topic_ids(self.admin, [self.prefix + topic for topic in self.topics], REQUEST_TIMEOUT_S)
         found = {topic: ids.get(self.prefix + topic, "") for topic in self.topics}  # brokers before 2.8 have no ids
         found["cluster"] = str(cluster.result().cluster_id)
         if self.known is not None and found != self.known:
@@ -234,19 +234,26 @@ class DeadLetters:
     def __init__(self, brokers: Brokers, topic: str, encode: Callable[[dict[str, Any]], bytes]) -> None:
         self.brokers, self.topic, self.encode = brokers, topic, encode
         self.producer: Producer | None = None
+        self.letters = LettersAtOnce()  # until the next flush
 
     def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
-        """Keep it for a person to look at: where it lies, why, and how it begins."""
-        if self.producer is None:
-            self.producer = Producer({**librdkafka(self.brokers), "enable.idempotence": True})
+        """Keep it for a person to look at: where it lies, why, and how it begins; of many for one reason the first ones."""
         if (lost := record.lost) is None:
             original = Original.of(record.value, record.key)
         else:
             original, reason, detail = lost.original, REASONS[lost.status], ""
         letter = dead_letter(record.topic, record.partition, record.offset, reason, original, detail=detail)
-        self.producer.produce(self.topic, self.encode(letter), key=f"{record.topic}:{record.partition}")
+        if self.letters.one(letter):
+            self._send(letter)
+
+    def _send(self, letter: dict[str, Any]) -> None:
+        if self.producer is None:
+            self.producer = Producer({**librdkafka(self.brokers), "enable.idempotence": True}, logger=admin.nowhere)
+        self.producer.produce(self.topic, self.encode(letter), key=f"{letter['topic']}:{letter['partition']}")
 
     def flush(self) -> None:
         """Return when all rejected records are safe; raises KafkaException when the brokers don't take them in time."""
+        for letter in self.letters.take():
+            self._send(letter)
         if self.producer is not None and self.producer.flush(REQUEST_TIMEOUT_S):
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "dead letters not written"))  # noqa: SLF001

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from deploy.settings import Settings
+from services.access.decision import DataKind
 from streams.calendar import day_of
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.choices import FileFormat, iso_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
@@ -31,7 +33,7 @@ STORIES_FILE = "stories.json"
 @app.command("simulate")
 def simulate(
     seed: int = typer.Option(1, "--seed", help="The same seed gives the same bank."),
-    customers: int = typer.Option(500, "--customers", min=1, help="Customers beside the six of the stories."),
+    customers: int = typer.Option(500, "--customers", min=1, help="Customers beside the seven of the stories."),
     months: int = typer.Option(5, "--months", min=1, max=60, help="Months; the stories take five."),
     start: date = typer.Option("2026-01-01", "--start", parser=iso_date, help="First day: the first of a month."),
     out: Path | None = typer.Option(None, "--out", help="Folder for canonical files."),
@@ -49,7 +51,7 @@ def simulate(
 ) -> None:
     """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
 
-    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is
+    Seven stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is
     another bank, of six months at least, whose customers leave in many ways or only look like it (docs/alerts.md).
     """
     from connectors import simulate as bank
@@ -76,6 +78,7 @@ def simulate(
             return
         _into_files(events, out, form, list(told.values()), world, as_json=as_json)
         return
+    permitted(settings, DataKind.INPUTS, "simulate")
     mark = sha256(repr((seed, customers, months, first, settings.zone)).encode()).hexdigest()
     if not goes_on(_intent(settings, customers, months, start, mark), why, dry_run=dry_run, as_json=as_json):
         return

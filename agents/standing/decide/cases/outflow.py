@@ -14,24 +14,26 @@ from typing import Any, Final
 import numpy as np
 
 from agents.engine.job import Pair, Rows
+from agents.standing.decide.cases.desk import CORRECTED, CaseDesk, care_fields
 from agents.standing.intake.facts import grown
 from agents.standing.model import RowKey, Tally
 from agents.standing.publish.publisher import COUNTERPARTIES_MAX, OutputPublisher
 from policies.compiled.pack import CompiledCases, CompiledPack
 from schemas.codec.blocks import Columns
 from streams.accounts.entries import BASE, HORIZON_DAYS
+from streams.accounts.ledger import Candidate
 from streams.accounts.store import Array
 from streams.alerts import cases, flow
+from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
 from streams.alerts.cases import CASE, IS_OPEN, NO_END, CaseRules
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.alerts.outflow import NEVER, SHARE_ONE
-from streams.calendar import NO_DAY, date_of
-from streams.fields import OK, P_BRANCH, P_CUSTOMER
+from streams.calendar import NO_DAY
+from streams.fields import P_BRANCH
 from streams.reference import customer_ref
 from streams.vocabulary.terms import OUTFLOW, SEVERITIES
 from streams.workdays import weekday
 
-CORRECTED: Final = "corrected"
 CASE_ENDS: Final = {cases.CASE_RETRACTED: "retracted", cases.CASE_EXPIRED: "expired", cases.CASE_RESOLVED: "resolved"}
 _FIGURES: Final = ("opened", "severity", "net", "reference", "rules")
 _EVENT_ID = 0  # column of postings
@@ -43,13 +45,15 @@ _Cause = Callable[[int], tuple[str, str]]  # event id and branch, by slot
 class OutflowCases:
     """See the module. Without cases in the pack it does nothing."""
 
-    def __init__(self, publisher: OutputPublisher, calendar: Mapping[int, bool], counts: Tally) -> None:
+    def __init__(self, publisher: OutputPublisher, calendar: Mapping[int, bool], desk: CaseDesk, counts: Tally) -> None:
         self.publisher, self.ledger, self.calendar, self.counts = publisher, publisher.ledger, calendar, counts
+        self.desk = desk
+        self._act: CaseAct | None = None  # a resolution that is under way
+        desk.kinds[OUTFLOW] = self
         self._fields = publisher.fields("rm-alerts")
         self.compiled: CompiledCases | None = None
         self.rules: CaseRules | None = None
         self.ids: tuple[str, ...] = ()
-        self.least = NEVER
         self.anchored = NO_END  # the day that anchors are as of
         self.flow_since = NO_DAY  # the first day of which flow is known, where it was not known always
         self._calendar_known: dict[int, bool] = {}
@@ -57,7 +61,7 @@ class OutflowCases:
         self._slots = np.zeros(0, np.int64)
         self._anchors, self._told = np.zeros(0, CASE), np.zeros(0, CASE)
         self._case_ids: list[str] = []
-        self._blocks: list[tuple[Columns, Array, Array]] = []
+        self._causes: dict[int, tuple[Columns, int]] = {}  # the last posting that wants a look, by slot
         self._changed: set[int] = set()  # places
 
     # -- rules
@@ -65,18 +69,18 @@ class OutflowCases:
     def use(self, pack: CompiledPack, scope: int) -> None:
         """The rules of a pack from now on. Rules that it does not have are forgotten in cases that are open."""
         before, self.compiled, self.pack = self.ids, pack.cases, pack
-        self._blocks.clear()
+        self._causes.clear()
         if pack.cases is None:
             self.rules, self.ids, self.anchored = None, (), NO_END
             self._anchors, self._told = cases.new_cases(len(self._slots)), cases.new_cases(len(self._slots))
             self._changed.update(range(len(self._slots)))
+            self.desk.drop(OUTFLOW)
             self.ledger.use_cases(None)
             return
         self.ids = pack.cases.rules.ids
         self.rules = self._columns(pack.cases, scope)
-        self.ledger.use_cases(self.rules)
         shares = np.where(self.rules.share_bp == NEVER, NEVER, self.rules.floor)
-        self.least = max(int(min(self.rules.absolute.min(), shares.min())), 1)
+        self.ledger.use_cases(self.rules, max(int(min(self.rules.absolute.min(), shares.min())), 1))
         self.begin()
         if before and before != self.ids:
             for kept in (self._anchors, self._told):
@@ -115,55 +119,39 @@ class OutflowCases:
 
     # -- between closes
 
-    def rows(self, columns: Columns, first: int, last: int) -> None:
-        """Rows [first, last) of postings have been taken."""
-        if self.rules is None:
-            return
-        rows = np.flatnonzero(columns.status[first:last] == OK) + first
-        self._blocks.append((columns, rows, self.ledger.customers.owners(columns.raw, columns.data[rows, P_CUSTOMER])))
+    def take(self, columns: Columns, found: list[Candidate]) -> None:
+        """Postings have been taken, and those of customers who want a look are found."""
+        self._causes.update((one.customer, (columns, one.row)) for one in found)
 
     def look(self) -> None:
-        """Provisional steps of the customers whom postings have touched since the last look."""
-        if self.rules is None or not self._blocks:
+        """Provisional steps of the customers found since the last look."""
+        if not self._causes:
             return
-        blocks = list(self._blocks)
-        self._blocks.clear()
-        causes: dict[int, tuple[Columns, int]] = {}
-        slots = np.unique(np.concatenate([block[2] for block in blocks]))
-        slots = slots[self._may_have(slots)]
-        if not len(slots):
-            return
-        wanted = set(slots.tolist())
-        for columns, rows, owners in blocks:
-            for slot, row in zip(owners.tolist(), rows.tolist(), strict=True):
-                if slot in wanted:
-                    causes[slot] = columns, row
+        causes, self._causes = self._causes, {}
+        self._reserve()
 
         def cause(slot: int) -> tuple[str, str]:
             columns, row = causes[slot]
             texts = (columns.text_at(int(columns.data[row, field])) or "" for field in (_EVENT_ID, P_BRANCH))
             return next(texts), next(texts)
 
-        self._fold(slots, _NONE, cause)
-
-    def _may_have(self, slots: Array) -> Array:
-        """bool[n]: customers who have, or had, a case, or from whom enough may have left for one."""
-        self._reserve()
-        found: Array = (self._place[slots] >= 0) | (self.ledger.store.customers["outflow_bound"][slots] >= self.least)
-        return found
+        self._fold(np.array(sorted(causes), np.int64), _NONE, cause)
 
     # -- closes
 
-    def close(self, day: int, touched: Array) -> None:
+    def close(self, day: int) -> None:
         """Settles the days that only now nothing can change any more, and publishes the difference."""
         if self.rules is None:
             return
         self._reserve()
-        busy = np.union1d(touched, np.flatnonzero(self.ledger.watched))
         is_open = (self._anchors["state"] == IS_OPEN) | (self._told["state"] == IS_OPEN)
-        slots = np.union1d(busy[self._may_have(busy)], self._slots[is_open])
-        self._fold(slots, day, lambda _: (f"close/{date_of(day)}", ""))
+        slots = np.union1d(self.ledger.may_fire(), self._slots[is_open])
+        self._fold(np.union1d(slots, self.desk.resolved_slots()), day, lambda _: (self._close(day), ""))
         self.anchored = day - int(self.rules.settle_days[0])
+        self.desk.settle(self.anchored)
+
+    def _close(self, day: int) -> str:
+        return f"close/{self.publisher.close_name(day)}"
 
     def _fold(self, slots: Array, close: int, cause: _Cause) -> None:
         """Folds customers from their anchors, tells what differs from what was told; close NO_DAY: provisional."""
@@ -179,7 +167,7 @@ class OutflowCases:
         anchor_day = NO_END if live else close - int(self.rules.settle_days[0])
         cases.fold_cases(
             ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), self.rules, ledger.clock, slots, now, anchors,
-            self.anchored, anchor_day, last, np.full(n, _NONE, np.int64), gross,
+            self.anchored, anchor_day, last, self.desk.resolved_days(slots), gross,
         )  # fmt: skip
         if not live:
             self._keep_anchors(slots, anchors)
@@ -189,7 +177,7 @@ class OutflowCases:
     def _keep_anchors(self, slots: Array, anchors: Array) -> None:
         for i in np.flatnonzero((anchors["number"] > 0) | (self._place[slots] >= 0)).tolist():
             place = self._at(int(slots[i]))
-            if self._anchors[place] != anchors[i]:
+            if self._anchors[place].tobytes() != anchors[i].tobytes():
                 self._anchors[place] = anchors[i]
                 self._changed.add(place)
 
@@ -205,14 +193,14 @@ class OutflowCases:
             self._publish(slot, case_id, status, case, day, left, event_id, branch, live=live)
 
         if told["state"] == IS_OPEN and (now["state"] != IS_OPEN or now["number"] > told["number"]):
-            ended = now["state"] != IS_OPEN and now["number"] == told["number"]
-            said["net"] = now["net"] if ended else 0
-            step(
-                CASE_ENDS.get(int(now["state"]), CASE_ENDS[cases.CASE_RETRACTED])
-                if ended
-                else CASE_ENDS[cases.CASE_RETRACTED],
-                said,
-            )
+            end = cases.CASE_RETRACTED
+            if now["number"] == told["number"]:
+                said["net"], end = now["net"], int(now["state"]) or end
+            elif self.desk.resolved_since(slot, int(told["opened"])):
+                end = cases.CASE_RESOLVED
+            else:
+                said["net"] = 0
+            step(CASE_ENDS[end], said)
             said["state"] = cases.CASE_RETRACTED
         if now["state"] == IS_OPEN and said["state"] != IS_OPEN:
             case_id = customer_ref(
@@ -236,7 +224,34 @@ class OutflowCases:
         self, slot: int, case_id: str, status: str, case: Any, day: int, gross: int, event_id: str, branch: str, *,
         live: bool,
     ) -> None:  # fmt: skip
-        """A step as a record, of the fields that the written version of the contract has."""
+        """A step of the fold."""
+        step_id = f"{case_id}/{status}/{event_id}"
+        care = self.desk.told(slot, CaseCare(case_id, OUTFLOW, step_id, day, gross), status)
+        self._record(slot, status, case, care, event_id, self._act, branch=branch, live=live)
+
+    def acted(self, slot: int, care: CaseCare, act: CaseAct) -> None:
+        """See agents.standing.decide.cases.desk.CaseKind."""
+        if act.action != RESOLVE:
+            told = self._told[self._place[slot]]
+            self._record(slot, STEPS_OF_ACTS[act.action], told, care, act.event_id, act)
+            return
+        assert self.rules is not None
+        closed, day = self.ledger.closed, max(act.day, care.day)
+        is_late = closed != NO_DAY and day <= closed - int(self.rules.settle_days[0])
+        self.desk.resolve(slot, closed + 1 if is_late else day)
+        self._act = act
+        self._fold(np.array([slot]), _NONE, lambda _: (act.event_id, ""))
+        self._act = None
+
+    def woke(self, slot: int, care: CaseCare, day: int) -> None:
+        """See agents.standing.decide.cases.desk.CaseKind."""
+        self._record(slot, STEPS_OF_ACTS[WAKE], self._told[self._place[slot]], care, self._close(day), None)
+
+    def _record(
+        self, slot: int, status: str, case: Any, care: CaseCare, event_id: str, act: CaseAct | None, *,
+        branch: str = "", live: bool = False,
+    ) -> None:  # fmt: skip
+        """A step, of the fields that the written version of the contract has. Figures of an act's are those told last."""
         assert self.compiled is not None
         publisher, profiles, rules = self.publisher, self.publisher.profiles, self.compiled.rules
         met = _names(int(case["rules"]), self.ids)
@@ -245,17 +260,17 @@ class OutflowCases:
         start = int(case["start"]) + 1
         since = self.flow_since if self.flow_since != NO_DAY and start < self.flow_since else None
         record: dict[str, Any] = {
-            "alert_id": case_id, "event_id": f"{case_id}/{status}/{event_id}", "customer_id": customer_id, "rule": main,
-            "severity": SEVERITIES[int(case["severity"])], "status": status,
+            "alert_id": care.case_id, "event_id": f"{care.case_id}/{status}/{event_id}", "customer_id": customer_id,
+            "rule": main, "severity": SEVERITIES[int(case["severity"])], "status": status,
             "window_days": int(rules.window_days[self.ids.index(main)]) if main else 0, "outflow_minor": net,
             "reference_aum_minor": reference,
             "share_bp": max(net, 0) * SHARE_ONE // reference if reference > 0 else SHARE_ONE,
-            "tier": profiles.tier_name(slot), "branch": profiles.branch(slot) or branch, "rm_id": profiles.rm(slot),
-            "raised_day": int(case["opened"]), "caused_by": event_id,
-            "counterparties": self._counterparties(slot, int(case["start"]), day), "pack_id": self.pack.pack_id,
-            "pack_version": self.pack.version, "kind": OUTFLOW, "provisional": live, "gross_minor": gross,
+            "tier": profiles.tier_name(slot), "branch": profiles.branch(slot) or branch,
+            "rm_id": care.owner or profiles.rm(slot), "raised_day": int(case["opened"]), "caused_by": event_id,
+            "counterparties": self._counterparties(slot, int(case["start"]), care.day), "pack_id": self.pack.pack_id,
+            "pack_version": self.pack.version, "kind": OUTFLOW, "provisional": live, "gross_minor": care.gross,
             "rules": met, "start_day": start, "flow_since": since,
-        }  # fmt: skip
+        } | care_fields(care, act)  # fmt: skip
         written = {field: value for field, value in record.items() if field in self._fields}
         publisher.put("rm-alerts", customer_id, written)
         self.counts.add("alerts", status in (RAISED, DEEPENED))
@@ -288,6 +303,7 @@ class OutflowCases:
             self._slots = np.append(self._slots, slot)
             fresh = cases.new_cases(1)
             self._anchors, self._told = np.append(self._anchors, fresh), np.append(self._told, fresh)
+            self.ledger.keep_case(slot)
         return place
 
     def open_cases(self) -> dict[str, dict[str, Any]]:
