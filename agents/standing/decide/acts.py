@@ -34,6 +34,6 @@ def take_action(record: dict[str, Any], decider: Decider) -> tuple[int, str]:
             lifecycle.refuse(slot, what, code)
     elif what.action in HANDLERS:
         lifecycle.act(slot, what)
-    elif lifecycle.columns.take_act(slot, what.event_id):
+    else:
         lifecycle.refuse(slot, what, _UNKNOWN)
     return OK, ""
