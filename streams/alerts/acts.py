@@ -18,7 +18,7 @@ WAITING, ACKNOWLEDGED, SNOOZED, ENDED = "waiting", "acknowledged", "snoozed", "e
 SNOOZE_DAYS_MAX: Final = 90
 LEVEL_MAX: Final = 9
 CLOCK_ROLE: Final = "service"
-OWNER_ROLE: Final = "rm"
+MANAGER_ROLE: Final = "rm"
 ABOVE_OWNERS: Final = ("section_head", "branch_manager", "president", "wealth_office")
 _OF_CLOCK: Final = (ESCALATE, WAKE)
 
@@ -79,8 +79,8 @@ def answer(care: CaseCare, act: CaseAct, manager: str | None, reach: int) -> Cas
         raise ActRefusedError("stale_step")
     role, owner = act.said("role"), care.owner or manager
     _need((role == CLOCK_ROLE) == (act.action in _OF_CLOCK), "other_role")
-    _need(role in (CLOCK_ROLE, OWNER_ROLE, *ABOVE_OWNERS), "other_role")
-    _need(role != OWNER_ROLE or act.action == COMMENT or owner in (None, act.by), "other_owner")
+    _need(role in (CLOCK_ROLE, MANAGER_ROLE, *ABOVE_OWNERS), "other_role")
+    _need(role != MANAGER_ROLE or act.action == COMMENT or owner in (None, act.by), "other_owner")
     return _APPLY[act.action](care, act, reach)
 
 

@@ -54,6 +54,9 @@ def as_told(log: Log, _order: Sequence[str]) -> Blocks:
 
     def feed(topic: str, at: int) -> Blocks:
         while fed[topic] <= at:
+            if topic in _CAUSES and not any(block.tp.topic in _CAUSES for block in waiting):
+                yield list(waiting)  # rates and profiles that came before are known
+                waiting.clear()
             waiting.append(queues[topic][fed[topic]][1])
             if (topic, fed[topic]) in rank:
                 yield list(waiting)
