@@ -83,8 +83,8 @@ class Standing(NamedTuple):
 class Trial:
     """The same history under the packs that were in force, and with another one from its day on. `refused`: why not.
 
-    `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of, and `published`, where the history is
-    that of topics, the alerts that are there.
+    `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of, and `published`, where the
+    history is that of topics, the alerts that are there.
     """
 
     def __init__(self, conf: StandingConf, pack: Pack) -> None:

@@ -266,7 +266,7 @@ class StandingJob:
         lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
-                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle, self.decider.cases)
+                status, field = acts.take_action(record, self.decider)
                 columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 
@@ -452,12 +452,10 @@ class StandingJob:
         """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""
         saved: dict[str, Any] = json.loads(meta)
         self._kept = saved.get(_KEY)
-        known = {
-            _KEY: saved.get(_KEY),
-            _ALERTS: key_fingerprint(self.conf.keys.alerts),
-        } | saved  # older ones lack the second
+        alerts = {_ALERTS: key_fingerprint(self.conf.keys.alerts)}
+        known = {_KEY: saved.get(_KEY)} | alerts | saved  # older ones lack the second
         rotating = self.rotation.comes_from(self._kept)
-        mine_now = self._meaning() | {_ALERTS: key_fingerprint(self.conf.keys.alerts)}
+        mine_now = self._meaning() | alerts
         for name, mine in mine_now.items():
             if known.get(name) != mine and not (name == _KEY and rotating):
                 what = f"{name} (fingerprint)" if name in (_KEY, _ALERTS) else name

@@ -70,7 +70,7 @@ class CaseAct:
         return self.details.get(name, "")
 
 
-def apply(care: CaseCare, act: CaseAct, manager: str | None, reach: int) -> CaseCare:
+def answer(care: CaseCare, act: CaseAct, manager: str | None, reach: int) -> CaseCare:
     """The case after an act; that of a resolution ends by the fold. ActRefusedError.
 
     manager: the customer's. reach: the last day that can be folded before the next close.
