@@ -51,7 +51,7 @@ def _is_early(step) -> bool:
 def test_every_step_holds(scheme_feed):
     """Of postings and acts, each in a transaction of its own, and of closes.
 
-    Of a customer's postings in one transaction the step names the last that may be flow; what else was in it the log does not say.
+    Of a customer's postings in one transaction the step names the last that may be flow; what else was in it is not in the log.
     """
     scheme, feed = scheme_feed
     partition = lived(scheme, feed, range(len(feed)))
