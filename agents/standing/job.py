@@ -266,8 +266,7 @@ class StandingJob:
         lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
-                decider = self.decider
-                status, field = acts.take_action(record, decider.ledger, decider.lifecycle, decider.cases)
+                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle, self.decider.cases)
                 columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 

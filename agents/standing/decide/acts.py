@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from agents.standing.decide.cases.outflow import OutflowCases
+from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import Act
 from schemas.validation.columns import details_fault
+from streams.accounts.ledger import Ledger
 from streams.alerts.acts import STEPS_OF_ACTS, CaseAct
 from streams.calendar import business_day
 from streams.fields import OK
-
-if TYPE_CHECKING:
-    from agents.standing.decide.cases.outflow import OutflowCases
-    from agents.standing.decide.lifecycle.decider import LifecycleDecider
-    from streams.accounts.ledger import Ledger
 
 _NOTE = "note"  # kept for people; nothing to decide
 _UNKNOWN = "unknown_action"
