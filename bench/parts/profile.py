@@ -47,7 +47,6 @@ STAGES = {
     "alerts": "outflow alerts of packs without cases, in Python each",
     "cases": "outflow cases: folds between closes, and their steps",
     "close": "day closes: months, metrics, records",
-    "letters": "look for dead letters",
     "outputs": "collect outputs and customer rows",
     "work": "the rest of work()",
     "dirty_count": "count dirty accounts",
@@ -86,7 +85,6 @@ class Bench:
             for name, stage in (
                 ("_alert", "alerts"),
                 ("_close", "close"),
-                ("_dead_letters", "letters"),
                 ("_outcome", "outputs"),
             ):
                 wrap(job, name, stage)

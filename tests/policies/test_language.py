@@ -135,7 +135,7 @@ def test_locked_thresholds():
 def test_differences_name_fields():
     """R-226: what a new version changes is shown field by field."""
     base = parse_pack(HQ)
-    new = parse_pack(HQ.replace("version: 1", "version: 2").replace('"500000.00"', '"600000.00"'))
+    new = parse_pack(HQ.replace("version: 2", "version: 3").replace('"500000.00"', '"600000.00"'))
     assert [change.path for change in differences(base, new)] == ["classes.personal.tiers.hq-vip.when", "version"]
     assert differences(base, base) == []
 

@@ -202,12 +202,12 @@ def test_cards_and_queues_go_over(crash):
     act = action("poor", 2, "issue_card", day("2024-05-02"), "gold", approved_by=None)
     partition = told(partition, act | {"details": {"card": "gold"}}, day("2024-05-02"))
     [last] = partition.of("tier-changes")[4:]
-    assert (last["to_tier"], last["reason"], last["pack_version"]) == ("gold", "card", 1)
+    assert (last["to_tier"], last["reason"], last["pack_version"]) == ("gold", "card", 2)
 
 
 def test_versions_in_turn_and_who_is_pinned():
     """R-117, C-16: a customer of before stays on the older version, and is decided by it at every close."""
-    plain = FIRST.body.split("    alerts:")[0]  # alerts of the outlook know nothing of pins
+    plain = FIRST.body.split("    cases:")[0]  # alerts of the outlook know nothing of pins
     text = plain.replace("    vip_from: a\n", "    vip_from: a\n    pinning: {before_version: 2}\n")
     second = pack_of(text, version=2, effective_from="2024-03-01").replace('"200000.00"', '"900000.00"')
     partition = started(*HOLDINGS, day("2024-01-31"), activation(second), day("2024-02-29"))
