@@ -148,8 +148,9 @@ def _letter(value: bytes, at: int, registry: Registry) -> Letter | None:
 async def redrive(settings: Settings, chosen: list[Letter]) -> list[tuple[Letter, str]]:
     """Reads the source of each letter again and writes it anew: (letter, what stood in the way, "" where nothing did).
 
-    The record comes as it was, with its key and headers, to the partition it was in; of a letter for many all that lie between its
-    offsets. Their ids keep them from counting twice. Raises KafkaException or KafkaError where the brokers do not answer or take it.
+    The record comes as it was, with its key and headers, to the partition it was in; of a letter for many all that lie
+    between its offsets. Their ids keep them from counting twice. Raises KafkaException or KafkaError where the brokers do
+    not answer or take it.
     """
     recovery.install_blocks(settings, INPUTS, recovery.changelog_topic(settings, STANDING))
     producer, done = Producer(producer_config(settings)), list[tuple[Letter, str]]()

@@ -1,7 +1,7 @@
 """A partition's history in the order in which a worker has met it, as far as what it has published shows that.
 
-Records come as the brokers have stamped them, postings among the others. A worker looks at cases where a transaction ends, and a look that
-tells nothing leaves no trace: so it is enough to end one behind every posting and act that a published alert names.
+Records come as the brokers have stamped them, postings among the others. A worker looks at cases where a transaction ends, and a
+look that tells nothing leaves no trace: so it is enough to end one behind every posting and act that a published alert names.
 """
 
 from __future__ import annotations

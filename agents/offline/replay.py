@@ -30,6 +30,7 @@ Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
 LETTERS = ("dead-letters",)
 _ALERTS = ("rm-alerts",)
+_MET = ("transactions", "crm-actions")  # what a worker looks at cases after
 HELD_BYTES_MAX = 64 << 20  # of postings that wait for the next look of the running side
 VALUED = {"transactions": "value_date", "balances": "business_day", "fx-rates": "rate_date"}
 
@@ -83,8 +84,8 @@ class Standing(NamedTuple):
 class Trial:
     """The same history under the packs that were in force, and with another one from its day on. `refused`: why not.
 
-    `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of, and `published`, where the history is
-    that of topics, the alerts that are there.
+    `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of, and `published`, where the
+    history is that of topics, the alerts that are there.
     """
 
     def __init__(self, conf: StandingConf, pack: Pack) -> None:
@@ -172,7 +173,8 @@ class Trial:
             self.running.feed(piece.block)
             waiting.append(piece.block)
             held += piece.block.size
-            if piece.ends or held > HELD_BYTES_MAX or piece.block.tp.topic.endswith(CLOSES):
+            idle = not any(block.tp.topic.endswith(_MET) for block in waiting)  # what came before postings is known
+            if piece.ends or idle or held > HELD_BYTES_MAX or piece.block.tp.topic.endswith(CLOSES):
                 self.blocks, waiting, held = waiting, [], 0
                 work(self.running, [], self.watch[0], _ALERTS)
             self.blocks = [piece.block]

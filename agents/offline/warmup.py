@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+
 from agents.engine.packing import Packed, batches, flat
 from agents.offline.memory_log import MemoryLog
 from agents.offline.replay import work
@@ -60,6 +62,7 @@ def _run(conf: StandingConf) -> None:
         log.record("balances", _snapshot(conf.base_currency, day + 1))
         if day == DAY:  # tiers are known: money that leaves now is told of
             log.record("transactions", _posting(DAY + OUTFLOW_DAYS, conf.base_currency, -150_000_000, DAY + 1))
+    job.decider.states.net_in(np.zeros(0, np.int64), DAY)  # of a kind of alert that a pack may have later
     rows, _ = job.take_dirty(None)
     for item in rows:
         if isinstance(item, Packed):

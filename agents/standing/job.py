@@ -266,7 +266,7 @@ class StandingJob:
         lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
-                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle, self.decider.cases)
+                status, field = acts.take_action(record, self.decider)
                 columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 

@@ -118,7 +118,7 @@ class World:
 
     @cached_property
     def _alarm_fen(self) -> Array:
-        """What each alarm takes, by its place among them: twice as much in every round over the customers, so that all are told."""
+        """What each alarm takes, by its place among them: twice as much in every round over the customers, so all are told."""
         place = np.arange(int(self.alarm.sum()))
         return (ALARM_FEN << place // len(self._rich)) + place * STEP_FEN
 

@@ -7,7 +7,7 @@ The amounts are CNY and fit the pack rolling-quarter-aum: gold from 100,000, pla
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from connectors.simulate.journal import HOUR_MS, Journal, month_days
 from connectors.simulate.people import BASE_CURRENCY, Account, Person
@@ -188,7 +188,7 @@ def _broken_balance(kind: str, customer: str, account: str, months: list[list[in
 
 def _taken_back(kind: str, customer: str, account: str, months: list[list[int]]) -> Plot:
     day, amount = months[3][7], -450_000 * YUAN
-    more = {"channel": "transfer", "counterparty_bank": RIVAL_BANK}
+    more: dict[str, Any] = {"channel": "transfer", "counterparty_bank": RIVAL_BANK}
     sent: list[str] = []
 
     def acts(person: Person, journal: Journal) -> None:

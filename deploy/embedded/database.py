@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,18 +46,21 @@ class Database:
         stack = self.stack
         programs = postgres.binaries(stack.settings.maven_mirror, stack.say)
         home = record.read_record(self.folder).get("postgres_home") or str(postgres.new_home(self.folder))
-        port = stack.base_port("postgres_port", stack.settings.postgres_port, 1)
-        processes.check_port_free(port, WHAT, "--postgres-port")
-        stack.remember(postgres_home=home, postgres_port=port)
+        stack.remember(postgres_home=home)
+        wanted = stack.settings.postgres_port
         self._server = DatabaseServer(
-            self.folder, Path(home), port, programs, postgres.unprivileged(), stack.tether, self.secure
+            self.folder, Path(home), wanted, programs, postgres.unprivileged(), stack.tether, self.secure
         )
         self._making = self._server.prepare()
 
     def start(self, started: list[Running]) -> None:
         """Start it, wait until it answers, and make what is missing of roles and the database. StackError."""
-        server = self._server
-        assert server is not None, "prepare comes first"
+        assert self._server is not None, "prepare comes first"
+        # Now and not before: the others have their ports, and none of them takes this one.
+        port = self.stack.base_port("postgres_port", self._server.port, 1)
+        processes.check_port_free(port, WHAT, "--postgres-port")
+        self.stack.remember(postgres_port=port)
+        server = replace(self._server, port=port)
         self.stack.note_started(server.start(self._making), started)
         self._making = None
         url = self._as_super(server.url.replace(f"/{DATABASE}", f"/{SUPER_ROLE}"))

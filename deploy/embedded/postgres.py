@@ -31,7 +31,7 @@ from schemas.bounded import read_bounded
 POSTGRES_LOCK: Final = Path(__file__).with_name("postgres.lock")
 VERSION: Final = "18.1.0"
 ARTIFACT: Final = "embedded-postgres-binaries-{system}-{machine}"
-MACHINES: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64v8", "arm64": "arm64v8"}
+PROCESSORS: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64v8", "arm64": "arm64v8"}
 POSTGRES_READY_WAIT_S: Final = 30.0
 INIT_WAIT_S: Final = 60.0
 CONNECTIONS_MAX: Final = 64
@@ -45,7 +45,7 @@ INSTEAD: Final = "or TIDEGAUGE_DATABASE_URL to a PostgreSQL server that runs alr
 
 def binaries(mirror: str | None, say: Callable[[str], None] | None = None) -> Path:
     """The folder with the programs; fetched and unpacked where they are not. StackError."""
-    machine = MACHINES.get(platform.machine())
+    machine = PROCESSORS.get(platform.machine())
     if machine is None:
         raise StackError(
             f"there is no embedded PostgreSQL for {platform.machine()}", f"set {INSTEAD.removeprefix('or ')}"
@@ -131,7 +131,7 @@ class DatabaseServer:
         self.log.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         command = [
             str(self.programs / "initdb"), "--pgdata", str(self._draft), "--username", SUPER_ROLE, "--auth", "scram-sha-256",
-            "--pwfile", str(self.home / "init.password"), "--encoding", "UTF8", "--no-locale", "--no-sync",
+            "--pwfile", str(self.home / "init.password"), "--encoding", "UTF8", "--no-locale", *(["--no-sync"] if self.tether else []),
         ]  # fmt: skip
         try:
             with self.log.open("ab") as out:

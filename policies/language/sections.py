@@ -26,7 +26,7 @@ from policies.language.grammar import (
 )
 from policies.language.idleness import foregone
 from policies.language.reader import Fields, Item
-from policies.language.states import BASIS_POINTS_MAX, FORESEEN, STATES
+from policies.language.states import BASIS_POINTS_MAX, FORESEEN, LASTING
 from policies.model import metrics
 from policies.model.pack import (
     EVALUATION_CLOSES,
@@ -435,7 +435,7 @@ class AlertKind:
         given = dict(item.entries()) if item.is_mapping() else {}
         if (word := given.get("kind")) is not None:
             state = word.choice(STATE_KINDS)
-            return None if state is None else STATES[state].read(item)
+            return None if state is None else LASTING[state].read(item)
         if (word := given.get("outlook")) is None:
             return ALERT.read(item)
         named = word.choice(OUTLOOK_KINDS)
@@ -443,7 +443,7 @@ class AlertKind:
 
     def schema(self, defs: Schema) -> Schema:
         """See Kind."""
-        return {"anyOf": [kind.schema(defs) for kind in (ALERT, *FORESEEN.values(), *STATES.values())]}
+        return {"anyOf": [kind.schema(defs) for kind in (ALERT, *FORESEEN.values(), *LASTING.values())]}
 
 
 ALERTS = Many(AlertKind(), most=RULES_MAX, key="id")

@@ -9,7 +9,7 @@ from policies.language.grammar import NAME, Amount, ByTier, Choice, Identifier, 
 from policies.language.reader import Item
 from policies.model.pack import OutlookRule, StateRule
 from streams.vocabulary.terms import (
-    BREAK,
+    BROKEN,
     CARD_EXPIRY,
     DOWNGRADE_RISK,
     LARGE_INFLOW,
@@ -66,10 +66,10 @@ def _state(kind: str, doc: str, check: Callable[[Item, Any], None] | None = None
 
 
 AT_LEAST = ByTier(Amount(), "By tier or one for all; tiers that are not listed are not watched.")
-STATES = {
+LASTING = {
     CARD_EXPIRY: _state(CARD_EXPIRY, "The card ends within cards.reminder_days."),
     REVIEW_DUE: _state(REVIEW_DUE, "The review comes within review.reminder_days, or is late."),
-    BREAK: _state(BREAK, "The postings leave a snapshot unexplained by so much.", at_least=AT_LEAST),
+    BROKEN: _state(BROKEN, "The postings leave a snapshot unexplained by so much.", at_least=AT_LEAST),
     LARGE_INFLOW: _state(
         LARGE_INFLOW, "The net inflow of 7 days is so much, and such a share of the AUM.", at_least=AT_LEAST,
         basis_points=ByTier(Whole(1, BASIS_POINTS_MAX), "Of the AUM at the close, by tier or one for all."),
@@ -79,4 +79,4 @@ STATES = {
         fact=Identifier("A fact of kind count: the day, as days since 1970-01-01."), days_ahead=Whole(1, 366),
     ),
 }  # fmt: skip
-assert tuple(STATES) == STATE_KINDS
+assert tuple(LASTING) == STATE_KINDS

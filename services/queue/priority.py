@@ -76,7 +76,7 @@ def create_app(lookup: Lookup, rate_max: int = 0) -> FastAPI:
         separate_input_output_schemas=False,
     )
     registry = app.state.registry = CollectorRegistry()
-    results = Counter("tidegauge_priority_answers", "Answers, by where they came from.", ["result"], registry=registry)
+    results = Counter("tidegauge_priority_answers", "Answers, by what gave them.", ["result"], registry=registry)
     seconds = Histogram("tidegauge_priority_answer_seconds", "Time of an answer.", buckets=BUCKETS_S, registry=registry)
     lookup.noted = lambda result: results.labels(result).inc()
     app.add_exception_handler(HTTPException, _problem)

@@ -1,4 +1,4 @@
-"""Lists of units, staff and absences, as the bank's directory sends them: CSV, docs/formats.md#staff.
+"""Lists of units, staff and absences, as the bank's directory sends them (docs/formats.md#staff-units-and-absences).
 
 A list is full, and then says so in a manifest beside it, or it holds changes, and then has a column `change`. Every line
 that can't be taken is named with its field; who reads a list with one takes nothing of it.

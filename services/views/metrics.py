@@ -35,7 +35,9 @@ class ViewMetrics(Collector):
             lacking.add_metric([topic, partition], keys)
         yield lacking
         unseen = GaugeMetricFamily(
-            "tidegauge_view_unseen", "Stretches of records whose keys can't be read.", labels=["topic", "partition"]
+            "tidegauge_view_unseen",
+            "Stretches of records that could not be read, nor whose they are.",
+            labels=["topic", "partition"],
         )
         for source, stretches in dict(counts.unseen).items():
             topic, _, partition = source.rpartition(":")

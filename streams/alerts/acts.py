@@ -18,7 +18,7 @@ WAITING, ACKNOWLEDGED, SNOOZED, ENDED = "waiting", "acknowledged", "snoozed", "e
 SNOOZE_DAYS_MAX: Final = 90
 LEVEL_MAX: Final = 9
 CLOCK_ROLE: Final = "service"
-OWNER_ROLE: Final = "rm"
+MANAGER_ROLE: Final = "rm"
 ABOVE_OWNERS: Final = ("section_head", "branch_manager", "president", "wealth_office")
 _OF_CLOCK: Final = (ESCALATE, WAKE)
 
@@ -70,7 +70,7 @@ class CaseAct:
         return self.details.get(name, "")
 
 
-def apply(care: CaseCare, act: CaseAct, manager: str | None, reach: int) -> CaseCare:
+def answer(care: CaseCare, act: CaseAct, manager: str | None, reach: int) -> CaseCare:
     """The case after an act; that of a resolution ends by the fold. ActRefusedError.
 
     manager: the customer's. reach: the last day that can be folded before the next close.
@@ -79,8 +79,8 @@ def apply(care: CaseCare, act: CaseAct, manager: str | None, reach: int) -> Case
         raise ActRefusedError("stale_step")
     role, owner = act.said("role"), care.owner or manager
     _need((role == CLOCK_ROLE) == (act.action in _OF_CLOCK), "other_role")
-    _need(role in (CLOCK_ROLE, OWNER_ROLE, *ABOVE_OWNERS), "other_role")
-    _need(role != OWNER_ROLE or act.action == COMMENT or owner in (None, act.by), "other_owner")
+    _need(role in (CLOCK_ROLE, MANAGER_ROLE, *ABOVE_OWNERS), "other_role")
+    _need(role != MANAGER_ROLE or act.action == COMMENT or owner in (None, act.by), "other_owner")
     return _APPLY[act.action](care, act, reach)
 
 

@@ -17,9 +17,10 @@ def net_in(
     store: Store, names: Index, starts: Array, offsets: Array, fx: Fx, base: int, scope: int, banks: Array, settle_ms: Long,
     slots: Array, first: int, last: int, found: Array, ahead: Array,
 ) -> None:  # fmt: skip
-    """found[i]: credits less debits of customer slots[i] on the days [first, last], base minor units rounded down; at least 0.
+    """found[i]: credits less debits of customer slots[i] on the days [first, last], base minor units rounded down, at least 0.
 
-    ahead[i]: whether a posting of his counts on a day after `last`. A pair takes itself back, on whatever day it is complete; the days are among the 35 that postings are held one by one.
+    ahead[i]: whether a posting of his counts on a day after `last`. A pair takes itself back, on whatever day it is
+    complete; the days are among the 35 that postings are held one by one.
     """
     s = borrowed(store)
     for i in range(len(slots)):

@@ -24,7 +24,7 @@ from streams.alerts.acts import CASE_OUTCOMES
 from tests.cli import wrong_files
 from tests.cli.calling import call
 from tidegauge.cli import choices, failures, output
-from tidegauge.cli.alerts import command
+from tidegauge.cli.alerts import command, view
 from tidegauge.letters import FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def test_choices_are_those_of_the_rooms() -> None:
     """The enums say without an import what readers, writers and settings take."""
     assert {form.value for form in choices.SourceFormat} == set(FORMATS)
     assert {form.value for form in choices.FileFormat} == set(files_out.FORMATS)
-    assert tuple(outcome.value for outcome in choices.CaseOutcome) == CASE_OUTCOMES
+    assert tuple(outcome.value for outcome in choices.OutcomeOfCase) == CASE_OUTCOMES
     assert {topic.value for topic in choices.SourceTopic} == {*INPUTS} - {"policies", "crm-actions", CLOSES}
     assert {topic.value for topic in choices.LetterTopic} == {*INPUTS, *PROJECTIONS, FILES}
     languages = Settings.model_fields["lang"].annotation
@@ -112,8 +112,8 @@ class NoView:
 
 def test_no_view_is_not_no_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty table would say that nothing has happened."""
-    monkeypatch.setattr(command, "need_redis", lambda _settings: None)
-    monkeypatch.setattr(command, "redis_client", lambda _settings: NoView())
+    monkeypatch.setattr(view, "need_redis", lambda _settings: None)
+    monkeypatch.setattr(view, "redis_client", lambda _settings: NoView())
     found = call("alerts", "--rm", "r1", env=DEAD)
     assert (found.code, found.out) == (1, "")
     assert "holds no view" in found.err

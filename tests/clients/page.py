@@ -19,6 +19,7 @@ import pytest
 from deploy.embedded import jars
 from deploy.settings import Settings
 from schemas.registry import CONTRACTS, file_registry, version_file, written_version
+from tests.clients import addon
 from tests.conftest import IN_CI
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -74,16 +75,16 @@ def need(*programs: str) -> None:
 
 
 def _node(text: str, folder: Path) -> list[str]:
-    need("node", "npm")
+    need("node", "npm", *(["g++"] if str(addon.PACKAGE) in text else []))
     (folder / "program.js").write_text(text)
     with_packages = folder / "node_modules"
     if not with_packages.exists():
-        with_packages.symlink_to(_packages())
+        with_packages.symlink_to(_packages(compiled=str(addon.PACKAGE) in text))
     return ["node", "program.js"]
 
 
-def _packages() -> Path:
-    """The pinned packages, installed once for each lock beside this environment."""
+def _packages(*, compiled: bool) -> Path:
+    """The pinned packages, installed once for each lock beside this environment; with the one that is compiled, or maybe not."""
     here = Path(__file__).parent
     digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in PACKAGES)).hexdigest()[:16]
     folder = Path(sys.prefix) / f"node-{digest}"
@@ -98,4 +99,7 @@ def _packages() -> Path:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=RUN_S, check=False)
             assert done.returncode == 0, done.stderr[-2000:]
             (folder / "done").touch()
+        if compiled and not (folder / "compiled").exists():
+            addon.build(folder / "node_modules")
+            (folder / "compiled").touch()
     return folder / "node_modules"

@@ -84,7 +84,8 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("contracts/test_readers.py::test_any_record_of_a_close",),
     ),
     "explain": Driven(
-        ("tidegauge/explanation/log.py", "tidegauge/explanation/rerun.py", "tidegauge/explanation/orders.py"), (*OUTPUTS, *INPUTS),
+        ("tidegauge/explanation/log.py", "tidegauge/explanation/rerun.py", "tidegauge/explanation/orders.py"),
+        (*OUTPUTS, *INPUTS),
         ("explaining/test_any_record.py::test_any_published_record",
          "explaining/test_any_record.py::test_foreign_records_on_inputs"),
     ),

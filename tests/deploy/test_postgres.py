@@ -137,7 +137,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_every_machine_is_pinned() -> None:
     """Each binary that may be fetched has its SHA-256 in the lock."""
     names = {jar.coordinate for jar in jars.locked(postgres.POSTGRES_LOCK)}
-    for machine in set(postgres.MACHINES.values()):
+    for machine in set(postgres.PROCESSORS.values()):
         for system in ("linux", "darwin"):
             name = postgres.ARTIFACT.format(system=system, machine=machine)
             assert f"io.zonky.test.postgres:{name}:{postgres.VERSION}" in names

@@ -45,7 +45,9 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "restatements.kind": ("late_posting", "break_opened", "break_changed", "break_resolved"),
     "rm-alerts.kind": ALERT_KINDS,
     "rm-alerts.severity": SEVERITIES,
-    "rm-alerts.status": tuple(dict.fromkeys((RAISED, DEEPENED, "closed", *CASE_ENDS.values(), CORRECTED, *STEPS_OF_ACTS.values()))),
+    "rm-alerts.status": tuple(
+        dict.fromkeys((RAISED, DEEPENED, "closed", *CASE_ENDS.values(), CORRECTED, *STEPS_OF_ACTS.values()))
+    ),
     "rm-alerts.attention": (WAITING, ACKNOWLEDGED, SNOOZED, ENDED),
     "rm-alerts.outcome": CASE_OUTCOMES,
     "notices.status": ("sent", "failed", "suppressed"),

@@ -6,14 +6,18 @@ from pathlib import Path
 
 from connectors.formats import canonical, json_text, parquet_pages, parquet_rows
 from deploy import probes, topics
+from deploy.connections import database
 from deploy.settings import Settings
 from policies.cases import facts
 from policies.language import reader
 from schemas import answers, bounds
 from schemas.codec import blocks, primitives
 from schemas.validation import columns
+from services.access import tokens
+from services.database import migrations
 from services.notices import webhook
 from services.queue import server
+from services.staff import lists
 from streams import fx, validity
 from streams.accounts import postings, store
 from tests.chaos import table
@@ -49,6 +53,13 @@ def default(name: str) -> int:
 
 # A row's first cell -> the numbers that must stand in its second.
 BOUNDS = {
+    "a connection to PostgreSQL": [
+        database.CONNECT_S, database.STATEMENT_S_MAX, migrations.STEP_S_MAX, database.LOCK_S_MAX, database.IDLE_S_MAX,
+    ],
+    "a list of staff, units or absences": [
+        bounds.STAFF_FILE_BYTES_MAX, bounds.STAFF_LINES_MAX, bounds.STAFF_LINE_BYTES_MAX, lists.TEXT_BYTES_MAX,
+    ],
+    "a token of whoever asks": [bounds.TOKEN_BYTES_MAX, tokens.LIFETIME_S_MAX // 3600],
     "key or value of a record": [bounds.KEY_OR_VALUE_BYTES_MAX],
     "a record with its headers": [bounds.RECORD_BYTES_MAX],
     "records in a batch": [bounds.BATCH_RECORDS_MAX],

@@ -94,6 +94,8 @@ def activation(text: str, customer_class: str) -> Event:
 class Bank:
     """Lives day by day."""
 
+    last = LAST
+
     def __init__(self) -> None:
         self.random = random.Random(SEED)
         self.numbers: dict[str, int] = {}  # of the accounts' journals
@@ -104,7 +106,7 @@ class Bank:
 
     def days(self) -> Iterator[tuple[int, list[Event]]]:
         """(day, what arrives before its close) of every day."""
-        for at in range(FIRST, LAST + 1):
+        for at in range(FIRST, self.last + 1):
             events = [*(self.opening() if at == FIRST else ()), *self.market(at), *self.packs.get(at, ())]
             lived = [event for one in (*PERSONS, *FIRMS) for event in self.life(one, at)]
             self.random.shuffle(lived)

@@ -61,7 +61,8 @@ OUTLOOK_ALERT = (DAY, DAY, ID, int, int)  # raised, tier lost, tier, shift, 1 st
 OUTFLOW_ALERT = (ID, str, DAY, int)  # rule, alert, raised, outflow in minor units
 # Tiers in force from (newest first), class 0 or 1, queue class published + 1, branch, manager, card, alerts.
 PROFILE = ([(ID, DAY)], int, int, maybe(ID), maybe(ID), maybe(ID), maybe({"a": [OUTFLOW_ALERT]}))
-# State, opening day, start, net, peak, its day, net as told, severity, reference, rules as bits, gross, end of the last, number; rules.
+# State, opening day, start, net, peak, its day, net as told, severity, reference, rules as bits, gross, end of the last
+# case, number; rules.
 CASE = (*((int,) * 13), [ID])
 CASES = {"a": CASE, "t": CASE, "id": ID}  # as of the last settled day, as told, its id
 # Id, kind, step told last, its day, gross, attention, end of a snooze, owner by hand-over, level.

@@ -11,6 +11,7 @@ from typing import Any
 
 FILES = {number: Path(__file__).parent / f"format-{number}.ndjson.xz" for number in (2, 3)}  # by state format
 FILE = FILES[max(FILES)]
+REVERSALS = FILE.with_name(f"format-{max(FILES)}-reversals.ndjson.xz")
 
 Record = tuple[str, bytes, bytes | None]  # topic, key, value
 Row = tuple[bytes, bytes | None]

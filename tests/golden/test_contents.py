@@ -11,7 +11,7 @@ import pytest
 
 from tests.golden.engine import decode_one
 from tests.golden.formats import KINDS
-from tests.golden.recording import Recording
+from tests.golden.recording import REVERSALS, Recording
 
 RECORDED = Recording.read()
 CUTS = sorted(RECORDED.states)
@@ -182,3 +182,32 @@ def test_accounts() -> None:
     assert len({row["currency"] for row in accounts}) == 3 and len({row["asset_class"] for row in accounts}) == 4
     assert {entry[0] & 7 for row in every(b"a") for entry in row["entries"]} == {1, 2, 3, 4, 5, 6}
     assert {row["snapshots_and_partial"] for row in every(b"a")} >= {0, 1}
+
+
+def test_reversals() -> None:
+    """In the other recording: of postings that came before and that come later, twice, of nothing; told, and in rows."""
+    found = Recording.read(REVERSALS)
+    sent = [
+        decode_one(value) for key, value in found.inputs["transactions"] if key != b"@close" and b"broken" not in value
+    ]
+    place = {posting["event_id"]: at for at, posting in enumerate(sent)}
+    backs = [posting for posting in sent if posting["reverses"] is not None]
+    named = [posting for posting in backs if posting["reverses"] in place]
+    assert {place[posting["event_id"]] > place[posting["reverses"]] for posting in named} == {True, False}
+    assert max(Counter(posting["reverses"] for posting in named).values()) > 1 and len(named) < len(backs)
+    told = [
+        (topic, decode_one(value or b"")) for step in found.steps for topic, _, value in step.outputs
+        if topic in ("restatements", "rm-alerts")
+    ]  # fmt: skip
+    alone = [record for topic, record in told if topic == "restatements" and record["kind"] == "reversal_unmatched"]
+    assert 5 < len(alone) < len(backs) / 2
+    single = [record for topic, record in told if topic == "rm-alerts" and record["rule"] == "single"]
+    again = [posting["event_id"] for posting in sent if posting["amount_minor"] == -31_000_000]
+    assert [record["outflow_minor"] for record in single if record["caused_by"] in again] == [31_000_000]
+    nothing = next(posting["event_id"] for posting in backs if posting["reverses"] == "nothing")
+    assert nothing in {record["caused_by"] for record in single}
+    flags = [
+        entry[6] for state in found.states.values() for key, value in state.items() if key[:1] == b"a"
+        for entry in KINDS[b"a"].read(value)["entries"] if entry[0] & 7 == 1
+    ]  # fmt: skip
+    assert {flag & 6 for flag in flags} == {0, 2, 6}  # ordinary, a reversal, one whose partner was asked for

@@ -9,10 +9,12 @@ import pytest
 
 from tests.golden.engine import Log, Worker, every_row, upgraded
 from tests.golden.formats import KINDS, NEVER, kind_of, misfits, parts
-from tests.golden.recording import FILES, Recording
+from tests.golden.recording import FILE, FILES, REVERSALS, Recording
 from tests.golden.replaying import Lived, from_empty, meant, of_today, onwards, unlike
 
-RECORDED = Recording.read()
+RECORDED, TAKEN_BACK = Recording.read(FILE), Recording.read(REVERSALS)
+TODAY = {"plain": RECORDED, "reversals": TAKEN_BACK}
+CUTS = [(name, cut) for name, found in TODAY.items() for cut in sorted(found.states)]
 OLDER = [number for number in FILES if number < max(FILES)]
 UPGRADE_BYTES = 2000  # of a transaction of an upgrade: some dozens of them
 # Written by no event: the ledger's rows, which are as old as the last flush, and the fence's meta.
@@ -31,6 +33,12 @@ def test_from_the_beginning(lived: Lived) -> None:
     assert lived.differences == []
 
 
+@pytest.mark.slow
+def test_reversals_from_the_beginning() -> None:
+    """The same of the other recording."""
+    assert from_empty(TAKEN_BACK).differences == []
+
+
 def test_formats_of_rows(lived: Lived) -> None:
     """Rows recorded and rows written now are those of the table, and there is no part of it that none has."""
     recorded = [row for rows in RECORDED.changelog(len(RECORDED.steps)) for row in rows]
@@ -46,15 +54,15 @@ def test_formats_of_rows(lived: Lived) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cut", sorted(RECORDED.states))
-def test_recovered(cut: int) -> None:
+@pytest.mark.parametrize(("name", "cut"), CUTS)
+def test_recovered(name: str, cut: int) -> None:
     """The engine's own recovery from the rows up to a cut: the same state as rows, and the same from there on."""
-    log, changelog = Log(RECORDED.inputs), RECORDED.changelog(cut)
-    state = RECORDED.states[cut]
-    worker, other = (Worker.recovered(RECORDED.settings, log, changelog) for _ in range(2))
+    found = TODAY[name]
+    log, changelog, state = Log(found.inputs), found.changelog(cut), found.states[cut]
+    worker, other = (Worker.recovered(found.settings, log, changelog) for _ in range(2))
     assert unlike("state", meant(every_row(other.job)), meant(state)) == []
-    assert worker.positions() == RECORDED.steps[cut].positions
-    assert onwards(RECORDED, cut, worker) == []
+    assert worker.positions() == found.steps[cut].positions
+    assert onwards(found, cut, worker) == []
 
 
 def counting(job: Any) -> dict[bytes, Any]:

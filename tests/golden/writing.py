@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from tests.golden import reversals
 from tests.golden.bank import FIRST, SEED, Bank, pack_text
 from tests.golden.engine import CLOSES, INPUTS, MARK, MARK_KEY, MARKS, Log, Worker, encode, every_row
-from tests.golden.recording import Recording, Step
+from tests.golden.recording import FILE, REVERSALS, Recording, Step
 from tests.twins.events import day
 
 # Ids of the contracts of inputs that have a newer version since: the bank goes on writing by these.
@@ -18,6 +21,16 @@ PARTS = (1, 2, 4)  # rows of a part of a flush
 # March and May; packs are announced and not yet in force in February, March, May and June.
 AHEAD = 3  # transactions behind the last fence
 CLOSED = ("2024-01-25", "2024-02-22", "2024-03-02", "2024-04-07", "2024-04-30", "2024-06-12")
+
+
+class Kind(NamedTuple):
+    """A recording that can be made: its bank, and the closes after which recoveries are tried."""
+
+    bank: Callable[[], Bank]
+    closed: Sequence[str]
+
+
+MADE: dict[Path, Kind] = {FILE: Kind(Bank, CLOSED), REVERSALS: Kind(reversals.BankOfReversals, reversals.CLOSED)}
 
 
 def settings() -> dict[str, Any]:
@@ -32,14 +45,15 @@ def settings() -> dict[str, Any]:
     }
 
 
-def recorded() -> Recording:
-    """The whole recording. The same at every call."""
+def recorded(file: Path) -> Recording:
+    """A whole recording. The same at every call."""
+    kind = MADE[file]
     found = Recording(settings(), {topic: [] for topic in INPUTS})
     chance, log = random.Random(SEED + 1), Log(found.inputs)
     worker = Worker.fresh(found.settings, log)
     writer = Writer(found, worker, chance)
     writer.step({})
-    for at, events in Bank().days():
+    for at, events in kind.bank().days():
         for event in events:
             topic = event["topic"]
             value = encode(OF_THEN.get(topic, topic), {name: part for name, part in event.items() if name != "topic"})
@@ -52,7 +66,7 @@ def recorded() -> Recording:
         if chance.randrange(3):
             writer.step(some(found, worker, chance))
     writer.step({topic: len(records) for topic, records in found.inputs.items()})
-    for cut in cuts(found):
+    for cut in cuts(found, kind.closed):
         found.states[cut] = state(found, cut)
     return found
 
@@ -107,7 +121,7 @@ class Writer:
         self.found.steps.append(Step(ends, outputs, rows, flushed, began, fenced, positions))
 
 
-def cuts(found: Recording) -> list[int]:
+def cuts(found: Recording, closes: Sequence[str]) -> list[int]:
     """Steps to recover behind: in the middle of flushes, some transactions behind the last fence."""
     closed, fenced, torn, last = FIRST - 1, 0, list[tuple[int, int]](), 0
     for i, step in enumerate(found.steps):
@@ -116,7 +130,7 @@ def cuts(found: Recording) -> list[int]:
         if step.flushed and i - fenced > AHEAD:
             torn.append((closed, i))
         last = i if step.positions is not None else last
-    return [*(next(i for on, i in torn if on >= day(text)) for text in CLOSED), last]
+    return [*(next(i for on, i in torn if on >= day(text)) for text in closes), last]
 
 
 def state(found: Recording, cut: int) -> dict[bytes, bytes]:

@@ -21,6 +21,7 @@ from schemas import bounds
 from schemas.codec.blocks import log_entries
 from schemas.codec.records import encode
 from schemas.letters import Original, dead_letter
+from schemas.registry import file_registry
 from services.views.kafka_source import KafkaSource
 from services.views.keys import Keys
 from tests.outsized import CODECS, MIB, Outsized, Record, send
@@ -36,11 +37,12 @@ FEWER = {"snappy": 1, "lz4": 15}  # what a batch of 1 MB can hold
 MEMORY_MB_MAX = 700
 WAIT_S = 60.0
 LETTER = encode("dead-letters", dead_letter("facts", 0, 7, "truncated", Original.of(b"x")))
+SECOND = file_registry(contracts=2)  # has all fields of an alert
 NEIGHBOURS = {
     "queue-priority": [(b"a", priority("a", "gold", 1)), (b"b", priority("b", "diamond", 1))],
     "rm-alerts": [
-        (b"C1", encode("rm-alerts", ALERT)),
-        (b"C1", encode("rm-alerts", ALERT | {"event_id": "second", "rule": "drip"})),
+        (b"C1", encode("rm-alerts", ALERT, SECOND)),
+        (b"C1", encode("rm-alerts", ALERT | {"event_id": "second", "rule": "drip"}, SECOND)),
     ],
     "standings": [],
     "dead-letters": [(b"k", LETTER), (b"k", LETTER)],

@@ -10,6 +10,8 @@ from typing import Any
 from standardwebhooks import Webhook
 
 from deploy.settings import Settings
+from deploy.topics import CATALOGUE, TOPIC_NAMES
+from schemas.registry import file_registry, written_version
 from services.notices import webhook
 from services.notices.notifier import Notice
 from services.queue import lookup, server
@@ -63,3 +65,25 @@ def test_signature_by_hand_is_the_library_s() -> None:
     secret, at, body = "whsec_" + base64.b64encode(bytes(range(40))).decode(), datetime(2026, 3, 2, tzinfo=UTC), "{“}"
     expected = Webhook(secret).sign("c0ffee", at, body)
     assert page["signed"](secret, "c0ffee", str(int(at.timestamp())), body.encode()) == expected
+    vector = re.search(r"the secret `(.+?)`, id `(.+?)`, timestamp `(.+?)` and body\s+`(.+?)`\s+give `(.+?)`", PAGE)
+    assert vector
+    assert page["signed"](*vector.groups()[:3], vector[4].encode()) == vector[5]
+    at = datetime.fromtimestamp(int(vector[3]), UTC)
+    assert Webhook(vector[1]).sign(vector[2], at, vector[4]) == vector[5]
+
+
+def test_the_id_that_a_producer_is_called_with() -> None:
+    """That of the contract in the files."""
+    [(version, number)] = re.findall(r"versions/transactions-(\d+)\.avsc (\d+) ", PAGE)
+    assert (int(version), int(number)) == (written_version("transactions", 1), file_registry().id_of("transactions"))
+
+
+def test_keys_of_topics_are_the_catalogue_s() -> None:
+    """Every topic that somebody else writes or reads has its key, and customers' topics have the customer's."""
+    rows = re.findall(r"^  \| (`[^|]+) \| ([^|]+) \| `[^|]+` \|$", PAGE, re.MULTILINE)
+    keys = {name: key for names, key in rows for name in re.findall(r"`([\w-]+)`", names) if "itself" not in names}
+    own = {"business-days", "policies", "tasks", "queue-tickets", "audit-log", "world"}  # ours alone, or nobody's yet
+    assert keys.keys() == set(TOPIC_NAMES) - own
+    for topic in CATALOGUE:
+        if topic.key in ("customer_id", "customer_ref") and topic.name in keys:
+            assert keys[topic.name] == f"`{topic.key}`"

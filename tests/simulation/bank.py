@@ -1,7 +1,8 @@
 """A small bank of a seed: what happens to the customers of two partitions in some weeks, and how it gets into the log.
 
-Late, back-valued, reversed and repeated postings, acts on the cases that people are told of, snapshots that disagree, currencies, profiles that change, bad
-records, aborted source transactions with events that must never count, and day closes, the ends of months among them.
+Late, back-valued, reversed and repeated postings, acts on the cases that are told, snapshots that disagree, currencies, profiles
+that change, bad records, aborted source transactions with events that must never count, and day closes, the ends of
+months among them.
 """
 
 from __future__ import annotations

@@ -223,3 +223,21 @@ def test_a_fact_that_no_pack_knows_is_named():
     assert len(partition.of("dead-letters")) == 3
     assert partition.of("dead-letters")[-1]["detail"].startswith("name: no pack knows the fact house_points; ")
     assert [record["customer_id"] for record in partition.of("standings")] == ["C1"]
+
+
+def test_a_text_for_a_number_is_a_letter():
+    """Its number, mostly 0, would be taken for the figure; so of customers' facts, the calendar and marks of sources."""
+    facts = [
+        fact("C1", 1, 500, DAY), fact("C1", 2, 0, DAY + 1) | {"text": "much"}, fact("C1", 3, 1, DAY, "source_complete"),
+        fact("C1", 4, 1, DAY, "source_complete") | {"text": "yes"}, fact("C1", 5, 0, DAY, "nobody_knows") | {"text": "x"},
+    ]  # fmt: skip
+    log = Topics()
+    for one in facts:
+        record = {name: value for name, value in one.items() if name != "topic"}
+        log.append("facts", b"C1", encode(file_registry(2).id_of("facts"), record))
+    partition = Partition(log).run()
+    assert [(letter["offset"], letter["reason"], letter["field"]) for letter in partition.of("dead-letters")] == [
+        (1, "a text for a fact that is a number", "text"), (3, "a text for a fact that is a number", "text"),
+        (4, "a fact that no pack knows", "name"),
+    ]  # fmt: skip
+    assert partition.job.decider.facts.values["loan_balance"][:1].tolist() == [500]

@@ -95,7 +95,7 @@ def test_a_product_that_matures():
 
 
 def test_large_inflow():
-    """400.00 of 1,400.00 within a week are more than 300.00 and a fifth; 700.00 is one and a half times as much; then it is old."""
+    """400.00 within a week are more than 300.00 and a fifth of all; 700.00 is one and a half times as much; then it is old."""
     found = run(
         posting(1, 10_000, "2024-01-01"), *closes("2024-02-01", "2024-02-01"),
         posting(2, 40_000, "2024-02-05"), *closes("2024-02-05", "2024-02-06"),

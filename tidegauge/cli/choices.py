@@ -68,7 +68,7 @@ class QueueOrder(StrEnum):
     FIRST_COME = "first_come"
 
 
-class CaseOutcome(StrEnum):
+class OutcomeOfCase(StrEnum):
     """How a case ended (streams.alerts.acts.CASE_OUTCOMES)."""
 
     KEPT = "kept"

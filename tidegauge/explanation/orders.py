@@ -36,8 +36,8 @@ def by_time(log: Log, _order: Sequence[str]) -> Blocks:
 def as_told(log: Log, _order: Sequence[str]) -> Blocks:
     """As the brokers have stamped them, with a transaction's end behind each posting or act that a published alert names.
 
-    What a worker looks at between two of these tells nothing, so that it leaves no trace. Causes come in the order in which they
-    were published.
+    What a worker looks at between two of these tells nothing, so that it leaves no trace. Causes come in the order in which
+    they were published.
     """
     queues = {topic: list(one_by_one(log.inputs.get(topic, []))) for topic in INPUTS}
     named = {told.record["caused_by"] for told in log.told if told.topic == _TOLD_ON}
@@ -54,6 +54,9 @@ def as_told(log: Log, _order: Sequence[str]) -> Blocks:
 
     def feed(topic: str, at: int) -> Blocks:
         while fed[topic] <= at:
+            if topic in _CAUSES and not any(block.tp.topic in _CAUSES for block in waiting):
+                yield list(waiting)  # rates and profiles that came before are known
+                waiting.clear()
             waiting.append(queues[topic][fed[topic]][1])
             if (topic, fed[topic]) in rank:
                 yield list(waiting)

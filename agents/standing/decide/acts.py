@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agents.standing.decide.cases.outflow import OutflowCases
-from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import Act
 from schemas.validation.columns import details_fault
-from streams.accounts.ledger import Ledger
 from streams.alerts.acts import STEPS_OF_ACTS, CaseAct
 from streams.calendar import business_day
 from streams.fields import OK
+
+if TYPE_CHECKING:
+    from agents.standing.decide.close import Decider
 
 _NOTE = "note"  # kept for people; nothing to decide
 _UNKNOWN = "unknown_action"
 
 
-def take_action(
-    record: dict[str, Any], ledger: Ledger, lifecycle: LifecycleDecider, cases: OutflowCases
-) -> tuple[int, str]:
+def take_action(record: dict[str, Any], decider: Decider) -> tuple[int, str]:
     """Takes a record: (OK or why not, the field at fault or "")."""
     if (bad := details_fault(record["details"])) != OK:
         return bad, "details"
     if record["action"] == _NOTE:
         return OK, ""
+    ledger, lifecycle, cases = decider.ledger, decider.lifecycle, decider.cases
     what = Act.of(record, int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)))
     slot = ledger.customer(record["customer_id"])
     if what.action in STEPS_OF_ACTS:
@@ -35,6 +34,6 @@ def take_action(
             lifecycle.refuse(slot, what, code)
     elif what.action in HANDLERS:
         lifecycle.act(slot, what)
-    elif lifecycle.columns.take_act(slot, what.event_id):
+    else:
         lifecycle.refuse(slot, what, _UNKNOWN)
     return OK, ""

@@ -24,9 +24,9 @@ from streams.accounts.store import NULL, SOURCES_MAX, Array
 from streams.calendar import NO_DAY, month_of, month_start
 from streams.fields import BAD_FACT, BAD_SOURCE, OK
 
-UNKNOWN_FACT = 60
-FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows"}
-_EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE = range(6)  # columns of the facts contract
+UNKNOWN_FACT, TEXT_FACT = 60, 69
+FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", TEXT_FACT: "a text for a fact that is a number"}
+_EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE, _TEXT = range(7)  # columns of the facts contract
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
 NO_DATE = -(1 << 31)
@@ -96,12 +96,15 @@ class CustomerFacts:
         name, customer_id = columns.text_at(int(row[_NAME])) or "", columns.text_at(int(row[_CUSTOMER_ID])) or ""
         value, as_of = int(row[_VALUE]), int(row[_AS_OF])
         source, event_id = columns.text_at(int(row[_SOURCE])) or "", columns.text_at(int(row[_EVENT_ID])) or ""
+        kind = self.kinds.get(name)
+        if kind is None and name not in (COMPLETE, BANK_OPEN):
+            return UNKNOWN_FACT, _NAME
+        if int(row[_TEXT]) != NULL:  # else its number would be taken for what it says
+            return TEXT_FACT, _TEXT
         if name == COMPLETE:
             return (OK, -1) if self.marks.take(source, as_of, value, self.ledger.closed) else (BAD_SOURCE, _SOURCE)
         if name == BANK_OPEN:
             return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, _VALUE)
-        if (kind := self.kinds.get(name)) is None:
-            return UNKNOWN_FACT, _NAME
         if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
             return BAD_FACT, _VALUE
         if len(self.sources) < SOURCES_MAX:

@@ -30,7 +30,7 @@ from streams.calendar import day_of
 from tidegauge.cli.actor import AS, asked, decided
 from tidegauge.cli.alerts.view import alerts_view
 from tidegauge.cli.alerts.words import ALERT_WORDS
-from tidegauge.cli.choices import CaseOutcome, Lang, iso_date
+from tidegauge.cli.choices import Lang, OutcomeOfCase, iso_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
 from tidegauge.cli.servers import need_world
@@ -38,16 +38,16 @@ from tidegauge.cli.servers import need_world
 if TYPE_CHECKING:
     from services.access.decision import Actor
 
-ID_CHARS: Final = 32
-REASON_CHARS_MAX: Final = 1000
-CASE = typer.Argument(..., help="The case's id in full, as `tidegauge alerts --json` has it.")
-STEP = typer.Option("", "--step", help="event_id of the step that is answered; the one told last, by the view.")
-STAFF = typer.Option("", "--staff", help="Staff id of whoever acts; the user of this machine.")
-REASON = typer.Option("", "--reason", help=f"Why, in at most {REASON_CHARS_MAX} characters.")
+_ID_CHARS: Final = 32
+NOTE_CHARS_MAX: Final = 1000
+_CASE = typer.Argument(..., help="The case's id in full, as `tidegauge alerts --json` has it.")
+_STEP = typer.Option("", "--step", help="event_id of the step that is answered; the one told last, by the view.")
+_STAFF = typer.Option("", "--staff", help="Staff id of whoever acts; the user of this machine.")
+_REASON = typer.Option("", "--reason", help=f"Why, in at most {NOTE_CHARS_MAX} characters.")
 
 
 def acknowledge(
-    case: str = CASE, reason: str = REASON, step: str = STEP, staff: str = STAFF, actor: str = AS,
+    case: str = _CASE, reason: str = _REASON, step: str = _STEP, staff: str = _STAFF, actor: str = AS,
     lang: Lang | None = LANG, as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """Say that somebody looks after a case: it is not escalated any more until it deepens."""
@@ -55,11 +55,11 @@ def acknowledge(
 
 
 def snooze(
-    case: str = CASE,
+    case: str = _CASE,
     until: dt.date = typer.Option(
         ..., "--until", parser=iso_date, help=f"The last day of rest, at most {SNOOZE_DAYS_MAX} days ahead."
     ),
-    reason: str = REASON, step: str = STEP, staff: str = STAFF, actor: str = AS, lang: Lang | None = LANG,
+    reason: str = _REASON, step: str = _STEP, staff: str = _STAFF, actor: str = AS, lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """Let a case rest up to and with a day; the close of that day wakes it, and so does a deepening."""
@@ -67,9 +67,9 @@ def snooze(
 
 
 def hand_over(
-    case: str = CASE,
+    case: str = _CASE,
     to: str = typer.Option(..., "--to", help="Staff id of the new owner."),
-    reason: str = REASON, step: str = STEP, staff: str = STAFF, actor: str = AS, lang: Lang | None = LANG,
+    reason: str = _REASON, step: str = _STEP, staff: str = _STAFF, actor: str = AS, lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """Give a case to another manager, who is told from then on."""
@@ -77,34 +77,34 @@ def hand_over(
 
 
 def resolve(
-    case: str = CASE,
-    outcome: CaseOutcome = typer.Option(..., "--outcome", help="How it ended."),
-    reason: str = typer.Option(..., "--reason", help=f"Why, in at most {REASON_CHARS_MAX} characters."),
-    step: str = STEP, staff: str = STAFF, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON,
+    case: str = _CASE,
+    outcome: OutcomeOfCase = typer.Option(..., "--outcome", help="How it ended."),
+    reason: str = typer.Option(..., "--reason", help=f"Why, in at most {NOTE_CHARS_MAX} characters."),
+    step: str = _STEP, staff: str = _STAFF, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """End a case with its outcome; what leaves after this day is looked at anew."""
     _act(RESOLVE, case, {"reason": reason, "outcome": outcome.value}, step, staff, actor, lang, as_json=as_json)
 
 
 def comment(
-    case: str = CASE,
-    text: str = typer.Argument(..., help=f"What is to be kept, in at most {REASON_CHARS_MAX} characters."),
-    step: str = STEP, staff: str = STAFF, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON,
+    case: str = _CASE,
+    text: str = typer.Argument(..., help=f"What is to be kept, in at most {NOTE_CHARS_MAX} characters."),
+    step: str = _STEP, staff: str = _STAFF, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """Add a comment to a case."""
     _act(COMMENT, case, {"reason": text}, step, staff, actor, lang, as_json=as_json)
 
 
 def escalate(
-    case: str = CASE,
+    case: str = _CASE,
     level: int = typer.Option(..., "--level", min=1, max=LEVEL_MAX, help="Above the present one."),
-    step: str = STEP, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON,
+    step: str = _STEP, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON,
 ) -> None:  # fmt: skip
     """Tell the next level of a case that nobody has answered; for the clock of notices, with role service."""
     _act(ESCALATE, case, {"level": str(level)}, step, "", actor, lang, as_json=as_json)
 
 
-def wake(case: str = CASE, step: str = STEP, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON) -> None:
+def wake(case: str = _CASE, step: str = _STEP, actor: str = AS, lang: Lang | None = LANG, as_json: bool = JSON) -> None:
     """End a snooze whose last day is over; for the clock of notices, with role service."""
     _act(WAKE, case, {}, step, "", actor, lang, as_json=as_json)
 
@@ -117,8 +117,8 @@ def _act(
     say = speaker(ALERT_WORDS, language(lang, settings))
     about = f"{action} {case}"
     who = asked(settings, given, Action.ACKNOWLEDGE, DataKind.ALERTS, about=about, first=True)
-    if len(details.get("reason", "")) > REASON_CHARS_MAX:
-        raise CommandError(f"the text has more than {REASON_CHARS_MAX} characters", "make it shorter", BAD_INPUT)
+    if len(details.get("reason", "")) > NOTE_CHARS_MAX:
+        raise CommandError(f"the text has more than {NOTE_CHARS_MAX} characters", "make it shorter", BAD_INPUT)
     found = _case(settings, who, case, about)
     act = _record(action, found, {**details, "step": step or found["told_step"], "role": str(who.role)}, until)
     act["requested_by"] = staff or who.actor_id
@@ -157,7 +157,7 @@ def _record(action: str, found: dict[str, Any], details: dict[str, str], until: 
 def _event_id(act: dict[str, Any]) -> str:
     """The same for the same act on the same step, so that one that is sent twice counts once."""
     parts = (act["customer_id"], act["action"], act["requested_by"], act["expires_on"], *sorted(act["details"].items()))
-    return f"case-act/{hashlib.sha256(repr(parts).encode()).hexdigest()[:ID_CHARS]}"
+    return f"case-act/{hashlib.sha256(repr(parts).encode()).hexdigest()[:_ID_CHARS]}"
 
 
 def _send(settings: Settings, act: dict[str, Any]) -> None:

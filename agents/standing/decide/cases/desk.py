@@ -18,7 +18,7 @@ from agents.standing.intake.profiles import Profiles
 from agents.standing.model import RowKey
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
-from streams.alerts.acts import ENDED, ActRefusedError, CaseAct, CaseCare, apply
+from streams.alerts.acts import ENDED, ActRefusedError, CaseAct, CaseCare, answer
 from streams.alerts.cases import LIVE_DAYS_MAX, NO_END
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.calendar import NO_DAY
@@ -119,7 +119,7 @@ class CaseDesk:
         closed = self.ledger.closed
         reach = FAR if closed == NO_DAY else closed + LIVE_DAYS_MAX
         try:
-            after = apply(care, act, self.profiles.rm(slot), reach)
+            after = answer(care, act, self.profiles.rm(slot), reach)
         except ActRefusedError as refused:
             return str(refused)
         self._put(slot, kept, after)

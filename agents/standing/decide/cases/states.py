@@ -1,7 +1,7 @@
 """Alerts of states that last, looked at by each close: cards and reviews that come, breaks, inflow, products that mature.
 
-A rule is raised at the close at which it is met for the first time, deepens where its amount grows, and is closed at the one at which
-it is met no more. Columns for all, Python only for those who get a step. Rows go out in the transaction of the step.
+A rule is raised at the close at which it is met for the first time, deepens where its amount grows, and is closed at the one
+at which it is met no more. Columns for all, Python only for those who get a step. Rows go out in the transaction of the step.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from policies.model.pack import CaseTerms, StateRule
 from streams.accounts.entries import BASE, HORIZON_DAYS
 from streams.accounts.ledger import Break
 from streams.accounts.store import Array
+from streams.alerts import inflow
 from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
-from streams.alerts.inflow import net_in
 from streams.alerts.kinds import INFLOW_DAYS
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.alerts.outflow import SHARE_ONE, in_base
 from streams.averages.metrics import AUM
 from streams.calendar import NO_DAY, date_of
 from streams.reference import customer_ref
-from streams.vocabulary.terms import BREAK, CARD_EXPIRY, LARGE_INFLOW, PRODUCT_MATURING, REVIEW_DUE, STATE_KINDS
+from streams.vocabulary.terms import BROKEN, CARD_EXPIRY, LARGE_INFLOW, PRODUCT_MATURING, REVIEW_DUE, STATE_KINDS
 
-CLOSED: Final = "closed"
+_CLOSED: Final = "closed"
 BREAKS_MAX: Final = 32  # remembered a customer, the largest
 _MINUTE_MS: Final = 60_000
 
@@ -82,7 +82,7 @@ class StateAlerts:
         """Steps of a close, behind everything that it has decided."""
         if not self.rules:
             return
-        if any(rule.kind == BREAK for rule in self.rules.values()):
+        if any(rule.kind == BROKEN for rule in self.rules.values()):
             self._note_breaks(day, breaks)
         for name, rule in self.rules.items():
             met = self._MET[rule.kind](self, rule, day, touched)
@@ -95,7 +95,7 @@ class StateAlerts:
         last = self.standing[slot].pop(name)
         self._changed.add(slot)
         if last.open:
-            self._tell(slot, name, CLOSED, last, day)
+            self._tell(slot, name, _CLOSED, last, day)
 
     def _met(self, slot: int, name: str, due: int, amount: int, day: int) -> None:
         mine = self.standing.setdefault(slot, {})
@@ -144,13 +144,7 @@ class StateAlerts:
         before = [slot for slot, mine in self.standing.items() if rule.id in mine]
         ahead = np.arange(self.ledger.customers.count) if self._ahead is None else self._ahead
         slots = np.union1d(np.union1d(touched, ahead), np.array(before, np.int64)).astype(np.int64)
-        amounts, ledger, cases = np.zeros(len(slots), np.int64), self.ledger, self.outflow.rules
-        banks = np.zeros(len(ledger.banks) + 1, np.int64) if cases is None else cases.banks
-        settle_ms = CaseTerms().settle_minutes * _MINUTE_MS if cases is None else int(cases.settle_ms[0])
-        net_in(
-            ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), int(ledger.clock[BASE]), self.scope, banks,
-            np.int64(settle_ms), slots, day - INFLOW_DAYS + 1, day, amounts, later := np.zeros(len(slots), np.bool_),
-        )  # fmt: skip
+        amounts, later = self.net_in(slots, day)
         self._ahead = slots[later]
         found = {}
         for i in np.flatnonzero(amounts).tolist():
@@ -161,8 +155,20 @@ class StateAlerts:
                 found[slot] = (NO_DAY, amount)
         return found
 
+    def net_in(self, slots: Array, day: int) -> tuple[Array, Array]:
+        """int64[n] and bool[n]: what came in net within the days up to a close; whether postings of later days are there."""
+        amounts, later = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.bool_)
+        ledger, cases = self.ledger, self.outflow.rules
+        banks = np.zeros(len(ledger.banks) + 1, np.int64) if cases is None else cases.banks
+        settle_ms = CaseTerms().settle_minutes * _MINUTE_MS if cases is None else int(cases.settle_ms[0])
+        inflow.net_in(
+            ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), int(ledger.clock[BASE]), self.scope, banks,
+            np.int64(settle_ms), slots, day - INFLOW_DAYS + 1, day, amounts, later,
+        )  # fmt: skip
+        return amounts, later
+
     _MET: Final = {
-        CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BREAK: _broken, LARGE_INFLOW: _inflows,
+        CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BROKEN: _broken, LARGE_INFLOW: _inflows,
     }  # fmt: skip
 
     def _least(self, rule: StateRule, slot: int) -> int:
@@ -212,7 +218,7 @@ class StateAlerts:
         case_id, cause = self._id(slot, name, last.raised), self.publisher.close_name(day)
         step = CaseCare(case_id, self.rules[name].kind, f"{case_id}/{status}/{cause}", day, last.amount)
         self._record(slot, name, status, last, self.desk.told(slot, step, status), cause, f"close/{date_of(day)}", None)
-        self.counts.add("alerts", status != CLOSED)
+        self.counts.add("alerts", status != _CLOSED)
 
     def _record(
         self, slot: int, name: str, status: str, last: LastingAlert, care: CaseCare, cause: str, caused_by: str,
@@ -220,12 +226,12 @@ class StateAlerts:
     ) -> None:  # fmt: skip
         publisher, profiles, rule = self.publisher, self.publisher.profiles, self.rules[name]
         customer_id, aum = self.ledger.customer_id(slot), self._aum(slot)
-        inflow, no_figure = rule.kind == LARGE_INFLOW, None if publisher.has_nulls else 0
+        is_inflow, no_figure = rule.kind == LARGE_INFLOW, None if publisher.has_nulls else 0
         record: dict[str, Any] = {
             "alert_id": care.case_id, "event_id": f"{care.case_id}/{status}/{cause}", "customer_id": customer_id,
             "rule": name, "severity": rule.severity, "status": status,
-            "window_days": INFLOW_DAYS if inflow else no_figure, "outflow_minor": no_figure, "reference_aum_minor": aum,
-            "share_bp": last.amount * SHARE_ONE // aum if inflow and aum > 0 else no_figure,
+            "window_days": INFLOW_DAYS if is_inflow else no_figure, "outflow_minor": no_figure, "reference_aum_minor": aum,
+            "share_bp": last.amount * SHARE_ONE // aum if is_inflow and aum > 0 else no_figure,
             "tier": profiles.tier_name(slot), "branch": profiles.branch(slot) or "",
             "rm_id": care.owner or profiles.rm(slot), "raised_day": last.raised, "caused_by": caused_by,
             "counterparties": [], "pack_id": self.pack.pack_id, "pack_version": self.pack.version, "kind": rule.kind,
