@@ -47,7 +47,7 @@ DRAIN_S = 180.0
 READY_S = 60.0
 ANSWER_S = 5.0
 GOOD = 200
-SAFE = "everything is committed and flushed, the group is left; it is safe to go on"
+SAFE = "held, everything is committed"  # whether it is flushed too depends on whether it was just recovering
 LAG = "tidegauge_lag_offsets"
 LOOKED_AT = set(
     "brokers,topics,identity,topic settings,copies,changelog,open transactions,waiting,records,closes,marks,deletions,state,"
@@ -256,7 +256,7 @@ class System(Live):
         return result
 
     def stop(self, *which: int) -> None:
-        """End the workers, or some of them, as an operator would; each says that it is safe to go on."""
+        """End the workers, or some of them, as an operator would; each says that nothing is lost."""
         ending = [self.workers[at] for at in which] or list(self.workers)
         super().stop(*which)
         for worker in ending:
