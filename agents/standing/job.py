@@ -266,7 +266,8 @@ class StandingJob:
         lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
-                status, field = acts.take_action(record, self.decider)
+                decider = self.decider
+                status, field = acts.take_action(record, decider.ledger, decider.lifecycle, decider.cases)
                 columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 

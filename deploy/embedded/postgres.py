@@ -131,7 +131,8 @@ class DatabaseServer:
         self.log.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         command = [
             str(self.programs / "initdb"), "--pgdata", str(self._draft), "--username", SUPER_ROLE, "--auth", "scram-sha-256",
-            "--pwfile", str(self.home / "init.password"), "--encoding", "UTF8", "--no-locale", *(["--no-sync"] if self.tether else []),
+            "--pwfile", str(self.home / "init.password"), "--encoding", "UTF8", "--no-locale",
+            *(["--no-sync"] if self.tether else []),
         ]  # fmt: skip
         try:
             with self.log.open("ab") as out:

@@ -21,7 +21,7 @@ from schemas.codec.kernel import Bytes, frame_at, scan
 from schemas.codec.status import Status
 from schemas.letters import Original
 
-HEADER_BYTES: Final = 61
+BATCH_HEADER_BYTES: Final = 61
 RECORD_BYTES_MIN: Final = 7
 _LENGTH_AT, _MAGIC_AT, _ATTRIBUTES_AT, _LAST_DELTA_AT, _LAST_TIME_AT, _COUNT_AT = 8, 16, 22, 23, 35, 57
 _CODEC_MASK: Final = 7
@@ -68,7 +68,7 @@ class Unpacked(NamedTuple):
 def check_batch(batch: Batch) -> None:
     """Raises BatchError for what is not one whole v2 batch."""
     size = len(batch)
-    if size < HEADER_BYTES or batch[_MAGIC_AT] != 2 or int.from_bytes(batch[_LENGTH_AT:12], "big") != size - 12:
+    if size < BATCH_HEADER_BYTES or batch[_MAGIC_AT] != 2 or int.from_bytes(batch[_LENGTH_AT:12], "big") != size - 12:
         raise BatchError(f"not a whole v2 record batch: {size} bytes")
 
 
@@ -89,12 +89,12 @@ def appended_ms(batch: Batch) -> int:
 
 def declared(batch: Batch) -> int:
     """Records in the batch, as its header says."""
-    return int.from_bytes(batch[_COUNT_AT:HEADER_BYTES], "big")
+    return int.from_bytes(batch[_COUNT_AT:BATCH_HEADER_BYTES], "big")
 
 
 def records_max(batch: Batch) -> int:
     """At most this many records are in an uncompressed batch, whatever its header says."""
-    return min(declared(batch), (len(batch) - HEADER_BYTES) // RECORD_BYTES_MIN)
+    return min(declared(batch), (len(batch) - BATCH_HEADER_BYTES) // RECORD_BYTES_MIN)
 
 
 def whole(batch: Batch) -> Batch:
@@ -112,7 +112,7 @@ def whole(batch: Batch) -> Batch:
             return clear
         with _large:
             out = np.empty(bounds.UNPACKED_BYTES_MAX, np.uint8)
-            size, cut = _decompress(codec, batch[HEADER_BYTES:], out)
+            size, cut = _decompress(codec, batch[BATCH_HEADER_BYTES:], out)
             if cut:
                 raise ValueError(f"more than {bounds.UNPACKED_BYTES_MAX} bytes")
             return _clear(batch, [out[:size].data], declared(batch))
@@ -134,7 +134,7 @@ def unpack(batch: Batch, start: int, room: int | None = None) -> Unpacked:
         if clear is None:
             with _large:
                 out = np.empty(bounds.UNPACKED_BYTES_MAX, np.uint8)
-                size, cut = _decompress(codec, batch[HEADER_BYTES:], out)
+                size, cut = _decompress(codec, batch[BATCH_HEADER_BYTES:], out)
                 if min(declared(batch), size // RECORD_BYTES_MIN) <= bounds.BATCH_RECORDS_MAX:
                     return _picked(batch, out[:size], cut, start, bounds.BLOCK_BYTES_MAX if room is None else room)
         elif records_max(clear) <= bounds.BATCH_RECORDS_MAX:
@@ -148,16 +148,16 @@ def unpack(batch: Batch, start: int, room: int | None = None) -> Unpacked:
 def _small(batch: Batch, codec: int) -> bytes | None:
     """The batch in clear; None where it is larger than a block. Raises one of _FAILURES."""
     out = _scratch()
-    size, cut = _decompress(codec, batch[HEADER_BYTES:], out)
+    size, cut = _decompress(codec, batch[BATCH_HEADER_BYTES:], out)
     return None if cut else _clear(batch, [out[:size].data], declared(batch))
 
 
 def _clear(batch: Batch, parts: Sequence[Any], count: int) -> bytes:
     """A batch with this header and these records."""
-    head = bytearray(batch[:HEADER_BYTES])
-    head[_LENGTH_AT:12] = struct.pack(">i", HEADER_BYTES - 12 + sum(map(len, parts)))
+    head = bytearray(batch[:BATCH_HEADER_BYTES])
+    head[_LENGTH_AT:12] = struct.pack(">i", BATCH_HEADER_BYTES - 12 + sum(map(len, parts)))
     head[_ATTRIBUTES_AT] &= ~_CODEC_MASK
-    head[_COUNT_AT:HEADER_BYTES] = struct.pack(">I", count)
+    head[_COUNT_AT:BATCH_HEADER_BYTES] = struct.pack(">I", count)
     return b"".join((head, *parts))
 
 

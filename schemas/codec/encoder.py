@@ -16,11 +16,11 @@ from schemas.codec.kernel import Bytes, Longs
 from schemas.codec.pointers import Pointer, bytes_at, longs_at
 from schemas.codec.primitives import compiled, is_utf8, skip
 from schemas.codec.program import VALUE_KINDS, CodecProgram, nested
+from schemas.codec.records import HEADER_BYTES
 from schemas.codec.status import REASONS, Status
 from schemas.registry import Registry, file_registry
 from streams.kernels.varints import write_long
 
-HEADER_BYTES: Final = 5
 LONG_BYTES_MAX: Final = 10
 ITEMS_MAX: Final = 4096
 ROW: Final = 5  # numbers a row: kind, a, b, first column, which branch of a union is null (-1 = no union)

@@ -62,7 +62,8 @@ def test_every_published_step_is_told_again(scheme_feed, ends):
 def test_two_postings_of_one_transaction_are_one_step():
     """300,000.00 and 200,000.00 that a worker took at once were raised together; and so they are again."""
     feed = [posting(1, 100_000_000, "2024-01-01"), day("2024-04-08"),
-            posting(2, -30_000_000, "2024-04-09", clock="10:00:00"), posting(3, -20_000_000, "2024-04-09", clock="10:00:01")]  # fmt: skip
+            posting(2, -30_000_000, "2024-04-09", clock="10:00:00"),
+            posting(3, -20_000_000, "2024-04-09", clock="10:00:01")]  # fmt: skip
     partition = lived(SCHEME, feed, {0, 1})
     (step,) = watched(partition, SCHEME).steps[0]
     assert (step.step, step.net_out_minor, step.caused_by) == (RAISED, 50_000_000, "C1-A1-core-3")

@@ -155,7 +155,8 @@ def test_acts_on_them():
     assert (raised["attention"], raised["told_step"]) == ("waiting", raised["event_id"])
     found.log.tell([
         act(1, "acknowledge", "2024-02-06", raised), act(2, "resolve", "2024-02-06", raised, outcome="no_loss", reason="salary"),
-        act(3, "comment", "2024-02-06", raised, reason="x"), posting(3, 60_000, "2024-02-06"), *closes("2024-02-06", "2024-02-13"),
+        act(3, "comment", "2024-02-06", raised, reason="x"), posting(3, 60_000, "2024-02-06"),
+        *closes("2024-02-06", "2024-02-13"),
         posting(4, 90_000, "2024-02-20"), *closes("2024-02-14", "2024-02-20"),
     ])  # fmt: skip
     found.run()

@@ -187,7 +187,7 @@ def test_an_own_transfer_of_unknown_nature_whose_second_leg_is_first_late_or_nev
 
 
 def test_who_moves_his_own_money_is_not_told_of_before_the_second_leg_can_come():
-    """After a pair of legs of unknown nature, the next debit waits 30 minutes: for a credit, or for a close; a first one is told."""
+    """After a pair of legs of unknown nature the next debit waits 30 minutes, for a credit or a close; a first one is told."""
     before = ("2024-04-08", *own_transfer(1, 0), "2024-04-11")
     unknown = {"nature": "unknown", "clock": "10:00:00"}
     debit = posting(3, -25_000_000, "2024-04-12", **unknown)

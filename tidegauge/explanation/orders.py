@@ -43,7 +43,8 @@ def as_told(log: Log, _order: Sequence[str]) -> Blocks:
     named = {told.record["caused_by"] for told in log.told if told.topic == _TOLD_ON}
     places = {
         event: (topic, at)
-        for topic in _CAUSES for at, (_, block) in enumerate(queues[topic]) for event in _ids(block, log.registry) if event in named
+        for topic in _CAUSES for at, (_, block) in enumerate(queues[topic])
+        for event in _ids(block, log.registry) if event in named
     }  # fmt: skip
     causes = list(dict.fromkeys(
         places[told.record["caused_by"]] for told in log.told

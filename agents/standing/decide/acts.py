@@ -12,19 +12,22 @@ from streams.calendar import business_day
 from streams.fields import OK
 
 if TYPE_CHECKING:
-    from agents.standing.decide.close import Decider
+    from agents.standing.decide.cases.outflow import OutflowCases
+    from agents.standing.decide.lifecycle.decider import LifecycleDecider
+    from streams.accounts.ledger import Ledger
 
 _NOTE = "note"  # kept for people; nothing to decide
 _UNKNOWN = "unknown_action"
 
 
-def take_action(record: dict[str, Any], decider: Decider) -> tuple[int, str]:
+def take_action(
+    record: dict[str, Any], ledger: Ledger, lifecycle: LifecycleDecider, cases: OutflowCases
+) -> tuple[int, str]:
     """Takes a record: (OK or why not, the field at fault or "")."""
     if (bad := details_fault(record["details"])) != OK:
         return bad, "details"
     if record["action"] == _NOTE:
         return OK, ""
-    ledger, lifecycle, cases = decider.ledger, decider.lifecycle, decider.cases
     what = Act.of(record, int(business_day(record["at"], ledger.zone.starts, ledger.zone.offsets)))
     slot = ledger.customer(record["customer_id"])
     if what.action in STEPS_OF_ACTS:

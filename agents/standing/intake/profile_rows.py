@@ -20,7 +20,7 @@ from streams.tiers import HISTORY
 
 _TEXTS = HISTORY + 3  # at most, in a row
 ROW_BYTES_MAX = _TEXTS * (ID_BYTES_MAX + 2) + 10 * (HISTORY + 3)
-DONE, UNKNOWN_TIER, NEEDS_ROOM, BROKEN = 0, 1, 2, 3
+DONE, UNKNOWN_TIER, NEEDS_ROOM, MALFORMED = 0, 1, 2, 3
 
 
 class Texts(NamedTuple):
@@ -132,6 +132,6 @@ def load_profiles(
         c.rm, at = _get_text(texts.people, raw, at, end)
         c.card, at = _get_text(texts.cards, raw, at, end)
         if at < 0:
-            return i, BROKEN
+            return i, MALFORMED
         slots[i], rest[i] = slot, at
     return len(key), DONE

@@ -197,7 +197,7 @@ class Profiles:
             if why == profile_rows.UNKNOWN_TIER:  # of a pack that was in force before, or is to be installed yet
                 for name in profile_rows.tiers_of(rows.raw[rows.value[first] : rows.value_end[first]].tobytes()):
                     self.tiers.code(name)
-            if why == profile_rows.BROKEN:
+            if why == profile_rows.MALFORMED:
                 raise ValueError("a customer's row is cut short")
             if first == n:
                 break
