@@ -350,7 +350,7 @@ def test_many_bad_records_share_a_letter(monkeypatch: pytest.MonkeyPatch) -> Non
     said: list[Any] = []
 
     class Taking:
-        def __init__(self, _: Any) -> None: ...
+        def __init__(self, *_: Any, **__: Any) -> None: ...
 
         def produce(self, topic: str, value: bytes, key: str) -> None:
             letter = decode_one(value)

@@ -212,7 +212,8 @@ def test_a_fact_that_no_pack_knows_is_named():
     assert letters[1]["detail"] == "name: age follows from the profile, it is no fact; packs: rolling-quarter-aum"
     assert partition.of("standings") == []
     body = conf().pack.body.replace("scopes:", "facts: {home_points: {kind: count}}\nscopes:", 1)
-    body = body.replace("version: 1", "version: 2", 1).replace(
+    version = conf().pack.version
+    body = body.replace(f"version: {version}", f"version: {version + 1}", 1).replace(
         f"effective_from: {conf().pack.effective_from}", "effective_from: 2024-06-01"
     )
     partition.log.tell([activation(body)])
