@@ -105,6 +105,10 @@ class SlowCase:
     end: str = ""  # how
     number: int = 0  # of cases so far
 
+    def figures(self) -> tuple[object, ...]:
+        """What a correction would change."""
+        return self.opened, self.severity, self.net, self.reference, self.rules
+
 
 @dataclass(frozen=True)
 class SlowStep:

@@ -484,17 +484,13 @@ class SlowCases(SlowDesk):
             if severer or 2 * now.net >= 3 * told.told_net:
                 tell("deepened", now)
                 self.published[customer] = replace(now, told_net=now.net)
-            elif not provisional and _figures(now) != _figures(told):
+            elif not provisional and now.figures() != told.figures():
                 tell("corrected", now)
                 self.published[customer] = replace(now, told_net=told.told_net)
         else:
             self.published[customer] = now
         self.steps += out
         return out
-
-
-def _figures(case: SlowCase) -> tuple[object, ...]:
-    return case.opened, case.severity, case.net, case.reference, case.rules
 
 
 def _place(p: Posting) -> tuple[int, str, int, int]:
