@@ -9,7 +9,7 @@ from policies.language.grammar import NAME, Amount, ByTier, Choice, Identifier, 
 from policies.language.reader import Item
 from policies.model.pack import OutlookRule, StateRule
 from streams.vocabulary.terms import (
-    BROKEN,
+    BALANCE_BREAK,
     CARD_EXPIRY,
     DOWNGRADE_RISK,
     LARGE_INFLOW,
@@ -69,7 +69,7 @@ AT_LEAST = ByTier(Amount(), "By tier or one for all; tiers that are not listed a
 LASTING = {
     CARD_EXPIRY: _state(CARD_EXPIRY, "The card ends within cards.reminder_days."),
     REVIEW_DUE: _state(REVIEW_DUE, "The review comes within review.reminder_days, or is late."),
-    BROKEN: _state(BROKEN, "The postings leave a snapshot unexplained by so much.", at_least=AT_LEAST),
+    BALANCE_BREAK: _state(BALANCE_BREAK, "The postings leave a snapshot unexplained by so much.", at_least=AT_LEAST),
     LARGE_INFLOW: _state(
         LARGE_INFLOW, "The net inflow of 7 days is so much, and such a share of the AUM.", at_least=AT_LEAST,
         basis_points=ByTier(Whole(1, BASIS_POINTS_MAX), "Of the AUM at the close, by tier or one for all."),

@@ -44,7 +44,7 @@ KIND_TABLE: Final = {
     terms.REVIEW_DUE: AlertKindRow(
         _CLOSES, "即将复审", "review is near", (), "the review comes within `review.reminder_days`, or is late"
     ),
-    terms.BROKEN: AlertKindRow(
+    terms.BALANCE_BREAK: AlertKindRow(
         _CLOSES, "账务差异", "balance does not agree", ("at_least",),
         "the postings leave a snapshot of the last 35 days unexplained by so much",
     ),

@@ -19,9 +19,9 @@ MOVING: Final = ("own_transfer", "product_purchase", "product_redemption")  # na
 
 OUTFLOW, UPGRADE_NEAR, DOWNGRADE_RISK = "outflow", "upgrade_near", "downgrade_risk"
 OUTLOOK_KINDS: Final = (UPGRADE_NEAR, DOWNGRADE_RISK)  # raised by what the closes ahead will give, not by postings
-CARD_EXPIRY, REVIEW_DUE, BROKEN, LARGE_INFLOW = "card_expiry", "review_due", "break", "large_inflow"
+CARD_EXPIRY, REVIEW_DUE, BALANCE_BREAK, LARGE_INFLOW = "card_expiry", "review_due", "break", "large_inflow"
 PRODUCT_MATURING: Final = "product_maturing"
-STATE_KINDS: Final = (CARD_EXPIRY, REVIEW_DUE, BROKEN, LARGE_INFLOW, PRODUCT_MATURING)  # looked at by each close
+STATE_KINDS: Final = (CARD_EXPIRY, REVIEW_DUE, BALANCE_BREAK, LARGE_INFLOW, PRODUCT_MATURING)  # looked at by each close
 ALERT_KINDS: Final = (OUTFLOW, *OUTLOOK_KINDS, *STATE_KINDS)
 SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 

@@ -6,8 +6,10 @@ from collections import defaultdict
 from dataclasses import replace
 
 from streams.vocabulary.terms import SEVERITIES
+from tests.twins.book import SlowBook
 from tests.twins.case_terms import (
     ABOVE_MANAGERS,
+    LIVE_DAYS_MAX,
     OUTCOMES,
     SNOOZE_DAYS_MAX,
     SlowAct,
@@ -25,6 +27,8 @@ DONE = {
 class SlowDesk:
     """Acts on the cases that were told; SlowCases folds them."""
 
+    book: SlowBook
+
     def __init__(self) -> None:
         self.steps: list[SlowStep] = []
         self.published: dict[str, SlowCase] = {}
@@ -38,8 +42,8 @@ class SlowDesk:
         raise NotImplementedError
 
     def in_reach(self, day: int) -> bool:
-        """Whether a live fold looks at a day; see SlowCases."""
-        raise NotImplementedError
+        """Whether a live fold looks at a day."""
+        return self.book.closed is None or day <= self.book.closed + LIVE_DAYS_MAX
 
     def wake_at(self, day: int) -> None:
         """The close of the last day of a snooze ends it."""

@@ -96,10 +96,6 @@ class SlowCases(SlowDesk):
         self.resolved[customer].add(closed + 1 if late and closed is not None else day)
         return self._live(customer, cause)
 
-    def in_reach(self, day: int) -> bool:
-        """Whether a live fold looks at a day."""
-        return self.book.closed is None or day <= self.book.closed + LIVE_DAYS_MAX
-
     def close(self, day: int) -> list[SlowStep]:
         """Folds every customer anew from his anchor, and publishes the difference."""
         before = self.book.closed

@@ -34,7 +34,7 @@ from streams.alerts.outflow import SHARE_ONE, in_base
 from streams.averages.metrics import AUM
 from streams.calendar import NO_DAY, date_of
 from streams.reference import customer_ref
-from streams.vocabulary.terms import BROKEN, CARD_EXPIRY, LARGE_INFLOW, PRODUCT_MATURING, REVIEW_DUE, STATE_KINDS
+from streams.vocabulary.terms import BALANCE_BREAK, CARD_EXPIRY, LARGE_INFLOW, PRODUCT_MATURING, REVIEW_DUE, STATE_KINDS
 
 _CLOSED: Final = "closed"
 BREAKS_MAX: Final = 32  # remembered a customer, the largest
@@ -82,7 +82,7 @@ class StateAlerts:
         """Steps of a close, behind everything that it has decided."""
         if not self.rules:
             return
-        if any(rule.kind == BROKEN for rule in self.rules.values()):
+        if any(rule.kind == BALANCE_BREAK for rule in self.rules.values()):
             self._note_breaks(day, breaks)
         for name, rule in self.rules.items():
             met = self._MET[rule.kind](self, rule, day, touched)
@@ -168,7 +168,7 @@ class StateAlerts:
         return amounts, later
 
     _MET: Final = {
-        CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BROKEN: _broken, LARGE_INFLOW: _inflows,
+        CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BALANCE_BREAK: _broken, LARGE_INFLOW: _inflows,
     }  # fmt: skip
 
     def _least(self, rule: StateRule, slot: int) -> int:
