@@ -22,6 +22,7 @@ from hypothesis import HealthCheck  # after the variable
 from hypothesis import settings as hypothesis_settings
 
 from deploy import topics
+from deploy.connections.acting import OPERATOR, act_as
 from deploy.connections.database import OWNER_ROLE, SUPER_ROLE, connected, role_password
 from deploy.embedded.postgres import DATABASE
 from deploy.embedded.stack import Stack
@@ -98,6 +99,13 @@ def database(postgres: Stack) -> str:
     with connected(f"postgresql://{SUPER_ROLE}:{word}@127.0.0.1:{port}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
     return postgres.settings.database.removesuffix(DATABASE) + name
+
+
+@pytest.fixture(autouse=True)
+def acting() -> Iterator[None]:
+    """A command that a test calls in this process leaves what it acted as: the next test begins as the operator."""
+    yield
+    act_as(OPERATOR)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from policies.diff import obstacles
 from policies.model.pack import Pack
 from schemas.codec.blocks import log_entries
 from schemas.codec.records import Encode, RecordError, decode_one
-from schemas.registry import Registry, file_registry
+from schemas.registry import Registry
 from schemas.topics import CLOSES, INPUTS
 from streams.vocabulary.terms import CUSTOMER_CLASSES
 
@@ -93,7 +93,7 @@ class Trial:
         self.watch: tuple[Output, Output] | None = None
         self.blocks: list[Block] = []
         self.published: list[bytes] = []
-        self.registry = conf.registry or file_registry()
+        self.registry = self.running.decider.publisher.registry
         self.refused = obstacles(pack) or self.other.decider.packs.unfit(pack)
         if not self.refused:
             self.other.decider.packs.try_out(pack)

@@ -29,7 +29,6 @@ from agents.offline.standings import all_standings
 from bench.parts.full import states
 from bench.world.data import CLOSED
 from deploy import admin
-from deploy.embedded import processes
 from deploy.settings import Settings
 from schemas.topics import INPUTS, MARK_KEY
 from tests.chaos import expected, twin
@@ -156,7 +155,7 @@ class System(Live):
 
     def start(self, program: str = PROGRAM) -> None:
         """Start a worker that serves metrics, at a port of its own."""
-        self.metrics_port = processes.free_row(1)
+        self.metrics_port = free_port()  # one that no worker that is starting has been given
         super().start(program)
         self.seats[self.workers[-1].pid] = Seat(self.metrics_port, self._log())
 

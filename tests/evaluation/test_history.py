@@ -104,8 +104,6 @@ def test_thresholds_for_a_wished_number_of_lines(history: Path) -> None:
     )
     assert found.code == 0, found.err
     told = json.loads(found.out)
-    lines = [row["lines_p95"] for row in told["scales"]]
-    assert lines == sorted(lines, reverse=True)
     fitting = [row["scale"] for row in told["scales"] if row["lines_p95"] <= 2]
     assert told["chosen"] == (fitting[0] if fitting else None)
     assert all(row["planted"] > 0 for row in told["scales"])

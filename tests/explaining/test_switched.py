@@ -83,7 +83,7 @@ def test_reasons(bank):
         {"to_tier": "b"},
         {"direction": "down"},
         {"reason": "card"},
-        {"pack_version": 2},
+        {"pack_version": 3},
         {"pack_id": "abcd-layers"},
         {"effective_date": day("2024-02-02")},
         {"cut": []},
@@ -138,9 +138,10 @@ def test_profiles_that_were_compacted_are_a_gap(bank):
     assert explained(CONF, log).gaps == ["customers"]
 
 
-def test_the_setting_names_another_pack(bank):
+def test_the_setting_names_another_pack():
     """The first decision names a pack that ships: it is taken, whatever TIDEGAUGE_PACK is now."""
-    found = explained(conf(), log_of(bank, "rich"))
+    steps = customer("rich", card_held="diamond"), customer("poor"), *HOLDINGS, day("2024-01-31"), day("2024-02-29")
+    found = explained(conf(), log_of(started(*steps, pack=load_pack("abc-bands")), "rich"))
     assert found.holds and found.verdicts[0].state == HOLDS
 
 
@@ -219,7 +220,7 @@ def test_json(bank):
 
 def test_a_version_that_nobody_has():
     """It is not taken for another one."""
-    assert shipped("abc-bands", 1) == load_pack("abc-bands")
+    assert shipped("abc-bands", 2) == load_pack("abc-bands")
     assert shipped("abc-bands", 7) is None
     assert shipped("no-such", 1) is None
 

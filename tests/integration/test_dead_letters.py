@@ -139,7 +139,8 @@ def test_any_time_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_more_are_chosen_than_can_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the bound they are counted, with all that a letter stands for; above it they are to be chosen more narrowly."""
     found = [Letter(0, dead_letter("facts", 0, at, "truncated", Original.of(GOOD, b"C1", at + 4))) for at in range(3)]
-    monkeypatch.setattr(dead_letters, "opened", lambda *_, **__: Settings())
+    monkeypatch.setattr(dead_letters, "permitted", lambda *_: None)
+    monkeypatch.setattr(dead_letters, "need_world", lambda settings: settings)
     monkeypatch.setattr(dead_letters, "letters", lambda *_: iter([*found, *found]))
     monkeypatch.setattr(dead_letters, "LETTERS_CHOSEN_MAX", 3)
     assert rows("redrive", "--topic", "facts", "--dry-run")[0]["records"] == {"facts": 15}

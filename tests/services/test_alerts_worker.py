@@ -20,6 +20,7 @@ from agents.engine.reader import LogReader
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
+from schemas.registry import file_registry
 from services.notices.channels import waiting_notices
 from services.views.kafka_source import KafkaSource
 from services.views.keys import Keys
@@ -28,6 +29,7 @@ from tests.services.test_notices import ALERT
 pytestmark = pytest.mark.integration
 
 WAIT_S = 60
+SECOND = file_registry(contracts=2)
 
 
 class Hook:
@@ -122,8 +124,8 @@ def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings
     when the webhook is down for longer than a delivery; a damaged record ends in the dead letters and the next one is
     told; no port is open. The locale is ASCII."""
     worker = start()
-    produce(settings, [encode("rm-alerts", ALERT | {"event_id": "aborted"})], commit=False)
-    produce(settings, [encode("rm-alerts", ALERT), b"damaged"], commit=True)
+    produce(settings, [encode("rm-alerts", ALERT | {"event_id": "aborted"}, SECOND)], commit=False)
+    produce(settings, [encode("rm-alerts", ALERT, SECOND), b"damaged"], commit=True)
     key, body = hook.posts.get(timeout=WAIT_S)
     assert (body["alert_id"], body["status"], body["notice_id"]) == ("alert-1", "raised", key)
     assert [(letter["offset"] > 0, letter["original"]) for letter in read(settings, "dead-letters", 1)] == [
@@ -134,7 +136,7 @@ def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings
     worker.kill()  # before Faust's timer commits: the alert comes again
     worker.wait()
     worker, hook.broken = start(), True
-    produce(settings, [encode("rm-alerts", ALERT | {"status": "deepened", "event_id": "event-2"})], commit=True)
+    produce(settings, [encode("rm-alerts", ALERT | {"status": "deepened", "event_id": "event-2"}, SECOND)], commit=True)
     keys, until = Keys.of(settings.topic_prefix), time.monotonic() + WAIT_S
     while not waiting_notices(redis_client, keys):  # tried four times
         assert time.monotonic() < until
@@ -142,7 +144,7 @@ def test_committed_alerts_become_notices_once(start: Start, hook: Hook, settings
     hook.refused = ALERT["alert_id"]  # nobody takes it; others pass
     produce(
         settings,
-        [encode("rm-alerts", ALERT | {"alert_id": "alert-2", "event_id": "event-3", "rule": "drip"})],
+        [encode("rm-alerts", ALERT | {"alert_id": "alert-2", "event_id": "event-3", "rule": "drip"}, SECOND)],
         commit=True,
     )
     hook.broken = False

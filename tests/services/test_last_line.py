@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
+from schemas.registry import file_registry
 from tests.engine.world import wait_for
 from tests.integration.live import listens
 from tests.services.test_notices import ALERT
@@ -22,6 +23,7 @@ from tests.services.test_notices import ALERT
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ENDS_S = 60
+SECOND = file_registry(contracts=2)
 BROKEN = "def broken(*_, **__): raise ZeroDivisionError('a bug')\n"
 MAIN = "from tidegauge.cli.main import main; main()"
 VIEWS, SERVE, NOTICES = ("views",), ("queue", "serve", "--port", "0", "--metrics-port", "0"), ("notices",)
@@ -68,7 +70,7 @@ def test_the_last_line(
     """One line, and above it no traceback of anybody's and no cursor codes; a signal ends them well."""
     settings, running = make_topics(), dict[str, subprocess.Popen[bytes]]()
     out = Producer(librdkafka(settings.kafka))
-    out.produce(settings.topic("rm-alerts"), encode("rm-alerts", ALERT), b"C1")
+    out.produce(settings.topic("rm-alerts"), encode("rm-alerts", ALERT, SECOND), b"C1")
     out.flush(20)
     try:
         for number, (name, end) in enumerate(ENDS.items()):
