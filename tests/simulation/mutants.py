@@ -20,6 +20,7 @@ from agents.engine.changelog import FENCE, Fence
 from agents.engine.job import Block, Outcome
 from agents.engine.packing import Packed
 from agents.engine.unit import PartitionUnit
+from agents.standing.decide.cases.outflow import OutflowCases
 from agents.standing.intake.lanes import DecodedBlock, Lane
 from agents.standing.intake.profiles import Profiles
 from agents.standing.job import StandingJob
@@ -183,10 +184,8 @@ def nothing_published(self: Profiles, rows: Any) -> None:
     self.ledger.store.customers["published"][: self.ledger.columns.customer_count] = -1
 
 
-def no_alerts(self: Profiles, rows: Any) -> None:
-    """Alerts are not restored: no cool-down after a recovery."""
-    _profiles(self, rows)
-    self.alerts.clear()
+def no_cases(self: OutflowCases, rows: Any) -> None:
+    """Cases are not restored: after a recovery what was told is told again."""
 
 
 Patch = tuple[Any, str, Any]
@@ -210,7 +209,7 @@ MUTANTS: dict[str, Sequence[Patch]] = {
     "a close that waits counts as consumed": [(Recorded, "positions", close_is_done)],
     "a close does not wait for its cut": [(Lane, "at_cut", lambda lane, cut: True)],
     "the published queue class is not restored": [(Profiles, "load", nothing_published)],
-    "alerts are not restored": [(Profiles, "load", no_alerts)],
+    "cases are not restored": [(OutflowCases, "load", no_cases)],
 }
 
 

@@ -1,5 +1,6 @@
 """Packs put into force and taken back: a twin that keeps days alone, rows that give the same book, and a job."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,13 +10,15 @@ from hypothesis import strategies as st
 
 from agents.engine.job import Rows
 from agents.standing.decide.packs import Packs
-from policies import load_pack
+from agents.standing.job import StandingJob
+from policies import load_pack, parse_pack
 from policies.lifecycle.state import day_number
 from schemas.codec.records import encode
 from tests.standing.partition import Partition, Topics, conf
 from tests.twins.events import day, posting
 
 BODY = load_pack("rolling-quarter-aum").body
+OLDEST = replace(conf(), pack=parse_pack(BODY.replace("\nversion: 2\n", "\nversion: 1\n")))
 FIRST = date(2026, 6, 1)
 STEPS = st.lists(
     st.tuples(st.sampled_from(["put", "put", "retract", "close"]), st.integers(0, 20), st.integers(2, 6)), max_size=14
@@ -36,7 +39,7 @@ def record(version: int, since: date, *, retracted: bool = False) -> dict[str, A
 
 def fresh() -> Packs:
     """A book that begins with the pack's first version."""
-    return Packs((conf().pack,), None, 2, conf().follow)
+    return Packs((OLDEST.pack,), None, 2, OLDEST.follow)
 
 
 def version_on(packs: Packs, at: int) -> int:
@@ -99,6 +102,6 @@ def test_a_worker_takes_back_in_time_and_no_later() -> None:
         log.append("policies", b"v2/retract", encode("policies", record(2, FIRST, retracted=True)))
         for n in range(closes, 4):
             log.tell([day("2026-06-01") + n])
-        partition = Partition(log).run()
+        partition = Partition(log, StandingJob(OLDEST)).run()
         assert partition.job.decider.packs.running["personal"].version == (1 if not letters else 2)
         assert len(partition.of("dead-letters")) == letters

@@ -63,7 +63,7 @@ def test_one_class_goes_over_and_the_other_stays(crash: bool) -> None:
     """R-250: a pack replaces the ones whose classes it names; closes of the other class go on."""
     found = started(*STEPS, JANUARY - 1, JANUARY)
     before = changes(found)
-    stricter = pack_of(FIRMS, version=2, effective_from="2024-02-11").replace('"5000000.00"', '"9000000.00"')
+    stricter = pack_of(FIRMS, version=3, effective_from="2024-02-11").replace('"5000000.00"', '"9000000.00"')
     told(found, activation(stricter, customer_class="corporate"), day("2024-02-10"))
     assert changes(found)[2:] == [("firm", "vip", "ordinary", "policy", day("2024-02-11"), "firms", "down")]
     found = crashed(found, found.job.conf) if crash else found

@@ -31,6 +31,10 @@ VALUES: Final[dict[str, str]] = {
     "kafka_token_url": f"http://{NOWHERE}", "kafka_client_id": "nobody", "kafka_client_secret": "wrong",
     "kafka_scope": "wrong", "redis_user": "nobody", "redis_password": "wrong", "redis_ca": "{other}/no.pem",
     "redis_certificate": "{other}/no.pem", "redis_key": "{other}/no.pem", "redis_check_host": "false",
+    "postgres_port": "1", "database_url": f"postgresql://{NOWHERE}/nowhere", "database_user": "nobody",
+    "database_password": "wrong", "database_ca": "{other}/no.pem", "database_certificate": "{other}/no.pem",
+    "database_key": "{other}/no.pem", "database_check_host": "false", "token": "wrong", "token_issuer": "https://nowhere.example",
+    "token_audience": "another", "token_keys": "{other}/no.json", "token_login_claim": "another",
 }  # fmt: skip
 
 
