@@ -349,7 +349,8 @@ def test_an_alert_gives_notices_or_a_reason(value: bytes, locale: str) -> None:
 def test_a_text_without_end_makes_no_notice() -> None:
     """It would not fit through the producer, and nobody would read it."""
     alert = {field["name"]: "x" for field in contract("rm-alerts")["fields"]} | {
-        "status": "raised", "kind": "outflow", "raised_day": 20_000, "due_day": None, "next_close": None, "window_days": 1, "share_bp": 1,
+        "status": "raised", "kind": "outflow", "raised_day": 20_000, "due_day": None, "next_close": None,
+        "window_days": 1, "share_bp": 1,
     }  # fmt: skip
     assert compose(ALERT_KEY, alert, "console", "en") is not None
     with pytest.raises(ValueError, match="branch"):
