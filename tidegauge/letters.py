@@ -38,6 +38,11 @@ LAST_COUNTS: Final = {
     "customers": "a newer profile may stand behind it: let its source send the profile",
     CLOSES: "closes are written in their order: `tidegauge close` writes it anew",
 }
+# The same of all between two offsets: good ones lie among them, which may be long done with.
+RANGES_LAST: Final = {
+    "policies": "a pack among them may have been retracted since: send those that are meant with `tidegauge policy activate`",
+    "crm-actions": "acts among them that were taken long ago would be taken again: let their source send those that are meant",
+}
 # Such a letter stands for what can't be told apart; any other with a last offset for many records of one reason.
 DAMAGED: Final = (REASONS[Status.BAD_BLOCK], REASONS[Status.BATCH_TOO_LARGE])
 NUMBERS: Final = (int, bool, float, type(None))
@@ -205,8 +210,8 @@ def _obstacle(settings: Settings, letter: Letter) -> str:
     several = letter.record["last_offset"] is not None
     if several and reason in DAMAGED:
         return "it stands for records that can't be told apart: correct them at the source"
-    if several and topic == "policies":
-        return "a pack among them may have been retracted since: send those that are meant with `tidegauge policy activate`"
+    if several and topic in RANGES_LAST:
+        return RANGES_LAST[topic]
     if reason in MISPLACED.values():
         return "it would lie wrong again: correct its producer, and let that send it"
     return ""

@@ -77,6 +77,19 @@ class Result:
         return not self.findings
 
 
+def answered(port: int, path: str) -> tuple[int, str]:
+    """Status and body of what a process of this machine serves; 0 where nothing answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except OSError:
+        return 0, ""
+    finally:
+        connection.close()
+
+
 class Seat(NamedTuple):
     """Where a worker answers, and where it writes."""
 
@@ -85,15 +98,7 @@ class Seat(NamedTuple):
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; 0 where nothing answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except OSError:
-            return 0, ""
-        finally:
-            connection.close()
+        return answered(self.port, path)
 
     def last_line(self) -> str:
         """The last one that it has said."""

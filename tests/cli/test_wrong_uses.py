@@ -201,6 +201,8 @@ WRONG = [
     Wrong("staff import {at}/staff.csv --as teller:east", 2, ("may not write staff", "--as")),
     Wrong("staff import {at}/staff.csv --as administrator:hq/east", 2, ("may not write staff", "--as")),
     Wrong("keys list", 2, ("There is no token", "TIDEGAUGE_TOKEN_FILE"), {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank"}),
+    Wrong("alerts acknowledge c1 --staff rm-2", 2, ("--staff counts only", "token says"),
+          {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank"}),
     Wrong("keys list --as operator:hq", 2, ("--as counts only", "token says"), {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank"}),
     Wrong("keys list", 2, ("does not count", "get a new one"),
           {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank", "TIDEGAUGE_TOKEN": "x", "TIDEGAUGE_TOKEN_KEYS": "{at}/list.yaml"}),

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import string
+from contextlib import ExitStack
 from io import StringIO
 from types import SimpleNamespace
 
@@ -12,11 +13,12 @@ from rich.console import Console
 from agents.standing.publish.standings import STANDING_FIELDS, STANDING_LISTS
 from connectors.formats.events import DayEnd, Event
 from connectors.simulate import START, simulate, stories
+from deploy.settings import Settings
 from streams.calendar import date_of, day_of
 from streams.vocabulary.metrics import COLUMNS
 from tidegauge.demo import checks, oracle
 from tidegauge.demo.narration import RESOLVED, Narrator, story_problems, untold
-from tidegauge.demo.run import Demo
+from tidegauge.demo.run import Demo, Options
 from tidegauge.demo.screen import DemoState, Screen
 from tidegauge.demo.tables import Sent, known
 from tidegauge.demo.texts import TEXTS, TIERS, Words, money_text
@@ -211,3 +213,23 @@ def test_day_ends_are_not_kept():
     assert set(sent.counts()) == {"transactions", "balances", "fx-rates", "customers"}
     assert sent.counts()["customers"] == 8
     assert oracle.ORACLE_COLUMNS[0] == "customer_id"
+
+
+def test_what_needs_keys_begins_behind_the_worker() -> None:
+    """The first worker of a log makes its keys: a notifier that begins with it may be faster, and end the demo."""
+    begun: list[str] = []
+
+    class Programs:
+        def start(self, name: str) -> None:
+            begun.append(name)
+            if name == "notices":
+                raise InterruptedError
+
+        def wait_ready(self, meanwhile: object) -> float:
+            begun.append("ready")
+            return 0.0
+
+    demo = Demo(Settings(), Options(), Console(file=StringIO()))
+    with pytest.raises(InterruptedError):
+        demo._live_through(Programs(), ExitStack())
+    assert begun == ["worker", "ready", "views", "notices"]

@@ -36,6 +36,15 @@ class Crashing(Partition):
         if complete:
             self.fence, self.cycle = self.cycle, None
 
+    def live(self, data, flushes: tuple[int | None, ...] = (None,)) -> None:
+        """Some blocks of any topics, each in a transaction, with flushes in between."""
+        for _ in range(data.draw(st.integers(0, 12))):
+            topic = data.draw(st.sampled_from(INPUTS))
+            self.feed(topic, self.fed[topic] + data.draw(st.sampled_from((2, 15, 60, 500))))
+            self.work()
+            if data.draw(st.booleans()):
+                self.flush(data.draw(st.sampled_from(flushes)))
+
     def recovered(self, data) -> "Crashing":
         """A new job from rows and fence after a silent replay up to what was committed, topics in any order."""
         committed, (start, meta) = self.job.positions(), self.fence
@@ -85,12 +94,7 @@ def test_a_crash_leaves_no_trace(data):
     crashing = Crashing(log, StandingJob(layered()))
     crashing.fence = (crashing.job.positions(), crashing.job.fence())
     for _ in range(data.draw(st.integers(1, 4), label="crashes")):
-        for _ in range(data.draw(st.integers(0, 12))):
-            topic = data.draw(st.sampled_from(INPUTS))
-            crashing.feed(topic, crashing.fed[topic] + data.draw(st.sampled_from((2, 15, 60, 500))))
-            crashing.work()
-            if data.draw(st.booleans()):
-                crashing.flush(data.draw(st.sampled_from((1, 2, None))))
+        crashing.live(data, (1, 2, None))
         before = crashing.job
         crashing = crashing.recovered(data)
         assert crashing.job.positions() == before.positions()

@@ -7,7 +7,6 @@ from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
 from agents.standing.job import StandingJob
-from schemas.topics import INPUTS
 from streams.alerts.acts import CASE_OUTCOMES, STEPS_OF_ACTS
 from tests.examples.cases import JobCases, act_record, conf_of, plain
 from tests.standing.partition import Partition, Topics
@@ -300,12 +299,7 @@ def test_a_crash_loses_no_act_and_applies_none_twice(scheme_feed, data):
     crashing.conf = conf
     crashing.fence = (crashing.job.positions(), crashing.job.fence())
     for _ in range(data.draw(st.integers(1, 3), label="crashes")):
-        for _ in range(data.draw(st.integers(0, 12))):
-            topic = data.draw(st.sampled_from(INPUTS))
-            crashing.feed(topic, crashing.fed[topic] + data.draw(st.sampled_from((2, 15, 60, 500))))
-            crashing.work()
-            if data.draw(st.booleans()):
-                crashing.flush(None)
+        crashing.live(data)
         before = crashing.job.decider
         crashing = crashing.recovered(data)
         after = crashing.job.decider

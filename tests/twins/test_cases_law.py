@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from agents.standing.job import StandingJob
-from schemas.topics import INPUTS
 from tests.examples.cases import JobCases, conf_of, plain
 from tests.standing.partition import Partition, Topics
 from tests.standing.test_recovery import Crashing
@@ -182,12 +181,7 @@ def test_a_crash_loses_no_case_and_doubles_none(told, data):
     crashing.conf = conf
     crashing.fence = (crashing.job.positions(), crashing.job.fence())
     for _ in range(data.draw(st.integers(1, 3), label="crashes")):
-        for _ in range(data.draw(st.integers(0, 12))):
-            topic = data.draw(st.sampled_from(INPUTS))
-            crashing.feed(topic, crashing.fed[topic] + data.draw(st.sampled_from((2, 15, 60, 500))))
-            crashing.work()
-            if data.draw(st.booleans()):
-                crashing.flush(None)
+        crashing.live(data)
         before = crashing.job
         crashing = crashing.recovered(data)
         assert crashing.job.decider.cases.open_cases() == before.decider.cases.open_cases()

@@ -122,17 +122,23 @@ def test_a_worker_may_publish_until_the_identity_says_otherwise(world: World, mo
         may_publish(new, shadow=False)
 
 
+def told_by_the_owner(world: World) -> list[TopicPartition]:
+    """An alert, and the owner's notifier behind it; where it lies."""
+    place = TopicPartition(world.settings.topic("rm-alerts"), 2, 0)
+    producer = Producer(librdkafka(world.settings.kafka))
+    producer.produce(place.topic, b"an alert", b"C1", 2)
+    producer.flush(30)
+    old = notifiers(world.settings)
+    old.commit(offsets=[TopicPartition(place.topic, 2, 1)], asynchronous=False)
+    old.close()
+    return [place]
+
+
 def test_what_a_takeover_writes(world: World) -> None:
     """One record: the group is another one, the epoch is higher, all else stays; and the notifier's place is handed on."""
     assert world.entry is not None
     with_state(world, owner=7, shadow=5)
-    place = [TopicPartition(world.settings.topic("rm-alerts"), 2, 0)]
-    producer = Producer(librdkafka(world.settings.kafka))
-    producer.produce(place[0].topic, b"an alert", b"C1", 2)
-    producer.flush(30)
-    old = notifiers(world.settings)
-    old.commit(offsets=[TopicPartition(place[0].topic, 2, 1)], asynchronous=False)
-    old.close()
+    place = told_by_the_owner(world)
     planned = takeover(world.settings, SECOND)
     assert planned.change.unusual == () and f"group {SECOND} own the outputs" in planned.change.lines[1]
     count = 2 * len(INPUTS) * 4
@@ -158,13 +164,7 @@ def test_a_takeover_that_is_cut_short_is_ended_by_the_next(
 ) -> None:
     """Wherever it was killed: given again, it fences whoever of the old owners has begun since, and the notifier goes on."""
     with_state(world)
-    place = [TopicPartition(world.settings.topic("rm-alerts"), 2, 0)]
-    producer = Producer(librdkafka(world.settings.kafka))
-    producer.produce(place[0].topic, b"an alert", b"C1", 2)
-    producer.flush(30)
-    old = notifiers(world.settings)
-    old.commit(offsets=[TopicPartition(place[0].topic, 2, 1)], asynchronous=False)
-    old.close()
+    place = told_by_the_owner(world)
     fences = 0
 
     def killed(*_: Any, **__: Any) -> None:

@@ -107,9 +107,10 @@ class Demo:
     # -- five months
 
     def _live_through(self, programs: Programs, around: ExitStack) -> None:
-        for name in (WORKER, VIEWS, NOTICES):
-            programs.start(name)
+        programs.start(WORKER)
         seconds = programs.wait_ready(lambda: None)
+        for name in (VIEWS, NOTICES):  # they need the keys that the first worker of a log makes
+            programs.start(name)
         self.screen.say(self.words("worker_up", seconds=f"{seconds:.0f}", first=day_text(bank.START)))
         self.watch = TopicWatch(self.settings, self.registry)
         around.callback(self.watch.close)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import ctypes
-import http.client
 import io
 import json
 import os
@@ -27,14 +26,13 @@ from deploy.private import write_private
 from deploy.settings import ALERT_KEY_FILE, REFERENCE_KEY_FILE, Settings
 from streams.calendar import date_of, day_of
 from tests.chaos.history import DIFFERENT, Findings
-from tests.chaos.system import Result, with_path
+from tests.chaos.system import Result, answered, with_path
 from tests.cli.calling import Called, call
 from tests.integration.live import PROGRAM, REPO, Live
 from tidegauge.demo.processes import environment
 
 START = day_of(date(2026, 1, 1))
 KEY = "a reference key for tests, 32 bytes long"
-ANSWER_S = 5.0
 SAID_S = 90.0  # until something is noticed
 START_S = 1.0  # that a process takes to say how it is used, on a machine that has nothing else to do
 GOOD = 200
@@ -162,33 +160,22 @@ class Bank(Live):
 
     def readyz(self) -> Probe:
         """The worker's own word."""
-        code, text = self._get("/readyz")
+        code, text = answered(self.port, "/readyz")
         return Probe(code, text.strip())
 
     def livez(self) -> Probe:
         """Whether the worker's event loop turns."""
-        code, text = self._get("/livez")
+        code, text = answered(self.port, "/livez")
         return Probe(code, text.strip())
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of a metric's samples with these labels; 0.0 where there is none."""
         total = 0.0
-        for line in self._get("/metrics")[1].splitlines():
+        for line in answered(self.port, "/metrics")[1].splitlines():
             head, _, value = line.rpartition(" ")
             if head.partition("{")[0] == name and all(f'{key}="{one}"' in head for key, one in labels.items()):
                 total += float(value)
         return total
-
-    def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except OSError:
-            return 0, ""
-        finally:
-            connection.close()
 
     def doctor(self) -> dict[str, dict[str, Any]]:
         """Every finding by its name; the first that isn't good where a check has several."""
@@ -214,7 +201,7 @@ class Bank(Live):
 
     def held(self) -> int:
         """How many partitions the worker says it holds; at its first assignment it may be none."""
-        text = self._get("/worker")[1]
+        text = answered(self.port, "/worker")[1]
         return len(json.loads(text)["partitions"]) if text else 0
 
     # -- the bank

@@ -114,6 +114,8 @@ def _act(
     until: int | None = None, as_json: bool,
 ) -> None:  # fmt: skip
     settings = Settings()
+    if staff and settings.token_issuer:
+        raise CommandError("--staff counts only where no issuer of tokens is set", "the token says who acts", BAD_INPUT)
     say = speaker(ALERT_WORDS, language(lang, settings))
     about = f"{action} {case}"
     who = asked(settings, given, Action.ACKNOWLEDGE, DataKind.ALERTS, about=about, first=True)

@@ -38,6 +38,7 @@ CASE_ENDS: Final = {cases.CASE_RETRACTED: "retracted", cases.CASE_EXPIRED: "expi
 _FIGURES: Final = ("opened", "severity", "net", "reference", "rules")
 _EVENT_ID = 0  # column of postings
 _MINUTE_MS: Final = 60_000
+PLACES_MIN: Final = 16  # of customers with a case
 _NONE: Final = -1
 _Cause = Callable[[int], tuple[str, str]]  # event id and branch, by slot
 
@@ -73,7 +74,7 @@ class OutflowCases:
         if pack.cases is None:
             self.rules, self.ids, self.anchored = None, (), NO_END
             self._anchors, self._told = cases.new_cases(len(self._slots)), cases.new_cases(len(self._slots))
-            self._changed.update(range(len(self._slots)))
+            self._changed.update(range(len(self._case_ids)))
             self.desk.drop(OUTFLOW)
             self.ledger.use_cases(None)
             return
@@ -300,9 +301,12 @@ class OutflowCases:
             place = len(self._case_ids)
             self._place[slot] = place
             self._case_ids.append("")
-            self._slots = np.append(self._slots, slot)
-            fresh = cases.new_cases(1)
-            self._anchors, self._told = np.append(self._anchors, fresh), np.append(self._told, fresh)
+            if place == len(self._slots):  # doubled, since there may be as many cases as customers
+                more = cases.new_cases(max(place, PLACES_MIN))
+                self._slots = grown(self._slots, place + len(more), _NONE)
+                self._anchors = np.concatenate((self._anchors, more))
+                self._told = np.concatenate((self._told, more))
+            self._slots[place] = slot
             self.ledger.keep_case(slot)
         return place
 
