@@ -88,9 +88,9 @@ class Reference:
         ]
 
 
-def reachable(run: "Run") -> int:
-    """Offsets that can be committed: below the first mark the other input lacks, without control records."""
-    return sum(last + 1 for p in range(run.partitions) for last in Reference(run, p).positions.values())
+def reachable(run: "Run") -> dict[tuple[str, int], int]:
+    """Offsets that can be committed, by input and partition: below the first mark the other input lacks, no control records."""
+    return {(t, p): last + 1 for p in range(run.partitions) for t, last in Reference(run, p).positions.items()}
 
 
 def of(topic: str, pairs: list[Pair]) -> list[Pair]:
