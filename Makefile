@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 
 # Compiled kernels are kept in the environment, so that they go when it goes.
 export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
+# Compiled modules are kept too, whatever the shell says: without them each of hundreds of processes compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test check check-code check-below check-above bench bench-quick chaos fuzz simulate lock format clean
 
@@ -37,7 +39,7 @@ check-code: install
 	@$(BIN)/python -m mypy --no-error-summary
 
 # Tests of the rooms below, and all others: two runs of about the same length.
-BELOW := $(addprefix tests/,$(addsuffix /,streams schemas policies standing twins golden engine examples explaining))
+BELOW := $(addprefix tests/,$(addsuffix /,streams schemas policies standing twins golden engine examples explaining contracts sources))
 ABOVE := $(filter-out $(BELOW),$(wildcard tests/*/ tests/test_*.py))
 QUICK := -q -m "not integration and not slow"
 

@@ -5,7 +5,9 @@ A minute and a half of computing on a fresh checkout: runs that begin side by si
 
 from tests import conftest  # says where the cache is, before numba is imported
 
-if __name__ == "__main__":
+
+def prepare() -> None:
+    """Compiles, or finds in the cache, whatever a worker calls."""
     from agents.offline.warmup import warm_up
     from agents.standing.model import StandingConf
     from policies import load_pack
@@ -14,3 +16,7 @@ if __name__ == "__main__":
     warm_up(
         StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), b"a reference key for tests, 32 bytes")
     )
+
+
+if __name__ == "__main__":
+    prepare()

@@ -8,10 +8,11 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
-from tests.test_tidy import ROOT, parsed
+from tests.test_tidy import ROOT, nodes
 from tidegauge.cli import COMMANDS
 from tidegauge.cli.packages import EXTRAS, TOP_LEVEL
 
@@ -62,10 +63,10 @@ def modules() -> Iterator[tuple[str, str]]:
             yield name, next((group for group, pattern in NEEDS.items() if pattern.match(name)), "core")
 
 
-def imports(tree: ast.AST) -> set[str]:
+def imports(path: Path) -> set[str]:
     """Top-level packages that a module imports, wherever in it."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -78,7 +79,7 @@ def imported() -> dict[str, dict[str, set[str]]]:
     """The packages that each group's modules import, and the modules: group, package, modules."""
     found: dict[str, dict[str, set[str]]] = {group: {} for group in GROUPS}
     for name, group in modules():
-        for package in imports(parsed(ROOT / name)):
+        for package in imports(ROOT / name):
             found[group].setdefault(package, set()).add(name)
     return found
 

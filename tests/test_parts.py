@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from _pytest.mark.expression import Expression
 
-from tests.__main__ import PARTS, worst
+from tests.__main__ import BESIDE, PARTS, worst
 
 MARKS = ("integration", "system", "slow")
 
@@ -16,6 +16,11 @@ def test_every_test_is_in_exactly_one_part(held: tuple[bool, ...]) -> None:
     marks = dict(zip(MARKS, held, strict=True))
     parts = [name for name, said in PARTS.items() if Expression.compile(said).evaluate(lambda mark, **_: marks[mark])]
     assert len(parts) == 1
+
+
+def test_every_part_is_in_exactly_one_lane() -> None:
+    """The first part is a lane by itself."""
+    assert sorted([next(iter(PARTS)), *(part for lane in BESIDE for part in lane)]) == sorted(PARTS)
 
 
 @pytest.mark.parametrize(

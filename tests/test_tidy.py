@@ -47,6 +47,12 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of the module's tree, walked once for all tests."""
+    return tuple(ast.walk(parsed(path)))
+
+
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function of a module."""
     return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -178,7 +184,7 @@ def test_no_print_left() -> None:
             or '__name__ == "__main__"' in path.read_text()
         ):
             continue
-        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
+        calls = [node for node in nodes(path) if isinstance(node, ast.Call)]
         assert not [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"], path
 
 

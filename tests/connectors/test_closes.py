@@ -50,6 +50,7 @@ def test_what_is_no_close_is_passed_over(monkeypatch: pytest.MonkeyPatch, key: A
     assert read(monkeypatch, row(key, value), row(KEY, GOOD, **{"import": b"\xfe"})) == [Closed(DAY, "\ufffd")]
 
 
+@pytest.mark.slow
 def test_any_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the contract allows, and whatever bytes: only a close under its own key is one."""
 

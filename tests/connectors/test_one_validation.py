@@ -192,6 +192,7 @@ def test_good_records_are_taken():
     assert [by_file(topic, [record], "ndjson") for topic, record in GOOD.items()] == [[None]] * len(GOOD)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(records())
 @example([("balances", GOOD["balances"] | {"opened_on": day("1950-01-01")})])

@@ -75,6 +75,7 @@ def test_nothing_personal_lies_within_what_is_not(name: str) -> None:
             assert '"classification": "C2"' not in json.dumps(field["type"])
 
 
+@pytest.mark.slow
 @given(st.lists(records("dead-letters"), max_size=4))
 @settings(max_examples=100)
 def test_any_letter_is_sent_again_or_says_why_not(found: list[dict[str, Any]]) -> None:
@@ -126,6 +127,7 @@ WORLD = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @example(
     [encode("world", WORLD | {"epoch": 2**63 - 1}), encode("world", WORLD | {"event_id": "e2", "epoch": -(2**63)})]
 )
@@ -173,6 +175,7 @@ def sent_packs(entry: Sequence[tuple[Any, Any]]) -> list[bytes]:
     return [value for _, value in entry if value is not None]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(entries("policies"))
 def test_packs_that_were_sent(found: list[tuple[Any, Any]]) -> None:
@@ -189,6 +192,7 @@ def test_packs_that_were_sent(found: list[tuple[Any, Any]]) -> None:
         assert "rolling-quarter-aum" in {pack.id for pack in read}
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(records("facts"), max_size=3), st.lists(records("policies"), max_size=2), st.lists(whole("policies")))
 def test_facts_of_files(facts: list[dict[str, Any]], packs: list[dict[str, Any]], sent: list[bytes]) -> None:

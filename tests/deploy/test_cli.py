@@ -83,6 +83,7 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
     assert tidegauge("down", **around).stdout.startswith("nothing runs in")
 
 
+@pytest.mark.slow
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
     """A server that does not answer ends a command with one line, a hint and exit code 1; bad usage with exit code 2."""
     dead = f"127.0.0.1:{processes.free_row(1)}"

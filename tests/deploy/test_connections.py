@@ -21,6 +21,7 @@ from deploy.connections.wire import OAUTH, SASL_TLS, AccessError, Brokers, Certi
 from deploy.settings import Settings
 from tests.schemas.registry_server import TOKEN, RegistryServer
 from tests.schemas.test_registry import self_signed
+from tests.test_tidy import nodes, parsed
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS: Final = ("agents", "services", "connectors", "deploy", "tidegauge", "bench", "tests")
@@ -71,12 +72,12 @@ def files() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split() if name.endswith(".py") and (ROOT / name).exists()]
 
 
-def imported(tree: ast.AST) -> set[str]:
+def imported(path: Path) -> set[str]:
     """Names that a module takes from the libraries: a test's own `Consumer` is none."""
     libraries = ("confluent_kafka", "aiokafka", "faust", "redis", "agents.engine")
     return {
         alias.asname or alias.name
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(libraries)
         for alias in node.names
     }
@@ -86,9 +87,9 @@ def sites() -> list[Site]:
     """Every call of the repository that makes a client of Kafka."""
     found = []
     for path in files():
-        tree = ast.parse(path.read_text())
-        known = imported(tree) | {node.name for node in tree.body if isinstance(node, ast.ClassDef)} & {"BlockApp"}
-        for node in ast.walk(tree):
+        own = {node.name for node in parsed(path).body if isinstance(node, ast.ClassDef)}
+        known = imported(path) | own & {"BlockApp"}
+        for node in nodes(path):
             if isinstance(node, ast.Call) and (name := called(node)) in CLIENTS:
                 of_module = isinstance(node.func, ast.Attribute)
                 if of_module or name in known:
@@ -114,7 +115,7 @@ def test_every_client_of_redis_takes_one_url() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in files()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and called(node) in REDIS
     ]
     assert not wrong, wrong
@@ -122,18 +123,13 @@ def test_every_client_of_redis_takes_one_url() -> None:
 
 def test_every_client_of_postgresql_is_made_in_one_place() -> None:
     """`deploy.connections.database.connected` makes connections, with an end to every wait; nobody else does."""
-    makers = {
-        "psycopg.connect",
-        "Connection.connect",
-        "AsyncConnection.connect",
-        "ConnectionPool",
-        "AsyncConnectionPool",
-    }
+    makers = ("psycopg.connect", "Connection.connect", "AsyncConnection.connect", "ConnectionPool", "AsyncConnectionPool")
+    names = ("connect", "ConnectionPool")  # what is written out in full is looked at closely
     found = [
         path.relative_to(ROOT).as_posix()
         for path in files()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and any(ast.unparse(node.func).endswith(maker) for maker in makers)
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and called(node).endswith(names) and ast.unparse(node.func).endswith(makers)
     ]
     # The last one looks at what a program of docs/integrators.md has written, as any reader would.
     assert sorted(found) == ["deploy/connections/database.py", "tests/clients/test_clients.py"]

@@ -78,6 +78,7 @@ def test_broken_key_file_is_told(content: bytes, tmp_path: Path) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_command_tells_of_a_broken_key_file(tmp_path: Path) -> None:
     """In clear lines that name the file; it stays."""
     path, content = tmp_path / "reference.key", b"\xff\xfe" * 40

@@ -60,6 +60,7 @@ def own_packages(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return next(check for check in json.loads(done.stdout) if check["name"] == "own packages")
 
 
+@pytest.mark.slow
 def test_another_distribution_on_the_path(tmp_path: Path, work: Path) -> None:
     """A foreign `agents` ends every command with one line that names its owner; nothing of it is run."""
     site = tmp_path / "site"
@@ -98,6 +99,7 @@ def test_a_folder_of_no_distribution(tmp_path: Path, work: Path) -> None:
     assert "PYTHONPATH" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_distributions_in_one_folder(tmp_path: Path, work: Path) -> None:
     """Installed into one site-packages, the other's files overwrite ours: the ImportError is explained."""
     site = tmp_path / "site"

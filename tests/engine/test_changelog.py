@@ -103,6 +103,7 @@ class Partition:
 changes = st.dictionaries(st.integers(0, 9), st.integers(0, 999), max_size=5)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_no_row_is_misread(data: st.DataObject) -> None:
     """Versions rise; each finds the state of before, however far an earlier upgrade came and whatever was compacted."""

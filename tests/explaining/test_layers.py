@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.explaining.memory import altered, log_of
 from tests.standing.partition import conf
 from tests.standing.test_layers import CARE, HOLDINGS, JANUARY, RICH, started
@@ -13,6 +15,7 @@ from tidegauge.cli.explain.text import lines
 from tidegauge.explanation import DIFFERS, HOLDS, explained
 
 
+@pytest.mark.slow
 def test_a_change_of_a_layer_holds() -> None:
     """Beside the tier's own; one that says another layer than the log gives does not, and the standing has both."""
     later = pack_of(CARE.body, version=2, effective_from="2024-02-11").replace('"1000000.00"', '"2000000.00"')

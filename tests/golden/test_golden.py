@@ -39,6 +39,7 @@ def test_reversals_from_the_beginning() -> None:
     assert from_empty(TAKEN_BACK).differences == []
 
 
+@pytest.mark.slow
 def test_formats_of_rows(lived: Lived) -> None:
     """Rows recorded and rows written now are those of the table, and there is no part of it that none has."""
     recorded = [row for rows in RECORDED.changelog(len(RECORDED.steps)) for row in rows]

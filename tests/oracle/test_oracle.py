@@ -57,6 +57,7 @@ def test_berka_by_adding_up_one_customer(berka_bank):
     assert row[QUARTER] == round(Fraction(total, 92))
 
 
+@pytest.mark.slow
 def test_no_floating_point(berka_bank):
     """Every intermediate of the oracle is a whole number type."""
     duck.expected_metrics(berka_bank, dt.date(1993, 3, 15), "CZK")

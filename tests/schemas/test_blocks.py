@@ -32,6 +32,7 @@ from tests.schemas.helpers import (
 NESTED = ("array", "map", "record", "union")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.data())
 def test_columns_equal_fastavro_for_any_schema_and_its_evolution(data: st.DataObject) -> None:

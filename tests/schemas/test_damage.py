@@ -107,6 +107,7 @@ def test_the_largest_value_and_key() -> None:
     assert [columns.value_bytes(i) for i in range(3)] == [good, bad, GOOD]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.data())
 def test_random_damage_stays_where_it_is(data: st.DataObject) -> None:
@@ -204,6 +205,7 @@ def guarded(value: bytes, reader: Reader, code: Any) -> tuple[int, int, list[int
     return status, field, data.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_read_passes_the_datum(interpreted: None, data: st.DataObject) -> None:
@@ -264,6 +266,7 @@ def test_counts_that_ask_for_years_of_work_end_at_once() -> None:
     assert columns.status.tolist() == [length, length, length, Status.OK, length, none, none]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_batch_spoils_no_other(data: st.DataObject) -> None:

@@ -253,6 +253,7 @@ def places(schema: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_any_schema_at_all(data: st.DataObject) -> None:

@@ -146,6 +146,7 @@ def test_the_sweep_mends_all(redis_client: Redis, logs: dict[str, list[TopicReco
     assert sweeper.counts.trouble == {}
 
 
+@pytest.mark.slow
 @given(st.lists(any_value("rm-alerts"), min_size=1, max_size=4))
 def test_readers_pass_over_what_they_cannot_read(held: Sequence[bytes]) -> None:
     """A row that was damaged in the server is left out of the list."""
@@ -283,6 +284,7 @@ def test_a_version_below_zero_is_none(redis_client: Redis, number: int) -> None:
         assert (sweeper.counts.wrong, sweeper.counts.trouble) == (0, {})
 
 
+@pytest.mark.slow
 @given(st.fixed_dictionaries({topic: entries(topic) for topic in ("business-days", "policies")}), records("rm-alerts"))
 @settings(max_examples=50)
 def test_the_banks_days_stay_days(inputs: dict[str, list[tuple[Any, Any]]], other: dict[str, Any]) -> None:
@@ -297,6 +299,7 @@ def test_the_banks_days_stay_days(inputs: dict[str, list[tuple[Any, Any]]], othe
     assert days.newest == 0 or DAY_MIN <= days.newest < DAY_MAX
 
 
+@pytest.mark.slow
 @given(entries("notices"))
 def test_any_notice_was_told_or_was_not(found: list[tuple[Any, Any]]) -> None:
     """Whatever stands on `notices`: what is a notice was told, and nothing else is known."""

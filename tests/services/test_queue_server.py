@@ -68,6 +68,7 @@ async def serving(connections_max: int = 64, rate_max: int = 0) -> AsyncIterator
             await serve
 
 
+@pytest.mark.slow
 async def test_half_open_requests_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 900 requests without an end some are taken, the rest closed at once; all are gone in time, kiosks are served."""
     monkeypatch.setattr(bounds, "REQUEST_S", 0.5)

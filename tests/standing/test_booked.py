@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def fresh() -> StandingJob:
     return job
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.tuples(HOURS, HOURS), min_size=1, max_size=4), max_size=4))
 def test_the_newest_of_what_was_booked(batches: list[list[tuple[int, int]]]) -> None:
     """The latest day among postings booked no later than the day after they were appended; a mistyped date is none."""
@@ -68,6 +70,7 @@ def test_the_newest_of_what_was_booked(batches: list[list[tuple[int, int]]]) -> 
     assert fed(fresh(), batches).booked.newest == want
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.tuples(HOURS, HOURS, st.sampled_from("abc")), min_size=1, max_size=4), max_size=4))
 def test_the_newest_of_each_source(batches: list[list[tuple[int, int, str]]]) -> None:
     """Of its postings up to the newest day of all; a job restored from rows and fence knows them too."""

@@ -84,6 +84,7 @@ def test_changes_in_bulk(name, kind, data):
     assert bulk == told(job, "tier-changes")
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(data=st.data())
 def test_rows_in_bulk(data):

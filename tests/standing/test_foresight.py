@@ -107,6 +107,7 @@ def test_near_as_a_share_of_today_s_money(short, raised):
     assert [(a["rule"], a["next_tier"]) for a in found] == [("near", "platinum")] * raised
 
 
+@pytest.mark.slow
 def test_what_ends_is_closed_and_rests():
     """A small posting brings it within reach, another takes it away; within ten days nothing is raised again."""
     steps = [posting(1, 9_000_000, "2024-01-01"), *closes("2024-01-01", "2024-03-31")]
@@ -168,6 +169,7 @@ VIEWS = st.one_of(
 BY_TIER = st.dictionaries(st.integers(0, 2), st.integers(0, 30))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(("upgrade_near", "downgrade_risk")), st.integers(0, 20), BY_TIER,

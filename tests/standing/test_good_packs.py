@@ -28,7 +28,7 @@ MONTH_END, LAST = day("2024-03-31"), day("2024-04-07")
 CUSTOMERS = {"C1": "personal", "C2": "personal", "C3": "corporate", "C4": "personal"}
 NO_RATE = "a rate is missing"
 TALLY = Counter[str]()
-EXAMPLES = int(os.environ.get("DRAWN_PACKS", "40"))  # drawn packs; `make packs` draws more
+EXAMPLES = int(os.environ.get("DRAWN_PACKS", "24"))  # drawn packs; `make packs` draws more
 SAVERS = """
 pack: savers
 version: 1

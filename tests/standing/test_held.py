@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def figures(record: dict[str, Any]) -> dict[str, int | None]:
     return {field: found[column] for field, column in FIELDS.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(MOVES, RATES)
 def test_held_null_and_told(moves: list[tuple[int, str, int, int]], since: dict[str, int]) -> None:
@@ -81,6 +83,7 @@ def test_held_null_and_told(moves: list[tuple[int, str, int, int]], since: dict[
             )
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(MOVES, RATES)
 def test_both_versions_say_the_same(moves: list[tuple[int, str, int, int]], since: dict[str, int]) -> None:

@@ -67,6 +67,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(STEPS)
 @settings(max_examples=12)
 def test_every_bad_record_is_accounted_for_once(steps: list[tuple[str, str, int, bool]]) -> None:

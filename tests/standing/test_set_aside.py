@@ -98,7 +98,7 @@ def calm_closes() -> Any:
 
 
 @pytest.mark.parametrize("left_out", [False, True], ids=["set aside", "left out"])
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
 def test_any_interleaving_and_any_crash(seed: int, left_out: bool) -> None:
     """In whatever blocks and order inputs are read, and wherever a worker begins anew, the closes say the same.
 

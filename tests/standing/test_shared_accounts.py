@@ -79,6 +79,7 @@ def told(found: list[Partition]) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.slow
 @given(steps=histories())
 @settings(max_examples=15, deadline=None)
 def test_ids_tell_them_apart(steps: list[Step]) -> None:
@@ -90,9 +91,8 @@ def test_ids_tell_them_apart(steps: list[Step]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("partitions", [4, 16])
-@given(steps=histories())
-@settings(max_examples=8, deadline=None)
+@given(partitions=st.sampled_from((4, 16)), steps=histories())
+@settings(max_examples=10, deadline=None)
 def test_no_figure_depends_on_the_partitions(partitions: int, steps: list[Step]) -> None:
     """Standings, tier changes, alerts, outlooks and dead letters are those of one partition, customer by customer."""
     assert told(lived(partitions, steps)) == told(lived(1, steps))

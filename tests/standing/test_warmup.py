@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # In a process of its own: here other tests have called every kernel.
 LATER = """
@@ -32,6 +35,27 @@ before = compiled()
 warm_up(conf(full))
 print(len(before), sorted(compiled() - before))
 """
+
+AGAIN = """
+from numba.core.event import install_recorder
+from tests import kernels
+
+with install_recorder("numba:compile") as seen:
+    kernels.prepare()
+print(sorted({str(event.data["dispatcher"].py_func.__qualname__) for _, event in seen.buffer}))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_in_the_cache_is_not_compiled_again():
+    """A process that finds all kernels there compiles none: with hundreds of processes in the tests it would be hours."""
+    found = ""
+    for _ in range(2):  # the first may be that of a fresh checkout
+        done = subprocess.run([sys.executable, "-c", AGAIN], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        if (found := done.stdout.strip()) == "[]":
+            return
+    pytest.fail(f"compiled again: {found}")
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ def state(ledger: SlowLedger, as_of: int) -> dict:
     }
 
 
+@pytest.mark.slow
 @few
 @given(st.data())
 def test_any_permutation_and_duplication(data):

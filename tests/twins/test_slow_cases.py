@@ -1,5 +1,7 @@
 """The slow twin of alert cases on stories worked out by hand (docs/alerts.md#examples)."""
 
+import pytest
+
 from tests.examples.cases import JobCases, plain
 from tests.twins.case_terms import SlowRule, SlowScheme, SlowStep
 from tests.twins.cases import SlowCases
@@ -50,6 +52,7 @@ def test_in_on_friday_and_out_on_tuesday_is_no_loss():
     assert cases.steps == []
 
 
+@pytest.mark.slow
 def test_a_window_that_begins_between_the_two_sees_no_loss():
     """The week of Saturday the 20th begins behind the Friday on which the money came; from before it, 60,000.00 leave."""
     steps = (
@@ -75,6 +78,7 @@ def test_no_window_reaches_behind_the_end_of_a_case():
     assert told(cases.steps)[2:] == [("raised", "2024-04-17", 20_000_000)]
 
 
+@pytest.mark.slow
 def test_wages_a_week_after_the_money_count_as_loss():
     """400,000.00 come on 5 April and leave on the 12th: a single posting; on the 17th the week sees it leave too."""
     money = ("2024-04-04", posting(2, 40_000_000, "2024-04-05"))
@@ -174,6 +178,7 @@ def own_transfer(first: int, second: int | None, clocks=("10:00:00", "10:20:00")
     return [(debit, credit)[i] for i in (first, second) if i is not None]
 
 
+@pytest.mark.slow
 def test_an_own_transfer_of_unknown_nature_whose_second_leg_is_first_late_or_never():
     """First: nothing is told. Late: told and taken back. Never, or after 30 minutes: told."""
     assert bank("2024-04-08", *own_transfer(1, 0), "2024-04-09").steps == []
@@ -186,6 +191,7 @@ def test_an_own_transfer_of_unknown_nature_whose_second_leg_is_first_late_or_nev
     assert told(too_long.steps) == [("raised", "2024-04-09", 30_000_000)]
 
 
+@pytest.mark.slow
 def test_who_moves_his_own_money_is_not_told_of_before_the_second_leg_can_come():
     """After a pair of legs of unknown nature the next debit waits 30 minutes, for a credit or a close; a first one is told."""
     before = ("2024-04-08", *own_transfer(1, 0), "2024-04-11")
@@ -199,6 +205,7 @@ def test_who_moves_his_own_money_is_not_told_of_before_the_second_leg_can_come()
     assert [(step.kind, step.provisional, step.net) for step in later.steps[:1]] == [("raised", True, 25_000_100)]
 
 
+@pytest.mark.slow
 def test_legs_across_midnight_stay_a_pair_when_one_is_folded():
     """At 23:50 and 00:05: a loss for a day, none from the next one on, and none when only its second leg is still held."""
     legs = (
@@ -215,6 +222,7 @@ def test_legs_across_midnight_stay_a_pair_when_one_is_folded():
         assert told(more.steps)[2:] == [("raised", _iso(day(last) + 1), 21_000_000)], last
 
 
+@pytest.mark.slow
 def test_a_named_outside_bank_and_codes_that_a_pack_maps():
     """Unknown and to an outside bank is external; to our own name it may be a leg; to the group's it is no flow."""
     scheme = SlowScheme((SINGLE,), internal_banks=frozenset({"GROUP"}), own_banks=frozenset({"OWN"}))
@@ -260,6 +268,7 @@ def test_foreign_currency_on_a_day_of_a_moving_rate():
     assert told(cases.steps) == [("raised", "2024-04-09", 14_200_000), ("deepened", "2024-04-10", 28_600_000)]
 
 
+@pytest.mark.slow
 def test_drip_and_one_bank():
     """Eight debits of at most 5,000.00 in thirty days; and 60,000.00 to one bank, whatever came in."""
     drip = SlowRule("drip", 30, absolute=dict.fromkeys(TIERS, 3_000_000), debits=8, each_max=500_000)

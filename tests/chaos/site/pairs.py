@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -49,27 +50,24 @@ class Pairs:
         """A wrong value."""
         return VALUES[name].format(other=self.other)
 
-    def in_process(self, name: str, command: str) -> str:
+    def in_process(self, name: str, command: str, limit_s: float = REFUSED_S) -> str:
         """What is wrong with a pair that is called here."""
         began = time.monotonic()
         done = self.bank.tell(*self.words(command), **{name: self.value(name)})
-        return fault(name, command, done, self.right[command], time.monotonic() - began)
+        return fault(name, command, done, self.right[command], time.monotonic() - began, limit_s)
 
-    def as_process(self, name: str, command: str) -> str:
+    def as_process(self, name: str, command: str, limit_s: float) -> str:
         """What is wrong with a pair as a process of its own."""
-        limit_s = self.bank.patience(REFUSED_S)
         done, seconds = self.bank.child(self.words(command), 6 * limit_s, **{name: self.value(name)})
         return fault(name, command, done, self.right[command], seconds, limit_s)
 
-    def one_each(self) -> list[str]:
-        """Every setting with one command, as processes of their own; what is wrong."""
-        first = next(iter(READING))
+    def one_each(self, processes: Collection[str] = VALUES) -> list[str]:
+        """Every setting with one command, these as processes of their own and the others here; what is wrong."""
+        first, limit_s = next(iter(READING)), self.bank.patience(REFUSED_S)
         with ThreadPoolExecutor(SIDE_BY_SIDE) as hands:
-            return [
-                said
-                for said in hands.map(lambda name: self.as_process(name, AS_PROCESS.get(name, first)), VALUES)
-                if said
-            ]
+            said = list(hands.map(lambda name: self.as_process(name, AS_PROCESS.get(name, first), limit_s), processes))
+        said += [self.in_process(name, first, limit_s) for name in VALUES if name not in processes]
+        return [wrong for wrong in said if wrong]
 
     def refused(self, command: str, name: str) -> str:
         """What is wrong with a process that must not begin."""
