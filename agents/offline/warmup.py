@@ -6,14 +6,18 @@ it holds partitions would miss its heartbeats and lose them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
+from agents.engine.job import Block
 from agents.engine.packing import Packed, batches, flat
-from agents.offline.memory_log import MemoryLog
+from agents.offline.memory_log import MemoryLog, _batch
 from agents.offline.replay import work
+from agents.owners.compare import OwnersSeen
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from schemas.codec.records import encode
+from schemas.registry import file_registry
 from schemas.topics import INPUTS
 from streams.calendar import DAY_MS
 
@@ -24,7 +28,7 @@ FOREIGN: Final = "USD"
 def warm_up(conf: StandingConf) -> None:
     """Events of every kind, closes over the end of a month, and the state written and read back."""
     log = MemoryLog(lambda topic, record: encode(topic, record, conf.registry))
-    conf = conf.alone()
+    conf = replace(conf.alone(), claims=True)
     job = StandingJob(conf)
     job.begin(0, dict.fromkeys(INPUTS, 0))
     job.decider.continuous.watch(wanted=True)  # its kernel too: a pack that asks for it may come later
@@ -49,6 +53,9 @@ def warm_up(conf: StandingConf) -> None:
     for item in rows:
         if isinstance(item, Packed):
             list(batches(item, 1 << 16, None))
+    for at, items in job.take_elsewhere():
+        claims = [*flat(items)]
+        OwnersSeen(conf.registry or file_registry()).take(Block(at, 0, len(claims), [_batch(0, claims)], 0))
     positions, meta = job.positions(), job.fence()
     again = StandingJob(conf)
     again.load((key, value) for key, value in flat(rows) if key is not None)

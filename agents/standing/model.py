@@ -237,7 +237,7 @@ class StandingConf:
     `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, by which records
     are checked (agents.standing.intake.placement); `previous_key` and `retire`: of a rotation of references (Keyring);
     `epoch`: of the log's identity, in versions of records; `shadow`: the outputs are another group's, and these go elsewhere;
-    `left_out`: closes that don't count.
+    `left_out`: closes that don't count; `claims`: the owners of accounts are told (agents.standing.publish.claims).
     """
 
     base_currency: str
@@ -254,6 +254,7 @@ class StandingConf:
     epoch: int = 0
     shadow: bool = False
     left_out: frozenset[Run] = NOTHING_LEFT_OUT
+    claims: bool = False
 
     @property
     def keys(self) -> Keyring:

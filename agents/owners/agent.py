@@ -1,0 +1,196 @@
+"""The account agent of a worker: reads the claims of its partitions, and tells both customers of an account that has two.
+
+For each partition index that the worker holds it also has that partition of `account-owners`. What it tells leaves in one
+transaction with how far it has read, under an id that is stable by partition: whoever had it before is fenced. So each
+break is told once; told again after a state was built anew, it has the same id.
+
+It runs beside the partition units, in a thread of its own: what it compares is nobody's figure, and no figure waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from agents.engine.job import FatalError, Rejoin
+from agents.engine.metrics import WorkerMetrics
+from agents.engine.reader import LogReader, Place, blocks_to_the_end
+from agents.engine.recovery import EngineSettings, state_name
+from agents.owners.compare import Claim, OwnersSeen, Shared, claims_of, paired
+from deploy import admin
+from deploy.connections.clients import librdkafka
+from schemas.codec.blocks import Reader
+from schemas.codec.records import encode
+from schemas.partitioner import partition_of
+from schemas.registry import Registry, RegistryError
+from schemas.topics import ACCOUNT_OWNER, OWNERS
+from streams.reference import customer_ref
+
+RESTATEMENTS: Final = "restatements"
+TELL_S: Final = 10.0  # further owners are gathered for so long: to name the first one the claims are gone through again
+FETCH_S: Final = 1.0
+PAUSE_S: Final = 5.0  # after a failure
+WAIT_S: Final = 30.0
+END_S: Final = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A partition of claims. told: the next offset, as committed with what was told."""
+
+    seen: OwnersSeen
+    producer: Producer
+    told: int
+    at: int = 0  # read up to here
+    further: list[Claim] = field(default_factory=list)
+
+
+class AccountAgent:
+    """`held` gives the partition indices that the worker holds now; `key`: of the ids; `may` as of agents.engine.unit.Outlet."""
+
+    def __init__(
+        self, settings: EngineSettings, name: str, registry: Registry, key: bytes, held: Callable[[], set[int]],
+        metrics: WorkerMetrics, may: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._settings, self._name, self._registry, self._key = settings, name, registry, key
+        self._wanted, self._metrics, self._may = held, metrics, may
+        self._topic, self._out = settings.topic(OWNERS), settings.topic(RESTATEMENTS)
+        self._held: dict[int, _Held] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="account agent", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what was read and not told is told by whoever has the partition next."""
+        self._stop.set()
+        self._thread.join(END_S)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._read()
+            except FatalError as problem:  # others own the outputs now: the worker says so, and ends
+                log.info("the account agent ends: %s", problem)
+                return
+            except (KafkaException, RegistryError, Rejoin, TimeoutError) as problem:
+                log.info("the account agent begins again: %s", problem)
+                self._stop.wait(PAUSE_S)
+            finally:
+                self._forget(set(self._held))
+
+    def _read(self) -> None:
+        """Until told to end, or something fails."""
+        reader = LogReader(self._settings.kafka, [self._topic])
+        group = Consumer(
+            {**librdkafka(self._settings.kafka), "group.id": owners_group(self._settings.group), "enable.auto.commit": False},
+            logger=admin.nowhere,
+        )
+        tell_at = time.monotonic() + TELL_S
+        try:
+            while not self._stop.is_set():
+                wanted = self._wanted()
+                if wanted != set(self._held):
+                    self._take_up(wanted, reader, group)
+                if not self._held:
+                    self._stop.wait(FETCH_S)
+                    continue
+                for block in reader.fetch(FETCH_S):
+                    held = self._held[block.tp.partition]
+                    held.further += held.seen.take(block, held.told)
+                    held.at = block.end
+                    self._metrics.shared_accounts.labels(block.tp.partition).set(len(held.seen.shared))
+                if time.monotonic() > tell_at:
+                    for partition, held in self._held.items():
+                        self._tell(partition, held, group)
+                    tell_at = time.monotonic() + TELL_S
+        finally:
+            group.close()
+            reader.close()
+
+    def _take_up(self, wanted: set[int], reader: LogReader, group: Consumer) -> None:
+        """Hold these partitions; fence whoever had a new one before how far he came is asked."""
+        self._forget(self._held.keys() - wanted)
+        for partition in sorted(wanted - self._held.keys()):
+            if self._may is not None:
+                self._may()
+            producer = Producer(
+                {
+                    **librdkafka(self._settings.kafka), "linger.ms": 0, "compression.type": "lz4",
+                    "transactional.id": owners_id(state_name(self._settings, self._name), partition),
+                    "transaction.timeout.ms": int(WAIT_S * 1000),
+                },
+                logger=admin.nowhere,
+            )  # fmt: skip
+            producer.init_transactions(WAIT_S)
+            (committed,) = group.committed([TopicPartition(self._topic, partition)], WAIT_S)
+            self._held[partition] = _Held(OwnersSeen(self._registry), producer, max(0, committed.offset))
+        reader.begin({self._place(partition): held.at for partition, held in self._held.items()})
+
+    def _place(self, partition: int) -> Place:
+        return self._topic, partition
+
+    def _forget(self, partitions: Any) -> None:
+        for partition in list(partitions):
+            del self._held[partition]
+            self._metrics.shared_accounts.remove(str(partition))
+
+    def _tell(self, partition: int, held: _Held, group: Consumer) -> None:
+        """What is new since the last time, in one transaction with how far that is."""
+        if held.at <= held.told:
+            return
+        found = self._pairs(partition, held.further) if held.further else []
+        producer = held.producer
+        producer.begin_transaction()
+        for shared in found:
+            for record in records(shared, self._key):
+                key = record["customer_id"].encode()
+                value = encode(RESTATEMENTS, record, self._registry)
+                producer.produce(self._out, value, key, partition_of(key, self._settings.partitions))
+        offsets = [TopicPartition(self._topic, partition, held.at)]
+        producer.send_offsets_to_transaction(offsets, group.consumer_group_metadata(), WAIT_S)
+        producer.commit_transaction(WAIT_S)
+        held.told, held.further = held.at, []
+        self._metrics.owner_breaks.labels(partition).inc(len(found))
+
+    def _pairs(self, partition: int, further: list[Claim]) -> list[Shared]:
+        accounts, reader = {claim.account_id.encode() for claim in further}, Reader(OWNERS, self._registry)
+        claims: list[Claim] = []
+        for block in blocks_to_the_end(self._settings.kafka, [self._place(partition)]):
+            claims += claims_of(block, reader, accounts)
+        return paired(further, claims)
+
+
+def owners_group(group: str) -> str:
+    """The consumer group in which it keeps how far the agents of a group of workers have told."""
+    return f"{group}-owners"
+
+
+def owners_id(state: str, partition: int) -> str:
+    """The transactional id for a partition; state: what those of the workers begin with."""
+    return f"{state}-owners-{partition}"
+
+
+def records(shared: Shared, key: bytes) -> list[dict[str, Any]]:
+    """The break of an account with two owners, for each of them. Neither names the other: he may be another branch's."""
+    day, found = shared.day, []
+    both = sorted((shared.first, shared.second))
+    for customer in both:
+        opaque = customer_ref(key, "/".join((ACCOUNT_OWNER, shared.account_id, *both, customer)))
+        found.append({
+            "event_id": f"{shared.account_id}/{ACCOUNT_OWNER}/{opaque}", "kind": ACCOUNT_OWNER, "customer_id": customer,
+            "account_id": shared.account_id, "restated_day": day, "business_day": day, "metric": None,
+            "previous_minor": None, "current_minor": None, "previous_tier": None, "current_tier": None,
+            "amount_minor": None, "currency": None,
+        })  # fmt: skip
+    return found
