@@ -23,10 +23,11 @@ class ProxiedCluster(kafka.Cluster):
 
     behind: int = 0  # port of the listener
     front: int = 0  # port that it advertises: the proxy's
+    more: str = ""  # further lines of server.properties
 
     def properties(self, node: int) -> str:
         """server.properties of a node."""
-        text = kafka.Cluster.properties(self, node)
+        text = kafka.Cluster.properties(self, node) + self.more
         if node or not self.front:
             return text
         out = []
@@ -49,6 +50,7 @@ class ChaosStack(Stack):
         settings = Settings(bootstrap_servers="", redis_url="", brokers=brokers, kafka_heap_mb=heap_mb)
         super().__init__(folder, settings, with_redis=False, with_topics=False, any_ports=True, tether=True, **more)
         self.behind = self.front = 0
+        self.more: dict[str, str] = {}  # settings of the brokers besides, from the next start on
 
     @property
     def proxied_servers(self) -> str:
@@ -57,7 +59,8 @@ class ChaosStack(Stack):
 
     def _cluster(self, *, keep_ports: bool = True) -> kafka.Cluster:
         made = super()._cluster(keep_ports=keep_ports)
-        if isinstance(made, ProxiedCluster):
+        more = "".join(f"{name}={value}\n" for name, value in self.more.items())
+        if isinstance(made, ProxiedCluster) and made.more == more:
             return made
         if not self.front:
             first = made.port + 2 * made.brokers  # the brokers' own ports are not taken yet
@@ -65,7 +68,7 @@ class ChaosStack(Stack):
                 first += 2
             self.behind, self.front = first, first + 1
         values = {field.name: getattr(made, field.name) for field in fields(kafka.Cluster)}
-        self.cluster = ProxiedCluster(**values, behind=self.behind, front=self.front)
+        self.cluster = ProxiedCluster(**values, behind=self.behind, front=self.front, more=more)
         return self.cluster
 
     def pid(self, node: int = 0) -> int:

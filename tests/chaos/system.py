@@ -5,6 +5,8 @@ Sees Kafka and processes only, and kills only what it started, by pid.
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import random
 import shutil
@@ -16,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from confluent_kafka import TopicPartition
@@ -27,19 +29,30 @@ from agents.offline.standings import all_standings
 from bench.parts.full import states
 from bench.world.data import CLOSED
 from deploy import admin
+from deploy.embedded import processes
 from deploy.settings import Settings
 from schemas.topics import INPUTS, MARK_KEY
 from tests.chaos import expected, twin
 from tests.chaos.check import read
 from tests.chaos.feed import Feed
-from tests.chaos.history import STOPPED, Findings, History, check
+from tests.chaos.history import DIFFERENT, STOPPED, Findings, History, check
 from tests.chaos.load import Load, Timetable
 from tests.chaos.watch import Stops, Watcher
+from tests.cli.calling import call
 from tests.integration.live import PROGRAM, REPO, Live
 from tidegauge.bootstrap import STANDING
 from tidegauge.demo.processes import environment
 
 DRAIN_S = 180.0
+READY_S = 60.0
+ANSWER_S = 5.0
+GOOD = 200
+SAFE = "everything is committed and flushed, the group is left; it is safe to go on"
+LAG = "tidegauge_lag_offsets"
+LOOKED_AT = set(
+    "brokers,topics,identity,topic settings,copies,changelog,open transactions,waiting,records,closes,marks,deletions,state,"
+    "handover".split(",")
+)  # checks of `doctor` that a scenario's faults have to leave good
 
 
 @dataclass
@@ -65,6 +78,29 @@ class Result:
         return not self.findings
 
 
+class Seat(NamedTuple):
+    """Where a worker answers, and where it writes."""
+
+    port: int
+    log: Path
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body; 0 where nothing answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_S)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except OSError:
+            return 0, ""
+        finally:
+            connection.close()
+
+    def last_line(self) -> str:
+        """The last one that it has said."""
+        return next((line for line in reversed(self.log.read_text().splitlines()) if line.strip()), "")
+
+
 class System(Live):
     """A context. `launch`, then faults while `feeding`, then `finish` gives the verdict."""
 
@@ -82,6 +118,8 @@ class System(Live):
         self.timetable = Timetable(load)
         self.feed = Feed(self.settings, self.timetable)
         self.extra: dict[str, str] = {}  # environment of the next workers
+        self.seats: dict[int, Seat] = {}  # by process, of every worker there was
+        self.odd: list[str] = []  # what an operator saw that was wrong
         self.worker_kafka = kafka
         self.faults: dict[str, int] = {}
         self.admin = admin.client(kafka)
@@ -116,6 +154,12 @@ class System(Live):
 
     # -- processes
 
+    def start(self, program: str = PROGRAM) -> None:
+        """Start a worker that serves metrics, at a port of its own."""
+        self.metrics_port = processes.free_row(1)
+        super().start(program)
+        self.seats[self.workers[-1].pid] = Seat(self.metrics_port, self._log())
+
     def _run(self, *command: str, program: str = PROGRAM, contracts: int | None = None) -> subprocess.Popen[bytes]:
         self._started += 1
         own = {"bootstrap_servers": self.worker_kafka, "contracts": contracts or self.settings.contracts}
@@ -137,10 +181,7 @@ class System(Live):
 
     def leave(self, worker: subprocess.Popen[bytes]) -> None:
         """End a worker as an operator would."""
-        self.workers.remove(worker)
-        worker.terminate()
-        code = worker.wait(60)
-        assert code in (0, -signal.SIGTERM), f"a worker ended with {code}\n{self.said()}"
+        self.stop(self.workers.index(worker))
 
     # -- the course of a run
 
@@ -201,15 +242,41 @@ class System(Live):
         self.wait(lambda: self.stops.behind == 0, "the rest", DRAIN_S)
         self.wait_closed()
         longest = self.stops.end()
+        self.look()
         self.stop()
         seen = self.watcher.end()
         self.say(f"{self.feed.count} records sent, longest stop {longest:.1f} s; now everything is checked")
         result = self.judge(seen)
         result.longest_s, result.limit_s = longest, limit_s
+        for text in self.odd:
+            result.findings.note(DIFFERENT, text)
         if limit_s and longest > limit_s:
             result.findings.note(STOPPED, f"a partition stood still for {longest:.1f} s, {limit_s:.0f} s are allowed")
         result.seconds = time.monotonic() - self.began
         return result
+
+    def stop(self, *which: int) -> None:
+        """End the workers, or some of them, as an operator would; each says that it is safe to go on."""
+        ending = [self.workers[at] for at in which] or list(self.workers)
+        super().stop(*which)
+        for worker in ending:
+            line = self.seats[worker.pid].last_line()
+            if SAFE not in line:
+                self.odd.append(f"a worker that was told to stop ended with: {line}")
+
+    def look(self) -> None:
+        """What the operator sees once all is worked off: workers are ready, nothing waits, and `doctor` finds nothing wrong."""
+        for worker in self.workers:
+            seat, until = self.seats[worker.pid], time.monotonic() + READY_S
+            while (found := seat.get("/readyz"))[0] != GOOD and time.monotonic() < until:
+                time.sleep(0.2)
+            if found[0] != GOOD:
+                self.odd.append(f"readyz, all being worked off: {found}")
+            elif LAG not in seat.get("/metrics")[1]:
+                self.odd.append(f"no {LAG} among the metrics")
+        done = call("doctor", "--json", env={**environment(self.settings), "TIDEGAUGE_LANG": "en"})
+        wrong = [one for one in json.loads(done.out) if one["grade"] == "wrong" and one["name"] in LOOKED_AT]
+        self.odd += [f"doctor: {one['name']}: {one['found']}" for one in wrong]
 
     def wait_closed(self) -> None:
         """Wait until the last close is worked off in every partition, as their own changelogs say."""

@@ -2,7 +2,8 @@
 
 The owner's transactional ids are fenced, the identity is written, and they are fenced again: whoever began anew in between had
 read the old identity, and whoever begins later reads the new one and ends. Then the workers of the new owner publish every
-customer anew as they start (agents.standing.publish.handover).
+customer anew as they start (agents.standing.publish.handover). A takeover that was cut short behind the identity does the rest
+when it is given again.
 """
 
 from __future__ import annotations
@@ -29,31 +30,46 @@ from tidegauge.world.check import BROKERS_WAIT_S, WorldError, counted, current, 
 from tidegauge.world.epochs import next_epoch, published_epoch
 from tidegauge.world.found import USES_SHADOW, found_identity
 from tidegauge.world.identity import TAKEN_OVER, mismatches
+from tidegauge.world.log import read_entries
 from tidegauge.world.withdrawn import NOTHING_WITHDRAWN, AllWithdrawn, withdrawn_by
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from confluent_kafka.admin import AdminClient
+
     from agents.engine.changelog import Fence
     from deploy.settings import Settings
     from streams.closing import Run
+    from tidegauge.world.identity import WorldEntry
 
 WAITING_MAX: Final = 10_000  # records of the log that a shadow which has caught up may still have to read
 FENCE_S: Final = 40.0  # a transaction that is just being ended is waited for
 _ALERTS: Final = "rm-alerts"
+_FIRST_STEPS: Final = (
+    "fence the workers of group {owner}: what they have open is aborted, and they end",
+    "let group {group} own the outputs, under epoch {epoch}",
+    "have its workers publish standing, outlook and queue class of every customer, as they start",
+)
 _Positions = dict[tuple[str, int], int]  # input, partition -> next offset
 
 
 class Takeover(NamedTuple):
-    """A takeover before it is made. owner: the settings of the owning group; the change's are those of the shadow."""
+    """A takeover before it is made. owner: the settings of the owning group; the change's are those of the shadow.
+
+    written: the identity says so already, and what comes behind it is done again; `change` is the one that was made.
+    """
 
     change: WorldChange
     owner: Settings
     withdrawn: AllWithdrawn
+    written: bool = False
 
 
 def takeover(settings: Settings, group: str) -> Takeover:
     """Letting a shadow's group own the outputs.
 
-    WorldError where settings differ from the identity, the group is no shadow, its workers run, or it owns the outputs already.
+    WorldError where settings differ from the identity, the group is no shadow, its workers run, or it has always owned the outputs.
     """
     surveyed = topics.survey(settings, BROKERS_WAIT_S)
     mine = counted(settings, surveyed).model_copy(update={"group": group})
@@ -63,19 +79,15 @@ def takeover(settings: Settings, group: str) -> Takeover:
     if problems := mismatches(entry.identity, found_identity(mine, surveyed, USES_SHADOW)):
         raise refused(problems)
     if entry.identity.group == group:
-        raise WorldError(f"group {group} owns the outputs of this log already", "`tidegauge world show`")
+        return _written(mine, entry)
     if running(mine, group):
         raise WorldError(f"workers of group {group} are running", "stop them first: `tidegauge drain`")
     owner = mine.model_copy(update={"group": entry.identity.group})
     _require_shadow(mine)
     left_out = _left_out(mine) - frozenset(entry.closes_left_out)
     epoch = next_epoch(max(entry.epoch, published_epoch(mine, surveyed)), today())
-    lines = [
-        f"fence the workers of group {owner.group}: what they have open is aborted, and they end",
-        f"let group {group} own the outputs, under epoch {epoch}",
-        "have its workers publish standing, outlook and queue class of every customer, as they start",
-        again_said(owner, mine),
-    ]
+    lines = [step.format(owner=owner.group, group=group, epoch=epoch) for step in _FIRST_STEPS]
+    lines.append(again_said(owner, mine))
     lines += [
         f"leave out the closes asked for on {shown_day(run.asked)}, for good" for run in sorted(left_out, key=str)
     ]
@@ -93,14 +105,42 @@ def takeover(settings: Settings, group: str) -> Takeover:
     )
 
 
-def take_over(found: Takeover, reason: str, who: str) -> str:
-    """Make it; what is published again, in a line. WorldError where another change came first."""
+def _written(mine: Settings, entry: WorldEntry) -> Takeover:
+    """The takeover that the identity speaks of, to end what may have been cut short. WorldError where there was none."""
+    group, before = entry.identity.group, group_before(read_entries(mine), entry)
+    if before is None:
+        raise WorldError(f"group {group} owns the outputs of this log already", "`tidegauge world show`")
+    owner = mine.model_copy(update={"group": before})
+    lines = (
+        f"group {group} owns the outputs of this log already, under epoch {entry.epoch}: a takeover that was cut short is ended",
+        f"fence the workers of group {before} again",
+    )
+    change = WorldChange(mine, entry, TAKEN_OVER, entry.identity, entry.epoch, lines)
+    return Takeover(change, owner, NOTHING_WITHDRAWN, written=True)
+
+
+def group_before(entries: Iterable[WorldEntry], entry: WorldEntry) -> str | None:
+    """From whom the group of an entry has taken over, by all entries of the log; None if it was by no takeover."""
+    known = {one.event_id: one for one in entries}
+    while (previous := known.get(entry.follows or "")) is not None:
+        if previous.identity.group != entry.identity.group:
+            return previous.identity.group if entry.kind == TAKEN_OVER else None
+        entry = previous
+    return None
+
+
+def take_over(found: Takeover, reason: str, who: str) -> tuple[str, ...]:
+    """Make it; what was done, a line each. WorldError where another change came first."""
     change, owner = found.change, found.owner
     fence(owner)
-    write_change(change, reason, who, f"{owner.topic_prefix}tidegauge-world")
-    fence(owner)
-    _hand_on_alerts(owner, change.settings)
-    return again_said(owner, change.settings)
+    if not found.written:
+        write_change(change, reason, who, f"{owner.topic_prefix}tidegauge-world")
+        fence(owner)
+    _hand_on_alerts(owner, change.settings, again=found.written)
+    if found.written:
+        return change.lines
+    told = len(_FIRST_STEPS)
+    return *change.lines[:told], again_said(owner, change.settings), *change.lines[told + 1 :]
 
 
 def fence(settings: Settings) -> None:
@@ -194,22 +234,35 @@ def _closed(settings: Settings) -> int:
     return min((int(json.loads(fence.meta)["closed"]) for fence in _fences(settings)), default=NO_DAY)
 
 
-def _hand_on_alerts(owner: Settings, shadow: Settings) -> None:
-    """The notifier of the new group begins where that of the old one is: what was told is not told again."""
+def _hand_on_alerts(owner: Settings, shadow: Settings, *, again: bool) -> None:
+    """The notifier of the new group begins where that of the old one is: what was told is not told again.
+
+    again: unless it has a place of its own by now.
+    """
     administrator = admin.client(owner.kafka)
-    places = [TopicPartition(owner.topic(_ALERTS), p) for p in range(owner.partitions)]
+    if again and _places_told(administrator, shadow):
+        return
+    if told := _places_told(administrator, owner):
+        moved = ConsumerGroupTopicPartitions(_notifiers(shadow), told)
+        for answer in administrator.alter_consumer_group_offsets([moved], request_timeout=ADMIN_S).values():
+            answer.result(2 * ADMIN_S)
+
+
+def _notifiers(settings: Settings) -> str:
+    return f"{settings.group}-alerts"
+
+
+def _places_told(administrator: AdminClient, settings: Settings) -> list[TopicPartition]:
+    """How far the notifier of a group is, in the partitions that it has told anything of."""
+    places = [TopicPartition(settings.topic(_ALERTS), p) for p in range(settings.partitions)]
     asked = administrator.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(f"{owner.group}-alerts", places)], request_timeout=ADMIN_S
+        [ConsumerGroupTopicPartitions(_notifiers(settings), places)], request_timeout=ADMIN_S
     )
     try:
-        told = [
+        return [
             one for answer in asked.values() for one in answer.result(2 * ADMIN_S).topic_partitions if one.offset >= 0
         ]
     except KafkaException as problem:
         if problem.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
             raise
-        return
-    if told:
-        moved = ConsumerGroupTopicPartitions(f"{shadow.group}-alerts", told)
-        for answer in administrator.alter_consumer_group_offsets([moved], request_timeout=ADMIN_S).values():
-            answer.result(2 * ADMIN_S)
+        return []

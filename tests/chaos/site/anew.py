@@ -11,13 +11,14 @@ from pathlib import Path
 from confluent_kafka import Producer, TopicPartition
 
 from agents.engine.recovery import changelog_topic
-from deploy import admin, topics
+from deploy import admin, record, topics
 from deploy.connections.clients import librdkafka
 from services.assembly import redis_client
 from services.views.keys import Keys
 from tests.chaos.brokers import ChaosStack
 from tests.chaos.given import Given
 from tests.chaos.site.bank import Bank
+from tests.chaos.site.health import configure
 from tests.chaos.system import Result
 from tests.cli.calling import Called
 from tidegauge.bootstrap import STANDING
@@ -67,14 +68,15 @@ def _rebuild(bank: Bank) -> None:
 
 
 def _changelog_cut(bank: Bank) -> None:
-    """Rows without a fence: no RocksDB is spoken of, and the way out is named."""
+    """Nothing is left of it: no RocksDB is spoken of, and the way out is named."""
     name = changelog_topic(bank.settings, STANDING)
     bank.fault("the changelog cut")
     bank.stop()
-    client = admin.client(bank.settings.kafka)
-    configure = [TopicPartition(name, p, -1) for p in range(bank.settings.partitions)]
-    for done in client.delete_records(configure).values():
+    configure(bank, name, {"cleanup.policy": "compact,delete"})  # else brokers refuse to cut it
+    client = admin.client(bank.settings.kafka)  # must outlive its answers
+    for done in client.delete_records([TopicPartition(name, p, -1) for p in range(bank.settings.partitions)]).values():
         done.result(20)
+    configure(bank, name, {"cleanup.policy": "compact"})
     done, _ = bank.child(["worker", "--metrics-port", "0"])
     said = done.out + done.err
     bank.expect("the last line", done.code in (1, 2) and "world rebuild" in said and "RocksDB" not in said, said[-600:])
@@ -145,7 +147,12 @@ def _brokers_empty(given: Given, around: Bank) -> None:
                 stack.stop()
                 for left in Path(folder).glob("kafka-*"):
                     shutil.rmtree(left)
+                known = record.read_record(Path(folder))
+                before = known.pop("cluster_id")
+                record.write_record(Path(folder), known)  # the port stays
                 stack.start()
+                again = topics.survey(bank.settings).cluster_id
+                bank.expect("another cluster at the same address", again != before, (before, again))
                 topics.create(bank.settings, None)
                 seconds = bank.until(lambda: not list(client.scan_iter(keys)), VIEW_S)
                 bank.expect(f"{full} old rows are gone", seconds < VIEW_S and full, f"after {seconds:.0f} s")

@@ -1,33 +1,35 @@
-"""What operators of brokers and machines do: quotas, SIGTERM under load, wrong clocks, topics made by others, foreign records."""
+"""What operators of brokers and machines do: quotas, SIGTERM under load, wrong clocks, other settings, foreign records."""
 
 from __future__ import annotations
 
 import struct
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import NewTopic
 
 from agents.engine.recovery import changelog_topic
-from deploy import admin
 from deploy.connections.clients import librdkafka
 from deploy.topics import WORLD
 from streams.calendar import date_of
+from tests.chaos.brokers import ChaosStack
 from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
+from tests.chaos.site.slips import is_refusal
 from tests.chaos.surroundings import CLOCK, DAY_S
 from tests.chaos.system import Result
 from tidegauge.bootstrap import STANDING
 
 QUOTA_BYTES_S = 20_000
 FOREIGN, FOREIGN_BYTES = 200, 900_000
+SHORT, SHORT_MS = "transaction.max.timeout.ms", 10_000
 THROTTLED = "a quota of the brokers holds this worker"
 
 
 def surprises(given: Given) -> Result:
-    """A quota of 20 KB/s, SIGTERM under load, a clock wrong by a day, holidays after closes, foreign records and topics."""
+    """A quota of 20 KB/s, SIGTERM under load, clocks wrong by a day, holidays after closes, foreign records, other brokers."""
     with given.bank("surprises") as bank:
         bank.start()
         bank.load(12)
@@ -38,7 +40,7 @@ def surprises(given: Given) -> Result:
         _foreign(bank)
         bank.load(3)
         bank.judge()
-        _auto_created(bank)
+        _other_brokers(given, bank)
         return bank.result()
 
 
@@ -132,13 +134,46 @@ def _foreign(bank: Bank) -> None:
     bank.expect("the log of the next worker", said, said[:1])
 
 
-def _auto_created(bank: Bank) -> None:
-    """Topics that brokers made for whoever named them first: another number of partitions, kept for a week."""
-    bank.fault("topics that the brokers have made")
+def _other_brokers(given: Given, around: Bank) -> None:
+    """Brokers that somebody set up otherwise: transactions too short for a worker, topics for whoever names one."""
+    with tempfile.TemporaryDirectory(prefix="tidegauge-others-") as folder:
+        stack = ChaosStack(Path(folder), heap_mb=384)
+        stack.more = {SHORT: str(SHORT_MS), "auto.create.topics.enable": "true"}
+        with stack, replace(given, stack=stack).bank("others") as bank:
+            bank.findings = around.findings
+            _short_transactions(stack, bank, around)
+            _auto_created(stack, bank, around)
+
+
+def _short_transactions(stack: ChaosStack, bank: Bank, around: Bank) -> None:
+    """The brokers refuse a worker's transactions: it ends with the line that says what to set, and then it works."""
+    around.fault(f"{SHORT} of {SHORT_MS}")
+    line = bank.doctor()["brokers"]
+    bank.expect("doctor: brokers", not line["good"] and f"{SHORT} is {SHORT_MS}" in line["found"], line)
+    bank.start()
+    code, lines = bank.ended()
+    bank.expect("the last line", code in (1, 2) and SHORT in lines[-1] and "raise it to" in lines[-1], lines[-1:])
+    stack.stop()
+    del stack.more[SHORT]
+    stack.start()
+    bank.start()
+    bank.load(3)
+    bank.judge()
+    line = bank.doctor()["brokers"]
+    bank.expect("doctor: brokers afterwards", SHORT not in line["found"], line)
+
+
+def _auto_created(stack: ChaosStack, bank: Bank, around: Bank) -> None:
+    """A topic that the brokers made for whoever named it first: another number of partitions, kept for a week."""
+    around.fault("a topic that the brokers made")
     prefix = f"{bank.settings.topic_prefix}auto."
-    client = admin.client(bank.settings.kafka)  # must outlive its answers
-    for done in client.create_topics([NewTopic(f"{prefix}transactions", 2, 1)]).values():
-        done.result(20)
+    producer = Producer(librdkafka(bank.settings.kafka))
+    producer.produce(f"{prefix}transactions", b"before anybody else", b"C000001")
+    bank.expect("it is taken", producer.flush(60) == 0, prefix)
+    name, parts = f"{prefix}transactions", stack.settings.partitions  # as the brokers give them
     done = bank.tell("topics", "--create", topic_prefix=prefix)
+    wanted = f"{name} has {parts} partitions, not {bank.settings.partitions}"
+    bank.expect("topics --create", is_refusal(done, wanted), done)
+    done = bank.tell("topics", "--create", topic_prefix=prefix, partitions=str(parts))
     said = " ".join((done.out + done.err).split())
-    bank.expect("topics --create", "retention.ms is" in said, said[-400:])
+    bank.expect("topics --create, with as many partitions", f"{name}: retention.ms is" in said, said[-400:])

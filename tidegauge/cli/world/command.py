@@ -99,10 +99,9 @@ def take(
     found = takeover(settings, group)
     told = {"withdrawn": found.withdrawn.entry()}
     if _agreed("world takeover", found.change, why if force else "", dry_run, as_json, told):
-        again = take_over(found, why, who)
+        done = take_over(found, why, who)
         next_step = f"set TIDEGAUGE_GROUP={group} for all processes, and start the workers"
-        lines = found.change.lines
-        _said([*lines[:3], again, *lines[4:], next_step], found.change.epoch, as_json, told)
+        _said([*done, next_step], found.change.epoch, as_json, told)
 
 
 def _who(actor: str) -> str:
