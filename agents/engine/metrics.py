@@ -95,7 +95,9 @@ class WorkerMetrics:
         )
         self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
         self.shared_accounts = gauge(
-            "shared_accounts", "Accounts that have come under several customers, by the account's partition.", "partition"
+            "shared_accounts",
+            "Accounts that have come under several customers, by the account's partition.",
+            "partition",
         )
         self.owner_breaks = counter(
             "account_owner_breaks", "Further owners of accounts that both customers were told of.", "partition"

@@ -410,9 +410,7 @@ class PartitionUnit:
     ) -> list[tuple[TopicPartition, Any]]:
         """(place, batch) of everything, each place in as few batches as it fits; the first of each come first."""
         new, kind = self.producer.create_batch, self.conf.compression
-        lists = [
-            [(at, batch) for batch in fill(joined(items), new, BATCH_BYTES_MAX, kind)] for at, items in outputs
-        ]
+        lists = [[(at, batch) for batch in fill(joined(items), new, BATCH_BYTES_MAX, kind)] for at, items in outputs]
         return [entry for nth in zip_longest(*lists) for entry in nth if entry is not None]
 
     def measure(self, outcome: Outcome, rows: int, fenced: bool, seconds: float) -> None:

@@ -93,7 +93,11 @@ class AccountAgent:
         """Until told to end, or something fails."""
         reader = LogReader(self._settings.kafka, [self._topic])
         group = Consumer(
-            {**librdkafka(self._settings.kafka), "group.id": owners_group(self._settings.group), "enable.auto.commit": False},
+            {
+                **librdkafka(self._settings.kafka),
+                "group.id": owners_group(self._settings.group),
+                "enable.auto.commit": False,
+            },
             logger=admin.nowhere,
         )
         tell_at = time.monotonic() + TELL_S

@@ -94,7 +94,9 @@ class OwnersSeen:
             _put_over(self._table, table)
             self._table = table
         out = np.empty(columns.n, np.int64)
-        accounts, customers = (np.ascontiguousarray(columns.data[:, index[name]]) for name in ("account_id", "customer_id"))
+        accounts, customers = (
+            np.ascontiguousarray(columns.data[:, index[name]]) for name in ("account_id", "customer_id")
+        )
         self._used, found = _take(self._table, self._used, columns.raw, accounts, customers, columns.status, out)
         new = [(i, claim) for i in out[:found].tolist() if (claim := self._further(columns, i)) is not None]
         return [claim for i, claim in new if columns.offset[i] >= told]

@@ -49,7 +49,9 @@ def _fill_of_texts(raw_at: int, refs: npt.NDArray[np.int64], partitions: int, ou
         out[i] = key_partition(b, refs[i] >> REF_BITS, refs[i] & LENGTH_MAX, partitions)
 
 
-def partitions_of_texts(raw: npt.NDArray[np.uint8], refs: npt.NDArray[np.int64], partitions: int) -> npt.NDArray[np.int64]:
+def partitions_of_texts(
+    raw: npt.NDArray[np.uint8], refs: npt.NDArray[np.int64], partitions: int
+) -> npt.NDArray[np.int64]:
     """Partition of each text that a packed reference into `raw` names; int64[n] back."""
     out = np.empty(len(refs), np.int64)
     _fill_of_texts(raw.ctypes.data, refs, partitions, out)

@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600
 
 TOLD_S = 60.0
 PARTS = 4
-FIRST, SECOND, THIRD = (next(f"C{n}" for n in range(99) if partition_of(f"C{n}".encode(), PARTS) == p) for p in (0, 1, 2))
+FIRST, SECOND, THIRD = (
+    next(f"C{n}" for n in range(99) if partition_of(f"C{n}".encode(), PARTS) == p) for p in (0, 1, 2)
+)
 
 
 def post(live: Live, customers: list[str], account: str, seq: int = 1) -> None:

@@ -16,7 +16,10 @@ from schemas.registry import file_registry
 from schemas.topics import OWNERS
 
 CLAIMS = st.builds(
-    Claim, st.sampled_from(["A", "B", "", "A" * 128, "账"]), st.sampled_from(["C1", "C2", "C3", "客"]), st.integers(0, 9)
+    Claim,
+    st.sampled_from(["A", "B", "", "A" * 128, "账"]),
+    st.sampled_from(["C1", "C2", "C3", "客"]),
+    st.integers(0, 9),
 )
 OTHER = st.binary(max_size=8)
 

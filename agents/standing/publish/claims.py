@@ -67,7 +67,10 @@ class Claims:
             self._made = grown
         new = slots[~self._made[slots]]
         if len(self._waiting):
-            now, self._waiting = self._waiting[:rows_max], self._waiting[len(self._waiting) if rows_max is None else rows_max :]
+            now, self._waiting = (
+                self._waiting[:rows_max],
+                self._waiting[len(self._waiting) if rows_max is None else rows_max :],
+            )
             new = np.union1d(new, now[~self._made[now]])
         self._made[new] = True
         if len(new):
