@@ -387,8 +387,8 @@ class StandingJob:
     # -- changelog
 
     def dirty_count(self) -> int:
-        """Accounts changed since they were last taken."""
-        return self.ledger.dirty_count() + self.claims.waiting
+        """Accounts changed since they were last taken, those to be claimed again, and a handover of which no fence tells yet."""
+        return self.ledger.dirty_count() + self.claims.waiting + self.handover.untold
 
     def take_dirty(self, rows_max: int | None) -> tuple[list[Pair | Packed], bool]:
         """Account rows, after the names whose codes they use."""

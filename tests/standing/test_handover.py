@@ -150,3 +150,15 @@ def test_a_state_of_the_owners_has_no_row_of_this():
     assert RowKey.HANDOVER not in one.rows and not one.job.has_own_work()
     assert handover.course_said(one.job.handover.at) == "own the outputs"
     assert decode_one(one.published["standings"][-1][1])["source_seq"] >> 40 == 5
+
+
+def test_a_fence_tells_of_it_though_nothing_comes() -> None:
+    """A fence is due when a handover is over, and has been written once it says so: `doctor` asks fences."""
+    one = taken_over(lived(log_of_a_bank(), mine(5, shadow=True)), 6, None)
+    assert one.job.dirty_count() > 0
+    one.work()
+    assert one.job.dirty_count() > 0
+    one.flush(None)
+    assert one.job.dirty_count() == 0
+    told = handover.Course.of_fence(one.fence[1])
+    assert told is not None and told.done and not told.shadow

@@ -49,6 +49,7 @@ class Handover:
         self.at: Course | None = None  # None: the outputs of this state have always been the owner's
         self._left: list[int] | None = None  # slots, in order of the ids; None: not looked at yet
         self._changed = False
+        self.untold = False  # what fences say of a handover is not what it is: the next one is due though nothing comes
 
     def begin(self) -> None:
         """Everything is loaded."""
@@ -86,10 +87,11 @@ class Handover:
         return self._left
 
     def _to(self, at: Course) -> None:
-        self.at, self._changed = at, True
+        self.at, self._changed, self.untold = at, True, not at.shadow
 
     def entry(self) -> dict[str, Any]:
-        """As an entry of a fence's meta, for those who ask: a row may be anywhere in the changelog."""
+        """As an entry of a fence's meta that is made now, for those who ask: a row may be anywhere in the changelog."""
+        self.untold = False
         return {} if self.at is None else {_HANDOVER: self.at._asdict()}
 
     # -- rows

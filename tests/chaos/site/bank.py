@@ -208,7 +208,14 @@ class Bank(Live):
 
     def wait_ready(self) -> None:
         """Wait until the worker holds its partitions."""
-        self.wait(lambda: self.readyz().code == GOOD, "a worker that is ready")
+        self.wait(
+            lambda: self.readyz().code == GOOD and self.held() == self.settings.partitions, "a worker that is ready"
+        )
+
+    def held(self) -> int:
+        """How many partitions the worker says it holds; at its first assignment it may be none."""
+        text = self._get("/worker")[1]
+        return len(json.loads(text)["partitions"]) if text else 0
 
     # -- the bank
 

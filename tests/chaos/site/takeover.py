@@ -23,6 +23,7 @@ from tests.twins.events import posting
 WRONG_DAYS = 100  # ahead of the last right close: some month ends lie between
 SHADOW = "second"
 NEWCOMER, DEPOSIT = "C777", 5_000_000_000  # fen
+ANEW = "2 of 2 partitions own the outputs, every customer was published anew"
 ONCE = ("tier-changes", "rm-alerts", "restatements", "decisions")
 TAKE = ("world", "takeover", SHADOW, "--reason", "a wrong close", "--json")
 
@@ -120,6 +121,10 @@ def _taken(bank: Bank) -> Any:
     return planned["withdrawn"]
 
 
+def _handover(bank: Bank) -> str:
+    return str(bank.doctor().get("handover", {"found": "no word of it"})["found"])
+
+
 def _new_owner(bank: Bank) -> None:
     """Killed while it publishes everybody anew; the next one goes on, and everybody is of the new epoch."""
     bank.follow(SHADOW)
@@ -132,9 +137,8 @@ def _new_owner(bank: Bank) -> None:
     worker.wait(30)
     bank.start()
     bank.wait_ready()
-    line = lambda: bank.doctor().get("handover", {"good": False, "found": "no word of it"})  # noqa: E731
-    bank.until(lambda: line()["good"] and "published anew" in line()["found"])
-    bank.expect("doctor: handover", line()["good"], line())
+    told = bank.until(lambda: ANEW in _handover(bank), 60)
+    bank.expect(f"doctor: handover, after {told:.0f} s", ANEW in _handover(bank), _handover(bank))
     last = {record["customer_id"]: record["source_seq"] for record in bank.outputs("standings")}
     epochs = Counter(map(epoch_of, last.values()))
     bank.expect("all of one epoch", len(epochs) == 1, dict(epochs))
