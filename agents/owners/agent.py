@@ -32,11 +32,11 @@ from schemas.registry import Registry, RegistryError
 from schemas.topics import ACCOUNT_OWNER, OWNERS
 from streams.reference import customer_ref
 
-RESTATEMENTS: Final = "restatements"
+_BREAKS: Final = "restatements"
 TELL_S: Final = 10.0  # further owners are gathered for so long: to name the first one the claims are gone through again
 FETCH_S: Final = 1.0
 PAUSE_S: Final = 5.0  # after a failure
-WAIT_S: Final = 30.0
+ASKED_S: Final = 30.0
 END_S: Final = 10.0
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class AccountAgent:
     ) -> None:  # fmt: skip
         self._settings, self._name, self._registry, self._key = settings, name, registry, key
         self._wanted, self._metrics, self._may = held, metrics, may
-        self._topic, self._out = settings.topic(OWNERS), settings.topic(RESTATEMENTS)
+        self._topic, self._out = settings.topic(OWNERS), settings.topic(_BREAKS)
         self._held: dict[int, _Held] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="account agent", daemon=True)
@@ -132,12 +132,12 @@ class AccountAgent:
                 {
                     **librdkafka(self._settings.kafka), "linger.ms": 0, "compression.type": "lz4",
                     "transactional.id": owners_id(state_name(self._settings, self._name), partition),
-                    "transaction.timeout.ms": int(WAIT_S * 1000),
+                    "transaction.timeout.ms": int(ASKED_S * 1000),
                 },
                 logger=admin.nowhere,
             )  # fmt: skip
-            producer.init_transactions(WAIT_S)
-            (committed,) = group.committed([TopicPartition(self._topic, partition)], WAIT_S)
+            producer.init_transactions(ASKED_S)
+            (committed,) = group.committed([TopicPartition(self._topic, partition)], ASKED_S)
             self._held[partition] = _Held(OwnersSeen(self._registry), producer, max(0, committed.offset))
         reader.begin({self._place(partition): held.at for partition, held in self._held.items()})
 
@@ -157,15 +157,15 @@ class AccountAgent:
         producer = held.producer
         producer.begin_transaction()
         for shared in found:
-            for record in records(shared, self._key):
+            for record in owner_breaks(shared, self._key):
                 key = record["customer_id"].encode()
-                value = encode(RESTATEMENTS, record, self._registry)
+                value = encode(_BREAKS, record, self._registry)
                 producer.produce(self._out, value, key, partition_of(key, self._settings.partitions))
         offsets = [TopicPartition(self._topic, partition, held.at)]
-        producer.send_offsets_to_transaction(offsets, group.consumer_group_metadata(), WAIT_S)
-        producer.commit_transaction(WAIT_S)
+        producer.send_offsets_to_transaction(offsets, group.consumer_group_metadata(), ASKED_S)
+        producer.commit_transaction(ASKED_S)
         held.told, held.further = held.at, []
-        self._metrics.owner_breaks.labels(partition).inc(len(found))
+        self._metrics.count(partition, {"account_owner_breaks": len(found)})
 
     def _pairs(self, partition: int, further: list[Claim]) -> list[Shared]:
         accounts, reader = {claim.account_id.encode() for claim in further}, Reader(OWNERS, self._registry)
@@ -185,7 +185,7 @@ def owners_id(state: str, partition: int) -> str:
     return f"{state}-owners-{partition}"
 
 
-def records(shared: Shared, key: bytes) -> list[dict[str, Any]]:
+def owner_breaks(shared: Shared, key: bytes) -> list[dict[str, Any]]:
     """The break of an account with two owners, for each of them. Neither names the other: he may be another branch's."""
     day, found = shared.day, []
     both = sorted((shared.first, shared.second))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import numba as nb
 import numpy as np
 
 from agents.engine.job import Block
@@ -16,7 +15,7 @@ from schemas.codec.blocks import Columns, Reader, decode
 from schemas.codec.status import Status
 from schemas.registry import Registry
 from schemas.topics import OWNERS
-from streams.accounts.store import REF_BITS, REF_MASK, Array, hash_bytes
+from streams.accounts.owners import more_cells, note_owners
 
 CELLS: Final = 1 << 10  # of the table, at the beginning
 _OK: Final = int(Status.OK)
@@ -39,38 +38,6 @@ class Shared(NamedTuple):
     day: int
 
 
-@nb.njit(cache=True, nogil=True)
-def _take(table: Array, used: int, raw: Array, accounts: Array, customers: Array, status: Array, out: Array) -> Any:
-    """Claims into the table uint64[cells, 2]: (accounts in it, rows whose account is another customer's, into `out`)."""
-    mask, found = len(table) - 1, 0
-    for i in range(len(accounts)):
-        if status[i] != _OK:
-            continue
-        account = hash_bytes(raw, accounts[i] >> REF_BITS, accounts[i] & REF_MASK) | np.uint64(1)  # 0: an empty cell
-        customer = hash_bytes(raw, customers[i] >> REF_BITS, customers[i] & REF_MASK)
-        at = np.int64(account >> np.uint64(1)) & mask
-        while table[at, 0] != 0 and table[at, 0] != account:
-            at = (at + 1) & mask
-        if table[at, 0] == 0:
-            table[at, 0], table[at, 1] = account, customer
-            used += 1
-        elif table[at, 1] != customer:
-            out[found] = i
-            found += 1
-    return used, found
-
-
-@nb.njit(cache=True, nogil=True)
-def _put_over(old: Array, new: Array) -> None:
-    mask = len(new) - 1
-    for i in range(len(old)):
-        if old[i, 0] != 0:
-            at = np.int64(old[i, 0] >> np.uint64(1)) & mask
-            while new[at, 0] != 0:
-                at = (at + 1) & mask
-            new[at, 0], new[at, 1] = old[i, 0], old[i, 1]
-
-
 class OwnersSeen:
     """The owners of a partition's accounts, as its claims come in the order of the log."""
 
@@ -91,13 +58,13 @@ class OwnersSeen:
         index = self._reader.index
         if 2 * (self._used + columns.n) > len(self._table):
             table = np.zeros((1 << (2 * (self._used + columns.n)).bit_length(), 2), np.uint64)
-            _put_over(self._table, table)
+            more_cells(self._table, table)
             self._table = table
         out = np.empty(columns.n, np.int64)
         accounts, customers = (
             np.ascontiguousarray(columns.data[:, index[name]]) for name in ("account_id", "customer_id")
         )
-        self._used, found = _take(self._table, self._used, columns.raw, accounts, customers, columns.status, out)
+        self._used, found = note_owners(self._table, self._used, columns.raw, accounts, customers, columns.status == _OK, out)
         new = [(i, claim) for i in out[:found].tolist() if (claim := self._further(columns, i)) is not None]
         return [claim for i, claim in new if columns.offset[i] >= told]
 

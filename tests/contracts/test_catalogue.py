@@ -34,7 +34,7 @@ CONSUMERS: Final[dict[str, Driven]] = {
          "contracts/test_sizes.py::test_a_text_as_long_as_a_record_may_be"),
     ),
     "account agent": Driven(
-        ("agents/owners/compare.py",), (OWNERS,), ("contracts/test_readers.py::test_any_claim",),
+        ("agents/owners/agent.py", "agents/owners/compare.py"), (OWNERS,), ("contracts/test_readers.py::test_any_claim",),
     ),
     "views": Driven(
         ("services/views/decoder.py", "services/views/rows.py"), tuple(PROJECTIONS),

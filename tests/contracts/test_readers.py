@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agents.engine.job import TP, Block
 from agents.offline.memory_log import _batch
-from agents.owners.agent import records as owner_breaks
+from agents.owners.agent import owner_breaks
 from agents.owners.compare import OwnersSeen, claims_of, paired
 from agents.standing.publish.versions import EPOCHS, epoch_of
 from connectors.formats.events import Event

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agents.engine.job import TP, Block
 from agents.offline.memory_log import _batch as batch
-from agents.owners.agent import records
+from agents.owners.agent import owner_breaks
 from agents.owners.compare import Claim, OwnersSeen, Shared, claims_of, paired
 from schemas.codec.blocks import Reader
 from schemas.codec.records import encode
@@ -71,12 +71,12 @@ def test_both_are_told(claims: list[Claim]) -> None:
     found = paired(further, again)
     assert [(one.account_id, one.second, one.day) for one in found] == [tuple(claim) for claim in further]
     assert all(one.first != one.second for one in found)
-    told = [record for one in found for record in records(one, b"a key of the tests, 32 bytes long.")]
+    told = [record for one in found for record in owner_breaks(one, b"a key of the tests, 32 bytes long.")]
     assert len({record["event_id"] for record in told}) == len(told)
     for one in found:
         back = Shared(one.account_id, one.second, one.first, one.day)
-        assert records(one, b"k" * 32) == records(back, b"k" * 32)
-        for record in records(one, b"k" * 32):
+        assert owner_breaks(one, b"k" * 32) == owner_breaks(back, b"k" * 32)
+        for record in owner_breaks(one, b"k" * 32):
             assert len(encode("restatements", record)) > 0
             other = one.first if record["customer_id"] == one.second else one.second
             assert other not in record["event_id"].removeprefix(one.account_id)
