@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # By marks; every test is in exactly one (tests/test_parts.py).
 PARTS = {
     "without servers": "not integration",
-    "with servers": "integration and not faults",
-    "with faults": "integration and faults",
+    "with servers": "integration and not system",
+    "of the system": "integration and system",
 }
 NICE = ["nice", "-n", "5"]
 KERNELS = [sys.executable, "-m", "tests.kernels"]

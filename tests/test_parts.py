@@ -7,7 +7,7 @@ from _pytest.mark.expression import Expression
 
 from tests.__main__ import PARTS, worst
 
-MARKS = ("integration", "faults", "slow")
+MARKS = ("integration", "system", "slow")
 
 
 @pytest.mark.parametrize("held", list(product([False, True], repeat=len(MARKS))))

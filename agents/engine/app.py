@@ -4,7 +4,6 @@ It is started here and not by Faust's command line, which would open a web serve
 """
 
 import gc
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -161,29 +160,6 @@ def changelog(app: BlockApp, conf: Conf, replication: int) -> faust.TopicT:
     )
 
 
-class OncePer(logging.Filter):
-    """Lets a message pass once in some seconds; aiokafka tells of a broker that is away a hundred times a second."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds, self.passed_at = seconds, dict[object, float]()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """True for the first of its kind."""
-        if record.created < self.passed_at.get(record.msg, 0.0) + self.seconds:
-            return False
-        self.passed_at[record.msg] = record.created
-        return True
-
-
-def thin_out(package: str, seconds: float = 5.0) -> None:
-    """Let each logger of a package say a thing at most once in some seconds; warnings are about retries, left out."""
-    logging.getLogger(package).setLevel(logging.ERROR)
-    for name in list(logging.root.manager.loggerDict):
-        if name.split(".")[0] == package:
-            logging.getLogger(name).addFilter(OncePer(seconds))
-
-
 def run_worker(
     app: BlockApp, *, metrics_port: int = 0, metrics_host: str = "127.0.0.1", loglevel: str = "WARNING"
 ) -> str:
@@ -192,7 +168,6 @@ def run_worker(
     Raises what stopped the worker, if it was not a signal. metrics_port 0 serves no metrics.
     """
     set_up_log(loglevel)
-    thin_out("aiokafka")
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()  # else a full collection walks everything imported and compiled, which holds up the loop for 0.2 s

@@ -9,6 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -96,7 +98,8 @@ class LogReader:
         if self._loop.is_closed():
             return
         atexit.unregister(self.close)
-        self._do(self._consumer.stop())
+        with suppress(KafkaException, CancelledError):  # brokers that are away need not be told
+            self._do(self._consumer.stop())
         self._end()
 
     def _do(self, work: Coroutine[Any, Any, _Found]) -> _Found:

@@ -23,6 +23,7 @@ from streams.calendar import DAY_MS
 
 DAY: Final = 20_453  # the last of a month, so that the second close evaluates tiers
 FOREIGN: Final = "USD"
+OUTFLOW_DAYS: Final = 9  # makes its number in the journal another one
 
 
 def warm_up(conf: StandingConf) -> None:
@@ -49,6 +50,8 @@ def warm_up(conf: StandingConf) -> None:
         work(job, log.blocks(), None)
         log.record("transactions", _posting(day, conf.base_currency, -1, DAY - 35))  # into a closed month
         log.record("balances", _snapshot(conf.base_currency, day + 1))
+        if day == DAY:  # tiers are known: money that leaves now is told of
+            log.record("transactions", _posting(DAY + OUTFLOW_DAYS, conf.base_currency, -150_000_000, DAY + 1))
     rows, _ = job.take_dirty(None)
     for item in rows:
         if isinstance(item, Packed):

@@ -237,7 +237,9 @@ class StandingJob:
         if self.live:  # a replay finds their rows
             self.decider.transaction_counts.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
-            self.decider.cases.rows(columns, first, last)
+        if self.ledger.cases is not None:
+            self.decider.cases.take(columns, met)
+            return
         for candidate in met:
             self._alert(columns, candidate)
 

@@ -26,6 +26,7 @@ from agents.standing.model import StandingConf
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.measure.timers import Stages
+from bench.parts.full import held
 from bench.world.data import CLOSED, DAY_MS, FIRST, ZONE_MS, Chunk, World
 from bench.world.frames import batch
 from bench.world.sizes import Sizes
@@ -43,7 +44,8 @@ STAGES = {
     "decode": "Avro to columns (schemas.decode)",
     "marks": "lanes: marks, cuts, positions",
     "fold": "ledger.postings: the fold kernel",
-    "alerts": "outflow alerts, in Python each",
+    "alerts": "outflow alerts of packs without cases, in Python each",
+    "cases": "outflow cases: folds between closes, and their steps",
     "close": "day closes: months, metrics, records",
     "letters": "look for dead letters",
     "outputs": "collect outputs and customer rows",
@@ -67,10 +69,9 @@ class Fetch(NamedTuple):
 class Bench:
     """One job a partition, fed in turn as a worker would be."""
 
-    def __init__(self, world: World, stages: Stages) -> None:
+    def __init__(self, world: World, stages: Stages, pack: str = "rolling-quarter-aum") -> None:
         self.world, self.stages = world, stages
-        pack = load_pack("rolling-quarter-aum")
-        conf = StandingConf("CNY", "Asia/Shanghai", pack, b"bench", partitions=world.partitions)
+        conf = StandingConf("CNY", "Asia/Shanghai", load_pack(pack), b"bench", partitions=world.partitions)
         self.jobs = [StandingJob(conf) for _ in range(world.partitions)]
         self.ends = [dict.fromkeys(INPUTS, 0) for _ in self.jobs]
         for p, job in enumerate(self.jobs):
@@ -99,6 +100,7 @@ class Bench:
             wrap(job, "positions", "marks")
             wrap(job, "feed", "marks")
             wrap(job.ledger, "postings", "fold")
+            wrap(job.decider.cases, "look", "cases")
 
     def feed(self, fetch: Fetch) -> None:
         """One fetch answer of a partition's transactions, and the transaction that follows."""
@@ -184,9 +186,9 @@ def _turns(world: World, chunk: Chunk, first: int, last: int, starts: list[int])
                 starts[p] += len(part)
 
 
-def run(world: World, stages: Stages, closes: bool = False) -> tuple[Bench, float]:
+def run(world: World, stages: Stages, closes: bool = False, pack: str = "rolling-quarter-aum") -> tuple[Bench, float]:
     """The world through the job; CPU seconds between the first and the last posting of the open month."""
-    bench = Bench(world, stages)
+    bench = Bench(world, stages, pack)
     starts = [0] * world.partitions
     for fetch in fetches(world, world.prelude(), starts):
         bench.feed(fetch)
@@ -252,12 +254,14 @@ def main() -> None:
     parser.add_argument("--customers", type=int, nargs="*", default=[100_000])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--closes", action="store_true", help="close every business day")
+    parser.add_argument("--pack", default="rolling-quarter-aum", help="a pack that ships, or a YAML file")
     options = parser.parse_args()
     warm = World(200, 1000)
-    run(warm, Stages(), True)
+    run(warm, Stages(), True, options.pack)
     for customers in options.customers:
         world, stages = World(customers, options.events), Stages()
-        bench, seconds = run(world, stages, options.closes)
+        bench, seconds = run(world, stages, options.closes, options.pack)
+        print(f"{options.pack}: {held(bench.jobs) / customers:,.0f} bytes of state a customer")
         print(summary(world, bench, stages, seconds), end="\n\n", flush=True)
 
 

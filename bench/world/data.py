@@ -35,6 +35,7 @@ NATURES = tuple(
 OUTSIDE_SHARE, INSIDE_SHARE, LATE_SHARE = 0.05, 0.25, 0.02  # debits to other banks, own transfers, late value dates
 WATCHED_FROM = 20_000_000  # fen: gold at least, with what the month close sees
 ALARM_FEN, STEP_FEN = 110_000_000, 10_000
+WATCHED_TO = 4 * ALARM_FEN  # of whom an alarm takes more than a fifth
 LARGE_SHARE = 0.02  # of the debits to other banks: most of the account
 EVENT_WIDTH, CUSTOMER_WIDTH, ACCOUNT_WIDTH = 17, 9, 10
 
@@ -110,13 +111,24 @@ class World:
         return np.concatenate([np.arange(count) % every == 0 for count, every in self.alarms])
 
     @cached_property
+    def _rich(self) -> Array:
+        """The first account of each customer whom an alarm is told of."""
+        held = self.opening.reshape(-1, ACCOUNTS_EACH).sum(1)
+        return np.flatnonzero((held > WATCHED_FROM) & (held < WATCHED_TO)) * ACCOUNTS_EACH
+
+    @cached_property
+    def _alarm_fen(self) -> Array:
+        """What each alarm takes, by its place among them: twice as much in every round over the customers, so that all are told."""
+        place = np.arange(int(self.alarm.sum()))
+        return (ALARM_FEN << place // len(self._rich)) + place * STEP_FEN
+
+    @cached_property
     def _picked(self) -> tuple[Array, Array]:
         """Account of each posting and its place in the account's journal."""
         account = np.random.default_rng([self.seed, 1]).integers(0, self.accounts, self.events)
         if self.alarms:
-            rich = np.flatnonzero(self.opening.reshape(-1, ACCOUNTS_EACH).sum(1) > WATCHED_FROM) * ACCOUNTS_EACH
             at = np.flatnonzero(self.alarm)
-            account[at] = rich[np.arange(len(at)) % len(rich)]
+            account[at] = self._rich[np.arange(len(at)) % len(self._rich)]
         order = np.argsort(account, kind="stable")
         starts = np.flatnonzero(np.diff(account[order], prepend=-1))
         place = np.arange(self.events) - np.repeat(starts, np.diff(starts, append=self.events))
@@ -146,8 +158,9 @@ class World:
                 nature = np.where(alarm, NATURES.index("external"), nature)
                 value_day = np.where(alarm, booked_day, value_day)
             amount = np.where(inside, -np.where(large, self.opening[account] * 7 // 10 + 1, amount), amount)
-            if self.alarms:  # ever more, so that each raises or deepens
-                amount = np.where(alarm, -ALARM_FEN - np.arange(first, stop) * STEP_FEN, amount)
+            if self.alarms:
+                place = int(self.alarm[:first].sum())
+                amount[alarm] = -self._alarm_fen[place : place + int(alarm.sum())]
             yield self._encode(
                 np.arange(first, stop) + self.accounts, account, number, amount, value_day,
                 instant(booked_day, at % DAY_MS), nature, outside,

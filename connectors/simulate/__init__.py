@@ -1,4 +1,4 @@
-"""A simulated bank, from a seed: events in the order in which they reach the topics, and six planted stories.
+"""A simulated bank, from a seed: events in the order in which they reach the topics, and seven planted stories.
 
 >>> from connectors.simulate import simulate
 >>> next(simulate(seed=1, customers=50)).topic
@@ -27,7 +27,7 @@ def simulate(
     """A bank's events in order of arrival, with a DayEnd behind each calendar day. Base currency CNY.
 
     `start` is the day number of the first of a month. The same arguments give the same events. Beside `customers` there
-    are the six of the stories. ValueError for arguments that make no bank.
+    are the seven of the stories. ValueError for arguments that make no bank.
     """
     if not 1 <= customers <= CUSTOMERS_MAX or months < 1:
         raise ValueError(f"1 to {CUSTOMERS_MAX} customers and at least one month, not {customers} and {months}")
@@ -35,5 +35,5 @@ def simulate(
 
 
 def stories(seed: int, start: int = START) -> dict[str, Story]:
-    """The six stories that a seed plants, by kind (STORY_KINDS)."""
+    """The seven stories that a seed plants, by kind (STORY_KINDS)."""
     return planted_stories(seed, start)

@@ -1,4 +1,4 @@
-"""Six planted stories: customers whose accounts move only as the story says, so that its outcome is known beforehand.
+"""Seven planted stories: customers whose accounts move only as the story says, so that its outcome is known beforehand.
 
 The amounts are CNY and fit the pack rolling-quarter-aum: gold from 100,000, platinum from 500,000, diamond from
 1,000,000 of quarter average.
@@ -14,9 +14,10 @@ from connectors.simulate.people import BASE_CURRENCY, Account, Person
 
 YUAN: Final = 100
 NOON_MS: Final = 12 * HOUR_MS
+RETURN_MS: Final = 20 * 60_000
 RIVAL_BANK: Final = "Harbour Commercial Bank"
 STORY_MONTHS: Final = 5
-STORY_KINDS: Final = ("upgrade", "outflow", "drip", "purchase", "late_posting", "broken_balance")
+STORY_KINDS: Final = ("upgrade", "outflow", "drip", "purchase", "late_posting", "broken_balance", "taken_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Plot:
 
 
 def planted_stories(seed: int, start: int) -> dict[str, Story]:
-    """The six stories of a seed, by kind, in a bank that starts on day `start` (the first of a month)."""
+    """The seven stories of a seed, by kind, in a bank that starts on day `start` (the first of a month)."""
     return {plot.story.kind: plot.story for plot in plots(seed, start)}
 
 
@@ -95,7 +96,9 @@ def _outflow(kind: str, customer: str, account: str, months: list[list[int]]) ->
             )  # fmt: skip
 
     tells = "a diamond customer sends 1,300,000 of 2,400,000 to another bank: an alert at once"
-    expects: dict[str, str | int] = {"topic": "rm-alerts", "rule": "outflow-single", "raised_day": day}
+    expects: dict[str, str | int] = {
+        "topic": "rm-alerts", "rule": "outflow-single", "status": "raised", "raised_day": day,
+    }  # fmt: skip
     return Plot(Story(kind, customer, account, day, amount, tells, expects), 2_400_000 * YUAN, acts)
 
 
@@ -110,8 +113,12 @@ def _drip(kind: str, customer: str, account: str, months: list[list[int]]) -> Pl
                 customer_initiated=True, channel="mobile", counterparty_bank=RIVAL_BANK,
             )  # fmt: skip
 
-    tells = "a platinum customer moves 28,000 away every second day: no posting is large, the eighth makes a drip"
-    expects: dict[str, str | int] = {"topic": "rm-alerts", "rule": "drip", "raised_day": days[7]}
+    tells = (
+        "a platinum customer moves 28,000 away every second day: no posting is large, with the fifth a fifth is gone"
+    )
+    expects: dict[str, str | int] = {
+        "topic": "rm-alerts", "rule": "outflow-90d", "status": "raised", "raised_day": days[4],
+    }  # fmt: skip
     return Plot(Story(kind, customer, account, days[0], amount, tells, expects), 700_000 * YUAN, acts)
 
 
@@ -179,4 +186,22 @@ def _broken_balance(kind: str, customer: str, account: str, months: list[list[in
     return Plot(Story(kind, customer, account, day, amount, tells, expects), 60_000 * YUAN, acts, nightly=True)
 
 
-_PLOTS: Final = (_upgrade, _outflow, _drip, _purchase, _late_posting, _broken_balance)
+def _taken_back(kind: str, customer: str, account: str, months: list[list[int]]) -> Plot:
+    day, amount = months[3][7], -450_000 * YUAN
+
+    def acts(person: Person, journal: Journal) -> None:
+        if journal.day == day:
+            more = {"channel": "transfer", "counterparty_bank": RIVAL_BANK}
+            sent = journal.post(person.main, amount, NOON_MS, "external", customer_initiated=True, **more)
+            journal.post(
+                person.main, -amount, NOON_MS + RETURN_MS, "external", reverses=sent["event_id"], **more
+            )  # fmt: skip
+
+    tells = "450,000 of 900,000 go to another bank and are reversed within the hour: the alert is taken back"
+    expects: dict[str, str | int] = {
+        "topic": "rm-alerts", "rule": "outflow-single", "status": "retracted", "raised_day": day,
+    }  # fmt: skip
+    return Plot(Story(kind, customer, account, day, amount, tells, expects), 900_000 * YUAN, acts)
+
+
+_PLOTS: Final = (_upgrade, _outflow, _drip, _purchase, _late_posting, _broken_balance, _taken_back)

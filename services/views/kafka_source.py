@@ -6,9 +6,9 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
-from deploy.admin import topic_ids
+from deploy import admin
 from deploy.connections.clients import librdkafka
 from deploy.connections.wire import Brokers
 from schemas.codec.batches import Batch, Lost
@@ -84,7 +84,7 @@ class KafkaSource:
     ) -> None:
         self.brokers, self.topics, self.prefix, self.clock = brokers, tuple(topics), prefix, clock
         self.new_reader = new_reader
-        self.admin = AdminClient(librdkafka(brokers))
+        self.admin = admin.client(brokers)
         self.names = self._discover()
         self.reader = self._reader()
         self.known: dict[str, str] | None = None  # the world that `names` are of; None: not asked yet
@@ -115,7 +115,7 @@ class KafkaSource:
         """
         self._settled_probe()
         cluster = self.admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
-        ids = topic_ids(self.admin, [self.prefix + topic for topic in self.topics], REQUEST_TIMEOUT_S)
+        ids = admin.topic_ids(self.admin, [self.prefix + topic for topic in self.topics], REQUEST_TIMEOUT_S)
         found = {topic: ids.get(self.prefix + topic, "") for topic in self.topics}  # brokers before 2.8 have no ids
         found["cluster"] = str(cluster.result().cluster_id)
         if self.known is not None and found != self.known:
@@ -238,7 +238,7 @@ class DeadLetters:
     def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
         """Keep it for a person to look at: where it lies, why, and how it begins."""
         if self.producer is None:
-            self.producer = Producer({**librdkafka(self.brokers), "enable.idempotence": True})
+            self.producer = Producer({**librdkafka(self.brokers), "enable.idempotence": True}, logger=admin.nowhere)
         if (lost := record.lost) is None:
             original = Original.of(record.value, record.key)
         else:

@@ -40,7 +40,7 @@ from streams.accounts.store import (
 from streams.calendar import day_start_ms, month_of, month_start
 
 SMALLEST_CLASS_TO_SHRINK = 2
-FLOW_DAYS = 98  # before the last closed day: a window, and the days that are folded again
+FLOW_DAYS = 102  # before the last closed day: a window with its edge, and the days that are folded again
 
 
 def new_clock(base_currency: int) -> Array:

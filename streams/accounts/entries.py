@@ -24,8 +24,8 @@ from streams.accounts.store import (
 from streams.calendar import month_of, month_start
 
 # The clock of a partition, int64[CLOCK_SIZE]; moved only by day closes.
-CLOSED, OPEN, OPEN_START, OPEN_END, HORIZON_DAY, HORIZON_MS, KEEP_FROM, RING_FROM, BASE, SETTLE = range(10)
-CLOCK_SIZE = 10
+CLOSED, OPEN, OPEN_START, OPEN_END, HORIZON_DAY, HORIZON_MS, KEEP_FROM, RING_FROM, BASE, SETTLE, LEAST = range(11)
+CLOCK_SIZE = 11
 OLD_DAYS = 28  # a posting booked longer before the last closed day is in no alert case by itself
 HORIZON_DAYS = 35  # arrival horizon: days of booking before the last closed day
 KEEP_DAYS = 160  # daily deltas held before the last closed day

@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.accounts import day_close, rows
 from streams.accounts.customers import Customers
-from streams.accounts.entries import BASE, CLOSED, KEEP_FROM, OPEN, RING_FROM, SETTLE
+from streams.accounts.entries import BASE, CLOSED, HORIZON_MS, KEEP_FROM, LEAST, OPEN, RING_FROM, SETTLE
 from streams.accounts.postings import BOOKED_UNTIL, COUNTERS, NEWEST, Lookups, Zone, fold_postings
 from streams.accounts.reversals import partners, settle
 from streams.accounts.snapshots import fold_snapshots
@@ -32,8 +32,9 @@ from streams.accounts.store import (
     new_customer,
 )
 from streams.alerts.cases import CaseRules
-from streams.alerts.flow_days import case_bounds, fold_flow
+from streams.alerts.flow_days import fold_flow
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
+from streams.alerts.watching import CaseWatch
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
 from streams.averages.missing import missing_of_metrics, missing_rates
 from streams.averages.spans import span_sums
@@ -101,7 +102,8 @@ class Ledger:
         self.rates = Rates(base_currency)
         self.rules: Rules = no_rules()
         self.cases: CaseRules | None = None
-        self.watched = np.zeros(0, np.bool_)  # customers with a debit that may be flow on a day that is not settled yet
+        self.watch = CaseWatch()
+        self._touched = np.zeros(0, np.int64)  # customers with an event since the close before
         self.counters = np.zeros(COUNTERS, np.int64)
         self._flushing = 0  # rows still to be taken of a flush that is spread
 
@@ -153,10 +155,21 @@ class Ledger:
         """The outflow rules that postings are checked against from now on."""
         self.rules = found
 
-    def use_cases(self, rules: CaseRules | None) -> None:
-        """The rules of alert cases from now on; None: there are none."""
+    def use_cases(self, rules: CaseRules | None, least: int = 0) -> None:
+        """The rules of alert cases from now on, and the least outflow that can meet one; None: there are none."""
         self.cases = rules
         self.clock[SETTLE] = -1 if rules is None else rules.settle_days[0]
+        self.clock[LEAST] = least
+        if rules is None:
+            self.watch.forget()
+
+    def keep_case(self, slot: int) -> None:
+        """The customer has a case: from now on every posting of his is looked at."""
+        self.watch.keep(self.store, slot)
+
+    def may_fire(self) -> Array:
+        """int64: slots of customers on whom a close that settles days may open a case."""
+        return self.watch.may_fire(self.store, self.columns.customer_count, int(self.clock[LEAST]))
 
     def _lookups(self) -> Lookups:
         for names in (self.classes, self.sources, self.banks):
@@ -236,6 +249,8 @@ class Ledger:
 
     def open_day(self, day: int) -> None:
         """First half of a close: the clock moves to `day` and months open. Metrics of `day` are taken after it."""
+        if self.cases is not None:
+            self._touched = self.touched()
         self.clock = day_close.moved_clock(self.clock, day, self.zone_name)
         day_close.roll(self.store, self.clock)
 
@@ -247,22 +262,21 @@ class Ledger:
 
     def _fold(self) -> None:
         """Folds what the clock's close has left behind; of rows that have the close behind them nothing."""
-        first, count, zone = 0, self.columns.customer_count, self.zone
-        while self.cases is not None and first < count:
-            first = fold_flow(
-                self.store, self.banks.index, *zone, self.rates.table(), self.cases, self.clock, first
-            )  # fmt: skip
-            if first < count:
-                self.columns.reserve(0, 0, len(self.store.entries))
+        if self.cases is not None:
+            zone, fx = self.zone, self.rates.table()
+            slots = self.watch.leaving(self.columns.customer_count, int(self.clock[HORIZON_MS]), self._touched)
+            first = 0
+            while first < len(slots):
+                first = fold_flow(self.store, self.banks.index, *zone, fx, self.cases, self.clock, slots, first)
+                if first < len(slots):
+                    self.columns.reserve(0, 0, len(self.store.entries))
         day_close.compact(self.store, self.clock)
 
     def refresh(self) -> None:
         """Sets the customers' outflow bounds anew; after a recovery too."""
         if self.cases is not None:
-            zone, self.watched = self.zone, np.zeros(self.columns.customer_count, np.bool_)
-            case_bounds(
-                self.store, zone.starts, zone.offsets, self.rates.table(), self.cases, self.clock, self.watched
-            )  # fmt: skip
+            count, fx = self.columns.customer_count, self.rates.table()
+            self.watch.refresh(self.store, count, *self.zone, fx, self.cases, self.clock)
         else:
             refresh_bounds(self.store, self.zone.starts, self.zone.offsets, self.rates.table(), self.clock)
 

@@ -10,6 +10,7 @@ import numpy as np
 from streams.accounts.entries import (
     CLOSED,
     HORIZON_DAY,
+    LEAST,
     OLD_DAYS,
     OPEN,
     RING_FROM,
@@ -23,6 +24,7 @@ from streams.accounts.entries import (
 )
 from streams.accounts.store import (
     ENTRY,
+    HAS_CASE,
     ID_BYTES_MAX,
     LATE_BITS,
     NULL,
@@ -91,6 +93,7 @@ COUNTED = (
 )
 BOOKED_UNTIL, NEWEST = 2, 3
 COUNTERS = NEWEST + SOURCES_MAX
+OF_CASES = -1  # in place of a rule
 AHEAD = 8  # rows between the steps of looking ahead
 SEEN = 4 * AHEAD  # rows looked at ahead
 ENTRY_END = ENTRY.itemsize - 1
@@ -386,6 +389,27 @@ def has_room(s: Store, names: Lookups, most: tuple[int, int, int], slot: int) ->
     return slot < 0 or room_for(s, slot, ENTRIES_AN_EVENT)
 
 
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _watch(
+    s: Store, fx: Fx, clock: Array, account: int, booked_day: int, d: Array, row: int, met: Candidates, live: bool
+) -> None:
+    """Appends to `met` a customer whose cases want a look now that a posting of his is folded.
+
+    That is a debit which may be flow, if enough may have left; or any posting of a customer who has, or had, a case.
+    """
+    customer = s.accounts[account].customer
+    debit = d[P_AMOUNT] < 0 and d[P_NATURE] <= EXTERNAL_CODE  # an unknown nature is watched too
+    if debit:
+        widen_bound(s, fx, clock, account, booked_day, -d[P_AMOUNT])
+    bound = s.customers[customer].outflow_bound
+    if not live or bound < clock[LEAST] or not (debit or bound >= HAS_CASE):
+        return
+    if clock[OPEN] < 0 or booked_day >= clock[HORIZON_DAY]:
+        k = met.found[0]
+        met.row[k], met.customer[k], met.rule[k] = row, customer, OF_CASES
+        met.found[0] = k + 1
+
+
 @nb.njit(cache=True, nogil=True)
 def fold_postings(
     first: int,
@@ -425,11 +449,11 @@ def fold_postings(
         if slot == NO_ROOM or not has_room(s, names, most, slot) or met.found[0] + len(rules.window) > len(met.row):
             return i
         status[i], field[i], account, booked_day = _posting(s, names, zone, clock, raw, d, slot, counters)
-        if status[i] != OK or d[P_AMOUNT] >= 0 or d[P_NATURE] > EXTERNAL_CODE:  # an unknown nature is watched by cases
+        if status[i] != OK:
             continue
         if clock[SETTLE] >= 0:
-            widen_bound(s, fx, clock, account, booked_day, -d[P_AMOUNT])
-        elif d[P_NATURE] == EXTERNAL_CODE:
+            _watch(s, fx, clock, account, booked_day, d, i, met, live)
+        elif d[P_AMOUNT] < 0 and d[P_NATURE] == EXTERNAL_CODE:
             outflow(
                 s, names.banks, zone.starts, zone.offsets, fx, rules, clock, account, booked_day, -d[P_AMOUNT], i, met, live
             )  # fmt: skip

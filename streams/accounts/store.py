@@ -28,6 +28,7 @@ DIRTY = 1 + SIZE_CLASSES  # place in the heap's numbers
 # Kinds of entries
 POSTING, DELTA, SNAPSHOT, LATE, JOURNAL, BREAK, FLOW = 1, 2, 3, 4, 5, 6, 7
 INITIATED, REVERSAL, SETTLED = 1, 2, 4  # flags of a posting; SETTLED: a reversal whose partner was asked for at a close
+HAS_CASE = 1 << 61
 FLOWLESS = 8  # ... that takes no part in flow any more: it, or what it was a pair with, has been folded into a day
 OLD = 16  # ... that came so late that it counts in sums of days only
 LATE_BITS = 8  # ... whose upper bits say how many days after its booking it counts
@@ -77,7 +78,8 @@ ACCOUNT = np.dtype(
 CUSTOMER = np.dtype(
     [
         ("ref", np.int64),
-        ("outflow_bound", np.int64),  # at least the outflow of any 30 days ended now, base minor units
+        # at least the outflow of any window ended now, base minor units; HAS_CASE more where there is, or was, a case
+        ("outflow_bound", np.int64),
         ("head", np.int32),
         ("tier_day", np.int32, (3,)),  # in force from; newest first
         ("branch", np.int32),

@@ -22,6 +22,7 @@ from streams.money import NANO
 FLOW_WINDOW_DAYS_MAX = 90
 EXPIRE_DAYS = 90  # without a new peak
 OWN_PART = 10  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
+EDGE_DAYS = 4  # that the start of a window of net flow may move back: from a Friday, when money comes in, to a Tuesday
 FOLD_DAYS_MAX = 60  # folded at once: after a longer pause of closes the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
 SINGLE_WORKDAYS, _WORKDAYS_A_WEEK = 3, 5  # Monday to Friday; 1970-01-01 was a Thursday
@@ -195,35 +196,58 @@ def highest_tier(s: Store, customer: int, first: int, last: int) -> Long:
 
 
 @nb.njit(cache=True, nogil=True)
-def _met(
-    s: Store, r: int, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, day: int, start: int
-) -> tuple[Long, Long]:
-    """(flow, reference) of a rule that is met on a day, else (0, 0). highs[k]: the highest close of the k days before `day`.
+def _least_start(m: CustomerMoves, d: FlowDays, start: int, day: int, ended: int) -> Long:
+    """Of the starts up to EDGE_DAYS before `start`, none before `ended`, the latest from which the least net went out.
 
-    highs[0] is -1 until they are needed; then the rule is asked again.
+    Else money that came in on the day before a window would be missed in it, and what it paid for would be a loss.
     """
+    best, least = np.int64(start), _out(m, d, start, day, False)
+    for since in range(start - 1, max(start - EDGE_DAYS, ended) - 1, -1):
+        net = _out(m, d, since, day, False)
+        if net < least:
+            best, least = np.int64(since), net
+    return best
+
+
+@nb.njit(cache=True, nogil=True)
+def _met(
+    s: Store, r: int, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, day: int, start: int,
+    ended: int,
+) -> tuple[Long, Long, Long]:  # fmt: skip
+    """(flow, reference, its start) of a rule that is met on a day, else 0 all. `ended`: the day on which the last case did.
+
+    highs[k]: the highest close of the k days before `day`. highs[0] is -1 until they are needed; then the flow is -1, and
+    the rule is asked again.
+    """
+    gross = rules.gross[r] == 1 or rules.one_bank[r] == 1
+    none = np.int64(0), np.int64(0), np.int64(0)
+    own = _out(m, d, day - 1, day, gross)
+    if own <= 0:
+        return none
     tier = highest_tier(s, customer, start, day)
     absolute, share_bp, floor = rules.absolute[r, tier], rules.share_bp[r, tier], rules.floor[r, tier]
-    gross = rules.gross[r] == 1 or rules.one_bank[r] == 1
-    flow = _out(m, d, start, day, gross)
+    least = absolute if share_bp == NEVER else min(absolute, floor)
+    flow, counted = _out(m, d, start, day, gross), np.int64(start)
+    if flow < least and rules.window[r] > 0:
+        return none
     if rules.window[r] == 0:
         flow = _single(m, day, flow)
     elif rules.one_bank[r] == 1:
         flow = _to_one_bank(m, start, day)
-    own = _out(m, d, day - 1, day, gross)
-    if own <= 0 or (rules.debits[r] == 0 and own * OWN_PART < flow):
-        return np.int64(0), np.int64(0)
-    by_share = share_bp != NEVER and flow >= floor
-    if flow <= 0 or (flow < absolute and not by_share):
-        return np.int64(0), np.int64(0)
+    elif not gross:
+        counted = _least_start(m, d, start, day, ended)
+        flow = _out(m, d, counted, day, False)
+    if flow <= 0 or flow < least or (rules.debits[r] == 0 and own * OWN_PART < flow):
+        return none
     if rules.debits[r] > 0 and _small_debits(m, start, day, rules.each_max[r]) < rules.debits[r]:
-        return np.int64(0), np.int64(0)
+        return none
     if highs[0] < 0:
-        return np.int64(-1), np.int64(0)
+        return np.int64(-1), np.int64(0), np.int64(0)
     reference = highs[min(day - start, len(highs) - 1)] if start < day else np.int64(0)
-    if flow >= absolute or (by_share and reference > 0 and flow >= share_of(reference, share_bp)):
-        return flow, reference
-    return np.int64(0), np.int64(0)
+    by_share = share_bp != NEVER and flow >= floor and reference > 0 and flow >= share_of(reference, share_bp)
+    if flow >= absolute or by_share:
+        return flow, reference, counted
+    return none
 
 
 @nb.njit(cache=True, nogil=True)
@@ -283,7 +307,7 @@ def _fold_day(
     start = start_net = np.int64(1 << 40)
     for r in range(len(rules.window)):
         since = max(day - rules.window[r] if rules.window[r] > 0 else workdays_before(day, rules.odd_days), case.ended)
-        flow, high = _met(s, r, rules, customer, m, d, highs, day, since)
+        flow, high, counted = _met(s, r, rules, customer, m, d, highs, day, since, case.ended)
         if flow < 0:
             return False
         if flow == 0:
@@ -295,9 +319,9 @@ def _fold_day(
             severity = max(severity, rules.severity[r])
             continue
         met, severity, reference = met | 1 << r, max(severity, rules.severity[r]), max(reference, high)
-        start = min(start, since)
+        start = min(start, counted)
         if rules.gross[r] == 0 and rules.one_bank[r] == 0:
-            all_gross, start_net = False, min(start_net, since)
+            all_gross, start_net = False, min(start_net, counted)
     if case.state != IS_OPEN:
         if met != 0:
             case.start = start if all_gross else start_net
@@ -311,6 +335,19 @@ def _fold_day(
         case.told_net, case.severity = net, max(case.severity, severity)
         case.rules, case.reference = case.rules | met, max(case.reference, reference)
     return True
+
+
+@nb.njit(cache=True, nogil=True)
+def _days_with_debits(m: CustomerMoves, d: FlowDays, first: int, last: int) -> Array:
+    """bool[days of first … last]: whether a debit counts on the day that may be flow."""
+    found = np.zeros(max(last - first + 1, 0), np.bool_)
+    for i in range(len(m.day)):
+        if first <= m.day[i] <= last and m.amount[i] < 0 and is_flow(m, i):
+            found[m.day[i] - first] = True
+    for k in range(len(found)):
+        units, nano = _sum(d.out, d.first[0], first + k - 1, first + k)
+        found[k] |= units > 0 or nano > 0
+    return found
 
 
 @nb.njit(cache=True, nogil=True)
@@ -342,11 +379,13 @@ def fold_cases(
         if last[i] < 0:
             last[i] = latest_day(m, closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40), closed)
         first = max(last[i] - FOLD_DAYS_MAX + 1, anchored + 1)
-        d = _days(s, fx, base, scope, slots[i], m, first - FLOW_WINDOW_DAYS_MAX, max(last[i], first))
-        case = cases[i]
+        d = _days(s, fx, base, scope, slots[i], m, first - FLOW_WINDOW_DAYS_MAX - EDGE_DAYS, max(last[i], first))
+        case, has_debit = cases[i], _days_with_debits(m, d, first, last[i])
         for day in range(first, last[i] + 1):
             highs[0] = -1
-            if not _fold_day(s, rules, slots[i], m, d, highs, case, day, resolved[i]):
+            if case.state != IS_OPEN and not has_debit[day - first]:
+                pass  # no rule fires
+            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day, resolved[i]):
                 highest_closes(s, starts, offsets, fx, base, scope, slots[i], day, highs)
                 _fold_day(s, rules, slots[i], m, d, highs, case, day, resolved[i])
             if day == anchor_day:

@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 
 from streams.accounts.entries import BASE, CLOSED, HORIZON_MS
-from streams.accounts.store import FLOW, FLOWLESS, POSTING, Array, Index, Store, append
+from streams.accounts.store import FLOW, FLOWLESS, HAS_CASE, POSTING, Array, Index, Store, append
 from streams.alerts.cases import CaseRules
 from streams.alerts.flow import NOT_COMPLETE, OPEN_NATURE, OUTSIDE, flow_day, is_flow, moves, seen_as
 from streams.alerts.outflow import Fx, in_base
@@ -62,17 +62,18 @@ def _fits(s: Store, customer: int) -> bool:
 
 @nb.njit(cache=True, nogil=True)
 def fold_flow(
-    s: Store, names: Index, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array, first: int
+    s: Store, names: Index, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array, slots: Array, first: int
 ) -> int:  # fmt: skip
-    """Settles what the close on the clock forgets, of customers [first, …); the first whose entries did not fit.
+    """Settles what the close on the clock forgets, of customers slots[first:]; the place of the first who did not fit.
 
     Before streams.accounts.day_close.compact of the same clock.
     """
-    for customer in range(first, s.customer_ids.meta[0]):
+    for k in range(first, len(slots)):
+        customer = slots[k]
         if not _leaves(s, clock, customer):
             continue
         if not _fits(s, customer):
-            return customer
+            return k
         m = moves(s, names, starts, offsets, fx, clock[BASE], rules.scope[0], rules.banks, rules.settle_ms[0], customer)
         leaving = np.zeros(len(m.day), np.bool_)
         for i in range(len(m.day)):
@@ -84,24 +85,30 @@ def fold_flow(
         for i in range(len(m.day)):  # only now: entries may move to larger pieces
             if leaving[i] and is_flow(m, i) and m.complete[i] == NOT_COMPLETE:
                 _add_flow(s, m.account[i], m.day[i], m.amount[i])
-    return s.customer_ids.meta[0]
+    return len(slots)
 
 
 @nb.njit(cache=True, nogil=True)
 def case_bounds(
-    s: Store, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array, watched: Array
-) -> None:
+    s: Store, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array, watched: Array, kept: Array,
+    oldest: Array,
+) -> None:  # fmt: skip
     """Sets every customer's bound to all that is held of what may be debits of flow; after a close or a recovery.
 
-    watched[customer]: there is a debit on a day that is not settled yet.
+    watched[customer]: there is a debit on a day that is not settled yet. kept[customer]: there is, or was, a case.
+    oldest[customer]: the first booking of a posting that a close will have to settle.
     """
     base, scope = clock[BASE], rules.scope[0]
     unsettled = clock[CLOSED] - rules.settle_days[0]
     for c in range(s.customer_ids.meta[0]):
         bound, account = 0, s.customers[c].head
-        watched[c] = False
+        watched[c], oldest[c] = False, NOT_COMPLETE
         while account >= 0:
             a = s.accounts[account]
+            for at in range(a.head, a.head + a.count):
+                e = s.entries[at]
+                if e.kind == POSTING and e.flags & FLOWLESS == 0:
+                    oldest[c] = min(oldest[c], e.booked)
             if scope >> a.asset_class & 1:
                 for at in range(a.head, a.head + a.count):
                     e = s.entries[at]
@@ -119,4 +126,4 @@ def case_bounds(
                         u, n = in_base(fx, base, a.currency, day, amount)
                         bound += u + (1 if n > 0 else 0)
             account = a.following
-        s.customers[c].outflow_bound = bound
+        s.customers[c].outflow_bound = bound + (HAS_CASE if kept[c] else 0)

@@ -29,11 +29,11 @@ def command(settings, *arguments):
 
 
 @pytest.mark.integration
-@pytest.mark.faults
+@pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.timeout(WAIT_S * 2)
 def test_demo_and_explain(kafka, redis_server, tmp_path):
-    """Five months with a killed worker: all six stories are told and every figure is right; explain finds that a
+    """Five months with a killed worker: all seven stories are told and every figure is right; explain finds that a
     customer's decisions hold, has a standing for one without any, and does not know a stranger."""
     around = Settings(bootstrap_servers=kafka.bootstrap_servers, redis_url=redis_server, data_dir=tmp_path)
     out = StringIO()
@@ -41,7 +41,7 @@ def test_demo_and_explain(kafka, redis_server, tmp_path):
     assert demo.run(), out.getvalue()
     text = out.getvalue()
     assert "kill -9" in text
-    assert all(f"Story {number} of 6" in text for number in range(1, 7))
+    assert all(f"Story {number} of 7" in text for number in range(1, 8))
     assert text.count("good  ") == 10 and "WRONG" not in text
 
     found = asyncio.run(explanation.explain(demo.settings, demo.stories["upgrade"].customer_id))

@@ -73,12 +73,11 @@ def test_a_pack_without_a_rule_tells_less(history: Path, tmp_path: Path) -> None
     """Cases of the rule are told no more, in both languages, and in a picture."""
     pack, picture = tmp_path / "quieter.yaml", tmp_path / "whatif.svg"
     body = load_pack("rolling-quarter-aum").body
-    rule = body.index("      - id: outflow-single")
-    pack.write_text(body[:rule] + body[body.index("      - id: outflow-1d") :], encoding="utf-8")
+    pack.write_text(body[: body.index("      - id: outflow-7d")], encoding="utf-8")
     words = ("alerts", "whatif", "--pack", str(pack), "--from", "2026-03-01", "--files", str(history))
     told = json.loads(call(*words, "--json", env=KEY).out)
     rows = {row["rule"]: (row["before"], row["after"]) for row in told["lines"]["rule"]}
-    assert rows["outflow-single"][0] > 0 == rows["outflow-single"][1]
+    assert rows["outflow-90d"][0] > 0 == rows["outflow-90d"][1]
     assert told["cases_after"] < told["cases_before"]
     assert min(one["before"] or one["after"] for one in told["cases"]) >= "2026-03-01"
     shown = call(*words, "--lang", "zh-CN", "--picture", str(picture), env=KEY)
@@ -111,7 +110,7 @@ def test_thresholds_for_a_wished_number_of_lines(history: Path) -> None:
     assert told["chosen"] == (fitting[0] if fitting else None)
     assert all(row["planted"] > 0 for row in told["scales"])
     if fitting:
-        assert {row["rule"] for row in told["rules"]} >= {"outflow-single", "drip"}
+        assert {row["rule"] for row in told["rules"]} >= {"outflow-single", "outflow-90d"}
     shown = call(
         "alerts",
         "calibrate",

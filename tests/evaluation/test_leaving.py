@@ -77,3 +77,12 @@ def test_steps_are_read_out_of_alerts() -> None:
     assert scored_step(alert, {"p1": 77}, ZONE).at == 77
     by_close = scored_step(alert | {"kind": "upgrade_near", "caused_by": "close/2026-01-01"}, {}, ZONE)
     assert (by_close.at, by_close.day, by_close.provisional) == (at(1) - 1, DAY, False)
+    case = alert | {"provisional": True, "gross_minor": 8}
+    live = scored_step(case, {"p1": at(2) + 7}, ZONE)
+    assert (live.day, live.provisional, live.gross_out_minor, live.net_out_minor) == (DAY + 2, True, 8, 5)
+    settled = scored_step(
+        case | {"provisional": False, "caused_by": "close/2026-01-01/2", "status": "corrected"}, {}, ZONE
+    )
+    assert (settled.at, settled.day, settled.provisional, settled.step) == (at(1) - 1, DAY, False, "corrected")
+    act = scored_step(case | {"caused_by": "an act"}, {}, ZONE)
+    assert (act.at, act.day) == (at(1) - 1, DAY)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -49,9 +51,14 @@ def rule_of(rule: SlowRule) -> dict[str, Any]:
     return given
 
 
+@cache
+def _base() -> dict[str, Any]:
+    return dict(yaml.safe_load(load_pack("rolling-quarter-aum").body))
+
+
 def pack_of(scheme: SlowScheme) -> Pack:
     """rolling-quarter-aum with the scheme's cases in place of its alerts."""
-    body = yaml.safe_load(load_pack("rolling-quarter-aum").body)
+    body = deepcopy(_base())
     personal = body["classes"]["personal"]
     personal["alerts"] = [rule_of(rule) for rule in scheme.rules]
     personal["cases"] = {

@@ -19,6 +19,7 @@ from policies import UNREACHED, AllOf, AnyOf, CriteriaTooGeneralError, Limit, Pa
 from policies.compiled.pack import compile_pack
 from policies.language import document
 from streams.vocabulary.terms import SEVERITIES
+from tests.examples.plain_alerts import plain_pack
 
 PACK = load_pack("rolling-quarter-aum")
 PERSONAL = PACK.classes["personal"]
@@ -95,6 +96,19 @@ def test_compiled_for_the_kernels():
     assert compiled.queue_class_of_tier.tolist() == [3, 2, 1, 0, 0]
     assert compiled.vip_area_of_tier.tolist() == [False, False, True, True, True]
     assert compiled.vip_from == 2
+    assert len(compiled.alerts.ids) == 0
+    assert compiled.cases is not None
+    found = compiled.cases.rules
+    assert (found.ids, found.window_days.tolist()) == (("outflow-single", "outflow-7d", "outflow-90d"), [0, 7, 90])
+    assert compiled.cases.gross.tolist() == [0, 0, 0]
+    assert found.share_bp[2].tolist() == [UNREACHED, 1800, 1800, 1800, 1800]
+    assert found.floor_minor[2].tolist() == [0, 3_000_000, 10_000_000, 20_000_000, 60_000_000]
+
+
+def test_compiled_alerts_without_cases():
+    """Outflow rules of a pack without cases are alerts, each by itself."""
+    compiled = compile_pack(plain_pack(), 2)
+    assert compiled.cases is None
     alerts = compiled.alerts
     assert alerts.window_days.tolist() == [0, 1, 7, 30, 30]
     single, drip = alerts.ids.index("outflow-single"), alerts.ids.index("drip")
@@ -117,7 +131,7 @@ def test_amount_finer_than_the_currency():
 def test_body_is_what_was_read():
     """A pack can be published as it was written and read again to the same values."""
     assert parse_pack(PACK.body) == PACK
-    assert (PACK.id, PACK.version, PACK.effective_from) == ("rolling-quarter-aum", 1, dt.date(2018, 1, 1))
+    assert (PACK.id, PACK.version, PACK.effective_from) == ("rolling-quarter-aum", 2, dt.date(2018, 1, 1))
 
 
 TREE = """any: [{all: [{metric: aum, scope: aum, minimum: "5"}, {metric: "txn_count[3]", minimum: "5"}]},
@@ -147,8 +161,8 @@ def test_trees_of_any_and_all():
 
 # (what is replaced, by what, the line's text, field, words of the message); ~ is classes.personal.
 BROKEN = [
-    ("version: 1", "version: one", "version: one", "version", "whole number"),
-    ("version: 1\n", "", "pack:", "", "field version is missing"),
+    ("version: 2", "version: one", "version: one", "version", "whole number"),
+    ("version: 2\n", "", "pack:", "", "field version is missing"),
     ("effective_from: 2018-01-01", "effective_from: 2018-02-30", "2018-02-30", "effective_from", "expected a date"),
     ("aum: [deposit_demand,", "aum: [deposits,", "[deposits,", "scopes.aum[0]", "not one of"),
     ("[deposit_demand,", "[deposits,", "sources:", "sources", "neither an asset class nor a fact"),
@@ -165,9 +179,9 @@ BROKEN = [
     ("id: platinum  ", "id: gold  ", "R-233", "~tiers[2]", "tier gold is given twice"),
     ("cards: [gold]", "cards: [golf]", "cards: [golf]", "~queue.classes[2].cards[0]", "'golf' is not one"),
     ("head_start_minutes: 10}", "head_start_minutes: 25}", "basis: card", "~queue", "longer head"),
-    ("window_days: 7", "window_days: 5", "window_days: 5", "~alerts[2].window_days", "one of 0, 1, 7, 30"),
-    ("id: drip", "id: outflow-7d", "- id: outflow-7d", "~alerts[4]", "given twice"),
-    ("{gold: 5000,", "{gold: 50000,", "50000,", "~alerts[1].share.basis_points.gold", "must be from 1 to"),
+    ("window_days: 7", "window_days: 91", "window_days: 91", "~alerts[1].window_days", "must be from 0 to 90"),
+    ("id: outflow-90d", "id: outflow-7d", "- id: outflow-7d", "~alerts[2]", "given twice"),
+    ("{gold: 2500,", "{gold: 25000,", "25000,", "~alerts[1].share.basis_points.gold", "must be from 1 to"),
     ("pack: rolling-quarter-aum", "pack: &x rolling\nbasis: *x", "basis: *x", "", "aliases are not allowed"),
     ("classes:\n  personal", "classes: [\n  personal", "evaluation:", "", ""),
     ("order: head_start ", "order: head_start\n      order: strict ", "order: strict", "~queue.order", "twice"),
@@ -196,10 +210,10 @@ def test_all_problems_at_once(tmp_path):
     """Every problem is told, in the order of the lines, so that a pack is mended in one go."""
     path = tmp_path / "mine.yaml"
     path.write_text(
-        BODY.replace("version: 1", "version: 0").replace("window_days: 7", "window_days: x"), encoding="utf-8"
+        BODY.replace("version: 2", "version: 0").replace("window_days: 7", "window_days: x"), encoding="utf-8"
     )
     found = policies.check(path)
-    assert [p.field for p in found] == ["version", "classes.personal.alerts[2].window_days"]
+    assert [p.field for p in found] == ["version", "classes.personal.alerts[1].window_days"]
     assert str(found[0]).startswith(f"{path}:6: version: ")
 
 

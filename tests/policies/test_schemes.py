@@ -332,7 +332,7 @@ def test_head_of_a_pack():
     """
     rolling = PACKS["rolling-quarter-aum"]
     assert rolling.applies_to == "all-branches"
-    assert (rolling.version, rolling.effective_from) == (1, dt.date(2018, 1, 1))
+    assert (rolling.version, rolling.effective_from) == (2, dt.date(2018, 1, 1))
     assert rolling.supersedes and rolling.owner == "wealth-management-department"
     assert PACKS["three-card"].edited_by == "head-office"
     assert PACKS["hq-level"].owner == "personal-banking-department"

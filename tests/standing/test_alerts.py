@@ -1,9 +1,11 @@
-"""Outflow alerts of the pack: what raises, what deepens, what rightly stays quiet, and the evidence they carry."""
+"""Outflow alerts of a pack without cases: what raises, what deepens, what rightly stays quiet, and the evidence they carry."""
 
 import pytest
 
+from agents.standing.job import StandingJob
 from streams.alerts.lifecycle import DEEPENED, RAISED, Alert, Cause, react
 from streams.reference import REFERENCE_CHARS
+from tests.examples.plain_alerts import plain_conf
 from tests.standing.partition import Partition, Topics, customer
 from tests.twins.events import day, posting, rate, snapshot
 
@@ -15,7 +17,7 @@ GOLD, PLATINUM = 30_000_000, 70_000_000  # 300,000.00 and 700,000.00 for months
 def partition(balance: int, *steps, **profile) -> Partition:
     """A customer who has held `balance` through four closed months, then steps."""
     opening = [customer("C1", **profile), posting(900, balance, OPENED), CLOSED]
-    return Partition(Topics().tell([*opening, *steps])).run()
+    return Partition(Topics().tell([*opening, *steps]), StandingJob(plain_conf())).run()
 
 
 def out(seq: int, amount_minor: int, booked: int = MAY, **other):

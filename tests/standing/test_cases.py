@@ -3,7 +3,8 @@
 from agents.standing.job import StandingJob
 from streams.accounts.entries import HORIZON_DAYS
 from tests.examples.cases import JobCases, conf_of
-from tests.standing.partition import Partition, Topics, conf
+from tests.examples.plain_alerts import plain_conf
+from tests.standing.partition import Partition, Topics
 from tests.standing.test_recovery import Crashing
 from tests.twins.case_terms import SlowRule, SlowScheme
 from tests.twins.events import day, posting
@@ -23,7 +24,7 @@ def test_a_state_without_cases_is_taken_over():
     history = [posting(1, 100_000_000, "2024-01-01"), posting(2, -15_000_000, "2024-02-20")]
     closes = range(day("2024-01-01"), day("2024-04-11"))
     log = Topics().tell([*history, *closes])
-    before = Crashing(log, StandingJob(conf()))
+    before = Crashing(log, StandingJob(plain_conf()))
     before.fence = (before.job.positions(), before.job.fence())
     before.run()
     before.flush(None)

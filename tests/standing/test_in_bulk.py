@@ -19,7 +19,7 @@ from streams.alerts.lifecycle import Alert
 from streams.money import NANO
 from streams.reference import customer_ref
 from streams.tiers import put_in_force
-from tests.standing.partition import conf
+from tests.examples.plain_alerts import plain_conf
 
 PAIRS = st.tuples(st.binary(max_size=9), st.one_of(st.none(), st.binary(max_size=9)))
 
@@ -101,7 +101,7 @@ def test_customer_rows_come_back(people):
     """A customer's row read back is the customer; few rows leave as pairs, many packed, the same bytes."""
     from agents.standing.job import StandingJob
 
-    one, other = StandingJob(conf()), StandingJob(conf())
+    one, other = StandingJob(plain_conf()), StandingJob(plain_conf())
     for i, (tiers, kind, published, branch, rm, card, alert) in enumerate(people):
         slot = np.array([one.ledger.customer(f"C{i}")])
         for tier, day in tiers:

@@ -18,6 +18,7 @@ from streams.vocabulary.terms import EXTERNAL, NATURES, SEVERITIES
 from streams.workdays import weekday
 from tests.twins.book import SlowBook, _Account
 from tests.twins.case_terms import (
+    EDGE_DAYS,
     EXPIRE_DAYS,
     FOLD_DAYS_MAX,
     HELD_DAYS,
@@ -84,7 +85,8 @@ class SlowCases:
             day = closed + 1  # later events count from the close they arrive in
         old = closed is not None and booked < closed - PAIR_DAYS
         self.postings[customer].append(Posting(event, booked, day, old))
-        return self._live(customer, event["event_id"])
+        may_be_flow = event["amount_minor"] < 0 and event["nature"] in (EXTERNAL, UNKNOWN)
+        return self._live(customer, event["event_id"]) if may_be_flow or self._known_case(customer) else []
 
     def resolve(self, customer: str, day: int, cause: str = "act") -> list[SlowStep]:
         """An act with an outcome ends the case on its day."""
@@ -122,6 +124,10 @@ class SlowCases:
         if self.anchored is not None:
             return max(self.anchored + 1, day - FOLD_DAYS_MAX + 1)
         return day - FOLD_DAYS_MAX + 1
+
+    def _known_case(self, customer: str) -> bool:
+        """Whether the customer has, or had, a case, told or settled."""
+        return self.anchors.get(customer, SlowCase()).number > 0 or any(s.customer == customer for s in self.steps)
 
     def _live(self, customer: str, cause: str) -> list[SlowStep]:
         """Between closes: up to the latest day of the customer's postings, with what is known now."""
@@ -294,8 +300,12 @@ class SlowCases:
         tier = self.tier(customer, start, day)
         flows = [p for p in self._flows(customer, day) if p.day > start and p.amount < 0]
         single = [floor(self.base(p)) for p in flows if p.day == day and self._one_by_one(p)]
-        net = self.net_out(customer, start, day)
-        amount = net if not rule.is_gross else floor(sum(map(self.base, flows)))
+        counted, amount = start, floor(sum(map(self.base, flows)))
+        if not rule.is_gross:
+            edge = EDGE_DAYS if rule.window else 0
+            starts = [s for s in range(start, start - edge - 1, -1) if told is None or s >= told]
+            counted = min(starts, key=lambda s: self.net_out(customer, s, day))  # of equal ones the latest
+            amount = self.net_out(customer, counted, day)
         if rule.window == 0:
             amount = max((p for p in single if 2 * amount >= p), default=0)
         elif rule.one_bank:
@@ -315,7 +325,7 @@ class SlowCases:
         absolute, share = rule.absolute.get(tier), rule.share_bp.get(tier)
         by_share = share is not None and reference > 0 and amount >= rule.floor and amount * 10_000 >= share * reference
         if (absolute is not None and amount >= absolute) or by_share:
-            return Met(rule, start, amount, reference)
+            return Met(rule, counted, amount, reference)
         return None
 
     def _one_by_one(self, p: Posting) -> bool:

@@ -50,15 +50,40 @@ def test_in_on_friday_and_out_on_tuesday_is_no_loss():
     assert cases.steps == []
 
 
-def test_wages_a_week_after_the_money_count_as_loss():
-    """300,000.00 come on 5 April and leave on the 12th: the week sees 300,000.00 of 1,300,000.00 leave, single too."""
-    cases = bank(
-        "2024-04-04", posting(2, 40_000_000, "2024-04-05"), "2024-04-11", posting(3, -40_000_000, "2024-04-12"),
-        "2024-04-12",
+def test_a_window_that_begins_between_the_two_sees_no_loss():
+    """The week of Saturday the 20th begins behind the Friday on which the money came; from before it, 60,000.00 leave."""
+    steps = (
+        "2024-04-11", posting(2, 30_000_000, "2024-04-12"), "2024-04-15", posting(3, -30_000_000, "2024-04-16"),
+        "2024-04-19", posting(4, -6_000_000, "2024-04-20"), "2024-04-20",
     )  # fmt: skip
+    assert bank(*steps).steps == []
+    came_too_early = ("2024-04-10", posting(2, 30_000_000, "2024-04-11"), *steps[2:])
+    week = SlowScheme((WEEK,))
+    assert bank(*came_too_early, scheme=week).steps == []  # on the 20th the week may count from the 9th
+    later = (*came_too_early[:-2], "2024-04-21", posting(4, -6_000_000, "2024-04-22"), "2024-04-22")
+    assert told(bank(*later, scheme=week).steps) == [
+        ("raised", "2024-04-22", 36_000_000)
+    ]  # from the 11th at the earliest
+
+
+def test_no_window_reaches_behind_the_end_of_a_case():
+    """What came in on the day on which the last case was resolved doesn't excuse what leaves a week later."""
+    cases = bank("2024-04-08", posting(2, -30_000_000, "2024-04-09"), "2024-04-09", scheme=SlowScheme((WEEK,)))
+    cases.resolve("C1", day("2024-04-10"))
+    cases.feed([posting(3, 5_000_000, "2024-04-10"), *range(day("2024-04-10"), day("2024-04-17"))])
+    cases.add(posting(4, -20_000_000, "2024-04-17"))
+    assert told(cases.steps)[2:] == [("raised", "2024-04-17", 20_000_000)]
+
+
+def test_wages_a_week_after_the_money_count_as_loss():
+    """400,000.00 come on 5 April and leave on the 12th: a single posting; on the 17th the week sees it leave too."""
+    money = ("2024-04-04", posting(2, 40_000_000, "2024-04-05"))
+    cases = bank(*money, "2024-04-11", posting(3, -40_000_000, "2024-04-12"), "2024-04-12")
     assert told(cases.steps) == [("raised", "2024-04-12", 40_000_000)]
-    assert cases.steps[0].rules == ("single", "week")
-    assert cases.steps[0].reference == 140_000_000
+    assert (cases.steps[0].rules, cases.steps[0].reference) == (("single",), 140_000_000)
+    cases = bank(*money, "2024-04-16", posting(3, -40_000_000, "2024-04-17"), "2024-04-17")
+    assert told(cases.steps) == [("raised", "2024-04-17", 40_000_000)]
+    assert (cases.steps[0].rules, cases.steps[0].reference) == (("single", "week"), 140_000_000)
 
 
 def test_reversed_after_twenty_minutes():
@@ -159,6 +184,22 @@ def test_an_own_transfer_of_unknown_nature_whose_second_leg_is_first_late_or_nev
     assert told(never.steps) == [("raised", "2024-04-09", 30_000_000)]
     too_long = bank("2024-04-08", *own_transfer(0, 1, ("10:00:00", "10:31:00")), "2024-04-09")
     assert told(too_long.steps) == [("raised", "2024-04-09", 30_000_000)]
+
+
+def test_legs_across_midnight_stay_a_pair_when_one_is_folded():
+    """At 23:50 and 00:05: a loss for a day, none from the next one on, and none when only its second leg is still held."""
+    legs = (
+        posting(2, -30_000_000, "2024-04-09", clock="23:50:00", nature="unknown"), "2024-04-09",
+        posting(1, 30_000_000, "2024-04-10", clock="00:05:00", nature="unknown", account="A2"),
+    )  # fmt: skip
+    cases = bank("2024-04-08", *legs, "2024-04-11")
+    assert told(cases.steps) == [("raised", "2024-04-09", 30_000_000), ("retracted", "2024-04-10", 0)]
+    # After close(05-15) the first leg has left the 35 days that are held, the second has not.
+    for last in ("2024-05-14", "2024-05-15", "2024-05-16", "2024-05-25"):
+        later = bank("2024-04-08", *legs, last, posting(3, -17_000_000, day(last) + 1), scheme=SlowScheme((QUARTER,)))
+        assert told(later.steps)[2:] == [], last
+        more = bank("2024-04-08", *legs, last, posting(3, -21_000_000, day(last) + 1), scheme=SlowScheme((QUARTER,)))
+        assert told(more.steps)[2:] == [("raised", _iso(day(last) + 1), 21_000_000)], last
 
 
 def test_a_named_outside_bank_and_codes_that_a_pack_maps():

@@ -24,7 +24,7 @@ from tests.world.test_log import OTHER_KEY, made_anew
 from tidegauge.demo.processes import environment
 from tidegauge.world.check import World, begin_world
 
-pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 
 REFUSED_S = 10.0
 NOTICED_S = 75.0

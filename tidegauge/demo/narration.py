@@ -1,4 +1,4 @@
-"""Tells the six stories in words as their records come out, and says at the end which of them went otherwise."""
+"""Tells the seven stories in words as their records come out, and says at the end which of them went otherwise."""
 
 from __future__ import annotations
 
@@ -117,6 +117,7 @@ def _broken(story: Story, record: Record, _words: Words) -> dict[str, str]:
 
 _PLACES: Final = {
     "upgrade": _upgrade, "outflow": _alert, "drip": _alert, "late_posting": _late, "broken_balance": _broken,
+    "taken_back": _alert,
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ _EN: Final = {
     "killed": "{day}, in the middle of the business day: the worker is killed (kill -9), and another one started.",
     "recovered": "The new worker read its state back from Kafka and was ready after {seconds} s. Whether anything was "
     "lost or done twice, the check at the end will tell.",
-    "story": "Story {number} of 6, {title}",
+    "story": "Story {number} of 7, {title}",
     "stop": ". ",
     "upgrade": "Upgrade at month close",
     "upgrade.told": "{customer} holds 400,000.00 and brings {amount} on {day}. At the close of {close} the quarter's "
@@ -29,8 +29,8 @@ _EN: Final = {
     "outflow.told": "{customer}, {tier}, sends {outflow} of {reference} to {bank} on {day}, a share of {share} %. "
     "Manager {rm} is alerted at once, by rule {rule}.",
     "drip": "Drip",
-    "drip.told": "{customer}, {tier}, moves {each} away every second day. No posting is large; on {day} the eighth "
-    "makes {outflow} within {window} days, and rule {rule} alerts {rm}.",
+    "drip.told": "{customer}, {tier}, moves {each} away every second day. No posting is large; with the fifth, on {day}, "
+    "{outflow} of {reference} are gone within {window} days, and rule {rule} alerts {rm}.",
     "purchase": "Purchase that rightly raises nothing",
     "purchase.told": "{customer} puts {amount} into a wealth product of the bank on {day}. The money stays: "
     "AUM is {aum} as before, and nobody is alerted.",
@@ -42,6 +42,9 @@ _EN: Final = {
     "broken_balance.told": "The nightly balance of {customer}'s account on {day} has {amount} that no posting "
     "explains: a break is opened.",
     "broken_balance.resolved": "The missing posting of {customer} arrived on {day}: the break of {amount} is resolved.",
+    "taken_back": "Outflow that is taken back",
+    "taken_back.told": "{customer} sends {each} to another bank on {day}, {rm} is alerted, and twenty minutes later the posting is "
+    "reversed: {outflow} are out, the case is taken back, and who was told is told that it is over.",
     "progress": "{day}  {events} events, {rate}/s, {lag} behind; {tiers}; {alerts} alerts, {changes} tier changes, "
     "{restatements} restatements",
     "day": "business day", "events": "events sent", "rate": "worker, records/s", "lag": "records behind",
@@ -54,12 +57,12 @@ _EN: Final = {
     "{figures} figures, {wrong} differ",
     "published": "the same figures as published on the topic standings at the last close: {wrong} of {figures} differ",
     "tier_changes": "{n} tier changes of {months} month closes: {wrong} are missing, wrong or too many",
-    "singles": "{n} alerts of single large outflows: {wrong} are missing or too many",
-    "internal": "{n} records of alerts: {wrong} come from a move inside the bank",
+    "singles": "{n} postings that took a fifth of the money or more: {wrong} without a case",
+    "internal": "{n} cases of outflow: {wrong} tell of more than has left the bank",
     "doubled": "{n} output records with ids of their own: {wrong} are there twice",
     "dead": "{n} dead letters, where none is due",
     "view": "the Redis view of {n} customers: {wrong} differ from the topic",
-    "stories": "the six stories: {wrong} went otherwise than planted",
+    "stories": "the seven stories: {wrong} went otherwise than planted",
     "more": "and {n} more",
     "all_good": "Every figure is right. {seconds} s in all.",
     "not_good": "NOT EVERYTHING IS RIGHT: see the differences above. {seconds} s in all.",
@@ -89,7 +92,7 @@ _ZH: Final = {
     "outflow.told": "{customer}({tier})于 {day} 将 {reference} 中的 {outflow} 转往 {bank},占 {share} %。"
     "规则 {rule} 立即提醒客户经理 {rm}。",
     "drip": "蚂蚁搬家",
-    "drip.told": "{customer}({tier})每隔一天转出 {each}。单笔都不大;{day} 的第八笔使 {window} 天内累计达到 {outflow},"
+    "drip.told": "{customer}({tier})每隔一天转出 {each}。单笔都不大;{day} 的第五笔使 {window} 天内流出达到 {reference} 中的 {outflow},"
     "规则 {rule} 提醒 {rm}。",
     "purchase": "理应不提醒的购买",
     "purchase.told": "{customer} 于 {day} 用 {amount} 购买本行理财产品。资金未离开本行:"
@@ -100,6 +103,9 @@ _ZH: Final = {
     "broken_balance": "余额不符",
     "broken_balance.told": "{customer} 的账户 {day} 的夜间余额中有 {amount} 没有对应的入账:登记一笔差异。",
     "broken_balance.resolved": "{customer} 缺失的入账于 {day} 到达:{amount} 的差异已消除。",
+    "taken_back": "随即撤回的流出",
+    "taken_back.told": "{customer} 于 {day} 向他行转出 {each},已提醒 {rm};二十分钟后该笔冲正:流出为 {outflow},案件撤回,"
+    "并通知收到提醒的人。",
     "progress": "{day}  事件 {events},{rate}/秒,滞后 {lag};{tiers};预警 {alerts},层级变动 {changes},重述 {restatements}",
     "day": "营业日", "events": "已发送事件", "rate": "工作进程,记录/秒", "lag": "滞后记录",
     "tiers": "各层级客户数", "alerts": "预警", "changes": "层级变动", "restatements": "重述",
@@ -110,12 +116,12 @@ _ZH: Final = {
     "standings": "{n} 名客户截至 {day} 的 AUM、13 个月均、季均、年均、滚动日均及层级:{figures} 个数字,{wrong} 个不同",
     "published": "最后一次日终发布在 standings 主题上的同样数字:{figures} 个中 {wrong} 个不同",
     "tier_changes": "{months} 次月末日终的 {n} 次层级变动:{wrong} 个缺失、错误或多余",
-    "singles": "{n} 个单笔大额流出预警:{wrong} 个缺失或多余",
-    "internal": "{n} 条预警记录:{wrong} 条源自行内资金划转",
+    "singles": "{n} 笔带走五分之一以上资金的流出:{wrong} 笔没有案件",
+    "internal": "{n} 个流出案件:{wrong} 个所报多于实际流出本行的资金",
     "doubled": "{n} 条带有唯一标识的输出记录:{wrong} 条重复",
     "dead": "{n} 条死信,本应没有",
     "view": "{n} 名客户的 Redis 视图:{wrong} 个与主题不同",
-    "stories": "六个故事:{wrong} 个与预设不符",
+    "stories": "七个故事:{wrong} 个与预设不符",
     "more": "另有 {n} 个",
     "all_good": "所有数字都正确。共 {seconds} 秒。",
     "not_good": "有错误:见上面的差异。共 {seconds} 秒。",

@@ -21,6 +21,7 @@ from connectors.labelled.labels import read_labels
 from connectors.loading.arrival import days, in_order
 from policies.model.pack import AlertRule, Pack, Share
 from schemas.codec.records import decode_one, encode
+from schemas.registry import CONTRACTS, FileRegistry, file_registry
 from schemas.topics import INPUTS
 from tidegauge.evaluation.leaving import episodes
 from tidegauge.evaluation.score import LabelledWorld
@@ -65,9 +66,10 @@ def steps_under(
     """The steps of all cases under each configuration, by one pass over the events. `letters` gets the first's dead letters.
 
     The configurations differ in packs alone. No two postings of a customer come in one block: each is answered by itself, as
-    in the live system.
+    in the live system. Steps are written with all fields of the newest contract.
     """
-    jobs, found = [StandingJob(conf.alone()) for conf in confs], [list[ScoredStep]() for _ in confs]
+    confs = [_outspoken(conf.alone()) for conf in confs]
+    jobs, found = [StandingJob(conf) for conf in confs], [list[ScoredStep]() for _ in confs]
     for job in jobs:
         job.begin(0, dict.fromkeys(INPUTS, 0))
     takers = [_Taker(steps, conf, files) for steps, conf in zip(found, confs, strict=True)]
@@ -77,6 +79,11 @@ def steps_under(
         for job, taker in zip(jobs, takers, strict=True):
             work(job, blocks, taker, topics)
     return found
+
+
+def _outspoken(conf: StandingConf) -> StandingConf:
+    own = conf.registry is None or isinstance(conf.registry, FileRegistry)
+    return replace(conf, registry=file_registry(CONTRACTS[-1])) if own else conf
 
 
 class _Taker:
@@ -94,23 +101,41 @@ class _Taker:
 
 
 def _blocks(conf: StandingConf, stream: Iterable[Event | DayEnd]) -> Iterator[list[Block]]:
+    """A day's events in waves: the first posting of every customer, then every second one, and so on; then its close.
+
+    Only the order of a customer's own events counts, and that of what concerns all.
+    """
     log = MemoryLog(lambda topic, record: encode(topic, record, conf.registry))
-    met: set[str] = set()
+    waves: list[list[Event]] = []
+    places: dict[str, int] = {}
+
+    def told(kept: int) -> Iterator[list[Block]]:
+        for place, wave in enumerate(waves):
+            for event in wave:
+                log.record(event.topic, event.record)
+            if place < len(waves) - kept:
+                yield log.blocks()
+        waves.clear()
+        places.clear()
+
     for item in stream:
         if isinstance(item, DayEnd):
+            yield from told(kept=1)  # the last wave goes with the close
             log.close(item.day)
-        elif item.topic != "transactions":
+            yield log.blocks()
+            continue
+        customer = item.record.get("customer_id")
+        if customer is None:
+            yield from told(kept=0)
             log.record(item.topic, item.record)
             continue
-        elif item.record["customer_id"] not in met:
-            met.add(item.record["customer_id"])
-            log.record(item.topic, item.record)
-            continue
-        yield log.blocks()
-        met.clear()
-        if isinstance(item, Event):
-            met.add(item.record["customer_id"])
-            log.record(item.topic, item.record)
+        place = places.get(customer, 0)
+        if place == len(waves):
+            waves.append([])
+        waves[place].append(item)
+        if item.topic == "transactions":
+            places[customer] = place + 1
+    yield from told(kept=0)
     yield log.blocks()
 
 

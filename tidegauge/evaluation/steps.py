@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 
 from deploy.printable import spreadsheet_row
 from streams.alerts.lifecycle import DEEPENED, RAISED
-from streams.calendar import EPOCH, date_of, day_end_ms
-from streams.vocabulary.terms import OUTLOOK_KINDS
+from streams.calendar import EPOCH, business_day, date_of, day_end_ms, zone_table
 
 RETRACTED: Final = "retracted"
 TOLD: Final = frozenset((RAISED, DEEPENED))
 ENDS: Final = frozenset((RETRACTED, "expired", "resolved", "closed"))
 LINES: Final = TOLD | {RETRACTED}  # what a manager reads: the two, and that it is over
 BY_CLOSE: Final = "close/"
+ISO_CHARS: Final = 10
 
 
 class ScoredStep(NamedTuple):
@@ -44,14 +44,25 @@ class ScoredStep(NamedTuple):
 
 
 def scored_step(alert: Mapping[str, Any], booked: Mapping[str, int], zone: str) -> ScoredStep:
-    """The step that a record of rm-alerts tells of. `booked`: the instants of postings by their id."""
-    cause, settled = alert["caused_by"], alert["kind"] in OUTLOOK_KINDS
-    day = (date_of_text(cause.removeprefix(BY_CLOSE))) if settled else int(alert["raised_day"])
+    """The step that a record of rm-alerts tells of. `booked`: the instants of postings by their id.
+
+    What neither a close nor one of these postings has caused counts at the end of the day on which the case opened. Fields that
+    an older contract doesn't have are what they were then: every outflow provisional, and all of it gross.
+    """
+    cause = alert["caused_by"]
+    if cause.startswith(BY_CLOSE):
+        day = date_of_text(cause.removeprefix(BY_CLOSE)[:ISO_CHARS])  # a close of another run has more behind its date
+        at = day_end_ms(day, zone)
+    else:
+        opened = int(alert["raised_day"])
+        at = booked.get(cause, day_end_ms(opened, zone))
+        day = int(business_day(at, *zone_table(zone))) if cause in booked else opened
+    provisional, gross = alert.get("provisional"), alert.get("gross_minor")
     return ScoredStep(
-        alert["alert_id"], alert["customer_id"], alert["kind"], alert["status"], not settled, alert["severity"],
-        day_end_ms(day, zone) if settled else booked[cause],
-        day, alert["outflow_minor"], alert["outflow_minor"], alert["reference_aum_minor"], alert["rule"], alert["rm_id"],
-        cause,
+        alert["alert_id"], alert["customer_id"], alert["kind"], alert["status"],
+        not cause.startswith(BY_CLOSE) if provisional is None else bool(provisional), alert["severity"], at, day,
+        alert["outflow_minor"] if gross is None else gross, alert["outflow_minor"], alert["reference_aum_minor"], alert["rule"],
+        alert["rm_id"], cause,
     )  # fmt: skip
 
 

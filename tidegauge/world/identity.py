@@ -134,7 +134,10 @@ _OTHER_LOG: Final = (
     "point TIDEGAUGE_BOOTSTRAP_SERVERS at the log's own cluster; is this a mirror or a restored one, see "
     "`tidegauge world adopt`"
 )
-_ANEW: Final = "it was made anew, what was kept of the old one doesn't fit it: see docs/operators.md#world"
+_ANEW: Final = (
+    "it was made anew, what was kept of the old one doesn't fit it: once it holds all that is to count, `tidegauge world adopt` with "
+    "a new TIDEGAUGE_GROUP; see docs/operators.md#world"
+)
 _PACK_TEXT: Final = "give every machine the same text; what is to change goes by `tidegauge policy activate`"
 _SAME_RELEASE: Final = "run the release that the workers run"
 

@@ -39,6 +39,29 @@ class QuietFrameworks(logging.Filter):
         return True
 
 
+class OncePer(logging.Filter):
+    """Lets a message pass once in some seconds; aiokafka tells of a broker that is away a hundred times a second."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.passed_at = seconds, dict[object, float]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True for the first of its kind."""
+        if record.created < self.passed_at.get(record.msg, 0.0) + self.seconds:
+            return False
+        self.passed_at[record.msg] = record.created
+        return True
+
+
+def _thin_out(package: str, seconds: float = 5.0) -> None:
+    """Let each logger of a package say a thing at most once in some seconds; warnings are about retries, left out."""
+    logging.getLogger(package).setLevel(logging.ERROR)
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == package:
+            logging.getLogger(name).addFilter(OncePer(seconds))
+
+
 def set_up_log(level: str) -> None:
     """The log of a process that runs on, on standard error: no colours, and from WARNING on no tracebacks but our own."""
     handler = logging.StreamHandler(sys.stderr)
@@ -48,3 +71,4 @@ def set_up_log(level: str) -> None:
         handler.addFilter(QuietFrameworks())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(number)
+    _thin_out("aiokafka")

@@ -174,7 +174,7 @@ class Decider:
             self.publisher.unmatched_reversals(unmatched, close.day)
             restated = self.restatement.close(close, late, opened, self.first_months)
             self.counts.add("restatements", restated + len(breaks) + len(unmatched))
-            self.cases.close(close.day, touched)
+            self.cases.close(close.day)
             self._decide(close, before, touched)
         ledger.fold_day()
         if live:

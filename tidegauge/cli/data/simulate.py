@@ -31,7 +31,7 @@ STORIES_FILE = "stories.json"
 @app.command("simulate")
 def simulate(
     seed: int = typer.Option(1, "--seed", help="The same seed gives the same bank."),
-    customers: int = typer.Option(500, "--customers", min=1, help="Customers beside the six of the stories."),
+    customers: int = typer.Option(500, "--customers", min=1, help="Customers beside the seven of the stories."),
     months: int = typer.Option(5, "--months", min=1, max=60, help="Months; the stories take five."),
     start: date = typer.Option("2026-01-01", "--start", parser=iso_date, help="First day: the first of a month."),
     out: Path | None = typer.Option(None, "--out", help="Folder for canonical files."),
@@ -49,7 +49,7 @@ def simulate(
 ) -> None:
     """Run a simulated bank: salaries, spending, products, currencies, nightly balances, late and repeated postings.
 
-    Six stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is
+    Seven stories are planted in it; their outcome is known beforehand (stories.json beside the files). With --labelled it is
     another bank, of six months at least, whose customers leave in many ways or only look like it (docs/alerts.md).
     """
     from connectors import simulate as bank

@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command("demo")
 def demo(
     customers: int = typer.Option(
-        1000, "--customers", min=50, max=20_000, help="Customers beside the six of the stories."
+        1000, "--customers", min=50, max=20_000, help="Customers beside the seven of the stories."
     ),
     seed: int = typer.Option(1, "--seed", help="The same seed gives the same bank."),
     month_seconds: int = typer.Option(10, "--month-seconds", min=0, max=600, help="Seconds a month takes at least."),
@@ -25,7 +25,7 @@ def demo(
     keep: bool = typer.Option(False, "--keep", help="Leave Kafka and Redis running."),
     secure: bool = typer.Option(False, "--secure", help="Everything with TLS, users and the least rights."),
 ) -> None:
-    """Run a simulated bank through everything, tell six stories, kill the worker once, and check every figure by SQL.
+    """Run a simulated bank through everything, tell seven stories, kill the worker once, and check every figure by SQL.
 
     Exit code 1 if any figure differs from the independent computation.
     """

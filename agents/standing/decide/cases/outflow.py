@@ -20,13 +20,14 @@ from agents.standing.publish.publisher import COUNTERPARTIES_MAX, OutputPublishe
 from policies.compiled.pack import CompiledCases, CompiledPack
 from schemas.codec.blocks import Columns
 from streams.accounts.entries import BASE, HORIZON_DAYS
+from streams.accounts.ledger import Candidate
 from streams.accounts.store import Array
 from streams.alerts import cases, flow
 from streams.alerts.cases import CASE, IS_OPEN, NO_END, CaseRules
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.alerts.outflow import NEVER, SHARE_ONE
-from streams.calendar import NO_DAY, date_of
-from streams.fields import OK, P_BRANCH, P_CUSTOMER
+from streams.calendar import NO_DAY
+from streams.fields import P_BRANCH
 from streams.reference import customer_ref
 from streams.vocabulary.terms import OUTFLOW, SEVERITIES
 from streams.workdays import weekday
@@ -49,7 +50,6 @@ class OutflowCases:
         self.compiled: CompiledCases | None = None
         self.rules: CaseRules | None = None
         self.ids: tuple[str, ...] = ()
-        self.least = NEVER
         self.anchored = NO_END  # the day that anchors are as of
         self.flow_since = NO_DAY  # the first day of which flow is known, where it was not known always
         self._calendar_known: dict[int, bool] = {}
@@ -57,7 +57,7 @@ class OutflowCases:
         self._slots = np.zeros(0, np.int64)
         self._anchors, self._told = np.zeros(0, CASE), np.zeros(0, CASE)
         self._case_ids: list[str] = []
-        self._blocks: list[tuple[Columns, Array, Array]] = []
+        self._causes: dict[int, tuple[Columns, int]] = {}  # the last posting that wants a look, by slot
         self._changed: set[int] = set()  # places
 
     # -- rules
@@ -65,7 +65,7 @@ class OutflowCases:
     def use(self, pack: CompiledPack, scope: int) -> None:
         """The rules of a pack from now on. Rules that it does not have are forgotten in cases that are open."""
         before, self.compiled, self.pack = self.ids, pack.cases, pack
-        self._blocks.clear()
+        self._causes.clear()
         if pack.cases is None:
             self.rules, self.ids, self.anchored = None, (), NO_END
             self._anchors, self._told = cases.new_cases(len(self._slots)), cases.new_cases(len(self._slots))
@@ -74,9 +74,8 @@ class OutflowCases:
             return
         self.ids = pack.cases.rules.ids
         self.rules = self._columns(pack.cases, scope)
-        self.ledger.use_cases(self.rules)
         shares = np.where(self.rules.share_bp == NEVER, NEVER, self.rules.floor)
-        self.least = max(int(min(self.rules.absolute.min(), shares.min())), 1)
+        self.ledger.use_cases(self.rules, max(int(min(self.rules.absolute.min(), shares.min())), 1))
         self.begin()
         if before and before != self.ids:
             for kept in (self._anchors, self._told):
@@ -115,54 +114,34 @@ class OutflowCases:
 
     # -- between closes
 
-    def rows(self, columns: Columns, first: int, last: int) -> None:
-        """Rows [first, last) of postings have been taken."""
-        if self.rules is None:
-            return
-        rows = np.flatnonzero(columns.status[first:last] == OK) + first
-        self._blocks.append((columns, rows, self.ledger.customers.owners(columns.raw, columns.data[rows, P_CUSTOMER])))
+    def take(self, columns: Columns, found: list[Candidate]) -> None:
+        """Postings have been taken, and those of customers who want a look are found."""
+        self._causes.update((one.customer, (columns, one.row)) for one in found)
 
     def look(self) -> None:
-        """Provisional steps of the customers whom postings have touched since the last look."""
-        if self.rules is None or not self._blocks:
+        """Provisional steps of the customers found since the last look."""
+        if not self._causes:
             return
-        blocks = list(self._blocks)
-        self._blocks.clear()
-        causes: dict[int, tuple[Columns, int]] = {}
-        slots = np.unique(np.concatenate([block[2] for block in blocks]))
-        slots = slots[self._may_have(slots)]
-        if not len(slots):
-            return
-        wanted = set(slots.tolist())
-        for columns, rows, owners in blocks:
-            for slot, row in zip(owners.tolist(), rows.tolist(), strict=True):
-                if slot in wanted:
-                    causes[slot] = columns, row
+        causes, self._causes = self._causes, {}
+        self._reserve()
 
         def cause(slot: int) -> tuple[str, str]:
             columns, row = causes[slot]
             texts = (columns.text_at(int(columns.data[row, field])) or "" for field in (_EVENT_ID, P_BRANCH))
             return next(texts), next(texts)
 
-        self._fold(slots, _NONE, cause)
-
-    def _may_have(self, slots: Array) -> Array:
-        """bool[n]: customers who have, or had, a case, or from whom enough may have left for one."""
-        self._reserve()
-        found: Array = (self._place[slots] >= 0) | (self.ledger.store.customers["outflow_bound"][slots] >= self.least)
-        return found
+        self._fold(np.array(sorted(causes), np.int64), _NONE, cause)
 
     # -- closes
 
-    def close(self, day: int, touched: Array) -> None:
+    def close(self, day: int) -> None:
         """Settles the days that only now nothing can change any more, and publishes the difference."""
         if self.rules is None:
             return
         self._reserve()
-        busy = np.union1d(touched, np.flatnonzero(self.ledger.watched))
         is_open = (self._anchors["state"] == IS_OPEN) | (self._told["state"] == IS_OPEN)
-        slots = np.union1d(busy[self._may_have(busy)], self._slots[is_open])
-        self._fold(slots, day, lambda _: (f"close/{date_of(day)}", ""))
+        slots = np.union1d(self.ledger.may_fire(), self._slots[is_open])
+        self._fold(slots, day, lambda _: (f"close/{self.publisher.close_name(day)}", ""))
         self.anchored = day - int(self.rules.settle_days[0])
 
     def _fold(self, slots: Array, close: int, cause: _Cause) -> None:
@@ -288,6 +267,7 @@ class OutflowCases:
             self._slots = np.append(self._slots, slot)
             fresh = cases.new_cases(1)
             self._anchors, self._told = np.append(self._anchors, fresh), np.append(self._told, fresh)
+            self.ledger.keep_case(slot)
         return place
 
     def open_cases(self) -> dict[str, dict[str, Any]]:
