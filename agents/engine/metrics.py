@@ -95,7 +95,9 @@ class WorkerMetrics:
             "corrupt_batches", "Batches refused for a wrong checksum or an unknown format.", "topic", "partition"
         )
         self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
-        self.shared_accounts = gauge("shared_accounts", "Accounts under several customers, by their partition.", "partition")
+        self.shared_accounts = gauge(
+            "shared_accounts", "Accounts under several customers, by their partition.", "partition"
+        )
         self.throttled = counter("throttled_seconds", "For how long a quota of the brokers has held requests back.")
         self.other = counter("counted", "Whatever else a job counts.", "partition", "what")
         self.days = {name: gauge(f"{name}_timestamp_seconds", text, "partition") for name, text in JOB_DAYS.items()}

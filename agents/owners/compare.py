@@ -6,7 +6,7 @@ of the same hash in a partition of ten million would be met once in 400,000 bank
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -64,7 +64,9 @@ class OwnersSeen:
         accounts, customers = (
             np.ascontiguousarray(columns.data[:, index[name]]) for name in ("account_id", "customer_id")
         )
-        self._used, found = note_owners(self._table, self._used, columns.raw, accounts, customers, columns.status == _OK, out)
+        self._used, found = note_owners(
+            self._table, self._used, columns.raw, accounts, customers, columns.status == _OK, out
+        )
         new = [(i, claim) for i in out[:found].tolist() if (claim := self._further(columns, i)) is not None]
         return [claim for i, claim in new if columns.offset[i] >= told]
 

@@ -469,12 +469,10 @@ class StandingJob:
         saved: dict[str, Any] = json.loads(meta)
         self._kept = saved.get(_KEY)
         self.claims.load(saved)
-        known = {
-            _KEY: saved.get(_KEY),
-            _ALERTS: key_fingerprint(self.conf.keys.alerts),
-        } | saved  # older ones lack the second
+        alerts = {_ALERTS: key_fingerprint(self.conf.keys.alerts)}
+        known = {_KEY: saved.get(_KEY)} | alerts | saved  # older ones lack the second
         rotating = self.rotation.comes_from(self._kept)
-        mine_now = self._meaning() | {_ALERTS: key_fingerprint(self.conf.keys.alerts)}
+        mine_now = self._meaning() | alerts
         for name, mine in mine_now.items():
             if known.get(name) != mine and not (name == _KEY and rotating):
                 what = f"{name} (fingerprint)" if name in (_KEY, _ALERTS) else name
