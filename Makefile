@@ -76,6 +76,7 @@ lock:
 	$(COMPILE) --extra dev $(ARGS) -o requirements.lock pyproject.toml
 	$(COMPILE) --constraint requirements.lock $(ARGS) -o requirements-core.lock pyproject.toml
 	$(BIN)/python -m deploy.embedded.jars
+	$(BIN)/python -m deploy.embedded.postgres
 	$(BIN)/python -m bench.peers.jvm
 	$(BIN)/python -m bench.peers.environment
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     import psutil
 
 RECORD_FILE = "stack.json"
-RUNNING = ("processes", "bootstrap_servers", "redis_url", "kafka_port", "redis_port")  # of servers, not of data
+# Of servers, not of data. Where root's PostgreSQL has its data: no copy of a folder has it.
+RUNNING = (
+    "processes", "bootstrap_servers", "redis_url", "database_url", "kafka_port", "redis_port", "postgres_port", "postgres_home",
+)  # fmt: skip
 START_TOLERANCE_S = 2.0  # a clock that is set moves the start time that the kernel reports
 
 

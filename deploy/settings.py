@@ -22,6 +22,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from deploy.connections.acting import acting
+from deploy.connections.database import OWNER_ROLE, SCHEMES, opened_database, role_password
 from deploy.connections.settings import WireSettings, opened_url
 from deploy.connections.wire import PLAIN, SASL_TLS, Brokers, Certificates, Wire
 from deploy.errors import KeyLostError
@@ -48,6 +49,7 @@ class Settings(WireSettings):
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
     bootstrap_servers: OfPlace[str] = Field("", description="Kafka brokers, host:port separated by commas.")
     redis_url: OfPlace[str] = Field("", description="A Redis-protocol server, redis://host:port/db.")
+    database_url: OfPlace[str] = Field("", description="A PostgreSQL database, postgresql://host:port/name.")
     contracts: OfTaste[int] = Field(1, ge=1, le=2, description="Versions written; 2: null for unknown.")
     schema_registry_url: OfPlace[str | None] = Field(None, description="A Confluent-compatible schema registry.")
     schema_registry_user: OfPlace[str] = Field("", description="User of the registry (basic authentication).")
@@ -62,6 +64,7 @@ class Settings(WireSettings):
     # The embedded stack.
     kafka_port: OfPlace[int] = Field(9092, ge=1, le=65535, description="First port of the embedded Kafka.")
     redis_port: OfPlace[int] = Field(6379, ge=1, le=65535, description="Port of the embedded Redis-protocol server.")
+    postgres_port: OfPlace[int] = Field(5432, ge=1, le=65535, description="Port of the embedded PostgreSQL.")
     brokers: OfPlace[int] = Field(1, ge=1, le=5, description="Number of embedded brokers.")
     kafka_heap_mb: OfTaste[int] = Field(1024, ge=256, le=65536, description="Java heap of one embedded broker, MB.")
     kafka_home: OfTaste[Path | None] = Field(None, description="An unpacked Kafka distribution to use.")
@@ -86,6 +89,11 @@ class Settings(WireSettings):
 
     # Who asks, and in which language.
     actor: OfTaste[str] = Field("operator:hq", min_length=1, description="Who runs commands that show personal data.")
+    token_issuer: OfPlace[str] = Field("", description="Issuer of the tokens that say who asks; none: actor counts.")
+    token_audience: OfPlace[str] = Field("tidegauge", min_length=1, description="For whom such a token is made.")
+    token_keys: OfPlace[Path | None] = Field(None, description="File with the issuer's public keys (JWKS).")
+    token_login_claim: OfPlace[str] = Field("preferred_username", min_length=1, description="Claim with a login.")
+    token: OfPlace[SecretStr | None] = Field(None, description="Token of who runs commands.")
     lang: OfTaste[Literal["en", "zh-CN"]] = Field("en", description="Language of what commands print.")
 
     # What leaves the system.
@@ -121,6 +129,20 @@ class Settings(WireSettings):
             good = False
         if not good:
             raise ValueError("no URL of a Redis server, such as redis://127.0.0.1:6379/0")
+        return url
+
+    @field_validator("database_url")
+    @classmethod
+    def usable_database(cls, url: str) -> str:
+        """Refuse what is no URL of a database."""
+        try:
+            parts = urlsplit(url)
+            good = not url or (parts.scheme in SCHEMES and bool(parts.hostname) and bool(parts.path.strip("/")))
+            _ = parts.port  # ValueError beyond 65535
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("no URL of a PostgreSQL database, such as postgresql://db.bank:5432/tidegauge")
         return url
 
     @field_validator("bootstrap_servers")
@@ -225,6 +247,30 @@ class Settings(WireSettings):
         return opened_url(
             url, user, given or SecureFolder(self.data_dir).password(user), Certificates("TIDEGAUGE_REDIS")
         )
+
+    @property
+    def database(self) -> str:
+        """URL of the PostgreSQL database with all that opens it: as `redis`."""
+        if self.database_url:
+            return self.database_opened(self.database_url)
+        user = self.database_user or (acting() if _recorded(self.data_dir, "secure") else OWNER_ROLE)
+        return self._embedded_database(user)
+
+    @property
+    def database_of_owner(self) -> str:
+        """The same as who owns the tables: whoever the settings name, and the owner of an embedded database."""
+        return self.database if self.database_url else self._embedded_database(OWNER_ROLE)
+
+    def _embedded_database(self, user: str) -> str:
+        from deploy.security.authority import SecureFolder
+
+        url = _recorded(self.data_dir, "database_url") or f"postgresql://127.0.0.1:{self.postgres_port}/tidegauge"
+        folder, secure = SecureFolder(self.data_dir), bool(_recorded(self.data_dir, "secure"))
+        given = self.database_password.get_secret_value() if self.database_password else ""
+        word = given or (
+            folder.password(user) if secure and user != OWNER_ROLE else role_password(self.data_dir, OWNER_ROLE)
+        )
+        return opened_database(url, user, word, Certificates("TIDEGAUGE_DATABASE", folder.ca if secure else None))
 
     @property
     def redis_shown(self) -> str:

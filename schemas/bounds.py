@@ -31,6 +31,12 @@ LETTER_KEY_BYTES_MAX: Final = 4 << 10
 LETTER_DETAIL_CHARS_MAX: Final = 200
 """Of the words of a dead letter."""
 
+LETTERS_AT_ONCE_MAX: Final = 1_000
+"""Dead letters about a partition of a topic for one reason in a transaction; one more stands for all others of them."""
+
+LETTERS_CHOSEN_MAX: Final = 100_000
+"""Dead letters that are sent again at once; none of their originals is held."""
+
 FILE_BYTES_MAX: Final = 8 << 30
 """Of a file of events, as it is stored."""
 
@@ -105,3 +111,15 @@ HALL_COUNTERS_MAX: Final = 256
 
 HALL_OVERTAKINGS_MAX: Final = 10_000_000
 """Of a branch's day, which are listed one by one."""
+
+TOKEN_BYTES_MAX: Final = 8 << 10
+"""Of a token of whoever asks."""
+
+STAFF_FILE_BYTES_MAX: Final = 64 << 20
+"""Of a list of staff, units or absences."""
+
+STAFF_LINES_MAX: Final = 200_000
+"""Of such a list."""
+
+STAFF_LINE_BYTES_MAX: Final = 4096
+"""Of a line of it."""

@@ -21,6 +21,7 @@ from schemas.bounded import check_size
 from schemas.compatibility import level_of
 from schemas.registry import CONTRACTS, RegistryError, UnregisteredError, contract, fingerprint, written_version
 from schemas.topics import INPUTS
+from schemas.writers.limits import UnreadableSchema
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -116,7 +117,7 @@ class ConfluentRegistry:
             return None
         schema = _parsed(found.schema_str)
         if schema is None:  # known, but nothing a reader of ours can resolve
-            schema = {"type": "record", "name": "unreadable", "fields": []}
+            schema = UnreadableSchema.of(found.schema_str or "")
         with self._lock:
             self._schemas[schema_id] = schema, len(found.schema_str or "")
             self._forget()

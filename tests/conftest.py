@@ -5,6 +5,7 @@ run: a check that did not run is not green.
 """
 
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,7 +22,10 @@ from hypothesis import HealthCheck  # after the variable
 from hypothesis import settings as hypothesis_settings
 
 from deploy import topics
+from deploy.connections.database import OWNER_ROLE, SUPER_ROLE, connected, role_password
+from deploy.embedded.postgres import DATABASE
 from deploy.embedded.stack import Stack
+from deploy.record import read_record
 from deploy.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +74,30 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with Stack(tmp_path_factory.mktemp("redis"), with_kafka=False, any_ports=True, tether=True) as stack:
         yield stack.redis_url
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The embedded PostgreSQL on a free port, for the session; a test takes a database of it."""
+    folder = tmp_path_factory.mktemp("postgres")
+    settings = Settings(database_url="")
+    with Stack(
+        folder, settings, with_kafka=False, with_redis=False, with_postgres=True, any_ports=True, tether=True
+    ) as stack:
+        home = Path(read_record(folder)["postgres_home"])
+        yield stack
+    shutil.rmtree(home)  # of root it lies elsewhere
+
+
+@pytest.fixture
+def database(postgres: Stack) -> str:
+    """URL of an empty database of the test's own, as its owner."""
+    name = f"t{uuid.uuid4().hex[:10]}"
+    port = read_record(postgres.data_dir)["postgres_port"]
+    word = role_password(postgres.data_dir, SUPER_ROLE)
+    with connected(f"postgresql://{SUPER_ROLE}:{word}@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
+    return postgres.settings.database.removesuffix(DATABASE) + name
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from joserfc.jwk import RSAKey
 
 from connectors.formats import berka, sources
 from connectors.formats.canonical import data_files, read_file
@@ -22,8 +23,10 @@ from connectors.formats.events import InputError
 from connectors.formats.manifest import manifest_of
 from connectors.labelled.labels import LABEL_COLUMNS, read_labels
 from connectors.loading.broadcast import read_calendar
+from deploy.connections.database import role_password
 from deploy.connections.wire import Certificates
 from deploy.embedded.jars import LOCK_FILE, locked
+from deploy.embedded.postgres import DatabaseServer
 from deploy.embedded.processes import LOG_TAIL_BYTES, tail
 from deploy.embedded.redis import Server
 from deploy.errors import StackError
@@ -37,7 +40,10 @@ from schemas import bounds, registry
 from schemas.bounded import TooLargeError, read_bounded
 from schemas.confluent import ConfluentRegistry, RegistryAccess
 from schemas.validation.columns import InputCheck
+from services.access.tokens import issuer_keys
 from services.assembly import webhook_trust
+from services.database.migrations import migrations
+from services.staff.lists import read_list
 from tests.cli.calling import call
 from tests.cli.wrong_files import HEADER, posting
 from tests.schemas.test_registry import self_signed
@@ -64,6 +70,7 @@ EXEMPT: Final = {
     "connectors.labelled.world.LabelledBank.days": "no file: a market",
     "connectors.simulate.bank.Bank._open": "no file: a market",
     "deploy.embedded.jars.sha256": "in pieces",
+    "deploy.embedded.postgres._unpack": "of a jar whose SHA-256 is pinned",
     "deploy.embedded.processes.tail": "a bounded end of a log, below",
     "schemas.bounded._Counted.__init__": "the bound itself",
     "deploy.connections.diagnosis._of_plaintext": "no file: nobody's certificate is looked at",
@@ -139,6 +146,26 @@ def labels(path: Path) -> None:
 
 def authority(path: Path) -> None:
     self_signed(path.parent).rename(path)
+
+
+def authority_of(path: Path) -> None:
+    path.parent.mkdir()
+    authority(path)
+
+
+def server_of(path: Path) -> DatabaseServer:
+    """A server whose folder is the one above that of `path`."""
+    home = path.parents[1]
+    return DatabaseServer(home, home, 1, home, None, secure=SecureFolder(home))
+
+
+def staff_list(path: Path) -> None:
+    path.write_text("unit,name,change\nhq,x,set\n")
+
+
+def staff_manifest(path: Path) -> None:
+    path.write_text('{"full_list": true, "list": "units", "as_of": "2026-01-31", "rows": 1}')
+    path.with_name("list.csv").write_text("unit,name\nhq,x\n")
 
 
 def key(path: Path) -> None:
@@ -218,6 +245,20 @@ READERS: Final = (
            lambda path: path.write_bytes(LOCK_FILE.read_bytes()), locked),
     Reader("deploy.embedded.redis.Server.password", "KEY_FILE_BYTES_MAX", "redis.password", key,
            lambda path: Server(path.parent, 1).password),
+    Reader("deploy.connections.database.role_password", "KEY_FILE_BYTES_MAX", "database.password", key,
+           lambda path: role_password(path.parent, "tidegauge")),
+    Reader("deploy.embedded.postgres.DatabaseServer._configuration", "SMALL_FILE_BYTES_MAX", "secure/server.pem", authority_of,
+           lambda path: server_of(path)._configuration()),
+    Reader("deploy.embedded.postgres.DatabaseServer._forget_another", "SMALL_FILE_BYTES_MAX", "data/postmaster.pid",
+           lambda path: (path.parent.mkdir(), path.write_text(f"1\n{path.parent}\n")),
+           lambda path: server_of(path)._forget_another() or "known"),
+    Reader("services.database.migrations.migrations", "SMALL_FILE_BYTES_MAX", "0001-a.sql",
+           lambda path: path.write_text("SELECT 1\n"), lambda path: migrations(path.parent)),
+    Reader("services.access.tokens.issuer_keys", "SMALL_FILE_BYTES_MAX", "keys.json",
+           lambda path: path.write_text(json.dumps({"keys": [RSAKey.generate_key(2048).as_dict(private=False)]})), issuer_keys),
+    Reader("services.staff.lists.read_list", "STAFF_FILE_BYTES_MAX", "list.csv", staff_list, read_list),
+    Reader("services.staff.lists._manifest", "SMALL_FILE_BYTES_MAX", "list.manifest.json", staff_manifest,
+           lambda path: read_list(path.with_name("list.csv"))),
     Reader("deploy.connections.wire.Certificates._check", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: Certificates("TIDEGAUGE_KAFKA", path).context()),
     Reader("deploy.security.authority.SecureFolder.password", "KEY_FILE_BYTES_MAX", "secure/passwords/views", key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from connectors.loading.publisher import producer_config
 from deploy import admin
 from schemas.codec.blocks import log_entries
 from schemas.codec.records import RecordError, decode_one
+from schemas.codec.status import REASONS, Status
 from schemas.partitioner import MISPLACED
 from schemas.registry import Registry, contract, registry_for
 from schemas.topics import CLOSES, INPUTS
@@ -37,6 +38,8 @@ LAST_COUNTS: Final = {
     "customers": "a newer profile may stand behind it: let its source send the profile",
     CLOSES: "closes are written in their order: `tidegauge close` writes it anew",
 }
+# Such a letter stands for what can't be told apart; any other with a last offset for many records of one reason.
+DAMAGED: Final = (REASONS[Status.BAD_BLOCK], REASONS[Status.BATCH_TOO_LARGE])
 NUMBERS: Final = (int, bool, float, type(None))
 
 
@@ -56,6 +59,16 @@ class Letter:
     def source(self) -> tuple[str, int, int]:
         """Topic, partition and offset of the bad record. In this order records are sent again: as they were sent once."""
         return self.record["topic"], self.record["partition"], self.record["offset"]
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets it stands for; good records may lie among them."""
+        last = self.record["last_offset"]
+        return 1 if last is None else max(1, last - self.record["offset"] + 1)
+
+    def bare(self) -> Letter:
+        """Without the original's bytes, so that many can be held."""
+        return Letter(self.at, {**self.record, "original": b"", "original_key": None})
 
     def plain(self) -> dict[str, Any]:
         """All but the original's bytes: none of it is personal."""
@@ -135,8 +148,8 @@ def _letter(value: bytes, at: int, registry: Registry) -> Letter | None:
 async def redrive(settings: Settings, chosen: list[Letter]) -> list[tuple[Letter, str]]:
     """Reads the source of each letter again and writes it anew: (letter, what stood in the way, "" where nothing did).
 
-    The record comes as it was, with its key and headers, to the partition it was in. Its ids keep it from counting twice. Raises
-    KafkaException or KafkaError where the brokers do not answer or take it.
+    The record comes as it was, with its key and headers, to the partition it was in; of a letter for many all that lie between its
+    offsets. Their ids keep them from counting twice. Raises KafkaException or KafkaError where the brokers do not answer or take it.
     """
     recovery.install_blocks(settings, INPUTS, recovery.changelog_topic(settings, STANDING))
     producer, done = Producer(producer_config(settings)), list[tuple[Letter, str]]()
@@ -149,13 +162,16 @@ async def redrive(settings: Settings, chosen: list[Letter]) -> list[tuple[Letter
     consumer = await recovery.open_consumer(settings)
     try:
         for letter in chosen:
-            found = await _source(settings, consumer, letter)
-            if not isinstance(found, str):
-                topic, partition = settings.topic(letter.record["topic"]), letter.record["partition"]
-                producer.produce(topic, found.value, found.key, partition, delivered, headers=[*found.headers])
-                if len(producer) >= SENT_AT_ONCE_MAX:
-                    _answered(producer)
-            done.append((letter, found if isinstance(found, str) else ""))
+            topic, partition = settings.topic(letter.record["topic"]), letter.record["partition"]
+            if not (problem := _obstacle(settings, letter)):
+                try:
+                    async for found in _sources(settings, consumer, letter):
+                        producer.produce(topic, found.value, found.key, partition, delivered, headers=[*found.headers])
+                        if len(producer) >= SENT_AT_ONCE_MAX:
+                            _answered(producer)
+                except _Missing as missing:
+                    problem = str(missing)
+            done.append((letter, problem))
         _answered(producer)
     finally:
         await consumer.stop()
@@ -170,9 +186,13 @@ def _answered(producer: Producer) -> None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "records were not taken"))  # noqa: SLF001
 
 
-async def _source(settings: Settings, consumer: Any, letter: Letter) -> DefaultRecord | str:
-    """A letter's record, within the bounds of a record; or why it can't be sent again."""
-    topic, partition, offset = (letter.record[name] for name in ("topic", "partition", "offset"))
+class _Missing(Exception):
+    """Why a letter's record, or a part of them, is not to be had."""
+
+
+def _obstacle(settings: Settings, letter: Letter) -> str:
+    """Why a letter's records are not sent again, whatever the source holds; "" where nothing stands in the way."""
+    topic, partition, reason = (letter.record[name] for name in ("topic", "partition", "reason"))
     if topic.startswith(f"{FILES}:"):
         return "it is a line of a file: correct it there and import the file again"
     if topic not in INPUTS:
@@ -181,20 +201,35 @@ async def _source(settings: Settings, consumer: Any, letter: Letter) -> DefaultR
         return f"{topic} has no partition {partition}"
     if topic in LAST_COUNTS:
         return LAST_COUNTS[topic]
-    if letter.record["last_offset"] is not None:
+    several = letter.record["last_offset"] is not None
+    if several and reason in DAMAGED:
         return "it stands for records that can't be told apart: correct them at the source"
-    if letter.record["reason"] in MISPLACED.values():
+    if several and topic == "policies":
+        return "a pack among them may have been retracted since: send those that are meant with `tidegauge policy activate`"
+    if reason in MISPLACED.values():
         return "it would lie wrong again: correct its producer, and let that send it"
-    place = TopicPartition(settings.topic(topic), partition)
+    return ""
+
+
+async def _sources(settings: Settings, consumer: Any, letter: Letter) -> AsyncIterator[DefaultRecord]:
+    """The records between a letter's offsets, within the bounds of a record. _Missing where that is not all of them."""
+    topic, partition, offset = letter.source
+    place, behind, one = TopicPartition(settings.topic(topic), partition), offset + letter.offsets, letter.offsets == 1
     first, end = (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
-    if first <= offset < end:
+    start, stop, found = max(offset, first), min(behind, end), False
+    if start < stop:
         try:
-            async for block in recovery.blocks(consumer, place, offset, offset + 1):
-                if any(lost.offset <= offset <= lost.last for lost in block.lost):
-                    return "it is beyond the bounds (docs/guarantees.md): correct it at the source"
+            async for block in recovery.blocks(consumer, place, start, stop):
+                if one and any(lost.offset <= offset <= lost.last for lost in block.lost):
+                    raise _Missing("it is beyond the bounds (docs/guarantees.md): correct it at the source")
                 for record in with_headers(block):
-                    if record.offset == offset:
-                        return record
+                    if start <= record.offset < stop:
+                        found = True
+                        yield record
         except UnicodeDecodeError:
-            return "the name of a header is no text: correct it at the source"
-    return f"it is gone from {topic}, which holds offsets {first} to {end - 1}: ask the source to send it again"
+            raise _Missing("the name of a header is no text: correct it at the source") from None
+    if not found or start > offset:
+        gone = "it is" if one else f"what lay below offset {start} is" if found else "all of it is"
+        raise _Missing(
+            f"{gone} gone from {topic}, which holds offsets {first} to {end - 1}: ask the source to send it again"
+        )

@@ -5,7 +5,7 @@ Files come in booking order, with a close after each day; topics have their clos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -14,12 +14,15 @@ from agents.engine.job import Block
 from agents.engine.packing import flat
 from agents.engine.recovery import EngineSettings, changelog_topic, install_blocks, open_consumer
 from agents.engine.recovery import blocks as read_blocks
+from agents.offline.guided import guided
 from agents.offline.memory_log import MemoryLog
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies.diff import obstacles
 from policies.model.pack import Pack
-from schemas.codec.records import Encode
+from schemas.codec.blocks import log_entries
+from schemas.codec.records import Encode, RecordError, decode_one
+from schemas.registry import Registry, file_registry
 from schemas.topics import CLOSES, INPUTS
 from streams.vocabulary.terms import CUSTOMER_CLASSES
 
@@ -27,6 +30,7 @@ Output = Callable[[str, bytes | None, bytes | None], None]
 ORDER = (CLOSES, *(topic for topic in INPUTS if topic not in (CLOSES, "transactions")), "transactions")
 LETTERS = ("dead-letters",)
 _ALERTS = ("rm-alerts",)
+HELD_BYTES_MAX = 64 << 20  # of postings that wait for the next look of the running side
 VALUED = {"transactions": "value_date", "balances": "business_day", "fx-rates": "rate_date"}
 
 
@@ -79,13 +83,16 @@ class Standing(NamedTuple):
 class Trial:
     """The same history under the packs that were in force, and with another one from its day on. `refused`: why not.
 
-    `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of.
+    `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of, and `published`, where the history is
+    that of topics, the alerts that are there.
     """
 
     def __init__(self, conf: StandingConf, pack: Pack) -> None:
         self.running, self.other = StandingJob(conf), StandingJob(conf)
         self.watch: tuple[Output, Output] | None = None
         self.blocks: list[Block] = []
+        self.published: list[bytes] = []
+        self.registry = conf.registry or file_registry()
         self.refused = obstacles(pack) or self.other.decider.packs.unfit(pack)
         if not self.refused:
             self.other.decider.packs.try_out(pack)
@@ -124,22 +131,62 @@ class Trial:
         return self
 
     async def topics(self, settings: EngineSettings, partition: int, name: str) -> Trial:
-        """The whole history of a partition's topics, as far as they are kept; postings last, since they are most."""
-        install_blocks(settings, INPUTS, changelog_topic(settings, name))
+        """The whole history of a partition's topics, as far as they are kept; postings last, since they are most.
+
+        With `watch`, in the order in which the alerts that were published show that they were met (agents.offline.guided).
+        """
+        alerts = () if self.watch is None else _ALERTS
+        install_blocks(settings, (*INPUTS, *alerts), changelog_topic(settings, name))
         consumer = await open_consumer(settings)
         try:
-            places = {topic: TopicPartition(settings.topic(topic), partition) for topic in ORDER}
+            places = {topic: TopicPartition(settings.topic(topic), partition) for topic in (*ORDER, *alerts)}
             wanted = list(places.values())
             first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-            start = {topic: first[place] for topic, place in places.items()}
+            start = {topic: first[place] for topic, place in places.items() if topic in ORDER}
             for job in (self.running, self.other):
                 job.begin(partition, dict(start))
-            for topic, place in places.items():
-                async for block in read_blocks(consumer, place, start[topic], end[place]):
+
+            def read(topic: str) -> AsyncIterator[Block]:
+                return read_blocks(consumer, places[topic], first[places[topic]], end[places[topic]])
+
+            if alerts:
+                await self._as_told(read)
+                return self
+            for topic in ORDER:
+                async for block in read(topic):
                     self.feed([block])
         finally:
             await consumer.stop()
         return self
+
+    async def _as_told(self, read: Callable[[str], AsyncIterator[Block]]) -> None:
+        """The running side ends its transactions where a worker did; the other one as often as it can."""
+        for topic in _ALERTS:
+            blocks = [block async for block in read(topic)]
+            self.published = [e.value for b in blocks for e in log_entries(b.batches, b.start, b.end) if e.value]
+        causes = {cause for value in self.published if (cause := _cause(value, self.registry))}
+        others = [[block async for block in read(topic)] for topic in INPUTS if topic != "transactions"]
+        held, waiting = 0, list[Block]()
+        assert self.watch is not None
+        async for piece in guided(others, read("transactions"), causes, self.registry):
+            self.running.feed(piece.block)
+            waiting.append(piece.block)
+            held += piece.block.size
+            if piece.ends or held > HELD_BYTES_MAX or piece.block.tp.topic.endswith(CLOSES):
+                self.blocks, waiting, held = waiting, [], 0
+                work(self.running, [], self.watch[0], _ALERTS)
+            self.blocks = [piece.block]
+            work(self.other, [piece.block], self.watch[1], _ALERTS)
+        self.blocks = waiting
+        work(self.running, [], self.watch[0], _ALERTS)
+
+
+def _cause(value: bytes, registry: Registry) -> str | None:
+    """What has caused a published alert; None for one that can't be read."""
+    try:
+        return str(decode_one(value, registry, name=_ALERTS[0])["caused_by"])
+    except RecordError:
+        return None
 
 
 def standings_of(job: StandingJob, kind: str = "tiers") -> dict[str, Standing]:

@@ -16,6 +16,7 @@ from agents.offline.replay import work
 from agents.owners.compare import OwnersSeen
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
+from policies import load_pack
 from schemas.codec.records import encode
 from schemas.registry import file_registry
 from schemas.topics import INPUTS
@@ -23,11 +24,21 @@ from streams.calendar import DAY_MS
 
 DAY: Final = 20_453  # the last of a month, so that the second close evaluates tiers
 FOREIGN: Final = "USD"
+WITH_CASES: Final = "rolling-quarter-aum"
 OUTFLOW_DAYS: Final = 9  # makes its number in the journal another one
 
 
 def warm_up(conf: StandingConf) -> None:
-    """Events of every kind, closes over the end of a month, and the state written and read back."""
+    """Events of every kind, closes over the end of a month, and the state written and read back.
+
+    Kernels that the pack does not use are among them: one that uses them may take over while the worker runs.
+    """
+    _run(conf)
+    if not any(scheme.cases for scheme in conf.pack.classes.values()):
+        _run(replace(conf, pack=load_pack(WITH_CASES), others=(), layers=None))
+
+
+def _run(conf: StandingConf) -> None:
     log = MemoryLog(lambda topic, record: encode(topic, record, conf.registry))
     conf = replace(conf.alone(), claims=True)
     job = StandingJob(conf)

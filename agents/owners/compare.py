@@ -95,7 +95,7 @@ def _claim(columns: Columns, i: int, reader: Reader) -> Claim:
 
 
 def paired(further: list[Claim], claims: list[Claim]) -> list[Shared]:
-    """What is to be told of further owners, each beside the account's first; `claims`: all of these accounts, in order of the log."""
+    """What is to be told of further owners, each beside the account's first. `claims`: all of theirs, in order of the log."""
     first: dict[str, str] = {}
     for claim in claims:
         first.setdefault(claim.account_id, claim.customer_id)

@@ -9,19 +9,17 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from agents.engine.job import TP, Block, Outcome, Pair, RecoveryError, Rows, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.intake.booked import BookedDays
-from agents.standing.intake.facts import FACT_REASONS, UNKNOWN_FACT, unknown_fact
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
 from agents.standing.intake.rate_keys import RATE_FIELDS, rate_named
 from agents.standing.model import CLOSES_LEFT_OUT, DayClose, ForCloser, RowKey, StandingConf, Tally, left_out_by
+from agents.standing.publish.bad_rows import BadRows
 from agents.standing.publish.claims import Claims
 from agents.standing.publish.handover import Handover
 from agents.standing.publish.rotation import Rotation
@@ -29,9 +27,8 @@ from agents.standing.publish.versions import versioned
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.status import Status
-from schemas.partitioner import MISPLACED
 from schemas.topics import CLOSES, INPUTS
-from schemas.validation.columns import WORDS_OF, InputCheck
+from schemas.validation.columns import InputCheck
 from streams.accounts.ledger import Candidate, Ledger
 from streams.accounts.postings import BEYOND_HORIZON, COUNTED, DUPLICATES
 from streams.accounts.store import Array
@@ -55,7 +52,6 @@ from streams.reference import customer_ref, key_fingerprint
 from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
 _KEY, _ALERTS = "reference_key", "alert_key"  # of a fence: their fingerprints, the second where it is another one
-_REASONS = WORDS_OF | FACT_REASONS | MISPLACED
 JUDGING = ("transactions", "balances")  # their kernels judge each record as they come to it
 CALENDAR_DAYS = 400  # of the calendar, that a fence tells ahead
 OUTPUTS_MAX = 1 << 18  # records after which no further day is closed in the same transaction
@@ -92,6 +88,7 @@ class StandingJob:
         self.counts = Tally()
         self.decider = Decider(conf, self.ledger, self.counts)
         self.profiles, self.publisher = self.decider.profiles, self.decider.publisher
+        self.bad_rows = BadRows(self.publisher, self.counts, lambda: self.decider.packs.book.packs)
         self.rotation = Rotation(conf.keys, self.ledger, self.publisher.show, self.publisher.retire, self.counts)
         self.handover = Handover(self.ledger, self._publish_anew, self.counts, shadow=conf.shadow)
         self.claims = Claims(self.publisher.registry, self.ledger, conf.partitions, kept=conf.claims)
@@ -211,26 +208,12 @@ class StandingJob:
         """Rows [first, last) of a lane into the state; bad ones into dead letters."""
         if handler := self.handlers.get(topic):
             handler(columns, first, last)
-        self._dead_letters(topic, columns, first, last)
+        self._tell_bad(topic, columns, first, last)
         return last - first
 
-    def _dead_letters(self, topic: str, columns: Columns, first: int, last: int) -> None:
-        if not self.live:
-            return
-        lane = self.lanes[topic]
-        fields = lane.reader.fields
-        for i in (np.flatnonzero(columns.status[first:last] >= 10) + first).tolist():
-            status, at = int(columns.status[i]), int(columns.field[i])
-            reason = _REASONS.get(status, "bad")
-            self.publisher.dead_letter(
-                topic, int(columns.offset[i]), reason, columns.original(i), fields[at] if at >= 0 else None,
-                self._about_fact(columns, i, at) if status == UNKNOWN_FACT else lane.detail(columns, i),
-            )  # fmt: skip
-            self.counts.add("dead_letters")
-            self.counts.add("misplaced", status in MISPLACED)
-
-    def _about_fact(self, columns: Columns, i: int, at: int) -> str:
-        return unknown_fact(columns.text_at(int(columns.data[i, at])) or "", self.decider.packs.book.packs)
+    def _tell_bad(self, topic: str, columns: Columns, first: int, last: int) -> None:
+        if self.live:
+            self.bad_rows.tell(self.lanes[topic], columns, first, last)
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
@@ -278,7 +261,7 @@ class StandingJob:
         lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
-                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle)
+                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle, self.decider.cases)
                 columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 
@@ -362,7 +345,7 @@ class StandingJob:
                     forced, run = record["force_reason"] is not None, (record["asked"], record["last_closed"])
                     aside = Run.of(day, *run) in self.left_out or is_set_aside(*run, applied, forced=forced)
                     self.closes.append(DayClose(day, cut, int(columns.offset[i]), aside))
-            self._dead_letters(CLOSES, columns, first, last)
+            self._tell_bad(CLOSES, columns, first, last)
 
     def _last_applied(self) -> int:
         """The last day that is closed, or will be by the closes that wait."""

@@ -17,6 +17,7 @@ from policies.compiled.program import Column, Key, Program
 from policies.language.reader import PackError, Problem
 from policies.lifecycle.state import Decision
 from policies.model.pack import Pack
+from schemas.bounds import EVENTS_MAX
 from schemas.registry import Registry
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
@@ -45,6 +46,8 @@ class RowKey:
     OUTLOOK: Final = b"o"
     OUTLOOK_ALERTS: Final = b"w"
     CASES: Final = b"q"
+    CASE_DESK: Final = b"u"
+    STATE_ALERTS: Final = b"v"
     FACT: Final = b"f"  # the fact's name, `/` and the customer's id
     DATES: Final = b"d"
     TRANSACTION_COUNTS: Final = b"t"
@@ -237,7 +240,8 @@ class StandingConf:
     `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, by which records
     are checked (agents.standing.intake.placement); `previous_key` and `retire`: of a rotation of references (Keyring);
     `epoch`: of the log's identity, in versions of records; `shadow`: the outputs are another group's, and these go elsewhere;
-    `left_out`: closes that don't count; `claims`: the owners of accounts are told (agents.standing.publish.claims).
+    `left_out`: closes that don't count; `letters_max`: None for the bound of a topic (schemas.letters.LettersAtOnce);
+    `claims`: the owners of accounts are told (agents.standing.publish.claims).
     """
 
     base_currency: str
@@ -254,6 +258,7 @@ class StandingConf:
     epoch: int = 0
     shadow: bool = False
     left_out: frozenset[Run] = NOTHING_LEFT_OUT
+    letters_max: int | None = None
     claims: bool = False
 
     @property
@@ -262,8 +267,8 @@ class StandingConf:
         return Keyring(self.reference_key, self.alert_key or self.reference_key, self.previous_key, self.retire)
 
     def alone(self) -> StandingConf:
-        """For a log of one partition, such as files make."""
-        return replace(self, partitions=1)
+        """For a log of one partition, such as files make: each line that is refused has a letter."""
+        return replace(self, partitions=1, letters_max=EVENTS_MAX)
 
     def packs(self) -> list[Pack]:
         """All packs."""

@@ -14,7 +14,7 @@ from connectors.simulate.people import BASE_CURRENCY, Account, Person
 
 YUAN: Final = 100
 NOON_MS: Final = 12 * HOUR_MS
-RETURN_MS: Final = 20 * 60_000
+MORNING_MS: Final = 9 * HOUR_MS
 RIVAL_BANK: Final = "Harbour Commercial Bank"
 STORY_MONTHS: Final = 5
 STORY_KINDS: Final = ("upgrade", "outflow", "drip", "purchase", "late_posting", "broken_balance", "taken_back")
@@ -188,16 +188,17 @@ def _broken_balance(kind: str, customer: str, account: str, months: list[list[in
 
 def _taken_back(kind: str, customer: str, account: str, months: list[list[int]]) -> Plot:
     day, amount = months[3][7], -450_000 * YUAN
+    more = {"channel": "transfer", "counterparty_bank": RIVAL_BANK}
+    sent: list[str] = []
 
     def acts(person: Person, journal: Journal) -> None:
         if journal.day == day:
-            more = {"channel": "transfer", "counterparty_bank": RIVAL_BANK}
-            sent = journal.post(person.main, amount, NOON_MS, "external", customer_initiated=True, **more)
-            journal.post(
-                person.main, -amount, NOON_MS + RETURN_MS, "external", reverses=sent["event_id"], **more
-            )  # fmt: skip
+            posting = journal.post(person.main, amount, NOON_MS, "external", customer_initiated=True, **more)
+            sent.append(posting["event_id"])
+        elif journal.day == day + 1:
+            journal.post(person.main, -amount, MORNING_MS, "external", value_date=day, reverses=sent[-1], **more)
 
-    tells = "450,000 of 900,000 go to another bank and are reversed within the hour: the alert is taken back"
+    tells = "450,000 of 900,000 go to another bank and are reversed the next morning: the alert is taken back"
     expects: dict[str, str | int] = {
         "topic": "rm-alerts", "rule": "outflow-single", "status": "retracted", "raised_day": day,
     }  # fmt: skip

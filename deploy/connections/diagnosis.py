@@ -1,4 +1,4 @@
-"""Why brokers or a Redis server don't let a client in, in one line: asked when something has failed, not before.
+"""Why a server does not let a client in, in one line: asked when something has failed, not before.
 
 The libraries say of a closed connection that it is closed. What is behind it shows when the steps are taken one by one: a
 connection, its encryption, the certificate, the user.
@@ -179,3 +179,26 @@ def _of_redis(problem: Exception, where: str, scheme: str) -> str:
     if isinstance(cause, ssl.SSLError) or scheme == "rediss":
         return f"{where} does not speak TLS: write redis:// in TIDEGAUGE_REDIS_URL, or turn its TLS on"
     return f"{where} hangs up on what is not encrypted: write rediss:// in TIDEGAUGE_REDIS_URL"
+
+
+# What libpq or the server says -> what is said of it: a cause, and what to do. Read from above.
+_OF_DATABASE: Final = (
+    ("certificate verify failed", "its certificate is of no authority in {ca}, or has expired", "set {ca}, or renew it"),
+    ("root certificate file", "there are no authorities to vouch for its certificate", "set {ca}"),
+    ("does not match host name", "its certificate is of another host", "see TIDEGAUGE_DATABASE_CHECK_HOST"),
+    ("does not support SSL", "it does not speak TLS", "turn its TLS on, or write ?sslmode=disable in TIDEGAUGE_DATABASE_URL"),
+    ("no encryption", "it takes no client in plaintext", "take sslmode=disable out of TIDEGAUGE_DATABASE_URL, and set {ca}"),
+    ("password authentication failed", "it refuses this user", "{who}"),
+    ("no password supplied", "it asks for a password", "{who}"),
+    ("permission denied", "this user lacks a right", "`tidegauge security acls --form postgres` has those it needs"),
+)  # fmt: skip
+
+
+def why_database_refuses(problem: Exception) -> tuple[str, str]:
+    """What stands between this process and a PostgreSQL server, or what that has against a statement; and what to do."""
+    text = " ".join(str(problem).split("\n")[0].split())  # the lines behind may hold values of rows
+    words = {"ca": "TIDEGAUGE_DATABASE_CA", "who": "see TIDEGAUGE_DATABASE_USER and TIDEGAUGE_DATABASE_PASSWORD"}
+    for sign, cause, remedy in _OF_DATABASE:
+        if sign in str(problem):
+            return f"PostgreSQL: {cause.format(**words)} ({text})", remedy.format(**words)
+    return f"PostgreSQL failed: {text}", "start it with `tidegauge up`, or correct TIDEGAUGE_DATABASE_URL"

@@ -1,4 +1,7 @@
-"""The settings of the wire: encryption and identity towards Kafka and Redis. Their defaults are plaintext, as nobody."""
+"""The settings of the wire: encryption and identity towards Kafka, Redis and PostgreSQL.
+
+Of Kafka and Redis the defaults are plaintext, as nobody; a PostgreSQL server elsewhere is spoken to by TLS.
+"""
 
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
@@ -6,6 +9,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from deploy.connections.database import opened_database
 from deploy.connections.wire import OAUTH, SCRAM, AccessError, Certificates, Mechanism, Protocol, TokenGrant, Wire
 from deploy.kinds import OfPlace
 from deploy.sources import Secrets
@@ -39,6 +43,16 @@ class WireSettings(BaseSettings):
     redis_key: OfPlace[Path | None] = Field(None, description="Private key (PEM) of that certificate.")
     redis_check_host: OfPlace[bool] = Field(True, description="Its certificate must be of its host name.")
 
+    # PostgreSQL.
+    database_user: OfPlace[str] = Field("", description="User of the PostgreSQL server.")
+    database_password: OfPlace[SecretStr | None] = Field(None, description="Password of that user.")
+    database_ca: OfPlace[Path | None] = Field(None, description="CA file (PEM) of the PostgreSQL server.")
+    database_certificate: OfPlace[Path | None] = Field(
+        None, description="Own certificate (PEM), where it asks for one."
+    )
+    database_key: OfPlace[Path | None] = Field(None, description="Private key (PEM) of that certificate.")
+    database_check_host: OfPlace[bool] = Field(True, description="Its certificate must be of its host name.")
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -63,6 +77,16 @@ class WireSettings(BaseSettings):
         return Wire(
             self.kafka_security_protocol, certificates, self.kafka_sasl_mechanism, self.kafka_user,
             _text(self.kafka_password), grant if self.kafka_sasl_mechanism == OAUTH else TokenGrant(),
+        )  # fmt: skip
+
+    def database_opened(self, url: str) -> str:
+        """The URL with user, password and certificates, as psycopg takes it. AccessError for a file that is none."""
+        return opened_database(
+            url, self.database_user, _text(self.database_password),
+            Certificates(
+                "TIDEGAUGE_DATABASE", self.database_ca, self.database_certificate, self.database_key,
+                check_host=self.database_check_host,
+            ),
         )  # fmt: skip
 
     def opened_redis(self, url: str) -> str:

@@ -1,1 +1,1 @@
-"""Kafka and a Redis-protocol server on this machine, without Docker or root."""
+"""Kafka, a Redis-protocol server and PostgreSQL on this machine, without Docker or root."""

@@ -27,6 +27,9 @@ ROOTS = (
 TIMEOUT_S = 60
 CHUNK_BYTES = 1 << 20
 SAY_EVERY = 10  # jars between two words about the download
+INSTEAD_OF_KAFKA = (
+    "or KAFKA_HOME to an unpacked Kafka distribution, or TIDEGAUGE_BOOTSTRAP_SERVERS to brokers that run already"
+)
 
 Say = Callable[[str], None]
 
@@ -54,17 +57,22 @@ def class_path(kafka_home: Path | None, mirror: str | None, say: Say | None = No
     return home_jars(kafka_home) if kafka_home is not None else fetched(LOCK_FILE, mirror, say)
 
 
-def fetched(lock: Path, mirror: str | None, say: Say | None = None) -> list[Path]:
-    """Paths of a lock file's jars, each verified; raises StackError naming what is missing and what to do."""
+def fetched(
+    lock: Path, mirror: str | None, say: Say | None = None, *, only: str = "", instead: str = INSTEAD_OF_KAFKA
+) -> list[Path]:
+    """Paths of a lock file's jars, each verified; raises StackError naming what is missing and what to do.
+
+    only: of its jars, the one of this artifact. instead: which settings make them needless.
+    """
     context = MavenContext(timeout=TIMEOUT_S, remote_repos={"mirror": mirror.rstrip("/")} if mirror else None)
-    jars = locked(lock)
+    jars = [jar for jar in locked(lock) if not only or f":{only}:" in jar.coordinate]
     paths = []
-    with _one_at_a_time(context.repo_cache):
+    with one_at_a_time(context.repo_cache):
         missing = [jar for jar in jars if not _cached(context, jar)]
         for jar in jars:
             if say is not None and jar in missing and missing.index(jar) % SAY_EVERY == 0:
                 say(f"fetching jars ({lock.stem}): {missing.index(jar)} of {len(missing)}")
-            paths.append(_fetch(context, jar, lock.name))
+            paths.append(_fetch(context, jar, lock.name, instead))
     return paths
 
 
@@ -82,7 +90,7 @@ def _cached(context: MavenContext, jar: Jar) -> bool:
     return path is not None and path.exists()
 
 
-def _fetch(context: MavenContext, jar: Jar, lock: str) -> Path:
+def _fetch(context: MavenContext, jar: Jar, lock: str, instead: str) -> Path:
     """One jar from the cache or the repository. A cached file that is damaged is fetched once more."""
     artifact = context.create_dependency(jar.coordinate).artifact
     for _ in range(2):
@@ -91,8 +99,7 @@ def _fetch(context: MavenContext, jar: Jar, lock: str) -> Path:
         except (requests.RequestException, RuntimeError, OSError) as problem:
             raise StackError(
                 f"{jar.coordinate} cannot be fetched: {problem}",
-                "set TIDEGAUGE_MAVEN_MIRROR to a Maven repository that this machine reaches, or KAFKA_HOME to an "
-                "unpacked Kafka distribution, or TIDEGAUGE_BOOTSTRAP_SERVERS to brokers that run already",
+                f"set TIDEGAUGE_MAVEN_MIRROR to a Maven repository that this machine reaches, {instead}",
             ) from problem
         if sha256(path) == jar.sha256:
             return path
@@ -110,8 +117,8 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold a lock: two processes that fetch the same jar would write into each other's file."""
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold a lock: two processes that fetch or unpack the same jar would write into each other's files."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".tidegauge.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Start and stop background processes, and find free ports: what Kafka and Redis have in common."""
+"""Start and stop background processes, and find free ports: what the embedded servers have in common."""
 
 import contextlib
 import ctypes
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -24,13 +25,25 @@ LOG_TAIL_BYTES = 64 << 10
 FREE_PORTS = range(20_000, 30_000)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+# PostgreSQL takes SIGTERM for a wish to wait until every client has left.
+STOP_SIGNALS = {"postgres": signal.SIGINT}
+
+
+class User(NamedTuple):
+    """As whom a process runs."""
+
+    uid: int
+    gid: int
+
+
 _children: dict[int, subprocess.Popen[bytes]] = {}  # what this process started and has not reaped
 
 
 def start(
-    name: str, command: list[str], log: Path, token: str, *, tether: bool, env: dict[str, str] | None = None
-) -> Running:
-    """Start `command` in a session of its own, output into `log`; `env` replaces the environment.
+    name: str, command: list[str], log: Path, token: str, *, tether: bool, env: dict[str, str] | None = None,
+    user: User | None = None,
+) -> Running:  # fmt: skip
+    """Start `command` in a session of its own, output into `log`; `env` replaces the environment, `user` ours.
 
     `tether` makes the kernel kill it when the caller dies (Linux): for tests. Raises StackError if it cannot be run.
     """
@@ -46,6 +59,7 @@ def start(
                 start_new_session=True,
                 env=env,
                 umask=UMASK,
+                **as_user(user),
                 preexec_fn=_die_with_parent if tether and sys.platform == "linux" else None,  # noqa: PLW1509
             )
         except OSError as problem:
@@ -58,6 +72,11 @@ def start(
     return Running(name, process.pid, started, token)
 
 
+def as_user(user: User | None) -> dict[str, Any]:
+    """How a process is started as somebody else: for root alone."""
+    return {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
+
+
 def _die_with_parent() -> None:
     """Ask Linux to kill this process when the thread that started it ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -66,8 +85,8 @@ def _die_with_parent() -> None:
 def stop(running: Iterable[Running], wait_s: float = STOP_WAIT_S) -> list[str]:
     """End the processes, all at once; by force those that have not ended in time. Returns the names of the forced."""
     live = [(entry, process) for entry in running if (process := entry.process()) is not None]
-    for _, process in live:
-        _signal(process, signal.SIGTERM)
+    for entry, process in live:
+        _signal(process, STOP_SIGNALS.get(entry.name, signal.SIGTERM))
     _, late = psutil.wait_procs([process for _, process in live], timeout=wait_s)
     for process in late:
         _signal(process, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The embedded stack: Apache Kafka and a Redis-protocol server on this machine, without Docker or root.
+"""The embedded stack: Apache Kafka, a Redis-protocol server and PostgreSQL on this machine, without Docker or root.
 
 `Stack(...).start()` starts what the settings don't point elsewhere, waits until it answers and creates the topics;
 what was started is recorded in the data folder, so that another process can stop it.
@@ -19,6 +19,7 @@ from deploy.connections.acting import OPERATOR
 from deploy.connections.settings import opened_url
 from deploy.connections.wire import SASL_TLS, Brokers, Certificates, Wire
 from deploy.embedded import jars, kafka, processes, redis
+from deploy.embedded.database import Database
 from deploy.embedded.kafka import SUPER_USER
 from deploy.errors import StackError
 from deploy.ping import answers
@@ -72,6 +73,7 @@ class Stack:
         data_dir: where they keep their data; it is made if missing.
         settings: where other servers are used, ports, sizes; the environment's by default.
         with_kafka, with_redis: leave one out.
+        with_postgres: start PostgreSQL too; most of Tidegauge needs none.
         any_ports: take free ports instead of the settings' (those of the last run, if they are still free).
         tether: the servers die with the calling process (Linux), and start faster; for tests.
         secure: TLS, a user for each kind of process, and rights; a folder keeps what it began with.
@@ -85,6 +87,7 @@ class Stack:
         *,
         with_kafka: bool = True,
         with_redis: bool = True,
+        with_postgres: bool = False,
         with_topics: bool = True,
         any_ports: bool = False,
         tether: bool = False,
@@ -95,6 +98,7 @@ class Stack:
         self.settings = (settings or Settings()).model_copy(update={"data_dir": self.data_dir})
         self.with_kafka = with_kafka and not self.settings.bootstrap_servers
         self.with_redis = with_redis and not self.settings.redis_url
+        self.with_postgres = with_postgres and not self.settings.database_url
         self.with_topics = with_topics and with_kafka
         self.any_ports = any_ports
         self.tether = tether
@@ -129,15 +133,22 @@ class Stack:
             if self.secure:
                 self._secure()
             started: list[Running] = []
+            database = Database(self) if self.with_postgres and "postgres" not in alive else None
             try:
+                if database is not None:
+                    database.prepare()  # before the others: making its storage takes a second, beside theirs
                 if self.with_kafka:
                     self._start_kafka(alive, started)
                 if self.with_redis and "redis" not in alive:
                     self._start_redis(started)
+                if database is not None:
+                    database.start(started)
                 if self.with_topics and (made := topics.create(self.settings, kafka=self._as_super())):
                     self.say(f"{len(made)} topics created, {self.settings.partitions} partitions each")
             except BaseException:
                 processes.stop(started)
+                if database is not None:
+                    database.give_up()
                 raise
 
     def stop(self) -> list[str]:
@@ -148,7 +159,7 @@ class Stack:
             live = self.running()
             forced = set(processes.stop(live))
             left = record.read_record(self.data_dir)
-            for name in ("processes", "bootstrap_servers", "redis_url"):
+            for name in ("processes", "bootstrap_servers", "redis_url", "database_url"):
                 left.pop(name, None)
             if left or live:
                 record.write_record(self.data_dir, left)
@@ -207,16 +218,17 @@ class Stack:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _remember(self, **values: Any) -> None:
+    def remember(self, **values: Any) -> None:
+        """Put values into the record."""
         record.write_record(self.data_dir, {**record.read_record(self.data_dir), **values})
 
-    def _note_started(self, entry: Running, started: list[Running]) -> None:
+    def note_started(self, entry: Running, started: list[Running]) -> None:
         """Record a process at once, so that it can be stopped even if we die in the next moment."""
         started.append(entry)
         others = [known for known in self.running() if known.name != entry.name]
-        self._remember(processes=record.as_entries([*others, entry]))
+        self.remember(processes=record.as_entries([*others, entry]))
 
-    def _base_port(self, name: str, wanted: int, count: int) -> int:
+    def base_port(self, name: str, wanted: int, count: int) -> int:
         """First of `count` ports in a row: the settings', or with `any_ports` the last run's if free, else free ones."""
         if not self.any_ports:
             return wanted
@@ -248,7 +260,7 @@ class Stack:
                 f"at {cluster.bootstrap_servers} another Kafka answers, cluster {answering}, not {cluster.cluster_id}",
                 "choose another port with --kafka-port, or stop what listens there",
             )
-        self._remember(bootstrap_servers=cluster.bootstrap_servers)
+        self.remember(bootstrap_servers=cluster.bootstrap_servers)
         self.say(f"Kafka answers at {cluster.bootstrap_servers}")
         if self.secure:
             users.apply(administrator, SecureFolder(self.data_dir), self.settings.topic_prefix, self.settings.group)
@@ -272,7 +284,7 @@ class Stack:
         brokers = self._brokers()
         port = known.get("kafka_port") if keep_ports else None
         if port is None:
-            port = self._base_port("kafka_port", self.settings.kafka_port, 2 * brokers)
+            port = self.base_port("kafka_port", self.settings.kafka_port, 2 * brokers)
         cluster_id = known.get("cluster_id") or kafka.new_cluster_id()
         self.cluster = kafka.Cluster(
             data_dir=self.data_dir,
@@ -285,7 +297,7 @@ class Stack:
             tether=self.tether,
             secure=SecureFolder(self.data_dir) if self.secure else None,
         )
-        self._remember(cluster_id=cluster_id, kafka_port=port, brokers=brokers)
+        self.remember(cluster_id=cluster_id, kafka_port=port, brokers=brokers)
         return self.cluster
 
     def _start_nodes(self, cluster: kafka.Cluster, nodes: list[int], started: list[Running]) -> None:
@@ -294,7 +306,7 @@ class Stack:
                 processes.check_port_free(port, "Kafka", "--kafka-port")
         for node in nodes:
             cluster.prepare(node)
-            self._note_started(cluster.start_node(node), started)
+            self.note_started(cluster.start_node(node), started)
 
     def _as_super(self, servers: str = "") -> Brokers:
         """The brokers as who may do everything, where they are secured; `up` alone does."""
@@ -309,13 +321,13 @@ class Stack:
     def _secure(self) -> None:
         """Make the authority and the certificate; StackError for a folder that began in plaintext."""
         known = record.read_record(self.data_dir)
-        if not known.get("secure") and ("cluster_id" in known or "redis_port" in known):
+        if not known.get("secure") and ("cluster_id" in known or "redis_port" in known or "postgres_port" in known):
             raise StackError(
                 f"{self.data_dir} holds servers that began in plaintext, and a folder keeps what it began with",
                 "choose another folder with --data",
             )
         SecureFolder(self.data_dir).prepare(datetime.now(UTC))
-        self._remember(secure=True)
+        self.remember(secure=True)
 
     # -- Redis
 
@@ -333,10 +345,10 @@ class Stack:
         return opened_url(url, OPERATOR, word, Certificates("TIDEGAUGE_REDIS"))
 
     def _start_redis(self, started: list[Running]) -> None:
-        port = self._base_port("redis_port", self.settings.redis_port, 1)
+        port = self.base_port("redis_port", self.settings.redis_port, 1)
         server = redis.Server(self.data_dir, port, self.tether, self._redis_users())
         processes.check_port_free(server.port, "the Redis server", "--redis-port")
-        self._note_started(server.start(), started)
+        self.note_started(server.start(), started)
         processes.wait_until(
             lambda: answers(self._redis_probe(server.url)),
             started[-1:],
@@ -344,5 +356,5 @@ class Stack:
             "the Redis server",
             redis.REDIS_READY_WAIT_S,
         )
-        self._remember(redis_port=server.port, redis_url=server.url)
+        self.remember(redis_port=server.port, redis_url=server.url)
         self.say(f"Redis answers at {self.settings.redis_shown}")

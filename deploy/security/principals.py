@@ -35,6 +35,17 @@ class RedisRule(NamedTuple):
     writes: bool
 
 
+class TableRule(NamedTuple):
+    """Rights on tables of PostgreSQL, with their schema; what is written may be read."""
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+_STAFF: Final = ("access.units", "access.staff", "access.absences", "access.grants", "access.imports")
+_MIGRATIONS: Final = "public.migrations"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A kind of process. Topics are the catalogue's names; groups and ids are patterns of {prefix} and {group}."""
@@ -50,6 +61,7 @@ class Principal:
     looks_at: tuple[str, ...] = ()  # groups whose offsets it asks for
     ids: tuple[str, ...] = ()  # what its transactional ids begin with
     redis: RedisRule | None = None
+    tables: TableRule | None = None
     kafka: bool = True
 
 
@@ -79,8 +91,8 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         ids=(f"{_OWN_IDS}policies",),
     ),
     Principal(
-        "desk", "looks at customers: `tidegauge standings`, `explain`, `outlook`, `alerts`",
-        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), reads_state=True, looks_at=("{group}",),
+        "desk", "looks at customers, and acts on cases: `tidegauge standings`, `explain`, `outlook`, `alerts`",
+        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), writes=("crm-actions",), reads_state=True, looks_at=("{group}",),
         redis=RedisRule(("*",), writes=False),
     ),
     Principal(
@@ -88,9 +100,12 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False), kafka=False,
     ),
     Principal(
-        "operator", "looks after all of it: `tidegauge topics`, `world`, `dead-letters`, `doctor`, `drain`, `simulate`, `demo`",
+        "operator",
+        "looks after all of it: `tidegauge topics`, `world`, `dead-letters`, `doctor`, `drain`, `simulate`, `demo`, `staff`",
         reads=TOPIC_NAMES, writes=(*_SENT, _LETTERS, WORLD), reads_state=True, manages=True,
-        groups=("{group}", "{group}-alerts", "{group}-owners"), ids=(_OWN_IDS, f"{_STATE}-"), redis=RedisRule(("*",), writes=True),
+        groups=("{group}", "{group}-alerts", "{group}-owners"), ids=(_OWN_IDS, f"{_STATE}-"),
+        redis=RedisRule(("*",), writes=True),
+        tables=TableRule((), (*_STAFF, "access.api_keys", "access.sessions")),
     ),
 )  # fmt: skip
 BY_NAME: Final = {principal.name: principal for principal in PRINCIPALS}
@@ -134,3 +149,16 @@ def redis_acl(principal: Principal, prefix: str) -> str:
     keys = " ".join(f"~{prefix}{pattern}" for pattern in rule.patterns)
     commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
     return f"{keys} {commands} -@dangerous +info"
+
+
+def table_rights(principal: Principal) -> list[str]:
+    """The rights of a principal on PostgreSQL, as statements; none for one that has no business there."""
+    rule = principal.tables
+    if rule is None:
+        return []
+    schemas = sorted({name.partition(".")[0] for name in (*rule.reads, *rule.writes)})
+    found = [f'GRANT USAGE ON SCHEMA {", ".join(schemas)} TO "{principal.name}"']
+    found.append(f'GRANT SELECT ON {", ".join((_MIGRATIONS, *rule.reads))} TO "{principal.name}"')
+    if rule.writes:
+        found.append(f'GRANT SELECT, INSERT, UPDATE ON {", ".join(rule.writes)} TO "{principal.name}"')
+    return found

@@ -19,6 +19,7 @@ from policies.compiled.pack import (
     compile_cases,
     compile_foresight,
     compile_pack,
+    compile_states,
     foreseen,
 )
 from policies.compiled.program import compile_program
@@ -173,5 +174,6 @@ def _shown(
         table.queue_class, table.queue_class_of_card, policy.queue.basis, table.vip_area,
         compile_alerts(() if policy.cases else policy.outflow_rules, ids, Minor(pack.id, base_exponent)),
         compile_foresight((), ids, Minor(pack.id, base_exponent)),
+        compile_states(policy.state_rules, ids, Minor(pack.id, base_exponent)),
         compile_cases(policy, ids, Minor(pack.id, base_exponent)),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from policies.language.reader import PackError, Problem
 from policies.model.metrics import ROLLING
-from policies.model.pack import AlertRule, CaseTerms, ClassPolicy, OutlookRule, Pack
+from policies.model.pack import AlertRule, CaseTerms, ClassPolicy, OutlookRule, Pack, StateRule
 from policies.model.terms import Limit
 from streams.vocabulary.terms import PERSONAL, SEVERITIES
 
@@ -78,6 +78,15 @@ class CompiledForesight:
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledStates:
+    """Rules that each close looks at, R of them, over T tiers. UNWATCHED where a rule does not watch the tier."""
+
+    rules: tuple[StateRule, ...]
+    at_least_minor: npt.NDArray[np.int64]  # [R, T]
+    share_bp: npt.NDArray[np.int64]  # [R, T]
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledPack:
     """One class of a pack for one base currency. The tier index of a value v: the number of thresholds <= v."""
 
@@ -98,6 +107,7 @@ class CompiledPack:
     vip_area_of_tier: npt.NDArray[np.bool_]  # [T]
     alerts: CompiledAlerts
     foresight: CompiledForesight
+    states: CompiledStates
     cases: CompiledCases | None = None
 
 
@@ -139,6 +149,7 @@ def compile_pack(pack: Pack, base_exponent: int, customer_class: str = PERSONAL)
         vip_area_of_tier=np.array([policy.led_to_vip_area(t) for t in ids], dtype=np.bool_),
         alerts=compile_alerts(() if policy.cases else policy.outflow_rules, ids, minor),
         foresight=compile_foresight(policy.outlook_rules, ids, minor),
+        states=compile_states(policy.state_rules, ids, minor),
         cases=compile_cases(policy, ids, minor),
     )
 
@@ -233,6 +244,17 @@ def compile_foresight(rules: tuple[OutlookRule, ...], tiers: tuple[str, ...], mi
         share_bp=table([r.basis_points for r in rules]),
         within_days=table([r.within_days for r in rules]),
     )
+
+
+def compile_states(rules: tuple[StateRule, ...], tiers: tuple[str, ...], minor: Minor) -> CompiledStates:
+    """Rules that each close looks at, over these tiers. PackError as Minor.of."""
+
+    def table(rows: list[dict[str, int]]) -> npt.NDArray[np.int64]:
+        found = [[row.get(tier, UNWATCHED) for tier in tiers] for row in rows]
+        return np.array(found, np.int64).reshape(len(rules), len(tiers))
+
+    amounts = [{tier: minor.of(value, f"alerts.{r.id}") for tier, value in r.at_least.items()} for r in rules]
+    return CompiledStates(rules, table(amounts), table([r.basis_points for r in rules]))
 
 
 def foreseen(policy: ClassPolicy) -> bool:

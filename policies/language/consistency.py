@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policies.model.pack import EVALUATION_CLOSES, LAYERS, ON_REQUEST, RESTATEMENTS, ClassPolicy
+from streams.vocabulary.terms import CARD_EXPIRY, REVIEW_DUE
 
 if TYPE_CHECKING:
     from policies.language.reader import Item
@@ -32,6 +33,11 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
         item.fail("status.basis card needs tiers with cards")
     if policy.cases is not None and not policy.outflow_rules:
         item.fail("cases: there is no outflow rule under alerts")
+    for rule in policy.state_rules:
+        if rule.kind == CARD_EXPIRY and (policy.cards.valid_months is None or not policy.cards.reminder_days):
+            item.fail(f"alerts.{rule.id}: no card ends, or cards.reminder_days is 0")
+        if rule.kind == REVIEW_DUE and (policy.review is None or not policy.review.reminder_days):
+            item.fail(f"alerts.{rule.id}: there is no review, or review.reminder_days is 0")
     for part in (policy.notables, policy.overrides):
         if part is not None and part.request_by == part.approve_by:
             item.fail("an exception is asked for by one role and approved by another")
@@ -89,6 +95,7 @@ def check_layer(item: Item, policy: ClassPolicy) -> None:
         "overrides": policy.overrides, "pinning": policy.pinning,
     }  # fmt: skip
     asked |= {f"alerts.{rule.id}": True for rule in policy.outlook_rules}
+    asked |= {f"alerts.{rule.id}": True for rule in policy.state_rules}
     for name, given in asked.items():
         if given:
             item.fail(f"{name}: {LAYERS_ALONE}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
-from policies.model.pack import LAYERS, RESTATEMENTS, AlertRule
+from policies.model.pack import LAYERS, RESTATEMENTS, OutlookRule
 from policies.model.terms import Limit, limits
 from streams.vocabulary.terms import CORPORATE, PERSONAL, UPGRADE_NEAR
 
@@ -133,7 +133,7 @@ def _cards(policy: ClassPolicy) -> _Found:
 def _alerts(policy: ClassPolicy) -> _Found:
     lowest, highest = policy.tiers[0].id, policy.tiers[-1].id
     for i, rule in enumerate(policy.alerts):
-        if isinstance(rule, AlertRule):
+        if not isinstance(rule, OutlookRule):
             continue
         if rule.outlook == UPGRADE_NEAR:
             yield from (

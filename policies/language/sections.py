@@ -17,7 +17,6 @@ from policies.language.grammar import (
     Choice,
     Flag,
     Identifier,
-    Kind,
     Many,
     RecordKind,
     Schema,
@@ -27,6 +26,7 @@ from policies.language.grammar import (
 )
 from policies.language.idleness import foregone
 from policies.language.reader import Fields, Item
+from policies.language.states import BASIS_POINTS_MAX, FORESEEN, STATES
 from policies.model import metrics
 from policies.model.pack import (
     EVALUATION_CLOSES,
@@ -42,12 +42,18 @@ from policies.model.pack import (
     Queue,
     QueueClass,
     Share,
+    StateRule,
     Tier,
 )
 from policies.model.terms import AllOf, AnyOf, Criterion, Limit
 from streams.queue.discipline import QUEUE_ORDERS
 from streams.vocabulary.metrics import MEANS, MEANS_PATTERN
-from streams.vocabulary.terms import ASSET_CLASSES, DOWNGRADE_RISK, OUTLOOK_KINDS, SEVERITIES, UPGRADE_NEAR
+from streams.vocabulary.terms import (
+    ASSET_CLASSES,
+    OUTLOOK_KINDS,
+    SEVERITIES,
+    STATE_KINDS,
+)
 
 OPERATORS = ("minimum", "above", "below", "at_most")
 SAYS = ("met when the exact value is at least (inclusive)", "more than", "less than", "at most (inclusive)")
@@ -55,7 +61,6 @@ WINDOW_DAYS = (0, 1, 7, 30)  # of outflow alerts that are no cases
 CASE_WINDOW_DAYS_MAX, HELD_WINDOW_DAYS_MAX = 90, 30  # of cases; of those that look at postings one by one
 SETTLE_DAYS_MAX, SETTLE_MINUTES_MAX = 7, 24 * 60
 BANKS_MAX = 256
-BASIS_POINTS_MAX = 10_000
 TIERS_MAX = 16
 RULES_MAX = 32
 COMBINE = {"any": AnyOf, "all": AllOf}
@@ -419,47 +424,18 @@ CASES = RecordKind(
     },
     "One case a customer whose money leaves, settled by the day closes; the outflow rules are those of its cases.",
 )
-WATCHED: dict[str, Kind] = {"id": Identifier(), "name": NAME, "severity": Choice(SEVERITIES)}
-
-
-def _check_near(item: Item, rule: OutlookRule) -> None:
-    if not rule.at_most and not rule.basis_points:
-        item.fail("give at_most, basis_points or both")
-
-
-NEAR = RecordKind(
-    UPGRADE_NEAR,
-    OutlookRule,
-    {**WATCHED, "outlook": Choice((UPGRADE_NEAR,))},
-    {
-        "cool_down_days": Whole(0, 366),
-        "at_most": ByTier(Amount(), "What must be held besides for the next tier, by today's tier or one for all."),
-        "basis_points": ByTier(Whole(1, BASIS_POINTS_MAX), "The same as a share of today's AUM."),
-    },
-    "The next tier is within reach at the next close: on the amount or on the share, whichever is given for the tier.",
-    _check_near,
-)
-AT_RISK = RecordKind(
-    DOWNGRADE_RISK,
-    OutlookRule,
-    {
-        **WATCHED,
-        "outlook": Choice((DOWNGRADE_RISK,)),
-        "within_days": ByTier(Whole(0, 366), "Days to the close that takes the tier; the next close always counts."),
-    },
-    {"cool_down_days": Whole(0, 366)},
-    "The tier will be lost if today's balances stay. Tiers that are not listed are not watched.",
-)
-FORESEEN = {UPGRADE_NEAR: NEAR, DOWNGRADE_RISK: AT_RISK}
 
 
 @dataclass(frozen=True)
 class AlertKind:
-    """An outflow rule, or one on the outlook: `outlook` says which."""
+    """An outflow rule, one on the outlook (`outlook` says which), or one that each close looks at (`kind`)."""
 
-    def read(self, item: Item) -> AlertRule | OutlookRule | None:
+    def read(self, item: Item) -> AlertRule | OutlookRule | StateRule | None:
         """See Kind."""
         given = dict(item.entries()) if item.is_mapping() else {}
+        if (word := given.get("kind")) is not None:
+            state = word.choice(STATE_KINDS)
+            return None if state is None else STATES[state].read(item)
         if (word := given.get("outlook")) is None:
             return ALERT.read(item)
         named = word.choice(OUTLOOK_KINDS)
@@ -467,7 +443,7 @@ class AlertKind:
 
     def schema(self, defs: Schema) -> Schema:
         """See Kind."""
-        return {"anyOf": [kind.schema(defs) for kind in (ALERT, *FORESEEN.values())]}
+        return {"anyOf": [kind.schema(defs) for kind in (ALERT, *FORESEEN.values(), *STATES.values())]}
 
 
 ALERTS = Many(AlertKind(), most=RULES_MAX, key="id")

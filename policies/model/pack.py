@@ -180,6 +180,23 @@ class OutlookRule:
 
 
 @dataclass(frozen=True, slots=True)
+class StateRule:
+    """A rule that each close looks at (streams.alerts.kinds); amounts and shares by the customer's tier, others are not watched.
+
+    fact: of kind count, a day as days since 1970-01-01.
+    """
+
+    id: str
+    name: Name
+    kind: str
+    severity: str
+    at_least: dict[str, Decimal] = field(default_factory=dict)
+    basis_points: dict[str, int] = field(default_factory=dict)
+    fact: str = ""
+    days_ahead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClassPolicy:
     """What holds for one class of customers; tiers lowest first, queue classes first called first.
 
@@ -193,7 +210,7 @@ class ClassPolicy:
     cards: Cards
     queue: Queue
     vip_from: str | None = None
-    alerts: tuple[AlertRule | OutlookRule, ...] = ()
+    alerts: tuple[AlertRule | OutlookRule | StateRule, ...] = ()
     cases: CaseTerms | None = None
     veto: Criterion | None = None
     review: Review | None = None
@@ -215,6 +232,11 @@ class ClassPolicy:
     def outlook_rules(self) -> tuple[OutlookRule, ...]:
         """Alert rules on the outlook at the day closes."""
         return tuple(rule for rule in self.alerts if isinstance(rule, OutlookRule))
+
+    @property
+    def state_rules(self) -> tuple[StateRule, ...]:
+        """Alert rules that each close looks at."""
+        return tuple(rule for rule in self.alerts if isinstance(rule, StateRule))
 
     def rank(self, tier: str) -> int:
         """The tier's place, 0 is the lowest. Raises KeyError for a tier of another pack."""

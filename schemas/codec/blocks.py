@@ -40,7 +40,7 @@ from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
 from schemas.validation.texts import text_limits
 from schemas.writers.limits import weighed
-from schemas.writers.matching import IncompatibleError
+from schemas.writers.matching import IncompatibleError, words
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
 UNKNOWN_MAX: Final = 1024  # ids it remembers as unknown
@@ -133,6 +133,7 @@ class Reader:
         self._writers: dict[int, Type | None] = {}  # None = no Avro schema
         self._types = 0  # in all of them
         self._unknown: dict[int, float] = {}  # id -> when it was asked for
+        self._refused: dict[int, str] = {}  # id -> why no record of it is read, or why it was not asked for; the newest
         self._lock = threading.Lock()
         self._code = self._compile()
 
@@ -146,7 +147,12 @@ class Reader:
         return decode_one(columns.value_bytes(i) or b"", self._registry, self.topic)
 
     def why(self, columns: Columns, i: int) -> str:
-        """Field, wanted and found of a row that this reader could not take; nothing where the row itself does not say."""
+        """Field, wanted and found of a row that this reader could not take, or why its writer's schema is none to read by.
+
+        Nothing where neither says more than the status.
+        """
+        if columns.status[i] in (Status.UNKNOWN_SCHEMA, Status.INCOMPATIBLE):
+            return self._refused.get(int(columns.data[i, 0]), "")
         try:
             self.record(columns, i)
         except RecordError as problem:
@@ -182,10 +188,18 @@ class Reader:
                 if schema_id in self._writers:  # another thread was faster
                     found = True
                 elif self._full:
-                    break
-                elif lately < bounds.UNKNOWN_SCHEMAS_ASKED_MAX and self._unknown.get(schema_id, since) <= since:
+                    types = f"{bounds.WRITERS_TYPES_MAX:,} types"
+                    self._refuse(
+                        schema_id, f"schema {schema_id} was not taken: those of this fetch have {types} already"
+                    )
+                elif self._unknown.get(schema_id, since) > since:
+                    continue
+                elif lately < bounds.UNKNOWN_SCHEMAS_ASKED_MAX:
                     known = self._ask(schema_id)
                     found, lately = found or known, lately + (not known)
+                else:
+                    most = f"{bounds.UNKNOWN_SCHEMAS_ASKED_MAX} unknown ones within {UNKNOWN_S:.0f} s"
+                    self._refuse(schema_id, f"schema {schema_id} was not asked for: there were {most}")
             if found:
                 self._code = self._compile()
             return self._code if found else None
@@ -197,13 +211,22 @@ class Reader:
             while len(self._unknown) >= UNKNOWN_MAX:
                 del self._unknown[next(iter(self._unknown))]
             self._unknown[schema_id] = time.monotonic()
+            self._refuse(schema_id, f"the registry has no schema {schema_id}")
             return False
         try:
             self._writers[schema_id], types = weighed(schema)
             self._types += types
-        except SchemaError:
+        except SchemaError as problem:
             self._writers[schema_id] = None
+            self._refuse(schema_id, f"schema {schema_id}: {problem}")
         return True
+
+    def _refuse(self, schema_id: int, why: str) -> None:
+        """Keep in words why records of this schema are not read; they are told when the letters are written."""
+        self._refused.pop(schema_id, None)
+        while len(self._refused) >= UNKNOWN_MAX:
+            del self._refused[next(iter(self._refused))]
+        self._refused[schema_id] = why[: bounds.LETTER_DETAIL_CHARS_MAX]
 
     def _compile(self) -> _Code:
         program = CodecProgram(self._texts)
@@ -220,14 +243,18 @@ class Reader:
     ) -> tuple[int, int, int, int, int, int]:
         """The writer's row of the table; its rows are appended to the program."""
         if writer is None or writer.kind != "record":
+            if writer is not None:
+                self._refuse(schema_id, f"schema {schema_id}: {words(writer)} is no record")
             return schema_id, -1, -1, 0, -1, -1
         mark = writer.name == self._mark.name
         deleted = program.add_deleted(writer)
         try:
             return (schema_id, *program.add(writer, self._mark if mark else self.type), int(mark), *deleted)
         except IncompatibleError as problem:
+            self._refuse(schema_id, str(problem))
             return schema_id, -1, -1 if mark else self.index.get(problem.field, -1), 0, *deleted
-        except (ValueError, TypeError):  # a default that is none
+        except (ValueError, TypeError) as problem:  # a default that is none
+            self._refuse(schema_id, f"schema {schema_id}: {problem}")
             return schema_id, -1, -1, 0, *deleted
 
 

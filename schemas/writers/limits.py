@@ -11,12 +11,28 @@ from typing import Any, Final, NamedTuple
 from schemas.avro_types import SchemaError, Type, parse
 from schemas.bounds import (
     KEY_OR_VALUE_BYTES_MAX,
+    SCHEMA_BYTES_MAX,
     SCHEMA_DEPTH_MAX,
     SCHEMA_TYPES_MAX,
     VALUES_PER_BYTE_MAX,
 )
 
 _BYTES: Final = {"null": 0, "float": 4, "double": 8}  # at least; all others take one
+
+
+class UnreadableSchema(dict[str, Any]):
+    """What a registry has under an id, where no reader of ours reads by it; `why` in words."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(type="record", name="unreadable", fields=[])
+        self.why = why
+
+    @classmethod
+    def of(cls, text: str) -> UnreadableSchema:
+        """For a text that is too long, or no JSON, such as Protobuf."""
+        if len(text) > SCHEMA_BYTES_MAX:
+            return cls(f"{len(text):,} characters, {SCHEMA_BYTES_MAX:,} are the limit")
+        return cls("no Avro schema")
 
 
 class _Weight(NamedTuple):
@@ -37,6 +53,8 @@ def weighed(schema: Any) -> tuple[Type, int]:
 
     Raises SchemaError where it is no Avro schema, or goes beyond the bounds.
     """
+    if isinstance(schema, UnreadableSchema):
+        raise SchemaError(schema.why)
     try:
         found = parse(schema)
     except (ValueError, OverflowError) as problem:  # a size that is no number
@@ -65,13 +83,13 @@ class _Weights:
                 raise SchemaError(f"{t.name} contains itself")
             return known
         if len(self._known) >= SCHEMA_TYPES_MAX:
-            raise SchemaError(f"more than {SCHEMA_TYPES_MAX:,} types")
+            raise SchemaError(f"more than {SCHEMA_TYPES_MAX:,} types, the limit")
         self._known[id(t)] = None
         _check_names(t)
         t.source = None
         weight = self._known[id(t)] = self._weighed(t)
         if weight.depth > SCHEMA_DEPTH_MAX:
-            raise SchemaError(f"types in one another more than {SCHEMA_DEPTH_MAX} deep")
+            raise SchemaError(f"types in one another more than {SCHEMA_DEPTH_MAX} deep, the limit")
         return weight
 
     def _weighed(self, t: Type) -> _Weight:
@@ -83,7 +101,7 @@ class _Weights:
             return weight
         if t.kind == "fixed":
             if t.size > KEY_OR_VALUE_BYTES_MAX:
-                raise SchemaError(f"{t.name}: more bytes than a record has")
+                raise SchemaError(f"{t.name}: {t.size:,} bytes, a record has at most {KEY_OR_VALUE_BYTES_MAX:,}")
             return _Weight(bytes=t.size)
         if t.kind not in ("array", "map", "union"):
             return _Weight(bytes=_BYTES.get(t.kind, 1))
@@ -96,7 +114,9 @@ class _Weights:
     def check(weight: _Weight, paid: int, t: Type) -> None:
         """Raises SchemaError where so many values come for so few bytes."""
         if weight.values > VALUES_PER_BYTE_MAX * paid:
-            raise SchemaError(f"{t.kind}: values that take no byte")
+            raise SchemaError(
+                f"{t.kind}: {weight.values:,} values for {paid} bytes, {VALUES_PER_BYTE_MAX} a byte are the limit"
+            )
 
 
 def _check_names(t: Type) -> None:

@@ -2,9 +2,10 @@
 
 Reading C-28: identity, tier and queue class are seen bank-wide; balances, transactions, notes and what shows them
 (alerts, notices, decisions with their figures) belong to the branch that owns the customer and to the units above it.
+What is the installation's (closes, packs, the view, staff lists) is the head office's. docs/security.md has the matrix.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -19,13 +20,25 @@ class Role(StrEnum):
     TELLER = "teller"
     LOBBY = "lobby_manager"
     RM = "rm"
+    PRODUCT_MANAGER = "product_manager"
     SECTION_HEAD = "section_head"
     BRANCH_MANAGER = "branch_manager"
     PRESIDENT = "president"
     WEALTH_OFFICE = "wealth_office"
+    OFFICE_INSPECTOR = "office_inspector"
+    HEAD_OFFICE = "head_office"
     AUDITOR = "auditor"
+    COMPLIANCE = "compliance"
+    ADMINISTRATOR = "administrator"
+    COUNTER = "counter"
     SERVICE = "service"
     OPERATOR = "operator"
+
+
+MACHINES: Final = frozenset({Role.KIOSK, Role.COUNTER, Role.SERVICE})
+"""Roles that no person has: they come with keys and tokens, not with a login."""
+
+PEOPLE: Final = frozenset(Role) - MACHINES
 
 
 class DataKind(StrEnum):
@@ -42,6 +55,16 @@ class DataKind(StrEnum):
     DECISIONS = "decisions"
     OVERRIDES = "overrides"
     AUDIT = "audit"
+    # The installation's; its unit is the head office.
+    INPUTS = "inputs"
+    MARKS = "marks"
+    CLOSES = "closes"
+    PACKS = "packs"
+    VIEWS = "views"
+    LETTERS = "letters"
+    WORLD = "world"
+    STAFF = "staff"
+    KEYS = "keys"
 
 
 class Action(StrEnum):
@@ -57,11 +80,15 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: `unit` is the path from the head office down to his unit, e.g. ("hq", "east", "0102")."""
+    """Who asks: `unit` is the path from the head office down to his unit, e.g. ("hq", "east", "0102").
+
+    `stands_in`: roles and units that he has beside his own for now, such as those of somebody who is away.
+    """
 
     actor_id: str
     role: Role
     unit: tuple[str, ...]
+    stands_in: tuple[tuple[Role, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +137,45 @@ _EXPORT: Final = {
     (kind, Action.EXPORT) for kind in (DataKind.TIER, DataKind.BALANCES, DataKind.ALERTS, DataKind.DECISIONS)
 }
 
+_INSTALLATION: Final = {
+    (kind, Action.WRITE)
+    for kind in (
+        DataKind.INPUTS,
+        DataKind.MARKS,
+        DataKind.CLOSES,
+        DataKind.PACKS,
+        DataKind.VIEWS,
+        DataKind.LETTERS,
+        DataKind.WORLD,
+        DataKind.NOTICES,
+    )
+}
+_PEOPLE: Final = {(kind, action) for kind in (DataKind.STAFF, DataKind.KEYS) for action in (Action.READ, Action.WRITE)}
+_INSPECT: Final = _FILE | {(DataKind.OVERRIDES, Action.READ)}
+
 GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
     Role.KIOSK: frozenset({(DataKind.QUEUE_CLASS, Action.READ)}),
+    Role.COUNTER: frozenset({(DataKind.QUEUE_CLASS, Action.READ)}),
     Role.TELLER: frozenset(_LOOK),
     Role.LOBBY: frozenset(_LOOK | {(DataKind.NOTES, Action.WRITE)}),
     Role.RM: frozenset(_CARE),
+    Role.PRODUCT_MANAGER: frozenset(_FILE | {(DataKind.NOTES, Action.WRITE)}),
     Role.SECTION_HEAD: frozenset(_CARE),
     Role.BRANCH_MANAGER: frozenset(_LEAD),
     Role.PRESIDENT: frozenset(_LEAD | _EXPORT),
-    Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT),
-    Role.AUDITOR: frozenset(_FILE | {(DataKind.AUDIT, Action.READ), (DataKind.OVERRIDES, Action.READ)}),
-    Role.SERVICE: frozenset(_FILE),
-    Role.OPERATOR: frozenset(_FILE | _EXPORT),  # runs the machine, and holds the servers' credentials anyway
+    Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT | {(DataKind.PACKS, Action.WRITE)}),
+    Role.OFFICE_INSPECTOR: frozenset(_INSPECT),
+    Role.HEAD_OFFICE: frozenset(_FILE | _EXPORT),
+    Role.AUDITOR: frozenset(_INSPECT | {(DataKind.AUDIT, Action.READ), (DataKind.STAFF, Action.READ)}),
+    Role.COMPLIANCE: frozenset(_INSPECT | {(DataKind.AUDIT, Action.READ), (DataKind.DECISIONS, Action.EXPORT)}),
+    Role.ADMINISTRATOR: frozenset(_PEOPLE),
+    Role.SERVICE: frozenset(_FILE | {(DataKind.ALERTS, Action.ACKNOWLEDGE)}),  # its clock escalates and wakes cases
+    # Runs the machine, and holds the servers' credentials anyway.
+    Role.OPERATOR: frozenset(_FILE | _EXPORT | _INSTALLATION | _PEOPLE),
 }
 """What each role needs for its work. What is not here is denied."""
 
-_AUDITED_ACTIONS: Final = frozenset({Action.EXPORT, Action.REQUEST, Action.APPROVE})
+_AUDITED_ACTIONS: Final = frozenset(Action) - {Action.READ}
 
 
 HEAD_OFFICE: Final = "hq"
@@ -146,18 +196,31 @@ def decide_access(actor: Actor, action: Action, resource: Resource) -> AccessDec
     """Say whether `actor` may do `action` to `resource`. Pure: the same question has the same answer.
 
     Everything not granted is denied. A customer that does not exist and one of another branch get the same answer, so
-    nobody learns from a refusal that a customer is there.
+    nobody learns from a refusal that a customer is there. Who stands in for somebody may what either may; that he is
+    another person than the one who asked for something is his own affair.
     """
+    own = _decide_as(actor.actor_id, actor.role, actor.unit, action, resource)
+    if own.allowed:
+        return own
+    for role, unit in actor.stands_in:
+        found = _decide_as(actor.actor_id, role, unit, action, resource)
+        if found.allowed:
+            return replace(found, reason=f"stands_in:{role}:{'/'.join(unit)}")
+    return own
+
+
+def _decide_as(actor_id: str, role: Role, unit: tuple[str, ...], action: Action, resource: Resource) -> AccessDecision:
+    """The answer to somebody in one of his capacities."""
     audit = action in _AUDITED_ACTIONS or (action is Action.READ and resource.kind not in BANK_WIDE)
-    if not _plausible(actor.unit):
+    if not _plausible(unit):
         return AccessDecision(False, "no_unit", audit, conceal=True)
-    if (resource.kind, action) not in GRANTS[actor.role]:
+    if (resource.kind, action) not in GRANTS[role]:
         return AccessDecision(False, "not_granted", audit, conceal=True)
     if resource.kind in BANK_WIDE and action is Action.READ:
         return AccessDecision(True, "bank_wide", audit, conceal=False)
-    if resource.unit is None or not _owns(actor.unit, resource.unit):
+    if resource.unit is None or not _owns(unit, resource.unit):
         return AccessDecision(False, "other_unit", audit, conceal=True)
-    if action is Action.APPROVE and resource.requested_by in (None, actor.actor_id):
+    if action is Action.APPROVE and resource.requested_by in (None, actor_id):
         return AccessDecision(False, "second_person_needed", audit, conceal=False)
     return AccessDecision(True, "own_unit_or_below", audit, conceal=False)
 

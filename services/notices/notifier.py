@@ -92,8 +92,9 @@ def case_of(alert: dict[str, Any]) -> tuple[str, ...]:
 
 
 def notice_id(key: bytes, alert: dict[str, Any], channel: str) -> str:
-    """Id of the notice on a channel: of a case, a status and a severity there is one. It says nothing without the key."""
-    parts = (*case_of(alert), alert["status"], alert["severity"], channel)
+    """Id of the notice on a channel: of a case, a status, a severity and a level there is one. It says nothing without the key."""
+    level = () if alert["level"] is None else (str(alert["level"]),)
+    parts = (*case_of(alert), alert["status"], alert["severity"], channel, *level)
     return hmac.digest(key, "\0".join(parts).encode(), "sha256").hex()[:ID_CHARS]
 
 
@@ -127,6 +128,7 @@ def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, lat
         "day": iso_day(alert["raised_day"]),
         "alert": alert["alert_id"],
         "close": "" if alert["next_close"] is None else iso_day(alert["next_close"]),
+        "due": "" if alert["due_day"] is None else iso_day(alert["due_day"]),
     }
     if clear:
         subject, body = texts.CLEAR_SUBJECTS[locale], texts.CLEAR_BODIES[locale]

@@ -8,7 +8,7 @@ from typing import Final
 
 DEFAULT_LOCALE: Final = "zh-CN"
 
-PLACES: Final = frozenset({"customer", "severity", "rule", "window", "share", "branch", "day", "alert", "close"})
+PLACES: Final = frozenset({"customer", "severity", "rule", "window", "share", "branch", "day", "alert", "close", "due"})
 """What a text may contain."""
 
 STATUSES: Final = ("raised", "deepened", "escalated")
@@ -31,6 +31,31 @@ SUBJECTS: Final[dict[str, dict[str, dict[str, str]]]] = {
             "deepened": "{severity}: tier at risk, sooner or further, customer {customer}",
             "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
         },
+        "card_expiry": {
+            "raised": "{severity}: card ends soon, customer {customer}",
+            "deepened": "{severity}: card ends soon, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
+        "review_due": {
+            "raised": "{severity}: review is near, customer {customer}",
+            "deepened": "{severity}: review is near, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
+        "break": {
+            "raised": "{severity}: balance does not agree, customer {customer}",
+            "deepened": "{severity}: balance does not agree, and it grows, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
+        "large_inflow": {
+            "raised": "{severity}: large inflow, customer {customer}",
+            "deepened": "{severity}: large inflow, and it grows, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
+        "product_maturing": {
+            "raised": "{severity}: product matures soon, customer {customer}",
+            "deepened": "{severity}: product matures soon, customer {customer}",
+            "escalated": "{severity}: alert not acknowledged in time, customer {customer}",
+        },
     },
     "zh-CN": {
         "outflow": {
@@ -48,6 +73,31 @@ SUBJECTS: Final[dict[str, dict[str, dict[str, str]]]] = {
             "deepened": "【{severity}】客户 {customer} 降级风险加大或提前",
             "escalated": "【{severity}】客户 {customer} 预警超时未确认",
         },
+        "card_expiry": {
+            "raised": "【{severity}】客户 {customer} 卡片即将到期",
+            "deepened": "【{severity}】客户 {customer} 卡片即将到期",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
+        "review_due": {
+            "raised": "【{severity}】客户 {customer} 即将复审",
+            "deepened": "【{severity}】客户 {customer} 即将复审",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
+        "break": {
+            "raised": "【{severity}】客户 {customer} 账务差异",
+            "deepened": "【{severity}】客户 {customer} 账务差异，有所扩大",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
+        "large_inflow": {
+            "raised": "【{severity}】客户 {customer} 大额资金流入",
+            "deepened": "【{severity}】客户 {customer} 大额资金流入，有所扩大",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
+        "product_maturing": {
+            "raised": "【{severity}】客户 {customer} 产品即将到期",
+            "deepened": "【{severity}】客户 {customer} 产品即将到期",
+            "escalated": "【{severity}】客户 {customer} 预警超时未确认",
+        },
     },
 }
 """By language, kind of alert and state."""
@@ -60,6 +110,16 @@ BODIES: Final[dict[str, dict[str, str]]] = {
         "{close} (rule {rule}, day {day}, branch {branch}). Details are at your desk under alert {alert}.",
         "downgrade_risk": "If today's balances stay, the customer loses his tier; the next close is that of {close} "
         "(rule {rule}, day {day}, branch {branch}). Please contact him; details are at your desk under alert {alert}.",
+        "card_expiry": "The customer's card ends on {due} (rule {rule}, day {day}, branch {branch}). "
+        "Details are at your desk under alert {alert}.",
+        "review_due": "The customer's next review is due on {due} (rule {rule}, day {day}, branch {branch}). "
+        "Details are at your desk under alert {alert}.",
+        "break": "The postings do not explain a balance of the customer (rule {rule}, day {day}, branch {branch}). "
+        "Details are at your desk under alert {alert}.",
+        "large_inflow": "{window}: {share} of the assets have come in (rule {rule}, day {day}, branch {branch}). "
+        "Details are at your desk under alert {alert}.",
+        "product_maturing": "A product of the customer matures on {due} (rule {rule}, day {day}, branch {branch}). "
+        "Details are at your desk under alert {alert}.",
     },
     "zh-CN": {
         "outflow": "{window}资金净流出占资产的 {share}(规则 {rule},日期 {day},网点 {branch})。"
@@ -68,6 +128,11 @@ BODIES: Final[dict[str, dict[str, str]]] = {
         "(规则 {rule},日期 {day},网点 {branch})。详情请在工作台查看预警 {alert}。",
         "downgrade_risk": "若余额保持不变,客户将失去现有等级,下次评定为 {close} 日终"
         "(规则 {rule},日期 {day},网点 {branch})。请尽快联系客户,详情请在工作台查看预警 {alert}。",
+        "card_expiry": "客户的卡片将于 {due} 到期(规则 {rule},日期 {day},网点 {branch})。详情请在工作台查看预警 {alert}。",
+        "review_due": "客户的下次复审为 {due}(规则 {rule},日期 {day},网点 {branch})。详情请在工作台查看预警 {alert}。",
+        "break": "客户有一笔余额与流水不符(规则 {rule},日期 {day},网点 {branch})。详情请在工作台查看预警 {alert}。",
+        "large_inflow": "{window}资金净流入占资产的 {share}(规则 {rule},日期 {day},网点 {branch})。详情请在工作台查看预警 {alert}。",
+        "product_maturing": "客户的产品将于 {due} 到期(规则 {rule},日期 {day},网点 {branch})。详情请在工作台查看预警 {alert}。",
     },
 }
 """By language and kind of alert."""
@@ -84,6 +149,16 @@ LATE_BODIES: Final[dict[str, dict[str, str]]] = {
         "things stand now.",
         "downgrade_risk": "On {day} the customer would have lost his tier; the next close was that of {close} (rule "
         "{rule}, branch {branch}). This goes out days later: see at your desk under alert {alert} how things stand now.",
+        "card_expiry": "The customer's card was to end on {due} (rule {rule}, day {day}, branch {branch}). This "
+        "goes out days later: see at your desk under alert {alert} how things stand now.",
+        "review_due": "The customer's next review was due on {due} (rule {rule}, day {day}, branch {branch}). This "
+        "goes out days later: see at your desk under alert {alert} how things stand now.",
+        "break": "The postings did not explain a balance of the customer (rule {rule}, day {day}, branch {branch}). This "
+        "goes out days later: see at your desk under alert {alert} how things stand now.",
+        "large_inflow": "{window}: {share} of the assets had come in (rule {rule}, day {day}, branch {branch}). This "
+        "goes out days later: see at your desk under alert {alert} how things stand now.",
+        "product_maturing": "A product of the customer was to mature on {due} (rule {rule}, day {day}, branch {branch}). This "
+        "goes out days later: see at your desk under alert {alert} how things stand now.",
     },
     "zh-CN": {
         "outflow": "{window}资金净流出曾占资产的 {share}(规则 {rule},日期 {day},网点 {branch})。"
@@ -91,6 +166,16 @@ LATE_BODIES: Final[dict[str, dict[str, str]]] = {
         "upgrade_near": "按 {day} 的余额,客户在 {close} 日终评定时将达到或接近上一等级(规则 {rule},网点 {branch})。"
         "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
         "downgrade_risk": "按 {day} 的余额,客户将失去当时的等级,当时的下次评定为 {close} 日终(规则 {rule},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+        "card_expiry": "客户的卡片曾定于 {due} 到期(规则 {rule},日期 {day},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+        "review_due": "客户的复审曾定于 {due}(规则 {rule},日期 {day},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+        "break": "客户曾有一笔余额与流水不符(规则 {rule},日期 {day},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+        "large_inflow": "{window}资金净流入曾占资产的 {share}(规则 {rule},日期 {day},网点 {branch})。"
+        "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
+        "product_maturing": "客户的产品曾定于 {due} 到期(规则 {rule},日期 {day},网点 {branch})。"
         "本通知为数日后补发,现状请在工作台查看预警 {alert}。",
     },
 }

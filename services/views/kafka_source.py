@@ -14,7 +14,7 @@ from deploy.connections.wire import Brokers
 from schemas.codec.batches import Batch, Lost
 from schemas.codec.blocks import log_entries
 from schemas.codec.status import REASONS
-from schemas.letters import Original, dead_letter
+from schemas.letters import LettersAtOnce, Original, dead_letter
 from services.views.projections import TopicRecord
 from services.views.writer import Fetched
 
@@ -234,19 +234,26 @@ class DeadLetters:
     def __init__(self, brokers: Brokers, topic: str, encode: Callable[[dict[str, Any]], bytes]) -> None:
         self.brokers, self.topic, self.encode = brokers, topic, encode
         self.producer: Producer | None = None
+        self.letters = LettersAtOnce()  # until the next flush
 
     def reject(self, record: TopicRecord, reason: str, detail: str) -> None:
-        """Keep it for a person to look at: where it lies, why, and how it begins."""
-        if self.producer is None:
-            self.producer = Producer({**librdkafka(self.brokers), "enable.idempotence": True}, logger=admin.nowhere)
+        """Keep it for a person to look at: where it lies, why, and how it begins; of many for one reason the first ones."""
         if (lost := record.lost) is None:
             original = Original.of(record.value, record.key)
         else:
             original, reason, detail = lost.original, REASONS[lost.status], ""
         letter = dead_letter(record.topic, record.partition, record.offset, reason, original, detail=detail)
-        self.producer.produce(self.topic, self.encode(letter), key=f"{record.topic}:{record.partition}")
+        if self.letters.one(letter):
+            self._send(letter)
+
+    def _send(self, letter: dict[str, Any]) -> None:
+        if self.producer is None:
+            self.producer = Producer({**librdkafka(self.brokers), "enable.idempotence": True}, logger=admin.nowhere)
+        self.producer.produce(self.topic, self.encode(letter), key=f"{letter['topic']}:{letter['partition']}")
 
     def flush(self) -> None:
         """Return when all rejected records are safe; raises KafkaException when the brokers don't take them in time."""
+        for letter in self.letters.take():
+            self._send(letter)
         if self.producer is not None and self.producer.flush(REQUEST_TIMEOUT_S):
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "dead letters not written"))  # noqa: SLF001

@@ -45,12 +45,19 @@ class AlertRow:
     next_tier: str | None = None
     to_hold_minor: int | None = None
     lost_close: str | None = None  # ISO
+    attention: str | None = None  # of a case: waiting, acknowledged, snoozed or ended; this and what follows
+    told_step: str | None = None  # the step that an act on it names
+    snoozed_until: str | None = None  # ISO
+    due_day: str | None = None  # ISO, of what comes
+    amount_minor: int | None = None
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "AlertRow":
         """From a record of rm-alerts."""
         plain = {name: record[name] for name in cls.__dataclass_fields__}
-        days = {name: iso_day(record[name]) or None for name in ("next_close", "lost_close")}
+        days = {
+            name: iso_day(record[name]) or None for name in ("next_close", "lost_close", "snoozed_until", "due_day")
+        }
         return cls(**(plain | days | {"raised_day": iso_day(record["raised_day"])}))
 
     def plain(self) -> dict[str, Any]:
@@ -85,6 +92,14 @@ def alerts_of(client: "Redis", keys: "Keys", registry: "Registry", by: str, name
             log.warning("alert %s of the view can't be read: %s", as_bytes(member).decode(), problem)
     owner = {"customer": "customer_id", "rm": "rm_id", "branch": "branch"}[by]
     return [row for row in rows if getattr(row, owner) == name]  # a list may be behind the alert itself
+
+
+def case_record(client: "Redis", keys: "Keys", registry: "Registry", case_id: str) -> dict[str, Any] | None:
+    """The newest step of a case or alert, as it stands on rm-alerts; None if there is none. RecordError if it can't be read."""
+    value = client.hget(keys.alert(case_id), "record")
+    if value is None:
+        return None
+    return with_nulls("rm-alerts", decode_one(as_bytes(value), registry, name="rm-alerts"))
 
 
 def standing_of(client: "Redis", keys: "Keys", registry: "Registry", customer_id: str) -> dict[str, Any] | None:

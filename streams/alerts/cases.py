@@ -13,7 +13,7 @@ import numpy as np
 
 from streams.accounts.entries import BASE, CLOSED
 from streams.accounts.store import FLOW, Array, Index, Long, Store
-from streams.alerts.flow import ALONE, NOT_COMPLETE, CustomerMoves, is_flow, moves
+from streams.alerts.flow import ALONE, NO_FLOW, NOT_COMPLETE, OPEN_NATURE, CustomerMoves, is_flow, moves
 from streams.alerts.outflow import NEVER, Fx, in_base, share_of
 from streams.alerts.reference import highest_closes
 from streams.kernels.borrowing import borrowed
@@ -21,7 +21,7 @@ from streams.money import NANO
 
 FLOW_WINDOW_DAYS_MAX = 90
 EXPIRE_DAYS = 90  # without a new peak
-OWN_PART = 10  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
+OWN_PART = 50  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 EDGE_DAYS = 4  # that the start of a window of net flow may move back: from a Friday, when money comes in, to a Tuesday
 FOLD_DAYS_MAX = 60  # folded at once: after a longer pause of closes the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
@@ -288,14 +288,11 @@ def _moved(m: CustomerMoves, d: FlowDays, case: Any, day: int, return_days: int)
 
 @nb.njit(cache=True, nogil=True)
 def _fold_day(
-    s: Store, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, case: Any, day: int, resolved: int
-) -> bool:  # fmt: skip
+    s: Store, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, case: Any, day: int
+) -> bool:
     """One day further, in place; False: the reference is needed first, and nothing has changed."""
     net, peak, peak_day = case.net, case.peak, case.peak_day
     if case.state == IS_OPEN:
-        if day == resolved:
-            case.state, case.ended = CASE_RESOLVED, day
-            return True
         net += _moved(m, d, case, day, rules.return_days[0])
         if net > peak:
             peak, peak_day = net, day
@@ -337,6 +334,29 @@ def _fold_day(
     return True
 
 
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _is_among(days: Array, day: int) -> bool:
+    for one in days:
+        if one == day:
+            return True
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _let_legs_wait(m: CustomerMoves, settle_ms: int) -> None:
+    """Takes out debits that may still turn out to be legs, of a customer who has had such legs: a close looks at them."""
+    moved, latest = False, np.int64(0)
+    for i in range(len(m.day)):
+        latest = max(latest, m.booked[i])
+        other = m.partner[i]
+        moved |= m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and other >= 0 and m.account[other] != m.account[i]
+    if not moved:
+        return
+    for i in range(len(m.day)):
+        if m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and m.partner[i] < 0 and m.booked[i] >= latest - settle_ms:
+            m.is_a[i] = NO_FLOW
+
+
 @nb.njit(cache=True, nogil=True)
 def _days_with_debits(m: CustomerMoves, d: FlowDays, first: int, last: int) -> Array:
     """bool[days of first … last]: whether a debit counts on the day that may be flow."""
@@ -367,9 +387,9 @@ def fold_cases(
 ) -> None:  # fmt: skip
     """Folds customers slots[i] from cases[i], as of the day `anchored` (NO_END: none), up to last[i], in place.
 
-    last[i] below 0 becomes the customer's latest day. anchors[i] becomes the case as of `anchor_day`, where that is one of the
-    days. resolved[i]: a day on which an act ended the case. gross[i]: the debits since the start of the case, of the
-    last 90 days.
+    last[i] below 0 becomes the customer's latest day, of postings and of `resolved`. anchors[i] becomes the case as of
+    `anchor_day`, where that is one of the days. resolved[i]: days at whose end acts have ended a case, NO_END for none.
+    gross[i]: the debits since the start of the case, of the last 90 days.
     """
     s, rules = borrowed(store), borrowed(given)
     base, scope, closed = clock[BASE], rules.scope[0], clock[CLOSED]
@@ -377,7 +397,12 @@ def fold_cases(
     for i in range(len(slots)):
         m = moves(s, names, starts, offsets, fx, base, scope, rules.banks, rules.settle_ms[0], slots[i])
         if last[i] < 0:
-            last[i] = latest_day(m, closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40), closed)
+            _let_legs_wait(m, rules.settle_ms[0])
+            ahead_max = closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40)
+            last[i] = latest_day(m, ahead_max, closed)
+            for day in resolved[i]:
+                if day <= ahead_max:
+                    last[i] = max(last[i], day)
         first = max(last[i] - FOLD_DAYS_MAX + 1, anchored + 1)
         d = _days(s, fx, base, scope, slots[i], m, first - FLOW_WINDOW_DAYS_MAX - EDGE_DAYS, max(last[i], first))
         case, has_debit = cases[i], _days_with_debits(m, d, first, last[i])
@@ -385,9 +410,11 @@ def fold_cases(
             highs[0] = -1
             if case.state != IS_OPEN and not has_debit[day - first]:
                 pass  # no rule fires
-            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day, resolved[i]):
+            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day):
                 highest_closes(s, starts, offsets, fx, base, scope, slots[i], day, highs)
-                _fold_day(s, rules, slots[i], m, d, highs, case, day, resolved[i])
+                _fold_day(s, rules, slots[i], m, d, highs, case, day)
+            if case.state == IS_OPEN and _is_among(resolved[i], day):
+                case.state, case.ended = CASE_RESOLVED, day
             if day == anchor_day:
                 anchors[i] = cases[i]
         since = max(case.start, last[i] - FLOW_WINDOW_DAYS_MAX)

@@ -19,7 +19,10 @@ MOVING: Final = ("own_transfer", "product_purchase", "product_redemption")  # na
 
 OUTFLOW, UPGRADE_NEAR, DOWNGRADE_RISK = "outflow", "upgrade_near", "downgrade_risk"
 OUTLOOK_KINDS: Final = (UPGRADE_NEAR, DOWNGRADE_RISK)  # raised by what the closes ahead will give, not by postings
-ALERT_KINDS: Final = (OUTFLOW, *OUTLOOK_KINDS)
+CARD_EXPIRY, REVIEW_DUE, BREAK, LARGE_INFLOW = "card_expiry", "review_due", "break", "large_inflow"
+PRODUCT_MATURING: Final = "product_maturing"
+STATE_KINDS: Final = (CARD_EXPIRY, REVIEW_DUE, BREAK, LARGE_INFLOW, PRODUCT_MATURING)  # looked at by each close
+ALERT_KINDS: Final = (OUTFLOW, *OUTLOOK_KINDS, *STATE_KINDS)
 SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 
 # Each class of assets with the other names that bank papers have for what is held in it.

@@ -38,9 +38,11 @@ from tidegauge.letters import letters
 
 DAY = day("2024-03-05")
 MEMORY_MB_MAX = 1000
-STOP_S_MAX, SHORT_STOP_S_MAX = 15.0, 60.0  # a short run shares its cores with other tests
+STOP_S_MAX = 15.0
+KILLED_S_MAX = 60.0  # behind a kill in a short run, where a worker that begins shares its cores with other tests
 READY_S = 60.0
 KILLED_AT = (1, 8, 19)  # batches sent before
+FLOOD = bounds.BATCH_RECORDS_MAX  # records of seven bytes in a batch
 PAUSE_S = 0.05  # between two ordinary postings of a partition
 ZEROS = 16 * MIB
 FITTING = (bounds.UNPACKED_BYTES_MAX - MIB) // ZEROS  # records of so many zeros in an unpacked batch
@@ -129,12 +131,15 @@ class Bank:
 
 
 class Watch(threading.Thread):
-    """How long the other partition's offset stands still while postings wait; how large the workers become."""
+    """How long the other partition's offset stands still while postings wait; how large the workers become.
+
+    What a kill stops, until the offset moves again, is `behind_kills`; `longest` is what else did, such as a batch.
+    """
 
     def __init__(self, live: Live, bank: Bank) -> None:
         super().__init__(daemon=True)
-        self.live, self.bank, self.longest, self.memory = live, bank, 0.0, 0
-        self.ended = threading.Event()
+        self.live, self.bank, self.longest, self.behind_kills, self.memory = live, bank, 0.0, 0.0, 0
+        self.ended, self.killed = threading.Event(), threading.Event()
 
     def run(self) -> None:
         """Until told to end."""
@@ -148,16 +153,22 @@ class Watch(threading.Thread):
                     )
             with suppress(KafkaException):
                 [place] = self.live._probe.committed([self.live._place(TRANSACTIONS, 1)], 1)
+                if place.offset > at:
+                    self.killed.clear()
                 if place.offset > at or self.bank.last < place.offset:
                     at, since = place.offset, time.monotonic()
-            self.longest = max(self.longest, time.monotonic() - since)
+            stood = time.monotonic() - since
+            if self.killed.is_set():
+                self.behind_kills = max(self.behind_kills, stood)
+            else:
+                self.longest = max(self.longest, stood)
 
 
 def feeds(bank: Bank, topic: str, *, short: bool) -> Iterator[tuple[Outsized, list[Told]]]:
     """Batches for partition 0 of a topic, each with what must be told of it, by offsets from its first.
 
-    The postings have bombs as large as each codec makes them. Compacted topics take no record without a key. Beside the
-    postings a short run has fewer and smaller ones.
+    The postings have bombs as large as each codec makes them, and floods of small bad records; a short run has one of these.
+    Compacted topics take no record without a key. Beside the postings a short run has fewer and smaller ones.
     """
     few, key = short and topic != TRANSACTIONS, None if topic == TRANSACTIONS else b"n"
     first = bank.neighbour(topic)
@@ -177,6 +188,17 @@ def feeds(bank: Bank, topic: str, *, short: bool) -> Iterator[tuple[Outsized, li
         many = [bank.record(0), *[(None, ZEROS)] * zeros, bank.record(0, counts=not beyond)]
         told: list[Told] = [(i, "too large", None, empty, ZEROS) for i in range(1, min(zeros, FITTING) + 1)]
         yield Outsized(many, codec), [*told, *[(FITTING + 1, "batch too large", zeros + 1, None, None)] * beyond]
+        if not short or name == "zstd":
+            count = FLOOD // 2 if name == "snappy" else FLOOD  # that one hardly packs such small pieces
+            small: list[Record] = [bank.record(0), *[(None, b"")] * (count - 2), bank.record(0)]
+            yield Outsized(small, codec), flooded(count - 2)
+
+
+def flooded(last: int) -> list[Told]:
+    """What is told of bad records at offsets 1 to `last`: of the first ones each, and of all others together."""
+    nothing, one_more = hashlib.sha256(b"").hexdigest(), bounds.LETTERS_AT_ONCE_MAX + 1
+    ones: list[Told] = [(i, "truncated", None, nothing, 0) for i in range(1, one_more)]
+    return [*ones, (one_more, "truncated", last, nothing, 0)]
 
 
 def outsized(given: Given) -> Result:
@@ -196,7 +218,7 @@ def outsized(given: Given) -> Result:
             live.wait(lambda: live.committed(TRANSACTIONS) > 0, "the first postings")
             watch.start()
             try:
-                want, faults = _send(given, live, bank)
+                want, faults = _send(given, live, bank, watch)
                 live.wait(lambda: live.ready() == HTTPStatus.OK, "a worker that is ready", READY_S)
             finally:
                 bank.ended.set()
@@ -207,19 +229,19 @@ def outsized(given: Given) -> Result:
             Closer(settings, encode).close(DAY)
             live.wait_closed()
             live.stop()
-            allowed = SHORT_STOP_S_MAX if given.short else STOP_S_MAX
-            found = _judge(live, bank, want, watch, allowed)
+            found = _judge(live, bank, want, watch, KILLED_S_MAX if given.short else STOP_S_MAX)
     return Result(
-        "bounds", given.seed, faults, sum(bank.numbers) + bank.others, len(want), 0, watch.longest, allowed,
+        "bounds", given.seed, faults, sum(bank.numbers) + bank.others, len(want), 0, watch.longest, STOP_S_MAX,
         len(bank.customers), time.monotonic() - began, found,
-        [f"the largest worker had {watch.memory} MB; {len(want)} letters of {len(TOPICS)} topics; ready after them"],
+        [f"the largest worker had {watch.memory} MB; {len(want):,} letters of {len(TOPICS)} topics; ready after them",
+         f"the other partition stood still for {watch.behind_kills:.1f} s behind a kill -9"],
     )  # fmt: skip
 
 
 Want = tuple[str, int, str, int | None, str | None, int | None]  # topic, and as Told
 
 
-def _send(given: Given, live: Live, bank: Bank) -> tuple[list[Want], str]:
+def _send(given: Given, live: Live, bank: Bank, watch: Watch) -> tuple[list[Want], str]:
     """Sends all feeds, with kills before and among the letters; (what must be told, the faults).
 
     A worker is killed once it is ready again, so that how long a partition stands still is of one kill.
@@ -233,6 +255,7 @@ def _send(given: Given, live: Live, bank: Bank) -> tuple[list[Want], str]:
             [base] = send(live.settings.kafka, live.settings.topic(topic), 0, [batch])
             if sent in KILLED_AT:
                 live.kill(bank.rng)
+                watch.killed.set()
             want += [
                 (topic, base + at, why, None if last is None else base + last, *rest) for at, why, last, *rest in told
             ]
@@ -249,7 +272,7 @@ def _position(live: Live, topic: str) -> int:
     return -1
 
 
-def _judge(live: Live, bank: Bank, want: list[Want], watch: Watch, allowed: float) -> Findings:
+def _judge(live: Live, bank: Bank, want: list[Want], watch: Watch, behind_kills: float) -> Findings:
     found, settings = Findings(), live.settings
     got = sorted(
         (r["topic"], r["offset"], r["reason"], r["last_offset"], r["original_sha256"], r["original_bytes"])
@@ -264,8 +287,9 @@ def _judge(live: Live, bank: Bank, want: list[Want], watch: Watch, allowed: floa
     _judge_neighbours(live, bank, found)
     if watch.memory > MEMORY_MB_MAX:
         found.note(DIFFERENT, f"a worker had {watch.memory} MB, {MEMORY_MB_MAX} are allowed")
-    if watch.longest > allowed:
-        found.note(STOPPED, f"the other partition stood still for {watch.longest:.1f} s")
+    for stood, allowed in ((watch.longest, STOP_S_MAX), (watch.behind_kills, behind_kills)):
+        if stood > allowed:
+            found.note(STOPPED, f"the other partition stood still for {stood:.1f} s of {allowed:.0f}")
     return found
 
 

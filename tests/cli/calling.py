@@ -12,7 +12,10 @@ from tidegauge.cli import COMMANDS
 from tidegauge.cli.main import load_command, main
 
 # Nothing answers there.
-NOWHERE = {"TIDEGAUGE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "TIDEGAUGE_REDIS_URL": "redis://127.0.0.1:1/0"}
+NOWHERE = {
+    "TIDEGAUGE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "TIDEGAUGE_REDIS_URL": "redis://127.0.0.1:1/0",
+    "TIDEGAUGE_DATABASE_URL": "postgresql://127.0.0.1:1/nowhere",
+}  # fmt: skip
 
 
 def commands() -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.access.audit import AUDIT_FILE
+from tests.cli import wrong_files
 from tests.cli.calling import NOWHERE, Called, call, commands, options
 from tidegauge.world import check
 
@@ -19,17 +20,52 @@ SHOWS = {
     "dead-letters list": "dead-letters list",
     "dead-letters count": "dead-letters count",
     "dead-letters show": "dead-letters show transactions/0/1",
-    "dead-letters redrive": "dead-letters redrive transactions/0/1",
+    "alerts acknowledge": "alerts acknowledge c1",
+    "alerts snooze": "alerts snooze c1 --until 2026-01-31",
+    "alerts hand-over": "alerts hand-over c1 --to rm-2",
+    "alerts resolve": "alerts resolve c1 --outcome kept --reason x",
+    "alerts comment": "alerts comment c1 x",
+    "alerts escalate": "alerts escalate c1 --level 1",
+    "alerts wake": "alerts wake c1",
     "alerts whatif": "alerts whatif --pack abc-bands --from 2026-01-31",
     "policy whatif": "policy whatif --pack abc-bands --from 2026-01-31",
+    "keys list": "keys list",
 }
-NOT_RECORDED = {
-    "queue lookup": "a queue class is seen bank-wide",
-    "world adopt": "shows nothing of customers; the log's identity says who did it",
-    "world takeover": "shows nothing of customers; the log's identity says who did it",
-    "world rebuild": "shows nothing of customers; the log's identity says who did it",
+# What changes something of the installation: the call, and the kind that it writes.
+CHANGES = {
+    "staff import": ("staff import {at}/staff.csv", "staff"),
+    "keys issue": ("keys issue kiosk hq/east/0102", "keys"),
+    "keys revoke": ("keys revoke 0011223344556677", "keys"),
+    "close": ("close 2026-01-31", "closes"),
+    "complete": ("complete core 2026-01-31", "marks"),
+    "holidays": ("holidays {at}/holidays-good.csv", "marks"),
+    "import": ("import {at}/good --format ndjson", "inputs"),
+    "simulate": ("simulate --into-kafka --customers 1 --months 1", "inputs"),
+    "rebuild": ("rebuild", "views"),
+    "policy activate": ("policy activate abc-bands --from 2026-03-01", "packs"),
+    "policy retract": ("policy retract abc-bands 1", "packs"),
+    "dead-letters redrive": ("dead-letters redrive transactions/0/1", "letters"),
+    "notices give-up": ("notices give-up n1 --reason x", "notices"),
+    "world adopt": ("world adopt --reason x", "world"),
+    "world rebuild": ("world rebuild --reason x", "world"),
+    "world takeover": ("world takeover second --reason x", "world"),
 }
-ONE_CUSTOMER = {"explain", "outlook"}  # what is decided about him is recorded when he has been found
+NOT_RECORDED = {"queue lookup": "a queue class is seen bank-wide"}
+# Commands that ask nobody who he is, and why.
+NOBODY_ASKS = {
+    **dict.fromkeys(
+        ("up", "down", "doctor", "demo", "drain"), "this machine's own processes: who may run them may stop them"
+    ),
+    **dict.fromkeys(("worker", "views", "notices", "queue serve"), "processes, each with the rights of its principal"),
+    **dict.fromkeys(("config show", "security acls", "topics", "world show", "schemas check"), "nothing of a customer"),
+    **dict.fromkeys(("schemas register", "database migrate"), "by the rights of the user that the settings name"),
+    **dict.fromkeys(("replay", "alerts evaluate", "alerts calibrate"), "of files that the caller has"),
+    **{f"policy {name}": "of packs" for name in ("list", "show", "check", "decide", "cases", "diff")},
+    **{f"queue {name}": "of files" for name in ("bound", "simulate", "explain", "day", "estimates", "check-reference")},
+    "notices waiting": "ids and times alone",
+}
+ACTS = {name for name, words in SHOWS.items() if words.split()[2:3] == ["c1"]}
+ONE_CUSTOMER = {"explain", "outlook"} | ACTS  # what is decided about him is recorded when he has been found
 
 
 @pytest.fixture(autouse=True)
@@ -37,16 +73,42 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "BROKERS_WAIT_S", 0.2)
 
 
-def asked(folder: Path, words: str) -> tuple[Called, list[dict[str, Any]]]:
-    """What came of a call without servers, and what was recorded."""
-    found = call(*words.split(), env=NOWHERE | {"TIDEGAUGE_DATA_DIR": str(folder), "TIDEGAUGE_REFERENCE_KEY": "k" * 32})
+def asked(folder: Path, words: str, **env: str) -> tuple[Called, list[dict[str, Any]]]:
+    """What came of a call without servers, and what was recorded; `{at}` is where good files are."""
+    if "{at}" in words:
+        (files := folder / f"files-{len(list(folder.iterdir()))}").mkdir()
+        wrong_files.make(files)
+        words = words.replace("{at}", str(files))
+    found = call(
+        *words.split(), env=NOWHERE | {"TIDEGAUGE_DATA_DIR": str(folder), "TIDEGAUGE_REFERENCE_KEY": "k" * 32} | env
+    )
     path = folder / AUDIT_FILE
     return found, [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_every_command_that_asks_who_is_known_here() -> None:
-    """One that takes --as is in one of the tables."""
-    assert {name for name, command in commands() if "--as" in options(command)} == SHOWS.keys() | NOT_RECORDED.keys()
+def test_every_command_is_known_here() -> None:
+    """It asks who calls it, or there is a reason why not; one that takes --as asks."""
+    tables = (SHOWS, CHANGES, NOT_RECORDED, NOBODY_ASKS)
+    assert sorted(name for table in tables for name in table) == sorted(name for name, _ in commands())
+    assert not {name for name, command in commands() if "--as" in options(command)} & NOBODY_ASKS.keys()
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_who_may_change(tmp_path: Path, name: str) -> None:
+    """Denied for a role without it and for a unit that is not the head office, allowed for the operator; all on record."""
+    words, kind = CHANGES[name]
+    for who, reason in (
+        ("teller:hq", "not_granted"),
+        ("operator:hq/east", "other_unit"),
+        ("operator:hq", "own_unit_or_below"),
+    ):
+        found, entries = asked(tmp_path, words, TIDEGAUGE_ACTOR=who)
+        allowed = reason == "own_unit_or_below"
+        assert ("may not write" in found.err) == (not allowed), found
+        assert found.code == (1 if allowed else 2), found
+        assert (entries[-1]["outcome"], entries[-1]["reason"]) == ("allowed" if allowed else "denied", reason)
+        assert (entries[-1]["action"], entries[-1]["resource"].partition(" of ")[0]) == ("write", kind)
+    assert len(entries) == 3
 
 
 @pytest.mark.parametrize("name", SHOWS)
@@ -56,7 +118,7 @@ def test_what_is_denied_is_on_record(tmp_path: Path, name: str) -> None:
     assert (found.code, "may not" in found.err) == (2, True)
     assert (entry["outcome"], entry["reason"]) == ("denied", "not_granted")
     assert entry["details"] == {"role": "teller", "unit": "hq/east"}
-    assert entry["action"] in ("read", "export")
+    assert entry["action"] in ("read", "export", "acknowledge")
     assert " of " in entry["resource"]
 
 

@@ -20,6 +20,7 @@ from deploy.settings import Settings
 from schemas.topics import CLOSES, INPUTS
 from services.views.projections import PROJECTIONS
 from services.views.queries import AlertRow
+from streams.alerts.acts import CASE_OUTCOMES
 from tests.cli import wrong_files
 from tests.cli.calling import call
 from tidegauge.cli import choices, failures, output
@@ -49,6 +50,7 @@ def test_choices_are_those_of_the_rooms() -> None:
     """The enums say without an import what readers, writers and settings take."""
     assert {form.value for form in choices.SourceFormat} == set(FORMATS)
     assert {form.value for form in choices.FileFormat} == set(files_out.FORMATS)
+    assert tuple(outcome.value for outcome in choices.CaseOutcome) == CASE_OUTCOMES
     assert {topic.value for topic in choices.SourceTopic} == {*INPUTS} - {"policies", "crm-actions", CLOSES}
     assert {topic.value for topic in choices.LetterTopic} == {*INPUTS, *PROJECTIONS, FILES}
     languages = Settings.model_fields["lang"].annotation

@@ -25,6 +25,7 @@ class Wrong(NamedTuple):
 
 
 KAFKA = ("127.0.0.1:1", "tidegauge up", "TIDEGAUGE_BOOTSTRAP_SERVERS")
+DATABASE = ("127.0.0.1", "tidegauge up", "TIDEGAUGE_DATABASE_URL")
 REDIS = ("127.0.0.1:1", "tidegauge up", "TIDEGAUGE_REDIS_URL")
 JAN = "--as-of 2026-01-31"
 WRONG = [
@@ -41,9 +42,20 @@ WRONG = [
         "notices waiting", "notices give-up n1 --reason x", "alerts whatif --pack abc-bands --from 2026-01-31",
     )),
     *(Wrong(words, 1, REDIS, NOWHERE) for words in (
-        "alerts --customer C1", "queue lookup --ref x",
+        "alerts --customer C1", "queue lookup --ref x", "alerts acknowledge c1 --as rm:east", "alerts wake c1 --as service:hq",
+        "alerts snooze c1 --until 2026-01-31 --as rm:east", "alerts hand-over c1 --to rm-2 --as rm:east",
+        "alerts comment c1 x --as rm:east",
+        "alerts resolve c1 --outcome kept --reason x --as rm:east", "alerts escalate c1 --level 1 --as service:hq",
+    )),
+    *(Wrong(words, 1, DATABASE, NOWHERE) for words in (
+        "database migrate", "database migrate --dry-run", "staff import {at}/staff.csv", "staff import {at}/staff.csv --dry-run",
+        "keys issue kiosk hq/east/0102", "keys list", "keys revoke 0011223344556677",
     )),
     # Settings.
+    *(Wrong("database migrate", 2, ("TIDEGAUGE_DATABASE_URL: ", "postgresql://"), {"TIDEGAUGE_DATABASE_URL": url})
+      for url in ("db.bank:5432", "mysql://h/d", "postgresql://h", "postgresql://h:99999/d")),
+    Wrong("database migrate", 2, ("TIDEGAUGE_DATABASE_CA", "no.pem"),
+          {"TIDEGAUGE_DATABASE_URL": "postgresql://h/d", "TIDEGAUGE_DATABASE_CA": "{at}/no.pem"}),
     Wrong("config show", 2, ("are both set", "set one of them"),
           {"TIDEGAUGE_KAFKA_PASSWORD": "x", "TIDEGAUGE_KAFKA_PASSWORD_FILE": "x"}),
     Wrong("topics", 2, ("needs TIDEGAUGE_KAFKA_USER", "docs/security.md"), {"TIDEGAUGE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}),
@@ -129,6 +141,15 @@ WRONG = [
     Wrong("alerts evaluate --world {at}/labels-wrong", 2, ("labels.csv:2: counts_as", "docs/formats")),
     Wrong("alerts evaluate --world {at}/labels-alone --cases /nonexistent/x.csv", 2, ("/nonexistent/x.csv", "folder")),
     Wrong("alerts evaluate --world {at}/labels-alone --pack no-such", 2, ("no-such", "policy list")),
+    Wrong("alerts acknowledge", 2, ("CASE", "acknowledge --help")),
+    Wrong("alerts acknowledge c1", 2, ("may not acknowledge", "--as")),
+    Wrong("alerts snooze c1", 2, ("--until", "snooze --help")),
+    Wrong("alerts hand-over c1", 2, ("--to", "hand-over --help")),
+    Wrong("alerts resolve c1 --outcome fine --reason x", 2, ("--outcome", "resolve --help")),
+    Wrong("alerts comment c1", 2, ("TEXT", "comment --help")),
+    Wrong(f"alerts comment c1 {'x' * 1001} --as rm:east", 2, ("1000 characters", "shorter")),
+    Wrong("alerts escalate c1 --level 10", 2, ("--level", "escalate --help")),
+    Wrong("alerts wake", 2, ("CASE", "wake --help")),
     Wrong("alerts whatif", 2, ("--pack", "whatif --help")),
     Wrong("alerts whatif --pack abc-bands --from 2026-01-31 --as teller:east", 2, ("may not", "--as")),
     Wrong("alerts whatif --pack abc-bands --from 2026-01-31 --files {at}/nothing", 2, ("no ndjson", "docs/formats")),
@@ -177,6 +198,22 @@ WRONG = [
     Wrong("holidays {at}/holidays-date.csv", 2, (":2: date", "2026-10-01")),
     Wrong("holidays {at}/holidays-word.csv", 2, (":2: bank", "open nor closed")),
     Wrong("holidays {at}/holidays-columns.csv", 2, ("holidays-columns.csv", "date,bank")),
+    Wrong("staff import {at}/staff.csv --as teller:east", 2, ("may not write staff", "--as")),
+    Wrong("staff import {at}/staff.csv --as administrator:hq/east", 2, ("may not write staff", "--as")),
+    Wrong("keys list", 2, ("There is no token", "TIDEGAUGE_TOKEN_FILE"), {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank"}),
+    Wrong("keys list --as operator:hq", 2, ("--as counts only", "token says"), {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank"}),
+    Wrong("keys list", 2, ("does not count", "get a new one"),
+          {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank", "TIDEGAUGE_TOKEN": "x", "TIDEGAUGE_TOKEN_KEYS": "{at}/list.yaml"}),
+    Wrong("keys issue boss hq", 2, ("boss", "issue --help")),
+    Wrong("keys issue kiosk hq --days 0", 2, ("--days", "issue --help")),
+    Wrong("keys issue kiosk hq//x", 2, ("no unit", "hq/east/0102")),
+    Wrong("keys list --as teller:hq", 2, ("may not read keys", "--as")),
+    Wrong("keys revoke", 2, ("revoke --help",)),
+    Wrong("staff import {at}/none.csv", 2, ("none.csv", "name right")),
+    Wrong("staff import {at}/staff-role.csv", 2, ("staff-role.csv:2: role:", "branch_manager", "docs/formats.md")),
+    Wrong("staff import {at}/staff-full.csv", 2, ("staff-full.csv", "manifest", "docs/formats.md")),
+    Wrong("staff import {at}/holidays-gbk.csv", 2, ("holidays-gbk.csv", "UTF-8")),
+    Wrong("staff import {at}/staff.csv --reason x", 2, ("--reason goes with --force", "--force")),
     # Replay.
     Wrong(f"replay {{at}}/good --format ndjson {JAN} --out /nonexistent/x", 2, ("/nonexistent/x", "folder")),
     Wrong(f"replay {{at}}/good --format ndjson {JAN} --out {{at}}/good", 2, ("is a folder", "give a file")),

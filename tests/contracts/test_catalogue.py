@@ -87,7 +87,7 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("contracts/test_readers.py::test_any_record_of_a_close",),
     ),
     "explain": Driven(
-        ("tidegauge/explanation/log.py", "tidegauge/explanation/rerun.py"), (*OUTPUTS, *INPUTS),
+        ("tidegauge/explanation/log.py", "tidegauge/explanation/rerun.py", "tidegauge/explanation/orders.py"), (*OUTPUTS, *INPUTS),
         ("explaining/test_any_record.py::test_any_published_record",
          "explaining/test_any_record.py::test_foreign_records_on_inputs"),
     ),
@@ -105,6 +105,8 @@ OWN: Final = {
     "services/views/kafka_source.py": "bytes as they are: tests/services/test_bounded_readers.py",
     "tidegauge/evaluation/run.py": "what the job that it runs has just published",
     "tidegauge/evaluation/watching.py": "what the jobs that it runs have just published; postings, or no record",
+    "agents/offline/guided.py": "ids of events, or no record: tests/evaluation/test_guided.py",
+    "agents/offline/replay.py": "the causes of alerts, or no record: tests/evaluation/test_guided.py",
     "tidegauge/demo/watch.py": "topics of the demo's own, which nobody else writes",
 }
 UNREAD: Final = {  # topics that none of our processes reads

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from deploy import record
 from deploy.connections.clients import librdkafka
 from deploy.embedded import processes
 from deploy.settings import KEY_BYTES_MIN
@@ -37,6 +39,11 @@ def put_aside(kafka: Kafka, topic: str) -> None:
     assert producer.flush(10) == 0
 
 
+def home_of(folder: Path) -> Path:
+    """Where the folder's PostgreSQL has its data: of root in another place, which stays behind the test."""
+    return Path(record.read_record(folder).get("postgres_home", folder / "postgres"))
+
+
 @pytest.mark.integration
 def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
     """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process.
@@ -54,8 +61,10 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
     assert before.returncode == 1
     assert {check["name"] for check in json.loads(before.stdout) if not check["good"]} == {"redis", "topics"}
     try:
-        done = tidegauge("up", "--json", "--redis-port", str(port := processes.free_row(1)), **around)
+        port = processes.free_row(2)
+        done = tidegauge("up", "--json", "--redis-port", str(port), "--postgres-port", str(port + 1), **around)
         assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["database_url"] == f"postgresql://…@127.0.0.1:{port + 1}/tidegauge"
         assert json.loads(done.stdout)["redis_url"] == f"redis://…@127.0.0.1:{port}/0"
         after = tidegauge("doctor", "--json", **around)
         assert after.returncode == 0, after.stdout
@@ -69,7 +78,8 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
         assert {entry["partitions"] for entry in listed} == {1}
     finally:
         down = tidegauge("down", **around)
-    assert down.stdout == "stopped: redis\n"
+        shutil.rmtree(home_of(tmp_path), ignore_errors=True)
+    assert down.stdout == "stopped: redis, postgres\n"
     assert tidegauge("down", **around).stdout.startswith("nothing runs in")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.embedded import jars
+from deploy.embedded import jars, postgres
 from deploy.settings import Settings
 from tidegauge.cli import COMMANDS
 
@@ -48,6 +48,7 @@ def test_runs_the_embedded_versions(compose: dict[str, Any]) -> None:
     kafka = next(jar.coordinate for jar in jars.locked() if jar.coordinate.startswith("org.apache.kafka:kafka_2.13:"))
     assert compose["services"]["kafka"]["image"] == f"apache/kafka:{kafka.rpartition(':')[2]}"
     assert compose["services"]["kafka"]["environment"]["KAFKA_MESSAGE_MAX_BYTES"] == 4 << 20
+    assert compose["services"]["postgres"]["image"] == f"postgres:{postgres.VERSION.removesuffix('.0')}"
 
 
 def test_commands_and_settings_exist(compose: dict[str, Any]) -> None:
@@ -67,6 +68,16 @@ def test_topics_are_created_once_and_first(compose: dict[str, Any]) -> None:
     assert services["topics"]["command"][:2] == ["topics", "--create"]
     assert services["topics"]["restart"] == "on-failure"
     assert services["worker"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
+
+
+def test_tables_are_made_once(compose: dict[str, Any]) -> None:
+    """By a one-shot service, as the owner of the database."""
+    services = compose["services"]
+    assert services["tables"]["command"] == ["database", "migrate"]
+    assert (
+        services["tables"]["environment"]["TIDEGAUGE_DATABASE_USER"]
+        == services["postgres"]["environment"]["POSTGRES_USER"]
+    )
 
 
 def test_probes_reach_a_container(compose: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Every client of Kafka and Redis takes from one place how a server is reached, and there is none that doesn't."""
+"""Every client of Kafka, Redis and PostgreSQL takes from one place how a server is reached, and there is none that doesn't."""
 
 import ast
 import ssl
@@ -14,6 +14,7 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from deploy.connections import clients
 from deploy.connections.clients import aiokafka_options, faust_credentials, librdkafka
+from deploy.connections.database import opened_database, shown_database
 from deploy.connections.settings import opened_url
 from deploy.connections.tokens import Tokens
 from deploy.connections.wire import OAUTH, SASL_TLS, AccessError, Brokers, Certificates, TokenGrant, Wire
@@ -103,7 +104,7 @@ def test_every_client_of_kafka_takes_the_one_place() -> None:
     assert {site.path for site in found} >= FOREIGN.keys() - {"tests/deploy/test_connections.py"}, "no longer needed"
     product = Counter(site.name for site in found if not site.path.startswith(("tests", "bench")))
     assert product == {
-        "AIOKafkaConsumer": 2, "AIOKafkaProducer": 1, "BlockApp": 1, "FolderlessApp": 1, "AdminClient": 3, "Producer": 4,
+        "AIOKafkaConsumer": 2, "AIOKafkaProducer": 1, "BlockApp": 1, "FolderlessApp": 1, "AdminClient": 2, "Producer": 4,
         "Consumer": 3,
     }  # fmt: skip
 
@@ -117,6 +118,25 @@ def test_every_client_of_redis_takes_one_url() -> None:
         if isinstance(node, ast.Call) and called(node) in REDIS
     ]
     assert not wrong, wrong
+
+
+def test_every_client_of_postgresql_is_made_in_one_place() -> None:
+    """`deploy.connections.database.connected` makes connections, with an end to every wait; nobody else does."""
+    makers = {
+        "psycopg.connect",
+        "Connection.connect",
+        "AsyncConnection.connect",
+        "ConnectionPool",
+        "AsyncConnectionPool",
+    }
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and any(ast.unparse(node.func).endswith(maker) for maker in makers)
+    ]
+    # The last one looks at what a program of docs/integrators.md has written, as any reader would.
+    assert sorted(found) == ["deploy/connections/database.py", "tests/clients/test_clients.py"]
 
 
 def test_nobody_spells_the_addresses() -> None:
@@ -256,3 +276,27 @@ def test_the_url_of_redis(tmp_path: Path) -> None:
     assert found.redis_shown == "rediss://…@h:1/0"
     with pytest.raises(AccessError, match="not spoken to by TLS"):
         opened_url("redis://h:1/0", "", "", tls)
+
+
+def test_the_url_of_postgresql(tmp_path: Path) -> None:
+    """User, password and files go into the URL, quoted; what it says itself counts first."""
+    certificate = self_signed(tmp_path)
+    tls, none = Certificates("TIDEGAUGE_DATABASE", certificate), Certificates("TIDEGAUGE_DATABASE")
+    assert opened_database("postgresql://127.0.0.1:1/d", "", "", none) == "postgresql://127.0.0.1:1/d"
+    assert opened_database("postgresql://localhost/d", "u", "a/b@c", none) == "postgresql://u:a%2Fb%40c@localhost/d"
+    assert opened_database("postgresql://own:x@localhost/d", "u", "p", none) == "postgresql://own:x@localhost/d"
+    found = Settings(database_url="postgresql://h/d", database_user="u", database_password="p", database_ca=certificate)
+    assert found.database.startswith("postgresql://u:p@h/d?sslmode=verify-full&sslrootcert=")
+    assert shown_database(found.database) == "postgresql://…@h/d"
+    assert "sslmode=verify-ca" in found.model_copy(update={"database_check_host": False}).database
+    with pytest.raises(AccessError, match="not spoken to by TLS"):
+        opened_database("postgresql://h/d?sslmode=disable", "", "", tls)
+    with pytest.raises(AccessError, match=r"TIDEGAUGE_DATABASE_CA: /nowhere\.pem: No such file"):
+        opened_database("postgresql://h/d", "", "", Certificates("TIDEGAUGE_DATABASE", Path("/nowhere.pem")))
+
+
+def test_a_database_elsewhere_is_spoken_to_by_tls() -> None:
+    """Without any further setting, and its name is looked at; the URL alone can say otherwise."""
+    assert "sslmode=verify-full" in Settings(database_url="postgresql://db.bank/d").database
+    plain = "postgresql://db.bank/d?sslmode=disable"
+    assert Settings(database_url=plain).database == plain

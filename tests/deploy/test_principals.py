@@ -32,7 +32,7 @@ def test_the_rows_agree_with_the_processes() -> None:
     assert set(worker.writes) == {*WRITTEN_BY_WORKERS, WORLD}
     assert set(views.reads) == {*PROJECTIONS, WORLD}
     assert set(loader.writes) == {*MARKED, CLOSES, "dead-letters"}
-    assert set(desk.reads) >= {*INPUTS, *OUTPUTS} and not desk.writes
+    assert set(desk.reads) >= {*INPUTS, *OUTPUTS} and set(desk.writes) == {"crm-actions"}
     assert set(BY_NAME["operator"].reads) == set(TOPIC_NAMES)
 
 
@@ -103,6 +103,9 @@ def test_what_is_printed(name: str) -> None:
     assert [acl["name"] for acl in said["acls"]] == [acl.name for acl in rights]
     redis = call("security", "acls", name, "--form", "redis", env=env).out
     assert bool(redis) == (BY_NAME[name].redis is not None) and (not redis or said["redis"] in redis)
+    grants = call("security", "acls", name, "--form", "postgres", env=env).out
+    assert bool(grants) == (BY_NAME[name].tables is not None)
+    assert grants.splitlines() == [f"{statement};" for statement in said["postgres"]]
 
 
 def test_nobody_of_that_name() -> None:

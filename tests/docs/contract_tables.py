@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from agents.standing.decide.cases.outflow import CASE_ENDS, CORRECTED
+from agents.standing.decide.cases.desk import CORRECTED
+from agents.standing.decide.cases.outflow import CASE_ENDS
 from agents.standing.decide.packs import PACK_REFUSED
-from agents.standing.job import _REASONS as LETTER_REASONS
+from agents.standing.publish.bad_rows import _REASONS as LETTER_REASONS
 from agents.standing.publish.held import BARRED
 from policies.lifecycle.acts import HANDLERS
 from policies.lifecycle.state import FLAGS
@@ -17,6 +18,7 @@ from policies.texts import DECISION_REASONS, REFUSALS
 from schemas.compatibility import BREAKS, level_of
 from schemas.confluent import subject_of
 from schemas.registry import contract, names, released
+from streams.alerts.acts import ACKNOWLEDGED, CASE_OUTCOMES, ENDED, SNOOZED, STEPS_OF_ACTS, WAITING
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.vocabulary.terms import ALERT_KINDS, ASSET_CLASSES, CUSTOMER_CLASSES, NATURES, SEVERITIES
 from tidegauge.world.identity import ADOPTED, CREATED, EXTENDED, REBUILT
@@ -27,7 +29,7 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "*.customer_class": CUSTOMER_CLASSES,
     "*.asset_class": ASSET_CLASSES,
     "transactions.nature": NATURES,
-    "crm-actions.action": (*HANDLERS, "note"),
+    "crm-actions.action": (*HANDLERS, *STEPS_OF_ACTS, "note"),
     "standings.flags": FLAGS,
     "standings.held.reason": ("no_rate:…",),
     "outlooks.direction": ("up", "same", "down"),
@@ -39,11 +41,13 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
         "layer", "offer", "review", "status", "card", "record", "renewal-due", "review-due", "deferred", "restated",
         "refused",
     ),
-    "decisions.reason": (*DECISION_REASONS, *REFUSALS, "unknown_action"),
+    "decisions.reason": (*DECISION_REASONS, *REFUSALS),
     "restatements.kind": ("late_posting", "break_opened", "break_changed", "break_resolved"),
     "rm-alerts.kind": ALERT_KINDS,
     "rm-alerts.severity": SEVERITIES,
-    "rm-alerts.status": (RAISED, DEEPENED, "closed", *CASE_ENDS.values(), CORRECTED),
+    "rm-alerts.status": tuple(dict.fromkeys((RAISED, DEEPENED, "closed", *CASE_ENDS.values(), CORRECTED, *STEPS_OF_ACTS.values()))),
+    "rm-alerts.attention": (WAITING, ACKNOWLEDGED, SNOOZED, ENDED),
+    "rm-alerts.outcome": CASE_OUTCOMES,
     "notices.status": ("sent", "failed", "suppressed"),
     "world.kind": (CREATED, EXTENDED, REBUILT, ADOPTED),
     "dead-letters.reason": tuple(sorted({*LETTER_REASONS.values(), PACK_REFUSED})),

@@ -59,6 +59,10 @@ BOUNDS = {
     "a dead letter: value, key, words": [
         bounds.LETTER_VALUE_BYTES_MAX, bounds.LETTER_KEY_BYTES_MAX, bounds.LETTER_DETAIL_CHARS_MAX,
     ],
+    "dead letters about a partition of a topic for one reason, in a transaction of a worker or a fetch of the views": [
+        bounds.LETTERS_AT_ONCE_MAX
+    ],
+    "dead letters that `redrive` takes at once": [bounds.LETTERS_CHOSEN_MAX],
     "an id of a customer or account, the name of a source, a branch, a manager, a card, a staff id of an act": [
         store.ID_BYTES_MAX
     ],

@@ -1,4 +1,4 @@
-"""docs/flow.svg says what is: every topic of the standing job is in it, and no text runs out of its box."""
+"""docs/flow.svg and docs/case.svg say what is: topics and steps are all in them, and no text runs out of its box."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
+from agents.standing.decide.cases.desk import CORRECTED
+from agents.standing.decide.cases.outflow import CASE_ENDS
 from deploy.topics import CATALOGUE
 from schemas.topics import INPUTS
+from streams.alerts.acts import STEPS_OF_ACTS
+from streams.alerts.lifecycle import DEEPENED, RAISED
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "flow.svg"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -66,9 +70,18 @@ def test_every_topic_is_there() -> None:
     assert "dasharray" not in PICTURE.read_text()
 
 
-def test_texts_stay_in_their_boxes() -> None:
+@pytest.mark.parametrize("name", ["case.svg", "case.zh-CN.svg"])
+def test_every_step_of_a_case_is_there(name: str) -> None:
+    """Steps of folds and of acts."""
+    words = " ".join(text for text, _, _ in texts(ET.parse(PICTURE.parent / name).getroot()))
+    steps = {RAISED, DEEPENED, CORRECTED, *CASE_ENDS.values(), *STEPS_OF_ACTS.values()}
+    assert [step for step in steps if step not in words] == []
+
+
+@pytest.mark.parametrize("name", ["flow.svg", "case.svg", "case.zh-CN.svg"])
+def test_texts_stay_in_their_boxes(name: str) -> None:
     """With letters as wide as in wide fonts."""
-    assert overflowing(ET.parse(PICTURE).getroot()) == []
+    assert overflowing(ET.parse(PICTURE.parent / name).getroot()) == []
 
 
 @pytest.mark.parametrize("text", ["then the close with its cut and its day, in one transaction", "x" * 80])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
@@ -18,11 +19,12 @@ from policies.language.loader import parse_pack
 from schemas.codec.records import decode_one, encode
 from schemas.registry import file_registry
 from schemas.topics import INPUTS
-from tests.twins.case_terms import SlowRule, SlowScheme, SlowStep
+from tests.twins.case_terms import SlowAct, SlowRule, SlowScheme, SlowStep
 from tests.twins.definitions import day_of
+from tests.twins.events import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from policies.model.pack import Pack
 
@@ -84,6 +86,9 @@ class JobCases:
         self.log = MemoryLog(lambda topic, record: encode(topic, dict(record)))
         self.steps: list[SlowStep] = []
         self.records: list[dict[str, Any]] = []
+        self.refused: list[str] = []  # codes of acts, as they came
+        self.cases: dict[str, list[str]] = defaultdict(list)  # ids by customer
+        self.told: dict[str, list[str]] = defaultdict(list)  # steps that acts may name
 
     def feed(self, steps: Any) -> JobCases:
         """Events and closed days, in order, each in a transaction of its own."""
@@ -99,6 +104,13 @@ class JobCases:
         else:
             self.log.record(step["topic"], {name: value for name, value in step.items() if name != "topic"})
 
+    def act(self, act: SlowAct) -> str:
+        """Writes an act, does what there is to do, and gives why it is refused, if it is."""
+        before = len(self.refused)
+        self.tell(act_record(act, self.cases[act.customer], self.told[act.customer]))
+        self.work()
+        return "".join(self.refused[before:])
+
     def work(self) -> None:
         """Everything written since the last time, in one transaction."""
         for block in self.log.blocks():
@@ -108,14 +120,36 @@ class JobCases:
     def take(self, outputs: Any) -> None:
         """Notes the steps among outputs."""
         for topic, pairs in outputs:
-            for _, value in flat(pairs) if topic == "rm-alerts" else ():
-                record = decode_one(value)
-                self.records.append(record)
-                self.steps.append(_step(record))
+            for _, value in flat(pairs) if topic in ("rm-alerts", "decisions") else ():
+                self._note(topic, decode_one(value))
+
+    def _note(self, topic: str, record: dict[str, Any]) -> None:
+        if topic == "decisions":
+            self.refused += [record["reason"]] if record["kind"] == "refused" else []
+            return
+        self.records.append(record)
+        self.steps.append(_step(record))
+        if record["status"] == "raised":
+            self.cases[record["customer_id"]].append(record["alert_id"])
+        if record["status"] in ("raised", "deepened"):
+            self.told[record["customer_id"]].append(record["event_id"])
 
     def open_cases(self) -> dict[str, dict[str, Any]]:
         """The cases that stand as told."""
         return self.job.decider.cases.open_cases()
+
+
+def act_record(act: SlowAct, cases: Sequence[str], told: Sequence[str]) -> dict[str, Any]:
+    """An act of the twin as a record of crm-actions: at noon of its day."""
+    named = {
+        "case": cases[act.case] if 0 <= act.case < len(cases) else "none",
+        "step": told[act.step] if 0 <= act.step < len(told) else "none",
+    }
+    return {
+        "topic": "crm-actions", "event_id": act.event_id, "customer_id": act.customer, "action": act.action,
+        "requested_by": act.by, "approved_by": None, "at": instant(act.day, "12:00:00"), "expires_on": act.until,
+        "details": {**named, "role": act.role, **act.details},
+    }  # fmt: skip
 
 
 def _day(value: Any) -> int:
@@ -126,7 +160,7 @@ def _step(record: dict[str, Any]) -> SlowStep:
     return SlowStep(
         record["customer_id"], record["status"], record["provisional"], 0, _day(record["raised_day"]),
         record["severity"], record["outflow_minor"], record["gross_minor"], record["reference_aum_minor"],
-        tuple(record["rules"]), "",
+        tuple(record["rules"]), "", record["attention"], record["rm_id"],
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tests.fuzz.targets import SMALL, TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = corpus()
-SECONDS, SEED = "10", "1"
+SECONDS, SEED = "30", "1"
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def _third(folder):
     from policies import load_pack
 
     path = folder / "third.yaml"
-    body = load_pack("green-channel").body.replace("version: 1", "version: 3").replace('"200000.00"', '"900000.00"')
+    body = load_pack("green-channel").body.replace("version: 2", "version: 3").replace('"200000.00"', '"900000.00"')
     path.write_text(body, encoding="utf-8")
     return path
 

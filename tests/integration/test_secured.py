@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,10 +22,11 @@ from deploy.connections.wire import Brokers, Certificates, Wire
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.errors import StackError
-from deploy.record import write_record
+from deploy.record import read_record, write_record
 from deploy.security.authority import SecureFolder, write_authority, write_certificate
 from deploy.security.principals import PRINCIPALS
 from deploy.settings import Settings
+from services.database.setup import make_ready
 from tests.conftest import HEAP_MB
 from tests.integration.live import PROGRAM, REPO, WAIT_S, Live
 from tests.integration.test_guards import LAST, bank
@@ -56,7 +58,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A bank of some days, closed, its worker and its view running, each as its own principal."""
     folder = tmp_path_factory.mktemp("secured") / "data"
     settings = Settings(kafka_heap_mb=HEAP_MB, partitions=2)
-    with Stack(folder, settings, any_ports=True, tether=True, secure=True) as stack, Live(stack.settings) as live:
+    with (
+        Stack(folder, settings, with_postgres=True, any_ports=True, tether=True, secure=True) as stack,
+        Live(stack.settings) as live,
+    ):
+        make_ready(stack.settings)
         live.start()
         live.begin("views")
         files = tmp_path_factory.mktemp("files")
@@ -64,6 +70,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         live.command("import", "--format", "ndjson", str(files))
         live.wait_closed()
         yield Secured(stack, live)
+        home = read_record(folder)["postgres_home"]
+    shutil.rmtree(home)
 
 
 def test_the_main_flow(secured: Secured) -> None:
@@ -115,6 +123,40 @@ def refused(found: tuple[int, str, str], *words: str) -> None:
     assert code in (1, 2) and not out and "Traceback" not in err, found
     assert 0 < len(err.splitlines()) <= LINES_MAX, err
     assert all(word in err for word in words), err
+
+
+def test_the_database(secured: Secured, tmp_path: Path) -> None:
+    """Takes lists by TLS, as the command's principal; and each way of not being let in is said."""
+    units = tmp_path / "units.csv"
+    units.write_text("unit,name,change\nhq,Head office,set\n")
+    words = ("staff", "import", str(units))
+    code, out, err = secured.call(*words)
+    assert (code, out) == (0, "units: 1 added, 0 changed, 0 ended, 0 unchanged\n"), err
+    url = f"postgresql://127.0.0.1:{read_record(secured.stack.data_dir)['postgres_port']}/tidegauge"
+    folder = SecureFolder(secured.stack.data_dir)
+    known = {
+        "TIDEGAUGE_DATABASE_USER": "operator",
+        "TIDEGAUGE_DATABASE_CA": str(folder.ca),
+        "TIDEGAUGE_DATABASE_URL": url,
+    }
+    right = known | {"TIDEGAUGE_DATABASE_PASSWORD": folder.password("operator")}
+    assert secured.call(*words, **right)[0] == 0
+    write_authority(tmp_path, dt.datetime.now(dt.UTC))
+    refused(
+        secured.call(*words, **right | {"TIDEGAUGE_DATABASE_CA": str(tmp_path / "ca.pem")}), "of no authority",
+        "TIDEGAUGE_DATABASE_CA",
+    )  # fmt: skip
+    refused(
+        secured.call(*words, **known, TIDEGAUGE_DATABASE_PASSWORD="x" * 32),
+        "refuses this user",
+        "TIDEGAUGE_DATABASE_PASSWORD",
+    )
+    plain = {name: value for name, value in right.items() if name != "TIDEGAUGE_DATABASE_CA"}
+    refused(
+        secured.call(*words, **plain | {"TIDEGAUGE_DATABASE_URL": f"{url}?sslmode=disable"}), "no client in plaintext",
+        "sslmode=disable",
+    )  # fmt: skip
+    refused(secured.call("database", "migrate", **right), "lacks a right", "security acls --form postgres")
 
 
 def test_plaintext(secured: Secured) -> None:

@@ -10,7 +10,7 @@ from policies import load_pack
 from policies.book import Book
 from policies.lifecycle.state import Act, Card, Grant, Request, State, day_number
 
-BODY = load_pack("abc-bands").body
+BODY = load_pack("abc-bands").body.replace("version: 2", "version: 1")
 
 
 def version(number: int, day: str, text: str = BODY) -> str:

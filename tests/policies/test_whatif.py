@@ -49,7 +49,7 @@ def test_whatever_it_takes_the_place_of_is_named(lang, running):
 def test_moves_are_those_of_sql(berka_dir, tmp_path, monkeypatch):
     """Before and after of everybody at the last close, the counts a tier and a branch, table and picture."""
     old, new, picture = low_pack(tmp_path), tmp_path / "second.yaml", tmp_path / "moves.svg"
-    text = old.read_text(encoding="utf-8").replace("version: 1", "version: 2")
+    text = old.read_text(encoding="utf-8").replace("version: 2", "version: 3")
     for was, now in LOWER.items():
         text = text.replace(was, now)
     new.write_text(text, encoding="utf-8")
@@ -112,7 +112,7 @@ def test_the_worked_example(berka_dir, tmp_path, monkeypatch):
 
 def test_an_actor_sees_his_own_unit():
     """docs/cli.md#who-asks: who may export for a unit gets its customers alone; others are refused before anything is read."""
-    second = parse_pack(conf().pack.body.replace("version: 1", "version: 2").replace('"100000.00"', '"10000.00"'))
+    second = parse_pack(conf().pack.body.replace("version: 2", "version: 3").replace('"100000.00"', '"10000.00"'))
     second = replace(second, effective_from=dt.date(2024, 2, 1))
     trial = Trial(conf(), second)
     log = Topics()

@@ -14,7 +14,7 @@ from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import REASONS, Status
 from schemas.letters import Original, dead_letter
 from schemas.registry import contract, file_registry
-from schemas.writers.limits import weighed
+from schemas.writers.limits import UnreadableSchema, weighed
 from tests.schemas.helpers import batch, framed, posting, posting_value
 
 ALWAYS = 1 << 62
@@ -151,6 +151,64 @@ def test_what_is_within_the_bounds_is_read(extra: Any, data: bytes) -> None:
     assert record["event_id"] == posting(1)["event_id"]
 
 
+def told(schema: Any) -> str:
+    """What the letter says beside its reason."""
+    reader = Reader("transactions", Registry(schema))
+    columns = decode([batch([framed(THEIRS, GOOD)])], reader, 0, ALWAYS)
+    assert columns.status.tolist() == [Status.INCOMPATIBLE]
+    return reader.why(columns, 0)
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "record", "name": "W", "fields": [{"name": f"f{i}", "type": "int"} for i in range(5000)]},
+         "more than 4,096 types, the limit"),
+        (nested(40), "types in one another more than 32 deep, the limit"),
+        ({"type": "array", "items": "null"}, "array: 1 values for 0 bytes, 64 a byte are the limit"),
+        (boxes(31, 2, "null"), "64 a byte are the limit"),
+        (fixed(1 << 30), "F: 1,073,741,824 bytes, a record has at most 1,048,575"),
+        (LIST, "L contains itself"),
+        (fixed("abc"), "not an Avro schema"),
+        ({"type": "record", "name": "N", "fields": [{"name": ["x"], "type": "int"}]}, "a name that is no text"),
+    ],
+)  # fmt: skip
+def test_the_letter_says_which_limit(schema: Any, words: str) -> None:
+    """Of the schema itself, and of one in which it stands; never of the record's values."""
+    for one in (schema, beside(schema)):
+        said = told(one)
+        assert said.startswith(f"schema {THEIRS}: ")
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(json.dumps("x" * bounds.SCHEMA_BYTES_MAX), "262,146 characters, 262,144 are the limit"),
+     ('syntax = "proto3";', "no Avro schema"), ("", "no Avro schema")],
+)  # fmt: skip
+def test_what_a_registry_has_beyond_the_bound_is_named(text: str, words: str) -> None:
+    """A text that no reader takes apart, and one that is no schema."""
+    assert told(UnreadableSchema.of(text)) == f"schema {THEIRS}: {words}"
+    with pytest.raises(RecordError, match=words):
+        decode_one(framed(THEIRS, GOOD), Registry(UnreadableSchema.of(text)), name="transactions")
+
+
+def test_ids_that_are_not_asked_for_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many unknown ones, too many types: which limit, and of those that were asked for that the registry has none."""
+
+    class Nobody(Registry):
+        def schema(self, schema_id: int) -> Any | None:
+            return None
+
+    monkeypatch.setattr(bounds, "UNKNOWN_SCHEMAS_ASKED_MAX", 2)
+    reader = Reader("transactions", Nobody(None))
+    columns = decode([batch([framed(i, GOOD) for i in (901, 902, 903)])], reader, 0, ALWAYS)
+    assert [reader.why(columns, i) for i in range(3)] == [
+        "the registry has no schema 901", "the registry has no schema 902",
+        "schema 903 was not asked for: there were 2 unknown ones within 10 s",
+    ]  # fmt: skip
+
+
 def at_bounds(types: int, depth: int) -> Any:
     return [
         (
@@ -217,8 +275,10 @@ def test_of_one_block_no_more_schemas_are_taken_than_are_kept(monkeypatch: pytes
             return self.known
 
     reader = Reader("transactions", Many(beside("null")))
-    statuses = decode([batch([framed(i, GOOD) for i in range(9)])], reader, 0, ALWAYS).status.tolist()
+    columns = decode([batch([framed(i, GOOD) for i in range(9)])], reader, 0, ALWAYS)
+    statuses = columns.status.tolist()
     taken = statuses.count(Status.OK)
     assert 0 < taken < 9
     assert statuses == [Status.OK] * taken + [Status.UNKNOWN_SCHEMA] * (9 - taken)
+    assert "those of this fetch have 100 types already" in reader.why(columns, 8)
     assert decode([batch([framed(taken, GOOD)])], reader, 0, ALWAYS).status.tolist() == [Status.OK]

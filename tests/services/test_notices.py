@@ -48,7 +48,8 @@ ALERT: dict[str, Any] = {
     "raised_day": 20514, "caused_by": "posting-1",
     "counterparties": [{"bank": "OTHERBANK", "amount_minor": 987654321}], "pack_id": "p", "pack_version": 1,
     "kind": "outflow", "next_close": None, "projected_tier": None, "next_tier": None, "to_hold_minor": None,
-    "projected_minor": None, "lost_close": None, "lost_from": None,
+    "projected_minor": None, "lost_close": None, "lost_from": None, "due_day": None, "level": None,
+    "note": "asked for a loan", "amount_minor": 923456789,
 }  # fmt: skip
 FORESEEN = {
     "window_days": 0, "outflow_minor": 0, "share_bp": 0, "counterparties": [], "next_close": 20543,
@@ -297,12 +298,12 @@ async def test_ids_are_bounded() -> None:
 
 
 def test_an_id_says_of_what_it_is_and_nothing_else() -> None:
-    """Case, status, severity and channel make another one; what a rebuilt log has otherwise does not, but the key."""
+    """Case, status, severity, level and channel make another one; what a rebuilt log has otherwise does not, but the key."""
     mine = notice_id(KEY, ALERT, "webhook")
-    for other in ("customer_id", "kind", "rule", "status", "severity"):
+    for other in ("customer_id", "kind", "rule", "status", "severity", "level"):
         assert notice_id(KEY, ALERT | {other: "x"}, "webhook") != mine
     assert len({mine, notice_id(KEY, ALERT | {"raised_day": 1}, "webhook"), notice_id(KEY, ALERT, "console")}) == 3
-    for name in sorted(ALERT.keys() - {"customer_id", "kind", "rule", "raised_day", "status", "severity"}):
+    for name in sorted(ALERT.keys() - {"customer_id", "kind", "rule", "raised_day", "status", "severity", "level"}):
         assert notice_id(KEY, ALERT | {name: "x"}, "webhook") == mine
     assert notice_id(b"another key", ALERT, "webhook") != mine
 

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
+from schemas import bounds
 from schemas.codec.batches import Lost
-from schemas.codec.records import RecordError
+from schemas.codec.records import RecordError, decode_one, encode
 from schemas.codec.status import Status
 from schemas.letters import Original
+from services.views import kafka_source
 from services.views.keys import VIEW_FORMAT, Keys, held_until, member_of, unseen_member
 from services.views.metrics import ViewMetrics
 from services.views.projections import TopicRecord
@@ -339,3 +341,34 @@ def test_what_is_nobodys_holds_nothing_back(key: bytes | None) -> None:
     writer.step()
     assert writer.store.fresh == {"queue-priority:0"}  # type: ignore[attr-defined]
     assert writer.counts.rejected == 1
+
+
+def test_many_bad_records_share_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of a fetch have one each, one more stands for all others; the next fetch begins anew, and the queue never fills."""
+    said: list[Any] = []
+
+    class Taking:
+        def __init__(self, _: Any) -> None: ...
+
+        def produce(self, topic: str, value: bytes, key: str) -> None:
+            letter = decode_one(value)
+            assert (topic, key) == ("dead-letters", f"{letter['topic']}:{letter['partition']}")
+            said.append((letter["partition"], letter["offset"], letter["last_offset"], letter["detail"]))
+
+        def flush(self, _: float) -> int:
+            return 0
+
+    monkeypatch.setattr(kafka_source, "Producer", Taking)
+    monkeypatch.setattr(bounds, "LETTERS_AT_ONCE_MAX", 2)
+    rejects = kafka_source.DeadLetters("127.0.0.1:1", "dead-letters", lambda record: encode("dead-letters", record))  # type: ignore[arg-type]
+    for offset in range(9):
+        rejects.reject(TopicRecord("queue-priority", offset % 2, offset, b"a", b"x"), "unreadable", "no magic byte")
+    assert len(said) == 4
+    rejects.flush()
+    why = "for the same reason; this one: no magic byte"
+    assert said[4:] == [
+        (0, 4, 8, f"3 records from here to offset 8, {why}"),
+        (1, 5, 7, f"2 records from here to offset 7, {why}"),
+    ]
+    rejects.reject(TopicRecord("queue-priority", 0, 9, b"a", b"x"), "unreadable", "no magic byte")
+    assert said[6:] == [(0, 9, None, "no magic byte")]

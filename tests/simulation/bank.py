@@ -1,6 +1,6 @@
 """A small bank of a seed: what happens to the customers of two partitions in some weeks, and how it gets into the log.
 
-Late, back-valued, reversed and repeated postings, snapshots that disagree, currencies, profiles that change, bad
+Late, back-valued, reversed and repeated postings, acts on the cases that people are told of, snapshots that disagree, currencies, profiles that change, bad
 records, aborted source transactions with events that must never count, and day closes, the ends of months among them.
 """
 
@@ -19,14 +19,18 @@ from aiokafka import TopicPartition
 
 from agents.engine.packing import TRANSACTIONAL
 from agents.standing.model import StandingConf
+from schemas.codec.records import decode_one
 from schemas.codec.records import encode as avro
 from schemas.partitioner import partition_of
+from schemas.registry import file_registry
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
+from tests.examples.cases import pack_of
 from tests.simulation.broker import Cluster
 from tests.simulation.log import encode
 from tests.standing.partition import customer, layered
+from tests.twins.case_terms import OUTCOMES, SlowRule, SlowScheme
 from tests.twins.definitions import date_of, day_of, month_first
-from tests.twins.events import posting, rate, snapshot
+from tests.twins.events import instant, posting, rate, snapshot
 
 Event = dict[str, Any]
 PARTITIONS = 2
@@ -34,13 +38,24 @@ CURRENCIES = ("CNY", "CNY", "CNY", "USD", "JPY")
 CLASSES = ("deposit_demand", "savings", "wealth", "credit")
 CLOCKS = ("00:00:00", "10:00:00", "23:59:59", None)
 CARDS = (None, "gold", "platinum")
+TIERS = ("ordinary", "gold", "platinum", "diamond", "private")
+ACTS = ("acknowledge", "snooze", "hand_over", "resolve", "resolve", "comment", "escalate", "wake")
 FIRST_SOURCE = 10_000  # producer ids of the bank's own transactions
+
+
+RULES = (
+    SlowRule("single", 0, "high", absolute=dict.fromkeys(TIERS, 5_000_000)),
+    SlowRule("week", 7, "medium", share_bp=dict.fromkeys(TIERS, 2_500), floor=500_000, cool_down=7),
+    SlowRule("quarter", 90, "low", share_bp=dict.fromkeys(TIERS, 2_000), floor=500_000, cool_down=20),
+)
 
 
 @cache
 def simulated(partitions: int = PARTITIONS) -> StandingConf:
-    """The settings of the job."""
-    return replace(layered(), partitions=partitions)
+    """The settings of the job: with cases, and the contracts that their steps need."""
+    return replace(
+        layered(), partitions=partitions, pack=pack_of(SlowScheme(RULES)), registry=file_registry(contracts=2)
+    )
 
 
 @dataclass
@@ -151,13 +166,15 @@ class Feeder:
         self.random, self.cluster, self.topic, self.partitions = random, cluster, topic, partitions
         self.told = Told(cuts=[[] for _ in range(partitions)])
         self.sources = 0
+        self.read = [0] * partitions  # of rm-alerts, by people
+        self.acts = 0
 
     async def feed(self, bank: Bank, seconds: float) -> None:
         """Takes about that many simulated seconds."""
         pause = seconds / (bank.last - bank.first + 1)
         for day in range(bank.first, bank.last + 1):
             for p in self.random.sample(range(self.partitions), self.partitions):
-                self._day(p, bank.events[p].get(day, []))
+                self._day(p, [*bank.events[p].get(day, []), *self._desk(p, day)])
             if day in bank.closes:
                 await self._close(day, pause)
             await asyncio.sleep(self.random.expovariate(1 / pause))
@@ -176,6 +193,29 @@ class Feeder:
                 )
             for at in range(0, len(found), 4):
                 self._write(partition, topic, found[at : at + 4], in_transaction=self.random.random() < 0.2)
+
+    def _desk(self, partition: int, day: int) -> list[Event]:
+        """What people do about the cases of which they were told since yesterday; some do it twice, some too late."""
+        told = [
+            r for r in self.cluster.logs[self._tp("rm-alerts", partition)].records() if r.offset >= self.read[partition]
+        ]
+        self.read[partition] = told[-1].offset + 1 if told else self.read[partition]
+        steps = [decode_one(record.value or b"") for record in told]
+        acts = [self._act(step, day) for step in steps if step.get("told_step") and self.random.random() < 0.5]
+        return [act for act in acts for _ in range(2 if self.random.random() < 0.1 else 1)]
+
+    def _act(self, step: Event, day: int) -> Event:
+        self.acts += 1
+        clock, action = self.random.random() < 0.2, self.random.choice(ACTS)
+        return {
+            "topic": "crm-actions", "event_id": f"act-{self.acts}", "customer_id": step["customer_id"], "action": action,
+            "requested_by": self.random.choice(("rm-1", "rm-1", "rm-2")), "approved_by": None,
+            "at": instant(day, "12:00:00"), "expires_on": day + self.random.randint(0, 9),
+            "details": {
+                "case": step["alert_id"], "step": step["told_step"], "role": "service" if clock else "rm", "to": "rm-2",
+                "outcome": self.random.choice(OUTCOMES), "reason": "called", "level": str(self.random.randint(1, 3)),
+            },
+        }  # fmt: skip
 
     def _tp(self, topic: str, partition: int) -> TopicPartition:
         return TopicPartition(self.topic(topic), partition)

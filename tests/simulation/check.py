@@ -179,6 +179,11 @@ class Checks:
                 {c: ({**row, "published": None}, kept[:3]) for c, (row, kept) in p.items()} for p in (found, wanted)
             )
         self.same(f"profiles, {what}", found, wanted)
+        if all_of_it:
+            cases, kept = ([one.decider.cases.open_cases() for one in (restored, job)],
+                           [one.decider.case_desk.state() for one in (restored, job)])  # fmt: skip
+            self.same(f"cases, {what}", *cases)
+            self.same(f"what people made of cases, {what}", *kept)
 
     def changelog(self) -> None:
         """Holes of the journals as restored: numbers that never came, no others."""

@@ -181,7 +181,7 @@ def test_what_cannot_be_read_says_why() -> None:
     assert (fits.count, fits.details["field"]) == (2, "rate_micro")
     assert fits.details["said"].startswith("rate_micro: wanted ") and fits.details["said"].endswith("found double")
     assert found["wrong magic byte"].count == 1
-    assert found["unknown schema id"].details["said"] == "schema id 9"
+    assert found["unknown schema id"].details["said"] == "the registry has no schema 9"
 
 
 def test_other_topics() -> None:

@@ -12,13 +12,16 @@ HELD_DAYS = 35  # postings are held one by one for so long before the last close
 SETTLE_DAYS_MAX = 7
 PAIR_DAYS = HELD_DAYS - SETTLE_DAYS_MAX  # from the booking of one of a pair to the day on which it is complete
 EXPIRE_DAYS = 90
-OWN_PART = 10  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
+OWN_PART = 50  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 WINDOW_DAYS_MAX = 90
 SINGLE_WORKDAYS = 3
 EDGE_DAYS = 4  # by which the start of a window of net flow may move back: money in on a Friday, out on a Tuesday
 FOLD_DAYS_MAX = 60  # folded at once: after a pause of closes that is longer, the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
 UNKNOWN = "unknown"
+SNOOZE_DAYS_MAX = 90
+ABOVE_MANAGERS = ("section_head", "branch_manager", "president", "wealth_office")
+OUTCOMES = ("kept", "partly_kept", "left", "no_loss", "wrong_alert")
 MOVING = ("own_transfer", "product_purchase", "product_redemption")  # stated natures that are a leg within the bank
 
 
@@ -118,3 +121,35 @@ class SlowStep:
     reference: int
     rules: tuple[str, ...]
     caused_by: str
+    attention: str = ""
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
+class SlowAct:
+    """What somebody did about a case of a customer; `case` counts his cases, `step` those that were told, from 0."""
+
+    customer: str
+    action: str
+    case: int
+    step: int
+    day: int  # business day of its instant
+    by: str = "rm-1"
+    role: str = "rm"
+    until: int | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    event_id: str = "act"
+
+
+@dataclass(frozen=True)
+class SlowCare:
+    """What people make of a case that is open. `step` counts the steps that were told: raised and deepened ones."""
+
+    case: int
+    step: int
+    day: int  # the latest that its steps speak of
+    gross: int
+    attention: str = "waiting"
+    until: int | None = None
+    owner: str | None = None  # to whom it was handed over
+    level: int = 0

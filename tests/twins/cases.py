@@ -17,6 +17,7 @@ from typing import Any
 from streams.vocabulary.terms import EXTERNAL, NATURES, SEVERITIES
 from streams.workdays import weekday
 from tests.twins.book import SlowBook, _Account
+from tests.twins.case_acts import SlowDesk
 from tests.twins.case_terms import (
     EDGE_DAYS,
     EXPIRE_DAYS,
@@ -40,7 +41,7 @@ from tests.twins.definitions import Event
 from tests.twins.definitions import Rules as BankRules
 
 
-class SlowCases:
+class SlowCases(SlowDesk):
     """Cases of kind outflow of all customers of a bank. `tier` gives the highest tier in force on any day of [first, last]."""
 
     def __init__(
@@ -50,15 +51,15 @@ class SlowCases:
         tier: Callable[[str, int, int], str] = lambda *_: "private",
         is_open: Callable[[int], bool] = weekday,
     ) -> None:
+        super().__init__()
         self.scheme, self.tier, self.is_open = scheme, tier, is_open
         self.book = SlowBook(bank)
-        self.steps: list[SlowStep] = []
         self.anchors: dict[str, SlowCase] = {}  # as of `anchored`
         self.anchored: int | None = None
         self.settled: dict[str, SlowCase] = {}  # as the last close left them
-        self.published: dict[str, SlowCase] = {}
         self.postings: dict[str, list[Posting]] = defaultdict(list)
         self.resolved: dict[str, set[int]] = defaultdict(set)
+        self._waiting: set[int] = set()  # ids of postings that a live fold leaves out
         self._known: dict[tuple[str, str, int], Any] = {}  # answers since the last event: only for speed
 
     # ---- what comes in
@@ -89,11 +90,15 @@ class SlowCases:
         return self._live(customer, event["event_id"]) if may_be_flow or self._known_case(customer) else []
 
     def resolve(self, customer: str, day: int, cause: str = "act") -> list[SlowStep]:
-        """An act with an outcome ends the case on its day."""
+        """An act with an outcome ends the case that is open at the end of its day."""
         closed = self.book.closed
         late = closed is not None and day <= closed - self.scheme.settle_days
         self.resolved[customer].add(closed + 1 if late and closed is not None else day)
         return self._live(customer, cause)
+
+    def in_reach(self, day: int) -> bool:
+        """Whether a live fold looks at a day."""
+        return self.book.closed is None or day <= self.book.closed + LIVE_DAYS_MAX
 
     def close(self, day: int) -> list[SlowStep]:
         """Folds every customer anew from his anchor, and publishes the difference."""
@@ -113,6 +118,7 @@ class SlowCases:
             self._settle_pairs(customer, day)
         self.book.closed = day
         self._known.clear()
+        self.wake_at(day)
         return out
 
     def open_cases(self) -> dict[str, SlowCase]:
@@ -132,7 +138,7 @@ class SlowCases:
     def _live(self, customer: str, cause: str) -> list[SlowStep]:
         """Between closes: up to the latest day of the customer's postings, with what is known now."""
         closed = self.book.closed
-        days = [p.day for p in self.postings[customer]]
+        days = [*(p.day for p in self.postings[customer]), *self.resolved[customer]]
         if closed is not None:
             days = [d for d in days if d <= closed + LIVE_DAYS_MAX]
             day = max([closed, *days])
@@ -140,8 +146,32 @@ class SlowCases:
             day = max(days)
         else:
             return []
+        self._known.clear()
+        self._waiting = self._may_be_legs(customer)
         now = self._fold(customer, self.anchors.get(customer, SlowCase()), self._first(day), day)
-        return self._publish(customer, now, day, cause, provisional=True)
+        steps = self._publish(customer, now, day, cause, provisional=True)
+        self._known.clear()
+        self._waiting = set()
+        return steps
+
+    def _may_be_legs(self, customer: str) -> set[int]:
+        """Debits of unknown nature whose partner may still come, of a customer who has had legs of that kind."""
+        legs = (
+            p
+            for pair in self.pairs(customer)
+            if pair[0].event["account_id"] != pair[1].event["account_id"]
+            for p in pair
+        )
+        if not any(p.amount < 0 and self._nature(p) == "open" for p in legs):
+            return set()
+        held = self._held(customer)
+        latest = max(p.event["booked_at"] for p in held)
+        paired = self._paired(customer)
+        return {
+            id(p) for p in held
+            if p.amount < 0 and self._nature(p) == "open" and id(p) not in paired and not p.old
+            and p.event["booked_at"] >= latest - self.scheme.settle_minutes * 60_000
+        }  # fmt: skip
 
     # ---- flow and nature
 
@@ -254,6 +284,8 @@ class SlowCases:
     def _is_flow(self, p: Posting) -> bool:
         """Whether a posting without a partner is flow."""
         nature = self._nature(p)
+        if id(p) in self._waiting:
+            return False
         return nature == EXTERNAL or (nature == "open" and p.amount < 0)
 
     def net_out(self, customer: str, start: int, day: int) -> int:
@@ -347,11 +379,11 @@ class SlowCases:
     def _fold(self, customer: str, case: SlowCase, first: int, last: int) -> SlowCase:
         for day in range(first, last + 1):
             case = self._fold_day(customer, case, day)
+            if case.open and day in self.resolved[customer]:
+                case = replace(case, open=False, ended=day, end="resolved")
         return case
 
     def _fold_day(self, customer: str, case: SlowCase, day: int) -> SlowCase:
-        if case.open and day in self.resolved[customer]:
-            return replace(case, open=False, ended=day, end="resolved")
         if not case.open:
             return self._opened(customer, case, day)
         net = case.net + self._moved(customer, case, day)
@@ -433,13 +465,16 @@ class SlowCases:
             out.append(
                 SlowStep(
                     customer, kind, provisional, day, case.opened, severity, case.net, gross, case.reference,
-                    case.rules, cause,
+                    case.rules, cause, *self._cared(customer, kind, day, gross),
                 )
             )  # fmt: skip
 
         if told.open and (not now.open or now.number > told.number):
             ended = not now.open and now.number == told.number
-            tell(now.end if ended else "retracted", replace(told, net=now.net if ended else 0))
+            if not ended and any(r >= told.opened for r in self.resolved[customer]):
+                tell("resolved", told)
+            else:
+                tell(now.end if ended else "retracted", replace(told, net=now.net if ended else 0))
             told = replace(told, open=False)
         if now.open and not told.open:
             tell("raised", now)

@@ -186,6 +186,19 @@ def test_an_own_transfer_of_unknown_nature_whose_second_leg_is_first_late_or_nev
     assert told(too_long.steps) == [("raised", "2024-04-09", 30_000_000)]
 
 
+def test_who_moves_his_own_money_is_not_told_of_before_the_second_leg_can_come():
+    """After a pair of legs of unknown nature, the next debit waits 30 minutes: for a credit, or for a close; a first one is told."""
+    before = ("2024-04-08", *own_transfer(1, 0), "2024-04-11")
+    unknown = {"nature": "unknown", "clock": "10:00:00"}
+    debit = posting(3, -25_000_000, "2024-04-12", **unknown)
+    credit = posting(2, 25_000_000, "2024-04-12", **unknown | {"clock": "10:25:00"}, account="A2")
+    assert bank(*before, debit, credit, "2024-04-12").steps == []
+    never = bank(*before, debit, "2024-04-12")
+    assert [(step.kind, step.provisional) for step in never.steps] == [("raised", False)]
+    later = bank(*before, debit, posting(4, -100, "2024-04-12", clock="10:31:00"), "2024-04-12")
+    assert [(step.kind, step.provisional, step.net) for step in later.steps[:1]] == [("raised", True, 25_000_100)]
+
+
 def test_legs_across_midnight_stay_a_pair_when_one_is_folded():
     """At 23:50 and 00:05: a loss for a day, none from the next one on, and none when only its second leg is still held."""
     legs = (

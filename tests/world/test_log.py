@@ -284,5 +284,5 @@ def test_digest_is_of_what_a_pack_says() -> None:
     pack = load_pack("rolling-quarter-aum")
     object.__setattr__(pack, "body", pack.body + "\n# a comment\n")
     assert digest(pack) == digest(load_pack("rolling-quarter-aum"))
-    object.__setattr__(pack, "body", pack.body.replace("version: 1", "version: 7"))
+    object.__setattr__(pack, "body", pack.body.replace("version: 2", "version: 7"))
     assert digest(pack) != digest(load_pack("rolling-quarter-aum"))

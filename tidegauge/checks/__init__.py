@@ -70,6 +70,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("schema registry", "servers", "contracts"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),
+    ("postgresql", "servers", "database_state"),
     ("view", "servers", "view_rows"),
     ("queue classes", "servers", "queue_classes"),
 )

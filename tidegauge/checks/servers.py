@@ -1,4 +1,4 @@
-"""Checks of the schema registry and of the Redis-protocol server."""
+"""Checks of the schema registry, of the Redis-protocol server and of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -81,6 +81,26 @@ def memory_finding(info: dict[str, Any]) -> CheckLine:
         return CheckLine(name, Grade.WARN, f"{policy}, and no maxmemory yet", hint)
     room = f"maxmemory {limit}" if limit else "no maxmemory"
     return CheckLine(name, Grade.GOOD, f"noeviction, {room}, nothing evicted")
+
+
+def database_state(settings: Settings) -> Iterator[CheckLine]:
+    """Whether PostgreSQL lets us in, and has every migration; nothing where none was ever started."""
+    from deploy.connections.database import connected, shown_database
+    from deploy.record import read_record
+    from services.database.migrations import migrations, pending
+
+    name = "postgresql"
+    if not settings.database_url and "postgres_port" not in read_record(settings.data_dir):
+        yield CheckLine(name, Grade.GOOD, "none is used: `tidegauge up` starts one, lists of staff need it")
+        return
+    with connected(settings.database) as connection:
+        missing = pending(connection)
+    where = f"answers at {shown_database(settings.database)}"
+    if missing:
+        found = f"{where}, and lacks {len(missing)} of {len(migrations())} migrations"
+        yield CheckLine(name, Grade.WRONG, found, "run `tidegauge database migrate`")
+    else:
+        yield CheckLine(name, Grade.GOOD, f"{where}, and has every migration")
 
 
 def view_rows(settings: Settings) -> Iterator[CheckLine]:

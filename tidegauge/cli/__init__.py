@@ -25,7 +25,9 @@ class Entry(NamedTuple):
 # In the order in which a newcomer needs them; `tidegauge --help` keeps it.
 COMMANDS: dict[str, Entry] = {
     "up": Entry(
-        "operation.stack", "Start the embedded Kafka and Redis server, and create the topics.", extra="embedded"
+        "operation.stack",
+        "Start the embedded Kafka, Redis server and PostgreSQL, and create the topics.",
+        extra="embedded",
     ),
     "down": Entry("operation.stack", "Stop what `up` started.", extra="embedded"),
     "doctor": Entry("operation.doctor", "Check this machine, the servers and the topics, and say what to do."),
@@ -33,6 +35,9 @@ COMMANDS: dict[str, Entry] = {
     "security": Entry("setup.security", "Print the least rights of each kind of process.", group=True),
     "topics": Entry("operation.topics", "Show the topic catalogue, or create what is missing."),
     "schemas": Entry("operation.schemas", "Look at the schema registry, or register the contracts in it.", group=True),
+    "database": Entry("access.database", "Bring the tables of PostgreSQL to the form that is needed.", group=True),
+    "staff": Entry("access.staff", "Take the bank's lists of units, staff and absences.", group=True),
+    "keys": Entry("access.keys", "Make, list and revoke keys of kiosks, counters and the card system.", group=True),
     "world": Entry("world.command", "Show the identity of the log, or change it.", group=True),
     "worker": Entry(
         "operation.worker",
@@ -62,7 +67,7 @@ COMMANDS: dict[str, Entry] = {
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka.", principal="views"),
     "alerts": Entry(
         "alerts.command",
-        "List alerts of a manager, a branch or a customer; score a pack's on worlds whose customers are known.",
+        "List alerts of a manager, a branch or a customer; act on cases; score a pack's on worlds that are known.",
         group=True,
         principal="desk",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from datetime import UTC, datetime
 
 import typer
 
@@ -15,7 +16,9 @@ AS = typer.Option("", "--as", help="Who asks: ROLE:UNIT, such as rm:hq/east/0102
 
 
 def actor_of(settings: Settings, given: str = "") -> Actor:
-    """Who asks: `given`, else the setting. CommandError where that is no role and unit."""
+    """Who asks: whoever the token says, where an issuer is set; else `given`, else the setting. CommandError."""
+    if settings.token_issuer:
+        return _of_token(settings, given)
     text = given or settings.actor
     role, _, unit = text.partition(":")
     if role not in set(Role) or not all(unit_of(unit)) or not unit_of(unit):
@@ -23,6 +26,40 @@ def actor_of(settings: Settings, given: str = "") -> Actor:
         hint = f"write it as ROLE:UNIT, such as rm:hq/east/0102; roles: {roles}"
         raise CommandError(f"{text!r} is no actor", hint, BAD_INPUT)
     return Actor(_user(), Role(role), unit_of(unit))
+
+
+def _of_token(settings: Settings, given: str) -> Actor:
+    """Who comes with the token: a machine by its claims, a person as the bank's own lists know him."""
+    from services.access.tokens import TokenRefusedError, TokenTrust, issuer_keys, login_of, machine_of, verified
+
+    if given:
+        raise CommandError("--as counts only where no issuer of tokens is set", "the token says who asks", BAD_INPUT)
+    if settings.token is None or settings.token_keys is None:
+        missing = "TIDEGAUGE_TOKEN_FILE" if settings.token is None else "TIDEGAUGE_TOKEN_KEYS"
+        raise CommandError("who asks? There is no token", f"set {missing}; see docs/security.md, tokens", BAD_INPUT)
+    now = datetime.now(UTC)
+    try:
+        trust = TokenTrust(settings.token_issuer, settings.token_audience, issuer_keys(settings.token_keys))
+        claims = verified(settings.token.get_secret_value(), trust, int(now.timestamp()))
+        found = machine_of(claims) or _person(settings, login_of(claims, settings.token_login_claim), now)
+    except TokenRefusedError as problem:
+        raise CommandError(
+            f"the token does not count: {problem}", "get a new one; see docs/security.md, tokens", BAD_INPUT
+        ) from problem
+    if found is None:
+        hint = "`tidegauge staff import` takes the bank's list"
+        raise CommandError("the token is of somebody who is on no list of staff", hint, BAD_INPUT)
+    return found
+
+
+def _person(settings: Settings, login: str, now: datetime) -> Actor | None:
+    from deploy.connections.database import connected
+    from services.database.migrations import check_migrated
+    from services.staff.people import person_of
+
+    with connected(settings.database) as connection:
+        check_migrated(connection)
+        return person_of(connection, login, now.astimezone(settings.tz).date())
 
 
 def _user() -> str:
@@ -59,6 +96,19 @@ def decided(settings: Settings, actor: Actor, action: Action, resource: Resource
     if decision.audit:
         audit_trail(settings).record(actor, action, resource, decision, about)
     return decision.allowed
+
+
+def permitted(settings: Settings, kind: DataKind, about: str, given: str = "", action: Action = Action.WRITE) -> Actor:
+    """Who changes something of the installation, on record before anything is looked up. CommandError for who may not.
+
+    about: what is changed, in a few words. OSError where it can't be recorded: then nothing is done.
+    """
+    actor = actor_of(settings, given)
+    if not decided(settings, actor, action, Resource(kind, owner_of(None)), about):
+        unit = "/".join(actor.unit)
+        hint = "see docs/security.md, who may do what; --as or TIDEGAUGE_ACTOR names another"
+        raise CommandError(f"{actor.role} of {unit} may not {action} {kind}", hint, BAD_INPUT)
+    return actor
 
 
 def sees(actor: Actor, action: Action, kind: DataKind, branch: str | None) -> bool:

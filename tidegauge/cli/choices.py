@@ -68,6 +68,16 @@ class QueueOrder(StrEnum):
     FIRST_COME = "first_come"
 
 
+class CaseOutcome(StrEnum):
+    """How a case ended (streams.alerts.acts.CASE_OUTCOMES)."""
+
+    KEPT = "kept"
+    PARTLY_KEPT = "partly_kept"
+    LEFT = "left"
+    NO_LOSS = "no_loss"
+    WRONG_ALERT = "wrong_alert"
+
+
 class Lang(StrEnum):
     """Languages of what is printed."""
 

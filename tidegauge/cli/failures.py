@@ -122,6 +122,12 @@ def _server(name: str, hint: str) -> Callable[[Any], CommandError]:
     return line
 
 
+def _database(problem: Any) -> CommandError:
+    from deploy.connections.diagnosis import why_database_refuses
+
+    return CommandError(*why_database_refuses(problem), FAILED_CHECK)
+
+
 _WHOLE: Final = ("agents.engine.job.FatalError", "agents.engine.job.RecoveryError")
 
 _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
@@ -150,6 +156,8 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "cimpl.KafkaException": _server("Kafka", KAFKA_HINT),
     "aiokafka.errors.KafkaError": _server("Kafka", KAFKA_HINT),
     "redis.exceptions.RedisError": _server("Redis", REDIS_HINT),
+    "psycopg.Error": _database,
+    "services.database.migrations.MigrationError": _lines("", FAILED_CHECK),
     "builtins.UnicodeDecodeError": _text,
     "builtins.UnicodeEncodeError": _text,
     "builtins.OSError": _os,

@@ -43,7 +43,7 @@ _EN: Final = {
     "explains: a break is opened.",
     "broken_balance.resolved": "The missing posting of {customer} arrived on {day}: the break of {amount} is resolved.",
     "taken_back": "Outflow that is taken back",
-    "taken_back.told": "{customer} sends {each} to another bank on {day}, {rm} is alerted, and twenty minutes later the posting is "
+    "taken_back.told": "{customer} sends {each} to another bank on {day}, and {rm} is alerted. The next morning the posting is "
     "reversed: {outflow} are out, the case is taken back, and who was told is told that it is over.",
     "progress": "{day}  {events} events, {rate}/s, {lag} behind; {tiers}; {alerts} alerts, {changes} tier changes, "
     "{restatements} restatements",
@@ -104,7 +104,7 @@ _ZH: Final = {
     "broken_balance.told": "{customer} 的账户 {day} 的夜间余额中有 {amount} 没有对应的入账:登记一笔差异。",
     "broken_balance.resolved": "{customer} 缺失的入账于 {day} 到达:{amount} 的差异已消除。",
     "taken_back": "随即撤回的流出",
-    "taken_back.told": "{customer} 于 {day} 向他行转出 {each},已提醒 {rm};二十分钟后该笔冲正:流出为 {outflow},案件撤回,"
+    "taken_back.told": "{customer} 于 {day} 向他行转出 {each},已提醒 {rm};次日上午该笔冲正:流出为 {outflow},案件撤回,"
     "并通知收到提醒的人。",
     "progress": "{day}  事件 {events},{rate}/秒,滞后 {lag};{tiers};预警 {alerts},层级变动 {changes},重述 {restatements}",
     "day": "营业日", "events": "已发送事件", "rate": "工作进程,记录/秒", "lag": "滞后记录",

@@ -1,4 +1,4 @@
-"""The steps of a trial's two sides, with the instants of what caused them."""
+"""The steps of a trial's two sides, with the instants of what caused them, and what was published beside them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from agents.offline.replay import Trial
 from agents.standing.model import StandingConf
 from schemas.codec.blocks import log_entries
 from schemas.codec.records import RecordError, decode_one
+from streams.alerts.lifecycle import RAISED
 from tidegauge.evaluation.steps import ScoredStep, scored_step
 
-_POSTINGS = "transactions"
+_INSTANTS = {"transactions": "booked_at", "crm-actions": "at"}  # of what may cause a step, by topic
 
 
 class WatchedTrial:
@@ -36,14 +37,32 @@ class WatchedTrial:
     def _instants(self) -> dict[str, int]:
         """When the postings of the blocks that are being worked on were booked; read once, where an alert comes of them."""
         if self._booked[0] is not self.trial.blocks:
-            booked = {}
+            booked: dict[str, int] = {}
             for block in self.trial.blocks:
-                if block.tp.topic.endswith(_POSTINGS):
-                    for entry in log_entries(block.batches, block.start, block.end):
-                        try:
-                            record = decode_one(entry.value or b"", self.registry, name=_POSTINGS)
-                        except RecordError:
-                            continue  # a mark, or what the job puts aside
-                        booked[record["event_id"]] = record["booked_at"]
+                for topic, instant in _INSTANTS.items():
+                    if block.tp.topic.endswith(topic):
+                        booked |= self._of(block, topic, instant)
             self._booked = (self.trial.blocks, booked)
         return self._booked[1]
+
+    def _of(self, block: Block, topic: str, instant: str) -> dict[str, int]:
+        found = {}
+        for entry in log_entries(block.batches, block.start, block.end):
+            try:
+                record = decode_one(entry.value or b"", self.registry, name=topic)
+            except RecordError:
+                continue  # a mark, or what the job puts aside
+            found[record["event_id"]] = record[instant]
+        return found
+
+    def published(self, first: int) -> dict[str, bool]:
+        """By the id of every case that was published as raised from a day on: whether the running packs raise it again."""
+        again, found = {step.case_id for step in self.steps[0] if step.step == RAISED}, {}
+        for value in self.trial.published:
+            try:
+                alert = decode_one(value, self.registry, name="rm-alerts")
+            except RecordError:
+                continue  # none of ours
+            if alert["status"] == RAISED and alert["raised_day"] >= first:
+                found[alert["alert_id"]] = alert["alert_id"] in again
+        return found

@@ -22,7 +22,8 @@ from streams.vocabulary.terms import OUTFLOW
 from tidegauge.bootstrap import STANDING, standing_conf, standing_jobs
 from tidegauge.explanation.judgment import Discrepancy, Judged, between_closes, discrepancies, discrepancy, judge
 from tidegauge.explanation.log import Log, Told, read_log
-from tidegauge.explanation.rerun import ORDERS, Replayed, first_conf, sent_packs, shipped
+from tidegauge.explanation.orders import ORDERS
+from tidegauge.explanation.rerun import Replayed, first_conf, sent_packs, shipped
 from tidegauge.world.withdrawn import is_withdrawn
 
 if TYPE_CHECKING:

@@ -64,6 +64,7 @@ class Log:
     first: dict[str, int]
     inputs: dict[str, list[Block]] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
+    registry: Registry | None = None
     unreadable: Counter[str] = field(default_factory=Counter)  # topic -> records that are none of ours
 
     def tell(self, topic: str, value: bytes, registry: Registry | None) -> None:
@@ -91,7 +92,7 @@ class Log:
 
     def records(self, topic: str) -> Iterable[tuple[int, bytes, bytes | None]]:
         """Offset, key and value of an input's records."""
-        return _records(self.inputs.get(topic, []))
+        return records_of(self.inputs.get(topic, []))
 
     def closes(
         self, registry: Registry | None, left_out: frozenset[Run] = NOTHING_LEFT_OUT
@@ -150,7 +151,7 @@ def one_by_one(blocks: Sequence[Block]) -> Iterator[tuple[int, Block]]:
     for block in blocks:
         for raw in block.batches:
             now = max(now, HEADER.unpack_from(raw)[LAST_AT])
-            for offset, key, value in _records([Block(tp, block.start, block.end, [raw], len(raw))]):
+            for offset, key, value in records_of([Block(tp, block.start, block.end, [raw], len(raw))]):
                 alone = batch([(offset, key, value)], now)
                 yield now, Block(tp, at, offset + 1, [alone], len(alone))
                 at = offset + 1
@@ -158,7 +159,8 @@ def one_by_one(blocks: Sequence[Block]) -> Iterator[tuple[int, Block]]:
         yield now, Block(tp, at, blocks[-1].end, [], 0)
 
 
-def _records(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None]]:
+def records_of(blocks: Iterable[Block]) -> Iterable[tuple[int, bytes, bytes | None]]:
+    """Offset, key and value of every record in blocks."""
     for block in blocks:
         columns = frames(block.batches, block.start, block.end)
         for i in range(columns.n):
@@ -175,13 +177,13 @@ async def read_log(settings: Settings, customer_id: str) -> Log:
         places = {topic: TopicPartition(settings.topic(topic), partition) for topic in (*INPUTS, *OUTPUTS)}
         wanted = list(places.values())
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-        log = Log(customer_id, partition, {topic: first[places[topic]] for topic in INPUTS})
+        log = Log(customer_id, partition, {topic: first[places[topic]] for topic in INPUTS}, registry=registry)
         for topic, place in places.items():
             blocks = [own(b, customer_id) async for b in recovery.blocks(consumer, place, first[place], end[place])]
             if topic in INPUTS:
                 log.inputs[topic] = blocks
             else:
-                for _, _, value in _records(blocks):
+                for _, _, value in records_of(blocks):
                     if value:
                         log.tell(topic, value, registry)
     finally:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from agents.engine.job import Block
 from agents.engine.packing import flat
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
@@ -17,33 +16,11 @@ from policies.language.reader import PackError
 from policies.model.pack import Pack
 from schemas.codec.records import decode_one
 from schemas.nulls import with_nulls
-from schemas.topics import INPUTS
-from tidegauge.explanation.log import OUTPUTS, Log, Told, one_by_one
+from tidegauge.explanation.log import OUTPUTS, Log, Told
+from tidegauge.explanation.orders import ORDERS
 
 if TYPE_CHECKING:
     from schemas.registry import Registry
-
-Blocks = Iterable[Sequence[Block]]
-
-
-def by_topic(log: Log, order: Sequence[str]) -> Blocks:
-    """Everything at once: between two closes one topic after the other."""
-    yield [block for topic in order for block in log.inputs.get(topic, [])]
-
-
-def by_time(log: Log, _order: Sequence[str]) -> Blocks:
-    """Record by record, as the brokers have stamped them."""
-    timed = [(now, place, at, block) for place, topic in enumerate(INPUTS)
-             for at, (now, block) in enumerate(one_by_one(log.inputs.get(topic, [])))]  # fmt: skip
-    for *_, block in sorted(timed, key=lambda entry: entry[:3]):
-        yield [block]
-
-
-# Between two closes the order of topics is not in the log; tried are these, until a record comes out as it was published.
-ACTS_FIRST: Final = ("crm-actions", *(topic for topic in INPUTS if topic != "crm-actions"))
-ORDERS: Final[tuple[tuple[Callable[[Log, Sequence[str]], Blocks], Sequence[str]], ...]] = (
-    (by_topic, INPUTS), (by_time, INPUTS), (by_topic, ACTS_FIRST)
-)  # fmt: skip
 
 
 class Replayed:

@@ -135,8 +135,8 @@ _OTHER_LOG: Final = (
     "`tidegauge world adopt`"
 )
 _ANEW: Final = (
-    "it was made anew, what was kept of the old one doesn't fit it: once it holds all that is to count, `tidegauge world adopt` with "
-    "a new TIDEGAUGE_GROUP; see docs/operators.md#world"
+    "it was made anew, what was kept of the old one doesn't fit it: once it holds all that is to count, `tidegauge world adopt` "
+    "with a new TIDEGAUGE_GROUP; see docs/operators.md#world"
 )
 _PACK_TEXT: Final = "give every machine the same text; what is to change goes by `tidegauge policy activate`"
 _SAME_RELEASE: Final = "run the release that the workers run"

@@ -71,7 +71,7 @@ class Takeover(NamedTuple):
 def takeover(settings: Settings, group: str) -> Takeover:
     """Letting a shadow's group own the outputs.
 
-    WorldError where settings differ from the identity, the group is no shadow, its workers run, or it has always owned the outputs.
+    WorldError where settings differ from the identity, the group is no shadow, its workers run, or it has always been the owner.
     """
     surveyed = topics.survey(settings, BROKERS_WAIT_S)
     mine = counted(settings, surveyed).model_copy(update={"group": group})

@@ -12,7 +12,9 @@ import numpy as np
 from agents.engine.job import Pair, Rows
 from agents.engine.packing import Packed
 from agents.standing.decide.branches import RulesInForce
+from agents.standing.decide.cases.desk import CaseDesk
 from agents.standing.decide.cases.outflow import OutflowCases
+from agents.standing.decide.cases.states import StateAlerts
 from agents.standing.decide.changeover import Changeover
 from agents.standing.decide.continuous import ContinuousDecider
 from agents.standing.decide.flags import customer_flags
@@ -71,7 +73,7 @@ class Decider:
         self.known = KnownCustomers(ledger, self.facts)
         # What is published.
         self.publisher = OutputPublisher(
-            conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch, conf.left_out
+            conf.registry, conf.keys, self.classes, ledger, self.profiles, conf.epoch, conf.left_out, conf.letters_max
         )
         self.decisions = Decisions(self.publisher, self.classes, counts)
         layer_decisions = LayerDecisions(self.publisher, self.decisions)
@@ -84,7 +86,9 @@ class Decider:
         self.layers = Layers(ledger, measures, layer_decisions, layers, counts)
         self.continuous = ContinuousDecider(self.lifecycle, self.touched)
         self.restatement = Restatement(ledger, self.lifecycle, self.publisher)
-        self.cases = OutflowCases(self.publisher, self.facts.calendar, counts)
+        self.case_desk = CaseDesk(ledger, self.profiles)
+        self.cases = OutflowCases(self.publisher, self.facts.calendar, self.case_desk, counts)
+        self.states = StateAlerts(self.publisher, self.lifecycle, self.facts, self.cases, counts)
         self.outlook_alerts = OutlookAlerts(self.publisher, self.classes.personal, counts)
         self.outlooks = Outlooks(
             self.publisher.registry, self.classes, rules.branches(), self.publisher.bulk, self.known,
@@ -133,6 +137,7 @@ class Decider:
         ))  # fmt: skip
         assert np.iinfo(np.int64).max == NEVER
         self.cases.use(self.pack, self.scope)
+        self.states.use(self.pack, self.scope)
 
     def begin(self, progress: int) -> None:
         """Everything has been loaded, and `progress` is the last closed day."""
@@ -144,6 +149,7 @@ class Decider:
         for pack in self.packs.book.packs:
             self.know(pack)
         self.cases.begin()
+        self.states.use(self.pack, self.scope)  # rows may be of rules that no pack in force has
         # Only the last row of a key: an older one may name what no pack in force has, or what has ended since.
         last = {key: value for rows in self._unread for key, value in rows}
         self._unread.clear()
@@ -175,7 +181,9 @@ class Decider:
             restated = self.restatement.close(close, late, opened, self.first_months)
             self.counts.add("restatements", restated + len(breaks) + len(unmatched))
             self.cases.close(close.day)
+            self.case_desk.close(close.day)
             self._decide(close, before, touched)
+            self.states.close(close.day, touched, breaks)
         ledger.fold_day()
         if live:
             self.continuous.after(close, touched, self.publisher.close_name(close.day))
@@ -257,6 +265,8 @@ class Decider:
             *self.outlooks.take_rows(),
             *self.outlook_alerts.take_rows(),
             *self.cases.take_rows(),
+            *self.states.take_rows(),
+            *self.case_desk.take_rows(),
             *self.transaction_counts.take_rows(),
             *self.packs.take_rows(),
             *self.layers.take_rows(),
@@ -271,6 +281,8 @@ class Decider:
             (RowKey.OUTLOOK, self.outlooks.load),
             (RowKey.OUTLOOK_ALERTS, self.outlook_alerts.load),
             (RowKey.CASES, self.cases.load),
+            (RowKey.CASE_DESK, self.case_desk.load),
+            (RowKey.STATE_ALERTS, self.states.load),
         ):
             load(given.take(kinds == key[0]))
         self._unread.append(given.take(np.isin(kinds, np.frombuffer(AFTER_PACKS, np.uint8))))

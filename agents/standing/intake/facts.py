@@ -204,6 +204,14 @@ class CustomerFacts:
             found[: len(known)] |= (known > before) & (known <= day)
         return np.flatnonzero(found)
 
+    def near(self, name: str, first: int, last: int) -> tuple[Array, Array]:
+        """(slots, values) of customers whose fact, a day, lies in [first, last]; slots ascending."""
+        if name not in self.values:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        values, sent = self.values[name], self.days[name] != NO_DAY
+        slots: Array = np.flatnonzero(sent & (values >= first) & (values <= last))
+        return slots, values[slots]
+
     # -- rows
 
     def take_rows(self) -> list[Pair]:

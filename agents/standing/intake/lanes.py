@@ -36,7 +36,7 @@ KEPT: Final = {
 }
 NO_RATE_KEY: Final = "the key names no rate: it is CURRENCY/BASE/DAY/VERSION, the day as a number"
 # What went wrong in reading a record, and the record itself says better than its status.
-UNFIT: Final = (Status.INCOMPATIBLE, Status.BAD_UNION, Status.BAD_ENUM, Status.BAD_SCALE)
+UNFIT: Final = (Status.UNKNOWN_SCHEMA, Status.INCOMPATIBLE, Status.BAD_UNION, Status.BAD_ENUM, Status.BAD_SCALE)
 _DAY = 0  # column of the business day in close-mark and business-days
 
 

@@ -17,7 +17,7 @@ from agents.standing.publish.tier_changes import ChangeWriter, MovedTiers, Queue
 from policies.compiled.classes import CompiledClasses
 from policies.compiled.program import Column
 from schemas.codec.records import encode
-from schemas.letters import Original, dead_letter
+from schemas.letters import LettersAtOnce, Original, dead_letter
 from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
 from streams.accounts.ledger import Break, Candidate, Ledger, UnmatchedReversal
@@ -45,6 +45,7 @@ class OutputPublisher:
         profiles: Profiles,
         epoch: int = 0,
         left_out: frozenset[Run] = NOTHING_LEFT_OUT,
+        letters_max: int | None = None,
     ) -> None:
         self.registry, self.alert_key, self.partition = registry or file_registry(), keys.alerts, 0
         for topic in _ENCODED:  # now, so that a registry that is down later does not come in the way of a transaction
@@ -52,6 +53,7 @@ class OutputPublisher:
         self.ledger, self.profiles, self.left_out = ledger, profiles, left_out
         self._records: dict[str, list[Pair | Packed]] = defaultdict(list)
         self.count = 0  # records collected
+        self.letters = LettersAtOnce(letters_max)
         self.bulk = StandingWriter(self.registry, keys.references, classes, ledger, epoch)
         self.changes = ChangeWriter(self.registry, ledger)
         self.restatements = RestatementWriter(self.registry, ledger)
@@ -87,6 +89,8 @@ class OutputPublisher:
 
     def take(self) -> list[tuple[str, list[Pair | Packed]]]:
         """What has been collected, by topic."""
+        for letter in self.letters.take():
+            self._put_letter(letter)
         out = sorted(self._records.items())
         self._records, self.count = defaultdict(list), 0
         return out
@@ -96,9 +100,13 @@ class OutputPublisher:
     def dead_letter(
         self, topic: str, offset: int, reason: str, original: Original, field: str | None = None, detail: str = ""
     ) -> None:
-        """A record of this partition that could not be taken."""
-        record = dead_letter(topic, self.partition, offset, reason, original, field=field, detail=detail)
-        self.put("dead-letters", f"{topic}-{self.partition}", record)
+        """A record of this partition that could not be taken; many for one reason share a letter."""
+        letter = dead_letter(topic, self.partition, offset, reason, original, field=field, detail=detail)
+        if self.letters.one(letter):
+            self._put_letter(letter)
+
+    def _put_letter(self, letter: dict[str, Any]) -> None:
+        self.put("dead-letters", f"{letter['topic']}-{letter['partition']}", letter)
 
     # -- closes
 

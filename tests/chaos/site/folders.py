@@ -24,10 +24,10 @@ def folders(given: Given) -> Result:
     """`up` and `down` in odd folders, in a copy of a running one, on ports of others; folders of another user or read-only."""
     with given.bank("folders") as bank:
         own = bank.folder / "客户 数据 it's=1"
-        first = processes.free_row(3)  # brokers, their controller, Redis
-        ports = [str(first), str(first + 2)]
+        first = processes.free_row(4)  # brokers, their controller, Redis, PostgreSQL
+        ports = [str(first), str(first + 2), str(first + 3)]
         bank.fault("a path with blanks and Chinese characters")
-        up = ("up", "--data", str(own), "--kafka-port", ports[0], "--redis-port", ports[1], "--json")
+        up = ("up", "--data", str(own), *at(ports), "--json")
         done = stack(bank, *up)
         try:
             bank.expect("up", done.code == 0 and answers(*ports), done)
@@ -51,7 +51,7 @@ def _copy(bank: Bank, own: Path, ports: list[str]) -> None:
     done = stack(bank, "down", "--data", str(copy), "--json")
     bank.expect("it stops nothing", done.code == 0 and '"stopped": []' in done.out and answers(*ports), done)
     bank.fault("up of the copy on the original's ports")
-    done = stack(bank, "up", "--data", str(copy), "--kafka-port", ports[0], "--redis-port", ports[1])
+    done = stack(bank, "up", "--data", str(copy), *at(ports))
     bank.expect("it is refused", is_refusal(done, ports[0]) and answers(*ports), done)
 
 
@@ -84,9 +84,15 @@ def _rights(bank: Bank) -> None:
     bank.expect("a read-only folder", is_refusal(done, "Permission denied"), done)
 
 
+def at(ports: list[str]) -> tuple[str, ...]:
+    """The ports of Kafka, Redis and PostgreSQL as options."""
+    kafka, redis, postgres = ports
+    return "--kafka-port", kafka, "--redis-port", redis, "--postgres-port", postgres
+
+
 def stack(bank: Bank, *words: str) -> Called:
     """`up` or `down` as a process of its own, with the embedded servers."""
-    return bank.child(words, UP_S, bootstrap_servers="", redis_url="", kafka_heap_mb="384")[0]
+    return bank.child(words, UP_S, bootstrap_servers="", redis_url="", database_url="", kafka_heap_mb="384")[0]
 
 
 def answers(*ports: str) -> bool:

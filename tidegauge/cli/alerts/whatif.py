@@ -80,19 +80,23 @@ def alerts_whatif(
             if s.day >= first and sees(who, Action.EXPORT, DataKind.ALERTS, branches.get(s.customer_id))
         ]
 
+    published = {case: again for one in trials for case, again in one.published(day_of(since)).items()}
     before, after = (mine([step for found in trials for step in found.steps[side]]) for side in (0, 1))
     found = changes(before, after)
     if out is not None:
         _write(out, found, branches)
     tables = _volumes(before, after, branches)
     if as_json:
-        emit(_machine(new, since, found, tables, branches))
+        again = {"published": len(published), "made_again": sum(published.values())}
+        emit(_machine(new, since, found, tables, branches) | (again if path is None else {}))
     else:
         shown = _shown(new, since, found, tables, branches, say)
         console.print(shown)
         if picture is not None:
             draw(shown, picture, f"tidegauge alerts whatif --pack {new.id} --from {since}")
             notes.print(say("picture", file=picture))
+        if path is None:
+            notes.print(say("wi_again", published=len(published), again=sum(published.values())))
     refused.end("what is printed is computed from the good ones")
 
 

@@ -42,6 +42,7 @@ _EN: Final = {
     "none": "none",
     "wi_head": "{pack} version {version} from {first} on, instead of the running packs: {cases_before} cases now, "
     "{cases_after} then; {no_more} told no more, {anew} anew, {earlier} earlier, {later} later",
+    "wi_again": "{published} cases were published since then; the running packs raise {again} of them again from the topics",
     "wi_rule": "told lines a rule",
     "wi_branch": "told lines a branch",
     "wi_owner": "told lines a manager",
@@ -67,6 +68,7 @@ _EN: Final = {
     "c.absolute": "absolute",
     "c.share_bp": "share, bp",
     "c.floor": "floor",
+    "act_sent": "sent: {action} of case {case} as {event}; `tidegauge alerts` shows what came of it, `explain` a refusal",
 }
 _ZH: Final = {
     "head": "{pack} 在 {world} 上: {customers} 位客户, {first} 至 {last}",
@@ -105,6 +107,7 @@ _ZH: Final = {
     "none": "无",
     "wi_head": "{pack} 第 {version} 版自 {first} 起代替现行规则: "
     "现有 {cases_before} 件, 届时 {cases_after} 件; 不再提示 {no_more}, 新增 {anew}, 提前 {earlier}, 推迟 {later}",
+    "wi_again": "此后已公布 {published} 件; 现行规则由主题重放得出其中 {again} 件",
     "wi_rule": "各规则提示行数",
     "wi_branch": "各网点提示行数",
     "wi_owner": "各客户经理提示行数",
@@ -130,5 +133,6 @@ _ZH: Final = {
     "c.absolute": "金额",
     "c.share_bp": "比例 (基点)",
     "c.floor": "下限",
+    "act_sent": "已发送：案件 {case} 的 {action}，编号 {event}；结果见 `tidegauge alerts`，若被拒绝见 `explain`",
 }
 ALERT_WORDS: Final = {"en": _EN, "zh-CN": _ZH}

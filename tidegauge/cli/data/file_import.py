@@ -14,7 +14,9 @@ from connectors.formats.events import DayEnd, Event, InputError, Record
 from connectors.loading.loader import Loaded
 from deploy.settings import Settings
 from schemas.registry import Registry
+from services.access.decision import DataKind
 from streams.calendar import date_of, day_of, shown_day
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.choices import BERKA_CURRENCY, SILENCE, SourceFormat, closable_date
 from tidegauge.cli.data.fact_names import known_facts_only
 from tidegauge.cli.data.refused import Refused, nothing_in
@@ -63,6 +65,7 @@ def import_(
     bad = Refused(settings)
     if until is not None and not close_days:
         raise CommandError("--until closes days, --no-close-days closes none", "leave one of them out", BAD_INPUT)
+    permitted(settings, DataKind.INPUTS, f"import {path.name}")
     with notes.status(f"reading {path}"):
         events = read_source(form, path, settings.zone, bad)
         mark = import_fingerprint(form, path, settings.zone, shuffle, duplicate, late_days)
@@ -70,9 +73,8 @@ def import_(
         raise nothing_in(path)
     events = known_facts_only(settings, path, events, bad)
     if shuffle is not None or duplicate or late_days:
-        seed = shuffle or 0
         events = disturb(
-            events, seed, shuffle=shuffle is not None, duplicate_percent=duplicate, late_days_max=late_days
+            events, shuffle or 0, shuffle=shuffle is not None, duplicate_percent=duplicate, late_days_max=late_days
         )
     _check_currency(form, settings)
     last = None if until is None else last_day(path, until, events)

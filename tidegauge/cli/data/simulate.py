@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from deploy.settings import Settings
+from services.access.decision import DataKind
 from streams.calendar import day_of
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.choices import FileFormat, iso_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
@@ -76,6 +78,7 @@ def simulate(
             return
         _into_files(events, out, form, list(told.values()), world, as_json=as_json)
         return
+    permitted(settings, DataKind.INPUTS, "simulate")
     mark = sha256(repr((seed, customers, months, first, settings.zone)).encode()).hexdigest()
     if not goes_on(_intent(settings, customers, months, start, mark), why, dry_run=dry_run, as_json=as_json):
         return

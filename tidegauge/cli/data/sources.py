@@ -11,8 +11,10 @@ import typer
 
 from connectors.formats.events import Fact
 from deploy.settings import Settings
+from services.access.decision import DataKind
 from streams.calendar import day_of, shown_day
 from streams.closing import MARK_FORCED, MARK_ORDINARY, MARK_RETRACTS
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.choices import Lang, closable_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.language import LANG, language, speaker
@@ -60,6 +62,7 @@ def complete(
         raise CommandError(f"the source {reads}", "give the name that its events carry as `source`", BAD_INPUT)
     settings, why = Settings(), reason_given(reason, force=force)
     say = speaker(_WORDS, language(lang))
+    permitted(settings, DataKind.MARKS, f"{source} up to {day}{', taken back' * retract}")
     settings = need_world(settings, USES_GROUP | USES_PACKS)
     kind = MARK_RETRACTS if retract else MARK_FORCED if why else MARK_ORDINARY
     intent = _taking_back if retract else _completeness
@@ -125,6 +128,7 @@ def holidays(
 
     records, settings, why = list(broadcast.read_calendar(path)), Settings(), reason_given(reason, force=force)
     say = speaker(_WORDS, language(lang))
+    permitted(settings, DataKind.MARKS, f"calendar {path.name}")
     settings = need_world(settings, USES_GROUP)
     days = {record["as_of"]: record["value"] == 1 for record in records}
     if not goes_on(_calendar(settings, days), why, dry_run=dry_run, as_json=as_json):

@@ -10,9 +10,11 @@ from connectors.formats.events import Record
 from policies.diff import SIGNS
 from policies.model import metrics
 from policies.texts import DECISION_REASONS, REFUSALS, figure
+from streams.alerts.acts import ESCALATE, HAND_OVER, STEPS_OF_ACTS, WAKE
+from streams.alerts.kinds import KIND_TABLE
 from streams.calendar import shown_day
 from streams.money import EXPONENTS, exponent, format_minor
-from streams.vocabulary.terms import OUTFLOW, UPGRADE_NEAR
+from streams.vocabulary.terms import OUTFLOW, STATE_KINDS, UPGRADE_NEAR
 from tidegauge.cli.explain.words import DECISION_KINDS, EXPLANATION_WORDS
 from tidegauge.explanation.judgment import exact_value, is_unknown
 
@@ -198,7 +200,8 @@ def _verdict(verdict: Verdict, say: _Phrasing, at: str = "    ") -> Iterator[str
 def _decision(record: Record, say: _Phrasing) -> str:
     values = [f"{name} = {value}" for name, value in sorted(record["evidence"].items()) if name not in BESIDE]
     looked = say.say("looked", values=", ".join(values)) if record["kind"] == "layer" and values else ""
-    return _said(record, say) + looked
+    about = [record["evidence"][name] for name in ("action", "case") if name in record["evidence"]]
+    return _said(record, say) + looked + (say.say("of_case", action=about[0], case=about[1]) if len(about) > 1 else "")
 
 
 def _said(record: Record, say: _Phrasing) -> str:
@@ -228,11 +231,15 @@ def _foreseen(alert: Record, say: _Phrasing) -> str:
 
 
 def _alert(alert: Record, say: _Phrasing) -> str:
+    if alert["kind"] in STATE_KINDS:
+        return _lasting(alert, say)
     if alert["kind"] != OUTFLOW:
         return _foreseen(alert, say)
     basis_points = alert["share_bp"] or 0
     share = f"{basis_points // 100}.{basis_points % 100:02d}"
     outflow, reference = (say.money(alert[name] or 0) for name in ("outflow_minor", "reference_aum_minor"))
+    if alert.get("acted_by") is not None or alert["status"] == STEPS_OF_ACTS[WAKE]:
+        return _act(alert, say)
     if alert.get("start_day") is not None:
         return say.say(
             "alert_case", day=shown_day(alert["raised_day"]), rule=alert["rule"], status=alert["status"], outflow=outflow,
@@ -244,6 +251,32 @@ def _alert(alert: Record, say: _Phrasing) -> str:
         "alert" if alert["window_days"] else "alert_single", day=shown_day(alert["raised_day"]), rule=alert["rule"],
         status=alert["status"], outflow=outflow, days=alert["window_days"], share=share, reference=reference,
         event=alert["caused_by"],
+    )  # fmt: skip
+
+
+def _lasting(alert: Record, say: _Phrasing) -> str:
+    """An alert of a state that closes look at."""
+    due, amount = alert["due_day"], alert["amount_minor"]
+    more = "" if due is None else say.say("due", day=shown_day(due))
+    more += "" if amount is None else say.say("amount", amount=say.money(amount))
+    row = KIND_TABLE[alert["kind"]]
+    return say.say(
+        "alert_state", day=shown_day(alert["raised_day"]), kind=say.of(row.zh, row.en), rule=alert["rule"],
+        status=alert["status"], more=more, event=alert["caused_by"],
+    )  # fmt: skip
+
+
+def _act(alert: Record, say: _Phrasing) -> str:
+    """What somebody did about a case."""
+    given = {
+        "outcome": alert["outcome"], "level": alert["level"] if alert["status"] == STEPS_OF_ACTS[ESCALATE] else None,
+        "to": alert["rm_id"] if alert["status"] == STEPS_OF_ACTS[HAND_OVER] else None,
+        "until": None if alert["snoozed_until"] is None else shown_day(alert["snoozed_until"]), "note": alert["note"],
+    }  # fmt: skip
+    more = "".join(say.say(f"act_{name}", value=value) for name, value in given.items() if value is not None)
+    return say.say(
+        "alert_act", day=shown_day(alert["raised_day"]), rule=alert["rule"], status=alert["status"],
+        by=alert["acted_by"] or "-", more=more, event=alert["caused_by"],
     )  # fmt: skip
 
 

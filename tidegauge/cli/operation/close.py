@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from deploy.settings import Settings
+from services.access.decision import DataKind
 from streams.calendar import date_of, day_of, shown_day
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.choices import closable_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, notes
@@ -41,7 +43,9 @@ def close(
     from tidegauge.knowledge import known_by_workers
 
     why = reason_given(reason, force=force)
-    settings = need_world(Settings(), USES_GROUP)
+    settings = Settings()
+    permitted(settings, DataKind.CLOSES, f"{'retract ' * retract}{day}")
+    settings = need_world(settings, USES_GROUP)
     registry = registry_for(settings)
     known = known_by_workers(settings)
     if dry_run:  # a closer would end another one, or an import

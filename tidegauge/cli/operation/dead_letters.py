@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -10,10 +10,11 @@ import typer
 from rich.table import Table
 
 from deploy.settings import Settings
+from schemas.bounds import LETTERS_CHOSEN_MAX
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind, Resource, owner_of
 from streams.validity import INSTANT_MAX
-from tidegauge.cli.actor import AS, asked, decided
+from tidegauge.cli.actor import AS, asked, decided, permitted
 from tidegauge.cli.choices import LetterTopic
 from tidegauge.cli.guard import DRY_RUN, Intent, goes_on, reason_given
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
@@ -38,7 +39,7 @@ def opened(given: str, about: str, *, whole: bool = False) -> Settings:
     about = f"dead letters: {about}"
     who = asked(settings, given, Action.READ, DataKind.TRANSACTIONS, about=about, first=whole)
     if whole and not decided(settings, who, Action.READ, Resource(DataKind.TRANSACTIONS, owner_of(None)), about):
-        text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters, nor send them again"
+        text = f"{who.role} of {'/'.join(who.unit)} may not see the bytes of dead letters"
         raise CommandError(text, "ask the head office; --as names another", BAD_INPUT)
     return need_world(settings)
 
@@ -63,7 +64,7 @@ def list_letters(
 ) -> None:
     """List dead letters, newest first: where, why, how large. None of it is personal."""
     settings = opened(actor, "list")
-    found = newest(letters(settings, topic or "", reason), limit)
+    found = newest((letter.bare() for letter in letters(settings, topic or "", reason)), limit)
     if as_json:
         emit([letter.plain() for letter in found])
         return
@@ -128,9 +129,11 @@ def send_again(
     if bool(places) == bool(topic or reason):
         raise CommandError("redrive which?", "name places, or --topic, --reason or both", BAD_INPUT)
     why = reason_given(because, force=force, option=BECAUSE)
-    settings = opened(actor, ", ".join(["sent again", *(places or [topic or "", reason])]), whole=True)
+    settings = Settings()
+    permitted(settings, DataKind.LETTERS, f"sent again: {', '.join(places or [topic or '', reason])}", actor)
+    settings = need_world(settings)
     found = chosen(settings, places) if places else letters(settings, topic or "", reason)
-    wanted = {letter.place: letter for letter in found}.values()
+    wanted = _newest_of_places(found)
     if not goes_on(_intent(wanted), why, dry_run=dry_run, as_json=as_json, option=BECAUSE):
         return
     done = asyncio.run(redrive(settings, sorted(wanted, key=lambda letter: letter.source)))
@@ -143,12 +146,28 @@ def send_again(
         raise typer.Exit(FAILED_CHECK)
 
 
+def _newest_of_places(found: Iterable[Letter]) -> Collection[Letter]:
+    """The newest letter of each place; CommandError for more than are taken at once."""
+    wanted: dict[str, Letter] = {}
+    for letter in found:
+        wanted[letter.place] = letter.bare()
+        if len(wanted) > LETTERS_CHOSEN_MAX:
+            raise CommandError(
+                f"those are more than {LETTERS_CHOSEN_MAX:,} letters", "choose fewer: --topic and --reason, or places"
+            )
+    return wanted.values()
+
+
 def _intent(wanted: Collection[Letter]) -> Intent:
     """What would be written anew, by topic; many at once are beyond the ordinary."""
-    counts = Counter(letter.record["topic"] for letter in wanted)
-    listed = ", ".join(f"{count:,} of {name}" for name, count in sorted(counts.items())) or "nothing"
-    unusual = [f"that is {len(wanted):,} records; up to {REDRIVEN_MAX:,} at a time are ordinary"]
+    counts, several = Counter[str](), False
+    for letter in wanted:
+        counts[letter.record["topic"]] += letter.offsets
+        several = several or letter.offsets > 1
+    most = "up to " if several else ""
+    listed = ", ".join(f"{most}{count:,} of {name}" for name, count in sorted(counts.items())) or "nothing"
+    unusual = [f"that is {most}{counts.total():,} records; up to {REDRIVEN_MAX:,} at a time are ordinary"]
     return Intent(
         "dead-letters redrive", [f"write records anew: {listed}"], {"records": dict(sorted(counts.items()))},
-        unusual if len(wanted) > REDRIVEN_MAX else (),
+        unusual if counts.total() > REDRIVEN_MAX else (),
     )  # fmt: skip

@@ -11,10 +11,12 @@ from agents.engine.reader import LogReader
 from agents.notifier.app import build_notifier, run_notifier
 from deploy.settings import Settings
 from schemas.registry import registry_for
+from services.access.decision import DataKind
 from services.assembly import notifier, redis_client, webhook_trust
 from services.notices.channels import give_up, waiting_notices
 from services.notices.notifier import TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_redis, need_world
@@ -92,6 +94,7 @@ def stop_waiting(
         raise CommandError("give up which?", "name notices, or --all", BAD_INPUT)
     if not reason or len(reason) > TEXT_CHARS_MAX:
         raise CommandError("give up why?", f"--reason in at most {TEXT_CHARS_MAX} characters", BAD_INPUT)
+    permitted(Settings(), DataKind.NOTICES, f"give up {' '.join(ids or ('all',))}")
     client, keys = _ledger()
     known = waiting_notices(client, keys)
     if unknown := [notice_id for notice_id in ids or () if notice_id not in known]:

@@ -1,4 +1,4 @@
-"""`tidegauge up` and `down`: the embedded Kafka and Redis server."""
+"""`tidegauge up` and `down`: the embedded Kafka, Redis server and PostgreSQL."""
 
 import time
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from deploy.connections.database import shown_database
 from deploy.settings import Settings
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import JSON, console, emit, notes
@@ -24,30 +25,43 @@ def up(
     redis_port: int | None = typer.Option(
         None, "--redis-port", min=1, max=65535, help="Port of the Redis server (6379)."
     ),
+    postgres_port: int | None = typer.Option(
+        None, "--postgres-port", min=1, max=65535, help="Port of PostgreSQL (5432)."
+    ),
     brokers: int | None = typer.Option(None, "--brokers", min=1, max=5, help="Number of Kafka brokers (1)."),
     secure: bool = typer.Option(
         False, "--secure", help="With TLS, and a user with the least rights for each kind of process."
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Start Kafka and a Redis server in the background, wait until they answer, and create the topics.
+    """Start Kafka, a Redis server and PostgreSQL in the background, wait until they answer, and create topics and tables.
 
-    Where TIDEGAUGE_BOOTSTRAP_SERVERS or TIDEGAUGE_REDIS_URL is set, that server is used instead. Again is harmless.
+    Where TIDEGAUGE_BOOTSTRAP_SERVERS, TIDEGAUGE_REDIS_URL or TIDEGAUGE_DATABASE_URL is set, that server is used instead.
+    Again is harmless.
     """
     from deploy.embedded.stack import Stack  # here and below, as it needs tidegauge[embedded]
+    from services.database.setup import make_ready
 
-    given: dict[str, Any] = {"data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "brokers": brokers}
+    given: dict[str, Any] = {
+        "data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "postgres_port": postgres_port, "brokers": brokers,
+    }  # fmt: skip
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     since = time.monotonic()
-    stack = Stack(settings.data_dir, settings, secure=secure, say=notes.print)
+    stack = Stack(settings.data_dir, settings, with_postgres=True, secure=secure, say=notes.print)
     stack.start()
+    if stack.with_postgres:  # a database of the bank's own is migrated by its own command
+        make_ready(stack.settings)
     seconds = time.monotonic() - since
     if as_json:
         emit({
             "seconds": round(seconds, 1), "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.settings.redis_shown,
+            "database_url": shown_database(stack.settings.database),
         })  # fmt: skip
     else:
-        console.print(f"up after {seconds:.1f} s: Kafka {stack.bootstrap_servers}, {stack.settings.redis_shown}")
+        database = shown_database(stack.settings.database)
+        console.print(
+            f"up after {seconds:.1f} s: Kafka {stack.bootstrap_servers}, {stack.settings.redis_shown}, {database}"
+        )
 
 
 @app.command("down")

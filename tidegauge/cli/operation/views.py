@@ -17,6 +17,7 @@ from agents.engine.reader import LogReader
 from agents.engine.watch.quiet import set_up_log
 from deploy.errors import StackError
 from deploy.settings import Settings
+from services.access.decision import DataKind
 from services.assembly import FAILURES, redis_client, tell_lookups, view_sweeper, view_writer
 from services.views.keys import Keys
 from services.views.metrics import serve_view_metrics
@@ -24,6 +25,7 @@ from services.views.store import LeaseLostError
 from services.views.sweep.completeness import completeness
 from services.views.sweep.sweeper import keep_sweeping
 from services.views.writer import ViewWriter, keep, rebuild
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.running import one_last_line, until_told
@@ -112,6 +114,7 @@ def rebuild_view(
     A view that is kept and lacks no row needs force.
     """
     settings, why = Settings(), reason_given(reason, force=force)
+    permitted(settings, DataKind.VIEWS, "rebuild")
     writer = open_writer(settings)
     if not goes_on(_wiping(settings), why, dry_run=dry_run, as_json=as_json):
         return

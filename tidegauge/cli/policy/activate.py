@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy.settings import Settings
+from services.access.decision import DataKind
+from tidegauge.cli.actor import permitted
 from tidegauge.cli.choices import Lang, iso_date
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.language import LANG, language, speaker
@@ -45,6 +47,7 @@ def activate(
 
     settings, why = Settings(), reason_given(reason, force=force)
     say, new = speaker(POLICY_WORDS, language(lang, settings)), pack_from(pack, since)
+    permitted(settings, DataKind.PACKS, f"activate {new.id} {new.version} from {new.effective_from}")
     registry = registry_for(settings)
     settings = need_world(settings, USES_PACKS)
     known, last = packs_of(settings), closes_of(settings).last
@@ -86,6 +89,7 @@ def retract(
     from tidegauge.knowledge import left_out, packs_of
 
     settings = Settings()
+    permitted(settings, DataKind.PACKS, f"retract {pack} {version}")
     say, registry = speaker(POLICY_WORDS, language(lang, settings)), registry_for(settings)
     settings = need_world(settings, USES_PACKS)
     # Holds the closer's place: a close in between could find the version in some partitions and not in others.

@@ -1,4 +1,4 @@
-"""`tidegauge security`: the least rights of each kind of process, for the brokers and for Redis."""
+"""`tidegauge security`: the least rights of each kind of process, for the brokers, Redis and PostgreSQL."""
 
 from enum import StrEnum
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import typer
 import yaml
 
-from deploy.security.principals import BY_NAME, Acl, Principal, acls, redis_acl
+from deploy.security.principals import BY_NAME, Acl, Principal, acls, redis_acl, table_rights
 from deploy.settings import Settings
 from services.views.keys import Keys
 from tidegauge.cli.output import JSON, CommandError, console, emit
@@ -20,6 +20,7 @@ class AclForm(StrEnum):
     COMMANDS = "commands"
     STRIMZI = "strimzi"
     REDIS = "redis"
+    POSTGRES = "postgres"
 
 
 @app.callback()
@@ -31,7 +32,7 @@ def root() -> None:
 def print_acls(
     names: list[str] | None = typer.Argument(None, metavar="[PRINCIPAL]...", help="Of these alone; all otherwise."),
     form: AclForm = typer.Option(
-        AclForm.COMMANDS, "--form", help="kafka-acls commands, KafkaUser resources, or Redis ACLs."
+        AclForm.COMMANDS, "--form", help="kafka-acls commands, KafkaUser resources, Redis ACLs, or PostgreSQL's GRANTs."
     ),
     cluster: str = typer.Option("tidegauge", "--cluster", help="Strimzi's name of the cluster."),
     as_json: bool = JSON,
@@ -46,12 +47,15 @@ def print_acls(
     if as_json:
         emit([
             {"principal": one.name, "does": one.does, "acls": [acl._asdict() for acl in rights[one.name]],
-             "redis": redis_acl(one, prefix)}
+             "redis": redis_acl(one, prefix), "postgres": table_rights(one)}
             for one in chosen
         ])  # fmt: skip
         return
     for one in chosen:
-        if form is AclForm.REDIS:
+        if form is AclForm.POSTGRES:
+            for statement in table_rights(one):
+                console.print(f"{statement};")
+        elif form is AclForm.REDIS:
             if one.redis is not None:
                 console.print(f"ACL SETUSER {one.name} on >PASSWORD {redis_acl(one, prefix)}")
         elif rights[one.name]:

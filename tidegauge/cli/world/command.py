@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 
 from deploy.settings import Settings
+from services.access.decision import DataKind
 from streams.calendar import shown_day
-from tidegauge.cli.actor import AS, actor_of
+from tidegauge.cli.actor import AS, permitted
 from tidegauge.cli.guard import DRY_RUN, FORCE, REASON_CHARS_MAX, Intent, goes_on
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit
 
@@ -53,7 +54,7 @@ def adopt(
     """
     from tidegauge.world.changes import adoption, make_change
 
-    settings, who, why = Settings(), _who(actor), _reason(reason)
+    settings, who, why = Settings(), _who(actor, "adopt"), _reason(reason)
     change = adoption(settings)
     if change is None:
         _said(["nothing differs: the identity stays as it is"], None, as_json)
@@ -72,7 +73,7 @@ def rebuild(
     """
     from tidegauge.world.changes import make_change, rebuilding
 
-    settings, who, why = Settings(), _who(actor), _reason(reason)
+    settings, who, why = Settings(), _who(actor, "rebuild"), _reason(reason)
     change = rebuilding(settings)
     if _agreed("world rebuild", change, why if force else "", dry_run, as_json):
         make_change(change, why, who)
@@ -95,7 +96,7 @@ def take(
     """
     from tidegauge.world.takeover import take_over, takeover
 
-    settings, who, why = Settings(), _who(actor), _reason(reason)
+    settings, who, why = Settings(), _who(actor, f"takeover by {group}"), _reason(reason)
     found = takeover(settings, group)
     told = {"withdrawn": found.withdrawn.entry()}
     if _agreed("world takeover", found.change, why if force else "", dry_run, as_json, told):
@@ -104,8 +105,8 @@ def take(
         _said([*done, next_step], found.change.epoch, as_json, told)
 
 
-def _who(actor: str) -> str:
-    who = actor_of(Settings(), actor)
+def _who(actor: str, about: str) -> str:
+    who = permitted(Settings(), DataKind.WORLD, about, actor)
     return f"{who.role}:{'/'.join(who.unit)}"
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents.engine.job import Pair, Rows
+from agents.standing.decide.cases.desk import CORRECTED, CaseDesk, care_fields
 from agents.standing.intake.facts import grown
 from agents.standing.model import RowKey, Tally
 from agents.standing.publish.publisher import COUNTERPARTIES_MAX, OutputPublisher
@@ -23,6 +24,7 @@ from streams.accounts.entries import BASE, HORIZON_DAYS
 from streams.accounts.ledger import Candidate
 from streams.accounts.store import Array
 from streams.alerts import cases, flow
+from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
 from streams.alerts.cases import CASE, IS_OPEN, NO_END, CaseRules
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.alerts.outflow import NEVER, SHARE_ONE
@@ -32,7 +34,6 @@ from streams.reference import customer_ref
 from streams.vocabulary.terms import OUTFLOW, SEVERITIES
 from streams.workdays import weekday
 
-CORRECTED: Final = "corrected"
 CASE_ENDS: Final = {cases.CASE_RETRACTED: "retracted", cases.CASE_EXPIRED: "expired", cases.CASE_RESOLVED: "resolved"}
 _FIGURES: Final = ("opened", "severity", "net", "reference", "rules")
 _EVENT_ID = 0  # column of postings
@@ -44,8 +45,11 @@ _Cause = Callable[[int], tuple[str, str]]  # event id and branch, by slot
 class OutflowCases:
     """See the module. Without cases in the pack it does nothing."""
 
-    def __init__(self, publisher: OutputPublisher, calendar: Mapping[int, bool], counts: Tally) -> None:
+    def __init__(self, publisher: OutputPublisher, calendar: Mapping[int, bool], desk: CaseDesk, counts: Tally) -> None:
         self.publisher, self.ledger, self.calendar, self.counts = publisher, publisher.ledger, calendar, counts
+        self.desk = desk
+        self._act: CaseAct | None = None  # a resolution that is under way
+        desk.kinds[OUTFLOW] = self
         self._fields = publisher.fields("rm-alerts")
         self.compiled: CompiledCases | None = None
         self.rules: CaseRules | None = None
@@ -70,6 +74,7 @@ class OutflowCases:
             self.rules, self.ids, self.anchored = None, (), NO_END
             self._anchors, self._told = cases.new_cases(len(self._slots)), cases.new_cases(len(self._slots))
             self._changed.update(range(len(self._slots)))
+            self.desk.drop(OUTFLOW)
             self.ledger.use_cases(None)
             return
         self.ids = pack.cases.rules.ids
@@ -141,8 +146,12 @@ class OutflowCases:
         self._reserve()
         is_open = (self._anchors["state"] == IS_OPEN) | (self._told["state"] == IS_OPEN)
         slots = np.union1d(self.ledger.may_fire(), self._slots[is_open])
-        self._fold(slots, day, lambda _: (f"close/{self.publisher.close_name(day)}", ""))
+        self._fold(np.union1d(slots, self.desk.resolved_slots()), day, lambda _: (self._close(day), ""))
         self.anchored = day - int(self.rules.settle_days[0])
+        self.desk.settle(self.anchored)
+
+    def _close(self, day: int) -> str:
+        return f"close/{self.publisher.close_name(day)}"
 
     def _fold(self, slots: Array, close: int, cause: _Cause) -> None:
         """Folds customers from their anchors, tells what differs from what was told; close NO_DAY: provisional."""
@@ -158,7 +167,7 @@ class OutflowCases:
         anchor_day = NO_END if live else close - int(self.rules.settle_days[0])
         cases.fold_cases(
             ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), self.rules, ledger.clock, slots, now, anchors,
-            self.anchored, anchor_day, last, np.full(n, _NONE, np.int64), gross,
+            self.anchored, anchor_day, last, self.desk.resolved_days(slots), gross,
         )  # fmt: skip
         if not live:
             self._keep_anchors(slots, anchors)
@@ -168,7 +177,7 @@ class OutflowCases:
     def _keep_anchors(self, slots: Array, anchors: Array) -> None:
         for i in np.flatnonzero((anchors["number"] > 0) | (self._place[slots] >= 0)).tolist():
             place = self._at(int(slots[i]))
-            if self._anchors[place] != anchors[i]:
+            if self._anchors[place].tobytes() != anchors[i].tobytes():
                 self._anchors[place] = anchors[i]
                 self._changed.add(place)
 
@@ -184,14 +193,14 @@ class OutflowCases:
             self._publish(slot, case_id, status, case, day, left, event_id, branch, live=live)
 
         if told["state"] == IS_OPEN and (now["state"] != IS_OPEN or now["number"] > told["number"]):
-            ended = now["state"] != IS_OPEN and now["number"] == told["number"]
-            said["net"] = now["net"] if ended else 0
-            step(
-                CASE_ENDS.get(int(now["state"]), CASE_ENDS[cases.CASE_RETRACTED])
-                if ended
-                else CASE_ENDS[cases.CASE_RETRACTED],
-                said,
-            )
+            end = cases.CASE_RETRACTED
+            if now["number"] == told["number"]:
+                said["net"], end = now["net"], int(now["state"]) or end
+            elif self.desk.resolved_since(slot, int(told["opened"])):
+                end = cases.CASE_RESOLVED
+            else:
+                said["net"] = 0
+            step(CASE_ENDS[end], said)
             said["state"] = cases.CASE_RETRACTED
         if now["state"] == IS_OPEN and said["state"] != IS_OPEN:
             case_id = customer_ref(
@@ -215,7 +224,34 @@ class OutflowCases:
         self, slot: int, case_id: str, status: str, case: Any, day: int, gross: int, event_id: str, branch: str, *,
         live: bool,
     ) -> None:  # fmt: skip
-        """A step as a record, of the fields that the written version of the contract has."""
+        """A step of the fold."""
+        step_id = f"{case_id}/{status}/{event_id}"
+        care = self.desk.told(slot, CaseCare(case_id, OUTFLOW, step_id, day, gross), status)
+        self._record(slot, status, case, care, event_id, self._act, branch=branch, live=live)
+
+    def acted(self, slot: int, care: CaseCare, act: CaseAct) -> None:
+        """See agents.standing.decide.cases.desk.CaseKind."""
+        if act.action != RESOLVE:
+            told = self._told[self._place[slot]]
+            self._record(slot, STEPS_OF_ACTS[act.action], told, care, act.event_id, act)
+            return
+        assert self.rules is not None
+        closed, day = self.ledger.closed, max(act.day, care.day)
+        is_late = closed != NO_DAY and day <= closed - int(self.rules.settle_days[0])
+        self.desk.resolve(slot, closed + 1 if is_late else day)
+        self._act = act
+        self._fold(np.array([slot]), _NONE, lambda _: (act.event_id, ""))
+        self._act = None
+
+    def woke(self, slot: int, care: CaseCare, day: int) -> None:
+        """See agents.standing.decide.cases.desk.CaseKind."""
+        self._record(slot, STEPS_OF_ACTS[WAKE], self._told[self._place[slot]], care, self._close(day), None)
+
+    def _record(
+        self, slot: int, status: str, case: Any, care: CaseCare, event_id: str, act: CaseAct | None, *,
+        branch: str = "", live: bool = False,
+    ) -> None:  # fmt: skip
+        """A step, of the fields that the written version of the contract has. Figures of an act's are those told last."""
         assert self.compiled is not None
         publisher, profiles, rules = self.publisher, self.publisher.profiles, self.compiled.rules
         met = _names(int(case["rules"]), self.ids)
@@ -224,17 +260,17 @@ class OutflowCases:
         start = int(case["start"]) + 1
         since = self.flow_since if self.flow_since != NO_DAY and start < self.flow_since else None
         record: dict[str, Any] = {
-            "alert_id": case_id, "event_id": f"{case_id}/{status}/{event_id}", "customer_id": customer_id, "rule": main,
-            "severity": SEVERITIES[int(case["severity"])], "status": status,
+            "alert_id": care.case_id, "event_id": f"{care.case_id}/{status}/{event_id}", "customer_id": customer_id,
+            "rule": main, "severity": SEVERITIES[int(case["severity"])], "status": status,
             "window_days": int(rules.window_days[self.ids.index(main)]) if main else 0, "outflow_minor": net,
             "reference_aum_minor": reference,
             "share_bp": max(net, 0) * SHARE_ONE // reference if reference > 0 else SHARE_ONE,
-            "tier": profiles.tier_name(slot), "branch": profiles.branch(slot) or branch, "rm_id": profiles.rm(slot),
-            "raised_day": int(case["opened"]), "caused_by": event_id,
-            "counterparties": self._counterparties(slot, int(case["start"]), day), "pack_id": self.pack.pack_id,
-            "pack_version": self.pack.version, "kind": OUTFLOW, "provisional": live, "gross_minor": gross,
+            "tier": profiles.tier_name(slot), "branch": profiles.branch(slot) or branch,
+            "rm_id": care.owner or profiles.rm(slot), "raised_day": int(case["opened"]), "caused_by": event_id,
+            "counterparties": self._counterparties(slot, int(case["start"]), care.day), "pack_id": self.pack.pack_id,
+            "pack_version": self.pack.version, "kind": OUTFLOW, "provisional": live, "gross_minor": care.gross,
             "rules": met, "start_day": start, "flow_since": since,
-        }  # fmt: skip
+        } | care_fields(care, act)  # fmt: skip
         written = {field: value for field, value in record.items() if field in self._fields}
         publisher.put("rm-alerts", customer_id, written)
         self.counts.add("alerts", status in (RAISED, DEEPENED))

@@ -105,6 +105,13 @@ class LifecycleColumns:
             out |= (marks[name] <= day).astype(np.int64) << FLAGS.index(f"{name}-due")
         return out
 
+    def reminded(self, name: str, day: int) -> Array:
+        """Slots, ascending, of customers with a State whose `renewal` or `review` is to be told of as of a day."""
+        self.reserve()
+        count = self._customers.count
+        found: Array = np.flatnonzero(self._own_state[:count] & (self._marks[name][:count] <= day))
+        return found
+
     def put_measured(self, slots: Array, plain: Array, official: Array, measured: Array, below: Array) -> None:
         """What the standard gives the customers `plain` (bool[n]), who have no State."""
         trivial = (official == measured) & (below == 0)

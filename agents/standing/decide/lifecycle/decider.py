@@ -221,8 +221,14 @@ class LifecycleDecider:
     def refuse(self, slot: int, what: Act, code: str) -> None:
         """Publishes that an act is refused, which changes nothing."""
         table = self.table(slot) or self.rules.first()
-        said = Decision("refused", code, what.day, what.day, caused_by=what.event_id, evidence={"action": what.action})
+        named = {name: what.details[name] for name in CASE_NAMED if name in what.details}
+        said = Decision(
+            "refused", code, what.day, what.day, caused_by=what.event_id, evidence={"action": what.action} | named
+        )
         self.sink.one(slot, table, (said,), None, None)
+
+
+CASE_NAMED = ("case", "step")  # details by which an act names the case that it is about
 
 
 def continuous(table: ClassTable) -> bool:

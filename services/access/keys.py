@@ -1,0 +1,111 @@
+"""Keys of machines: kiosks, counters, the card system. Each is of a role and a unit, two of them at once while one is changed.
+
+A key is shown once, when it is made; kept is its digest alone. It has 256 random bits, so that a fast digest keeps it as well
+as a slow one would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from services.access.decision import MACHINES, Actor, Role, unit_of
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+KEY_DAYS_MAX: Final = 400
+SLOTS: Final = (1, 2)
+_FORM: Final = re.compile(r"tgk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
+
+
+class KeyRefusedError(Exception):
+    """A key can't be made, or there is none of that name."""
+
+
+class ApiKey(NamedTuple):
+    """What is known of a key: never the key itself."""
+
+    key_id: str
+    role: str
+    unit: str
+    made_by: str
+    made_at: datetime
+    expires_at: datetime
+
+
+_COLUMNS: Final = ", ".join(ApiKey._fields)
+
+
+def issue_key(
+    connection: Connection[Any], role: Role, unit: tuple[str, ...], made_by: str, now: datetime, days: int
+) -> tuple[ApiKey, str]:
+    """A new key of a role and unit, inside the caller's transaction; and its text, which nobody can get again.
+
+    KeyRefusedError for a role of people, a time that is too long, or a third key beside two that still count.
+    """
+    if role not in MACHINES:
+        raise KeyRefusedError(f"{role} is a role of people; keys are for {', '.join(sorted(MACHINES))}")
+    if not 0 < days <= KEY_DAYS_MAX:
+        raise KeyRefusedError(f"a key lasts 1 to {KEY_DAYS_MAX} days, not {days}")
+    path = "/".join(unit)
+    connection.execute("LOCK TABLE access.api_keys IN SHARE ROW EXCLUSIVE MODE")
+    connection.execute(
+        "UPDATE access.api_keys SET revoked_at = expires_at WHERE revoked_at IS NULL AND expires_at <= %s", (now,)
+    )
+    used = {
+        slot
+        for (slot,) in connection.execute(
+            "SELECT slot FROM access.api_keys WHERE role = %s AND unit = %s AND revoked_at IS NULL", (role, path)
+        )
+    }
+    free = [slot for slot in SLOTS if slot not in used]
+    if not free:
+        raise KeyRefusedError(
+            f"{path} has {len(SLOTS)} keys of role {role} already: revoke the one that nobody uses any more"
+        )
+    key_id = secrets.token_hex(8)
+    text = f"tgk_{key_id}_{secrets.token_urlsafe(32)}"
+    made = ApiKey(key_id, role, path, made_by, now, now + timedelta(days=days))
+    connection.execute(
+        f"INSERT INTO access.api_keys ({_COLUMNS}, slot, digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+        (*made, free[0], _digest(text)),
+    )
+    return made, text
+
+
+def actor_of_key(connection: Connection[Any], text: str, now: datetime) -> Actor | None:
+    """Who comes with a key; None for one that is no key, was revoked, or has ended."""
+    if not _FORM.fullmatch(text):
+        return None
+    row = connection.execute(
+        "SELECT key_id, role, unit FROM access.api_keys WHERE digest = %s AND revoked_at IS NULL AND expires_at > %s",
+        (_digest(text), now),
+    ).fetchone()
+    return None if row is None else Actor(f"key {row[0]}", Role(row[1]), unit_of(row[2]))
+
+
+def revoke_key(connection: Connection[Any], key_id: str, now: datetime) -> None:
+    """End a key at once. KeyRefusedError where there is none of that name, or it has ended."""
+    done = connection.execute(
+        "UPDATE access.api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL AND expires_at > %s",
+        (now, key_id, now),
+    )
+    if not done.rowcount:
+        raise KeyRefusedError(f"no key {key_id} counts")
+
+
+def known_keys(connection: Connection[Any], now: datetime) -> list[ApiKey]:
+    """The keys that count, by unit and role."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM access.api_keys WHERE revoked_at IS NULL AND expires_at > %s ORDER BY unit, role, slot",
+        (now,),
+    )
+    return [ApiKey(*row) for row in rows]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

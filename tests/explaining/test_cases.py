@@ -1,0 +1,85 @@
+"""`explain` makes every step of a case again from the log, whatever met what in a worker's transactions."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.standing.job import StandingJob
+from tests.examples.cases import act_record, conf_of
+from tests.explaining.memory import Stamped, altered, log_of
+from tests.standing.partition import Partition
+from tests.twins.case_terms import SlowAct
+from tests.twins.events import day, posting
+from tests.twins.test_case_acts import Intent, acted, made
+from tests.twins.test_cases_law import FIRST, few
+from tests.twins.test_slow_cases import SCHEME
+from tidegauge.cli.explain.text import lines
+from tidegauge.explanation import DIFFERS, HOLDS, explained
+
+
+def of_customer(partition: Partition, customer: str) -> tuple[list[str], list[str]]:
+    """Ids of the cases that were told, and of the steps that acts may name."""
+    told = [record for record in partition.of("rm-alerts") if record["customer_id"] == customer]
+    cases = [record["alert_id"] for record in told if record["status"] == "raised"]
+    return cases, [record["event_id"] for record in told if record["status"] in ("raised", "deepened")]
+
+
+def lived(scheme, feed, ends) -> Partition:
+    """A partition that has met the feed, with a transaction's end behind the steps of `ends`.
+
+    Without snapshots, and with all rates at the beginning: in which transaction those were read the log does not say.
+    """
+    feed = [step for step in feed if not isinstance(step, dict) or step["topic"] == "transactions" or _is_early(step)]
+    partition = Partition(Stamped(), StandingJob(conf_of(scheme)))
+    for at, step in enumerate(feed):
+        if isinstance(step, Intent):
+            cases, steps = of_customer(partition, step.customer)
+            closed = partition.job.ledger.closed
+            step = act_record(made(step, len(cases), len(steps), closed if closed > 0 else None, at), cases, steps)
+        partition.log.tell([step])
+        if at in ends or at + 1 == len(feed):
+            partition.run()
+    return partition
+
+
+def _is_early(step) -> bool:
+    return step["topic"] == "fx-rates" and step["rate_date"] < FIRST
+
+
+@pytest.mark.slow
+@settings(few, max_examples=6)
+@given(acted(), st.sets(st.integers(0, 60)))
+def test_every_step_holds(scheme_feed, ends):
+    """Of the postings and acts of any transactions; steps of closes too."""
+    scheme, feed = scheme_feed
+    partition = lived(scheme, feed, ends)
+    for customer in ("C1", "C2"):
+        found = explained(conf_of(scheme), log_of(partition, customer))
+        assert [(v.told.name, v.state, v.problems) for v in found.of("rm-alerts") if v.state != HOLDS] == []
+        assert all(isinstance(line, str) for lang in ("en", "zh-CN") for line in lines(found, lang))
+
+
+def test_the_life_of_a_case_in_words():
+    """Raised, acknowledged, refused, resolved: each line says what happened; a step that says otherwise does not hold."""
+    first = [posting(1, 100_000_000, "2024-01-01"), *range(day("2024-04-01"), day("2024-04-09"))]
+    partition = lived(SCHEME, [*first, posting(2, -30_000_000, "2024-04-09", clock="10:00:00")], {0})
+    acts = (
+        SlowAct("C1", "acknowledge", 0, 0, day("2024-04-09"), details={"reason": "called"}, event_id="a1"),
+        SlowAct("C1", "acknowledge", 0, 0, day("2024-04-09"), by="rm-2", event_id="a2"),
+        SlowAct(
+            "C1", "resolve", 0, 0, day("2024-04-09"), details={"outcome": "kept", "reason": "stays"}, event_id="a3"
+        ),
+    )
+    for act in acts:
+        partition.log.tell([act_record(act, *of_customer(partition, "C1"))])
+        partition.run()
+    log = log_of(partition, "C1")
+    found = explained(conf_of(SCHEME), log)
+    text = "\n".join(lines(found, "en"))
+    assert "case single acknowledged by rm-1: called; a1" in text
+    assert "case single resolved by rm-1, outcome kept: stays; a3" in text
+    assert "; acknowledge of case " in text
+    at = next(i for i, told in enumerate(log.told) if told.record.get("status") == "acknowledged")
+    (wrong,) = [v for v in explained(conf_of(SCHEME), altered(log, at, note="slept")).verdicts if v.state != HOLDS]
+    assert wrong.told.record["note"] == "slept"
+    assert wrong.state != DIFFERS or wrong.problems
