@@ -120,13 +120,13 @@ def test_a_branch_is_rebuilt_from_its_log(redis_server: str, steps: list[int], a
         before = len(log.records)
         for side in (one, other):
             walk(side, after)
-        for side in (one, other):
-            relay = relay_of(side, redis_server, log)
-            while relay.relay(1):
+        for carrier in (relay, relay_of(other, redis_server, log)):
+            while carrier.relay(1):
                 pass
         rest = log.records[before:]
         half = len(rest) // 2
-        same = [[(step["action"], step["place"], step["sequence"], step["overtaken"]) for step in part] for part in (rest[:half], rest[half:])]
+        told = ("action", "place", "sequence", "overtaken", "state", "counter")
+        same = [[[step[name] for name in told] for step in part] for part in (rest[:half], rest[half:])]
         assert same[0] == same[1]
 
 

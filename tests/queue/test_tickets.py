@@ -11,7 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from policies import load_pack
-from policies.compiled.queue import compile_queue
+from policies.compiled.queue import CompiledQueue, compile_queue
+from policies.model.pack import QueueClass
 from services.access.decision import Actor, Role
 from services.access.keyring import KeyRing
 from services.queue.lookup import Lookup, QueueRow
@@ -22,6 +23,7 @@ from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.setup import ticket_client
 from services.queue.tickets.store import TicketStore
 from services.queue.tickets.ticketing import Ticketing
+from streams.queue.discipline import Discipline
 from tests.queue.stored import PACK
 
 pytestmark = pytest.mark.integration
@@ -77,7 +79,7 @@ class Desk:
     def ask(self, who: str, method: str, path: str, request: str = "", **body: Any) -> Any:
         self.count += 1
         headers = {"Authorization": f"Bearer tgk_{who}", "Idempotency-Key": request or f"r{self.count}"}
-        return self.client.request(method, path, headers=headers, json=body or None)
+        return self.client.request(method, path, headers=headers, json=body if method == "POST" else None)
 
     def made(self, who: str, path: str, request: str = "", **body: Any) -> Any:
         answer = self.ask(who, "POST", path, request, **body)
@@ -213,3 +215,20 @@ def test_requests_that_are_none(desk: Desk) -> None:
     assert desk.made("kiosk", "/v1/tickets", request="same", service="cash")["ticket"] == made["ticket"]
     other = desk.ask("kiosk", "POST", "/v1/tickets", "same", service="loans")
     assert other.json()["type"].endswith("request-id-reused")
+
+
+def test_an_open_class_stays(desk: Desk) -> None:
+    """Anybody may be given it at the kiosk; a card's class goes before it where it is called first, and does not take it away."""
+    queue = desk.ticketing.queue
+    elderly = QueueClass("elderly", queue.classes[0].name, 15)
+    classes = (*queue.classes[:2], elderly, *queue.classes[2:])
+    rule = Discipline("head_start", tuple(60 * one.head_start_minutes for one in classes), (5, 4, 3, 2, 1))
+    desk.ticketing.store.queue = CompiledQueue(classes, rule)
+    own = desk.made("kiosk", "/v1/tickets", customer_ref=GONE, queue_class="elderly")
+    assert (own["queue_class"], own["number"]) == ("elderly", "C001")
+    assert desk.made("kiosk", "/v1/tickets", customer_ref=VIP, queue_class="elderly")["queue_class"] == "diamond"
+    rerank = desk.ticketing.rerank
+    assert desk.client.portal.call(rerank, GONE, "ordinary", False, "queue-priority") == 0
+    assert desk.client.portal.call(rerank, GONE, "platinum", True, "queue-priority") == 1
+    assert desk.client.portal.call(rerank, GONE, "gold", False, "queue-priority") == 1
+    assert desk.ask("kiosk", "GET", f"/v1/tickets/{own['ticket']}").json()["queue_class"] == "elderly"

@@ -32,7 +32,10 @@ class ClassFollower:
         self.source, self.ticketing, self.registry, self.client, self.today = source, ticketing, registry, client, today
 
     async def begin(self) -> int:
-        """Read on from the end; and what has changed before, the view knows. How many tickets moved."""
+        """Read on from the end; what has changed before, the view knows. How many tickets moved.
+
+        Nobody falls by it: of two references one may be unknown to the view.
+        """
         ends: dict[str, int | None] = {name: high for name, (_, high) in (await asyncio.to_thread(self.source.ends)).items()}
         await asyncio.to_thread(self.source.begin, ends)
         moved, cursor = 0, 0
@@ -64,11 +67,12 @@ class ClassFollower:
         return moved
 
     def _class(self, record: TopicRecord) -> tuple[str, bool] | None:
-        """The class of a record, as the look-up takes it; None where it can't be read: what was known stays."""
-        if record.lost is not None:
+        """The class of a record, as the look-up takes it; None where what was known stays.
+
+        So of a record that can't be read, and of a deletion: a reference of the key before is withdrawn while its holder waits.
+        """
+        if record.lost is not None or record.value is None:
             return None
-        if record.value is None:
-            return self.ticketing.default_class, False
         try:
             found = decode_one(record.value, self.registry, name=record.topic)
         except RecordError:

@@ -306,6 +306,7 @@ function steps.issue()
     id = a.branch .. '-' .. whole(place), place = place, number = number, class = a.class, vip = a.vip or false, service = a.service,
     arrival = arrival, issued = now, passed = a.passed or 0, ref = a.ref, ref2 = a.ref2, degraded = a.degraded or false,
     cause = a.cause or 'issued', printed = a.printed_at ~= nil, forecast = a.forecast, booked = a.booked,
+    floor = a.floor,
   }
   join(t)
   mark(t)
@@ -441,10 +442,12 @@ function steps.rerank()
   local moved = {}
   for _, place in ipairs(held_by(a.ref)) do
     local t = load(place)
-    if t.class ~= a.class or t.vip ~= a.vip then
+    -- Who was given an open class, such as elderly, keeps it where the other one is called later.
+    local class = (t.floor and code_of(t.floor) < code_of(a.class)) and t.floor or a.class
+    if t.class ~= class or t.vip ~= a.vip then
       local waits_on = t.state == 'waiting'
       if waits_on then leave(t) end
-      t.class, t.vip, t.degraded = a.class, a.vip, false
+      t.class, t.vip, t.degraded = class, a.vip, false
       if waits_on then
         join(t)
         t.cause = 'reranked'

@@ -129,7 +129,7 @@ class TicketStore:
 
 
 # What may be another one when the same request comes again: time passes, and the view may answer now.
-_OF_THE_MOMENT: Final = ("class", "vip", "degraded", "forecast", "prefix", "actor")
+_OF_THE_MOMENT: Final = ("class", "vip", "degraded", "forecast", "prefix", "actor", "floor")
 
 
 def _print_of(step: str, asked: Answered) -> str:

@@ -198,7 +198,7 @@ class Ticketing:
         chosen = min((own, open_class or own), key=lambda name: class_code(self.queue, name))
         return {
             "class": chosen, "vip": found is not None and found.vip_area, "degraded": found is not None and found.degraded,
-            "service": service, "prefix": self._prefix(chosen),
+            "service": service, "prefix": self._prefix(chosen), "floor": open_class,
         }  # fmt: skip
 
     def _prefix(self, queue_class: str) -> str:

@@ -23,7 +23,7 @@ _BRANCH = typer.Argument("", help="The branch; all that have tickets otherwise."
 def compare(branch: str = _BRANCH, as_json: bool = JSON) -> None:
     """Say what the store of tickets and queue-tickets have otherwise, such as after a restore. Exit code 1 if anything.
 
-    Nothing is guessed and nothing is changed. Steps that are on their way to Kafka are waited for, a few seconds.
+    Nothing is guessed and nothing is changed. Steps that wait in the outbox count as differences.
     """
     from services.queue.tickets.replay import queue_differences
     from tidegauge.branch.log import read_branch
@@ -56,8 +56,8 @@ def restore(
     from services.queue.tickets.store import StepRefusedError
     from tidegauge.branch.log import read_branch
 
+    permitted(Settings(), DataKind.WORLD, f"tickets of {branch}", actor)
     settings = _with_store()
-    permitted(settings, DataKind.WORLD, f"tickets of {branch}", actor)
     logged = read_branch(settings, branch)
     if not logged.steps:
         raise CommandError(f"queue-tickets has nothing of {branch}", "is its name right?", BAD_INPUT)
