@@ -106,8 +106,12 @@ class Settings(WireSettings):
     webhook_ca: OfPlace[Path | None] = Field(None, description="PEM file of authorities for the webhook.")
     notice_locale: OfTaste[Literal["zh-CN", "en"]] = Field("zh-CN", description="Language of notices.")
     queue_default_class: OfTaste[str] = Field("ordinary", min_length=1, description="Class of whoever has no other.")
-    queue_stays: OfTaste[bool] = Field(False, description="Tickets that wait when a branch closes, or its day ends, stay.")
-    queue_key_rate: OfTaste[int] = Field(50, ge=0, le=10**6, description="Ticket requests a second of a key; 0: no limit.")
+    queue_stays: OfTaste[bool] = Field(
+        False, description="Tickets that wait when a branch closes, or its day ends, stay."
+    )
+    queue_key_rate: OfTaste[int] = Field(
+        50, ge=0, le=10**6, description="Ticket requests a second of a key; 0: no limit."
+    )
     lookup_port: OfTaste[int] = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
     lookup_metrics_port: OfTaste[int] = Field(9467, ge=0, le=65535, description="Port of its metrics; 0: none.")
     lookup_connections: OfTaste[int] = Field(512, ge=4, le=65536, description="Connections it takes at once.")

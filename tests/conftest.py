@@ -82,7 +82,13 @@ def tickets_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server for tickets, which syncs every write, for the session."""
     folder = tmp_path_factory.mktemp("tickets")
     with Stack(
-        folder, Settings(tickets_url=""), with_kafka=False, with_redis=False, with_tickets=True, any_ports=True, tether=True
+        folder,
+        Settings(tickets_url=""),
+        with_kafka=False,
+        with_redis=False,
+        with_tickets=True,
+        any_ports=True,
+        tether=True,
     ) as stack:
         yield stack.settings.tickets
 

@@ -124,16 +124,22 @@ async def _visit(
     client: Client, heard: Heard, keys: dict[tuple[int, Role], str], branch: int, counter: int, number: int, due: float
 ) -> None:
     """A customer's class is looked up, he gets a ticket, and a counter calls and completes one of its branch."""
-    await client.ask(heard, "look-up", "GET", f"/v1/priority/{'a' * 20}{number:06d}".replace("0", "a").replace("1", "b"), "", "", due)
+    await client.ask(
+        heard, "look-up", "GET", f"/v1/priority/{'a' * 20}{number:06d}".replace("0", "a").replace("1", "b"), "", "", due
+    )
     kiosk, desk = keys[branch, Role.KIOSK], keys[branch, Role.COUNTER]
     issued = await client.ask(heard, "issue", "POST", "/v1/tickets", kiosk, f"i{number}", time.perf_counter())
     heard.tickets.add((branch, issued["ticket"]))
-    called = await client.ask(heard, "call", "POST", f"/v1/counters/{counter}/next", desk, f"c{number}", time.perf_counter())
+    called = await client.ask(
+        heard, "call", "POST", f"/v1/counters/{counter}/next", desk, f"c{number}", time.perf_counter()
+    )
     if called["ticket"] is not None:
         place = called["ticket"]["ticket"]
         heard.called.append((branch, place))
         body = {"counter": str(counter)}
-        await client.ask(heard, "complete", "POST", f"/v1/tickets/{place}/complete", desk, f"d{number}", time.perf_counter(), body)
+        await client.ask(
+            heard, "complete", "POST", f"/v1/tickets/{place}/complete", desk, f"d{number}", time.perf_counter(), body
+        )
 
 
 class Client:

@@ -62,7 +62,10 @@ NOBODY_ASKS = {
     **dict.fromkeys(("schemas register", "database migrate"), "by the rights of the user that the settings name"),
     **dict.fromkeys(("replay", "alerts evaluate", "alerts calibrate"), "of files that the caller has"),
     **{f"policy {name}": "of packs" for name in ("list", "show", "check", "decide", "cases", "diff")},
-    **{f"queue {name}": "of files, or numbers of tickets alone" for name in ("bound", "simulate", "explain", "day", "estimates", "check-reference")},
+    **{
+        f"queue {name}": "of files, or numbers of tickets alone"
+        for name in ("bound", "simulate", "explain", "day", "estimates", "check-reference")
+    },
     "queue compare": "numbers and states of tickets alone",
     "notices waiting": "ids and times alone",
 }

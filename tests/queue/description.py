@@ -23,10 +23,12 @@ FILE: Final = Path(__file__).resolve().parents[2] / "docs" / "tickets.openapi.js
 
 def text() -> str:
     """The description of look-up and tickets, as it is served."""
-    nothing = cast(Any, None)
+    nothing = cast("Any", None)
     lookup = Lookup(nothing, "ordinary", lambda: date(2026, 3, 2))
     app = create_app(lookup)
-    store = TicketStore(nothing, TicketKeys.of(""), compile_queue(load_pack("rolling-quarter-aum")), lambda: date(2026, 3, 2))
+    store = TicketStore(
+        nothing, TicketKeys.of(""), compile_queue(load_pack("rolling-quarter-aum")), lambda: date(2026, 3, 2)
+    )
     add_tickets(app, Ticketing(store, lookup, "ordinary"), Callers(KeyRing(dict), nothing), 0)
     return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
 

@@ -149,4 +149,6 @@ def test_what_differs_is_said(redis_server: str) -> None:
             "ticket 2 is waiting in the store, and the log has none that lives",
         ]
         twice = [*log.records, {**log.records[0], "event_id": "another"}]
-        assert queue_differences(logged_branch(twice), state, tickets) == ["step 1 is in the log twice, with two contents"]
+        assert queue_differences(logged_branch(twice), state, tickets) == [
+            "step 1 is in the log twice, with two contents"
+        ]

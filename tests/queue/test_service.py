@@ -119,7 +119,14 @@ def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Se
         finally:
             behind.stop()
     logged = read_branch(settings, "B1")
-    assert [step["action"] for step in logged.steps] == ["issued", "issued", "reranked", "called", "completed", "called"]
+    assert [step["action"] for step in logged.steps] == [
+        "issued",
+        "issued",
+        "reranked",
+        "called",
+        "completed",
+        "called",
+    ]
     assert logged.steps[3]["overtaken"] == ["B1-1"] and logged.steps[2]["reason"] == "queue-priority"
     env = {
         "TIDEGAUGE_BOOTSTRAP_SERVERS": settings.bootstrap_servers, "TIDEGAUGE_TOPIC_PREFIX": settings.topic_prefix,
@@ -178,7 +185,9 @@ def test_the_pages_examples_work(tickets_server: str, topic_prefix: str) -> None
         assert '"number":"D001"' in done.stdout and '"state":"called"' in done.stdout
         issue = shell.partition("curl --fail-with-body -sS -X")[0].replace("0815", "0816").replace("mfrgg", "abcde")
         subprocess.run(["sh", "-ec", issue], env=env, capture_output=True, timeout=20, check=True)
-        done = subprocess.run([sys.executable, "-c", python], env=env, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", python], env=env, capture_output=True, text=True, timeout=20, check=False
+        )
         assert (done.returncode, done.stdout) == (0, "now serving D002 at counter 4\n"), done.stderr
 
 

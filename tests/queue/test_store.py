@@ -120,7 +120,9 @@ class StoredBranch(Branch):
         after = arrival_after(step, self.now, arrival)
         assert found["arrival"] == 1000 * after
         waits = int(found["service"][1:])
-        self.slow.tickets.append(SlowTicket(ticket, after, queue_class, waits, [-1] * (0 if step != STEP_TRANSFERRED else passed)))
+        self.slow.tickets.append(
+            SlowTicket(ticket, after, queue_class, waits, [-1] * (0 if step != STEP_TRANSFERRED else passed))
+        )
 
     @rule(gap=st.sampled_from([0, 1, 599, 600, 1800]))
     def time_goes_on(self, gap: int) -> None:
@@ -255,4 +257,6 @@ def test_a_ticket_printed_without_the_service(redis_server: str) -> None:
         assert (late["arrival"], late["number"]) == (400_000, "K1-007")
         assert one.issue(printed_at=400_000, number="K1-007", request="offline:K1-007", cause="offline") == late
         assert one.run("call", counter="1")["ticket"]["id"] == late["id"]
-        assert one.issue(printed_at=9_000_000, number="K1-008", cause="offline")["arrival"] == 1_000_000, "not yet to come"
+        assert one.issue(printed_at=9_000_000, number="K1-008", cause="offline")["arrival"] == 1_000_000, (
+            "not yet to come"
+        )

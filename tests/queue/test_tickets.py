@@ -113,7 +113,10 @@ def test_a_ticket_from_issue_to_the_end(desk: Desk) -> None:
     )  # fmt: skip
     path = f"/v1/tickets/{vip['ticket']}"
     assert desk.made("counter", f"{path}/holder", counter="1", customer_ref=VIP)["holder"] == "same"
-    assert desk.made("counter", f"{path}/holder", counter="1", customer_ref=GONE) == {"holder": "other", "identity_check": True}
+    assert desk.made("counter", f"{path}/holder", counter="1", customer_ref=GONE) == {
+        "holder": "other",
+        "identity_check": True,
+    }
     assert desk.made("counter", f"{path}/recall", counter="1")["state"] == "called"
     assert desk.made("counter", f"{path}/transfer", counter="1", service="loans")["service"] == "loans"
     assert desk.made("counter", "/v1/counters/1/next")["ticket"]["ticket"] == vip["ticket"]
@@ -143,7 +146,9 @@ def test_who_may(desk: Desk) -> None:
         answer = desk.ask(who, method, path, **body)
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:tidegauge:problem:not-allowed"), (who, path)
     assert len(desk.trail.refused) == 6
-    assert desk.ask("far", "GET", f"/v1/tickets/{own['ticket']}").status_code == 404, "its own branch has no such ticket"
+    assert desk.ask("far", "GET", f"/v1/tickets/{own['ticket']}").status_code == 404, (
+        "its own branch has no such ticket"
+    )
     for who in ("nobody", "", "kiosk\u00e4"):
         answer = desk.client.post("/v1/tickets", headers={"Authorization": f"Bearer tgk_{who}".encode()}, json={})
         assert answer.status_code in (401, 422)
@@ -183,7 +188,10 @@ def test_without_the_store(desk: Desk) -> None:
         port = silent.getsockname()[1]
         for url in ("redis://127.0.0.1:1/0", f"redis://127.0.0.1:{port}/0"):
             desk.ticketing.store.client = ticket_client(url)
-            for who, path, body in (("kiosk", "/v1/tickets", {"service": "cash"}), ("counter", "/v1/counters/1/next", {})):
+            for who, path, body in (
+                ("kiosk", "/v1/tickets", {"service": "cash"}),
+                ("counter", "/v1/counters/1/next", {}),
+            ):
                 began = time.perf_counter()
                 answer = desk.ask(who, "POST", path, **body)
                 took = time.perf_counter() - began
@@ -205,7 +213,12 @@ def test_a_class_changes_while_somebody_waits(desk: Desk) -> None:
 
 def test_requests_that_are_none(desk: Desk) -> None:
     """Problems of RFC 9457 that repeat nothing of the request."""
-    for body in ({"service": "no such service!"}, {"surname": "Li"}, {"customer_ref": "x" * 65}, {"appointment": "soon"}):
+    for body in (
+        {"service": "no such service!"},
+        {"surname": "Li"},
+        {"customer_ref": "x" * 65},
+        {"appointment": "soon"},
+    ):
         answer = desk.ask("kiosk", "POST", "/v1/tickets", **body)
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
         assert answer.json() == {

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _SECOND_MS: Final = 1000
 
 
-def ticket_steps(records: Iterator[tuple[bytes | None, bytes | None]], branch: str, registry: Registry) -> Iterator[dict[str, Any]]:
+def ticket_steps(
+    records: Iterator[tuple[bytes | None, bytes | None]], branch: str, registry: Registry
+) -> Iterator[dict[str, Any]]:
     """The steps of a branch among records of `queue-tickets`; what can't be read is passed over."""
     for key, value in records:
         if key != branch.encode() or value is None:
@@ -88,7 +90,7 @@ class LoggedDay:
             step["at"] for step in self.steps
             if step["ticket_id"] == ticket and step["action"] in ("completed", "no_show", "transferred", "expired") and step["at"] >= call["at"]
         ]  # fmt: skip
-        return max(1, (min(ends, default=call["at"]) - call["at"]) // _SECOND_MS)
+        return max(1, int(min(ends, default=call["at"]) - call["at"]) // _SECOND_MS)
 
     def hall_ticket(self, ticket: str) -> HallTicket:
         """The ticket as the discipline takes it."""
@@ -107,7 +109,11 @@ class LoggedDay:
         for step in self.steps:
             if step["action"] != "called" or ticket not in step["overtaken"] or step["ticket_id"] not in self.issued:
                 continue
-            by, code, at_s = self.names.index(step["ticket_id"]), self.code(step["queue_class"]), self.second(step["at"])
+            by, code, at_s = (
+                self.names.index(step["ticket_id"]),
+                self.code(step["queue_class"]),
+                self.second(step["at"]),
+            )
             call = TicketCall(by, tickets[by].arrives_s, code, step["passed"], step["capped"], (own,))
             cause = overtaking_cause(self.queue.discipline, tickets, own, CounterCall(at_s, 0, code, call))
             found.append(Overtaker(
@@ -118,7 +124,7 @@ class LoggedDay:
 
     def waits(self) -> list[ClassWaits]:
         """As they were, by class of the first call; the last row is of all."""
-        passed = {name: 0 for name in self.names}
+        passed = dict.fromkeys(self.names, 0)
         for step in self.steps:
             for name in step["overtaken"]:
                 if name in passed:
@@ -129,7 +135,10 @@ class LoggedDay:
             wait = None if call is None else max(0, call["at"] - _arrival(step)) // _SECOND_MS
             found.setdefault((call or step)["queue_class"], []).append((wait, passed[name]))
         order = sorted(found, key=self.code)
-        return [*(class_waits(name, found[name]) for name in order), class_waits("", [one for name in order for one in found[name]])]
+        return [
+            *(class_waits(name, found[name]) for name in order),
+            class_waits("", [one for name in order for one in found[name]]),
+        ]
 
     def day(self) -> BranchDay:
         """The same arrivals and services, for other orders: counters are open from their first call to their last step.
@@ -145,7 +154,9 @@ class LoggedDay:
         last = max((counter.closes_s for counter in counters.values()), default=1)
         # What was called is called in the comparison too, be it behind the last step.
         counters = {name: replace(counter, closes_s=max(counter.closes_s, last)) for name, counter in counters.items()}
-        return BranchDay(self.queue, {name: self.hall_ticket(name) for name in self.names if name in self.calls}, counters)
+        return BranchDay(
+            self.queue, {name: self.hall_ticket(name) for name in self.names if name in self.calls}, counters
+        )
 
 
 def _arrival(step: dict[str, Any]) -> int:

@@ -68,7 +68,7 @@ class Callers:
             try:
                 self.trail.record(actor, action, resource, decision, branch)
             finally:
-                raise TicketProblemError("not-allowed")  # noqa: B012 - what can't be recorded is refused all the same
+                raise TicketProblemError("not-allowed")
         return branch
 
     async def _of_token(self, word: str, trust: TokenTrust, now: datetime) -> Actor | None:

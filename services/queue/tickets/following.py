@@ -36,11 +36,16 @@ class ClassFollower:
 
         Nobody falls by it: of two references one may be unknown to the view.
         """
-        ends: dict[str, int | None] = {name: high for name, (_, high) in (await asyncio.to_thread(self.source.ends)).items()}
+        ends: dict[str, int | None] = {
+            name: high for name, (_, high) in (await asyncio.to_thread(self.source.ends)).items()
+        }
         await asyncio.to_thread(self.source.begin, ends)
         moved, cursor = 0, 0
         while True:
-            cursor, found = await self.client.hscan(self.ticketing.store.keys.references, cursor, count=REFERENCES_AT_ONCE)
+            found: Any
+            cursor, found = await self.client.hscan(
+                self.ticketing.store.keys.references, cursor, count=REFERENCES_AT_ONCE
+            )
             for name in found:
                 answer = await self.ticketing.lookup.answer(name.decode())
                 if not answer.degraded and answer.queue_class != self.ticketing.default_class:
@@ -59,7 +64,7 @@ class ClassFollower:
         moved, names = 0, list(last)
         for at in range(0, len(names), REFERENCES_AT_ONCE):
             part = names[at : at + REFERENCES_AT_ONCE]
-            held: Any = await self.client.hmget(self.ticketing.store.keys.references, part)  # type: ignore[misc]
+            held: Any = await self.client.hmget(self.ticketing.store.keys.references, part)
             for name in (name for name, text in zip(part, held, strict=True) if text):
                 found = self._class(last[name])
                 if found is not None:

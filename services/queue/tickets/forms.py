@@ -23,7 +23,9 @@ class TicketRequest(_Form):
 
     service: Word = Field("general", description="What he wants.")
     customer_ref: ReferenceText | None = None
-    previous_ref: ReferenceText | None = Field(None, description="By the key before, while references move to another key.")
+    previous_ref: ReferenceText | None = Field(
+        None, description="By the key before, while references move to another key."
+    )
     queue_class: Word | None = Field(None, description="A class that goes by neither card nor tier, such as elderly.")
     appointment: RefusableInstant | None = Field(None, description="The booked time: not called before.")
 

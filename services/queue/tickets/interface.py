@@ -16,7 +16,9 @@ from services.queue.tickets.callers import Callers
 from services.queue.tickets.problems import KINDS, PROBLEM_JSON, TicketProblem, TicketProblemError, problem_response
 from services.queue.tickets.ticketing import Ticketing
 
-_KEY_HELP: Final = "Made up by whoever asks, another one for each step: the same one again has the same answer, all day."
+_KEY_HELP: Final = (
+    "Made up by whoever asks, another one for each step: the same one again has the same answer, all day."
+)
 RequestId = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,64}$", description=_KEY_HELP)]
 BranchName = Annotated[
     str | None, Query(max_length=200, description="For who is above a branch; else it is the key's own.")
@@ -91,7 +93,9 @@ def _tickets(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
         response.headers["Cache-Control"] = "no-store"
         return await ticketing.issue(branch, actor.actor_id, _key(actor, request_id), wanted)
 
-    @router.post("/courtesy", status_code=201, responses=_problems("branch-closed", "not-an-open-class", "request-id-reused"))
+    @router.post(
+        "/courtesy", status_code=201, responses=_problems("branch-closed", "not-an-open-class", "request-id-reused")
+    )
     async def courtesy(
         wanted: forms.CourtesyRequest, request_id: RequestId, response: Response, who: Who = runs_hall
     ) -> forms.TicketAnswer:
@@ -135,12 +139,16 @@ def _steps(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
         return await ticketing.step(step, branch, actor.actor_id, _key(actor, request_id), place=ticket, **given)
 
     @router.post("/recall", responses=problems)
-    async def recall(ticket: Place, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves) -> forms.TicketAnswer:
+    async def recall(
+        ticket: Place, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves
+    ) -> forms.TicketAnswer:
         """Call a ticket again."""
         return await made("recall", who, request_id, ticket, counter=asked.counter)
 
     @router.post("/no-show", responses=problems)
-    async def no_show(ticket: Place, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves) -> forms.TicketAnswer:
+    async def no_show(
+        ticket: Place, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves
+    ) -> forms.TicketAnswer:
         """Nobody has come: the counter is free."""
         return await made("no_show", who, request_id, ticket, counter=asked.counter)
 
@@ -165,7 +173,9 @@ def _steps(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
         return await made("complete", who, request_id, ticket, counter=asked.counter, served=asked.served)
 
     @router.post("/holder", responses=problems)
-    async def holder(ticket: Place, asked: forms.HolderRequest, request_id: RequestId, who: Who = serves) -> forms.HolderAnswer:
+    async def holder(
+        ticket: Place, asked: forms.HolderRequest, request_id: RequestId, who: Who = serves
+    ) -> forms.HolderAnswer:
         """Compare the ticket with the person whose identity the counter has checked. It replaces no check."""
         actor, branch = who
         return await ticketing.holder(branch, actor.actor_id, _key(actor, request_id), ticket, asked)
@@ -182,7 +192,9 @@ def _counters(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
         actor, branch = who
         return await ticketing.arrange(step, branch, actor.actor_id, _key(actor, request_id), **given)
 
-    @router.post("/next", responses=_problems("counter-busy", "counter-paused", "too-many-counters", "request-id-reused"))
+    @router.post(
+        "/next", responses=_problems("counter-busy", "counter-paused", "too-many-counters", "request-id-reused")
+    )
     async def call_next(counter: CounterName, request_id: RequestId, who: Who = serves) -> forms.CalledAnswer:
         """Call the next ticket that the counter may serve."""
         actor, branch = who

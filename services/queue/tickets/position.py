@@ -142,4 +142,6 @@ def forecast_of(queue: CompiledQueue, state: _Ticket, own: _Ticket, learnt: Lear
 def _call(queue: CompiledQueue, work: _Ticket) -> CounterCall:
     """The call that a counter works on, as the forecast takes it: when it was, and of which class."""
     code = class_code(queue, work["class"])
-    return CounterCall(work["called"] // 1000, 0, code, TicketCall(work["place"], work["arrival"] // 1000, code, 0, False, ()))
+    return CounterCall(
+        work["called"] // 1000, 0, code, TicketCall(work["place"], work["arrival"] // 1000, code, 0, False, ())
+    )

@@ -65,6 +65,6 @@ def problem_response(error: TicketProblemError) -> JSONResponse:
     headers = {"Cache-Control": "no-store"}
     if kind.status in (429, 503):
         headers["Retry-After"] = "1"
-    if kind.status == 401:  # noqa: PLR2004
+    if kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body, kind.status, headers, PROBLEM_JSON)

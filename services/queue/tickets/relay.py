@@ -62,7 +62,12 @@ class KafkaSteps:
     def send(self, records: Iterable[tuple[str, bytes]]) -> None:
         """As StepSender says."""
         if self.producer is None:
-            given = {"enable.idempotence": True, "partitioner": "murmur2_random", "linger.ms": 5, "message.timeout.ms": int(1000 * SENT_S)}
+            given = {
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                "message.timeout.ms": int(1000 * SENT_S),
+            }
             self.producer = Producer({**librdkafka(self.brokers), **given}, logger=admin.nowhere)
         failed: list[KafkaError] = []
 
@@ -81,7 +86,9 @@ class KafkaSteps:
 class TicketRelay:
     """Carries steps from the outbox to Kafka, one service at a time. `client` has no decoding, and waits longer than a turn."""
 
-    def __init__(self, client: Redis, keys: TicketKeys, sender: StepSender, encode: Callable[[dict[str, Any]], bytes]) -> None:
+    def __init__(
+        self, client: Redis, keys: TicketKeys, sender: StepSender, encode: Callable[[dict[str, Any]], bytes]
+    ) -> None:
         self.client, self.keys, self.sender, self.encode = client, keys, sender, encode
         self.token = uuid.uuid4().hex
 

@@ -13,7 +13,13 @@ from streams.calendar import date_of
 LIVE_STATES: Final = ("waiting", "called", "no_show")
 _Step = dict[str, Any]
 
-_COMPARED: Final = {"queue_class": "class", "service": "service", "arrival": "arrival", "passed": "passed", "state": "state"}
+_COMPARED: Final = {
+    "queue_class": "class",
+    "service": "service",
+    "arrival": "arrival",
+    "passed": "passed",
+    "state": "state",
+}
 """Of a ticket: names in the log and in the store."""
 
 
@@ -102,7 +108,9 @@ def queue_differences(logged: LoggedBranch, state: _Step, stored: dict[int, _Ste
         own, other = live.get(place), stored.get(place)
         if own is None or other is None:
             where, lacks = ("store", "log") if own is None else ("log", "store")
-            found.append(f"ticket {place} is {(own or other or {})['state']} in the {where}, and the {lacks} has none that lives")
+            found.append(
+                f"ticket {place} is {(own or other or {})['state']} in the {where}, and the {lacks} has none that lives"
+            )
             continue
         for name, its in _COMPARED.items():
             if own[name] != other[its]:

@@ -104,7 +104,10 @@ def relay_of(settings: Settings) -> TicketRelay:
     client = Redis.from_url(settings.tickets, socket_timeout=wait_s, socket_connect_timeout=wait_s)
     sender = KafkaSteps(settings.kafka, settings.topic(TICKETS_TOPIC))
     return TicketRelay(
-        client, TicketKeys.of(settings.topic_prefix), sender, partial(encode, TICKETS_TOPIC, registry=registry_for(settings))
+        client,
+        TicketKeys.of(settings.topic_prefix),
+        sender,
+        partial(encode, TICKETS_TOPIC, registry=registry_for(settings)),
     )
 
 
@@ -115,7 +118,12 @@ class Behind:
     """
 
     def __init__(
-        self, settings: Settings, ticketing: Ticketing, keys: KeyRing, new_lookup: Callable[[], Lookup], new_reader: NewReader
+        self,
+        settings: Settings,
+        ticketing: Ticketing,
+        keys: KeyRing,
+        new_lookup: Callable[[], Lookup],
+        new_reader: NewReader,
     ) -> None:
         self.settings, self.ticketing, self.keys = settings, ticketing, keys
         self.new_lookup, self.new_reader = new_lookup, new_reader
@@ -124,7 +132,12 @@ class Behind:
     def start(self) -> None:
         """Begin; the keys have been read once, if the database answers."""
         self._outlive("keys", self._read_keys)
-        for name, work in (("keys", self._keep_keys), ("relay", self._relay), ("classes", self._follow), ("waits", self._learn)):
+        for name, work in (
+            ("keys", self._keep_keys),
+            ("relay", self._relay),
+            ("classes", self._follow),
+            ("waits", self._learn),
+        ):
             threading.Thread(target=self._again, args=(name, work), name=f"tickets-{name}", daemon=True).start()
 
     def stop(self) -> None:
@@ -169,7 +182,9 @@ class Behind:
     async def _following(self) -> None:
         ticketing = ticketing_of(self.settings, self.new_lookup())
         names = ("queue-priority",)
-        source = await asyncio.to_thread(KafkaSource, self.settings.kafka, names, self.new_reader, self.settings.topic_prefix)
+        source = await asyncio.to_thread(
+            KafkaSource, self.settings.kafka, names, self.new_reader, self.settings.topic_prefix
+        )
         try:
             registry, client = registry_for(self.settings), ticketing.store.client
             follower = ClassFollower(source, ticketing, registry, client, today_of(self.settings))

@@ -82,7 +82,13 @@ class TicketStore:
         request: the step with this id is made once a day, and has the same answer each time.
         """
         asked = {name: value for name, value in given.items() if value is not None}
-        arguments: Answered = {**self._limits, **asked, "branch": branch, "day": self.today().isoformat(), "rule": rule_of(self.queue)}
+        arguments: Answered = {
+            **self._limits,
+            **asked,
+            "branch": branch,
+            "day": self.today().isoformat(),
+            "rule": rule_of(self.queue),
+        }
         if self.stays and step not in _READING:
             arguments["stay"] = True
         if request is not None:
@@ -102,7 +108,7 @@ class TicketStore:
         """Branches at which somebody has a ticket with a reference. StoreDownError."""
         try:
             async with asyncio.timeout(self.budget_s):
-                found: Any = await self.client.hget(self.keys.references, reference)  # type: ignore[misc]
+                found: Any = await self.client.hget(self.keys.references, reference)
         except (RedisError, OSError, TimeoutError) as problem:
             raise StoreDownError(str(problem)) from problem
         return sorted({branch for branch, _ in json.loads(found or "[]")})
@@ -111,8 +117,8 @@ class TicketStore:
         """Past waits (class, forecast, wait), newest first, and how long services took by class. StoreDownError."""
         try:
             async with asyncio.timeout(self.budget_s):
-                waits: Any = await self.client.lrange(self.keys.waits, 0, -1)  # type: ignore[misc]
-                took: Any = await self.client.hgetall(self.keys.services)  # type: ignore[misc]
+                waits: Any = await self.client.lrange(self.keys.waits, 0, -1)
+                took: Any = await self.client.hgetall(self.keys.services)
         except (RedisError, OSError, TimeoutError) as problem:
             raise StoreDownError(str(problem)) from problem
         counts = {name.decode(): int(value) for name, value in took.items()}
@@ -123,9 +129,9 @@ class TicketStore:
     async def _evaluate(self, keys: list[str], arguments: list[str]) -> Any:
         sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as the server names a script
         try:
-            return await self.client.evalsha(sha, len(keys), *keys, *arguments)  # type: ignore[no-untyped-call]
+            return await self.client.evalsha(sha, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await self.client.eval(self._text, len(keys), *keys, *arguments)  # type: ignore[no-untyped-call]
+            return await self.client.eval(self._text, len(keys), *keys, *arguments)
 
 
 # What may be another one when the same request comes again: time passes, and the view may answer now.

@@ -32,7 +32,7 @@ def _as_problems() -> Iterator[None]:
         raise TicketProblemError("queue-unavailable") from problem
     except StepRefusedError as problem:
         code = problem.code if problem.code in KINDS else "queue-unavailable"
-        raise TicketProblemError(code, problem.ticket and problem.ticket["place"]) from problem
+        raise TicketProblemError(code, problem.ticket["place"] if problem.ticket else None) from problem
 
 
 @dataclass(slots=True)
@@ -62,7 +62,9 @@ class Ticketing:
                 given["forecast"] = self._forecast_of_new(state, given)
                 return self._told(state, (await self.store.run("issue", branch, request, **given))["ticket"])
 
-    async def courtesy(self, branch: str, actor: str, request: str, wanted: forms.CourtesyRequest) -> forms.TicketAnswer:
+    async def courtesy(
+        self, branch: str, actor: str, request: str, wanted: forms.CourtesyRequest
+    ) -> forms.TicketAnswer:
         """A ticket of a class that staff choose (R-092)."""
         if wanted.queue_class not in self.queue.ids:
             raise TicketProblemError("not-an-open-class")
@@ -79,7 +81,9 @@ class Ticketing:
         """Tickets that a kiosk printed by itself: in the order of printing, each once, from its printed time."""
         found = []
         for one in sorted(given.tickets, key=lambda ticket: (ticket.printed_at, ticket.number)):
-            wanted = forms.TicketRequest(service=one.service, customer_ref=one.customer_ref, queue_class=one.queue_class)
+            wanted = forms.TicketRequest(
+                service=one.service, customer_ref=one.customer_ref, queue_class=one.queue_class
+            )
             more = self._ticket(await self._class(wanted), self._open_class(one.queue_class), one.service)
             request = f"{actor}/printed/{one.number}"
             with _as_problems():
@@ -113,7 +117,9 @@ class Ticketing:
         with _as_problems():
             return self._plain((await self.store.run(step, branch, request, actor=actor, **given))["ticket"])
 
-    async def holder(self, branch: str, actor: str, request: str, place: int, asked: forms.HolderRequest) -> forms.HolderAnswer:
+    async def holder(
+        self, branch: str, actor: str, request: str, place: int, asked: forms.HolderRequest
+    ) -> forms.HolderAnswer:
         """Whether the ticket is of the person whose identity was checked."""
         refs = [ref for ref in (asked.customer_ref, asked.previous_ref) if ref is not None]
         with _as_problems():
@@ -159,7 +165,9 @@ class Ticketing:
         moved = 0
         with _as_problems():
             for branch in await self.store.holders(reference):
-                given = {"ref": reference, "class": self._known(queue_class), "vip": vip_area, "reason": reason}
+                given: dict[str, Any] = {
+                    "ref": reference, "class": self._known(queue_class), "vip": vip_area, "reason": reason,
+                }  # fmt: skip
                 moved += len((await self.store.run("rerank", branch, **given))["moved"])
         return moved
 

@@ -193,7 +193,9 @@ def day(
         console.print(shown)
 
 
-def _logged_day(branch: str, date: str, pack: str, order: QueueOrder | None) -> tuple[BranchDay, dict[str, list[ClassWaits]]]:
+def _logged_day(
+    branch: str, date: str, pack: str, order: QueueOrder | None
+) -> tuple[BranchDay, dict[str, list[ClassWaits]]]:
     """A branch's day for other orders, and how it was."""
     from datetime import date as calendar_day
 

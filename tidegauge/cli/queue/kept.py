@@ -46,7 +46,10 @@ def compare(branch: str = _BRANCH, as_json: bool = JSON) -> None:
 
 
 def restore(
-    branch: str = typer.Argument(..., help="The branch."), dry_run: bool = DRY_RUN, actor: str = AS, as_json: bool = JSON
+    branch: str = typer.Argument(..., help="The branch."),
+    dry_run: bool = DRY_RUN,
+    actor: str = AS,
+    as_json: bool = JSON,
 ) -> None:
     """Put a branch of which the store has nothing back to what queue-tickets has of it.
 
@@ -63,13 +66,20 @@ def restore(
         raise CommandError(f"queue-tickets has nothing of {branch}", "is its name right?", BAD_INPUT)
     given = restored(logged)
     line = f"restore {len(given['tickets'])} tickets of {branch}, up to step {logged.sequence}"
-    fields = {"branch": branch, "tickets": len(given["tickets"]), "sequence": logged.sequence, "missing_steps": logged.holes}
+    fields = {
+        "branch": branch,
+        "tickets": len(given["tickets"]),
+        "sequence": logged.sequence,
+        "missing_steps": logged.holes,
+    }
     if not goes_on(Intent("queue restore", [line], fields), "", dry_run=dry_run, as_json=as_json):
         return
     try:
         _asked(settings, lambda store: store.run("restore", branch, **given))
     except StepRefusedError as refused:
-        raise CommandError(f"the store has tickets of {branch} already", "`tidegauge queue compare` says what differs") from refused
+        raise CommandError(
+            f"the store has tickets of {branch} already", "`tidegauge queue compare` says what differs"
+        ) from refused
     if as_json:
         emit(fields)
     else:
@@ -106,5 +116,5 @@ def _asked(settings: Settings, ask: Callable[[TicketStore], Awaitable[Any]]) -> 
 
 async def _branches(store: TicketStore) -> list[str]:
     """All that have tickets."""
-    found: Any = await store.client.smembers(store.keys.branches)  # type: ignore[misc]
+    found: Any = await store.client.smembers(store.keys.branches)
     return sorted(name.decode() for name in found)
