@@ -102,9 +102,22 @@ class LoggedDay:
         served = self.service_s(ticket) if ticket in self.calls else 1
         return HallTicket(self.second(_arrival(step)), self.code(step["queue_class"]), served, changes)
 
+    def _in_ms(self, ticket: str) -> HallTicket:
+        """The same in milliseconds."""
+        step = self.issued[ticket]
+        changes = tuple(
+            (one["at"] - self.began, self.code(one["queue_class"]))
+            for one in self.steps
+            if one["ticket_id"] == ticket and one["action"] == "reranked"
+        )
+        return HallTicket(_arrival(step) - self.began, self.code(step["queue_class"]), 1, changes)
+
     def explained(self, ticket: str) -> list[Overtaker]:
         """Who was called before a ticket though he came later, in the order of calling."""
         tickets = [self.hall_ticket(name) for name in self.names]
+        exact = [self._in_ms(name) for name in self.names]  # what happens within a second has an order too
+        starts = tuple(_SECOND_MS * start for start in self.queue.discipline.head_starts_s)
+        rule = replace(self.queue.discipline, head_starts_s=starts)
         own, found = self.names.index(ticket), []
         for step in self.steps:
             if step["action"] != "called" or ticket not in step["overtaken"] or step["ticket_id"] not in self.issued:
@@ -115,7 +128,7 @@ class LoggedDay:
                 self.second(step["at"]),
             )
             call = TicketCall(by, tickets[by].arrives_s, code, step["passed"], step["capped"], (own,))
-            cause = overtaking_cause(self.queue.discipline, tickets, own, CounterCall(at_s, 0, code, call))
+            cause = overtaking_cause(rule, exact, own, CounterCall(step["at"] - self.began, 0, code, call))
             found.append(Overtaker(
                 step["number"], step["queue_class"], tickets[by].arrives_s - tickets[own].arrives_s, at_s,
                 step["counter"] or "", tickets[by].service_s, cause,
