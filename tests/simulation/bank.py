@@ -54,15 +54,12 @@ RULES = (
 
 @cache
 def simulated(partitions: int = PARTITIONS) -> StandingConf:
-    """The settings of the job: with cases, and the contracts that their steps need."""
+    """The settings of the job: with cases, and the contracts that their steps need; owners of accounts are told."""
     care = load_pack("layered-care").body.replace("{close: month}", "{close: day, grace_months: 1}")
     return replace(
-        conf(),
-        layers=parse_pack(care),
-        partitions=partitions,
-        pack=pack_of(SlowScheme(RULES)),
-        registry=file_registry(contracts=2),
-    )
+        conf(), layers=parse_pack(care), partitions=partitions, pack=pack_of(SlowScheme(RULES)),
+        registry=file_registry(contracts=2), claims=True,
+    )  # fmt: skip
 
 
 @dataclass
