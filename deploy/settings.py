@@ -319,7 +319,8 @@ class Settings(WireSettings):
         if not path.exists():
             if self.external:
                 hint = (
-                    "set TIDEGAUGE_REFERENCE_KEY for all processes, once and for good; `openssl rand -hex 32` makes one"
+                    "set TIDEGAUGE_REFERENCE_KEY to the one that all processes have; "
+                    "for a new log `openssl rand -hex 32` makes one"
                 )
                 raise KeyLostError("there is no reference key", hint)
             raise KeyLostError(
