@@ -23,7 +23,7 @@ FLOW_WINDOW_DAYS_MAX = 90
 EXPIRE_DAYS = 90  # without a new peak
 OWN_PART = 50  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 EDGE_DAYS = 4  # that the start of a window of net flow may move back: from a Friday, when money comes in, to a Tuesday
-LARGE_PART = 2  # a debit of half the AUM is told at once, even if it may be a leg of an own movement
+LARGE_THIRDS = 2  # a debit of so many thirds of the AUM is told at once, even if it may be a leg of an own movement
 FOLD_DAYS_MAX = 60  # folded at once: after a longer pause of closes the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
 SINGLE_WORKDAYS, _WORKDAYS_A_WEEK = 3, 5  # Monday to Friday; 1970-01-01 was a Thursday
@@ -362,8 +362,8 @@ def _let_legs_wait(
 ) -> None:  # fmt: skip
     """Takes out debits that may still turn out to be legs, so that only a close looks at them.
 
-    Those of an account that has sent such a leg, of the postings held; the others where they are together less than half of
-    the AUM of the day before. `highs` is room for it.
+    Those of an account that has sent such a leg, of the postings held; the others where they are together less than two
+    thirds of the AUM of the day before. `highs` is room for it.
     """
     n, latest = len(m.day), np.int64(0)
     for i in range(n):
@@ -386,7 +386,7 @@ def _let_legs_wait(
             units, nano, day = units + m.units[i], nano + m.nano[i], max(day, m.day[i])
     if day >= 0:
         highest_closes(s, starts, offsets, fx, base, scope, customer, day, highs)
-        if LARGE_PART * (units + nano // NANO) >= highs[1]:
+        if 3 * (units + nano // NANO) >= LARGE_THIRDS * highs[1]:
             waits &= ~unusual
     for i in range(n):
         if waits[i]:

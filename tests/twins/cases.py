@@ -23,7 +23,7 @@ from tests.twins.case_terms import (
     EXPIRE_DAYS,
     FOLD_DAYS_MAX,
     HELD_DAYS,
-    LARGE_PART,
+    LARGE_THIRDS,
     LIVE_DAYS_MAX,
     MOVING,
     OWN_PART,
@@ -154,7 +154,7 @@ class SlowCases(SlowDesk):
     def _may_be_legs(self, customer: str) -> set[int]:
         """Debits of unknown nature whose partner may still come, on another account in the currency that has postings.
 
-        Those of an account that has had such a leg before; the others where together they are less than half of the AUM.
+        Those of an account that has had such a leg before; the others where together they are less than two thirds of the AUM.
         """
         held, paired = self._held(customer), self._paired(customer)
         latest = max((p.event["booked_at"] for p in held), default=0)
@@ -174,7 +174,7 @@ class SlowCases(SlowDesk):
         others = [p for p in waiting if p.event["account_id"] not in usual]
         if others:
             day = max(p.day for p in others)
-            if LARGE_PART * floor(sum(map(self.base, others))) >= self.reference(customer, day - 1, day):
+            if 3 * floor(sum(map(self.base, others))) >= LARGE_THIRDS * self.reference(customer, day - 1, day):
                 waiting = [p for p in waiting if p.event["account_id"] in usual]
         return {id(p) for p in waiting}
 

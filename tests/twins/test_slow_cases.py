@@ -199,24 +199,24 @@ def test_who_moves_his_own_money_is_not_told_of_before_the_second_leg_can_come()
     assert [(step.kind, step.provisional, step.net) for step in later.steps[:1]] == [("raised", True, 25_000_100)]
 
 
-def test_half_of_all_money_is_told_at_once_unless_the_account_has_sent_such_legs_before():
-    """550,000.00 of 1,100,000.00 at once, or in two debits; after a pair of legs of that account it waits."""
+def test_most_of_all_money_is_told_at_once_unless_the_account_has_sent_such_legs_before():
+    """733,333.34 of 1,100,000.00 at once, or in two debits; after a leg of that account it waits, whatever it is."""
     savings = posting(1, 10_000_000, "2024-01-01", account="A2")
     unknown = {"nature": "unknown", "clock": "10:00:00"}
-    half = bank(savings, "2024-04-11", posting(2, -55_000_000, "2024-04-12", **unknown))
-    assert told(half.steps) == [("raised", "2024-04-12", 55_000_000)]
-    less = bank(savings, "2024-04-11", posting(2, -54_999_999, "2024-04-12", **unknown))
+    most = bank(savings, "2024-04-11", posting(2, -73_333_334, "2024-04-12", **unknown))
+    assert told(most.steps) == [("raised", "2024-04-12", 73_333_334)]
+    less = bank(savings, "2024-04-11", posting(2, -73_333_333, "2024-04-12", **unknown))
     assert less.steps == []
     more = less.add(posting(3, -1, "2024-04-12", **unknown))
-    assert told(more) == [("raised", "2024-04-12", 55_000_000)]
-    moved = (posting(2, 30_000_000, "2024-04-09", nature="unknown", account="A2"),
-             posting(2, -30_000_000, "2024-04-09", nature="unknown"))  # fmt: skip
-    before = bank(savings, "2024-04-08", *moved, "2024-04-11", posting(3, -60_000_000, "2024-04-12", **unknown))
+    assert told(more) == [("raised", "2024-04-12", 73_333_334)]
+    moved = {"nature": "unknown", "value": "2024-04-09"}
+    sent = posting(2, -20_000_000, **moved), posting(2, 20_000_000, account="A2", **moved)
+    before = bank(savings, "2024-04-08", *sent, "2024-04-11", posting(3, -75_000_000, "2024-04-12", **unknown))
     assert before.steps == []
-    back = bank(savings, "2024-04-08", *moved, "2024-04-11",
-                posting(3, -40_000_000, "2024-04-12", **unknown, account="A2"))  # fmt: skip
-    assert back.steps == []
-    assert told(back.close(day("2024-04-12"))) == [("raised", "2024-04-12", 40_000_000)]
+    assert told(before.close(day("2024-04-12"))) == [("raised", "2024-04-12", 75_000_000)]
+    got = posting(2, 5_000_000, **moved), posting(2, -5_000_000, account="A2", **moved)
+    other = bank(savings, "2024-04-08", *got, "2024-04-11", posting(3, -75_000_000, "2024-04-12", **unknown))
+    assert told(other.steps) == [("raised", "2024-04-12", 75_000_000)]
 
 
 def test_legs_across_midnight_stay_a_pair_when_one_is_folded():

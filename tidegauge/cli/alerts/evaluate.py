@@ -97,7 +97,8 @@ def _tell_strangers(labels: Any, events: Any, say: Any) -> None:
 
 def _known_facts(files: WorldFiles, conf: StandingConf, say: Any) -> WorldFiles:
     """Without facts of names that no pack here knows: a world is for many packs."""
-    from agents.standing.intake.facts import BANK_OPEN, COMPLETE, fact_kinds
+    from agents.standing.intake.facts import BANK_OPEN, fact_kinds
+    from agents.standing.intake.marks import COMPLETE
 
     known = {*fact_kinds(conf.packs()), BANK_OPEN, COMPLETE}
     strange = [one.record["name"] for one in files.events if one.topic == "facts" and one.record["name"] not in known]
