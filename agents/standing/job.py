@@ -221,7 +221,7 @@ class StandingJob:
             self.decider.transaction_counts.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
         if self.ledger.cases is not None:
-            self.decider.cases.take(columns, met)
+            self.decider.cases.take(columns, first, last, met)
             return
         for candidate in met:
             self._alert(columns, candidate)
