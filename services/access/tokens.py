@@ -42,20 +42,26 @@ class TokenTrust(NamedTuple):
 
 def issuer_keys(path: Path) -> KeySet:
     """The public keys of an issuer, from a file with its JWKS. TokenRefusedError where it holds none; TooLargeError, OSError."""
+    return public_keys(read_bounded(path, bounds.SMALL_FILE_BYTES_MAX), str(path))
+
+
+def public_keys(data: bytes, source: str) -> KeySet:
+    """The public keys for signatures in a JWKS. TokenRefusedError, in words with its `source`, where it holds none."""
     try:
-        found = json.loads(read_bounded(path, bounds.SMALL_FILE_BYTES_MAX))
+        found = json.loads(data)
         keys = [key for key in found["keys"] if key.get("kty") in ("RSA", "EC") and key.get("use", "sig") == "sig"]
         if not keys:
-            raise TokenRefusedError(f"{path} holds no public key for signatures")
+            raise TokenRefusedError(f"{source} holds no public key for signatures")
         return KeySet.import_key_set({"keys": keys})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, JoseError) as problem:
-        raise TokenRefusedError(f"{path} is no set of keys (JWKS)") from problem
+        raise TokenRefusedError(f"{source} is no set of keys (JWKS)") from problem
 
 
-def verified(token: str, trust: TokenTrust, now_s: int) -> dict[str, Any]:
+def verified(token: str, trust: TokenTrust, now_s: int, types: tuple[str, ...] = TYPES) -> dict[str, Any]:
     """The claims of a token that counts at `now_s`, in seconds since 1970. TokenRefusedError.
 
     It is signed by a key of the issuer, made by the issuer for this audience, not yet at its end, and lasts a day at most.
+    types: what its header may call it.
     """
     if len(token.encode()) > bounds.TOKEN_BYTES_MAX:
         raise TokenRefusedError(f"more than {bounds.TOKEN_BYTES_MAX:,} bytes")
@@ -71,7 +77,7 @@ def verified(token: str, trust: TokenTrust, now_s: int) -> dict[str, Any]:
         raise TokenRefusedError(_why(problem)) from None
     except (ValueError, TypeError, RecursionError):
         raise TokenRefusedError("it is no token") from None
-    if found.header.get("typ", TYPES[0]) not in TYPES:
+    if found.header.get("typ", TYPES[0]) not in types:
         raise TokenRefusedError("it is a token for something else")
     if found.claims["exp"] - found.claims["iat"] > LIFETIME_S_MAX:
         raise TokenRefusedError(f"it lasts longer than {LIFETIME_S_MAX // 3600} hours")

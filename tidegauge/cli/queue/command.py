@@ -55,15 +55,18 @@ def serve(
         int | None, typer.Option("--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none.")
     ] = None,
 ) -> None:
-    """Serve `GET /v1/priority/{customer_ref}`. Nobody is asked who he is: keep it inside."""
+    """Serve `GET /v1/priority/{customer_ref}` to whoever has a key of `tidegauge keys`."""
     told = until_told()
     set_up_log("WARNING")
     settings = Settings()
-    kiosks = priority_app(settings)
+    if settings.lookup_open and not settings.own_machine:
+        hint = "unset it, and give the kiosks keys: `tidegauge keys issue kiosk UNIT`"
+        raise CommandError("TIDEGAUGE_LOOKUP_OPEN is for the servers of this machine alone", hint)
     port = settings.lookup_port if port is None else port
     watched_at = settings.lookup_metrics_port if metrics_port is None else metrics_port
     with listening_at(host, port, "--port"):
         socket = listening(host, port)
+    kiosks = priority_app(settings)
     if watched_at:
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
