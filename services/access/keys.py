@@ -18,12 +18,13 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from services.access.decision import MACHINES, Actor, Role, unit_of
+from services.access.decision import MACHINES, UNIT_DEPTH_MAX, Actor, Role, unit_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 KEY_DAYS_MAX: Final = 400
+UNIT_BYTES_MAX: Final = 128
 SLOTS: Final = (1, 2)
 KEY_BEGIN: Final = "tgk_"
 KEY_SCHEMES: Final = ("apikey", "bearer")
@@ -71,6 +72,9 @@ def issue_key(
     if not 0 < days <= KEY_DAYS_MAX:
         raise KeyRefusedError(f"a key lasts 1 to {KEY_DAYS_MAX} days, not {days}")
     path = "/".join(unit)
+    if len(unit) > UNIT_DEPTH_MAX or len(path.encode()) > UNIT_BYTES_MAX or not path.isprintable():
+        bounds = f"{UNIT_DEPTH_MAX} levels and {UNIT_BYTES_MAX} bytes"
+        raise KeyRefusedError(f"a unit has at most {bounds}, and no control characters")
     connection.execute("LOCK TABLE access.api_keys IN SHARE ROW EXCLUSIVE MODE")
     connection.execute(
         "UPDATE access.api_keys SET revoked_at = expires_at WHERE revoked_at IS NULL AND expires_at <= %s", (now,)

@@ -33,7 +33,7 @@ from services.access.callers import (
 from services.access.issuer import Issuer, IssuerAwayError
 from services.access.oidc import LoginBegun, LoginClient, LoginRefusedError, begin, finish
 from services.access.sessions import LOGOUTS_S, LoggedIn, Session, Sessions
-from services.access.tokens import TokenRefusedError, login_of
+from services.access.tokens import TokenRefusedError, is_name, login_of
 
 LOGIN_COOKIE: Final = "__Host-tidegauge-login"
 LOGIN_S: Final = 600
@@ -83,7 +83,7 @@ class Login:
         issuer_session = given.claims.get("sid")
         who = LoggedIn(
             actor.actor_id, login, self.issuer.url, str(given.claims["sub"]),
-            issuer_session if isinstance(issuer_session, str) else "",
+            issuer_session if is_name(issuer_session) else "",
         )  # fmt: skip
         return self.sessions.begin(who, browser), where
 
@@ -93,7 +93,7 @@ class Login:
         events, subject, session, notice = (claims.get(name) for name in ("events", "sub", "sid", "jti"))
         if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict) or "nonce" in claims:
             raise TokenRefusedError("it tells of no logout")
-        if not isinstance(notice, str) or not notice or not isinstance(session, str | None):
+        if not is_name(notice) or not (session is None or is_name(session)):
             raise TokenRefusedError("it has no name, or names no session")
         if claims["iat"] < self.now_s() - LOGOUTS_S or self.sessions.heard(notice):
             raise TokenRefusedError("it is old")
