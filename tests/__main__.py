@@ -1,7 +1,8 @@
 """`python -m tests`: every test, in three lanes of pytest side by side, since a machine has two cores at least.
 
-Tests with servers wait more than they work, so there are two lanes of them, each with servers of its own. The slow ones
-without servers fill the time, and give way where both want the processor; the quick ones follow where a lane ends first.
+Tests with servers wait more than they work, so there are two lanes of them, each with servers of its own. The slow
+ones without servers fill the time, and give way where both want the processor; the quick ones follow in the lane that
+ends first.
 The output of the slow ones comes as they go, that of the lanes beside them when those have ended. Arguments go to all
 runs; the exit code is that of the worst.
 """
@@ -27,7 +28,7 @@ PARTS = {
     "of the system": "integration and system",
     "quick without servers": "not integration and not slow",
 }
-BESIDE = (("with servers",), ("of the system", "quick without servers"))  # lanes; of each the parts, one after the other
+BESIDE = (("with servers",), ("of the system", "quick without servers"))  # lanes: parts, one after the other
 NICE = ["nice", "-n", "5"]
 KERNELS = [sys.executable, "-m", "tests.kernels"]
 
