@@ -1,4 +1,4 @@
-"""What is acknowledged is kept: every step is synced, servers die, files end in the middle, answers get lost, fingers click twice."""
+"""What is acknowledged is kept: each step is synced; servers die, files end midway, answers get lost, clicks come twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import redis.asyncio
 
 from deploy.embedded import processes
-from deploy.embedded.redis import REDIS_READY_WAIT_S, TICKETS, Server
+from deploy.embedded.redis import REDIS_READY_WAIT_S, TICKET_SERVER, Server
 from deploy.ping import answers
 from deploy.record import Running
 from services.queue.tickets.relay import ticket_record
@@ -45,13 +45,13 @@ class Machine:
     """A server for tickets that can be killed, and started again on its data."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = Server(folder, processes.free_row(1), tether=True, name=TICKETS)
+        self.server = Server(folder, processes.free_row(1), tether=True, name=TICKET_SERVER)
         self.running: Running | None = None
 
     def start(self) -> None:
         self.running = self.server.start()
         processes.wait_until(
-            lambda: answers(self.server.url), [self.running], self.server.log, TICKETS, REDIS_READY_WAIT_S
+            lambda: answers(self.server.url), [self.running], self.server.log, TICKET_SERVER, REDIS_READY_WAIT_S
         )
 
     def kill(self) -> None:
@@ -61,7 +61,7 @@ class Machine:
     @property
     def log_file(self) -> Path:
         """What the server appends to."""
-        (found,) = (self.server.data_dir / TICKETS / "appendonlydir").glob("*.incr.aof")
+        (found,) = (self.server.data_dir / TICKET_SERVER / "appendonlydir").glob("*.incr.aof")
         return found
 
 
@@ -90,7 +90,8 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
         with stored(found.server.url) as one:
             steps: list[tuple[str, dict[str, Any]]] = [
                 ("issue", {"class": "gold", "service": "cash", "prefix": "A"}), ("call", {"counter": "1"}),
-                ("recall", {"counter": "1", "place": 1}), ("transfer", {"counter": "1", "place": 1, "service": "x", "keep": True}),
+                ("recall", {"counter": "1", "place": 1}),
+                ("transfer", {"counter": "1", "place": 1, "service": "x", "keep": True}),
                 ("call", {"counter": "1"}), ("no_show", {"counter": "1", "place": 1}), ("back", {"place": 1}),
                 ("rerank", {"ref": "r", "class": "gold", "vip": True}), ("pause", {"counter": "2"}), ("leave", {"place": 1}),
                 ("close", {"reason": "evening"}),

@@ -1,4 +1,4 @@
-"""Tickets in the opening hour: `tidegauge queue serve` as a bank runs it, kiosks and counters of many branches, and the disk's sync.
+"""Tickets in the opening hour: `tidegauge queue serve` as a bank runs it, kiosks and counters of many branches, the disk's sync.
 
 Open loop: requests leave at their times, however long the others take. A latency counts from when its request should have left.
 """
@@ -124,9 +124,8 @@ async def _visit(
     client: Client, heard: Heard, keys: dict[tuple[int, Role], str], branch: int, counter: int, number: int, due: float
 ) -> None:
     """A customer's class is looked up, he gets a ticket, and a counter calls and completes one of its branch."""
-    await client.ask(
-        heard, "look-up", "GET", f"/v1/priority/{'a' * 20}{number:06d}".replace("0", "a").replace("1", "b"), "", "", due
-    )
+    reference = f"{number:026b}".translate({ord("0"): "a", ord("1"): "b"})
+    await client.ask(heard, "look-up", "GET", f"/v1/priority/{reference}", "", "", due)
     kiosk, desk = keys[branch, Role.KIOSK], keys[branch, Role.COUNTER]
     issued = await client.ask(heard, "issue", "POST", "/v1/tickets", kiosk, f"i{number}", time.perf_counter())
     heard.tickets.add((branch, issued["ticket"]))
