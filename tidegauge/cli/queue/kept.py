@@ -77,8 +77,8 @@ def restore_branch(
     try:
         _asked(settings, lambda store: store.run("restore", branch, **given))
     except StepRefusedError as refused:
-        raise CommandError(
-            f"the store has tickets of {branch} already", "`tidegauge queue compare` says what differs", FAILED_CHECK) from refused
+        hint = "`tidegauge queue compare` says what differs"
+        raise CommandError(f"the store has tickets of {branch} already", hint, FAILED_CHECK) from refused
     if as_json:
         emit(fields)
     else:
