@@ -69,8 +69,8 @@ class Principal:
 PRINCIPALS: Final[tuple[Principal, ...]] = (
     Principal(
         "worker", "keeps standings: `tidegauge worker`",
-        reads=(*_SENT, *_STATES, WORLD), writes=(*WRITTEN_BY_WORKERS, WORLD), keeps_state=True, reads_state=True,
-        groups=("{group}",), ids=(f"{_STATE}-",),
+        reads=(*_SENT, *_STATES, "account-owners", WORLD), writes=(*WRITTEN_BY_WORKERS, WORLD), keeps_state=True,
+        reads_state=True, groups=("{group}", "{group}-owners"), ids=(f"{_STATE}-",),
     ),
     Principal(
         "views", "keeps the view in Redis: `tidegauge views`, `rebuild`",
@@ -106,8 +106,9 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         "operator",
         "looks after all of it: `tidegauge topics`, `world`, `dead-letters`, `doctor`, `drain`, `simulate`, `demo`, `staff`",
         reads=TOPIC_NAMES, writes=(*_SENT, _LETTERS, WORLD), reads_state=True, manages=True,
-        groups=("{group}", "{group}-alerts"), ids=(_OWN_IDS, f"{_STATE}-"), redis=RedisRule(("*",), writes=True),
-        tickets=RedisRule(("*",), writes=True), tables=TableRule((), (*_STAFF, "access.api_keys", "access.sessions")),
+        groups=("{group}", "{group}-alerts", "{group}-owners"), ids=(_OWN_IDS, f"{_STATE}-"),
+        redis=RedisRule(("*",), writes=True), tickets=RedisRule(("*",), writes=True),
+        tables=TableRule((), (*_STAFF, "access.api_keys", "access.sessions")),
     ),
 )  # fmt: skip
 BY_NAME: Final = {principal.name: principal for principal in PRINCIPALS}

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas import bounds
-from services.access.decision import MACHINES, Actor, Role, unit_of
+from services.access.decision import MACHINES, UNIT_DEPTH_MAX, Actor, Role, unit_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from services.access.keyring import KnownKeys
 
 KEY_DAYS_MAX: Final = 400
+UNIT_BYTES_MAX: Final = 128
 SLOTS: Final = (1, 2)
 _FORM: Final = re.compile(r"tgk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
@@ -55,6 +56,9 @@ def issue_key(
     if not 0 < days <= KEY_DAYS_MAX:
         raise KeyRefusedError(f"a key lasts 1 to {KEY_DAYS_MAX} days, not {days}")
     path = "/".join(unit)
+    if len(unit) > UNIT_DEPTH_MAX or len(path.encode()) > UNIT_BYTES_MAX or not path.isprintable():
+        bounds = f"{UNIT_DEPTH_MAX} levels and {UNIT_BYTES_MAX} bytes"
+        raise KeyRefusedError(f"a unit has at most {bounds}, and no control characters")
     connection.execute("LOCK TABLE access.api_keys IN SHARE ROW EXCLUSIVE MODE")
     connection.execute(
         "UPDATE access.api_keys SET revoked_at = expires_at WHERE revoked_at IS NULL AND expires_at <= %s", (now,)

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.topics import TOPIC_NAMES
 from schemas.registry import contract, names
-from schemas.topics import CLOSES, INPUTS, MARK
+from schemas.topics import CLOSES, INPUTS, MARK, OWNERS
 from services.views.projections import PROJECTIONS
 from tidegauge.explanation.log import OUTPUTS
 from tidegauge.world.withdrawn import TOPICS_OF_CLOSES
@@ -32,6 +32,9 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("agents/standing/job.py",), INPUTS,
         ("contracts/test_standing_job.py::test_every_input_at_once",
          "contracts/test_sizes.py::test_a_text_as_long_as_a_record_may_be"),
+    ),
+    "account agent": Driven(
+        ("agents/owners/agent.py", "agents/owners/compare.py"), (OWNERS,), ("contracts/test_readers.py::test_any_claim",),
     ),
     "views": Driven(
         ("services/views/decoder.py", "services/views/rows.py"), tuple(PROJECTIONS),

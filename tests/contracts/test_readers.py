@@ -15,14 +15,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from agents.engine.job import TP, Block
+from agents.offline.memory_log import _batch
+from agents.owners.agent import owner_breaks
+from agents.owners.compare import OwnersSeen, claims_of, paired
 from agents.standing.publish.versions import EPOCHS, epoch_of
 from connectors.formats.events import Event
 from deploy.settings import Settings
 from policies import load_pack
 from policies.compiled.queue import compile_queue
+from schemas.codec.blocks import Reader
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import contract, names
-from schemas.topics import TOPICS
+from schemas.topics import OWNERS, TOPICS
 from services.queue.tickets.replay import logged_branch, queue_differences, restored
 from tests.contracts.drawn import LIVED, REGISTRY, any_value, entries, records, whole
 from tidegauge import knowledge, letters
@@ -168,6 +173,20 @@ def test_any_version(topic: str, data: Any) -> None:
     value = data.draw(st.none() | any_value(topic))
     version = epochs._version(value, 0, topic, REGISTRY)
     assert version is None or 0 <= epoch_of(version) < EPOCHS
+
+
+# -- claims of accounts
+
+
+@given(st.lists(any_value(OWNERS), max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_any_claim(values: list[bytes]) -> None:
+    """Whatever lies on the topic: what is a claim is compared, and its customers can be told."""
+    block = Block(TP(OWNERS, 0), 0, len(values), [_batch(0, [(b"key", one) for one in values])] if values else [], 1)
+    further = [one.claim for one in OwnersSeen(REGISTRY).take(block)]
+    accounts = {claim.account_id.encode() for claim in further}
+    for shared in paired(further, claims_of(block, Reader(OWNERS, REGISTRY), accounts)):
+        assert len(owner_breaks(shared, b"k" * 32)) == 2
 
 
 # -- packs that were sent

@@ -7,7 +7,7 @@ import yaml
 
 from deploy.security.principals import BY_NAME, PRINCIPALS, acls, redis_acl
 from deploy.topics import TOPIC_NAMES, WORLD, WRITTEN_BY_WORKERS
-from schemas.topics import CLOSES, INPUTS, MARKED, STATES
+from schemas.topics import CLOSES, INPUTS, MARKED, OWNERS, STATES
 from services.queue.tickets.keys import TicketKeys
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
@@ -18,7 +18,7 @@ from tidegauge.explanation.log import OUTPUTS
 
 # Consumers of tests/contracts/test_catalogue.py -> the principal that they run as.
 RUN_AS = {
-    "standing job": "worker", "views": "views", "sweep of the views": "views", "notifier": "notices",
+    "standing job": "worker", "account agent": "worker", "views": "views", "sweep of the views": "views", "notifier": "notices",
     "the bank's days for notices": "notices", "closer": "loader", "packs that were sent": "loader",
     "refused events of files": "loader", "dead-letters": "operator", "world": "worker", "the last epoch": "worker",
     "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
@@ -30,7 +30,7 @@ RUN_AS = {
 def test_the_rows_agree_with_the_processes() -> None:
     """What workers, views, closers and explanations read and write by their own lists."""
     worker, views, loader, desk = (BY_NAME[name] for name in ("worker", "views", "loader", "desk"))
-    assert set(worker.reads) == {*INPUTS, *STATES, WORLD}
+    assert set(worker.reads) == {*INPUTS, *STATES, OWNERS, WORLD}
     assert set(worker.writes) == {*WRITTEN_BY_WORKERS, WORLD}
     assert set(views.reads) == {*PROJECTIONS, WORLD}
     assert set(loader.writes) == {*MARKED, CLOSES, "dead-letters"}

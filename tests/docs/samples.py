@@ -34,12 +34,13 @@ KEY: Final = b"the reference key of the samples"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NOTICED_AT: Final = 1_772_000_000_000
 
-# What no part of Tidegauge writes yet: by hand, through the same codec.
+# What no part of Tidegauge writes yet, or the worker around the job: by hand, through the same codec.
 BY_HAND: Final[dict[str, dict[str, Any]]] = {
     "crm-actions": {
         "event_id": "desk-55", "customer_id": "C901330", "action": "override_tier", "requested_by": "RM-3",
         "approved_by": "BM-1", "at": 1_771_400_000_000, "expires_on": 20_800, "details": {"tier": "diamond"},
     },
+    "account-owners": {"account_id": "A901330-1", "customer_id": "C901330", "first_day": 20_454},
     "tasks": {
         "event_id": "task-1-open", "task_id": "task-1", "customer_id": "C901330", "kind": "call",
         "title": "Call within two days", "assignee": "RM-3", "branch": "B01", "status": "open", "due_on": 20_504,

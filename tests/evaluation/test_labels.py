@@ -61,6 +61,7 @@ def test_columns_may_stand_in_any_order(tmp_path: Path) -> None:
         ((HEADER, GOOD.replace("2026-05-04", "2026-01-01")), ":2: last_day: 2026-01-01 is before first_day 2026-02-03"),
         ((HEADER, GOOD.replace("2026-04-20", "2026-06-01")), ":2: day_80: 2026-06-01 is not from"),
         ((HEADER, GOOD.replace("slowly", "s" * 65)), ":2: kind: 65 characters, at most 64"),
+        ((HEADER, GOOD.replace("C1", "客" * 300)), ":2: customer_id: more than"),
         ((HEADER, GOOD, STAYS.replace("C2", "C1")), "customer C1 is quiet in one line and leaver in another"),
         ((HEADER, GOOD, GOOD), "two episodes of customer C1 overlap"),
         ((HEADER, 'C1,"slowly'), "broken quotes"),

@@ -53,10 +53,11 @@ RULES = (
 
 @cache
 def simulated(partitions: int = PARTITIONS) -> StandingConf:
-    """The settings of the job: with cases, and the contracts that their steps need."""
+    """The settings of the job: with cases, and the contracts that their steps need; owners of accounts are told."""
     return replace(
-        layered(), partitions=partitions, pack=pack_of(SlowScheme(RULES)), registry=file_registry(contracts=2)
-    )
+        layered(), partitions=partitions, pack=pack_of(SlowScheme(RULES)), registry=file_registry(contracts=2),
+        claims=True,
+    )  # fmt: skip
 
 
 @dataclass

@@ -92,7 +92,9 @@ def at(ports: list[str]) -> tuple[str, ...]:
 
 def stack(bank: Bank, *words: str) -> Called:
     """`up` or `down` as a process of its own, with the embedded servers."""
-    return bank.child(words, UP_S, bootstrap_servers="", redis_url="", tickets_url="", database_url="", kafka_heap_mb="384")[0]
+    return bank.child(
+        words, UP_S, bootstrap_servers="", redis_url="", tickets_url="", database_url="", kafka_heap_mb="384"
+    )[0]
 
 
 def answers(*ports: str) -> bool:
