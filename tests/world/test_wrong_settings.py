@@ -20,7 +20,7 @@ def test_every_setting_has_a_wrong_value() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_wrong_setting_is_refused_or_changes_no_answer(kafka: Kafka, redis_server: str) -> None:
-    """One command for each setting, a third as processes; `make chaos ARGS="settings"` tries each with all of them."""
+    """One command for each setting, some as processes; `make chaos ARGS="settings"` tries each with all of them."""
     with Bank(kafka.bootstrap_servers, "pairs", 1, redis_url=redis_server) as bank:
         pairs = prepared(bank)
         assert pairs.one_each(AS_PROCESS) == []
