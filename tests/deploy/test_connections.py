@@ -123,7 +123,13 @@ def test_every_client_of_redis_takes_one_url() -> None:
 
 def test_every_client_of_postgresql_is_made_in_one_place() -> None:
     """`deploy.connections.database.connected` makes connections, with an end to every wait; nobody else does."""
-    makers = ("psycopg.connect", "Connection.connect", "AsyncConnection.connect", "ConnectionPool", "AsyncConnectionPool")
+    makers = (
+        "psycopg.connect",
+        "Connection.connect",
+        "AsyncConnection.connect",
+        "ConnectionPool",
+        "AsyncConnectionPool",
+    )
     names = ("connect", "ConnectionPool")  # what is written out in full is looked at closely
     found = [
         path.relative_to(ROOT).as_posix()
