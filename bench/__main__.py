@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench.measure import j1_run
+from bench.measure import commands_run, j1_run
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
 from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
@@ -28,6 +28,7 @@ PARTS: dict[str, Part] = {
     "raw": raw.part,
     "profile": profile.part,
     "latency": latency.part,
+    "commands": commands_run.part,
     "scale": scale.part,
     "life": life.part,
     "switch": pack_switch.part,

@@ -5,6 +5,7 @@ Anything that agents, services and connectors need to know about their surroundi
 
 import base64
 import contextlib
+import datetime as dt
 import ipaddress
 import os
 import re
@@ -94,6 +95,7 @@ class Settings(WireSettings):
     token_keys: OfPlace[Path | None] = Field(None, description="File with the issuer's public keys (JWKS).")
     token_login_claim: OfPlace[str] = Field("preferred_username", min_length=1, description="Claim with a login.")
     token: OfPlace[SecretStr | None] = Field(None, description="Token of who runs commands.")
+    stamped_from: OfTaste[dt.date | None] = Field(None, description="First day of which acts need a verified actor.")
     lang: OfTaste[Literal["en", "zh-CN"]] = Field("en", description="Language of what commands print.")
 
     # What leaves the system.
@@ -103,6 +105,7 @@ class Settings(WireSettings):
     notice_locale: OfTaste[Literal["zh-CN", "en"]] = Field("zh-CN", description="Language of notices.")
     queue_default_class: OfTaste[str] = Field("ordinary", min_length=1, description="Class of whoever has no other.")
     lookup_port: OfTaste[int] = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
+    commands_port: OfTaste[int] = Field(8082, ge=0, le=65535, description="Port of the service of commands.")
     lookup_metrics_port: OfTaste[int] = Field(9467, ge=0, le=65535, description="Port of its metrics; 0: none.")
     lookup_connections: OfTaste[int] = Field(512, ge=4, le=65536, description="Connections it takes at once.")
     lookup_rate: OfTaste[int] = Field(100, ge=0, le=10**6, description="Requests a second of one address; 0: no limit.")

@@ -103,6 +103,7 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("decisions", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("restatements", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("rm-alerts", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
+    Topic("command-results", CUSTOMER, "standing agent", kept_days=7),
     Topic("tasks", CUSTOMER, "nobody yet", kept_days=3 * MONTH_DAYS),
     Topic("notices", CUSTOMER, "notifier", kept_days=3 * MONTH_DAYS),
     Topic("queue-tickets", "branch", "queue service's relay", kept_days=3 * MONTH_DAYS),

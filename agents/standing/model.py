@@ -240,7 +240,8 @@ class StandingConf:
     `alert_key`: of the ids of alerts, where it is not the reference key; `partitions`: of every topic, by which records
     are checked (agents.standing.intake.placement); `previous_key` and `retire`: of a rotation of references (Keyring);
     `epoch`: of the log's identity, in versions of records; `shadow`: the outputs are another group's, and these go elsewhere;
-    `left_out`: closes that don't count; `letters_max`: None for the bound of a topic (schemas.letters.LettersAtOnce).
+    `left_out`: closes that don't count; `letters_max`: None for the bound of a topic (schemas.letters.LettersAtOnce);
+    `stamped_from`: the day from which acts have a stamp, from the close before it on; None: they may lack one.
     """
 
     base_currency: str
@@ -258,6 +259,7 @@ class StandingConf:
     shadow: bool = False
     left_out: frozenset[Run] = NOTHING_LEFT_OUT
     letters_max: int | None = None
+    stamped_from: int | None = None
 
     @property
     def keys(self) -> Keyring:

@@ -13,6 +13,7 @@ from policies.language import reader
 from schemas import answers, bounds
 from schemas.codec import blocks, primitives
 from schemas.validation import columns
+from services.commands import follower
 from services.access import tokens
 from services.database import migrations
 from services.notices import webhook
@@ -53,6 +54,10 @@ def default(name: str) -> int:
 
 # A row's first cell -> the numbers that must stand in its second.
 BOUNDS = {
+    "a file of commands": [bounds.COMMANDS_FILE_BYTES_MAX, bounds.COMMAND_LINES_MAX],
+    "commands that wait for an answer in a service; customers whose branch it knows": [
+        follower.WAITERS_MAX, follower.CUSTOMERS_KNOWN_MAX,
+    ],
     "a connection to PostgreSQL": [
         database.CONNECT_S, database.STATEMENT_S_MAX, migrations.STEP_S_MAX, database.LOCK_S_MAX, database.IDLE_S_MAX,
     ],

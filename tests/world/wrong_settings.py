@@ -24,6 +24,7 @@ VALUES: Final[dict[str, str]] = {
     "reference_key_previous": OTHER_KEY, "reference_key_retire": "true", "alert_key": OTHER_KEY, "actor": "auditor:hq",
     "lang": "zh-CN", "webhook_url": f"http://{NOWHERE}/", "webhook_secret": "whsec_" + "AAAA" * 8,
     "webhook_ca": "{other}/no.pem", "notice_locale": "en", "queue_default_class": "another", "lookup_port": "1",
+    "commands_port": "1", "stamped_from": "2020-01-01",
     "lookup_metrics_port": "1", "lookup_connections": "4", "lookup_rate": "1", "contracts": "2",
     "kafka_security_protocol": "SSL", "kafka_ca": "{other}/no.pem", "kafka_certificate": "{other}/no.pem",
     "kafka_key": "{other}/no.pem", "kafka_key_password": "wrong", "kafka_check_host": "false",
