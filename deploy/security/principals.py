@@ -99,7 +99,7 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     Principal(
         "commands", "takes commands, and puts what is decided on record: `tidegauge commands`, acts on cases",
         reads=("customers", "command-results", WORLD), writes=("crm-actions", "audit-log"),
-        redis=RedisRule(("command:*",), writes=True, reads=("alert:*",)), tables=TableRule((*_STAFF, "access.api_keys"), ()),
+        redis=RedisRule(("command:*",), writes=True, reads=("alert:*", "view:*")), tables=TableRule((*_STAFF, "access.api_keys"), ()),
     ),
     Principal(
         "lookup", "tells kiosks queue classes: `tidegauge queue`",

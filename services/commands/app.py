@@ -9,13 +9,11 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from time import perf_counter
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, FastAPI, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import BaseModel, Field
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -39,7 +37,6 @@ _WAIT_S: Final = 3.0
 _AWAY_S: Final = 1
 _PROBLEM: Final = "application/problem+json"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-_BUCKETS_S: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 1, 2, 5)
 _KEY_FORM: Final = r"^[\x21-\x7e]+$"
 _ID_FORM: Final = r"^command-[0-9a-f]{32}$"
 
@@ -116,10 +113,7 @@ def create_commands_app(door: CommandDoor, actor_of: ActorOf, rate_max: int = 0,
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    registry = app.state.registry = CollectorRegistry()
-    states = Counter("tidegauge_commands", "Commands, by what was answered.", ["command", "state"], registry=registry)
-    seconds = Histogram("tidegauge_command_seconds", "From request to answer.", buckets=_BUCKETS_S, registry=registry)
-    app.add_middleware(RateLimit, per_s=rate_max, refused=lambda: states.labels("", "rate").inc())
+    app.add_middleware(RateLimit, per_s=rate_max, refused=lambda: None)
     _handle(app)
 
     async def actor(request: Request) -> Actor:
@@ -138,11 +132,8 @@ def create_commands_app(door: CommandDoor, actor_of: ActorOf, rate_max: int = 0,
                        description="Of the client's making, such as a UUID; the same for every try of one command."),
             ],
         ) -> CommandAnswer:  # fmt: skip
-            began = perf_counter()
             written = await _written(door, who, one.name, body, key)
             answer = await _answer(door, written, wait_s)
-            seconds.observe(perf_counter() - began)
-            states.labels(one.name, answer.state).inc()
             return _shown(answer, response)
 
         return taken

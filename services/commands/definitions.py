@@ -29,7 +29,7 @@ from streams.alerts.acts import CASE_OUTCOMES, LEVEL_MAX
 from streams.calendar import day_of
 from streams.validity import FIELD_BYTES_MAX
 
-TEXT_CHARS_MAX: Final = 512
+_TEXT_CHARS_MAX: Final = 512
 WORD_CHARS_MAX: Final = 128
 KEY_CHARS_MAX: Final = 128
 _DAY_FIRST, _DAY_LAST = dt.date(1970, 1, 2), dt.date(2199, 12, 31)
@@ -50,7 +50,7 @@ def _iso(given: object) -> dt.date:
 
 
 IdWord = Annotated[str, StringConstraints(min_length=1, max_length=WORD_CHARS_MAX, pattern=r"^[!-~\u4e00-\u9fff]+$")]
-FreeText = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_CHARS_MAX, pattern=r"\S"), AfterValidator(_short)]
+FreeText = Annotated[str, StringConstraints(min_length=1, max_length=_TEXT_CHARS_MAX, pattern=r"\S"), AfterValidator(_short)]
 IsoDay = Annotated[
     dt.date,
     BeforeValidator(_iso, json_schema_input_type=dt.date),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMMAND_RESULTS: Final = "command-results"
-PROFILES: Final = "customers"
+PROFILES_TOPIC: Final = "customers"
 CUSTOMERS_KNOWN_MAX: Final = 5_000_000
 WAITERS_MAX: Final = 4096
 _POLL_S: Final = 0.1
@@ -75,8 +75,8 @@ class Follower:
         return sorted(found.partitions)
 
     def _from_beginning(self) -> list[TopicPartition]:
-        name, out = self._settings.topic(PROFILES), []
-        for number in self._partitions(PROFILES):
+        name, out = self._settings.topic(PROFILES_TOPIC), []
+        for number in self._partitions(PROFILES_TOPIC):
             first, end = self._consumer.get_watermark_offsets(TopicPartition(name, number), timeout=_ASKED_S)
             if end > first:
                 self._ends[name, number] = end
@@ -144,7 +144,7 @@ class Follower:
             assert topic is not None
             assert number is not None
             assert offset is not None
-            if topic == self._settings.topic(PROFILES):
+            if topic == self._settings.topic(PROFILES_TOPIC):
                 self._customer(message)
                 self._read(topic, number, offset + 1)
                 continue
@@ -167,7 +167,7 @@ class Follower:
             if key is not None:
                 self._branches.pop(bytes(key).decode(errors="replace"), None)
             return
-        record = self._decoded(message, PROFILES)
+        record = self._decoded(message, PROFILES_TOPIC)
         if record is not None and (
             record["customer_id"] in self._branches or len(self._branches) < CUSTOMERS_KNOWN_MAX
         ):

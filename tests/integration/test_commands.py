@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
+import subprocess
 import threading
 import time
 import urllib.error
@@ -21,10 +24,12 @@ from pydantic import SecretStr
 from connectors.formats.events import Event
 from connectors.loading.publisher import EventPublisher
 from schemas.codec.records import encode
-from tests.integration.live import Live, doubled, free_port
+from tests.integration.live import REPO, Live, doubled, free_port
 from tests.standing.partition import customer
 
 pytestmark = pytest.mark.integration
+PAGE: Final = (REPO / "docs" / "integrators.md").read_text()
+ON_THE_PAGE: Final = "6230001234560042"
 ISSUER: Final = "https://login.bank"
 WAIT_S: Final = 60.0
 
@@ -72,8 +77,8 @@ def commands(make_live: Callable[..., Live], redis_server: str, tmp_path_factory
     keys.write_text(json.dumps(KeySet([key]).as_dict(private=False)))
     live = make_live(redis_url=redis_server, token_issuer=ISSUER, token_keys=keys)
     publisher = EventPublisher(live.settings, lambda topic, record: encode(topic, record))
-    for number in range(10):
-        profile = {name: value for name, value in customer(f"C{number}").items() if name != "topic"}
+    for name in (*(f"C{number}" for number in range(10)), ON_THE_PAGE):
+        profile = {field: value for field, value in customer(name).items() if field != "topic"}
         publisher.send(Event(0, "customers", profile))
     publisher.flush()
     publisher.close()
@@ -128,6 +133,18 @@ def test_a_file_of_commands(commands: Commands, tmp_path: Path) -> None:
     finally:
         commands.live.settings = settings
     assert len(results(commands.live)) == before + 10
+
+
+def test_the_programs_of_the_page(commands: Commands) -> None:
+    """docs/integrators.md: what curl sends is applied, and so is what the function of Python sends."""
+    shell, code = (re.findall(rf"```{kind} command\n(.*?)```", PAGE, re.DOTALL)[0] for kind in ("bash", "python"))
+    where = {"COMMANDS": f"http://127.0.0.1:{commands.port}", "TOKEN": commands.token(), "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", shell], env=where, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and json.loads(done.stdout)["state"] == "applied", done
+    known: dict[str, Any] = {}
+    exec(code, known)  # noqa: S102  a program of our own page
+    status, said = known["command"](where["COMMANDS"], where["TOKEN"], "return_card", customer_id=ON_THE_PAGE)
+    assert (status, said["reason"]) == (409, "no_such_card")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.registry import file_registry
-from services.commands.follower import PROFILES, COMMAND_RESULTS, Follower
+from services.commands.follower import PROFILES_TOPIC, COMMAND_RESULTS, Follower
 from tests.standing.partition import customer
 
 RESULT = {
@@ -62,7 +62,7 @@ def follower() -> tuple[Follower, Records]:
     return Follower(Settings(), file_registry(), kept), kept  # type: ignore[arg-type]
 
 
-@given(st.lists(st.tuples(st.sampled_from((PROFILES, COMMAND_RESULTS)), st.none() | st.binary(max_size=40)), max_size=10))
+@given(st.lists(st.tuples(st.sampled_from((PROFILES_TOPIC, COMMAND_RESULTS)), st.none() | st.binary(max_size=40)), max_size=10))
 def test_any_record_is_taken_or_passed_over(found: list[tuple[str, bytes | None]]) -> None:
     """Nothing ends it, and a result behind what can't be read is still told."""
     one, kept = follower()
@@ -79,9 +79,9 @@ def test_branches_follow_the_profiles() -> None:
     one, _ = follower()
     for place, branch in enumerate(("east", "west")):
         profile = {name: value for name, value in customer("C1", branch=branch).items() if name != "topic"}
-        one._take([Sent(PROFILES, place, b"C1", encode(PROFILES, profile))])  # type: ignore[list-item]
+        one._take([Sent(PROFILES_TOPIC, place, b"C1", encode(PROFILES_TOPIC, profile))])  # type: ignore[list-item]
         assert one.branch("C1") == branch
-    one._take([Sent(PROFILES, 2, b"C1", None)])  # type: ignore[list-item]
+    one._take([Sent(PROFILES_TOPIC, 2, b"C1", None)])  # type: ignore[list-item]
     assert one.branch("C1") is None
 
 

@@ -120,7 +120,7 @@ def test_once_the_bank_has_moved_over(since: int | None, refused: bool):
 
 
 @pytest.mark.slow
-@settings(unshrunk, max_examples=30)
+@settings(unshrunk, max_examples=12)
 @given(st.data())
 def test_each_command_is_answered_once(data: st.DataObject):
     """Over crashes, recoveries and commands that come twice: one result each, the same as without any of that."""

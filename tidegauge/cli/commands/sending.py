@@ -34,7 +34,7 @@ _UNFIT, _NOT_KNOWN = "unfit", "not_known"
 _GOOD: Final = "applied"
 
 
-class Sent(NamedTuple):
+class SentCommand(NamedTuple):
     """What became of a command: applied, refused, pending, unfit, or not_known. why: a code, or what is wrong with it."""
 
     state: str
@@ -42,7 +42,7 @@ class Sent(NamedTuple):
     why: str = ""
 
 
-def result_of(door: CommandDoor, written: Written, wait_s: float) -> Sent:
+def result_of(door: CommandDoor, written: Written, wait_s: float) -> SentCommand:
     """What the worker says, or that it has not said anything in time."""
     result = written.result
     if result is None:
@@ -50,10 +50,10 @@ def result_of(door: CommandDoor, written: Written, wait_s: float) -> Sent:
         try:
             result = written.waiter.result(wait_s)
         except WaitedTooLongError:
-            return Sent("pending", written.command_id)
+            return SentCommand("pending", written.command_id)
         finally:
             door.log.forget(written.command_id, written.waiter)
-    return Sent(result["outcome"], written.command_id, result["reason"] or "")
+    return SentCommand(result["outcome"], written.command_id, result["reason"] or "")
 
 
 def send(
@@ -98,9 +98,9 @@ def command_lines(path: Path) -> list[str]:
     return lines
 
 
-def _sent(door: CommandDoor, who: Actor, lines: list[str]) -> Iterator[Sent]:
+def _sent(door: CommandDoor, who: Actor, lines: list[str]) -> Iterator[SentCommand]:
     """What became of each line, in their order; some wait while the next are sent."""
-    waiting: deque[Sent | Written] = deque()
+    waiting: deque[SentCommand | Written] = deque()
     for number, line in enumerate(lines, 1):
         waiting.append(_taken(door, who, number, line))
         if len(waiting) == _WINDOW:
@@ -109,11 +109,11 @@ def _sent(door: CommandDoor, who: Actor, lines: list[str]) -> Iterator[Sent]:
         yield _ended(door, waiting.popleft())
 
 
-def _ended(door: CommandDoor, one: Sent | Written) -> Sent:
-    return one if isinstance(one, Sent) else result_of(door, one, _WAIT_FILE_S)
+def _ended(door: CommandDoor, one: SentCommand | Written) -> SentCommand:
+    return one if isinstance(one, SentCommand) else result_of(door, one, _WAIT_FILE_S)
 
 
-def _taken(door: CommandDoor, who: Actor, number: int, line: str) -> Sent | Written:
+def _taken(door: CommandDoor, who: Actor, number: int, line: str) -> SentCommand | Written:
     from pydantic import ValidationError
 
     from services.commands.definitions import COMMANDS_TAKEN, body_of
@@ -124,23 +124,23 @@ def _taken(door: CommandDoor, who: Actor, number: int, line: str) -> Sent | Writ
         given: dict[str, Any] = dict(json.loads(line))
         name, key = str(given.pop("command")), given.pop("key", None)
         if name not in COMMANDS_TAKEN:
-            return Sent(_UNFIT, why="there is no such command")
+            return SentCommand(_UNFIT, why="there is no such command")
         body = body_of(name).model_validate(given)
         same = hashlib.sha256(f"{number} {line.strip()}".encode(errors="replace")).hexdigest()
         return door.take(who, name, body, str(key or f"line-{same}"), uuid.uuid4().hex)
     except ValidationError as problem:
-        return Sent(_UNFIT, why=", ".join(sorted({".".join(map(str, one["loc"])) for one in problem.errors()})))
+        return SentCommand(_UNFIT, why=", ".join(sorted({".".join(map(str, one["loc"])) for one in problem.errors()})))
     except UnfitError as problem:
-        return Sent(_UNFIT, why=str(problem))
+        return SentCommand(_UNFIT, why=str(problem))
     except OtherBodyError:
-        return Sent(_UNFIT, why="its key was used with another body")
+        return SentCommand(_UNFIT, why="its key was used with another body")
     except (ValueError, TypeError, KeyError, RecursionError):
-        return Sent(_UNFIT, why="it is no JSON object with `command`")
+        return SentCommand(_UNFIT, why="it is no JSON object with `command`")
     except NotKnownError:
-        return Sent(_NOT_KNOWN, why="no such customer or case is known to this actor")
+        return SentCommand(_NOT_KNOWN, why="no such customer or case is known to this actor")
 
 
-def act_on_case(settings: Settings, who: Actor, name: str, fields: dict[str, Any]) -> Sent:
+def act_on_case(settings: Settings, who: Actor, name: str, fields: dict[str, Any]) -> SentCommand:
     """One act on a case: through the door, decisions in the record of this machine. NotKnownError."""
     from services.commands.definitions import body_of
     from services.commands.opening import open_door
