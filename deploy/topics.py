@@ -104,6 +104,7 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("restatements", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("rm-alerts", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("command-results", CUSTOMER, "standing agent", kept_days=7),
+    Topic("account-owners", "account and customer", "standing agent", compact=True),
     Topic("tasks", CUSTOMER, "nobody yet", kept_days=3 * MONTH_DAYS),
     Topic("notices", CUSTOMER, "notifier", kept_days=3 * MONTH_DAYS),
     Topic("queue-tickets", "branch", "queue service's relay", kept_days=3 * MONTH_DAYS),
@@ -213,7 +214,10 @@ def create(
             done.result(timeout=wait_s)
         except KafkaException as problem:
             if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # two of us may create at once
-                raise StackError(f"topic {name} cannot be created: {problem.args[0].str()}") from problem
+                raise StackError(
+                    f"topic {name} cannot be created: {problem.args[0].str()}",
+                    "let `tidegauge topics --create` make it, as a user who may create topics",
+                ) from problem
     places = [TopicPartition(order.topic, number) for order in orders for number in range(order.num_partitions)]
     until = time.monotonic() + wait_s
     while not admin.led(administrator, places):

@@ -15,7 +15,9 @@ INPUTS: Final = ("transactions", "balances", "customers", "facts", "fx-rates", "
 # Outputs. Of a state the last record of its key counts; everything else is an event, which stays.
 STATES: Final = ("standings", "outlooks", "queue-priority")
 EVENTS: Final = ("tier-changes", "decisions", "restatements", "rm-alerts")
-OTHERS: Final = ("command-results", "tasks", "notices", "queue-tickets", "audit-log", "dead-letters", "world")
+OWNERS: Final = "account-owners"  # which customers an account has come under; in the account's partition
+ACCOUNT_OWNER: Final = "account_owner"  # the kind of restatement that comes of it, and of no close
+OTHERS: Final = (OWNERS, "command-results", "tasks", "notices", "queue-tickets", "audit-log", "dead-letters", "world")
 TOPICS: Final = (*MARKED, CLOSES, *STATES, *EVENTS, *OTHERS)
 MARK: Final = "close-mark"  # the contract of the marks in the inputs; no topic of its own
 MARK_KEY: Final = b"@close"  # of the marks

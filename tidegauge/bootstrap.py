@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
@@ -71,6 +72,6 @@ def schemes(packs: str) -> tuple[list[Pack], Pack | None]:
 def standing_jobs(
     settings: Settings, *, epoch: int = 0, shadow: bool = False, left_out: frozenset[Run] = NOTHING_LEFT_OUT
 ) -> Callable[[], StandingJob]:
-    """A factory of standing jobs that share one configuration; epoch, shadow and left_out: as in `standing_conf`."""
-    conf = standing_conf(settings, epoch=epoch, shadow=shadow, left_out=left_out)
+    """A factory of a worker's standing jobs, with one configuration; epoch, shadow and left_out: as in `standing_conf`."""
+    conf = replace(standing_conf(settings, epoch=epoch, shadow=shadow, left_out=left_out), claims=True)
     return lambda: StandingJob(conf)

@@ -171,6 +171,9 @@ class Job(Protocol):
     def take_dirty(self, rows_max: int | None) -> tuple[Sequence[Pair | Packed], bool]:
         """Up to rows_max changed rows (None: all), and whether all that were dirty when this flush began are out."""
 
+    def take_elsewhere(self) -> Sequence[tuple[TP, Sequence[Pair | Packed]]]:
+        """Records for partitions that need not be its own, and leave with the rows taken last: (place, records in order)."""
+
     def fence(self) -> bytes:
         """What the job wants to find again beside the fence's offsets; opaque to the engine."""
 

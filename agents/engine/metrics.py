@@ -29,6 +29,7 @@ JOB_COUNTS = {
     "filled_journal": "Missing journal numbers that arrived after all.",
     "duplicates": "Events dropped because they had been applied before.",
     "restatements": "Restatements published.",
+    "account_owner_breaks": "Further owners of accounts that both customers were told of.",
     "tier_changes": "Tier changes published.",
     "alerts": "Alerts raised or deepened.",
     "beyond_horizon": "Postings booked before the arrival horizon.",
@@ -94,6 +95,9 @@ class WorkerMetrics:
             "corrupt_batches", "Batches refused for a wrong checksum or an unknown format.", "topic", "partition"
         )
         self.dropped = counter("dropped_states", "Units that dropped their state.", "partition", "cause")
+        self.shared_accounts = gauge(
+            "shared_accounts", "Accounts under several customers, by their partition.", "partition"
+        )
         self.throttled = counter("throttled_seconds", "For how long a quota of the brokers has held requests back.")
         self.other = counter("counted", "Whatever else a job counts.", "partition", "what")
         self.days = {name: gauge(f"{name}_timestamp_seconds", text, "partition") for name, text in JOB_DAYS.items()}

@@ -33,6 +33,8 @@ FETCHES_BYTES_MAX: Final = 16 << 20  # per broker, as stored
 ANSWER_S: Final = 15.0
 CORRUPT_PAUSE_S: Final = 0.2
 POLL_S: Final = 0.1
+LEFT_S: Final = 2.0  # for what a client has begun, once it is told to end
+NEXT_WAIT_MS: Final = 50  # brokers wait for so long for the next record
 
 _Found = TypeVar("_Found")
 Place = tuple[str, int]  # Kafka's name of a topic, and a partition
@@ -41,15 +43,20 @@ Place = tuple[str, int]  # Kafka's name of a topic, and a partition
 class LogReader:
     """Blocks of records. Every method may raise KafkaException, and is called from one thread at a time."""
 
-    def __init__(self, kafka: Brokers, topics: Iterable[str], *, committed: bool = True) -> None:
-        """`topics`: Kafka's names of all that will be read. committed: nothing of open or aborted transactions."""
+    def __init__(
+        self, kafka: Brokers, topics: Iterable[str], *, committed: bool = True, wait_ms: int = NEXT_WAIT_MS
+    ) -> None:
+        """`topics`: Kafka's names of all that will be read. committed: nothing of open or aborted transactions.
+
+        wait_ms: for whoever reads on and on, a longer one spares the brokers requests.
+        """
         fetches.install({name: fetches.BLOCK_TOPICS.get(name, name) for name in topics})
         self._next: dict[Place, int] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="log reader", daemon=True)
         self._thread.start()
         try:
-            self._consumer: AIOKafkaConsumer = self._do(_open(kafka, committed))
+            self._consumer: AIOKafkaConsumer = self._do(_open(kafka, committed, wait_ms))
         except BaseException:
             self._end()
             raise
@@ -112,6 +119,11 @@ class LogReader:
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        # A client whose brokers are away may leave tasks: asyncio would tell of them behind a process's last line.
+        for task in (left := asyncio.all_tasks(self._loop)):
+            task.cancel()
+        if left:
+            self._loop.run_until_complete(asyncio.wait(left, timeout=LEFT_S))
         self._loop.close()
 
     async def _fetch(self, timeout_s: float) -> list[Block]:
@@ -164,11 +176,11 @@ def rows_to_the_end(kafka: Brokers, topic: str, partition: int = 0) -> Iterator[
                 )
 
 
-async def _open(kafka: Brokers, committed: bool) -> AIOKafkaConsumer:
+async def _open(kafka: Brokers, committed: bool, wait_ms: int) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
         **aiokafka_options(kafka), enable_auto_commit=False,
         isolation_level="read_committed" if committed else "read_uncommitted",
-        auto_offset_reset="earliest", fetch_max_wait_ms=50, max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        auto_offset_reset="earliest", fetch_max_wait_ms=wait_ms, max_partition_fetch_bytes=FETCH_BYTES_MAX,
         fetch_max_bytes=FETCHES_BYTES_MAX, retry_backoff_ms=20,
     )  # fmt: skip
     await asyncio.wait_for(consumer.start(), ANSWER_S)

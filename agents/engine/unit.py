@@ -26,7 +26,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.engine.changelog import COMMIT, FENCE, Changelog, Fence, format_mark, rewriting
-from agents.engine.job import STATE_ANEW, Block, Job, Outcome, Pair, RecoveryError, Rejoin
+from agents.engine.job import STATE_ANEW, TP, Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
 from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import EngineSettings, Restored, changelog_of, open_consumer, restore, state_name
@@ -272,11 +272,12 @@ class PartitionUnit:
             return
         dirty = self.job.dirty_count() if flush or self.cycle else 0
         fence, rows = await computed(dirty * self.row_bytes, self.changelog_rows, positions, flush)
+        elsewhere = self.job.take_elsewhere()
         first = [] if self.marked else [format_mark(self.job.state_format)]
         rows = [*first, *outcome.rows, *rows, (COMMIT, json.dumps(positions).encode())]
         offsets = positions if fence is not None or size >= OFFSETS_BYTES else None
         await asyncio.wait_for(
-            self.transact([*outcome.outputs, (self.conf.changelog, rows)], offsets), TRANSACTION_S_MAX
+            self.transact([*outcome.outputs, *elsewhere, (self.conf.changelog, rows)], offsets), TRANSACTION_S_MAX
         )
         self.committed, self.marked = offsets or self.committed, True
         if outcome.more:
@@ -367,19 +368,19 @@ class PartitionUnit:
         return min(self.conf.rows_max, max(PART_ROWS_MIN, PART_BYTES // self.row_bytes))
 
     async def transact(
-        self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]], positions: dict[str, int] | None
+        self, outputs: Sequence[tuple[str | TP, Sequence[Pair | Packed]]], positions: dict[str, int] | None
     ) -> None:
         """Write everything in one transaction; nothing is awaited one by one but the limits of the producer.
 
-        The group's offsets stay as they are without `positions`.
+        Records of a topic go to the unit's own partition. The group's offsets stay as they are without `positions`.
         """
         size = sum(item.values.nbytes for _, items in outputs for item in items if isinstance(item, Packed))
-        named = [(t if t == self.conf.changelog else self.conf.output(t), items) for t, items in outputs]
+        named = [(self.place(at), items) for at, items in outputs]
         made = await computed(size, self.made, named)
         await self.producer.begin_transaction()
         # Up to here nothing was sent: so one request adds all partitions, and one writes to all of them.
         sent: list[Awaitable[object]] = [
-            await self.producer.send_batch(batch, topic, partition=self.partition) for topic, batch in made
+            await self.producer.send_batch(batch, at.topic, partition=at.partition) for at, batch in made
         ]
         if positions is not None:
             offsets = {self.topics[name]: offset for name, offset in positions.items()}
@@ -390,21 +391,26 @@ class PartitionUnit:
             raise self.refusal(problem, made, sent) from problem
         await self.producer.commit_transaction()
 
+    def place(self, at: str | TP) -> TopicPartition:
+        """Where an output goes, by Kafka's name."""
+        topic, partition = (at, self.partition) if isinstance(at, str) else at
+        return TopicPartition(topic if topic == self.conf.changelog else self.conf.output(topic), partition)
+
     def refusal(
-        self, problem: Exception, made: Sequence[tuple[str, Any]], sent: Sequence[Awaitable[object]]
+        self, problem: Exception, made: Sequence[tuple[TopicPartition, Any]], sent: Sequence[Awaitable[object]]
     ) -> Exception:
         """Which topic took a batch for too large."""
-        for (topic, batch), future in zip(made, sent, strict=False):
+        for (at, batch), future in zip(made, sent, strict=False):
             if isinstance(future, asyncio.Future) and future.done() and future.exception() is problem:
-                return too_large(topic, batch.size(), RECORD_BYTES_MAX)
+                return too_large(at.topic, batch.size(), RECORD_BYTES_MAX)
         return problem
 
-    def made(self, outputs: Sequence[tuple[str, Sequence[Pair | Packed]]]) -> list[tuple[str, Any]]:
-        """(topic, batch) of everything, each topic in as few batches as it fits; the first of each come first."""
+    def made(
+        self, outputs: Sequence[tuple[TopicPartition, Sequence[Pair | Packed]]]
+    ) -> list[tuple[TopicPartition, Any]]:
+        """(place, batch) of everything, each place in as few batches as it fits; the first of each come first."""
         new, kind = self.producer.create_batch, self.conf.compression
-        lists = [
-            [(topic, batch) for batch in fill(joined(items), new, BATCH_BYTES_MAX, kind)] for topic, items in outputs
-        ]
+        lists = [[(at, batch) for batch in fill(joined(items), new, BATCH_BYTES_MAX, kind)] for at, items in outputs]
         return [entry for nth in zip_longest(*lists) for entry in nth if entry is not None]
 
     def measure(self, outcome: Outcome, rows: int, fenced: bool, seconds: float) -> None:

@@ -11,13 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from agents.engine.job import Block
 from agents.engine.packing import Packed, batches, flat
-from agents.offline.memory_log import MemoryLog
+from agents.offline.memory_log import MemoryLog, _batch
 from agents.offline.replay import work
+from agents.owners.compare import OwnersSeen
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import load_pack
 from schemas.codec.records import encode
+from schemas.registry import file_registry
 from schemas.topics import INPUTS
 from streams.calendar import DAY_MS
 
@@ -39,7 +42,7 @@ def warm_up(conf: StandingConf) -> None:
 
 def _run(conf: StandingConf) -> None:
     log = MemoryLog(lambda topic, record: encode(topic, record, conf.registry))
-    conf = conf.alone()
+    conf = replace(conf.alone(), claims=True)
     job = StandingJob(conf)
     job.begin(0, dict.fromkeys(INPUTS, 0))
     job.decider.continuous.watch(wanted=True)  # its kernel too: a pack that asks for it may come later
@@ -67,6 +70,9 @@ def _run(conf: StandingConf) -> None:
     for item in rows:
         if isinstance(item, Packed):
             list(batches(item, 1 << 16, None))
+    for at, items in job.take_elsewhere():
+        claims = [*flat(items)]
+        OwnersSeen(conf.registry or file_registry()).take(Block(at, 0, len(claims), [_batch(0, claims)], 0))
     positions, meta = job.positions(), job.fence()
     again = StandingJob(conf)
     again.load((key, value) for key, value in flat(rows) if key is not None)

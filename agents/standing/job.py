@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from agents.engine.job import Block, Outcome, Pair, RecoveryError, Rows, Upgrade
+from agents.engine.job import TP, Block, Outcome, Pair, RecoveryError, Rows, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
@@ -17,9 +17,10 @@ from agents.standing.decide.packs import PACK_REFUSED
 from agents.standing.intake.booked import BookedDays
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
-from agents.standing.intake.rate_keys import rate_named
+from agents.standing.intake.rate_keys import RATE_FIELDS, rate_named
 from agents.standing.model import CLOSES_LEFT_OUT, DayClose, ForCloser, RowKey, StandingConf, Tally, left_out_by
 from agents.standing.publish.bad_rows import BadRows
+from agents.standing.publish.claims import Claims
 from agents.standing.publish.handover import Handover
 from agents.standing.publish.rotation import Rotation
 from agents.standing.publish.versions import versioned
@@ -38,9 +39,6 @@ from streams.fields import (
     BAD_BASE,
     BAD_CURRENCY,
     BAD_DATE,
-    BAD_ID,
-    BAD_RATE,
-    BAD_VERSION,
     DELETION,
     P_BOOKED,
     P_BRANCH,
@@ -48,16 +46,11 @@ from streams.fields import (
     POSTING_FIELDS,
     S_CUSTOMER,
     SNAPSHOT_FIELDS,
-    TOO_MANY,
 )
 from streams.money import EXPONENTS
 from streams.reference import customer_ref, key_fingerprint
 from streams.vocabulary.terms import CUSTOMER_CLASSES, SEVERITIES
 
-RATE_FIELDS = {
-    BAD_BASE: "base", BAD_CURRENCY: "currency", BAD_RATE: "rate_micro", BAD_VERSION: "version", BAD_DATE: "rate_date",
-    BAD_ID: "event_id", TOO_MANY: "rate_date",
-}  # fmt: skip
 _KEY, _ALERTS = "reference_key", "alert_key"  # of a fence: their fingerprints, the second where it is another one
 JUDGING = ("transactions", "balances")  # their kernels judge each record as they come to it
 CALENDAR_DAYS = 400  # of the calendar, that a fence tells ahead
@@ -101,6 +94,7 @@ class StandingJob:
         )
         self.rotation = Rotation(conf.keys, self.ledger, self.publisher.show, self.publisher.retire, self.counts)
         self.handover = Handover(self.ledger, self._publish_anew, self.counts, shadow=conf.shadow)
+        self.claims = Claims(self.publisher.registry, self.ledger, conf.partitions, kept=conf.claims)
         self._kept: str | None = None  # the reference key's fingerprint of the fence
         self.handlers: dict[str, Callable[[Columns, int, int], None]] = {
             "transactions": self._transactions,
@@ -123,6 +117,7 @@ class StandingJob:
             )
         self.rotation.begin(self._kept)
         self.handover.begin()
+        self.claims.begin(anew=self.handover.pending)  # what a shadow has claimed went to a topic of its own
         self.partition = partition
         self.publisher.begin(partition)
         self.decider.begin(self.progress)
@@ -142,8 +137,8 @@ class StandingJob:
         return self.lanes[topic].held
 
     def has_own_work(self) -> bool:
-        """A rotation of references and a handover go on by themselves."""
-        return self.rotation.pending or self.handover.has_work
+        """A rotation of references, a handover, and claims of what was there go on by themselves."""
+        return self.rotation.pending or self.handover.has_work or self.claims.waiting > 0
 
     def days(self) -> dict[str, int]:
         """The last closed and the newest booked day, where there is one."""
@@ -229,7 +224,7 @@ class StandingJob:
             self.decider.transaction_counts.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
         if self.ledger.cases is not None:
-            self.decider.cases.take(columns, met)
+            self.decider.cases.take(columns, first, last, met)
             return
         for candidate in met:
             self._alert(columns, candidate)
@@ -242,9 +237,9 @@ class StandingJob:
     def _customers(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds the rows, or newer ones
             if columns.status[i] == Status.OK:
-                slot = self.profiles.put(columns, i)
+                slot, moved = self.profiles.put(columns, i)
                 self.decider.facts.put_dates(columns, i, slot)
-                self.decider.lifecycle.profile(slot)
+                self.decider.profile(slot, moved)
             elif columns.status[i] == Status.TOMBSTONE:
                 self._withdraw_profile(columns, i)
 
@@ -255,9 +250,10 @@ class StandingJob:
         if columns.status[i] != Status.TOMBSTONE or key is None:
             return
         cause = f"customers/{self.partition}/{int(columns.offset[i])}"
-        if (slot := self.profiles.withdraw(key, cause)) is not None:
+        if (found := self.profiles.withdraw(key, cause)) is not None:
+            slot, moved = found
             self.decider.facts.withdraw_dates(slot, cause)
-            self.decider.lifecycle.profile(slot)
+            self.decider.profile(slot, moved)
 
     def _facts(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds their rows
@@ -380,8 +376,8 @@ class StandingJob:
     # -- changelog
 
     def dirty_count(self) -> int:
-        """Accounts changed since they were last taken, and a handover of which no fence tells yet."""
-        return self.ledger.dirty_count() + self.handover.untold
+        """Accounts changed since they were last taken, those to be claimed again, and a handover of which no fence tells yet."""
+        return self.ledger.dirty_count() + self.claims.waiting + self.handover.untold
 
     def take_dirty(self, rows_max: int | None) -> tuple[list[Pair | Packed], bool]:
         """Account rows, after the names whose codes they use."""
@@ -393,11 +389,15 @@ class StandingJob:
         if len(slots):
             keys = texts(self.ledger.account_ids(), self.ledger.account_refs(slots), RowKey.ACCOUNT)
             out.append(Packed(*keys, *self.ledger.encode(slots)))
-        return out, complete
+        return out, self.claims.take(slots, rows_max) and complete
+
+    def take_elsewhere(self) -> list[tuple[TP, list[Packed]]]:
+        """Claims of accounts whose rows were taken for the first time."""
+        return self.claims.taken()
 
     def fence(self) -> bytes:
         """The ledger's clock and rates, what its amounts mean, and what the closer asks."""
-        told = self._for_closer().entry() | self.handover.entry()
+        told = self._for_closer().entry() | self.handover.entry() | self.claims.entry()
         if self.left_out:
             told[CLOSES_LEFT_OUT] = sorted(self.left_out, key=str)
         return json.dumps(self._meaning() | self.ledger.fence() | told).encode()
@@ -455,6 +455,7 @@ class StandingJob:
         """Clock and rates at the fence; the replay moves them on. RecoveryError if the state means another thing."""
         saved: dict[str, Any] = json.loads(meta)
         self._kept = saved.get(_KEY)
+        self.claims.load(saved)
         alerts = {_ALERTS: key_fingerprint(self.conf.keys.alerts)}
         known = {_KEY: saved.get(_KEY)} | alerts | saved  # older ones lack the second
         rotating = self.rotation.comes_from(self._kept)

@@ -17,7 +17,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.engine.job import Block, Outcome, Upgrade
+from agents.engine.job import TP, Block, Outcome, Upgrade
 from agents.engine.packing import Packed, texts
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
@@ -194,6 +194,10 @@ class J1Job:
         return [
             Packed(*self.keys(slots, ROW), self.sums[slots].view(np.uint8).ravel(), np.arange(1, len(slots) + 1) * size)
         ], True
+
+    def take_elsewhere(self) -> list[tuple[TP, list[Packed]]]:
+        """Nothing."""
+        return []
 
     def fence(self) -> bytes:
         """Nothing more."""

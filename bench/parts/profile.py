@@ -53,6 +53,7 @@ STAGES = {
     "take_dirty": "dirty accounts to changelog rows",
     "batches": "outputs and customer rows to lz4 batches",
     "rows to batches": "changelog rows to lz4 batches",
+    "claims": "whose accounts are, told once an account",
     "fence": "fence",
 }
 
@@ -70,7 +71,7 @@ class Bench:
 
     def __init__(self, world: World, stages: Stages, pack: str = "rolling-quarter-aum") -> None:
         self.world, self.stages = world, stages
-        conf = StandingConf("CNY", "Asia/Shanghai", load_pack(pack), b"bench", partitions=world.partitions)
+        conf = StandingConf("CNY", "Asia/Shanghai", load_pack(pack), b"bench", partitions=world.partitions, claims=True)
         self.jobs = [StandingJob(conf) for _ in range(world.partitions)]
         self.ends = [dict.fromkeys(INPUTS, 0) for _ in self.jobs]
         for p, job in enumerate(self.jobs):
@@ -95,6 +96,7 @@ class Bench:
                 ("fence", "fence"),
             ):
                 wrap(job, name, stage)
+            wrap(job.claims, "take", "claims")
             wrap(job, "positions", "marks")
             wrap(job, "feed", "marks")
             wrap(job.ledger, "postings", "fold")
@@ -128,6 +130,7 @@ class Bench:
         for job in self.jobs:
             job.dirty_count()
             rows, _ = job.take_dirty(None)
+            rows += [item for _, items in job.take_elsewhere() for item in items]
             job.fence()
             self.rows += count(rows)
             self.row_bytes += self.stages.call("rows to batches", build, rows)

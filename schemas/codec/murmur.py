@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.codec.pointers import Pointer, bytes_at
-from schemas.codec.primitives import compiled
+from schemas.codec.primitives import LENGTH_MAX, REF_BITS, compiled
 from schemas.partitioner import SEED
 
 M: Final = np.uint32(0x5BD1E995)
@@ -40,6 +40,22 @@ def _fill(keys_at: int, width: int, partitions: int, out: npt.NDArray[np.int64])
     b = bytes_at(keys_at)
     for i in range(len(out)):
         out[i] = key_partition(b, i * width, width, partitions)
+
+
+@compiled
+def _fill_of_texts(raw_at: int, refs: npt.NDArray[np.int64], partitions: int, out: npt.NDArray[np.int64]) -> None:
+    b = bytes_at(raw_at)
+    for i in range(len(out)):
+        out[i] = key_partition(b, refs[i] >> REF_BITS, refs[i] & LENGTH_MAX, partitions)
+
+
+def partitions_of_texts(
+    raw: npt.NDArray[np.uint8], refs: npt.NDArray[np.int64], partitions: int
+) -> npt.NDArray[np.int64]:
+    """Partition of each text that a packed reference into `raw` names; int64[n] back."""
+    out = np.empty(len(refs), np.int64)
+    _fill_of_texts(raw.ctypes.data, refs, partitions, out)
+    return out
 
 
 def partitions_of(keys: npt.NDArray[Any], partitions: int) -> npt.NDArray[np.int64]:

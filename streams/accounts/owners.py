@@ -1,11 +1,11 @@
-"""Whose a row of a block is: the customers' slots of many references at once."""
+"""Whose a row of a block is: the customers' slots of many references at once; and which accounts have several owners."""
 
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 
-from streams.accounts.store import REF_BITS, REF_MASK, Array, Index, find
+from streams.accounts.store import REF_BITS, REF_MASK, Array, Index, find, hash_bytes
 
 
 @nb.njit(cache=True, nogil=True)
@@ -19,3 +19,41 @@ def owners(ids: Index, raw: Array, refs: Array) -> Array:
     out = np.empty(len(refs), np.int64)
     _owners(ids, raw, refs, out)
     return out
+
+
+@nb.njit(cache=True, nogil=True)
+def note_owners(
+    table: Array, used: int, raw: Array, accounts: Array, customers: Array, good: Array, out: Array
+) -> tuple[int, int]:
+    """Owners of accounts into a table uint64[cells, 2] of hashes; references into `raw`, rows that are not good are left out.
+
+    (accounts in the table, how many rows of an account that is another customer's are in `out`).
+    """
+    mask, found = len(table) - 1, 0
+    for i in range(len(accounts)):
+        if not good[i]:
+            continue
+        account = hash_bytes(raw, accounts[i] >> REF_BITS, accounts[i] & REF_MASK) | np.uint64(1)  # 0: an empty cell
+        customer = hash_bytes(raw, customers[i] >> REF_BITS, customers[i] & REF_MASK)
+        at = np.int64(account >> np.uint64(1)) & mask
+        while table[at, 0] != 0 and table[at, 0] != account:
+            at = (at + 1) & mask
+        if table[at, 0] == 0:
+            table[at, 0], table[at, 1] = account, customer
+            used += 1
+        elif table[at, 1] != customer:
+            out[found] = i
+            found += 1
+    return used, found
+
+
+@nb.njit(cache=True, nogil=True)
+def more_cells(old: Array, new: Array) -> None:
+    """A table into a larger one that is empty."""
+    mask = len(new) - 1
+    for i in range(len(old)):
+        if old[i, 0] != 0:
+            at = np.int64(old[i, 0] >> np.uint64(1)) & mask
+            while new[at, 0] != 0:
+                at = (at + 1) & mask
+            new[at, 0], new[at, 1] = old[i, 0], old[i, 1]

@@ -12,7 +12,7 @@ import numpy as np
 from streams.accounts.entries import BASE, CLOSED, HORIZON_MS
 from streams.accounts.store import FLOW, FLOWLESS, HAS_CASE, POSTING, Array, Index, Store, append
 from streams.alerts.cases import CaseRules
-from streams.alerts.flow import NOT_COMPLETE, OPEN_NATURE, OUTSIDE, flow_day, is_flow, moves, seen_as
+from streams.alerts.flow import LEG, NOT_COMPLETE, OPEN_NATURE, OUTSIDE, flow_day, is_flow, moves, seen_as
 from streams.alerts.outflow import Fx, in_base
 from streams.calendar import business_day
 
@@ -61,6 +61,50 @@ def _fits(s: Store, customer: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
+def _has_no_pairs(s: Store, banks: Array, customer: int) -> bool:
+    """Whether no two postings of the customer can be a pair: no reversals, and no legs of both signs.
+
+    False too where an account's postings did not come in the order of their booking: `moves` sorts them.
+    """
+    slot, out, into = s.customers[customer].head, False, False
+    while slot >= 0:
+        a, last = s.accounts[slot], np.int64(-1)
+        if a.reversals:
+            return False
+        for at in range(a.head, a.head + a.count):
+            e = s.entries[at]
+            if e.kind != POSTING or e.flags & FLOWLESS:
+                continue
+            if e.booked <= last:
+                return False
+            last = e.booked
+            is_a = seen_as(np.int64(e.nature), np.int64(e.extra), banks)
+            if is_a == LEG or is_a == OPEN_NATURE:
+                out |= e.amount < 0
+                into |= e.amount >= 0
+        slot = a.following
+    return not (out and into)
+
+
+@nb.njit(cache=True, nogil=True)
+def _fold_alone(s: Store, starts: Array, offsets: Array, rules: CaseRules, clock: Array, customer: int) -> None:
+    """The same as `fold_flow` of one customer who has no pairs, without working out all his moves."""
+    slot = s.customers[customer].head
+    while slot >= 0:
+        if s.accounts[slot].folded < clock[CLOSED]:
+            in_scope = rules.scope[0] >> s.accounts[slot].asset_class & 1
+            for i in range(s.accounts[slot].count):
+                e = s.entries[s.accounts[slot].head + i]  # anew each time: entries may move to larger pieces
+                if e.kind != POSTING or e.flags & FLOWLESS or e.booked >= clock[HORIZON_MS]:
+                    continue
+                e.flags |= FLOWLESS
+                is_a = seen_as(np.int64(e.nature), np.int64(e.extra), rules.banks)
+                if in_scope and (is_a == OUTSIDE or (is_a == OPEN_NATURE and e.amount < 0)):
+                    _add_flow(s, slot, flow_day(e, business_day(e.booked, starts, offsets)), e.amount)
+        slot = s.accounts[slot].following
+
+
+@nb.njit(cache=True, nogil=True)
 def fold_flow(
     s: Store, names: Index, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array, slots: Array, first: int
 ) -> int:  # fmt: skip
@@ -74,6 +118,9 @@ def fold_flow(
             continue
         if not _fits(s, customer):
             return k
+        if _has_no_pairs(s, rules.banks, customer):
+            _fold_alone(s, starts, offsets, rules, clock, customer)
+            continue
         m = moves(s, names, starts, offsets, fx, clock[BASE], rules.scope[0], rules.banks, rules.settle_ms[0], customer)
         leaving = np.zeros(len(m.day), np.bool_)
         for i in range(len(m.day)):

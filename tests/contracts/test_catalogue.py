@@ -9,7 +9,7 @@ import pytest
 
 from deploy.topics import TOPIC_NAMES
 from schemas.registry import contract, names
-from schemas.topics import CLOSES, INPUTS, MARK
+from schemas.topics import CLOSES, INPUTS, MARK, OWNERS
 from services.views.projections import PROJECTIONS
 from tidegauge.explanation.log import OUTPUTS
 from tidegauge.world.withdrawn import TOPICS_OF_CLOSES
@@ -33,6 +33,9 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("contracts/test_standing_job.py::test_every_input_at_once",
          "contracts/test_sizes.py::test_a_text_as_long_as_a_record_may_be"),
     ),
+    "account agent": Driven(
+        ("agents/owners/agent.py", "agents/owners/compare.py"), (OWNERS,), ("contracts/test_readers.py::test_any_claim",),
+    ),
     "views": Driven(
         ("services/views/decoder.py", "services/views/rows.py"), tuple(PROJECTIONS),
         ("services/test_any_value.py::test_the_view_takes_or_rejects",
@@ -53,6 +56,12 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("services/test_commands_follower.py::test_any_record_is_taken_or_passed_over",),
     ),
     "look-up": Driven((), ("queue-priority",), ("services/test_any_value.py::test_any_row_of_the_server",)),
+    "classes of who waits": Driven(
+        ("services/queue/tickets/following.py",), ("queue-priority",), ("services/test_any_value.py::test_any_class_of_who_waits",),
+    ),
+    "tickets of a branch": Driven(
+        ("tidegauge/branch/log.py",), ("queue-tickets",), ("contracts/test_readers.py::test_any_ticket_of_a_branch",),
+    ),
     "notifier": Driven(
         ("agents/notifier/app.py",), ("rm-alerts",),
         ("services/test_any_value.py::test_an_alert_gives_notices_or_a_reason",),
@@ -112,7 +121,7 @@ OWN: Final = {
     "tidegauge/demo/watch.py": "topics of the demo's own, which nobody else writes",
 }
 UNREAD: Final = {  # topics that none of our processes reads
-    "tasks": "for the desk", "queue-tickets": "for the branches", "audit-log": "kept",
+    "tasks": "for the desk", "audit-log": "kept",
 }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ KEY: Final = b"the reference key of the samples"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NOTICED_AT: Final = 1_772_000_000_000
 
-# What no part of Tidegauge writes yet: by hand, through the same codec.
+# What no part of Tidegauge writes yet, or the worker around the job: by hand, through the same codec.
 BY_HAND: Final[dict[str, dict[str, Any]]] = {
     "crm-actions": {
         "event_id": "command-3f0c5d7a91b24e68a0f1c2d3e4b5a697", "customer_id": "C901330", "action": "override_tier",
@@ -42,15 +42,19 @@ BY_HAND: Final[dict[str, dict[str, Any]]] = {
         "details": {"tier": "diamond"}, "stamped_by": "RM-3", "stamped_role": "rm", "stamped_unit": "hq/B01",
         "stamped_at": 1_771_400_000_000, "request_id": "0d9b6c1e5f7a4b3c8d2e1f0a9b8c7d6e",
     },
+    "account-owners": {"account_id": "A901330-1", "customer_id": "C901330", "first_day": 20_454},
     "tasks": {
         "event_id": "task-1-open", "task_id": "task-1", "customer_id": "C901330", "kind": "call",
         "title": "Call within two days", "assignee": "RM-3", "branch": "B01", "status": "open", "due_on": 20_504,
         "at": 1_771_400_000_000, "caused_by": "alert-1/raised",
     },
     "queue-tickets": {
-        "event_id": "ticket-1-issued", "ticket_id": "ticket-1", "branch": "B01", "customer_ref": None,
-        "queue_class": "ordinary", "vip_area": False, "action": "issued", "counter": None, "request_id": "kiosk-3-8812",
-        "degraded": False, "at": 1_771_400_000_000,
+        "event_id": "east/0102/2026-02-18/41", "ticket_id": "east/0102-17", "branch": "east/0102",
+        "customer_ref": "mfrggzdfmztwq2lknnwg23tpob", "queue_class": "diamond", "vip_area": True, "action": "called",
+        "counter": "3", "request_id": "key 0011223344556677/c3-0001", "degraded": False, "at": 1_771_400_000_000,
+        "sequence": 41, "day": 20_502, "place": 17, "number": "A003", "service": "cash", "arrival": 1_771_399_900_000,
+        "passed": 0, "capped": False, "overtaken": ["east/0102-14", "east/0102-15"], "served": [],
+        "actor": "key 0011223344556677", "reason": None, "state": "called", "previous_ref": None, "printed": False,
     },
     "audit-log": {
         "event_id": "audit-12", "chain": "desk-0", "seq": 12, "previous_hash": "0" * 64, "hash": "f" * 64,

@@ -14,7 +14,7 @@ from functools import cache
 import numba as nb
 import numpy as np
 
-from agents.engine.job import Block, Outcome, Rejoin, Upgrade
+from agents.engine.job import TP, Block, Outcome, Rejoin, Upgrade
 from agents.engine.transport import records
 
 CUSTOMERS = 2000
@@ -215,6 +215,9 @@ class CounterJob:
         taken, self.flushing = self.flushing[:n], self.flushing[n:]
         rows = [(b"r" + s.to_bytes(8, "big"), ROW.pack(*self.sums[s].tolist(), *self.last[s].tolist())) for s in taken]
         return rows, not self.flushing
+
+    def take_elsewhere(self) -> list[tuple[TP, list[tuple[bytes, bytes]]]]:
+        return []
 
     def fence(self) -> bytes:
         return b"meta\nof %d" % self.closed

@@ -3,11 +3,15 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connectors.formats.sources import read_source
 from policies import load_pack
+from schemas.validation.columns import InputCheck
+from streams.accounts.store import ID_BYTES_MAX
+from streams.validity import JOURNAL_END
 from tests.cli.calling import call
 from tidegauge.evaluation.compare import changes, volume
 from tidegauge.evaluation.planting import planted
@@ -94,6 +98,18 @@ def test_planted_leavers_are_what_their_labels_say(history: Path) -> None:
     for label, debits in files.world.episodes:
         assert sum(debit.amount for debit in debits) == label.amount_minor
         assert label.first_day <= label.day_80 <= label.last_day
+
+
+@pytest.mark.parametrize("of", [{"journal_seq": JOURNAL_END - 1}, {"account_id": "A" * ID_BYTES_MAX}])
+def test_whatever_is_planted_is_taken(history: Path, of: dict[str, Any]) -> None:
+    """Of accounts with the largest numbers and the longest names too."""
+    events = [
+        event._replace(record=event.record | of) if event.topic == "transactions" else event
+        for event in read_source("ndjson", history, ZONE)
+    ]
+    files = planted(events, 3, "CNY", ZONE)
+    records = [event.record for event in files.events if event.topic == "transactions"]
+    assert not any(InputCheck("transactions", ZONE).verdicts(records))
 
 
 @pytest.mark.slow

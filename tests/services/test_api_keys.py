@@ -91,6 +91,9 @@ def test_who_gets_none(tables: Tables) -> None:
     for role in set(Role) - MACHINES:
         with pytest.raises(KeyRefusedError, match="is a role of people"):
             issue_key(tables, role, UNIT, "admin", NOW, 30)
+    for unit in (("hq", "x" * 8000), ("hq",) * 9, ("hq", "\0"), ("hq", "a\nb"), ("hq", "\x1b[31m")):
+        with pytest.raises(KeyRefusedError, match="a unit has at most"):
+            issue_key(tables, Role.KIOSK, unit, "admin", NOW, 30)
     for days in (0, 401):
         with pytest.raises(KeyRefusedError, match="1 to 400 days"):
             issue_key(tables, Role.KIOSK, UNIT, "admin", NOW, days)

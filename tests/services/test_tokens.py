@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from deploy.connections.database import connected
 from services.access.decision import PEOPLE, Action, Actor, DataKind, Resource, Role, decide_access
-from services.access.tokens import TokenRefusedError, TokenTrust, issuer_keys, machine_of, verified
+from services.access.tokens import TokenRefusedError, TokenTrust, issuer_keys, login_of, machine_of, verified
 from services.database.migrations import migrate
 from services.staff.directory import take
 from services.staff.lists import read_list
@@ -22,6 +22,7 @@ from services.staff.people import person_of
 from tests.cli.calling import call
 
 NOW: Final = 1_800_000_000
+NAN: Final = float("nan")
 KEY, OLD, FOREIGN = (RSAKey.generate_key(2048, {"kid": name}) for name in ("now", "old", "now"))
 CURVE = ECKey.generate_key("P-256", {"kid": "curve"})
 CLAIMS: Final = {"iss": "https://login.bank", "aud": "tidegauge", "sub": "s1", "iat": NOW - 10, "exp": NOW + 600}
@@ -71,6 +72,10 @@ BAD = {
     "too long": token(iat=NOW - 10, exp=NOW + 86_400), "nobody": token(sub=None), "of nothing": token(sub=""),
     "for a logout": token(header={"typ": "logout+jwt"}), "of an extension": token()[:-4] + "AAAA",
     "other claims under the same signature": f"{token().split('.')[0]}.{part(CLAIMS | {'sub': 's2'})}.{token().split('.')[2]}",
+    "an end that never comes": token(exp=NAN), "a beginning that is none": token(iat=NAN, exp=NOW + 10**9),
+    "without end": token(exp=float("inf")), "a very long number": token(exp=10**400), "yes": token(nbf=True),
+    "a name with a NUL": token(sub="s\0"), "a long name": token(sub="s" * 256),
+    "a name of many": token(sub=["s1"]), "a name in colours": token(sub="\x1b[31ms1"),
     "too large": token(more="x" * 9000), "empty": "", "no token": "a.b.c", "two parts": "a.b",
 }  # fmt: skip
 
@@ -89,12 +94,15 @@ def test_a_machine_is_what_its_claims_say() -> None:
     claims = CLAIMS | {"tidegauge_role": "kiosk", "tidegauge_unit": "hq/east/0102"}
     assert machine_of(claims) == Actor("s1", Role.KIOSK, ("hq", "east", "0102"))
     assert machine_of(CLAIMS) is None
-    for role in (*PEOPLE, "boss", None, ["kiosk"]):
-        with pytest.raises((TokenRefusedError, TypeError)):
+    for role in (*PEOPLE, "boss", None, ["kiosk"], {}, 1):
+        with pytest.raises(TokenRefusedError):
             machine_of(claims | {"tidegauge_role": role})
-    for unit in ("", "hq//x", None, 7):
+    for unit in ("", " ", "hq//x", None, 7, "hq/\0", "hq/\ud800", "hq/" + "x" * 256):
         with pytest.raises(TokenRefusedError):
             machine_of(claims | {"tidegauge_unit": unit})
+    for login in ("", "a\0", "\ud800", "a\n", "x" * 256, None, 7, ["ann"]):
+        with pytest.raises(TokenRefusedError):
+            login_of({"preferred_username": login}, "preferred_username")
 
 
 def test_the_issuers_keys(tmp_path: Path) -> None:

@@ -19,13 +19,15 @@ from agents.engine.job import TP, Block
 from agents.engine.packing import flat
 from agents.standing.job import StandingJob
 from schemas.codec.records import decode_one
-from schemas.topics import CLOSES, INPUTS
+from schemas.partitioner import partition_of
+from schemas.topics import CLOSES, INPUTS, OWNERS
 from tests.simulation import twin
 from tests.simulation.bank import Event, simulated
 from tests.simulation.log import encode
 from tests.simulation.prefixes import Prefixes
 from tests.standing.partition import CLOSE_OUTPUTS
 from tests.standing.test_recovery import profiles
+from tests.standing.test_shared_accounts import held
 from tests.streams.fast import differences, state
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ Pair = tuple[bytes | None, bytes | None]
 
 def everything(sim: Simulation) -> int:
     """Every check on every partition; failures go to the run. Gives the number of checks made."""
-    count = 0
+    count = claims(sim)
     for partition in range(sim.partitions):
         checks = Checks(sim, partition)
         checks.ids()
@@ -57,6 +59,21 @@ def everything(sim: Simulation) -> int:
         checks.changelog()
         count += checks.made
     return count
+
+
+def claims(sim: Simulation) -> int:
+    """Every account that has a row was claimed for its customer, once, in the account's own partition. One check."""
+    found = list[tuple[str, str]]()
+    for partition in range(sim.partitions):
+        for record in sim.cluster.logs[TopicPartition(sim.settings.topic(OWNERS), partition)].records():
+            claim = decode_one(record.value or b"", name=OWNERS)
+            found.append((claim["customer_id"], claim["account_id"]))
+            if partition_of(claim["account_id"].encode(), sim.partitions) != partition:
+                sim.fail(f"claim of {claim['account_id']} in partition {partition}")
+    wanted = sorted(pair for job in sim.restored for pair in held(job.ledger))
+    if sorted(found) != wanted:
+        sim.fail(f"claims of accounts: {parting(sorted(found), wanted)}")
+    return 1
 
 
 class Checks:

@@ -7,6 +7,9 @@ import json
 from typing import Any
 
 from agents.engine.job import RecoveryError
+from agents.standing.publish.claims import Claims
+from schemas.registry import file_registry
+from tests.simulation.bank import PARTITIONS
 from tests.simulation.loop import PROCESS
 from tests.simulation.run import Recorded, Simulation
 from tests.simulation.worker import Worker
@@ -17,7 +20,11 @@ OLDER_LATE = 0.2  # of the workers that start while both versions are in the gro
 
 
 class OlderJob(Older, Recorded):
-    """The job of format 2."""
+    """The job of format 2, which knew of no claims."""
+
+    def __init__(self, number: int, partitions: int = PARTITIONS) -> None:
+        super().__init__(number, partitions)
+        self.claims = Claims(file_registry(), self.ledger, partitions, kept=False)
 
 
 class Rolling(Simulation):

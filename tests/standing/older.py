@@ -1,6 +1,8 @@
 """The worker of the release before, as far as its state goes: `python -m tests.standing.older worker` runs one.
 
 It writes format 2, whose fences have no fingerprint of the reference key, and reads nothing else. The rows are the same.
+The release itself, beside a newer worker in one group, did as this one does, but for its words of a newer state: "changelog of
+state format 3, program of 2", and to delete the changelog (docs/operators.md#upgrades). It reads no contract that is newer.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any, Final
 from connectors.formats.events import Event
 from connectors.labelled.labels import COUNTS_QUIET, LEAVER, Label
 from connectors.loading.arrival import in_order
+from schemas.validation.columns import InputCheck
 from streams.calendar import day_end_ms
 from tidegauge.evaluation.leaving import episodes
 from tidegauge.evaluation.run import WorldFiles
@@ -86,6 +87,8 @@ def _leaving(rng: random.Random, postings: list[Event], span: range, zone: str) 
         amount = held // count
         if amount > 0:
             made.append(_debit(postings[-1].record, number + step + 1, amount, at, zone))
+    if made and any(InputCheck("transactions", zone).verdicts([event.record for event in made])):
+        return []  # beside the largest numbers and the longest names that are taken
     return made
 
 

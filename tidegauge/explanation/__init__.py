@@ -15,6 +15,7 @@ from agents.engine import recovery
 from agents.engine.job import RecoveryError
 from agents.offline.standings import AsOfError, branches, columns_of, standings_at
 from connectors.formats.events import Record
+from schemas.topics import ACCOUNT_OWNER
 from streams.closing import NOTHING_LEFT_OUT, Run
 from streams.money import exponent
 from streams.vocabulary.terms import OUTFLOW
@@ -141,6 +142,8 @@ def _state(
             return WITHDRAWN, []
     if found.gaps or found.loose:
         return (DIFFERS, own) if own else (BY_EVIDENCE if judged is not None and judged.measured else UNKNOWN, [])
+    if told.record.get("kind") == ACCOUNT_OWNER:  # the other owner's events are not in this customer's log
+        return UNKNOWN, []
     # What an outflow meets between two closes is not in the log.
     if told.topic == "rm-alerts" and told.record.get("kind", OUTFLOW) == OUTFLOW:
         return UNKNOWN, problems

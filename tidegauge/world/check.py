@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from deploy import topics
 from deploy.errors import KeyLostError, StackError
+from deploy.settings import REFERENCE_KEY_FILE
 from deploy.topics import WORLD
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, OWNERS
 from streams.closing import Run
 from tidegauge.world.epochs import next_epoch, published_epoch
 from tidegauge.world.found import USES_ALL, USES_PLACE, found_identity
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 BROKERS_WAIT_S: Final = 5.0  # for brokers that are just starting
 TRIES_MAX: Final = 3  # of writing: another worker may be first
 _BY_WORKER: Final = "worker"
+_PUT_BACK: Final = (
+    f"put that one back: TIDEGAUGE_REFERENCE_KEY, or {REFERENCE_KEY_FILE} in the data folder, from your backup"
+)
+_MADE: Final = (WORLD, OWNERS)
+"""Of workers alone, and in no log of a release before they came: the first worker of one that has them makes them."""
 
 
 class WorldError(StackError):
@@ -92,8 +98,8 @@ def begin_world(settings: Settings) -> World:
     """
     surveyed = topics.survey(settings, BROKERS_WAIT_S)
     settings = counted(settings, surveyed)
-    if not _has_topic(surveyed):
-        topics.create(settings, [WORLD])
+    if missing := [one.topic.name for one in surveyed.topics if one.topic.name in _MADE and not one.partitions]:
+        topics.create(settings, missing)
     published = published_epoch(settings, surveyed)
     for _ in range(TRIES_MAX):
         entry = entry_in_force(read_entries(settings))
@@ -169,7 +175,7 @@ def _found(
         if entry is None:
             raise
         mark = f"the log's identity names one with fingerprint {entry.identity.reference_key}"
-        raise KeyLostError(f"{lost.message}, and {mark}", lost.hint) from lost
+        raise KeyLostError(f"{lost.message}, and {mark}", _PUT_BACK) from lost
 
 
 def has_state(settings: Settings, surveyed: Surveyed) -> bool:

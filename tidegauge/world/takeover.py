@@ -18,11 +18,12 @@ from confluent_kafka.admin import OffsetSpec
 
 from agents.engine import recovery
 from agents.engine.changelog import COMMIT
+from agents.owners.agent import owners_group, owners_id
 from agents.standing.model import left_out_by
 from agents.standing.publish.handover import Course
 from connectors.loading.publisher import open_producer, publish_errors
 from deploy import admin, topics
-from schemas.topics import INPUTS
+from schemas.topics import INPUTS, OWNERS
 from streams.calendar import NO_DAY, shown_day
 from tidegauge.bootstrap import STANDING
 from tidegauge.world.changes import ADMIN_S, WorldChange, running, unusual_log, write_change
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 
 WAITING_MAX: Final = 10_000  # records of the log that a shadow which has caught up may still have to read
 FENCE_S: Final = 40.0  # a transaction that is just being ended is waited for
-_ALERTS: Final = "rm-alerts"
+_READERS: Final = (("{}-alerts", "rm-alerts"), (owners_group("{}"), OWNERS))
+"""Who has told what, beside the workers: the groups of the notifier and of the account agents, and what they read."""
 _FIRST_STEPS: Final = (
     "fence the workers of group {owner}: what they have open is aborted, and they end",
     "let group {group} own the outputs, under epoch {epoch}",
@@ -136,7 +138,8 @@ def take_over(found: Takeover, reason: str, who: str) -> tuple[str, ...]:
     if not found.written:
         write_change(change, reason, who, f"{owner.topic_prefix}tidegauge-world")
         fence(owner)
-    _hand_on_alerts(owner, change.settings, again=found.written)
+    for readers, topic in _READERS:
+        _hand_on(owner, change.settings, readers, topic, again=found.written)
     if found.written:
         return change.lines
     told = len(_FIRST_STEPS)
@@ -146,8 +149,12 @@ def take_over(found: Takeover, reason: str, who: str) -> tuple[str, ...]:
 def fence(settings: Settings) -> None:
     """Fence the producers of all partitions of a group's workers, and end what they have open. PublishError if Kafka can't."""
     name = recovery.state_name(settings, STANDING)
-    for partition in range(settings.partitions):
-        producer = open_producer(settings, f"{name}-{partition}")
+    parts = range(settings.partitions)
+    for own_id in [
+        *(f"{name}-{partition}" for partition in parts),
+        *(owners_id(name, partition) for partition in parts),
+    ]:
+        producer = open_producer(settings, own_id)
         with publish_errors(f"the workers of group {settings.group} could not be fenced"):
             producer.init_transactions(FENCE_S)
 
@@ -234,29 +241,25 @@ def _closed(settings: Settings) -> int:
     return min((int(json.loads(fence.meta)["closed"]) for fence in _fences(settings)), default=NO_DAY)
 
 
-def _hand_on_alerts(owner: Settings, shadow: Settings, *, again: bool) -> None:
-    """The notifier of the new group begins where that of the old one is: what was told is not told again.
+def _hand_on(owner: Settings, shadow: Settings, readers: str, topic: str, *, again: bool) -> None:
+    """A reader of the new group begins where that of the old one is: what was told is not told again.
 
     again: unless it has a place of its own by now.
     """
     administrator = admin.client(owner.kafka)
-    if again and _places_told(administrator, shadow):
+    if again and _places_told(administrator, shadow, readers, topic):
         return
-    if told := _places_told(administrator, owner):
-        moved = ConsumerGroupTopicPartitions(_notifiers(shadow), told)
+    if told := _places_told(administrator, owner, readers, topic):
+        moved = ConsumerGroupTopicPartitions(readers.format(shadow.group), told)
         for answer in administrator.alter_consumer_group_offsets([moved], request_timeout=ADMIN_S).values():
             answer.result(2 * ADMIN_S)
 
 
-def _notifiers(settings: Settings) -> str:
-    return f"{settings.group}-alerts"
-
-
-def _places_told(administrator: AdminClient, settings: Settings) -> list[TopicPartition]:
-    """How far the notifier of a group is, in the partitions that it has told anything of."""
-    places = [TopicPartition(settings.topic(_ALERTS), p) for p in range(settings.partitions)]
+def _places_told(administrator: AdminClient, settings: Settings, readers: str, topic: str) -> list[TopicPartition]:
+    """How far the reader of a group is, in the partitions that it has told anything of."""
+    places = [TopicPartition(settings.topic(topic), p) for p in range(settings.partitions)]
     asked = administrator.list_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(_notifiers(settings), places)], request_timeout=ADMIN_S
+        [ConsumerGroupTopicPartitions(readers.format(settings.group), places)], request_timeout=ADMIN_S
     )
     try:
         return [

@@ -10,6 +10,7 @@ from agents.engine.reader import blocks_to_the_end
 from schemas.codec.blocks import log_entries
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
+from schemas.topics import ACCOUNT_OWNER
 from streams.calendar import parse_day, shown_day
 from streams.closing import covers
 
@@ -105,6 +106,8 @@ def is_withdrawn(record: Mapping[str, Any], left_out: Iterable[Run]) -> bool:
 
 def _close_of(record: Mapping[str, Any]) -> int | None:
     """The day whose close gave a record."""
+    if record.get("kind") == ACCOUNT_OWNER:
+        return None
     if "business_day" in record:
         day = record["business_day"]
         return None if day is None else int(day)

@@ -45,10 +45,7 @@ class ActDesk:
             return OK, ""
         slot = self.ledger.customer(record["customer_id"])
         if code or what.action not in STEPS_OF_ACTS.keys() | HANDLERS.keys() | {_NOTE}:
-            code = code or _UNKNOWN
-            if asked and not self.cases.desk.is_new(slot, what.event_id):
-                return OK, ""
-            self.lifecycle.refuse(slot, what, code)
+            code = self.lifecycle.turn_away(slot, what, code or _UNKNOWN)
         elif what.action == _NOTE:
             code = "" if self.cases.desk.is_new(slot, what.event_id) else None
         elif what.action in STEPS_OF_ACTS:

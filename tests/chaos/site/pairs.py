@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
+from multiprocessing import get_context
 
 from deploy.settings import SettingKind
 from streams.calendar import date_of
 from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
 from tests.chaos.system import Result
-from tests.cli.calling import Called
+from tests.cli.calling import Called, call
 from tests.world.wrong_settings import AS_PROCESS, READING, REFUSED_S, VALUES, fault, of_kind, refusal
+from tidegauge.demo.processes import environment
 
 IDENTITY, PLACES = of_kind(SettingKind.IDENTITY), ("bootstrap_servers", "redis_url")
 SIDE_BY_SIDE = 2  # processes at a time
@@ -34,6 +38,7 @@ class Pairs:
         self.other.mkdir()
         day = date_of(bank.last)
         self.names = {"day": day, "next": day + timedelta(1), "customer": self._alerted()}
+        self.seconds = Counter[str]()  # that each command took, and each setting
         self.right = {command: bank.tell(*self.words(command)) for command in READING}
         for command, done in self.right.items():
             bank.expect(f"{command} as it should be", done.code in ANSWERED and done.out, done)
@@ -49,11 +54,19 @@ class Pairs:
         """A wrong value."""
         return VALUES[name].format(other=self.other)
 
-    def in_process(self, name: str, command: str) -> str:
-        """What is wrong with a pair that is called here."""
-        began = time.monotonic()
-        done = self.bank.tell(*self.words(command), **{name: self.value(name)})
-        return fault(name, command, done, self.right[command], time.monotonic() - began)
+    def all_commands(self, hands: Executor) -> Iterator[tuple[str, list[str]]]:
+        """Each setting, and what is wrong with the commands under its wrong value."""
+        pairs = [(name, command) for name in VALUES for command in READING]
+        env, limit_s = environment(self.bank.settings), self.bank.patience(REFUSED_S)
+        envs = [env | {f"TIDEGAUGE_{name.upper()}": self.value(name)} for name, _ in pairs]
+        wrong: list[str] = []
+        answers = hands.map(timed, [self.words(command) for _, command in pairs], envs)
+        for (name, command), (done, seconds) in zip(pairs, answers, strict=True):
+            self.seconds.update({command: seconds, name: seconds})
+            wrong += filter(None, [fault(name, command, done, self.right[command], seconds, limit_s)])
+            if command == list(READING)[-1]:
+                yield name, wrong
+                wrong = []
 
     def as_process(self, name: str, command: str) -> str:
         """What is wrong with a pair as a process of its own."""
@@ -79,6 +92,12 @@ class Pairs:
         return f"TIDEGAUGE_{name.upper()}, {command}: {wrong}" if wrong else ""
 
 
+def timed(words: Sequence[str], env: Mapping[str, str]) -> tuple[Called, float]:
+    """A command called in this process, and the seconds that it took."""
+    began = time.monotonic()
+    return call(*words, env=env), time.monotonic() - began
+
+
 def prepared(bank: Bank) -> Pairs:
     """A bank of a month whose view is built."""
     bank.key_in_folder()
@@ -95,9 +114,11 @@ def settings_pairs(given: Given) -> Result:
     with given.redis() as url, given.bank("settings", redis_url=url) as bank:
         pairs = prepared(bank)
         bank.fault(f"{len(VALUES)} settings wrong, {len(READING)} commands and {len(PROCESSES)} processes")
-        for name in VALUES:
-            wrong = [said for command in READING if (said := pairs.in_process(name, command))]
-            bank.expect(f"TIDEGAUGE_{name.upper()} wrong", not wrong, wrong or "refused, or the same answer")
+        # Some 0.6 s each, most of it processor time: in processes that have imported everything, one for each core.
+        with ProcessPoolExecutor(SIDE_BY_SIDE, get_context("spawn")) as begun:
+            for name, wrong in pairs.all_commands(begun):
+                bank.expect(f"TIDEGAUGE_{name.upper()} wrong", not wrong, wrong or "refused, or the same answer")
+        bank.say(f"slowest: {', '.join(f'{what} {took:.0f} s' for what, took in pairs.seconds.most_common(20))}")
         jobs = [(command, name) for command, names in PROCESSES.items() for name in names]
         with ThreadPoolExecutor(SIDE_BY_SIDE) as hands:
             wrong = [said for said in hands.map(lambda job: pairs.refused(*job), jobs) if said]

@@ -197,4 +197,5 @@ DECISION_KINDS: Final[dict[str, tuple[str, str]]] = {
     "break_changed": ("break_changed", "差异变动"),
     "break_resolved": ("break_resolved", "差异解决"),
     "reversal_unmatched": ("reversal_unmatched", "冲正无对应交易"),
+    "account_owner": ("account_owner", "账户另有所属"),
 }

@@ -16,6 +16,9 @@ from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_port
 
 if TYPE_CHECKING:
+    from agents.engine.app import BlockApp
+    from agents.engine.unit import Outlet
+    from agents.owners.agent import AccountAgent
     from streams.closing import Run
     from tidegauge.world.check import World
 
@@ -72,13 +75,33 @@ def worker(
     with listening_at(settings.metrics_host, port, "--metrics-port"), one_last_line():
         watch = Watch(world, USES_SHADOW, shadow=beside)
         watch.start(end_process)
+        agent = None if beside else _account_agent(settings, built, outlet)
         try:
             said = run_worker(built, metrics_port=port, metrics_host=settings.metrics_host, loglevel=loglevel.value)
         except Exception as problem:  # another world shows itself in many ways; this says what it is
             if (other := watch.look()) is not None:
                 raise other from problem
             raise
+        finally:
+            if agent is not None:
+                agent.stop()
     notes.print(said, soft_wrap=True)
+
+
+def _account_agent(settings: Settings, built: "BlockApp", outlet: "Outlet") -> "AccountAgent":
+    """The agent that compares the owners of accounts, begun. A shadow has none: what it would tell is the owner's to tell."""
+    from agents.owners.agent import AccountAgent
+    from schemas.registry import registry_for
+    from tidegauge.bootstrap import STANDING
+
+    def held() -> set[int]:
+        return {partition for partition, (unit, _) in list(built.units.units.items()) if unit.live and not unit.dead}
+
+    agent = AccountAgent(
+        settings, STANDING, registry_for(settings), settings.alert_secret(), held, built.metrics, outlet.may
+    )  # fmt: skip
+    agent.start()
+    return agent
 
 
 def _begun(settings: Settings, shadow: str, without: Sequence[date]) -> "tuple[World, frozenset[Run]]":

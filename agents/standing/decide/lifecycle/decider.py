@@ -182,6 +182,10 @@ class LifecycleDecider:
         tier = None if older is None else self.measures.older_tier(older, slot, day)
         return known.official if tier is None or tier not in table.program.tier_ids else tier
 
+    def begin_anew(self, slot: int) -> None:
+        """A customer comes into another class (docs/tiers.md#another-class)."""
+        self.columns.begin_anew(slot, self.table(slot))
+
     def profile(self, slot: int) -> None:
         """Takes a new profile: a card that it names, and did not name before, is one that the customer holds."""
         self.columns.reserve()
@@ -217,6 +221,13 @@ class LifecycleDecider:
         after, said = act(table.policy, before, what)
         self._put(slot, table, before, after, said, None, None)
         return next((one.reason for one in said if one.kind == "refused"), "")
+
+    def turn_away(self, slot: int, what: Act, code: str) -> str | None:
+        """Refuses an act that nobody looks at; None, and nothing is said, for one that was taken before."""
+        if not self.columns.take_act(slot, what.event_id, moves=False):
+            return None
+        self.refuse(slot, what, code)
+        return code
 
     def refuse(self, slot: int, what: Act, code: str) -> None:
         """Publishes that an act is refused, which changes nothing."""

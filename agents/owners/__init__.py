@@ -1,0 +1,1 @@
+"""The account agent: compares under which customers accounts have come, and tells of those that have several."""
