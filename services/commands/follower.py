@@ -17,7 +17,7 @@ from redis import RedisError
 from deploy.connections.clients import librdkafka
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import RegistryError
-from services.commands.store import KEPT_S, CommandStore
+from services.commands.store import COMMANDS_KEPT_S, CommandStore
 from streams.calendar import date_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Follower:
     def _from_store(self) -> list[TopicPartition]:
         """Where the store stands; a new one begins with what it would still hold."""
         name, known = self._settings.topic(COMMAND_RESULTS), self._store.offsets()
-        since = int((time.time() - KEPT_S) * 1000)
+        since = int((time.time() - COMMANDS_KEPT_S) * 1000)
         asked = [TopicPartition(name, number, since) for number in self._partitions(COMMAND_RESULTS)]
         early = {one.partition: one.offset for one in self._consumer.offsets_for_times(asked, timeout=_ASKED_S)}
         for number, offset in early.items():

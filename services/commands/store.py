@@ -14,7 +14,7 @@ from services.views.keys import Keys, as_bytes
 if TYPE_CHECKING:
     from redis import Redis
 
-KEPT_S: Final = 24 * 3600
+COMMANDS_KEPT_S: Final = 24 * 3600
 _SENT: Final = b"1"
 
 
@@ -42,14 +42,14 @@ class CommandStore:
         key, body: digests of the actor's key and of what he sent.
         """
         name, about = self.keys.command_key(key), self.keys.command(command_id)
-        if not self.client.set(name, body, nx=True, ex=KEPT_S):
+        if not self.client.set(name, body, nx=True, ex=COMMANDS_KEPT_S):
             known = self.client.get(name)
             if known is not None and as_bytes(known).decode() != body:
                 raise OtherBodyError
         with self.client.pipeline(transaction=True) as pipeline:
             pipeline.hsetnx(about, "record", json.dumps(record))
             pipeline.hsetnx(about, "by", by)
-            pipeline.expire(about, KEPT_S)
+            pipeline.expire(about, COMMANDS_KEPT_S)
             pipeline.execute()
         return self.entry(command_id) or CommandEntry(dict(record), by, sent=False)
 
@@ -73,7 +73,7 @@ class CommandStore:
         """Results as they stand on command-results, and by partition where to read on: all of it or nothing."""
         with self.client.pipeline(transaction=True) as pipeline:
             for result in results:
-                pipeline.set(self.keys.command_result(result["command_id"]), json.dumps(result), ex=KEPT_S)
+                pipeline.set(self.keys.command_result(result["command_id"]), json.dumps(result), ex=COMMANDS_KEPT_S)
             if offsets:
                 pipeline.hset(self.keys.command_offsets, mapping={str(p): offset for p, offset in offsets.items()})
             pipeline.execute()
