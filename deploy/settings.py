@@ -95,9 +95,16 @@ class Settings(WireSettings):
     actor: OfTaste[str] = Field("operator:hq", min_length=1, description="Who runs commands that show personal data.")
     token_issuer: OfPlace[str] = Field("", description="Issuer of the tokens that say who asks; none: actor counts.")
     token_audience: OfPlace[str] = Field("tidegauge", min_length=1, description="For whom such a token is made.")
-    token_keys: OfPlace[Path | None] = Field(None, description="File with the issuer's public keys (JWKS).")
+    token_keys: OfPlace[Path | None] = Field(None, description="File with the issuer's public keys; none: by URL.")
+    token_ca: OfPlace[Path | None] = Field(None, description="PEM file of authorities for the issuer.")
     token_login_claim: OfPlace[str] = Field("preferred_username", min_length=1, description="Claim with a login.")
     token: OfPlace[SecretStr | None] = Field(None, description="Token of who runs commands.")
+    login_url: OfPlace[str] = Field("", description="Where people's browsers reach the pages, https://desk.bank.")
+    login_client: OfPlace[str] = Field("tidegauge-pages", min_length=1, description="Client of the pages' logins.")
+    login_client_secret: OfPlace[SecretStr | None] = Field(None, description="Secret of that client; none: public.")
+    session_idle_minutes: OfTaste[int] = Field(30, ge=1, le=720, description="A session ends, unused, after so long.")
+    session_hours: OfTaste[int] = Field(10, ge=1, le=24, description="And in any case after so long.")
+    development: OfPlace[bool] = Field(False, description="Servers elsewhere, to try things out: nobody has to log in.")
     lang: OfTaste[Literal["en", "zh-CN"]] = Field("en", description="Language of what commands print.")
 
     # What leaves the system.
@@ -115,6 +122,7 @@ class Settings(WireSettings):
     lookup_port: OfTaste[int] = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
     lookup_metrics_port: OfTaste[int] = Field(9467, ge=0, le=65535, description="Port of its metrics; 0: none.")
     lookup_connections: OfTaste[int] = Field(512, ge=4, le=65536, description="Connections it takes at once.")
+    lookup_open: OfTaste[bool] = Field(False, description="It asks for no key; for trying it out.")
     lookup_rate: OfTaste[int] = Field(100, ge=0, le=10**6, description="Requests a second of one address; 0: no limit.")
 
     @field_validator("zone")
@@ -191,6 +199,20 @@ class Settings(WireSettings):
             raise ValueError("notices leave by https://host/… only; http:// is for this machine itself (127.0.0.1)")
         return url
 
+    @field_validator("token_issuer", "login_url")
+    @classmethod
+    def protected_address(cls, url: str) -> str:
+        """Refuse what is no address of people's logins, or sends them unencrypted over a network."""
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            host = ""
+        good = bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and loopback(host)))
+        if url and (not good or parts.query or parts.fragment or parts.username):
+            raise ValueError("no https:// address; http:// is for this machine itself (127.0.0.1)")
+        return url
+
     @field_validator("webhook_secret")
     @classmethod
     def strong_webhook_secret(cls, secret: SecretStr | None) -> SecretStr | None:
@@ -216,6 +238,19 @@ class Settings(WireSettings):
     def external(self) -> bool:
         """True when Kafka is somebody else's, not the embedded one."""
         return bool(self.bootstrap_servers)
+
+    @property
+    def own_machine(self) -> bool:
+        """True when whoever calls is believed: all servers are this machine's own, as the embedded ones, or for development.
+
+        Where there is an issuer of tokens nobody is.
+        """
+        if self.token_issuer:
+            return False
+        brokers = [server.strip().rpartition(":")[0] for server in self.bootstrap_servers.split(",") if server]
+        urls = [urlsplit(url) for url in (self.redis_url, self.database_url) if url]
+        hosts = [*brokers, *(url.hostname or "" for url in urls if url.scheme != "unix")]
+        return self.development or all(loopback(host) for host in hosts)
 
     @property
     def kafka(self) -> Brokers:
@@ -319,7 +354,8 @@ class Settings(WireSettings):
         if not path.exists():
             if self.external:
                 hint = (
-                    "set TIDEGAUGE_REFERENCE_KEY for all processes, once and for good; `openssl rand -hex 32` makes one"
+                    "set TIDEGAUGE_REFERENCE_KEY to the one that all processes have; "
+                    "for a new log `openssl rand -hex 32` makes one"
                 )
                 raise KeyLostError("there is no reference key", hint)
             raise KeyLostError(

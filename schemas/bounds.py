@@ -142,6 +142,9 @@ API_KEYS_MAX: Final = 100_000
 TOKEN_BYTES_MAX: Final = 8 << 10
 """Of a token of whoever asks."""
 
+LOGIN_FILE_BYTES_MAX: Final = 64 << 10
+"""Of what a login keeps: its tokens."""
+
 STAFF_FILE_BYTES_MAX: Final = 64 << 20
 """Of a list of staff, units or absences."""
 

@@ -120,8 +120,13 @@ def new_lookup(settings: "Settings") -> Lookup:
 
 
 def priority_app(settings: "Settings") -> "FastAPI":
-    """The look-up's web application on the settings' view."""
-    return create_app(new_lookup(settings), settings.lookup_rate)
+    """The look-up's web application on the settings' view, and on the keys in the database; psycopg.Error without that."""
+    keys = None
+    if not settings.lookup_open:
+        from services.access.setup import key_book  # here, as most processes have no database
+
+        keys = key_book(settings)
+    return create_app(new_lookup(settings), settings.lookup_rate, keys)
 
 
 @asynccontextmanager

@@ -29,10 +29,14 @@ class Acl(NamedTuple):
 
 
 class RedisRule(NamedTuple):
-    """Rights on keys: patterns behind the installation's prefix, and whether they are written."""
+    """Rights on keys: patterns behind the installation's prefix, and whether they are written.
+
+    sessions: those of people's logins are written in any case.
+    """
 
     patterns: tuple[str, ...]
     writes: bool
+    sessions: bool = False
 
 
 class TableRule(NamedTuple):
@@ -43,7 +47,11 @@ class TableRule(NamedTuple):
 
 
 _STAFF: Final = ("access.units", "access.staff", "access.absences", "access.grants", "access.imports")
+_WHO: Final = ("access.staff", "access.grants")  # who asks, by a token or a session
 _MIGRATIONS: Final = "public.migrations"
+
+
+SESSION_KEYS: Final = ("session:*", "logout:*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +83,33 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     Principal(
         "views", "keeps the view in Redis: `tidegauge views`, `rebuild`",
         reads=("queue-priority", "standings", "rm-alerts", WORLD), writes=(_LETTERS,), redis=RedisRule(("*",), writes=True),
+        tables=TableRule(_WHO, ()),
     ),
     Principal(
         "notices", "turns alerts into notices: `tidegauge notices`",
         reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
-        redis=RedisRule(("notice:*", "notices:*"), writes=True),
+        redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
         reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), reads_state=True,
-        looks_at=("{group}",), ids=(_OWN_IDS,),
+        looks_at=("{group}",), ids=(_OWN_IDS,), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "policy", "tries packs on the log and puts them into force: `tidegauge policy`",
         reads=(*_SENT, *_STATES, *_EVENTS, WORLD), writes=(_POLICIES,), reads_state=True, looks_at=("{group}",),
-        ids=(f"{_OWN_IDS}policies",),
+        ids=(f"{_OWN_IDS}policies",), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "desk", "looks at customers, and acts on cases: `tidegauge standings`, `explain`, `outlook`, `alerts`",
         reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), writes=("crm-actions",), reads_state=True, looks_at=("{group}",),
-        redis=RedisRule(("*",), writes=False),
+        redis=RedisRule(("*",), writes=False, sessions=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
         "lookup", "tells kiosks queue classes, and keeps tickets: `tidegauge queue`",
         reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets",),
         redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False),
-        tickets=RedisRule(("queue:*", "queues:*"), writes=True), tables=TableRule(("access.api_keys",), ()),
+        tickets=RedisRule(("queue:*", "queues:*"), writes=True), tables=TableRule((*_WHO, "access.api_keys"), ()),
     ),
     Principal(
         "operator",
@@ -151,7 +160,9 @@ def redis_acl(principal: Principal, prefix: str, *, tickets: bool = False) -> st
     # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.
     keys = " ".join(f"~{prefix}{pattern}" for pattern in rule.patterns)
     commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
-    return f"{keys} {commands} -@dangerous +info"
+    kept = " ".join(f"~{prefix}{pattern}" for pattern in SESSION_KEYS)
+    own = f" ({kept} +@read +@write +@scripting +time -@dangerous)" if rule.sessions else ""
+    return f"{keys} {commands} -@dangerous +info{own}"
 
 
 def table_rights(principal: Principal) -> list[str]:

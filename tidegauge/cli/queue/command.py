@@ -67,17 +67,20 @@ def serve(
 ) -> None:
     """Serve the look-up, `GET /v1/priority/{customer_ref}`, and tickets beside it where there is a server for them.
 
-    The look-up asks nobody who he is: keep it inside. Tickets need a key.
+    Both are for whoever has a key of `tidegauge keys`.
     """
     told = until_told()
     set_up_log("WARNING")
     settings = Settings()
-    kiosks = priority_app(settings)
-    behind = _with_tickets(kiosks, settings) if settings.has_tickets else None
+    if settings.lookup_open and not settings.own_machine:
+        hint = "unset it, and give the kiosks keys: `tidegauge keys issue kiosk UNIT`"
+        raise CommandError("TIDEGAUGE_LOOKUP_OPEN is for the servers of this machine alone", hint)
     port = settings.lookup_port if port is None else port
     watched_at = settings.lookup_metrics_port if metrics_port is None else metrics_port
     with listening_at(host, port, "--port"):
         socket = listening(host, port)
+    kiosks = priority_app(settings)
+    behind = _with_tickets(kiosks, settings) if settings.has_tickets else None
     if watched_at:
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
