@@ -128,8 +128,8 @@ async def _visit(
 ) -> None:
     """A customer's class is looked up, he gets a ticket, and a counter calls and completes one of its branch."""
     reference = f"{number:026b}".translate({ord("0"): "a", ord("1"): "b"})
-    await client.ask(heard, "look-up", "GET", f"/v1/priority/{reference}", "", "", due)
     kiosk, desk = keys[branch, Role.KIOSK], keys[branch, Role.COUNTER]
+    await client.ask(heard, "look-up", "GET", f"/v1/priority/{reference}", kiosk, "", due)
     issued = await client.ask(heard, "issue", "POST", "/v1/tickets", kiosk, f"i{number}", time.perf_counter())
     heard.tickets.add((branch, issued["ticket"]))
     called = await client.ask(

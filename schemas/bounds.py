@@ -136,9 +136,6 @@ PAST_WAITS_MAX: Final = 5_000
 OFFLINE_TICKETS_MAX: Final = 100
 """Printed by a kiosk and reported at once."""
 
-API_KEYS_MAX: Final = 100_000
-"""Of machines, which a service holds in memory."""
-
 TOKEN_BYTES_MAX: Final = 8 << 10
 """Of a token of whoever asks."""
 

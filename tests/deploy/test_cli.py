@@ -83,7 +83,7 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
     finally:
         down = tidegauge("down", **around)
         shutil.rmtree(home_of(tmp_path), ignore_errors=True)
-    assert down.stdout == "stopped: redis, postgres\n"
+    assert down.stdout == "stopped: redis, tickets, postgres\n"
     assert tidegauge("down", **around).stdout.startswith("nothing runs in")
 
 

@@ -67,7 +67,6 @@ BOUNDS = {
     "steps of tickets that wait for Kafka": [bounds.OUTBOX_STEPS_MAX],
     "past waits that estimates learn from": [bounds.PAST_WAITS_MAX],
     "tickets that a kiosk reports at once": [bounds.OFFLINE_TICKETS_MAX],
-    "keys of machines that a service holds": [bounds.API_KEYS_MAX],
     "a connection to PostgreSQL": [
         database.CONNECT_S, database.STATEMENT_S_MAX, migrations.STEP_S_MAX, database.LOCK_S_MAX, database.IDLE_S_MAX,
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -12,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,11 +25,10 @@ from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from services.access.decision import Actor, Role
-from services.access.keyring import KeyRing
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
 from services.queue.server import listening, server
-from services.queue.tickets.callers import Callers
+from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.setup import Behind, ticketing_of
 from streams.calendar import day_of
@@ -55,21 +53,18 @@ def new_lookup() -> Lookup:
     return Lookup(Nobody(), "ordinary", date.today)
 
 
-def ring() -> KeyRing:
-    until = datetime.now(UTC) + timedelta(days=1)
-    known = {
-        hashlib.sha256(f"tgk_{name}".encode()).digest(): (Actor(f"key {name}", role, ("hq", "B1")), until)
-        for name, role in ROLES.items()
-    }
-    found = KeyRing(lambda: known)
-    found.read(datetime.now(UTC))
-    return found
+class Keys:
+    """Those of the branch."""
+
+    def actor(self, text: str) -> Actor | None:
+        role = ROLES.get(text.removeprefix("tgk_"))
+        return role and Actor(f"key {role}", role, ("hq", "B1"))
 
 
 def application(settings: Settings) -> Any:
-    app, keys = create_app(new_lookup()), ring()
+    app = create_app(new_lookup())
     app.state.ticketing = ticketing_of(settings, app.state.lookup)
-    add_tickets(app, app.state.ticketing, Callers(keys, mock.Mock()), 0)
+    add_tickets(app, app.state.ticketing, TicketCallers(Keys(), mock.Mock()), 0)
     return app
 
 
@@ -86,7 +81,7 @@ def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Se
     """A change of tier moves a waiting ticket; the log says what happened, compares with the store, and brings it back."""
     settings = make_topics("queue-priority", "queue-tickets").model_copy(update={"tickets_url": tickets_server})
     app = application(settings)
-    behind = Behind(settings, app.state.ticketing, ring(), new_lookup, LogReader)
+    behind = Behind(settings, app.state.ticketing, new_lookup, LogReader)
     with TestClient(app) as client:
 
         def ask(who: str, method: str, path: str, **body: Any) -> Any:

@@ -14,10 +14,9 @@ from policies import load_pack
 from policies.compiled.queue import CompiledQueue, compile_queue
 from policies.model.pack import QueueClass
 from services.access.decision import Actor, Role
-from services.access.keyring import KeyRing
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
-from services.queue.tickets.callers import Callers
+from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.setup import ticket_client
@@ -56,25 +55,19 @@ class Desk:
     """The interface with keys of a branch: `kiosk`, `counter`, `lobby`, and a kiosk of another branch."""
 
     def __init__(self, url: str, prefix: str) -> None:
-        import hashlib
-
         self.view, self.trail = View(), Trail()
-        people = {"kiosk": Role.KIOSK, "counter": Role.COUNTER, "lobby": Role.LOBBY, "far": Role.KIOSK}
-        until = datetime.now(UTC) + timedelta(days=1)
-        self.known = {
-            hashlib.sha256(f"tgk_{name}".encode()).digest(): (
-                Actor(f"key {name}", role, ("hq", "west" if name == "far" else "east", "0102")), until
-            )
-            for name, role in people.items()
-        }  # fmt: skip
-        self.ring = KeyRing(lambda: self.known)
-        self.ring.read(datetime.now(UTC))
         self.lookup = Lookup(self.view, "ordinary", lambda: DAY)
         store = TicketStore(ticket_client(url), TicketKeys.of(prefix), compile_queue(load_pack(PACK)), lambda: DAY)
         self.ticketing = Ticketing(store, self.lookup, "ordinary")
         self.app = create_app(self.lookup)
-        add_tickets(self.app, self.ticketing, Callers(self.ring, self.trail), 0)
+        add_tickets(self.app, self.ticketing, TicketCallers(self, self.trail), 0)
         self.count = 0
+
+    def actor(self, text: str) -> Actor | None:
+        """Whose key it is."""
+        name = text.removeprefix("tgk_")
+        role = {"kiosk": Role.KIOSK, "counter": Role.COUNTER, "lobby": Role.LOBBY, "far": Role.KIOSK}.get(name)
+        return role and Actor(f"key {name}", role, ("hq", "west" if name == "far" else "east", "0102"))
 
     def ask(self, who: str, method: str, path: str, request: str = "", **body: Any) -> Any:
         self.count += 1

@@ -7,32 +7,38 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from services.access.decision import Action, Actor, DataKind, Resource, decide_access, unit_of
+from services.access.keys import KEY_SCHEMES
 from services.access.tokens import TokenRefusedError, TokenTrust, login_of, machine_of, verified
 from services.queue.tickets.problems import TicketProblemError
 
 if TYPE_CHECKING:
     from services.access.audit import AuditTrail
-    from services.access.keyring import KeyRing
 
 BRANCH_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}(/[A-Za-z0-9][A-Za-z0-9._-]{0,39}){0,6}")
 """A branch: its unit below the head office, such as east/0102."""
 
 PERSONS_KEPT_S: Final = 60.0
 PERSONS_KEPT_MAX: Final = 10_000
-_SCHEME: Final = "bearer "
+
+
+class KnowsKeys(Protocol):
+    """What is needed of the keys of machines (services.access.keys.KeyBook)."""
+
+    def actor(self, text: str) -> Actor | None:
+        """Whose key it is; None for what is no key that counts."""
 
 
 @dataclass(slots=True)
-class Callers:
+class TicketCallers:
     """Says who comes with a request. `person`: who is behind a login, or None; it may wait for the database.
 
     trust: whose tokens count; None: keys alone.
     """
 
-    keys: KeyRing
+    keys: KnowsKeys
     trail: AuditTrail
     trust: TokenTrust | None = None
     login_claim: str = ""
@@ -43,14 +49,13 @@ class Callers:
     async def actor(self, authorization: str | None) -> Actor:
         """Who it is. TicketProblemError for who is nobody: a key that was never made and one that has ended are the same."""
         text, now = authorization or "", self.now()
-        if text[: len(_SCHEME)].lower() != _SCHEME:
+        scheme, _, word = text.partition(" ")
+        if scheme.lower() not in KEY_SCHEMES:
             raise TicketProblemError("no-key")
-        word = text[len(_SCHEME) :].strip()
+        word = word.strip()
         found = None
         if word.startswith("tgk_"):
-            if not self.keys.trusted(now):
-                raise TicketProblemError("keys-unavailable")
-            found = self.keys.actor(word, now)
+            found = self.keys.actor(word)
         elif self.trust is not None:
             found = await self._of_token(word, self.trust, now)
         if found is None:

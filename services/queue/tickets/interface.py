@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from services.access.decision import Action, Actor, DataKind
 from services.queue.server import RateLimit
 from services.queue.tickets import forms
-from services.queue.tickets.callers import Callers
+from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.problems import (
     PROBLEM_JSON,
     TICKET_PROBLEMS,
@@ -47,7 +47,7 @@ def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def add_tickets(app: FastAPI, ticketing: Ticketing, callers: Callers, rate_max: int) -> None:
+def add_tickets(app: FastAPI, ticketing: Ticketing, callers: TicketCallers, rate_max: int) -> None:
     """The routes of tickets on an application. `rate_max`: requests a second of one key; 0: as many as come."""
     limit = RateLimit(app, rate_max, lambda: None)
 

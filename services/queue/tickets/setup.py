@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -23,10 +23,8 @@ from policies.language.loader import load_pack
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
 from services.access.audit import AUDIT_FILE, AuditFile
-from services.access.keyring import KEYS_READ_EVERY_S, KeyRing, KnownKeys
-from services.access.keys import actors_by_key
 from services.access.tokens import TokenTrust, issuer_keys
-from services.queue.tickets.callers import Callers
+from services.queue.tickets.callers import KnowsKeys, TicketCallers
 from services.queue.tickets.following import ClassFollower
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.problems import TicketProblemError
@@ -75,17 +73,7 @@ def ticketing_of(settings: Settings, lookup: Lookup) -> Ticketing:
     return Ticketing(store, lookup, settings.queue_default_class)
 
 
-def key_ring(settings: Settings) -> KeyRing:
-    """The keys of machines, not yet read."""
-
-    def load() -> KnownKeys:
-        with connected(settings.database) as connection:
-            return actors_by_key(connection, datetime.now(UTC))
-
-    return KeyRing(load)
-
-
-def callers_of(settings: Settings, keys: KeyRing) -> Callers:
+def callers_of(settings: Settings, keys: KnowsKeys) -> TicketCallers:
     """Who may ask. TokenRefusedError, OSError for a file of keys that is none."""
     trust = None
     if settings.token_issuer and settings.token_keys is not None:
@@ -95,7 +83,7 @@ def callers_of(settings: Settings, keys: KeyRing) -> Callers:
         with connected(settings.database) as connection:
             return person_of(connection, login, today_of(settings)())
 
-    return Callers(keys, AuditFile(settings.data_dir / AUDIT_FILE), trust, settings.token_login_claim, person)
+    return TicketCallers(keys, AuditFile(settings.data_dir / AUDIT_FILE), trust, settings.token_login_claim, person)
 
 
 def relay_of(settings: Settings) -> TicketRelay:
@@ -112,7 +100,7 @@ def relay_of(settings: Settings) -> TicketRelay:
 
 
 class Behind:
-    """What goes on behind the interface, each in a thread of its own: relay, changes of class, keys, past waits.
+    """What goes on behind the interface, each in a thread of its own: relay, changes of class, past waits.
 
     new_lookup: a look-up for the calling thread.
     """
@@ -121,19 +109,16 @@ class Behind:
         self,
         settings: Settings,
         ticketing: Ticketing,
-        keys: KeyRing,
         new_lookup: Callable[[], Lookup],
         new_reader: NewReader,
     ) -> None:
-        self.settings, self.ticketing, self.keys = settings, ticketing, keys
+        self.settings, self.ticketing = settings, ticketing
         self.new_lookup, self.new_reader = new_lookup, new_reader
         self.over = threading.Event()
 
     def start(self) -> None:
-        """Begin; the keys have been read once, if the database answers."""
-        self._outlive("keys", self._read_keys)
+        """Begin."""
         for name, work in (
-            ("keys", self._keep_keys),
             ("relay", self._relay),
             ("classes", self._follow),
             ("waits", self._learn),
@@ -156,18 +141,6 @@ class Behind:
             log.warning("tickets, %s: %s", name, problem)
         except Exception:
             log.exception("tickets, %s", name)
-
-    def _read_keys(self) -> None:
-        from psycopg import Error
-
-        try:
-            self.keys.read(datetime.now(UTC))
-        except Error as problem:
-            raise OSError(f"the database gives no keys: {type(problem).__name__}") from problem
-
-    def _keep_keys(self) -> None:
-        self.over.wait(KEYS_READ_EVERY_S)
-        self._read_keys()
 
     def _relay(self) -> None:
         relay = relay_of(self.settings)
