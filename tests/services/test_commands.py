@@ -33,9 +33,6 @@ RM, BOSS, FAR = ("rm-1", Role.RM, "east"), ("bm-1", Role.BRANCH_MANAGER, "east")
 WHO = {name: Actor(name, role, ("hq", unit)) for name, role, unit in (RM, BOSS, FAR)}
 WHO["kiosk"] = Actor("kiosk", Role.KIOSK, ("hq", "east"))
 WHO["both"] = Actor("both", Role.TELLER, ("hq", "west"), ((Role.RM, ("hq", "east")),))
-    Actor("kiosk", Role.KIOSK, ("hq", "east")),
-    Actor("both", Role.TELLER, ("hq", "west"), ((Role.RM, ("hq", "east")),)),
-)
 NOW = 1_771_400_000_000
 CASE = {"customer_id": "C1", "branch": "east", "told_step": "a/raised/1", "alert_id": "a"}
 
