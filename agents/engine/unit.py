@@ -22,7 +22,7 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.engine.changelog import COMMIT, FENCE, Changelog, Fence, format_mark, rewriting
@@ -46,6 +46,7 @@ QUIET = 0.25  # flush intervals without a large block, then it is written after 
 PHASE = 0.618  # of an interval: fractions of its multiples lie far apart, however many
 SEEK_S = 0.5  # a seek back gets this long before the next
 SEEKS_MAX = 20  # without progress, then the partition starts again
+ENDED_LOOKS, ENDED_LOOK_S = 5, 1.0  # for the end of a successor's first transaction, before a changelog counts as lost
 REGISTRY_WAIT_S = 1.0  # until the schema registry is asked again
 
 ROW_BYTES = 100  # of a changelog row, about
@@ -441,6 +442,8 @@ class PartitionUnit:
             self.fed, self.positions = self.job.positions(), self.job.positions()
             self.expected, self.committed = dict(self.fed), dict(self.fed)
             self.fenced, self.marked = found.fence.offsets if found.fence else None, found.changelog.marked
+            if found.fence is None and any(offset is not None for offset in group.values()):
+                await self.look_again(consumer)
             self.compare_group(group, found)
             if found.fence is not None and found.fence.oldest is not None:
                 await self.rewrite(found.changelog, found.fence)
@@ -461,6 +464,15 @@ class PartitionUnit:
         for rows in rewriting(found, fence, self.positions, TRANSACTION_BYTES_MAX):
             await asyncio.wait_for(self.transact([(self.conf.changelog, rows)], None), TRANSACTION_S_MAX)
         self.marked = True
+
+    async def look_again(self, consumer: AIOKafkaConsumer) -> None:
+        """Rejoin where the changelog only seemed empty: a successor's transaction ends in the group's offsets before it ends there."""
+        tp = TopicPartition(self.conf.changelog, self.partition)
+        stable = (await consumer.end_offsets([tp]))[tp]
+        for _ in range(ENDED_LOOKS):
+            await asyncio.sleep(ENDED_LOOK_S)
+            if (await consumer.end_offsets([tp]))[tp] != stable:
+                raise Rejoin(f"{tp} was written while it was read")
 
     def compare_group(self, group: Mapping[str, int | None], found: Restored) -> None:
         """The changelog says what is committed; the group's offsets, which Faust and lag tools read, may only lag."""

@@ -30,6 +30,10 @@ class OlderJob(Older, Recorded):
 class Rolling(Simulation):
     """See the module. `refusals`: what older workers said when they gave up, by partition."""
 
+    claims_once = (
+        False  # where a worker is killed on the way through those that older ones did not make, they come again
+    )
+
     def __init__(self, seed: int, faults: bool = True) -> None:
         super().__init__(seed, faults)
         self.older: set[str] = set()

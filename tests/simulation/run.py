@@ -125,6 +125,7 @@ class Simulation:
     """Everything of one run."""
 
     make_feeder = Feeder
+    claims_once = True
 
     def __init__(self, seed: int, faults: bool = True, partitions: int = PARTITIONS) -> None:
         self.seed, self.random = seed, Random(seed)
