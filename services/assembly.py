@@ -114,9 +114,19 @@ def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
     return Lookup(view, settings.queue_default_class, today, reference_key=own, zone=settings.zone)
 
 
+def new_lookup(settings: "Settings") -> Lookup:
+    """A look-up with a client of the calling thread's own."""
+    return _lookup(settings, priority_client(settings.redis))
+
+
 def priority_app(settings: "Settings") -> "FastAPI":
-    """The look-up's web application on the settings' view."""
-    return create_app(_lookup(settings, priority_client(settings.redis)), settings.lookup_rate)
+    """The look-up's web application on the settings' view, and on the keys in the database; psycopg.Error without that."""
+    keys = None
+    if not settings.lookup_open:
+        from services.access.setup import key_book  # here, as most processes have no database
+
+        keys = key_book(settings)
+    return create_app(new_lookup(settings), settings.lookup_rate, keys)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -40,6 +41,7 @@ from schemas import bounds, registry
 from schemas.bounded import TooLargeError, read_bounded
 from schemas.confluent import ConfluentRegistry, RegistryAccess
 from schemas.validation.columns import InputCheck
+from services.access.issuer import Issuer
 from services.access.tokens import issuer_keys
 from services.assembly import webhook_trust
 from services.database.migrations import migrations
@@ -49,6 +51,7 @@ from tests.cli.wrong_files import HEADER, posting
 from tests.schemas.test_registry import self_signed
 from tests.test_tidy import ROOT, parsed
 from tidegauge.branch import files
+from tidegauge.cli.access.kept import development_login, keep_development
 from tidegauge.cli.failures import line_for
 
 ROOMS: Final = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "tidegauge")
@@ -80,6 +83,8 @@ EXEMPT: Final = {
     "schemas.release.release": "a developer's command, on the files of the repository",
     "schemas.release.shared_types": "a developer's command, on the files of the repository",
     "services.assembly.webhook_trust": "by check_size",
+    "services.access.issuer.Issuer.trust": "by check_size",
+    "tidegauge.cli.access.kept._alone": "a lock: nothing is read",
     "services.access.audit.AuditFile.record": "it only appends",
     "streams.kernels.cache.sources_fingerprint": "the very sources that run",
     "tidegauge.cli.main.main": "no file: nowhere",
@@ -256,6 +261,11 @@ READERS: Final = (
            lambda path: path.write_text("SELECT 1\n"), lambda path: migrations(path.parent)),
     Reader("services.access.tokens.issuer_keys", "SMALL_FILE_BYTES_MAX", "keys.json",
            lambda path: path.write_text(json.dumps({"keys": [RSAKey.generate_key(2048).as_dict(private=False)]})), issuer_keys),
+    Reader("services.access.issuer.Issuer.trust", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
+           lambda path: Issuer("https://127.0.0.1:1", path).trust()),
+    Reader("tidegauge.cli.access.kept._read", "LOGIN_FILE_BYTES_MAX", "login.json",
+           lambda path: keep_development(Settings(data_dir=path.parent), "rm:hq", datetime.now(UTC)),
+           lambda path: development_login(Settings(data_dir=path.parent))),
     Reader("services.staff.lists.read_list", "STAFF_FILE_BYTES_MAX", "list.csv", staff_list, read_list),
     Reader("services.staff.lists._manifest", "SMALL_FILE_BYTES_MAX", "list.manifest.json", staff_manifest,
            lambda path: read_list(path.with_name("list.csv"))),

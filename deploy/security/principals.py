@@ -29,10 +29,14 @@ class Acl(NamedTuple):
 
 
 class RedisRule(NamedTuple):
-    """Rights on keys: patterns behind the installation's prefix, and whether they are written."""
+    """Rights on keys: patterns behind the installation's prefix, and whether they are written.
+
+    sessions: those of people's logins are written in any case.
+    """
 
     patterns: tuple[str, ...]
     writes: bool
+    sessions: bool = False
 
 
 class TableRule(NamedTuple):
@@ -43,7 +47,11 @@ class TableRule(NamedTuple):
 
 
 _STAFF: Final = ("access.units", "access.staff", "access.absences", "access.grants", "access.imports")
+_WHO: Final = ("access.staff", "access.grants")  # who asks, by a token or a session
 _MIGRATIONS: Final = "public.migrations"
+
+
+SESSION_KEYS: Final = ("session:*", "logout:*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class Principal:
     looks_at: tuple[str, ...] = ()  # groups whose offsets it asks for
     ids: tuple[str, ...] = ()  # what its transactional ids begin with
     redis: RedisRule | None = None
+    tickets: RedisRule | None = None  # on the server for tickets
     tables: TableRule | None = None
     kafka: bool = True
 
@@ -74,37 +83,40 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     Principal(
         "views", "keeps the view in Redis: `tidegauge views`, `rebuild`",
         reads=("queue-priority", "standings", "rm-alerts", WORLD), writes=(_LETTERS,), redis=RedisRule(("*",), writes=True),
+        tables=TableRule(_WHO, ()),
     ),
     Principal(
         "notices", "turns alerts into notices: `tidegauge notices`",
         reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
-        redis=RedisRule(("notice:*", "notices:*"), writes=True),
+        redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
         reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), reads_state=True,
-        looks_at=("{group}",), ids=(_OWN_IDS,),
+        looks_at=("{group}",), ids=(_OWN_IDS,), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "policy", "tries packs on the log and puts them into force: `tidegauge policy`",
         reads=(*_SENT, *_STATES, *_EVENTS, WORLD), writes=(_POLICIES,), reads_state=True, looks_at=("{group}",),
-        ids=(f"{_OWN_IDS}policies",),
+        ids=(f"{_OWN_IDS}policies",), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "desk", "looks at customers, and acts on cases: `tidegauge standings`, `explain`, `outlook`, `alerts`",
         reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), writes=("crm-actions",), reads_state=True, looks_at=("{group}",),
-        redis=RedisRule(("*",), writes=False),
+        redis=RedisRule(("*",), writes=False, sessions=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
-        "lookup", "tells kiosks queue classes: `tidegauge queue`",
-        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False), kafka=False,
+        "lookup", "tells kiosks queue classes, and keeps tickets: `tidegauge queue`",
+        reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets",),
+        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False),
+        tickets=RedisRule(("queue:*", "queues:*"), writes=True), tables=TableRule((*_WHO, "access.api_keys"), ()),
     ),
     Principal(
         "operator",
         "looks after all of it: `tidegauge topics`, `world`, `dead-letters`, `doctor`, `drain`, `simulate`, `demo`, `staff`",
         reads=TOPIC_NAMES, writes=(*_SENT, _LETTERS, WORLD), reads_state=True, manages=True,
         groups=("{group}", "{group}-alerts", "{group}-owners"), ids=(_OWN_IDS, f"{_STATE}-"),
-        redis=RedisRule(("*",), writes=True),
+        redis=RedisRule(("*",), writes=True), tickets=RedisRule(("*",), writes=True),
         tables=TableRule((), (*_STAFF, "access.api_keys", "access.sessions")),
     ),
 )  # fmt: skip
@@ -137,18 +149,20 @@ def acls(principal: Principal, prefix: str, group: str) -> list[Acl]:
     return found
 
 
-def redis_acl(principal: Principal, prefix: str) -> str:
+def redis_acl(principal: Principal, prefix: str, *, tickets: bool = False) -> str:
     """The rights of a principal on Redis, as ACL SETUSER takes them; empty for one that has no business there.
 
-    prefix: what the installation's keys begin with.
+    prefix: what the installation's keys begin with. tickets: on the server for tickets.
     """
-    rule = principal.redis
+    rule = principal.tickets if tickets else principal.redis
     if rule is None:
         return ""
     # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.
     keys = " ".join(f"~{prefix}{pattern}" for pattern in rule.patterns)
     commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
-    return f"{keys} {commands} -@dangerous +info"
+    kept = " ".join(f"~{prefix}{pattern}" for pattern in SESSION_KEYS)
+    own = f" ({kept} +@read +@write +@scripting +time -@dangerous)" if rule.sessions else ""
+    return f"{keys} {commands} -@dangerous +info{own}"
 
 
 def table_rights(principal: Principal) -> list[str]:

@@ -44,20 +44,26 @@ class TokenTrust(NamedTuple):
 
 def issuer_keys(path: Path) -> KeySet:
     """The public keys of an issuer, from a file with its JWKS. TokenRefusedError where it holds none; TooLargeError, OSError."""
+    return public_keys(read_bounded(path, bounds.SMALL_FILE_BYTES_MAX), str(path))
+
+
+def public_keys(data: bytes, source: str) -> KeySet:
+    """The public keys for signatures in a JWKS. TokenRefusedError, in words with its `source`, where it holds none."""
     try:
-        found = json.loads(read_bounded(path, bounds.SMALL_FILE_BYTES_MAX))
+        found = json.loads(data)
         keys = [key for key in found["keys"] if key.get("kty") in ("RSA", "EC") and key.get("use", "sig") == "sig"]
         if not keys:
-            raise TokenRefusedError(f"{path} holds no public key for signatures")
+            raise TokenRefusedError(f"{source} holds no public key for signatures")
         return KeySet.import_key_set({"keys": keys})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, JoseError) as problem:
-        raise TokenRefusedError(f"{path} is no set of keys (JWKS)") from problem
+        raise TokenRefusedError(f"{source} is no set of keys (JWKS)") from problem
 
 
-def verified(token: str, trust: TokenTrust, now_s: int) -> dict[str, Any]:
+def verified(token: str, trust: TokenTrust, now_s: int, types: tuple[str, ...] = TYPES) -> dict[str, Any]:
     """The claims of a token that counts at `now_s`, in seconds since 1970. TokenRefusedError.
 
     It is signed by a key of the issuer, made by the issuer for this audience, not yet at its end, and lasts a day at most.
+    types: what its header may call it.
     """
     if len(token.encode()) > bounds.TOKEN_BYTES_MAX:
         raise TokenRefusedError(f"more than {bounds.TOKEN_BYTES_MAX:,} bytes")
@@ -75,9 +81,9 @@ def verified(token: str, trust: TokenTrust, now_s: int) -> dict[str, Any]:
         raise TokenRefusedError("it is no token") from None
     if not all(_is_time(found.claims.get(name, 0)) for name in ("exp", "iat", "nbf")):
         raise TokenRefusedError("it has times that are none")  # NaN, to which nothing compares, would have no end
-    if not _is_name(found.claims["sub"]):
+    if not is_name(found.claims["sub"]):
         raise TokenRefusedError("its sub is no name")
-    if found.header.get("typ", TYPES[0]) not in TYPES:
+    if found.header.get("typ", TYPES[0]) not in types:
         raise TokenRefusedError("it is a token for something else")
     if found.claims["exp"] - found.claims["iat"] > LIFETIME_S_MAX:
         raise TokenRefusedError(f"it lasts longer than {LIFETIME_S_MAX // 3600} hours")
@@ -94,7 +100,7 @@ def _is_time(found: object) -> bool:
     return type(found) is int or (isinstance(found, float) and isfinite(found))
 
 
-def _is_name(found: object) -> TypeGuard[str]:
+def is_name(found: object) -> TypeGuard[str]:
     """Whether logs and databases can keep it: text of a bounded length without control characters and half characters."""
     return isinstance(found, str) and 0 < len(found) <= NAME_CHARS_MAX and found.isprintable()
 
@@ -104,7 +110,7 @@ def machine_of(claims: Mapping[str, Any]) -> Actor | None:
     role, unit = claims.get(ROLE_CLAIM), claims.get(UNIT_CLAIM)
     if role is None and unit is None:
         return None
-    path = unit_of(unit) if _is_name(unit) else ()
+    path = unit_of(unit) if is_name(unit) else ()
     if not isinstance(role, str) or role not in MACHINES or not path or not all(path):
         raise TokenRefusedError(f"{ROLE_CLAIM} and {UNIT_CLAIM} name no role of machines and its unit")
     return Actor(str(claims["sub"]), Role(role), path)
@@ -113,6 +119,6 @@ def machine_of(claims: Mapping[str, Any]) -> Actor | None:
 def login_of(claims: Mapping[str, Any], claim: str) -> str:
     """What the list of staff calls the person as `login`. TokenRefusedError where the token does not say."""
     found = claims.get(claim)
-    if not _is_name(found):
+    if not is_name(found):
         raise TokenRefusedError(f"it has no {claim} that is a name")
     return found

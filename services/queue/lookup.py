@@ -107,10 +107,13 @@ class Lookup:
     reference_key: str | None = None
     zone: str | None = None
 
-    async def answer(self, customer_ref: str) -> Answer:
-        """The answer for a reference. Never raises but for cancellation, never takes much longer than `budget_s`."""
+    async def answer(self, customer_ref: str, actor: Actor | None = None) -> Answer:
+        """The answer for a reference. Never raises but for cancellation, never takes much longer than `budget_s`.
+
+        actor: who asks, where that is known.
+        """
         default = Answer(self.default_class)
-        if not REFERENCE.fullmatch(customer_ref) or not self._allowed():
+        if not REFERENCE.fullmatch(customer_ref) or not _allowed(actor or self.actor):
             self.noted("default")
             return default
         row = await self._read(customer_ref)
@@ -136,9 +139,6 @@ class Lookup:
         self.noted("class")
         return Answer(row.queue_class, row.vip_area, row.valid_until)
 
-    def _allowed(self) -> bool:
-        return decide_access(self.actor, Action.READ, Resource(DataKind.QUEUE_CLASS, None)).allowed
-
     async def _read(self, customer_ref: str) -> QueueRow | None:
         """The row, or None when the view gives no answer in time."""
         if not self.breaker.allows():
@@ -160,6 +160,10 @@ class Lookup:
             return row
         self.breaker.failed()
         return None
+
+
+def _allowed(actor: Actor) -> bool:
+    return decide_access(actor, Action.READ, Resource(DataKind.QUEUE_CLASS, None)).allowed
 
 
 # Age by the server's own clock, so that no other clock has to agree; of the partition that lags most. The partition of a

@@ -11,7 +11,7 @@ from datetime import date
 from time import perf_counter
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import FastAPI, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from pydantic import BaseModel, Field
@@ -19,6 +19,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from deploy.probes import Routes, health
+from services.access.keys import KEY_SCHEMES, KeyBook
 from services.queue.lookup import Answer, Lookup
 from services.queue.server import RateLimit
 
@@ -61,10 +62,10 @@ class ViewHealth(BaseModel):
     status: str
 
 
-def create_app(lookup: Lookup, rate_max: int = 0) -> FastAPI:
+def create_app(lookup: Lookup, rate_max: int = 0, keys: KeyBook | None = None) -> FastAPI:
     """The application around a lookup; it takes over the lookup's `noted` for its metrics, `app.state.registry`.
 
-    rate_max: requests a second of one address; 0: as many as come.
+    rate_max: requests a second of one address; 0: as many as come. keys: whose keys count; None: it asks for none.
     """
     app = FastAPI(
         title="Tidegauge queue priority",
@@ -75,6 +76,7 @@ def create_app(lookup: Lookup, rate_max: int = 0) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
     )
+    app.state.lookup = lookup
     registry = app.state.registry = CollectorRegistry()
     results = Counter("tidegauge_priority_answers", "Answers, by what gave them.", ["result"], registry=registry)
     seconds = Histogram("tidegauge_priority_answer_seconds", "Time of an answer.", buckets=BUCKETS_S, registry=registry)
@@ -86,14 +88,26 @@ def create_app(lookup: Lookup, rate_max: int = 0) -> FastAPI:
         "/v1/priority/{customer_ref:whole}",
         response_model=Priority,
         summary="Queue class of a customer reference",
-        responses={429: {"description": "Asked too often: wait a second.", "content": {PROBLEM: {}}}},
+        responses={
+            401: {
+                "description": "No key (`Authorization: ApiKey …`), or one that does not count.",
+                "content": {PROBLEM: {}},
+            },
+            429: {"description": "Asked too often: wait a second.", "content": {PROBLEM: {}}},
+        },
     )
     async def priority(
         customer_ref: Annotated[str, Path(description="Opaque reference; whatever is none gets the default class.")],
         response: Response,
+        authorization: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Answer:
         began = perf_counter()
-        answer = await lookup.answer(customer_ref)
+        kind, _, key = authorization.partition(" ")
+        actor = keys.actor(key) if keys and kind.lower() in KEY_SCHEMES else None
+        if keys and actor is None:
+            results.labels("no_key").inc()
+            raise HTTPException(401, "The key does not count", NO_STORE | {"WWW-Authenticate": "ApiKey"})
+        answer = await lookup.answer(customer_ref, actor)
         seconds.observe(perf_counter() - began)
         response.headers.update(NO_STORE)
         return answer

@@ -13,15 +13,16 @@ from policies.language import reader
 from schemas import answers, bounds
 from schemas.codec import blocks, primitives
 from schemas.validation import columns
-from services.access import tokens
+from services.access import callers, issuer, keys, login, sessions, tokens
 from services.database import migrations
 from services.notices import webhook
 from services.queue import server
-from services.staff import lists
+from services.staff import lists, people
 from streams import fx, validity
 from streams.accounts import postings, store
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
+from tidegauge.cli.access import login as cli_login
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = table.PAGE.read_text()
@@ -53,12 +54,29 @@ def default(name: str) -> int:
 
 # A row's first cell -> the numbers that must stand in its second.
 BOUNDS = {
+    "branches that have tickets, counters of a branch, its classes and services together": [
+        bounds.BRANCHES_MAX, bounds.HALL_COUNTERS_MAX, bounds.BRANCH_LANES_MAX,
+    ],
+    "tickets of a branch: a day, that wait": [bounds.BRANCH_TICKETS_MAX, bounds.BRANCH_WAITING_MAX],
+    "requests of a branch's day whose answers are kept": [bounds.BRANCH_REQUESTS_MAX],
+    "steps of tickets that wait for Kafka": [bounds.OUTBOX_STEPS_MAX],
+    "past waits that estimates learn from": [bounds.PAST_WAITS_MAX],
+    "tickets that a kiosk reports at once": [bounds.OFFLINE_TICKETS_MAX],
+    "keys of machines that a service holds": [bounds.API_KEYS_MAX],
     "a connection to PostgreSQL": [
         database.CONNECT_S, database.STATEMENT_S_MAX, migrations.STEP_S_MAX, database.LOCK_S_MAX, database.IDLE_S_MAX,
     ],
     "a list of staff, units or absences": [
         bounds.STAFF_FILE_BYTES_MAX, bounds.STAFF_LINES_MAX, bounds.STAFF_LINE_BYTES_MAX, lists.TEXT_BYTES_MAX,
     ],
+    "an issuer of tokens": [
+        bounds.REGISTRY_ANSWER_BYTES_MAX, int(answers.REGISTRY_ANSWER_S), issuer.KEYS_S, issuer.KEYS_AGAIN_S, issuer.KEYS_OLD_S_MAX,
+    ],
+    "a login": [login.LOGIN_S, cli_login.WAIT_S, bounds.LOGIN_FILE_BYTES_MAX],
+    "sessions of one person in browsers": [sessions.SESSIONS_MAX, sessions.ROTATE_S, sessions.GRACE_S],
+    "a form of a page": [callers.FORM_BYTES_MAX, callers.FIELDS_MAX],
+    "keys of machines that a process knows": [keys.KEYS_MAX, int(keys.READ_S), keys.OLD_S_MAX // 3600],
+    "people that a process remembers": [people.KEPT_MAX, people.KEPT_S],
     "a token of whoever asks": [bounds.TOKEN_BYTES_MAX, tokens.LIFETIME_S_MAX // 3600],
     "key or value of a record": [bounds.KEY_OR_VALUE_BYTES_MAX],
     "a record with its headers": [bounds.RECORD_BYTES_MAX],

@@ -160,7 +160,7 @@ class Live:
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command],
-                cwd=REPO, env=environment(settings), stdout=log, stderr=subprocess.STDOUT,
+                cwd=REPO, env=environment(settings) | {"TIDEGAUGE_LOOKUP_OPEN": "true"}, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def _log(self) -> Path:

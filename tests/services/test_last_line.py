@@ -78,6 +78,7 @@ def test_the_last_line(
                 "TIDEGAUGE_BOOTSTRAP_SERVERS": settings.kafka, "TIDEGAUGE_TOPIC_PREFIX": settings.topic_prefix,
                 "TIDEGAUGE_GROUP": f"{settings.group}{number}", "TIDEGAUGE_REDIS_URL": redis_url,
                 "TIDEGAUGE_DATA_DIR": str(settings.data_dir), "TIDEGAUGE_REFERENCE_KEY": "k" * 32,
+                "TIDEGAUGE_LOOKUP_OPEN": "true",
             }  # fmt: skip
             with (tmp_path / f"{name}.log").open("wb") as log:
                 running[name] = subprocess.Popen(

@@ -24,7 +24,8 @@ VALUES: Final[dict[str, str]] = {
     "reference_key_previous": OTHER_KEY, "reference_key_retire": "true", "alert_key": OTHER_KEY, "actor": "auditor:hq",
     "lang": "zh-CN", "webhook_url": f"http://{NOWHERE}/", "webhook_secret": "whsec_" + "AAAA" * 8,
     "webhook_ca": "{other}/no.pem", "notice_locale": "en", "queue_default_class": "another", "lookup_port": "1",
-    "lookup_metrics_port": "1", "lookup_connections": "4", "lookup_rate": "1", "contracts": "2",
+    "lookup_metrics_port": "1", "tickets_url": f"redis://{NOWHERE}/0", "tickets_user": "nobody",
+    "tickets_password": "wrong", "tickets_port": "1", "queue_stays": "true", "queue_key_rate": "1", "lookup_connections": "4", "lookup_rate": "1", "contracts": "2",
     "kafka_security_protocol": "SSL", "kafka_ca": "{other}/no.pem", "kafka_certificate": "{other}/no.pem",
     "kafka_key": "{other}/no.pem", "kafka_key_password": "wrong", "kafka_check_host": "false",
     "kafka_sasl_mechanism": "OAUTHBEARER", "kafka_user": "nobody", "kafka_password": "wrong",
@@ -35,6 +36,8 @@ VALUES: Final[dict[str, str]] = {
     "database_password": "wrong", "database_ca": "{other}/no.pem", "database_certificate": "{other}/no.pem",
     "database_key": "{other}/no.pem", "database_check_host": "false", "token": "wrong", "token_issuer": "https://nowhere.example",
     "token_audience": "another", "token_keys": "{other}/no.json", "token_login_claim": "another",
+    "token_ca": "{other}/no.pem", "login_url": "https://nowhere.example", "login_client": "another", "login_client_secret": "wrong",
+    "session_idle_minutes": "1", "session_hours": "1", "development": "true", "lookup_open": "true",
 }  # fmt: skip
 
 

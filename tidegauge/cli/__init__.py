@@ -38,6 +38,9 @@ COMMANDS: dict[str, Entry] = {
     "database": Entry("access.database", "Bring the tables of PostgreSQL to the form that is needed.", group=True),
     "staff": Entry("access.staff", "Take the bank's lists of units, staff and absences.", group=True),
     "keys": Entry("access.keys", "Make, list and revoke keys of kiosks, counters and the card system.", group=True),
+    "login": Entry("access.login", "Log in: the commands behind it come from you."),
+    "logout": Entry("access.login", "Forget the login."),
+    "whoami": Entry("access.login", "Print who asks when you call a command."),
     "world": Entry("world.command", "Show the identity of the log, or change it.", group=True),
     "worker": Entry(
         "operation.worker",

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from deploy.settings import Settings
 from services.access.audit import AUDIT_FILE, AuditFile, AuditTrail
 from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access, owner_of, unit_of
-from tidegauge.cli.output import BAD_INPUT, CommandError
+from tidegauge.cli.access.kept import UNKNOWN, development_login, kept_token
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError
+
+if TYPE_CHECKING:
+    from services.access.issuer import Issuer
 
 AS = typer.Option("", "--as", help="Who asks: ROLE:UNIT, such as rm:hq/east/0102 (TIDEGAUGE_ACTOR).")
 
 
 def actor_of(settings: Settings, given: str = "") -> Actor:
-    """Who asks: whoever the token says, where an issuer is set; else `given`, else the setting. CommandError."""
+    """Who asks: whoever the token or the login says, where an issuer is set. CommandError.
+
+    Else, on the embedded stack, `given`, then the setting, then the development login.
+    """
     if settings.token_issuer:
         return _of_token(settings, given)
-    text = given or settings.actor
+    if not settings.own_machine:
+        raise CommandError(
+            "who asks? The servers are not this machine's own, where --as and TIDEGAUGE_ACTOR would be believed", UNKNOWN,
+            BAD_INPUT,
+        )  # fmt: skip
+    said = given or (settings.actor if "actor" in settings.model_fields_set else "")
+    kept = None if said else development_login(settings)
+    if kept and ":" not in kept:
+        return listed_person(settings, kept)
+    return spelt_actor(said or kept or settings.actor)
+
+
+def spelt_actor(text: str) -> Actor:
+    """An actor as ROLE:UNIT, as whom this machine's user comes. CommandError."""
     role, _, unit = text.partition(":")
     if role not in set(Role) or not all(unit_of(unit)) or not unit_of(unit):
         roles = ", ".join(Role)
@@ -28,27 +49,47 @@ def actor_of(settings: Settings, given: str = "") -> Actor:
     return Actor(_user(), Role(role), unit_of(unit))
 
 
+def issuer_of(settings: Settings) -> Issuer:
+    """The issuer of tokens of the settings."""
+    from services.access.issuer import Issuer
+
+    return Issuer(settings.token_issuer, settings.token_ca, settings.token_keys)
+
+
 def _of_token(settings: Settings, given: str) -> Actor:
     """Who comes with the token: a machine by its claims, a person as the bank's own lists know him."""
-    from services.access.tokens import TokenRefusedError, TokenTrust, issuer_keys, login_of, machine_of, verified
+    from services.access.issuer import IssuerAwayError
+    from services.access.tokens import TokenRefusedError, login_of, machine_of
 
     if given:
         raise CommandError("--as counts only where no issuer of tokens is set", "the token says who asks", BAD_INPUT)
-    if settings.token is None or settings.token_keys is None:
-        missing = "TIDEGAUGE_TOKEN_FILE" if settings.token is None else "TIDEGAUGE_TOKEN_KEYS"
-        raise CommandError("who asks? There is no token", f"set {missing}; see docs/security.md, tokens", BAD_INPUT)
     now = datetime.now(UTC)
+    issuer = issuer_of(settings)
     try:
-        trust = TokenTrust(settings.token_issuer, settings.token_audience, issuer_keys(settings.token_keys))
-        claims = verified(settings.token.get_secret_value(), trust, int(now.timestamp()))
+        token = settings.token.get_secret_value() if settings.token else kept_token(settings, issuer, now)
+        claims = issuer.claims(token, settings.token_audience, int(now.timestamp()))
         found = machine_of(claims) or _person(settings, login_of(claims, settings.token_login_claim), now)
     except TokenRefusedError as problem:
         raise CommandError(
             f"the token does not count: {problem}", "get a new one; see docs/security.md, tokens", BAD_INPUT
         ) from problem
+    except IssuerAwayError as problem:
+        raise CommandError(
+            f"the issuer of tokens gives no answer: {problem}", "see TIDEGAUGE_TOKEN_ISSUER", FAILED_CHECK
+        ) from problem
     if found is None:
         hint = "`tidegauge staff import` takes the bank's list"
         raise CommandError("the token is of somebody who is on no list of staff", hint, BAD_INPUT)
+    return found
+
+
+def listed_person(settings: Settings, login: str) -> Actor:
+    """A person of the list, as whom a development login was made. CommandError."""
+    found = _person(settings, login, datetime.now(UTC))
+    if found is None:
+        raise CommandError(
+            f"{login} is on no list of staff", "`tidegauge login --as` another, or `tidegauge logout`", BAD_INPUT
+        )
     return found
 
 

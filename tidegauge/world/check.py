@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 BROKERS_WAIT_S: Final = 5.0  # for brokers that are just starting
 TRIES_MAX: Final = 3  # of writing: another worker may be first
 _BY_WORKER: Final = "worker"
-_PUT_BACK: Final = f"put that one back from your backup: TIDEGAUGE_REFERENCE_KEY, or {REFERENCE_KEY_FILE}"
+_PUT_BACK: Final = (
+    f"put that one back: TIDEGAUGE_REFERENCE_KEY, or {REFERENCE_KEY_FILE} in the data folder, from your backup"
+)
 _MADE: Final = (WORLD, OWNERS)
 """Of workers alone, and in no log of a release before they came: the first worker of one that has them makes them."""
 
@@ -98,6 +100,7 @@ def begin_world(settings: Settings) -> World:
     settings = counted(settings, surveyed)
     if missing := [one.topic.name for one in surveyed.topics if one.topic.name in _MADE and not one.partitions]:
         topics.create(settings, missing)
+        surveyed = topics.survey(settings, BROKERS_WAIT_S)
     published = published_epoch(settings, surveyed)
     for _ in range(TRIES_MAX):
         entry = entry_in_force(read_entries(settings))

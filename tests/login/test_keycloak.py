@@ -1,0 +1,123 @@
+"""The same logins against a real Keycloak: PKCE asked for, a confidential and a public client, renewal, logouts from there."""
+
+import asyncio
+import html
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+import uvicorn
+
+from services.access.oidc import LoginClient
+from tests.cli.calling import call
+from tests.integration.live import free_port
+from tests.login.conftest import ORIGIN, Browser, NewService
+from tests.login.keycloak import PASSWORD, Keycloak
+from tidegauge.cli.access import login as login_command
+
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
+
+PEOPLE = ["rm-0102", "administrator-hq", "stranger"]
+
+
+@pytest.fixture(scope="module")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Keycloak, int]]:
+    """A Keycloak, and the port at which it tells of logouts."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("keycloak")
+    with Keycloak(folder, PEOPLE, ORIGIN, f"http://127.0.0.1:{port}/backchannel-logout") as found:
+        yield found, port
+
+
+def typed_in(address: str, login: str) -> str:
+    """Log in at Keycloak's own page: where it sends the browser then."""
+    with httpx2.Client(trust_env=False, timeout=30) as browser:
+        page = browser.get(address)
+        assert page.status_code == 200, page.text[:2000]
+        action = re.search(r'action="([^"]+)"', page.text)
+        assert action, page.text[:2000]
+        # Its cookies are for encrypted connections and this machine's own; the client knows the former alone.
+        cookies = "; ".join(line.partition(";")[0] for line in page.headers.get_list("set-cookie"))
+        said = {"username": login, "password": PASSWORD}
+        answer = browser.post(html.unescape(action[1]), data=said, headers={"Cookie": cookies})
+    assert answer.status_code == 302, answer.text[:2000]
+    return answer.headers["location"]
+
+
+async def test_in_a_browser(keycloak: tuple[Keycloak, int], new_service: NewService) -> None:
+    """Logins, a code that was stolen, and a logout at Keycloak that ends the session here."""
+    issuer, port = keycloak
+    client = LoginClient("tidegauge-pages", "secret of the pages", f"{ORIGIN}/callback")
+    service = new_service(issuer.issuer, client=client)
+    browser, stranger, thief = Browser(service), Browser(service), Browser(service)
+    assert (await browser.get(typed_in(await browser.begin(), "rm-0102"))).status_code == 303
+    found = await browser.who()
+    assert (found["actor"], found["role"], found["stands_in"]) == (
+        "id-rm-0102",
+        "rm",
+        [["branch_manager", ["hq", "east"]]],
+    )
+    assert (await stranger.get(typed_in(await stranger.begin(), "stranger"))).status_code == 403
+
+    stolen = parse_qs(urlsplit(typed_in(await browser.begin(), "rm-0102")).query)["code"][0]
+    state = parse_qs(urlsplit(await thief.begin()).query)["state"][0]
+    answer = await thief.get("/callback", params={"code": stolen, "state": state, "iss": issuer.issuer})
+    assert answer.status_code == 400 and "invalid_grant" in answer.text, "PKCE: the code is of another login"
+
+    server = uvicorn.Server(uvicorn.Config(service.app, port=port, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:  # noqa: ASYNC110 - of another thread
+            await asyncio.sleep(0.02)
+        assert await browser.who()
+        issuer.end_sessions("rm-0102")
+        assert await browser.who() is None
+        with service.database() as connection:
+            rows = connection.execute("SELECT ended_by, issuer_session IS NULL FROM access.sessions").fetchall()
+        assert rows == [("issuer", False)]
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_at_the_command_line(
+    keycloak: tuple[Keycloak, int], bank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The access token counts, and is renewed; after `logout` Keycloak gives no more for it."""
+    issuer, _ = keycloak
+
+    def opened(address: str) -> bool:
+        def act() -> None:
+            assert httpx2.get(typed_in(address, "administrator-hq"), trust_env=False).status_code == 200
+
+        threading.Thread(target=act).start()
+        return True
+
+    monkeypatch.setattr(login_command.webbrowser, "open", opened)
+    env = {
+        "TIDEGAUGE_DATA_DIR": str(tmp_path / "data"),
+        "TIDEGAUGE_TOKEN_ISSUER": issuer.issuer,
+        "TIDEGAUGE_DATABASE_URL": bank,
+    }
+    done = call("login", "--json", env=env)
+    assert (done.code, json.loads(done.out or "{}").get("actor")) == (0, "id-administrator-hq"), done
+    assert call("keys", "list", env=env).code == 0
+    path = tmp_path / "data" / "login.json"
+    first = json.loads(path.read_text())
+    path.write_text(json.dumps(first | {"ends_at": int(time.time())}))
+    assert call("keys", "list", env=env).code == 0
+    second = json.loads(path.read_text())
+    assert second["token"] != first["token"]
+    done = call("logout", env=env)
+    assert (done.code, done.err) == (0, "")
+    path.write_text(json.dumps(second | {"ends_at": int(time.time())}))
+    path.chmod(0o600)
+    done = call("whoami", env=env)
+    assert (done.code, "the login has ended: the issuer says invalid_grant" in done.err) == (2, True), done
