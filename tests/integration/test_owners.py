@@ -54,6 +54,7 @@ def test_both_owners_are_told_once(make_live: Any) -> None:
     live.start()
     post(live, [FIRST, SECOND], "A1")
     post(live, [FIRST], "A2")
+    live.wait(lambda: live.committed() > 0, "a worker that has begun")  # it may have to compile
     live.wait(lambda: len(breaks(live)) == 2, "both owners", TOLD_S + 60)
     for partition, record in breaks(live):
         assert partition == partition_of(record["customer_id"].encode(), PARTS)

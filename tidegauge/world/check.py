@@ -100,6 +100,7 @@ def begin_world(settings: Settings) -> World:
     settings = counted(settings, surveyed)
     if missing := [one.topic.name for one in surveyed.topics if one.topic.name in _MADE and not one.partitions]:
         topics.create(settings, missing)
+        surveyed = topics.survey(settings, BROKERS_WAIT_S)
     published = published_epoch(settings, surveyed)
     for _ in range(TRIES_MAX):
         entry = entry_in_force(read_entries(settings))
