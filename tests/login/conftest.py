@@ -56,14 +56,14 @@ def provider() -> Iterator[str]:
 
 @pytest.fixture
 def bank(database: str, tmp_path: Path) -> str:
-    """URL of a database with everybody on its lists; rm-0102 stands in for branch_manager-east in March."""
+    """URL of a database with everybody on its lists; rm-0102 stands in for branch_manager-east."""
     lists = (
         ["unit,name,change", *(f"{branch},x,set" for branch in BRANCHES)],
         ["staff_id,login,name,role,unit,change"]
         + [f"id-{login},{login},x,{role},{branch},set" for login, (role, branch) in STAFF.items()],
         [
             "staff_id,first_day,last_day,substitute,change",
-            "id-branch_manager-east,2026-03-01,2026-03-31,id-rm-0102,set",
+            "id-branch_manager-east,2026-03-01,2099-12-31,id-rm-0102,set",
         ],
     )
     with connected(database) as connection:

@@ -369,6 +369,7 @@ def test_an_issuer_that_is_none(forger: Forger) -> None:
 
 def test_an_issuer_that_goes_on_for_ever() -> None:
     """Its answer has a bound in bytes; a redirect is not followed."""
+
     class Endless(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             moved = self.path.startswith("/moved")

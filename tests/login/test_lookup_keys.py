@@ -80,7 +80,6 @@ async def test_who_is_answered() -> None:
         one[:21] + two[21:],
         two.upper(),
         "tgk_" + "0" * 16 + "_" + "x" * 43,
-       
         one + " x",
     )
     for bad in wrong:
