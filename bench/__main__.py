@@ -16,7 +16,7 @@ from dataclasses import replace
 from bench.measure import j1_run
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
-from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
+from bench.parts import full, latency, life, long_run, pack_switch, profile, queue, raw, scale
 from bench.peers.peer import PEERS
 from bench.world.sizes import QUICK, Sizes
 
@@ -31,6 +31,7 @@ PARTS: dict[str, Part] = {
     "scale": scale.part,
     "life": life.part,
     "switch": pack_switch.part,
+    "queue": queue.part,
     "memory": long_run.part,
 }
 

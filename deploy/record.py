@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 RECORD_FILE = "stack.json"
 # Of servers, not of data. Where root's PostgreSQL has its data: no copy of a folder has it.
 RUNNING = (
-    "processes", "bootstrap_servers", "redis_url", "database_url", "kafka_port", "redis_port", "postgres_port", "postgres_home",
+    "processes", "bootstrap_servers", "redis_url", "tickets_url", "database_url", "kafka_port", "redis_port", "tickets_port",
+    "postgres_port", "postgres_home",
 )  # fmt: skip
 START_TOLERANCE_S = 2.0  # a clock that is set moves the start time that the kernel reports
 

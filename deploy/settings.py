@@ -49,6 +49,9 @@ class Settings(WireSettings):
     # Where the servers are. Empty: those that `tidegauge up` started in data_dir.
     bootstrap_servers: OfPlace[str] = Field("", description="Kafka brokers, host:port separated by commas.")
     redis_url: OfPlace[str] = Field("", description="A Redis-protocol server, redis://host:port/db.")
+    tickets_url: OfPlace[str] = Field("", description="A Redis-protocol server for tickets, which syncs every write.")
+    tickets_user: OfPlace[str] = Field("", description="ACL user of that server.")
+    tickets_password: OfPlace[SecretStr | None] = Field(None, description="Password of that user.")
     database_url: OfPlace[str] = Field("", description="A PostgreSQL database, postgresql://host:port/name.")
     contracts: OfTaste[int] = Field(1, ge=1, le=2, description="Versions written; 2: null for unknown.")
     schema_registry_url: OfPlace[str | None] = Field(None, description="A Confluent-compatible schema registry.")
@@ -64,6 +67,7 @@ class Settings(WireSettings):
     # The embedded stack.
     kafka_port: OfPlace[int] = Field(9092, ge=1, le=65535, description="First port of the embedded Kafka.")
     redis_port: OfPlace[int] = Field(6379, ge=1, le=65535, description="Port of the embedded Redis-protocol server.")
+    tickets_port: OfPlace[int] = Field(6380, ge=1, le=65535, description="Port of the embedded server for tickets.")
     postgres_port: OfPlace[int] = Field(5432, ge=1, le=65535, description="Port of the embedded PostgreSQL.")
     brokers: OfPlace[int] = Field(1, ge=1, le=5, description="Number of embedded brokers.")
     kafka_heap_mb: OfTaste[int] = Field(1024, ge=256, le=65536, description="Java heap of one embedded broker, MB.")
@@ -109,6 +113,12 @@ class Settings(WireSettings):
     webhook_ca: OfPlace[Path | None] = Field(None, description="PEM file of authorities for the webhook.")
     notice_locale: OfTaste[Literal["zh-CN", "en"]] = Field("zh-CN", description="Language of notices.")
     queue_default_class: OfTaste[str] = Field("ordinary", min_length=1, description="Class of whoever has no other.")
+    queue_stays: OfTaste[bool] = Field(
+        False, description="Tickets that wait when a branch closes, or its day ends, stay."
+    )
+    queue_key_rate: OfTaste[int] = Field(
+        50, ge=0, le=10**6, description="Ticket requests a second of a key; 0: no limit."
+    )
     lookup_port: OfTaste[int] = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
     lookup_metrics_port: OfTaste[int] = Field(9467, ge=0, le=65535, description="Port of its metrics; 0: none.")
     lookup_connections: OfTaste[int] = Field(512, ge=4, le=65536, description="Connections it takes at once.")
@@ -125,7 +135,7 @@ class Settings(WireSettings):
             raise ValueError(f"unknown time zone {zone!r}") from problem
         return zone
 
-    @field_validator("redis_url")
+    @field_validator("redis_url", "tickets_url")
     @classmethod
     def usable_url(cls, url: str) -> str:
         """Refuse what no Redis client takes."""
@@ -284,6 +294,20 @@ class Settings(WireSettings):
         )
 
     @property
+    def tickets(self) -> str:
+        """URL of the server for tickets with all that opens it: as `redis`, whose certificates count for it too."""
+        if self.tickets_url:
+            word = self.tickets_password.get_secret_value() if self.tickets_password else ""
+            return opened_url(self.tickets_url, self.tickets_user, word, self.redis_certificates())
+        url = _recorded(self.data_dir, "tickets_url") or f"redis://127.0.0.1:{self.tickets_port}/0"
+        return self._embedded_redis(url) if _recorded(self.data_dir, "secure") else url
+
+    @property
+    def has_tickets(self) -> bool:
+        """Whether there is a server for tickets: one is set, or `up` has ever started one in data_dir."""
+        return bool(self.tickets_url or _recorded(self.data_dir, "tickets_port"))
+
+    @property
     def database(self) -> str:
         """URL of the PostgreSQL database with all that opens it: as `redis`."""
         if self.database_url:
@@ -310,8 +334,12 @@ class Settings(WireSettings):
     @property
     def redis_shown(self) -> str:
         """The Redis URL without its password and the rest of what opens it, for messages."""
-        before, at, after = self.redis.partition("?")[0].rpartition("@")
-        return f"{before.partition('://')[0]}://…@{after}" if at else after
+        return _shown(self.redis)
+
+    @property
+    def tickets_shown(self) -> str:
+        """The URL of the server for tickets, as `redis_shown`."""
+        return _shown(self.tickets)
 
     def home(self) -> Path | None:
         """An unpacked Kafka distribution to use: the setting, else KAFKA_HOME as other tools have it."""
@@ -326,7 +354,8 @@ class Settings(WireSettings):
         if not path.exists():
             if self.external:
                 hint = (
-                    "set TIDEGAUGE_REFERENCE_KEY for all processes, once and for good; `openssl rand -hex 32` makes one"
+                    "set TIDEGAUGE_REFERENCE_KEY to the one that all processes have; "
+                    "for a new log `openssl rand -hex 32` makes one"
                 )
                 raise KeyLostError("there is no reference key", hint)
             raise KeyLostError(
@@ -368,6 +397,11 @@ class Settings(WireSettings):
             made_once(self.data_dir / REFERENCE_KEY_FILE, lambda: secrets.token_hex(32))
         if self.alert_key is None:
             made_once(self.data_dir / ALERT_KEY_FILE, self.secret().decode)
+
+
+def _shown(url: str) -> str:
+    before, at, after = url.partition("?")[0].rpartition("@")
+    return f"{before.partition('://')[0]}://…@{after}" if at else after
 
 
 def _key_of(path: Path) -> bytes:

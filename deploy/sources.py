@@ -23,7 +23,7 @@ from schemas.bounded import TooLargeError, read_bounded
 PREFIX: Final = "TIDEGAUGE_"
 SECRET_ENDS: Final = ("_FILE", "_COMMAND")
 COMMAND_S_MAX: Final = 15.0
-WITH_PASSWORDS: Final = ("redis_url", "database_url")
+WITH_PASSWORDS: Final = ("redis_url", "tickets_url", "database_url")
 """Settings that may have a password in them beside what else they are."""
 
 

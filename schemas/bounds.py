@@ -112,6 +112,33 @@ HALL_COUNTERS_MAX: Final = 256
 HALL_OVERTAKINGS_MAX: Final = 10_000_000
 """Of a branch's day, which are listed one by one."""
 
+BRANCHES_MAX: Final = 10_000
+"""That have tickets."""
+
+BRANCH_TICKETS_MAX: Final = 10_000
+"""That a branch issues in a day."""
+
+BRANCH_WAITING_MAX: Final = 1_000
+"""Tickets that wait at a branch."""
+
+BRANCH_REQUESTS_MAX: Final = 100_000
+"""Requests of a branch's day whose answers are kept."""
+
+BRANCH_LANES_MAX: Final = 256
+"""Of classes and services at a branch."""
+
+OUTBOX_STEPS_MAX: Final = 500_000
+"""Steps that wait for Kafka, some 500 bytes each: then no ticket is issued; twice as many, and nothing is done."""
+
+PAST_WAITS_MAX: Final = 5_000
+"""Past waits that estimates learn from."""
+
+OFFLINE_TICKETS_MAX: Final = 100
+"""Printed by a kiosk and reported at once."""
+
+API_KEYS_MAX: Final = 100_000
+"""Of machines, which a service holds in memory."""
+
 TOKEN_BYTES_MAX: Final = 8 << 10
 """Of a token of whoever asks."""
 

@@ -114,6 +114,11 @@ def _lookup(settings: "Settings", client: "redis.asyncio.Redis") -> Lookup:
     return Lookup(view, settings.queue_default_class, today, reference_key=own, zone=settings.zone)
 
 
+def new_lookup(settings: "Settings") -> Lookup:
+    """A look-up with a client of the calling thread's own."""
+    return _lookup(settings, priority_client(settings.redis))
+
+
 def priority_app(settings: "Settings") -> "FastAPI":
     """The look-up's web application on the settings' view, and on the keys in the database; psycopg.Error without that."""
     keys = None
@@ -121,7 +126,7 @@ def priority_app(settings: "Settings") -> "FastAPI":
         from services.access.setup import key_book  # here, as most processes have no database
 
         keys = key_book(settings)
-    return create_app(_lookup(settings, priority_client(settings.redis)), settings.lookup_rate, keys)
+    return create_app(new_lookup(settings), settings.lookup_rate, keys)
 
 
 @asynccontextmanager

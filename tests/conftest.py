@@ -78,6 +78,22 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def tickets_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a server for tickets, which syncs every write, for the session."""
+    folder = tmp_path_factory.mktemp("tickets")
+    with Stack(
+        folder,
+        Settings(tickets_url=""),
+        with_kafka=False,
+        with_redis=False,
+        with_tickets=True,
+        any_ports=True,
+        tether=True,
+    ) as stack:
+        yield stack.settings.tickets
+
+
+@pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The embedded PostgreSQL on a free port, for the session; a test takes a database of it."""
     folder = tmp_path_factory.mktemp("postgres")

@@ -119,11 +119,10 @@ class LogReader:
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        if left := asyncio.all_tasks(
-            self._loop
-        ):  # of a client whose brokers are away: else asyncio tells of them at the very end
-            for task in left:
-                task.cancel()
+        # A client whose brokers are away may leave tasks: asyncio would tell of them behind a process's last line.
+        for task in (left := asyncio.all_tasks(self._loop)):
+            task.cancel()
+        if left:
             self._loop.run_until_complete(asyncio.wait(left, timeout=LEFT_S))
         self._loop.close()
 

@@ -6,7 +6,7 @@ look that tells nothing leaves no trace: so it is enough to end one behind every
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -33,8 +33,11 @@ class Piece(NamedTuple):
     ends: bool
 
 
-def pieces(block: Block, causes: Collection[str], registry: Registry, stamp: int = 0) -> Iterator[Piece]:
-    """A block batch by batch, cut behind each record that an alert names. Stamps do not fall below `stamp`."""
+def pieces(block: Block, causes: set[str], registry: Registry, stamp: int = 0) -> Iterator[Piece]:
+    """A block batch by batch, cut behind each record that an alert names; `causes` loses it: the same again changes nothing.
+
+    Stamps do not fall below `stamp`.
+    """
     at = block.start
     for number, raw in enumerate(block.batches):
         head = BatchHeader(*HEADER.unpack_from(raw))
@@ -50,10 +53,14 @@ def pieces(block: Block, causes: Collection[str], registry: Registry, stamp: int
         yield Piece(stamp, block, False)
 
 
-def _cuts(raw: bytes | memoryview, start: int, end: int, causes: Collection[str], registry: Registry) -> list[int]:
-    """Offsets of the records that alerts name."""
-    entries = log_entries([raw], start, end)
-    return [entry.offset for entry in entries if entry.value and _event_id(entry.value, registry) in causes]
+def _cuts(raw: bytes | memoryview, start: int, end: int, causes: set[str], registry: Registry) -> list[int]:
+    """Offsets of the records that alerts name, and that were not met before."""
+    found = []
+    for entry in log_entries([raw], start, end):
+        if entry.value and (event := _event_id(entry.value, registry)) in causes:
+            causes.discard(event or "")
+            found.append(entry.offset)
+    return found
 
 
 def _event_id(value: bytes, registry: Registry) -> str | None:
@@ -93,7 +100,7 @@ def _lost(block: Block, start: int, end: int) -> list[Lost]:
     return [one for one in block.lost if start <= one.last and one.offset < end] if block.lost else []
 
 
-def _of_topic(blocks: Sequence[Block], causes: Collection[str], registry: Registry) -> Iterator[Piece]:
+def _of_topic(blocks: Sequence[Block], causes: set[str], registry: Registry) -> Iterator[Piece]:
     stamp = 0
     for block in blocks:
         for piece in pieces(block, causes, registry, stamp):
@@ -102,7 +109,7 @@ def _of_topic(blocks: Sequence[Block], causes: Collection[str], registry: Regist
 
 
 async def guided(
-    others: Sequence[Sequence[Block]], postings: AsyncIterator[Block], causes: Collection[str], registry: Registry
+    others: Sequence[Sequence[Block]], postings: AsyncIterator[Block], causes: set[str], registry: Registry
 ) -> AsyncIterator[Piece]:  # fmt: skip
     """The pieces of all topics in the order of their stamps; `others` by topic, in the order of INPUTS where stamps are equal."""
     found = (

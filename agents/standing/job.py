@@ -221,7 +221,7 @@ class StandingJob:
             self.decider.transaction_counts.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
         if self.ledger.cases is not None:
-            self.decider.cases.take(columns, met)
+            self.decider.cases.take(columns, first, last, met)
             return
         for candidate in met:
             self._alert(columns, candidate)
@@ -234,9 +234,9 @@ class StandingJob:
     def _customers(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds the rows, or newer ones
             if columns.status[i] == Status.OK:
-                slot = self.profiles.put(columns, i)
+                slot, moved = self.profiles.put(columns, i)
                 self.decider.facts.put_dates(columns, i, slot)
-                self.decider.lifecycle.profile(slot)
+                self.decider.profile(slot, moved)
             elif columns.status[i] == Status.TOMBSTONE:
                 self._withdraw_profile(columns, i)
 
@@ -247,9 +247,10 @@ class StandingJob:
         if columns.status[i] != Status.TOMBSTONE or key is None:
             return
         cause = f"customers/{self.partition}/{int(columns.offset[i])}"
-        if (slot := self.profiles.withdraw(key, cause)) is not None:
+        if (found := self.profiles.withdraw(key, cause)) is not None:
+            slot, moved = found
             self.decider.facts.withdraw_dates(slot, cause)
-            self.decider.lifecycle.profile(slot)
+            self.decider.profile(slot, moved)
 
     def _facts(self, columns: Columns, first: int, last: int) -> None:
         for i in range(first, last if self.live else first):  # a replay finds their rows

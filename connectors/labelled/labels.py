@@ -12,11 +12,11 @@ from connectors.formats.events import InputError
 from connectors.formats.fields import FieldError, business_date, count, one_of, text
 from schemas import bounds
 from schemas.bounded import open_bounded
-from streams.accounts.store import ID_BYTES_MAX
 from streams.calendar import shown_day
 
 LEAVER, COUNTS_QUIET, EITHER = COUNTS_AS = ("leaver", "quiet", "either")
 KIND_CHARS_MAX: Final = 64
+CUSTOMER_BYTES_MAX: Final = 128  # as of every id
 _SMALLER: Final = "score fewer customers at once"
 
 
@@ -109,8 +109,8 @@ def _check(label: Label) -> None:
     for name in LABEL_COLUMNS if label.counts_as == LEAVER else _ALWAYS:
         if getattr(label, name) in (None, 0):
             raise FieldError(name, "is missing" + ("" if name in _ALWAYS else ": a leaver has all columns"))
-    if len(label.customer_id.encode()) > ID_BYTES_MAX:
-        raise FieldError("customer_id", f"more than {ID_BYTES_MAX} bytes")
+    if len(label.customer_id.encode()) > CUSTOMER_BYTES_MAX:
+        raise FieldError("customer_id", f"more than {CUSTOMER_BYTES_MAX} bytes")
     if len(label.kind) > KIND_CHARS_MAX:
         raise FieldError("kind", f"{len(label.kind)} characters, at most {KIND_CHARS_MAX} are taken")
     first, last, day_80 = label.first_day, label.last_day, label.day_80

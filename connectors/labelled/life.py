@@ -41,6 +41,10 @@ class LabelledLife:
         self.salary = max(SALARY_LEAST * CENTS, self.wealth * self.rng.randint(8, 25) // 1000)
         self.spends, self.states_natures = self.salary, True
         self.sent: list[tuple[int, int]] = []  # (day, minor units of the base currency) of what leaves for good
+        self.occasion: tuple[int | None, int | None] = (
+            None,
+            None,
+        )  # the days on which an alert about him may come first
 
     def new_account(
         self, role: str, source: str, asset_class: str, amount: int, currency: str = BASE_CURRENCY
@@ -99,6 +103,25 @@ class LabelledLife:
             self.post(giver, -amount, at, nature, channel="mobile", customer_initiated=True)
             self.post(taker, amount, at + self.rng.randrange(30) * 1000, nature, channel="mobile")
 
+    # -- what others say of him
+
+    def acts(self, action: str, details: dict[str, str]) -> None:
+        """Something that the staff did today."""
+        day = self.journal.day
+        self.journal.arrive(day, "crm-actions", {
+            "event_id": f"act-{self.customer_id}-{day}-{action}", "customer_id": self.customer_id, "action": action,
+            "requested_by": self.rm_id, "approved_by": None, "at": self.journal.instant(self.at()), "expires_on": None,
+            "details": details,
+        })  # fmt: skip
+
+    def tells(self, name: str, value: int) -> None:
+        """A fact as of today."""
+        day = self.journal.day
+        self.journal.arrive(day, "facts", {
+            "event_id": f"fact-{self.customer_id}-{name}-{day}", "customer_id": self.customer_id, "name": name,
+            "value": value, "as_of": day, "source": "products",
+        })  # fmt: skip
+
     def snapshots(self) -> None:
         """The accounts whose balance the nightly file has; all of them start the next day."""
         for account in self.accounts.values():
@@ -130,7 +153,7 @@ class LabelledLife:
     def label(self, kind: str, counts_as: str) -> Label:
         """What has been done, once the last day is over."""
         if counts_as != LEAVER:
-            return Label(self.customer_id, kind, None, None, None, None, counts_as)
+            return Label(self.customer_id, kind, *self.occasion, None, None, counts_as)
         whole, so_far = sum(amount for _, amount in self.sent), 0
         for day, amount in self.sent:
             so_far += amount

@@ -9,7 +9,7 @@ from itertools import chain, cycle, islice
 from typing import Final, NamedTuple
 
 from connectors.formats.events import DayEnd, Event
-from connectors.labelled import leavers, quiet
+from connectors.labelled import leavers, occasions, quiet
 from connectors.labelled.labels import COUNTS_QUIET, EITHER, LEAVER, Label
 from connectors.labelled.life import LabelledLife, Plan
 from connectors.simulate.journal import Journal, month_days
@@ -62,6 +62,13 @@ WAYS: Final = (
     Way("large_bills", COUNTS_QUIET, 40, quiet.large_bills),
     Way("natures_unstated_quiet", COUNTS_QUIET, 40, quiet.natures_unstated_quiet),
     Way("brings_more", COUNTS_QUIET, 20, quiet.brings_more),
+    Way("upgrade_near", COUNTS_QUIET, 6, occasions.upgrade_near),
+    Way("downgrade_risk", COUNTS_QUIET, 6, occasions.downgrade_risk),
+    Way("card_expiry", COUNTS_QUIET, 6, occasions.card_expiry),
+    Way("review_due", COUNTS_QUIET, 6, occasions.review_due),
+    Way("break", COUNTS_QUIET, 6, occasions.balance_break),
+    Way("large_inflow", COUNTS_QUIET, 6, occasions.large_inflow),
+    Way("product_maturing", COUNTS_QUIET, 6, occasions.product_maturing),
     Way("wages_a_week_later", EITHER, 8, quiet.wages_a_week_later),
     Way("reversed_days_later", EITHER, 10, quiet.reversed_days_later),
     Way("second_leg_late", EITHER, 8, quiet.second_leg_late),
@@ -163,4 +170,4 @@ def _profile(life: LabelledLife) -> dict[str, object]:
 
 def _instant(event: Event) -> int:
     record = event.record
-    return int(record.get("booked_at") or record.get("cutoff_at") or 0)
+    return int(record.get("booked_at") or record.get("cutoff_at") or record.get("at") or 0)

@@ -28,6 +28,10 @@ class Journal:
         """Turn to a day."""
         self.day, self._start_ms = day, day_start_ms(day, self._zone)
 
+    def instant(self, after_ms: int) -> int:
+        """So long into today, ms since the epoch."""
+        return self._start_ms + after_ms
+
     @property
     def cutoff_ms(self) -> int:
         """Today's cut-off of the nightly balances."""
@@ -47,7 +51,7 @@ class Journal:
         """Book a posting `after_ms` into today; it reaches the topics `late_days` later. Returns the record."""
         account.journal_seq += 1
         account.balance_minor += amount_minor
-        booked_at = self._start_ms + after_ms
+        booked_at = self.instant(after_ms)
         if booked_at > self.cutoff_ms:
             account.after_cutoff_minor += amount_minor
         record: Record = {

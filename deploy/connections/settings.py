@@ -91,12 +91,13 @@ class WireSettings(BaseSettings):
 
     def opened_redis(self, url: str) -> str:
         """The URL with user, password and certificates, as Redis clients take it. AccessError for a file that is none."""
-        return opened_url(
-            url, self.redis_user, _text(self.redis_password),
-            Certificates(
-                "TIDEGAUGE_REDIS", self.redis_ca, self.redis_certificate, self.redis_key, check_host=self.redis_check_host
-            ),
-        )  # fmt: skip
+        return opened_url(url, self.redis_user, _text(self.redis_password), self.redis_certificates())
+
+    def redis_certificates(self) -> Certificates:
+        """Of whoever speaks to a Redis server."""
+        return Certificates(
+            "TIDEGAUGE_REDIS", self.redis_ca, self.redis_certificate, self.redis_key, check_host=self.redis_check_host
+        )
 
 
 def opened_url(url: str, user: str, password: str, certificates: Certificates) -> str:

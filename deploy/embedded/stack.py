@@ -73,7 +73,7 @@ class Stack:
         data_dir: where they keep their data; it is made if missing.
         settings: where other servers are used, ports, sizes; the environment's by default.
         with_kafka, with_redis: leave one out.
-        with_postgres: start PostgreSQL too; most of Tidegauge needs none.
+        with_tickets: start the server for tickets too, and with_postgres PostgreSQL; most of Tidegauge needs neither.
         any_ports: take free ports instead of the settings' (those of the last run, if they are still free).
         tether: the servers die with the calling process (Linux), and start faster; for tests.
         secure: TLS, a user for each kind of process, and rights; a folder keeps what it began with.
@@ -87,6 +87,7 @@ class Stack:
         *,
         with_kafka: bool = True,
         with_redis: bool = True,
+        with_tickets: bool = False,
         with_postgres: bool = False,
         with_topics: bool = True,
         any_ports: bool = False,
@@ -98,6 +99,7 @@ class Stack:
         self.settings = (settings or Settings()).model_copy(update={"data_dir": self.data_dir})
         self.with_kafka = with_kafka and not self.settings.bootstrap_servers
         self.with_redis = with_redis and not self.settings.redis_url
+        self.with_tickets = with_tickets and not self.settings.tickets_url
         self.with_postgres = with_postgres and not self.settings.database_url
         self.with_topics = with_topics and with_kafka
         self.any_ports = any_ports
@@ -139,8 +141,10 @@ class Stack:
                     database.prepare()  # before the others: making its storage takes a second, beside theirs
                 if self.with_kafka:
                     self._start_kafka(alive, started)
-                if self.with_redis and "redis" not in alive:
-                    self._start_redis(started)
+                if self.with_redis and redis.VIEWS not in alive:
+                    self._start_redis(redis.VIEWS, self.settings.redis_port, started)
+                if self.with_tickets and redis.TICKETS not in alive:
+                    self._start_redis(redis.TICKETS, self.settings.tickets_port, started)
                 if database is not None:
                     database.start(started)
                 if self.with_topics and (made := topics.create(self.settings, kafka=self._as_super())):
@@ -159,7 +163,7 @@ class Stack:
             live = self.running()
             forced = set(processes.stop(live))
             left = record.read_record(self.data_dir)
-            for name in ("processes", "bootstrap_servers", "redis_url", "database_url"):
+            for name in ("processes", "bootstrap_servers", "redis_url", "tickets_url", "database_url"):
                 left.pop(name, None)
             if left or live:
                 record.write_record(self.data_dir, left)
@@ -331,12 +335,12 @@ class Stack:
 
     # -- Redis
 
-    def _redis_users(self) -> tuple[str, ...]:
+    def _redis_users(self, name: str) -> tuple[str, ...]:
         """The users of a secured server: those of the principals, and nobody else."""
         if not self.secure:
             return ()
-        self.say("this Redis server has no TLS: on this machine's own interface it asks for users and passwords only")
-        return redis_users(SecureFolder(self.data_dir), self.settings.topic_prefix)
+        self.say(f"server {name} has no TLS: on this machine's own interface it asks for users and passwords only")
+        return redis_users(SecureFolder(self.data_dir), self.settings.topic_prefix, tickets=name == redis.TICKETS)
 
     def _redis_probe(self, url: str) -> str:
         if not self.secure:
@@ -344,17 +348,18 @@ class Stack:
         word = SecureFolder(self.data_dir).password(OPERATOR)
         return opened_url(url, OPERATOR, word, Certificates("TIDEGAUGE_REDIS"))
 
-    def _start_redis(self, started: list[Running]) -> None:
-        port = self.base_port("redis_port", self.settings.redis_port, 1)
-        server = redis.Server(self.data_dir, port, self.tether, self._redis_users())
-        processes.check_port_free(server.port, "the Redis server", "--redis-port")
+    def _start_redis(self, name: str, wanted: int, started: list[Running]) -> None:
+        """Start one of the Redis-protocol servers: of the views, or of tickets."""
+        port = self.base_port(f"{name}_port", wanted, 1)
+        server = redis.Server(self.data_dir, port, self.tether, self._redis_users(name), name)
+        what = "the Redis server" if name == redis.VIEWS else "the server for tickets"
+        processes.check_port_free(server.port, what, f"--{name}-port")
         self.note_started(server.start(), started)
         processes.wait_until(
-            lambda: answers(self._redis_probe(server.url)),
-            started[-1:],
-            server.log,
-            "the Redis server",
-            redis.REDIS_READY_WAIT_S,
+            lambda: answers(self._redis_probe(server.url)), started[-1:], server.log, what, redis.REDIS_READY_WAIT_S
         )
-        self.remember(redis_port=server.port, redis_url=server.url)
-        self.say(f"Redis answers at {self.settings.redis_shown}")
+        self.remember(**{f"{name}_port": server.port, f"{name}_url": server.url})
+        if name == redis.VIEWS:
+            self.say(f"Redis answers at {self.settings.redis_shown}")
+        else:
+            self.say(f"tickets are kept at {self.settings.tickets_shown}")

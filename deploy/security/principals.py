@@ -69,6 +69,7 @@ class Principal:
     looks_at: tuple[str, ...] = ()  # groups whose offsets it asks for
     ids: tuple[str, ...] = ()  # what its transactional ids begin with
     redis: RedisRule | None = None
+    tickets: RedisRule | None = None  # on the server for tickets
     tables: TableRule | None = None
     kafka: bool = True
 
@@ -105,16 +106,17 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         redis=RedisRule(("*",), writes=False, sessions=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
-        "lookup", "tells kiosks queue classes: `tidegauge queue`",
-        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False), kafka=False,
-        tables=TableRule((*_WHO, "access.api_keys"), ()),
+        "lookup", "tells kiosks queue classes, and keeps tickets: `tidegauge queue`",
+        reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets",),
+        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False),
+        tickets=RedisRule(("queue:*", "queues:*"), writes=True), tables=TableRule((*_WHO, "access.api_keys"), ()),
     ),
     Principal(
         "operator",
         "looks after all of it: `tidegauge topics`, `world`, `dead-letters`, `doctor`, `drain`, `simulate`, `demo`, `staff`",
         reads=TOPIC_NAMES, writes=(*_SENT, _LETTERS, WORLD), reads_state=True, manages=True,
         groups=("{group}", "{group}-alerts", "{group}-owners"), ids=(_OWN_IDS, f"{_STATE}-"),
-        redis=RedisRule(("*",), writes=True),
+        redis=RedisRule(("*",), writes=True), tickets=RedisRule(("*",), writes=True),
         tables=TableRule((), (*_STAFF, "access.api_keys", "access.sessions")),
     ),
 )  # fmt: skip
@@ -147,12 +149,12 @@ def acls(principal: Principal, prefix: str, group: str) -> list[Acl]:
     return found
 
 
-def redis_acl(principal: Principal, prefix: str) -> str:
+def redis_acl(principal: Principal, prefix: str, *, tickets: bool = False) -> str:
     """The rights of a principal on Redis, as ACL SETUSER takes them; empty for one that has no business there.
 
-    prefix: what the installation's keys begin with.
+    prefix: what the installation's keys begin with. tickets: on the server for tickets.
     """
-    rule = principal.redis
+    rule = principal.tickets if tickets else principal.redis
     if rule is None:
         return ""
     # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.

@@ -76,12 +76,15 @@ def _bindings(principal: str, acl: Acl) -> list[AclBinding]:
     ]  # fmt: skip
 
 
-def redis_users(folder: SecureFolder, topic_prefix: str) -> tuple[str, ...]:
-    """The lines of a Redis server's configuration: each principal that has business there, by the hash of its password."""
+def redis_users(folder: SecureFolder, topic_prefix: str, *, tickets: bool = False) -> tuple[str, ...]:
+    """The lines of a Redis server's configuration: each principal that has business there, by the hash of its password.
+
+    tickets: of the server for tickets, not of the views'.
+    """
     keys = f"tidegauge@{topic_prefix}:" if topic_prefix else "tidegauge:"
     lines = ["user default off"]
     for principal in PRINCIPALS:
-        if rights := redis_acl(principal, keys):
+        if rights := redis_acl(principal, keys, tickets=tickets):
             digest = hashlib.sha256(folder.password(principal.name).encode()).hexdigest()
             lines.append(f"user {principal.name} on #{digest} {rights}")
     return tuple(lines)

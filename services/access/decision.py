@@ -47,6 +47,10 @@ class DataKind(StrEnum):
     IDENTITY = "identity"
     TIER = "tier"
     QUEUE_CLASS = "queue_class"
+    # Of a branch's hall: numbers and classes, nothing of customers. What a counter does with tickets; how the hall is run.
+    TICKETS = "tickets"
+    CALLS = "calls"
+    HALLS = "halls"
     BALANCES = "balances"
     TRANSACTIONS = "transactions"
     NOTES = "notes"
@@ -115,6 +119,12 @@ class AccessDecision:
 
 BANK_WIDE: Final = frozenset({DataKind.IDENTITY, DataKind.TIER, DataKind.QUEUE_CLASS})
 
+_UNRECORDED: Final = BANK_WIDE | {DataKind.TICKETS}
+"""A look at these is not recorded."""
+
+_ISSUE: Final = {(DataKind.TICKETS, Action.READ), (DataKind.TICKETS, Action.WRITE)}
+_SERVE: Final = {(DataKind.TICKETS, Action.READ), (DataKind.CALLS, Action.WRITE)}
+_HALL: Final = _ISSUE | _SERVE | {(DataKind.HALLS, Action.WRITE)}
 _LOOK: Final = {(kind, Action.READ) for kind in (DataKind.IDENTITY, DataKind.TIER, DataKind.QUEUE_CLASS)}
 _FILE: Final = _LOOK | {
     (kind, Action.READ)
@@ -154,14 +164,14 @@ _PEOPLE: Final = {(kind, action) for kind in (DataKind.STAFF, DataKind.KEYS) for
 _INSPECT: Final = _FILE | {(DataKind.OVERRIDES, Action.READ)}
 
 GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
-    Role.KIOSK: frozenset({(DataKind.QUEUE_CLASS, Action.READ)}),
-    Role.COUNTER: frozenset({(DataKind.QUEUE_CLASS, Action.READ)}),
-    Role.TELLER: frozenset(_LOOK),
-    Role.LOBBY: frozenset(_LOOK | {(DataKind.NOTES, Action.WRITE)}),
+    Role.KIOSK: frozenset(_ISSUE | {(DataKind.QUEUE_CLASS, Action.READ)}),
+    Role.COUNTER: frozenset(_SERVE | {(DataKind.QUEUE_CLASS, Action.READ)}),
+    Role.TELLER: frozenset(_LOOK | _SERVE),
+    Role.LOBBY: frozenset(_LOOK | _HALL | {(DataKind.NOTES, Action.WRITE)}),
     Role.RM: frozenset(_CARE),
     Role.PRODUCT_MANAGER: frozenset(_FILE | {(DataKind.NOTES, Action.WRITE)}),
     Role.SECTION_HEAD: frozenset(_CARE),
-    Role.BRANCH_MANAGER: frozenset(_LEAD),
+    Role.BRANCH_MANAGER: frozenset(_LEAD | _HALL),
     Role.PRESIDENT: frozenset(_LEAD | _EXPORT),
     Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT | {(DataKind.PACKS, Action.WRITE)}),
     Role.OFFICE_INSPECTOR: frozenset(_INSPECT),
@@ -171,7 +181,7 @@ GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
     Role.ADMINISTRATOR: frozenset(_PEOPLE),
     Role.SERVICE: frozenset(_FILE | {(DataKind.ALERTS, Action.ACKNOWLEDGE)}),  # its clock escalates and wakes cases
     # Runs the machine, and holds the servers' credentials anyway.
-    Role.OPERATOR: frozenset(_FILE | _EXPORT | _INSTALLATION | _PEOPLE),
+    Role.OPERATOR: frozenset(_FILE | _EXPORT | _INSTALLATION | _PEOPLE | {(DataKind.TICKETS, Action.READ)}),
 }
 """What each role needs for its work. What is not here is denied."""
 
@@ -211,7 +221,7 @@ def decide_access(actor: Actor, action: Action, resource: Resource) -> AccessDec
 
 def _decide_as(actor_id: str, role: Role, unit: tuple[str, ...], action: Action, resource: Resource) -> AccessDecision:
     """The answer to somebody in one of his capacities."""
-    audit = action in _AUDITED_ACTIONS or (action is Action.READ and resource.kind not in BANK_WIDE)
+    audit = action in _AUDITED_ACTIONS or (action is Action.READ and resource.kind not in _UNRECORDED)
     if not _plausible(unit):
         return AccessDecision(False, "no_unit", audit, conceal=True)
     if (resource.kind, action) not in GRANTS[role]:

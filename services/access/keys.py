@@ -18,10 +18,13 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from schemas import bounds
 from services.access.decision import MACHINES, UNIT_DEPTH_MAX, Actor, Role, unit_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from services.access.keyring import KnownKeys
 
 KEY_DAYS_MAX: Final = 400
 UNIT_BYTES_MAX: Final = 128
@@ -134,6 +137,17 @@ def known_keys(connection: Connection[Any], now: datetime) -> list[ApiKey]:
         (now,),
     )
     return [ApiKey(*row) for row in rows]
+
+
+def actors_by_key(connection: Connection[Any], now: datetime) -> KnownKeys:
+    """All keys that count, as a `KeyRing` takes them. KeyRefusedError where they are more than are held."""
+    rows = connection.execute(
+        "SELECT digest, key_id, role, unit, expires_at FROM access.api_keys WHERE revoked_at IS NULL AND expires_at > %s LIMIT %s",
+        (now, bounds.API_KEYS_MAX + 1),
+    ).fetchall()
+    if len(rows) > bounds.API_KEYS_MAX:
+        raise KeyRefusedError(f"more than {bounds.API_KEYS_MAX:,} keys count")
+    return {bytes(row[0]): (Actor(f"key {row[1]}", Role(row[2]), unit_of(row[3])), row[4]) for row in rows}
 
 
 def _digest(text: str) -> bytes:

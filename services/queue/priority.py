@@ -76,6 +76,7 @@ def create_app(lookup: Lookup, rate_max: int = 0, keys: KeyBook | None = None) -
         redoc_url=None,
         separate_input_output_schemas=False,
     )
+    app.state.lookup = lookup
     registry = app.state.registry = CollectorRegistry()
     results = Counter("tidegauge_priority_answers", "Answers, by what gave them.", ["result"], registry=registry)
     seconds = Histogram("tidegauge_priority_answer_seconds", "Time of an answer.", buckets=BUCKETS_S, registry=registry)

@@ -20,6 +20,7 @@ from schemas.bounded import read_bounded
 from services.access.decision import HEAD_OFFICE, PEOPLE, UNIT_DEPTH_MAX
 
 TEXT_BYTES_MAX: Final = 128
+QUOTED_CHARS_MAX: Final = 60
 CHANGE: Final = "change"
 SET, END = "set", "end"
 CONTROL: Final = 0x20
@@ -160,7 +161,7 @@ def _row(kind: ListKind, cells: Mapping[str, str]) -> tuple[ListRow | None, list
     """A line's values, or what is wrong with its fields."""
     change = cells.get(CHANGE, SET)
     if change not in (SET, END):
-        return None, [(CHANGE, f"{change!r} is neither {SET} nor {END}")]
+        return None, [(CHANGE, f"{_quoted(change)} is neither {SET} nor {END}")]
     wanted = kind.key if change == END else kind.columns
     values: dict[str, Any] = dict.fromkeys(kind.columns)
     wrong = []
@@ -179,6 +180,12 @@ def _absence(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "last_day", f"{values['last_day']} is before {values['first_day']}"
     if values["substitute"] == values["staff_id"]:
         yield "substitute", f"{values['staff_id']} stands in for himself"
+
+
+def _quoted(value: object) -> str:
+    """A value as a message has it: short."""
+    text = repr(value)
+    return text if len(text) <= QUOTED_CHARS_MAX else f"{text[: QUOTED_CHARS_MAX - 3]}..."
 
 
 def _text(text: str) -> str:
@@ -202,7 +209,7 @@ def _unit(text: str) -> str:
 
 def _role(text: str) -> str:
     if text not in PEOPLE:
-        raise ValueError(f"{text!r} is no role of a person; those are {', '.join(sorted(PEOPLE))}")
+        raise ValueError(f"{_quoted(text)} is no role of a person; those are {', '.join(sorted(PEOPLE))}")
     return text
 
 
@@ -212,7 +219,7 @@ def _day(text: str) -> date:
     except ValueError:
         found = None
     if found is None or found.isoformat() != text:
-        raise ValueError(f"{text!r} is no date such as 2026-01-31")
+        raise ValueError(f"{_quoted(text)} is no date such as 2026-01-31")
     return found
 
 
@@ -240,7 +247,7 @@ def _manifest(path: Path, kind: ListKind, rows: int, sha256: str, *, changes: bo
         raise _refused(beside, "", f"the fields of a manifest are {', '.join(sorted(known))}")
     for field, right in (("full_list", True), ("list", kind.name), ("rows", rows), ("sha256", sha256)):
         if (field != "sha256" or field in found) and (type(found.get(field)), found.get(field)) != (type(right), right):
-            raise _refused(beside, field, f"is {found.get(field)!r}, and of the list it is {right!r}")
+            raise _refused(beside, field, f"is {_quoted(found.get(field))}, and of the list it is {right!r}")
     try:
         return _day(str(found.get("as_of")))
     except ValueError as problem:

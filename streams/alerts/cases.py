@@ -23,6 +23,7 @@ FLOW_WINDOW_DAYS_MAX = 90
 EXPIRE_DAYS = 90  # without a new peak
 OWN_PART = 50  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 EDGE_DAYS = 4  # that the start of a window of net flow may move back: from a Friday, when money comes in, to a Tuesday
+LARGE_THIRDS = 2  # a debit of so many thirds of the AUM is told at once, even if it may be a leg of an own movement
 FOLD_DAYS_MAX = 60  # folded at once: after a longer pause of closes the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
 SINGLE_WORKDAYS, _WORKDAYS_A_WEEK = 3, 5  # Monday to Friday; 1970-01-01 was a Thursday
@@ -343,17 +344,52 @@ def _is_among(days: Array, day: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
-def _let_legs_wait(m: CustomerMoves, settle_ms: int) -> None:
-    """Takes out debits that may still turn out to be legs, of a customer who has had such legs: a close looks at them."""
-    moved, latest = False, np.int64(0)
-    for i in range(len(m.day)):
+def _has_another(s: Store, customer: int, account: int) -> bool:
+    """Whether another account of the customer in the account's currency has had postings: a leg may come on it."""
+    slot = s.customers[customer].head
+    while slot >= 0:
+        a = s.accounts[slot]
+        if slot != account and a.currency == s.accounts[account].currency and a.journal_low <= a.journal_high:
+            return True
+        slot = a.following
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _let_legs_wait(
+    s: Store, starts: Array, offsets: Array, fx: Fx, base: int, scope: int, customer: int, m: CustomerMoves, settle_ms: int,
+    highs: Array,
+) -> None:  # fmt: skip
+    """Takes out debits that may still turn out to be legs, so that only a close looks at them.
+
+    Those of an account that has sent such a leg, of the postings held; the others where they are together less than two
+    thirds of the AUM of the day before. `highs` is room for it.
+    """
+    n, latest = len(m.day), np.int64(0)
+    for i in range(n):
         latest = max(latest, m.booked[i])
-        other = m.partner[i]
-        moved |= m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and other >= 0 and m.account[other] != m.account[i]
-    if not moved:
-        return
-    for i in range(len(m.day)):
-        if m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and m.partner[i] < 0 and m.booked[i] >= latest - settle_ms:
+    waits, unusual = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    units, nano, day = np.int64(0), np.int64(0), np.int64(-1)
+    for i in range(n):
+        waits[i] = m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and m.partner[i] < 0 and m.scope[i] > 0
+        waits[i] &= m.booked[i] >= latest - settle_ms
+        if not waits[i] or not _has_another(s, customer, m.account[i]):
+            waits[i] = False
+            continue
+        unusual[i] = True
+        for j in range(n):
+            k = m.partner[j]
+            sent = m.account[j] == m.account[i] and m.amount[j] < 0 and m.is_a[j] == OPEN_NATURE
+            if sent and k >= 0 and m.account[k] != m.account[j]:
+                unusual[i] = False
+        if unusual[i]:
+            units, nano, day = units + m.units[i], nano + m.nano[i], max(day, m.day[i])
+    if day >= 0:
+        highest_closes(s, starts, offsets, fx, base, scope, customer, day, highs)
+        if 3 * (units + nano // NANO) >= LARGE_THIRDS * highs[1]:
+            waits &= ~unusual
+    for i in range(n):
+        if waits[i]:
             m.is_a[i] = NO_FLOW
 
 
@@ -397,7 +433,7 @@ def fold_cases(
     for i in range(len(slots)):
         m = moves(s, names, starts, offsets, fx, base, scope, rules.banks, rules.settle_ms[0], slots[i])
         if last[i] < 0:
-            _let_legs_wait(m, rules.settle_ms[0])
+            _let_legs_wait(s, starts, offsets, fx, base, scope, slots[i], m, rules.settle_ms[0], highs)
             ahead_max = closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40)
             last[i] = latest_day(m, ahead_max, closed)
             for day in resolved[i]:

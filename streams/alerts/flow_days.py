@@ -66,7 +66,7 @@ def _has_no_pairs(s: Store, banks: Array, customer: int) -> bool:
 
     False too where an account's postings did not come in the order of their booking: `moves` sorts them.
     """
-    slot, debits, credits = s.customers[customer].head, False, False
+    slot, out, into = s.customers[customer].head, False, False
     while slot >= 0:
         a, last = s.accounts[slot], np.int64(-1)
         if a.reversals:
@@ -80,10 +80,10 @@ def _has_no_pairs(s: Store, banks: Array, customer: int) -> bool:
             last = e.booked
             is_a = seen_as(np.int64(e.nature), np.int64(e.extra), banks)
             if is_a == LEG or is_a == OPEN_NATURE:
-                debits |= e.amount < 0
-                credits |= e.amount >= 0
+                out |= e.amount < 0
+                into |= e.amount >= 0
         slot = a.following
-    return not (debits and credits)
+    return not (out and into)
 
 
 @nb.njit(cache=True, nogil=True)

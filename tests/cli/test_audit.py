@@ -46,6 +46,7 @@ CHANGES = {
     "policy retract": ("policy retract abc-bands 1", "packs"),
     "dead-letters redrive": ("dead-letters redrive transactions/0/1", "letters"),
     "notices give-up": ("notices give-up n1 --reason x", "notices"),
+    "queue restore": ("queue restore B1", "world"),
     "world adopt": ("world adopt --reason x", "world"),
     "world rebuild": ("world rebuild --reason x", "world"),
     "world takeover": ("world takeover second --reason x", "world"),
@@ -62,7 +63,11 @@ NOBODY_ASKS = {
     **dict.fromkeys(("schemas register", "database migrate"), "by the rights of the user that the settings name"),
     **dict.fromkeys(("replay", "alerts evaluate", "alerts calibrate"), "of files that the caller has"),
     **{f"policy {name}": "of packs" for name in ("list", "show", "check", "decide", "cases", "diff")},
-    **{f"queue {name}": "of files" for name in ("bound", "simulate", "explain", "day", "estimates", "check-reference")},
+    **{
+        f"queue {name}": "of files, or numbers of tickets alone"
+        for name in ("bound", "simulate", "explain", "day", "estimates", "check-reference")
+    },
+    "queue compare": "numbers and states of tickets alone",
     "notices waiting": "ids and times alone",
 }
 ACTS = {name for name, words in SHOWS.items() if words.split()[2:3] == ["c1"]}

@@ -52,6 +52,12 @@ CONSUMERS: Final[dict[str, Driven]] = {
          "services/test_any_value.py::test_a_standing_is_read_or_is_none"),
     ),
     "look-up": Driven((), ("queue-priority",), ("services/test_any_value.py::test_any_row_of_the_server",)),
+    "classes of who waits": Driven(
+        ("services/queue/tickets/following.py",), ("queue-priority",), ("services/test_any_value.py::test_any_class_of_who_waits",),
+    ),
+    "tickets of a branch": Driven(
+        ("tidegauge/branch/log.py",), ("queue-tickets",), ("contracts/test_readers.py::test_any_ticket_of_a_branch",),
+    ),
     "notifier": Driven(
         ("agents/notifier/app.py",), ("rm-alerts",),
         ("services/test_any_value.py::test_an_alert_gives_notices_or_a_reason",),
@@ -111,7 +117,7 @@ OWN: Final = {
     "tidegauge/demo/watch.py": "topics of the demo's own, which nobody else writes",
 }
 UNREAD: Final = {  # topics that none of our processes reads
-    "tasks": "for the desk", "queue-tickets": "for the branches", "audit-log": "kept",
+    "tasks": "for the desk", "audit-log": "kept",
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,12 +22,16 @@ from agents.owners.compare import OwnersSeen, claims_of, paired
 from agents.standing.publish.versions import EPOCHS, epoch_of
 from connectors.formats.events import Event
 from deploy.settings import Settings
+from policies import load_pack
+from policies.compiled.queue import compile_queue
 from schemas.codec.blocks import Reader
-from schemas.codec.records import encode
+from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import contract, names
 from schemas.topics import OWNERS, TOPICS
+from services.queue.tickets.replay import logged_branch, queue_differences, restored
 from tests.contracts.drawn import LIVED, REGISTRY, any_value, entries, records, whole
 from tidegauge import knowledge, letters
+from tidegauge.branch.log import LoggedDay, ticket_steps
 from tidegauge.cli.data import fact_names
 from tidegauge.cli.data.refused import Refused
 from tidegauge.letters import Letter, masked_fields
@@ -228,3 +233,27 @@ def test_any_record_of_a_close(topic: str, data: Any) -> None:
     """Of whatever lies on an output of closes the day of its close is told, or it is passed over."""
     found = withdrawn._record(topic, data.draw(st.none() | any_value(topic)), REGISTRY)
     assert found is None or (found.topic == topic and isinstance(found.business_day, int))
+
+
+# -- tickets of branches
+
+
+@given(st.lists(any_value("queue-tickets"), max_size=6))
+@settings(max_examples=60)
+def test_any_ticket_of_a_branch(values: Sequence[bytes]) -> None:
+    """Whatever stands on `queue-tickets`: a branch's steps are told and compared, what is none of them is passed over."""
+    queue = compile_queue(load_pack("rolling-quarter-aum"))
+    branches = set()
+    for value in values:
+        with suppress(RecordError):
+            branches.add(decode_one(value, REGISTRY, name="queue-tickets")["branch"])
+    for branch in sorted(branches):
+        found = logged_branch(ticket_steps(iter([(branch.encode(), value) for value in values]), branch, REGISTRY))
+        queue_differences(found, {"sequence": 0}, {})
+        for day in {step["day"] for step in found.steps}:
+            told = LoggedDay(queue, found, day)
+            told.waits()
+            for name in told.names:
+                told.explained(name)
+        if found.steps:
+            assert json.loads(json.dumps(restored(found)))["sequence"] == found.sequence

@@ -8,6 +8,7 @@ import yaml
 from deploy.security.principals import BY_NAME, PRINCIPALS, acls, redis_acl
 from deploy.topics import TOPIC_NAMES, WORLD, WRITTEN_BY_WORKERS
 from schemas.topics import CLOSES, INPUTS, MARKED, OWNERS, STATES
+from services.queue.tickets.keys import TicketKeys
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
 from tests.cli.calling import call
@@ -21,7 +22,8 @@ RUN_AS = {
     "the bank's days for notices": "notices", "closer": "loader", "packs that were sent": "loader",
     "refused events of files": "loader", "dead-letters": "operator", "world": "worker", "the last epoch": "worker",
     "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
-    "what a takeover withdraws": "operator", "notices that were told": "notices",
+    "what a takeover withdraws": "operator", "notices that were told": "notices", "classes of who waits": "lookup",
+    "tickets of a branch": "lookup",
 }  # fmt: skip
 
 
@@ -52,7 +54,8 @@ def test_only_their_writers_write() -> None:
             assert not mine & {*MARKED, CLOSES}
         else:
             assert not mine & set(WRITTEN_BY_WORKERS)
-        assert not mine & {"audit-log", "tasks", "queue-tickets"}
+        assert not mine & {"audit-log", "tasks"}
+        assert principal.name == "lookup" or "queue-tickets" not in mine
 
 
 def test_every_command_is_somebody() -> None:
@@ -68,7 +71,6 @@ def test_least_rights() -> None:
             assert acl.prefixed == (acl.kind == "transactionalId")
             assert acl.kind != "cluster" or principal.name == "operator"
             assert "Create" not in acl.operations or principal.manages or acl.name == "east.vip-standing-changelog"
-    assert acls(BY_NAME["lookup"], "", "tidegauge") == []
 
 
 def test_redis_rights_cover_the_keys() -> None:
@@ -76,6 +78,9 @@ def test_redis_rights_cover_the_keys() -> None:
     keys = Keys.of("east.")
     assert redis_acl(BY_NAME["views"], keys.prefix).startswith(f"~{keys.prefix}* ")
     lookup = redis_acl(BY_NAME["lookup"], keys.prefix)
+    tickets = redis_acl(BY_NAME["lookup"], keys.prefix, tickets=True).split()
+    for key in TicketKeys.of("east.").step("B1"):
+        assert any(key.startswith(part.removeprefix("~").rstrip("*")) for part in tickets if part[0] == "~"), key
     assert "+@write" not in lookup and "+@write" not in redis_acl(BY_NAME["desk"], keys.prefix).partition("(")[0]
     assert redis_acl(BY_NAME["desk"], keys.prefix).partition("(")[2].startswith(f"~{keys.prefix}session:* ")
     for key in (keys.priority("r"), keys.fresh("t"), keys.lacking("t:1"), keys.world):
@@ -104,6 +109,7 @@ def test_what_is_printed(name: str) -> None:
     assert [acl["name"] for acl in said["acls"]] == [acl.name for acl in rights]
     redis = call("security", "acls", name, "--form", "redis", env=env).out
     assert bool(redis) == (BY_NAME[name].redis is not None) and (not redis or said["redis"] in redis)
+    assert bool(said["tickets"]) == (BY_NAME[name].tickets is not None) and said["tickets"] in redis
     grants = call("security", "acls", name, "--form", "postgres", env=env).out
     assert bool(grants) == (BY_NAME[name].tables is not None)
     assert grants.splitlines() == [f"{statement};" for statement in said["postgres"]]

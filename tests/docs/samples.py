@@ -47,9 +47,12 @@ BY_HAND: Final[dict[str, dict[str, Any]]] = {
         "at": 1_771_400_000_000, "caused_by": "alert-1/raised",
     },
     "queue-tickets": {
-        "event_id": "ticket-1-issued", "ticket_id": "ticket-1", "branch": "B01", "customer_ref": None,
-        "queue_class": "ordinary", "vip_area": False, "action": "issued", "counter": None, "request_id": "kiosk-3-8812",
-        "degraded": False, "at": 1_771_400_000_000,
+        "event_id": "east/0102/2026-02-18/41", "ticket_id": "east/0102-17", "branch": "east/0102",
+        "customer_ref": "mfrggzdfmztwq2lknnwg23tpob", "queue_class": "diamond", "vip_area": True, "action": "called",
+        "counter": "3", "request_id": "key 0011223344556677/c3-0001", "degraded": False, "at": 1_771_400_000_000,
+        "sequence": 41, "day": 20_502, "place": 17, "number": "A003", "service": "cash", "arrival": 1_771_399_900_000,
+        "passed": 0, "capped": False, "overtaken": ["east/0102-14", "east/0102-15"], "served": [],
+        "actor": "key 0011223344556677", "reason": None, "state": "called", "previous_ref": None, "printed": False,
     },
     "audit-log": {
         "event_id": "audit-12", "chain": "desk-0", "seq": 12, "previous_hash": "0" * 64, "hash": "f" * 64,

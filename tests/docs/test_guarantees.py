@@ -54,6 +54,15 @@ def default(name: str) -> int:
 
 # A row's first cell -> the numbers that must stand in its second.
 BOUNDS = {
+    "branches that have tickets, counters of a branch, its classes and services together": [
+        bounds.BRANCHES_MAX, bounds.HALL_COUNTERS_MAX, bounds.BRANCH_LANES_MAX,
+    ],
+    "tickets of a branch: a day, that wait": [bounds.BRANCH_TICKETS_MAX, bounds.BRANCH_WAITING_MAX],
+    "requests of a branch's day whose answers are kept": [bounds.BRANCH_REQUESTS_MAX],
+    "steps of tickets that wait for Kafka": [bounds.OUTBOX_STEPS_MAX],
+    "past waits that estimates learn from": [bounds.PAST_WAITS_MAX],
+    "tickets that a kiosk reports at once": [bounds.OFFLINE_TICKETS_MAX],
+    "keys of machines that a service holds": [bounds.API_KEYS_MAX],
     "a connection to PostgreSQL": [
         database.CONNECT_S, database.STATEMENT_S_MAX, migrations.STEP_S_MAX, database.LOCK_S_MAX, database.IDLE_S_MAX,
     ],

@@ -14,9 +14,9 @@ from tests.cli.calling import call
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of a customer a way, in CSV, where labels stand beside files of events."""
     path = tmp_path_factory.mktemp("world")
-    made = call("simulate", "--labelled", "--customers", "36", "--months", "6", "--format", "csv", "--out", str(path))
+    made = call("simulate", "--labelled", "--customers", "43", "--months", "6", "--format", "csv", "--out", str(path))
     assert made.code == 0, made.err
-    assert "36 labels" in made.out
+    assert "43 labels" in made.out
     return path
 
 
@@ -28,11 +28,13 @@ def test_a_world_is_scored(folder: Path, tmp_path: Path) -> None:
                  "--picture", str(picture))  # fmt: skip
     assert found.code == 0, found.err
     told = json.loads(found.out)
-    assert (told["pack"], told["leavers"]["episodes"], told["quiet"]["customers"]) == ("rolling-quarter-aum", 14, 17)
+    assert (told["pack"], told["leavers"]["episodes"], told["quiet"]["customers"]) == ("rolling-quarter-aum", 14, 24)
     assert told["leavers"]["found"] > 0.5
     assert [one["scale"] for one in told["curve"]] == [0.4, 0.6, 0.8, 1, 1.25, 1.6, 2]
     noise = [one["quiet"]["cases"] for one in told["curve"]]
     assert noise[0] > noise[-1], "lower thresholds tell of more"
+    assert told["other_kinds"]["break"] == {"labelled": 1, "found": 0, "of_others": 0}, "the pack has no rule of it"
+    assert "matures_on" in found.err
     assert picture.read_text().startswith("<svg")
     with steps.open(newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -15,7 +15,7 @@ from schemas.topics import INPUTS
 from streams.alerts.lifecycle import RAISED
 from tests.examples.cases import conf_of, pack_of
 from tests.explaining.memory import Stamped
-from tests.explaining.test_cases import lived
+from tests.explaining.test_cases import ends_of, lived
 from tests.standing.partition import Partition
 from tests.twins.events import day, posting
 from tests.twins.test_case_acts import acted
@@ -46,12 +46,12 @@ def watched(partition: Partition, scheme) -> WatchedTrial:
 
 
 @pytest.mark.slow
-@settings(few, max_examples=8)
-@given(acted())
-def test_every_published_step_is_told_again(scheme_feed):
-    """Of postings and acts, each in a transaction of its own, and of closes."""
+@settings(few, max_examples=12)
+@given(acted(), st.randoms(use_true_random=False), st.sampled_from((0.0, 0.3, 0.7)))
+def test_every_published_step_is_told_again(scheme_feed, choice, together):
+    """Of postings, acts and closes, several of them in a transaction."""
     scheme, feed = scheme_feed
-    partition = lived(scheme, feed, range(len(feed)))
+    partition = lived(scheme, feed, ends_of(feed, choice, together))
     found = watched(partition, scheme)
     published = [(r["alert_id"], r["status"], r["caused_by"]) for r in partition.of("rm-alerts")]
     assert sorted((s.case_id, s.step, s.caused_by) for s in found.steps[0]) == sorted(published)

@@ -7,7 +7,8 @@ import pytest
 from connectors.formats.canonical import LABELS_FILE, data_files
 from connectors.formats.events import InputError
 from connectors.labelled import Label, read_labels, write_labels
-from connectors.labelled.labels import COUNTS_QUIET, LABEL_COLUMNS, LEAVER
+from connectors.labelled.labels import COUNTS_QUIET, CUSTOMER_BYTES_MAX, LABEL_COLUMNS, LEAVER
+from streams.accounts.store import ID_BYTES_MAX
 
 HEADER = ",".join(LABEL_COLUMNS)
 GOOD = "C1,slowly,2026-02-03,2026-05-04,1000,2026-04-20,leaver"
@@ -73,6 +74,11 @@ def test_what_is_wrong_is_said(tmp_path: Path, lines: tuple[str, ...], place: st
         read_labels(file(tmp_path, *lines))
     assert place in str(problem.value)
     assert str(problem.value).startswith(str(tmp_path / LABELS_FILE))
+
+
+def test_customers_are_as_long_as_elsewhere() -> None:
+    """The bound of ids."""
+    assert CUSTOMER_BYTES_MAX == ID_BYTES_MAX
 
 
 def test_other_characters_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from connectors.labelled import Label
 from connectors.labelled.labels import COUNTS_QUIET, EITHER, LEAVER
 from tests.evaluation import slow_score
 from tidegauge.evaluation.leaving import Debit, Episode
-from tidegauge.evaluation.score import LabelledWorld, quantile, score
+from tidegauge.evaluation.score import LabelledWorld, OccasionScore, quantile, score
 from tidegauge.evaluation.steps import ScoredStep
 
 ZONE, FIRST, DAYS = "Asia/Shanghai", 20_454, 59  # January and February 2026
@@ -121,8 +121,21 @@ def test_either_is_counted_apart() -> None:
     steps = [step("a", "raised", at(9), "E0"), step("b", "raised", at(9), "Q0", kind="upgrade_near"),
              step("c", "raised", at(9), "stranger")]  # fmt: skip
     found = score(world(quiet=1, either=1), steps)
-    assert (found.quiet.told, found.leavers.findings, found.other_kinds) == (0, [], {"upgrade_near": 1})
+    assert (found.quiet.told, found.leavers.findings) == (0, [])
+    assert found.occasions == {"upgrade_near": OccasionScore(0, 0, 1)}
     assert [(one.kind, one.told) for one in found.kinds] == [("quiet way", 0), ("either way", 1)]
+
+
+def test_other_kinds_are_found_on_the_days_of_their_labels() -> None:
+    """From the first to the last day of a label, or to the end of the world; and not by an alert of another kind."""
+    labels = [
+        Label(f"Q{n}", "break", FIRST + 9, last, None, None, COUNTS_QUIET) for n, last in enumerate([FIRST + 10] * 4)
+    ]
+    labels.append(Label("Q4", "card_expiry", FIRST + 9, None, None, None, COUNTS_QUIET))
+    steps = [step("a", "raised", at(9), "Q0", kind="break"), step("b", "raised", at(11), "Q1", kind="break"),
+             step("c", "raised", at(10), "Q2", kind="card_expiry"), step("d", "raised", at(50), "Q4", kind="card_expiry")]  # fmt: skip
+    found = score(LabelledWorld(labels, [], range(FIRST, FIRST + DAYS), {}, ZONE), steps)
+    assert found.occasions == {"card_expiry": OccasionScore(1, 1, 1), "break": OccasionScore(4, 1, 0)}
 
 
 def test_lines_of_a_day() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.golden.engine import Log, Worker, every_row, upgraded
+from tests.golden.engine import MARK_KEY, Log, Worker, decode_one, encode, every_row, upgraded
 from tests.golden.formats import KINDS, NEVER, kind_of, misfits, parts
 from tests.golden.recording import FILE, FILES, REVERSALS, Recording
 from tests.golden.replaying import Lived, from_empty, meant, of_today, onwards, unlike
@@ -77,6 +77,16 @@ def with_counting_rates(rows: dict[bytes, Any]) -> dict[bytes, Any]:
     return {**rows, b"@fence": json.dumps(meta | {"rates": sorted(highest.values())})}
 
 
+def with_known_acts(found: Recording) -> Recording:
+    """Acts of a kind that nobody knows as notes: a worker of that time refused them and did not remember that it had."""
+    records = [(key, decode_one(value)) for key, value in found.inputs["crm-actions"] if key != MARK_KEY]
+    acts = iter(
+        [(key, encode("crm-actions", act | {"action": act["action"].replace("dance", "note")})) for key, act in records]
+    )
+    found.inputs["crm-actions"] = [pair if pair[0] == MARK_KEY else next(acts) for pair in found.inputs["crm-actions"]]
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", OLDER)
 def test_upgraded(number: int) -> None:
@@ -84,7 +94,7 @@ def test_upgraded(number: int) -> None:
 
     The upgrade is cut short in its middle, and what was written after the mark alone is enough in the end.
     """
-    older = Recording.read(FILES[number])
+    older = with_known_acts(Recording.read(FILES[number]))
     log, settings, cuts = Log(older.inputs), older.settings, sorted(older.states)[::5]
     wanted = of_today(older, cuts)
     for cut in cuts:

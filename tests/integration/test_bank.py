@@ -4,6 +4,7 @@ Beside a schema registry that others make, whose ids are not those of the files:
 Currencies with corrected rates, nightly snapshots, late and reversed postings, duplicates; shuffled within each day.
 """
 
+import json
 import random
 from datetime import datetime
 
@@ -105,6 +106,18 @@ def test_outputs_once_and_right(lived, answers, stream):
             assert by_id(records) == by_id(expected[topic]), topic
     assert not checks.compare_changes(decided, live.outputs("tier-changes")).differences
     assert not live.outputs("dead-letters")
+
+
+def test_the_present_pack_tells_every_case_again(lived):
+    """What-if on the topics: each case that the workers have published, kills or not; nothing is written."""
+    live, _ = lived
+    ends, since = live.log_ends(), date_of(START).isoformat()
+    said = live.command("alerts", "whatif", "--pack", live.settings.pack, "--from", since, "--json")
+    found, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
+    cases = {record["alert_id"] for record in live.outputs("rm-alerts") if record["status"] == "raised"}
+    assert live.log_ends() == ends
+    assert (found["published"], found["made_again"]) == (len(cases), len(cases))
+    assert cases
 
 
 def test_ids_are_those_of_the_registry(lived):

@@ -8,14 +8,15 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from pydantic import SecretStr
 
 from connectors.formats.events import Event
 from connectors.loading.closer import Closer
 from connectors.loading.publisher import EventPublisher
+from deploy.connections.clients import librdkafka
 from schemas.codec.records import encode
 from streams.reference import customer_ref
-from tests.chaos.check import read
 from tests.integration.live import Live
 from tests.standing.partition import customer
 from tests.twins.events import day, posting
@@ -40,15 +41,30 @@ def told(live: Live, records: list[dict[str, Any]], closed: int) -> None:
         closer.shut()
 
 
-def queue(live: Live) -> tuple[dict[str, bytes], Counter[str]]:
-    """What stays of `queue-priority`, and how many records each reference has."""
-    last: dict[str, bytes | None] = {}
-    counts: Counter[str] = Counter()
-    for partition in range(live.settings.partitions):
-        for _, key, value in read(live.settings.kafka, live.settings.topic("queue-priority"), partition):
-            last[(key or b"").decode()] = value
-            counts[(key or b"").decode()] += 1
-    return {key: value for key, value in last.items() if value is not None}, counts
+class Queue:
+    """`queue-priority`, read on from where it stopped: to read all of it at every look would take the worker's core."""
+
+    def __init__(self, live: Live) -> None:
+        options = {"group.id": "queue", "enable.auto.commit": False, "isolation.level": "read_committed"}
+        self.consumer = Consumer({**librdkafka(live.settings.kafka), **options})
+        name = live.settings.topic("queue-priority")
+        self.consumer.assign([TopicPartition(name, p, 0) for p in range(live.settings.partitions)])
+        self.last: dict[str, bytes | None] = {}
+        self.counts: Counter[str] = Counter()  # records of each reference
+
+    def read(self) -> Queue:
+        """What has come."""
+        while found := self.consumer.consume(10_000, 0.5):
+            for record in found:
+                assert record.error() is None, record.error()
+                key = (record.key() or b"").decode()
+                self.last[key] = record.value()
+                self.counts[key] += 1
+        return self
+
+    def kept(self) -> set[str]:
+        """References that are not taken back."""
+        return {key for key, value in self.read().last.items() if value is not None}
 
 
 def with_keys(live: Live, **keys: Any) -> None:
@@ -74,17 +90,17 @@ def test_references_move(make_live: Any, redis_server: str) -> None:
     rich = [posting(1, 90_000_000, "2026-01-01", customer=one, account=f"A{one}") for one in names]
     live.start()
     told(live, [*map(customer, names), *rich], CLOSED)
-    live.wait(lambda: len(queue(live)[1]) == CUSTOMERS, "the queue classes")
+    queue = Queue(live)
+    live.wait(lambda: len(queue.kept()) == CUSTOMERS, "the queue classes")
     old, new = ({customer_ref(key.encode(), one) for one in names} for key in (OLD, NEW))
-    assert queue(live)[0].keys() == old
+    assert queue.kept() == old
 
     with_keys(live, reference_key=SecretStr(NEW), reference_key_previous=SecretStr(OLD), alert_key=SecretStr(OLD))
-    live.wait(lambda: len(queue(live)[1]) > CUSTOMERS, "the first new references")
+    live.wait(lambda: len(queue.kept()) > CUSTOMERS, "the first new references")
     live.kill(random.Random(1))
     live.wait(lambda: said(live, "both are published"), "both references")
-    kept, counts = queue(live)
-    assert kept.keys() == old | new
-    assert {counts[ref] for ref in new} == {1}
+    assert queue.kept() == old | new
+    assert {queue.counts[ref] for ref in new} == {1}
 
     live.command("rebuild")
     for ref in (customer_ref(OLD.encode(), names[0]), customer_ref(NEW.encode(), names[0])):
@@ -93,9 +109,8 @@ def test_references_move(make_live: Any, redis_server: str) -> None:
 
     with_keys(live, reference_key_retire=True)
     live.wait(lambda: said(live, "finished"), "the end of the old references")
-    kept, counts = queue(live)
-    assert kept.keys() == new
-    assert {counts[ref] for ref in old} == {2}
+    assert queue.kept() == new
+    assert {queue.counts[ref] for ref in old} == {2}
 
     with_keys(live, reference_key_previous=None, reference_key_retire=False)
     told(
@@ -104,5 +119,6 @@ def test_references_move(make_live: Any, redis_server: str) -> None:
         day("2026-04-30"),
     )
     late = customer_ref(NEW.encode(), "late")
-    live.wait(lambda: late in queue(live)[0], "a customer who comes later")
-    assert queue(live)[0].keys() == new | {late}
+    live.wait(lambda: late in queue.kept(), "a customer who comes later")
+    assert queue.kept() == new | {late}
+    queue.consumer.close()

@@ -41,6 +41,7 @@ class Branch(RuleBasedStateMachine):
 
     orders: tuple[str, ...] = QUEUE_ORDERS
     caps: Any = st.none() | st.integers(0, 3)
+    new_hall: Any = Hall
     head_starts: Any = st.lists(st.sampled_from([0, 60, 600, 1200, 1800]), min_size=CLASSES, max_size=CLASSES)
 
     @initialize(data=st.data())
@@ -50,7 +51,7 @@ class Branch(RuleBasedStateMachine):
         self.rule = Discipline(
             data.draw(st.sampled_from(self.orders)), tuple(starts), tuple(rounds), data.draw(self.caps)
         )
-        self.hall, self.slow = Hall(self.rule), SlowHall(self.rule)
+        self.hall, self.slow = self.new_hall(self.rule), SlowHall(self.rule)
         self.now = self.issued = 0
         self.called: list[tuple[int, int, int, int]] = []  # ticket, arrival, class, how many had overtaken it
 
@@ -108,6 +109,9 @@ class Branch(RuleBasedStateMachine):
 
     @rule(lanes=st.sets(st.sampled_from(LANES), min_size=1), counter=st.integers(0, COUNTERS - 1), ahead=st.booleans())
     def call(self, lanes: set[tuple[int, int]], counter: int, ahead: bool) -> None:
+        self.is_called_as_by_the_twin(lanes, counter, ahead)
+
+    def is_called_as_by_the_twin(self, lanes: set[tuple[int, int]], counter: int, ahead: bool) -> None:
         hall = self.hall.copied() if ahead else self.hall
         waiting = {
             ticket.number: (ticket.arrival, ticket.queue_class, len(ticket.passed)) for ticket in self.slow.tickets

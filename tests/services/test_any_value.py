@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import date
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from services.notices.days import BankDays
 from services.notices.notifier import ID_CHARS, Notifier, compose
 from services.notices.told import ToldNotices
 from services.queue.lookup import Answer, Lookup, QueueRow, RedisPriorityView
+from services.queue.tickets.following import ClassFollower
+from services.queue.tickets.keys import TicketKeys
 from services.views.decoder import Decoder
 from services.views.keys import Keys, as_bytes
 from services.views.projections import PROJECTIONS, TopicRecord
@@ -355,3 +358,28 @@ def test_a_text_without_end_makes_no_notice() -> None:
     assert compose(ALERT_KEY, alert, "console", "en") is not None
     with pytest.raises(ValueError, match="branch"):
         compose(ALERT_KEY, alert | {"branch": "b" * 1000}, "console", "en")
+
+
+@given(st.lists(st.tuples(st.none() | st.binary(max_size=40), st.none() | any_value("queue-priority")), max_size=5))
+def test_any_class_of_who_waits(found: list[tuple[Any, Any]]) -> None:
+    """Whatever stands on `queue-priority`: it moves tickets to a class and an area, or changes nothing."""
+    moved: list[tuple[Any, ...]] = []
+
+    class Tickets:
+        default_class = "ordinary"
+        store = SimpleNamespace(keys=TicketKeys.of("t."))
+
+        async def rerank(self, *given: Any) -> int:
+            moved.append(given)
+            return 1
+
+    class Everybody:
+        async def hmget(self, _: str, names: list[str]) -> list[bytes]:
+            return [b"[]" for _ in names]
+
+    records = [TopicRecord("queue-priority", 0, offset, key, value) for offset, (key, value) in enumerate(found)]
+    follower = ClassFollower(MemorySource({}), Tickets(), REGISTRY, Everybody(), lambda: date(2026, 3, 2))  # type: ignore[arg-type]
+    assert asyncio.run(follower.take(records)) == len(moved)
+    assert len(moved) <= len({record.key for record in records})
+    for _, queue_class, vip_area, reason in moved:
+        assert isinstance(queue_class, str) and isinstance(vip_area, bool) and reason == "queue-priority"

@@ -15,6 +15,7 @@ from services.access.decision import MACHINES, PEOPLE, Role
 from services.staff.lists import RefusedListError, read_list
 
 STAFF = "staff_id,login,name,role,unit"
+SAID_CHARS_MAX = 400
 
 
 def a_list(folder: Path, text: str, **manifest: Any) -> Path:
@@ -60,6 +61,8 @@ WRONG = [
     (f"{STAFF},change\nr7,li,Li,rm,east/0102,set\n", "list.csv:2: unit: 'east/0102' is no path"),
     (f"{STAFF},change\nr7,li,Li,rm,hq//0102,set\n", "list.csv:2: unit: 'hq//0102' is no path"),
     (f"{STAFF},change\nr7,li,Li,rm,{'/'.join(['hq'] * 9)},set\n", "list.csv:2: unit: has 9 levels"),
+    (f"{STAFF},change\nr7,li,Li,rm,hq,{'x' * 3000}\n", "list.csv:2: change: 'xxx"),
+    (f"{STAFF},change\nr7,li,Li,{'x' * 3000},hq,set\n", "list.csv:2: role: 'xxx"),
     (f"{STAFF},change\nr7,li,Li,rm,hq,delete\n", "list.csv:2: change: 'delete' is neither set nor end"),
     (f"{STAFF},change\nr7,li,Li,rm,hq\n", "list.csv:2: 5 cells, the header has 6"),
     (f"{STAFF},change\nr7,li,Li,rm,hq,set\nr7,lo,Lo,rm,hq,set\n", "list.csv:3: staff_id: r7 stands in line 2 already"),
@@ -79,7 +82,9 @@ WRONG = [
 @pytest.mark.parametrize(("text", "said"), WRONG)
 def test_what_is_refused(tmp_path: Path, text: str, said: str) -> None:
     """Line and field are named, and what it is."""
-    assert refusals(a_list(tmp_path, text))[0].startswith(said)
+    found = refusals(a_list(tmp_path, text))[0]
+    assert found.startswith(said)
+    assert len(found) < SAID_CHARS_MAX
 
 
 def test_every_wrong_line_is_named(tmp_path: Path) -> None:
@@ -98,6 +103,8 @@ def test_every_wrong_line_is_named(tmp_path: Path) -> None:
         ({"list": "units"}, "list.manifest.json: list: is 'units'"),
         ({"full_list": False}, "list.manifest.json: full_list: is False"),
         ({"sha256": "0" * 64}, "list.manifest.json: sha256: is '000"),
+        ({"list": "x" * 60_000}, "list.manifest.json: list: is 'xxx"),
+        ({"as_of": "9" * 60_000}, "list.manifest.json: as_of: '999"),
         ({"as_of": "soon"}, "list.manifest.json: as_of: 'soon' is no date"),
         ({"rowz": 1}, "list.manifest.json: the fields of a manifest are"),
     ],
@@ -105,7 +112,9 @@ def test_every_wrong_line_is_named(tmp_path: Path) -> None:
 def test_a_manifest_that_is_of_another_list(tmp_path: Path, more: dict[str, Any], said: str) -> None:
     """A list that was cut off, or is another one, ends nobody."""
     manifest = {"list": "staff", "as_of": "2026-01-31", "rows": 1} | more
-    assert refusals(a_list(tmp_path, f"{STAFF}\nr7,li,Li,rm,hq\n", **manifest))[0].startswith(said)
+    found = refusals(a_list(tmp_path, f"{STAFF}\nr7,li,Li,rm,hq\n", **manifest))
+    assert found[0].startswith(said)
+    assert len(found[0]) < SAID_CHARS_MAX
     found = refusals(a_list(tmp_path, f"{STAFF},change\nr7,li,Li,rm,hq,set\n", **manifest))
     assert "is in a list of changes" in found[0]
 

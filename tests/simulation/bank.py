@@ -20,6 +20,7 @@ from aiokafka import TopicPartition
 
 from agents.engine.packing import TRANSACTIONAL
 from agents.standing.model import StandingConf
+from policies import load_pack, parse_pack
 from schemas.codec.records import decode_one
 from schemas.codec.records import encode as avro
 from schemas.partitioner import partition_of
@@ -28,7 +29,7 @@ from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
 from tests.examples.cases import pack_of
 from tests.simulation.broker import Cluster
 from tests.simulation.log import encode
-from tests.standing.partition import customer, layered
+from tests.standing.partition import conf, customer
 from tests.twins.case_terms import OUTCOMES, SlowRule, SlowScheme
 from tests.twins.definitions import date_of, day_of, month_first
 from tests.twins.events import instant, posting, rate, snapshot
@@ -54,9 +55,10 @@ RULES = (
 @cache
 def simulated(partitions: int = PARTITIONS) -> StandingConf:
     """The settings of the job: with cases, and the contracts that their steps need; owners of accounts are told."""
+    care = load_pack("layered-care").body.replace("{close: month}", "{close: day, grace_months: 1}")
     return replace(
-        layered(), partitions=partitions, pack=pack_of(SlowScheme(RULES)), registry=file_registry(contracts=2),
-        claims=True,
+        conf(), layers=parse_pack(care), partitions=partitions, pack=pack_of(SlowScheme(RULES)),
+        registry=file_registry(contracts=2), claims=True,
     )  # fmt: skip
 
 
@@ -114,7 +116,7 @@ def _customer(random: Random, name: str, first: int, last: int, by_day: dict[int
             if random.random() < 0.12:
                 by_day[min(last, due + random.randint(0, 20))].append(event)
     for k in range(random.randint(0, 2)):
-        kind = "corporate" if random.random() < 0.15 else "personal"
+        kind = "corporate" if random.random() < 0.3 else "personal"
         profile = customer(name, event_id=f"{name}-{k}", card_held=random.choice(CARDS), customer_class=kind)
         gone = {"topic": "customers", "customer_id": name, "deleted": True}
         by_day[random.randint(first, last - 1)].append(gone if random.random() < 0.25 else profile)

@@ -17,12 +17,14 @@ from agents.standing.job import StandingJob
 from policies import decide, parse_pack
 from policies.language.consistency import GRACEFUL
 from policies.lifecycle import transitions
-from policies.lifecycle.acts import act
+from policies.lifecycle.acts import HANDLERS, act
 from policies.lifecycle.state import FLAGS, Act, Close, State, begin, flags, unsaid
 from schemas.codec.records import decode_one
 from schemas.topics import INPUTS
+from streams.alerts.acts import STEPS_OF_ACTS
 from streams.calendar import date_of
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_recovery import profiles
 from tests.streams.fast import unshrunk
 from tests.twins.events import day, instant, posting
 
@@ -388,14 +390,72 @@ def test_months_below_end_when_the_standard_comes_back_between_closes() -> None:
     )
 
 
+@st.composite
+def moving(draw: st.DrawFn) -> list[dict[str, Any] | int]:
+    """Lives of customers who come into other classes, some of their acts sent again much later."""
+    out: list[dict[str, Any] | int] = []
+    for number, step in enumerate(draw(lives())):
+        out.append(step)
+        if isinstance(step, int) and draw(st.integers(0, 2)) == 0:
+            one, kind = draw(st.sampled_from(sorted(CLASSES))), draw(st.sampled_from(sorted(set(CLASSES.values()))))
+            card = draw(st.sampled_from((None, "gold")))
+            out.append(customer(one, event_id=f"class-{number}", customer_class=kind, card_held=card))
+        acts = [one for one in out if isinstance(one, dict) and one["topic"] == "crm-actions"]
+        if acts and draw(st.integers(0, 7)) == 0:
+            out.append(draw(st.sampled_from(acts)))
+    return out
+
+
+@pytest.mark.slow
+@settings(unshrunk, max_examples=12)
+@given(packs(), layers(), st.sampled_from((None, 1, 2)), moving(), st.data())
+def test_a_recovery_leaves_no_trace_in_any_class(
+    pack: Any, layered: Any, apart: int | None, steps: list[dict[str, Any] | int], data: Any
+) -> None:
+    """Who comes into another class, with a scheme or without, is the same in a running worker and in a recovered one."""
+    first, *others = (pack,) if apart is None else in_two(pack)[:apart]
+    settings_ = replace(conf(), pack=first, others=tuple(others), layers=layered)
+    partition = Partition(Topics(), StandingJob(settings_))
+    for group in grouped(data, steps):
+        partition.log.tell(group)
+        partition.run()
+        other = crashed(partition, settings_)
+        mine, theirs = profiles(partition.job), profiles(other.job)
+        assert {c: mine[c] for c in mine if mine[c] != theirs[c]} == {
+            c: theirs[c] for c in mine if mine[c] != theirs[c]
+        }
+        if data.draw(st.booleans()):
+            partition = other
+    ids = [r["event_id"] for topic in ("tier-changes", "decisions") for r in partition.of(topic)]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("kind", ["personal", "corporate"])
+@pytest.mark.parametrize("name", [*HANDLERS, *STEPS_OF_ACTS, "dance", "note"])
+def test_an_act_that_comes_again_says_nothing_more(name: str, kind: str) -> None:
+    """Of any kind, to a customer of a class with a scheme or without: once, over a recovery and a close."""
+    found = Partition(Topics())
+    act_ = action("C1", 1, name, FIRST + 1, "gold")
+    for steps in (
+        [customer("C1", customer_class=kind), FIRST, act_],
+        [act_],
+        [act_, act_, FIRST + 1],
+        [act_, FIRST + 2],
+    ):
+        found.log.tell(steps)
+        found = crashed(found.run(), conf())
+    told = [r["caused_by"] for r in found.of("decisions")]
+    assert told == ["act1"] * (name != "note")
+    assert not found.of("dead-letters")
+
+
 def grouped(data: Any, steps: list[dict[str, Any] | int]) -> list[list[dict[str, Any] | int]]:
     """Transactions: steps in a row, each topic's behind those of the topic before it, with some of them sent twice."""
     out: list[list[dict[str, Any] | int]] = []
     for step in steps:
         if isinstance(step, int) or not out or isinstance(out[-1][-1], int) or data.draw(st.booleans()):
             out.append([])
-        once = isinstance(step, int) or step.get("action") == "dance"
-        out[-1] += [step] * (1 if once else data.draw(st.sampled_from((1, 1, 1, 2))))
+        out[-1] += [step] * (1 if isinstance(step, int) else data.draw(st.sampled_from((1, 1, 1, 2))))
     for group in out:
         group.sort(key=lambda step: len(INPUTS) if isinstance(step, int) else INPUTS.index(step["topic"]))
     return out

@@ -3,12 +3,15 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.engine.job import RecoveryError
 from agents.engine.packing import flat
+from agents.standing.decide.lifecycle.decider import LifecycleDecider
+from agents.standing.decide.state_rows import Remembered
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from schemas.topics import INPUTS
@@ -72,14 +75,27 @@ def profiles(job: StandingJob) -> dict:
     for slot in range(job.ledger.columns.customer_count):
         row = {name: c[name][slot].tolist() for name in ORDER_SENSITIVE}
         row["layers"] = [job.decider.layers.held()[name][slot].tolist() for name in ("tier", "tier_day")]
+        row["pending"] = [pending(one, slot) for one in (job.decider.lifecycle, job.decider.layers.lifecycle)]
         kept = (
             job.profiles.branch(slot),
             job.profiles.rm(slot),
             job.profiles.card(slot),
             job.profiles.alerts.get(slot),
+            job.decider.lifecycle.columns.remembered(slot) or Remembered(),
         )
         found[job.ledger.customer_id(slot)] = (row, kept)
     return found
+
+
+def pending(lifecycle: LifecycleDecider | None, slot: int) -> tuple | None:
+    """What waits for a customer beside the tier in force; of a class without a scheme what he keeps."""
+    if lifecycle is None:
+        return None
+    columns, at = lifecycle.columns, np.array([slot])
+    columns.reserve()
+    if (table := lifecycle.table(slot)) is not None:
+        return (columns.state(slot, table),)
+    return columns.measured(at).tolist(), columns.below(at).tolist(), columns.own(slot)
 
 
 @pytest.mark.slow

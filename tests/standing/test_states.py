@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -111,6 +112,18 @@ def test_large_inflow():
         posting(2, 40_000, "2024-02-05"), posting(3, -35_000, "2024-02-05"), *closes("2024-02-05", "2024-02-06"),
     )  # fmt: skip
     assert told(went, "large_inflow") == []
+
+
+def test_an_inflow_that_another_tier_makes_large():
+    """400.00 are little for the lowest tier and much for the one that the month's close gives, without another event."""
+    amounts = {"low": "1000.00", "mid": "500.00", "high": "300.00"}
+    conf = replace(CONF, pack=pack_of(rule("large_inflow", at_least=amounts, basis_points=2_000)))
+    steps = [customer("C1"), posting(1, 5_000, "2024-01-01"), *closes("2024-01-28", "2024-01-28"),
+             posting(2, 40_000, "2024-01-29"), *closes("2024-01-29", "2024-02-05")]  # fmt: skip
+    found = Partition(Topics().tell(steps), StandingJob(conf)).run()
+    assert told(found, "large_inflow") == [
+        ("raised", on("2024-01-31"), None, 40_000), ("closed", on("2024-02-05"), None, 40_000),
+    ]  # fmt: skip
 
 
 def test_a_break():

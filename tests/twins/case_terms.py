@@ -16,6 +16,7 @@ OWN_PART = 50  # of its amount a rule needs from the day itself: a window that o
 WINDOW_DAYS_MAX = 90
 SINGLE_WORKDAYS = 3
 EDGE_DAYS = 4  # by which the start of a window of net flow may move back: money in on a Friday, out on a Tuesday
+LARGE_THIRDS = 2  # a debit of so many thirds of the AUM doesn't wait for what may be its other leg
 FOLD_DAYS_MAX = 60  # folded at once: after a pause of closes that is longer, the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
 UNKNOWN = "unknown"

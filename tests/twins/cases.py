@@ -23,6 +23,7 @@ from tests.twins.case_terms import (
     EXPIRE_DAYS,
     FOLD_DAYS_MAX,
     HELD_DAYS,
+    LARGE_THIRDS,
     LIVE_DAYS_MAX,
     MOVING,
     OWN_PART,
@@ -151,23 +152,38 @@ class SlowCases(SlowDesk):
         return steps
 
     def _may_be_legs(self, customer: str) -> set[int]:
-        """Debits of unknown nature whose partner may still come, of a customer who has had legs of that kind."""
-        legs = (
-            p
-            for pair in self.pairs(customer)
-            if pair[0].event["account_id"] != pair[1].event["account_id"]
-            for p in pair
-        )
-        if not any(p.amount < 0 and self._nature(p) == "open" for p in legs):
-            return set()
-        held = self._held(customer)
-        latest = max(p.event["booked_at"] for p in held)
-        paired = self._paired(customer)
-        return {
-            id(p) for p in held
+        """Debits of unknown nature whose partner may still come, on another account in the currency that has postings.
+
+        Those of an account that has had such a leg before; the others where together they are less than two thirds of the AUM.
+        """
+        held, paired = self._held(customer), self._paired(customer)
+        latest = max((p.event["booked_at"] for p in held), default=0)
+        waiting = [
+            p for p in held
             if p.amount < 0 and self._nature(p) == "open" and id(p) not in paired and not p.old
+            and p.event["asset_class"] in self.book.rules.scope
             and p.event["booked_at"] >= latest - self.scheme.settle_minutes * 60_000
-        }  # fmt: skip
+            and self._another_account(customer, p)
+        ]  # fmt: skip
+        usual = {
+            p.event["account_id"]
+            for one, other in self.pairs(customer)
+            for p in (one, other)
+            if one.event["account_id"] != other.event["account_id"] and p.amount < 0 and self._nature(p) == "open"
+        }
+        others = [p for p in waiting if p.event["account_id"] not in usual]
+        if others:
+            day = max(p.day for p in others)
+            if 3 * floor(sum(map(self.base, others))) >= LARGE_THIRDS * self.reference(customer, day - 1, day):
+                waiting = [p for p in waiting if p.event["account_id"] in usual]
+        return {id(p) for p in waiting}
+
+    def _another_account(self, customer: str, p: Posting) -> bool:
+        """Whether postings have come on another account of the customer in the currency."""
+        return any(
+            name != p.event["account_id"] and a.currency == p.event["currency"] and (a.postings or a.beyond)
+            for name, a in self.book._accounts[customer].items()
+        )
 
     # ---- flow and nature
 

@@ -187,16 +187,36 @@ def test_an_own_transfer_of_unknown_nature_whose_second_leg_is_first_late_or_nev
 
 
 def test_who_moves_his_own_money_is_not_told_of_before_the_second_leg_can_come():
-    """After a pair of legs of unknown nature the next debit waits 30 minutes, for a credit or a close; a first one is told."""
-    before = ("2024-04-08", *own_transfer(1, 0), "2024-04-11")
+    """A debit that may be a leg waits 30 minutes, for a credit or a close, where postings have come on another account."""
+    savings = posting(1, 10_000_000, "2024-01-01", account="A2")
     unknown = {"nature": "unknown", "clock": "10:00:00"}
-    debit = posting(3, -25_000_000, "2024-04-12", **unknown)
+    debit = posting(2, -25_000_000, "2024-04-12", **unknown)
     credit = posting(2, 25_000_000, "2024-04-12", **unknown | {"clock": "10:25:00"}, account="A2")
-    assert bank(*before, debit, credit, "2024-04-12").steps == []
-    never = bank(*before, debit, "2024-04-12")
+    assert bank(savings, "2024-04-11", debit, credit, "2024-04-12").steps == []
+    never = bank(savings, "2024-04-11", debit, "2024-04-12")
     assert [(step.kind, step.provisional) for step in never.steps] == [("raised", False)]
-    later = bank(*before, debit, posting(4, -100, "2024-04-12", clock="10:31:00"), "2024-04-12")
+    later = bank(savings, "2024-04-11", debit, posting(3, -100, "2024-04-12", clock="10:31:00"), "2024-04-12")
     assert [(step.kind, step.provisional, step.net) for step in later.steps[:1]] == [("raised", True, 25_000_100)]
+
+
+def test_most_of_all_money_is_told_at_once_unless_the_account_has_sent_such_legs_before():
+    """733,333.34 of 1,100,000.00 at once, or in two debits; after a leg of that account it waits, whatever it is."""
+    savings = posting(1, 10_000_000, "2024-01-01", account="A2")
+    unknown = {"nature": "unknown", "clock": "10:00:00"}
+    most = bank(savings, "2024-04-11", posting(2, -73_333_334, "2024-04-12", **unknown))
+    assert told(most.steps) == [("raised", "2024-04-12", 73_333_334)]
+    less = bank(savings, "2024-04-11", posting(2, -73_333_333, "2024-04-12", **unknown))
+    assert less.steps == []
+    more = less.add(posting(3, -1, "2024-04-12", **unknown))
+    assert told(more) == [("raised", "2024-04-12", 73_333_334)]
+    moved = {"nature": "unknown", "value": "2024-04-09"}
+    sent = posting(2, -20_000_000, **moved), posting(2, 20_000_000, account="A2", **moved)
+    before = bank(savings, "2024-04-08", *sent, "2024-04-11", posting(3, -75_000_000, "2024-04-12", **unknown))
+    assert before.steps == []
+    assert told(before.close(day("2024-04-12"))) == [("raised", "2024-04-12", 75_000_000)]
+    got = posting(2, 5_000_000, **moved), posting(2, -5_000_000, account="A2", **moved)
+    other = bank(savings, "2024-04-08", *got, "2024-04-11", posting(3, -75_000_000, "2024-04-12", **unknown))
+    assert told(other.steps) == [("raised", "2024-04-12", 75_000_000)]
 
 
 def test_legs_across_midnight_stay_a_pair_when_one_is_folded():

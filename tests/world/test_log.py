@@ -172,8 +172,10 @@ def test_a_lost_key_is_not_made_up_again(kafka: Kafka, make_topics: Callable[...
     assert entry is not None and entry.identity.reference_key == entry.identity.alert_key
     (folder / "reference.key").rename(folder / "aside")
     for check in (begin_world, lambda settings: check_world(settings, USES_ALL)):
-        with pytest.raises(KeyLostError, match=entry.identity.reference_key or ""):
-            check(mine)
+        for settings in (mine, mine.model_copy(update={"bootstrap_servers": kafka.bootstrap_servers})):
+            with pytest.raises(KeyLostError, match=entry.identity.reference_key or "") as lost:
+                check(settings)
+            assert "put that one back" in lost.value.hint, "a new one would give other references"
     assert not (folder / "reference.key").exists()
 
 

@@ -94,8 +94,8 @@ class BranchDay:
             wait = None if one is None else one.at_s - ticket.arrives_s
             found.setdefault(code, []).append((wait, len(self.overtakers[number])))
         ids = self.queue.ids
-        rows = [_class_waits(ids[code], found[code]) for code in sorted(found)]
-        return [*rows, _class_waits("", [one for waits in found.values() for one in waits])]
+        rows = [class_waits(ids[code], found[code]) for code in sorted(found)]
+        return [*rows, class_waits("", [one for waits in found.values() for one in waits])]
 
     def explained(self, ticket: str) -> list[Overtaker]:
         """Who overtook a ticket, in the order of calling. KeyError for a ticket that there isn't."""
@@ -149,7 +149,8 @@ def priority_cost_s(day: BranchDay) -> int | None:
     return None if now is None or then is None else now - then
 
 
-def _class_waits(name: str, waits: Sequence[tuple[int | None, int]]) -> ClassWaits:
+def class_waits(name: str, waits: Sequence[tuple[int | None, int]]) -> ClassWaits:
+    """A row from the waits of a class, None for who was never called, each with how many overtook him."""
     called = sorted(wait for wait, _ in waits if wait is not None)
     most = max((overtakers for _, overtakers in waits), default=0)
     if not called:

@@ -70,6 +70,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("schema registry", "servers", "contracts"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),
+    ("tickets", "servers", "tickets_kept"),
     ("postgresql", "servers", "database_state"),
     ("view", "servers", "view_rows"),
     ("queue classes", "servers", "queue_classes"),

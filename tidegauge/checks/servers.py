@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 REDIS_S: Final = 2.0
+OUTBOX_WAITING_MAX: Final = 1_000  # steps that are on their way, in a burst
 
 
 def contracts(settings: Settings) -> Iterator[CheckLine]:
@@ -81,6 +82,52 @@ def memory_finding(info: dict[str, Any]) -> CheckLine:
         return CheckLine(name, Grade.WARN, f"{policy}, and no maxmemory yet", hint)
     room = f"maxmemory {limit}" if limit else "no maxmemory"
     return CheckLine(name, Grade.GOOD, f"noeviction, {room}, nothing evicted")
+
+
+def tickets_kept(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the server for tickets answers, syncs every write, and whether its outbox runs empty; nothing where there is none."""
+    import redis
+
+    from services.queue.tickets.keys import TicketKeys
+
+    name = "tickets"
+    if not settings.has_tickets:
+        yield CheckLine(name, Grade.GOOD, "no server for them: `tidegauge up` starts one")
+        return
+    where, hint = settings.tickets_shown, "start the embedded one with `tidegauge up`, or correct TIDEGAUGE_TICKETS_URL"
+    try:
+        with redis.Redis.from_url(settings.tickets, socket_timeout=REDIS_S, socket_connect_timeout=REDIS_S) as client:
+            info: dict[str, Any] = client.info("persistence")
+            synced, waiting = _synced(client), client.xlen(TicketKeys.of(settings.topic_prefix).outbox)
+    except redis.exceptions.NoPermissionError:
+        raise
+    except (redis.RedisError, OSError):
+        yield CheckLine(name, Grade.WRONG, f"no answer at {where}", hint)
+        return
+    yield tickets_finding(where, bool(info.get("aof_enabled")), synced, int(waiting))
+
+
+def _synced(client: Any) -> str | None:
+    """The server's `appendfsync`; None where one may not ask."""
+    import redis
+
+    try:
+        return str(client.config_get("appendfsync").get("appendfsync", ""))
+    except redis.RedisError:
+        return None
+
+
+def tickets_finding(where: str, appends: bool, synced: str | None, waiting: int) -> CheckLine:
+    """What the server says of itself. synced: its `appendfsync`; None: it may not be asked."""
+    name = "tickets"
+    if not appends or synced not in (None, "always"):
+        found = f"at {where} a number may leave before it is kept: {'appendfsync ' + str(synced) if appends else 'no append-only file'}"
+        return CheckLine(name, Grade.WRONG, found, "set appendonly yes and appendfsync always")
+    if waiting > OUTBOX_WAITING_MAX:
+        hint = "does `tidegauge queue serve` run, and do the brokers answer? Tickets go on meanwhile"
+        return CheckLine(name, Grade.WARN, f"kept at {where}; {waiting:,} steps are not on queue-tickets yet", hint)
+    how = "every write is synced" if synced else "not allowed to see whether every write is synced"
+    return CheckLine(name, Grade.GOOD, f"kept at {where}, {how}; {waiting:,} steps on their way to Kafka")
 
 
 def database_state(settings: Settings) -> Iterator[CheckLine]:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from connectors.labelled.labels import COUNTS_QUIET, LEAVER, Label
 from streams.alerts.lifecycle import RAISED
 from streams.calendar import business_day, date_of, zone_table
-from streams.vocabulary.terms import OUTFLOW
+from streams.vocabulary.terms import ALERT_KINDS, OUTFLOW
 from tidegauge.evaluation.leaving import Episode
 from tidegauge.evaluation.steps import ENDS, LINES, TOLD, ScoredStep
 
@@ -91,6 +91,19 @@ class KindScore:
         return sorted(f.told_bp for f in self.findings if f.told is not None and f.first_bp < SMALL_STEP_BP)
 
 
+@dataclass(slots=True)
+class OccasionScore:
+    """How a kind other than outflow was found.
+
+    labelled: labels of that kind; found: those with a case of it that opened on their days; of_others: cases of customers
+    without such a label.
+    """
+
+    labelled: int = 0
+    found: int = 0
+    of_others: int = 0
+
+
 class Lines(NamedTuple):
     """Told lines a manager and day, at 400 customers each; after_close: the most on the day after a month's close."""
 
@@ -102,14 +115,14 @@ class Lines(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A pack on a world. `months`: of the world. `other_kinds`: cases opened, by kind, of all customers."""
+    """A pack on a world. `months`: of the world. `occasions`: of each kind but outflow that is labelled, or has cases."""
 
     kinds: list[KindScore]
     leavers: KindScore
     quiet: KindScore
     lines: Lines
     months: Fraction
-    other_kinds: dict[str, int]
+    occasions: dict[str, OccasionScore]
 
     def a_month(self, count: int, customers: int) -> Fraction | None:
         """Per 1,000 customers and month."""
@@ -162,14 +175,27 @@ def score(world: LabelledWorld, steps: list[ScoredStep]) -> Score:
     for found in episode_findings(world, by_customer):
         kinds[found.label.kind, found.label.counts_as].findings.append(found)
     listed = sorted(kinds.values(), key=lambda one: (one.counts_as != LEAVER, one.counts_as != COUNTS_QUIET))
-    others = defaultdict[str, int](int)
-    for case in cases:
-        if case.kind != OUTFLOW and case.customer_id in counted:
-            others[case.kind] += 1
     return Score(
         listed, _together(listed, LEAVER), _together(listed, COUNTS_QUIET), told_lines(world, steps, counted),
-        len(world.days) / MONTH_DAYS, dict(others),
+        len(world.days) / MONTH_DAYS, _occasions(world, cases),
     )  # fmt: skip
+
+
+def _occasions(world: LabelledWorld, cases: Iterable[Case]) -> dict[str, OccasionScore]:
+    found, table = defaultdict[str, OccasionScore](OccasionScore), zone_table(world.zone)
+    labelled = {(label.customer_id, label.kind) for label in world.labels}
+    opened = defaultdict[tuple[str, str], list[int]](list)
+    customers = {label.customer_id for label in world.labels}
+    for case in cases:
+        if case.kind != OUTFLOW and case.customer_id in customers:
+            opened[case.customer_id, case.kind].append(int(business_day(case.opened, *table)))
+            found[case.kind].of_others += (case.customer_id, case.kind) not in labelled
+    for label in world.labels:
+        if label.kind in ALERT_KINDS and label.kind != OUTFLOW:
+            first, last = label.first_day or 0, label.last_day or world.days[-1]
+            found[label.kind].labelled += 1
+            found[label.kind].found += any(first <= day <= last for day in opened[label.customer_id, label.kind])
+    return {kind: found[kind] for kind in ALERT_KINDS if kind in found}
 
 
 def _count(one: KindScore, case: Case) -> None:

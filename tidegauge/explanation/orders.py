@@ -41,11 +41,12 @@ def as_told(log: Log, _order: Sequence[str]) -> Blocks:
     """
     queues = {topic: list(one_by_one(log.inputs.get(topic, []))) for topic in INPUTS}
     named = {told.record["caused_by"] for told in log.told if told.topic == _TOLD_ON}
-    places = {
-        event: (topic, at)
-        for topic in _CAUSES for at, (_, block) in enumerate(queues[topic])
-        for event in _ids(block, log.registry) if event in named
-    }  # fmt: skip
+    places: dict[str, tuple[str, int]] = {}
+    for topic in _CAUSES:
+        for at, (_, block) in enumerate(queues[topic]):
+            for event in _ids(block, log.registry):
+                if event in named:
+                    places.setdefault(event, (topic, at))  # the same again changes nothing
     causes = list(dict.fromkeys(
         places[told.record["caused_by"]] for told in log.told
         if told.topic == _TOLD_ON and told.record["caused_by"] in places

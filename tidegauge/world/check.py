@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from deploy import topics
 from deploy.errors import KeyLostError, StackError
+from deploy.settings import REFERENCE_KEY_FILE
 from deploy.topics import WORLD
 from schemas.topics import INPUTS, OWNERS
 from streams.closing import Run
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 BROKERS_WAIT_S: Final = 5.0  # for brokers that are just starting
 TRIES_MAX: Final = 3  # of writing: another worker may be first
 _BY_WORKER: Final = "worker"
+_PUT_BACK: Final = (
+    f"put that one back: TIDEGAUGE_REFERENCE_KEY, or {REFERENCE_KEY_FILE} in the data folder, from your backup"
+)
 _MADE: Final = (WORLD, OWNERS)
 """Of workers alone, and in no log of a release before they came: the first worker of one that has them makes them."""
 
@@ -171,7 +175,7 @@ def _found(
         if entry is None:
             raise
         mark = f"the log's identity names one with fingerprint {entry.identity.reference_key}"
-        raise KeyLostError(f"{lost.message}, and {mark}", lost.hint) from lost
+        raise KeyLostError(f"{lost.message}, and {mark}", _PUT_BACK) from lost
 
 
 def has_state(settings: Settings, surveyed: Surveyed) -> bool:

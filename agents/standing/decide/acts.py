@@ -15,7 +15,6 @@ from streams.calendar import business_day
 from streams.fields import OK
 
 _NOTE = "note"  # kept for people; nothing to decide
-_UNKNOWN = "unknown_action"
 
 
 def take_action(
@@ -36,5 +35,5 @@ def take_action(
     elif what.action in HANDLERS:
         lifecycle.act(slot, what)
     else:
-        lifecycle.refuse(slot, what, _UNKNOWN)
+        lifecycle.unknown(slot, what)
     return OK, ""

@@ -38,11 +38,6 @@ class RulesInForce:
         """The table of the first class that has a scheme."""
         return next(table for table in self._tables if table is not None)
 
-    def has_scheme(self, kinds: Array) -> Array:
-        """bool[n]: which classes of customers have a scheme."""
-        found: Array = np.array([table is not None for table in self._tables])[kinds]
-        return found
-
     def branches(self) -> list[int]:
         """Codes of the branches with rules of their own, ascending."""
         return sorted(self._own)

@@ -62,6 +62,8 @@ class Changeover:
             table, old = rules.of(kind, branch), self.before.of(kind, branch)
             if table is None:
                 self._forget(slots[rows])
+                for slot in slots[rows][self.columns.pending(slots[rows])].tolist():
+                    self.columns.begin_anew(slot, None)
             elif old is not None and old.pack == table.pack:
                 self._forget(slots[rows])
                 self.lifecycle.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))

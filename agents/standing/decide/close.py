@@ -161,6 +161,13 @@ class Decider:
         self.lifecycle.columns.load(of(RowKey.LIFECYCLE), self.lifecycle.rules)
         self.layers.load(of(RowKey.LAYER))
 
+    def profile(self, slot: int, moved: bool) -> None:
+        """Takes a new profile, or that there is none any more; `moved`: to another class of customers."""
+        if moved:
+            self.lifecycle.begin_anew(slot)
+            self.layers.begin_anew(slot)
+        self.lifecycle.profile(slot)
+
     # -- closes
 
     def close(self, close: DayClose, *, live: bool) -> None:

@@ -91,6 +91,11 @@ class Layers:
         """Never called: no layer rests on a card."""
         raise NotImplementedError(f"a card ({card}) of customer {slot} in a layer scheme")
 
+    def begin_anew(self, slot: int) -> None:
+        """A customer comes into another class."""
+        if self.lifecycle is not None:
+            self.lifecycle.begin_anew(slot)
+
     # -- closes
 
     def everyone(self, closes: frozenset[str]) -> bool:

@@ -57,8 +57,8 @@ class Profiles:
         customers["published"] = np.where(known < 0, known, now)
         self._requeue.update(range(len(customers)))
 
-    def put(self, columns: Columns, i: int) -> int:
-        """Takes a profile as it is now: its slot."""
+    def put(self, columns: Columns, i: int) -> tuple[int, bool]:
+        """Takes a profile as it is now: its slot, and whether it names another class of customers."""
         row = columns.data[i]
         slot = self.ledger.customer(columns.text_at(int(row[_CUSTOMER_ID])) or "")
         c = self.ledger.customers.rows[slot]
@@ -71,20 +71,21 @@ class Profiles:
         c["card"] = self._code(self.cards, columns, int(row[_CARD]))
         self._changed.add(slot)
         self._requeue.add(slot)
-        return slot
+        return slot, before[0] != int(c["customer_class"])
 
-    def withdraw(self, customer_id: bytes, cause: str) -> int | None:
-        """As if no profile had been sent: the customer's slot; None where he is not known."""
+    def withdraw(self, customer_id: bytes, cause: str) -> tuple[int, bool] | None:
+        """As if no profile had been sent: the slot, and whether his class is another now; None where he is not known."""
         slot = self.ledger.customer_known(customer_id)
         if slot is None:
             return None
         c = self.ledger.customers.rows[slot]
-        if self._touched.wanted and (int(c["customer_class"]), int(c["branch"])) != (0, -1):
+        before = int(c["customer_class"]), int(c["branch"])
+        if self._touched.wanted and before != (0, -1):
             self._touched.note(slot, cause)
         c["customer_class"], c["branch"], c["rm"], c["card"] = 0, -1, -1, -1
         self._changed.add(slot)
         self._requeue.add(slot)
-        return slot
+        return slot, before[0] != 0
 
     @staticmethod
     def _code(names: Names, columns: Columns, ref: int) -> int:

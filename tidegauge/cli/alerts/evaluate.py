@@ -6,7 +6,7 @@ import io
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -21,6 +21,10 @@ from tidegauge.cli.choices import SILENCE, Lang
 from tidegauge.cli.data.refused import Refused
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, PlainConsole, check_folder, console, emit, notes
+
+if TYPE_CHECKING:
+    from agents.standing.model import StandingConf
+    from tidegauge.evaluation.run import WorldFiles
 
 SCALES: Final = tuple(Fraction(part, 100) for part in (40, 60, 80, 100, 125, 160, 200))
 PICTURE_CHARS: Final = 110
@@ -59,6 +63,7 @@ def evaluate(
     with notes.status(f"reading {world}"):
         files = read_world(world, settings.zone, settings.base_currency, refused)
     _tell_strangers(files.world.labels, files.events, say)
+    files = _known_facts(files, conf, say)
     scales = SCALES if picture is not None else (Fraction(1),)
     with notes.status("replaying"):
         found = steps_under(
@@ -88,6 +93,20 @@ def _tell_strangers(labels: Any, events: Any, say: Any) -> None:
     known = {event.record.get("customer_id") for event in events}
     if strangers := sorted({label.customer_id for label in labels} - known):
         notes.print(say("strangers", n=len(strangers), one=strangers[0]), soft_wrap=True)
+
+
+def _known_facts(files: WorldFiles, conf: StandingConf, say: Any) -> WorldFiles:
+    """Without facts of names that no pack here knows: a world is for many packs."""
+    from agents.standing.intake.facts import BANK_OPEN, fact_kinds
+    from agents.standing.intake.marks import COMPLETE
+
+    known = {*fact_kinds(conf.packs()), BANK_OPEN, COMPLETE}
+    strange = [one.record["name"] for one in files.events if one.topic == "facts" and one.record["name"] not in known]
+    if not strange:
+        return files
+    notes.print(say("unknown_facts", n=len(strange), names=", ".join(sorted(set(strange)))), soft_wrap=True)
+    kept = [one for one in files.events if one.topic != "facts" or one.record["name"] in known]
+    return files._replace(events=kept)
 
 
 def _machine(pack_id: str, version: int, scales: Any, scores: Any) -> dict[str, Any]:

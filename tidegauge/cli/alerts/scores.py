@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from fractions import Fraction
 from typing import Any, Final
 
@@ -35,9 +36,17 @@ def score_tables(found: Score, say: Say) -> Group:
             stay.add_row(
                 name, say(one.counts_as), str(one.customers), str(one.told), rate, blinks, str(one.open_at_end)
             )
-    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(found.other_kinds.items())) or say("none")
-    parts += [leave, stay, Text(say("lines", **found.lines._asdict())), Text(say("other", kinds=kinds))]
+    parts += [leave, stay, Text(say("lines", **found.lines._asdict()))]
+    if found.occasions:
+        parts.append(_occasions(found, say))
     return Group(*parts)
+
+
+def _occasions(found: Score, say: Say) -> Table:
+    table = _table(say, "other", "kind", "labelled", "raised", "others")
+    for kind, one in found.occasions.items():
+        table.add_row(kind, str(one.labelled), str(one.found), str(one.of_others))
+    return table
 
 
 def _leaving(one: KindScore, say: Say) -> list[str]:
@@ -64,7 +73,7 @@ def plain_score(found: Score) -> dict[str, Any]:
         "leavers": _plain(found.leavers, found),
         "quiet": _plain(found.quiet, found),
         "told_lines_a_day": found.lines._asdict(),
-        "other_kinds": dict(sorted(found.other_kinds.items())),
+        "other_kinds": {kind: asdict(one) for kind, one in found.occasions.items()},
     }
 
 

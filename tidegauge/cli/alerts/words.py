@@ -10,7 +10,11 @@ _EN: Final = {
     "stay": "who stays",
     "lines": "told lines of all kinds a manager and day, at 400 customers each: median {median}, 95 % of days at most {p95}, "
     "most {most}; on the day after a month's close at most {after_close}",
-    "other": "cases of other kinds: {kinds}",
+    "other": "other kinds, for packs that have rules of them",
+    "c.labelled": "labelled",
+    "c.raised": "raised on their days",
+    "c.others": "cases of others",
+    "unknown_facts": "{n} facts are left out: no pack here knows {names}",
     "curve": "recall against noise, with all outflow thresholds scaled",
     "axes": "up: found before 80 % was out; to the right: false cases per 1,000 quiet customers a month; "
     "the signs are the scales' below",
@@ -39,7 +43,6 @@ _EN: Final = {
     "leaver": "leaver",
     "all leaver": "all who leave",
     "all quiet": "all quiet",
-    "none": "none",
     "wi_head": "{pack} version {version} from {first} on, instead of the running packs: {cases_before} cases now, "
     "{cases_after} then; {no_more} told no more, {anew} anew, {earlier} earlier, {later} later",
     "wi_again": "{published} cases were published since then; the running packs raise {again} of them again from the topics",
@@ -76,7 +79,11 @@ _ZH: Final = {
     "stay": "未流失客户",
     "lines": "每位客户经理 (各 400 位客户) 每日收到的全部种类提示: "
     "中位数 {median}, 95 % 的日子不超过 {p95}, 最多 {most}; 月末关账次日最多 {after_close}",
-    "other": "其他种类的案件: {kinds}",
+    "other": "其他种类 (规则包须有相应规则)",
+    "c.labelled": "标签",
+    "c.raised": "在其日期内提示",
+    "c.others": "其他客户的案件",
+    "unknown_facts": "略去 {n} 项资料: 规则包不认识 {names}",
     "curve": "召回率与噪声, 所有流出阈值按比例缩放",
     "axes": "纵轴: 流出 80 % 之前发现; 横轴: 每千名安静客户每月误报数; 符号对应下表的比例",
     "picture": "图在 {file}",
@@ -104,7 +111,6 @@ _ZH: Final = {
     "leaver": "流失",
     "all leaver": "全部流失",
     "all quiet": "全部安静",
-    "none": "无",
     "wi_head": "{pack} 第 {version} 版自 {first} 起代替现行规则: "
     "现有 {cases_before} 件, 届时 {cases_after} 件; 不再提示 {no_more}, 新增 {anew}, 提前 {earlier}, 推迟 {later}",
     "wi_again": "此后已公布 {published} 件; 现行规则由主题重放得出其中 {again} 件",

@@ -1,4 +1,4 @@
-"""`tidegauge up` and `down`: the embedded Kafka, Redis server and PostgreSQL."""
+"""`tidegauge up` and `down`: the embedded Kafka, Redis servers and PostgreSQL."""
 
 import time
 from collections.abc import Iterator
@@ -25,6 +25,9 @@ def up(
     redis_port: int | None = typer.Option(
         None, "--redis-port", min=1, max=65535, help="Port of the Redis server (6379)."
     ),
+    tickets_port: int | None = typer.Option(
+        None, "--tickets-port", min=1, max=65535, help="Port of the server for tickets (6380)."
+    ),
     postgres_port: int | None = typer.Option(
         None, "--postgres-port", min=1, max=65535, help="Port of PostgreSQL (5432)."
     ),
@@ -34,20 +37,21 @@ def up(
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Start Kafka, a Redis server and PostgreSQL in the background, wait until they answer, and create topics and tables.
+    """Start Kafka, two Redis servers and PostgreSQL in the background, wait until they answer, and create topics and tables.
 
-    Where TIDEGAUGE_BOOTSTRAP_SERVERS, TIDEGAUGE_REDIS_URL or TIDEGAUGE_DATABASE_URL is set, that server is used instead.
+    Where TIDEGAUGE_BOOTSTRAP_SERVERS, TIDEGAUGE_REDIS_URL, TIDEGAUGE_TICKETS_URL or TIDEGAUGE_DATABASE_URL is set, that server is used instead.
     Again is harmless.
     """
     from deploy.embedded.stack import Stack  # here and below, as it needs tidegauge[embedded]
     from services.database.setup import make_ready
 
     given: dict[str, Any] = {
-        "data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "postgres_port": postgres_port, "brokers": brokers,
+        "data_dir": data, "kafka_port": kafka_port, "redis_port": redis_port, "tickets_port": tickets_port,
+        "postgres_port": postgres_port, "brokers": brokers,
     }  # fmt: skip
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     since = time.monotonic()
-    stack = Stack(settings.data_dir, settings, with_postgres=True, secure=secure, say=notes.print)
+    stack = Stack(settings.data_dir, settings, with_tickets=True, with_postgres=True, secure=secure, say=notes.print)
     stack.start()
     if stack.with_postgres:  # a database of the bank's own is migrated by its own command
         make_ready(stack.settings)
@@ -55,13 +59,11 @@ def up(
     if as_json:
         emit({
             "seconds": round(seconds, 1), "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.settings.redis_shown,
-            "database_url": shown_database(stack.settings.database),
+            "tickets_url": stack.settings.tickets_shown,            "database_url": shown_database(stack.settings.database),
         })  # fmt: skip
     else:
-        database = shown_database(stack.settings.database)
-        console.print(
-            f"up after {seconds:.1f} s: Kafka {stack.bootstrap_servers}, {stack.settings.redis_shown}, {database}"
-        )
+        shown = stack.settings.redis_shown, stack.settings.tickets_shown, shown_database(stack.settings.database)
+        console.print(f"up after {seconds:.1f} s: Kafka {stack.bootstrap_servers}, {', '.join(shown)}")
 
 
 @app.command("down")

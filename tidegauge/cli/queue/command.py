@@ -3,28 +3,38 @@
 A branch's day is in tidegauge.cli.queue.days.
 """
 
+from __future__ import annotations
+
 import asyncio
 import signal
-from typing import Annotated, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from agents.engine.reader import LogReader
 from agents.engine.watch.quiet import set_up_log
 from deploy.probes import serve_probes
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
-from services.assembly import priority_app, priority_lookup
+from services.assembly import new_lookup, priority_app, priority_lookup
 from services.queue.lookup import Answer
 from services.queue.priority import Priority, watching
 from services.queue.server import listening, server
+from services.queue.tickets.interface import add_tickets
+from services.queue.tickets.setup import Behind, callers_of, key_ring, ticketing_of
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.queue.bound import bound
 from tidegauge.cli.queue.days import day, estimates, explain_, simulate_
+from tidegauge.cli.queue.kept import compare, restore
 from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 app = typer.Typer(
     no_args_is_help=True, help="Serve queue classes to kiosks, look one up; simulate and explain a branch's day."
@@ -55,7 +65,10 @@ def serve(
         int | None, typer.Option("--metrics-port", min=0, max=65535, help="Port of metrics and health; 0: none.")
     ] = None,
 ) -> None:
-    """Serve `GET /v1/priority/{customer_ref}` to whoever has a key of `tidegauge keys`."""
+    """Serve the look-up, `GET /v1/priority/{customer_ref}`, and tickets beside it where there is a server for them.
+
+    Both are for whoever has a key of `tidegauge keys`.
+    """
     told = until_told()
     set_up_log("WARNING")
     settings = Settings()
@@ -67,6 +80,7 @@ def serve(
     with listening_at(host, port, "--port"):
         socket = listening(host, port)
     kiosks = priority_app(settings)
+    behind = _with_tickets(kiosks, settings) if settings.has_tickets else None
     if watched_at:
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
@@ -74,9 +88,20 @@ def serve(
     for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
         signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
     with one_last_line():
+        if behind is not None:
+            behind.start()
         if not told.is_set():
             serving.run([socket])
+        if behind is not None:
+            behind.stop()
     notes.print(SERVED, soft_wrap=True)
+
+
+def _with_tickets(kiosks: FastAPI, settings: Settings) -> Behind:
+    """Tickets on the application; what goes on behind it is yet to begin."""
+    ticketing, keys = ticketing_of(settings, kiosks.state.lookup), key_ring(settings)
+    add_tickets(kiosks, ticketing, callers_of(settings, keys), settings.queue_key_rate)
+    return Behind(settings, ticketing, keys, partial(new_lookup, settings), LogReader)
 
 
 @app.command()
@@ -133,3 +158,5 @@ app.command("simulate")(simulate_)
 app.command("explain")(explain_)
 app.command("day")(day)
 app.command("estimates")(estimates)
+app.command("compare")(compare)
+app.command("restore")(restore)

@@ -20,7 +20,8 @@ from tidegauge.cli.picture import save_picture
 from tidegauge.cli.queue.words import QUEUE_WORDS
 
 if TYPE_CHECKING:
-    from tidegauge.branch.day import BranchDay, ClassWaits
+    from policies.compiled.queue import CompiledQueue
+    from tidegauge.branch.day import BranchDay, ClassWaits, Overtaker
 
 Say = Callable[..., str]
 _TICKETS = typer.Option(None, "--tickets", help="CSV file of tickets (docs/queue.md).")
@@ -74,7 +75,7 @@ def simulate_(
 
 
 def explain_(
-    ticket: str = typer.Argument(..., help="Name of the ticket."),
+    ticket: str = typer.Argument(..., help="Name of the ticket in the files; else its id at the branch."),
     tickets: Path | None = _TICKETS,
     counters: Path | None = _COUNTERS,
     profile: str = _PROFILE,
@@ -84,8 +85,15 @@ def explain_(
     lang: Lang | None = LANG,
     as_json: bool = JSON,
 ) -> None:
-    """Show who was called before a ticket though he came later: how much later, for how long, and why."""
-    source, say = _source(tickets, counters, profile), speaker(QUEUE_WORDS, language(lang))
+    """Show who was called before a ticket though he came later: how much later, for how long, and why.
+
+    Of files, or of a profile; without them of the branch that issued it, from queue-tickets.
+    """
+    say = speaker(QUEUE_WORDS, language(lang))
+    if tickets is None and not profile:
+        _explain_logged(ticket, pack, say, as_json=as_json)
+        return
+    source = _source(tickets, counters, profile)
     found = _day(source, pack, order, seed)
     if ticket not in found.tickets:
         raise CommandError(f"no ticket {ticket} is among the {len(found.tickets)} of the day", "is its name right?")
@@ -99,10 +107,40 @@ def explain_(
     if as_json:
         emit({**known, "overtaken_by": [by._asdict() for by in overtakers]})
         return
-    told = {"ticket": ticket, "class_": known["queue_class"], "came": _clock(own.arrives_s)}
-    if one is not None:
-        told |= {"called": _clock(one.at_s), "counter": known["counter"], "waited": _span(one.at_s - own.arrives_s)}
-    console.print(say("explain_never" if one is None else "explain", **told), soft_wrap=True)
+    _show_explained(known, overtakers, say)
+
+
+def _explain_logged(ticket: str, pack: str, say: Say, *, as_json: bool) -> None:
+    """A ticket of a branch, from its log."""
+    from tidegauge.branch.log import LoggedDay, branch_of, read_branch
+    from tidegauge.cli.servers import need_world
+
+    queue = _queue(pack, None)
+    logged = read_branch(need_world(Settings()), branch_of(ticket))
+    day = next((step["day"] for step in logged.steps if step["ticket_id"] == ticket), None)
+    if day is None:
+        raise CommandError(f"no ticket {ticket} is on queue-tickets", "give --tickets for one of a file", BAD_INPUT)
+    found = LoggedDay(queue, logged, day)
+    own, call = found.issued.get(ticket), found.calls.get(ticket)
+    if own is None:
+        raise CommandError(f"queue-tickets no longer has the issue of {ticket}", "it is kept for three months")
+    known = {
+        "ticket": ticket, "queue_class": (call or own)["queue_class"], "arrives_s": found.second(own["at"] if own["arrival"] is None else own["arrival"]),
+        "called_s": None if call is None else found.second(call["at"]), "counter": None if call is None else call["counter"],
+    }  # fmt: skip
+    overtakers = found.explained(ticket)
+    if as_json:
+        emit({**known, "overtaken_by": [by._asdict() for by in overtakers]})
+    else:
+        _show_explained(known, overtakers, say)
+
+
+def _show_explained(known: dict[str, Any], overtakers: Sequence[Overtaker], say: Say) -> None:
+    ticket, called, came = known["ticket"], known["called_s"], known["arrives_s"]
+    told = {"ticket": ticket, "class_": known["queue_class"], "came": _clock(came)}
+    if called is not None:
+        told |= {"called": _clock(called), "counter": known["counter"], "waited": _span(max(0, called - came))}
+    console.print(say("explain_never" if called is None else "explain", **told), soft_wrap=True)
     if not overtakers:
         console.print(say("nobody"), soft_wrap=True)
         return
@@ -114,6 +152,8 @@ def explain_(
 
 
 def day(
+    branch: str = typer.Argument("", help="A branch, from queue-tickets; without it the day is of files or a profile."),
+    date: str = typer.Argument("", help="Its day, such as 2026-03-02."),
     tickets: Path | None = _TICKETS,
     counters: Path | None = _COUNTERS,
     profile: str = _PROFILE,
@@ -128,11 +168,14 @@ def day(
     """Show waits by class, under each order, and what the order costs the last class."""
     from tidegauge.branch.day import order_waits, priority_cost_s
 
-    source, say = _source(tickets, counters, profile), speaker(QUEUE_WORDS, language(lang))
+    say = speaker(QUEUE_WORDS, language(lang))
     check_folder(table_file)
     check_folder(picture)
-    found = _day(source, pack, order, seed)
-    under, cost = order_waits(found), priority_cost_s(found)
+    if branch:
+        found, own = _logged_day(branch, date, pack, order)
+    else:
+        found, own = _day(_source(tickets, counters, profile), pack, order, seed), {}
+    under, cost = {**own, **order_waits(found)}, priority_cost_s(found)
     shown = _shown_day(found, under, cost, say)
     if table_file is not None:
         with table_file.open("w", encoding="utf-8", newline="") as file:
@@ -148,6 +191,27 @@ def day(
         emit({"order": found.queue.discipline.order, "orders": orders, "cost_s": cost})
     else:
         console.print(shown)
+
+
+def _logged_day(
+    branch: str, date: str, pack: str, order: QueueOrder | None
+) -> tuple[BranchDay, dict[str, list[ClassWaits]]]:
+    """A branch's day for other orders, and how it was."""
+    from datetime import date as calendar_day
+
+    from streams.calendar import day_of
+    from tidegauge.branch.log import LoggedDay, read_branch
+    from tidegauge.cli.servers import need_world
+
+    try:
+        wanted = day_of(calendar_day.fromisoformat(date))
+    except ValueError as problem:
+        raise CommandError(f"{date!r} is no day", "write it as 2026-03-02", BAD_INPUT) from problem
+    queue = _queue(pack, order)
+    found = LoggedDay(queue, read_branch(need_world(Settings()), branch), wanted)
+    if not found.issued:
+        raise CommandError(f"queue-tickets has no ticket of {branch} on {date}", "are branch and day right?", BAD_INPUT)
+    return found.day(), {"as_it_was": found.waits()}
 
 
 def estimates(
@@ -198,12 +262,17 @@ def _source(tickets: Path | None, counters: Path | None, profile: str) -> _Sourc
 
 
 def _day(source: _Source, pack: str, order: QueueOrder | None, seed: int) -> BranchDay:
-    from policies import load_pack
-    from policies.compiled.queue import compile_queue
     from tidegauge.branch.day import branch_day
 
-    queue = compile_queue(load_pack(pack or Settings().pack.partition(",")[0]), order)
+    queue = _queue(pack, order)
     return branch_day(queue, source.tickets, source.counters, source.profile, seed)
+
+
+def _queue(pack: str, order: QueueOrder | None) -> CompiledQueue:
+    from policies import load_pack
+    from policies.compiled.queue import compile_queue
+
+    return compile_queue(load_pack(pack or Settings().pack.partition(",")[0]), order)
 
 
 def _shown_day(found: BranchDay, under: dict[str, list[ClassWaits]], cost: int | None, say: Say) -> Group:

@@ -47,7 +47,7 @@ def print_acls(
     if as_json:
         emit([
             {"principal": one.name, "does": one.does, "acls": [acl._asdict() for acl in rights[one.name]],
-             "redis": redis_acl(one, prefix), "postgres": table_rights(one)}
+             "redis": redis_acl(one, prefix), "tickets": redis_acl(one, prefix, tickets=True), "postgres": table_rights(one)}
             for one in chosen
         ])  # fmt: skip
         return
@@ -58,6 +58,9 @@ def print_acls(
         elif form is AclForm.REDIS:
             if one.redis is not None:
                 console.print(f"ACL SETUSER {one.name} on >PASSWORD {redis_acl(one, prefix)}")
+            if one.tickets is not None:
+                rights_there = redis_acl(one, prefix, tickets=True)
+                console.print(f"# on the server for tickets\nACL SETUSER {one.name} on >PASSWORD {rights_there}")
         elif rights[one.name]:
             console.print(
                 _strimzi(one, rights[one.name], cluster)

@@ -22,14 +22,14 @@ from policies.compiled.pack import CompiledCases, CompiledPack
 from schemas.codec.blocks import Columns
 from streams.accounts.entries import BASE, HORIZON_DAYS
 from streams.accounts.ledger import Candidate
-from streams.accounts.store import Array
+from streams.accounts.store import REF_BITS, REF_MASK, Array
 from streams.alerts import cases, flow
 from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
 from streams.alerts.cases import CASE, IS_OPEN, NO_END, CaseRules
 from streams.alerts.lifecycle import DEEPENED, RAISED
 from streams.alerts.outflow import NEVER, SHARE_ONE
 from streams.calendar import NO_DAY
-from streams.fields import P_BRANCH
+from streams.fields import OK, P_BRANCH, P_CUSTOMER
 from streams.reference import customer_ref
 from streams.vocabulary.terms import OUTFLOW, SEVERITIES
 from streams.workdays import weekday
@@ -62,7 +62,10 @@ class OutflowCases:
         self._slots = np.zeros(0, np.int64)
         self._anchors, self._told = np.zeros(0, CASE), np.zeros(0, CASE)
         self._case_ids: list[str] = []
-        self._causes: dict[int, tuple[Columns, int]] = {}  # the last posting that wants a look, by slot
+        self._wanted: dict[int, int] = {}  # who wants a look, by slot: the place in what follows
+        self._read: list[
+            tuple[Columns, int, int]
+        ] = []  # rows of postings since the last look, from the first of those on
         self._changed: set[int] = set()  # places
 
     # -- rules
@@ -70,7 +73,7 @@ class OutflowCases:
     def use(self, pack: CompiledPack, scope: int) -> None:
         """The rules of a pack from now on. Rules that it does not have are forgotten in cases that are open."""
         before, self.compiled, self.pack = self.ids, pack.cases, pack
-        self._causes.clear()
+        self._wanted.clear()
         if pack.cases is None:
             self.rules, self.ids, self.anchored = None, (), NO_END
             self._anchors, self._told = cases.new_cases(len(self._slots)), cases.new_cases(len(self._slots))
@@ -120,23 +123,32 @@ class OutflowCases:
 
     # -- between closes
 
-    def take(self, columns: Columns, found: list[Candidate]) -> None:
-        """Postings have been taken, and those of customers who want a look are found."""
-        self._causes.update((one.customer, (columns, one.row)) for one in found)
+    def take(self, columns: Columns, first: int, last: int, found: list[Candidate]) -> None:
+        """Postings in rows [first, last) have been taken, and those of customers who want a look are found."""
+        if found or self._wanted:
+            self._wanted.update(dict.fromkeys((one.customer for one in found), len(self._read)))
+            self._read.append((columns, first, last))
 
     def look(self) -> None:
-        """Provisional steps of the customers found since the last look."""
-        if not self._causes:
-            return
-        causes, self._causes = self._causes, {}
-        self._reserve()
+        """Provisional steps of the customers found since the last look. A step names the last posting of the customer."""
+        if self._wanted:
+            self._reserve()
+            self._fold(np.array(sorted(self._wanted), np.int64), _NONE, self._last_posting)
+        self._wanted.clear()
+        self._read.clear()
 
-        def cause(slot: int) -> tuple[str, str]:
-            columns, row = causes[slot]
-            texts = (columns.text_at(int(columns.data[row, field])) or "" for field in (_EVENT_ID, P_BRANCH))
-            return next(texts), next(texts)
-
-        self._fold(np.array(sorted(causes), np.int64), _NONE, cause)
+    def _last_posting(self, slot: int) -> tuple[str, str]:
+        """Event id and branch of what was read last of a customer who wants a look: the log tells what had been read by then."""
+        name = self.ledger.customer_id(slot).encode()
+        for columns, first, last in reversed(self._read[self._wanted[slot] :]):
+            at, size = columns.data[first:last, P_CUSTOMER] >> REF_BITS, columns.data[first:last, P_CUSTOMER] & REF_MASK
+            rows = np.flatnonzero((columns.status[first:last] == OK) & (size == len(name)))
+            for back in range(1, len(name) + 1):  # ids differ at their ends
+                rows = rows[columns.raw[at[rows] + len(name) - back] == name[-back]]
+            if len(rows):
+                row = columns.data[first + int(rows[-1])]
+                return columns.text_at(int(row[_EVENT_ID])) or "", columns.text_at(int(row[P_BRANCH])) or ""
+        raise AssertionError("a customer wants a look for no posting")
 
     # -- closes
 

@@ -65,12 +65,14 @@ class StateAlerts:
         self.rules: dict[str, StateRule] = {}
         self.standing: dict[int, dict[str, LastingAlert]] = {}
         self.breaks: dict[int, dict[str, tuple[int, int]]] = {}  # account and instant: day and amount without its sign
-        self._ahead: Array | None = None  # customers with postings of days to come; None: not known, as after a restart
+        # Whose inflow may meet a rule without another event: by postings of days to come, another tier, a rate. None: not known.
+        self._may_meet: Array | None = None
         self._changed: set[int] = set()
 
     def use(self, pack: CompiledPack, scope: int) -> None:
         """Rules of another pack from now on; alerts of rules that it does not have are forgotten."""
         self.pack, self.scope, self.rules = pack, scope, {rule.id: rule for rule in pack.states.rules}
+        self._may_meet = None
         for slot, mine in self.standing.items():
             for name in [name for name in mine if name not in self.rules]:
                 self.desk.forget(slot, self._id(slot, name, mine.pop(name).raised))
@@ -142,10 +144,10 @@ class StateAlerts:
 
     def _inflows(self, rule: StateRule, day: int, touched: Array) -> dict[int, tuple[int, int]]:
         before = [slot for slot, mine in self.standing.items() if rule.id in mine]
-        ahead = np.arange(self.ledger.customers.count) if self._ahead is None else self._ahead
-        slots = np.union1d(np.union1d(touched, ahead), np.array(before, np.int64)).astype(np.int64)
+        others = np.arange(self.ledger.customers.count) if self._may_meet is None else self._may_meet
+        slots = np.union1d(np.union1d(touched, others), np.array(before, np.int64)).astype(np.int64)
         amounts, later = self.net_in(slots, day)
-        self._ahead = slots[later]
+        self._may_meet = slots[later | (amounts >= self._least_inflow())]
         found = {}
         for i in np.flatnonzero(amounts).tolist():
             slot, amount = int(slots[i]), int(amounts[i])
@@ -154,6 +156,13 @@ class StateAlerts:
             ):
                 found[slot] = (NO_DAY, amount)
         return found
+
+    def _least_inflow(self) -> int:
+        """The least amount that meets a rule on inflow in any tier."""
+        states = self.pack.states
+        least = [states.at_least_minor[at] for at, rule in enumerate(states.rules) if rule.kind == LARGE_INFLOW]
+        watched = np.concatenate(least)
+        return int(watched[watched >= 0].min(initial=1 << 62))
 
     def net_in(self, slots: Array, day: int) -> tuple[Array, Array]:
         """int64[n] and bool[n]: what came in net within the days up to a close; whether postings of later days are there."""

@@ -72,6 +72,11 @@ class LifecycleColumns:
         column: Array = self._own_state[slots]
         return column
 
+    def pending(self, slots: Array) -> Array:
+        """bool[n]: of whom there is more to say than the tier in force."""
+        found: Array = self._own_state[slots] | (self._measured[slots] >= 0) | (self._below[slots] != 0)
+        return found
+
     def awaits_close(self, slots: Array) -> Array:
         """bool[n]: whose State a close may move although the standard gives the same tier."""
         column: Array = self._awaits_close[slots]
@@ -172,6 +177,24 @@ class LifecycleColumns:
         self._measured[slot], self._below[slot], self._own_state[slot] = found.measured, state.below, found.own
         self._awaits_close[slot], self._due[slot], self._marks[slot] = found.awaits_close, found.due, found.mark
 
+    def begin_anew(self, slot: int, table: ClassTable | None) -> None:
+        """Another class: records and card stay, and what waited under the rules of the one before ends."""
+        self.reserve()
+        if self.pending(np.array([slot]))[0]:
+            self._rest(slot, table)
+            self._changed.add(slot)
+
+    def _rest(self, slot: int, table: ClassTable | None) -> None:
+        known = self._states.get(slot)
+        records, card = (frozenset[str](), None) if known is None else (known.records, known.card)
+        if table is None:
+            tier, own = self._tier_name(slot), bool(records) or card is not None
+            found = StateColumns(own, -1, False, NEVER_DUE, (0, NEVER_DUE, NEVER_DUE))
+        else:
+            tier = table.program.tier_ids[int(table.index[self._keeper.held()["tier"][slot, 0]])]
+            found = columns_of_state(table.policy, State(tier, tier, records, card))
+        self.place(slot, State(tier, tier, records, card), found)
+
     def put_due(self, slot: int, state: State) -> None:
         """A State that the next close has to look at."""
         self._states[slot], self._own_state[slot], self._due[slot] = state, True, 0
@@ -191,12 +214,14 @@ class LifecycleColumns:
         """The card that the profile names now."""
         self._remembered.setdefault(slot, Remembered()).profile_card = named
 
-    def take_act(self, slot: int, event_id: str) -> bool:
-        """Notes an act on a customer; False for an event taken before."""
+    def take_act(self, slot: int, event_id: str, *, moves: bool = True) -> bool:
+        """Notes an act on a customer, after which a close has to look at him if it `moves` him; False for one taken before."""
         known = self._recall(slot)
         if event_id in known.seen:
             return False
-        known.seen, known.touched = (*known.seen, event_id)[-SEEN_MAX:], self._ledger.closed
+        known.seen = (*known.seen, event_id)[-SEEN_MAX:]
+        if moves:
+            known.touched = self._ledger.closed
         self._changed.add(slot)
         return True
 
@@ -224,10 +249,9 @@ class LifecycleColumns:
         return slots
 
     def take_rows(self, rules: RulesInForce) -> list[Pair | Packed]:
-        """Rows changed since the last call, of customers with a scheme; of those without a State many are the same."""
+        """Rows changed since the last call; of customers without a State many are the same."""
         if not len(slots := self.take_changed()):  # as after most postings
             return []
-        slots = slots[rules.has_scheme(self._customers.classes(slots))]
         self.written(slots)
         alone = self._own_state[slots] | np.isin(slots, np.fromiter(self._remembered, np.int64, len(self._remembered)))
         out: list[Pair | Packed] = [
@@ -243,8 +267,17 @@ class LifecycleColumns:
 
     def _row(self, slot: int, rules: RulesInForce) -> bytes:
         table = rules.of(*self._customers.class_and_branch(slot))
-        assert table is not None
-        return state_rows.encode_state(self.state(slot, table), self._remembered.get(slot, Remembered()))
+        if table is not None:
+            state = self.state(slot, table)
+        elif (found := self._states.get(slot)) is not None:
+            state = found
+        else:
+            tier = self._tier_name(slot)
+            state = State(tier, tier)
+        return state_rows.encode_state(state, self._remembered.get(slot, Remembered()))
+
+    def _tier_name(self, slot: int) -> str:
+        return self._keeper.tier_names()[int(self._keeper.held()["tier"][slot, 0])]
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]], rules: RulesInForce) -> None:
         """Rows back, one a customer, after the profiles'."""
@@ -253,11 +286,13 @@ class LifecycleColumns:
             state, remembered = state_rows.decode_state(value or b"")
             table = rules.of(*self._customers.class_and_branch(slot))
             self.written(slot)
-            if table is None:
-                continue
             if remembered != Remembered():
                 self._remembered[slot] = remembered
-            self.restore_state(slot, table, state)
+            if table is not None:
+                self.restore_state(slot, table, state)
+            else:
+                self._states[slot] = state
+                self._rest(slot, None)
 
     def written(self, slots: Array | int) -> None:
         """These customers have rows."""

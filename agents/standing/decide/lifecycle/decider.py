@@ -182,6 +182,10 @@ class LifecycleDecider:
         tier = None if older is None else self.measures.older_tier(older, slot, day)
         return known.official if tier is None or tier not in table.program.tier_ids else tier
 
+    def begin_anew(self, slot: int) -> None:
+        """A customer comes into another class (docs/tiers.md#another-class)."""
+        self.columns.begin_anew(slot, self.table(slot))
+
     def profile(self, slot: int) -> None:
         """Takes a new profile: a card that it names, and did not name before, is one that the customer holds."""
         self.columns.reserve()
@@ -217,6 +221,11 @@ class LifecycleDecider:
         after, said = act(table.policy, before, what)
         self._put(slot, table, before, after, said, None, None)
         return True
+
+    def unknown(self, slot: int, what: Act) -> None:
+        """Refuses an act of a kind that nobody knows; one that was taken before says nothing more."""
+        if self.columns.take_act(slot, what.event_id, moves=False):
+            self.refuse(slot, what, "unknown_action")
 
     def refuse(self, slot: int, what: Act, code: str) -> None:
         """Publishes that an act is refused, which changes nothing."""

@@ -1,0 +1,199 @@
+"""What comes in and goes out of the ticket interface. Nothing of it names a customer but the opaque reference that comes in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from schemas import bounds
+
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
+ReferenceText = Annotated[str, Field(max_length=64, description="Opaque reference of the customer.")]
+RefusableInstant = Annotated[datetime, Field(description="An instant with its zone.")]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TicketRequest(_Form):
+    """Somebody wants a ticket. Without a reference he is a walk-in."""
+
+    service: Word = Field("general", description="What he wants.")
+    customer_ref: ReferenceText | None = None
+    previous_ref: ReferenceText | None = Field(
+        None, description="By the key before, while references move to another key."
+    )
+    queue_class: Word | None = Field(None, description="A class that goes by neither card nor tier, such as elderly.")
+    appointment: RefusableInstant | None = Field(None, description="The booked time: not called before.")
+
+
+class CourtesyRequest(_Form):
+    """Staff give somebody a ticket of a class that he does not have. It is on record."""
+
+    queue_class: Word
+    reason: str = Field(min_length=3, max_length=200, description="Why; nothing personal.")
+    service: Word = "general"
+
+
+class PrintedTicket(_Form):
+    """A ticket that a kiosk printed from its reserved block, while it could not reach the service."""
+
+    number: Word
+    printed_at: RefusableInstant
+    service: Word = "general"
+    customer_ref: ReferenceText | None = None
+    queue_class: Word | None = None
+
+
+class PrintedTickets(_Form):
+    """In any order: they are taken in that of printing. A number counts once a day."""
+
+    tickets: list[PrintedTicket] = Field(min_length=1, max_length=bounds.OFFLINE_TICKETS_MAX)
+
+
+class CounterRequest(_Form):
+    """A step of the counter that has the ticket."""
+
+    counter: Word
+
+
+class TransferRequest(CounterRequest):
+    """To wait for another service, or the same one again."""
+
+    service: Word
+    keep_place: bool = Field(True, description="False: as if he came now.")
+
+
+class CompleteRequest(CounterRequest):
+    """The customer has been served."""
+
+    served: list[Word] = Field(default_factory=list, max_length=16, description="With what.")
+
+
+class HolderRequest(CounterRequest):
+    """Whose identity the counter has checked: the references of that person, by both keys while they rotate."""
+
+    customer_ref: ReferenceText
+    previous_ref: ReferenceText | None = None
+
+
+class EquipRequest(_Form):
+    """What a counter takes; without a list, all."""
+
+    classes: list[Word] | None = Field(None, min_length=1, max_length=16)
+    services: list[Word] | None = Field(None, min_length=1, max_length=16)
+
+
+class CloseRequest(_Form):
+    """The branch closes. What waits expires with the reason, or stays (TIDEGAUGE_QUEUE_STAYS)."""
+
+    reason: str = Field(min_length=3, max_length=200)
+
+
+class WaitEstimate(BaseModel):
+    """How long it may still take. The interval holds eight waits of ten, of days like those it has learnt from."""
+
+    seconds: int
+    low_s: int | None = None
+    high_s: int | None = None
+
+
+class AheadCause(BaseModel):
+    """Why tickets stand before this one that did not when it began to wait."""
+
+    cause: str = Field(description="class, appointment, reranked, transferred, returned, offline, courtesy or cap.")
+    queue_class: str
+    tickets: int
+
+
+class OvertakingBound(BaseModel):
+    """Of which class nobody overtakes who came so many minutes later, or more; null: there is no limit."""
+
+    queue_class: str
+    minutes: int | None
+
+
+class TicketAnswer(BaseModel):
+    """A ticket."""
+
+    ticket: int = Field(description="Its place in the branch's order of issue.")
+    ticket_id: str
+    number: str = Field(description="As it is printed and called.", examples=["D017"])
+    queue_class: str
+    vip_area: bool = Field(description="Led to the VIP area or not.")
+    service: str
+    state: str = Field(description="waiting, called, no_show, completed, left or expired.")
+    arrival: datetime = Field(description="The arrival that counts.")
+    counter: str | None = None
+    degraded: bool = Field(description="The class is the default, as the view was down or stale.")
+    overtaken_by: int = Field(description="How many have overtaken it.")
+    position: int | None = Field(None, description="1: the next of its service. Null where it does not wait.")
+    ahead_since: list[AheadCause] = Field(default_factory=list)
+    wait: WaitEstimate | None = None
+    overtaken_by_less_than: list[OvertakingBound] = Field(default_factory=list)
+    identity_check: bool = Field(True, description="Always: a ticket stands for nobody's identity.")
+
+
+class CalledAnswer(BaseModel):
+    """Whom a counter has called; null: nobody waits whom it may call. `sequence`: halls announce each once."""
+
+    ticket: TicketAnswer | None
+    sequence: int | None = None
+
+
+class HolderAnswer(BaseModel):
+    """Whether the person at the counter is the one whose reference the ticket has: same, other, or unknown (a walk-in)."""
+
+    holder: str
+    identity_check: bool = True
+
+
+class ShownCall(BaseModel):
+    """A call as a hall shows it."""
+
+    sequence: int
+    number: str
+    counter: str
+
+
+class CounterState(BaseModel):
+    """A counter."""
+
+    counter: str
+    paused: bool
+    number: str | None
+    classes: list[str] | None
+    services: list[str] | None
+
+
+class ClassWaiting(BaseModel):
+    """Who waits of a class."""
+
+    queue_class: str
+    waiting: int
+    longest_s: int
+
+
+class BranchAnswer(BaseModel):
+    """A branch."""
+
+    branch: str
+    day: str
+    closed: str | None = Field(description="Why it is closed; null: it is open.")
+    sequence: int = Field(description="Of its last step.")
+    waiting: list[ClassWaiting]
+    counters: list[CounterState]
+    calls: list[ShownCall] = Field(description="The last ones, newest first.")
+
+
+class StepAnswer(BaseModel):
+    """It is done."""
+
+    done: bool = True
+    expired: int = 0
+
+
+AnyTicket = dict[str, Any]

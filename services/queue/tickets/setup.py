@@ -1,0 +1,213 @@
+"""Puts tickets together from the settings: the interface beside the look-up, and what goes on behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import redis.asyncio
+from confluent_kafka import KafkaException
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from deploy.connections.database import connected
+from policies.compiled.queue import compile_queue
+from policies.language.loader import load_pack
+from schemas.codec.records import encode
+from schemas.registry import RegistryError, registry_for
+from services.access.audit import AUDIT_FILE, AuditFile
+from services.access.keyring import KEYS_READ_EVERY_S, KeyRing, KnownKeys
+from services.access.keys import actors_by_key
+from services.access.tokens import TokenTrust, issuer_keys
+from services.queue.tickets.callers import Callers
+from services.queue.tickets.following import ClassFollower
+from services.queue.tickets.keys import TicketKeys
+from services.queue.tickets.problems import TicketProblemError
+from services.queue.tickets.relay import RELAY_WAIT_MS, TICKETS_TOPIC, KafkaSteps, TicketRelay
+from services.queue.tickets.store import STORE_BUDGET_S, TicketStore
+from services.queue.tickets.ticketing import Ticketing
+from services.staff.people import person_of
+from services.views.kafka_source import KafkaSource, NewReader
+
+if TYPE_CHECKING:
+    from deploy.settings import Settings
+    from services.access.decision import Actor
+    from services.queue.lookup import Lookup
+
+log = logging.getLogger(__name__)
+STORE_CONNECTIONS_MAX: Final = 64
+LEARN_EVERY_S: Final = 60.0
+RETRY_AFTER_S: Final = 1.0
+RELAY_PAUSE_S: Final = 0.02
+"""Between two turns of the relay, so that it takes what has come meanwhile at once."""
+
+OUTLIVED: Final = (RedisError, KafkaException, RegistryError, TicketProblemError, OSError)
+
+
+def today_of(settings: Settings) -> Callable[[], date]:
+    """The bank's day by this machine's clock."""
+    return lambda: datetime.now(settings.tz).date()
+
+
+def ticket_client(url: str) -> redis.asyncio.Redis:
+    """A client that gives up early and never tries twice: whoever asks does, with the same request id."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=STORE_CONNECTIONS_MAX, timeout=STORE_BUDGET_S, socket_timeout=STORE_BUDGET_S,
+        socket_connect_timeout=STORE_BUDGET_S, retry=Retry(NoBackoff(), 0),
+    )  # fmt: skip
+    return redis.asyncio.Redis(connection_pool=pool)
+
+
+def ticketing_of(settings: Settings, lookup: Lookup) -> Ticketing:
+    """Tickets on the settings' store, with clients of the calling thread's own. PackError."""
+    packs = [load_pack(name.strip()) for name in settings.pack.split(",")]
+    store = TicketStore(
+        ticket_client(settings.tickets), TicketKeys.of(settings.topic_prefix), compile_queue(packs[0]), today_of(settings),
+        stays=settings.queue_stays,
+    )  # fmt: skip
+    return Ticketing(store, lookup, settings.queue_default_class)
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The keys of machines, not yet read."""
+
+    def load() -> KnownKeys:
+        with connected(settings.database) as connection:
+            return actors_by_key(connection, datetime.now(UTC))
+
+    return KeyRing(load)
+
+
+def callers_of(settings: Settings, keys: KeyRing) -> Callers:
+    """Who may ask. TokenRefusedError, OSError for a file of keys that is none."""
+    trust = None
+    if settings.token_issuer and settings.token_keys is not None:
+        trust = TokenTrust(settings.token_issuer, settings.token_audience, issuer_keys(settings.token_keys))
+
+    def person(login: str) -> Actor | None:
+        with connected(settings.database) as connection:
+            return person_of(connection, login, today_of(settings)())
+
+    return Callers(keys, AuditFile(settings.data_dir / AUDIT_FILE), trust, settings.token_login_claim, person)
+
+
+def relay_of(settings: Settings) -> TicketRelay:
+    """The relay of the settings' outbox."""
+    wait_s = 2 * RELAY_WAIT_MS / 1000
+    client = Redis.from_url(settings.tickets, socket_timeout=wait_s, socket_connect_timeout=wait_s)
+    sender = KafkaSteps(settings.kafka, settings.topic(TICKETS_TOPIC))
+    return TicketRelay(
+        client,
+        TicketKeys.of(settings.topic_prefix),
+        sender,
+        partial(encode, TICKETS_TOPIC, registry=registry_for(settings)),
+    )
+
+
+class Behind:
+    """What goes on behind the interface, each in a thread of its own: relay, changes of class, keys, past waits.
+
+    new_lookup: a look-up for the calling thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ticketing: Ticketing,
+        keys: KeyRing,
+        new_lookup: Callable[[], Lookup],
+        new_reader: NewReader,
+    ) -> None:
+        self.settings, self.ticketing, self.keys = settings, ticketing, keys
+        self.new_lookup, self.new_reader = new_lookup, new_reader
+        self.over = threading.Event()
+
+    def start(self) -> None:
+        """Begin; the keys have been read once, if the database answers."""
+        self._outlive("keys", self._read_keys)
+        for name, work in (
+            ("keys", self._keep_keys),
+            ("relay", self._relay),
+            ("classes", self._follow),
+            ("waits", self._learn),
+        ):
+            threading.Thread(target=self._again, args=(name, work), name=f"tickets-{name}", daemon=True).start()
+
+    def stop(self) -> None:
+        """End; what is not relayed stays in the outbox."""
+        self.over.set()
+
+    def _again(self, name: str, work: Callable[[], None]) -> None:
+        while not self.over.is_set():
+            self._outlive(name, work)
+            self.over.wait(RETRY_AFTER_S)
+
+    def _outlive(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except OUTLIVED as problem:
+            log.warning("tickets, %s: %s", name, problem)
+        except Exception:
+            log.exception("tickets, %s", name)
+
+    def _read_keys(self) -> None:
+        from psycopg import Error
+
+        try:
+            self.keys.read(datetime.now(UTC))
+        except Error as problem:
+            raise OSError(f"the database gives no keys: {type(problem).__name__}") from problem
+
+    def _keep_keys(self) -> None:
+        self.over.wait(KEYS_READ_EVERY_S)
+        self._read_keys()
+
+    def _relay(self) -> None:
+        relay = relay_of(self.settings)
+        while not self.over.is_set():
+            relay.relay()
+            self.over.wait(RELAY_PAUSE_S)
+
+    def _follow(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._following())
+
+    async def _following(self) -> None:
+        ticketing = ticketing_of(self.settings, self.new_lookup())
+        names = ("queue-priority",)
+        source = await asyncio.to_thread(
+            KafkaSource, self.settings.kafka, names, self.new_reader, self.settings.topic_prefix
+        )
+        try:
+            registry, client = registry_for(self.settings), ticketing.store.client
+            follower = ClassFollower(source, ticketing, registry, client, today_of(self.settings))
+            await follower.begin()
+            while not self.over.is_set():
+                await follower.follow()
+        finally:
+            source.close()
+            await ticketing.store.client.aclose()
+
+    def _learn(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._learning())
+
+    async def _learning(self) -> None:
+        own = ticketing_of(self.settings, self.new_lookup())
+        try:
+            until = time.monotonic()
+            while not self.over.is_set():
+                if time.monotonic() >= until:
+                    await own.learn()
+                    self.ticketing.learnt = own.learnt
+                    until = time.monotonic() + LEARN_EVERY_S
+                await asyncio.sleep(RETRY_AFTER_S)
+        finally:
+            await own.store.client.aclose()

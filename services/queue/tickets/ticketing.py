@@ -1,0 +1,252 @@
+"""A branch's tickets behind the interface: classes by the look-up, steps by the store, and what people are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from services.queue.tickets import forms
+from services.queue.tickets.position import Learnt, before, bounds_of, class_code, forecast_of, reasons
+from services.queue.tickets.problems import KINDS, TicketProblemError
+from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
+
+if TYPE_CHECKING:
+    from policies.compiled.queue import CompiledQueue
+    from services.queue.lookup import Answer, Lookup
+
+REQUEST_BUDGET_S: Final = 0.18
+"""For all that a request waits for; a kiosk has its answer within 200 ms."""
+
+
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    try:
+        yield
+    except StoreDownError as problem:
+        raise TicketProblemError("queue-unavailable") from problem
+    except TimeoutError as problem:
+        raise TicketProblemError("queue-unavailable") from problem
+    except StepRefusedError as problem:
+        code = problem.code if problem.code in KINDS else "queue-unavailable"
+        raise TicketProblemError(code, problem.ticket["place"] if problem.ticket else None) from problem
+
+
+@dataclass(slots=True)
+class Ticketing:
+    """Tickets of all branches. Every method raises TicketProblemError."""
+
+    store: TicketStore
+    lookup: Lookup
+    default_class: str
+    learnt: Learnt = field(default_factory=lambda: Learnt({}))
+
+    @property
+    def queue(self) -> CompiledQueue:
+        """Classes and discipline of the pack."""
+        return self.store.queue
+
+    async def issue(self, branch: str, actor: str, request: str, wanted: forms.TicketRequest) -> forms.TicketAnswer:
+        """A ticket by reference, of an open class, or a walk-in's."""
+        open_class = self._open_class(wanted.queue_class)
+        with _as_problems():
+            async with asyncio.timeout(REQUEST_BUDGET_S):
+                state, found = await asyncio.gather(self.store.run("state", branch), self._class(wanted))
+                given = self._ticket(found, open_class, wanted.service) | {
+                    "ref": wanted.customer_ref, "ref2": wanted.previous_ref, "actor": actor,
+                    "booked": None if wanted.appointment is None else _ms(wanted.appointment),
+                }  # fmt: skip
+                given["forecast"] = self._forecast_of_new(state, given)
+                return self._told(state, (await self.store.run("issue", branch, request, **given))["ticket"])
+
+    async def courtesy(
+        self, branch: str, actor: str, request: str, wanted: forms.CourtesyRequest
+    ) -> forms.TicketAnswer:
+        """A ticket of a class that staff choose (R-092)."""
+        if wanted.queue_class not in self.queue.ids:
+            raise TicketProblemError("not-an-open-class")
+        given = {
+            "class": wanted.queue_class, "vip": False, "service": wanted.service, "prefix": self._prefix(wanted.queue_class),
+            "cause": "courtesy", "reason": wanted.reason, "actor": actor,
+        }  # fmt: skip
+        with _as_problems():
+            async with asyncio.timeout(REQUEST_BUDGET_S):
+                state = await self.store.run("state", branch)
+                return self._told(state, (await self.store.run("issue", branch, request, **given))["ticket"])
+
+    async def printed(self, branch: str, actor: str, given: forms.PrintedTickets) -> list[forms.TicketAnswer]:
+        """Tickets that a kiosk printed by itself: in the order of printing, each once, from its printed time."""
+        found = []
+        for one in sorted(given.tickets, key=lambda ticket: (ticket.printed_at, ticket.number)):
+            wanted = forms.TicketRequest(
+                service=one.service, customer_ref=one.customer_ref, queue_class=one.queue_class
+            )
+            more = self._ticket(await self._class(wanted), self._open_class(one.queue_class), one.service)
+            request = f"{actor}/printed/{one.number}"
+            with _as_problems():
+                made = await self.store.run(
+                    "issue", branch, request, **more, ref=one.customer_ref, number=one.number, actor=actor,
+                    printed_at=_ms(one.printed_at), cause="offline",
+                )  # fmt: skip
+            found.append(self._plain(made["ticket"]))
+        return found
+
+    async def ticket(self, branch: str, place: int) -> forms.TicketAnswer:
+        """A ticket, and how it stands."""
+        with _as_problems():
+            async with asyncio.timeout(REQUEST_BUDGET_S):
+                state = await self.store.run("state", branch)
+                own = next((one for one in state["tickets"] if one["place"] == place), None)
+                if own is None:
+                    own = (await self.store.run("ticket", branch, place=place))["ticket"]
+        return self._told(state, own)
+
+    async def call(self, branch: str, actor: str, request: str, counter: str) -> forms.CalledAnswer:
+        """The next ticket for a counter."""
+        with _as_problems():
+            found = await self.store.run("call", branch, request, counter=counter, actor=actor)
+        if not found:
+            return forms.CalledAnswer(ticket=None)
+        return forms.CalledAnswer(ticket=self._plain(found["ticket"]), sequence=found["sequence"])
+
+    async def step(self, step: str, branch: str, actor: str, request: str, **given: Any) -> forms.TicketAnswer:
+        """A step of one ticket."""
+        with _as_problems():
+            return self._plain((await self.store.run(step, branch, request, actor=actor, **given))["ticket"])
+
+    async def holder(
+        self, branch: str, actor: str, request: str, place: int, asked: forms.HolderRequest
+    ) -> forms.HolderAnswer:
+        """Whether the ticket is of the person whose identity was checked."""
+        refs = [ref for ref in (asked.customer_ref, asked.previous_ref) if ref is not None]
+        with _as_problems():
+            found = await self.store.run(
+                "check", branch, request, counter=asked.counter, place=place, refs=refs, actor=actor
+            )
+        return forms.HolderAnswer(holder=found["holder"])
+
+    async def arrange(self, step: str, branch: str, actor: str, request: str, **given: Any) -> forms.StepAnswer:
+        """A step of a counter, or of the branch."""
+        if set(given.get("classes") or ()) - set(self.queue.ids):
+            raise TicketProblemError("not-understood")
+        with _as_problems():
+            found = await self.store.run(step, branch, request, actor=actor, **given)
+        return forms.StepAnswer(expired=found.get("expired", 0))
+
+    async def branch(self, branch: str) -> forms.BranchAnswer:
+        """How a branch stands."""
+        with _as_problems():
+            state = await self.store.run("state", branch)
+        now, waiting = state["now"], state["tickets"]
+        by_class = {name: [one["arrival"] for one in waiting if one["class"] == name] for name in self.queue.ids}
+        return forms.BranchAnswer(
+            branch=branch, day=state["day"], closed=state["closed"] or None, sequence=state["sequence"],
+            waiting=[
+                forms.ClassWaiting(
+                    queue_class=name, waiting=len(arrivals), longest_s=max(0, now - min(arrivals, default=now)) // 1000
+                )
+                for name, arrivals in by_class.items()
+            ],
+            counters=[
+                forms.CounterState(
+                    counter=one["name"], paused=bool(one.get("paused")), number=(one.get("at_work") or {}).get("number"),
+                    classes=one.get("classes"), services=one.get("services"),
+                )
+                for one in sorted(state["counters"], key=lambda one: str(one["name"]))
+            ],
+            calls=[forms.ShownCall(**{name: one[name] for name in ("sequence", "number", "counter")}) for one in state["shown"]],
+        )  # fmt: skip
+
+    async def rerank(self, reference: str, queue_class: str, vip_area: bool, reason: str) -> int:
+        """Another class of a reference: its tickets move at once, wherever they wait. How many did."""
+        moved = 0
+        with _as_problems():
+            for branch in await self.store.holders(reference):
+                given: dict[str, Any] = {
+                    "ref": reference, "class": self._known(queue_class), "vip": vip_area, "reason": reason,
+                }  # fmt: skip
+                moved += len((await self.store.run("rerank", branch, **given))["moved"])
+        return moved
+
+    async def learn(self) -> None:
+        """Take what past days teach."""
+        with _as_problems():
+            self.learnt = Learnt.of(self.queue, *await self.store.learnt())
+
+    # -- classes
+
+    def _known(self, queue_class: str) -> str:
+        return queue_class if queue_class in self.queue.ids else self.default_class
+
+    def _open_class(self, wanted: str | None) -> str | None:
+        """A class that anybody may be given; TicketProblemError for another one."""
+        if wanted is None:
+            return None
+        for one in self.queue.classes:
+            if one.id == wanted and not one.cards and not one.tiers:
+                return wanted
+        raise TicketProblemError("not-an-open-class")
+
+    async def _class(self, wanted: forms.TicketRequest) -> Answer | None:
+        """What the look-up says of a reference; None of a walk-in."""
+        if wanted.customer_ref is None:
+            return None
+        found = await self.lookup.answer(wanted.customer_ref)
+        if wanted.previous_ref is not None and found.queue_class == self.default_class:
+            before_it = await self.lookup.answer(wanted.previous_ref)
+            return found if before_it.queue_class == self.default_class else before_it
+        return found
+
+    def _ticket(self, found: Answer | None, open_class: str | None, service: str) -> dict[str, Any]:
+        """Class and service of a ticket that is issued: of both classes the one that is called first."""
+        own = self.default_class if found is None else self._known(found.queue_class)
+        chosen = min((own, open_class or own), key=lambda name: class_code(self.queue, name))
+        return {
+            "class": chosen, "vip": found is not None and found.vip_area, "degraded": found is not None and found.degraded,
+            "service": service, "prefix": self._prefix(chosen), "floor": open_class,
+        }  # fmt: skip
+
+    def _prefix(self, queue_class: str) -> str:
+        """The letter of a class on tickets."""
+        return chr(ord("A") + class_code(self.queue, queue_class))
+
+    # -- what is told
+
+    def _forecast_of_new(self, state: dict[str, Any], given: dict[str, Any]) -> int | None:
+        own = {
+            "place": 1 << 40, "arrival": max(state["now"], given["booked"] or 0), "passed": 0, "class": given["class"],
+            "service": given["service"],
+        }  # fmt: skip
+        return forecast_of(self.queue, state, own, self.learnt)
+
+    def _told(self, state: dict[str, Any], own: dict[str, Any]) -> forms.TicketAnswer:
+        """A ticket as it stands among the others."""
+        answer = self._plain(own)
+        if own["state"] != "waiting":
+            return answer
+        ahead = before(self.queue, state["tickets"], own, state["now"])
+        answer.position = 1 + len(ahead)
+        answer.ahead_since = [forms.AheadCause(**one) for one in reasons(ahead)]
+        answer.overtaken_by_less_than = [forms.OvertakingBound(**one) for one in bounds_of(self.queue, own["class"])]
+        seconds = forecast_of(self.queue, state, own, self.learnt)
+        if seconds is not None:
+            answer.wait = forms.WaitEstimate(seconds=seconds)
+            if self.learnt.table is not None:
+                code = class_code(self.queue, own["class"])
+                answer.wait.low_s, answer.wait.high_s = self.learnt.table.interval_s(code, seconds)
+        return answer
+
+    def _plain(self, own: dict[str, Any]) -> forms.TicketAnswer:
+        return forms.TicketAnswer(
+            ticket=own["place"], ticket_id=own["id"], number=own["number"], queue_class=own["class"], vip_area=own["vip"],
+            service=own["service"], state=own["state"], arrival=datetime.fromtimestamp(own["arrival"] / 1000, UTC),
+            counter=own.get("counter"), degraded=own["degraded"], overtaken_by=own["passed"],
+        )  # fmt: skip
+
+
+def _ms(at: datetime) -> int:
+    """Milliseconds since 1970; an instant without a zone is taken as UTC."""
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,36 @@
+"""The reader of topics beside the workers, without brokers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from agents.engine import reader
+from deploy.settings import Settings
+
+
+class Away:
+    """A client that can't end well, as its brokers are away."""
+
+    def __init__(self) -> None:
+        self.task = asyncio.get_running_loop().create_task(asyncio.sleep(1000))
+
+    async def stop(self) -> None:
+        """It breaks off half-way."""
+        raise KafkaConnectionError
+
+
+def test_nothing_of_a_client_outlives_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else asyncio says "Task was destroyed but it is pending!" behind whatever the process said last."""
+    made = list[Away]()
+
+    async def opened(*_: Any) -> Away:
+        made.append(Away())
+        return made[0]
+
+    monkeypatch.setattr(reader, "_open", opened)
+    reader.LogReader(Settings().kafka, ["transactions"]).close()
+    assert made[0].task.cancelled()
