@@ -60,7 +60,9 @@ def begin_login(issuer: Issuer, client: LoginClient) -> tuple[LoginBegun, str]:
     return begun, str(address)
 
 
-def finish_login(issuer: Issuer, client: LoginClient, begun: LoginBegun, answer: dict[str, str], now_s: int) -> TokensGiven:
+def finish_login(
+    issuer: Issuer, client: LoginClient, begun: LoginBegun, answer: dict[str, str], now_s: int
+) -> TokensGiven:
     """What the answer to a login gives, once it has proved to be the answer to this one. Waits for the network.
 
     answer: the query with which the person came back. LoginRefusedError, IssuerAwayError.
