@@ -49,7 +49,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Callers:
+class RequestCallers:
     """Finds out who asks. What is None is not taken here.
 
     people: the actor behind a login, None for nobody. origin: of our pages, such as https://desk.bank.

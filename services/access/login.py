@@ -23,15 +23,15 @@ from starlette.responses import RedirectResponse, Response
 from services.access.callers import (
     COOKIE_SCOPE,
     SESSION_COOKIE,
-    Callers,
     CookieKeeper,
+    RequestCallers,
     browser_of,
     form_of,
     session_cookie,
     single_fields,
 )
 from services.access.issuer import Issuer, IssuerAwayError
-from services.access.oidc import LoginBegun, LoginClient, LoginRefusedError, begin, finish
+from services.access.oidc import LoginBegun, LoginClient, LoginRefusedError, begin_login, finish_login
 from services.access.sessions import LOGOUTS_S, LoggedIn, Session, Sessions
 from services.access.tokens import TokenRefusedError, is_name, login_of
 
@@ -53,14 +53,14 @@ class Login:
     issuer: Issuer
     client: LoginClient
     sessions: Sessions
-    callers: Callers
+    callers: RequestCallers
     login_claim: str
     now_s: Callable[[], float] = time.time
     home: str = field(default="/")
 
     def started(self, where: str) -> tuple[str, str]:
         """A login that leads to `where`: the issuer's address, and the cookie that keeps it. IssuerAwayError."""
-        begun, address = begin(self.issuer, self.client)
+        begun, address = begin_login(self.issuer, self.client)
         return address, ".".join((*begun, base64.urlsafe_b64encode(where.encode()).decode().rstrip("=")))
 
     def finished(self, kept: str, answer: dict[str, str], browser: str, before: str) -> tuple[Session, str]:
@@ -69,7 +69,7 @@ class Login:
         LoginRefusedError, IssuerAwayError, redis.RedisError, psycopg.Error.
         """
         begun, where = _kept(kept)
-        given = finish(self.issuer, self.client, begun, answer, int(self.now_s()))
+        given = finish_login(self.issuer, self.client, begun, answer, int(self.now_s()))
         try:
             login = login_of(given.claims, self.login_claim)
         except TokenRefusedError as problem:

@@ -46,7 +46,7 @@ class TokensGiven(NamedTuple):
     refresh_token: str
 
 
-def begin(issuer: Issuer, client: LoginClient) -> tuple[LoginBegun, str]:
+def begin_login(issuer: Issuer, client: LoginClient) -> tuple[LoginBegun, str]:
     """A login: what to keep, and the address to which the person is sent. IssuerAwayError."""
     from authlib.integrations.httpx_client import AsyncOAuth2Client  # type: ignore[import-untyped]
 
@@ -60,7 +60,9 @@ def begin(issuer: Issuer, client: LoginClient) -> tuple[LoginBegun, str]:
     return begun, str(address)
 
 
-def finish(issuer: Issuer, client: LoginClient, begun: LoginBegun, answer: dict[str, str], now_s: int) -> TokensGiven:
+def finish_login(
+    issuer: Issuer, client: LoginClient, begun: LoginBegun, answer: dict[str, str], now_s: int
+) -> TokensGiven:
     """What the answer to a login gives, once it has proved to be the answer to this one. Waits for the network.
 
     answer: the query with which the person came back. LoginRefusedError, IssuerAwayError.

@@ -11,7 +11,7 @@ from redis import Redis
 
 from deploy.connections.database import connected
 from deploy.errors import KeyLostError
-from services.access.callers import Callers
+from services.access.callers import RequestCallers
 from services.access.issuer import Issuer
 from services.access.keys import KeyBook
 from services.access.login import Login
@@ -67,7 +67,7 @@ def people_login(settings: Settings, *, with_keys: bool) -> Login:
     issuer = Issuer(settings.token_issuer, settings.token_ca, settings.token_keys)
     people = People(database, lambda: datetime.now(settings.tz).date())
     origin = settings.login_url.rstrip("/")
-    callers = Callers(
+    callers = RequestCallers(
         people.actor, origin, sessions, issuer, settings.token_audience, settings.token_login_claim,
         key_book(settings) if with_keys else None,
     )  # fmt: skip

@@ -34,7 +34,7 @@ def person_of(connection: Connection[Any], login: str, day: date) -> Actor | Non
 
 
 class People:
-    """The people of the list, each asked for again after KEPT_S: so long a change of the list takes to count. Threads may share it.
+    """The people of the list, each asked for again after KEPT_S: so late a change of the list counts. Threads may share it.
 
     database: a connection whose transaction ends with it. day: the bank's, for those who stand in for others.
     """

@@ -20,7 +20,7 @@ from oidc_provider_mock import User, run_server_in_thread
 from deploy.connections.database import connected
 from services.access import issuer as issuers
 from services.access import oidc
-from services.access.callers import Caller, Callers
+from services.access.callers import Caller, RequestCallers
 from services.access.decision import PEOPLE
 from services.access.issuer import Issuer
 from services.access.keys import KeyBook
@@ -56,14 +56,14 @@ def provider() -> Iterator[str]:
 
 @pytest.fixture
 def bank(database: str, tmp_path: Path) -> str:
-    """URL of a database with everybody on its lists; rm-0102 stands in for branch_manager-east in March."""
+    """URL of a database with everybody on its lists; rm-0102 stands in for branch_manager-east."""
     lists = (
         ["unit,name,change", *(f"{branch},x,set" for branch in BRANCHES)],
         ["staff_id,login,name,role,unit,change"]
         + [f"id-{login},{login},x,{role},{branch},set" for login, (role, branch) in STAFF.items()],
         [
             "staff_id,first_day,last_day,substitute,change",
-            "id-branch_manager-east,2026-03-01,2026-03-31,id-rm-0102,set",
+            "id-branch_manager-east,2026-03-01,2099-12-31,id-rm-0102,set",
         ],
     )
     with connected(database) as connection:
@@ -105,7 +105,7 @@ def new_service(bank: str, store: Any) -> NewService:
         keys.read()
         people = People(database, lambda: DAY, clock=iter(range(0, 10**6, 60)).__next__)  # nobody is remembered
         known = Issuer(issuer)
-        callers = Callers(people.actor, ORIGIN, sessions, known, "tidegauge", "preferred_username", keys)
+        callers = RequestCallers(people.actor, ORIGIN, sessions, known, "tidegauge", "preferred_username", keys)
         login = Login(known, client, sessions, callers, "preferred_username")
         app = FastAPI()
         install_login(app, login)

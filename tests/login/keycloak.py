@@ -65,15 +65,6 @@ class Keycloak:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def end_sessions(self, login: str) -> None:
-        """As an administrator there: end all sessions of a person, which it then tells the services."""
-        grant = {"grant_type": "password", "client_id": "admin-cli", **ADMINISTRATOR}
-        answer = requests.post(f"{self.url}/realms/master/protocol/openid-connect/token", data=grant, timeout=20)
-        head = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-        users = f"{self.url}/admin/realms/staff/users"
-        (user,) = requests.get(users, params={"username": login, "exact": "true"}, headers=head, timeout=20).json()
-        requests.post(f"{users}/{user['id']}/logout", headers=head, timeout=20).raise_for_status()
-
     def _wait(self) -> None:
         until = time.monotonic() + START_S
         while time.monotonic() < until and self.process.poll() is None:

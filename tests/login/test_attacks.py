@@ -207,7 +207,8 @@ async def from_elsewhere(service: Service, forger: Forger) -> Any:
     robbed = await victim(service, forger)
     csrf = (await robbed.who())["csrf"]
     elsewhere = [
-        {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"}, {"Sec-Fetch-Site": "same-site", "Origin": "https://x.desk.test"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "https://x.desk.test"},
         {"Origin": "https://evil.test"}, {"Origin": "null"}, {"Sec-Fetch-Site": "none"}, {},
         {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.test"},
     ]  # fmt: skip
@@ -359,7 +360,8 @@ def test_an_issuer_that_is_none(forger: Forger) -> None:
     good = json.loads(forger.answer("", None))
     wrong: list[Any] = [
         good | {"issuer": "https://login.evil"}, good | {"token_endpoint": "http://login.bank/token"}, good | {"jwks_uri": None},
-        good | {"jwks_uri": "file:///etc/passwd"}, good | {"authorization_endpoint": ""}, good | {"end_session_endpoint": "http://x"}, [], 7,
+        good | {"jwks_uri": "file:///etc/passwd"}, good | {"authorization_endpoint": ""},
+        good | {"end_session_endpoint": "http://x"}, [], 7,
     ]  # fmt: skip
     for said in (*(json.dumps(one).encode() for one in wrong), b"", b"[" * 100_000):
         with pytest.raises(issuers.IssuerAwayError) as refused:

@@ -185,7 +185,7 @@ def test_which_token_is_kept(machine: Machine, forger: Forger) -> None:
         ("opaque", forger.token(sub="id"), "id"),
         (forger.token(aud="account"), forger.token(sub="id"), "id"),
     ):
-        assert kept.keep(settings, issuer, TokensGiven({}, identity, access, ""), now)["sub"] == subject
+        assert kept.keep_login(settings, issuer, TokensGiven({}, identity, access, ""), now)["sub"] == subject
         assert kept.kept_token(settings, issuer, now) == (access if subject == "access" else identity)
     with pytest.raises(TokenRefusedError):
-        kept.keep(settings, issuer, TokensGiven({}, forger.token(aud="pages"), "opaque", ""), now)
+        kept.keep_login(settings, issuer, TokensGiven({}, forger.token(aud="pages"), "opaque", ""), now)

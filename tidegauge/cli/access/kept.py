@@ -41,7 +41,7 @@ def command_line_client(settings: Settings, redirect: str = "") -> LoginClient:
     return LoginClient(settings.token_audience, "", redirect)
 
 
-def keep(settings: Settings, issuer: Issuer, given: TokensGiven, now: datetime) -> dict[str, Any]:
+def keep_login(settings: Settings, issuer: Issuer, given: TokensGiven, now: datetime) -> dict[str, Any]:
     """Keep what a login gave; returns the claims of the token that commands will come with. TokenRefusedError.
 
     That is the access token where it counts by itself, else the ID token, which was made for the same client.
@@ -86,7 +86,7 @@ def kept_token(settings: Settings, issuer: Issuer, now: datetime) -> str:
             given = renewed(issuer, command_line_client(settings), kept["refresh_token"], int(now.timestamp()))
         except LoginRefusedError as problem:
             raise CommandError(f"the login has ended: {problem}", _AGAIN, BAD_INPUT) from problem
-        keep(settings, issuer, given, now)
+        keep_login(settings, issuer, given, now)
         return str(_read(settings)["token"])
 
 

@@ -18,8 +18,8 @@ from tidegauge.cli.access.kept import (
     command_line_client,
     development_login,
     forget,
-    keep,
     keep_development,
+    keep_login,
 )
 from tidegauge.cli.actor import actor_of, issuer_of, listed_person, spelt_actor
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, notes
@@ -44,7 +44,7 @@ def login(
     browser: bool = typer.Option(True, "--browser/--no-browser", help="Open the address in a browser."),
     as_json: bool = JSON,
 ) -> None:
-    """Log in at the bank's issuer of tokens, in a browser. The commands behind it come from you, until `logout` or the login's end."""
+    """Log in at the bank's issuer of tokens, in a browser. The commands behind it come from you, until the login ends."""
     settings = Settings()
     if settings.token_issuer:
         if given:
@@ -109,21 +109,21 @@ def _by(settings: Settings) -> str:
 def _at_issuer(settings: Settings, *, open_browser: bool) -> None:
     """A login in a browser, whose answer comes to a port of this machine (RFC 8252). CommandError."""
     from services.access.issuer import IssuerAwayError
-    from services.access.oidc import LoginRefusedError, begin, finish
+    from services.access.oidc import LoginRefusedError, begin_login, finish_login
     from services.access.tokens import TokenRefusedError
 
     issuer = issuer_of(settings)
     with HTTPServer(("127.0.0.1", 0), _Callback) as server:
         client = command_line_client(settings, f"http://127.0.0.1:{server.server_port}{CALLBACK}")
         try:
-            begun, address = begin(issuer, client)
+            begun, address = begin_login(issuer, client)
             notes.print("log in here:", soft_wrap=True)
             notes.print(address, soft_wrap=True, markup=False, highlight=False)
             if open_browser:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             answer = _answer(server, begun.state)
             now = datetime.now(UTC)
-            keep(settings, issuer, finish(issuer, client, begun, answer, int(now.timestamp())), now)
+            keep_login(settings, issuer, finish_login(issuer, client, begun, answer, int(now.timestamp())), now)
         except (LoginRefusedError, TokenRefusedError) as problem:
             raise CommandError(
                 f"the login came to nothing: {problem}", "`tidegauge login` again", FAILED_CHECK
