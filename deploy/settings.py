@@ -5,6 +5,7 @@ Anything that agents, services and connectors need to know about their surroundi
 
 import base64
 import contextlib
+import datetime as dt
 import ipaddress
 import os
 import re
@@ -99,6 +100,7 @@ class Settings(WireSettings):
     token_ca: OfPlace[Path | None] = Field(None, description="PEM file of authorities for the issuer.")
     token_login_claim: OfPlace[str] = Field("preferred_username", min_length=1, description="Claim with a login.")
     token: OfPlace[SecretStr | None] = Field(None, description="Token of who runs commands.")
+    stamped_from: OfTaste[dt.date | None] = Field(None, description="First day of which acts need a verified actor.")
     login_url: OfPlace[str] = Field("", description="Where people's browsers reach the pages, https://desk.bank.")
     login_client: OfPlace[str] = Field("tidegauge-pages", min_length=1, description="Client of the pages' logins.")
     login_client_secret: OfPlace[SecretStr | None] = Field(None, description="Secret of that client; none: public.")
@@ -120,6 +122,7 @@ class Settings(WireSettings):
         50, ge=0, le=10**6, description="Ticket requests a second of a key; 0: no limit."
     )
     lookup_port: OfTaste[int] = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
+    commands_port: OfTaste[int] = Field(8082, ge=0, le=65535, description="Port of the service of commands.")
     lookup_metrics_port: OfTaste[int] = Field(9467, ge=0, le=65535, description="Port of its metrics; 0: none.")
     lookup_connections: OfTaste[int] = Field(512, ge=4, le=65536, description="Connections it takes at once.")
     lookup_open: OfTaste[bool] = Field(False, description="It asks for no key; for trying it out.")

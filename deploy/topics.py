@@ -103,6 +103,7 @@ CATALOGUE: Final[tuple[Topic, ...]] = (
     Topic("decisions", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("restatements", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
     Topic("rm-alerts", CUSTOMER, "standing agent", kept_days=24 * MONTH_DAYS),
+    Topic("command-results", CUSTOMER, "standing agent", kept_days=7),
     Topic("account-owners", "account and customer", "standing agent", compact=True),
     Topic("tasks", CUSTOMER, "nobody yet", kept_days=3 * MONTH_DAYS),
     Topic("notices", CUSTOMER, "notifier", kept_days=3 * MONTH_DAYS),

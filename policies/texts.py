@@ -49,6 +49,8 @@ REFUSALS: Final[dict[str, Name]] = {
     "no_higher_level": Name("级别不高于当前级别", "the level is not above the present one, or beyond 9"),
     "not_snoozed": Name("案件未暂缓", "the case is not snoozed"),
     "too_early": Name("暂缓尚未到期", "the snooze has not ended yet"),
+    "not_stamped": Name("未经核验身份", "it is not by a command, whose actor is verified"),
+    "approves_himself": Name("审批人须亲自操作", "who approves does so by a command of his own"),
 }
 DECISION_REASONS: Final[dict[str, Name]] = {
     "close": Name("日终评定", "decided at a close"),

@@ -153,3 +153,9 @@ STAFF_LINES_MAX: Final = 200_000
 
 STAFF_LINE_BYTES_MAX: Final = 4096
 """Of a line of it."""
+
+COMMANDS_FILE_BYTES_MAX: Final = 64 << 20
+"""Of a file of commands."""
+
+COMMAND_LINES_MAX: Final = 100_000
+"""Of such a file."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from schemas.compatibility import release_problems
 from schemas.registry import HERE, IDS, VERSIONS, fingerprint, names
 
-LATER: Final = {"standings": 2, "outlooks": 2, "rm-alerts": 2, "tier-changes": 2, "facts": 2}
+LATER: Final = {"standings": 2, "outlooks": 2, "rm-alerts": 2, "tier-changes": 2, "facts": 2, "crm-actions": 2}
 """Of these a new version is written only from that TIDEGAUGE_CONTRACTS on, so that all who read it know it by then."""
 
 SHARED: Final = HERE / "shared"

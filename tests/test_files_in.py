@@ -52,6 +52,7 @@ from tests.schemas.test_registry import self_signed
 from tests.test_tidy import ROOT, parsed
 from tidegauge.branch import files
 from tidegauge.cli.access.kept import development_login, keep_development
+from tidegauge.cli.commands.sending import command_lines
 from tidegauge.cli.failures import line_for
 
 ROOMS: Final = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "tidegauge")
@@ -301,6 +302,8 @@ READERS: Final = (
     Reader("tidegauge.cli.policy.command.decide_", "SMALL_FILE_BYTES_MAX", "facts.json",
            lambda path: path.write_text('{"aum": 500000}'),
            command("policy", "decide", "--pack", "abc-bands", "--facts", "@{}")),
+    Reader("tidegauge.cli.commands.sending.command_lines", "COMMANDS_FILE_BYTES_MAX", "commands.ndjson",
+           lambda path: path.write_text('{"command": "note"}'), command_lines),
     Reader("tidegauge.cli.policy.command.cases", "TABLE_BYTES_MAX", "cases.csv", cases, command("policy", "cases", "{}")),
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from policies import PackError, load_pack
 from policies.language.reader import Problem
 from policies.model.pack import KINDS, Pack
 from schemas.registry import registry_for
+from streams.calendar import day_of
 from streams.closing import NOTHING_LEFT_OUT, Run
 
 _NO_KEY = b"no key: references and ids are told to nobody"
@@ -49,6 +50,7 @@ def standing_conf(
         epoch,
         shadow,
         left_out,
+        stamped_from=None if settings.stamped_from is None else day_of(settings.stamped_from),
     )
     conf.compiled()
     return conf

@@ -89,6 +89,9 @@ class StandingJob:
         self.decider = Decider(conf, self.ledger, self.counts)
         self.profiles, self.publisher = self.decider.profiles, self.decider.publisher
         self.bad_rows = BadRows(self.publisher, self.counts, lambda: self.decider.packs.book.packs)
+        self.acts = acts.ActDesk(
+            self.ledger, self.decider.lifecycle, self.decider.cases, self.publisher, conf.stamped_from
+        )
         self.rotation = Rotation(conf.keys, self.ledger, self.publisher.show, self.publisher.retire, self.counts)
         self.handover = Handover(self.ledger, self._publish_anew, self.counts, shadow=conf.shadow)
         self.claims = Claims(self.publisher.registry, self.ledger, conf.partitions, kept=conf.claims)
@@ -262,7 +265,7 @@ class StandingJob:
         lane = self.lanes["crm-actions"]
         for i in range(first, last if self.live else first):
             if columns.status[i] == Status.OK and (record := lane.record(columns, i)) is not None:
-                status, field = acts.take_action(record, self.ledger, self.decider.lifecycle, self.decider.cases)
+                status, field = self.acts.take(record)
                 columns.status[i], columns.field[i] = status, lane.reader.index.get(field, -1)
                 self.counts.add("acts", status == Status.OK)
 

@@ -241,7 +241,8 @@ class StandingConf:
     are checked (agents.standing.intake.placement); `previous_key` and `retire`: of a rotation of references (Keyring);
     `epoch`: of the log's identity, in versions of records; `shadow`: the outputs are another group's, and these go elsewhere;
     `left_out`: closes that don't count; `letters_max`: None for the bound of a topic (schemas.letters.LettersAtOnce);
-    `claims`: the owners of accounts are told (agents.standing.publish.claims).
+    `claims`: the owners of accounts are told (agents.standing.publish.claims); `stamped_from`: the day from which acts have a
+    stamp, from the close before it on; None: they may lack one.
     """
 
     base_currency: str
@@ -260,6 +261,7 @@ class StandingConf:
     left_out: frozenset[Run] = NOTHING_LEFT_OUT
     letters_max: int | None = None
     claims: bool = False
+    stamped_from: int | None = None
 
     @property
     def keys(self) -> Keyring:

@@ -29,7 +29,7 @@ class Acl(NamedTuple):
 
 
 class RedisRule(NamedTuple):
-    """Rights on keys: patterns behind the installation's prefix, and whether they are written.
+    """Rights on keys: patterns behind the installation's prefix, whether they are written, and what is read beside them.
 
     sessions: those of people's logins are written in any case.
     """
@@ -37,6 +37,7 @@ class RedisRule(NamedTuple):
     patterns: tuple[str, ...]
     writes: bool
     sessions: bool = False
+    reads: tuple[str, ...] = ()
 
 
 class TableRule(NamedTuple):
@@ -101,9 +102,14 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         ids=(f"{_OWN_IDS}policies",), tables=TableRule(_WHO, ()),
     ),
     Principal(
-        "desk", "looks at customers, and acts on cases: `tidegauge standings`, `explain`, `outlook`, `alerts`",
-        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), writes=("crm-actions",), reads_state=True, looks_at=("{group}",),
+        "desk", "looks at customers: `tidegauge standings`, `explain`, `outlook`, `alerts`",
+        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), reads_state=True, looks_at=("{group}",),
         redis=RedisRule(("*",), writes=False, sessions=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
+    ),
+    Principal(
+        "commands", "takes commands, and puts what is decided on record: `tidegauge commands`, acts on cases",
+        reads=("customers", "command-results", WORLD), writes=("crm-actions", "audit-log"),
+        redis=RedisRule(("command:*",), writes=True, reads=("alert:*", "view:*")), tables=TableRule((*_WHO, "access.api_keys"), ()),
     ),
     Principal(
         "lookup", "tells kiosks queue classes, and keeps tickets: `tidegauge queue`",
@@ -158,7 +164,7 @@ def redis_acl(principal: Principal, prefix: str, *, tickets: bool = False) -> st
     if rule is None:
         return ""
     # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.
-    keys = " ".join(f"~{prefix}{pattern}" for pattern in rule.patterns)
+    keys = " ".join([f"~{prefix}{pattern}" for pattern in rule.patterns] + [f"%R~{prefix}{p}" for p in rule.reads])
     commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
     kept = " ".join(f"~{prefix}{pattern}" for pattern in SESSION_KEYS)
     own = f" ({kept} +@read +@write +@scripting +time -@dangerous)" if rule.sessions else ""

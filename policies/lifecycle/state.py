@@ -133,7 +133,10 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something a person or the card system did: one record of crm-actions."""
+    """Something a person or the card system did: one record of crm-actions.
+
+    role: of a stamped one, that in which its actor acted (docs/security.md#commands); None: it says of itself who acts.
+    """
 
     action: str
     day: int
@@ -142,13 +145,16 @@ class Act:
     expires_on: int | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     event_id: str = ""
+    role: str | None = None
 
     @classmethod
     def of(cls, record: Mapping[str, Any], day: int) -> Act:
-        """The act in a record of crm-actions; `day` is the business day of its instant."""
+        """The act in a record of crm-actions; `day` is the business day of its instant. A stamp goes before what is claimed."""
+        by = record["stamped_by"]
+        role = None if by is None else record["stamped_role"] or ""
         return cls(
-            record["action"], day, record["requested_by"], record["approved_by"], record["expires_on"],
-            record["details"], record["event_id"],
+            record["action"], day, by or record["requested_by"], record["approved_by"], record["expires_on"],
+            record["details"], record["event_id"], role,
         )  # fmt: skip
 
 

@@ -14,7 +14,10 @@ from schemas.topics import MARKED
 from streams.accounts.store import ID_BYTES_MAX
 from streams.validity import FIELD_BYTES_MAX
 
-_IDS: Final = ("customer_id", "account_id", "source", "branch", "rm_id", "card_held", "requested_by", "approved_by")
+_IDS: Final = (
+    "customer_id", "account_id", "source", "branch", "rm_id", "card_held", "requested_by", "approved_by",
+    "stamped_by",
+)  # fmt: skip
 """They are kept with the state, so they are shorter than others."""
 
 

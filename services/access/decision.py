@@ -58,6 +58,8 @@ class DataKind(StrEnum):
     NOTICES = "notices"
     DECISIONS = "decisions"
     OVERRIDES = "overrides"
+    CARDS = "cards"
+    RECORDS = "records"
     AUDIT = "audit"
     # The installation's; its unit is the head office.
     INPUTS = "inputs"
@@ -137,12 +139,24 @@ _FILE: Final = _LOOK | {
         DataKind.DECISIONS,
     )
 }
-_CARE: Final = _FILE | {
-    (DataKind.NOTES, Action.WRITE),
-    (DataKind.ALERTS, Action.ACKNOWLEDGE),
-    (DataKind.OVERRIDES, Action.REQUEST),
+_HAND_IN: Final = {(DataKind.CARDS, Action.REQUEST)}
+_AT_COUNTERS: Final = _HAND_IN | {(DataKind.CARDS, Action.WRITE), (DataKind.RECORDS, Action.WRITE)}
+_CARE: Final = (
+    _FILE
+    | _HAND_IN
+    | {
+        (DataKind.NOTES, Action.WRITE),
+        (DataKind.ALERTS, Action.ACKNOWLEDGE),
+        (DataKind.OVERRIDES, Action.REQUEST),
+        (DataKind.RECORDS, Action.WRITE),
+    }
+)
+_LEAD: Final = _CARE | {
+    (DataKind.OVERRIDES, Action.APPROVE),
+    (DataKind.OVERRIDES, Action.READ),
+    (DataKind.OVERRIDES, Action.WRITE),
+    (DataKind.CARDS, Action.APPROVE),
 }
-_LEAD: Final = _CARE | {(DataKind.OVERRIDES, Action.APPROVE), (DataKind.OVERRIDES, Action.READ)}
 _EXPORT: Final = {
     (kind, Action.EXPORT) for kind in (DataKind.TIER, DataKind.BALANCES, DataKind.ALERTS, DataKind.DECISIONS)
 }
@@ -164,10 +178,10 @@ _PEOPLE: Final = {(kind, action) for kind in (DataKind.STAFF, DataKind.KEYS) for
 _INSPECT: Final = _FILE | {(DataKind.OVERRIDES, Action.READ)}
 
 GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
-    Role.KIOSK: frozenset(_ISSUE | {(DataKind.QUEUE_CLASS, Action.READ)}),
-    Role.COUNTER: frozenset(_SERVE | {(DataKind.QUEUE_CLASS, Action.READ)}),
-    Role.TELLER: frozenset(_LOOK | _SERVE),
-    Role.LOBBY: frozenset(_LOOK | _HALL | {(DataKind.NOTES, Action.WRITE)}),
+    Role.KIOSK: frozenset(_ISSUE | _HAND_IN | {(DataKind.QUEUE_CLASS, Action.READ)}),
+    Role.COUNTER: frozenset(_SERVE | _AT_COUNTERS | {(DataKind.QUEUE_CLASS, Action.READ)}),
+    Role.TELLER: frozenset(_LOOK | _SERVE | _AT_COUNTERS),
+    Role.LOBBY: frozenset(_LOOK | _HALL | _HAND_IN | {(DataKind.NOTES, Action.WRITE)}),
     Role.RM: frozenset(_CARE),
     Role.PRODUCT_MANAGER: frozenset(_FILE | {(DataKind.NOTES, Action.WRITE)}),
     Role.SECTION_HEAD: frozenset(_CARE),
@@ -179,7 +193,8 @@ GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
     Role.AUDITOR: frozenset(_INSPECT | {(DataKind.AUDIT, Action.READ), (DataKind.STAFF, Action.READ)}),
     Role.COMPLIANCE: frozenset(_INSPECT | {(DataKind.AUDIT, Action.READ), (DataKind.DECISIONS, Action.EXPORT)}),
     Role.ADMINISTRATOR: frozenset(_PEOPLE),
-    Role.SERVICE: frozenset(_FILE | {(DataKind.ALERTS, Action.ACKNOWLEDGE)}),  # its clock escalates and wakes cases
+    # Its clock escalates and wakes cases; the card system says what has become of cards.
+    Role.SERVICE: frozenset(_FILE | _AT_COUNTERS | {(DataKind.ALERTS, Action.ACKNOWLEDGE)}),
     # Runs the machine, and holds the servers' credentials anyway.
     Role.OPERATOR: frozenset(_FILE | _EXPORT | _INSTALLATION | _PEOPLE | {(DataKind.TICKETS, Action.READ)}),
 }

@@ -19,6 +19,10 @@
 | `{p}notice:{notice_id}` | string, expires | a notice that has been delivered |
 | `{p}notice:given-up:{notice_id}` | string, expires | why a person gave a notice up |
 | `{p}notices:waiting` | hash | notice id → where it goes and why its channel has not taken it yet |
+| `{p}command:key:{digest}` | string, expires | digest of the body that an idempotency key came with |
+| `{p}command:at:{command_id}` | hash, expires | record (as stamped, JSON), by (the actor's id), sent |
+| `{p}command:result:{command_id}` | string, expires | what a worker has answered, JSON |
+| `{p}command:offsets` | hash | partition of command-results → next offset |
 """
 
 import re
@@ -72,6 +76,23 @@ class Keys:
     def waiting(self) -> str:
         """Hash of the notices that wait."""
         return f"{self.prefix}notices:waiting"
+
+    def command_key(self, digest: str) -> str:
+        """Digest of the body that an idempotency key came with."""
+        return f"{self.prefix}command:key:{digest}"
+
+    def command(self, command_id: str) -> str:
+        """Hash of a command of the last day."""
+        return f"{self.prefix}command:at:{command_id}"
+
+    def command_result(self, command_id: str) -> str:
+        """What became of it."""
+        return f"{self.prefix}command:result:{command_id}"
+
+    @property
+    def command_offsets(self) -> str:
+        """Hash of the next offsets of command-results."""
+        return f"{self.prefix}command:offsets"
 
     @property
     def next(self) -> str:

@@ -57,7 +57,10 @@ NOBODY_ASKS = {
     **dict.fromkeys(
         ("up", "down", "doctor", "demo", "drain"), "this machine's own processes: who may run them may stop them"
     ),
-    **dict.fromkeys(("worker", "views", "notices", "queue serve"), "processes, each with the rights of its principal"),
+    **dict.fromkeys(
+        ("worker", "views", "notices", "queue serve", "commands serve"),
+        "processes, each with the rights of its principal",
+    ),
     **dict.fromkeys(("login", "logout", "whoami"), "they say who asks"),
     **dict.fromkeys(("config show", "security acls", "topics", "world show", "schemas check"), "nothing of a customer"),
     **dict.fromkeys(("schemas register", "database migrate"), "by the rights of the user that the settings name"),
@@ -69,6 +72,7 @@ NOBODY_ASKS = {
     },
     "queue compare": "numbers and states of tickets alone",
     "notices waiting": "ids and times alone",
+    "commands send": "each command of the file is decided by itself, and put on record",
 }
 ACTS = {name for name, words in SHOWS.items() if words.split()[2:3] == ["c1"]}
 ONE_CUSTOMER = {"explain", "outlook"} | ACTS  # what is decided about him is recorded when he has been found

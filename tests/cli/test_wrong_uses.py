@@ -47,6 +47,7 @@ WRONG = [
         "alerts snooze c1 --until 2026-01-31 --as rm:east", "alerts hand-over c1 --to rm-2 --as rm:east",
         "alerts comment c1 x --as rm:east",
         "alerts resolve c1 --outcome kept --reason x --as rm:east", "alerts escalate c1 --level 1 --as service:hq",
+        "commands serve --port 0", "commands send {at}/staff.csv --as rm:east",
     )),
     *(Wrong(words, 1, DATABASE, NOWHERE) for words in (
         "database migrate", "database migrate --dry-run", "staff import {at}/staff.csv", "staff import {at}/staff.csv --dry-run",

@@ -51,6 +51,10 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("services/test_any_value.py::test_readers_pass_over_what_they_cannot_read",
          "services/test_any_value.py::test_a_standing_is_read_or_is_none"),
     ),
+    "the door of commands": Driven(
+        ("services/commands/follower.py",), ("customers", "command-results"),
+        ("services/test_commands_follower.py::test_any_record_is_taken_or_passed_over",),
+    ),
     "look-up": Driven((), ("queue-priority",), ("services/test_any_value.py::test_any_row_of_the_server",)),
     "classes of who waits": Driven(
         ("services/queue/tickets/following.py",), ("queue-priority",),

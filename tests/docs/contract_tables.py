@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from agents.standing.decide.acts import APPLIED, REFUSED
 from agents.standing.decide.cases.desk import CORRECTED
 from agents.standing.decide.cases.outflow import CASE_ENDS
 from agents.standing.decide.packs import PACK_REFUSED
@@ -51,6 +52,8 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "rm-alerts.attention": (WAITING, ACKNOWLEDGED, SNOOZED, ENDED),
     "rm-alerts.outcome": CASE_OUTCOMES,
     "notices.status": ("sent", "failed", "suppressed"),
+    "command-results.outcome": (APPLIED, REFUSED),
+    "command-results.reason": tuple(REFUSALS),
     "world.kind": (CREATED, EXTENDED, REBUILT, ADOPTED),
     "dead-letters.reason": tuple(sorted({*LETTER_REASONS.values(), PACK_REFUSED})),
 }  # fmt: skip

@@ -22,7 +22,7 @@ from connectors.formats.events import DayEnd
 from connectors.simulate import simulate, stories
 from policies import load_pack
 from schemas.codec.records import decode_one, encode
-from schemas.registry import contract
+from schemas.registry import contract, file_registry
 from services.notices.notifier import Notifier
 from streams.calendar import day_of
 from tests.services.fakes import MemoryChannel, MemoryLedger, MemoryTold
@@ -37,8 +37,10 @@ NOTICED_AT: Final = 1_772_000_000_000
 # What no part of Tidegauge writes yet, or the worker around the job: by hand, through the same codec.
 BY_HAND: Final[dict[str, dict[str, Any]]] = {
     "crm-actions": {
-        "event_id": "desk-55", "customer_id": "C901330", "action": "override_tier", "requested_by": "RM-3",
-        "approved_by": "BM-1", "at": 1_771_400_000_000, "expires_on": 20_800, "details": {"tier": "diamond"},
+        "event_id": "command-3f0c5d7a91b24e68a0f1c2d3e4b5a697", "customer_id": "C901330", "action": "override_tier",
+        "requested_by": "RM-3", "approved_by": None, "at": 1_771_400_000_000, "expires_on": 20_800,
+        "details": {"tier": "diamond"}, "stamped_by": "RM-3", "stamped_role": "rm", "stamped_unit": "hq/B01",
+        "stamped_at": 1_771_400_000_000, "request_id": "0d9b6c1e5f7a4b3c8d2e1f0a9b8c7d6e",
     },
     "account-owners": {"account_id": "A901330-1", "customer_id": "C901330", "first_day": 20_454},
     "tasks": {
@@ -82,7 +84,7 @@ def encoded() -> dict[str, bytes]:
     written: dict[str, list[bytes]] = defaultdict(list)
 
     def write(topic: str, record: dict[str, Any]) -> bytes:
-        value = encode(topic, record)
+        value = encode(topic, record, file_registry(2) if topic == "crm-actions" else None)
         if record.get("event_id") == DAMAGED:
             return value[: len(value) // 2]
         written[topic].append(value)
@@ -93,7 +95,7 @@ def encoded() -> dict[str, bytes]:
         conf, _arrivals(), write, AS_OF, output=lambda topic, _key, value: written[topic].append(value or b"")
     )
     for topic, record in BY_HAND.items():
-        written[topic].append(encode(topic, record))
+        write(topic, record)
     pack = conf.pack
     policy = {
         "pack_id": pack.id, "version": pack.version, "effective_from": day_of(pack.effective_from),

@@ -14,6 +14,7 @@ from schemas import answers, bounds
 from schemas.codec import blocks, primitives
 from schemas.validation import columns
 from services.access import callers, issuer, keys, login, sessions, tokens
+from services.commands import follower
 from services.database import migrations
 from services.notices import webhook
 from services.queue import server
@@ -54,6 +55,10 @@ def default(name: str) -> int:
 
 # A row's first cell -> the numbers that must stand in its second.
 BOUNDS = {
+    "a file of commands": [bounds.COMMANDS_FILE_BYTES_MAX, bounds.COMMAND_LINES_MAX],
+    "commands that wait for an answer in a service; customers whose branch it knows": [
+        follower.WAITERS_MAX, follower.CUSTOMERS_KNOWN_MAX,
+    ],
     "branches that have tickets, counters of a branch, its classes and services together": [
         bounds.BRANCHES_MAX, bounds.HALL_COUNTERS_MAX, bounds.BRANCH_LANES_MAX,
     ],

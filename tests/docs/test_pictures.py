@@ -13,6 +13,7 @@ from deploy.topics import CATALOGUE
 from schemas.topics import INPUTS
 from streams.alerts.acts import STEPS_OF_ACTS
 from streams.alerts.lifecycle import DEEPENED, RAISED
+from tests.docs import data_flow
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "flow.svg"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -78,7 +79,14 @@ def test_every_step_of_a_case_is_there(name: str) -> None:
     assert [step for step in steps if step not in words] == []
 
 
-@pytest.mark.parametrize("name", ["flow.svg", "case.svg", "case.zh-CN.svg"])
+def test_the_data_flow_is_as_drawn() -> None:
+    """If not: python -m tests.docs.data_flow. Every boundary of it has a row among the threats."""
+    assert data_flow.PICTURE.read_text() == data_flow.drawn()
+    page = (PICTURE.parent / "security.md").read_text()
+    assert all(f"| {flow.boundary} " in page for flow in data_flow.FLOWS)
+
+
+@pytest.mark.parametrize("name", ["flow.svg", "data-flow.svg", "case.svg", "case.zh-CN.svg"])
 def test_texts_stay_in_their_boxes(name: str) -> None:
     """With letters as wide as in wide fonts."""
     assert overflowing(ET.parse(PICTURE.parent / name).getroot()) == []

@@ -211,7 +211,7 @@ class Feeder:
     def _act(self, step: Event, day: int) -> Event:
         self.acts += 1
         clock, action = self.random.random() < 0.2, self.random.choice(ACTS)
-        return {
+        act: Event = {
             "topic": "crm-actions", "event_id": f"act-{self.acts}", "customer_id": step["customer_id"], "action": action,
             "requested_by": self.random.choice(("rm-1", "rm-1", "rm-2")), "approved_by": None,
             "at": instant(day, "12:00:00"), "expires_on": day + self.random.randint(0, 9),
@@ -220,6 +220,10 @@ class Feeder:
                 "outcome": self.random.choice(OUTCOMES), "reason": "called", "level": str(self.random.randint(1, 3)),
             },
         }  # fmt: skip
+        if self.acts % 2:
+            return act
+        stamp = ("stamped_by", act["requested_by"]), ("stamped_role", act["details"]["role"]), ("stamped_unit", "hq/B1")
+        return act | dict(stamp) | {"stamped_at": act["at"], "request_id": f"request-{self.acts}"}
 
     def _tp(self, topic: str, partition: int) -> TopicPartition:
         return TopicPartition(self.topic(topic), partition)
@@ -277,5 +281,6 @@ class Feeder:
 
 def _pair(event: Event) -> tuple[bytes, bytes | None]:
     fields = {name: value for name, value in event.items() if name != "topic"}
-    value = None if event.get("deleted") else avro(event["topic"], fields)
+    registry = file_registry(contracts=2 if "request_id" in event else 1)
+    value = None if event.get("deleted") else avro(event["topic"], fields, registry)
     return str(event.get("customer_id", "")).encode(), value

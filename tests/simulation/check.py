@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 OUTPUTS = (
     "standings", "outlooks", "tier-changes", "decisions", "restatements", "rm-alerts", "queue-priority", "dead-letters",
+    "command-results",
 )  # fmt: skip
 IDS = {
     "standings": ("customer_id", "as_of"), "outlooks": ("customer_id", "as_of"), "tier-changes": ("event_id",),
-    "decisions": ("event_id",),
+    "decisions": ("event_id",), "command-results": ("event_id",),
     "restatements": ("event_id",), "rm-alerts": ("event_id",), "queue-priority": ("customer_ref", "version"),
     "dead-letters": ("topic", "partition", "offset"),
 }  # fmt: skip

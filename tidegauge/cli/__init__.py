@@ -74,6 +74,12 @@ COMMANDS: dict[str, Entry] = {
         group=True,
         principal="desk",
     ),
+    "commands": Entry(
+        "commands.command",
+        "Take commands about customers: over HTTP, or out of a file.",
+        group=True,
+        principal="commands",
+    ),
     "queue": Entry(
         "queue.command",
         "Serve queue classes to kiosks, look one up; simulate and explain a branch's day.",

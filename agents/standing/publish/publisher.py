@@ -30,7 +30,14 @@ from streams.closing import NOTHING_LEFT_OUT, Run, close_name
 
 COUNTERPARTIES_MAX = 3
 REVERSAL_UNMATCHED = "reversal_unmatched"
-_ENCODED = ("rm-alerts", "restatements", "tier-changes", "decisions", "dead-letters")  # also or only one by one
+_ENCODED = (
+    "rm-alerts",
+    "restatements",
+    "tier-changes",
+    "decisions",
+    "command-results",
+    "dead-letters",
+)  # also or only one by one
 
 
 class OutputPublisher:

@@ -1,20 +1,22 @@
-"""`tidegauge alerts acknowledge`, `snooze` and the others: what people do about a case, as a record of crm-actions.
+"""`tidegauge alerts acknowledge`, `snooze` and the others: what people do about a case, as commands.
 
-The worker applies it at its place in the log, or refuses it (docs/alerts.md#acts).
+The worker applies them at their place in the log, or refuses them (docs/alerts.md#acts).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import time
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import Final
 
 import typer
+from pydantic import ValidationError
 
+from deploy.connections.acting import act_as
 from deploy.settings import Settings
-from services.access.decision import Action, DataKind, Resource, owner_of
-from services.views.queries import case_record
+from policies.texts import REFUSALS
+from services.access.decision import Action, DataKind
+from services.commands.door import NotKnownError
 from streams.alerts.acts import (
     ACKNOWLEDGE,
     COMMENT,
@@ -26,19 +28,15 @@ from streams.alerts.acts import (
     SNOOZE_DAYS_MAX,
     WAKE,
 )
-from streams.calendar import day_of
-from tidegauge.cli.actor import AS, asked, decided
+from streams.calendar import date_of, day_of
+from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.alerts.view import alerts_view
 from tidegauge.cli.alerts.words import ALERT_WORDS
 from tidegauge.cli.choices import Lang, OutcomeOfCase, iso_date
+from tidegauge.cli.commands.sending import act_on_case
 from tidegauge.cli.language import LANG, language, speaker
-from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
-from tidegauge.cli.servers import need_world
+from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
 
-if TYPE_CHECKING:
-    from services.access.decision import Actor
-
-_ID_CHARS: Final = 32
 NOTE_CHARS_MAX: Final = 1000
 _CASE = typer.Argument(..., help="The case's id in full, as `tidegauge alerts --json` has it.")
 _STEP = typer.Option("", "--step", help="event_id of the step that is answered; the one told last, by the view.")
@@ -113,6 +111,7 @@ def _act(
     action: str, case: str, details: dict[str, str], step: str, staff: str, given: str, lang: Lang | None, *,
     until: int | None = None, as_json: bool,
 ) -> None:  # fmt: skip
+    act_as("commands")
     settings = Settings()
     if staff and settings.token_issuer:
         raise CommandError("--staff counts only where no issuer of tokens is set", "the token says who acts", BAD_INPUT)
@@ -121,57 +120,27 @@ def _act(
     who = asked(settings, given, Action.ACKNOWLEDGE, DataKind.ALERTS, about=about, first=True)
     if len(details.get("reason", "")) > NOTE_CHARS_MAX:
         raise CommandError(f"the text has more than {NOTE_CHARS_MAX} characters", "make it shorter", BAD_INPUT)
-    found = _case(settings, who, case, about)
-    act = _record(action, found, {**details, "step": step or found["told_step"], "role": str(who.role)}, until)
-    act["requested_by"] = staff or who.actor_id
-    act["event_id"] = _event_id(act)
-    _send(settings, act)
-    if as_json:
-        emit({"event_id": act["event_id"], "action": action, "case": case, "customer_id": act["customer_id"]})
-    else:
-        console.print(say("act_sent", action=action, case=case, event=act["event_id"]), soft_wrap=True, markup=False)
-
-
-def _case(settings: Settings, who: Actor, case: str, about: str) -> dict[str, Any]:
-    """The newest step of a case; one of another unit is as unknown as one that does not exist."""
-    from schemas.registry import registry_for
-
-    client, keys = alerts_view(settings)
-    found = case_record(client, keys, registry_for(settings), case)
-    branch = None if found is None else owner_of(found["branch"])
-    if not decided(settings, who, Action.ACKNOWLEDGE, Resource(DataKind.ALERTS, branch), about) or found is None:
+    alerts_view(settings)
+    if staff:
+        who = replace(who, actor_id=staff)
+    fields = {"case": case, "step": step, "until": None if until is None else date_of(until), **details}
+    try:
+        sent = act_on_case(settings, who, action, fields)
+    except NotKnownError:
         unit = "/".join(who.unit)
         hint = "`tidegauge alerts --json` has ids in full; --as names another actor"
-        raise CommandError(f"no case {case} is known to {who.role} of {unit}", hint, BAD_INPUT)
-    if found["told_step"] is None:
-        raise CommandError(f"{case} is an alert without a case", "nothing can be done about it", BAD_INPUT)
-    return found
-
-
-def _record(action: str, found: dict[str, Any], details: dict[str, str], until: int | None) -> dict[str, Any]:
-    given = {name: value for name, value in details.items() if value}
-    return {
-        "customer_id": found["customer_id"], "action": action, "approved_by": None, "at": time.time_ns() // 1_000_000,
-        "expires_on": until, "details": {"case": found["alert_id"], **given},
-    }  # fmt: skip
-
-
-def _event_id(act: dict[str, Any]) -> str:
-    """The same for the same act on the same step, so that one that is sent twice counts once."""
-    parts = (act["customer_id"], act["action"], act["requested_by"], act["expires_on"], *sorted(act["details"].items()))
-    return f"case-act/{hashlib.sha256(repr(parts).encode()).hexdigest()[:_ID_CHARS]}"
-
-
-def _send(settings: Settings, act: dict[str, Any]) -> None:
-    from connectors.formats.events import Event
-    from connectors.loading.publisher import EventPublisher
-    from schemas.codec.records import encode
-    from schemas.registry import registry_for
-
-    registry = registry_for(settings)
-    publisher = EventPublisher(need_world(settings), lambda topic, record: encode(topic, record, registry))
-    try:
-        publisher.send(Event(act["at"] // 86_400_000, "crm-actions", act))
-        publisher.flush()
-    finally:
-        publisher.close()
+        raise CommandError(f"no case {case} is known to {who.role} of {unit}", hint, BAD_INPUT) from None
+    except ValidationError as problem:
+        wrong = ", ".join(sorted({".".join(map(str, one["loc"])) for one in problem.errors()}))
+        hint = "texts are not empty, and have at most 512 bytes"
+        raise CommandError(f"no worker would take it: {wrong}", hint, BAD_INPUT) from problem
+    if as_json:
+        told = {"command_id": sent.command_id, "action": action, "case": case}
+        emit(told | {"state": sent.state, "reason": sent.why or None})
+    else:
+        named = REFUSALS.get(sent.why)
+        why = sent.why if named is None else named.zh if language(lang, settings) == "zh-CN" else named.en
+        words = say(f"act_{sent.state}", action=action, case=case, command=sent.command_id, why=why)
+        console.print(words, soft_wrap=True, markup=False)
+    if sent.state == "refused":
+        raise typer.Exit(FAILED_CHECK)

@@ -71,7 +71,9 @@ _EN: Final = {
     "c.absolute": "absolute",
     "c.share_bp": "share, bp",
     "c.floor": "floor",
-    "act_sent": "sent: {action} of case {case} as {event}; `tidegauge alerts` shows what came of it, `explain` a refusal",
+    "act_applied": "applied: {action} of case {case}",
+    "act_refused": "refused: {action} of case {case}: {why}",
+    "act_pending": "sent: {action} of case {case} as {command}; no worker has answered yet",
 }
 _ZH: Final = {
     "head": "{pack} 在 {world} 上: {customers} 位客户, {first} 至 {last}",
@@ -139,6 +141,8 @@ _ZH: Final = {
     "c.absolute": "金额",
     "c.share_bp": "比例 (基点)",
     "c.floor": "下限",
-    "act_sent": "已发送：案件 {case} 的 {action}，编号 {event}；结果见 `tidegauge alerts`，若被拒绝见 `explain`",
+    "act_applied": "已办理：案件 {case} 的 {action}",
+    "act_refused": "被拒绝：案件 {case} 的 {action}：{why}",
+    "act_pending": "已发送：案件 {case} 的 {action}，编号 {command}；尚无回应",
 }
 ALERT_WORDS: Final = {"en": _EN, "zh-CN": _ZH}

@@ -107,12 +107,19 @@ class CaseDesk:
 
     # -- acts
 
-    def take(self, slot: int, act: CaseAct) -> str:
-        """Applies an act: "" also for one that was taken before, else the code of why it is refused."""
+    def is_new(self, slot: int, event_id: str) -> bool:
+        """Notes an act on a customer; False for one that was taken before."""
         kept = self._of(slot)
-        if act.event_id in kept.seen:
-            return ""
-        kept.seen = (*kept.seen, act.event_id)[-ACTS_SEEN_MAX:]
+        if event_id in kept.seen:
+            return False
+        kept.seen = (*kept.seen, event_id)[-ACTS_SEEN_MAX:]
+        return True
+
+    def take(self, slot: int, act: CaseAct) -> str | None:
+        """Applies an act: "", or the code of why it is refused; None for one that was taken before."""
+        if not self.is_new(slot, act.event_id):
+            return None
+        kept = self._of(slot)
         case_id = act.said("case")
         if (care := kept.open.get(case_id)) is None:
             return "case_closed" if case_id in kept.ended else "unknown_case"

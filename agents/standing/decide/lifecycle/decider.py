@@ -205,27 +205,29 @@ class LifecycleDecider:
         after = State(before.official, before.measured, before.records) if known is None else before
         self.columns.put_due(slot, replace(after, card=None if named is None else Card(named, issued)))
 
-    def act(self, slot: int, what: Act) -> bool:
-        """Takes what an employee or a customer did; False for an event taken before."""
+    def act(self, slot: int, what: Act) -> str | None:
+        """Takes what an employee or a customer did: "", or the code of why it is refused; None for an event taken before."""
         table = self.table(slot)
         if not self.columns.take_act(slot, what.event_id):
-            return False
+            return None
         self._touched.note(slot, what.event_id)
         if table is None:
             self.refuse(slot, what, "no_scheme")
-            return True
+            return "no_scheme"
         before, known = self.columns.state(slot, table), self.columns.remembered(slot)
         named = None if known is None else known.profile_card
         if self.columns.own(slot) is None and before.card is None and named is not None:
             before = replace(before, card=Card(named, max(self.ledger.closed + 1, 0)))
         after, said = act(table.policy, before, what)
         self._put(slot, table, before, after, said, None, None)
-        return True
+        return next((one.reason for one in said if one.kind == "refused"), "")
 
-    def unknown(self, slot: int, what: Act) -> None:
-        """Refuses an act of a kind that nobody knows; one that was taken before says nothing more."""
-        if self.columns.take_act(slot, what.event_id, moves=False):
-            self.refuse(slot, what, "unknown_action")
+    def turn_away(self, slot: int, what: Act, code: str) -> str | None:
+        """Refuses an act that nobody looks at; None, and nothing is said, for one that was taken before."""
+        if not self.columns.take_act(slot, what.event_id, moves=False):
+            return None
+        self.refuse(slot, what, code)
+        return code
 
     def refuse(self, slot: int, what: Act, code: str) -> None:
         """Publishes that an act is refused, which changes nothing."""

@@ -1,0 +1,1 @@
+"""Commands: what people and machines change about a customer, through one door."""

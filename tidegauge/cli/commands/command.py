@@ -1,0 +1,57 @@
+"""`tidegauge commands`: `serve` takes them over HTTP, `send` out of a file."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated, Final
+
+import typer
+
+from agents.engine.watch.quiet import set_up_log
+from deploy.settings import Settings
+from services.queue.server import listening, server
+from tidegauge.cli.commands.sending import send
+from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at, notes
+from tidegauge.cli.running import STOPS, one_last_line, until_told
+from tidegauge.cli.servers import need_redis, need_world
+
+app = typer.Typer(no_args_is_help=True, help="Take commands about customers: over HTTP, or out of a file.")
+_CONNECTIONS_MAX: Final = 512
+_RATE_MAX: Final = 200
+_BEGIN_S: Final = 120.0
+_SERVED: Final = "stopped: every command that was answered is written; results of the others wait for the next start"
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; TIDEGAUGE_COMMANDS_PORT if not given.")
+    ] = None,
+) -> None:
+    """Serve `POST /v1/commands/{name}` to whoever comes with a token or a key. Without TLS: a proxy of the bank's has that."""
+    from services.commands.actors import HeaderActors
+    from services.commands.app import create_commands_app
+    from services.commands.opening import open_door
+
+    told = until_told()
+    set_up_log("WARNING")
+    settings = Settings()
+    port = settings.commands_port if port is None else port
+    with listening_at(host, port, "--port"):
+        socket = listening(host, port)
+    need_redis(settings)
+    settings = need_world(settings)
+    with one_last_line(), open_door(settings) as opened:
+        if not opened.follower.wait_ready(_BEGIN_S):
+            raise CommandError(f"the customers can't be read within {_BEGIN_S:.0f} s", "is Kafka busy?", FAILED_CHECK)
+        serving = server(create_commands_app(opened.door, HeaderActors(settings), _RATE_MAX), _CONNECTIONS_MAX)
+        for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
+            signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
+        if not told.is_set():
+            notes.print(f"commands at http://{host}:{socket.getsockname()[1]}", soft_wrap=True)
+            serving.run([socket])
+    notes.print(_SERVED, soft_wrap=True)
+
+
+app.command()(send)
