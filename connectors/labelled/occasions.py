@@ -19,7 +19,7 @@ MINIMUMS: Final = (
     1_000_000,
     6_000_000,
 )  # of tiers, in whole units: platinum, diamond, private by the rolling quarter
-CARDS: Final = ("gold", "platinum", "diamond", "diamond")
+CARDS_BY_WEALTH: Final = ("gold", "platinum", "diamond", "diamond")
 
 
 def _holds(me: LabelledLife, minimum: int, per_cent: int) -> None:
@@ -49,11 +49,11 @@ def card_expiry(me: LabelledLife) -> Plan:
     """A card is issued at the counter."""
     yield me.day(first=40, last_before_end=150)
     level = sum(me.wealth >= minimum * CENTS for minimum in MINIMUMS)
-    me.acts("issue_card", {"card": CARDS[level], "digits": "16", "wealth_manager": "true"})
+    me.acts("issue_card", {"card": CARDS_BY_WEALTH[level], "digits": "16", "wealth_manager": "true"})
     me.occasion = (me.journal.day, None)
 
 
-def review_due(me: LabelledLife) -> Plan:
+def reviewed_in_time(me: LabelledLife) -> Plan:
     """Nothing of his own: who has a tier is reviewed from time to time."""
     me.occasion = (me.days[0] + 31, None)
     return iter(())

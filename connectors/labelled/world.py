@@ -65,7 +65,7 @@ WAYS: Final = (
     Way("upgrade_near", COUNTS_QUIET, 6, occasions.upgrade_near),
     Way("downgrade_risk", COUNTS_QUIET, 6, occasions.downgrade_risk),
     Way("card_expiry", COUNTS_QUIET, 6, occasions.card_expiry),
-    Way("review_due", COUNTS_QUIET, 6, occasions.review_due),
+    Way("review_due", COUNTS_QUIET, 6, occasions.reviewed_in_time),
     Way("break", COUNTS_QUIET, 6, occasions.balance_break),
     Way("large_inflow", COUNTS_QUIET, 6, occasions.large_inflow),
     Way("product_maturing", COUNTS_QUIET, 6, occasions.product_maturing),
