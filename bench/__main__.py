@@ -13,10 +13,11 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
+from bench import tickets
 from bench.measure import commands_run, j1_run
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
-from bench.parts import full, latency, life, long_run, pack_switch, profile, queue, raw, scale
+from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
 from bench.peers.peer import PEERS
 from bench.world.sizes import QUICK, Sizes
 
@@ -32,7 +33,7 @@ PARTS: dict[str, Part] = {
     "scale": scale.part,
     "life": life.part,
     "switch": pack_switch.part,
-    "queue": queue.part,
+    "queue": tickets.part,
     "memory": long_run.part,
 }
 

@@ -18,7 +18,7 @@ from schemas import bounds
 from schemas.bounded import read_bounded
 
 REDIS_READY_WAIT_S = 20.0
-VIEWS, TICKETS = "redis", "tickets"  # the servers by name
+VIEW_SERVER, TICKET_SERVER = "redis", "tickets"  # the servers by name
 
 
 def binary() -> str:
@@ -40,7 +40,7 @@ class Server:
     port: int
     tether: bool = False
     users: tuple[str, ...] = ()  # of a secured server: lines of its configuration
-    name: str = VIEWS
+    name: str = VIEW_SERVER
 
     @property
     def url(self) -> str:
@@ -71,7 +71,7 @@ class Server:
     def configuration(self, folder: Path) -> str:
         """The server's configuration, with its data in `folder`."""
         who = "".join(f"{user}\n" for user in self.users) or f"requirepass {self.password}\n"
-        synced = "always" if self.name == TICKETS else "everysec"
+        synced = "always" if self.name == TICKET_SERVER else "everysec"
         return (
             f"{who}"  # here and not in the command, which everybody on the machine sees
             f"bind 127.0.0.1\nport {self.port}\ndir {_quoted(str(folder.resolve()))}\ndaemonize no\n"

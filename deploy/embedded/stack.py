@@ -141,10 +141,10 @@ class Stack:
                     database.prepare()  # before the others: making its storage takes a second, beside theirs
                 if self.with_kafka:
                     self._start_kafka(alive, started)
-                if self.with_redis and redis.VIEWS not in alive:
-                    self._start_redis(redis.VIEWS, self.settings.redis_port, started)
-                if self.with_tickets and redis.TICKETS not in alive:
-                    self._start_redis(redis.TICKETS, self.settings.tickets_port, started)
+                if self.with_redis and redis.VIEW_SERVER not in alive:
+                    self._start_redis(redis.VIEW_SERVER, self.settings.redis_port, started)
+                if self.with_tickets and redis.TICKET_SERVER not in alive:
+                    self._start_redis(redis.TICKET_SERVER, self.settings.tickets_port, started)
                 if database is not None:
                     database.start(started)
                 if self.with_topics and (made := topics.create(self.settings, kafka=self._as_super())):
@@ -340,7 +340,7 @@ class Stack:
         if not self.secure:
             return ()
         self.say(f"server {name} has no TLS: on this machine's own interface it asks for users and passwords only")
-        return redis_users(SecureFolder(self.data_dir), self.settings.topic_prefix, tickets=name == redis.TICKETS)
+        return redis_users(SecureFolder(self.data_dir), self.settings.topic_prefix, tickets=name == redis.TICKET_SERVER)
 
     def _redis_probe(self, url: str) -> str:
         if not self.secure:
@@ -352,14 +352,14 @@ class Stack:
         """Start one of the Redis-protocol servers: of the views, or of tickets."""
         port = self.base_port(f"{name}_port", wanted, 1)
         server = redis.Server(self.data_dir, port, self.tether, self._redis_users(name), name)
-        what = "the Redis server" if name == redis.VIEWS else "the server for tickets"
+        what = "the Redis server" if name == redis.VIEW_SERVER else "the server for tickets"
         processes.check_port_free(server.port, what, f"--{name}-port")
         self.note_started(server.start(), started)
         processes.wait_until(
             lambda: answers(self._redis_probe(server.url)), started[-1:], server.log, what, redis.REDIS_READY_WAIT_S
         )
         self.remember(**{f"{name}_port": server.port, f"{name}_url": server.url})
-        if name == redis.VIEWS:
+        if name == redis.VIEW_SERVER:
             self.say(f"Redis answers at {self.settings.redis_shown}")
         else:
             self.say(f"tickets are kept at {self.settings.tickets_shown}")

@@ -142,7 +142,8 @@ def known_keys(connection: Connection[Any], now: datetime) -> list[ApiKey]:
 def actors_by_key(connection: Connection[Any], now: datetime) -> KnownKeys:
     """All keys that count, as a `KeyRing` takes them. KeyRefusedError where they are more than are held."""
     rows = connection.execute(
-        "SELECT digest, key_id, role, unit, expires_at FROM access.api_keys WHERE revoked_at IS NULL AND expires_at > %s LIMIT %s",
+        "SELECT digest, key_id, role, unit, expires_at FROM access.api_keys"
+        " WHERE revoked_at IS NULL AND expires_at > %s LIMIT %s",
         (now, bounds.API_KEYS_MAX + 1),
     ).fetchall()
     if len(rows) > bounds.API_KEYS_MAX:

@@ -57,7 +57,8 @@ CONSUMERS: Final[dict[str, Driven]] = {
     ),
     "look-up": Driven((), ("queue-priority",), ("services/test_any_value.py::test_any_row_of_the_server",)),
     "classes of who waits": Driven(
-        ("services/queue/tickets/following.py",), ("queue-priority",), ("services/test_any_value.py::test_any_class_of_who_waits",),
+        ("services/queue/tickets/following.py",), ("queue-priority",),
+        ("services/test_any_value.py::test_any_class_of_who_waits",),
     ),
     "tickets of a branch": Driven(
         ("tidegauge/branch/log.py",), ("queue-tickets",), ("contracts/test_readers.py::test_any_ticket_of_a_branch",),

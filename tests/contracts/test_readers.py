@@ -239,7 +239,7 @@ def test_any_record_of_a_close(topic: str, data: Any) -> None:
 
 
 @given(st.lists(any_value("queue-tickets"), max_size=6))
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_any_ticket_of_a_branch(values: Sequence[bytes]) -> None:
     """Whatever stands on `queue-tickets`: a branch's steps are told and compared, what is none of them is passed over."""
     queue = compile_queue(load_pack("rolling-quarter-aum"))

@@ -61,13 +61,17 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
     assert before.returncode == 1
     assert {check["name"] for check in json.loads(before.stdout) if not check["good"]} == {"redis", "topics"}
     try:
-        port = processes.free_row(2)
-        done = tidegauge("up", "--json", "--redis-port", str(port), "--postgres-port", str(port + 1), **around)
+        port = processes.free_row(3)
+        ports = ("--redis-port", str(port), "--postgres-port", str(port + 1), "--tickets-port", str(port + 2))
+        done = tidegauge("up", "--json", *ports, **around)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["database_url"] == f"postgresql://…@127.0.0.1:{port + 1}/tidegauge"
         assert json.loads(done.stdout)["redis_url"] == f"redis://…@127.0.0.1:{port}/0"
+        assert json.loads(done.stdout)["tickets_url"] == f"redis://…@127.0.0.1:{port + 2}/0"
         after = tidegauge("doctor", "--json", **around)
         assert after.returncode == 0, after.stdout
+        (kept,) = (check for check in json.loads(after.stdout) if check["name"] == "tickets")
+        assert "every write is synced; 0 steps" in kept["found"]
         around["TIDEGAUGE_REFERENCE_KEY"] = "k" * KEY_BYTES_MIN
         refused = tidegauge("topics", "--create", **around | {"TIDEGAUGE_PARTITIONS": "2"})
         assert (refused.returncode, "set TIDEGAUGE_PARTITIONS=1" in refused.stderr) == (1, True)

@@ -59,7 +59,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured") / "data"
     settings = Settings(kafka_heap_mb=HEAP_MB, partitions=2)
     with (
-        Stack(folder, settings, with_postgres=True, any_ports=True, tether=True, secure=True) as stack,
+        Stack(
+            folder, settings, with_tickets=True, with_postgres=True, any_ports=True, tether=True, secure=True
+        ) as stack,
         Live(stack.settings) as live,
     ):
         make_ready(stack.settings)

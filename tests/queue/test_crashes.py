@@ -1,4 +1,4 @@
-"""What is acknowledged is kept: every step is synced, servers die, files end in the middle, answers get lost, fingers click twice."""
+"""What is acknowledged is kept: each step is synced; servers die, files end midway, answers get lost, clicks come twice."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 import redis.asyncio
 
 from deploy.embedded import processes
-from deploy.embedded.redis import REDIS_READY_WAIT_S, TICKETS, Server
+from deploy.embedded.redis import REDIS_READY_WAIT_S, TICKET_SERVER, Server
 from deploy.ping import answers
 from deploy.record import Running
 from services.queue.tickets.relay import ticket_record
 from services.queue.tickets.replay import logged_branch, queue_differences
-from services.queue.tickets.store import StepRefusedError, StoreDownError
+from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
 from tests.queue.stored import Stored, stored
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-COUNTERS, TICKETS_ISSUED = 64, 400
+COUNTERS, KIOSKS, TICKETS_ISSUED = 64, 8, 400
 SYNCS = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -45,13 +45,13 @@ class Machine:
     """A server for tickets that can be killed, and started again on its data."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = Server(folder, processes.free_row(1), tether=True, name=TICKETS)
+        self.server = Server(folder, processes.free_row(1), tether=True, name=TICKET_SERVER)
         self.running: Running | None = None
 
     def start(self) -> None:
         self.running = self.server.start()
         processes.wait_until(
-            lambda: answers(self.server.url), [self.running], self.server.log, TICKETS, REDIS_READY_WAIT_S
+            lambda: answers(self.server.url), [self.running], self.server.log, TICKET_SERVER, REDIS_READY_WAIT_S
         )
 
     def kill(self) -> None:
@@ -61,7 +61,7 @@ class Machine:
     @property
     def log_file(self) -> Path:
         """What the server appends to."""
-        (found,) = (self.server.data_dir / TICKETS / "appendonlydir").glob("*.incr.aof")
+        (found,) = (self.server.data_dir / TICKET_SERVER / "appendonlydir").glob("*.incr.aof")
         return found
 
 
@@ -90,7 +90,8 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
         with stored(found.server.url) as one:
             steps: list[tuple[str, dict[str, Any]]] = [
                 ("issue", {"class": "gold", "service": "cash", "prefix": "A"}), ("call", {"counter": "1"}),
-                ("recall", {"counter": "1", "place": 1}), ("transfer", {"counter": "1", "place": 1, "service": "x", "keep": True}),
+                ("recall", {"counter": "1", "place": 1}),
+                ("transfer", {"counter": "1", "place": 1, "service": "x", "keep": True}),
                 ("call", {"counter": "1"}), ("no_show", {"counter": "1", "place": 1}), ("back", {"place": 1}),
                 ("rerank", {"ref": "r", "class": "gold", "vip": True}), ("pause", {"counter": "2"}), ("leave", {"place": 1}),
                 ("close", {"reason": "evening"}),
@@ -156,70 +157,69 @@ def test_64_counters_and_a_server_that_dies(machine: Machine) -> None:
 
 
 class History:
-    """What those who asked have heard."""
+    """Kiosks and counters at once, and what those who asked have heard; whoever hears nothing asks again with the same id."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: TicketStore) -> None:
+        self.store, self.dice, self.over = store, random.Random(11), asyncio.Event()
         self.issued: set[int] = set()
         self.called: dict[int, str] = {}
         self.completed: set[int] = set()
-        self.lost = self.down = self.busy = self.others = 0
+        self.kiosks_done = self.lost = self.down = self.busy = self.others = 0
 
-
-async def _bustle(one: Stored, machine: Machine) -> History:
-    """Kiosks and counters at once; whoever hears nothing asks again with the same id."""
-    history, dice = History(), random.Random(11)
-    pool = redis.asyncio.BlockingConnectionPool.from_url(machine.server.url, max_connections=100, timeout=5)
-    one.store.client = redis.asyncio.Redis(connection_pool=pool)
-    over = asyncio.Event()
-
-    async def heard(step: str, request: str, **given: Any) -> Any:
+    async def heard(self, step: str, request: str, **given: Any) -> Any:
         """The answer, however often it takes; now and then an answer is lost on its way."""
         while True:
             try:
-                found = await one.store.run(step, "B1", request, **given)
+                found = await self.store.run(step, "B1", request, **given)
             except StoreDownError:
-                history.down += 1
+                self.down += 1
                 await asyncio.sleep(0.05)
                 continue
-            if dice.random() < 0.2:
-                history.lost += 1
+            if self.dice.random() < 0.2:
+                self.lost += 1
                 continue
             return found
 
-    async def kiosk(name: int) -> None:
-        for number in range(TICKETS_ISSUED // 8):
-            given = {"class": dice.choice(["gold", "ordinary"]), "service": "cash", "prefix": "A"}
-            history.issued.add((await heard("issue", f"k{name}-{number}", **given))["ticket"]["place"])
-        over_count.append(name)
-        if len(over_count) == 8:
-            over.set()
+    async def kiosk(self, name: int) -> None:
+        for number in range(TICKETS_ISSUED // KIOSKS):
+            given = {"class": self.dice.choice(["gold", "ordinary"]), "service": "cash", "prefix": "A"}
+            self.issued.add((await self.heard("issue", f"k{name}-{number}", **given))["ticket"]["place"])
+        self.kiosks_done += 1
+        if self.kiosks_done == KIOSKS:
+            self.over.set()
 
-    async def click(name: str, request: str) -> Any:
+    async def click(self, name: str, request: str) -> Any:
         try:
-            return await heard("call", request, counter=name)
+            return await self.heard("call", request, counter=name)
         except StepRefusedError as refused:
-            history.busy += refused.code == "counter-busy"
-            history.others += refused.code != "counter-busy"
+            self.busy += refused.code == "counter-busy"
+            self.others += refused.code != "counter-busy"
             return None
 
-    async def counter(name: str) -> None:
+    async def counter(self, name: str) -> None:
         number = 0
         while True:
             number += 1
-            twice = await asyncio.gather(
-                *(click(name, f"{name}-{number}-{finger}") for finger in range(1 + (number % 3 == 0)))
-            )
+            fingers = range(1 + (number % 3 == 0))
+            twice = await asyncio.gather(*(self.click(name, f"{name}-{number}-{finger}") for finger in fingers))
             mine = {found["ticket"]["place"] for found in twice if found}
             assert len(mine) <= 1, "two tickets at one counter"
             if not mine:
-                if over.is_set():
+                if self.over.is_set():
                     return
                 await asyncio.sleep(0.01)
                 continue
             (place,) = mine
-            history.called[place] = name
-            await heard("complete", f"{name}-{number}-done", counter=name, place=place, served=[])
-            history.completed.add(place)
+            self.called[place] = name
+            await self.heard("complete", f"{name}-{number}-done", counter=name, place=place, served=[])
+            self.completed.add(place)
+
+
+async def _bustle(one: Stored, machine: Machine) -> History:
+    """All of it, while the server dies twice."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(machine.server.url, max_connections=100, timeout=5)
+    one.store.client = redis.asyncio.Redis(connection_pool=pool)
+    history = History(one.store)
 
     async def kills() -> None:
         for _ in range(2):
@@ -227,9 +227,9 @@ async def _bustle(one: Stored, machine: Machine) -> History:
             await asyncio.to_thread(machine.kill)
             await asyncio.to_thread(machine.start)
 
-    over_count: list[int] = []
     async with asyncio.timeout(60):
-        await asyncio.gather(*(kiosk(n) for n in range(8)), *(counter(f"c{n}") for n in range(COUNTERS)), kills())
+        kiosks, counters = range(KIOSKS), range(COUNTERS)
+        await asyncio.gather(*map(history.kiosk, kiosks), *(history.counter(f"c{n}") for n in counters), kills())
     await pool.disconnect()
     one.store.client = redis.asyncio.Redis.from_url(machine.server.url)
     return history

@@ -378,7 +378,9 @@ def test_any_class_of_who_waits(found: list[tuple[Any, Any]]) -> None:
             return [b"[]" for _ in names]
 
     records = [TopicRecord("queue-priority", 0, offset, key, value) for offset, (key, value) in enumerate(found)]
-    follower = ClassFollower(MemorySource({}), Tickets(), REGISTRY, Everybody(), lambda: date(2026, 3, 2))  # type: ignore[arg-type]
+    tickets: Any = Tickets()
+    everybody: Any = Everybody()
+    follower = ClassFollower(MemorySource({}), tickets, REGISTRY, everybody, lambda: date(2026, 3, 2))
     assert asyncio.run(follower.take(records)) == len(moved)
     assert len(moved) <= len({record.key for record in records})
     for _, queue_class, vip_area, reason in moved:

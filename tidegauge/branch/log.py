@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from schemas.registry import Registry
 
 _SECOND_MS: Final = 1000
+_ENDS: Final = ("completed", "no_show", "transferred", "expired")  # of a service
 
 
 def ticket_steps(
@@ -86,10 +87,8 @@ class LoggedDay:
     def service_s(self, ticket: str) -> int:
         """How long a counter was busy with it: from its first call to the end of its last."""
         call = self.calls[ticket]
-        ends = [
-            step["at"] for step in self.steps
-            if step["ticket_id"] == ticket and step["action"] in ("completed", "no_show", "transferred", "expired") and step["at"] >= call["at"]
-        ]  # fmt: skip
+        own = (step for step in self.steps if step["ticket_id"] == ticket and step["at"] >= call["at"])
+        ends = [step["at"] for step in own if step["action"] in _ENDS]
         return max(1, int(min(ends, default=call["at"]) - call["at"]) // _SECOND_MS)
 
     def hall_ticket(self, ticket: str) -> HallTicket:

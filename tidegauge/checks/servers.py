@@ -85,7 +85,7 @@ def memory_finding(info: dict[str, Any]) -> CheckLine:
 
 
 def tickets_kept(settings: Settings) -> Iterator[CheckLine]:
-    """Whether the server for tickets answers, syncs every write, and whether its outbox runs empty; nothing where there is none."""
+    """Whether the server for tickets answers and syncs every write, and its outbox runs empty; nothing where there is none."""
     import redis
 
     from services.queue.tickets.keys import TicketKeys
@@ -121,7 +121,8 @@ def tickets_finding(where: str, appends: bool, synced: str | None, waiting: int)
     """What the server says of itself. synced: its `appendfsync`; None: it may not be asked."""
     name = "tickets"
     if not appends or synced not in (None, "always"):
-        found = f"at {where} a number may leave before it is kept: {'appendfsync ' + str(synced) if appends else 'no append-only file'}"
+        why = f"appendfsync {synced}" if appends else "no append-only file"
+        found = f"at {where} a number may leave before it is kept: {why}"
         return CheckLine(name, Grade.WRONG, found, "set appendonly yes and appendfsync always")
     if waiting > OUTBOX_WAITING_MAX:
         hint = "does `tidegauge queue serve` run, and do the brokers answer? Tickets go on meanwhile"

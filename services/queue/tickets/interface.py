@@ -13,7 +13,13 @@ from services.access.decision import Action, Actor, DataKind
 from services.queue.server import RateLimit
 from services.queue.tickets import forms
 from services.queue.tickets.callers import Callers
-from services.queue.tickets.problems import KINDS, PROBLEM_JSON, TicketProblem, TicketProblemError, problem_response
+from services.queue.tickets.problems import (
+    PROBLEM_JSON,
+    TICKET_PROBLEMS,
+    TicketProblem,
+    TicketProblemError,
+    problem_response,
+)
 from services.queue.tickets.ticketing import Ticketing
 
 _KEY_HELP: Final = (
@@ -24,7 +30,7 @@ BranchName = Annotated[
     str | None, Query(max_length=200, description="For who is above a branch; else it is the key's own.")
 ]
 Authorization = Annotated[str | None, Header(description="`Bearer` and the key, or a token.")]
-Place = Annotated[int, Path(ge=1, le=2**53, description="The ticket.")]
+TicketPlace = Annotated[int, Path(ge=1, le=2**53, description="The ticket.")]
 CounterName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="The counter.")]
 Who = tuple[Actor, str]
 
@@ -33,7 +39,7 @@ def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The problems of a route, as its description has them."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in ("no-key", "not-allowed", "not-understood", "too-many-requests", "queue-unavailable", *codes):
-        kind = KINDS[code]
+        kind = TICKET_PROBLEMS[code]
         words = found.get(kind.status, {}).get("description", "")
         found[kind.status] = {
             "model": TicketProblem, "description": f"{words} `{code}`: {kind.title}".strip(), "content": {PROBLEM_JSON: {}},
@@ -114,13 +120,13 @@ def _tickets(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
         return await ticketing.printed(branch, actor.actor_id, given)
 
     @router.get("/{ticket}", responses=_problems("no-such-ticket"))
-    async def ticket_state(ticket: Place, response: Response, who: Who = may_read) -> forms.TicketAnswer:
+    async def ticket_state(ticket: TicketPlace, response: Response, who: Who = may_read) -> forms.TicketAnswer:
         """Where a ticket stands: position, why it is no better, the estimated wait, and by whom it can be overtaken."""
         response.headers["Cache-Control"] = "no-store"
         return await ticketing.ticket(who[1], ticket)
 
     @router.post("/{ticket}/leave", responses=_problems("no-such-ticket", "not-waiting", "request-id-reused"))
-    async def leave(ticket: Place, request_id: RequestId, who: Who = may_issue) -> forms.TicketAnswer:
+    async def leave(ticket: TicketPlace, request_id: RequestId, who: Who = may_issue) -> forms.TicketAnswer:
         """Give a ticket back."""
         actor, branch = who
         return await ticketing.step("leave", branch, actor.actor_id, _key(actor, request_id), place=ticket)
@@ -140,26 +146,26 @@ def _steps(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
 
     @router.post("/recall", responses=problems)
     async def recall(
-        ticket: Place, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves
+        ticket: TicketPlace, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves
     ) -> forms.TicketAnswer:
         """Call a ticket again."""
         return await made("recall", who, request_id, ticket, counter=asked.counter)
 
     @router.post("/no-show", responses=problems)
     async def no_show(
-        ticket: Place, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves
+        ticket: TicketPlace, asked: forms.CounterRequest, request_id: RequestId, who: Who = serves
     ) -> forms.TicketAnswer:
         """Nobody has come: the counter is free."""
         return await made("no_show", who, request_id, ticket, counter=asked.counter)
 
     @router.post("/back", responses=_problems("no-such-ticket", "not-absent", "request-id-reused"))
-    async def back(ticket: Place, request_id: RequestId, who: Who = serves) -> forms.TicketAnswer:
+    async def back(ticket: TicketPlace, request_id: RequestId, who: Who = serves) -> forms.TicketAnswer:
         """Whoever did not come is there now, and waits as if he had just arrived."""
         return await made("back", who, request_id, ticket)
 
     @router.post("/transfer", responses=_problems("no-such-ticket", "not-at-this-counter", "too-many-services"))
     async def transfer(
-        ticket: Place, asked: forms.TransferRequest, request_id: RequestId, who: Who = serves
+        ticket: TicketPlace, asked: forms.TransferRequest, request_id: RequestId, who: Who = serves
     ) -> forms.TicketAnswer:
         """Let a ticket wait for another service, with its place or without it."""
         given = {"counter": asked.counter, "service": asked.service, "keep": asked.keep_place}
@@ -167,14 +173,14 @@ def _steps(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
 
     @router.post("/complete", responses=problems)
     async def complete(
-        ticket: Place, asked: forms.CompleteRequest, request_id: RequestId, who: Who = serves
+        ticket: TicketPlace, asked: forms.CompleteRequest, request_id: RequestId, who: Who = serves
     ) -> forms.TicketAnswer:
         """The customer has been served: the counter is free."""
         return await made("complete", who, request_id, ticket, counter=asked.counter, served=asked.served)
 
     @router.post("/holder", responses=problems)
     async def holder(
-        ticket: Place, asked: forms.HolderRequest, request_id: RequestId, who: Who = serves
+        ticket: TicketPlace, asked: forms.HolderRequest, request_id: RequestId, who: Who = serves
     ) -> forms.HolderAnswer:
         """Compare the ticket with the person whose identity the counter has checked. It replaces no check."""
         actor, branch = who

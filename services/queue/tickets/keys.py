@@ -4,7 +4,7 @@ r"""The Redis keys of tickets: the one place that spells them (docs/queue.md des
 | --- | --- | --- |
 | `{p}queue:{branch}` | hash | the branch: day, closed, steps, places, waiting, and the day's last number by prefix |
 | `{p}queue:{branch}:tickets` | hash | place in the order of issue → the ticket, JSON |
-| `{p}queue:{branch}:lane:{service}\|{class}` | sorted set | who waits, by arrival; `:capped:` those that as many have overtaken as may |
+| `{p}queue:{branch}:lane:{service}\|{class}` | sorted set | who waits, by arrival; `:capped:` those at the cap |
 | `{p}queue:{branch}:lanes` | set | their names |
 | `{p}queue:{branch}:counters` | hash | counter → its ticket, whether it pauses, its classes and services, JSON |
 | `{p}queue:{branch}:rounds` | hash | counter → calls left of its round, under `ratio` |

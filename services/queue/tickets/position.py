@@ -74,7 +74,7 @@ def _cause(ticket: _Ticket) -> str:
     return str(ticket["cause"])
 
 
-def reasons(found: list[tuple[_Ticket, str]]) -> list[dict[str, Any]]:
+def ahead_causes(found: list[tuple[_Ticket, str]]) -> list[dict[str, Any]]:
     """The same, counted: cause, class, how many."""
     counts = Counter((cause, ticket["class"]) for ticket, cause in found if cause)
     return [{"cause": cause, "queue_class": name, "tickets": count} for (cause, name), count in sorted(counts.items())]

@@ -16,7 +16,7 @@ class _Kind(NamedTuple):
     title: str
 
 
-KINDS: Final[dict[str, _Kind]] = {
+TICKET_PROBLEMS: Final[dict[str, _Kind]] = {
     "queue-unavailable": _Kind(503, "Tickets can't be kept now: ask again with the same Idempotency-Key."),
     "keys-unavailable": _Kind(503, "Keys can't be checked now."),
     "no-key": _Kind(401, "Come with a key that counts."),
@@ -49,7 +49,7 @@ class TicketProblem(BaseModel):
 
 
 class TicketProblemError(Exception):
-    """A request that is answered by a problem; `code` is a key of KINDS."""
+    """A request that is answered by a problem; `code` is a key of TICKET_PROBLEMS."""
 
     def __init__(self, code: str, ticket: int | None = None) -> None:
         super().__init__(code)
@@ -58,7 +58,7 @@ class TicketProblemError(Exception):
 
 def problem_response(error: TicketProblemError) -> JSONResponse:
     """The answer."""
-    kind = KINDS[error.code]
+    kind = TICKET_PROBLEMS[error.code]
     body: dict[str, Any] = {"type": PROBLEM_TYPE + error.code, "title": kind.title, "status": kind.status}
     if error.ticket is not None:
         body["ticket"] = error.ticket

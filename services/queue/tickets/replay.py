@@ -1,4 +1,4 @@
-"""A branch's tickets as its log has them: the last step of each counts. What the log and the store differ in is said, not guessed."""
+"""A branch's tickets as its log has them: the last step of each counts. What log and store differ in is said, not guessed."""
 
 from __future__ import annotations
 

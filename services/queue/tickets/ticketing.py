@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from services.queue.tickets import forms
-from services.queue.tickets.position import Learnt, before, bounds_of, class_code, forecast_of, reasons
-from services.queue.tickets.problems import KINDS, TicketProblemError
+from services.queue.tickets.position import Learnt, ahead_causes, before, bounds_of, class_code, forecast_of
+from services.queue.tickets.problems import TICKET_PROBLEMS, TicketProblemError
 from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _as_problems() -> Iterator[None]:
     except TimeoutError as problem:
         raise TicketProblemError("queue-unavailable") from problem
     except StepRefusedError as problem:
-        code = problem.code if problem.code in KINDS else "queue-unavailable"
+        code = problem.code if problem.code in TICKET_PROBLEMS else "queue-unavailable"
         raise TicketProblemError(code, problem.ticket["place"] if problem.ticket else None) from problem
 
 
@@ -229,7 +229,7 @@ class Ticketing:
             return answer
         ahead = before(self.queue, state["tickets"], own, state["now"])
         answer.position = 1 + len(ahead)
-        answer.ahead_since = [forms.AheadCause(**one) for one in reasons(ahead)]
+        answer.ahead_since = [forms.AheadCause(**one) for one in ahead_causes(ahead)]
         answer.overtaken_by_less_than = [forms.OvertakingBound(**one) for one in bounds_of(self.queue, own["class"])]
         seconds = forecast_of(self.queue, state, own, self.learnt)
         if seconds is not None:

@@ -24,8 +24,8 @@ def folders(given: Given) -> Result:
     """`up` and `down` in odd folders, in a copy of a running one, on ports of others; folders of another user or read-only."""
     with given.bank("folders") as bank:
         own = bank.folder / "客户 数据 it's=1"
-        first = processes.free_row(4)  # brokers, their controller, Redis, PostgreSQL
-        ports = [str(first), str(first + 2), str(first + 3)]
+        first = processes.free_row(5)  # brokers, their controller, Redis, PostgreSQL, tickets
+        ports = [str(first + step) for step in (0, 2, 3, 4)]
         bank.fault("a path with blanks and Chinese characters")
         up = ("up", "--data", str(own), *at(ports), "--json")
         done = stack(bank, *up)
@@ -85,14 +85,16 @@ def _rights(bank: Bank) -> None:
 
 
 def at(ports: list[str]) -> tuple[str, ...]:
-    """The ports of Kafka, Redis and PostgreSQL as options."""
-    kafka, redis, postgres = ports
-    return "--kafka-port", kafka, "--redis-port", redis, "--postgres-port", postgres
+    """The ports of Kafka, Redis, PostgreSQL and tickets as options."""
+    kafka, redis, postgres, tickets = ports
+    return "--kafka-port", kafka, "--redis-port", redis, "--postgres-port", postgres, "--tickets-port", tickets
 
 
 def stack(bank: Bank, *words: str) -> Called:
     """`up` or `down` as a process of its own, with the embedded servers."""
-    return bank.child(words, UP_S, bootstrap_servers="", redis_url="", database_url="", kafka_heap_mb="384")[0]
+    return bank.child(
+        words, UP_S, bootstrap_servers="", redis_url="", tickets_url="", database_url="", kafka_heap_mb="384"
+    )[0]
 
 
 def answers(*ports: str) -> bool:

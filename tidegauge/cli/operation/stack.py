@@ -39,8 +39,8 @@ def up(
 ) -> None:
     """Start Kafka, two Redis servers and PostgreSQL in the background, wait until they answer, and create topics and tables.
 
-    Where TIDEGAUGE_BOOTSTRAP_SERVERS, TIDEGAUGE_REDIS_URL, TIDEGAUGE_TICKETS_URL or TIDEGAUGE_DATABASE_URL is set, that server is used instead.
-    Again is harmless.
+    Where TIDEGAUGE_BOOTSTRAP_SERVERS, TIDEGAUGE_REDIS_URL, TIDEGAUGE_TICKETS_URL or TIDEGAUGE_DATABASE_URL is set, that
+    server is used instead. Again is harmless.
     """
     from deploy.embedded.stack import Stack  # here and below, as it needs tidegauge[embedded]
     from services.database.setup import make_ready
@@ -59,7 +59,7 @@ def up(
     if as_json:
         emit({
             "seconds": round(seconds, 1), "bootstrap_servers": stack.bootstrap_servers, "redis_url": stack.settings.redis_shown,
-            "tickets_url": stack.settings.tickets_shown,            "database_url": shown_database(stack.settings.database),
+            "tickets_url": stack.settings.tickets_shown, "database_url": shown_database(stack.settings.database),
         })  # fmt: skip
     else:
         shown = stack.settings.redis_shown, stack.settings.tickets_shown, shown_database(stack.settings.database)

@@ -28,7 +28,7 @@ from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
 from tidegauge.cli.queue.bound import bound
 from tidegauge.cli.queue.days import day, estimates, explain_, simulate_
-from tidegauge.cli.queue.kept import compare, restore
+from tidegauge.cli.queue.kept import compare_branches, restore_branch
 from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
@@ -158,5 +158,5 @@ app.command("simulate")(simulate_)
 app.command("explain")(explain_)
 app.command("day")(day)
 app.command("estimates")(estimates)
-app.command("compare")(compare)
-app.command("restore")(restore)
+app.command("compare")(compare_branches)
+app.command("restore")(restore_branch)

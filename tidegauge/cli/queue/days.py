@@ -125,7 +125,7 @@ def _explain_logged(ticket: str, pack: str, say: Say, *, as_json: bool) -> None:
     if own is None:
         raise CommandError(f"queue-tickets no longer has the issue of {ticket}", "it is kept for three months")
     known = {
-        "ticket": ticket, "queue_class": (call or own)["queue_class"], "arrives_s": found.second(own["at"] if own["arrival"] is None else own["arrival"]),
+        "ticket": ticket, "queue_class": (call or own)["queue_class"], "arrives_s": found.hall_ticket(ticket).arrives_s,
         "called_s": None if call is None else found.second(call["at"]), "counter": None if call is None else call["counter"],
     }  # fmt: skip
     overtakers = found.explained(ticket)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BRANCH = typer.Argument("", help="The branch; all that have tickets otherwise.")
 
 
-def compare(branch: str = _BRANCH, as_json: bool = JSON) -> None:
+def compare_branches(branch: str = _BRANCH, as_json: bool = JSON) -> None:
     """Say what the store of tickets and queue-tickets have otherwise, such as after a restore. Exit code 1 if anything.
 
     Nothing is guessed and nothing is changed. Steps that wait in the outbox count as differences.
@@ -45,7 +45,7 @@ def compare(branch: str = _BRANCH, as_json: bool = JSON) -> None:
         raise typer.Exit(FAILED_CHECK)
 
 
-def restore(
+def restore_branch(
     branch: str = typer.Argument(..., help="The branch."),
     dry_run: bool = DRY_RUN,
     actor: str = AS,
@@ -77,9 +77,8 @@ def restore(
     try:
         _asked(settings, lambda store: store.run("restore", branch, **given))
     except StepRefusedError as refused:
-        raise CommandError(
-            f"the store has tickets of {branch} already", "`tidegauge queue compare` says what differs"
-        ) from refused
+        hint = "`tidegauge queue compare` says what differs"
+        raise CommandError(f"the store has tickets of {branch} already", hint, FAILED_CHECK) from refused
     if as_json:
         emit(fields)
     else:
