@@ -50,7 +50,9 @@ def _iso(given: object) -> dt.date:
 
 
 IdWord = Annotated[str, StringConstraints(min_length=1, max_length=WORD_CHARS_MAX, pattern=r"^[!-~\u4e00-\u9fff]+$")]
-FreeText = Annotated[str, StringConstraints(min_length=1, max_length=_TEXT_CHARS_MAX, pattern=r"\S"), AfterValidator(_short)]
+FreeText = Annotated[
+    str, StringConstraints(min_length=1, max_length=_TEXT_CHARS_MAX, pattern=r"\S"), AfterValidator(_short)
+]
 IsoDay = Annotated[
     dt.date,
     BeforeValidator(_iso, json_schema_input_type=dt.date),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.registry import file_registry
-from services.commands.follower import PROFILES_TOPIC, COMMAND_RESULTS, Follower
+from services.commands.follower import COMMAND_RESULTS, PROFILES_TOPIC, Follower
 from tests.standing.partition import customer
 
 RESULT = {
@@ -62,7 +62,11 @@ def follower() -> tuple[Follower, Records]:
     return Follower(Settings(), file_registry(), kept), kept  # type: ignore[arg-type]
 
 
-@given(st.lists(st.tuples(st.sampled_from((PROFILES_TOPIC, COMMAND_RESULTS)), st.none() | st.binary(max_size=40)), max_size=10))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from((PROFILES_TOPIC, COMMAND_RESULTS)), st.none() | st.binary(max_size=40)), max_size=10
+    )
+)
 def test_any_record_is_taken_or_passed_over(found: list[tuple[str, bytes | None]]) -> None:
     """Nothing ends it, and a result behind what can't be read is still told."""
     one, kept = follower()
