@@ -109,7 +109,8 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     Principal(
         "commands", "takes commands, and puts what is decided on record: `tidegauge commands`, acts on cases",
         reads=("customers", "command-results", WORLD), writes=("crm-actions", "audit-log"),
-        redis=RedisRule(("command:*",), writes=True, reads=("alert:*", "view:*")), tables=TableRule((*_WHO, "access.api_keys"), ()),
+        redis=RedisRule(("command:*",), writes=True, reads=("alert:*", "view:*")),
+        tables=TableRule((*_WHO, "access.api_keys"), ()),
     ),
     Principal(
         "lookup", "tells kiosks queue classes, and keeps tickets: `tidegauge queue`",
