@@ -466,7 +466,7 @@ class PartitionUnit:
         self.marked = True
 
     async def look_again(self, consumer: AIOKafkaConsumer) -> None:
-        """Rejoin where the changelog only seemed empty: a successor's transaction ends in the group's offsets before it ends there."""
+        """Rejoin where the changelog only seemed empty: a successor's transaction ends in the group's offsets first."""
         tp = TopicPartition(self.conf.changelog, self.partition)
         stable = (await consumer.end_offsets([tp]))[tp]
         for _ in range(ENDED_LOOKS):

@@ -88,7 +88,7 @@ class CommandIds(Convertor[str]):
 
 register_url_convertor("command", CommandIds())
 
-Taken = Callable[..., Awaitable[Any]]
+_Taken = Callable[..., Awaitable[Any]]
 _UNKNOWN: Final = (404, "Nothing of that id is known")
 _OF_PROBLEMS: Final = {"$ref": "#/components/schemas/CommandProblem"}
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -119,7 +119,7 @@ def create_commands_app(door: CommandDoor, actor_of: ActorOf, rate_max: int = 0,
     async def actor(request: Request) -> Actor:
         return await _asked(actor_of, dict(request.headers))
 
-    def route(one: CommandDefinition) -> Taken:
+    def route(one: CommandDefinition) -> _Taken:
         body_type = body_of(one.name)
 
         async def taken(

@@ -205,7 +205,10 @@ WRONG = [
     Wrong("staff import {at}/staff.csv --as administrator:hq/east", 2, ("may not write staff", "--as")),
     Wrong("login", 2, ("as whom?", "--as ROLE:UNIT")),
     Wrong("login --as boss:hq", 2, ("no actor", "ROLE:UNIT")),
-    Wrong("login --as rm:hq", 2, ("nobody to log in at", "TIDEGAUGE_TOKEN_ISSUER"), {"TIDEGAUGE_DATABASE_URL": "postgresql://db.bank/t"}),
+    Wrong(
+        "login --as rm:hq", 2, ("nobody to log in at", "TIDEGAUGE_TOKEN_ISSUER"),
+        {"TIDEGAUGE_DATABASE_URL": "postgresql://db.bank/t"},
+    ),
     Wrong("login --as rm:hq", 2, ("--as counts only", "without it"), {"TIDEGAUGE_TOKEN_ISSUER": "https://login.bank"}),
     Wrong("login", 1, ("gives no answer", "TIDEGAUGE_TOKEN_ISSUER"), {"TIDEGAUGE_TOKEN_ISSUER": "http://127.0.0.1:1"}),
     Wrong("logout now", 2, ("now", "logout --help")),

@@ -74,9 +74,10 @@ BOUNDS = {
         bounds.STAFF_FILE_BYTES_MAX, bounds.STAFF_LINES_MAX, bounds.STAFF_LINE_BYTES_MAX, lists.TEXT_BYTES_MAX,
     ],
     "an issuer of tokens": [
-        bounds.REGISTRY_ANSWER_BYTES_MAX, int(answers.REGISTRY_ANSWER_S), issuer.KEYS_S, issuer.KEYS_AGAIN_S, issuer.KEYS_OLD_S_MAX,
+        bounds.REGISTRY_ANSWER_BYTES_MAX, int(answers.REGISTRY_ANSWER_S),
+        issuer.KEYS_S, issuer.KEYS_AGAIN_S, issuer.KEYS_OLD_S_MAX,
     ],
-    "a login": [login.LOGIN_S, cli_login.WAIT_S, bounds.LOGIN_FILE_BYTES_MAX],
+    "a login": [login.LOGIN_S, cli_login._WAIT_S, bounds.LOGIN_FILE_BYTES_MAX],
     "sessions of one person in browsers": [sessions.SESSIONS_MAX, sessions.ROTATE_S, sessions.GRACE_S],
     "a form of a page": [callers.FORM_BYTES_MAX, callers.FIELDS_MAX],
     "keys of machines that a process knows": [keys.KEYS_MAX, int(keys.READ_S), keys.OLD_S_MAX // 3600],

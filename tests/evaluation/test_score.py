@@ -133,7 +133,8 @@ def test_other_kinds_are_found_on_the_days_of_their_labels() -> None:
     ]
     labels.append(Label("Q4", "card_expiry", FIRST + 9, None, None, None, COUNTS_QUIET))
     steps = [step("a", "raised", at(9), "Q0", kind="break"), step("b", "raised", at(11), "Q1", kind="break"),
-             step("c", "raised", at(10), "Q2", kind="card_expiry"), step("d", "raised", at(50), "Q4", kind="card_expiry")]  # fmt: skip
+             step("c", "raised", at(10), "Q2", kind="card_expiry"),
+             step("d", "raised", at(50), "Q4", kind="card_expiry")]  # fmt: skip
     found = score(LabelledWorld(labels, [], range(FIRST, FIRST + DAYS), {}, ZONE), steps)
     assert found.occasions == {"card_expiry": OccasionScore(1, 1, 1), "break": OccasionScore(4, 1, 0)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streams.vocabulary.terms import SEVERITIES
 from tests.twins.definitions import Event
 
 NET, GROSS = "net", "gross"
@@ -158,3 +159,15 @@ class SlowCare:
     until: int | None = None
     owner: str | None = None  # to whom it was handed over
     level: int = 0
+
+
+def in_time(one: Posting, other: Posting) -> bool:
+    """Whether a pair is complete so early that the day of it is settled while both are held."""
+    return max(one.day, other.day) - min(one.booked, other.booked) <= PAIR_DAYS
+
+
+def may_open(case: SlowCase, m: Met, day: int) -> bool:
+    """Within the cool-down of its rule only a higher severity, or the ended case's net again."""
+    if case.ended is None or day - case.ended >= m.rule.cool_down:
+        return True
+    return SEVERITIES.index(m.rule.severity) > case.severity or m.flow >= case.peak

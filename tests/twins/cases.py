@@ -27,7 +27,6 @@ from tests.twins.case_terms import (
     LIVE_DAYS_MAX,
     MOVING,
     OWN_PART,
-    PAIR_DAYS,
     SINGLE_WORKDAYS,
     UNKNOWN,
     WINDOW_DAYS_MAX,
@@ -37,6 +36,8 @@ from tests.twins.case_terms import (
     SlowRule,
     SlowScheme,
     SlowStep,
+    in_time,
+    may_open,
 )
 from tests.twins.definitions import Event
 from tests.twins.definitions import Rules as BankRules
@@ -232,7 +233,7 @@ class SlowCases(SlowDesk):
                     taken |= {id(p), id(back)}
                     found.append((p, back))
                     break
-        found = [(p, back) for p, back in found if self._in_time(p, back)]
+        found = [(p, back) for p, back in found if in_time(p, back)]
         taken = {id(p) for pair in found for p in pair}
         legs = [p for p in held if id(p) not in taken and not p.old and self._nature(p) in ("open", "leg")]
         for at, p in enumerate(legs):
@@ -242,18 +243,13 @@ class SlowCases(SlowDesk):
                     and earlier.event["currency"] == p.event["currency"]
                     and earlier.amount == -p.amount
                     and p.event["booked_at"] - earlier.event["booked_at"] <= self.scheme.settle_minutes * 60_000
-                    and self._in_time(earlier, p)
+                    and in_time(earlier, p)
                 )
                 if fits and not {id(earlier), id(p)} & taken:
                     taken |= {id(earlier), id(p)}
                     found.append((earlier, p))
                     break
         return found
-
-    @staticmethod
-    def _in_time(one: Posting, other: Posting) -> bool:
-        """Whether a pair is complete so early that the day of it is settled while both are held."""
-        return max(one.day, other.day) - min(one.booked, other.booked) <= PAIR_DAYS
 
     def _settle_pairs(self, customer: str, day: int) -> None:
         """A pair of which one leaves the postings held after the close of `day` is one for good."""
@@ -424,7 +420,7 @@ class SlowCases(SlowDesk):
         return tuple(rule.id for rule in self.scheme.rules if rule.id in rules)
 
     def _opened(self, customer: str, case: SlowCase, day: int) -> SlowCase:
-        met = [m for m in self.met(customer, day, case.ended) if self._may_open(case, m, day)]
+        met = [m for m in self.met(customer, day, case.ended) if may_open(case, m, day)]
         if not met:
             return case
         gross = all(m.rule.is_gross for m in met)
@@ -435,13 +431,6 @@ class SlowCases(SlowDesk):
             max(m.reference for m in met), self._named({m.rule.id for m in met}), gross, case.ended, "",
             case.number + 1,
         )  # fmt: skip
-
-    @staticmethod
-    def _may_open(case: SlowCase, m: Met, day: int) -> bool:
-        """Within the cool-down of its rule only a higher severity, or the ended case's net again."""
-        if case.ended is None or day - case.ended >= m.rule.cool_down:
-            return True
-        return SEVERITIES.index(m.rule.severity) > case.severity or m.flow >= case.peak
 
     def _moved(self, customer: str, case: SlowCase, day: int) -> int:
         """What a day adds to the net of an open case: its debits, less its credits while money that returns counts.

@@ -38,7 +38,8 @@ VALUES: Final[dict[str, str]] = {
     "database_password": "wrong", "database_ca": "{other}/no.pem", "database_certificate": "{other}/no.pem",
     "database_key": "{other}/no.pem", "database_check_host": "false", "token": "wrong", "token_issuer": "https://nowhere.example",
     "token_audience": "another", "token_keys": "{other}/no.json", "token_login_claim": "another",
-    "token_ca": "{other}/no.pem", "login_url": "https://nowhere.example", "login_client": "another", "login_client_secret": "wrong",
+    "token_ca": "{other}/no.pem",
+    "login_url": "https://nowhere.example", "login_client": "another", "login_client_secret": "wrong",
     "session_idle_minutes": "1", "session_hours": "1", "development": "true", "lookup_open": "true",
 }  # fmt: skip
 

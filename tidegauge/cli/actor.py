@@ -11,7 +11,7 @@ import typer
 from deploy.settings import Settings
 from services.access.audit import AUDIT_FILE, AuditFile, AuditTrail
 from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access, owner_of, unit_of
-from tidegauge.cli.access.kept import UNKNOWN, development_login, kept_token
+from tidegauge.cli.access.kept import LOG_IN_HOW, development_login, kept_token
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def actor_of(settings: Settings, given: str = "") -> Actor:
         return _of_token(settings, given)
     if not settings.own_machine:
         raise CommandError(
-            "who asks? The servers are not this machine's own, where --as and TIDEGAUGE_ACTOR would be believed", UNKNOWN,
+            "who asks? The servers are not this machine's own, where --as and TIDEGAUGE_ACTOR would be believed", LOG_IN_HOW,
             BAD_INPUT,
         )  # fmt: skip
     said = given or (settings.actor if "actor" in settings.model_fields_set else "")

@@ -30,7 +30,7 @@ SPARE_S: Final = 30
 """A token is renewed so long before its end."""
 
 DEVELOPMENT_LASTS: Final = timedelta(hours=12)
-UNKNOWN: Final = "set TIDEGAUGE_TOKEN_ISSUER and run `tidegauge login`; docs/security.md, people log in, has how"
+LOG_IN_HOW: Final = "set TIDEGAUGE_TOKEN_ISSUER and run `tidegauge login`; docs/security.md, people log in, has how"
 _AGAIN: Final = "run `tidegauge login`, or set TIDEGAUGE_TOKEN_FILE; see docs/security.md, people log in"
 
 

@@ -14,7 +14,7 @@ import typer
 
 from deploy.settings import Settings
 from tidegauge.cli.access.kept import (
-    UNKNOWN,
+    LOG_IN_HOW,
     command_line_client,
     development_login,
     forget,
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 CALLBACK: Final = "/callback"
-WAIT_S: Final = 300
+_WAIT_S: Final = 300
 ANSWER_S: Final = 5
 """A browser that has connected has so long to say what it wants."""
 
-DONE: Final = b"You may close this window and go back to the command line.\n"
+_DONE: Final = b"You may close this window and go back to the command line.\n"
 
 
 @app.command("login")
@@ -53,7 +53,7 @@ def login(
             raise CommandError("TIDEGAUGE_TOKEN says who asks already", "unset it, and log in", BAD_INPUT)
         _at_issuer(settings, open_browser=browser)
     elif not settings.own_machine:
-        raise CommandError("there is nobody to log in at", UNKNOWN, BAD_INPUT)
+        raise CommandError("there is nobody to log in at", LOG_IN_HOW, BAD_INPUT)
     elif not given:
         raise CommandError(
             "as whom? There is no issuer of tokens", "--as ROLE:UNIT, or a login of the list of staff", BAD_INPUT
@@ -135,14 +135,14 @@ def _at_issuer(settings: Settings, *, open_browser: bool) -> None:
 
 
 def _answer(server: HTTPServer, state: str) -> dict[str, str]:
-    """The query of the browser that comes back with this login's state. Others get nothing. CommandError after WAIT_S."""
-    until = time.monotonic() + WAIT_S
+    """The query of the browser that comes back with this login's state. Others get nothing. CommandError after _WAIT_S."""
+    until = time.monotonic() + _WAIT_S
     found: list[dict[str, str]] = []
     server.answers, server.state = found, state  # type: ignore[attr-defined]
     while not found:
         server.timeout = until - time.monotonic()
         if server.timeout <= 0:
-            raise CommandError(f"nobody logged in within {WAIT_S} s", "`tidegauge login` again", FAILED_CHECK)
+            raise CommandError(f"nobody logged in within {_WAIT_S} s", "`tidegauge login` again", FAILED_CHECK)
         server.handle_request()
     return found[0]
 
@@ -158,7 +158,7 @@ class _Callback(BaseHTTPRequestHandler):
         query = dict(parse_qsl(parts.query, max_num_fields=20)) if len(parts.query) <= 1 << 13 else {}
         server: Any = self.server
         ours = parts.path == CALLBACK and query.get("state") == server.state
-        body = DONE if ours else b"Not here.\n"
+        body = _DONE if ours else b"Not here.\n"
         self.send_response(200 if ours else 404)
         for name, value in (
             ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"),

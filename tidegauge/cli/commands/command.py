@@ -10,7 +10,7 @@ import typer
 from agents.engine.watch.quiet import set_up_log
 from deploy.settings import Settings
 from services.queue.server import listening, server
-from tidegauge.cli.commands.sending import send
+from tidegauge.cli.commands.sending import send_commands
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at, notes
 from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis, need_world
@@ -54,4 +54,4 @@ def serve(
     notes.print(_SERVED, soft_wrap=True)
 
 
-app.command()(send)
+app.command("send")(send_commands)

@@ -56,7 +56,7 @@ def result_of(door: CommandDoor, written: Written, wait_s: float) -> SentCommand
     return SentCommand(result["outcome"], written.command_id, result["reason"] or "")
 
 
-def send(
+def send_commands(
     path: Path = typer.Argument(..., help="Commands, a line of JSON each: `command`, and the fields of its body."),
     actor: str = AS,
     as_json: bool = JSON,
