@@ -27,6 +27,7 @@ from tests.twins.case_terms import (
     LIVE_DAYS_MAX,
     MOVING,
     OWN_PART,
+    PAIR_DAYS,
     SINGLE_WORKDAYS,
     UNKNOWN,
     WINDOW_DAYS_MAX,
