@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 _Found = Iterator[tuple[str, str]]
 BY_CARD = "the tier is that of the card held, and no close moves it"
 LAYERS_ONLY = "a layer scheme says who is responsible, and nothing else"
-OF_LAYERS = ("vip_from", "cards", "queue", "alerts", "potential")  # what a class of a layer scheme may hold in vain
+OF_LAYERS = (
+    "vip_from",
+    "cards",
+    "queue",
+    "alerts",
+    "cases",
+    "potential",
+)  # what a class of a layer scheme may hold in vain
 OF_CARDS = ("issue", "valid_months", "digits", "reminder_days", "contract_again_from")
 _FINER = ("continuous", "day")
 
@@ -55,7 +62,7 @@ def _beside(pack: Pack, policy: ClassPolicy) -> _Found:
         yield from ((name, LAYERS_ONLY) for name in OF_LAYERS)
         yield from ((f"tiers[{i}].card", LAYERS_ONLY) for i in range(len(policy.tiers)))
     if policy.customer_class == CORPORATE and PERSONAL in pack.classes:
-        yield "alerts", "alert rules are those of personal customers"
+        yield from ((name, "alert rules are those of personal customers") for name in ("alerts", "cases"))
 
 
 def _of_class(policy: ClassPolicy) -> _Found:

@@ -165,11 +165,15 @@ def test_a_tier_that_a_higher_one_hides(lower, higher, hidden):
 
 
 def test_what_shipped_packs_set_in_vain():
-    """Two things that the bank rules say and that nothing follows yet, and no more."""
+    """Two things that the bank rules say and that nothing follows yet, one with its cases, and no more."""
     named = {(name, problem.field) for name in available_packs() for problem in idle_settings(load_pack(name).body)}
     assert named == {
         *((name, "classes.personal.potential.groups") for name in ("abcd-layers", "green-channel", "named-list")),
-        *((name, "classes.corporate.alerts") for name in ("asset-frequency-tenure", "green-channel")),
+        *(
+            (name, f"classes.corporate.{part}")
+            for name in ("asset-frequency-tenure", "green-channel")
+            for part in ("alerts", "cases")
+        ),
     }
 
 
