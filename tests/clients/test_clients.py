@@ -48,8 +48,11 @@ CUSTOMERS: Final = {
     "客户三": (["JPY"], [(0, 2, 98_765_432), (0, 31, -1)]),
     "no rate": (["CNY", "GBP"], [(0, 2, 60_000_000), (1, 25, 7)]),
 }
-# Programs and records that nothing here runs: what is answered and posted, and a recipe, all in tests/services.
-ELSEWHERE: Final = {("json", "priority"), ("json", "notice"), ("python", "signature")}
+# Programs and records that nothing here runs: what is answered and posted, and a recipe, all in tests/services; and how a
+# command is sent (tests/integration/test_commands.py).
+ELSEWHERE: Final = {
+    ("json", "priority"), ("json", "notice"), ("python", "signature"), ("bash", "command"), ("python", "command"),
+}  # fmt: skip
 RATES: Final = [
     {"event_id": f"{currency}-{day}", "currency": currency, "base": "CNY", "rate_micro": micro + day, "rate_date": FIRST + day,
      "version": 1, "source": "treasury"}

@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import settings
 from redis import ConnectionError as RedisAwayError
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from policies.lifecycle.acts import HANDLERS
 from schemas.codec.records import decode_one, encode
@@ -234,7 +235,7 @@ async def test_nobody() -> None:
         ("k", "resolve", {"case": "a", "outcome": "fine", "reason": "x"}, 422),
         ("k", "record", {"customer_id": "C1", "record": "will"}, 422),
         ("k", "snooze", {"case": "a", "until": "9999-01-01"}, 422),
-        ("k", "dance", {"customer_id": "C1"}, 405),
+        ("k", "dance", {"customer_id": "C1"}, 404),
     ],
 )  # fmt: skip
 async def test_wrong_uses(key: str | None, name: str, body: dict[str, Any], status: int) -> None:
@@ -275,9 +276,12 @@ schema.app = Bank().app
 @schema.parametrize()
 @settings(max_examples=5)
 def test_any_request(case: schemathesis.Case) -> None:
-    """Whatever comes, by the description or against it: an answer that the description has, and never a fault."""
+    """Whatever comes, by the description or against it: an answer that the description has, and never a fault.
+
+    That all it allows is taken is not asked: it can't say which days a calendar has.
+    """
     headers = {"Authorization": "Bearer rm-1"}
-    case.call_and_validate(headers=headers)
+    case.call_and_validate(headers=headers, excluded_checks=[positive_data_acceptance])
 
 
 def test_nothing_of_a_value_is_in_a_problem() -> None:
