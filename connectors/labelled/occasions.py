@@ -13,6 +13,7 @@ from connectors.simulate.market import WEEK
 from connectors.simulate.people import CENTS
 from connectors.simulate.stories import RIVAL_BANK
 
+BREAK_MINOR = 2_000_000  # at least so much
 MATURES_ON: Final = "matures_on"  # a fact of the day, as a number
 MINIMUMS: Final = (
     500_000,
@@ -60,10 +61,10 @@ def reviewed_in_time(me: LabelledLife) -> Plan:
 
 
 def balance_break(me: LabelledLife) -> Plan:
-    """The nightly file has too little, once."""
+    """The nightly file has too much, once."""
     day = me.day()
     yield day + (day % WEEK == 0)  # on that day all have a balance in the file
-    me.journal.snapshot(me.main, off_minor=-me.main.balance_minor // 20)
+    me.journal.snapshot(me.main, off_minor=max(me.main.balance_minor // 20, BREAK_MINOR))
     me.occasion = (me.journal.day, me.journal.day + WEEK)
 
 

@@ -83,15 +83,22 @@ def finish_login(
 
 
 def renewed(issuer: Issuer, client: LoginClient, refresh_token: str, now_s: int) -> TokensGiven:
-    """New tokens for a login that goes on. LoginRefusedError where the issuer has ended it, IssuerAwayError."""
+    """New tokens for a login that goes on. LoginRefusedError where the issuer has ended it, IssuerAwayError.
+
+    An issuer need not give an ID token again (OpenID Connect Core, 12.2): claims and ID token are empty then.
+    """
     found = _asked(issuer, client, grant_type="refresh_token", refresh_token=refresh_token)
-    return _given(issuer, client, {"refresh_token": refresh_token} | found, now_s)
+    return _given(issuer, client, {"refresh_token": refresh_token} | found, now_s, anew=False)
 
 
-def _given(issuer: Issuer, client: LoginClient, given: dict[str, Any], now_s: int) -> TokensGiven:
+def _given(
+    issuer: Issuer, client: LoginClient, given: dict[str, Any], now_s: int, *, anew: bool = True
+) -> TokensGiven:
     texts = [given.get(name) or "" for name in TokensGiven._fields[1:]]
-    if not all(isinstance(text, str) for text in texts) or not texts[0]:
+    if not all(isinstance(text, str) for text in texts) or (anew and not texts[0]):
         raise LoginRefusedError("the issuer gave no ID token")
+    if not texts[0]:
+        return TokensGiven({}, *texts)
     try:
         claims = issuer.claims(texts[0], client.client_id, now_s)
     except TokenRefusedError as problem:

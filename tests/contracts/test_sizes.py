@@ -53,7 +53,7 @@ def stretched(topic: str, base: dict[str, Any], fill: str) -> Iterator[dict[str,
         name, kind = field["name"], json.dumps(field["type"])
         if "string" not in kind or name == "cut":
             continue
-        places = base[name] if isinstance(base[name], dict) else [None]
+        places = base[name] if isinstance(base.get(name), dict) else [None]
         for place in places:
             room = KEY_OR_VALUE_BYTES_MAX - 8 - len(wire(base | {name: {**base[name], place: ""} if place else ""}))
             text = (fill * (room // len(fill) + 1))[:room]

@@ -24,8 +24,8 @@ KINDS = [kind for kind in ALERT_KINDS if kind != OUTFLOW]
 TIERS = ("gold", "platinum", "diamond", "private")
 
 
-def rule(kind: str, **settings: object) -> dict[str, object]:
-    return {"id": kind.replace("_", "-"), "name": {"zh": "名", "en": "Name"}, "severity": "low", **settings}
+def rule(of: str, **settings: object) -> dict[str, object]:
+    return {"id": of.replace("_", "-"), "name": {"zh": "名", "en": "Name"}, "severity": "low", **settings}
 
 
 def packs() -> list[Pack]:

@@ -225,7 +225,7 @@ async def without_token(service: Service, forger: Forger) -> Any:
 
 
 async def kiosk_key(service: Service, forger: Forger) -> Any:
-    """Gives queue classes, and nothing else of anybody."""
+    """Gives queue classes and tickets, and hands in what a customer asks for; nothing else of anybody."""
     with service.database() as connection:
         _, text = issue_key(connection, Role.KIOSK, unit_of("hq/east/0102"), "x", dt.datetime.now(dt.UTC), 1)
     keys = service.login.callers.keys
@@ -294,7 +294,15 @@ ATTACKS: Final[dict[str, tuple[Attack, Any]]] = {
     "a large logout": (a_large_logout, 413),
     "a post from elsewhere": (from_elsewhere, {403}),
     "a post without the page's token": (without_token, {403}),
-    "a kiosk's key": (kiosk_key, {(DataKind.QUEUE_CLASS, Action.READ)}),
+    "a kiosk's key": (
+        kiosk_key,
+        {
+            (DataKind.QUEUE_CLASS, Action.READ),
+            (DataKind.TICKETS, Action.READ),
+            (DataKind.TICKETS, Action.WRITE),
+            (DataKind.CARDS, Action.REQUEST),
+        },
+    ),
     "keys that don't count": (bad_keys, {401}),
     "a manager's token": (rm_token, [200, 200, 401]),
     "a bad token beside a cookie": (both_at_once, 401),

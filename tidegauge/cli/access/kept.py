@@ -75,6 +75,7 @@ def development_login(settings: Settings) -> str:
 def kept_token(settings: Settings, issuer: Issuer, now: datetime) -> str:
     """The token of the login, a new one where it is at its end. CommandError for no login, TokenRefusedError, IssuerAwayError."""
     from services.access.oidc import LoginRefusedError, renewed
+    from services.access.tokens import TokenRefusedError
 
     with _alone(settings):
         kept = _read(settings)
@@ -84,9 +85,9 @@ def kept_token(settings: Settings, issuer: Issuer, now: datetime) -> str:
             return str(kept["token"])
         try:
             given = renewed(issuer, command_line_client(settings), kept["refresh_token"], int(now.timestamp()))
-        except LoginRefusedError as problem:
+            keep_login(settings, issuer, given, now)
+        except (LoginRefusedError, TokenRefusedError) as problem:
             raise CommandError(f"the login has ended: {problem}", _AGAIN, BAD_INPUT) from problem
-        keep_login(settings, issuer, given, now)
         return str(_read(settings)["token"])
 
 
