@@ -61,9 +61,13 @@ def reviewed_in_time(me: LabelledLife) -> Plan:
 
 
 def balance_break(me: LabelledLife) -> Plan:
-    """The nightly file has too much, once."""
+    """The nightly file has the account, and on the next day too much of it, once."""
     day = me.day()
-    yield day + (day % WEEK == 0)  # on that day all have a balance in the file
+    if day % WEEK in (0, WEEK - 1):  # on the first day of a week all have a balance in the file
+        day += (1 - day) % WEEK
+    yield day
+    me.journal.snapshot(me.main)
+    yield day + 1
     me.journal.snapshot(me.main, off_minor=max(me.main.balance_minor // 20, BREAK_MINOR))
     me.occasion = (me.journal.day, me.journal.day + WEEK)
 

@@ -91,9 +91,7 @@ def renewed(issuer: Issuer, client: LoginClient, refresh_token: str, now_s: int)
     return _given(issuer, client, {"refresh_token": refresh_token} | found, now_s, anew=False)
 
 
-def _given(
-    issuer: Issuer, client: LoginClient, given: dict[str, Any], now_s: int, *, anew: bool = True
-) -> TokensGiven:
+def _given(issuer: Issuer, client: LoginClient, given: dict[str, Any], now_s: int, *, anew: bool = True) -> TokensGiven:
     texts = [given.get(name) or "" for name in TokensGiven._fields[1:]]
     if not all(isinstance(text, str) for text in texts) or (anew and not texts[0]):
         raise LoginRefusedError("the issuer gave no ID token")

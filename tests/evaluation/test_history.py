@@ -31,7 +31,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("history")
     made = call("simulate", "--labelled", "--customers", "40", "--months", "7", "--out", str(path))
     assert made.code == 0, made.err
-    for facts in path.glob("facts.*"):  # of other kinds' rules, which the packs here do not have: a bank's own files have none
+    for facts in path.glob(
+        "facts.*"
+    ):  # of other kinds' rules, which the packs here do not have: a bank's own files have none
         facts.unlink()
     return path
 

@@ -31,7 +31,7 @@ def tables(database: str) -> Iterator[Tables]:
 
 
 def test_a_key_is_its_row(tables: Tables) -> None:
-    """Role and unit of the key and no more: a kiosk's gives queue classes, of whatever branch, and tickets of its own."""
+    """Role and unit of the key and no more: a kiosk's gives queue classes of any branch, tickets of its own, and asks for cards."""
     _, text = issue_key(tables, Role.KIOSK, UNIT, "admin", NOW, 30)
     actor = actor_of_key(tables, text, NOW)
     assert actor is not None and (actor.role, actor.unit) == (Role.KIOSK, UNIT)
@@ -42,7 +42,7 @@ def test_a_key_is_its_row(tables: Tables) -> None:
         if decide_access(actor, action, Resource(kind, UNIT, requested_by="x")).allowed
     }
     issues = {(DataKind.TICKETS, Action.READ), (DataKind.TICKETS, Action.WRITE)}
-    assert can == {(DataKind.QUEUE_CLASS, Action.READ)} | issues
+    assert can == {(DataKind.QUEUE_CLASS, Action.READ), (DataKind.CARDS, Action.REQUEST)} | issues
     assert not decide_access(actor, Action.READ, Resource(DataKind.TICKETS, ("hq", "elsewhere"))).allowed
 
 
