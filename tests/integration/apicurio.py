@@ -20,7 +20,7 @@ GROUP, ARTIFACT, VERSION = "io.apicurio", "apicurio-registry-app", "2.6.13.Final
 SHA256: Final = "3cda1b34aa020fb4ac4dd6a66018d757e81e437f97e20a1f92d366b70091c6ba"
 API: Final = "/apis/ccompat/v7"
 START_S = 90.0
-STRANGERS = 40  # schemas of others, so that no contract has the id that the files give it
+STRANGERS = 100  # schemas of others, so that no contract has the id that the files give it
 
 
 class Apicurio:
