@@ -80,5 +80,6 @@ def test_a_state_survives_its_row(state):
 def test_an_act_from_a_record():
     """A record of crm-actions is an act as it stands."""
     record = {"event_id": "e", "customer_id": "C", "action": "override_tier", "requested_by": "RM-3",
-              "approved_by": "BM-1", "at": 0, "expires_on": 20_800, "details": {"tier": "diamond"}}  # fmt: skip
+              "approved_by": "BM-1", "at": 0, "expires_on": 20_800, "details": {"tier": "diamond"},
+              "stamped_by": None}  # fmt: skip
     assert Act.of(record, 7) == Act("override_tier", 7, "RM-3", "BM-1", 20_800, {"tier": "diamond"}, "e")

@@ -102,7 +102,7 @@ def test_compiled_for_the_kernels():
     assert (found.ids, found.window_days.tolist()) == (("outflow-single", "outflow-7d", "outflow-90d"), [0, 7, 90])
     assert compiled.cases.gross.tolist() == [0, 0, 0]
     assert found.share_bp[2].tolist() == [UNREACHED, 1800, 1800, 1800, 1800]
-    assert found.floor_minor[2].tolist() == [0, 3_000_000, 10_000_000, 20_000_000, 60_000_000]
+    assert found.floor_minor[2].tolist() == [0, 2_000_000, 8_000_000, 16_000_000, 50_000_000]
 
 
 def test_compiled_alerts_without_cases():

@@ -31,7 +31,7 @@ def tables(database: str) -> Iterator[Tables]:
 
 
 def test_a_key_is_its_row(tables: Tables) -> None:
-    """Role and unit of the key and no more: a kiosk's gives queue classes of any branch, tickets of its own, and asks for cards."""
+    """Role and unit of the key and no more: a kiosk gives queue classes of any branch, tickets of its own, and asks for cards."""
     _, text = issue_key(tables, Role.KIOSK, UNIT, "admin", NOW, 30)
     actor = actor_of_key(tables, text, NOW)
     assert actor is not None and (actor.role, actor.unit) == (Role.KIOSK, UNIT)

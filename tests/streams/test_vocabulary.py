@@ -142,7 +142,7 @@ def test_topics_are_those_of_the_catalogue():
     assert {name for name, key in keys.items() if key == "broadcast"} == {*topics.BROADCAST, topics.CLOSES}
     assert all(keys[name] == "customer_id" for name in topics.KEYED)
     compacted = {topic.name for topic in CATALOGUE if topic.compact and "standing agent" in topic.written_by}
-    assert compacted == set(topics.STATES)
+    assert compacted == {*topics.STATES, topics.OWNERS}
 
 
 def test_selections_are_of_known_topics():
