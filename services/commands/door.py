@@ -49,7 +49,7 @@ class LogView(Protocol):
     """What the door asks of the log (services.commands.follower)."""
 
     def branch(self, customer_id: str) -> str | None:
-        """The branch of a customer."""
+        """The branch of a customer; None where it is not known here."""
 
     def result_of(self, command_id: str) -> Future[dict[str, Any]]:
         """The result to come."""
@@ -118,7 +118,8 @@ class CommandDoor:
         if found is None or found["told_step"] is None:
             return AboutWhom("", None)
         details = {"case": given["case"], "step": given["step"] or found["told_step"]}
-        return AboutWhom(found["customer_id"], found["branch"], details)
+        now = self.log.branch(found["customer_id"])  # he may have another branch since that step
+        return AboutWhom(found["customer_id"], found["branch"] if now is None else now, details)
 
     def _decide(self, actor: Actor, one: CommandDefinition, known: AboutWhom, request_id: str) -> None:
         about = f"{one.name} {known.customer_id}".strip()

@@ -66,6 +66,7 @@ class Bank:
 
     def __init__(self, answers: str | None = "") -> None:
         self.store, self.answers = MemoryCommands(), answers
+        self.branches = {"C1": "east", "C2": "west"}
         self.written: list[dict[str, Any]] = []
         self.records: list[dict[str, Any]] = []
         self.waiting: dict[str, Future[dict[str, Any]]] = {}
@@ -88,7 +89,7 @@ class Bank:
             raise NobodyError from None
 
     def branch(self, customer_id: str) -> str | None:
-        return {"C1": "east", "C2": "west"}.get(customer_id)
+        return self.branches.get(customer_id)
 
     def result_of(self, command_id: str) -> Future[dict[str, Any]]:
         return self.waiting.setdefault(command_id, Future())
@@ -146,6 +147,15 @@ async def test_applied_and_stamped() -> None:
     (record,) = bank.records
     assert (record["actor"], record["outcome"], record["seq"], record["hash"]) == ("rm-1", "allowed", 0, "")
     assert record["details"]["request_id"] == act["request_id"]
+
+
+@pytest.mark.parametrize(("branch", "status"), [("east", 200), ("west", 404), (None, 200)])
+async def test_a_case_goes_with_its_customer(branch: str | None, status: int) -> None:
+    """Who has had him acts on his case no more; where his branch isn't known, the case's newest step says it."""
+    bank = Bank()
+    bank.branches = {} if branch is None else {"C1": branch}
+    answer = await bank.post("snooze", case="a", until="2026-03-01", reason="on holiday")
+    assert (answer.status_code, len(bank.written)) == (status, status == 200)
 
 
 async def test_the_capacity_that_allows_it_is_stamped() -> None:
