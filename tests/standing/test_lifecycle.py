@@ -298,7 +298,7 @@ def heard(partition: Partition) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-@settings(unshrunk, max_examples=60)
+@settings(unshrunk, max_examples=30)
 @given(packs(), st.none() | layers(), st.booleans(), lives(), st.data())
 def test_columns_follow_the_pure_lifecycle(
     pack: Any, layered: Any, apart: bool, steps: list[dict[str, Any] | int], data: Any
@@ -419,6 +419,8 @@ def test_a_recovery_leaves_no_trace_in_any_class(
     for group in grouped(data, steps):
         partition.log.tell(group)
         partition.run()
+        if data.draw(st.integers(0, 2)) > 0:  # not behind each: what differs stays so
+            continue
         other = crashed(partition, settings_)
         mine, theirs = profiles(partition.job), profiles(other.job)
         assert {c: mine[c] for c in mine if mine[c] != theirs[c]} == {
