@@ -106,15 +106,25 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     shutil.rmtree(home)  # of root it lies elsewhere
 
 
+@pytest.fixture(scope="session")
+def new_database(postgres: Stack) -> Callable[[], str]:
+    """Makes empty databases: each call gives the URL of one, as its owner."""
+
+    def make() -> str:
+        name = f"t{uuid.uuid4().hex[:10]}"
+        port = read_record(postgres.data_dir)["postgres_port"]
+        word = role_password(postgres.data_dir, SUPER_ROLE)
+        with connected(f"postgresql://{SUPER_ROLE}:{word}@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
+        return postgres.settings.database.removesuffix(DATABASE) + name
+
+    return make
+
+
 @pytest.fixture
-def database(postgres: Stack) -> str:
+def database(new_database: Callable[[], str]) -> str:
     """URL of an empty database of the test's own, as its owner."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    port = read_record(postgres.data_dir)["postgres_port"]
-    word = role_password(postgres.data_dir, SUPER_ROLE)
-    with connected(f"postgresql://{SUPER_ROLE}:{word}@127.0.0.1:{port}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
-    return postgres.settings.database.removesuffix(DATABASE) + name
+    return new_database()
 
 
 @pytest.fixture(autouse=True)
