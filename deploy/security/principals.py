@@ -90,8 +90,8 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     ),
     Principal(
         "notices", "turns alerts into notices: `tidegauge notices`",
-        reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS, _RECORD), groups=("{group}-alerts",),
-        redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
+        reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS, _RECORD),
+        groups=("{group}-alerts",), redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",

@@ -11,7 +11,9 @@ import pytest
 from rich.console import Console
 
 from deploy.settings import Settings
-from services.access.audit import AUDIT_FILE
+from schemas.codec.records import decode_one
+from services.access.audit import AUDIT_FILE, AUDIT_LOG
+from tests.chaos.check import read
 from tidegauge import explanation
 from tidegauge.cli.output import CommandError
 from tidegauge.demo.processes import environment, fresh_folder
@@ -64,7 +66,10 @@ def test_demo_and_explain(kafka, redis_server, tmp_path):
     assert strangers[0] == strangers[1] and "no customer X is known" in strangers[0]
     assert command(demo.settings, "explain", "nobody").returncode == 2
     assert command(demo.settings, "explain", f"{change}-x").returncode == 2
-    entries = [json.loads(line) for line in (demo.settings.data_dir / AUDIT_FILE).read_text().splitlines()]
+    logs = (read(demo.settings.kafka, demo.settings.topic(AUDIT_LOG), p) for p in range(demo.settings.partitions))
+    entries = [decode_one(value or b"", name=AUDIT_LOG) for log in logs for _, _, value in log]
+    assert all(entry["details"]["request_id"] for entry in entries)
+    assert not (demo.settings.data_dir / AUDIT_FILE).exists(), "there is a broker"
     assert [entry["outcome"] for entry in entries] == ["allowed"] * 3 + ["denied"] * 4
     assert (entries[-1]["resource"], entries[-1]["reason"]) == (f"decisions of {change}-x", "other_unit")
 
