@@ -87,8 +87,8 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         tables=TableRule(_WHO, ()),
     ),
     Principal(
-        "notices", "turns alerts into notices: `tidegauge notices`",
-        reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
+        "notices", "turns alerts and arrivals into notices: `tidegauge notices`",
+        reads=("rm-alerts", "notices", "customers", "queue-tickets", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
         redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
     ),
     Principal(
@@ -113,10 +113,10 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         tables=TableRule((*_WHO, "access.api_keys"), ()),
     ),
     Principal(
-        "lookup", "tells kiosks queue classes, and keeps tickets: `tidegauge queue`",
-        reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets",),
-        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False),
-        tickets=RedisRule(("queue:*", "queues:*"), writes=True), tables=TableRule((*_WHO, "access.api_keys"), ()),
+        "lookup", "tells kiosks queue classes, keeps tickets, and serves their pages: `tidegauge queue`",
+        reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets", "audit-log"),
+        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False, sessions=True),
+        tickets=RedisRule(("queue:*", "queues:*"), writes=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
         "operator",

@@ -79,7 +79,9 @@ def waited(reached: Callable[[], bool], what: str) -> float:
 
 def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Settings], tickets_server: str) -> None:
     """A change of tier moves a waiting ticket; the log says what happened, compares with the store, and brings it back."""
-    settings = make_topics("queue-priority", "queue-tickets").model_copy(update={"tickets_url": tickets_server})
+    settings = make_topics("queue-priority", "queue-tickets", "audit-log").model_copy(
+        update={"tickets_url": tickets_server}
+    )
     app = application(settings)
     behind = Behind(settings, app.state.ticketing, new_lookup, LogReader)
     with TestClient(app) as client:
