@@ -10,7 +10,7 @@ export NUMBA_CACHE_DIR := $(CURDIR)/$(VENV)/numba-cache
 # Compiled modules are kept too, whatever the shell says: without them each of hundreds of processes compiles all anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test check check-code check-below check-above bench bench-quick chaos fuzz simulate lock format clean
+.PHONY: install demo test check check-code check-kernels check-below check-above bench bench-quick chaos fuzz simulate lock format clean
 
 install: $(STAMP)
 
@@ -43,10 +43,14 @@ BELOW := $(addprefix tests/,$(addsuffix /,streams schemas policies standing twin
 ABOVE := $(filter-out $(BELOW),$(wildcard tests/*/ tests/test_*.py))
 QUICK := -q -m "not integration and not slow"
 
-check-below: install
+# On a fresh checkout they take a minute and more to compile: once, beside the types, and not in both runs of tests.
+check-kernels: install
+	@$(BIN)/python -m tests.kernels
+
+check-below: check-kernels
 	@$(BIN)/python -m pytest $(QUICK) $(BELOW) $(ARGS)
 
-check-above: install
+check-above: check-kernels
 	@$(BIN)/python -m pytest $(QUICK) $(ABOVE) $(ARGS)
 
 bench: install

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench import tickets
-from bench.measure import commands_run, j1_run
+from bench.measure import commands_run, j1_run, secured
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
 from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
@@ -30,6 +30,7 @@ PARTS: dict[str, Part] = {
     "profile": profile.part,
     "latency": latency.part,
     "commands": commands_run.part,
+    "secure": secured.part,
     "scale": scale.part,
     "life": life.part,
     "switch": pack_switch.part,

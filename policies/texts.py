@@ -12,7 +12,9 @@ _CENTS, _DIGITS = 2, Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 REFUSALS: Final[dict[str, Name]] = {
     "unknown_card": Name("本方案没有这种卡", "the pack has no such card"),
-    "below_standard": Name("未达到该卡标准", "the standard of the card is not met"),
+    "below_standard": Name("未达到标准", "the standard of the card or tier is not met"),
+    "no_application": Name("该等级不凭申请变动", "the pack takes no application for this tier"),
+    "apply_for_card": Name("等级随卡，请申请该卡", "tiers are those of cards: apply for the card"),
     "request_by_other_role": Name("申请人岗位不符", "another role must request it"),
     "approval_by_other_role": Name("审批人岗位不符", "another role must approve it"),
     "same_person": Name("申请人与审批人不得为同一人", "the same person may not request and approve"),
@@ -59,10 +61,13 @@ DECISION_REASONS: Final[dict[str, Name]] = {
     "override": Name("特批", "an exception was approved or ended"),
     "card": Name("卡片变动", "the card has changed"),
     "record": Name("手续变动", "a record was added or withdrawn"),
+    "application": Name("申请获准", "an application was granted"),
     "review": Name("定期复审", "the review was due"),
     "expiry": Name("到期", "it has ended"),
     "policy": Name("方案变更", "another pack or version"),
     "stale": Name("数据源滞后", "a source is too old"),
+    "pending": Name("原决定到期生效", "the day of an earlier decision has come"),
+    "veto": Name("否决", "the veto is met"),
     "upgrade": Name("可申请升级", "an upgrade may be applied for"),
     "downgrade": Name("应办理降级", "a downgrade is to be dealt with"),
 }
@@ -81,6 +86,7 @@ FLAG_NAMES: Final[dict[str, Name]] = {
     "renewal-due": Name("卡片即将到期", "the card ends soon"),
     "review-due": Name("即将复审", "the next review is near"),
     "potential_customer": Name("潜力客户", "potential customer"),
+    "fall-notice": Name("已通知降级", "told that the tier will be lower"),
 }
 
 

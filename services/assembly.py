@@ -24,7 +24,7 @@ from schemas import bounds
 from schemas.bounded import check_size
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
-from services.commands.writer import DurableWriter
+from services.access.writer import DurableWriter
 from services.notices.arrivals import ARRIVAL_TOPICS, VipArrivals
 from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.days import BankDays

@@ -20,14 +20,9 @@ from typing import IO
 
 import pytest
 
+from tests.parts import PARTS
+
 ROOT = Path(__file__).resolve().parents[1]
-# By marks; every test is in exactly one (tests/test_parts.py).
-PARTS = {
-    "slow without servers": "not integration and slow",
-    "with servers": "integration and not system",
-    "of the system": "integration and system",
-    "quick without servers": "not integration and not slow",
-}
 BESIDE = (("with servers",), ("of the system", "quick without servers"))  # lanes: parts, one after the other
 NICE = ["nice", "-n", "5"]
 KERNELS = [sys.executable, "-m", "tests.kernels"]

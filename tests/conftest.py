@@ -5,6 +5,7 @@ run: a check that did not run is not green.
 """
 
 import os
+import re
 import shutil
 import sys
 import uuid
@@ -28,6 +29,7 @@ from deploy.embedded.postgres import DATABASE
 from deploy.embedded.stack import Stack
 from deploy.record import read_record
 from deploy.settings import Settings
+from tests.parts import MARKS, PARTS, may_hold
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -106,15 +108,25 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     shutil.rmtree(home)  # of root it lies elsewhere
 
 
+@pytest.fixture(scope="session")
+def new_database(postgres: Stack) -> Callable[[], str]:
+    """Makes empty databases: each call gives the URL of one, as its owner."""
+
+    def make() -> str:
+        name = f"t{uuid.uuid4().hex[:10]}"
+        port = read_record(postgres.data_dir)["postgres_port"]
+        word = role_password(postgres.data_dir, SUPER_ROLE)
+        with connected(f"postgresql://{SUPER_ROLE}:{word}@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
+        return postgres.settings.database.removesuffix(DATABASE) + name
+
+    return make
+
+
 @pytest.fixture
-def database(postgres: Stack) -> str:
+def database(new_database: Callable[[], str]) -> str:
     """URL of an empty database of the test's own, as its owner."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    port = read_record(postgres.data_dir)["postgres_port"]
-    word = role_password(postgres.data_dir, SUPER_ROLE)
-    with connected(f"postgresql://{SUPER_ROLE}:{word}@127.0.0.1:{port}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} OWNER {OWNER_ROLE}")
-    return postgres.settings.database.removesuffix(DATABASE) + name
+    return new_database()
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +174,27 @@ def berka_dir() -> Path:
         message = f"no Berka data in {folder}: set TIDEGAUGE_BERKA_DIR to the folder that holds trans.asc"
         pytest.fail(message) if IN_CI else pytest.skip(message)
     return folder
+
+
+def said_marks(path: Path) -> set[str]:
+    """The marks that a module's text names, of those that divide the run."""
+    return set(re.findall(rf"\bmark\.({'|'.join(MARKS)})\b", path.read_text()))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A module that can hold no test of the part that is run is not imported: five thousand tests take a while."""
+    part = config.getoption("markexpr")
+    if part not in PARTS.values() or not collection_path.name.startswith("test_"):
+        return None
+    return None if may_hold(part, said_marks(collection_path)) else True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A mark that comes from elsewhere would keep its test out of every part: each is named in its test's module."""
+    for path, marks in {(item.path, frozenset(m.name for m in item.iter_markers())) for item in items}:
+        if hidden := (marks & set(MARKS)) - said_marks(path):
+            raise pytest.UsageError(f"{path}: pytest.mark.{min(hidden)} is not named there")
 
 
 @pytest.hookimpl(trylast=True)

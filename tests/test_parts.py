@@ -3,19 +3,30 @@
 from itertools import product
 
 import pytest
-from _pytest.mark.expression import Expression
 
-from tests.__main__ import BESIDE, PARTS, worst
+from tests.__main__ import BESIDE, worst
+from tests.parts import MARKS, PARTS, holds, may_hold
 
-MARKS = ("integration", "system", "slow")
+COMBINATIONS = [{m for m, has in zip(MARKS, held, strict=True) if has} for held in product([False, True], repeat=3)]
 
 
-@pytest.mark.parametrize("held", list(product([False, True], repeat=len(MARKS))))
-def test_every_test_is_in_exactly_one_part(held: tuple[bool, ...]) -> None:
-    """Whatever marks it has."""
-    marks = dict(zip(MARKS, held, strict=True))
-    parts = [name for name, said in PARTS.items() if Expression.compile(said).evaluate(lambda mark, **_: marks[mark])]
+@pytest.mark.parametrize("marks", COMBINATIONS, ids=lambda marks: " ".join(sorted(marks)) or "none")
+def test_every_test_is_in_exactly_one_part(marks: set[str]) -> None:
+    """Whatever marks it has; and a module that names them, or more, is looked into for that part."""
+    parts = [part for part in PARTS.values() if holds(part, marks)]
     assert len(parts) == 1
+    assert all(may_hold(parts[0], named) for named in COMBINATIONS if marks <= named)
+
+
+def test_a_module_without_the_marks_is_passed_over() -> None:
+    """The parts with servers, and the slow one, look into some modules only; the quick one into all."""
+    without = {name: [named for named in COMBINATIONS if not may_hold(part, named)] for name, part in PARTS.items()}
+    assert without == {
+        "slow without servers": [named for named in COMBINATIONS if "slow" not in named],
+        "with servers": [named for named in COMBINATIONS if "integration" not in named],
+        "of the system": [named for named in COMBINATIONS if not {"integration", "system"} <= named],
+        "quick without servers": [],
+    }
 
 
 def test_every_part_is_in_exactly_one_lane() -> None:

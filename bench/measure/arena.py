@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
 from bench.measure.timing import Probe, Process, Timing, Watched, measure
+from bench.measure.wire import access, grant, in_environment
 from bench.world.data import Chunk
 from connectors.loading.publisher import producer_config
 from deploy import admin, topics
@@ -30,10 +31,12 @@ KEY = "the reference key of the benchmarks"
 class Arena:
     """An embedded broker on free ports with topics of its own; everything it started ends with it."""
 
-    def __init__(self, partitions: int = 4, heap_mb: int = 1024) -> None:
+    def __init__(self, partitions: int = 4, heap_mb: int = 1024, *, secure: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tidegauge-bench-"))
         given = Settings(partitions=partitions, kafka_heap_mb=heap_mb, reference_key=KEY)
-        self.stack = Stack(self.folder, given, with_redis=False, with_topics=False, any_ports=True, tether=True)
+        self.stack = Stack(
+            self.folder, given, with_redis=False, with_topics=False, any_ports=True, tether=True, secure=secure
+        )
         self.runs = 0
         self.engines: list[Process] = []
 
@@ -59,7 +62,9 @@ class Arena:
         common = {
             "bootstrap_servers": self.stack.bootstrap_servers, "topic_prefix": prefix, "group": f"{prefix}group",
             "partitions": self.stack.settings.partitions, "reference_key": KEY, "data_dir": self.folder, "metrics_port": 0,
+            **access(self.stack),
         }  # fmt: skip
+        grant(self.stack, prefix, f"{prefix}group")
         return Settings(**{**common, **more})
 
     def topics(self, settings: Settings, *names: str) -> None:
@@ -86,7 +91,12 @@ class Arena:
             "bootstrap_servers", "topic_prefix", "group", "partitions", "data_dir", "metrics_port", "flush_interval_s",
         )  # fmt: skip
         environment = {f"TIDEGAUGE_{name.upper()}": str(getattr(settings, name)) for name in names}
-        environment |= {"TIDEGAUGE_REFERENCE_KEY": KEY, "PYTHONPATH": str(ROOT), **(more or {})}
+        environment |= {
+            "TIDEGAUGE_REFERENCE_KEY": KEY,
+            "PYTHONPATH": str(ROOT),
+            **in_environment(access(self.stack, "worker")),
+        }
+        environment |= more or {}
         log = (self.folder / f"engine-{len(self.engines)}.log").open("wb")
         process = subprocess.Popen(
             [str(program), *command],

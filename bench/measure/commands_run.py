@@ -2,6 +2,8 @@
 
 Counted from the time on the timetable to the answer, so a stall counts for every command that it delays. One service, one worker,
 one Redis server; each command is decided, on record, stamped, written and applied before its answer.
+
+Beside it: whether the time of a refusal tells if the customer is there. Forbidden and absent ones are asked for in turn.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from deploy.embedded.stack import Stack
 from schemas.codec.records import encode
 
 RATE, WARM_S, BOUND_MS = 100, 5.0, 150
+ASKED = 400  # for a forbidden customer, and for one who is not there
 CUSTOMERS = 1000
 ISSUER = "https://login.bench"
 BEGIN_S = 120.0
@@ -58,6 +61,7 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
         service = arena.start(words, settings, more, sys.executable)
         try:
             took = asyncio.run(_send(f"http://127.0.0.1:{port}", _token(key), sizes.latency_s))
+            refused = asyncio.run(_refused(f"http://127.0.0.1:{port}", _token(key, "hq/B2")))
         finally:
             arena.stop(service)
             arena.stop(worker)
@@ -69,7 +73,7 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     within = "yes" if p99 <= BOUND_MS else "no"
     table.rows.append((f"{len(took):,}", f"{p50:.1f}", f"{p99:.1f}", f"{most:.1f}", within))
     warn("  " + "  ".join(table.rows[-1]))
-    report.tables.append(table)
+    report.tables += [table, _compared(*refused)]
 
 
 def _profile(customer_id: str) -> dict[str, object]:
@@ -79,11 +83,11 @@ def _profile(customer_id: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _token(key: RSAKey) -> str:
+def _token(key: RSAKey, unit: str = "hq") -> str:
     now = int(time.time())
     claims = {
         "iss": ISSUER, "aud": "tidegauge", "sub": "cards", "iat": now, "exp": now + 3600, "tidegauge_role": "service",
-        "tidegauge_unit": "hq",
+        "tidegauge_unit": unit,
     }  # fmt: skip
     return jwt.encode({"alg": "RS256", "kid": "bench"}, claims, key)
 
@@ -106,6 +110,41 @@ async def _send(address: str, token: str, seconds: float) -> list[float]:
     if set(answers) != {200}:
         raise RuntimeError(f"answers by status: {dict(answers)}")
     return list(took[int(RATE * WARM_S) :])
+
+
+async def _refused(address: str, token: str) -> tuple[list[float], list[float]]:
+    """Milliseconds of refusals for customers of another unit, and for customers who are not there; in turn, one at a time."""
+    took: tuple[list[float], list[float]] = [], []
+    async with httpx2.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+        for number in range(2 * ASKED):
+            kind = (number + number // 2) % 2  # now the one first, now the other
+            body = {"customer_id": f"{'CX'[kind]}{number % CUSTOMERS}", "record": "filing"}
+            began = time.monotonic()
+            answer = await client.post("/v1/commands/record", json=body, headers={"Idempotency-Key": f"r{number}"})
+            took[kind].append((time.monotonic() - began) * 1000)
+            if answer.status_code != 404:
+                raise RuntimeError(f"not refused: {answer.status_code}")
+    return took
+
+
+def _compared(forbidden: list[float], absent: list[float]) -> Table:
+    """Both beside each other, with how often chance alone would set their medians so far apart."""
+    table = Table(
+        f"Refusals in milliseconds, {ASKED} of each: the time must not tell who is there. By chance: in how many of 2,000 shufflings the "
+        "medians are as far apart or further.",
+        ("what is refused", "p50", "p90", "by chance"),
+    )
+    both, rng = np.array(forbidden + absent), np.random.default_rng(1)
+
+    def apart(values: np.ndarray) -> float:
+        return abs(float(np.median(values[: len(forbidden)]) - np.median(values[len(forbidden) :])))
+
+    found = apart(both)
+    chance = float(np.mean([apart(rng.permutation(both)) >= found for _ in range(2000)]))
+    for name, values, share in (("another unit's", forbidden, ""), ("nobody's", absent, f"{chance:.0%}")):
+        table.rows.append((name, f"{np.percentile(values, 50):.2f}", f"{np.percentile(values, 90):.2f}", share))
+        warn("  " + "  ".join(table.rows[-1]))
+    return table
 
 
 async def _until_served(client: httpx2.AsyncClient) -> None:

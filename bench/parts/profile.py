@@ -183,7 +183,8 @@ def _turns(world: World, chunk: Chunk, first: int, last: int, starts: list[int])
     for at in range(0, max(map(len, mine)), BLOCK_EVENTS):
         for p, rows in enumerate(mine):
             if len(part := rows[at : at + BLOCK_EVENTS]):
-                yield Fetch(p, batch(starts[p], part, chunk.keys, chunk.values, chunk.ends), len(part))
+                appended = int(chunk.booked[part].max())
+                yield Fetch(p, batch(starts[p], part, chunk.keys, chunk.values, chunk.ends, appended), len(part))
                 starts[p] += len(part)
 
 

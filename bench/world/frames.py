@@ -38,8 +38,8 @@ def _records(rows: Array, keys: Array, width: int, values: Array, ends: Array, o
     return at
 
 
-def batch(base_offset: int, rows: Array, keys: Array, values: Array, ends: Array) -> bytes:
-    """A batch of the given rows, offsets from `base_offset` on.
+def batch(base_offset: int, rows: Array, keys: Array, values: Array, ends: Array, appended: int = 0) -> bytes:
+    """A batch of the given rows, offsets from `base_offset` on, appended at an instant in ms.
 
     keys uint8[n, width]; value of row i = values[ends[i-1]:ends[i]], as schemas.codec.encoder gives it.
     """
@@ -48,7 +48,7 @@ def batch(base_offset: int, rows: Array, keys: Array, values: Array, ends: Array
     size = _records(rows, keys, keys.shape[1], values, ends, out)
     body = out[:size].tobytes()
     n = len(rows)
-    fields = (base_offset, HEADER.size - 12 + size, 0, 2, 0, 0, n - 1, 0, 0, -1, -1, -1, n)
+    fields = (base_offset, HEADER.size - 12 + size, 0, 2, 0, 0, n - 1, appended, appended, -1, -1, -1, n)
     head = HEADER.pack(*fields)
     crc = calc_crc32c(head[CRC_FROM:] + body)
     return HEADER.pack(*fields[:4], crc, *fields[5:]) + body

@@ -26,20 +26,28 @@ def why_refused(kafka: Brokers) -> str:
     try:
         wire = wire_of(kafka)
         for server in kafka.split(","):
-            host, _, port = server.strip().rpartition(":")
-            if not _open(host, int(port)):
+            host, port = _place(server)
+            if not _open(host, port):
                 continue
             if wire.protocol == PLAINTEXT:
-                return _of_plaintext(host, int(port))
+                return _of_plaintext(host, port)
             secured = wire.protocol
-            if found := _of_tls(
-                host, int(port), wire.certificates, f"{PROTOCOL} is {secured}, and {server} is plaintext"
-            ):
+            if found := _of_tls(host, port, wire.certificates, f"{PROTOCOL} is {secured}, and {server} is plaintext"):
                 return found
             return _of_user(kafka) if wire.protocol == SASL_TLS else ""
     except AccessError as problem:
         return problem.message
     return ""
+
+
+def reached(kafka: Brokers) -> bool:
+    """Whether something listens at one of the brokers' addresses."""
+    return any(_open(*_place(server)) for server in kafka.split(","))
+
+
+def _place(server: str) -> tuple[str, int]:
+    host, _, port = server.strip().rpartition(":")
+    return host, int(port)
 
 
 def _open(host: str, port: int) -> bool:

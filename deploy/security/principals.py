@@ -10,6 +10,7 @@ from deploy.topics import TOPIC_NAMES, WORLD, WRITTEN_BY_WORKERS
 
 _KEYED: Final = ("transactions", "balances", "customers", "facts", "crm-actions")
 _CLOSES, _POLICIES, _LETTERS = "business-days", "policies", "dead-letters"
+_RECORD: Final = "audit-log"  # for who decides who may do what
 _SENT: Final = (*_KEYED, "fx-rates", _POLICIES, _CLOSES)  # what goes into the workers
 _STATES: Final = ("standings", "outlooks", "queue-priority")
 _EVENTS: Final = ("tier-changes", "decisions", "restatements", "rm-alerts")
@@ -83,45 +84,49 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     ),
     Principal(
         "views", "keeps the view in Redis: `tidegauge views`, `rebuild`",
-        reads=("queue-priority", "standings", "rm-alerts", WORLD), writes=(_LETTERS,), redis=RedisRule(("*",), writes=True),
+        reads=("queue-priority", "standings", "rm-alerts", WORLD), writes=(_LETTERS, _RECORD),
+        redis=RedisRule(("*",), writes=True),
         tables=TableRule(_WHO, ()),
     ),
     Principal(
         "notices", "turns alerts and arrivals into notices: `tidegauge notices`",
-        reads=("rm-alerts", "notices", "customers", "queue-tickets", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS), groups=("{group}-alerts",),
+        reads=("rm-alerts", "notices", "customers", "queue-tickets", _CLOSES, _POLICIES, WORLD),
+        writes=("notices", _LETTERS, _RECORD), groups=("{group}-alerts",),
         redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
-        reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS), reads_state=True,
+        reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS, _RECORD),
+        reads_state=True,
         looks_at=("{group}",), ids=(_OWN_IDS,), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "policy", "tries packs on the log and puts them into force: `tidegauge policy`",
-        reads=(*_SENT, *_STATES, *_EVENTS, WORLD), writes=(_POLICIES,), reads_state=True, looks_at=("{group}",),
+        reads=(*_SENT, *_STATES, *_EVENTS, WORLD), writes=(_POLICIES, _RECORD), reads_state=True, looks_at=("{group}",),
         ids=(f"{_OWN_IDS}policies",), tables=TableRule(_WHO, ()),
     ),
     Principal(
         "desk", "looks at customers: `tidegauge standings`, `explain`, `outlook`, `alerts`",
-        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), reads_state=True, looks_at=("{group}",),
+        reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), writes=(_RECORD,), reads_state=True, looks_at=("{group}",),
         redis=RedisRule(("*",), writes=False, sessions=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
         "commands", "takes commands, and puts what is decided on record: `tidegauge commands`, acts on cases",
-        reads=("customers", "command-results", WORLD), writes=("crm-actions", "audit-log"),
-        redis=RedisRule(("command:*",), writes=True, reads=("alert:*", "view:*")),
-        tables=TableRule((*_WHO, "access.api_keys"), ()),
+        reads=("customers", "command-results", WORLD), writes=("crm-actions", _RECORD),
+        redis=RedisRule(("command:*",), writes=True, sessions=True, reads=("alert:*", "view:*")),
+        tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
         "lookup", "tells kiosks queue classes, keeps tickets, and serves their pages: `tidegauge queue`",
-        reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets", "audit-log"),
+        reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets", _RECORD),
         redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False, sessions=True),
-        tickets=RedisRule(("queue:*", "queues:*"), writes=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
+        tickets=RedisRule(("queue:*", "queues:*"), writes=True),
+        tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
         "operator",
         "looks after all of it: `tidegauge topics`, `world`, `dead-letters`, `doctor`, `drain`, `simulate`, `demo`, `staff`",
-        reads=TOPIC_NAMES, writes=(*_SENT, _LETTERS, WORLD), reads_state=True, manages=True,
+        reads=TOPIC_NAMES, writes=(*_SENT, _LETTERS, WORLD, _RECORD), reads_state=True, manages=True,
         groups=("{group}", "{group}-alerts", "{group}-owners"), ids=(_OWN_IDS, f"{_STATE}-"),
         redis=RedisRule(("*",), writes=True), tickets=RedisRule(("*",), writes=True),
         tables=TableRule((), (*_STAFF, "access.api_keys", "access.sessions")),

@@ -13,10 +13,12 @@ from policies.cases.facts import FactError, Facts
 from policies.language.loader import load_pack
 from policies.language.reader import PackError
 from policies.lifecycle.acts import act
+from policies.lifecycle.services import bill
 from policies.lifecycle.state import Close, Decision, State, begin, card_tier, day_number, flags, months_later, tier_of
 from policies.lifecycle.transitions import close
 from policies.model.criteria import OWN_STANDARD, Values, band, decide, meets
 from policies.model.metrics import NOT_KNOWN
+from policies.model.provisions import RECORDS
 from policies.model.terms import limits
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
     from policies.model.terms import Limit
 
-EVERY_CLOSE = frozenset({"day", "month", "quarter", "year"})
+EVERY_CLOSE = frozenset({"day", "month", "quarter", "half_year", "year"})
 CASE_COLUMNS = ("case_id", "scheme_id", "customer_class", "facts", "expected_tier")
 
 
@@ -50,7 +52,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class CaseOutcome:
-    """What a pack says of a customer. `measured` is the tier of the standard, `card` the tier of the card held."""
+    """What a pack says of a customer. `measured` is the tier of the standard, `card` the tier of the card held.
+
+    missing: records that the pack asks for and that are not there.
+    """
 
     pack_id: str
     version: int
@@ -62,6 +67,7 @@ class CaseOutcome:
     flags: tuple[str, ...]
     reasons: tuple[Reason, ...]
     decisions: tuple[Decision, ...]
+    missing: tuple[str, ...] = ()
 
 
 def decide_facts(pack: Pack, customer_class: str, given: Mapping[str, Any], day: date | None = None) -> CaseOutcome:
@@ -77,11 +83,14 @@ def decide_facts(pack: Pack, customer_class: str, given: Mapping[str, Any], day:
     values = known.values(policy)
     measured = decide(policy, values)
     number = _month_end(pack, day)
-    state, said = _run(policy, given, measured, number)
+    barred = policy.vetoes_at_once and policy.veto is not None and meets(policy.veto, values)
+    state, said = _run(policy, given, measured, number, vetoed=barred)
+    said = [*said, *_billed(policy, known, state, given.get("current", policy.tiers[0].id), number)]
     found = set(flags(policy, state, number)) | ({"potential_customer"} if _potential(policy, known) else set())
     return CaseOutcome(
         pack.id, pack.version, customer_class, tier_of(policy, state), state.measured, card_tier(policy, state.card),
         band(policy, state.measured, values), tuple(sorted(found)), reasons(policy, values), tuple(said),
+        missing_records(policy, state),
     )  # fmt: skip
 
 
@@ -91,19 +100,45 @@ def _month_end(pack: Pack, day: date | None) -> int:
     return months_later(day_number(pack.effective_from.replace(day=1)), 1) - 1
 
 
-def _run(policy: ClassPolicy, given: Mapping[str, Any], measured: str, day: int) -> tuple[State, list[Decision]]:
+def _run(
+    policy: ClassPolicy, given: Mapping[str, Any], measured: str, day: int, *, vetoed: bool
+) -> tuple[State, list[Decision]]:  # fmt: skip
     """The facts as a short life: what was so before, what people did, the close, and what they asked for then."""
-    state = fact.starting_state(policy, given, begin(policy), day)
+    joined = fact.relation_begun(given, day)
+    state = fact.starting_state(policy, given, begin(policy), day, measured)
     said: list[Decision] = []
     for one in fact.acts_before(policy, given, day):
         state, more = act(policy, state, one)
-        said.extend(more)
-    state, more = close(policy, state, Close(day, EVERY_CLOSE, measured, given.get("pinned_standard")))
+        taken_as_made = one.details.get("record") == "application" and "application" not in given
+        said.extend(() if taken_as_made else more)
+    at = Close(day, EVERY_CLOSE, measured, given.get("pinned_standard"), joined=joined, vetoed=vetoed)
+    state, more = close(policy, state, at)
     said.extend(more)
     for one in fact.acts_after(policy, given, state, day + 1):
         state, more = act(policy, state, one)
         said.extend(more)
+        if any(decision.kind == "refused" for decision in more):
+            break  # what follows rests on it
     return state, said
+
+
+def _billed(policy: ClassPolicy, known: Facts, state: State, before: str, day: int) -> tuple[Decision, ...]:
+    """The services that are due or free at the close of a month, as from none before."""
+    met = {one.id: one.when is None or meets(one.when, known.needed([one.when])) for one in policy.charged}
+    tier = tier_of(policy, state)
+    since = fact.day_given(known.given, "current_since") if tier == before else day + 1
+    return bill(policy, state, day, tier, since, met)[1]
+
+
+def missing_records(policy: ClassPolicy, state: State) -> tuple[str, ...]:
+    """Records that the pack asks for, of a customer whose standard gives a tier, and that are not there."""
+    if policy.level(state.measured) == 0:
+        return ()
+    needed = {
+        *policy.status.requires,
+        *(["filing"] if policy.cards.issue.mode == "filing" and policy.status.basis == "card" else []),
+    }
+    return tuple(name for name in RECORDS if name in needed - state.records)
 
 
 def _potential(policy: ClassPolicy, known: Facts) -> bool:
@@ -180,6 +215,7 @@ def as_json(outcome: CaseOutcome) -> str:
         "card_tier": outcome.card,
         "band": outcome.band,
         "flags": list(outcome.flags),
+        "records_missing": list(outcome.missing),
         "reasons": [
             {
                 "tier": r.tier,

@@ -10,11 +10,24 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from policies.lifecycle.state import Act, Card, State, card_tier, day_date, last_valid_day, months_later
+from policies.lifecycle.leaving import first_day, goal, stepped
+from policies.lifecycle.state import (
+    Act,
+    Card,
+    Pending,
+    State,
+    card_tier,
+    day_date,
+    day_number,
+    last_valid_day,
+    months_after,
+    months_later,
+)
 from policies.model import metrics
 from policies.model.criteria import OWN_STANDARD
 from policies.model.terms import limits
@@ -29,8 +42,10 @@ NUMBER_CHARS_MAX: Final = 40
 _Key = tuple[str, str | None]
 ACTION_KEYS: Final = frozenset(
     "filed notable approved approved_tier card_held upgrade_applied downgrade_applied card_approved card_holder current "
-    "months_since_review pinned_standard application agreement consent verification own_standard".split()
+    "months_since_review pinned_standard application agreement consent verification own_standard months_below applied_tier "
+    "highest_reached".split()
 )
+DAY_KEYS: Final = frozenset("current_since notice_since relationship_since".split())
 SERIES_KEYS: Final = frozenset(
     "month_avgs month_days month_avgs_12 accounts components days_in_month funded_days balance_on_funded_days "
     "current_balance".split()
@@ -96,6 +111,7 @@ class Facts:
         """FactError for a key that means nothing: a misspelt fact would pass for an absent one."""
         known = {
             *ACTION_KEYS,
+            *DAY_KEYS,
             *SERIES_KEYS,
             *metrics.ALIASES,
             *metrics.ROLLING,
@@ -126,11 +142,15 @@ class Facts:
             raise FactError("month_days: must be above 0")
         if not 0 <= exact(given.get("months_since_review", 0), "months_since_review") <= 480:
             raise FactError("months_since_review: must be from 0 to 480")
+        if not 0 <= exact(given.get("months_below", 0), "months_below") <= 480:
+            raise FactError("months_below: must be from 0 to 480")
+        for key in DAY_KEYS & given.keys():
+            day_given(given, key)
 
     def _check_tiers(self, policy: ClassPolicy) -> None:
         """FactError where a tier is named that the class does not have."""
         tiers = {tier.id for tier in policy.tiers}
-        for key in ("current", "pinned_standard", "approved_tier"):
+        for key in ("current", "pinned_standard", "approved_tier", "highest_reached", "applied_tier"):
             if key in self.given and not (isinstance(self.given[key], str) and self.given[key] in tiers):
                 raise FactError(f"{key}: {self.given[key]!r} is not a tier")
 
@@ -230,10 +250,46 @@ class Facts:
         return None
 
 
-def starting_state(policy: ClassPolicy, facts: Mapping[str, Any], state: State, day: int) -> State:
-    """What was so before: the tier in force, the last review, the card held, the version pinned."""
+def day_given(given: Mapping[str, Any], key: str) -> int | None:
+    """A day as a day number; None where it is not given."""
+    if key not in given:
+        return None
+    try:
+        return day_number(date.fromisoformat(given[key]))
+    except (TypeError, ValueError):
+        raise FactError(f"{key}: a date such as 2026-01-31 is needed") from None
+
+
+def relation_begun(given: Mapping[str, Any], day: int) -> int | None:
+    """The begin of the relation: its date, or so many full months before the day; None where neither is given."""
+    if "relationship_since" not in given and "tenure_months" in given:
+        return months_after(day, -int(exact(given["tenure_months"], "tenure_months")))
+    return day_given(given, "relationship_since")
+
+
+def _with_history(policy: ClassPolicy, facts: Mapping[str, Any], state: State, measured: str) -> State:
+    """How long he has had the tier, how often he was below it, what he has reached, and the fall that he was told of."""
+    state = replace(state, since=day_given(facts, "current_since"), reached=facts.get("highest_reached"))
+    state = replace(state, below=int(exact(facts.get("months_below", 0), "months_below")))
+    told = day_given(facts, "notice_since")
+    if told is None or not policy.evaluation.fall_notice_days or policy.level(state.official) == 0:
+        return state
+    wanted = goal(policy, replace(state, measured=measured))
+    if policy.level(wanted) >= policy.level(state.official):
+        wanted = policy.tiers[policy.level(state.official) - 1].id
+    to = stepped(policy, state.official, wanted)
+    holds = max(first_day(policy, told, {}, rises=False), told + policy.evaluation.fall_notice_days + 1)
+    return replace(state, pending=Pending(to, holds, told, "notice/close"))
+
+
+def starting_state(policy: ClassPolicy, facts: Mapping[str, Any], state: State, day: int, measured: str) -> State:
+    """What was so before: the tier in force, the last review, the card held, the version pinned.
+
+    measured: what the standard gives now; a fall that he was told of leads there.
+    """
     if "current" in facts:
         state = replace(state, official=facts["current"], records=frozenset(policy.status.requires))
+        state = _with_history(policy, facts, state, measured)
     if "months_since_review" in facts:
         months = int(exact(facts["months_since_review"], "months_since_review"))
         first = day - day_date(day).day + 1
@@ -274,7 +330,9 @@ def acts_before(policy: ClassPolicy, facts: Mapping[str, Any], day: int) -> list
 
 
 def acts_after(policy: ClassPolicy, facts: Mapping[str, Any], state: State, day: int) -> list[Act]:
-    """Cards applied for on the strength of the close: a first card, or a change that the holder applied for."""
+    """What is applied for on the strength of the close: a tier, a first card, or a change that the holder applied for."""
+    if "applied_tier" in facts:
+        return [Act("apply_tier", day, details={"tier": facts["applied_tier"]}, joined=relation_begun(facts, day - 1))]
     tiers = {tier.id: tier.card for tier in policy.tiers}
     step = policy.level(state.measured) - policy.level(state.official)
     if policy.status.basis == "card" and "card_held" not in facts and state.card is None:
@@ -300,5 +358,6 @@ def acts_after(policy: ClassPolicy, facts: Mapping[str, Any], state: State, day:
     if approved:
         where = {"branch_level": issue.branches[0]} if issue.branches else {}
         acts.append(Act("issue_card", day, "teller", details={"card": wanted, "wealth_manager": "true", **where}))
+    if approved and issue.start == "collection":
         acts.append(Act("collect_card", day))
     return acts

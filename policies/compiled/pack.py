@@ -260,6 +260,7 @@ def compile_states(rules: tuple[StateRule, ...], tiers: tuple[str, ...], minor: 
 def foreseen(policy: ClassPolicy) -> bool:
     """Whether the next tier follows from balances alone, so that there is an outlook: rising minimums of one average."""
     status, asked = policy.status, policy.review or policy.veto or policy.pinning or policy.evaluation.grace_months
+    asked = asked or policy.one_by_one
     leaves = [tier.when for tier in policy.tiers[1:]]
     first = leaves[0] if leaves else None
     return (

@@ -22,6 +22,7 @@ from streams.vocabulary.metrics import INDEX, months_of_mean, parts
 
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
+    from policies.model.provisions import Service
     from policies.model.terms import Criterion
 
 Ints = npt.NDArray[np.int64]
@@ -57,6 +58,7 @@ class Program:
     minor: Mapping[Limit, int]
     needs: tuple[Key, ...]
     looks: tuple[Key, ...] = ()  # of the condition of `potential`
+    fees: tuple[Key, ...] = ()  # of the conditions of services
 
     @property
     def tier_ids(self) -> tuple[str, ...]:
@@ -78,6 +80,29 @@ class Program:
             if missing is not None:
                 held |= missing
         return tiers, held
+
+    def barred(self, columns: ColumnsByKey) -> tuple[Bools, Bools]:
+        """(bool[n] who meets the veto, bool[n] of whom that cannot be said). KeyError for a column that is missing."""
+        columns = self._with_means(columns)
+        n = len(next(iter(columns.values())).units)
+        met, held = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+        if self.policy.veto is not None:
+            met = self._met(self.policy.veto, columns)
+            for key in _needs([self.policy.veto]):
+                missing = columns[key].held
+                held |= False if missing is None else missing
+        return met, held
+
+    def charges(self, service: Service, columns: ColumnsByKey, n: int) -> tuple[Bools, Bools]:
+        """(bool[n] who meets a service's condition, bool[n] of whom that cannot be said)."""
+        met, held = np.ones(n, np.bool_), np.zeros(n, np.bool_)
+        if service.when is not None:
+            columns = self._with_means(columns)
+            met = self._met(service.when, columns)
+            for key in _needs([service.when]):
+                missing = columns[key].held
+                held |= False if missing is None else missing
+        return met, held
 
     def potential(self, columns: ColumnsByKey) -> Bools:
         """bool[n]: who is flagged potential_customer. Takes columns beyond `needs` where the pack's condition does."""
@@ -148,13 +173,14 @@ def compile_program(pack: Pack, base_exponent: int, customer_class: str) -> Prog
     exact = Minor(pack.id, base_exponent)
     deciding = [policy.veto, *(tier.when for tier in policy.tiers)]
     potential = policy.potential.when if policy.potential is not None else None
+    fees = [service.when for service in policy.charged]
     minor: dict[Limit, int] = {}
-    for leaf in (leaf for criterion in [*deciding, potential] for leaf in limits(criterion)):
+    for leaf in (leaf for criterion in [*deciding, potential, *fees] for leaf in limits(criterion)):
         own = pack.facts.get(leaf.metric)
         kind = metrics.kind(leaf.metric) or (own.kind if own is not None else None)
         assert leaf.value is not None
         minor[leaf] = (exact if kind in ("rolling", "money") else Minor(pack.id, 0)).of(leaf.value, "tiers")
-    return Program(pack.id, pack.version, policy, minor, _needs(deciding), _needs([potential]))
+    return Program(pack.id, pack.version, policy, minor, _needs(deciding), _needs([potential]), _needs(fees))
 
 
 def _needs(criteria: list[Criterion | None]) -> tuple[Key, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from policies.model.pack import EVALUATION_CLOSES, LAYERS, ON_REQUEST, RESTATEMENTS, ClassPolicy
+from policies.model.pack import EVALUATION_CLOSES, ON_REQUEST, RESTATEMENTS, ClassPolicy
 from streams.vocabulary.terms import CARD_EXPIRY, REVIEW_DUE
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ LAYERS_ALONE = (
     "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
 )
 GRACEFUL = ("continuous", "day", "month")  # downgrades that a number of month closes can put off
-MONTHS_OF_CLOSE = {"quarter": 3, "year": 12}
+MONTHS_OF_CLOSE = {"quarter": 3, "half_year": 6, "year": 12}
+OF_LEAVING = ("keep_months", "steps", "exempt_months", "fall_notice_days", "effective_business_days")
 
 
 def check_own_fact(item: Item, fact: OwnFact) -> None:
@@ -27,6 +28,7 @@ def check_own_fact(item: Item, fact: OwnFact) -> None:
 def check_class(item: Item, policy: ClassPolicy) -> None:
     """What only shows across sections."""
     check_timing(item, policy)
+    check_leaving(item, policy)
     if policy.cards.issue.mode in ("approval", "request") and policy.cards.issue.by is None:
         item.fail(f"cards.issue: mode {policy.cards.issue.mode} needs the role in `by`")
     if policy.status.basis == "card" and not any(tier.card for tier in policy.tiers[1:]):
@@ -55,11 +57,6 @@ def check_timing(item: Item, policy: ClassPolicy) -> None:
     for name, asked in (("upgrades", when.upgrades), ("downgrades", when.downgrades)):
         if asked == "review" and review is None:
             item.fail("changes at a review need the section review")
-        elif asked == "application" and policy.status.basis != "card" and LAYERS not in item.found.known["kind"]:
-            item.fail_if_new(
-                f"evaluation.{name}: nobody could apply: an application is for the card of a tier, so it needs "
-                "`status: {basis: card}` and tiers with cards"
-            )
         elif _finer(asked, when.close):
             item.fail_if_new(
                 f"evaluation.{name}: {asked} is finer than `close: {when.close}`, and between its closes nothing is "
@@ -78,6 +75,22 @@ def check_timing(item: Item, policy: ClassPolicy) -> None:
         )
 
 
+def check_leaving(item: Item, policy: ClassPolicy) -> None:
+    """What holds a tier belongs to closes, and to tiers that follow the standard."""
+    when, lowest = policy.evaluation, policy.tiers[0]
+    given = {f"evaluation.{name}": bool(getattr(when, name)) for name in OF_LEAVING}
+    beside = {"tiers.permanent": any(tier.permanent for tier in policy.tiers), "veto.at": policy.vetoes_at_once}
+    for name in (name for name, asked in (given | beside).items() if asked and policy.status.basis == "card"):
+        item.fail(f"{name}: under `status: {{basis: card}}` the tier is that of the card, and no close takes it")
+    if when.downgrades in ("continuous", "application"):
+        for name in (name for name, asked in given.items() if asked and name != "evaluation.effective_business_days"):
+            item.fail(f"{name}: it looks at closes, and `downgrades: {when.downgrades}` come at others")
+    if when.effective_business_days and when.close == "continuous":
+        item.fail("evaluation.effective_business_days: it counts from a close: give `close: day` or a later one")
+    if lowest.permanent:
+        item.fail(f"tiers.permanent: nobody can lose {lowest.id}, which is the lowest")
+
+
 def _finer(asked: str, close: str) -> bool:
     """Whether changes are asked for more often than anything is decided."""
     return asked not in ON_REQUEST and EVALUATION_CLOSES.index(asked) < EVALUATION_CLOSES.index(close)
@@ -94,6 +107,9 @@ def check_layer(item: Item, policy: ClassPolicy) -> None:
         "status.requires": policy.status.requires, "review": policy.review, "notables": policy.notables,
         "overrides": policy.overrides, "pinning": policy.pinning,
     }  # fmt: skip
+    asked |= {f"evaluation.{name}": getattr(when, name) for name in OF_LEAVING}
+    asked |= {f"services.{service.id}": True for service in policy.charged}
+    asked |= {"tiers.permanent": any(t.permanent for t in policy.tiers), "veto.at": policy.vetoes_at_once}
     asked |= {f"alerts.{rule.id}": True for rule in policy.outlook_rules}
     asked |= {f"alerts.{rule.id}": True for rule in policy.state_rules}
     for name, given in asked.items():

@@ -28,12 +28,12 @@ from policies.language.sections import (
     ALERTS,
     CASES,
     CRITERION,
-    EVALUATION,
     QUEUE,
     ScopesKind,
     TiersKind,
     check_queue_covers,
 )
+from policies.language.timing import EVALUATION, VetoKind
 from policies.model import metrics, provisions
 from policies.model.pack import KINDS, LAYERS, ClassPolicy, Pack, Queue
 from streams.vocabulary.terms import ASSET_CLASSES, CUSTOMER_CLASSES
@@ -125,6 +125,8 @@ SERVICE = RecordKind(
         "price": Amount("What one use costs the customer."),
         "cost": Amount("What one use costs the bank."),
         "requires": RECORD_KINDS,
+        "when": CRITERION,
+        "free_months": Whole(1, 120, "Months from the first day of the tier in which it is free."),
     },
 )
 CONTACT = RecordKind(
@@ -184,7 +186,7 @@ CLASS_OPTIONAL: dict[str, Kind] = {
     "queue": QUEUE,
     "alerts": ALERTS,
     "cases": CASES,
-    "veto": CRITERION,
+    "veto": VetoKind(),
     "review": REVIEW,
     "notables": EXCEPTIONS,
     "overrides": EXCEPTIONS,
@@ -216,6 +218,8 @@ class ClassKind:
             check_queue_covers(fields.members["queue"], queue, tiers)
         if not tiers or "evaluation" not in good:
             return None
+        if "veto" in good:
+            good["veto"], good["veto_at"] = good["veto"]
         policy = ClassPolicy(
             "", tiers=tiers,
             **{"status": provisions.StatusRule(), "cards": provisions.Cards(), "queue": NO_QUEUE, **good},

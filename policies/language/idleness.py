@@ -53,7 +53,8 @@ def idle(pack: Pack) -> _Found:
 def _criteria(policy: ClassPolicy) -> list[Criterion | None]:
     potential = None if policy.potential is None else policy.potential.when
     bands = [band.when for tier in policy.tiers for band in tier.bands]
-    return [policy.veto, potential, *(tier.when for tier in policy.tiers), *bands]
+    services = [service.when for service in policy.services]
+    return [policy.veto, potential, *(tier.when for tier in policy.tiers), *bands, *services]
 
 
 def _beside(pack: Pack, policy: ClassPolicy) -> _Found:
@@ -81,6 +82,8 @@ def _of_class(policy: ClassPolicy) -> _Found:
 def _evaluation(policy: ClassPolicy) -> _Found:
     when = policy.evaluation
     record_only = when.restatement == RESTATEMENTS[0]
+    if when.steps >= len({policy.level(tier.id) for tier in policy.tiers}) - 1:
+        yield "evaluation.steps", "no fall is longer"
     if policy.status.basis == "card":
         for name, asked in (("upgrades", when.upgrades), ("downgrades", when.downgrades)):
             if asked != "application" and record_only:

@@ -29,15 +29,11 @@ from policies.language.reader import Fields, Item
 from policies.language.states import BASIS_POINTS_MAX, FORESEEN, LASTING
 from policies.model import metrics
 from policies.model.pack import (
-    EVALUATION_CLOSES,
-    ON_REQUEST,
     QUEUE_BASES,
-    RESTATEMENTS,
     AlertRule,
     Band,
     CaseTerms,
     Drip,
-    Evaluation,
     OutlookRule,
     Queue,
     QueueClass,
@@ -222,6 +218,7 @@ TIER = RecordKind(
         "when": CRITERION,
         "unset": Flag("Nobody reaches it until the bank gives it a condition."),
         "same_rank_as": Identifier("The tier before it, when the two are not ranked (C-42)."),
+        "permanent": Flag("Who has had it by the standard never has a lower one."),
         "bands": Many(BAND, "The first that is met counts.", 8, "id"),
     },
     "One tier. The lowest comes first and has no condition; all others have one, or are unset.",
@@ -268,31 +265,6 @@ def _check_rises(item: Item, lower: list[Tier], tier: Tier) -> None:
     if same and this.operator == "minimum" and this.value <= below.value:
         item.fail(f"minimum {this.value} of {tier.id} is not above {below.value} of {lower[-1].id}")
 
-
-def _evaluation(close: str, upgrades: str = "", downgrades: str = "", **others: Any) -> Evaluation:
-    return Evaluation(close, upgrades or close, downgrades or close, **others)
-
-
-WHEN = Choice(
-    (*EVALUATION_CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due."
-)
-EVALUATION = RecordKind(
-    "evaluation",
-    _evaluation,
-    {
-        "close": Choice(
-            EVALUATION_CLOSES,
-            "The close that decides, in force from the next day; continuous: events decide too, at once.",
-        )
-    },
-    {
-        "upgrades": WHEN,
-        "downgrades": WHEN,
-        "grace_months": Whole(0, 36, "Month closes below the standard that change nothing (N-02)."),
-        "restatement": Choice(RESTATEMENTS, "What a restated close does to the tier."),
-    },
-    "When tiers are decided and take effect.",
-)
 
 QUEUE_CLASS = RecordKind(
     "queue_class",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from policies.lifecycle.leaving import dropped, exempt_until, goal, taken
 from policies.lifecycle.state import (
     HELD,
     ISSUED,
@@ -47,6 +48,7 @@ PLAYED_BY: Final[dict[str, tuple[str, ...]]] = {
     "head-office-personal-banking": ("wealth_office",),
 }
 """Roles as the shipped packs name them, and the roles of stamps that are those. A pack may name the latter themselves."""
+FROM_NEXT_DAY: Final = frozenset({"apply_tier"})  # acts that give a tier from the next day on
 VERSION: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -63,16 +65,28 @@ def act(policy: ClassPolicy, state: State, what: Act) -> Step:
         after, reason, kind = handler(policy, state, what)
     except Refusal as refused:
         code = str(refused)
-        said = Decision("refused", code, what.day, what.day, caused_by=what.event_id, evidence={"action": what.action})
+        said = Decision("refused", code, what.day, what.day, caused_by=what.event_id, evidence=_about(state, what))
         return state, (said,)
-    said = Decision(kind, reason, what.day, what.day, caused_by=what.event_id, evidence={"action": what.action})
+    first = what.day + (what.action in FROM_NEXT_DAY)
+    said = Decision(kind, reason, what.day, first, caused_by=what.event_id, evidence=_about(state, what))
     done = replace(said, before=state.card.card if state.card else None, after=after.card.card if after.card else None)
     if policy.status.basis == "card":
         after = replace(after, official=card_tier(policy, after.card))
-    return settled(policy, state, after, [done if kind == "card" else said], said)
+    told = [done if kind == "card" else said]
+    if after.pending is None:
+        dropped(state, what.day, reason, told)
+    return settled(policy, state, after, told, said)
 
 
 Handled = tuple[State, str, str]
+
+
+def _about(state: State, what: Act) -> dict[str, str]:
+    """What an act is about; of an application for a tier the tier too, and what the last close's standard gives."""
+    about = {"action": what.action}
+    if what.action not in FROM_NEXT_DAY:
+        return about
+    return about | {"tier": what.details.get("tier", ""), "measured": state.measured}
 
 
 def _need(condition: bool, code: str) -> None:
@@ -199,6 +213,28 @@ def _staff_card(policy: ClassPolicy, state: State, what: Act) -> Handled:
     return replace(state, staff_card=True), "card", "record"
 
 
+# -- tiers, without a card
+
+
+def _apply_tier(policy: ClassPolicy, state: State, what: Act) -> Handled:
+    """An application: granted where the last close's standard gives the tier, or in the first months without it."""
+    tier = what.details.get("tier", "")
+    _need(any(tier == known.id for known in policy.tiers), "unknown_tier")
+    _need(policy.status.basis != "card", "apply_for_card")
+    needed = set(policy.status.requires)
+    _need(state.records >= needed - {"application"}, "record_missing")
+    rises = policy.level(tier) >= policy.level(state.official)
+    asked = policy.evaluation.upgrades if rises else policy.evaluation.downgrades
+    _need(
+        tier != state.official and (asked == "application" or "application" in needed - state.records), "no_application"
+    )
+    by_standard = policy.level(goal(policy, state)) >= policy.level(tier)
+    exempt = what.day < exempt_until(policy, what.joined)
+    _need(not state.vetoed and (by_standard or exempt), "below_standard")
+    after = replace(state, records=state.records | (needed & {"application"}))
+    return taken(policy, after, tier, what.day + 1, by_standard=by_standard), "application", "record"
+
+
 # -- records
 
 
@@ -209,7 +245,7 @@ def _record(policy: ClassPolicy, state: State, what: Act) -> Handled:
     after = replace(state, records=state.records | {name})
     admitted = ready(policy, after) and not ready(policy, state) and policy.status.basis == "metric"
     if admitted:
-        after = replace(after, official=state.measured)
+        after = taken(policy, after, goal(policy, state), what.day)
         if policy.review is not None and policy.level(state.measured) > 0:
             after = replace(after, reviewed_on=what.day)
     return after, "record", "record"
@@ -221,7 +257,7 @@ def _withdraw(policy: ClassPolicy, state: State, what: Act) -> Handled:
     _need(name in state.records, "unknown_record")
     after = replace(state, records=state.records - {name})
     if not ready(policy, after):
-        after = replace(after, official=policy.tiers[0].id, card=None, request=None)
+        after = replace(after, official=policy.tiers[0].id, card=None, request=None, pending=None, since=None)
     return after, "record", "record"
 
 
@@ -295,6 +331,7 @@ def _unpin(policy: ClassPolicy, state: State, what: Act) -> Handled:
 
 
 HANDLERS: dict[str, Callable[[ClassPolicy, State, Act], Handled]] = {
+    "apply_tier": _apply_tier,
     "apply_card": _ask_card,
     "request_card": _ask_card,
     "approve_card": _approve_card,

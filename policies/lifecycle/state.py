@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EPOCH = date(1970, 1, 1)
 FLAGS = (
     "vip", "eligible", "standard", "below-standard", "notable", "pinned", "upgrade-offer", "downgrade-case", "grace",
-    "courtesy", "deferred", "renewal-due", "review-due", "potential_customer",
+    "courtesy", "deferred", "renewal-due", "review-due", "potential_customer", "fall-notice",
 )  # fmt: skip
 ISSUED, HELD, LOST = "issued", "held", "lost"
 
@@ -41,6 +41,13 @@ def months_later(day: int, months: int) -> int:
         return day_number(start.replace(year=count // 12, month=count % 12 + 1))
     except ValueError:
         return day_number(date((count + 1) // 12, (count + 1) % 12 + 1, 1))
+
+
+def months_after(day: int, months: int) -> int:
+    """The same day of the month so much later; the month's last where it has no such day."""
+    month = int(month_of(day))
+    last = int(month_start(month + months + 1)) - 1
+    return min(int(month_start(month + months)) + day - int(month_start(month)), last)
 
 
 def review_day(reviewed: int, months: int) -> int:
@@ -91,6 +98,19 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A change of tier that the close of a day has decided and that holds from a later one: the tier, its first day, the close's.
+
+    told: kind and reason of the decision that has told it, with a stroke between them.
+    """
+
+    tier: str
+    day: int
+    decided: int
+    told: str = "pending/close"
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """One customer under one class of a pack.
 
@@ -99,6 +119,10 @@ class State:
     below: month closes in a row at which the standard gave less than the official tier.
     deferred: the day from which a change would have been in force, while a source is stale.
     renewal_said, review_said: the last day of the card, the day of the review, that it was said is near.
+    since: the day from which he last rose to the tier he has, where tiers are kept for some months.
+    reached: the highest permanent tier that was in force by the standard.
+    pending: the change that is to come. vetoed: a veto that acts at once has taken the tier.
+    services: by their ids, those that are due or free.
     """
 
     official: str
@@ -115,6 +139,11 @@ class State:
     staff_card: bool = False
     renewal_said: int | None = None
     review_said: int | None = None
+    since: int | None = None
+    reached: str | None = None
+    pending: Pending | None = None
+    vetoed: bool = False
+    services: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +151,8 @@ class Close:
     """What a close hands to the lifecycle: which closes the day ends, and the tier that the standard gives.
 
     `pinned` is the tier under the version a pinned customer stays on; `stale` names sources that are too old.
+    joined: the begin of the relation as the profile stands; vetoed: a veto that acts at once is met; calendar: days of
+    which it was said whether the bank is open.
     """
 
     day: int
@@ -129,6 +160,9 @@ class Close:
     measured: str
     pinned: str | None = None
     stale: tuple[str, ...] = ()
+    joined: int | None = None
+    vetoed: bool = False
+    calendar: Mapping[int, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +170,7 @@ class Act:
     """Something a person or the card system did: one record of crm-actions.
 
     role: of a stamped one, that in which its actor acted (docs/security.md#commands); None: it says of itself who acts.
+    joined: the begin of the relation as the profile stands.
     """
 
     action: str
@@ -146,6 +181,7 @@ class Act:
     details: Mapping[str, str] = field(default_factory=dict)
     event_id: str = ""
     role: str | None = None
+    joined: int | None = None
 
     @classmethod
     def of(cls, record: Mapping[str, Any], day: int) -> Act:
@@ -162,7 +198,8 @@ class Act:
 class Decision:
     """One thing decided, refused, offered or put off, with what it rests on.
 
-    kind: tier, status, offer, card, record, review, renewal-due, review-due, deferred, restated, refused.
+    kind: tier, status, offer, card, record, review, renewal-due, review-due, deferred, restated, refused; pending and notice
+    of a change to come, withdrawn of one that does not; service of what is due, free or not.
     `effective` is the first day it holds.
     `evidence` holds codes and values as text; the caller adds metric values and the cut.
     """
@@ -229,6 +266,7 @@ def flags(policy: ClassPolicy, state: State, day: int | None = None) -> frozense
         "deferred": state.deferred is not None,
         "renewal-due": day is not None and renewal_due(policy, state, day),
         "review-due": day is not None and review_near(policy, state, day),
+        "fall-notice": state.pending is not None and policy.level(state.pending.tier) < official,
     }
     return frozenset(name for name, holds in found.items() if holds)
 

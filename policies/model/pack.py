@@ -32,11 +32,12 @@ if TYPE_CHECKING:
         Supplement,
     )
 
-EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "year")
+EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "half_year", "year")
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
 TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
 NEWS_DAYS = 3
+AT_CLOSE, AT_ONCE = VETO_TIMES = ("close", "once")
 QUEUE_BASES = ("card", "tier", "higher")
 
 
@@ -54,7 +55,8 @@ class Tier:
     """One tier; the lowest has no criterion: it is what remains (R-231).
 
     Another tier without one is `unset`: nobody reaches it until the bank sets it. `same_rank_as` names the tier before
-    it when the two are not ranked (C-42). Of `bands` the first that is met counts.
+    it when the two are not ranked (C-42). Of `bands` the first that is met counts. `permanent`: who has had it by the
+    standard never has a lower one.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Tier:
     unset: bool = False
     same_rank_as: str | None = None
     bands: tuple[Band, ...] = ()
+    permanent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Evaluation:
     """At which closes tiers are decided, when changes take effect, and what a restated close does to the tier.
 
     upgrades and downgrades are closes too, or `application` (C-17) or `review`. Grace: so many month closes in a row
-    below the standard change nothing (N-02).
+    below the standard change nothing (N-02). What a tier is kept for, and from which day changes hold, is in
+    docs/tiers.md#leaving-a-tier; `effective_business_days` by direction, `upgrades` or `downgrades`.
     """
 
     close: str
@@ -79,6 +83,11 @@ class Evaluation:
     downgrades: str = ""
     grace_months: int = 0
     restatement: str = "record_only"
+    keep_months: int = 0
+    steps: int = 0
+    exempt_months: int = 0
+    fall_notice_days: int = 0
+    effective_business_days: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +209,8 @@ class StateRule:
 class ClassPolicy:
     """What holds for one class of customers; tiers lowest first, queue classes first called first.
 
-    `veto`: who meets it has the lowest tier whatever else holds (C-36). `queue` may only be missing in a layer scheme.
+    `veto`: who meets it has the lowest tier whatever else holds (C-36), from the next close of `downgrades` on or, `at_once`,
+    from the next day close on. `queue` may only be missing in a layer scheme.
     """
 
     customer_class: str
@@ -213,6 +223,7 @@ class ClassPolicy:
     alerts: tuple[AlertRule | OutlookRule | StateRule, ...] = ()
     cases: CaseTerms | None = None
     veto: Criterion | None = None
+    veto_at: str = AT_CLOSE
     review: Review | None = None
     notables: Exceptions | None = None
     overrides: Exceptions | None = None
@@ -222,6 +233,25 @@ class ClassPolicy:
     contacts: tuple[Contact, ...] = ()
     responsibility: tuple[Responsibility, ...] = ()
     portfolio: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def vetoes_at_once(self) -> bool:
+        """Whether every day close looks for the veto."""
+        return self.veto is not None and self.veto_at == AT_ONCE
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a change of tier takes more of a customer than his tier, the standard and the months below it."""
+        when = self.evaluation
+        asked = when.keep_months or when.steps or when.exempt_months or when.fall_notice_days
+        return bool(
+            asked or when.effective_business_days or self.vetoes_at_once or any(t.permanent for t in self.tiers)
+        )
+
+    @property
+    def charged(self) -> tuple[Service, ...]:
+        """Services of which each month's close says whether they are due."""
+        return tuple(one for one in self.services if one.when is not None or one.free_months)
 
     @property
     def outflow_rules(self) -> tuple[AlertRule, ...]:

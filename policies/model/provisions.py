@@ -102,7 +102,10 @@ class Potential:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An entitlement of some tiers; before `launch` it is neither shown nor promised (C-32). Price and cost a use."""
+    """An entitlement of some tiers; before `launch` it is neither shown nor promised (C-32). Price and cost a use.
+
+    With `when` or `free_months` the closes of months say whether it is due, free or not (policies.lifecycle.services).
+    """
 
     id: str
     name: Name
@@ -112,6 +115,8 @@ class Service:
     price: Decimal | None = None
     cost: Decimal | None = None
     requires: tuple[str, ...] = ()
+    when: Criterion | None = None
+    free_months: int = 0
 
     def shown(self, tier: str, day: date) -> bool:
         """Whether a customer of the tier is promised it on the day."""

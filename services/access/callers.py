@@ -10,19 +10,20 @@ import hmac
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import parse_qsl
 
 import psycopg
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from redis import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from schemas import bounds
 from services.access.decision import Actor
 from services.access.issuer import Issuer, IssuerAwayError
-from services.access.keys import KEY_BEGIN, KEY_SCHEMES, KeyBook
+from services.access.keys import KEY_BEGIN
 from services.access.sessions import Session, Sessions
 from services.access.tokens import TokenRefusedError, login_of, machine_of
 
@@ -35,6 +36,12 @@ HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE_SCOPE: Final = "tidegauge.cookie"
 """Where a request's scope has the Set-Cookie that its answer takes along."""
 
+AUTHORIZED: Final = [
+    Security(HTTPBearer(bearerFormat="JWT", scheme_name="token", auto_error=False)),
+    Security(APIKeyHeader(name="Authorization", scheme_name="key", description="`ApiKey` and a machine's key.", auto_error=False)),
+]  # fmt: skip
+"""Dependencies for descriptions of interfaces (OpenAPI): what a request may bring. Who it is, RequestCallers finds out."""
+
 _BEARER: Final = {"WWW-Authenticate": "Bearer"}
 _AWAY: Final = (RedisError, psycopg.Error, IssuerAwayError, OSError)
 
@@ -46,6 +53,20 @@ class Caller:
     actor: Actor
     by: Literal["session", "token", "key"]
     session: Session | None = None
+
+
+class KnowsKeys(Protocol):
+    """What is needed of the keys of machines (services.access.keys.KeyBook)."""
+
+    def actor(self, text: str) -> Actor | None:
+        """Whose key it is; None for what is no key that counts. It waits for nothing."""
+
+
+class KnowsCallers(Protocol):
+    """What services need of RequestCallers."""
+
+    async def caller(self, request: Request) -> Caller:
+        """As RequestCallers says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +82,7 @@ class RequestCallers:
     issuer: Issuer | None = None
     audience: str = ""
     login_claim: str = ""
-    keys: KeyBook | None = None
+    keys: KnowsKeys | None = None
     now_s: Callable[[], float] = time.time
 
     async def caller(self, request: Request) -> Caller:
@@ -70,8 +91,10 @@ class RequestCallers:
         if len(given) > 1:
             raise HTTPException(401, "more than one Authorization", _BEARER)
         try:
+            if given and (key := key_in(given[0])):
+                return self._by_key(key)
             if given:
-                return await run_in_threadpool(self._by_bearer, given[0])
+                return await run_in_threadpool(self._by_token, given[0])
             found = await run_in_threadpool(self._by_session, request)
         except _AWAY as problem:
             raise HTTPException(503, "nobody can be recognized at the moment", {"Retry-After": "2"}) from problem
@@ -83,16 +106,18 @@ class RequestCallers:
             await self._check_page(request, found.session)
         return found
 
-    def _by_bearer(self, header: str) -> Caller:
-        """Whose token or key it is. HTTPException for nobody's."""
+    def _by_key(self, key: str) -> Caller:
+        """The machine whose key it is. HTTPException for nobody's."""
+        actor = self.keys.actor(key) if self.keys else None
+        if actor is None:
+            raise HTTPException(401, "the key does not count", _BEARER)
+        return Caller(actor, "key")
+
+    def _by_token(self, header: str) -> Caller:
+        """Whose token it is. HTTPException for nobody's."""
         kind, _, text = header.partition(" ")
-        if kind.lower() not in KEY_SCHEMES or len(text) > bounds.TOKEN_BYTES_MAX:
+        if kind.lower() != "bearer":
             raise HTTPException(401, "an Authorization of another kind", _BEARER)
-        if kind.lower() == "apikey" or text.startswith(KEY_BEGIN):
-            actor = self.keys.actor(text) if self.keys else None
-            if actor is None:
-                raise HTTPException(401, "the key does not count", _BEARER)
-            return Caller(actor, "key")
         if self.issuer is None:
             raise HTTPException(401, "no token counts here", _BEARER)
         try:
@@ -127,6 +152,13 @@ class RequestCallers:
             given = (await form_of(request)).get(CSRF_FIELD, "")
         if not hmac.compare_digest(given.encode(), session.csrf.encode()):
             raise HTTPException(403, "the page is old: load it again")
+
+
+def key_in(authorization: str) -> str:
+    """The machine's key that an Authorization brings; empty where it brings none."""
+    kind, _, text = authorization.partition(" ")
+    scheme = kind.lower()
+    return text if scheme == "apikey" or (scheme == "bearer" and text.startswith(KEY_BEGIN)) else ""
 
 
 async def form_of(request: Request) -> dict[str, str]:

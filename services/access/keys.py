@@ -27,10 +27,10 @@ KEY_DAYS_MAX: Final = 400
 UNIT_BYTES_MAX: Final = 128
 SLOTS: Final = (1, 2)
 KEY_BEGIN: Final = "tgk_"
-KEY_SCHEMES: Final = ("apikey", "bearer")
-"""How an Authorization may call a key, in lower case."""
-
 READ_S: Final = 10.0
+FIRST_S: Final = 1.0
+"""Between tries while none has succeeded."""
+
 OLD_S_MAX: Final = 4 * 3600
 """While the database is away the keys last read count for so long."""
 
@@ -178,9 +178,10 @@ class KeyBook:
         }
         self._read_at = self._clock()
 
-    def follow(self) -> None:
-        """Read them now, and again every READ_S in a thread of its own until `close`. psycopg.Error the first time alone."""
-        self.read()
+    def follow(self, *, at_once: bool = True) -> None:
+        """Read them every READ_S in a thread of its own until `close`; `at_once`: the first time now, psycopg.Error."""
+        if at_once:
+            self.read()
         threading.Thread(target=self._read_on, name="keys", daemon=True).start()
 
     def close(self) -> None:
@@ -198,8 +199,12 @@ class KeyBook:
     def _read_on(self) -> None:
         import psycopg
 
-        while not self._stop.wait(READ_S):
+        away = False
+        while not self._stop.wait(READ_S if self._read_at is not None else FIRST_S):
             try:
                 self.read()
-            except psycopg.Error as problem:
-                log.warning("the keys could not be read anew: %s", type(problem).__name__)
+                away = False
+            except (psycopg.Error, OSError) as problem:
+                if not away:
+                    log.warning("the keys of machines can't be read: %s", type(problem).__name__)
+                away = True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import Redis
 
 from deploy.connections.database import connected
 from deploy.errors import KeyLostError
-from services.access.callers import RequestCallers
+from services.access.callers import KnowsKeys, RequestCallers
 from services.access.issuer import Issuer
 from services.access.keys import KeyBook
 from services.access.login import Login
@@ -37,40 +36,53 @@ def _redis(settings: Settings) -> Redis:
     )
 
 
-def key_book(settings: Settings) -> KeyBook:
-    """The keys of machines, followed from now on. psycopg.Error where they can't be read, MigrationError."""
+def key_book(settings: Settings, *, at_once: bool = True) -> KeyBook:
+    """The keys of machines, followed from now on. psycopg.Error where they can't be read, MigrationError.
+
+    at_once: False for a service to which tokens come too: it begins without a database, and no key counts until there is one.
+    """
     database = _database(settings)
-    with database() as connection:
-        check_migrated(connection)
+    if at_once:
+        with database() as connection:
+            check_migrated(connection)
     keys = KeyBook(database)
-    keys.follow()
+    keys.follow(at_once=at_once)
     return keys
 
 
 def _database(settings: Settings) -> Callable[[], Connection[Any]]:
-    """Makes connections whose transactions end with them."""
-    return partial(connected, settings.database)
+    """Makes connections whose transactions end with them; what is needed for one is looked up when it is made."""
+    return lambda: connected(settings.database)
 
 
-def people_login(settings: Settings, *, with_keys: bool) -> Login:
-    """What the pages of a web service need so that people log in, and what tells who sends its requests.
+def request_callers(settings: Settings, keys: KnowsKeys | None) -> RequestCallers:
+    """What tells who sends a web service's requests.
 
-    with_keys: machines come with keys too; psycopg.Error where these can't be read. KeyLostError where a setting is missing.
+    Machines by their keys, everybody by a token where an issuer is set, and people by a session where they log in too.
+    """
+    database = _database(settings)
+    people = People(database, lambda: datetime.now(settings.tz).date())
+    issuer = Issuer(settings.token_issuer, settings.token_ca, settings.token_keys) if settings.token_issuer else None
+    sessions = None
+    if issuer is not None and settings.login_url:
+        limits = Limits(timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours))
+        sessions = Sessions(_redis(settings), Keys.of(settings.topic_prefix).prefix, database, limits)
+    return RequestCallers(
+        people.actor, settings.login_url.rstrip("/"), sessions, issuer, settings.token_audience, settings.token_login_claim, keys
+    )  # fmt: skip
+
+
+def people_login(settings: Settings, callers: RequestCallers) -> Login:
+    """What the pages of a web service need so that people log in. KeyLostError where a setting is missing.
+
+    callers: of `request_callers`, who then know these people too.
     """
     for name in ("token_issuer", "login_url"):
         if not getattr(settings, name):
             hint = "docs/security.md, people log in, has what to set"
             raise KeyLostError(f"nobody can log in: TIDEGAUGE_{name.upper()} is not set", hint)
-    database, prefix = _database(settings), Keys.of(settings.topic_prefix).prefix
-    limits = Limits(timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours))
-    sessions = Sessions(_redis(settings), prefix, database, limits)
-    issuer = Issuer(settings.token_issuer, settings.token_ca, settings.token_keys)
-    people = People(database, lambda: datetime.now(settings.tz).date())
-    origin = settings.login_url.rstrip("/")
-    callers = RequestCallers(
-        people.actor, origin, sessions, issuer, settings.token_audience, settings.token_login_claim,
-        key_book(settings) if with_keys else None,
-    )  # fmt: skip
+    assert callers.issuer is not None
+    assert callers.sessions is not None
     secret = settings.login_client_secret.get_secret_value() if settings.login_client_secret else ""
-    client = LoginClient(settings.login_client, secret, f"{origin}/callback")
-    return Login(issuer, client, sessions, callers, settings.token_login_claim)
+    client = LoginClient(settings.login_client, secret, f"{callers.origin}/callback")
+    return Login(callers.issuer, client, callers.sessions, callers, settings.token_login_claim)

@@ -21,8 +21,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from policies.texts import REFUSALS
+from services.access.callers import AUTHORIZED, CookieKeeper, KnowsCallers
 from services.access.decision import Actor
-from services.commands.actors import ActorOf, NobodyError
 from services.commands.definitions import COMMANDS_TAKEN, KEY_CHARS_MAX, CommandBody, CommandDefinition, body_of
 from services.commands.door import PENDING, CommandDoor, NotKnownError, UnfitError, Written
 from services.commands.follower import TooManyWaitError
@@ -95,6 +95,7 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": says, "model": CommandProblem, "content": {_PROBLEM: {"schema": _OF_PROBLEMS}}}
     for status, says in (
         (400, "No idempotency key, or no JSON."), (401, "Nobody is known by what came with the request."),
+        (403, "Sent by a session, and by no page of ours."),
         (404, "No such customer, case or command is known to this actor."), (409, "A worker has refused it: `reason` says why."),
         (422, "The body is none of this command, or its key came with another body."), (429, "Asked too often."),
         (503, "A server is away; send it again with the same key."),
@@ -102,7 +103,9 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def create_commands_app(door: CommandDoor, actor_of: ActorOf, rate_max: int = 0, wait_s: float = _WAIT_S) -> FastAPI:
+def create_commands_app(
+    door: CommandDoor, callers: KnowsCallers, rate_max: int = 0, wait_s: float = _WAIT_S
+) -> FastAPI:
     """The application around a door. rate_max: requests a second of one address; 0: as many as come."""
     app = FastAPI(
         title="Tidegauge commands",
@@ -112,12 +115,14 @@ def create_commands_app(door: CommandDoor, actor_of: ActorOf, rate_max: int = 0,
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        dependencies=AUTHORIZED,
     )
+    app.add_middleware(CookieKeeper)
     app.add_middleware(RateLimit, per_s=rate_max, refused=lambda: None)
     _handle(app)
 
     async def actor(request: Request) -> Actor:
-        return await _asked(actor_of, dict(request.headers))
+        return (await callers.caller(request)).actor
 
     def route(one: CommandDefinition) -> _Taken:
         body_type = body_of(one.name)
@@ -160,13 +165,6 @@ def create_commands_app(door: CommandDoor, actor_of: ActorOf, rate_max: int = 0,
         return _shown(_of_result(result), response)
 
     return app
-
-
-async def _asked(actor_of: ActorOf, headers: dict[str, str]) -> Actor:
-    try:
-        return await run_in_threadpool(actor_of, headers)
-    except NobodyError:
-        raise Trouble(401, "Who asks?", WWW_Authenticate='Bearer realm="tidegauge"') from None
 
 
 async def _written(door: CommandDoor, who: Actor, name: str, body: CommandBody, key: str) -> Written:

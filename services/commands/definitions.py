@@ -115,6 +115,7 @@ _EXCEPTION = {
     "tier": _maybe(IdWord, "Tier that is to be given."),
     _UNTIL: _maybe(IsoDay, "Last day it holds."),
 }
+_TIER = {"tier": _given(IdWord, "Tier, by its name in the pack.")}
 _RECORD = {"record": _given(Literal[tuple(RECORDS)], "What is on record.")}
 _STEP = {"step": _maybe(IdWord, "event_id of the step that is answered; the one told last without it.")}
 _WHY = {"reason": _maybe(FreeText, "Why.")}
@@ -145,6 +146,7 @@ _ALL: Final = (
     _cards("renew_card", "It is issued for another term", Action.WRITE, _ISSUE),
     _cards("return_card", "It is given back", Action.WRITE),
     _cards("issue_staff_card", "An employee gets one", Action.WRITE, {"role": _given(IdWord, "Employed as, by the pack.")}),
+    _cards("apply_tier", "The customer applies for a tier", Action.REQUEST, _TIER),
     CommandDefinition("record", "Something is on record", Action.WRITE, DataKind.RECORDS, _RECORD),
     CommandDefinition("withdraw_record", "It is no longer", Action.WRITE, DataKind.RECORDS, _RECORD),
     _overrides("override_tier", "Request a tier without its standard", Action.REQUEST, _EXCEPTION),

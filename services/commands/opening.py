@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,17 +11,15 @@ from redis import Redis
 from schemas.codec.records import encode
 from schemas.registry import CONTRACTS, registry_for
 from schemas.validation.columns import ACTIONS
-from services.access.audit import AUDIT_LOG, AuditTopic
+from services.access.writer import DurableWriter, audit_topic, wall_ms
 from services.commands.door import CommandDoor
 from services.commands.follower import Follower
 from services.commands.store import CommandStore
-from services.commands.writer import DurableWriter
 from services.views.keys import Keys
 from services.views.queries import case_record
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
-    from services.access.audit import AuditTrail
 
 _REDIS_TIMEOUT_S: Final = 2.0
 
@@ -35,10 +32,10 @@ class OpenDoor(NamedTuple):
 
 
 @contextmanager
-def open_door(settings: Settings, trail: AuditTrail | None = None, *, customers: bool = True) -> Iterator[OpenDoor]:
+def open_door(settings: Settings, *, customers: bool = True) -> Iterator[OpenDoor]:
     """The door, until the block ends. KafkaException, RedisError where a server gives no answer or a topic is missing.
 
-    trail: where decisions are recorded; None: on `audit-log`. customers: False for who sends commands on cases alone.
+    customers: False for who sends commands on cases alone.
     """
     client = Redis.from_url(settings.redis, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S)
     keys, registry = Keys.of(settings.topic_prefix), registry_for(settings)
@@ -54,21 +51,10 @@ def open_door(settings: Settings, trail: AuditTrail | None = None, *, customers:
         follower.start()
         case_of: Callable[[str], dict[str, Any] | None] = lambda case: case_record(client, keys, registry, case)  # noqa: E731
         yield OpenDoor(
-            CommandDoor(
-                store, follower, case_of, write, trail or audit_topic(writer, registry), _now_ms, settings.zone
-            ),
+            CommandDoor(store, follower, case_of, write, audit_topic(writer, registry), wall_ms, settings.zone),
             follower,
         )
     finally:
         follower.close()
         writer.close()
         client.close()
-
-
-def audit_topic(writer: DurableWriter, registry: Any) -> AuditTopic:
-    """The record of decisions on its topic."""
-    return AuditTopic(lambda chain, entry: writer.write(AUDIT_LOG, chain, encode(AUDIT_LOG, entry, registry)), _now_ms)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

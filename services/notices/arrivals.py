@@ -51,9 +51,9 @@ class VipProfile(NamedTuple):
 
 @dataclass(slots=True)
 class VipArrivals:
-    """Follows tickets from the log's end. `keys`: of references, the one before too while they move. `write`: a record of `notices`.
+    """Follows tickets from the log's end. `write`: a record of `notices`.
 
-    id_key: of the ids of notices. now_ms: since epoch, UTC.
+    keys: of references, the one before too while they move. id_key: of the ids of notices. now_ms: since epoch, UTC.
     """
 
     source: RecordSource
@@ -151,7 +151,7 @@ class VipArrivals:
         }  # fmt: skip
         return Notice(
             notice_id=hmac.digest(self.id_key, key.encode(), "sha256").hex()[:ID_CHARS], alert_id=step["ticket_id"],
-            status=texts.ARRIVED, severity="info", recipient=profile.rm_id or f"branch:{profile.branch}",
+            status=texts.VIP_ARRIVED, severity="info", recipient=profile.rm_id or f"branch:{profile.branch}",
             branch=step["branch"], day="" if step["day"] is None else iso_day(step["day"]), locale=self.locale,
             subject=texts.ARRIVAL_SUBJECTS[self.locale].format(**places),
             body=texts.ARRIVAL_BODIES[self.locale].format(**places),

@@ -206,7 +206,7 @@ WINDOWS: Final[dict[str, tuple[str, str]]] = {
 }
 """Of a single posting, and of a window."""
 
-ARRIVED: Final = "arrived"
+VIP_ARRIVED: Final = "arrived"
 """What a notice says that tells of a customer who has come to a branch."""
 
 ARRIVAL_SUBJECTS: Final[dict[str, str]] = {

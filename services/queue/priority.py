@@ -19,7 +19,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from deploy.probes import Routes, health
-from services.access.keys import KEY_SCHEMES, KeyBook
+from services.access.callers import KnowsKeys, key_in
 from services.queue.lookup import Answer, Lookup
 from services.queue.server import RateLimit
 
@@ -62,7 +62,7 @@ class ViewHealth(BaseModel):
     status: str
 
 
-def create_app(lookup: Lookup, rate_max: int = 0, keys: KeyBook | None = None) -> FastAPI:
+def create_app(lookup: Lookup, rate_max: int = 0, keys: KnowsKeys | None = None) -> FastAPI:
     """The application around a lookup; it takes over the lookup's `noted` for its metrics, `app.state.registry`.
 
     rate_max: requests a second of one address; 0: as many as come. keys: whose keys count; None: it asks for none.
@@ -102,8 +102,7 @@ def create_app(lookup: Lookup, rate_max: int = 0, keys: KeyBook | None = None) -
         authorization: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Answer:
         began = perf_counter()
-        kind, _, key = authorization.partition(" ")
-        actor = keys.actor(key) if keys and kind.lower() in KEY_SCHEMES else None
+        actor = keys.actor(key_in(authorization)) if keys else None
         if keys and actor is None:
             results.labels("no_key").inc()
             raise HTTPException(401, "The key does not count", NO_STORE | {"WWW-Authenticate": "ApiKey"})

@@ -3,9 +3,9 @@
 | key | type | what |
 | --- | --- | --- |
 | `{p}priority:{customer_ref}` | hash | version, queue_class, vip_area (0/1), valid_until (ISO day; `` = none) |
-| `{p}standing:{customer_id}` | hash | version, record (the Avro value as published) |
+| `{p}standing:{digest}` | hash | version, record (the Avro value as published); `digest` of the customer_id |
 | `{p}alert:{alert_id}` | hash | version, customer_id, status, severity, branch, rm_id, raised_day, record |
-| `{p}alerts:customer:{id}`, `…:rm:{id}`, `…:branch:{id}` | sorted set | alert ids by raised day; newest kept |
+| `{p}alerts:customer:{digest}`, `…:rm:{digest}`, `…:branch:{digest}` | sorted set | alert ids by raised day; newest kept |
 | `{p}view:next` | hash | `topic:partition` → next offset, written together with the rows |
 | `{p}view:holds` | hash | `topic:partition:rows` and `…:sum` → rows and the sum of their versions, moved with the rows |
 | `{p}view:sweep` | hash | what the last sweep over the rows found, for whoever asks how complete the view is |
@@ -23,15 +23,30 @@
 | `{p}command:at:{command_id}` | hash, expires | record (as stamped, JSON), by (the actor's id), sent |
 | `{p}command:result:{command_id}` | string, expires | what a worker has answered, JSON |
 | `{p}command:offsets` | hash | partition of command-results → next offset |
+
+A key names nobody: key lists, slow logs and errors go further than values. `digest` is what `digest_of_name` gives.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 
 _UNSEEN = re.compile(r"\?\d+:(\d{1,18})")
 
-VIEW_FORMAT = "2"
+VIEW_FORMAT = "3"
 """Raised when the layout changes: a view of another format is wiped and built again."""
+
+
+DIGEST_CHARS = 24
+"""Of 96 bits: among ten million names two are alike with a chance of one in 10^15."""
+
+
+def digest_of_name(name: str) -> str:
+    """What stands in a key for a customer, a manager or a branch: the first characters of the SHA-1 of its UTF-8, in hex.
+
+    Redis' own scripts have SHA-1 alone. It hides a name at sight, not from somebody who tries all of them.
+    """
+    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:DIGEST_CHARS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +69,12 @@ class Keys:
 
     def standing(self, customer_id: str) -> str:
         """Hash of a standing."""
-        return f"{self.prefix}standing:{customer_id}"
+        return self.standings + digest_of_name(customer_id)
+
+    @property
+    def standings(self) -> str:
+        """What the keys of all standings begin with."""
+        return f"{self.prefix}standing:"
 
     def alert(self, alert_id: str) -> str:
         """Hash of an alert's newest state."""
@@ -62,7 +82,11 @@ class Keys:
 
     def alerts(self, by: str, name: str) -> str:
         """Sorted set of alert ids; `by` is customer, rm or branch."""
-        return f"{self.prefix}alerts:{by}:{name}"
+        return self.alerts_of(by) + digest_of_name(name)
+
+    def alerts_of(self, by: str) -> str:
+        """What the keys of all lists of a kind begin with."""
+        return f"{self.prefix}alerts:{by}:"
 
     def notice(self, notice_id: str) -> str:
         """Mark of a delivered notice."""

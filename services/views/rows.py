@@ -18,6 +18,7 @@ from schemas.codec.blocks import Reader
 from schemas.codec.kernel import Bytes, Longs
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS
 from schemas.codec.values import decode_values
+from services.views.keys import digest_of_name
 from services.views.projections import TopicRecord, iso_day
 from services.views.store import Drop, Op, Put
 
@@ -105,9 +106,9 @@ class InColumns:
         if columns.status[~dropped].any() or (columns.value & LENGTH_MAX > VALUE_BYTES_MAX).any():
             return None
         buffer = _Buffer(columns.raw)
-        key = buffer.texts(names)
+        key = buffer.texts(_row_names(topic, names))
         if topic == "standings":
-            prefix, version, shown = keys.standing(""), "source_seq", {"record": columns.value}
+            prefix, version, shown = keys.standings, "source_seq", {"record": columns.value}
         else:
             prefix, version = keys.priority(""), "version"
             column = {name: columns.data[:, reader.index[name]] for name in ("queue_class", "vip_area", "valid_until")}
@@ -123,6 +124,11 @@ class InColumns:
             return None
         fields[dropped] = 0
         return PutRows(prefix, buffer.raw(), key, versions, dropped, tuple(shown), fields)
+
+
+def _row_names(topic: str, names: Sequence[bytes]) -> Sequence[bytes]:
+    """What the keys of the rows end in."""
+    return [digest_of_name(name.decode()).encode() for name in names] if topic == "standings" else names
 
 
 class _Buffer:

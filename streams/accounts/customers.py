@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streams.accounts.owners import owners
+from streams.accounts.owners import last_rows, owners
 from streams.accounts.store import Array, Index, StoreColumns, find, id_of
 from streams.averages.metrics import first_days
 
@@ -52,6 +52,10 @@ class Customers:
     def owners(self, raw: Array, refs: Array) -> Array:
         """int64[n]: the slots behind references into `raw`, -1 for an id that is not known."""
         return owners(self.index, raw, refs)
+
+    def last_rows(self, raw: Array, refs: Array, good: Array, slots: Array, found: Array) -> None:
+        """Sets `found`, int64[slots], to the last good row whose reference into `raw` is each customer's, where it is -1."""
+        last_rows(raw, refs, good, self.index.arena, self.refs(slots), found)
 
     def ids(self) -> Array:
         """uint8: all ids, one behind the other."""

@@ -1,11 +1,13 @@
-"""Whose a row of a block is: the customers' slots of many references at once; and which accounts have several owners."""
+"""Whose a row of a block is: slots of many references at once, the last row of some ids; and accounts of several owners."""
 
 from __future__ import annotations
 
 import numba as nb
 import numpy as np
 
-from streams.accounts.store import REF_BITS, REF_MASK, Array, Index, find, hash_bytes
+from streams.accounts.store import REF_BITS, REF_MASK, Array, Index, find, hash_bytes, same
+
+_ENDS = 4096
 
 
 @nb.njit(cache=True, nogil=True)
@@ -19,6 +21,50 @@ def owners(ids: Index, raw: Array, refs: Array) -> Array:
     out = np.empty(len(refs), np.int64)
     _owners(ids, raw, refs, out)
     return out
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _end(raw: Array, ref: int) -> int:
+    """A number below _ENDS out of the last four bytes of an id, to pass over most rows without hashing them."""
+    end, length, number = (ref >> REF_BITS) + (ref & REF_MASK), min(ref & REF_MASK, 4), 0
+    for back in range(1, length + 1):
+        number = number * 37 + raw[end - back]
+    return number & (_ENDS - 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def last_rows(raw: Array, refs: Array, good: Array, ids: Array, wanted: Array, found: Array) -> None:
+    """Sets found[k] to the last row whose reference into `raw` reads as wanted[k], a reference into `ids`.
+
+    Rows that are not good are passed over, and every k whose row is known already. One pass, whatever their number.
+    """
+    ends = np.zeros(_ENDS, np.bool_)
+    size = 4
+    while size < 2 * len(wanted):
+        size *= 2
+    cells, mask, missing = np.full(size, -1, np.int64), size - 1, 0
+    for k in range(len(wanted)):
+        if found[k] < 0:
+            at = np.int64(hash_bytes(ids, wanted[k] >> REF_BITS, wanted[k] & REF_MASK) >> np.uint64(1)) & mask
+            while cells[at] >= 0:
+                at = (at + 1) & mask
+            cells[at], ends[_end(ids, wanted[k])] = k, True
+            missing += 1
+    for i in range(len(refs) - 1, -1, -1):
+        if missing == 0:
+            return
+        if not (good[i] and ends[_end(raw, refs[i])]):
+            continue
+        position, length = refs[i] >> REF_BITS, refs[i] & REF_MASK
+        at = np.int64(hash_bytes(raw, position, length) >> np.uint64(1)) & mask
+        while cells[at] >= 0:
+            k = cells[at]
+            if same(raw, position, length, ids, wanted[k]):
+                if found[k] < 0:
+                    found[k] = i
+                    missing -= 1
+                break
+            at = (at + 1) & mask
 
 
 @nb.njit(cache=True, nogil=True)

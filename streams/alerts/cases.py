@@ -336,9 +336,9 @@ def _fold_day(
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def _is_among(days: Array, day: int) -> bool:
-    for one in days:
-        if one == day:
+def _is_among(values: Array, value: int) -> bool:
+    for one in values:
+        if one == value:
             return True
     return False
 
@@ -356,6 +356,18 @@ def _has_another(s: Store, customer: int, account: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
+def _leg_senders(m: CustomerMoves) -> Array:
+    """int64: the accounts, each once, that have sent a leg of unknown nature to another account."""
+    found, k = np.empty(len(m.day), np.int64), 0
+    for j in range(len(m.day)):
+        sent = m.amount[j] < 0 and m.is_a[j] == OPEN_NATURE and m.partner[j] >= 0
+        if sent and m.account[m.partner[j]] != m.account[j] and not _is_among(found[:k], m.account[j]):
+            found[k] = m.account[j]
+            k += 1
+    return found[:k]
+
+
+@nb.njit(cache=True, nogil=True)
 def _let_legs_wait(
     s: Store, starts: Array, offsets: Array, fx: Fx, base: int, scope: int, customer: int, m: CustomerMoves, settle_ms: int,
     highs: Array,
@@ -368,7 +380,7 @@ def _let_legs_wait(
     n, latest = len(m.day), np.int64(0)
     for i in range(n):
         latest = max(latest, m.booked[i])
-    waits, unusual = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    waits, unusual, senders = np.zeros(n, np.bool_), np.zeros(n, np.bool_), _leg_senders(m)
     units, nano, day = np.int64(0), np.int64(0), np.int64(-1)
     for i in range(n):
         waits[i] = m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and m.partner[i] < 0 and m.scope[i] > 0
@@ -376,12 +388,7 @@ def _let_legs_wait(
         if not waits[i] or not _has_another(s, customer, m.account[i]):
             waits[i] = False
             continue
-        unusual[i] = True
-        for j in range(n):
-            k = m.partner[j]
-            sent = m.account[j] == m.account[i] and m.amount[j] < 0 and m.is_a[j] == OPEN_NATURE
-            if sent and k >= 0 and m.account[k] != m.account[j]:
-                unusual[i] = False
+        unusual[i] = not _is_among(senders, m.account[i])
         if unusual[i]:
             units, nano, day = units + m.units[i], nano + m.nano[i], max(day, m.day[i])
     if day >= 0:

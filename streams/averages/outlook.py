@@ -18,8 +18,8 @@ from streams.calendar import NO_DAY, month_of, month_start
 from streams.money import NANO
 from streams.vocabulary.metrics import months_of_mean, period
 
-OUTLOOK_CLOSES = ("continuous", "day", "month", "quarter", "year")
-MONTHS_A_CLOSE = {"month": 1, "quarter": 3, "year": 12}  # other closes: every day
+OUTLOOK_CLOSES = ("continuous", "day", "month", "quarter", "half_year", "year")
+MONTHS_A_CLOSE = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}  # other closes: every day
 LCM = 377_580  # of 28, 29, 30 and 31, the lengths of months
 UNREACHABLE = -1
 UP, SAME, DOWN = 1, 0, -1
@@ -29,7 +29,7 @@ Sums = Callable[[list[tuple[int, int]]], tuple[Array, Array, Array]]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When tiers are evaluated, and when changes take effect: continuous, day, month, quarter or year.
+    """When tiers are evaluated, and when changes take effect: continuous, day, month, quarter, half_year or year.
 
     A change takes effect at a close that evaluates and is of its own kind too. Upgrades and downgrades that wait for
     something else (an application, a review) come about at no close.

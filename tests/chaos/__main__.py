@@ -1,8 +1,8 @@
-"""Chaos on the real stack: python -m tests.chaos [SCENARIO [SEED]] [--customers N] [--short] [--write].
+"""Chaos on the real stack: python -m tests.chaos [SCENARIO [SEED]] [--customers N] [--short] [--secure] [--write].
 
 Without a scenario all of them run, each with its seed, and a table is printed; `--write` puts it into
 docs/guarantees.md. Ends with 1 when anything was found. `engine-NAME` runs a fault of tests/chaos/faults.py: the engine
-alone, under the small job of its own tests.
+alone, under the small job of its own tests. `--secure`: with TLS, a user and the least rights for each process.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.chaos.run import Run
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.system import Result
 
+SECURED = ("plain", "kill", "zombie", "scale", "broker-kill", "poison", "duplicates", "late")
 ENGINE = {f"engine-{name}": fault for name, fault in FAULTS.items()}
 
 
@@ -33,12 +34,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("seed", nargs="?", type=int, default=1)
     parser.add_argument("--customers", type=int, default=0, help="instead of the scenario's own number")
     parser.add_argument("--short", action="store_true", help="as in make test")
+    parser.add_argument("--secure", action="store_true", help=f"on a secured stack: {', '.join(SECURED)}")
     parser.add_argument("--write", action="store_true", help="its lines of the table into docs/guarantees.md")
     parser.add_argument("--quiet", action="store_true", help="the table only")
     asked = parser.parse_args(arguments)
-    names = list(SCENARIOS) if asked.scenario == "all" else [asked.scenario]
+    names = list(SECURED if asked.secure else SCENARIOS) if asked.scenario == "all" else [asked.scenario]
+    if asked.secure and (asked.write or not set(names) <= set(SECURED)):
+        parser.error(f"--secure is for {', '.join(SECURED)}, and writes no table")
     results, began = [], time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="tidegauge-chaos-") as folder, ChaosStack(Path(folder)) as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="tidegauge-chaos-") as folder,
+        ChaosStack(Path(folder), secure=asked.secure) as stack,
+    ):
         for name in names:
             say = (lambda _: None) if asked.quiet else (lambda text: print("   ", text, flush=True))
             print(f"{name} {asked.seed}: {(SCENARIOS | ENGINE)[name].__doc__}", flush=True)

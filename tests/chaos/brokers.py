@@ -28,7 +28,7 @@ class ProxiedCluster(kafka.Cluster):
     def properties(self, node: int) -> str:
         """server.properties of a node."""
         text = kafka.Cluster.properties(self, node) + self.more
-        if node or not self.front:
+        if node or not self.front or self.secure is not None:
             return text
         out = []
         for line in text.splitlines():

@@ -55,4 +55,4 @@ class Given:
 
     def system(self, name: str, load: Load, **more: object) -> System:
         """A system on the stack."""
-        return System(self.stack.bootstrap_servers, name, self.seed, load, self.say, **more)
+        return System(self.stack, name, self.seed, load, self.say, **more)

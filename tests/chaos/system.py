@@ -26,9 +26,11 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from agents.engine.recovery import changelog_topic
 from agents.offline.standings import all_standings
+from bench.measure.wire import access, grant, in_environment
 from bench.parts.full import states
 from bench.world.data import CLOSED
 from deploy import admin
+from deploy.embedded.stack import Stack
 from deploy.settings import Settings
 from schemas.topics import INPUTS, MARK_KEY
 from tests.chaos import expected, twin
@@ -40,6 +42,7 @@ from tests.chaos.watch import Stops, Watcher
 from tests.cli.calling import call
 from tests.integration.live import PROGRAM, REPO, Live, free_port
 from tidegauge.bootstrap import STANDING
+from tidegauge.cli import COMMANDS
 from tidegauge.demo.processes import environment
 
 DRAIN_S = 180.0
@@ -109,12 +112,17 @@ class System(Live):
     """A context. `launch`, then faults while `feeding`, then `finish` gives the verdict."""
 
     def __init__(
-        self, kafka: str, name: str, seed: int, load: Load, say: Callable[[str], None] = print, **more: Any
+        self, stack: Stack, name: str, seed: int, load: Load, say: Callable[[str], None] = print, **more: Any
     ) -> None:
         self.scenario, self.seed, self.load, self._say = name, seed, load, say
         unique = f"{name}{seed}x{int(time.time() * 1000) % 10**8}"
         folder = Path(tempfile.mkdtemp(prefix=f"tidegauge-{name}-"))
-        own = {"bootstrap_servers": kafka, "topic_prefix": f"{unique}.", "group": unique, "data_dir": folder}
+        own = {
+            "bootstrap_servers": stack.bootstrap_servers, "topic_prefix": f"{unique}.", "group": unique, "data_dir": folder,
+            **access(stack),
+        }  # fmt: skip
+        grant(stack, f"{unique}.", unique)
+        self.stack = stack
         super().__init__(
             Settings(reference_key="a reference key for tests, 32 bytes long", partitions=load.partitions, **own | more)
         )
@@ -124,9 +132,9 @@ class System(Live):
         self.extra: dict[str, str] = {}  # environment of the next workers
         self.seats: dict[int, Seat] = {}  # by process, of every worker there was
         self.odd: list[str] = []  # what an operator saw that was wrong
-        self.worker_kafka = kafka
+        self.worker_kafka = stack.bootstrap_servers
         self.faults: dict[str, int] = {}
-        self.admin = admin.client(kafka)
+        self.admin = admin.client(self.settings.kafka)
 
     def __enter__(self) -> System:
         super().__enter__()
@@ -171,8 +179,12 @@ class System(Live):
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command], cwd=REPO, stdout=log, stderr=subprocess.STDOUT,
-                env=with_path(environment(settings), self.extra),
+                env=with_path(environment(settings) | self._as_who(command[0]), self.extra),
             )  # fmt: skip
+
+    def _as_who(self, command: str) -> dict[str, str]:
+        """The variables with which a command is its own principal, on a secured stack."""
+        return in_environment(access(self.stack, COMMANDS[command].principal))
 
     def copies(self) -> dict[str, int]:
         """Least number of copies of each topic of the run, the changelog included."""
@@ -278,7 +290,9 @@ class System(Live):
                 self.odd.append(f"readyz, all being worked off: {found}")
             elif LAG not in seat.get("/metrics")[1]:
                 self.odd.append(f"no {LAG} among the metrics")
-        done = call("doctor", "--json", env={**environment(self.settings), "TIDEGAUGE_LANG": "en"})
+        done = call(
+            "doctor", "--json", env={**environment(self.settings), **self._as_who("doctor"), "TIDEGAUGE_LANG": "en"}
+        )
         wrong = [one for one in json.loads(done.out) if one["grade"] == "wrong" and one["name"] in LOOKED_AT]
         self.odd += [f"doctor: {one['name']}: {one['found']}" for one in wrong]
 

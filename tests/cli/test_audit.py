@@ -119,7 +119,7 @@ def test_who_may_change(tmp_path: Path, name: str) -> None:
         assert found.code == (1 if allowed else 2), found
         assert (entries[-1]["outcome"], entries[-1]["reason"]) == ("allowed" if allowed else "denied", reason)
         assert (entries[-1]["action"], entries[-1]["resource"].partition(" of ")[0]) == ("write", kind)
-    assert len(entries) == 3
+    assert len(entries) == 3 == len({entry["details"]["request_id"] for entry in entries})
 
 
 @pytest.mark.parametrize("name", SHOWS)
@@ -128,7 +128,7 @@ def test_what_is_denied_is_on_record(tmp_path: Path, name: str) -> None:
     found, (entry, *_) = asked(tmp_path, f"{SHOWS[name]} --as teller:east")
     assert (found.code, "may not" in found.err) == (2, True)
     assert (entry["outcome"], entry["reason"]) == ("denied", "not_granted")
-    assert entry["details"] == {"role": "teller", "unit": "hq/east"}
+    assert entry["details"] == {"role": "teller", "unit": "hq/east", "request_id": entry["details"]["request_id"]}
     assert entry["action"] in ("read", "export", "acknowledge")
     assert " of " in entry["resource"]
 

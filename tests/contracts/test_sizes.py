@@ -94,25 +94,30 @@ def rates(count: int) -> Iterator[dict[str, Any]]:
         yield rate(currency, 1_000_000 + number, day) | {"event_id": f"treasury/{currency}/{day}/{number}"}
 
 
-# A quotation mark takes the most room in the JSON of a fence: control characters are refused.
-FLOODS: dict[str, Iterable[dict[str, Any]]] = {
-    "rates with long ids": [rate("USD", 7_000_000, LIVED - i) | {"event_id": f"{i}" + '"' * 490} for i in range(9_000)],
-    "rates": rates(90_000),
-    "sources of postings": [
-        posting(i, 5, LIVED, account=f"A{i % 50}") | {"source": str(i).rjust(128, '"')} for i in range(9_000)
-    ],
-    "counterparty banks": [
-        posting(i, 5, LIVED, account=f"A{i % 50}") | {"counterparty_bank": str(i).rjust(128, '"')} for i in range(9_000)
-    ],
-    "sources of facts": [FACT | {"topic": "facts", "as_of": LIVED, "source": str(i).rjust(128, '"')} for i in range(9_000)],
-    "sources that are complete": [
-        FACT | {"topic": "facts", "as_of": LIVED, "name": "source_complete", "source": str(i).rjust(128, '"')}
-        for i in range(9_000)
-    ],
-    "days of the calendar": [
-        FACT | {"topic": "facts", "as_of": day, "name": "bank_open", "value": 1} for day in range(7_305, 47_482)
-    ],
-}  # fmt: skip
+def flood(what: str) -> list[dict[str, Any]]:
+    """More of something than is held. A quotation mark takes the most room in a fence's JSON: control characters are refused."""
+    long = [str(i).rjust(128, '"') for i in range(9_000)]
+    fact = FACT | {"topic": "facts", "as_of": LIVED}
+    match what:
+        case "rates with long ids":
+            return [rate("USD", 7_000_000, LIVED - i) | {"event_id": f"{i}" + '"' * 490} for i in range(9_000)]
+        case "rates":
+            return list(rates(90_000))
+        case "sources of postings" | "counterparty banks":
+            name = "source" if what == "sources of postings" else "counterparty_bank"
+            who = [{"customer": f"C{i % 50}", "account": f"A{i % 50}"} for i in range(len(long))]
+            return [posting(i, 5, LIVED, **who[i]) | {name: text} for i, text in enumerate(long)]
+        case "sources of facts":
+            return [fact | {"source": text} for text in long]
+        case "sources that are complete":
+            return [fact | {"name": "source_complete", "source": text} for text in long]
+    return [fact | {"as_of": day, "name": "bank_open", "value": 1} for day in range(7_305, 47_482)]
+
+
+FLOODS = (
+    "rates with long ids", "rates", "sources of postings", "counterparty banks", "sources of facts",
+    "sources that are complete", "days of the calendar",
+)  # fmt: skip
 
 
 def assert_room(partition: Watched) -> None:
@@ -136,7 +141,7 @@ def test_names_of_one_block_have_room(field: str, length: int) -> None:
 @pytest.mark.parametrize("what", FLOODS)
 def test_more_of_it_than_is_held(what: str) -> None:
     """What goes beyond is a dead letter, or is not told apart any more; neighbours are processed."""
-    events = [(event["topic"], b"C1", wire(event)) for event in FLOODS[what]]
+    events = [(event["topic"], event.get("customer_id", "C1").encode(), wire(event)) for event in flood(what)]
     partition = lived(events)
     assert_room(partition)
     told = list(letters(partition))

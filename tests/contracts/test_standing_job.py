@@ -92,7 +92,7 @@ def test_every_input_at_once(pack: str) -> None:
     """
     conf = replace(layered(), pack=load_pack(pack))
 
-    @settings(unshrunk, print_blob=False, max_examples=50 if pack == PACKS[0] else 8, deadline=None)
+    @settings(unshrunk, print_blob=False, max_examples=30 if pack == PACKS[0] else 8, deadline=None)
     @given(st.data())
     def check(data: Any) -> None:
         log = Topics()

@@ -36,11 +36,14 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
     "outlooks.direction": ("up", "same", "down"),
     "outlooks.held.reason": ("no_rate:…", BARRED),
     "tier-changes.direction": ("up", "down"),
-    "tier-changes.reason": ("close", "continuous", "restated", "override", "card", "record", "review", "expiry", "policy"),
+    "tier-changes.reason": (
+        "close", "continuous", "restated", "override", "card", "record", "review", "expiry", "policy", "pending", "veto",
+        "application",
+    ),
     "tier-changes.thresholds.operator": ("minimum", "above", "below", "at_most"),
     "decisions.kind": (
         "layer", "offer", "review", "status", "card", "record", "renewal-due", "review-due", "deferred", "restated",
-        "refused",
+        "refused", "pending", "notice", "withdrawn", "service",
     ),
     "decisions.reason": (*DECISION_REASONS, *REFUSALS),
     "restatements.kind": ("late_posting", "break_opened", "break_changed", "break_resolved"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def pack_of(scheme: SlowScheme) -> Pack:
     for name in ("own_banks", "internal_banks"):
         if banks := sorted(getattr(scheme, name)):
             personal["cases"][name] = banks
-    return parse_pack(yaml.safe_dump(body, allow_unicode=True))
+    return parse_pack(json.dumps(body, default=str, ensure_ascii=False))  # JSON is YAML, and is written in no time
 
 
 def conf_of(scheme: SlowScheme) -> StandingConf:
@@ -164,6 +165,9 @@ def _step(record: dict[str, Any]) -> SlowStep:
     )  # fmt: skip
 
 
+KNOWN_TO_BOTH = tuple(one.name for one in fields(SlowStep) if one.name not in ("day", "caused_by"))
+
+
 def plain(step: SlowStep) -> dict[str, Any]:
     """What both know of a step."""
-    return {name: value for name, value in asdict(step).items() if name not in ("day", "caused_by")}
+    return {name: getattr(step, name) for name in KNOWN_TO_BOTH}

@@ -9,12 +9,12 @@ import numpy as np
 from agents.engine.packing import flat
 from agents.offline.memory_log import MemoryLog
 from agents.standing.job import StandingJob
-from agents.standing.model import StandingConf
-from policies import ROLLING, load_pack
+from policies import ROLLING
 from schemas.codec.records import decode_one, encode
 from schemas.topics import INPUTS
 from streams import tiers
 from streams.vocabulary.metrics import COLUMNS
+from tests.standing.partition import conf
 from tests.twins.definitions import day_of
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ class Standing:
     """One partition fed event by event. Breaks and restatements are what the job has published."""
 
     def __init__(self) -> None:
-        self.job = StandingJob(
-            StandingConf("CNY", "Asia/Shanghai", load_pack("rolling-quarter-aum"), b"a key of the tests")
-        )
+        self.job = StandingJob(conf())
         self.job.begin(0, dict.fromkeys(INPUTS, 0))
         self.log = MemoryLog(lambda topic, record: encode(topic, dict(record)))
         self.breaks: dict[tuple[str, str, int, str], int] = {}

@@ -229,7 +229,7 @@ async def kiosk_key(service: Service, forger: Forger) -> Any:
     with service.database() as connection:
         _, text = issue_key(connection, Role.KIOSK, unit_of("hq/east/0102"), "x", dt.datetime.now(dt.UTC), 1)
     keys = service.login.callers.keys
-    assert keys is not None
+    assert isinstance(keys, KeyBook)
     keys.read()
     assert await bearer(service, text) == 200
     actor = keys.actor(text)

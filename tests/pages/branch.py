@@ -21,9 +21,9 @@ from services.pages.visitors import Visitors
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.pages.setup import OWN_PAGES, queue_pages
 from services.queue.server import listening, server
-from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.forms import TicketRequest
 from services.queue.tickets.keys import TicketKeys
+from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.setup import ticket_client
 from services.queue.tickets.store import TicketStore
 from services.queue.tickets.ticketing import Ticketing
@@ -97,8 +97,7 @@ class TestBranch:
         site = PageSite([OWN_PAGES], "zh-CN")
         people = {"lobby": Actor("L1", Role.LOBBY, UNIT)}
         callers = RequestCallers(people.get, self.address, sessions=OneSession())  # type: ignore[arg-type]
-        branch = TicketCallers(mock.Mock(), mock.Mock()).branch
-        return queue_pages(site, Visitors(key_of, callers), self.ticketing, branch)
+        return queue_pages(site, Visitors(key_of, callers), self.ticketing, TicketRights(callers, mock.Mock()))
 
 
 @contextmanager

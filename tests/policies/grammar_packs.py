@@ -11,8 +11,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from policies.language import document, grammar, sections
-from policies.language.consistency import GRACEFUL
+from policies.language import document, grammar, sections, timing
+from policies.language.consistency import GRACEFUL, OF_LEAVING
 from policies.language.grammar import Kind
 from policies.model import metrics
 from policies.model.pack import EVALUATION_CLOSES
@@ -92,11 +92,12 @@ class Writer:
         closes = ("day", "month") if layers else ("continuous", "day", "month")
         if self.plain:
             return {"close": self.one(*closes)}
-        given: dict[str, Any] = self.of(sections.EVALUATION)
+        given: dict[str, Any] = self.of(timing.EVALUATION)
         if layers and given["close"] == "continuous":
             given["close"] = "day"
         if layers:
-            given.pop("restatement", None)
+            for name in ("restatement", *OF_LEAVING):
+                given.pop(name, None)
         return given
 
     def tiers(self) -> list[dict[str, Any]]:
@@ -107,6 +108,8 @@ class Writer:
             tier: dict[str, Any] = {"id": name, "name": {"zh": name, "en": name}}
             if self.often():
                 tier["card"] = name
+            if place and not self.plain and self.kind == "tiers" and self.often(6):
+                tier["permanent"] = True
             if place and self.rising:
                 tier["when"] = {**leaf, "minimum": AMOUNTS[place + 1]}
             elif place:
@@ -194,6 +197,19 @@ class Writer:
                 return given if self.often(8) else mended(kind.title, given)
             case sections.CriterionKind():
                 return self.criterion()
+            case timing.EachWay():
+                return (
+                    self.of(kind.kind)
+                    if self.often()
+                    else {way: self.of(kind.kind) for way in self.some(timing.EITHER_WAY)}
+                )
+            case timing.VetoKind():
+                found = self.criterion()
+                return (
+                    found
+                    if self.often()
+                    else {"when": found} | ({"at": self.of(timing.VETO_AT)} if self.often() else {})
+                )
             case sections.AlertKind():
                 return self.of(self.one(sections.ALERT, *(sections.FORESEEN.values() if self.rising else ())))
         raise TypeError(f"nothing is drawn for {kind!r}: a kind that the grammar has got since")
@@ -227,11 +243,21 @@ def timely(body: dict[str, Any]) -> dict[str, Any]:
     close, order = when["close"], EVALUATION_CLOSES.index
     for name in ("upgrades", "downgrades"):
         asked = when.get(name, close)
-        unmet = {"application": not by_card, "review": "review" not in body}.get(asked)
+        unmet = {"application": False, "review": "review" not in body}.get(asked)
         if unmet if unmet is not None else asked in EVALUATION_CLOSES and order(asked) < order(close):
             del when[name]
     if when.get("downgrades", close) not in GRACEFUL:
         when.pop("grace_months", None)
+    if by_card or when.get("downgrades", close) in ("continuous", "application"):
+        for name in OF_LEAVING:
+            when.pop(name, None)
+    if close == "continuous":
+        when.pop("effective_business_days", None)
+    if by_card:
+        for tier in body["tiers"]:
+            tier.pop("permanent", None)
+        if "when" in body.get("veto", {}):
+            body["veto"].pop("at", None)
     if "review" in body:
         body["review"]["months"] = 12
     return body

@@ -367,7 +367,7 @@ def test_restatement(setting, up, down):
     policy = replace(ROLLING, evaluation=Evaluation("month", "month", "month", 0, setting))
     gold, _ = lived(policy, ("2026-01-31", "gold"))
     for measured, follows in (("platinum", up), ("ordinary", down)):
-        state, said = restate(policy, gold, day("2026-02-10"), measured, "event-1")
+        state, said = restate(policy, gold, Close(day("2026-02-10"), frozenset(), measured), "event-1")
         assert said[0].kind == "restated"
         assert (tier_of(policy, state) == measured) is follows
         assert [one.caused_by for one in said] == ["event-1"] * len(said)

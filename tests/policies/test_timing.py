@@ -14,16 +14,11 @@ def timed(evaluation: str, *beside: str) -> str:
     return BANDS.replace(MONTHLY, "".join(f"    {line}\n" for line in (f"evaluation: {{{evaluation}}}", *beside)))
 
 
-CLOSES = ("continuous", "day", "month", "quarter", "year")
+CLOSES = ("continuous", "day", "month", "quarter", "half_year", "year")
 HALF_YEARLY = "review: {months: 6}"
 TIMED = [  # (evaluation, lines beside it, words of the refusal)
     ("close: year", [HALF_YEARLY], "review.months: 6 is no multiple of 12, and with `close: year`"),
     ("close: quarter", ["review: {months: 4}"], "review.months: 4 is no multiple of 3"),
-    *(
-        (f"close: month, {name}: application", beside, f"evaluation.{name}: nobody could apply")
-        for name in ("upgrades", "downgrades")
-        for beside in ([], ["cards: {valid_months: 12}"])
-    ),
     *(
         (f"close: month, grace_months: 2, downgrades: {word}", [HALF_YEARLY], f"`downgrades: {word}` comes at others")
         for word in ("quarter", "year", "review")
@@ -58,6 +53,7 @@ AS_WRITTEN = [
     *((f"close: {close}, grace_months: 2", []) for close in ("continuous", "day", "month")),
     ("close: month, upgrades: review, downgrades: review", [HALF_YEARLY]),
     ("close: quarter, upgrades: review", [HALF_YEARLY]),
+    ("close: month, upgrades: application, downgrades: application", []),
 ]
 
 

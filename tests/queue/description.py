@@ -11,9 +11,9 @@ from policies import load_pack
 from policies.compiled.queue import compile_queue
 from services.queue.lookup import Lookup
 from services.queue.priority import create_app
-from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.keys import TicketKeys
+from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.store import TicketStore
 from services.queue.tickets.ticketing import Ticketing
 
@@ -28,7 +28,7 @@ def text() -> str:
     store = TicketStore(
         nothing, TicketKeys.of(""), compile_queue(load_pack("rolling-quarter-aum")), lambda: date(2026, 3, 2)
     )
-    add_tickets(app, Ticketing(store, lookup, "ordinary"), TicketCallers(nothing, nothing), 0)
+    add_tickets(app, Ticketing(store, lookup, "ordinary"), TicketRights(nothing, nothing), 0)
     return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
 
 

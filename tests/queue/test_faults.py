@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -49,10 +50,10 @@ ssize_t write(int f, const void *from, size_t size) {
 """
 
 
-@pytest.fixture
-def address(tickets_server: str, topic_prefix: str) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def address(tickets_server: str) -> Iterator[str]:
     """Of the interface, with keys tgk_kiosk, tgk_counter and tgk_lobby."""
-    with serving(Settings(tickets_url=tickets_server, topic_prefix=topic_prefix)) as found:
+    with serving(Settings(tickets_url=tickets_server, topic_prefix=f"t{uuid.uuid4().hex[:10]}.")) as found:
         yield found
 
 
@@ -173,13 +174,7 @@ def _connect_again(one: Stored, machine: Machine) -> None:
     one.store.client = redis.asyncio.Redis.from_url(machine.server.url)
 
 
-@pytest.fixture
-def ticket_schema(address: str) -> Any:
-    """The committed description, of a server that runs."""
-    return schemathesis.openapi.from_dict(json.loads(description.text()))
-
-
-schema = schemathesis.pytest.from_fixture("ticket_schema")
+schema = schemathesis.openapi.from_dict(json.loads(description.FILE.read_text()))
 
 
 @schema.parametrize()

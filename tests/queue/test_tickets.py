@@ -13,12 +13,13 @@ from fastapi.testclient import TestClient
 from policies import load_pack
 from policies.compiled.queue import CompiledQueue, compile_queue
 from policies.model.pack import QueueClass
+from services.access.callers import RequestCallers
 from services.access.decision import Actor, Role
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
-from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.keys import TicketKeys
+from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.setup import ticket_client
 from services.queue.tickets.store import TicketStore
 from services.queue.tickets.ticketing import Ticketing
@@ -47,7 +48,10 @@ class Trail:
     def __init__(self) -> None:
         self.refused: list[tuple[str, str]] = []
 
-    def record(self, actor: Actor, action: Any, resource: Any, decision: Any, about: str = "") -> None:
+    def record(
+        self, actor: Actor, action: Any, resource: Any, decision: Any, about: str = "", request_id: str = ""
+    ) -> None:
+        assert request_id
         self.refused.append((actor.actor_id, about))
 
 
@@ -60,7 +64,7 @@ class Desk:
         store = TicketStore(ticket_client(url), TicketKeys.of(prefix), compile_queue(load_pack(PACK)), lambda: DAY)
         self.ticketing = Ticketing(store, self.lookup, "ordinary")
         self.app = create_app(self.lookup)
-        add_tickets(self.app, self.ticketing, TicketCallers(self, self.trail), 0)
+        add_tickets(self.app, self.ticketing, TicketRights(RequestCallers(lambda _: None, keys=self), self.trail), 0)
         self.count = 0
 
     def actor(self, text: str) -> Actor | None:

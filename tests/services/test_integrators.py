@@ -35,8 +35,8 @@ def test_keys_and_bounds() -> None:
     """Every key that the code uses is described, and the page's numbers are the code's."""
     keys = Keys.of("")
     used = [
-        keys.priority("{customer_ref}"), keys.standing("{customer_id}"), keys.alert("{alert_id}"), keys.next, keys.meta,
-        *(keys.alerts(by, "{id}") for by in ("customer", "rm", "branch")), keys.fresh("{topic}"), keys.writer,
+        keys.priority("{customer_ref}"), keys.standings + "{digest}", keys.alert("{alert_id}"), keys.next, keys.meta,
+        *(keys.alerts_of(by) + "{digest}" for by in ("customer", "rm", "branch")), keys.fresh("{topic}"), keys.writer,
         keys.notice("{notice_id}"), keys.holds, keys.sweep, keys.given_up("{notice_id}"), keys.waiting,
     ]  # fmt: skip
     assert [key for key in used if f"`{key}`" not in PAGE] == []

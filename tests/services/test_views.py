@@ -99,7 +99,7 @@ def test_view_is_the_last_record_of_each_key() -> None:
     assert classes == {f"tidegauge:priority:{ref}": name for ref, name in
                        {"a": "diamond", "c": "gold", "b": "platinum", "z": "gold"}.items()}  # fmt: skip
     assert view["tidegauge:alert:A1"]["status"] == "deepened"
-    assert view["tidegauge:alerts:rm:rm-7"] == {"A1": 20000, "A2": 20000}
+    assert view[KEYS.alerts("rm", "rm-7")] == {"A1": 20000, "A2": 20000}
 
 
 class Flaky(MemoryViewStore):

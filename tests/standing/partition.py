@@ -101,9 +101,9 @@ class Partition:
         self.work()
         return self
 
-    def of(self, topic: str) -> list[dict[str, Any]]:
-        """Published records of a topic, decoded."""
-        return [decode_one(value) for _, value in self.published[topic]]
+    def of(self, topic: str, since: int = 0) -> list[dict[str, Any]]:
+        """Published records of a topic, decoded; without the first ones, where somebody has seen so many."""
+        return [decode_one(value) for _, value in self.published[topic][since:]]
 
     def closes(self) -> dict[str, list[tuple[bytes, bytes]]]:
         """What the closes have published, byte for byte; the order within a topic is of customers, not of meaning."""

@@ -161,6 +161,8 @@ EXCEPTED = lived(
 MARK = fact("@source", 1, 1, JANUARY - 10, name="source_complete") | {"source": "core"}
 STALE = (customer("C1"), HOLDS, MARK, JANUARY, FEBRUARY, MARCH)
 FALLS = lived(posting(2, -10_000, "2024-02-10"))
+FALLS_FAR = lived(posting(2, -25_000, "2024-02-10"), held=posting(1, 25_000, "2024-01-10"))
+JOINED = lived(posting(2, -10_000, "2024-02-10"), relationship_since=day("2024-01-05"))
 RISES_LATE = lived(posting(2, 10_000, "2024-01-20", "2024-02-10"), day("2024-02-10"))
 BAD = lived(fact("C1", 1, 1, JANUARY, name="bad_record"))
 BY_CARD, RULES = {PERSONAL + "status": {"basis": "card"}}, {"request_by": "rm", "approve_by": "head"}
@@ -254,6 +256,8 @@ ROWS: tuple[Told, ...] = (
     Told("classes.alerts[downgrade_risk].cool_down_days", PERSONAL + "alerts[0].cool_down_days", 0, 60, UP_AND_DOWN,
          {PERSONAL + "alerts": [AT_RISK]}),
     Told("classes.veto", PERSONAL + "veto", {"metric": "bad_record", "is": True}, GONE, BAD),
+    *(Told("classes.veto", PERSONAL + "veto", {"when": {"metric": "bad_record", "is": True}, "at": at},
+           {"metric": "bad_record", "is": True}, BAD, {PERSONAL + "evaluation.downgrades": "year"}) for at in ("once",)),
     Told("classes.review", PERSONAL + "review", {"months": 1}, GONE),
     Told("classes.review.reminder_days", PERSONAL + "review.reminder_days", 30, 0, (*LIFE[:-1], day("2024-03-05"), MARCH),
          {PERSONAL + "review.months": 2}),
@@ -275,6 +279,14 @@ ROWS: tuple[Told, ...] = (
     Told("classes.evaluation.downgrades", PERSONAL + "evaluation.downgrades", "month", "quarter", FALLS),
     Told("classes.evaluation.grace_months", PERSONAL + "evaluation.grace_months", 0, 1, FALLS),
     Told("classes.evaluation.restatement", PERSONAL + "evaluation.restatement", "record_only", "upgrades", RISES_LATE),
+    *(
+        Told(f"classes.evaluation.{name}", PERSONAL + f"evaluation.{name}", value, GONE, steps)
+        for name, value, steps in (
+            ("keep_months", 12, FALLS), ("steps", 1, FALLS_FAR), ("exempt_months", 12, JOINED), ("fall_notice_days", 10, FALLS),
+            ("effective_business_days", 3, LIFE), ("effective_business_days", {"downgrades": 2}, FALLS),
+        )
+    ),
+    Told("classes.tiers[].permanent", PERSONAL + "tiers[1].permanent", True, GONE, FALLS),
     Told("classes.tiers[].card", PERSONAL + "tiers[1].card", "gold", "silver", ISSUED),
     Told("classes.tiers[].when", WHEN, limit("100.00"), limit("160.00")),
     Told("classes.tiers[].unset", PERSONAL + "tiers[1]", {"id": "mid", "name": NAME, "unset": True},

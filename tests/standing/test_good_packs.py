@@ -190,7 +190,13 @@ def follows(policy):
     when = policy.evaluation
     asked = policy.review or policy.notables or policy.overrides or when.grace_months
     timely = {when.close, when.upgrades, when.downgrades} <= {"continuous", "day", "month"}
-    return timely and not asked and policy.status.basis == "metric" and not policy.status.requires
+    return (
+        timely
+        and not asked
+        and not policy.one_by_one
+        and policy.status.basis == "metric"
+        and not policy.status.requires
+    )
 
 
 def compare(pack, partition, steps):

@@ -19,10 +19,12 @@ from policies.language.consistency import GRACEFUL
 from policies.lifecycle import transitions
 from policies.lifecycle.acts import HANDLERS, act
 from policies.lifecycle.state import FLAGS, Act, Close, State, begin, flags, unsaid
+from policies.model.criteria import meets
 from schemas.codec.records import decode_one
 from schemas.topics import INPUTS
 from streams.alerts.acts import STEPS_OF_ACTS
 from streams.calendar import date_of
+from tests.standing.drawn_leaving import leaving
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_recovery import profiles
 from tests.streams.fast import unshrunk
@@ -81,7 +83,7 @@ FIRST, LAST = day("2024-01-01"), day("2024-05-15")
 SINCE = day("2024-01-31")
 CLASSES = {"C1": "personal", "C2": "personal", "C3": "corporate"}
 ACTS = st.sampled_from(
-    ("apply_card", "issue_card", "collect_card", "report_lost", "return_card", "record", "withdraw_record",
+    ("apply_card", "apply_tier", "apply_tier", "issue_card", "collect_card", "report_lost", "return_card", "record", "withdraw_record",
      "override_tier", "approve_exception", "revoke_exception", "dance", "note")
 )  # fmt: skip
 
@@ -97,11 +99,15 @@ def packs(draw: st.DrawFn) -> Any:
              "status: {basis: card}\n    cards: {valid_months: 1, issue: {mode: teller}}")
         )
     )  # fmt: skip
-    when = [close, *(word for word, of in (("application", "basis: card"), ("review", "review")) if of in extra)]
+    when = ["application"] * (not extra.strip() and draw(st.booleans()))
+    when += [close, *(word for word, of in (("application", "basis: card"), ("review", "review")) if of in extra)]
     when += ["day", "month"] if close == "continuous" else []
     up, down = draw(st.sampled_from(when)), draw(st.sampled_from(when))
     grace = draw(st.sampled_from((0, 1))) if down in GRACEFUL else 0
-    return parse_pack(PACK.format(close=close, up=up, down=down, grace=grace, extra=extra), "tested.yaml")
+    text = PACK.format(close=close, up=up, down=down, grace=grace, extra=extra)
+    if "basis: card" not in extra and draw(st.booleans()):
+        text = leaving(draw, text, close, down)
+    return parse_pack(text, "tested.yaml")
 
 
 def in_two(pack: Any) -> tuple[Any, Any]:
@@ -224,8 +230,14 @@ class Twin:
         policy = self.pack.classes[CLASSES[c]]
         state = self.states.get(c, begin(policy))
         held = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
+        held += [] if state.pending is None else [state.pending.day - 1]
+        values = self.values(c, at)
+        vetoed = policy.vetoes_at_once and policy.veto is not None and meets(policy.veto, values)
+        more = {"joined": SINCE, "vetoed": vetoed}
         if policy.evaluation.close in (*closes, "continuous"):
-            now = Close(at, closes, decide(policy, self.values(c, at)))
+            now = Close(at, closes, decide(policy, values), **more)
+        elif policy.vetoes_at_once:
+            now = Close(at, frozenset({"day"}), state.measured, **more)
         elif min([*held, *(on for on in unsaid(policy, state) if on is not None)], default=at + 1) <= at:
             now = Close(at, frozenset({"day"}), state.measured)
         else:
@@ -245,8 +257,9 @@ class Twin:
         c, on = step["customer_id"], int((step["at"] + 8 * 3_600_000) // 86_400_000)
         policy = self.pack.classes[CLASSES[c]]
         what = Act(
-            step["action"], on, step["requested_by"], step["approved_by"], None, step["details"], step["event_id"]
-        )
+            step["action"], on, step["requested_by"], step["approved_by"], None, step["details"], step["event_id"],
+            joined=SINCE,
+        )  # fmt: skip
         if step["action"] == "dance":
             self.said.append((c, "refused", "unknown_action", on, on, None, None))
         else:
@@ -298,7 +311,7 @@ def heard(partition: Partition) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-@settings(unshrunk, max_examples=60)
+@settings(unshrunk, max_examples=30)
 @given(packs(), st.none() | layers(), st.booleans(), lives(), st.data())
 def test_columns_follow_the_pure_lifecycle(
     pack: Any, layered: Any, apart: bool, steps: list[dict[str, Any] | int], data: Any
@@ -419,6 +432,8 @@ def test_a_recovery_leaves_no_trace_in_any_class(
     for group in grouped(data, steps):
         partition.log.tell(group)
         partition.run()
+        if data.draw(st.integers(0, 2)) > 0:  # not behind each: what differs stays so
+            continue
         other = crashed(partition, settings_)
         mine, theirs = profiles(partition.job), profiles(other.job)
         assert {c: mine[c] for c in mine if mine[c] != theirs[c]} == {
@@ -462,8 +477,8 @@ def grouped(data: Any, steps: list[dict[str, Any] | int]) -> list[list[dict[str,
 
 
 def by_act(said: tuple[Any, ...]) -> bool:
-    """Tier decisions of an act hold at once."""
-    return bool(said[3] == said[4])
+    """Tier decisions of an act hold at once, an application from the next day."""
+    return said[2] == "application" or (said[3] == said[4] and said[2] != "pending")
 
 
 def crashed(partition: Partition, settings_: Any) -> Partition:

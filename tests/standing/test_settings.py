@@ -89,6 +89,7 @@ IDLE: tuple[tuple[str, dict[str, Any], Any, tuple[Any, ...]], ...] = (
     (PERSONAL + "evaluation.restatement", {PERSONAL + "evaluation.close": "day"}, "both", RISES_LATE),
     (PERSONAL + "evaluation.restatement", {WHEN: {"metric": "growing", "is": True},
                                            PERSONAL + "tiers[2].when": {"metric": "age", "minimum": "60"}}, "both", RISES_LATE),
+    (PERSONAL + "evaluation.steps", {}, 2, FALLS),
     (CARDS + ".reminder_days", {CARDS + ".digits": [16]}, 10, ISSUED),
     *((f"{CARDS}.{name}", CARDLESS, value, ISSUED) for name, value in (
            ("issue", {"mode": "application"}), ("valid_months", 3), ("digits", [16]), ("reminder_days", 9),

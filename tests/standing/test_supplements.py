@@ -116,7 +116,7 @@ def test_what_a_branch_may_not_set(text: str, words: str) -> None:
 
 
 @pytest.mark.slow
-@settings(unshrunk, max_examples=15)
+@settings(unshrunk, max_examples=8)
 @given(packs(), lives(), st.data())
 def test_as_if_each_had_its_own_bank(pack: Any, steps: list[Any], data: Any) -> None:
     """The branch's customers get what a bank gives that runs the supplement alone, the others what the base alone gives."""

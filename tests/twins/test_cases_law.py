@@ -121,11 +121,12 @@ few = settings(
 def test_the_job_tells_what_the_twin_tells(fed_bank):
     """Step by step, live and at closes, late events of any age included."""
     scheme, _, feed = fed_bank
-    slow, job = SlowCases(scheme), JobCases(scheme)
+    slow, job, seen = SlowCases(scheme), JobCases(scheme), 0
     for at, step in enumerate(feed):
         slow.feed([step])
         job.feed([step])
-        expected, found = [plain(s) for s in slow.steps], [plain(s) for s in job.steps]
+        expected, found = [plain(s) for s in slow.steps[seen:]], [plain(s) for s in job.steps[seen:]]
+        seen += len(expected)
         if expected != found:
             note(f"step {at}: {step}; the twin {expected[-2:]}; the job {found[-2:]}; {feed[: at + 1]}")
             pytest.fail("another step")

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from deploy.connections.acting import call_id
 from deploy.settings import Settings
-from services.access.audit import AUDIT_FILE, AuditFile, AuditTrail
-from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access, owner_of, unit_of
+from services.access.decision import (
+    AccessDecision,
+    Action,
+    Actor,
+    DataKind,
+    Resource,
+    Role,
+    decide_access,
+    owner_of,
+    unit_of,
+)
 from tidegauge.cli.access.kept import LOG_IN_HOW, development_login, kept_token
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError
 
@@ -123,7 +133,7 @@ def asked(
         resource = Resource(kind, actor.unit)
         decision = decide_access(actor, action, resource)
         if decision.audit and not (first and decision.allowed):
-            audit_trail(settings).record(actor, action, resource, decision, about)
+            _record(settings, actor, action, resource, decision, about)
         if not decision.allowed:
             raise CommandError(
                 f"role {actor.role} may not {action} {kind}", "see docs/cli.md, who asks; --as names another", BAD_INPUT
@@ -135,7 +145,7 @@ def decided(settings: Settings, actor: Actor, action: Action, resource: Resource
     """Whether the actor may do this, on record: of one customer, branch or record. OSError where that can't be kept."""
     decision = decide_access(actor, action, resource)
     if decision.audit:
-        audit_trail(settings).record(actor, action, resource, decision, about)
+        _record(settings, actor, action, resource, decision, about)
     return decision.allowed
 
 
@@ -157,9 +167,13 @@ def sees(actor: Actor, action: Action, kind: DataKind, branch: str | None) -> bo
     return decide_access(actor, action, Resource(kind, owner_of(branch))).allowed
 
 
-def audit_trail(settings: Settings) -> AuditTrail:
-    """Where decisions of this machine are recorded."""
-    return AuditFile(settings.data_dir / AUDIT_FILE)
+def _record(
+    settings: Settings, actor: Actor, action: Action, resource: Resource, decision: AccessDecision, about: str
+) -> None:
+    """Keep a decision with the id of this call. OSError where that can't be: then nothing is shown or done."""
+    from services.access.writer import DecisionTrail  # here, as `--help` needs no Kafka
+
+    DecisionTrail(settings).record(actor, action, resource, decision, about, call_id())
 
 
 def unknown(customer: str, actor: Actor) -> CommandError:

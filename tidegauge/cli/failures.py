@@ -143,6 +143,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "deploy.errors.KeyLostError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
     "tidegauge.world.check.WorldError": _world,
     "deploy.errors.StackError": _stack,
+    "services.access.writer.NotWrittenError": _lines(KAFKA_HINT, FAILED_CHECK),
     "connectors.loading.publisher.PublishError": _lines(KAFKA_HINT, FAILED_CHECK),
     "connectors.loading.closer.UnusualError": _lines("", FAILED_CHECK),
     "schemas.registry.UnregisteredError": _lines("run `tidegauge schemas register`", FAILED_CHECK),

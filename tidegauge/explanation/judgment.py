@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from agents.standing.publish.versions import number_of
 from connectors.formats.events import Record
 from policies.lifecycle import transitions
+from policies.lifecycle.leaving import MONTHS_OF
 from policies.lifecycle.state import Close, State, tier_of
 from policies.model import metrics
 from policies.model.criteria import decide, meets
@@ -226,7 +227,7 @@ def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequenc
     day, before = change["business_day"], change["from_tier"]
     if policy.pinning is not None or policy.status.basis != "metric" or policy.status.requires:
         return None
-    if change["reason"] == "policy":
+    if change["reason"] in ("policy", "veto"):  # by the veto the values give the lowest
         return measured
     if before not in {tier.id for tier in policy.tiers}:
         return None
@@ -235,10 +236,14 @@ def expected(change: Record, policy: ClassPolicy, measured: str, closed: Sequenc
         return tier_of(policy, transitions.look(policy, at_once, change["effective_date"], measured, "")[0])
     if day is None:
         return None
+    # What was to come first, and what the customer had reached, is the log's to say: his tier is taken as decided at once.
+    policy = replace(policy, evaluation=replace(policy.evaluation, fall_notice_days=0, effective_business_days={}))
+    kept = any(tier.id == change["to_tier"] and tier.permanent for tier in policy.tiers)
     grace = policy.evaluation.grace_months + 1  # who is below for so long is moved; whether he was is the log's to say
     state = State(before, before, below=grace, reviewed_on=None if change["reason"] == "review" else day)
+    state = replace(state, reached=change["to_tier"]) if kept else state
     if change["reason"] == "restated":
-        return tier_of(policy, transitions.restate(policy, state, day, measured, "")[0])
+        return tier_of(policy, transitions.restate(policy, state, Close(day, frozenset(), measured), "")[0])
     if change["reason"] not in AT_CLOSES:
         return None
     decided = change["effective_date"] - 1  # the close that decided, where the change was put off
@@ -262,8 +267,7 @@ def ended_closes(closed: Sequence[int], day: int) -> frozenset[str]:
     """The closes that the close of a day makes, by the months that have ended since the close before it."""
     before = max((known for known in closed if known < day), default=day - 1)
     was, now = (int(last_ended_month(at)) + 1 for at in (before, day))
-    spans = {"month": 1, "quarter": 3, "year": 12}
-    return frozenset({"day", *(name for name, months in spans.items() if now // months > was // months)})
+    return frozenset({"day", *(name for name, months in MONTHS_OF.items() if now // months > was // months)})
 
 
 def difference(told: Any, found: Any) -> bool:

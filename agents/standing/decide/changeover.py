@@ -47,7 +47,7 @@ class Changeover:
         self.keeper, self.sink, self.columns = lifecycle.keeper, lifecycle.sink, lifecycle.columns
         self.customers = lifecycle.ledger.customers
         self.names = self.keeper.tier_names()
-        self._known: dict[tuple[int, int, State, int], _Migrated] = {}
+        self._known: dict[tuple[int, int, State, int, bool], _Migrated] = {}
         self._places: dict[str, int] = {}  # of the tiers that customers with a State come from
         self.columns.mark_written()
 
@@ -91,6 +91,9 @@ class Changeover:
         older = old.pack.version if old is not None and old.pack.id == table.pack.id else None
         pinning = policy.pinning is not None and older is not None
         slow = self.columns.own_state(slots) | named | ((was > 0) & pinning)
+        if policy.one_by_one:
+            slow |= (was > 0) | (measured > 0)
+        barred = table.program.barred(columns)[0] if columns and policy.vetoes_at_once else slow & ~slow
         gets = policy.status.basis == "metric" and not policy.status.requires
         official = measured if gets else np.zeros_like(measured)
         other = ~slow & (codes != table.codes[official]) & ~undecided | (~slow & undecided & (official > 0))
@@ -101,9 +104,11 @@ class Changeover:
         step = CloseStep(at, frozenset(), found.chosen(), columns, codes, measured, measured, ())
         switched = Switched(self._names_before(old), official >= was)
         self.sink.switched(table, slots, np.flatnonzero(moved), official, step, switched)
-        self._slowly(table, old, slots, np.flatnonzero(slow), step)
+        self._slowly(table, old, slots, np.flatnonzero(slow), step, barred)
 
-    def _slowly(self, table: ClassTable, old: ClassTable | None, slots: Array, rows: Array, step: CloseStep) -> None:
+    def _slowly(
+        self, table: ClassTable, old: ClassTable | None, slots: Array, rows: Array, step: CloseStep, barred: Array
+    ) -> None:  # fmt: skip
         """Customers with a State, by the pure function: once for all whose states are the same."""
         if not len(rows):
             return
@@ -113,7 +118,8 @@ class Changeover:
         up, moved = np.zeros(len(slots), np.bool_), []
         mine = slots[rows].tolist(), step.official[rows].tolist(), step.measured[rows].tolist()
         for i, slot, code, measured in zip(rows.tolist(), *mine, strict=True):
-            found = self._migrated(table, old, self._state(slot, self.names[code], ids, day), measured, day)
+            known = self._state(slot, self.names[code], ids, day)
+            found = self._migrated(table, old, known, measured, day, vetoed=bool(barred[i]))
             self.columns.place(slot, found.after, found.columns)
             if found.after.card is not None:
                 self.columns.hold(slot, found.after.card)
@@ -132,16 +138,18 @@ class Changeover:
             self.sink.switched(table, slots, np.array(moved), given, step, Switched(tuple(self._places), up))
 
     def _migrated(
-        self, table: ClassTable, old: ClassTable | None, state: State, measured: int, day: int
+        self, table: ClassTable, old: ClassTable | None, state: State, measured: int, day: int, *, vetoed: bool
     ) -> _Migrated:  # fmt: skip
         """What becomes of a state."""
-        key = id(table), id(old), state, measured
+        key = id(table), id(old), state, measured, vetoed
         if key in self._known:
             return self._known[key]
         policy, ids = table.policy, (old or table).program.tier_ids
         was = (old or table).policy
         older = old.pack.version if old is not None and old.pack.id == table.pack.id else None
-        after, said = transitions.switch(policy, was, state, day, table.program.tier_ids[measured], older)
+        after, said = transitions.switch(
+            policy, was, state, day, table.program.tier_ids[measured], older, vetoed=vetoed
+        )
         moved = None
         for decision in said:
             if decision.kind == "tier":

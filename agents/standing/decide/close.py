@@ -94,7 +94,7 @@ class Decider:
             self.publisher.registry, self.classes, rules.branches(), self.publisher.bulk, self.known,
             self.outlook_alerts.close,
         )  # fmt: skip
-        needs = (table.program.needs + table.program.looks for table in rules.every())
+        needs = (table.program.needs + table.program.looks + table.program.fees for table in rules.every())
         self.transaction_counts.know(metric for keys in needs for metric, _ in keys)
         if conf.layers is not None:
             self.know(conf.layers)
@@ -124,7 +124,10 @@ class Decider:
         """What a pack that was taken will need is kept from now on."""
         self.facts.know(pack)
         self.transaction_counts.know(
-            leaf.metric for policy in pack.classes.values() for tier in policy.tiers for leaf in limits(tier.when)
+            leaf.metric
+            for policy in pack.classes.values()
+            for when in (*(tier.when for tier in policy.tiers), *(service.when for service in policy.services))
+            for leaf in limits(when)
         )
 
     def use_names(self) -> None:

@@ -12,6 +12,7 @@ from agents.standing.model import DayClose, Evidence
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.classes import ClassTable, in_branch
 from policies.compiled.program import Column, Key
+from policies.lifecycle.leaving import MONTHS_OF
 from policies.model.pack import Evaluation
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
@@ -20,7 +21,6 @@ from streams.money import NANO
 from streams.vocabulary.metrics import INDEX, METRICS
 
 _NONE = -1
-_MONTHS = {"month": 1, "quarter": 3, "year": 12}  # months from one evaluation to the next
 
 
 class _Then(NamedTuple):
@@ -70,8 +70,10 @@ class Restatement:
                 self.publisher.restated(slots, rows, at.day, month, key[0], values, ids, tiers)
         if table.policy.evaluation.restatement != "record_only":
             for row in np.flatnonzero(differ).tolist():
-                if self._decided_last(int(slots[row]), table, month, ids[int(now[row])], opened):
-                    self._correct(at, int(slots[row]), table, month, ids[int(now[row])], Evidence(then.now, row))
+                last = self._decided_last(int(slots[row]), table, month, ids[int(now[row])], opened)
+                if last or self._set_going(int(slots[row]), table, month):
+                    found = Evidence(then.now, row, _end(month))
+                    self._correct(at, int(slots[row]), table, ids[int(now[row])], found, last=last)
         return int(differ.sum())
 
     def _decided_last(self, slot: int, table: ClassTable, month: int, now: str, opened: int) -> bool:
@@ -79,14 +81,22 @@ class Restatement:
         policy, state = table.policy, self.lifecycle.columns.state(slot, table)
         higher = policy.level(now) >= policy.level(state.official)
         when = policy.evaluation.upgrades if higher else policy.evaluation.downgrades
-        step = _MONTHS.get(when, None if when in ("day", "continuous") else step_of(policy.evaluation))
+        step = MONTHS_OF.get(when, None if when in ("day", "continuous") else step_of(policy.evaluation))
         return step is not None and month == opened - 1 - opened % step
 
-    def _correct(self, at: DayClose, slot: int, table: ClassTable, month: int, now: str, found: Evidence) -> None:
+    def _set_going(self, slot: int, table: ClassTable, month: int) -> bool:
+        """Whether the month's close has decided a change that is still to come."""
+        waits = self.lifecycle.columns.state(slot, table).pending
+        return waits is not None and waits.decided == _end(month)
+
+    def _correct(
+        self, at: DayClose, slot: int, table: ClassTable, now: str, found: Evidence, *, last: bool
+    ) -> None:  # fmt: skip
         """The tier follows where the pack says so; the event names the decision that it corrects."""
-        end = int(month_start(month + 1)) - 1
-        corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{self.publisher.close_name(end)}"
-        self.lifecycle.restate(table, slot, now, corrects, found._replace(as_of=end), at)
+        assert found.as_of is not None
+        close = self.publisher.close_name(found.as_of)
+        corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{close}"
+        self.lifecycle.restate(table, slot, now, corrects, found, at, last=last)
 
     def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:
         """None without customers, and where a metric's days are not held any more. Facts and profiles are those known now."""
@@ -129,12 +139,16 @@ class Restatement:
         return before, Column(units, nano, days), found.held[:, place]
 
 
+def _end(month: int) -> int:
+    return int(month_start(month + 1)) - 1
+
+
 def step_of(evaluation: Evaluation) -> int | None:
     """Months between two closes that may move a tier; None where every day decides, so that no close needs correcting."""
-    if evaluation.close in _MONTHS:
-        return _MONTHS[evaluation.close]
+    if evaluation.close in MONTHS_OF:
+        return MONTHS_OF[evaluation.close]
     return min(
-        (_MONTHS[when] for when in (evaluation.upgrades, evaluation.downgrades) if when in _MONTHS), default=None
+        (MONTHS_OF[when] for when in (evaluation.upgrades, evaluation.downgrades) if when in MONTHS_OF), default=None
     )
 
 

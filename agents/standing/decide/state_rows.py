@@ -14,6 +14,7 @@ from policies.lifecycle import transitions
 from policies.lifecycle.state import (
     Card,
     Grant,
+    Pending,
     Request,
     State,
     bits,
@@ -53,7 +54,7 @@ def encode_state(state: State, remembered: Remembered) -> bytes:
         name: value for name in State.__slots__ if (value := getattr(state, name)) != getattr(_FRESH, name)
     }
     row["records"] = sorted(state.records)
-    for name in ("card", "request", "grant"):
+    for name in ("card", "request", "grant", "pending"):
         if name in row:
             row[name] = astuple(row[name])
     row["beside"] = astuple(remembered)
@@ -65,7 +66,9 @@ def decode_state(value: bytes) -> tuple[State, Remembered]:
     row: dict[str, Any] = json.loads(value)
     profile_card, seen, touched = row.pop("beside")
     row["records"] = frozenset(row["records"])
-    for name, kind in (("card", Card), ("request", Request), ("grant", Grant)):
+    if "services" in row:
+        row["services"] = tuple(map(tuple, row["services"]))
+    for name, kind in (("card", Card), ("request", Request), ("grant", Grant), ("pending", Pending)):
         if name in row:
             row[name] = kind(*row[name])
     return State(**row), Remembered(profile_card, tuple(seen), touched)
@@ -125,10 +128,13 @@ def columns_of_state(policy: ClassPolicy, state: State) -> StateColumns:
         or state.below > 0  # if the standard has come back between closes, a close starts the count again
         or policy.review is not None
         or state.pinned_version is not None
+        or state.pending is not None
+        or state.vetoed
         or not (settled or by_card)
     )
     ended = [part.last_day for part in (state.card, state.grant) if part is not None and part.last_day is not None]
     adopted = by_card and ready(policy, state) and state.official != card_tier(policy, state.card)
     ended += [day for day in unsaid(policy, state) if day is not None]
+    ended += [state.pending.day - 1] if state.pending is not None else []
     due = 0 if adopted or state.deferred is not None else min(ended, default=NEVER_DUE)
     return StateColumns(own, -1 if trivial else policy.rank(state.measured), awaits_close, due, mark(policy, state))

@@ -48,16 +48,22 @@ class BookedDays:
 
     def see(self, block: DecodedBlock, batches: Sequence[Batch]) -> None:
         """The rows of a block, and the batches that they came in."""
-        booked = block.columns.data[:, P_BOOKED]
-        if not len(booked) or booked.max() < self._behind_ms:  # nearly always: a day begins once
+        columns, last = block.columns, block.latest
+        booked = columns.data[:, P_BOOKED]
+        if last < 0 or booked[last] < self._behind_ms:  # nearly always: a day begins once
             return
-        rows = np.flatnonzero((booked >= self._behind_ms) & (block.columns.status == Status.OK))
         begins = np.array([base_offset(batch) for batch in batches], np.int64)
         times = np.array([appended_ms(batch) for batch in batches], np.int64)
-        appended = times[np.searchsorted(begins, block.columns.offset[rows], "right") - 1]
-        days = self._days(booked[rows])
-        days = days[days <= self._days(appended) + 1]
-        self._move(int(days.max(initial=NO_DAY)))
+
+        def newest(rows: Array) -> int:
+            appended = times[np.searchsorted(begins, columns.offset[rows], "right") - 1]
+            days = self._days(booked[rows])
+            return int(
+                days[(columns.status[rows] == Status.OK) & (days <= self._days(appended) + 1)].max(initial=NO_DAY)
+            )
+
+        day = newest(np.array([last]))
+        self._move(day if day != NO_DAY else newest(np.flatnonzero(booked >= self._behind_ms)))
 
     def _days(self, instants: Array) -> Array:
         starts, offsets = zone_table(self._zone)

@@ -190,6 +190,12 @@ class CustomerFacts:
         missing: Array = self.dates[slots, FROM_PROFILE.index(name)] == NO_DATE
         return missing
 
+    def joined(self, slot: int) -> int | None:
+        """The begin of a customer's relation by his profile; None where it is not known."""
+        self._reserve_dates()
+        day = int(self.dates[slot, FROM_PROFILE.index("tenure_months")])
+        return None if day == NO_DATE else day
+
     def first_days(self, slots: Array) -> Array:
         """int64[n]: of each customer the least day of his facts, each name's latest one; far in the future for none."""
         found = np.full(len(slots), FAR, np.int64)

@@ -42,11 +42,15 @@ _DAY = 0  # column of the business day in close-mark and business-days
 
 @dataclass(slots=True)
 class DecodedBlock:
-    """A decoded block; rows before `at` are consumed. plain: it came without marks and bad rows, as most do."""
+    """A decoded block; rows before `at` are consumed. plain: it came without marks and bad rows, as most do.
+
+    latest: the row booked last of those that are good and lie right, in a block of postings; else -1.
+    """
 
     columns: Columns
     end: int
     size: int
+    latest: int = -1
     plain: bool = False
     at: int = 0
 
@@ -70,10 +74,10 @@ class Lane:
         if end <= self.fed:
             return None
         columns = decode(block.batches, self.reader, self.fed, end, block.lost)
-        self.placement.check(columns)
+        latest = self.placement.check(columns)
         if self.check is not None:
             self.check.judge(columns.raw, columns.data, columns.status, columns.field)
-        fed = DecodedBlock(columns, end, block.size, not np.count_nonzero(columns.status))
+        fed = DecodedBlock(columns, end, block.size, latest, not np.count_nonzero(columns.status))
         if not fed.plain:
             self._mark(columns)
         self.chunks.append(fed)

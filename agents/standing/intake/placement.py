@@ -27,10 +27,21 @@ _OK: Final = int(Status.OK)
 
 @compiled
 def mark_misplaced(
-    raw_at: int, data_at: int, width: int, customer: int, key: Array, status: Array, partition: int, partitions: int
-) -> int:
-    """Gives good rows that lie wrong their status; how many do. `customer` is the customer's column in data[n, width]."""
-    b, data, found = bytes_at(raw_at), longs_at(data_at), 0
+    raw_at: int,
+    data_at: int,
+    width: int,
+    customer: int,
+    time: int,
+    key: Array,
+    status: Array,
+    partition: int,
+    partitions: int,
+) -> tuple[int, int]:
+    """(How many good rows lie wrong, and get their status; the row that lies right with the latest instant, -1 for none).
+
+    `customer` and `time` are columns of data[n, width].
+    """
+    b, data, found, latest = bytes_at(raw_at), longs_at(data_at), 0, -1
     for i in range(len(status)):
         if status[i] != _OK:
             continue
@@ -51,7 +62,9 @@ def mark_misplaced(
         elif partitions > 1 and key_partition(b, at, size, partitions) != partition:
             status[i] = OTHER_PARTITION
             found += 1
-    return found
+        elif latest < 0 or data[i * width + time] > data[latest * width + time]:
+            latest = i
+    return found, latest
 
 
 class Placement:
@@ -61,22 +74,27 @@ class Placement:
         self.partition, self.partitions = partition, partitions
         self.customer = reader.index["customer_id"] if reader.topic in KEYED else None
         self._name = reader.index["name"] if reader.topic == "facts" else None
+        self._time = reader.index.get("booked_at", self.customer)
 
-    def check(self, columns: Columns) -> None:
-        """Gives good rows that lie wrong their status, and the field where the key is another one."""
-        if self.customer is None:
-            return
-        found = mark_misplaced(
-            columns.raw.ctypes.data, columns.data.ctypes.data, columns.data.shape[1], self.customer, columns.key,
-            columns.status, self.partition, self.partitions,
+    def check(self, columns: Columns) -> int:
+        """Gives good rows that lie wrong their status, and the field where the key is another one.
+
+        The good row that was booked last, of postings; -1 where there is none.
+        """
+        if self.customer is None or self._time is None:
+            return -1
+        found, latest = mark_misplaced(
+            columns.raw.ctypes.data, columns.data.ctypes.data, columns.data.shape[1], self.customer, self._time,
+            columns.key, columns.status, self.partition, self.partitions,
         )  # fmt: skip
         if not found:
-            return
+            return int(latest)
         columns.field[(columns.status == OTHER_KEY) | (columns.status == NO_KEY)] = self.customer
         if self._name is not None:
             for i in np.flatnonzero(columns.status == OTHER_PARTITION).tolist():
                 if columns.text_at(int(columns.data[i, self._name])) in EVERYWHERE:
                     columns.status[i] = _OK
+        return int(latest)
 
     def of_key(self, key: bytes | None) -> int:
         """OK, or how a record without a value lies wrong."""

@@ -10,10 +10,13 @@ from agents.standing.publish.publisher import OutputPublisher
 from agents.standing.publish.tier_changes import MovedTiers, period_of, thresholds_of
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.compiled.program import Column, Key
+from policies.lifecycle.leaving import TO_COME
 from policies.lifecycle.state import Decision
 from policies.model.metrics import NOT_KNOWN
 from streams.accounts.store import Array
 from streams.money import NANO, half_even
+
+WITH_VALUES = (*TO_COME, "service")  # kinds of decisions whose evidence has the values that were looked at
 
 
 class Decisions:
@@ -62,7 +65,7 @@ class Decisions:
                 self._tier(slot, table, decision, evidence, at)
                 self.counts.add("tier_changes")
             else:
-                self._other(slot, table, decision, at)
+                self._other(slot, table, decision, evidence, at)
                 self.counts.add("decisions")
 
     def _head(self, slot: int, table: ClassTable, said: Decision, at: DayClose | None) -> dict[str, Any]:
@@ -75,14 +78,17 @@ class Decisions:
             "caused_by": said.caused_by or None,
         }  # fmt: skip
 
-    def _other(self, slot: int, table: ClassTable, said: Decision, at: DayClose | None) -> None:
+    def _other(
+        self, slot: int, table: ClassTable, said: Decision, evidence: Evidence | None, at: DayClose | None
+    ) -> None:  # fmt: skip
         head = self._head(slot, table, said, at)
         close = self.publisher.close_name(said.day)
         cause = close if said.kind == "restated" else said.caused_by or close
+        cause += f"/{said.evidence['service']}" if said.kind == "service" else ""
         names = {
             "event_id": f"{head['customer_id']}/{said.kind}/{table.program.pack_id}/{cause}/{said.reason}",
             "kind": said.kind, "day": said.day, "before": said.before, "after": said.after,
-            "evidence": dict(said.evidence),
+            "evidence": dict(said.evidence) | (looked_at(evidence) if evidence and said.kind in WITH_VALUES else {}),
         }  # fmt: skip
         self.publisher.put("decisions", head["customer_id"], head | names)
 
@@ -98,6 +104,11 @@ class Decisions:
             corrects, cause, head["caused_by"] = said.caused_by, "", None
         cause = cause or f"{self.publisher.close_name(said.day)}{'' if said.reason == 'close' else '/' + said.reason}"
         cause += "/continuous" if said.reason == "continuous" else ""
+        if said.reason == "pending":  # its evidence stands in the decision that has told it
+            kind, why = said.evidence["told"].split("/")
+            decided = self.publisher.close_name(int(said.evidence["decided"]))
+            head["caused_by"] = f"{head['customer_id']}/{kind}/{table.program.pack_id}/{decided}/{why}"
+            evidence = None
         record = head | {
             "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
             "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
@@ -115,6 +126,22 @@ class Decisions:
             tables = (t for t in self.before.tables if t is not None)
             known = next((t.policy for t in tables if t.policy.customer_class == known.customer_class), known)
         return known.level(before) if any(tier.id == before for tier in known.tiers) else 0
+
+
+def looked_at(evidence: Evidence) -> dict[str, str]:
+    """The values that were looked at, exact: minor units, counts, or flags as 0 and 1; as a fraction where not whole.
+
+    One that is not known is `unknown`.
+    """
+    found, row = {}, evidence.row
+    for (metric, scope), column in evidence.columns.items():
+        units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
+        whole = nano == 0 and column.divisor == 1
+        name = metric if scope is None else f"{metric}({scope})"
+        found[name] = str(units) if whole else f"{units * NANO + nano}/{column.divisor * NANO}"
+        if column.unknown is not None and column.unknown[row]:
+            found[name] = NOT_KNOWN
+    return found
 
 
 def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:

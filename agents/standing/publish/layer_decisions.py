@@ -11,18 +11,16 @@ import numpy as np
 
 from agents.engine.packing import Packed, texts
 from agents.standing.model import CloseStep, DayClose, Evidence, Switched
-from agents.standing.publish.decisions import Decisions
+from agents.standing.publish.decisions import Decisions, looked_at
 from agents.standing.publish.publisher import OutputPublisher
 from agents.standing.publish.standings import Buffer, filled
 from agents.standing.publish.tier_changes import appended
 from policies.compiled.classes import ClassTable
-from policies.compiled.program import Column, Key
 from policies.lifecycle.state import Decision
-from policies.model.metrics import NOT_KNOWN
+from policies.lifecycle.transitions import closes_text
 from schemas.codec.encoder import Writer, encode_columns
 from streams.accounts.store import Array
 from streams.calendar import date_of
-from streams.money import NANO
 
 _KIND = "layer"
 _MAP = fastavro.parse_schema({"type": "map", "values": "string"})
@@ -39,7 +37,7 @@ class LayerDecisions:
         self, slot: int, table: ClassTable, said: Sequence[Decision], evidence: Evidence | None, at: DayClose | None
     ) -> None:
         """Decisions about one customer."""
-        values = {} if evidence is None else _values(evidence.columns, evidence.row)
+        values = {} if evidence is None else looked_at(evidence)
         for decision in said:
             kind = _KIND if decision.kind == "tier" else decision.kind
             mine = replace(decision, kind=kind, evidence={**decision.evidence, **values})
@@ -73,7 +71,7 @@ class LayerDecisions:
             "customer_class": raw.text(table.policy.customer_class), "kind": raw.text(_KIND), "reason": raw.text(reason),
             "day": day, "effective_date": effective, "before": raw.choice(names, step.official[moved]),
             "after": raw.choice(program.tier_ids, given[moved]),
-            "evidence": raw.spans(*self._evidence(program.tier_ids, step, moved)), "pack_id": raw.text(program.pack_id),
+            "evidence": raw.spans(*self._evidence(table, step, moved)), "pack_id": raw.text(program.pack_id),
             "pack_version": program.version, "business_day": step.at.day,
         }  # fmt: skip
         data = filled(self.writer, len(moved), columns)
@@ -81,28 +79,12 @@ class LayerDecisions:
         self.publisher.packed("decisions", packed)
         self.decisions.count(len(moved))
 
-    def _evidence(self, ids: tuple[str, ...], step: CloseStep, moved: Array) -> tuple[Array, Array]:
+    def _evidence(self, table: ClassTable, step: CloseStep, moved: Array) -> tuple[Array, Array]:
         """(buffer, ends) of maps in Avro."""
-        out, ends = io.BytesIO(), []
-        closes = " ".join(sorted(step.closes, key=("day", "month", "quarter", "year").index))
+        out, ends, ids = io.BytesIO(), [], table.program.tier_ids
+        closes = closes_text(table.policy, step.closes)
         for i in moved.tolist():
             known = {"measured": ids[int(step.measured[i])], **({"closes": closes} if closes else {})}
-            fastavro.schemaless_writer(out, _MAP, known | _values(step.columns, i))
+            fastavro.schemaless_writer(out, _MAP, known | looked_at(Evidence(step.columns, i)))
             ends.append(out.tell())
         return np.frombuffer(out.getvalue(), np.uint8), np.array(ends, np.int64)
-
-
-def _values(columns: dict[Key, Column], row: int) -> dict[str, str]:
-    """The values that were looked at, exact: minor units, counts, or flags as 0 and 1; as a fraction where not whole.
-
-    One that is not known is `unknown`.
-    """
-    found = {}
-    for (metric, scope), column in columns.items():
-        units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
-        whole = nano == 0 and column.divisor == 1
-        name = metric if scope is None else f"{metric}({scope})"
-        found[name] = str(units) if whole else f"{units * NANO + nano}/{column.divisor * NANO}"
-        if column.unknown is not None and column.unknown[row]:
-            found[name] = NOT_KNOWN
-    return found

@@ -24,9 +24,9 @@ from services.queue.tickets.problems import TICKET_PROBLEMS, TicketProblemError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.access.decision import Actor
     from services.pages.site import PageSite
     from services.pages.visitors import Visitor, Visitors
+    from services.queue.tickets.rights import TicketRights
     from services.queue.tickets.ticketing import Ticketing
 
 COUNTER_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -44,12 +44,12 @@ _PLACE_CHARS_MAX: Final = 15
 
 @dataclass(slots=True)
 class QueuePages:
-    """The pages of all branches. branch: the one that is meant, if the actor may do this there; TicketProblemError."""
+    """The pages of all branches. may: says which branch is meant, if the visitor may do this there."""
 
     site: PageSite
     visitors: Visitors
     ticketing: Ticketing
-    branch: Callable[[Actor, str | None, Action, DataKind], str]
+    may: TicketRights
     watch: HallWatch
     streams: Streams = field(default_factory=Streams)
 
@@ -70,7 +70,7 @@ class QueuePages:
     async def _come(self, request: Request, action: Action, kind: DataKind) -> tuple[Visitor, str]:
         """Who visits, and the branch; HTTPException, TicketProblemError."""
         visitor = await self.visitors.visitor(request)
-        return visitor, self.branch(visitor.actor, request.query_params.get("branch"), action, kind)
+        return visitor, await self.may.branch(visitor.actor, request.query_params.get("branch"), action, kind)
 
     def _page(self, request: Request, name: str, visitor: Visitor, branch: str, **given: Any) -> Response:
         wanted = request.query_params.get("branch")

@@ -11,7 +11,7 @@ from services.queue.tickets.position import class_code
 if TYPE_CHECKING:
     from policies.compiled.queue import CompiledQueue
 
-State = dict[str, Any]
+BranchState = dict[str, Any]
 LONGEST_SHOWN: Final = 10
 VIPS_SHOWN: Final = 10
 CALLS_SHOWN: Final = 6
@@ -59,7 +59,7 @@ def _ticket(one: dict[str, Any], now: int) -> WaitingTicket:
     return WaitingTicket(one["place"], one["number"], one["class"], one["service"], minutes, one["passed"])
 
 
-def lobby_view(queue: CompiledQueue, state: State) -> LobbyView:
+def lobby_view(queue: CompiledQueue, state: BranchState) -> LobbyView:
     """The lobby's view of a branch."""
     now = state["now"]
     here = [one for one in state["tickets"] if one["arrival"] <= now]  # a booked one may not have come yet
@@ -88,7 +88,7 @@ class CounterView:
     services: list[str]
 
 
-def counter_view(state: State, name: str) -> CounterView:
+def counter_view(state: BranchState, name: str) -> CounterView:
     """A counter's view of its branch; of one that has done nothing yet too."""
     own: dict[str, Any] = next((one for one in state["counters"] if one["name"] == name), {})
     ticket, now = own.get("at_work"), state["now"]
@@ -103,14 +103,14 @@ def counter_view(state: State, name: str) -> CounterView:
     return CounterView(name, ticket, minutes, bool(own.get("paused")), len(waiting), _services(state))
 
 
-def _services(state: State) -> list[str]:
+def _services(state: BranchState) -> list[str]:
     """Services that the branch is known to have."""
     known: Iterable[list[str]] = (one.get("services") or [] for one in state["counters"])
     at_work = {one["at_work"]["service"] for one in state["counters"] if one.get("at_work")}
     return sorted({one["service"] for one in state["tickets"]} | {name for part in known for name in part} | at_work)
 
 
-def hall_calls(state: State) -> list[dict[str, Any]]:
+def hall_calls(state: BranchState) -> list[dict[str, Any]]:
     """The last calls, newest first; of a ticket that was called again the last one alone."""
     found: dict[str, dict[str, Any]] = {}
     for call in state["shown"]:

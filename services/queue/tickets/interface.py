@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, R
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from services.access.callers import AUTHORIZED
 from services.access.decision import Action, Actor, DataKind
 from services.queue.server import RateLimit
 from services.queue.tickets import forms
-from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.problems import (
     PROBLEM_JSON,
     TICKET_PROBLEMS,
@@ -20,6 +20,7 @@ from services.queue.tickets.problems import (
     TicketProblemError,
     problem_response,
 )
+from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.ticketing import Ticketing
 
 _KEY_HELP: Final = (
@@ -29,7 +30,6 @@ RequestId = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e
 BranchName = Annotated[
     str | None, Query(max_length=200, description="For who is above a branch; else it is the key's own.")
 ]
-Authorization = Annotated[str | None, Header(description="`Bearer` and the key, or a token.")]
 TicketPlace = Annotated[int, Path(ge=1, le=2**53, description="The ticket.")]
 CounterName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="The counter.")]
 Who = tuple[Actor, str]
@@ -38,7 +38,15 @@ Who = tuple[Actor, str]
 def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The problems of a route, as its description has them."""
     found: dict[int | str, dict[str, Any]] = {}
-    for code in ("no-key", "not-allowed", "not-understood", "too-many-requests", "queue-unavailable", *codes):
+    for code in (
+        "no-key",
+        "not-allowed",
+        "not-our-page",
+        "not-understood",
+        "too-many-requests",
+        "queue-unavailable",
+        *codes,
+    ):
         kind = TICKET_PROBLEMS[code]
         words = found.get(kind.status, {}).get("description", "")
         found[kind.status] = {
@@ -47,25 +55,25 @@ def _problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def add_tickets(app: FastAPI, ticketing: Ticketing, callers: TicketCallers, rate_max: int) -> None:
+def add_tickets(app: FastAPI, ticketing: Ticketing, may: TicketRights, rate_max: int) -> None:
     """The routes of tickets on an application. `rate_max`: requests a second of one key; 0: as many as come."""
     limit = RateLimit(app, rate_max, lambda: None)
 
     def rights(action: Action, kind: DataKind) -> Any:
         """What a request needs: an action on a kind. Asked before anything else; gives the actor and his branch."""
 
-        async def asked(branch: BranchName = None, authorization: Authorization = None) -> Who:
-            actor = await callers.actor(authorization)
+        async def asked(request: Request, branch: BranchName = None) -> Who:
+            actor = await may.actor(request)
             if limit.per_s and not limit.allows(actor.actor_id):
                 raise TicketProblemError("too-many-requests")
-            return actor, callers.branch(actor, branch, action, kind)
+            return actor, await may.branch(actor, branch, action, kind)
 
         return Depends(asked)
 
-    app.include_router(_tickets(ticketing, rights))
-    app.include_router(_steps(ticketing, rights))
-    app.include_router(_counters(ticketing, rights))
-    app.include_router(_branch(ticketing, rights))
+    app.include_router(_tickets(ticketing, rights), dependencies=AUTHORIZED)
+    app.include_router(_steps(ticketing, rights), dependencies=AUTHORIZED)
+    app.include_router(_counters(ticketing, rights), dependencies=AUTHORIZED)
+    app.include_router(_branch(ticketing, rights), dependencies=AUTHORIZED)
     app.add_exception_handler(TicketProblemError, _as_answer)
     app.add_exception_handler(RequestValidationError, _not_understood)
 

@@ -21,6 +21,7 @@ TICKET_PROBLEMS: Final[dict[str, _Kind]] = {
     "keys-unavailable": _Kind(503, "Keys can't be checked now."),
     "no-key": _Kind(401, "Come with a key that counts."),
     "not-allowed": _Kind(403, "This key may not do that at this branch."),
+    "not-our-page": _Kind(403, "A session counts where one of our own pages sends the request."),
     "too-many-requests": _Kind(429, "Asked too often: wait a second."),
     "not-understood": _Kind(422, "The request is not as the description says."),
     "request-id-reused": _Kind(422, "This Idempotency-Key stands for another request of today."),

@@ -17,26 +17,23 @@ from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from deploy.connections.database import connected
 from policies.compiled.queue import compile_queue
 from policies.language.loader import load_pack
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
-from services.access.audit import AUDIT_FILE, AuditFile
-from services.access.tokens import TokenTrust, issuer_keys
-from services.queue.tickets.callers import KnowsKeys, TicketCallers
+from services.access.writer import DecisionTrail
 from services.queue.tickets.following import ClassFollower
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.problems import TicketProblemError
 from services.queue.tickets.relay import RELAY_WAIT_MS, KafkaSteps, TicketRelay
+from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.store import STORE_BUDGET_S, TicketStore
 from services.queue.tickets.ticketing import Ticketing
-from services.staff.people import person_of
 from services.views.kafka_source import KafkaSource, NewReader
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
-    from services.access.decision import Actor
+    from services.access.callers import RequestCallers
     from services.queue.lookup import Lookup
 
 log = logging.getLogger(__name__)
@@ -73,17 +70,9 @@ def ticketing_of(settings: Settings, lookup: Lookup) -> Ticketing:
     return Ticketing(store, lookup, settings.queue_default_class)
 
 
-def callers_of(settings: Settings, keys: KnowsKeys) -> TicketCallers:
-    """Who may ask. TokenRefusedError, OSError for a file of keys that is none."""
-    trust = None
-    if settings.token_issuer and settings.token_keys is not None:
-        trust = TokenTrust(settings.token_issuer, settings.token_audience, issuer_keys(settings.token_keys))
-
-    def person(login: str) -> Actor | None:
-        with connected(settings.database) as connection:
-            return person_of(connection, login, today_of(settings)())
-
-    return TicketCallers(keys, AuditFile(settings.data_dir / AUDIT_FILE), trust, settings.token_login_claim, person)
+def rights_of(settings: Settings, callers: RequestCallers) -> TicketRights:
+    """Who may ask for tickets, and where refusals are on record."""
+    return TicketRights(callers, DecisionTrail(settings))
 
 
 def relay_of(settings: Settings) -> TicketRelay:

@@ -7,7 +7,7 @@ store that stands beyond it has rows that the caller can't judge yet.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from services.views.keys import Keys, as_bytes
+from services.views.keys import DIGEST_CHARS, Keys, as_bytes
 from services.views.store import APPLY_OPS, LEASE_MS, LeaseLostError, Op, flat_ops
 from services.views.sweep.given import ROW_DIGEST_CHARS, ROW_GONE, GivenRow
 
@@ -25,7 +25,7 @@ if not at or at > tonumber(ARGV[4]) then return {{'elsewhere'}} end
 """
 
 # ARGV[5]: prefix of the rows' keys. Then, each behind its number: names of fields, lists (place of the field that its
-# key ends in, what it begins with, members it may have), rows (key, offset, digest).
+# key ends in the digest of, what it begins with, members it may have), rows (key, offset, digest).
 _CHECK: Final = f"""
 {_KNOWN}
 local prefix, names, lists = ARGV[5], {{}}, {{}}
@@ -35,8 +35,9 @@ for k = i + 1, i + 3 * ARGV[i], 3 do lists[#lists + 1] = {{tonumber(ARGV[k]), AR
 local function listed(key, row)
   for _, list in ipairs(lists) do
     local name = row[list[1]]
-    if name ~= '' and not redis.call('ZSCORE', list[2] .. name, key) then
-      if redis.call('ZCARD', list[2] .. name) < list[3] then return false end
+    local members = list[2] .. string.sub(redis.sha1hex(name), 1, {DIGEST_CHARS})
+    if name ~= '' and not redis.call('ZSCORE', members, key) then
+      if redis.call('ZCARD', members) < list[3] then return false end
     end
   end
   return true

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from schemas.codec.records import RecordError
 from services.views.decoder import Decode
-from services.views.keys import VIEW_FORMAT, Keys
+from services.views.keys import VIEW_FORMAT, Keys, digest_of_name
 from services.views.projections import (
     ALERTS_PER_BRANCH_MAX,
     ALERTS_PER_CUSTOMER_MAX,
@@ -210,7 +210,7 @@ class Sweeper:
                 row = next(iter(project(self.keys, record, value)), None)
             except ValueError:  # the writer puts it into the dead letters
                 if record.key and topic != _ALERTS:
-                    found.append(GivenRow(record.key, VERSION_NONE, record.offset, ROW_UNKNOWN))
+                    found.append(GivenRow(_row_of(topic, record.key), VERSION_NONE, record.offset, ROW_UNKNOWN))
                 continue
             if isinstance(row, Put):
                 ledger.names = tuple(row.fields)
@@ -332,7 +332,15 @@ class Sweeper:
 
 
 def _row_prefix(keys: Keys, topic: str) -> str:
-    return {"queue-priority": keys.priority(""), "standings": keys.standing(""), _ALERTS: keys.alert("")}[topic]
+    return {"queue-priority": keys.priority(""), "standings": keys.standings, _ALERTS: keys.alert("")}[topic]
+
+
+def _row_of(topic: str, key: bytes) -> bytes:
+    """What the key of a row ends in that a record's key names; of one that is no text there is none, so it may stand as it is."""
+    try:
+        return digest_of_name(key.decode()).encode() if topic == "standings" else key
+    except UnicodeDecodeError:
+        return key
 
 
 def _lists(keys: Keys, topic: str) -> tuple[Listed, ...]:
@@ -340,9 +348,9 @@ def _lists(keys: Keys, topic: str) -> tuple[Listed, ...]:
     if topic != _ALERTS:
         return ()
     return (
-        Listed("customer_id", keys.alerts("customer", ""), ALERTS_PER_CUSTOMER_MAX),
-        Listed("rm_id", keys.alerts("rm", ""), ALERTS_PER_RM_MAX),
-        Listed("branch", keys.alerts("branch", ""), ALERTS_PER_BRANCH_MAX),
+        Listed("customer_id", keys.alerts_of("customer"), ALERTS_PER_CUSTOMER_MAX),
+        Listed("rm_id", keys.alerts_of("rm"), ALERTS_PER_RM_MAX),
+        Listed("branch", keys.alerts_of("branch"), ALERTS_PER_BRANCH_MAX),
     )
 
 

@@ -146,7 +146,7 @@ def _brokers_empty(given: Given, around: Bank) -> None:
             views = bank.begin("views")
             bank.load(5)
             with redis_client(bank.settings) as client:
-                keys = Keys.of(bank.settings.topic_prefix).standing("*")
+                keys = Keys.of(bank.settings.topic_prefix).standings + "*"
                 bank.until(lambda: list(client.scan_iter(keys)), VIEW_S)
                 full = len(list(client.scan_iter(keys)))
                 around.fault("brokers back empty, with another cluster id")

@@ -44,7 +44,7 @@ def kept(given: Given) -> Result:
 def held(client: Redis, bank: Bank) -> dict[bytes, dict[bytes, bytes]]:
     """Every row of queue classes and standings."""
     keys = Keys.of(bank.settings.topic_prefix)
-    patterns = (keys.priority("*"), keys.standing("*"))
+    patterns = (keys.priority("*"), keys.standings + "*")
     return {key: client.hgetall(key) for pattern in patterns for key in client.scan_iter(pattern, count=1000)}
 
 

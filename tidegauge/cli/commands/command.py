@@ -29,8 +29,8 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Port; TIDEGAUGE_COMMANDS_PORT if not given.")
     ] = None,
 ) -> None:
-    """Serve `POST /v1/commands/{name}` to whoever comes with a token or a key. Without TLS: a proxy of the bank's has that."""
-    from services.commands.actors import HeaderActors
+    """Serve `POST /v1/commands/{name}` to whoever comes with a token, a key or a session. Without TLS: a proxy of the bank's has that."""
+    from services.access.setup import key_book, request_callers
     from services.commands.app import create_commands_app
     from services.commands.opening import open_door
 
@@ -45,7 +45,8 @@ def serve(
     with one_last_line(), open_door(settings) as opened:
         if not opened.follower.wait_ready(_BEGIN_S):
             raise CommandError(f"the customers can't be read within {_BEGIN_S:.0f} s", "is Kafka busy?", FAILED_CHECK)
-        serving = server(create_commands_app(opened.door, HeaderActors(settings), _RATE_MAX), _CONNECTIONS_MAX)
+        callers = request_callers(settings, key_book(settings, at_once=False))
+        serving = server(create_commands_app(opened.door, callers, _RATE_MAX), _CONNECTIONS_MAX)
         for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
             signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
         if not told.is_set():

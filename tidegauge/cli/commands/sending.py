@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
+from deploy.connections.acting import call_id
 from deploy.settings import Settings
 from schemas import bounds
 from schemas.bounded import read_bounded
-from tidegauge.cli.actor import AS, actor_of, audit_trail
+from tidegauge.cli.actor import AS, actor_of
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_redis, need_world
 
@@ -141,12 +142,12 @@ def _taken(door: CommandDoor, who: Actor, number: int, line: str) -> SentCommand
 
 
 def act_on_case(settings: Settings, who: Actor, name: str, fields: dict[str, Any]) -> SentCommand:
-    """One act on a case: through the door, decisions in the record of this machine. NotKnownError."""
+    """One act on a case: through the door. NotKnownError."""
     from services.commands.definitions import body_of
     from services.commands.opening import open_door
 
-    with open_door(need_world(settings), audit_trail(settings), customers=False) as opened:
+    with open_door(need_world(settings), customers=False) as opened:
         told = opened.door.case_of(fields["case"])
         fields["step"] = fields["step"] or (told["told_step"] if told is not None else None)
         body = body_of(name).model_validate({key: value for key, value in fields.items() if value not in ("", None)})
-        return result_of(opened.door, opened.door.take(who, name, body, "by hand", uuid.uuid4().hex), _WAIT_S)
+        return result_of(opened.door, opened.door.take(who, name, body, "by hand", call_id()), _WAIT_S)

@@ -18,7 +18,7 @@ from services.access.decision import Action, DataKind
 from streams.calendar import date_of, day_of
 from tidegauge.cli.actor import AS, asked, sees
 from tidegauge.cli.choices import BERKA_CURRENCY, SILENCE, SourceFormat, iso_date
-from tidegauge.cli.data.refused import Refused, arrivals
+from tidegauge.cli.data.refused import PUBLISHED, Refused, arrivals
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, check_folder, document, notes
 from tidegauge.cli.servers import need_world
 from tidegauge.world.found import USES_ALL
@@ -83,7 +83,8 @@ def replay(
 ) -> None:
     """Compute standings from files alone: the worker's own kernels, events in booking order, a close after each day.
 
-    Bad lines, and postings that conflict with others, are named on stderr and left out; the exit code is 2.
+    Bad lines, and postings that conflict with others, are named on stderr and left out; the exit code is 2. Acts that the pack
+    refuses are named too, and change nothing.
     """
     from agents.offline.standings import all_standings
 
@@ -99,7 +100,7 @@ def replayed(
     path: Path, form: str, as_of: int, pack: str | None, known_by: int | None, silence_days: int, refused: Refused
 ) -> StandingJob:
     """The job after a replay of files, every day up to `as_of` closed."""
-    from agents.offline.replay import LETTERS, replay_arrivals
+    from agents.offline.replay import replay_arrivals
     from schemas.codec.records import encode
     from tidegauge.bootstrap import standing_conf
 
@@ -115,7 +116,7 @@ def replayed(
     with notes.status("replaying"):
         return replay_arrivals(
             conf, found, lambda topic, record: encode(topic, record, conf.registry), as_of, known_by,
-            refused.letter, LETTERS,
+            refused.letter, PUBLISHED,
         )  # fmt: skip
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from agents.standing.publish.decisions import WITH_VALUES
 from connectors.formats.events import Record
 from policies.diff import SIGNS
+from policies.lifecycle.leaving import NOTHING_AVERTS
 from policies.model import metrics
 from policies.texts import DECISION_REASONS, REFUSALS, figure
 from streams.alerts.acts import ESCALATE, HAND_OVER, STEPS_OF_ACTS, WAKE
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     from tidegauge.explanation.judgment import Node, TierNode
 
 SHOWN = ("aum", "month_avg_0", "quarter_avg", "year_avg", "trailing_avg_30")
-BESIDE = ("measured", "closes")  # in the evidence of a layer, beside the values that were looked at, in minor units
+LOOKED_AT = (
+    "layer",
+    *WITH_VALUES,
+)  # kinds of decisions whose evidence has the values that were looked at, in minor units
+BESIDE = ("measured", "closes", "averted_until", "averted_by")  # beside these values
 DAYS = frozenset({"day", "first"})  # what of a problem is a day
 
 
@@ -135,6 +141,8 @@ def _change(verdict: Verdict, say: _Phrasing) -> Iterator[str]:
         yield say.say("pack", **pack) + missing
     if change["cut"]:
         yield say.say("cut", places=", ".join(say.say("place", **entry) for entry in change["cut"]))
+    if change["reason"] == "pending":
+        yield say.say("told_by", id=change["caused_by"])
     if change["corrects"]:
         yield say.say("corrects", id=change["corrects"])
     yield from _verdict(verdict, say, "    ")
@@ -198,8 +206,12 @@ def _verdict(verdict: Verdict, say: _Phrasing, at: str = "    ") -> Iterator[str
 
 
 def _decision(record: Record, say: _Phrasing) -> str:
-    values = [f"{name} = {value}" for name, value in sorted(record["evidence"].items()) if name not in BESIDE]
-    looked = say.say("looked", values=", ".join(values)) if record["kind"] == "layer" and values else ""
+    evidence = record["evidence"]
+    values = [f"{name} = {value}" for name, value in sorted(evidence.items()) if name not in BESIDE]
+    looked = say.say("looked", values=", ".join(values)) if record["kind"] in LOOKED_AT and values else ""
+    if "averted_until" in evidence:
+        until, by = evidence["averted_until"], evidence["averted_by"]
+        looked += say.say("not_averted") if until == NOTHING_AVERTS else say.say("averted", until=until, by=by)
     about = [record["evidence"][name] for name in ("action", "case") if name in record["evidence"]]
     return _said(record, say) + looked + (say.say("of_case", action=about[0], case=about[1]) if len(about) > 1 else "")
 

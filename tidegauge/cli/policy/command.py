@@ -12,6 +12,7 @@ import typer
 
 from schemas import bounds
 from schemas.bounded import open_bounded, read_bounded
+from streams.calendar import shown_day
 from tidegauge.cli.choices import ClassOfCustomers, Lang, iso_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, error
@@ -124,6 +125,8 @@ def check_(
         if good and not as_json:
             code = "good_template" if template else "good"
             console.print(say(code, file=file, n=len(pack.open_numbers())), soft_wrap=True, markup=False)
+            if any(policy.one_by_one for policy in pack.classes.values()):
+                console.print(say("no_outlook", file=file), soft_wrap=True, markup=False)
     if as_json:
         emit(found)
     if not all(one["good"] for one in found):
@@ -167,6 +170,7 @@ def decide_(
 
 def _print_outcome(outcome: "CaseOutcome", pack: "Pack", say: Say) -> None:
     from policies.diff import SIGNS
+    from policies.lifecycle.leaving import TO_COME
     from policies.texts import DECISION_REASONS, FLAG_NAMES, REFUSALS
 
     policy = pack.classes[outcome.customer_class]
@@ -187,9 +191,13 @@ def _print_outcome(outcome: "CaseOutcome", pack: "Pack", say: Say) -> None:
             met=say("met" if reason.met else "not_met"),
         )  # fmt: skip
         console.print(line, soft_wrap=True, markup=False)
+    if outcome.missing:
+        console.print(say("missing", records=", ".join(outcome.missing)), soft_wrap=True)
     for one in outcome.decisions:
         text = {**DECISION_REASONS, **REFUSALS}.get(one.reason)
-        move = f" {one.before or '-'} → {one.after or '-'}" if one.before != one.after else ""
+        move = f" {one.evidence['service']}" if "service" in one.evidence else ""
+        move += f" {one.before or '-'} → {one.after or '-'}" if one.before != one.after else ""
+        move += say("from_day", day=shown_day(one.effective)) if one.kind in TO_COME else ""
         if text is None:
             line = say("said_plain", kind=one.kind, move=move, reason=one.reason)
         else:

@@ -17,13 +17,13 @@ from agents.engine.watch.quiet import set_up_log
 from deploy.probes import serve_probes
 from deploy.settings import Settings
 from services.access.decision import Action, DataKind
-from services.access.setup import key_book
+from services.access.setup import key_book, request_callers
 from services.assembly import new_lookup, priority_app, priority_lookup
 from services.queue.lookup import Answer
 from services.queue.priority import Priority, watching
 from services.queue.server import listening, server
 from services.queue.tickets.interface import add_tickets
-from services.queue.tickets.setup import Behind, callers_of, ticketing_of
+from services.queue.tickets.setup import Behind, rights_of, ticketing_of
 from streams.reference import customer_ref
 from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
@@ -103,7 +103,8 @@ def _with_tickets(kiosks: FastAPI, settings: Settings) -> Behind:
     """Tickets on the application; what goes on behind it is yet to begin."""
     ticketing = ticketing_of(settings, kiosks.state.lookup)
     keys = kiosks.state.keys or key_book(settings)
-    add_tickets(kiosks, ticketing, callers_of(settings, keys), settings.queue_key_rate)
+    may = rights_of(settings, request_callers(settings, keys))
+    add_tickets(kiosks, ticketing, may, settings.queue_key_rate)
     return Behind(settings, ticketing, partial(new_lookup, settings), LogReader)
 
 

@@ -22,7 +22,7 @@ from policies.compiled.pack import CompiledCases, CompiledPack
 from schemas.codec.blocks import Columns
 from streams.accounts.entries import BASE, HORIZON_DAYS
 from streams.accounts.ledger import Candidate
-from streams.accounts.store import REF_BITS, REF_MASK, Array
+from streams.accounts.store import Array
 from streams.alerts import cases, flow
 from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
 from streams.alerts.cases import CASE, IS_OPEN, NO_END, CaseRules
@@ -40,7 +40,7 @@ _EVENT_ID = 0  # column of postings
 _MINUTE_MS: Final = 60_000
 PLACES_MIN: Final = 16  # of customers with a case
 _NONE: Final = -1
-_Cause = Callable[[int], tuple[str, str]]  # event id and branch, by slot
+_Causes = Callable[[Array], Mapping[int, tuple[str, str]]]  # event ids and branches of slots
 
 
 class OutflowCases:
@@ -62,7 +62,7 @@ class OutflowCases:
         self._slots = np.zeros(0, np.int64)
         self._anchors, self._told = np.zeros(0, CASE), np.zeros(0, CASE)
         self._case_ids: list[str] = []
-        self._wanted: dict[int, int] = {}  # who wants a look, by slot: the place in what follows
+        self._wanted: set[int] = set()  # slots of those who want a look
         self._read: list[
             tuple[Columns, int, int]
         ] = []  # rows of postings since the last look, from the first of those on
@@ -126,28 +126,32 @@ class OutflowCases:
     def take(self, columns: Columns, first: int, last: int, found: list[Candidate]) -> None:
         """Postings in rows [first, last) have been taken, and those of customers who want a look are found."""
         if found or self._wanted:
-            self._wanted.update(dict.fromkeys((one.customer for one in found), len(self._read)))
+            self._wanted.update(one.customer for one in found)
             self._read.append((columns, first, last))
 
     def look(self) -> None:
         """Provisional steps of the customers found since the last look. A step names the last posting of the customer."""
         if self._wanted:
             self._reserve()
-            self._fold(np.array(sorted(self._wanted), np.int64), _NONE, self._last_posting)
+            self._fold(np.array(sorted(self._wanted), np.int64), _NONE, self._last_postings)
         self._wanted.clear()
         self._read.clear()
 
-    def _last_posting(self, slot: int) -> tuple[str, str]:
-        """Event id and branch of what was read last of a customer who wants a look: the log tells what had been read by then."""
-        name = self.ledger.customer_id(slot).encode()
-        for columns, first, last in reversed(self._read[self._wanted[slot] :]):
-            at, size = columns.data[first:last, P_CUSTOMER] >> REF_BITS, columns.data[first:last, P_CUSTOMER] & REF_MASK
-            rows = np.flatnonzero((columns.status[first:last] == OK) & (size == len(name)))
-            for back in range(1, len(name) + 1):  # ids differ at their ends
-                rows = rows[columns.raw[at[rows] + len(name) - back] == name[-back]]
-            if len(rows):
-                row = columns.data[first + int(rows[-1])]
-                return columns.text_at(int(row[_EVENT_ID])) or "", columns.text_at(int(row[P_BRANCH])) or ""
+    def _last_postings(self, slots: Array) -> dict[int, tuple[str, str]]:
+        """Event ids and branches of what was read last of customers who want a look: the log tells what had been read."""
+        out: dict[int, tuple[str, str]] = {}
+        for columns, first, last in reversed(self._read):
+            found = np.full(len(slots), _NONE, np.int64)
+            part = slice(first, last)
+            self.ledger.customers.last_rows(
+                columns.raw, columns.data[part, P_CUSTOMER], columns.status[part] == OK, slots, found
+            )
+            for slot, row in zip(slots[found >= 0].tolist(), found[found >= 0].tolist(), strict=True):
+                texts = columns.data[first + row]
+                out[slot] = columns.text_at(int(texts[_EVENT_ID])) or "", columns.text_at(int(texts[P_BRANCH])) or ""
+            slots = slots[found < 0]
+            if not len(slots):
+                return out
         raise AssertionError("a customer wants a look for no posting")
 
     # -- closes
@@ -159,14 +163,14 @@ class OutflowCases:
         self._reserve()
         is_open = (self._anchors["state"] == IS_OPEN) | (self._told["state"] == IS_OPEN)
         slots = np.union1d(self.ledger.may_fire(), self._slots[is_open])
-        self._fold(np.union1d(slots, self.desk.resolved_slots()), day, lambda _: (self._close(day), ""))
+        self._fold(np.union1d(slots, self.desk.resolved_slots()), day, _one(self._close(day)))
         self.anchored = day - int(self.rules.settle_days[0])
         self.desk.settle(self.anchored)
 
     def _close(self, day: int) -> str:
         return f"close/{self.publisher.close_name(day)}"
 
-    def _fold(self, slots: Array, close: int, cause: _Cause) -> None:
+    def _fold(self, slots: Array, close: int, causes: _Causes) -> None:
         """Folds customers from their anchors, tells what differs from what was told; close NO_DAY: provisional."""
         self._know_calendar()
         assert self.rules is not None
@@ -184,8 +188,12 @@ class OutflowCases:
         )  # fmt: skip
         if not live:
             self._keep_anchors(slots, anchors)
-        for i in np.flatnonzero(_differs(now, told, live=live)).tolist():
-            self._tell(int(slots[i]), now[i], told[i], int(last[i]), int(gross[i]), cause, live=live)
+        differing = np.flatnonzero(_differs(now, told, live=live))
+        if len(differing):
+            found = causes(slots[differing])
+            for i in differing.tolist():
+                slot = int(slots[i])
+                self._tell(slot, now[i], told[i], int(last[i]), int(gross[i]), found[slot], live=live)
 
     def _keep_anchors(self, slots: Array, anchors: Array) -> None:
         for i in np.flatnonzero((anchors["number"] > 0) | (self._place[slots] >= 0)).tolist():
@@ -196,9 +204,11 @@ class OutflowCases:
 
     # -- steps
 
-    def _tell(self, slot: int, now: Any, told: Any, day: int, gross: int, cause: _Cause, *, live: bool) -> None:
+    def _tell(
+        self, slot: int, now: Any, told: Any, day: int, gross: int, cause: tuple[str, str], *, live: bool
+    ) -> None:
         """The steps from what was told to the case as it is now; one or two."""
-        place, (event_id, branch) = self._at(slot), cause(slot)
+        place, (event_id, branch) = self._at(slot), cause
         case_id, said = self._case_ids[place], told.copy()
 
         def step(status: str, case: Any) -> None:
@@ -253,7 +263,7 @@ class OutflowCases:
         is_late = closed != NO_DAY and day <= closed - int(self.rules.settle_days[0])
         self.desk.resolve(slot, closed + 1 if is_late else day)
         self._act = act
-        self._fold(np.array([slot]), _NONE, lambda _: (act.event_id, ""))
+        self._fold(np.array([slot]), _NONE, _one(act.event_id))
         self._act = None
 
     def woke(self, slot: int, care: CaseCare, day: int) -> None:
@@ -366,6 +376,11 @@ class OutflowCases:
                 *numbers, met = saved[name]
                 column[place] = tuple(numbers)
                 column[place]["rules"] = self._mask(met)
+
+
+def _one(event_id: str) -> _Causes:
+    """The same cause for all."""
+    return lambda slots: dict.fromkeys(slots.tolist(), (event_id, ""))
 
 
 def _names(mask: int, ids: tuple[str, ...]) -> list[str]:

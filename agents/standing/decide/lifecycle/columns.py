@@ -7,6 +7,7 @@ go out in the transaction that changes them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from agents.standing.decide.state_rows import NEVER_DUE, Remembered, StateColumn
 from agents.standing.intake.facts import grown
 from agents.standing.model import Keeper, RowKey, customer_keys
 from policies.compiled.classes import ClassTable
-from policies.lifecycle.state import FLAGS, HELD, LOST, Card, Decision, State, tier_of
+from policies.lifecycle.state import FLAGS, HELD, LOST, Card, Decision, State
 from streams import tiers
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
@@ -94,6 +95,20 @@ class LifecycleColumns:
             late[i] = self._states[int(slots[i])].deferred is not None
         return late
 
+    def billed(self, slots: Array) -> Array:
+        """bool[n]: who has services that are due or free."""
+        found = np.zeros(len(slots), np.bool_)
+        for i in np.flatnonzero(self._own_state[slots]).tolist():
+            found[i] = bool(self._states[int(slots[i])].services)
+        return found
+
+    def vetoed(self, slots: Array) -> Array:
+        """bool[n]: whose tier a veto that acts at once has taken."""
+        found = np.zeros(len(slots), np.bool_)
+        for i in np.flatnonzero(self._own_state[slots]).tolist():
+            found[i] = self._states[int(slots[i])].vetoed
+        return found
+
     def waiting(self, day: int, before: int) -> Array:
         """Slots that a close has to look at though nothing has come: something of theirs ends, or people have acted."""
         self.reserve()
@@ -156,10 +171,12 @@ class LifecycleColumns:
     def put(self, slot: int, table: ClassTable, before: State, after: State, said: Sequence[Decision]) -> None:
         """Keeps a customer's new state, and puts his tier in force."""
         policy, held = table.policy, self._keeper.held()
-        code = int(table.codes[policy.rank(tier_of(policy, after))])
-        effective = [decision.effective for decision in said if decision.kind == "tier"]
-        if effective and code != held["tier"][slot, 0]:
-            tiers.put_in_force(held, np.array([slot]), np.array([code]), effective[-1])
+        moves = [decision for decision in said if decision.kind == "tier"]
+        for decision, following in zip_longest(moves, moves[1:]):
+            code = int(table.codes[policy.rank(decision.after or "")])
+            replaced = following is not None and following.effective <= decision.effective  # before it came into force
+            if not replaced and code != held["tier"][slot, 0]:
+                tiers.put_in_force(held, np.array([slot]), np.array([code]), decision.effective)
         if after == before and self._due[slot] > 0:
             return
         if after.card != before.card:

@@ -13,10 +13,11 @@ import numpy as np
 from agents.standing.decide.branches import RulesInForce
 from agents.standing.decide.lifecycle.columns import LifecycleColumns
 from agents.standing.decide.lifecycle.measures import Measures
+from agents.standing.decide.lifecycle.services import ServiceDecider
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.model import Chosen, CloseStep, DayClose, Evidence, Keeper, Older, Sink, Tally
 from policies.compiled.classes import ClassTable
-from policies.compiled.program import Plain, close_plain
+from policies.compiled.program import Column, Key, Plain, close_plain
 from policies.lifecycle import state, transitions
 from policies.lifecycle.acts import act
 from policies.lifecycle.state import Act, Card, Decision, State
@@ -26,13 +27,13 @@ from streams.accounts.store import Array
 from streams.averages.metrics import Metrics
 from streams.calendar import NO_DAY, last_ended_month
 
-CLOSES_OF_YEAR = ("day", "month", "quarter", "year")
+CLOSES_OF_YEAR = ("day", "month", "quarter", "half_year", "year")
 
 
 def closes_ending(before: int, day: int) -> frozenset[str]:
     """The closes that the close of `day` makes, `before` being the last closed day."""
     was, now = (int(last_ended_month(at)) + 1 for at in (before if before != NO_DAY else day - 1, day))
-    spans = zip(CLOSES_OF_YEAR[1:], (1, 3, 12), strict=True)
+    spans = zip(CLOSES_OF_YEAR[1:], (1, 3, 6, 12), strict=True)
     return frozenset({"day", *(name for name, months in spans if now // months > was // months)})
 
 
@@ -46,6 +47,7 @@ class LifecycleDecider:
         self.ledger, self.rules, self.measures = ledger, rules, measures
         self.keeper, self.sink = keeper, sink
         self.columns = LifecycleColumns(ledger, keeper)
+        self.services = ServiceDecider(self)
         self._older, self._touched, self._counts = older, touched, counts
 
     def use(self, rules: RulesInForce) -> None:
@@ -60,13 +62,14 @@ class LifecycleDecider:
 
     def everyone(self, closes: frozenset[str]) -> bool:
         """Whether these closes decide for all customers of some class."""
-        return any(_decides(table, closes) for table in self.rules.every())
+        return any(_decides(table, closes) or table.policy.vetoes_at_once for table in self.rules.every())
 
     def close(self, at: DayClose, closes: frozenset[str], scope: frozenset[str], slots: Array, found: Metrics) -> None:
         """Decides customers at a close; `found` are their metrics over a scope of asset classes."""
         self.columns.reserve()
         for table, rows in self.rules.parts(self.ledger.customers, slots):
             self.decide(table, at, closes, slots[rows], Chosen(scope, found, rows))
+            self.services.close(table, at, closes, slots[rows], Chosen(scope, found, rows))
 
     def decide(self, table: ClassTable, at: DayClose, closes: frozenset[str], slots: Array, found: Chosen) -> None:
         """Decides customers of a class at a close."""
@@ -74,7 +77,7 @@ class LifecycleDecider:
         official, known = self.columns.tiers(table, slots)
         own, due = self.columns.own_state(slots), self.columns.due(slots, at.day)
         late = self.columns.deferred(slots)
-        if not deciding and not late.any():
+        if not deciding and not late.any() and not policy.vetoes_at_once:
             for i in np.flatnonzero(due).tolist():
                 self._slow(table, at, frozenset({"day"}), int(slots[i]), int(known[i]), (), None)
             return
@@ -82,12 +85,17 @@ class LifecycleDecider:
         measured, held = table.program.evaluate(columns) if columns else (np.zeros_like(known), known < 0)
         measured, stale = np.where(held, known, measured), self.measures.stale(table.pack, at.day)
         step = CloseStep(at, closes, found.chosen(), columns, official, known, measured, stale)
+        barred = self._barred(table, slots, columns) if policy.vetoes_at_once else None
+        if barred is not None:
+            due |= (barred & (official > 0)) | (barred != self.columns.vetoed(slots))
         if deciding:
             if missing := int(held.sum()):
                 self._counts.add("held", missing)
             due |= own & (self.columns.awaits_close(slots) | (measured != known))
             if policy.review is not None:
                 due |= ~own & (table.levels[measured] > 0)
+            if policy.one_by_one:
+                due |= ~own & (measured != official)
             due |= self._plain(table, slots, ~own & ~due & ~held, step)
         for i in np.flatnonzero(due).tolist():
             again = closes if deciding and not held[i] else frozenset({"day"})
@@ -95,7 +103,14 @@ class LifecycleDecider:
                 was = self._deferred_at(int(slots[i]), at.day)
                 again = closes_ending(was - 1, was)
             now = measured if deciding or late[i] else known
-            self._slow(table, at, again, int(slots[i]), int(now[i]), stale, Evidence(columns, i))
+            vetoed = barred is not None and bool(barred[i])
+            self._slow(table, at, again, int(slots[i]), int(now[i]), stale, Evidence(columns, i), vetoed=vetoed)
+
+    def _barred(self, table: ClassTable, slots: Array, columns: dict[Key, Column]) -> Array:
+        """bool[n]: who meets a veto that acts at once; where that cannot be said, as it was."""
+        met, held = table.program.barred(columns)
+        barred: Array = np.where(held, self.columns.vetoed(slots), met)
+        return barred
 
     def _deferred_at(self, slot: int, day: int) -> int:
         """The day of the close at which a source put the customer's change off."""
@@ -139,18 +154,29 @@ class LifecycleDecider:
 
     def _slow(
         self, table: ClassTable, at: DayClose, closes: frozenset[str], slot: int, measured: int, stale: tuple[str, ...],
-        evidence: Evidence | None,
+        evidence: Evidence | None, *, vetoed: bool = False,
     ) -> None:  # fmt: skip
         before = self.columns.state(slot, table)
         pinned = None if before.pinned_version is None else self._pinned(table, before, slot, at.day)
         given = table.program.tier_ids[measured]
-        after, said = transitions.close(table.policy, before, state.Close(at.day, closes, given, pinned, stale))
-        self._put(slot, table, before, after, said, evidence, at)
+        after, said = transitions.close(
+            table.policy,
+            before,
+            self._at(table, slot, state.Close(at.day, closes, given, pinned, stale, vetoed=vetoed)),
+        )
+        self.put(slot, table, before, after, said, evidence, at)
 
-    def _put(
+    def _at(self, table: ClassTable, slot: int, close: state.Close) -> state.Close:
+        """A close with what else the rules may look at."""
+        if not table.policy.one_by_one:
+            return close
+        return replace(close, joined=self.measures.joined(slot), calendar=self.measures.calendar)
+
+    def put(
         self, slot: int, table: ClassTable, before: State, after: State, said: tuple[Decision, ...],
         evidence: Evidence | None, at: DayClose | None,
     ) -> None:  # fmt: skip
+        """Keeps a customer's new state, and publishes what was said."""
         self.columns.put(slot, table, before, after, said)
         if said:
             self.sink.one(slot, table, said, evidence, at)
@@ -166,15 +192,19 @@ class LifecycleDecider:
         given = given if before.pinned_version is None else self._pinned(table, before, slot, day)
         after, said = transitions.look(table.policy, before, day, given, cause)
         if after != before:
-            self._put(slot, table, before, after, said, evidence, at)
+            self.put(slot, table, before, after, said, evidence, at)
 
     def restate(
-        self, table: ClassTable, slot: int, tier: str, corrects: str, evidence: Evidence, at: DayClose
+        self, table: ClassTable, slot: int, tier: str, corrects: str, evidence: Evidence, at: DayClose, *, last: bool
     ) -> None:  # fmt: skip
-        """Gives a customer the tier of a close that is looked at again; `corrects` is the event of its decision."""
+        """Gives a customer the tier of a close that is looked at again; `corrects` is the event of its decision.
+
+        last: it is the last close at which the tier could go that way.
+        """
         before = self.columns.state(slot, table)
-        after, said = transitions.restate(table.policy, before, at.day, tier, corrects)
-        self._put(slot, table, before, after, said, evidence, at)
+        now = self._at(table, slot, state.Close(at.day, frozenset(), tier))
+        after, said = transitions.restate(table.policy, before, now, corrects, evidence.as_of, last=last)
+        self.put(slot, table, before, after, said, evidence, at)
 
     def _pinned(self, table: ClassTable, known: State, slot: int, day: int) -> str:
         """The tier of a customer under the version that he is pinned to; his own where that version is not known."""
@@ -218,8 +248,10 @@ class LifecycleDecider:
         named = None if known is None else known.profile_card
         if self.columns.own(slot) is None and before.card is None and named is not None:
             before = replace(before, card=Card(named, max(self.ledger.closed + 1, 0)))
+        if table.policy.evaluation.exempt_months:
+            what = replace(what, joined=self.measures.joined(slot))
         after, said = act(table.policy, before, what)
-        self._put(slot, table, before, after, said, None, None)
+        self.put(slot, table, before, after, said, None, None)
         return next((one.reason for one in said if one.kind == "refused"), "")
 
     def turn_away(self, slot: int, what: Act, code: str) -> str | None:

@@ -32,6 +32,15 @@ class Measures:
         """A fact, a profile's value or a count as of a day."""
         return Column(self._facts.column(name, slots, day), unknown=self._facts.unknown(name, slots))
 
+    def joined(self, slot: int) -> int | None:
+        """The begin of the relation, as the profile stands."""
+        return self._facts.joined(slot)
+
+    @property
+    def calendar(self) -> Mapping[int, bool]:
+        """Days of which it was said whether the bank is open."""
+        return self._facts.calendar
+
     def older_tier(self, older: OlderClass, slot: int, day: int) -> str | None:
         """The tier of a customer under an older version of his pack; None where a rate is missing."""
         columns = self._columns(older.program.needs, older.scopes, np.array([slot]), day, None)

@@ -1,17 +1,25 @@
-"""Records that are on the brokers' disks before anything is answered: one producer, for acts and for what is on record."""
+"""Records that are on the brokers' disks before anything is answered: acts of commands, and decisions on `audit-log`."""
 
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from deploy.connections.clients import librdkafka
+from deploy.connections.diagnosis import reached
+from schemas.codec.records import encode
 from schemas.partitioner import partition_of
+from schemas.registry import registry_for
+from services.access.audit import AUDIT_FILE, AUDIT_LOG, AuditFile, AuditTopic
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
+    from schemas.registry import Registry
+    from services.access.decision import AccessDecision, Action, Actor, Resource
 
 _WRITE_WAIT_S: Final = 4.0
 _METADATA_WAIT_S: Final = 5.0
@@ -57,7 +65,12 @@ class DurableWriter:
 
     def _partitions(self, name: str) -> int:
         if name not in self._counts:
-            found = self._producer.list_topics(name, timeout=_METADATA_WAIT_S).topics[name]
+            try:
+                found = self._producer.list_topics(name, timeout=_METADATA_WAIT_S).topics[name]
+            except KafkaException as problem:
+                raise NotWrittenError(
+                    f"no Kafka answers at {self._settings.kafka}: {problem.args[0].str()}"
+                ) from problem
             if found.error is not None or not found.partitions:
                 raise NotWrittenError(f"there is no topic {name}")
             self._counts[name] = len(found.partitions)
@@ -72,3 +85,44 @@ class DurableWriter:
         self._ended.set()
         self._polling.join()
         self._producer.flush(_POLL_S)
+
+
+def audit_topic(writer: DurableWriter, registry: Registry) -> AuditTopic:
+    """The record of decisions on its topic, by a writer that stays."""
+    return AuditTopic(lambda chain, entry: writer.write(AUDIT_LOG, chain, encode(AUDIT_LOG, entry, registry)), wall_ms)
+
+
+def wall_ms() -> int:
+    """The instant by this machine's clock, ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class DecisionTrail:
+    """An AuditTrail for who decides now and then: on `audit-log` where there is a broker, else in a file of this machine.
+
+    There is none where all servers are this machine's own and no broker of it answers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def record(
+        self, actor: Actor, action: Action, resource: Resource, decision: AccessDecision, about: str = "",
+        request_id: str = "",
+    ) -> None:  # fmt: skip
+        """As AuditTrail says: NotWrittenError where there is a broker and it does not take the record."""
+        settings = self._settings
+        if not has_broker(settings):
+            AuditFile(settings.data_dir / AUDIT_FILE).record(actor, action, resource, decision, about, request_id)
+            return
+        with closing(DurableWriter(settings)) as writer:
+            try:
+                topic = audit_topic(writer, registry_for(settings))
+                topic.record(actor, action, resource, decision, about, request_id)
+            except NotWrittenError as problem:
+                raise NotWrittenError(f"the decision can't be recorded, so nothing is done: {problem}") from problem
+
+
+def has_broker(settings: Settings) -> bool:
+    """Whether decisions go to a broker: the settings name one elsewhere, or one of this machine answers."""
+    return (bool(settings.bootstrap_servers) and not settings.own_machine) or reached(settings.kafka)

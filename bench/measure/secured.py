@@ -1,0 +1,58 @@
+"""The secure stack against the plain one, in one run: TLS, users and rights on one broker, plaintext on another.
+
+The full job on each in turn, and alerts on a timetable. What the worker does is the same; only the wire differs.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Final
+
+from bench.measure.arena import Arena
+from bench.measure.report import OURS, Engine, Report, Table, warn
+from bench.parts import full, latency
+from bench.world.data import World
+from bench.world.sizes import Sizes
+
+LEAST_SHARE: Final = 0.7
+"""Of the plain stack's events a second, on the secure one."""
+
+RATES: Final = [100, 1_000]
+KINDS: Final = ("plain", "secure")
+
+
+def part(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """Pairs of runs, each the other way round than the one before; medians of them are compared."""
+    engines = {kind: Engine("J2, the full job", f"{OURS}, {kind}") for kind in KINDS}
+    late: dict[str, list[list[latency.Result]]] = {kind: [] for kind in KINDS}
+    with Arena(arena.stack.settings.partitions, secure=True) as secured:
+        arenas = dict(zip(KINDS, (arena, secured), strict=True))
+        for number in range(sizes.runs):
+            for kind in KINDS[:: -1 if number % 2 else 1]:
+                world = World(sizes.customers, sizes.full_events, arena.stack.settings.partitions)
+                engines[kind].note_run(full.run(arenas[kind], world).timing)
+        for number in range(sizes.runs):
+            for kind in KINDS[:: -1 if number % 2 else 1]:
+                late[kind].append(latency.measure(arenas[kind], RATES, sizes.latency_s))
+    plain, secure = (engines[kind] for kind in KINDS)
+    share = secure.rate / plain.rate
+    jobs = Table(
+        f"J2 on both, medians; the secure one has to reach {LEAST_SHARE:.0%} of the plain one's events a second:",
+        ("stack", "events/s", "each run", "of the plain one", "CPU µs an event", "with start-up", "in the bound"),
+    )
+    for kind, engine in engines.items():
+        jobs.rows.append((
+            kind, f"{engine.rate:,.0f}", " ".join(f"{timing.rate:,.0f}" for timing in engine.timings),
+            f"{engine.rate / plain.rate:.0%}", f"{engine.median('cpu_us'):.2f}", f"{engine.median('cpu_all_us'):.2f}",
+            ("yes" if share >= LEAST_SHARE else "no") if kind == "secure" else "",
+        ))  # fmt: skip
+    times = Table(
+        "Open loop, from the timetable to a reader of the alert, in milliseconds, medians:",
+        ("events/s", *(f"{kind} {figure}" for figure in ("p50", "p99") for kind in KINDS)),
+    )
+    for at in range(len(late["plain"][0])):
+        figures = [f"{median(run[at].at(p) for run in late[kind]):,.1f}" for p in (50, 99) for kind in KINDS]
+        times.rows.append((late["plain"][0][at].what, *figures))
+    for row in (*jobs.rows, *times.rows):
+        warn("  " + "  ".join(row))
+    report.tables += [jobs, times]

@@ -1,0 +1,105 @@
+"""Every route of a web service asks for one right, and the one that its row says: a new one without a row fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, Final
+from unittest import mock
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from services.access.callers import RequestCallers
+from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access
+from services.commands.app import create_commands_app
+from services.commands.definitions import COMMANDS_TAKEN
+from services.queue.priority import create_app
+from services.queue.tickets.interface import add_tickets
+from services.queue.tickets.rights import TicketRights
+from tests.services.test_priority import MemoryPriorityView, lookup_of
+
+OWN: Final = ("hq", "east", "0102")
+ISSUES: Final = (DataKind.TICKETS, Action.WRITE)
+SEES: Final = (DataKind.TICKETS, Action.READ)
+SERVES: Final = (DataKind.CALLS, Action.WRITE)
+RUNS: Final = (DataKind.HALLS, Action.WRITE)
+TICKET: Final = "/v1/tickets/{ticket}"
+COUNTER: Final = "/v1/counters/{counter}"
+ROUTES: Final[dict[tuple[str, str], tuple[DataKind, Action]]] = {
+    ("POST", "/v1/tickets"): ISSUES,
+    ("POST", "/v1/tickets/courtesy"): RUNS,
+    ("POST", "/v1/tickets/printed"): ISSUES,
+    ("GET", TICKET): SEES,
+    ("POST", f"{TICKET}/leave"): ISSUES,
+    **{
+        ("POST", f"{TICKET}/{step}"): SERVES for step in ("recall", "no-show", "back", "transfer", "complete", "holder")
+    },
+    **{("POST", f"{COUNTER}/{step}"): SERVES for step in ("next", "pause", "resume")},
+    ("PUT", COUNTER): RUNS,
+    ("GET", "/v1/branch"): SEES,
+    **{("POST", f"/v1/branch/{step}"): RUNS for step in ("close", "open")},
+}
+# Routes of whoever has a key: nothing but a queue class, which is seen bank-wide; of the sender's own; of nobody's.
+OTHERS: Final = {
+    "/v1/priority/{customer_ref:whole}": "a queue class by an opaque reference",
+    "/v1/commands/{command_id:command}": "what has become of one's own command",
+    "/livez": "that the process lives", "/readyz": "that it can answer",
+}  # fmt: skip
+
+
+class Everybody:
+    """Keys: the name of a role is the key of one who has it."""
+
+    def actor(self, text: str) -> Actor | None:
+        """Whose key it is."""
+        role = text.removeprefix("tgk_")
+        return Actor(role, Role(role), OWN) if role in set(Role) else None
+
+
+def tickets() -> FastAPI:
+    """Look-up and tickets, without anything behind them."""
+    app = create_app(lookup_of(MemoryPriorityView({})))
+    may = TicketRights(RequestCallers(lambda _: None, keys=Everybody()), mock.Mock())
+    add_tickets(app, mock.AsyncMock(), may, 0)
+    return app
+
+
+def routes(app: FastAPI) -> set[tuple[str, str]]:
+    """Method and path of each."""
+    return {(method, route.path) for route in _routes(app) for method in route.methods}
+
+
+def _routes(router: Any) -> Iterator[APIRoute]:
+    for one in router.routes:
+        if isinstance(one, APIRoute):
+            yield one
+        elif (included := getattr(one, "original_router", None)) is not None:
+            yield from _routes(included)
+
+
+def test_every_route_has_a_row() -> None:
+    """Of the commands each is of a kind and an action by its definition."""
+    nothing: Any = None
+    sent = {("POST", f"/v1/commands/{name}") for name in COMMANDS_TAKEN}
+    found = routes(tickets()) | routes(create_commands_app(nothing, nothing))
+    assert {one for one in found if one[1] not in OTHERS} == ROUTES.keys() | sent
+    assert {path for _, path in found} >= OTHERS.keys()
+
+
+@pytest.mark.parametrize("role", Role)
+def test_who_gets_through(role: Role) -> None:
+    """Just those to whom the matrix gives the row's right, at their own branch and no other, whatever they send."""
+    with TestClient(tickets(), raise_server_exceptions=False) as client:
+        for (method, path), (kind, action) in ROUTES.items():
+            for branch, own in product(("east/0102", "west"), (True, False)):
+                allowed = decide_access(
+                    Actor("x", role, OWN), action, Resource(kind, ("hq", *branch.split("/")))
+                ).allowed
+                url = path.format(ticket=1, counter="c1") + f"?branch={branch}"
+                headers = {"Authorization": f"ApiKey {role}" if own else "ApiKey nobody", "Idempotency-Key": "k"}
+                status = client.request(method, url, headers=headers).status_code
+                assert (status == 401) == (not own), (role, method, url)
+                assert (status == 403) == (own and not allowed), (role, method, url)
