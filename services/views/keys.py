@@ -37,7 +37,7 @@ VIEW_FORMAT = "3"
 """Raised when the layout changes: a view of another format is wiped and built again."""
 
 
-DIGEST_CHARS = 24
+NAME_DIGEST_CHARS = 24
 """Of 96 bits: among ten million names two are alike with a chance of one in 10^15."""
 
 
@@ -46,7 +46,7 @@ def digest_of_name(name: str) -> str:
 
     Redis' own scripts have SHA-1 alone. It hides a name at sight, not from somebody who tries all of them.
     """
-    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:DIGEST_CHARS]
+    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:NAME_DIGEST_CHARS]
 
 
 @dataclass(frozen=True, slots=True)

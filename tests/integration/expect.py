@@ -40,15 +40,15 @@ def low_pack(folder: Path) -> Path:
 
 
 class Berka:
-    """The Berka data in the SQL oracle, with the tiers of a pack decided at each month close."""
+    """The Berka data in the SQL oracle, with the tiers of a pack decided at each month close from `first` on."""
 
-    def __init__(self, folder: Path, pack: Path, last: int) -> None:
+    def __init__(self, folder: Path, pack: Path, last: int, first: int = FIRST) -> None:
         self.con, self.scheme = duckdb.connect(config={"threads": 2}), Scheme.read(pack.read_text())
         berka.load(self.con, folder)
         self.tiers: dict[int, dict[str, str]] = {}  # first day in force -> customer -> tier
         self.changes: set[tuple[str, str, str, int]] = set()  # customer, from, to, first day
         before: dict[str, str] = {}
-        for close in month_closes(FIRST, last):
+        for close in month_closes(first, last):
             oracle.expected_metrics(self.con, date_of(close), CURRENCY)
             totals, divisor = oracle.quarter_sums(self.con, date_of(close))
             after = {customer: self.scheme.tier(total or 0, divisor) for customer, total in totals}

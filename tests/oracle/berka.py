@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from tidegauge.demo.oracle import create_tables
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ def data_dir() -> Path:
 def _lines(con: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     """One row per line, unquoted and split at `;`: the file is read as text, so a cut last line does no harm."""
     text = path.read_bytes().decode("latin-1").replace('"', "")
-    rows = [(line.split(";"),) for line in text.splitlines()[1:] if line]
-    con.execute(f"CREATE TEMP TABLE {table} (f VARCHAR[])")
-    con.execute(f"INSERT INTO {table} SELECT unnest(?::VARCHAR[][])", [[row[0] for row in rows]])
+    con.register("lines", pa.table({"line": [line for line in text.splitlines()[1:] if line]}))
+    con.execute(f"CREATE TEMP TABLE {table} AS SELECT string_split(line, ';') AS f FROM lines")
+    con.unregister("lines")
 
 
 def load(con: duckdb.DuckDBPyConnection, directory: Path | None = None, zone: str = "Asia/Shanghai") -> None:

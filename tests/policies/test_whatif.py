@@ -60,7 +60,7 @@ def test_moves_are_those_of_sql(berka_dir, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     last = list(days(read_source("berka", berka_dir, "Asia/Shanghai"), "berka"))[-1].day
-    before, after = (Berka(berka_dir, pack, last) for pack in (old, new))
+    before, after = (Berka(berka_dir, pack, last, last - 31) for pack in (old, new))  # of the last month's end alone
     first = max(before.tiers)
     was, now = before.tiers[first], after.tiers[first]
     expected = {(customer, was[customer], now[customer]) for customer in was if was[customer] != now[customer]}

@@ -7,7 +7,7 @@ store that stands beyond it has rows that the caller can't judge yet.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from services.views.keys import DIGEST_CHARS, Keys, as_bytes
+from services.views.keys import NAME_DIGEST_CHARS, Keys, as_bytes
 from services.views.store import APPLY_OPS, LEASE_MS, LeaseLostError, Op, flat_ops
 from services.views.sweep.given import ROW_DIGEST_CHARS, ROW_GONE, GivenRow
 
@@ -35,7 +35,7 @@ for k = i + 1, i + 3 * ARGV[i], 3 do lists[#lists + 1] = {{tonumber(ARGV[k]), AR
 local function listed(key, row)
   for _, list in ipairs(lists) do
     local name = row[list[1]]
-    local members = list[2] .. string.sub(redis.sha1hex(name), 1, {DIGEST_CHARS})
+    local members = list[2] .. string.sub(redis.sha1hex(name), 1, {NAME_DIGEST_CHARS})
     if name ~= '' and not redis.call('ZSCORE', members, key) then
       if redis.call('ZCARD', members) < list[3] then return false end
     end
