@@ -42,7 +42,10 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Visitors:
-    """Finds out who visits. keys: whose key it is, None for what is none that counts. people: by their sessions; None: none log in."""
+    """Finds out who visits.
+
+    keys: whose key it is, None for what is none that counts. people: by their sessions; None: nobody logs in here.
+    """
 
     keys: Callable[[str], Actor | None]
     people: RequestCallers | None = None

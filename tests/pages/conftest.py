@@ -29,8 +29,9 @@ def branch(tickets_server: str) -> Iterator[TestBranch]:
 
 @pytest.fixture
 def open_page(browser: Browser, branch: TestBranch) -> Iterator[OpenPage]:
-    """Opens a page in a browser of its own: as a screen with a key, or as the lobby manager. What the browser blames fails the test; with `cut`,
-    where a story cuts the line, what it says of the policy alone.
+    """Opens a page in a browser of its own: as a screen with a key, or as the lobby manager.
+
+    What the browser blames fails the test; with `cut`, where a story cuts the line, what it says of the policy alone.
     """
     blamed: list[str] = []
 

@@ -37,7 +37,7 @@ class DemoHall:
         self.ticket: TicketAnswer | None = None
         self.heard = self.moved = False
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """Three customers take a ticket, and he takes one behind them."""
         for number in range(BEFORE_HIM):
             self._issued(f"demo/{number}", TicketRequest(service="general"))

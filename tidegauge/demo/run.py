@@ -117,7 +117,7 @@ class Demo:
         around.callback(self.watch.close)
         self.hall = DemoHall(self.settings, self.stories["upgrade"].customer_id, self.words)
         around.callback(self.hall.close)
-        self.hall.open()
+        self.hall.begin()
         progress = Progress(self.settings)
         progress.start()
         around.callback(progress.halt)

@@ -172,5 +172,6 @@ def restored(logged: LoggedBranch, rounds: dict[str, int] | None = None) -> _Ste
         "sequence": logged.sequence, "places": max(issued, default=0), "numbers": numbers, "last": last["at"],
         "issued": sum(step["day"] == last["day"] for step in issued.values()),
         "closed": (closings[-1]["reason"] or "closed") if closings and closings[-1]["action"] == "closed" else None,
-        "counters": logged.counters(), "left": rounds_left(logged, rounds) if rounds else {}, "log_day": date_of(last["day"] or 0).isoformat(),
+        "counters": logged.counters(), "left": rounds_left(logged, rounds) if rounds else {},
+        "log_day": date_of(last["day"] or 0).isoformat(),
     }  # fmt: skip
