@@ -38,6 +38,7 @@ READY_S: Final = 30.0
 CONNECTIONS: Final = 128
 SYNCS_PER_S: Final = 50
 RERANKS: Final = 200
+LOOK_S: Final = 0.002
 LATE_S: Final = 30.0
 UNAVAILABLE: Final = "503"
 
@@ -68,6 +69,7 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
             "TIDEGAUGE_REDIS_URL": stack.redis_url, "TIDEGAUGE_TICKETS_URL": stack.settings.tickets,
             "TIDEGAUGE_DATABASE_URL": stack.settings.database, "TIDEGAUGE_LOOKUP_RATE": "0",
             "TIDEGAUGE_LOOKUP_CONNECTIONS": str(8 * CONNECTIONS), "TIDEGAUGE_LOOKUP_METRICS_PORT": "0",
+            "TIDEGAUGE_QUEUE_KEY_RATE": "0",
         }  # fmt: skip
         command = ["-m", "tidegauge.cli.main", "queue", "serve", "--port", str(port)]
         service = arena.start(command, settings, own)
@@ -172,6 +174,7 @@ async def _reranked(client: Client, heard: Heard, keys: dict[tuple[int, Role], s
                 now = await client.ask(quiet, "look", "GET", f"/v1/tickets/{issued['ticket']}", kiosk, "", 0.0)
                 if now["queue_class"] == "diamond":
                     break
+                await asyncio.sleep(LOOK_S)
         heard.took.setdefault("class on Kafka → order", []).append(time.perf_counter() - sent)
 
 
