@@ -32,7 +32,8 @@ if TYPE_CHECKING:
         Supplement,
     )
 
-EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "half_year", "year")
+EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "year")
+CHANGE_CLOSES = ("continuous", "day", "month", "quarter", "half_year", "year")  # finest first
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
 TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
