@@ -8,7 +8,15 @@ from typing import Any, Final
 from policies.language.grammar import Choice, RecordKind, Schema, Table, Whole, described
 from policies.language.reader import Item
 from policies.language.sections import CRITERION, TIERS_MAX
-from policies.model.pack import AT_CLOSE, EVALUATION_CLOSES, ON_REQUEST, RESTATEMENTS, VETO_TIMES, Evaluation
+from policies.model.pack import (
+    AT_CLOSE,
+    CHANGE_CLOSES,
+    EVALUATION_CLOSES,
+    ON_REQUEST,
+    RESTATEMENTS,
+    VETO_TIMES,
+    Evaluation,
+)
 from policies.model.terms import Criterion
 
 EITHER_WAY: Final = ("upgrades", "downgrades")
@@ -70,7 +78,7 @@ class VetoKind:
 
 
 WHEN = Choice(
-    (*EVALUATION_CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due."
+    (*CHANGE_CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due."
 )
 EVALUATION = RecordKind(
     "evaluation",

@@ -79,7 +79,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         live.begin("views")
         files = tmp_path_factory.mktemp("files")
         files_out.write_files(bank(FIRST, LAST), files, "ndjson")
-        live.command("import", "--format", "ndjson", str(files))
+        importing = live.begin("import", "--format", "ndjson", str(files))  # a process: another principal than this one
+        assert importing.wait(WAIT_S) == 0, live.said()
         live.wait_closed()
         yield Secured(stack, live)
         home = read_record(folder)["postgres_home"]
