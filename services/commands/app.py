@@ -108,15 +108,9 @@ def create_commands_app(
 ) -> FastAPI:
     """The application around a door. rate_max: requests a second of one address; 0: as many as come."""
     app = FastAPI(
-        title="Tidegauge commands",
-        version="1",
-        description="What people and machines change about a customer.",
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        separate_input_output_schemas=False,
-        dependencies=AUTHORIZED,
-    )
+        title="Tidegauge commands", version="1", description="What people and machines change about a customer.",
+        openapi_url=None, docs_url=None, redoc_url=None, separate_input_output_schemas=False, dependencies=AUTHORIZED,
+    )  # fmt: skip
     app.add_middleware(CookieKeeper)
     app.add_middleware(RateLimit, per_s=rate_max, refused=lambda: None)
     _handle(app)

@@ -65,6 +65,15 @@ class Keycloak:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def end_sessions(self, login: str) -> None:
+        """As an administrator does it on the page of a user: Keycloak then tells the clients that he was logged in to."""
+        grant = {"grant_type": "password", "client_id": "admin-cli", **ADMINISTRATOR}
+        got = requests.post(f"{self.url}/realms/master/protocol/openid-connect/token", data=grant, timeout=30)
+        headers = {"Authorization": f"Bearer {got.json()['access_token']}"}
+        users = f"{self.url}/admin/realms/staff/users"
+        (user,) = requests.get(users, params={"username": login, "exact": "true"}, headers=headers, timeout=30).json()
+        requests.post(f"{users}/{user['id']}/logout", headers=headers, timeout=60).raise_for_status()
+
     def _wait(self) -> None:
         until = time.monotonic() + START_S
         while time.monotonic() < until and self.process.poll() is None:

@@ -1,5 +1,6 @@
 """The same logins against a real Keycloak: PKCE asked for, a confidential and a public client, renewal."""
 
+import asyncio
 import html
 import json
 import re
@@ -13,6 +14,7 @@ import httpx2
 import pytest
 
 from services.access.oidc import LoginClient
+from services.queue.server import listening, server
 from tests.cli.calling import call
 from tests.integration.live import free_port
 from tests.login.conftest import ORIGIN, Browser, NewService
@@ -68,6 +70,33 @@ async def test_in_a_browser(keycloak: tuple[Keycloak, int], new_service: NewServ
     answer = await thief.get("/callback", params={"code": stolen, "state": state, "iss": issuer.issuer})
     assert answer.status_code == 400 and "invalid_grant" in answer.text, "PKCE: the code is of another login"
     assert await browser.who(), "the owner's session goes on"
+
+
+async def test_its_own_logout(keycloak: tuple[Keycloak, int], new_service: NewService) -> None:
+    """An administrator ends a person's sessions at Keycloak: it tells our service, where that one is then nobody."""
+    issuer, port = keycloak
+    service = new_service(
+        issuer.issuer, client=LoginClient("tidegauge-pages", "secret of the pages", f"{ORIGIN}/callback")
+    )
+    browser, other = Browser(service), Browser(service)
+    await browser.get(typed_in(await browser.begin(), "rm-0102"))
+    await other.get(typed_in(await other.begin(), "administrator-hq"))
+    assert await browser.who() and await other.who()
+    serving = server(service.app, 16)
+    thread = threading.Thread(target=serving.run, args=([listening("127.0.0.1", port)],))
+    thread.start()
+    try:
+        await asyncio.to_thread(issuer.end_sessions, "rm-0102")
+        async with asyncio.timeout(20):
+            while await browser.who():  # noqa: ASYNC110 - Keycloak tells by a request of its own
+                await asyncio.sleep(0.1)
+    finally:
+        serving.should_exit = True
+        thread.join()
+    assert await other.who(), "others go on"
+    with service.database() as connection:
+        ended = "SELECT staff_id, ended_by FROM access.sessions WHERE ended_at IS NOT NULL"
+        assert connection.execute(ended).fetchall() == [("id-rm-0102", "issuer")]
 
 
 def test_at_the_command_line(
