@@ -97,6 +97,7 @@ FIELDS: Final[dict[str, tuple[FileField, ...]]] = {
         FileField("value", fields.integer),
         FileField("as_of", fields.calendar_date),
         FileField("source", fields.text),
+        FileField("text", fields.text, None),
     ),
     "fx-rates": (
         FileField("event_id", fields.text),
