@@ -11,20 +11,25 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from confluent_kafka import Producer
 
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table
 from bench.world.sizes import Sizes
+from deploy.connections.clients import librdkafka
 from deploy.connections.database import connected
 from deploy.embedded import processes
 from deploy.embedded.stack import Stack
 from deploy.settings import Settings
+from schemas.codec.records import encode
 from services.access.decision import Role
 from services.access.keys import issue_key
 from services.database.setup import make_ready
+from streams.calendar import day_of
 
 BRANCHES, COUNTERS, TICKETS = 200, 20, 50  # tickets of a branch within the first minute
 BURST_S: Final = 60.0
@@ -32,6 +37,8 @@ QUICK_S: Final = 12.0
 READY_S: Final = 30.0
 CONNECTIONS: Final = 128
 SYNCS_PER_S: Final = 50
+RERANKS: Final = 200
+LOOK_S: Final = 0.002
 LATE_S: Final = 30.0
 UNAVAILABLE: Final = "503"
 
@@ -62,11 +69,13 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
             "TIDEGAUGE_REDIS_URL": stack.redis_url, "TIDEGAUGE_TICKETS_URL": stack.settings.tickets,
             "TIDEGAUGE_DATABASE_URL": stack.settings.database, "TIDEGAUGE_LOOKUP_RATE": "0",
             "TIDEGAUGE_LOOKUP_CONNECTIONS": str(8 * CONNECTIONS), "TIDEGAUGE_LOOKUP_METRICS_PORT": "0",
+            "TIDEGAUGE_QUEUE_KEY_RATE": "0",
         }  # fmt: skip
         command = ["-m", "tidegauge.cli.main", "queue", "serve", "--port", str(port)]
         service = arena.start(command, settings, own)
         try:
             heard, syncs = _measured(port, keys, seconds, folder)
+            asyncio.run(_reranked(Client(port), heard, keys, settings))
         finally:
             arena.stop(service)
     assert not heard.failed, f"{len(heard.failed)} requests failed, such as {heard.failed[0]}; {arena.said(service)}"
@@ -142,6 +151,31 @@ async def _visit(
         await client.ask(
             heard, "complete", "POST", f"/v1/tickets/{place}/complete", desk, f"d{number}", time.perf_counter(), body
         )
+
+
+async def _reranked(client: Client, heard: Heard, keys: dict[tuple[int, Role], str], settings: Settings) -> None:
+    """From a class on Kafka to the branch's order: of somebody who waits, until his ticket has it."""
+    producer = Producer(librdkafka(settings.kafka) | {"linger.ms": 0})
+    kiosk, quiet = keys[0, Role.KIOSK], Heard()
+    for number in range(RERANKS):
+        reference = f"{number:026b}".translate({ord("0"): "c", ord("1"): "d"})
+        issued = await client.ask(
+            quiet, "issue", "POST", "/v1/tickets", kiosk, f"r{number}", 0.0, {"customer_ref": reference}
+        )
+        record = {
+            "customer_ref": reference, "queue_class": "diamond", "vip_area": True, "valid_until": None,
+            "as_of": day_of(date(2026, 3, 2)), "version": number + 1,
+        }  # fmt: skip
+        sent = time.perf_counter()
+        producer.produce(settings.topic("queue-priority"), encode("queue-priority", record), reference)
+        await asyncio.to_thread(producer.flush, 5)
+        async with asyncio.timeout(READY_S):
+            while True:
+                now = await client.ask(quiet, "look", "GET", f"/v1/tickets/{issued['ticket']}", kiosk, "", 0.0)
+                if now["queue_class"] == "diamond":
+                    break
+                await asyncio.sleep(LOOK_S)
+        heard.took.setdefault("class on Kafka → order", []).append(time.perf_counter() - sent)
 
 
 class Client:

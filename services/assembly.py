@@ -1,13 +1,15 @@
 """Puts the services together from the settings: what the command line and the tests start."""
 
+import asyncio
 import ssl
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import redis.asyncio
@@ -22,6 +24,8 @@ from schemas import bounds
 from schemas.bounded import check_size
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
+from services.access.writer import DurableWriter
+from services.notices.arrivals import ARRIVAL_TOPICS, VipArrivals
 from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.days import BankDays
 from services.notices.notifier import Channel, Notifier
@@ -162,10 +166,8 @@ def bank_days(settings: "Settings", new_reader: NewReader, left_out: frozenset[R
 
 
 @asynccontextmanager
-async def notifier(
-    settings: "Settings", new_reader: NewReader, left_out: frozenset[Run] = NOTHING_LEFT_OUT
-) -> AsyncIterator[Notifier]:
-    """The notifier on the settings' channels: the console, and the webhook where one is set."""
+async def _told_by(settings: "Settings") -> AsyncIterator[tuple[list[Channel], RedisLedger]]:
+    """The channels of the settings, and what remembers which notices went out."""
     client = httpx2.AsyncClient(verify=webhook_trust(settings), follow_redirects=False)
     ledger_client = redis.asyncio.Redis.from_url(
         settings.redis, socket_timeout=LEDGER_TIMEOUT_S, socket_connect_timeout=LEDGER_TIMEOUT_S
@@ -174,8 +176,41 @@ async def notifier(
     if settings.webhook_url:
         secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         channels.append(WebhookChannel(client, settings.webhook_url, secret))
-    ledger = RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
     async with client, ledger_client:
+        yield channels, RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
+
+
+async def follow_arrivals(settings: "Settings", new_reader: NewReader, over: threading.Event) -> None:
+    """Tell managers of VIPs that arrive, until `over`. KeyLostError, KafkaException, RegistryError, OSError."""
+    previous = settings.previous_secret()
+    keys = [settings.secret(), *([] if previous is None else [previous])]
+    registry = registry_for(settings)
+    source = await asyncio.to_thread(KafkaSource, settings.kafka, ARRIVAL_TOPICS, new_reader, settings.topic_prefix)
+    writer = DurableWriter(settings)
+
+    async def write(record: dict[str, Any]) -> None:
+        value = encode("notices", record, registry)
+        await asyncio.to_thread(writer.write, "notices", record["customer_id"], value)
+
+    try:
+        async with _told_by(settings) as (channels, ledger):
+            arrivals = VipArrivals(
+                source, registry, keys, settings.alert_secret(), channels, ledger, write, locale=settings.notice_locale
+            )
+            await asyncio.to_thread(arrivals.begin)
+            while not over.is_set():
+                await arrivals.follow()
+    finally:
+        source.close()
+        writer.close()
+
+
+@asynccontextmanager
+async def notifier(
+    settings: "Settings", new_reader: NewReader, left_out: frozenset[Run] = NOTHING_LEFT_OUT
+) -> AsyncIterator[Notifier]:
+    """The notifier on the settings' channels: the console, and the webhook where one is set."""
+    async with _told_by(settings) as (channels, ledger):
         days = bank_days(settings, new_reader, left_out)
         now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
         source = KafkaSource(settings.kafka, ("notices",), new_reader, settings.topic_prefix)

@@ -27,6 +27,7 @@ GROUPS = ("core", "embedded", "demo", "dev")  # each holds those before it
 # Imported by none of our modules, and why they are there.
 NOT_IMPORTED = {
     "cryptography": "authlib works with it, and tests make certificates",
+    "django-htmx": "services/pages/site.py serves a file of it",
     "tzdata": "read by zoneinfo",
     "import-linter": "tests/test_tidy.py runs it",
     "mypy": "tests/test_tidy.py runs it",

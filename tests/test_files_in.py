@@ -89,6 +89,9 @@ EXEMPT: Final = {
     "services.access.audit.AuditFile.record": "it only appends",
     "streams.kernels.cache.sources_fingerprint": "the very sources that run",
     "tidegauge.cli.main.main": "no file: nowhere",
+    "services.pages.site._of_package": "a file of an installed package",
+    "services.pages.site.PageSite.__init__": "files of Tidegauge's own",
+    "services.pages.wording.Wording.__init__": "files of Tidegauge's own",
 }
 
 

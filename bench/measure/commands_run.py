@@ -130,8 +130,8 @@ async def _refused(address: str, token: str) -> tuple[list[float], list[float]]:
 def _compared(forbidden: list[float], absent: list[float]) -> Table:
     """Both beside each other, with how often chance alone would set their medians so far apart."""
     table = Table(
-        f"Refusals in milliseconds, {ASKED} of each: the time must not tell who is there. By chance: in how many of 2,000 shufflings the "
-        "medians are as far apart or further.",
+        f"Refusals in milliseconds, {ASKED} of each: the time must not tell who is there. By chance: in how many of 2,000 "
+        "shufflings the medians are as far apart or further.",
         ("what is refused", "p50", "p90", "by chance"),
     )
     both, rng = np.array(forbidden + absent), np.random.default_rng(1)

@@ -1,4 +1,7 @@
-"""Which kind of process this one is, and which call of it. The embedded stack, secured, has a user and a password for each kind."""
+"""Which kind of process this one is, and which call of it.
+
+The embedded stack, secured, has a user and a password for each kind.
+"""
 
 from typing import Final
 from uuid import uuid4

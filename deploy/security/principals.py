@@ -89,8 +89,9 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         tables=TableRule(_WHO, ()),
     ),
     Principal(
-        "notices", "turns alerts into notices: `tidegauge notices`",
-        reads=("rm-alerts", "notices", _CLOSES, _POLICIES, WORLD), writes=("notices", _LETTERS, _RECORD), groups=("{group}-alerts",),
+        "notices", "turns alerts and arrivals into notices: `tidegauge notices`",
+        reads=("rm-alerts", "notices", "customers", "queue-tickets", _CLOSES, _POLICIES, WORLD),
+        writes=("notices", _LETTERS, _RECORD), groups=("{group}-alerts",),
         redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
     ),
     Principal(
@@ -116,7 +117,7 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
-        "lookup", "tells kiosks queue classes, and keeps tickets: `tidegauge queue`",
+        "lookup", "tells kiosks queue classes, keeps tickets, and serves their pages: `tidegauge queue`",
         reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets", _RECORD),
         redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False, sessions=True),
         tickets=RedisRule(("queue:*", "queues:*"), writes=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from policies.model.pack import EVALUATION_CLOSES, ON_REQUEST, RESTATEMENTS, ClassPolicy
+from policies.model.pack import CHANGE_CLOSES, ON_REQUEST, RESTATEMENTS, ClassPolicy
 from streams.vocabulary.terms import CARD_EXPIRY, REVIEW_DUE
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ LAYERS_ALONE = (
     "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
 )
 GRACEFUL = ("continuous", "day", "month")  # downgrades that a number of month closes can put off
-MONTHS_OF_CLOSE = {"quarter": 3, "half_year": 6, "year": 12}
+MONTHS_OF_CLOSE = {"quarter": 3, "year": 12}
 OF_LEAVING = ("keep_months", "steps", "exempt_months", "fall_notice_days", "effective_business_days")
 
 
@@ -86,7 +86,7 @@ def check_leaving(item: Item, policy: ClassPolicy) -> None:
 
 def _finer(asked: str, close: str) -> bool:
     """Whether changes are asked for more often than anything is decided."""
-    return asked not in ON_REQUEST and EVALUATION_CLOSES.index(asked) < EVALUATION_CLOSES.index(close)
+    return asked not in ON_REQUEST and CHANGE_CLOSES.index(asked) < CHANGE_CLOSES.index(close)
 
 
 def check_layer(item: Item, policy: ClassPolicy) -> None:

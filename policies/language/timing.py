@@ -9,7 +9,15 @@ from policies.language.criteria import CRITERION
 from policies.language.grammar import Choice, RecordKind, Schema, Table, Whole, described
 from policies.language.reader import Item
 from policies.language.sections import TIERS_MAX
-from policies.model.pack import AT_CLOSE, EVALUATION_CLOSES, ON_REQUEST, RESTATEMENTS, VETO_TIMES, Evaluation
+from policies.model.pack import (
+    AT_CLOSE,
+    CHANGE_CLOSES,
+    EVALUATION_CLOSES,
+    ON_REQUEST,
+    RESTATEMENTS,
+    VETO_TIMES,
+    Evaluation,
+)
 from policies.model.terms import Criterion
 
 EITHER_WAY: Final = ("upgrades", "downgrades")
@@ -71,7 +79,7 @@ class VetoKind:
 
 
 WHEN = Choice(
-    (*EVALUATION_CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due."
+    (*CHANGE_CLOSES, *ON_REQUEST), "A close (the same unless given), on application, or when the review is due."
 )
 EVALUATION = RecordKind(
     "evaluation",

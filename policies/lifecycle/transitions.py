@@ -119,7 +119,7 @@ def _barred(policy: ClassPolicy, state: State, day: int, said: list[Decision]) -
 
 def closes_text(policy: ClassPolicy, ends: frozenset[str]) -> str:
     """The closes that a day ends, finest first; half-years where the class has changes at them."""
-    asked = (policy.evaluation.close, policy.evaluation.upgrades, policy.evaluation.downgrades)
+    asked = policy.evaluation.upgrades, policy.evaluation.downgrades
     named = ends if "half_year" in asked else ends - {"half_year"}
     return " ".join(sorted(named, key=WITHIN.__getitem__))
 

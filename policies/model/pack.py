@@ -33,7 +33,8 @@ if TYPE_CHECKING:
         Supplement,
     )
 
-EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "half_year", "year")
+EVALUATION_CLOSES = ("continuous", "day", "month", "quarter", "year")
+CHANGE_CLOSES = ("continuous", "day", "month", "quarter", "half_year", "year")  # finest first
 ON_REQUEST = ("application", "review")  # changes that no close makes: the holder applies, or the review is due
 TIERS, LAYERS = KINDS = ("tiers", "layers")
 RESTATEMENTS = ("record_only", "upgrades", "both")
@@ -244,7 +245,8 @@ class ClassPolicy:
     def one_by_one(self) -> bool:
         """Whether a change of tier takes more of a customer than his tier, the standard and the months below it."""
         when = self.evaluation
-        asked = when.keep_months or when.steps or when.exempt_months or when.fall_notice_days
+        stepping = 0 < when.steps < len({self.level(tier.id) for tier in self.tiers}) - 1
+        asked = when.keep_months or stepping or when.exempt_months or when.fall_notice_days
         return bool(
             asked or when.effective_business_days or self.vetoes_at_once or any(t.permanent for t in self.tiers)
         )

@@ -38,7 +38,9 @@ COOKIE_SCOPE: Final = "tidegauge.cookie"
 
 AUTHORIZED: Final = [
     Security(HTTPBearer(bearerFormat="JWT", scheme_name="token", auto_error=False)),
-    Security(APIKeyHeader(name="Authorization", scheme_name="key", description="`ApiKey` and a machine's key.", auto_error=False)),
+    Security(
+        APIKeyHeader(name="Authorization", scheme_name="key", description="`ApiKey` and a machine's key.", auto_error=False)
+    ),
 ]  # fmt: skip
 """Dependencies for descriptions of interfaces (OpenAPI): what a request may bring. Who it is, RequestCallers finds out."""
 

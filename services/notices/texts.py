@@ -205,3 +205,16 @@ WINDOWS: Final[dict[str, tuple[str, str]]] = {
     "zh-CN": ("单笔", "{days} 天内累计"),
 }
 """Of a single posting, and of a window."""
+
+VIP_ARRIVED: Final = "arrived"
+"""What a notice says that tells of a customer who has come to a branch."""
+
+ARRIVAL_SUBJECTS: Final[dict[str, str]] = {
+    "en": "VIP arrived at {branch}, customer {customer}",
+    "zh-CN": "贵宾到店：客户 {customer}，网点 {branch}",
+}
+ARRIVAL_BODIES: Final[dict[str, str]] = {
+    "en": "Customer {customer} has taken ticket {number} (class {queue_class}) at branch {branch} and is led to the VIP area. "
+    "His file is at the desk.",
+    "zh-CN": "客户 {customer} 已在网点 {branch} 取号 {number}（等级 {queue_class}），引导至贵宾区。详情请在工作台查看。",
+}

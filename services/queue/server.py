@@ -14,6 +14,8 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from services.pages.streams import STREAM_UNTIL
+
 REQUEST_S: Final = 5.0
 """From a connection's first packet, or a further request's, to the end of the answer."""
 
@@ -95,8 +97,13 @@ class BoundedProtocol(H11Protocol):
             self.end = None
 
     def abort(self) -> None:
-        """Cut the connection."""
-        self.transport.abort()
+        """Cut the connection; one whose answer is an event stream, when that may go on no longer."""
+        until: Any = self.scope.get(STREAM_UNTIL, 0.0) if self.scope else 0.0
+        left = until - self.loop.time()
+        if left > 0:
+            self.end = self.loop.call_later(left, self.abort)
+        else:
+            self.transport.abort()
 
     def give_up(self, answer: bytes) -> None:
         """Answer and close; what the client does not take is dropped with the connection."""

@@ -58,7 +58,7 @@ NOBODY_ASKS = {
         ("up", "down", "doctor", "demo", "drain"), "this machine's own processes: who may run them may stop them"
     ),
     **dict.fromkeys(
-        ("worker", "views", "notices", "queue serve", "commands serve"),
+        ("worker", "views", "notices", "queue serve", "queue pages", "commands serve"),
         "processes, each with the rights of its principal",
     ),
     **dict.fromkeys(("login", "logout", "whoami"), "they say who asks"),

@@ -109,6 +109,8 @@ WRONG = [
     Wrong("worker --loglevel FOO", 2, ("FOO", "warning")),
     Wrong("worker --metrics-port 99999", 2, ("--metrics-port", "65535")),
     Wrong("queue serve --port 99999", 2, ("--port", "65535")),
+    Wrong("queue pages --port 99999", 2, ("--port", "65535")),
+    Wrong("queue pages --port 0", 2, ("server for tickets", "TIDEGAUGE_TICKETS_URL"), NOWHERE),
     Wrong("commands serve --port 99999", 2, ("--port", "65535")),
     Wrong("commands send /nowhere/some.ndjson --as rm:east", 2, ("/nowhere/some.ndjson", "No such file")),
     Wrong("queue serve --port 0 --metrics-port 0", 1, ("PostgreSQL", "tidegauge up"), NOWHERE),

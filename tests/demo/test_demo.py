@@ -3,15 +3,17 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from deploy.connections.acting import OPERATOR, act_as
 from deploy.settings import Settings
-from services.access.audit import AUDIT_FILE
+from schemas.codec.records import decode_one
+from services.access.audit import AUDIT_FILE, AUDIT_LOG
+from tests.chaos.check import read
+from tests.cli.calling import call
 from tidegauge import explanation
 from tidegauge.cli.output import CommandError
 from tidegauge.demo.processes import environment, fresh_folder
@@ -21,11 +23,10 @@ WAIT_S = 420
 
 
 def command(settings, *arguments):
-    """A `tidegauge` command with the settings of a demo."""
-    return subprocess.run(
-        [sys.executable, "-m", "tidegauge.cli.main", *arguments],
-        env=environment(settings), capture_output=True, text=True, check=False, timeout=WAIT_S,
-    )  # fmt: skip
+    """A `tidegauge` command with the settings of a demo, in this process."""
+    done = call(*arguments, env=environment(settings))
+    act_as(OPERATOR)
+    return done
 
 
 @pytest.mark.integration
@@ -48,23 +49,26 @@ def test_demo_and_explain(kafka, redis_server, tmp_path):
     assert found.holds and found.standing
     assert [verdict.told.record["to_tier"] for verdict in found.of("tier-changes")] == ["gold", "platinum", "diamond"]
     told = command(demo.settings, "explain", demo.stories["late_posting"].customer_id)
-    assert told.returncode == 0, told.stderr
-    assert "late_posting" in told.stdout and "it holds" in told.stdout
-    quiet = json.loads(command(demo.settings, "explain", demo.stories["broken_balance"].customer_id, "--json").stdout)
+    assert told.code == 0, told.err
+    assert "late_posting" in told.out and "it holds" in told.out
+    quiet = json.loads(command(demo.settings, "explain", demo.stories["broken_balance"].customer_id, "--json").out)
     assert quiet["standing"]["as_of"] == "2026-05-31" and quiet["decisions"] == [] and quiet["holds"]
     assert [found["state"] for found in quiet["restatements"]] == ["holds", "holds"]
     assert not quiet["gaps"]
     change = found.of("tier-changes")[0].told.name
     one = command(demo.settings, "explain", change, "--lang", "zh-CN")
-    assert one.returncode == 0 and "按日志重新计算：成立" in one.stdout and one.stdout.count("日终决定") == 1
+    assert one.code == 0 and "按日志重新计算：成立" in one.out and one.out.count("日终决定") == 1
     strangers = [
-        command(demo.settings, "explain", name, "--as", "rm:nowhere").stderr.replace(name, "X")
+        command(demo.settings, "explain", name, "--as", "rm:nowhere").err.replace(name, "X")
         for name in (demo.stories["upgrade"].customer_id, "nobody")
     ]
     assert strangers[0] == strangers[1] and "no customer X is known" in strangers[0]
-    assert command(demo.settings, "explain", "nobody").returncode == 2
-    assert command(demo.settings, "explain", f"{change}-x").returncode == 2
-    entries = [json.loads(line) for line in (demo.settings.data_dir / AUDIT_FILE).read_text().splitlines()]
+    assert command(demo.settings, "explain", "nobody").code == 2
+    assert command(demo.settings, "explain", f"{change}-x").code == 2
+    logs = (read(demo.settings.kafka, demo.settings.topic(AUDIT_LOG), p) for p in range(demo.settings.partitions))
+    entries = [decode_one(value or b"", name=AUDIT_LOG) for log in logs for _, _, value in log]
+    assert all(entry["details"]["request_id"] for entry in entries)
+    assert not (demo.settings.data_dir / AUDIT_FILE).exists(), "there is a broker"
     assert [entry["outcome"] for entry in entries] == ["allowed"] * 3 + ["denied"] * 4
     assert (entries[-1]["resource"], entries[-1]["reason"]) == (f"decisions of {change}-x", "other_unit")
 

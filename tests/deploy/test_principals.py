@@ -24,7 +24,8 @@ RUN_AS = {
     "the bank's days for notices": "notices", "closer": "loader", "packs that were sent": "loader",
     "refused events of files": "loader", "dead-letters": "operator", "world": "worker", "the last epoch": "worker",
     "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
-    "what a takeover withdraws": "operator", "notices that were told": "notices", "classes of who waits": "lookup",
+    "what a takeover withdraws": "operator", "notices that were told": "notices", "VIPs that arrive": "notices",
+    "classes of who waits": "lookup",
     "tickets of a branch": "lookup", "the door of commands": "commands",
 }  # fmt: skip
 

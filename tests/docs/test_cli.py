@@ -36,6 +36,7 @@ NO_RESULT = {
     "views": RUNS_ON,
     "notices": RUNS_ON,
     "queue serve": RUNS_ON,
+    "queue pages": RUNS_ON,
     "commands serve": RUNS_ON,
     "demo": "it tells a story as it happens; its result is the exit code",
 }

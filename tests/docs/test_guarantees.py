@@ -17,6 +17,7 @@ from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
 from services.notices import webhook
+from services.pages import streams
 from services.queue import server
 from services.staff import lists, people
 from streams import fx, validity
@@ -132,6 +133,7 @@ BOUNDS = {
     "overtakings of a branch's day": [bounds.HALL_OVERTAKINGS_MAX],
     "a request to the look-up": [server.REQUEST_BYTES_MAX, server.REQUEST_S, server.IDLE_S],
     "connections to the look-up": [default("lookup_connections"), 1, server.ADDRESS_SHARE],
+    "event streams to halls": [streams.STREAMS_MAX, streams.STREAMS_OF_ONE_MAX, round(streams.STREAM_S / 60)],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
     "addresses whose requests the look-up counts": [server.ADDRESSES_MAX],
     "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],

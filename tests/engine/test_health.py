@@ -19,6 +19,7 @@ from agents.engine.recovery import read_state
 from agents.engine.watch.brokers import append_times
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
+from tests.chaos.check import read
 from tests.cli.calling import call
 from tests.engine.counter_job import CounterJob
 from tests.engine.world import World, get, wait_for, write_rows
@@ -233,6 +234,8 @@ def test_the_last_line(make_world: Callable[[], World], worker: Start, tmp_path:
         for words in ("RocksDB", "\x1b", "Crashed reason", "/site-packages/"):
             assert words not in text, (name, text)
         assert text.count("Traceback") == (4 if name == "bug" else 0), (name, text)
+    for name in ("bug", "damage"):  # neither passed over nor passed on
+        assert read(worlds[name].settings.kafka, worlds[name].settings.topic("tiers"), 0) == []
     for name in ("SIGTERM", "SIGHUP", "SIGINT"):
         world = worlds[name]
         assert asyncio.run(read_state(world.settings, CounterJob, 0)).sums[7, 0] == 1800

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from confluent_kafka.admin import NewTopic
 
 from agents.engine import recovery
 from agents.engine import unit as unit_module
-from agents.engine.changelog import FENCE, Fence
 from agents.engine.job import RecoveryError
 from agents.engine.recovery import open_consumer, read_state
 from agents.engine.unit import Conf, PartitionUnit
@@ -23,7 +21,7 @@ from deploy.connections.clients import librdkafka
 from tests.chaos.check import read
 from tests.engine.counter_job import CounterJob, NewerCounterJob
 from tests.engine.worker import EngineTestSettings
-from tests.engine.world import World, get, wait_for, write_rows
+from tests.engine.world import World, get, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -244,38 +242,9 @@ def test_a_worker_is_ready_after_recovery_and_opens_no_other_port(world: World, 
     assert state.sums[7, 0] == 30000
 
 
-def test_a_job_that_fails_again_and_again_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
-    """An unexpected exception drops the state and is tried again a few times; then the worker gives up, loudly."""
-    world.write("left", [600])
-    process, _ = worker(world, explode=True)
-    assert process.wait(90) != 0
-    log = (tmp_path / "worker-0.log").read_text()
-    assert log.count("unexpected; state dropped") == 4
-    assert read(world.settings.kafka, world.settings.topic("tiers"), 0) == []
-
-
-def test_a_refused_recovery_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
-    """A state that can't be restored is no passing trouble: the worker ends at once with the message."""
-    write_rows(world.settings.kafka, world.changelog, [(FENCE, Fence(9, {}, b"").encode())])
-    process, _ = worker(world)
-    assert process.wait(60) != 0
-    said = (tmp_path / "worker-0.log").read_text()
-    assert "partition 0: topic " in said
-    assert "was written by a newer version (state format 9, this one reads 1): run the newer version" in said
-
-
 def test_a_damaged_fetch_is_fetched_again(world: World, worker) -> None:
     """A wrong checksum on the wire is counted and read again; nothing is lost."""
     world.write("left", [600] * 50)
     _, port = worker(world, broken="corrupt 2")
     wait_for(lambda: 'tidegauge_events_total{partition="0"} 50.0' in get(port, "/metrics")[1])
     assert 'tidegauge_corrupt_batches_total{partition="0",topic="left"} 2.0' in get(port, "/metrics")[1]
-
-
-def test_damage_that_stays_stops_the_worker(world: World, worker, tmp_path: Path) -> None:
-    """A batch that stays damaged is neither skipped nor passed on: the worker ends and names it."""
-    world.write("left", [600] * 50)
-    process, _ = worker(world, broken="corrupt 1000000")
-    assert process.wait(60) != 0
-    assert "left/0: batch at offset 0: wrong checksum" in (tmp_path / "worker-0.log").read_text()
-    assert read(world.settings.kafka, world.settings.topic("tiers"), 0) == []

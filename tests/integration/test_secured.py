@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -26,7 +27,10 @@ from deploy.record import read_record, write_record
 from deploy.security.authority import SecureFolder, write_authority, write_certificate
 from deploy.security.principals import PRINCIPALS
 from deploy.settings import Settings
+from schemas.codec.records import decode_one
+from services.access.audit import AUDIT_FILE
 from services.database.setup import make_ready
+from tests.chaos.check import read
 from tests.conftest import HEAP_MB
 from tests.integration.live import PROGRAM, REPO, WAIT_S, Live
 from tests.integration.test_guards import LAST, bank
@@ -52,6 +56,12 @@ class Secured(NamedTuple):
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 
+    def recorded(self) -> list[dict[str, Any]]:
+        """The decisions on record, by their time; read as who may do everything."""
+        log = [read(self.stack._as_super(), "audit-log", p) for p in range(self.live.settings.partitions)]
+        found = [decode_one(value or b"", name="audit-log") for part in log for _, _, value in part]
+        return sorted(found, key=lambda one: one["at"])
+
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
@@ -69,7 +79,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         live.begin("views")
         files = tmp_path_factory.mktemp("files")
         files_out.write_files(bank(FIRST, LAST), files, "ndjson")
-        live.command("import", "--format", "ndjson", str(files))
+        importing = live.begin("import", "--format", "ndjson", str(files))  # a process: another principal than this one
+        assert importing.wait(WAIT_S) == 0, live.said()
         live.wait_closed()
         yield Secured(stack, live)
         home = read_record(folder)["postgres_home"]
@@ -231,20 +242,46 @@ def test_an_own_certificate(secured: Secured, tmp_path: Path) -> None:
 
 def test_a_missing_right(secured: Secured) -> None:
     """The loader's right to write postings is taken away: its import says what it lacks, and nothing was sent."""
+    folder = secured.live.logs / "more"
+    folder.mkdir()
+    files_out.write_files(bank(LAST + 1, LAST + 2), folder, "ndjson")
+    with without_right(secured, "loader", "transactions"):
+        code, _, err = secured.call("import", "--format", "ndjson", str(folder))
+        assert code == 1 and "Traceback" not in err
+        assert "uthorization failed" in err and "user loader" in err and "tidegauge security acls" in err, err
+
+
+def test_decisions_are_on_record(secured: Secured) -> None:
+    """Of every command, on the topic, with who, what and the request; whoever can't keep the record does nothing."""
+    folder = secured.stack.data_dir
+    before = len(secured.recorded())
+    assert secured.call("keys", "issue", "kiosk", "hq", TIDEGAUGE_ACTOR="administrator:hq")[0] == 0
+    refused(secured.call("keys", "issue", "kiosk", "hq", TIDEGAUGE_ACTOR="teller:hq"), "may not write")
+    told = secured.recorded()
+    assert len(told) == before + 2 and not (folder / AUDIT_FILE).exists()
+    assert [(one["action"], one["resource"], one["outcome"]) for one in told[-2:]] == [
+        ("write", "keys of kiosk of hq", "allowed"), ("write", "keys of kiosk of hq", "denied"),
+    ]  # fmt: skip
+    assert len({one["details"]["request_id"] for one in told[-2:]}) == 2
+    with without_right(secured, "operator", "audit-log"):
+        found = secured.call("keys", "issue", "counter", "hq", TIDEGAUGE_ACTOR="administrator:hq")
+        refused(found, "can't be recorded", "uthorization failed", "user operator", "tidegauge security acls")
+    listed = secured.call("keys", "list", "--json", TIDEGAUGE_ACTOR="administrator:hq")[1]
+    assert [key["role"] for key in json.loads(listed)] == ["kiosk"], "nothing was done"
+
+
+@contextmanager
+def without_right(secured: Secured, principal: str, topic: str) -> Iterator[None]:
+    """A principal may not write to a topic meanwhile."""
     root = admin.client(secured.stack._as_super())
     right = AclBinding(
-        ResourceType.TOPIC, "transactions", ResourcePatternType.LITERAL, "User:loader", "*", AclOperation.WRITE,
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{principal}", "*", AclOperation.WRITE,
         AclPermissionType.ALLOW,
     )  # fmt: skip
     removed = root.delete_acls([_filter(right)], request_timeout=20)
     assert sum(len(done.result(20)) for done in removed.values()) == 1
-    folder = secured.live.logs / "more"
-    folder.mkdir()
-    files_out.write_files(bank(LAST + 1, LAST + 2), folder, "ndjson")
     try:
-        code, _, err = secured.call("import", "--format", "ndjson", str(folder))
-        assert code == 1 and "Traceback" not in err
-        assert "uthorization failed" in err and "user loader" in err and "tidegauge security acls" in err, err
+        yield
     finally:
         for done in root.create_acls([right], request_timeout=20).values():
             done.result(20)

@@ -15,7 +15,7 @@ from policies.language import criteria, document, figures, grammar, sections, ti
 from policies.language.consistency import GRACEFUL, OF_LEAVING
 from policies.language.grammar import Kind
 from policies.model import metrics
-from policies.model.pack import EVALUATION_CLOSES
+from policies.model.pack import CHANGE_CLOSES
 from streams.vocabulary.metrics import MEANS
 from streams.vocabulary.terms import ASSET_CLASSES, UPGRADE_NEAR
 
@@ -320,11 +320,11 @@ def mended(title: str, given: dict[str, Any]) -> dict[str, Any]:
 def timely(body: dict[str, Any]) -> dict[str, Any]:
     """A class whose changes come about when it says so."""
     when, by_card = body["evaluation"], body.get("status", {}).get("basis") == "card"
-    close, order = when["close"], EVALUATION_CLOSES.index
+    close, order = when["close"], CHANGE_CLOSES.index
     for name in ("upgrades", "downgrades"):
         asked = when.get(name, close)
         unmet = {"application": False, "review": "review" not in body}.get(asked)
-        if unmet if unmet is not None else asked in EVALUATION_CLOSES and order(asked) < order(close):
+        if unmet if unmet is not None else asked in CHANGE_CLOSES and order(asked) < order(close):
             del when[name]
     if when.get("downgrades", close) not in GRACEFUL:
         when.pop("grace_months", None)

@@ -4,7 +4,12 @@ import datetime as dt
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from agents.standing.decide.state_rows import Remembered, decode_state, encode_state
+from deploy.settings import Settings
+from policies import load_pack, parse_pack
+from policies.cases.decision import decide_facts
 from policies.lifecycle.acts import act
 from policies.lifecycle.services import bill
 from policies.lifecycle.state import Act, begin, tier_of
@@ -12,6 +17,7 @@ from policies.lifecycle.transitions import switch
 from policies.model.provisions import Service
 from policies.model.terms import Limit, Name
 from tests.policies.test_leaving import DIAMOND, GOLD, ORDINARY, PLATINUM, ROLLING, closed, day, policy, tiers_of
+from tidegauge.cli.data.refused import Refused
 
 
 def limit(amount):
@@ -93,3 +99,99 @@ def test_a_service_is_due_free_or_not():
     after, said = switch(rules, rules, paying, day("2024-08-01"), ORDINARY, None)
     assert after.services == (("fee", "due"),) and [(d.before, d.after) for d in said] == [("free", "not")]
     assert decode_state(encode_state(paying, Remembered()))[0] == paying
+
+
+SPELT = """
+pack: spelt
+version: 1
+effective_from: 2024-01-01
+name: {zh: 拼, en: Spelt}
+scopes: {aum: [deposit_demand]}
+classes:
+  personal:
+    evaluation: {close: month, EVALUATION}
+    BESIDE
+    tiers:
+      - {id: low, name: {zh: 低, en: Low}}
+      - {id: mid, name: {zh: 中, en: Mid}, PERMANENT, when: {metric: aum, scope: aum, minimum: "100.00"}}
+      - {id: high, name: {zh: 高, en: High}, when: {metric: aum, scope: aum, minimum: "200.00"}}
+    queue: {basis: tier, classes: [{id: one, name: {zh: 一, en: One}, head_start_minutes: 0, tiers: [low, mid, high]}]}
+"""
+
+
+def spelt(evaluation="upgrades: month", beside="vip_from: mid", permanent="card: gold"):
+    """A pack with some places set."""
+    text = SPELT.replace("EVALUATION", evaluation).replace("BESIDE", beside).replace("PERMANENT", permanent)
+    return parse_pack(text)
+
+
+HISTORY = [
+    ("keep_months: 12", {"current_since": "2024-02-01"}, "2024-12-31", "high"),
+    ("keep_months: 12", {"current_since": "2024-02-01"}, "2025-01-31", "low"),
+    ("keep_months: 12", {}, "2024-12-31", "low"),
+    ("grace_months: 2", {"months_below": 1}, "2024-12-31", "high"),
+    ("grace_months: 2", {"months_below": 2}, "2024-12-31", "low"),
+    ("steps: 1", {"highest_reached": "mid"}, "2024-12-31", "mid"),
+    ("upgrades: month", {"highest_reached": "mid"}, "2024-12-31", "mid"),
+    ("exempt_months: 12", {"relationship_since": "2024-01-15"}, "2024-12-31", "high"),
+    ("exempt_months: 12", {"tenure_months": 11}, "2024-12-31", "high"),
+    ("exempt_months: 12", {"tenure_months": 12}, "2024-12-31", "low"),
+    ("fall_notice_days: 30", {}, "2024-12-31", "high"),
+    ("fall_notice_days: 30", {"notice_since": "2024-11-30"}, "2024-12-29", "high"),
+    ("fall_notice_days: 30", {"notice_since": "2024-11-30"}, "2024-12-30", "low"),
+]
+
+
+@pytest.mark.parametrize(("evaluation", "facts", "on", "tier"), HISTORY)
+def test_decide_takes_the_state_as_facts(evaluation, facts, on, tier):
+    """How long he has had the tier, how often he was below it, what he has reached, and what he was told."""
+    pack = spelt(evaluation, permanent="permanent: true" if "highest_reached" in facts else "card: gold")
+    given = {"current": "high", "aum": 5, **facts}
+    assert decide_facts(pack, "personal", given, dt.date.fromisoformat(on)).tier == tier
+
+
+def test_decide_says_what_is_missing_and_no_more():
+    """A record that the pack asks for, by its name; an application that nobody spoke of is not told."""
+    pack = spelt(beside="status: {requires: [application, filing, consent]}")
+    outcome = decide_facts(pack, "personal", {"aum": 150, "consent": True})
+    assert (outcome.tier, outcome.missing) == ("low", ("filing",))
+    assert [(d.kind, d.reason) for d in outcome.decisions] == [("record", "record")]
+    done = decide_facts(pack, "personal", {"aum": 150, "consent": True, "filed": True})
+    assert (done.tier, done.missing) == ("mid", ())
+    assert decide_facts(pack, "personal", {"aum": 5}).missing == ()
+
+
+def test_decide_applies():
+    """For the tier that is asked for, after the close; a veto at once bars it."""
+    pack = spelt("upgrades: application, exempt_months: 3", "veto: {when: {metric: bad_record, is: true}, at: once}")
+    for facts, tier, reasons in (
+        ({"aum": 250}, "low", []), ({"aum": 250, "applied_tier": "mid"}, "mid", []),
+        ({"aum": 150, "applied_tier": "high"}, "low", ["below_standard"]),
+        ({"aum": 5, "applied_tier": "high", "tenure_months": 1}, "high", []),
+        ({"aum": 250, "applied_tier": "mid", "bad_record": True}, "low", ["below_standard"]),
+    ):  # fmt: skip
+        outcome = decide_facts(pack, "personal", facts)
+        assert (outcome.tier, refused(outcome.decisions)) == (tier, reasons), facts
+
+
+def test_decide_stops_at_the_first_refusal():
+    """What would follow rests on it: one refusal, and nothing about a card that was never issued."""
+    said = decide_facts(
+        load_pack("three-month-card"),
+        "personal",
+        {"month_avgs": [1, 1, 1], "card_held": "gold", "upgrade_applied": True},
+    )
+    assert refused(said.decisions) == ["below_standard"]
+
+
+def test_replay_names_what_the_pack_refuses(capsys):
+    """An act is no bad line: it is said on stderr, with the reason, and the exit code stays."""
+    refusals = Refused(Settings())
+    record = {"customer_id": "C1", "kind": "refused", "reason": "below_standard", "day": day("2024-02-05"),
+              "evidence": {"action": "apply_tier", "tier": "high"}}  # fmt: skip
+    refusals._act(record)
+    refusals._act(record | {"kind": "offer"})
+    refusals.end("")
+    line = capsys.readouterr().err.replace("\n", " ")
+    assert "apply_tier high of customer C1 on 2024-02-05: below_standard (the standard" in line
+    assert refusals.count == 0 and refusals.acts == 1

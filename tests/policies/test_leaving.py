@@ -90,8 +90,15 @@ def test_meeting_it_again_renews_nothing_and_a_step_down_starts_nothing():
     assert state.since == day("2024-06-01")
 
 
-@pytest.mark.parametrize(("since", "months", "until"), [("2024-01-31", 1, "2024-02-29"), ("2024-02-29", 12, "2025-02-28"),
-                                                        ("2023-11-30", 3, "2024-02-29"), ("2024-03-15", 6, "2024-09-15")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("since", "months", "until"),
+    [
+        ("2024-01-31", 1, "2024-02-29"),
+        ("2024-02-29", 12, "2025-02-28"),
+        ("2023-11-30", 3, "2024-02-29"),
+        ("2024-03-15", 6, "2024-09-15"),
+    ],
+)
 def test_the_same_day_or_the_last_of_the_month(since, months, until):
     """Leap days and short months; the twin reckons alike."""
     assert months_after(day(since), months) == day(until) == months_on(day(since), months)

@@ -24,12 +24,13 @@ from agents.engine.reader import LogReader
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
+from services.access.callers import RequestCallers
 from services.access.decision import Actor, Role
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
 from services.queue.server import listening, server
-from services.queue.tickets.callers import TicketCallers
 from services.queue.tickets.interface import add_tickets
+from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.setup import Behind, ticketing_of
 from streams.calendar import day_of
 from tests.cli.calling import call
@@ -64,7 +65,7 @@ class Keys:
 def application(settings: Settings) -> Any:
     app = create_app(new_lookup())
     app.state.ticketing = ticketing_of(settings, app.state.lookup)
-    add_tickets(app, app.state.ticketing, TicketCallers(Keys(), mock.Mock()), 0)
+    add_tickets(app, app.state.ticketing, TicketRights(RequestCallers(lambda _: None, keys=Keys()), mock.Mock()), 0)
     return app
 
 
@@ -79,7 +80,9 @@ def waited(reached: Callable[[], bool], what: str) -> float:
 
 def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Settings], tickets_server: str) -> None:
     """A change of tier moves a waiting ticket; the log says what happened, compares with the store, and brings it back."""
-    settings = make_topics("queue-priority", "queue-tickets").model_copy(update={"tickets_url": tickets_server})
+    settings = make_topics("queue-priority", "queue-tickets", "audit-log").model_copy(
+        update={"tickets_url": tickets_server}
+    )
     app = application(settings)
     behind = Behind(settings, app.state.ticketing, new_lookup, LogReader)
     with TestClient(app) as client:

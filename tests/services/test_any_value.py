@@ -20,6 +20,7 @@ from redis import Redis
 from policies import load_pack
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import contract
+from services.notices.arrivals import VipArrivals
 from services.notices.days import BankDays
 from services.notices.notifier import ID_CHARS, Notifier, compose
 from services.notices.told import ToldNotices
@@ -300,6 +301,31 @@ def test_the_banks_days_stay_days(inputs: dict[str, list[tuple[Any, Any]]], othe
     days = BankDays(MemorySource(logs, 10), REGISTRY, {(pack.id, pack.version): 3})
     assert isinstance(asyncio.run(days.late(other)), bool)
     assert days.newest == 0 or DAY_MIN <= days.newest < DAY_MAX
+
+
+@pytest.mark.slow
+@given(st.fixed_dictionaries({topic: entries(topic) for topic in ("customers", "queue-tickets")}))
+def test_any_ticket_of_a_vip(inputs: dict[str, list[tuple[Any, Any]]]) -> None:
+    """Whatever stands there: whoever is told of is led to the VIP area, and is a customer of ours."""
+    logs = {f"{topic}:0": list[TopicRecord]() for topic in inputs}
+    source, written = MemorySource(logs), list[dict[str, Any]]()
+
+    async def write(record: dict[str, Any]) -> None:
+        written.append(record)
+
+    arrivals = VipArrivals(
+        source, REGISTRY, [b"k" * 32], b"i" * 32, [MemoryChannel()], MemoryLedger(), write, now_ms=lambda: 0
+    )
+    arrivals.begin()
+    for topic, found in inputs.items():
+        logs[f"{topic}:0"] += [TopicRecord(topic, 0, at, key, value) for at, (key, value) in enumerate(found)]
+
+    async def follow() -> None:
+        for _ in range(len(inputs["customers"]) + len(inputs["queue-tickets"])):
+            await arrivals.follow()
+
+    asyncio.run(follow())
+    assert {record["customer_id"] for record in written} <= {one.customer_id for one in arrivals.profiles.values()}
 
 
 @pytest.mark.slow

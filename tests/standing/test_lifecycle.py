@@ -83,8 +83,8 @@ FIRST, LAST = day("2024-01-01"), day("2024-05-15")
 SINCE = day("2024-01-31")
 CLASSES = {"C1": "personal", "C2": "personal", "C3": "corporate"}
 ACTS = st.sampled_from(
-    ("apply_card", "apply_tier", "apply_tier", "issue_card", "collect_card", "report_lost", "return_card", "record", "withdraw_record",
-     "override_tier", "approve_exception", "revoke_exception", "dance", "note")
+    ("apply_card", "apply_tier", "apply_tier", "issue_card", "collect_card", "report_lost", "return_card", "record",
+     "withdraw_record", "override_tier", "approve_exception", "revoke_exception", "dance", "note")
 )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def packs(draw: st.DrawFn) -> Any:
              "status: {basis: card}\n    cards: {valid_months: 1, issue: {mode: teller}}")
         )
     )  # fmt: skip
-    when = ["application"] * (not extra.strip() and draw(st.booleans()))
+    when = ["application"] * (not extra and draw(st.booleans()))
     when += [close, *(word for word, of in (("application", "basis: card"), ("review", "review")) if of in extra)]
     when += ["day", "month"] if close == "continuous" else []
     up, down = draw(st.sampled_from(when)), draw(st.sampled_from(when))

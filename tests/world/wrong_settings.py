@@ -24,7 +24,7 @@ VALUES: Final[dict[str, str]] = {
     "reference_key_previous": OTHER_KEY, "reference_key_retire": "true", "alert_key": OTHER_KEY, "actor": "auditor:hq",
     "lang": "zh-CN", "webhook_url": f"http://{NOWHERE}/", "webhook_secret": "whsec_" + "AAAA" * 8,
     "webhook_ca": "{other}/no.pem", "notice_locale": "en", "queue_default_class": "another", "lookup_port": "1",
-    "commands_port": "1", "stamped_from": "2020-01-01",
+    "commands_port": "1", "pages_port": "1", "stamped_from": "2020-01-01",
     "lookup_metrics_port": "1", "tickets_url": f"redis://{NOWHERE}/0", "tickets_user": "nobody",
     "tickets_password": "wrong", "tickets_port": "1", "queue_stays": "true", "queue_key_rate": "1",
     "lookup_connections": "4", "lookup_rate": "1", "contracts": "2",

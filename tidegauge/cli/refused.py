@@ -9,7 +9,8 @@ from tidegauge.cli.output import FAILED_CHECK, CommandError
 
 SECURITY_HINT: Final = "docs/security.md has how to set it up"
 _KAFKA_AWAY: Final = re.compile(
-    r"^Kafka failed: (Local: |KafkaConnection|Unable to bootstrap|Failed|no answer)|the decision can't be recorded|no (Kafka )?answers?\b.*Kafka|no Kafka"
+    r"^Kafka failed: (Local: |KafkaConnection|Unable to bootstrap|Failed|no answer)"
+    r"|the decision can't be recorded|no (Kafka )?answers?\b.*Kafka|no Kafka"
 )
 _REDIS_AWAY: Final = re.compile(r"^Redis failed: |^no Redis answers")
 _FORBIDDEN: Final = re.compile(r"authorization failed|AuthorizationFailed", re.IGNORECASE)

@@ -18,6 +18,7 @@ from schemas.registry import registry_for
 from streams.calendar import date_of
 from tidegauge.demo import checks
 from tidegauge.demo.feed import Feed
+from tidegauge.demo.hall import DemoHall
 from tidegauge.demo.narration import Narrator, story_problems
 from tidegauge.demo.processes import (
     DEMO_PACK,
@@ -87,7 +88,7 @@ class Demo:
             around.callback(compiling.kill)
             stack = Stack(
                 self.settings.data_dir, self.settings, any_ports=True, tether=not self.options.keep,
-                secure=self.options.secure, say=self._note,
+                secure=self.options.secure, say=self._note, with_tickets=True,
             )  # fmt: skip
             if not self.options.keep:
                 around.callback(stack.stop)
@@ -114,6 +115,9 @@ class Demo:
         self.screen.say(self.words("worker_up", seconds=f"{seconds:.0f}", first=day_text(bank.START)))
         self.watch = TopicWatch(self.settings, self.registry)
         around.callback(self.watch.close)
+        self.hall = DemoHall(self.settings, self.stories["upgrade"].customer_id, self.words)
+        around.callback(self.hall.close)
+        self.hall.begin()
         progress = Progress(self.settings)
         progress.start()
         around.callback(progress.halt)
@@ -141,6 +145,8 @@ class Demo:
         while not (feed.finished and feed.day is not None and self.watch.closed_everywhere >= feed.day):
             for seen in self.watch.poll(0.1):
                 waiting += self.teller.hear(seen, self.watch)
+                self.hall.hear(seen)
+            waiting += self.hall.texts()
             if killed_at is None:
                 self._tell(waiting)
             if feed.failed is not None:
@@ -217,7 +223,8 @@ class Demo:
         yield checks.dead_letters(self.watch)
         yield self._view()
         held = {customer: record["aum_minor"] for customer, record in self.watch.standings.items()}
-        yield checks.Finding("stories", {}, list(story_problems(self.teller, self.watch, held)))
+        problems = [*story_problems(self.teller, self.watch, held), *self.hall.problems()]
+        yield checks.Finding("stories", {}, problems)
 
     @staticmethod
     def _scheme() -> Scheme:

@@ -45,6 +45,9 @@ _EN: Final = {
     "taken_back": "Outflow that is taken back",
     "taken_back.told": "{customer} sends {each} to another bank on {day}, and {rm} is alerted. The next morning the posting is "
     "reversed: {outflow} are out, the case is taken back, and who was told is told that it is over.",
+    "hall": "At the branch",
+    "hall.told": "{customer} waits with ticket {number}, number {before} in the queue. His tier rises, and his ticket moves at "
+    "once: class {queue_class}, the next to be called.",
     "progress": "{day}  {events} events, {rate}/s, {lag} behind; {tiers}; {alerts} alerts, {changes} tier changes, "
     "{restatements} restatements",
     "day": "business day", "events": "events sent", "rate": "worker, records/s", "lag": "records behind",
@@ -106,6 +109,8 @@ _ZH: Final = {
     "taken_back": "随即撤回的流出",
     "taken_back.told": "{customer} 于 {day} 向他行转出 {each},已提醒 {rm};次日上午该笔冲正:流出为 {outflow},案件撤回,"
     "并通知收到提醒的人。",
+    "hall": "网点排队",
+    "hall.told": "{customer} 持 {number} 号等候,排在第 {before} 位。层级一经提升,号票立即前移:等级{queue_class},下一个被叫。",
     "progress": "{day}  事件 {events},{rate}/秒,滞后 {lag};{tiers};预警 {alerts},层级变动 {changes},重述 {restatements}",
     "day": "营业日", "events": "已发送事件", "rate": "工作进程,记录/秒", "lag": "滞后记录",
     "tiers": "各层级客户数", "alerts": "预警", "changes": "层级变动", "restatements": "重述",

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from services.access.callers import AUTHORIZED
 from services.access.decision import Action, Actor, DataKind
@@ -76,6 +78,16 @@ def add_tickets(app: FastAPI, ticketing: Ticketing, may: TicketRights, rate_max:
     app.include_router(_branch(ticketing, rights), dependencies=AUTHORIZED)
     app.add_exception_handler(TicketProblemError, _as_answer)
     app.add_exception_handler(RequestValidationError, _not_understood)
+    others: Any = app.exception_handlers.get(HTTPException, http_exception_handler)
+
+    async def unreadable(request: Request, error: Exception) -> Response:
+        # A body that is no text at all is a 400 of FastAPI's own, before it is looked at.
+        if isinstance(error, HTTPException) and error.status_code == 400:
+            return problem_response(TicketProblemError("not-understood"))
+        answer: Response = await others(request, error)
+        return answer
+
+    app.add_exception_handler(HTTPException, unreadable)
 
 
 async def _as_answer(_: Request, error: Exception) -> JSONResponse:

@@ -1,10 +1,13 @@
-"""The outbox of tickets, carried to `queue-tickets`: every step at least once, in the branch's order, each with its own id."""
+"""The outbox of tickets, carried to Kafka: every step at least once, in the branch's order, each with its own id.
+
+A step goes to `queue-tickets`, and as the record of who did it to `audit-log`.
+"""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -12,6 +15,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from deploy import admin
 from deploy.connections.clients import librdkafka
+from services.access.audit import AUDIT_LOG, UNNUMBERED
+from services.access.decision import DataKind
 from streams.calendar import day_of
 
 if TYPE_CHECKING:
@@ -32,8 +37,8 @@ SENT_S: Final = 10.0
 class StepSender(Protocol):
     """Takes records to Kafka."""
 
-    def send(self, records: Iterable[tuple[str, bytes]]) -> None:
-        """Return when all are safe, by key in their order; KafkaException when not."""
+    def send(self, records: Iterable[tuple[str, str, bytes]]) -> None:
+        """Return when all are safe, by topic and key in their order; KafkaException when not. Each: topic, key, value."""
 
 
 def ticket_record(step: dict[str, Any]) -> dict[str, Any]:
@@ -52,14 +57,27 @@ def ticket_record(step: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class KafkaSteps:
-    """Kafka, as StepSender says. The producer is made when the first step comes."""
+def step_audit(step: dict[str, Any]) -> dict[str, Any]:
+    """Who made a step of the outbox, as the contract `audit-log` has it: a branch's records are one chain."""
+    branch, day, sequence = step["branch"], step["day"], step["sequence"]
+    said = {"branch": branch, "day": day, "sequence": f"{sequence}", "request_id": step["request"]}
+    more = {name: str(step[name]) for name in ("id", "counter", "class", "number") if step.get(name) is not None}
+    return {
+        "event_id": f"tickets/{branch}/{day}/{sequence}", "chain": f"tickets/{branch}", "seq": UNNUMBERED, "previous_hash": "",
+        "hash": "", "at": step["at"], "actor": step["actor"], "action": step["action"],
+        "resource": f"{DataKind.TICKETS} of {step.get('id') or branch}", "outcome": "allowed", "reason": step.get("reason"),
+        "details": said | more,
+    }  # fmt: skip
 
-    def __init__(self, brokers: Brokers, topic: str) -> None:
+
+class KafkaSteps:
+    """Kafka, as StepSender says. The producer is made when the first step comes. topic: Kafka's name of one of the catalogue."""
+
+    def __init__(self, brokers: Brokers, topic: Callable[[str], str]) -> None:
         self.brokers, self.topic = brokers, topic
         self.producer: Producer | None = None
 
-    def send(self, records: Iterable[tuple[str, bytes]]) -> None:
+    def send(self, records: Iterable[tuple[str, str, bytes]]) -> None:
         """As StepSender says."""
         if self.producer is None:
             given = {
@@ -75,8 +93,8 @@ class KafkaSteps:
             if error is not None:
                 failed.append(error)
 
-        for key, value in records:
-            self.producer.produce(self.topic, value, key=key, on_delivery=told)
+        for topic, key, value in records:
+            self.producer.produce(self.topic(topic), value, key=key, on_delivery=told)
         left = self.producer.flush(2 * SENT_S)
         if failed or left:
             self.producer = None  # what it still holds would come behind what comes next
@@ -87,7 +105,7 @@ class TicketRelay:
     """Carries steps from the outbox to Kafka, one service at a time. `client` has no decoding, and waits longer than a turn."""
 
     def __init__(
-        self, client: Redis, keys: TicketKeys, sender: StepSender, encode: Callable[[dict[str, Any]], bytes]
+        self, client: Redis, keys: TicketKeys, sender: StepSender, encode: Callable[[str, dict[str, Any]], bytes]
     ) -> None:
         self.client, self.keys, self.sender, self.encode = client, keys, sender, encode
         self.token = uuid.uuid4().hex
@@ -101,9 +119,15 @@ class TicketRelay:
             return 0
         ((_, entries),) = answer
         steps = [json.loads(fields[b"e"]) for _, fields in entries]
-        self.sender.send((step["branch"], self.encode(ticket_record(step))) for step in steps)
+        self.sender.send(self._records(steps))
         self.client.xdel(self.keys.outbox, *(name for name, _ in entries))
         return len(steps)
+
+    def _records(self, steps: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, bytes]]:
+        for step in steps:
+            entry = step_audit(step)
+            yield TICKETS_TOPIC, step["branch"], self.encode(TICKETS_TOPIC, ticket_record(step))
+            yield AUDIT_LOG, entry["chain"], self.encode(AUDIT_LOG, entry)
 
     def _turn(self) -> bool:
         """Whether it is this relay's turn. A step that two have carried has the same id, and counts once."""

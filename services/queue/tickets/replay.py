@@ -80,6 +80,12 @@ def _equipment(text: str | None) -> _Step:
     return {name: found.get(name) if isinstance(found, dict) else None for name in ("classes", "services")}
 
 
+def _open_class(issued: _Step) -> str | None:
+    """The class of neither card nor tier that a ticket was given, such as elderly."""
+    begin, _, found = (issued["reason"] or "").partition(" ")
+    return found if begin == "open" and found and issued["action"] == "issued" else None
+
+
 def logged_branch(records: Iterable[_Step]) -> LoggedBranch:
     """The branch of these records of `queue-tickets`, in any order; a step that was carried twice counts once."""
     by_number: dict[int, _Step] = {}
@@ -118,8 +124,29 @@ def queue_differences(logged: LoggedBranch, state: _Step, stored: dict[int, _Ste
     return found
 
 
-def restored(logged: LoggedBranch) -> _Step:
-    """What the step `restore` of the store takes, so that the branch is as its log has it."""
+def rounds_left(logged: LoggedBranch, rounds: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Calls that are left to each counter of its round under `ratio`, by class; `rounds`: of a full one.
+
+    A counter has begun another round where it has called a class that had no calls left.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for step in logged.steps:
+        if step["action"] != "called" or step["day"] != logged.steps[-1]["day"]:
+            continue
+        name, own = step["counter"], step["queue_class"]
+        left = found.get(name)
+        if not step["capped"] and (left is None or left.get(own, 1) <= 0):
+            left = found[name] = dict(rounds)
+        if left is not None and left.get(own, 0) > 0:
+            left[own] -= 1
+    return found
+
+
+def restored(logged: LoggedBranch, rounds: dict[str, int] | None = None) -> _Step:
+    """What the step `restore` of the store takes, so that the branch is as its log has it.
+
+    rounds: of a full round under `ratio`, the calls of each class; None: another order.
+    """
     last = logged.steps[-1]
     issued = {step["place"]: step for step in logged.steps if step["action"] == "issued"}
     tickets = []
@@ -131,7 +158,7 @@ def restored(logged: LoggedBranch) -> _Step:
             "id": one["ticket_id"], "place": place, "number": one["number"], "class": one["queue_class"], "vip": one["vip_area"],
             "service": one["service"], "state": one["state"], "arrival": one["arrival"], "issued": began["at"],
             "passed": one["passed"], "ref": one["customer_ref"], "ref2": one["previous_ref"], "degraded": one["degraded"],
-            "printed": one["printed"], "since": one["at"], "cause": "restored",
+            "printed": one["printed"], "since": one["at"], "cause": "restored", "floor": _open_class(began),
             "counter": one["counter"] if one["state"] == "called" else None,
             "called": one["at"] if one["state"] == "called" else None,
         })  # fmt: skip
@@ -145,5 +172,6 @@ def restored(logged: LoggedBranch) -> _Step:
         "sequence": logged.sequence, "places": max(issued, default=0), "numbers": numbers, "last": last["at"],
         "issued": sum(step["day"] == last["day"] for step in issued.values()),
         "closed": (closings[-1]["reason"] or "closed") if closings and closings[-1]["action"] == "closed" else None,
-        "counters": logged.counters(), "log_day": date_of(last["day"] or 0).isoformat(),
+        "counters": logged.counters(), "left": rounds_left(logged, rounds) if rounds else {},
+        "log_day": date_of(last["day"] or 0).isoformat(),
     }  # fmt: skip

@@ -25,7 +25,7 @@ from services.access.writer import DecisionTrail
 from services.queue.tickets.following import ClassFollower
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.problems import TicketProblemError
-from services.queue.tickets.relay import RELAY_WAIT_MS, TICKETS_TOPIC, KafkaSteps, TicketRelay
+from services.queue.tickets.relay import RELAY_WAIT_MS, KafkaSteps, TicketRelay
 from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.store import STORE_BUDGET_S, TicketStore
 from services.queue.tickets.ticketing import Ticketing
@@ -79,12 +79,9 @@ def relay_of(settings: Settings) -> TicketRelay:
     """The relay of the settings' outbox."""
     wait_s = 2 * RELAY_WAIT_MS / 1000
     client = Redis.from_url(settings.tickets, socket_timeout=wait_s, socket_connect_timeout=wait_s)
-    sender = KafkaSteps(settings.kafka, settings.topic(TICKETS_TOPIC))
+    sender = KafkaSteps(settings.kafka, settings.topic)
     return TicketRelay(
-        client,
-        TicketKeys.of(settings.topic_prefix),
-        sender,
-        partial(encode, TICKETS_TOPIC, registry=registry_for(settings)),
+        client, TicketKeys.of(settings.topic_prefix), sender, partial(encode, registry=registry_for(settings))
     )
 
 

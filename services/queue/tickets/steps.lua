@@ -311,7 +311,7 @@ function steps.issue()
   join(t)
   mark(t)
   save(t)
-  tell('issued', t, {reason = a.reason})
+  tell('issued', t, {reason = a.reason or (a.floor and 'open ' .. a.floor) or nil})
   return {ticket = t}
 end
 
@@ -514,6 +514,7 @@ function steps.restore()
     keep_counter(name, c)
   end
   now = math.max(now, a.last)
+  for name, left in pairs(a.left or {}) do redis.call('HSET', rounds, name, cjson.encode(left)) end
   for _, t in ipairs(a.tickets) do
     if t.state == 'waiting' then
       redis.call('SADD', lanes, lane_of(t))
@@ -554,6 +555,13 @@ function steps.state()
   return found
 end
 
+-- What a hall shows.
+function steps.board()
+  local found = {day = field('day') or '', closed = field('closed') or '', sequence = tonumber(field('steps') or 0), shown = {}}
+  for _, text in ipairs(redis.call('LRANGE', shown, 0, -1)) do table.insert(found.shown, cjson.decode(text)) end
+  return found
+end
+
 -- All that are not at their end, to compare them with the log.
 function steps.live()
   local found = {sequence = tonumber(field('steps') or 0), tickets = {}}
@@ -570,7 +578,7 @@ function steps.ticket()
   return {ticket = t}
 end
 
-if step == 'state' or step == 'ticket' or step == 'live' then
+if step == 'state' or step == 'board' or step == 'ticket' or step == 'live' then
   local found, why = steps[step]()
   return found and cjson.encode(found) or refuse(why)
 end

@@ -15,6 +15,7 @@ from redis import RedisError
 from redis.exceptions import NoScriptError
 
 from schemas import bounds
+from streams.queue.discipline import RATIO
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,7 +28,7 @@ STORE_BUDGET_S: Final = 0.15
 """Waiting for the store ends here; a kiosk has its 503 within 200 ms."""
 
 Answered = dict[str, Any]
-_READING: Final = ("state", "ticket", "live")
+_READING: Final = ("state", "board", "ticket", "live")
 
 
 class StepRefusedError(Exception):
@@ -50,6 +51,12 @@ def rule_of(queue: CompiledQueue) -> Answered:
         "rounds": list(rule.round_calls),
     }  # fmt: skip
     return found if rule.overtakers_max is None else {**found, "cap": rule.overtakers_max}
+
+
+def full_round(queue: CompiledQueue) -> dict[str, int] | None:
+    """The calls of each class in a round, under `ratio`; None under another order."""
+    rule = queue.discipline
+    return dict(zip(queue.ids, rule.round_calls, strict=True)) if rule.order == RATIO else None
 
 
 @dataclass(slots=True)

@@ -160,6 +160,11 @@ class Ticketing:
             calls=[forms.ShownCall(**{name: one[name] for name in ("sequence", "number", "counter")}) for one in state["shown"]],
         )  # fmt: skip
 
+    async def hall(self, branch: str) -> dict[str, Any]:
+        """A branch as the store has it: who waits, the counters and their tickets, the last calls."""
+        with _as_problems():
+            return await self.store.run("state", branch)
+
     async def rerank(self, reference: str, queue_class: str, vip_area: bool, reason: str) -> int:
         """Another class of a reference: its tickets move at once, wherever they wait. How many did."""
         moved = 0

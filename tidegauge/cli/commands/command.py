@@ -29,7 +29,10 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Port; TIDEGAUGE_COMMANDS_PORT if not given.")
     ] = None,
 ) -> None:
-    """Serve `POST /v1/commands/{name}` to whoever comes with a token, a key or a session. Without TLS: a proxy of the bank's has that."""
+    """Serve `POST /v1/commands/{name}` to whoever comes with a token, a key or a session.
+
+    Without TLS: a proxy of the bank's has that.
+    """
     from services.access.setup import key_book, request_callers
     from services.commands.app import create_commands_app
     from services.commands.opening import open_door

@@ -1,6 +1,9 @@
 """`tidegauge notices`: the worker that turns alerts into notices, and what may be done about those that wait."""
 
 import asyncio
+import logging
+import threading
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +12,12 @@ import typer
 
 from agents.engine.reader import LogReader
 from agents.notifier.app import build_notifier, run_notifier
+from deploy.errors import KeyLostError
 from deploy.settings import Settings
+from schemas.codec.records import RecordError
 from schemas.registry import registry_for
 from services.access.decision import DataKind
-from services.assembly import notifier, redis_client, webhook_trust
+from services.assembly import FAILURES, follow_arrivals, notifier, redis_client, webhook_trust
 from services.notices.channels import give_up, waiting_notices
 from services.notices.notifier import TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
@@ -27,6 +32,8 @@ from tidegauge.world.watch import Watch, end_process
 if TYPE_CHECKING:
     from redis import Redis
 
+log = logging.getLogger(__name__)
+ARRIVALS_AGAIN_S = 5.0
 app = typer.Typer(help="Turn alerts into notices; see and give up those that wait.", add_completion=False)
 
 
@@ -63,9 +70,26 @@ def run(context: typer.Context) -> None:
     settings = world.settings
     need_redis(settings)
     Watch(world, USES_NOTICES).start(end_process)
+    threading.Thread(target=_arrivals, args=(settings,), name="arrivals", daemon=True).start()
     with one_last_line():
         run_notifier(build_notifier(settings, Lazily(world), registry_for(settings)))
     notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
+
+
+def _arrivals(settings: Settings) -> None:
+    """Tell managers of VIPs that arrive, as long as the process lives; what fails is begun anew."""
+    over = threading.Event()
+    while True:
+        try:
+            asyncio.run(follow_arrivals(settings, LogReader, over))
+        except KeyLostError as problem:
+            log.warning("nobody is told of VIPs that arrive: %s", problem)
+            return
+        except (*FAILURES, RecordError) as problem:
+            log.warning("VIPs that arrive can't be followed now: %s", problem)
+        except Exception:
+            log.exception("VIPs that arrive can't be followed now")
+        time.sleep(ARRIVALS_AGAIN_S)
 
 
 @app.command("waiting")

@@ -30,6 +30,7 @@ from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit
 from tidegauge.cli.queue.bound import bound
 from tidegauge.cli.queue.days import day, estimates, explain_, simulate_
 from tidegauge.cli.queue.kept import compare_branches, restore_branch
+from tidegauge.cli.queue.screens import serve_pages
 from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
@@ -156,6 +157,7 @@ def check_reference(
         raise typer.Exit(FAILED_CHECK)
 
 
+app.command("pages")(serve_pages)
 app.command("bound")(bound)
 app.command("simulate")(simulate_)
 app.command("explain")(explain_)

@@ -55,8 +55,10 @@ def restore_branch(
 
     A store that has anything of the branch is left as it is: `compare` says what differs.
     """
+    from policies import load_pack
+    from policies.compiled.queue import compile_queue
     from services.queue.tickets.replay import restored
-    from services.queue.tickets.store import StepRefusedError
+    from services.queue.tickets.store import StepRefusedError, full_round
     from tidegauge.branch.log import read_branch
 
     permitted(Settings(), DataKind.WORLD, f"tickets of {branch}", actor)
@@ -64,7 +66,8 @@ def restore_branch(
     logged = read_branch(settings, branch)
     if not logged.steps:
         raise CommandError(f"queue-tickets has nothing of {branch}", "is its name right?", BAD_INPUT)
-    given = restored(logged)
+    packs = [load_pack(name.strip()) for name in settings.pack.split(",")]
+    given = restored(logged, full_round(compile_queue(packs[0])))
     line = f"restore {len(given['tickets'])} tickets of {branch}, up to step {logged.sequence}"
     fields = {
         "branch": branch,
