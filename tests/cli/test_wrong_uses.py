@@ -335,7 +335,10 @@ NO_SERVER = {
     "replay": "reads files",
     **{f"alerts {name}": "reads files" for name in ("evaluate", "calibrate")},
     **dict.fromkeys(("schemas check", "schemas register"), "ask the registry"),
-    **{f"policy {name}": "read files" for name in ("list", "show", "check", "decide", "cases", "diff")},
+    **{
+        f"policy {name}": "read files"
+        for name in ("list", "show", "check", "decide", "cases", "diff", "describe", "new")
+    },
 }
 ALL = dict(commands())
 
