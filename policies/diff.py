@@ -8,17 +8,16 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from policies.model.terms import AllOf, AnyOf, Limit
+from policies.model.terms import AnyOf, AtLeast, Criterion, Limit, Not
 
 if TYPE_CHECKING:
     from policies.model.pack import Pack
-    from policies.model.terms import Criterion
 
 LEFT_OUT = frozenset({"body", "customer_class"})
 # Fields that say which version it is and how it came in; a supplement differs from its base in them.
 HEAD = frozenset({"id", "version", "effective_from", "name", "basis", "readings", "applies_to", "supplement", "edited_by",
                   "branches", "supersedes"})  # fmt: skip
-SIGNS = {"minimum": "≥", "above": ">", "below": "<", "at_most": "≤"}
+SIGNS = {"minimum": "≥", "above": ">", "below": "<", "at_most": "≤", "one_of": "="}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +34,32 @@ def criterion_text(criterion: Criterion | None) -> str:
     if criterion is None:
         return "-"
     if isinstance(criterion, Limit):
-        where = f"({criterion.scope})" if criterion.scope else ""
-        number = "open" if criterion.value is None else f"{criterion.value:f}"
-        return f"{criterion.metric}{where} {SIGNS[criterion.operator]} {number}"
+        return limit_text(criterion)
+    if isinstance(criterion, Not):
+        return f"not {criterion_text(criterion.part)}"
+    if isinstance(criterion, AtLeast):
+        return f"at least {criterion.needed} of ({'; '.join(criterion_text(part) for part in criterion.parts)})"
     word = " or " if isinstance(criterion, AnyOf) else " and "
     return "(" + word.join(criterion_text(part) for part in criterion.parts) + ")"
 
 
+def limit_text(limit: Limit) -> str:
+    """A limit on one line."""
+    where = f"({limit.scope})" if limit.scope else ""
+    return f"{limit.metric}{where} {SIGNS[limit.operator]} {bound_text(limit)}"
+
+
+def bound_text(limit: Limit) -> str:
+    """What a limit compares with: a number with its currency where it has one of its own, or texts."""
+    if limit.texts:
+        return " / ".join(limit.texts)
+    number = "open" if limit.value is None else f"{limit.value:f}"
+    return number if limit.currency is None else f"{number} {limit.currency}"
+
+
 def flattened(value: Any, path: str = "") -> dict[str, str]:
     """Dotted paths and texts; members of lists go by their id where they have one."""
-    if isinstance(value, Limit | AnyOf | AllOf):
+    if isinstance(value, Criterion):
         return {path: criterion_text(value)}
     found: dict[str, str] = {}
     if is_dataclass(value) and not isinstance(value, type):

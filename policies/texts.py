@@ -8,7 +8,7 @@ from typing import Final
 
 from policies.model.terms import Name
 
-_CENTS, _DIGITS = 2, Context(prec=120, rounding=ROUND_HALF_EVEN)
+_CENTS, _PLACES, _DIGITS = 2, 6, Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 REFUSALS: Final[dict[str, Name]] = {
     "unknown_card": Name("本方案没有这种卡", "the pack has no such card"),
@@ -90,7 +90,7 @@ FLAG_NAMES: Final[dict[str, Name]] = {
 }
 
 
-def figure(value: Fraction, bound: Decimal | None) -> tuple[str, bool]:
+def figure(value: Fraction, bound: Decimal | Fraction | None) -> tuple[str, bool]:
     """(A value in digits, whether they are all of it): to the cent, or as many that it compares with `bound` as it does.
 
     So 499,999.999 is never shown as 500000 beside a limit of 500000.00 that it does not reach.
@@ -103,6 +103,12 @@ def figure(value: Fraction, bound: Decimal | None) -> tuple[str, bool]:
         decimals += 1
     text = f"{Decimal(round(value * 10**decimals)).scaleb(-decimals, _DIGITS):f}"
     return text.removesuffix(".00"), rounded == value
+
+
+def plain_number(value: Fraction) -> str:
+    """A decimal number with as many places as it has, at most six."""
+    text = f"{Decimal(round(value * 10**_PLACES)).scaleb(-_PLACES, _DIGITS):f}"
+    return text.rstrip("0").rstrip(".")
 
 
 def _side(value: Fraction, limit: Fraction) -> int:

@@ -44,7 +44,7 @@ POSTING_FIELDS = (
     "customer_initiated branch channel counterparty_bank counterparty_ref reverses"
 ).split()
 P_SOURCE, P_NUMBER, P_CUSTOMER, P_ACCOUNT, P_CLASS, P_CURRENCY, P_AMOUNT, P_DAY, P_BOOKED = range(1, 10)
-P_NATURE, P_INITIATED, P_BRANCH, P_BANK, P_REVERSES = 10, 11, 12, 14, 16
+P_NATURE, P_INITIATED, P_BRANCH, P_CHANNEL, P_BANK, P_COUNTERPARTY, P_REVERSES = range(10, 17)
 SNAPSHOT_FIELDS = (
     "event_id source customer_id account_id asset_class currency balance_minor cutoff_at business_day version "
     "opened_on branch"

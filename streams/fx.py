@@ -83,6 +83,13 @@ class Rates:
         """The highest rate that is taken, in millionths."""
         return rate_micro_max(self.base, CURRENCIES[currency])
 
+    def micro_on(self, currency: int, day: int) -> int | None:
+        """The rate of a day, in millionths of the base per unit; None where none is known."""
+        if CURRENCIES[currency] == self.base:
+            return 10**6
+        known = [on for on, held in self._rates.get(currency, {}).items() if on <= day and held]
+        return self._rates[currency][max(known)][-1][2] if known else None
+
     def prune(self, before: int) -> None:
         """Forgets what no day from `before` on needs."""
         for currency, days in self._rates.items():

@@ -35,6 +35,7 @@ JOB_COUNTS = {
     "beyond_horizon": "Postings booked before the arrival horizon.",
     "closes": "Business days closed.",
     "closes_set_aside": "Closes that do not count: their run asked for a day too far behind the last close.",
+    "flows_too_old": "Postings of a flow into a month that it no longer holds: they count in no flow.",
     "marks_set_aside": "Marks of sources that do not count: their day is too far behind the last close.",
     "held": "Evaluations held because something they need is missing.",
 }

@@ -97,7 +97,7 @@ class Trial:
         self.refused = obstacles(pack) or self.other.decider.packs.unfit(pack)
         if not self.refused:
             self.other.decider.packs.try_out(pack)
-            self.other.decider.know(pack)
+            self.other.decider.know(pack, from_the_beginning=True)
         for job in (self.running, self.other):
             job.begin(0, dict.fromkeys(INPUTS, 0))
 

@@ -222,6 +222,7 @@ class StandingJob:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
         if self.live:  # a replay finds their rows
             self.decider.transaction_counts.take(columns, first, last)
+            self.decider.flows.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
         if self.ledger.cases is not None:
             self.decider.cases.take(columns, first, last, met)

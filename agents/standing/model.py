@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from agents.engine.packing import texts
 from policies.compiled.classes import ClassTable, CompiledClasses, by_class, compile_classes
-from policies.compiled.program import Column, Key, Program
+from policies.compiled.program import Column, Program
 from policies.language.reader import PackError, Problem
 from policies.lifecycle.state import Decision
+from policies.model.figures import Flow, Key
 from policies.model.pack import Pack
 from schemas.bounds import EVENTS_MAX
 from schemas.registry import Registry
@@ -49,6 +50,10 @@ class RowKey:
     CASE_DESK: Final = b"u"
     STATE_ALERTS: Final = b"v"
     FACT: Final = b"f"  # the fact's name, `/` and the customer's id
+    FACT_MONTHS: Final = b"m"  # the fact's name, `/` and the customer's id
+    FLOWS: Final = b"g"
+    FLOW_REVERSALS: Final = b"j"
+    FLOW_SERIES: Final = b"h"  # no id: one row
     DATES: Final = b"d"
     TRANSACTION_COUNTS: Final = b"t"
     PACK: Final = b"k"  # the pack's place in the book
@@ -98,6 +103,7 @@ class OlderClass(NamedTuple):
 
     program: Program
     scopes: Mapping[str, frozenset[str]]
+    flows: Mapping[str, Flow]
 
 
 class ForCloser(NamedTuple):

@@ -97,6 +97,7 @@ FIELDS: Final[dict[str, tuple[FileField, ...]]] = {
         FileField("value", fields.integer),
         FileField("as_of", fields.calendar_date),
         FileField("source", fields.text),
+        FileField("text", fields.text, None),
     ),
     "fx-rates": (
         FileField("event_id", fields.text),
@@ -171,6 +172,8 @@ def event(topic: str, row: Mapping[str, Any], zone: str) -> Event:
             raise FieldError(name, "is missing")
         else:
             record[name] = default
+    if record.get("text", "") is None:  # of a fact that is a number: versions of the contract before have no such field
+        del record["text"]
     if topic in INSTANTS:
         record[INSTANTS[topic]] = fields.instant(INSTANTS[topic], _required(row, INSTANTS[topic]), zone)
     if topic in MONEY:

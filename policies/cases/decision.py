@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
 from policies.cases import facts as fact
 from policies.cases.facts import FactError, Facts
+from policies.diff import bound_text
 from policies.language.loader import load_pack
 from policies.language.reader import PackError
 from policies.lifecycle.acts import act
@@ -19,11 +21,11 @@ from policies.lifecycle.transitions import close
 from policies.model.criteria import OWN_STANDARD, Values, band, decide, meets
 from policies.model.metrics import NOT_KNOWN
 from policies.model.provisions import RECORDS
-from policies.model.terms import limits
+from policies.model.terms import limits, rate_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import date
+    from pathlib import Path
 
     from policies.model.pack import ClassPolicy, Pack
     from policies.model.terms import Limit
@@ -41,13 +43,21 @@ class Reason:
 
     tier: str
     limit: Limit
-    value: Fraction | None
+    value: Fraction | str | None
     met: bool
+    rate: Fraction | None = None  # of a limit in a currency of its own
 
     @property
     def unknown(self) -> bool:
         """Whether the value is not known, such as an age without a birth date."""
-        return self.value is None and self.limit.value is not None
+        return self.value is None and not self.limit.is_open
+
+    @property
+    def bound(self) -> Fraction | None:
+        """The number compared with, in the base currency."""
+        return (
+            None if self.limit.value is None else Fraction(self.limit.value) * (1 if self.rate is None else self.rate)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +88,11 @@ def decide_facts(pack: Pack, customer_class: str, given: Mapping[str, Any], day:
     policy = pack.classes.get(customer_class)
     if policy is None:
         raise FactError(f"{pack.id} has no class {customer_class}; classes: {', '.join(pack.classes)}")
-    known = Facts(pack, given)
+    number = _month_end(pack, day)
+    known = Facts(pack, given, number)
     known.check()
     values = known.values(policy)
     measured = decide(policy, values)
-    number = _month_end(pack, day)
     barred = policy.vetoes_at_once and policy.veto is not None and meets(policy.veto, values)
     state, said = _run(policy, given, measured, number, vetoed=barred)
     said = [*said, *_billed(policy, known, state, given.get("current", policy.tiers[0].id), number)]
@@ -155,12 +165,16 @@ def _potential(policy: ClassPolicy, known: Facts) -> bool:
 def reasons(policy: ClassPolicy, values: Values) -> tuple[Reason, ...]:
     """Every limit of every tier with the value and whether it is met, lowest tier first."""
     own = values.get(OWN_STANDARD) or 0
+    assert isinstance(own, int)
     found: list[Reason] = []
     for i, tier in enumerate(policy.tiers):
         for leaf in limits(tier.when):
-            value = None if leaf.value is None else values[leaf.metric, leaf.scope]
-            value = None if value is None else Fraction(value)
-            found.append(Reason(tier.id, leaf, value, meets(leaf, values, own >= i)))
+            value = None if leaf.is_open else values[leaf.metric, leaf.scope]
+            value = Fraction(value) if isinstance(value, int) else value
+            rate = None if leaf.currency is None else values[rate_key(leaf.currency)]
+            assert not isinstance(rate, str)
+            rate = None if rate is None else Fraction(rate)
+            found.append(Reason(tier.id, leaf, value, meets(leaf, values, own >= i), rate))
     return tuple(found)
 
 
@@ -180,10 +194,11 @@ class CaseResult:
         return self.problem is None and self.tier == self.expected
 
 
-def run_cases(lines: IO[str], only: str | None = None) -> Iterator[CaseResult]:
-    """Decides every row of a CSV table with the columns of COLUMNS, under the pack that the row names.
+def run_cases(lines: IO[str], only: str | None = None, folder: Path | None = None) -> Iterator[CaseResult]:
+    """Decides every row of a CSV table with the columns of CASE_COLUMNS, under the pack that the row names.
 
-    Raises FactError when columns are missing. `only` limits it to one pack.
+    Raises FactError when columns are missing. `only` limits it to one pack; files of packs may lie in `folder`. A row may
+    have a `date`, the close that decides.
     """
     table = csv.DictReader(lines, restval="")
     missing = [name for name in CASE_COLUMNS if name not in (table.fieldnames or ())]
@@ -196,10 +211,13 @@ def run_cases(lines: IO[str], only: str | None = None) -> Iterator[CaseResult]:
         why, tier, problem = row.get("why") or "", None, None
         try:
             if row["scheme_id"] not in packs:
-                packs[row["scheme_id"]] = load_pack(row["scheme_id"])
+                beside = None if folder is None else folder / row["scheme_id"]
+                known = beside is not None and beside.is_file()
+                packs[row["scheme_id"]] = load_pack(beside if beside is not None and known else row["scheme_id"])
             given = fact.parse_facts(row["facts"])
-            tier = decide_facts(packs[row["scheme_id"]], row["customer_class"], given).tier
-        except (FactError, PackError) as found:
+            day = date.fromisoformat(row["date"]) if row.get("date") else None
+            tier = decide_facts(packs[row["scheme_id"]], row["customer_class"], given, day).tier
+        except (ValueError, FactError, PackError) as found:
             problem = str(found)
         yield CaseResult(row["case_id"], row["expected_tier"], tier, why, problem)
 
@@ -222,7 +240,12 @@ def as_json(outcome: CaseOutcome) -> str:
                 "metric": r.limit.metric,
                 "scope": r.limit.scope,
                 "operator": r.limit.operator,
-                "limit": None if r.limit.value is None else str(r.limit.value),
+                "limit": bound_text(r.limit)
+                if r.limit.texts
+                else None
+                if r.limit.value is None
+                else str(r.limit.value),
+                **({} if r.limit.currency is None else {"currency": r.limit.currency, "rate": str(r.rate)}),
                 "value": NOT_KNOWN if r.unknown else None if r.value is None else str(r.value),
                 "met": r.met,
             }

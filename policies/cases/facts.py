@@ -30,7 +30,8 @@ from policies.lifecycle.state import (
 )
 from policies.model import metrics
 from policies.model.criteria import OWN_STANDARD
-from policies.model.terms import limits
+from policies.model.figures import AT_DAY_START, Key, Series, form, metric_kind, months_of_year, series
+from policies.model.terms import limits, rate_key
 from streams.vocabulary.metrics import months_of_mean
 from streams.vocabulary.terms import asset_class
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from policies.model.terms import Criterion
 
 NUMBER_CHARS_MAX: Final = 40
-_Key = tuple[str, str | None]
+Value = Fraction | int | str | None
 ACTION_KEYS: Final = frozenset(
     "filed notable approved approved_tier card_held upgrade_applied downgrade_applied card_approved card_holder current "
     "months_since_review pinned_standard application agreement consent verification own_standard months_below applied_tier "
@@ -48,7 +49,7 @@ ACTION_KEYS: Final = frozenset(
 DAY_KEYS: Final = frozenset("current_since notice_since relationship_since".split())
 SERIES_KEYS: Final = frozenset(
     "month_avgs month_days month_avgs_12 accounts components days_in_month funded_days balance_on_funded_days "
-    "current_balance".split()
+    "current_balance rates".split()
 )
 
 
@@ -106,6 +107,7 @@ class Facts:
 
     pack: Pack
     given: Mapping[str, Any]
+    day: int = 0  # of the close: it says how many months a year has
 
     def check(self) -> None:
         """FactError for a key that means nothing: a misspelt fact would pass for an absent one."""
@@ -119,13 +121,15 @@ class Facts:
             *self.pack.facts,
         }
         for key in self.given:
-            if key not in known and metrics.kind(key) is None:
+            if key not in known and key not in self.pack.flows and metric_kind(self.pack, key) is None:
                 raise FactError(f"{key}: no such fact")
         self._check_shapes()
 
     def _check_shapes(self) -> None:
         """FactError where a key of more than one part is not what it must be."""
         given = self.given
+        if not isinstance(given.get("rates", {}), dict):
+            raise FactError("rates: an object of rates by currency is needed")
         if not isinstance(given.get("components", {}), dict):
             raise FactError("components: an object of amounts by asset type is needed")
         accounts = given.get("accounts", [{}])
@@ -154,20 +158,21 @@ class Facts:
             if key in self.given and not (isinstance(self.given[key], str) and self.given[key] in tiers):
                 raise FactError(f"{key}: {self.given[key]!r} is not a tier")
 
-    def values(self, policy: ClassPolicy) -> dict[_Key, Fraction | int | None]:
+    def values(self, policy: ClassPolicy) -> dict[Key, Value]:
         """Every value that the tiers and the veto ask for."""
         self._check_tiers(policy)
-        found: dict[_Key, Fraction | int | None] = {OWN_STANDARD: self._own_standard(policy)}
+        found: dict[Key, Value] = {OWN_STANDARD: self._own_standard(policy)}
         conditions = [policy.veto, *(tier.when for tier in policy.tiers)]
         found.update(self.needed([c for c in conditions if c is not None]))
         for tier in policy.tiers:
             found.update(self.needed([band.when for band in tier.bands]))
         return found
 
-    def needed(self, conditions: list[Criterion]) -> dict[_Key, Fraction | int | None]:
+    def needed(self, conditions: list[Criterion]) -> dict[Key, Value]:
         """The values of every limit in some conditions. FactError where one is neither given nor has a stand-in."""
-        leaves = [leaf for condition in conditions for leaf in limits(condition) if leaf.value is not None]
-        return {(leaf.metric, leaf.scope): self.value(leaf.metric, leaf.scope) for leaf in leaves}
+        leaves = [leaf for condition in conditions for leaf in limits(condition) if not leaf.is_open]
+        rates = [rate_key(leaf.currency) for leaf in leaves if leaf.currency is not None]
+        return {key: self.value(*key) for key in (*((leaf.metric, leaf.scope) for leaf in leaves), *rates)}
 
     def _own_standard(self, policy: ClassPolicy) -> int:
         tier = self.given.get("own_standard", "none")
@@ -178,14 +183,29 @@ class Facts:
         except KeyError:
             raise FactError(f"own_standard: {tier!r} is not a tier") from None
 
-    def value(self, metric: str, scope: str | None) -> Fraction | int | None:
+    def value(self, metric: str, scope: str | None) -> Value:
         """The value of a metric over a scope; None: it is not known."""
+        if metric.startswith("rate["):
+            return self._rate(metric[len("rate[") : -1])
+        by_month = None if metric in self.given else series(metric)
+        if by_month is not None and by_month.mode is None:
+            return self._month(by_month)
         for key, value in self.given.items():
             if metrics.ALIASES.get(key, key) == metric:
-                return exact(value, key)
+                return self._text(key, value) if metric_kind(self.pack, metric) == "text" else exact(value, key)
+        made = form(self.pack, metric, scope)
+        if made is not None and (metric in self.pack.measures or by_month is not None):
+            parts = [(self.value(*key), weight) for key, weight in made.items()]
+            return None if any(part is None for part, _ in parts) else sum(
+                (Fraction(part) * weight for part, weight in parts if part is not None), Fraction(0)
+            )  # fmt: skip
         if scope is None:
             own = self.pack.facts.get(metric)
-            return metrics.absent(metric) if own is None else own.absent
+            if own is not None and own.kind == "text":
+                return own.absent_text
+            return metrics.absent(metric) if own is None else own.stand_in(0)
+        if metric.endswith(AT_DAY_START):  # of facts the day's start is not told apart from its end
+            return self.value(metric.removesuffix(AT_DAY_START), scope)
         if "components" in self.given:
             return self._components(scope)
         found = self._rolling(metric)
@@ -195,10 +215,38 @@ class Facts:
             raise FactError(f"{metric}: not given, and no other fact says it")
         return found
 
+    def _text(self, key: str, value: Any) -> str:
+        values = self.pack.facts[key].values
+        if value not in values:
+            raise FactError(f"{key}: {value!r} is none of {', '.join(values)}")
+        return str(value)
+
+    def _rate(self, currency: str) -> Fraction:
+        rates = self.given.get("rates", {})
+        if currency not in rates:
+            raise FactError(f'rates: the rate of {currency} is needed: "rates": {{"{currency}": 7.1}}')
+        return exact(rates[currency], f"rates.{currency}")
+
+    def _month(self, wanted: Series) -> Fraction | int | None:
+        """A fact or flow of a month, or of the year so far, out of the list of its months, oldest first."""
+        name, flow = wanted.of, wanted.of in self.pack.flows
+        own = self.pack.facts.get(name)
+        absent = None if flow else (metrics.absent(name) or 0) if own is None else own.stand_in(0)
+        if name not in self.given:
+            if flow:
+                raise FactError(f"{name}: not given: a list of months is needed, oldest first")
+            return (absent or 0) * (months_of_year(self.day) if wanted.year else 1)
+        newest = [*reversed(_series(self.given[name], f"{name}, oldest month first"))]
+        if wanted.year:
+            of_year = [newest[k] if k < len(newest) else Fraction(absent or 0) for k in range(months_of_year(self.day))]
+            return sum(of_year, Fraction(0))
+        assert wanted.month is not None
+        return newest[wanted.month] if wanted.month < len(newest) else absent
+
     def _without_money(self) -> bool:
         """Whether facts are told of the customer, and nothing of what he holds: the worker takes it as nothing, too."""
         names = {metrics.ALIASES.get(key, key) for key in self.given}
-        told = names & {*metrics.facts(), *self.pack.facts}
+        told = names & {*metrics.facts(), *self.pack.facts, *self.pack.flows}
         return bool(told) and not names & SERIES_KEYS and all(metrics.kind(name) != "rolling" for name in names)
 
     def _components(self, scope: str) -> Fraction:

@@ -175,13 +175,13 @@ class Minor:
 def _thresholds(policy: ClassPolicy) -> tuple[Limit, list[Decimal]]:
     leaves = [tier.when for tier in policy.tiers[1:]]
     first = leaves[0] if leaves else None
-    if not isinstance(first, Limit) or first.metric not in ROLLING:
+    if not isinstance(first, Limit) or first.metric not in ROLLING or first.currency is not None:
         raise CriteriaTooGeneralError(policy.customer_class, "tiers are not minimums of a rolling metric")
     minimums: list[Decimal] = []
     for leaf in leaves:
-        if isinstance(leaf, Limit) and leaf.value is None:
+        if isinstance(leaf, Limit) and leaf.is_open:
             raise PackError([Problem(policy.customer_class, 1, "tiers", "a number is still open: this is a template")])
-        same = isinstance(leaf, Limit) and (leaf.metric, leaf.scope) == (first.metric, first.scope)
+        same = isinstance(leaf, Limit) and (leaf.metric, leaf.scope, leaf.currency) == (first.metric, first.scope, None)
         if not isinstance(leaf, Limit) or not same or leaf.operator != "minimum" or leaf.value is None:
             raise CriteriaTooGeneralError(policy.customer_class, "tiers are not minimums of one metric")
         minimums.append(leaf.value)
@@ -272,7 +272,7 @@ def foreseen(policy: ClassPolicy) -> bool:
         and first.metric in ROLLING
         and all(
             isinstance(leaf, Limit)
-            and (leaf.metric, leaf.scope, leaf.operator) == (first.metric, first.scope, "minimum")
+            and (leaf.metric, leaf.scope, leaf.operator, leaf.currency) == (first.metric, first.scope, "minimum", None)
             for leaf in leaves
         )
     )

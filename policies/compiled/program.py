@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import lcm
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor, lcm
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +17,19 @@ import numpy.typing as npt
 from policies.compiled.pack import INT64_MAX, Minor
 from policies.language.reader import PackError, Problem
 from policies.lifecycle.state import FLAGS
-from policies.model import metrics
-from policies.model.terms import AnyOf, Limit, limits
+from policies.model.figures import RATE_PLACES, Key, decimals_of, form, limit_columns
+from policies.model.terms import Limit, Not, limits, rate_key
+from streams.money import NANO
 from streams.vocabulary.metrics import INDEX, months_of_mean, parts
 
 if TYPE_CHECKING:
+    from policies.model.figures import Declared
     from policies.model.pack import ClassPolicy, Pack
     from policies.model.provisions import Service
     from policies.model.terms import Criterion
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-Key = tuple[str, str | None]
-_NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Column:
     """n exact values (units + nano / 10**9) / divisor, 0 <= nano < 10**9: minor units, counts, or flags as 0 and 1.
 
     held: no value, a rate is missing. unknown: the bank does not know it, so it meets no limit. None: none is.
+    Of sums with weights units are whole numbers of any size. scale: of a plain number, the decimal places of a unit.
+    texts: what the units are the places of.
     """
 
     units: Ints
@@ -43,6 +46,8 @@ class Column:
     divisor: int = 1
     held: Bools | None = None
     unknown: Bools | None = None
+    scale: int | None = None
+    texts: tuple[str, ...] | None = None
 
 
 ColumnsByKey = Mapping[Key, Column]
@@ -59,6 +64,10 @@ class Program:
     needs: tuple[Key, ...]
     looks: tuple[Key, ...] = ()  # of the condition of `potential`
     fees: tuple[Key, ...] = ()  # of the conditions of services
+    sums: Mapping[Key, WeightedSum] = field(default_factory=dict)  # metrics that are no columns, but sums of some
+    told: tuple[Key, ...] = ()  # those of them that evidence has beside what they are made of
+    base_exponent: int = 2
+    takes: Mapping[Limit, tuple[Key, ...]] = field(default_factory=dict)  # the columns of each limit
 
     @property
     def tier_ids(self) -> tuple[str, ...]:
@@ -67,7 +76,7 @@ class Program:
 
     def evaluate(self, columns: ColumnsByKey) -> tuple[Ints, Bools]:
         """(int64[n] index of the tier that the standard gives, bool[n] held). KeyError for a column that is missing."""
-        columns = self._with_means(columns)
+        columns = self._with_sums(columns)
         n = len(next(iter(columns.values())).units)
         tiers, held = np.zeros(n, np.int64), np.zeros(n, np.bool_)
         for index, tier in enumerate(self.policy.tiers):
@@ -83,12 +92,12 @@ class Program:
 
     def barred(self, columns: ColumnsByKey) -> tuple[Bools, Bools]:
         """(bool[n] who meets the veto, bool[n] of whom that cannot be said). KeyError for a column that is missing."""
-        columns = self._with_means(columns)
+        columns = self._with_sums(columns)
         n = len(next(iter(columns.values())).units)
         met, held = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
         if self.policy.veto is not None:
             met = self._met(self.policy.veto, columns)
-            for key in _needs([self.policy.veto]):
+            for key in self._takes(self.policy.veto):
                 missing = columns[key].held
                 held |= False if missing is None else missing
         return met, held
@@ -97,9 +106,9 @@ class Program:
         """(bool[n] who meets a service's condition, bool[n] of whom that cannot be said)."""
         met, held = np.ones(n, np.bool_), np.zeros(n, np.bool_)
         if service.when is not None:
-            columns = self._with_means(columns)
+            columns = self._with_sums(columns)
             met = self._met(service.when, columns)
-            for key in _needs([service.when]):
+            for key in self._takes(service.when):
                 missing = columns[key].held
                 held |= False if missing is None else missing
         return met, held
@@ -108,10 +117,25 @@ class Program:
         """bool[n]: who is flagged potential_customer. Takes columns beyond `needs` where the pack's condition does."""
         when = self.policy.potential.when if self.policy.potential is not None else None
         n = len(next(iter(columns.values())).units)
-        return np.zeros(n, np.bool_) if when is None else self._met(when, self._with_means(columns))
+        return np.zeros(n, np.bool_) if when is None else self._met(when, self._with_sums(columns))
 
-    def _with_means(self, columns: ColumnsByKey) -> dict[Key, Column]:
+    def _takes(self, criterion: Criterion) -> tuple[Key, ...]:
+        """The columns that a criterion takes."""
+        return tuple(dict.fromkeys(key for leaf in limits(criterion) for key in self.takes[leaf]))
+
+    def with_told(self, columns: ColumnsByKey) -> dict[Key, Column]:
+        """The columns, and behind them the measures that are made of them."""
         found = dict(columns)
+        for key in self.told:
+            if self.sums[key].parts.keys() <= found.keys():
+                found[key] = self.sums[key].of(found)
+        return found
+
+    def _with_sums(self, columns: ColumnsByKey) -> dict[Key, Column]:
+        found = dict(columns)
+        for key, weighted in self.sums.items():
+            if key not in found and weighted.parts.keys() <= columns.keys():
+                found[key] = weighted.of(columns)
         for limit in self.minor:
             key = (limit.metric, limit.scope)
             months = [(part, limit.scope) for part in parts(limit.metric)]
@@ -119,25 +143,86 @@ class Program:
                 found[key] = months_mean([columns[month] for month in months])
         return found
 
-    def _met(self, criterion: Criterion, columns: ColumnsByKey) -> Bools:
+    def _met(self, criterion: Criterion, columns: ColumnsByKey, wanted: bool = True) -> Bools:
+        """bool[n]: of whom it is known that they meet the criterion or, not `wanted`, that they don't."""
         if isinstance(criterion, Limit):
             column = columns[criterion.metric, criterion.scope]
-            met = self._within(criterion, column)
+            met = self._within(criterion, column, columns)
+            met = met if wanted else ~met
             return met if column.unknown is None else met & ~column.unknown
-        masks = [self._met(part, columns) for part in criterion.parts]
-        combined: Bools = (np.logical_or if isinstance(criterion, AnyOf) else np.logical_and).reduce(masks)
-        return combined
+        if isinstance(criterion, Not):
+            return self._met(criterion.part, columns, not wanted)
+        masks, of = [self._met(part, columns, wanted) for part in criterion.parts], len(criterion.parts)
+        needed = criterion.needed if wanted else of - criterion.needed + 1
+        if needed in (1, of):
+            combined: Bools = (np.logical_or if needed == 1 else np.logical_and).reduce(masks)
+            return combined
+        return np.asarray(np.sum(masks, axis=0) >= needed)
 
-    def _within(self, limit: Limit, column: Column) -> Bools:
+    def _within(self, limit: Limit, column: Column, columns: ColumnsByKey) -> Bools:
         """A whole bound b * divisor is reached by units + nano / 10**9 just when it is reached by units."""
-        bound = min(self.minor[limit] * column.divisor, INT64_MAX)
+        if limit.texts:
+            assert column.texts is not None
+            return np.isin(column.units, [place for place, text in enumerate(column.texts) if text in limit.texts])
+        if limit.currency is not None:
+            return _within_exactly(limit.operator, self.bound(limit, columns) * column.divisor, column)
+        bound = self.minor[limit] * column.divisor
+        bound = bound if column.units.dtype == object else min(bound, INT64_MAX)
         if limit.operator in ("minimum", "below"):
-            reached = column.units >= bound
+            reached: Bools = np.asarray(column.units >= bound, np.bool_)
             return reached if limit.operator == "minimum" else ~reached
-        passed = column.units > bound
+        passed: Bools = np.asarray(column.units > bound, np.bool_)
         if column.nano is not None:
             passed |= (column.units == bound) & (column.nano > 0)
         return passed if limit.operator == "above" else ~passed
+
+    def bound(self, limit: Limit, columns: ColumnsByKey) -> Fraction:
+        """What a limit in a currency of its own is in minor units of the base currency, by the rate among the columns."""
+        assert limit.currency is not None
+        assert limit.value is not None
+        rate = columns[rate_key(limit.currency)].units
+        micro = int(rate[0]) if len(rate) else 0
+        return Fraction(limit.value) * Fraction(micro, 10**RATE_PLACES) * 10**self.base_exponent
+
+
+def _within_exactly(operator: str, bound: Fraction, column: Column) -> Bools:
+    """The same for a bound that may lie between two units."""
+    whole = bound.numerator // bound.denominator
+    rest = bound - whole
+    units = column.units
+    nano = np.zeros(len(units), np.int64) if column.nano is None else column.nano
+    whole = whole if units.dtype == object else min(whole, INT64_MAX)
+    above, same = np.asarray(units > whole, np.bool_), np.asarray(units == whole, np.bool_)
+    part = rest * NANO  # of a unit, in billionths
+    reached: Bools = above | (same & (nano >= ceil(part)))
+    passed: Bools = above | (same & (nano > floor(part)))
+    if operator in ("minimum", "below"):
+        return reached if operator == "minimum" else ~reached
+    return passed if operator == "above" else ~passed
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSum:
+    """A sum of columns: `parts` are their weights, from minor units, counts and flags into units of the sum, 10**-scale."""
+
+    parts: Mapping[Key, Fraction]
+    scale: int | None = None
+
+    def of(self, columns: ColumnsByKey) -> Column:
+        """The exact sum, whole numbers of any size over one divisor; held or unknown where a part is."""
+        mine = [(columns[key], weight) for key, weight in self.parts.items()]
+        divisor = lcm(*(weight.denominator * one.divisor * (1 if one.nano is None else NANO) for one, weight in mine))
+        n = len(mine[0][0].units)
+        units, held, unknown = np.zeros(n, object), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+        for one, weight in mine:
+            factor = weight * divisor / one.divisor
+            if one.nano is None:
+                units += one.units.astype(object) * int(factor)
+            else:
+                units += (one.units.astype(object) * NANO + one.nano) * int(factor / NANO)
+            held |= False if one.held is None else one.held
+            unknown |= False if one.unknown is None else one.unknown
+        return Column(units, None, divisor, held, unknown if unknown.any() else None, self.scale)
 
 
 def months_mean(months: list[Column]) -> Column:
@@ -157,8 +242,8 @@ def months_mean(months: list[Column]) -> Column:
             nano += month.nano * factor
         if month.held is not None:
             held |= month.held
-    rest += nano // _NANO
-    nano %= _NANO
+    rest += nano // NANO
+    nano %= NANO
     whole += rest // common
     left = (rest % common > 0) | (nano > 0)
     return Column(whole, left.astype(np.int64), len(months), held)
@@ -170,25 +255,39 @@ def compile_program(pack: Pack, base_exponent: int, customer_class: str) -> Prog
     if pack.open_numbers():
         message = f"a template: {', '.join(pack.open_numbers())} still open"
         raise PackError([Problem(pack.id, 1, f"classes.{customer_class}.tiers", message)])
-    exact = Minor(pack.id, base_exponent)
     deciding = [policy.veto, *(tier.when for tier in policy.tiers)]
     potential = policy.potential.when if policy.potential is not None else None
     fees = [service.when for service in policy.charged]
     minor: dict[Limit, int] = {}
+    sums: dict[Key, WeightedSum] = {}
     for leaf in (leaf for criterion in [*deciding, potential, *fees] for leaf in limits(criterion)):
-        own = pack.facts.get(leaf.metric)
-        kind = metrics.kind(leaf.metric) or (own.kind if own is not None else None)
-        assert leaf.value is not None
-        minor[leaf] = (exact if kind in ("rolling", "money") else Minor(pack.id, 0)).of(leaf.value, "tiers")
-    return Program(pack.id, pack.version, policy, minor, _needs(deciding), _needs([potential]), _needs(fees))
+        exact, key = Minor(pack.id, decimals_of(pack, leaf.metric, base_exponent)), (leaf.metric, leaf.scope)
+        minor[leaf] = 0 if leaf.value is None or leaf.currency is not None else exact.of(leaf.value, "tiers")
+        if months_of_mean(leaf.metric) is None or leaf.currency is not None:
+            made = weighted_sum(pack, leaf.metric, leaf.scope, base_exponent)
+            sums |= {} if made is None else {key: made}
+    told = tuple(key for key in sums if key[0] in pack.measures)
+    needs, looks, charged = (_needs(pack, criteria) for criteria in (deciding, [potential], fees))
+    return Program(pack.id, pack.version, policy, minor, needs, looks, charged, sums, told, base_exponent,
+                   {leaf: limit_columns(pack, leaf) for leaf in minor})  # fmt: skip
 
 
-def _needs(criteria: list[Criterion | None]) -> tuple[Key, ...]:
+def weighted_sum(pack: Declared, metric: str, scope: str | None, base_exponent: int) -> WeightedSum | None:
+    """A sum, mean or measure over columns; None for what is a column."""
+    made = form(pack, metric, scope)
+    if made is None:
+        return None
+    unit = decimals_of(pack, metric, base_exponent)
+    weights = {
+        key: weight * Fraction(10) ** (unit - decimals_of(pack, key[0], base_exponent)) for key, weight in made.items()
+    }
+    return WeightedSum(weights, unit if metric in pack.measures else None)
+
+
+def _needs(pack: Declared, criteria: list[Criterion | None]) -> tuple[Key, ...]:
     """The columns that criteria take."""
-    needs: list[Key] = []
-    for leaf in (leaf for criterion in criteria for leaf in limits(criterion)):
-        needs.extend(key for name in parts(leaf.metric) if (key := (name, leaf.scope)) not in needs)
-    return tuple(needs)
+    found = (key for criterion in criteria for leaf in limits(criterion) for key in limit_columns(pack, leaf))
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from streams.vocabulary.terms import CARD_EXPIRY, REVIEW_DUE
 
 if TYPE_CHECKING:
     from policies.language.reader import Item
-    from policies.model.provisions import OwnFact
 
 LAYERS_ALONE = (
     "layers rest on criteria and closes alone: no cards, records, reviews, exceptions, restatement or outlook"
@@ -17,12 +16,6 @@ LAYERS_ALONE = (
 GRACEFUL = ("continuous", "day", "month")  # downgrades that a number of month closes can put off
 MONTHS_OF_CLOSE = {"quarter": 3, "year": 12}
 OF_LEAVING = ("keep_months", "steps", "exempt_months", "fall_notice_days", "effective_business_days")
-
-
-def check_own_fact(item: Item, fact: OwnFact) -> None:
-    """A flag is there or not."""
-    if fact.kind == "flag" and fact.absent > 1:
-        item.fail_if_new(f"absent: {fact.absent} is neither 0 nor 1, as a flag is")
 
 
 def check_class(item: Item, policy: ClassPolicy) -> None:

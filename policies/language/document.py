@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.compiled.pack import foreseen
-from policies.language.consistency import check_class, check_layer, check_own_fact
+from policies.language.consistency import check_class, check_layer
+from policies.language.criteria import CRITERION
+from policies.language.figures import FACT_TABLE, FLOW_TABLE, MEASURE_TABLE, read_figures
 from policies.language.grammar import (
     NAME,
     Amount,
@@ -27,7 +29,6 @@ from policies.language.reader import Item
 from policies.language.sections import (
     ALERTS,
     CASES,
-    CRITERION,
     QUEUE,
     ScopesKind,
     TiersKind,
@@ -155,16 +156,6 @@ SOURCE = RecordKind(
     {"supplies": Many(Identifier(), "Asset classes and facts.")},
     {"freshness_business_days": Whole(0, 30), "required": Flag("While it is older, tier changes are deferred.")},
 )
-OWN_FACT = RecordKind(
-    "fact",
-    provisions.OwnFact,
-    {"kind": Choice(("money", "count", "flag"))},
-    {
-        "absent": Whole(doc="Stands in where none was sent: whole units of money, a count, or 0 and 1 of a flag."),
-        "name": NAME,
-    },
-    check=check_own_fact,
-)
 BRANCHES = RecordKind(
     "branches",
     provisions.Branches,
@@ -280,7 +271,9 @@ HEAD_OPTIONAL: dict[str, Kind] = {
     "principles": Many(Identifier()),
     "notice_days": Whole(0, 366, "An alert that is told more days after its own is told as late."),
     "sources": Table(SOURCE, "Systems of record."),
-    "facts": Table(OWN_FACT, "Figures of the bank's own that criteria may name."),
+    "facts": FACT_TABLE,
+    "flows": FLOW_TABLE,
+    "measures": MEASURE_TABLE,
     "branches": BRANCHES,
     "supplement": SUPPLEMENT,
     "rollout": Many(RecordKind("step", provisions.RolloutStep, {"month": Whole(1, 60), "name": NAME})),
@@ -294,23 +287,23 @@ def read_pack(root: Item, body: str) -> Pack | None:
     order = [name for name in (*HEAD_REQUIRED, *HEAD_OPTIONAL) if name in fields.members]
     values: dict[str, Any] = {}
     for name in order:
-        values[name] = kinds[name].read(fields.members[name])
+        if name != "measures":
+            values[name] = kinds[name].read(fields.members[name])
     root.found.known["scopes"] = tuple(values.get("scopes") or ())
     root.found.known["kind"] = (values.get("kind") or KINDS[0],)
     own = values.get("facts") or {}
     root.found.known["facts"] = tuple(own)
     for kind in ("flag", "count"):
         root.found.known[f"{kind}s"] = frozenset(name for name, fact in own.items() if fact.kind == kind)
-    for name in own:
-        if metrics.kind(name) is not None or name in metrics.ALIASES:
-            fields.members["facts"].fail(f"{name} is a metric already")
+    if fields.members:
+        read_figures(fields, values)
     known = {*ASSET_CLASSES, *metrics.facts(), *own}
     for name, source in (values.get("sources") or {}).items():
         for supplied in set(source.supplies) - known:
             fields.members["sources"].fail(f"{name}: {supplied} is neither an asset class nor a fact")
     classes = ClassesKind().read(fields.members["classes"]) if "classes" in fields.members else {}
     good = {name: value for name, value in values.items() if value is not None}
-    for name, item in fields.members["classes"].entries() if good.get("kind") == LAYERS else ():
+    for name, item in fields.members["classes"].entries() if classes and good.get("kind") == LAYERS else ():
         if name in classes:
             check_layer(item, classes[name])
     if any(name not in good for name in HEAD_REQUIRED) or not classes:

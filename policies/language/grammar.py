@@ -199,11 +199,12 @@ class Many:
 
 @dataclass(frozen=True)
 class Table:
-    """Names chosen by the writer (or known ones, with `of`) and a value for each."""
+    """Names chosen by the writer (or known ones, with `of`) and a value for each, at most `most` where that is given."""
 
     kind: Kind
     doc: str = ""
     of: str = ""
+    most: int | None = None
 
     def read(self, item: Item) -> dict[str, Any] | None:
         """See Kind."""
@@ -218,12 +219,15 @@ class Table:
                 values[name] = value
         if not values and item.is_mapping() and not item.found.problems:
             item.fail("must not be empty")
+        if self.most is not None and len(values) > self.most:
+            item.fail(f"more than {self.most}")
         return values
 
     def schema(self, defs: Schema) -> Schema:
         """See Kind."""
+        most = {} if self.most is None else {"maxProperties": self.most}
         return described(
-            {"type": "object", "minProperties": 1, "additionalProperties": self.kind.schema(defs)}, self.doc
+            {"type": "object", "minProperties": 1, **most, "additionalProperties": self.kind.schema(defs)}, self.doc
         )
 
 

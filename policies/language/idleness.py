@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
+from policies.model.figures import limit_columns, series
 from policies.model.pack import LAYERS, RESTATEMENTS, OutlookRule
 from policies.model.terms import Limit, limits
 from streams.vocabulary.terms import CORPORATE, PERSONAL, UPGRADE_NEAR
@@ -34,27 +35,35 @@ _FINER = ("continuous", "day")
 
 def idle(pack: Pack) -> _Found:
     """(Path, why) of what changes nothing."""
-    criteria = [c for policy in pack.classes.values() for c in _criteria(policy)]
-    named = {leaf.metric for c in criteria for leaf in limits(c)}, {leaf.scope for c in criteria for leaf in limits(c)}
+    leaves = [leaf for policy in pack.classes.values() for c in policy.criteria() for leaf in limits(c)]
+    columns = {*pack.asked()}
+    named = {name if (by_month := series(name)) is None else by_month.of for name, _ in columns}
     for fact, kind in pack.facts.items():
-        if fact not in named[0] and kind.absent:
+        if fact not in named and kind.absent:
             yield f"facts.{fact}.absent", "no criterion names the fact"
+        if kind.valid_days is not None and (fact, None) not in columns:
+            yield f"facts.{fact}.valid_days", "no criterion looks at its latest value"
+    for flow in pack.flows:
+        if flow not in named:
+            yield f"flows.{flow}", "no criterion names it"
+    for measure in pack.measures:
+        if not any(measure == leaf.metric or measure in _within(pack, leaf.metric) for leaf in leaves):
+            yield f"measures.{measure}", "no criterion names it"
     for scope in list(pack.scopes)[1:]:
-        if scope not in named[1]:
+        if scope not in {scope for _, scope in columns}:
             yield f"scopes.{scope}", "no criterion names it"
     for source, rule in pack.sources.items():
         if not rule.required:
             yield f"sources.{source}.freshness_business_days", "nothing waits for a source that is not required"
     for name, policy in pack.classes.items():
-        for path, why in (*_of_class(policy), *_beside(pack, policy)):
+        for path, why in (*_of_class(pack, policy), *_beside(pack, policy)):
             yield f"classes.{name}.{path}", why
 
 
-def _criteria(policy: ClassPolicy) -> list[Criterion | None]:
-    potential = None if policy.potential is None else policy.potential.when
-    bands = [band.when for tier in policy.tiers for band in tier.bands]
-    services = [service.when for service in policy.services]
-    return [policy.veto, potential, *(tier.when for tier in policy.tiers), *bands, *services]
+def _within(pack: Pack, metric: str) -> set[str]:
+    """The measures of which a measure is made."""
+    below = {term.metric for term in pack.measures[metric].terms} if metric in pack.measures else set[str]()
+    return below.union(*(_within(pack, name) for name in below))
 
 
 def _beside(pack: Pack, policy: ClassPolicy) -> _Found:
@@ -66,8 +75,8 @@ def _beside(pack: Pack, policy: ClassPolicy) -> _Found:
         yield from ((name, "alert rules are those of personal customers") for name in ("alerts", "cases"))
 
 
-def _of_class(policy: ClassPolicy) -> _Found:
-    yield from _evaluation(policy)
+def _of_class(pack: Pack, policy: ClassPolicy) -> _Found:
+    yield from _evaluation(pack, policy)
     yield from _hidden(policy)
     yield from _cards(policy)
     yield from _alerts(policy)
@@ -79,7 +88,7 @@ def _of_class(policy: ClassPolicy) -> _Found:
         yield "pinning.before_version", "no version comes before 1"
 
 
-def _evaluation(policy: ClassPolicy) -> _Found:
+def _evaluation(pack: Pack, policy: ClassPolicy) -> _Found:
     when = policy.evaluation
     record_only = when.restatement == RESTATEMENTS[0]
     if when.steps >= len({policy.level(tier.id) for tier in policy.tiers}) - 1:
@@ -94,7 +103,9 @@ def _evaluation(policy: ClassPolicy) -> _Found:
         return
     if when.close in _FINER and not {when.upgrades, when.downgrades} - {*_FINER, "application", "review"}:
         yield "evaluation.restatement", "every day decides, so that no close needs correcting"
-    elif not any(leaf.scope for criterion in _deciding(policy) for leaf in limits(criterion)):
+    elif not any(
+        scope for criterion in _deciding(policy) for leaf in limits(criterion) for _, scope in limit_columns(pack, leaf)
+    ):
         yield "evaluation.restatement", "no condition looks at balances, and nothing else is restated"
 
 
@@ -111,13 +122,13 @@ def _hidden(policy: ClassPolicy) -> _Found:
 
 def implies(one: Criterion, other: Criterion) -> bool:
     """Whether it can be seen that who meets the one meets the other: the same trees, or limits on one metric."""
-    if any(leaf.value is None for leaf in (*limits(one), *limits(other))):
+    if any(leaf.is_open for leaf in (*limits(one), *limits(other))):
         return False  # the bank has yet to give the numbers
     if one == other:
         return True
     if not isinstance(one, Limit) or not isinstance(other, Limit) or one.value is None or other.value is None:
         return False
-    if (one.metric, one.scope) != (other.metric, other.scope):
+    if (one.metric, one.scope, one.currency) != (other.metric, other.scope, other.currency):
         return False
     for loose, strict, sign in (("minimum", "above", 1), ("at_most", "below", -1)):
         if {one.operator, other.operator} <= {loose, strict}:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import TextIOWrapper
 from pathlib import Path
 
+import policies.beginnings
 import policies.packs
 from policies.language.document import read_pack
 from policies.language.idleness import idle
@@ -14,6 +15,7 @@ from schemas import bounds
 from schemas.bounded import TooLargeError, open_bounded
 
 PACKS_DIR = Path(policies.packs.__path__[0])
+BEGINNINGS_DIR = Path(policies.beginnings.__path__[0])
 SUFFIX = ".yaml"
 
 
@@ -77,6 +79,14 @@ def idle_settings(text: str, file: str = "pack") -> tuple[Problem, ...]:
         if path in written:
             written[path].note_idle(why)
     return tuple(sorted(root.found.idle, key=lambda one: (one.line, one.field)))
+
+
+def beginning(kind: str, pack_id: str) -> str:
+    """The text of a pack of a kind (policies/beginnings) under another id. PackError for an id that is none."""
+    text = (BEGINNINGS_DIR / f"{kind}{SUFFIX}").read_text(encoding="utf-8")
+    text = text.replace(f"\npack: {kind}\n", f"\npack: {pack_id}\n")
+    parse_pack(text, f"{pack_id}{SUFFIX}")
+    return text
 
 
 def check(path_or_id: str | Path) -> list[Problem]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 from yaml.composer import Composer
 
+from policies.model.figures import Figures
 from schemas import bounds
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ DEPTH_MAX = 32
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,6})?")
+_SIGNED = re.compile(rf"-?{_DECIMAL.pattern}")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
@@ -103,6 +105,7 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     idle: list[Problem] = field(default_factory=list)  # settings that change nothing; the pack is good all the same
     known: dict[str, Collection[str]] = field(default_factory=dict)
+    figures: Figures = field(default_factory=Figures)
 
     def add(self, line: int, path: str, message: str) -> None:
         """Note a problem."""
@@ -175,6 +178,11 @@ class Item:
     def decimal(self) -> Decimal | None:
         """A non-negative plain decimal, at most 15 digits before and 6 after the point."""
         value = self._matching(_DECIMAL, 'a plain decimal such as "100000.00"')
+        return None if value is None else Decimal(value)
+
+    def signed(self) -> Decimal | None:
+        """A plain decimal that may be below 0."""
+        value = self._matching(_SIGNED, 'a plain decimal such as "-0.5"')
         return None if value is None else Decimal(value)
 
     def integer(self, minimum: int = 0, maximum: int = 10**9) -> int | None:

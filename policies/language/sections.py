@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
 
+from policies.language.criteria import CRITERION
 from policies.language.grammar import (
-    AMOUNT,
-    IDENTIFIER,
     NAME,
-    OPEN_NUMBER,
     Amount,
     ByTier,
     Choice,
@@ -24,10 +21,8 @@ from policies.language.grammar import (
     Whole,
     described,
 )
-from policies.language.idleness import foregone
-from policies.language.reader import Fields, Item
+from policies.language.reader import Item
 from policies.language.states import BASIS_POINTS_MAX, FORESEEN, LASTING
-from policies.model import metrics
 from policies.model.pack import (
     QUEUE_BASES,
     AlertRule,
@@ -41,9 +36,8 @@ from policies.model.pack import (
     StateRule,
     Tier,
 )
-from policies.model.terms import AllOf, AnyOf, Criterion, Limit
+from policies.model.terms import Limit
 from streams.queue.discipline import QUEUE_ORDERS
-from streams.vocabulary.metrics import MEANS, MEANS_PATTERN
 from streams.vocabulary.terms import (
     ASSET_CLASSES,
     OUTLOOK_KINDS,
@@ -51,160 +45,12 @@ from streams.vocabulary.terms import (
     STATE_KINDS,
 )
 
-OPERATORS = ("minimum", "above", "below", "at_most")
-SAYS = ("met when the exact value is at least (inclusive)", "more than", "less than", "at most (inclusive)")
 WINDOW_DAYS = (0, 1, 7, 30)  # of outflow alerts that are no cases
 CASE_WINDOW_DAYS_MAX, HELD_WINDOW_DAYS_MAX = 90, 30  # of cases; of those that look at postings one by one
 SETTLE_DAYS_MAX, SETTLE_MINUTES_MAX = 7, 24 * 60
 BANKS_MAX = 256
 TIERS_MAX = 16
 RULES_MAX = 32
-COMBINE = {"any": AnyOf, "all": AllOf}
-SCOPE_DOC = "A name under scopes; rolling metrics need one, facts have none."
-
-
-@dataclass(frozen=True)
-class CriterionKind:
-    """A limit on a metric, or a tree of `any` / `all` over limits."""
-
-    def read(self, item: Item) -> Criterion | None:
-        """See Kind."""
-        if not item.is_mapping():
-            item.fail("expected a criterion: any, all, or metric with a limit")
-            return None
-        keys = {key for key, _ in item.entries()}
-        for word, build in COMBINE.items():
-            if word in keys:
-                return self._tree(item.fields((word,)).get(word), build)
-        if "combine" in keys:
-            fields = item.fields(("combine", "of"))
-            word = fields.read("combine", lambda m: m.choice(tuple(COMBINE)), "any")
-            return self._tree(fields.get("of"), COMBINE[word])
-        return _read_limit(item, keys)
-
-    def _tree(self, branch: Item | None, build: Any) -> Criterion | None:
-        parts = [] if branch is None else [self.read(part) for part in branch.items()]
-        good = tuple(part for part in parts if part is not None)
-        return build(good) if good else None
-
-    def schema(self, defs: Schema) -> Schema:
-        """See Kind."""
-        if "criterion" not in defs:
-            defs["criterion"] = {}
-            defs["criterion"] = _criterion_schema()
-        return {"$ref": "#/$defs/criterion"}
-
-
-CRITERION = CriterionKind()
-
-
-def _read_limit(item: Item, keys: set[str]) -> Criterion | None:
-    fields = item.fields(("metric",), ("scope", "months", "mode", "is", *OPERATORS))
-    named = fields.read("metric", Item.text, "")
-    own = item.found.known.get("facts", ())
-    metric = metrics.ALIASES.get(named, named)
-    several = metric == metrics.MONTH_AVGS
-    kind = "rolling" if several else metrics.kind(metric) or ("fact" if metric in own else None)
-    if named and kind is None:
-        fields.members["metric"].fail(f"unknown metric {named!r}")
-    known = frozenset(item.found.known.get("scopes", ()))
-    scope = fields.read("scope", lambda s: s.choice(known), "") or None
-    if kind == "rolling" and "scope" not in keys:
-        item.fail("field scope is missing")
-    if kind not in ("rolling", None) and "scope" in keys:
-        fields.members["scope"].fail(f"{metric} has no scope")
-    if not several and keys & {"months", "mode"}:
-        item.fail(f"months and mode belong to {metrics.MONTH_AVGS}")
-    if "is" in keys and kind not in ("flag", None) and metric not in item.found.known.get("flags", ()):
-        fields.members["is"].fail_if_new(f"{metric} is no flag: give one of {', '.join(OPERATORS)}")
-    limit = _read_bound(item, fields, keys, metric, scope)
-    if limit is None or not kind:
-        return None
-    _check_number(item, fields, kind, limit)
-    return _each_month(fields, limit) if several else limit
-
-
-def _read_bound(item: Item, fields: Fields, keys: set[str], metric: str, scope: str | None) -> Limit | None:
-    """The operator and number; `is` stands for a flag; `open` for a number that the bank has yet to give."""
-    operators = [word for word in (*OPERATORS, "is") if word in keys]
-    if len(operators) != 1:
-        item.fail(f"give exactly one of {', '.join(OPERATORS)}")
-        return None
-    (word,) = operators
-    if word == "is":
-        wanted = fields.members["is"].boolean()
-        operator, number = ("minimum", Decimal(1)) if wanted else ("at_most", Decimal(0))
-        return None if wanted is None else Limit(metric, scope, operator, number)
-    member = fields.members[word]
-    if getattr(member.node, "value", None) == OPEN_NUMBER:
-        return Limit(metric, scope, word, None)
-    value = member.decimal()
-    return None if value is None else Limit(metric, scope, word, value)
-
-
-def _check_number(item: Item, fields: Fields, kind: str, limit: Limit) -> None:
-    """Counts are whole; a limit that every value meets, or none, changes nothing."""
-    known = item.found.known
-    own = (name for name in ("flag", "count") if limit.metric in known.get(f"{name}s", ()))
-    kind = next(own, kind)
-    if kind in ("flag", "count") and limit.value is not None and limit.value != int(limit.value):
-        fields.members[limit.operator].fail_if_new(f"{limit.metric} is a {kind}: give a whole number")
-    met = foregone(kind, limit)
-    if met is False or (met and limit.metric not in metrics.FROM_PROFILE):  # there it still asks for the date
-        item.note_idle(f"every customer meets it: {limit.metric} is a {kind}" if met else
-                       f"nobody can meet it: {limit.metric} is a {kind}")  # fmt: skip
-
-
-def _each_month(fields: Fields, limit: Limit) -> Criterion:
-    """C-03: each of the last months must reach it, or (`mode: mean`) the mean of their averages."""
-    months = fields.read("months", lambda m: m.integer(*MEANS), 3)
-    mode = fields.read("mode", lambda m: m.choice(("each", "mean")), "each")
-    if mode == "mean":
-        return replace(limit, metric=f"months_mean[{months}]")
-    return AllOf(tuple(replace(limit, metric=f"month_avg[{k}]") for k in reversed(range(months))))
-
-
-def _criterion_schema() -> Schema:
-    names = sorted({*metrics.ROLLING, *metrics.ALIASES, metrics.MONTH_AVGS, *metrics.facts()})
-    patterns = [f"^{metrics.COUNTS_PATTERN}$", f"^{MEANS_PATTERN}$", IDENTIFIER]
-    metric = {
-        "description": "A metric by its name or the name the bank rules use, or a fact of this pack.",
-        "anyOf": [{"enum": names}, *({"type": "string", "pattern": p} for p in patterns)],
-    }
-    part = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/criterion"}}
-
-    def mapping(doc: str, required: dict[str, Any], optional: dict[str, Any]) -> Schema:
-        properties = {**required, **optional}
-        return {"description": doc, "type": "object", "additionalProperties": False, "required": list(required),
-                "properties": properties}  # fmt: skip
-
-    number = {
-        "type": "string",
-        "pattern": f"^({OPEN_NUMBER}|{AMOUNT})$",
-        "description": "`open`: the bank fills it in.",
-    }
-    place = {
-        "scope": {"type": "string", "pattern": IDENTIFIER, "description": SCOPE_DOC},
-        "months": {"type": "integer", "minimum": MEANS[0], "maximum": MEANS[1]},
-        "mode": {"enum": ["each", "mean"], "description": "month_avgs: every month, or their mean (C-03)."},
-    }
-    limits = [
-        mapping(f"A limit: {says}.", {"metric": metric, word: number}, place)
-        for word, says in zip(OPERATORS, SAYS, strict=True)
-    ]
-    return {
-        "description": "A limit on a metric, or a tree of any / all.",
-        "oneOf": [
-            mapping("Met when one part is met.", {"any": part}, {}),
-            mapping("Met when every part is met.", {"all": part}, {}),
-            mapping(
-                "The same with the combination as a setting.", {"combine": {"enum": ["any", "all"]}, "of": part}, {}
-            ),
-            *limits,
-            mapping("A flag is set, or is not.", {"metric": metric, "is": {"type": "boolean"}}, {}),
-        ],
-    }
-
 
 BAND = RecordKind(
     "band", Band, {"id": Identifier(), "name": NAME, "when": CRITERION}, doc="A part of a tier that decides nothing."
@@ -261,7 +107,7 @@ def _check_rises(item: Item, lower: list[Tier], tier: Tier) -> None:
     below, this = lower[-1].when if lower else None, tier.when
     if not isinstance(below, Limit) or not isinstance(this, Limit) or this.value is None or below.value is None:
         return
-    same = (below.metric, below.scope, below.operator) == (this.metric, this.scope, this.operator)
+    same = all(getattr(below, of) == getattr(this, of) for of in ("metric", "scope", "operator", "currency"))
     if same and this.operator == "minimum" and this.value <= below.value:
         item.fail(f"minimum {this.value} of {tier.id} is not above {below.value} of {lower[-1].id}")
 

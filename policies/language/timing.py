@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from policies.language.criteria import CRITERION
 from policies.language.grammar import Choice, RecordKind, Schema, Table, Whole, described
 from policies.language.reader import Item
-from policies.language.sections import CRITERION, TIERS_MAX
+from policies.language.sections import TIERS_MAX
 from policies.model.pack import (
     AT_CLOSE,
     CHANGE_CLOSES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from policies.model.figures import Flow, PackMeasure, limit_columns
 from policies.model.terms import Criterion, Name, limits
 from streams.queue.discipline import HEAD_START
 
@@ -270,6 +271,14 @@ class ClassPolicy:
         """Alert rules that each close looks at."""
         return tuple(rule for rule in self.alerts if isinstance(rule, StateRule))
 
+    def criteria(self) -> tuple[Criterion, ...]:
+        """All that looks at figures of a customer."""
+        potential = None if self.potential is None else self.potential.when
+        bands = (band.when for tier in self.tiers for band in tier.bands)
+        services = (service.when for service in self.services)
+        found = (self.veto, potential, *(tier.when for tier in self.tiers), *bands, *services)
+        return tuple(one for one in found if one is not None)
+
     def rank(self, tier: str) -> int:
         """The tier's place, 0 is the lowest. Raises KeyError for a tier of another pack."""
         for index, known in enumerate(self.tiers):
@@ -341,9 +350,17 @@ class Pack:
     notice_days: int = NEWS_DAYS
     sources: dict[str, Source] = field(default_factory=dict)
     facts: dict[str, OwnFact] = field(default_factory=dict)
+    flows: dict[str, Flow] = field(default_factory=dict)
+    measures: dict[str, PackMeasure] = field(default_factory=dict)
     branches: Branches | None = None
     supplement: Supplement | None = None
     rollout: tuple[RolloutStep, ...] = ()
+
+    def asked(self) -> tuple[tuple[str, str | None], ...]:
+        """The columns (metric, scope) that its criteria take."""
+        every = (criterion for policy in self.classes.values() for criterion in policy.criteria())
+        found = (key for criterion in every for leaf in limits(criterion) for key in limit_columns(self, leaf))
+        return tuple(dict.fromkeys(found))
 
     def open_numbers(self) -> tuple[str, ...]:
         """Where the bank has yet to fill a number in, as `class.tier metric`; a pack without any may be activated."""
@@ -352,5 +369,5 @@ class Pack:
             for name, policy in self.classes.items()
             for tier in policy.tiers
             for leaf in limits(tier.when)
-            if leaf.value is None
+            if leaf.is_open
         )

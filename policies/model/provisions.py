@@ -181,14 +181,27 @@ class Supplement:
 
 @dataclass(frozen=True, slots=True)
 class OwnFact:
-    """A figure that the bank's systems send and this pack asks for. `absent` stands in where none was sent, in whole units."""
+    """A figure that the bank's systems send and this pack asks for. `absent` stands in where none was sent, in whole units.
+
+    A text is one of `values`; without `absent` it is unknown where none was sent. `valid_days`: after its day and so many
+    more it counts as not sent.
+    """
 
     kind: str
-    absent: int = 0
+    absent: int | str = 0
     name: Name | None = None
+    values: tuple[str, ...] = ()
+    valid_days: int | None = None
+
+    @property
+    def absent_text(self) -> str | None:
+        """What stands in for a text."""
+        return self.absent if isinstance(self.absent, str) else None
 
     def stand_in(self, exponent: int) -> int:
         """`absent` as facts are kept: money in minor units of a currency with so many decimals."""
+        if isinstance(self.absent, str):
+            return 0
         return self.absent * 10**exponent if self.kind == "money" else self.absent
 
 

@@ -293,6 +293,9 @@ WRONG = [
     # Packs.
     Wrong("policy show no-such", 2, ("no-such", "docs/policies.md")),
     Wrong("policy show {at}/binary.yaml", 2, ("binary.yaml", "docs/policies.md")),
+    Wrong("policy describe no-such", 2, ("no-such", "docs/policies.md")),
+    Wrong("policy new {at}/binary.yaml --kind points", 2, ("binary.yaml", "name another file")),
+    Wrong("policy new {at}/Not-a-Name.yaml --kind points", 2, ("Not-a-Name", "docs/policies.md")),
     Wrong("policy check {at}/none.yaml", 2, ("none.yaml", "policy list")),
     Wrong("policy check {at}/broken.yaml", 1, ("broken.yaml:", "close")),
     Wrong("policy check {at}/binary.yaml", 1, ("binary.yaml", "UTF-8")),
@@ -332,7 +335,10 @@ NO_SERVER = {
     "replay": "reads files",
     **{f"alerts {name}": "reads files" for name in ("evaluate", "calibrate")},
     **dict.fromkeys(("schemas check", "schemas register"), "ask the registry"),
-    **{f"policy {name}": "read files" for name in ("list", "show", "check", "decide", "cases", "diff")},
+    **{
+        f"policy {name}": "read files"
+        for name in ("list", "show", "check", "decide", "cases", "diff", "describe", "new")
+    },
 }
 ALL = dict(commands())
 

@@ -20,8 +20,8 @@ from schemas.letters import Original
 from schemas.topics import BROADCAST, MARKED
 
 ZONE = "Asia/Shanghai"
-LATER = {  # fields of the contract that no pack has facts for yet, and what the service of commands alone may write
-    "facts": {"text"}, "crm-actions": {"stamped_by", "stamped_role", "stamped_unit", "stamped_at", "request_id"},
+LATER = {  # fields of the contract that the service of commands alone may write
+    "crm-actions": {"stamped_by", "stamped_role", "stamped_unit", "stamped_at", "request_id"},
 }  # fmt: skip
 GOOD = {
     "event_id": "e1",

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from policies.language import document, grammar, sections, timing
+from policies.language import criteria, document, figures, grammar, sections, timing
 from policies.language.consistency import GRACEFUL, OF_LEAVING
 from policies.language.grammar import Kind
 from policies.model import metrics
@@ -25,6 +25,16 @@ ROLES = ("rm", "manager", "head", "teller")
 SELDOM = ("supplement", "branches", "kind")  # of the head: drawn by the caller
 BESIDE = ("status", "review", "veto", "pinning", "notables", "overrides", "responsibility")
 ROLLING = (*metrics.ROLLING, *(f"months_mean[{n}]" for n in range(MEANS[0], MEANS[1] + 1)))
+STARTED = (
+    "aum",
+    "month_avg[0]",
+    "quarter_avg",
+    "trailing_avg[30]",
+    "month_to_date_avg",
+    "week_avg[1]",
+    "months_mean[3]",
+)
+FIGURES, PLANS = ("facts", "flows", "measures"), ("basic", "premium")
 COUNTS = tuple(f"txn_count[{n}]" for n in (1, 3, 12))
 
 
@@ -33,6 +43,7 @@ class Writer:
 
     def __init__(self, draw: st.DrawFn, kind: str) -> None:
         self.draw, self.kind, self.known = draw, kind, dict[str, tuple[str, ...]]()
+        self.monthly = list[str]()  # facts of the bank's own that may be asked for by month
         self.plain = False  # nothing stands beside the standard of the class at hand: its tree alone gives the tier
         self.rising = False  # the tiers at hand are minimums of one metric, and nothing stands beside them
 
@@ -52,11 +63,9 @@ class Writer:
         }  # fmt: skip
         head["scopes"] = {"all": [*ASSET_CLASSES[:-1]], "few": list(self.some(ASSET_CLASSES[:4]))}
         self.known["scopes"] = ("all", "few")
-        if self.often(3):
-            head["facts"] = {"loyalty": {"kind": self.one("money", "count", "flag"), "absent": self.one(0, 1)}}
-        self.known["facts"] = tuple(head.get("facts", ()))
+        head |= self.figures()
         for name, kind in document.HEAD_OPTIONAL.items():
-            if name not in head and name not in SELDOM and name != "facts" and self.often(6):
+            if name not in head and name not in (*SELDOM, *FIGURES) and self.often(6):
                 head[name] = self.of(kind)
         if "sources" in head:
             for source in head["sources"].values():
@@ -68,6 +77,53 @@ class Writer:
         )
         head["classes"] = {name: self.customers() for name in classes}
         return json.dumps(head, ensure_ascii=False, indent=1)
+
+    def figures(self) -> dict[str, Any]:
+        """Facts of the bank's own, flows, and measures of what there is."""
+        found: dict[str, Any] = {}
+        if self.often():
+            lapses = {"valid_days": self.one(5, 60)} if self.often(3) else {}
+            found["facts"] = {
+                "loyalty": {"kind": self.one("money", "count", "flag"), "absent": self.one(0, 1), **lapses}
+            }
+            if self.often():
+                found["facts"]["plan"] = {"kind": "text", "values": [*PLANS]} | (
+                    {"absent": "basic"} if self.often() else {}
+                )
+        self.known["facts"] = tuple(found.get("facts", ()))
+        self.monthly = [name for name in self.known["facts"] if found["facts"][name]["kind"] in ("money", "count")]
+        if self.often():
+            kinds = {**figures.OWN_FLOW.required, **figures.OWN_FLOW.optional}
+            flow = {"direction": self.one("in", "out")}
+            flow |= {name: self.of(kinds[name]) for name in ("value", "natures") if self.often()}
+            found["flows"] = {"moves": flow | ({"channels": ["mobile", "counter"]} if self.often(3) else {})}
+        self.known["flows"], self.known["measures"] = tuple(found.get("flows", ())), ()
+        for name in ("points", "score")[: self.draw(st.integers(0, 2))]:
+            terms = [
+                self.metric() | {"weight": self.one("1", "0.5", "-0.25", "0.001")} for _ in range(self.one(1, 2, 3))
+            ]
+            found.setdefault("measures", {})[name] = {"sum": terms}
+            self.known["measures"] = (*self.known["measures"], name)
+        return found
+
+    def metric(self) -> dict[str, Any]:
+        """What is one number, as parts of measures name it."""
+        kind = self.one("rolling", "fact", "by month", "flow", "measure")
+        if kind == "by month" and self.monthly:
+            year = {"accumulate": "year"}
+            return {"metric": self.one(*self.monthly), **(year if self.often() else self.months(12))}
+        if kind == "flow" and self.known["flows"]:
+            return {"metric": self.one(*self.known["flows"]), **self.months(6)}
+        if kind == "measure" and self.known["measures"]:
+            return {"metric": self.one(*self.known["measures"])}
+        if kind == "fact":
+            return {"metric": self.one(*metrics.facts(), *self.monthly)}
+        start = {"balance_at": "day_start"} if self.often(3) else {}
+        return {"metric": self.one(*(STARTED if start else ROLLING)), "scope": self.one("all", "few"), **start}
+
+    def months(self, most: int, *modes: str) -> dict[str, Any]:
+        """The last months together."""
+        return {"months": self.draw(st.integers(1, most)), "mode": self.one("mean", "sum", *modes)}
 
     def customers(self) -> dict[str, Any]:
         """The rules for one class of customers."""
@@ -125,10 +181,16 @@ class Writer:
         """A tree, or a limit."""
         if depth and self.often():
             parts = [self.criterion(depth - 1) for _ in range(self.draw(st.integers(1, 3)))]
-            word = self.one("any", "all")
+            word = self.one("any", "all", "not", "at_least")
+            if word == "not":
+                return {"not": parts[0]}
+            if word == "at_least":
+                return {"at_least": self.draw(st.integers(1, len(parts))), "of": parts}
             return {word: parts} if self.often() else {"combine": word, "of": parts}
-        kind = self.one("rolling", "rolling", "months", "count", "fact")
-        sign = self.one(*sections.OPERATORS)
+        kind = self.one("rolling", "rolling", "months", "count", "fact", "figure", "figure")
+        sign = self.one(*criteria.OPERATORS)
+        if kind == "figure":
+            return self.of_figure(sign)
         if kind == "rolling":
             aliases = [name for name, of in metrics.ALIASES.items() if of in ROLLING]
             return {"metric": self.one(*ROLLING, *aliases), "scope": self.one("all", "few"), sign: self.one(*AMOUNTS)}
@@ -138,9 +200,23 @@ class Writer:
         if kind == "count":
             return {"metric": self.one(*COUNTS, "tx_3m"), sign: str(self.draw(st.integers(0, 5)))}
         name = self.one(*metrics.facts(), *self.known["facts"])
+        if name == "plan":
+            return {"metric": name} | self.one({"is": "basic"}, {"one_of": ["basic", "premium"]})
         if metrics.kind(name) == "flag":
             return {"metric": name, "is": self.one(True, False)}
         return {"metric": name, sign: str(self.draw(st.integers(0, 300)))}
+
+    def of_figure(self, sign: str) -> dict[str, Any]:
+        """A limit on a measure, a flow, a fact by month, the day's start, or in a currency of its own."""
+        named = self.metric()
+        rolling = "scope" in named
+        if named["metric"] in (*self.monthly, *self.known["flows"]) and "mode" in named and self.often():
+            named["mode"] = "each"
+        if metrics.kind(named["metric"]) == "flag":
+            return {"metric": named["metric"], "is": self.one(True, False)}
+        money = {"currency": self.one("USD", "CNY", "EUR")} if rolling and self.often(3) else {}
+        whole = rolling or named["metric"] in self.known["measures"]
+        return named | money | {sign: self.one(*AMOUNTS) if whole else str(self.draw(st.integers(0, 300)))}
 
     def queue(self) -> dict[str, Any]:
         """Every tier in one class, the higher ones called first."""
@@ -195,7 +271,7 @@ class Writer:
                 given = {name: self.of(part) for name, part in kind.required.items()}
                 given |= {name: self.of(part) for name, part in kind.optional.items() if self.often()}
                 return given if self.often(8) else mended(kind.title, given)
-            case sections.CriterionKind():
+            case criteria.CriterionKind():
                 return self.criterion()
             case timing.EachWay():
                 return (
@@ -210,6 +286,10 @@ class Writer:
                     if self.often()
                     else {"when": found} | ({"at": self.of(timing.VETO_AT)} if self.often() else {})
                 )
+            case criteria.TermKind():
+                return self.metric() | {"weight": "1"}
+            case figures.AbsentKind():
+                return self.one(0, 1)
             case sections.AlertKind():
                 return self.of(self.one(sections.ALERT, *(sections.FORESEEN.values() if self.rising else ())))
         raise TypeError(f"nothing is drawn for {kind!r}: a kind that the grammar has got since")

@@ -16,6 +16,7 @@ from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import load_pack
 from schemas.codec.records import decode_one, encode
+from schemas.registry import FileRegistry, file_registry
 from schemas.topics import INPUTS
 
 CLOSE_OUTPUTS = ("standings", "tier-changes", "restatements", "outlooks")
@@ -33,11 +34,16 @@ def layered() -> StandingConf:
     return replace(conf(), layers=load_pack("layered-care"))
 
 
+def _registry_of(record: Mapping[str, Any]) -> FileRegistry | None:
+    """Facts that are texts have versions of the contract that are not written unless a bank says so."""
+    return file_registry(2) if "text" in record else None
+
+
 class Topics(MemoryLog):
     """A log that keeps its records, so that any block of them can be had again."""
 
     def __init__(self, partition: int = 0) -> None:
-        super().__init__(lambda topic, record: encode(topic, dict(record)), partition)
+        super().__init__(lambda topic, record: encode(topic, dict(record), _registry_of(record)), partition)
         self.records: dict[str, list[tuple[bytes | None, bytes | None]]] = {topic: [] for topic in INPUTS}
 
     def append(self, topic: str, key: bytes | None, value: bytes | None) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from agents.standing.job import StandingJob
 from policies import parse_pack
-from policies.language import document, grammar, sections
+from policies.language import criteria, document, grammar, sections
 from policies.language.grammar import Kind
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import action, fact
@@ -170,6 +170,10 @@ CARDS, WHEN = PERSONAL + "cards", PERSONAL + "tiers[1].when"
 FEW = {"scopes.few": ["fund"]}
 GOLD_FIRST = {PERSONAL + "queue.basis": "card"}
 
+ON_PLAN_B = fact("C1", 1, 0, JANUARY - 20, name="plan") | {"text": "b"}
+PAID_IN = posting(1, 15_000, "2024-01-10", channel="mobile", counterparty_bank="X")
+OF_PAYS = {WHEN: {"metric": "pays", "minimum": "2"}}
+
 ROWS: tuple[Told, ...] = (
     Told("kind", "kind", "tiers", "layers"),
     Told("sources", "sources", {"core": {"supplies": ["fund"]}}, GONE, STALE),
@@ -181,6 +185,23 @@ ROWS: tuple[Told, ...] = (
     Told("facts.*.absent", "facts.loyalty.absent", 3, 0, LIFE, {
         "facts.loyalty.kind": "count", WHEN: {"metric": "loyalty", "minimum": "2"},
     }),
+    Told("facts.*.values", "facts.plan.values", ["a", "b"], ["a", "c"], lived(ON_PLAN_B), {
+        "facts.plan.kind": "text", WHEN: {"metric": "plan", "is": "a"},
+    }),
+    Told("facts.*.valid_days", "facts.loyalty.valid_days", 10, 100, lived(fact("C1", 1, 5, JANUARY - 20, name="loyalty")), {
+        "facts.loyalty.kind": "count", WHEN: {"metric": "loyalty", "minimum": "2"},
+    }),
+    Told("flows", "flows", {"pays": {"direction": "in"}}, {"pays": {"direction": "out"}}, LIFE, OF_PAYS),
+    *(
+        Told(f"flows.*.{name}", f"flows.pays.{name}", one, other, lived(held=PAID_IN), OF_PAYS | {
+            "flows.pays.direction": "in"})
+        for name, one, other in (
+            ("value", "sum", "count"), ("natures", ["external"], ["fee"]), ("channels", ["mobile"], ["counter"]),
+            ("counterparties", ["X"], ["Y"]),
+        )
+    ),
+    Told("measures", "measures", *({"points": {"sum": [{"metric": "aum", "scope": "all", "weight": weight}]}}
+                                   for weight in ("0.01", "0.001")), LIFE, {WHEN: {"metric": "points", "minimum": "1"}}),
     Told("branches", "branches", MAY_SET["branches"], GONE, lived(SENT)),
     Told("branches.approval_by", "branches.approval_by", "head", GONE, lived(SENT_ALONE), MAY_SET),
     Told("supplement", "supplement", ADDS, GONE, LIFE, LOWER, sent=True),
@@ -301,7 +322,10 @@ ROWS: tuple[Told, ...] = (
             ("all", {"all": [limit("100.00"), limit("120.00")]}, {"all": [limit("100.00"), limit("190.00")]}),
             ("combine", *({"combine": way, "of": [limit("100.00"), limit("190.00")]} for way in ("any", "all"))),
             ("of", *({"combine": "any", "of": [limit(low), limit("190.00")]} for low in ("100.00", "180.00"))),
+            ("at_least", *({"at_least": n, "of": [limit("100.00"), limit("190.00")]} for n in (1, 2))),
+            ("not", *({"not": limit(amount)} for amount in ("100.00", "190.00"))),
             ("metric", limit("100.00"), limit("100.00", "year_avg")),
+            ("currency", *(limit("100.00") | {"currency": name} for name in ("CNY", "USD"))),
             ("scope", limit("100.00"), limit("100.00") | {"scope": "few"}),
             ("months", *(limit("30.00", "month_avgs") | {"months": n, "mode": "mean"} for n in (2, 12))),
             ("mode", *(limit("40.00", "month_avgs") | {"mode": way, "months": 2} for way in ("mean", "each"))),
@@ -311,6 +335,13 @@ ROWS: tuple[Told, ...] = (
             ("is", {"metric": "growing", "is": True}, {"metric": "growing", "is": False}),
         )
     ),
+    Told("criterion.balance_at", WHEN, *(limit("100.00") | {"balance_at": at} for at in ("day_end", "day_start")),
+         lived(held=posting(1, 15_000, "2024-01-31"))),
+    Told("criterion.one_of", WHEN, *({"metric": "plan", "one_of": [text]} for text in ("a", "b")), lived(ON_PLAN_B),
+         {"facts.plan": {"kind": "text", "values": ["a", "b"]}}),
+    Told("criterion.accumulate", WHEN, {"metric": "loyalty", "accumulate": "year", "minimum": "2"},
+         {"metric": "loyalty", "minimum": "2"}, lived(*(fact("C1", n, 1, JANUARY + 9 * n, name="loyalty") for n in (-1, 1))),
+         {"facts.loyalty.kind": "count"}),
 )  # fmt: skip
 
 # For people and for the roles of the desk (docs/policies.md): shown as they are written, and no outcome rests on them.
@@ -328,7 +359,7 @@ TOLD: dict[str, Any] = {
     PERSONAL + "queue.order": "ratio", PERSONAL + "queue.overtakers_max": 3,
     PERSONAL + "queue.classes[0].calls_a_round": 2, PERSONAL + "queue.classes[1].calls_a_round": 1,
     PERSONAL + "tiers[1].bands": [{"id": "upper", "name": NAME, "when": limit("140.00")}],
-    "facts.loyalty.name": NAME,
+    "facts.loyalty.name": NAME, "flows.pays.name": NAME, "measures.points.name": NAME,
 }  # fmt: skip
 NEVER = ("classes.overrides.kinds", "classes.potential.groups")  # the check says so of every pack that has them
 
@@ -340,7 +371,7 @@ def every_setting() -> Iterator[str]:
     for name, kind in {**document.CLASS_REQUIRED, **document.CLASS_OPTIONAL}.items():
         yield from _settings(kind, f"classes.{name}", optional=name in document.CLASS_OPTIONAL)
     defs: dict[str, Any] = {}
-    sections.CRITERION.schema(defs)
+    criteria.CRITERION.schema(defs)
     words = {word for form in defs["criterion"]["oneOf"] for word in form["properties"]}
     yield from (f"criterion.{word}" for word in words)
 
@@ -367,5 +398,6 @@ def _settings(kind: Kind, path: str, *, optional: bool) -> Iterator[str]:
 
 def for_people(setting: str) -> bool:
     """Whether a setting is one of TOLD, or a part of one."""
-    plain = [re.sub(r"\[\d+\]", "[]", path).replace(".personal", "").replace(".loyalty", ".*") for path in TOLD]
+    plain = [re.sub(r"\[\d+\]", "[]", path).replace(".personal", "") for path in TOLD]
+    plain = [re.sub(r"\.(loyalty|pays|points)\b", ".*", path) for path in plain]
     return any(setting == path or setting.startswith((f"{path}.", f"{path}[")) for path in plain)

@@ -4,7 +4,6 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -12,21 +11,18 @@ from hypothesis import strategies as st
 
 from agents.standing.job import StandingJob
 from policies import PackError, decide, limits, parse_pack
-from policies.lifecycle.state import months_later
-from policies.model import metrics
-from streams.vocabulary.metrics import parts
+from streams.vocabulary.terms import ASSET_CLASSES
 from tests.policies.grammar_packs import branch_packs, packs
 from tests.standing.partition import Partition, Topics, conf, customer
 from tests.standing.test_lifecycle import action, crashed, fact
-from tests.standing.test_stand_ins import full_months
 from tests.standing.test_switching import activation, pack_of
 from tests.streams.fast import RULES, unshrunk
 from tests.twins.events import day, posting, rate
+from tests.twins.figures import NO_RATE, SlowFigures
 from tests.twins.ledger import SlowLedger
 
 MONTH_END, LAST = day("2024-03-31"), day("2024-04-07")
 CUSTOMERS = {"C1": "personal", "C2": "personal", "C3": "corporate", "C4": "personal"}
-NO_RATE = "a rate is missing"
 TALLY = Counter[str]()
 EXAMPLES = int(os.environ.get("DRAWN_PACKS", "24"))  # drawn packs; `make packs` draws more
 SAVERS = """
@@ -102,6 +98,9 @@ def life():
         posting(1, 10_000_000, "2024-01-11", customer="C3", account="A3", asset_class="savings"),
         posting(1, 30_000, "2024-01-12", customer="C4", account="A4", asset_class="fund"),
         fact("C1", 1, 1, day("2024-01-12"), "good_record"), fact("C4", 2, 500_000, day("2024-01-12")),
+        *(fact(c, 10 + k, 150 * k, day(f"2024-0{k}-0{k + 2}"), "loyalty") for k in (1, 2) for c in ("C1", "C2")),
+        fact("C1", 20, 0, day("2024-01-12"), "plan") | {"text": "premium"},
+        fact("C2", 21, 0, day("2024-01-12"), "plan") | {"text": "basic"},
         day("2024-01-15"), action("C1", 1, "issue_card", day("2024-01-16"), "gold"), day("2024-01-31"),
         rate("USD", 7_000_000, "2024-02-01"),
     )  # fmt: skip
@@ -113,7 +112,8 @@ def life():
         posting(2, -30_000, "2024-02-13"), day("2024-02-13"), posting(3, -4_000, "2024-02-20"),
         posting(2, 90_000, "2024-01-20", "2024-02-21", customer="C4", account="A4", asset_class="fund"),
         fact("C1", 3, 0, day("2024-02-21"), "good_record"), day("2024-02-21"), day("2024-02-29"),
-        posting(4, 20_000, "2024-03-05"), day("2024-03-31"), day("2024-04-07"),
+        posting(4, 20_000, "2024-03-05", channel="mobile"), posting(5, -20_000, "2024-03-05", "2024-03-06", reverses="x"),
+        day("2024-03-31"), day("2024-04-07"),
     )  # fmt: skip
 
 
@@ -203,45 +203,27 @@ def compare(pack, partition, steps):
     """Tiers at the last month's close are those that the tree gives over the twin's figures."""
     told = {r["customer_id"]: r for r in partition.of("standings") if r["as_of"] == MONTH_END}
     assert set(told) == set(CUSTOMERS)
-    twins = {name: SlowLedger(replace(RULES, scope=scope)) for name, scope in pack.scopes.items()}
+    scopes: dict[str | None, frozenset[str]] = {None: frozenset(ASSET_CLASSES), **pack.scopes}
+    twins = {name: SlowLedger(replace(RULES, scope=scope)) for name, scope in scopes.items()}
     known = [step for step in steps if not isinstance(step, int)]
     for twin in twins.values():
         for event in known:
             if event["topic"] in ("transactions", "fx-rates"):
                 twin.add(event)
+    figures = SlowFigures(pack, known, twins)
     for name, policy in pack.classes.items():
         for c in CUSTOMERS if follows(policy) else ():
             if CUSTOMERS[c] != name:
                 continue
             values = {
-                (leaf.metric, leaf.scope): value_of(leaf, c, pack, twins, known)
+                key: value
                 for criterion in (policy.veto, *(tier.when for tier in policy.tiers))
                 for leaf in limits(criterion)
+                for key, value in figures.limits(c, MONTH_END, leaf).items()
             }
             if NO_RATE not in values.values():
                 TALLY["compared"] += 1
                 assert told[c]["tier"] == decide(policy, values), (c, values)
-
-
-def value_of(leaf, c, pack, twins, known):
-    """The exact value of a limit's metric at the month's end, in whole units; None: it is not known."""
-    if leaf.scope is not None:
-        found = twins[leaf.scope].metrics(c, MONTH_END)
-        several = [found[part] for part in parts(leaf.metric)]
-        return NO_RATE if None in several else sum(several, Fraction(0)) / len(several) / 100
-    mine = [step for step in known if step.get("customer_id") == c]
-    if (months := metrics.counted_months(leaf.metric)) is not None:
-        since = months_later(MONTH_END, -months)
-        return sum(step["topic"] == "transactions" and step["value_date"] >= since for step in mine)
-    if leaf.metric in ("tenure_months", "age"):
-        [profile] = [step for step in mine if step["topic"] == "customers"]
-        given = profile["relationship_since" if leaf.metric == "tenure_months" else "birth_date"]
-        return None if given is None else full_months(given, MONTH_END) // (12 if leaf.metric == "age" else 1)
-    sent = [(step["as_of"], step["value"]) for step in mine if step["topic"] == "facts" and step["name"] == leaf.metric]
-    own = pack.facts.get(leaf.metric)
-    value = max(sent)[1] if sent else metrics.absent(leaf.metric) if own is None else own.absent
-    money = (metrics.kind(leaf.metric) or own.kind) == "money"
-    return Fraction(value, 100) if money else value
 
 
 @pytest.fixture(scope="module", autouse=True)

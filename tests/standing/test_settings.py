@@ -67,7 +67,8 @@ def test_a_setting_changes_an_outcome(row: Told):
 
 def test_what_is_for_people_decides_nothing():
     """All of it at once against none of it, where tiers, cards, queue and alerts move."""
-    beside = {"facts.loyalty.kind": "count", PERSONAL + "alerts": [OUTFLOW]}
+    beside = {"facts.loyalty.kind": "count", PERSONAL + "alerts": [OUTFLOW], "flows.pays.direction": "in",
+              "measures.points.sum": [{"metric": "age", "weight": "1"}]}  # fmt: skip
     plain, full = written(beside), written(beside | TOLD)
     for steps in (LIFE, LEAVES, ISSUED):
         assert outcomes(plain, steps) == outcomes(full, steps)
@@ -100,6 +101,9 @@ IDLE: tuple[tuple[str, dict[str, Any], Any, tuple[Any, ...]], ...] = (
         "basis_points": {"mid": 100}, "floor": {"mid": "1.00"}}}]}, "1.00", LEAVES),
     (PERSONAL + "pinning.before_version", {PERSONAL + "pinning.before_version": 1}, 1, LIFE),
     ("facts.loyalty.absent", {"facts.loyalty.kind": "count"}, 4, LIFE),
+    ("facts.loyalty.valid_days", {"facts.loyalty.kind": "count"}, 4, LIFE),
+    ("flows.pays", {}, {"direction": "in"}, LIFE),
+    ("measures.points", {}, {"sum": [{"metric": "age", "weight": "2"}]}, LIFE),
     ("scopes.other", {}, ["trust"], LIFE),
     ("sources.core.freshness_business_days", {"sources.core": {"supplies": ["fund"], "required": False}}, 0, STALE),
     ("classes.corporate.alerts", {"classes.corporate": BASE["classes"]["personal"]}, [OUTFLOW],

@@ -59,6 +59,15 @@ class LetterTopic(StrEnum):
     FILE = "file"
 
 
+class KindOfPack(StrEnum):
+    """What a new pack's tiers rest on (policies/beginnings)."""
+
+    AVERAGES = "averages"
+    POINTS = "points"
+    MEMBERSHIP = "membership"
+    REVIEW = "review"
+
+
 class QueueOrder(StrEnum):
     """Orders of a queue (streams.queue.discipline.QUEUE_ORDERS)."""
 

@@ -9,22 +9,24 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
 from agents.standing.publish.versions import number_of
 from connectors.formats.events import Record
+from policies.compiled.pack import INT64_MAX
 from policies.lifecycle import transitions
 from policies.lifecycle.leaving import MONTHS_OF
 from policies.lifecycle.state import Close, State, tier_of
 from policies.model import metrics
 from policies.model.criteria import decide, meets
+from policies.model.figures import AT_DAY_START, PLAIN_PLACES, RATE_PLACES, Key, decimals_of, form
 from policies.model.pack import ClassPolicy, Pack
-from policies.model.terms import AnyOf, Criterion, Limit, limits
+from policies.model.terms import AllOf, AnyOf, AtLeast, Criterion, Limit, Not, limits, rate_key
 from streams.calendar import last_ended_month
 from streams.money import NANO
-from streams.vocabulary.metrics import months_of_mean
 
-_Values = Mapping[tuple[str, str | None], Fraction | None]
+_Values = dict[Key, Fraction | int | str | None]
 AT_CLOSES: Final = ("close", "review")
 
 
@@ -42,13 +44,18 @@ def discrepancy(code: str, **details: Any) -> Discrepancy:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A criterion with whether it is met: `any` or `all` of its parts, or a limit with the value compared."""
+    """A criterion with whether it is met: `any`, `all`, `at_least` or `not` of its parts, or a limit with the value compared.
+
+    needed: of `at_least`, how many. rate: of a limit in a currency of its own, base units for one unit of it.
+    """
 
     kind: str
     met: bool
     parts: tuple[Node, ...] = ()
     limit: Limit | None = None
-    value: Fraction | None = None
+    value: Fraction | str | None = None
+    needed: int = 0
+    rate: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +91,11 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
     found.problems += _direction(change, policy)
     if not change["metrics"]:
         return found
-    if [_LIMIT | told for told in change["thresholds"]] != list(pack_thresholds(pack, policy, exponent)):
-        found.problems.append(discrepancy("thresholds", pack=pack.id, version=pack.version))
     values = values_of(change, pack, policy, exponent)
+    wanted = list(pack_thresholds(pack, policy, exponent, values))
+    if [difference(told, one) for told, one in zip_longest(change["thresholds"], wanted)] != [False] * len(wanted):
+        found.problems.append(discrepancy("thresholds", pack=pack.id, version=pack.version))
+    found.problems += _sums(change, pack, values)
     try:
         found.measured = decide(policy, values)
         found.tree = [
@@ -105,11 +114,17 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
 
 def node(criterion: Criterion, values: _Values) -> Node:
     """The criterion over the values; KeyError for one that is missing."""
+    met = meets(criterion, values)
     if isinstance(criterion, Limit):
         value = values[criterion.metric, criterion.scope]
-        return Node("limit", meets(criterion, values), limit=criterion, value=value)
+        rate = None if criterion.currency is None else values[rate_key(criterion.currency)]
+        return Node(
+            "limit", met, limit=criterion, value=Fraction(value) if isinstance(value, int) else value,
+            rate=None if rate is None else Fraction(rate),
+        )  # fmt: skip
     parts = tuple(node(part, values) for part in criterion.parts)
-    return Node("any" if isinstance(criterion, AnyOf) else "all", meets(criterion, values), parts)
+    kind = {AnyOf: "any", AllOf: "all", AtLeast: "at_least", Not: "not"}[type(criterion)]
+    return Node(kind, met, parts, needed=criterion.needed if isinstance(criterion, AtLeast) else 0)
 
 
 def exact_value(metric: Record) -> Fraction | None:
@@ -119,8 +134,10 @@ def exact_value(metric: Record) -> Fraction | None:
 
 
 def is_unknown(metric: Record) -> bool:
-    """Whether a record says that the bank does not know the value; only those of a profile can be so."""
-    return metric["name"] in metrics.FROM_PROFILE and bool(metric["exact_numerator"] == metrics.NOT_KNOWN)
+    """Whether a record says that the bank does not know the value; no metric of balances can be so."""
+    known = metrics.kind(metric["name"].removesuffix(AT_DAY_START))
+    can_be = known is None or metric["name"] in metrics.FROM_PROFILE
+    return can_be and bool(metric["exact_numerator"] == metrics.NOT_KNOWN)
 
 
 def _parts(metric: Record) -> tuple[int, int] | None:
@@ -133,50 +150,70 @@ def _parts(metric: Record) -> tuple[int, int] | None:
 
 
 def values_of(change: Record, pack: Pack, policy: ClassPolicy, exponent: int) -> _Values:
-    """The exact values in whole units, means of months among them; None for one that is not known."""
-    found: dict[tuple[str, str | None], Fraction | None] = {}
+    """The exact values in whole units, sums and means of them among those; None for one that is not known."""
+    found: _Values = {}
     for metric in change["metrics"]:
-        value = exact_value(metric)
+        value, key = exact_value(metric), (metric["name"], metric["scope"] or None)
         if is_unknown(metric):
             found[metric["name"], None] = None
-        if value is None:
-            continue
-        scale = 10**exponent if _is_money(metric["name"], pack) else 1
-        found[metric["name"], metric["scope"] or None] = value / scale
-    for leaf in (leaf for criterion in _criteria(policy) for leaf in limits(criterion)):
-        count = months_of_mean(leaf.metric)
-        months = [found.get((f"month_avg[{k}]", leaf.scope)) for k in range(count or 0)]
-        known = [month for month in months if month is not None]
-        if count and len(known) == count:
-            found[leaf.metric, leaf.scope] = sum(known, Fraction(0)) / count
+        elif metric.get("text") is not None:
+            found[key] = str(metric["text"])
+        elif value is not None and metric["name"] not in pack.measures:
+            found[key] = value / 10 ** decimals_of(pack, metric["name"], exponent)
+    for leaf in (leaf for criterion in policy.criteria() for leaf in limits(criterion)):
+        made = form(pack, leaf.metric, leaf.scope)
+        if made is not None and made.keys() <= found.keys():
+            found[leaf.metric, leaf.scope] = weighted(made, found)
     return found
 
 
-def pack_thresholds(pack: Pack, policy: ClassPolicy, exponent: int) -> Iterator[Record]:
-    """Every limit of every tier, lowest first, as records have them."""
+def weighted(parts: Mapping[Key, Fraction], values: Mapping[Key, Fraction | int | str | None]) -> Fraction | None:
+    """The sum of values with weights; None where one is not known."""
+    found = [(values[key], weight) for key, weight in parts.items()]
+    if any(value is None for value, _ in found):
+        return None
+    return sum((Fraction(value) * weight for value, weight in found if value is not None), Fraction(0))
+
+
+def _sums(change: Record, pack: Pack, values: _Values) -> Iterator[Discrepancy]:
+    """Measures are what their parts give."""
+    for metric in change["metrics"]:
+        if metric["name"] in pack.measures:
+            exact, given = exact_value(metric), values.get((metric["name"], None))
+            told = None if exact is None else exact / 10**PLAIN_PLACES
+            if told != given:
+                yield discrepancy("measure", name=metric["name"], told=told, found=given)
+
+
+def pack_thresholds(pack: Pack, policy: ClassPolicy, exponent: int, values: _Values | None = None) -> Iterator[Record]:
+    """Every limit of every tier, lowest first, as records have them; `values` have the rates of limits in other currencies."""
     for tier in policy.tiers:
         for leaf in limits(tier.when):
+            told = {
+                "tier": tier.id,
+                "metric": leaf.metric,
+                "scope": leaf.scope or "",
+                "operator": leaf.operator,
+                **_LIMIT,
+            }
+            if leaf.texts:
+                yield from (told | {"minimum_minor": 0, "text": text} for text in leaf.texts)
+                continue
             assert leaf.value is not None  # a pack with open numbers decides nothing
-            scaled = leaf.value.scaleb(exponent if _is_money(leaf.metric, pack) else 0)
-            yield {
-                "tier": tier.id, "metric": leaf.metric, "minimum_minor": int(scaled), "scope": leaf.scope or "",
-                "operator": leaf.operator, **_LIMIT,
-            }  # fmt: skip
-
-
-def _criteria(policy: ClassPolicy) -> list[Criterion]:
-    return [when for when in (policy.veto, *(tier.when for tier in policy.tiers)) if when is not None]
-
-
-def _is_money(metric: str, pack: Pack) -> bool:
-    own = pack.facts.get(metric)
-    return (metrics.kind(metric) or (own.kind if own is not None else None)) in ("rolling", "money")
+            minor = Fraction(leaf.value) * 10 ** decimals_of(pack, leaf.metric, exponent)
+            if leaf.currency is not None:
+                rate = Fraction((values or {}).get(rate_key(leaf.currency)) or 0)
+                told |= {"currency": leaf.currency, "rate_micro": int(rate * 10**RATE_PLACES)}
+                minor *= rate
+            if leaf.metric in pack.measures:
+                told["scale"] = PLAIN_PLACES
+            yield told | {"minimum_minor": round(minor)}
 
 
 def _numbers(change: Record) -> Iterator[Discrepancy]:
     """Values, their rounding and their periods belong together."""
     for metric in change["metrics"]:
-        if is_unknown(metric) and metric["value_minor"] == 0:
+        if (is_unknown(metric) or metric.get("text") is not None) and metric["value_minor"] == 0:
             continue
         if (parts := _parts(metric)) is None:
             told = f"{metric['exact_numerator'][:20]} / {metric['exact_denominator'][:20]}"
@@ -184,9 +221,12 @@ def _numbers(change: Record) -> Iterator[Discrepancy]:
             continue
         denominator = parts[1]
         value, days = Fraction(*parts), metric["period_to"] - metric["period_from"] + 1
-        if denominator != days * NANO and metrics.counted_months(metric["name"]) is None:
+        averaged = metrics.kind(metric["name"].removesuffix(AT_DAY_START)) is not None
+        if averaged and denominator != days * NANO and metrics.counted_months(metric["name"]) is None:
             yield discrepancy("period", name=metric["name"], told=denominator, days=days)
-        if round(value) != metric["value_minor"]:  # Python rounds fractions half to even
+        if (
+            max(-INT64_MAX, min(round(value), INT64_MAX)) != metric["value_minor"]
+        ):  # Python rounds fractions half to even
             yield discrepancy(
                 "rounding", name=metric["name"], exact=value, rounds=round(value), told=metric["value_minor"]
             )

@@ -26,6 +26,7 @@ from agents.standing.decide.outlooks import Outlooks
 from agents.standing.decide.packs import Packs
 from agents.standing.decide.restatement import Restatement
 from agents.standing.intake.facts import CustomerFacts
+from agents.standing.intake.figures.flows import FlowSeries
 from agents.standing.intake.known import KnownCustomers
 from agents.standing.intake.profiles import Profiles
 from agents.standing.intake.touched import TouchedCustomers
@@ -36,7 +37,6 @@ from agents.standing.publish.layer_decisions import LayerDecisions
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.pack import CompiledPack
 from policies.model.pack import Pack
-from policies.model.terms import limits
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
 from streams.alerts.outflow import NEVER, Rules
@@ -47,7 +47,9 @@ from streams.vocabulary.metrics import INDEX, parts
 from streams.vocabulary.terms import CUSTOMER_CLASSES
 
 CLOSE_CHUNK = 1 << 14  # customers evaluated at a time: their columns stay in the cache
-AFTER_PACKS = RowKey.FACT + RowKey.DATES + RowKey.LIFECYCLE + RowKey.LAYER  # rows that only the packs in force can read
+AFTER_PACKS = (
+    RowKey.FACT + RowKey.FACT_MONTHS + RowKey.DATES + RowKey.LIFECYCLE + RowKey.LAYER
+)  # rows that only the packs in force can read
 
 # What decides some customers at a close: of the day, with the closes that it makes, over metrics of a scope.
 _Decide = Callable[[DayClose, frozenset[str], frozenset[str], Array, Metrics], None]
@@ -69,6 +71,7 @@ class Decider:
         self.touched = TouchedCustomers()
         self.profiles = Profiles(ledger, self.classes, self.touched)
         self.transaction_counts = TransactionCounts(ledger)
+        self.flows = FlowSeries(ledger, counts)
         self.facts = CustomerFacts(ledger, first, self.transaction_counts, self.touched, EXPONENTS[conf.base_currency])
         self.known = KnownCustomers(ledger, self.facts)
         # What is published.
@@ -78,7 +81,10 @@ class Decider:
         self.decisions = Decisions(self.publisher, self.classes, counts)
         layer_decisions = LayerDecisions(self.publisher, self.decisions)
         # What decides.
-        rules, measures = RulesInForce(self.classes, self.profiles.branch_code), Measures(ledger, self.facts)
+        rules, measures = (
+            RulesInForce(self.classes, self.profiles.branch_code),
+            Measures(ledger, self.facts, self.flows),
+        )
         self.lifecycle = LifecycleDecider(
             ledger, rules, measures, self.profiles, self.decisions, self.packs.older, self.touched, counts
         )
@@ -97,7 +103,9 @@ class Decider:
         needs = (table.program.needs + table.program.looks + table.program.fees for table in rules.every())
         self.transaction_counts.know(metric for keys in needs for metric, _ in keys)
         if conf.layers is not None:
-            self.know(conf.layers)
+            self.know(conf.layers, from_the_beginning=True)
+        for pack in conf.packs():
+            self.flows.know(pack, from_the_beginning=True)
         self.use_names()
 
     @property
@@ -120,15 +128,11 @@ class Decider:
         self.outlooks.use(self.classes, rules.branches())
         self.use_names()
 
-    def know(self, pack: Pack) -> None:
-        """What a pack that was taken will need is kept from now on."""
+    def know(self, pack: Pack, *, from_the_beginning: bool = False) -> None:
+        """What a pack that was taken will need is kept from now on; `from_the_beginning`: of the log, for a trial."""
         self.facts.know(pack)
-        self.transaction_counts.know(
-            leaf.metric
-            for policy in pack.classes.values()
-            for when in (*(tier.when for tier in policy.tiers), *(service.when for service in policy.services))
-            for leaf in limits(when)
-        )
+        self.transaction_counts.know(metric for metric, _ in pack.asked())
+        self.flows.know(pack, from_the_beginning=from_the_beginning)
 
     def use_names(self) -> None:
         """Metric, scope and outflow rules of the shown pack as columns and codes of the ledger, which may be other ones now."""
@@ -160,7 +164,7 @@ class Decider:
         def of(*keys: bytes) -> Iterator[tuple[bytes, bytes | None]]:
             return ((key, value) for key, value in last.items() if key[:1] in keys)
 
-        self.facts.load(of(RowKey.FACT, RowKey.DATES))
+        self.facts.load(of(RowKey.FACT, RowKey.FACT_MONTHS, RowKey.DATES))
         self.lifecycle.columns.load(of(RowKey.LIFECYCLE), self.lifecycle.rules)
         self.layers.load(of(RowKey.LAYER))
 
@@ -190,6 +194,7 @@ class Decider:
             self.publisher.unmatched_reversals(unmatched, close.day)
             restated = self.restatement.close(close, late, opened, self.first_months)
             self.counts.add("restatements", restated + len(breaks) + len(unmatched))
+            self.flows.close()
             self.cases.close(close.day)
             self.case_desk.close(close.day)
             self._decide(close, before, touched)
@@ -278,6 +283,7 @@ class Decider:
             *self.states.take_rows(),
             *self.case_desk.take_rows(),
             *self.transaction_counts.take_rows(),
+            *self.flows.take_rows(),
             *self.packs.take_rows(),
             *self.layers.take_rows(),
         ]
@@ -288,6 +294,9 @@ class Decider:
         for key, load in (
             (RowKey.CUSTOMER, self.profiles.load),
             (RowKey.TRANSACTION_COUNTS, self.transaction_counts.load),
+            (RowKey.FLOW_SERIES, self.flows.load_series),
+            (RowKey.FLOWS, self.flows.load),
+            (RowKey.FLOW_REVERSALS, self.flows.reversals.load),
             (RowKey.OUTLOOK, self.outlooks.load),
             (RowKey.OUTLOOK_ALERTS, self.outlook_alerts.load),
             (RowKey.CASES, self.cases.load),

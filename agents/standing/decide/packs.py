@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from agents.engine.job import Pair, Rows
+from agents.standing.intake.figures.flows import SERIES_MAX, different_flows
 from agents.standing.model import OlderClass, RowKey
 from policies.book import Book
 from policies.compiled.classes import by_class, in_branch
@@ -86,6 +87,8 @@ class Packs:
             self.follow(pack)
         except PackError as problem:
             return [str(one) for one in problem.problems]
+        if different_flows([*self.book.packs, pack]) > SERIES_MAX:
+            return [f"flows: with those of the packs before there are more than {SERIES_MAX}"]
         why = []
         if pack.supplement is not None:
             return self._unfit_supplement(pack)
@@ -154,7 +157,9 @@ class Packs:
             pack = self.book.version(pack_id, version)
             if pack is None or customer_class not in pack.classes:
                 return None
-            self._older[key] = OlderClass(compile_program(pack, self.base_exponent, customer_class), pack.scopes)
+            self._older[key] = OlderClass(
+                compile_program(pack, self.base_exponent, customer_class), pack.scopes, pack.flows
+            )
         return self._older[key]
 
     def take_rows(self) -> list[Pair]:

@@ -11,8 +11,9 @@ from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from agents.standing.model import DayClose, Evidence
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.classes import ClassTable, in_branch
-from policies.compiled.program import Column, Key
+from policies.compiled.program import Column, from_metrics
 from policies.lifecycle.leaving import MONTHS_OF
+from policies.model.figures import AT_DAY_START, Key, figure_period
 from policies.model.pack import Evaluation
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
@@ -69,10 +70,11 @@ class Restatement:
                 values, tiers = (then.before[key], then.now[key]), (before[rows], now[rows])
                 self.publisher.restated(slots, rows, at.day, month, key[0], values, ids, tiers)
         if table.policy.evaluation.restatement != "record_only":
+            told = table.program.with_told(then.now)
             for row in np.flatnonzero(differ).tolist():
                 last = self._decided_last(int(slots[row]), table, month, ids[int(now[row])], opened)
                 if last or self._set_going(int(slots[row]), table, month):
-                    found = Evidence(then.now, row, _end(month))
+                    found = Evidence(told, row, _end(month))
                     self._correct(at, int(slots[row]), table, ids[int(now[row])], found, last=last)
         return int(differ.sum())
 
@@ -105,10 +107,10 @@ class Restatement:
         for place, key in enumerate(table.program.needs if len(slots) else ()):
             name, scope = key
             if scope is None:
-                before[key] = now[key] = self.lifecycle.measures.fact(name, slots, end)
+                before[key] = now[key] = self.lifecycle.measures.fact(name, slots, end, table.pack.flows)
                 continue
             mask = self.ledger.scope_of(sorted(table.pack.scopes[scope]))
-            months = list(months_of(name, month))
+            months = [] if name.endswith(AT_DAY_START) else list(months_of(name, month))
             found = self._months(mask, slots, months) if months else self._days(mask, slots, name, end)
             if found is None:
                 return None
@@ -127,16 +129,19 @@ class Restatement:
 
     def _days(self, mask: int, slots: Array, name: str, end: int) -> tuple[Column, Column, Array] | None:
         """Any other metric of balances as of the month's last day, from the days that are held."""
-        place = INDEX[name]
-        first, last = METRICS[place].period(end)
+        first, last = figure_period(name, end) or METRICS[INDEX[name]].period(end)
         if first < self.ledger.days_since():
             return None
-        found = self.ledger.metrics(mask, end, slots)
-        units, nano, days = found.units[:, place], found.nano[:, place], int(found.days[place])
+        if name.endswith(AT_DAY_START):
+            now = self.lifecycle.measures.at_day_start(mask, slots, name, end)
+        else:
+            now = from_metrics(self.ledger.metrics(mask, end, slots), name, ((name, name),))[name, name]
+        units, nano, days = now.units, now.nano, now.divisor
+        assert nano is not None
         late = [divmod(self.ledger.late_sum(mask, slot, first, last), NANO) for slot in slots.tolist()]
         whole, part = np.array(late, np.int64).reshape(-1, 2).T
         before = Column(units - whole + (nano - part) // NANO, (nano - part) % NANO, days)
-        return before, Column(units, nano, days), found.held[:, place]
+        return before, Column(units, nano, days), np.zeros(len(slots), np.bool_) if now.held is None else now.held
 
 
 def _end(month: int) -> int:

@@ -6,16 +6,20 @@ transaction of the event, so a replay leaves them alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import numpy as np
 
 from agents.engine.job import Pair
+from agents.standing.intake.figures.monthly_facts import MonthlyFacts
 from agents.standing.intake.marks import ASIDE, COMPLETE, SourceMarks
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.intake.transaction_counts import TransactionCounts
 from agents.standing.model import RowKey
+from policies.compiled.program import Column
 from policies.model import metrics
+from policies.model.figures import series
 from policies.model.metrics import FROM_PROFILE, counted_months
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
@@ -24,8 +28,11 @@ from streams.accounts.store import NULL, SOURCES_MAX, Array
 from streams.calendar import NO_DAY, month_of, month_start
 from streams.fields import BAD_FACT, BAD_SOURCE, OK
 
-UNKNOWN_FACT, TEXT_FACT = 60, 69
-FACT_REASONS = {UNKNOWN_FACT: "a fact that no pack knows", TEXT_FACT: "a text for a fact that is a number"}
+UNKNOWN_FACT, TEXT_FACT, NUMBER_FACT, OTHER_TEXT = 60, 69, 80, 81
+FACT_REASONS = {
+    UNKNOWN_FACT: "a fact that no pack knows", TEXT_FACT: "a text for a fact that is a number",
+    NUMBER_FACT: "no text for a fact that is one", OTHER_TEXT: "a text that is none of the fact's values",
+}  # fmt: skip
 _EVENT_ID, _CUSTOMER_ID, _NAME, _VALUE, _AS_OF, _SOURCE, _TEXT = range(7)  # columns of the facts contract
 BANK_OPEN = "bank_open"  # in every partition: whether `as_of` is a business day (1) or a holiday (0)
 _SINCE, _BIRTH = 5, 6  # columns of the customers contract
@@ -66,6 +73,10 @@ class CustomerFacts:
         self.values: dict[str, Array] = {}
         self.days: dict[str, Array] = {}
         self.event_ids: dict[str, dict[int, str]] = {}
+        self.valid_days: dict[str, int] = {}
+        self.texts = [""]  # behind the values of facts that are texts; 0: none
+        self.allowed: dict[str, frozenset[str]] = {}  # of such a fact
+        self.monthly = MonthlyFacts(ledger)
         self.marks = SourceMarks(self._keep)
         self.sources: set[str] = set()  # that facts have named
         self.calendar: dict[int, bool] = {}  # days of which it was said whether the bank is open
@@ -76,17 +87,39 @@ class CustomerFacts:
 
     def know(self, pack: Pack) -> None:
         """Facts of a pack that will be in force are taken from now on."""
-        self.kinds |= fact_kinds([pack])
+        kinds = fact_kinds([pack])
+        for name, kind in kinds.items():
+            if name in self.values and "text" in {kind, self.kinds[name]} and kind != self.kinds[name]:
+                for known in (self.values, self.days, self.event_ids):
+                    known.pop(name)  # a number says nothing of a text
+        self.kinds |= kinds
         self.absent = self._stand_ins(pack) | self.absent
+        self.valid_days = _valid_days(pack) | self.valid_days
+        for name, fact in pack.facts.items():
+            if fact.kind == "text":
+                self.allowed[name] = self.allowed.get(name, frozenset()) | {*fact.values}
+        self.monthly.know(pack.asked(), kinds)
 
     def _stand_ins(self, pack: Pack) -> dict[str, int]:
-        return {name: fact.stand_in(self.base_exponent) for name, fact in pack.facts.items()}
+        return {
+            name: self._code(fact.absent_text or "") if fact.kind == "text" else fact.stand_in(self.base_exponent)
+            for name, fact in pack.facts.items()
+        }
+
+    def _code(self, text: str) -> int:
+        """The place of a text; texts are those of packs."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text)
 
     def use(self, packs: Iterable[Pack]) -> None:
-        """What stands in for a fact that was not sent is the packs' business."""
+        """What stands in for a fact that was not sent, and how long one counts, is the packs' business."""
         for pack in packs:
             self.know(pack)
             self.absent |= self._stand_ins(pack)
+            for name in pack.facts:
+                self.valid_days.pop(name, None)
+            self.valid_days |= _valid_days(pack)
         for name, column in self.values.items():
             column[self.days[name] == NO_DAY] = self.absent[name]
 
@@ -99,6 +132,8 @@ class CustomerFacts:
         kind = self.kinds.get(name)
         if kind is None and name not in (COMPLETE, BANK_OPEN):
             return UNKNOWN_FACT, _NAME
+        if kind == "text":
+            return self._put_text(columns, i, name)
         if int(row[_TEXT]) != NULL:  # else its number would be taken for what it says
             return TEXT_FACT, _TEXT
         if name == COMPLETE:
@@ -107,14 +142,34 @@ class CustomerFacts:
             return (OK, -1) if self._calendar(as_of, value) else (BAD_FACT, _VALUE)
         if not ((kind == "flag" and value in (0, 1)) or (kind == "count" and value >= 0) or kind == "money"):
             return BAD_FACT, _VALUE
+        self._keep_fact(name, customer_id, value, (as_of, event_id, source), f"{value} {as_of} {event_id}")
+        return OK, -1
+
+    def _put_text(self, columns: Columns, i: int, name: str) -> tuple[int, int]:
+        """Takes a fact that is a text."""
+        row = columns.data[i]
+        text = columns.text_at(int(row[_TEXT]))
+        if text is None:
+            return NUMBER_FACT, _TEXT
+        if text not in self.allowed[name]:
+            return OTHER_TEXT, _TEXT
+        customer_id, as_of = columns.text_at(int(row[_CUSTOMER_ID])) or "", int(row[_AS_OF])
+        source, event_id = columns.text_at(int(row[_SOURCE])) or "", columns.text_at(int(row[_EVENT_ID])) or ""
+        kept = json.dumps([text, as_of, event_id], ensure_ascii=False)
+        self._keep_fact(name, customer_id, self._code(text), (as_of, event_id, source), kept)
+        return OK, -1
+
+    def _keep_fact(self, name: str, customer_id: str, value: int, how: tuple[int, str, str], kept: str) -> None:
+        """Takes a value that is good: its day, event and source; `kept`: its row."""
+        as_of, event_id, source = how
         if len(self.sources) < SOURCES_MAX:
             self.sources.add(source)
         slot = self.ledger.customer(customer_id)
-        if self._take(name, slot, value, as_of, event_id):
-            key = RowKey.FACT + name.encode() + b"/" + customer_id.encode()
-            self._rows.append((key, f"{value} {as_of} {event_id}".encode()))
+        latest = self._take(name, slot, value, as_of, event_id)
+        if latest:
+            self._rows.append((RowKey.FACT + f"{name}/{customer_id}".encode(), kept.encode()))
+        if self.monthly.take(name, slot, value, as_of, event_id) or latest:
             self._touched.note(slot, event_id)
-        return OK, -1
 
     def _keep(self, row: Pair) -> None:
         self._rows.append(row)
@@ -180,7 +235,20 @@ class CustomerFacts:
         if name not in self.values:
             return np.full(len(slots), self.absent[name], np.int64)
         self._reserve(name)
+        if name in self.valid_days:
+            since = self.days[name][slots]
+            lapsed = (since != NO_DAY) & (since + self.valid_days[name] < day)
+            return np.where(lapsed, self.absent[name], self.values[name][slots])
         return self.values[name][slots]
+
+    def figure(self, name: str, slots: Array, day: int) -> Column:
+        """A fact, of now or of a month, a profile's value or a count as of a day, with what is not known of it."""
+        if (by_month := series(name)) is not None:
+            return Column(self.monthly.column(by_month, slots, day, self.absent[by_month.of]))
+        units = self.column(name, slots, day)
+        if self.kinds.get(name) == "text":
+            return Column(units, unknown=units == 0, texts=tuple(self.texts))
+        return Column(units, unknown=self.unknown(name, slots))
 
     def unknown(self, name: str, slots: Array) -> Array | None:
         """bool[n]: of whom a profile's value is not known; None for what always has one."""
@@ -226,11 +294,14 @@ class CustomerFacts:
     def take_rows(self) -> list[Pair]:
         """Rows changed since the last call."""
         rows, self._rows = self._rows, []
-        return rows
+        return rows + self.monthly.take_rows()
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Rows of either kind back, one a key."""
         for key, value in rows:
+            if key.startswith(RowKey.FACT_MONTHS):
+                self.monthly.load([(key, value)])
+                continue
             if key.startswith(RowKey.DATES):
                 slot = self.ledger.customer(key[1:].decode())
                 self._reserve_dates()
@@ -242,8 +313,23 @@ class CustomerFacts:
             elif name == BANK_OPEN:
                 self.calendar[int(customer_id)] = value == b"1"
             elif name in self.kinds:  # or of a pack that was in force before
-                number, as_of, event_id = (value or b"").decode().split(" ", 2)
-                self._take(name, self.ledger.customer(customer_id), int(number), int(as_of), event_id)
+                self._load_fact(name, customer_id, (value or b"").decode())
+
+    def _load_fact(self, name: str, customer_id: str, kept: str) -> None:
+        """A row of a fact; one of before, when a number was what is a text now, or the other way about, says nothing."""
+        if kept.startswith("[") != (self.kinds[name] == "text"):
+            return
+        slot = self.ledger.customer(customer_id)
+        if kept.startswith("["):
+            text, as_of, event_id = json.loads(kept)
+            self._take(name, slot, self._code(text), as_of, event_id)
+        else:
+            number, day, event_id = kept.split(" ", 2)
+            self._take(name, slot, int(number), int(day), event_id)
+
+
+def _valid_days(pack: Pack) -> dict[str, int]:
+    return {name: fact.valid_days for name, fact in pack.facts.items() if fact.valid_days is not None}
 
 
 def grown(column: Array, slots: int, fill: int) -> Array:

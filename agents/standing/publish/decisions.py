@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from agents.standing.model import CloseStep, DayClose, Evidence, Switched, Tally
 from agents.standing.publish.publisher import OutputPublisher
-from agents.standing.publish.tier_changes import MovedTiers, period_of, thresholds_of
+from agents.standing.publish.tier_changes import MovedTiers, metric_value, period_of, thresholds_of
 from policies.compiled.classes import ClassTable, CompiledClasses
-from policies.compiled.program import Column, Key
 from policies.lifecycle.leaving import TO_COME
 from policies.lifecycle.state import Decision
 from policies.model.metrics import NOT_KNOWN
 from streams.accounts.store import Array
-from streams.money import NANO, half_even
+from streams.money import NANO
 
 WITH_VALUES = (*TO_COME, "service")  # kinds of decisions whose evidence has the values that were looked at
 
@@ -113,7 +113,7 @@ class Decisions:
             "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
             "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
             "metrics": [] if evidence is None else list(_metrics(evidence, said.day if at is None else at.day)),
-            "thresholds": [] if evidence is None else list(thresholds_of(table)),
+            "thresholds": [] if evidence is None else list(thresholds_of(table, evidence.columns)),
             "cut": [] if at is None else self.publisher.cut(at),
             "corrects": corrects,
         }  # fmt: skip
@@ -135,10 +135,15 @@ def looked_at(evidence: Evidence) -> dict[str, str]:
     """
     found, row = {}, evidence.row
     for (metric, scope), column in evidence.columns.items():
+        if column.texts is not None:
+            found[metric] = column.texts[int(column.units[row])] or NOT_KNOWN
+            continue
         units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
         whole = nano == 0 and column.divisor == 1
         name = metric if scope is None else f"{metric}({scope})"
         found[name] = str(units) if whole else f"{units * NANO + nano}/{column.divisor * NANO}"
+        if column.scale is not None:
+            found[name] = str(Fraction(units, column.divisor * 10**column.scale))
         if column.unknown is not None and column.unknown[row]:
             found[name] = NOT_KNOWN
     return found
@@ -148,15 +153,4 @@ def _metrics(evidence: Evidence, day: int) -> Iterator[dict[str, Any]]:
     """The values that were looked at, exact and rounded."""
     day = day if evidence.as_of is None else evidence.as_of
     for key, column in evidence.columns.items():
-        yield _value(key, column, evidence.row, period_of(key[0], day))
-
-
-def _value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:
-    units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
-    unknown = column.unknown is not None and bool(column.unknown[row])
-    return {
-        "name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1],
-        "value_minor": int(half_even(units, nano, column.divisor)),
-        "exact_numerator": NOT_KNOWN if unknown else str(units * NANO + nano),
-        "exact_denominator": str(column.divisor * NANO),
-    }  # fmt: skip
+        yield metric_value(key, column, evidence.row, period_of(key[0], day))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import fastavro
@@ -13,11 +14,12 @@ import numpy as np
 from agents.engine.packing import Packed, texts
 from agents.standing.publish.standings import Buffer, References, filled
 from policies.compiled.classes import ClassTable
-from policies.compiled.pack import CompiledPack
-from policies.compiled.program import Column, Key
+from policies.compiled.pack import INT64_MAX, CompiledPack
+from policies.compiled.program import Column
 from policies.lifecycle.state import months_later
+from policies.model.figures import PLAIN_PLACES, Key, figure_period
 from policies.model.metrics import NOT_KNOWN, counted_months
-from policies.model.terms import limits
+from policies.model.terms import limits, rate_key
 from schemas.codec.encoder import LONG_BYTES_MAX, Writer, encode_columns
 from schemas.codec.records import plain
 from schemas.registry import Registry
@@ -26,7 +28,7 @@ from streams.accounts.store import REF_BITS, REF_MASK, Array
 from streams.averages.metrics import Metrics
 from streams.calendar import date_of, month_start
 from streams.kernels.varints import write_long
-from streams.money import NANO
+from streams.money import NANO, half_even
 from streams.vocabulary.metrics import INDEX, period
 
 NANO_DIGITS, NUMBER_DIGITS_MAX = 9, 30
@@ -84,7 +86,7 @@ class ChangeWriter:
             "effective_date": day + 1,
             "reason": raw.text(moved.reason),
             "metrics": raw.spans(*self._evidence(day, moved.columns, moved.rows)),
-            "thresholds": raw.raw(self._avro("thresholds", [*thresholds_of(moved.table)])),
+            "thresholds": raw.raw(self._avro("thresholds", [*thresholds_of(moved.table, moved.columns)])),
             "pack_id": raw.text(program.pack_id),
             "pack_version": program.version,
             "business_day": day,
@@ -103,7 +105,8 @@ class ChangeWriter:
         parts, ends = [], []
         for place, (key, column) in enumerate(columns.items()):
             first, last = place == 0, place == len(columns) - 1
-            part, end = self._values(key, column, rows, period_of(key[0], day), len(columns) if first else 0, last)
+            values = self._values if column.scale is None and column.texts is None else self._one_by_one
+            part, end = values(key, column, rows, period_of(key[0], day), len(columns) if first else 0, last)
             parts.append(part)
             ends.append(end)
         if not parts:
@@ -114,6 +117,17 @@ class ChangeWriter:
         starts = np.stack(ends, 1) - sizes + np.cumsum([0, *map(len, parts[:-1])])
         buffer, stops = texts(np.concatenate(parts), (starts << REF_BITS | sizes).reshape(-1))
         return buffer, stops[len(parts) - 1 :: len(parts)]
+
+    def _one_by_one(
+        self, key: Key, column: Column, rows: Array, span: tuple[int, int], count: int, last: bool
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """`_values` of texts, and of numbers that may be of any size."""
+        out, ends = io.BytesIO(), []
+        for row in rows.tolist():
+            value = self._avro("metrics", [metric_value(key, column, row, span)])
+            out.write((_long(count) if count else b"") + (value[1:] if last else value[1:-1]))
+            ends.append(out.tell())
+        return np.frombuffer(out.getvalue(), np.uint8), np.array(ends, np.int64)
 
     def _values(
         self, key: Key, column: Column, rows: Array, span: tuple[int, int], count: int, last: bool
@@ -150,20 +164,52 @@ def _long(value: int) -> bytes:
     return out.getvalue()
 
 
-def thresholds_of(table: ClassTable) -> Iterator[dict[str, Any]]:
-    """Every limit of every tier, lowest first, with amounts in minor units."""
+def metric_value(key: Key, column: Column, row: int, span: tuple[int, int]) -> dict[str, Any]:
+    """A customer's value as records have it: exact, and rounded half-even."""
+    told: dict[str, Any] = {"name": key[0], "scope": key[1] or "", "period_from": span[0], "period_to": span[1]}
+    unknown = column.unknown is not None and bool(column.unknown[row])
+    if column.texts is not None:
+        number = NOT_KNOWN if unknown else ""
+        text = None if unknown else column.texts[int(column.units[row])]
+        return told | {"value_minor": 0, "exact_numerator": number, "exact_denominator": "1", "text": text}
+    units, nano = int(column.units[row]), 0 if column.nano is None else int(column.nano[row])
+    if column.units.dtype == object:
+        exact = Fraction(units, column.divisor)
+        number, denominator = str(exact.numerator), str(exact.denominator)
+        rounded_ = max(-INT64_MAX, min(round(exact), INT64_MAX))
+    else:
+        number, denominator = str(units * NANO + nano), str(column.divisor * NANO)
+        rounded_ = int(half_even(units, nano, column.divisor))
+    unit = {} if column.scale is None else {"scale": column.scale}
+    return told | unit | {
+        "value_minor": 0 if unknown else rounded_, "exact_numerator": NOT_KNOWN if unknown else number,
+        "exact_denominator": denominator,
+    }  # fmt: skip
+
+
+def thresholds_of(table: ClassTable, columns: Mapping[Key, Column]) -> Iterator[dict[str, Any]]:
+    """Every limit of every tier, lowest first, with amounts in minor units; of a text each that meets it."""
     for tier in table.policy.tiers:
         for leaf in limits(tier.when):
-            yield {
+            told: dict[str, Any] = {
                 "tier": tier.id, "metric": leaf.metric, "minimum_minor": table.program.minor[leaf],
                 "scope": leaf.scope or "", "operator": leaf.operator,
             }  # fmt: skip
+            if leaf.currency is not None:
+                rate = columns[rate_key(leaf.currency)].units
+                bound = round(table.program.bound(leaf, columns))
+                told |= {"currency": leaf.currency, "rate_micro": int(rate[0]), "minimum_minor": bound}
+            if (leaf.metric, leaf.scope) in table.program.told:
+                told["scale"] = PLAIN_PLACES
+            yield from [told | {"text": text} for text in leaf.texts] or [told]
 
 
 def period_of(metric: str, day: int) -> tuple[int, int]:
     """First and last day that a metric looks at; the day itself for what knows no period."""
     if (months := counted_months(metric)) is not None:
         return months_later(day, -months), day
+    if (found := figure_period(metric, day)) is not None:
+        return found
     return period(metric, day) if metric in INDEX else (day, day)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from agents.standing.publish.decisions import WITH_VALUES
 from connectors.formats.events import Record
-from policies.diff import SIGNS
+from policies.diff import SIGNS, bound_text
 from policies.lifecycle.leaving import NOTHING_AVERTS
 from policies.model import metrics
-from policies.texts import DECISION_REASONS, REFUSALS, figure
+from policies.model.figures import metric_kind
+from policies.texts import DECISION_REASONS, REFUSALS, figure, plain_number
 from streams.alerts.acts import ESCALATE, HAND_OVER, STEPS_OF_ACTS, WAKE
 from streams.alerts.kinds import KIND_TABLE
 from streams.calendar import shown_day
@@ -154,10 +156,13 @@ def _known(direction: str) -> str:
 
 def _metric(metric: Record, verdict: Verdict, say: _Phrasing) -> Iterator[str]:
     name = metric["name"] + (f"({metric['scope']})" if metric["scope"] else "")
-    own = None if verdict.pack is None else verdict.pack.facts.get(metric["name"])
-    kind = metrics.kind(metric["name"]) or (None if own is None else own.kind)
+    pack = verdict.pack
+    kind = metrics.kind(metric["name"]) if pack is None else metric_kind(pack, metric["name"])
     value = say.money(metric["value_minor"]) if kind in ("rolling", "money") else str(metric["value_minor"])
-    value = say.say("unknown_value") if is_unknown(metric) else value
+    if metric.get("scale") is not None:
+        value = plain_number(Fraction(metric["value_minor"], 10 ** metric["scale"]))
+    if is_unknown(metric) or metric.get("text") is not None:
+        value = metric.get("text") or say.say("unknown_value")
     days = metric["period_to"] - metric["period_from"] + 1
     first, last = shown_day(metric["period_from"]), shown_day(metric["period_to"])
     code = "metric" if days > 1 else "metric_of_day"
@@ -176,21 +181,24 @@ def _tier(tier: TierNode, say: _Phrasing) -> Iterator[str]:
 def _node(node: Node, say: _Phrasing, indent: int) -> Iterator[str]:
     pad, met = " " * indent, _met(node.met, say)
     if node.limit is None:
-        yield pad + say.say(node.kind, met=met)
+        yield pad + say.say(node.kind, met=met, needed=node.needed)
         for part in node.parts:
             yield from _node(part, say, indent + 2)
         return
     limit = node.limit
     scope = f"({limit.scope})" if limit.scope else ""
-    bound = f"{limit.value:f}" if limit.value is not None else "?"
-    yield f"{pad}{limit.metric}{scope} {_number(node, limit, say)} {SIGNS[limit.operator]} {bound}: {met}"
+    rate = "" if node.rate is None else say.say("at_rate", rate=plain_number(node.rate), currency=limit.currency)
+    yield f"{pad}{limit.metric}{scope} {_number(node, limit, say)} {SIGNS[limit.operator]} {bound_text(limit)}{rate}: {met}"
 
 
 def _number(node: Node, limit: Limit, say: _Phrasing) -> str:
     """An exact value as a decimal, `≈` before it where it is not one; always on its side of the limit."""
     if node.value is None:
         return say.say("unknown_value")
-    text, exact = figure(node.value, limit.value)
+    if isinstance(node.value, str):
+        return node.value
+    bound = limit.value if node.rate is None or limit.value is None else Fraction(limit.value) * node.rate
+    text, exact = figure(node.value, bound)
     return text if exact else f"≈{text}"
 
 

@@ -37,6 +37,9 @@ _EN: Final[_Words] = {
     "veto": "      veto: {met}",
     "any": "any of: {met}",
     "all": "all of: {met}",
+    "at_least": "at least {needed} of: {met}",
+    "not": "not: {met}",
+    "at_rate": " (at {rate} for 1 {currency})",
     "met": "met",
     "not_met": "not met",
     "standard": "    the standard gives {tier}",
@@ -94,6 +97,7 @@ _EN: Final[_Words] = {
     "p.no_value": "there is no value for {metric}, which the pack asks for",
     "p.lifecycle": "the values give {measured}, by which the tier would be {given}, not {told}",
     "p.impossible": "it says what cannot be: {what}",
+    "p.measure": "{name}: its parts give {found}, not {told}",
     "p.pack_unknown": "no pack {pack} version {version} is in TIDEGAUGE_PACK, in the topic policies or shipped",
 }
 _ZH: Final[_Words] = {
@@ -127,6 +131,9 @@ _ZH: Final[_Words] = {
     "veto": "      否决条件：{met}",
     "any": "任一：{met}",
     "all": "全部：{met}",
+    "at_least": "至少 {needed} 项：{met}",
+    "not": "不满足以下条件：{met}",
+    "at_rate": "（1 {currency} 折 {rate}）",
     "met": "满足",
     "not_met": "不满足",
     "standard": "    按标准应为 {tier}",
@@ -183,6 +190,7 @@ _ZH: Final[_Words] = {
     "p.no_value": "缺少方案所要求的 {metric}",
     "p.lifecycle": "按各项数值应为 {measured}，等级因此应为 {given}，而非 {told}",
     "p.impossible": "内容不可能成立：{what}",
+    "p.measure": "{name}：按其各部分应为 {found}，而非 {told}",
     "p.pack_unknown": "TIDEGAUGE_PACK、主题 policies 与随附方案中都没有方案 {pack} 第 {version} 版",
 }
 EXPLANATION_WORDS: Final[dict[str, _Words]] = {"en": _EN, "zh-CN": _ZH}

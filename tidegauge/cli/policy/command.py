@@ -17,6 +17,7 @@ from tidegauge.cli.choices import ClassOfCustomers, Lang, iso_date
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit, error
 from tidegauge.cli.policy.activate import activate, retract
+from tidegauge.cli.policy.describe import describe, new
 from tidegauge.cli.policy.whatif import whatif
 from tidegauge.cli.policy.words import POLICY_WORDS
 
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 app.command("activate")(activate)
 app.command("retract")(retract)
+app.command("describe")(describe)
+app.command("new")(new)
 app.command("whatif")(whatif)
 _PACK = typer.Argument(..., help="A pack that ships, or a YAML file.")
 Say = Callable[..., str]
@@ -169,7 +172,7 @@ def decide_(
 
 
 def _print_outcome(outcome: "CaseOutcome", pack: "Pack", say: Say) -> None:
-    from policies.diff import SIGNS
+    from policies.diff import SIGNS, bound_text
     from policies.lifecycle.leaving import TO_COME
     from policies.texts import DECISION_REASONS, FLAG_NAMES, REFUSALS
 
@@ -187,7 +190,7 @@ def _print_outcome(outcome: "CaseOutcome", pack: "Pack", say: Say) -> None:
         line = say(
             "limit", tier=reason.tier, metric=limit.metric, scope=f"({limit.scope})" if limit.scope else "",
             value=_value(reason, say), sign=SIGNS[limit.operator],
-            bound=say("open") if limit.value is None else f"{limit.value:f}",
+            bound=say("open") if limit.is_open else bound_text(limit),
             met=say("met" if reason.met else "not_met"),
         )  # fmt: skip
         console.print(line, soft_wrap=True, markup=False)
@@ -211,14 +214,17 @@ def _value(reason: "Reason", say: Say) -> str:
 
     if reason.value is None:
         return say("unknown") if reason.unknown else "?"
-    text, exact = figure(reason.value, reason.limit.value)
+    if isinstance(reason.value, str):
+        return reason.value
+    text, exact = figure(reason.value, reason.bound)
     return text if exact else say("about", value=text)
 
 
 @app.command("cases")
 def cases(
     file: Path = typer.Argument(
-        ..., help="A CSV table: case_id, scheme_id, customer_class, facts, expected_tier, why."
+        ...,
+        help="A CSV table: case_id, scheme_id, customer_class, facts, expected_tier, why; or a folder with such tables.",
     ),
     pack: str = typer.Option("", help="Only the cases of this pack."),
     lang: Lang | None = LANG,
@@ -228,12 +234,14 @@ def cases(
     from policies.cases.decision import run_cases
     from policies.cases.facts import FactError
 
-    try:
-        table = open_bounded(file, bounds.TABLE_BYTES_MAX, "split it into several tables")
-        with TextIOWrapper(table, encoding="utf-8", newline="") as lines:
-            results = list(run_cases(lines, pack or None))
-    except (FactError, csv.Error) as problem:
-        raise CommandError(f"{file}: {problem}", "see docs/policies.md", BAD_INPUT) from problem
+    results: list[CaseResult] = []
+    for table in sorted(file.rglob("cases*.csv")) if file.is_dir() else [file]:
+        try:
+            opened = open_bounded(table, bounds.TABLE_BYTES_MAX, "split it into several tables")
+            with TextIOWrapper(opened, encoding="utf-8", newline="") as lines:
+                results += run_cases(lines, pack or None, table.parent)
+        except (FactError, csv.Error) as problem:
+            raise CommandError(f"{table}: {problem}", "see docs/policies.md", BAD_INPUT) from problem
     say = saying(lang)
     for result in results:
         if not result.good:

@@ -63,6 +63,14 @@ _EN: Final = {
     "c.customer": "customer",
     "all": "--json has all",
     "picture": "picture in {file}",
+    "c.about": "about",
+    "c.says": "what the pack says",
+    "new.averages": "averages: the higher the average balance, the higher the tier",
+    "new.points": "points: balances, card spend, loans and pay-ins count together, each with a weight",
+    "new.membership": "membership: a salary, direct debits, balances or a plan, on two of three conditions",
+    "new.review": "review: a rise each month, a fall only at the yearly review",
+    "new.kind": "Which kind",
+    "new.written": "{file} is written, and good: `tidegauge policy describe {file}` says what it says",
 }
 _ZH: Final = {
     "listed": "{pack} 第 {version} 版，自 {since} 起{marks}：{name}",
@@ -121,5 +129,13 @@ _ZH: Final = {
     "c.customer": "客户",
     "all": "全部见 --json",
     "picture": "图在 {file}",
+    "c.about": "项目",
+    "c.says": "方案内容",
+    "new.averages": "averages：日均资产越高，等级越高",
+    "new.points": "points：资产、消费、贷款与转入各按权重合计为积分",
+    "new.membership": "membership：工资、代扣、资产三项中满足两项，或持有套餐",
+    "new.review": "review：每月可升级，仅在年审时降级",
+    "new.kind": "方案种类",
+    "new.written": "已写入 {file}，检查通过；`tidegauge policy describe {file}` 说明其内容",
 }
 POLICY_WORDS: Final = {"en": _EN, "zh-CN": _ZH}

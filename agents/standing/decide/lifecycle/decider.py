@@ -17,10 +17,11 @@ from agents.standing.decide.lifecycle.services import ServiceDecider
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.model import Chosen, CloseStep, DayClose, Evidence, Keeper, Older, Sink, Tally
 from policies.compiled.classes import ClassTable
-from policies.compiled.program import Column, Key, Plain, close_plain
+from policies.compiled.program import Column, Plain, close_plain
 from policies.lifecycle import state, transitions
 from policies.lifecycle.acts import act
 from policies.lifecycle.state import Act, Card, Decision, State
+from policies.model.figures import Key
 from streams import tiers
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
