@@ -14,6 +14,7 @@ from schemas.partitioner import partition_of
 from schemas.registry import registry_for
 from services.queue.tickets.relay import TICKETS_TOPIC
 from services.queue.tickets.replay import LoggedBranch, logged_branch
+from streams.calendar import DAY_MAX, DAY_MIN
 from streams.queue.discipline import TicketCall
 from streams.queue.overtaking import overtaking_cause
 from streams.queue.simulation import CounterCall, HallCounter, HallTicket
@@ -38,7 +39,8 @@ def ticket_steps(
             found = decode_one(value, registry, name=TICKETS_TOPIC)
         except RecordError:
             continue
-        if found["branch"] == branch and found["sequence"] > 0:
+        is_dated = found["day"] is None or DAY_MIN <= found["day"] < DAY_MAX
+        if found["branch"] == branch and found["sequence"] > 0 and is_dated:
             yield found
 
 
