@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from policies.compiled.pack import foreseen
+from policies.description.provisions import SettingTeller
 from policies.description.words import (
     ASSET_NAMES,
     CLOSE_NAMES,
@@ -162,7 +163,9 @@ class _Teller:
             self.told.add(f"{at}.tiers")
         if policy.veto is not None:
             yield self.say("veto", when=self.criterion(policy.veto))
-            self.told.add(f"{at}.veto")
+            if policy.vetoes_at_once:
+                yield self.say("veto.once")
+            self.told |= {f"{at}.veto", f"{at}.veto_at"}
         if policy.vip_from is not None:
             yield self.say("vip", tier=names[policy.vip_from])
             self.told.add(f"{at}.vip_from")
@@ -175,6 +178,8 @@ class _Teller:
             lines = [self.say("lowest" if place == 0 else "unset", tier=title)]
         if tier.card is not None:
             lines.append(self.say("card_of", card=tier.card))
+        if tier.permanent:
+            lines.append(self.say("permanent"))
         if tier.same_rank_as is not None:
             lines.append(self.say("same_rank", tier=names[tier.id], other=names[tier.same_rank_as]))
         lines += [
@@ -211,10 +216,14 @@ class _Teller:
 
     def rest(self, start: str) -> Iterator[str]:
         """What has no sentence of its own, by its place and value; `start`: of the places meant."""
+        left: dict[str, str] = {}
         for path, value in flattened(self.pack).items():
             mine = path.startswith(f"{start}.") if start else not path.startswith(("classes.", *_HEAD))
             if mine and not any(path == one or path.startswith(f"{one}.") for one in self.told) and _says(path, value):
-                yield self.say("setting", path=path.removeprefix(f"{start}."), value=value)
+                left[path.removeprefix(f"{start}.")] = value
+        policy = self.pack.classes.get(start.removeprefix("classes."))
+        names = {tier.id: self.name(tier.name, tier.id) for tier in policy.tiers} if policy is not None else {}
+        yield from SettingTeller(self.zh, names).sentences(left)
 
 
 _FLAGS = ("loan_overdue", "bad_record", "good_record", "fixed_income", "stable_wealth", "public_figure", "company_head",
@@ -229,7 +238,9 @@ def _says(path: str, value: str) -> bool:
     """Whether a setting says something: not a place in a list, nor what is so unless said otherwise."""
     if value == "False":
         return path.endswith(_TRUE_UNLESS_SAID)
-    return not path.endswith(".place") and not (value == "0" and ".evaluation." in path)
+    return not path.endswith((".place", ".veto_at")) and not (
+        value == "0" and (".evaluation." in path or path.endswith(".free_months"))
+    )
 
 
 def described_pack(pack: Pack, zh: bool = False) -> list[Section]:
