@@ -31,6 +31,10 @@ class NotWrittenError(OSError):
     """Kafka has not said that it has the record. Whether it will be there is not known."""
 
 
+class NoTopicError(NotWrittenError):
+    """The topic is not there: it was never made, or the prefix is another one."""
+
+
 class DurableWriter:
     """Sends a record and waits until all replicas in step have it. For several threads."""
 
@@ -72,7 +76,7 @@ class DurableWriter:
                     f"no Kafka answers at {self._settings.kafka}: {problem.args[0].str()}"
                 ) from problem
             if found.error is not None or not found.partitions:
-                raise NotWrittenError(f"there is no topic {name}")
+                raise NoTopicError(f"there is no topic {name}")
             self._counts[name] = len(found.partitions)
         return self._counts[name]
 
@@ -120,7 +124,7 @@ class DecisionTrail:
                 topic = audit_topic(writer, registry_for(settings))
                 topic.record(actor, action, resource, decision, about, request_id)
             except NotWrittenError as problem:
-                raise NotWrittenError(f"the decision can't be recorded, so nothing is done: {problem}") from problem
+                raise type(problem)(f"the decision can't be recorded, so nothing is done: {problem}") from problem
 
 
 def has_broker(settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""One browser for the session's stories, a branch for each."""
+"""One browser for the stories of a module, a branch for each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tests.pages.chromium import browsing
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed behind its module: Playwright's event loop runs in this thread, and others could not begin one."""
     with browsing() as found:
         yield found
 

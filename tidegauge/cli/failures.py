@@ -17,6 +17,7 @@ from tidegauge.cli.packages import refusal
 from tidegauge.cli.refused import refused_by_server
 
 KAFKA_HINT: Final = "start it with `tidegauge up`, or correct TIDEGAUGE_BOOTSTRAP_SERVERS"
+TOPICS_HINT: Final = "make the topics with `tidegauge topics --create`, or correct TIDEGAUGE_TOPIC_PREFIX"
 REDIS_HINT: Final = "start it with `tidegauge up`, or correct TIDEGAUGE_REDIS_URL"
 PACK_HINT: Final = "see docs/policies.md; `tidegauge policy list` has the packs that ship"
 PROBLEMS_SHOWN: Final = 2
@@ -143,6 +144,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "deploy.errors.KeyLostError": lambda problem: CommandError(problem.message, problem.hint, BAD_INPUT),
     "tidegauge.world.check.WorldError": _world,
     "deploy.errors.StackError": _stack,
+    "services.access.writer.NoTopicError": _lines(TOPICS_HINT, FAILED_CHECK),
     "services.access.writer.NotWrittenError": _lines(KAFKA_HINT, FAILED_CHECK),
     "connectors.loading.publisher.PublishError": _lines(KAFKA_HINT, FAILED_CHECK),
     "connectors.loading.closer.UnusualError": _lines("", FAILED_CHECK),
