@@ -65,7 +65,9 @@ NOBODY_ASKS = {
     **dict.fromkeys(("config show", "security acls", "topics", "world show", "schemas check"), "nothing of a customer"),
     **dict.fromkeys(("schemas register", "database migrate"), "by the rights of the user that the settings name"),
     **dict.fromkeys(("replay", "alerts evaluate", "alerts calibrate"), "of files that the caller has"),
-    **{f"policy {name}": "of packs" for name in ("list", "show", "check", "decide", "cases", "describe", "diff", "new")},
+    **{
+        f"policy {name}": "of packs" for name in ("list", "show", "check", "decide", "cases", "describe", "diff", "new")
+    },
     **{
         f"queue {name}": "of files, or numbers of tickets alone"
         for name in ("bound", "simulate", "explain", "day", "estimates", "check-reference")
