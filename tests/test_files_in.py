@@ -76,6 +76,7 @@ EXEMPT: Final = {
     "deploy.embedded.jars.sha256": "in pieces",
     "deploy.embedded.postgres._unpack": "of a jar whose SHA-256 is pinned",
     "deploy.embedded.processes.tail": "a bounded end of a log, below",
+    "policies.language.loader.beginning": "of the package's own",
     "schemas.bounded._Counted.__init__": "the bound itself",
     "deploy.connections.diagnosis._of_plaintext": "no file: nobody's certificate is looked at",
     "deploy.connections.wire.Certificates.context": "by check_size",

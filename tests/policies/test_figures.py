@@ -210,7 +210,7 @@ def drawn(draw):
     n, columns = draw(st.integers(1, 3)), {}
     near = sorted({m * k for m in program.minor.values() for k in (1, 29, 31)} | {0})
     values = st.sampled_from(near).flatmap(lambda v: st.integers(v - 2, v + 2)) | st.integers(-9, 10**13)
-    for key in dict.fromkeys([*program.needs, *program.looks]):
+    for key in dict.fromkeys([*program.needs, *program.looks, *program.fees]):
         kind = metric_kind(pack, key[0])
         flags = st.lists(st.booleans(), min_size=n, max_size=n)
         units = np.array(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agents.standing.publish.decisions import WITH_VALUES
 from connectors.formats.events import Record
@@ -150,6 +150,9 @@ def _change(verdict: Verdict, say: _Phrasing) -> Iterator[str]:
     yield from _verdict(verdict, say, "    ")
 
 
+_SCALES: Final = range(39)  # decimal places of a number; a record of another hand may say anything
+
+
 def _known(direction: str) -> str:
     return direction if direction in ("up", "down") else "up"
 
@@ -159,7 +162,7 @@ def _metric(metric: Record, verdict: Verdict, say: _Phrasing) -> Iterator[str]:
     pack = verdict.pack
     kind = metrics.kind(metric["name"]) if pack is None else metric_kind(pack, metric["name"])
     value = say.money(metric["value_minor"]) if kind in ("rolling", "money") else str(metric["value_minor"])
-    if metric.get("scale") is not None:
+    if metric.get("scale") in _SCALES:
         value = plain_number(Fraction(metric["value_minor"], 10 ** metric["scale"]))
     if is_unknown(metric) or metric.get("text") is not None:
         value = metric.get("text") or say.say("unknown_value")

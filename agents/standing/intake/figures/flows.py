@@ -116,8 +116,11 @@ class FlowSeries:
             self._changed.update(slots.tolist())
 
     def _place(self, head: _Head) -> int | None:
-        """The column of a month, made if there is none; None for a month that is no longer held, or not yet."""
-        if not self._is_held(head.month):
+        """The column of a month, made if there is none; None for a month that is no longer held, or not yet.
+
+        One that was made before any day was closed may lie further ahead, and is there until it is forgotten.
+        """
+        if head not in self._places and not self._is_held(head.month):
             return None
         slots = self.ledger.customers.count
         if slots > self._values.shape[1]:
