@@ -44,8 +44,10 @@ class CaseWatch:
         """
         shares = np.where(rules.share_bp == NEVER, NEVER, rules.floor)
         least = np.maximum(np.minimum(rules.absolute, shares).min(axis=0), 1)  # of each tier
+        least = np.append(least, least.min())  # a tier of another pack's: as if it were the one that needs least
+        tiers = np.minimum(store.customers["tier"][:count], len(least) - 1)
         bounds, before = store.customers["outflow_bound"][:count], len(self._bounds)
-        found = bounds >= np.minimum(least[store.customers["tier"][:count]].min(axis=1), least[0])
+        found = bounds >= np.minimum(least[tiers].min(axis=1), least[0])
         found |= bounds >= HAS_CASE
         found[:before] &= self._watched | (bounds[:before] != self._bounds)
         slots: Array = np.flatnonzero(found)

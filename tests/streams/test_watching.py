@@ -35,3 +35,7 @@ def test_any_tier_that_is_remembered_counts() -> None:
 
 def test_who_has_a_case_is_always_looked_at() -> None:
     assert looked_at((HAS_CASE, (0, 0, 0)), (HAS_CASE + 1, (1, 1, 1))) == [0, 1]
+
+
+def test_a_tier_of_another_pack_counts_as_the_one_that_needs_least() -> None:
+    assert looked_at((29, (7, 0, 0)), (30, (7, 0, 0)), (30, (0, 3, 0)), (30, (0, -1, 0)), (30, (0, 1, 0))) == [1, 2, 3]
