@@ -169,8 +169,7 @@ class Ledger:
 
     def may_fire(self) -> Array:
         """int64: slots of customers on whom a close that settles days may open a case."""
-        assert self.cases is not None
-        return self.watch.may_fire(self.store, self.columns.customer_count, self.cases)
+        return self.watch.may_fire(self.store, self.columns.customer_count, int(self.clock[LEAST]))
 
     def _lookups(self) -> Lookups:
         for names in (self.classes, self.sources, self.banks):

@@ -7,7 +7,7 @@ import numpy as np
 from streams.accounts.store import HAS_CASE, Array, Store
 from streams.alerts.cases import CaseRules
 from streams.alerts.flow_days import case_bounds
-from streams.alerts.outflow import NEVER, Fx
+from streams.alerts.outflow import Fx
 
 
 class CaseWatch:
@@ -37,18 +37,10 @@ class CaseWatch:
         """No close tells anything any more: should cases be wanted again, everybody has to be looked at."""
         self._watched, self._bounds, self._oldest = np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0, np.int64)
 
-    def may_fire(self, store: Store, count: int, rules: CaseRules) -> Array:
-        """int64: slots of customers from whom so much may have left that a rule of one of their tiers is met.
-
-        With a debit since the days that were settled last. Tiers are those that streams.alerts.cases.highest_tier knows.
-        """
-        shares = np.where(rules.share_bp == NEVER, NEVER, rules.floor)
-        least = np.maximum(np.minimum(rules.absolute, shares).min(axis=0), 1)  # of each tier
-        least = np.append(least, least.min())  # a tier of another pack's: as if it were the one that needs least
-        tiers = np.minimum(store.customers["tier"][:count], len(least) - 1)
+    def may_fire(self, store: Store, count: int, least: int) -> Array:
+        """int64: slots of customers from whom `least` may have left, with a debit since the days that were settled last."""
         bounds, before = store.customers["outflow_bound"][:count], len(self._bounds)
-        found = bounds >= np.minimum(least[tiers].min(axis=1), least[0])
-        found |= bounds >= HAS_CASE
+        found = bounds >= least
         found[:before] &= self._watched | (bounds[:before] != self._bounds)
         slots: Array = np.flatnonzero(found)
         return slots
