@@ -45,7 +45,7 @@ def open_page(browser: Browser, branch: TestBranch) -> Iterator[OpenPage]:
             )
         )
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda said: heard(said.type, said.text, cut))
         page.on("pageerror", lambda problem: blamed.append(str(problem)))
         if key:

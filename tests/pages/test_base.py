@@ -147,7 +147,7 @@ def test_a_stream_outlives_a_request_and_ends(branch: TestBranch, monkeypatch: p
         branch.issue()
     assert branch.called("1") and branch.called("2")
     head = f"GET /hall/events?after=0 HTTP/1.1\r\nHost: {host}\r\nCookie: {SCREEN_COOKIE}=tgk_hall\r\nLast-Event-ID: 3\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=5) as asked:
+    with socket.create_connection((host, int(port)), timeout=60) as asked:
         began, said = time.monotonic(), b""
         asked.sendall(head.encode())
         while b"beat" not in said:
