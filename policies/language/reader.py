@@ -7,7 +7,6 @@ exactly as written.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
@@ -20,10 +19,6 @@ from schemas import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-
-    QuickLoader = yaml.CSafeLoader
-else:
-    QuickLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 T = TypeVar("T")
 
@@ -78,18 +73,11 @@ class PlainNodes(_Bounded, yaml.SafeLoader):
     """By PyYAML's own parser, whose words for what is wrong are the ones that people read."""
 
 
-class FastNodes(_Bounded, QuickLoader):
-    """By libyaml where PyYAML was built with it: the same nodes in a tenth of the time."""
-
-    def __init__(self, text: str) -> None:
-        QuickLoader.__init__(self, text)
-        Composer.__init__(self)
-
-
 def root_node(text: str) -> yaml.Node | None:
-    """The root node; None of an empty text. What libyaml refuses is judged by PyYAML's own parser. Raises YAMLError."""
-    with suppress(yaml.YAMLError, UnicodeError):
-        return FastNodes(text).get_single_node()
+    """The root node; None of an empty text. Raises YAMLError.
+
+    By PyYAML's own parser: libyaml reads some texts with stray indicators otherwise, and a pack must be the same everywhere.
+    """
     return PlainNodes(text).get_single_node()
 
 
