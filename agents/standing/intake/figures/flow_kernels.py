@@ -110,7 +110,8 @@ def encode_flows(values: Array, order: Array, heads: Array, slots: Array, out: A
     """Into `out` each customer's values other than 0; bytes written.
 
     values: int64[K, slots]; heads: int64[K, 3], flow, currency and month of each; `order` has them ascending. Values of
-    one flow and currency stand together: flow, currency, the first month and how many months follow, then a value a month.
+    one flow and currency stand together as long as their months follow each other: flow, currency, the first month and
+    how many months, then a value a month.
     """
     at = 0
     for i in range(len(slots)):
@@ -124,6 +125,8 @@ def encode_flows(values: Array, order: Array, heads: Array, slots: Array, out: A
             for other in range(place + 1, len(order)):
                 if heads[order[other], 0] != heads[k, 0] or heads[order[other], 1] != heads[k, 1]:
                     break
+                if heads[order[other], 2] != heads[order[other - 1], 2] + 1:
+                    break  # a gap would be written month by month, and there is room for the columns alone
                 if values[order[other], slot] != 0:
                     end = other + 1
             first = heads[k, 2]

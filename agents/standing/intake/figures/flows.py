@@ -1,7 +1,7 @@
 """Flows (docs/policies.md#flows): sums or numbers of postings a month of booking, kept only where a pack asks for them.
 
-Of each flow and currency there is a column a month: eight at most once days are closed, so 64 bytes a customer. A posting
-counts once, as the ledger takes it. Rows of changed customers go out in the same transaction, so a replay leaves them alone.
+Of each flow and currency there is a column a month: eight at most where closes follow the days, so 64 bytes a customer. A
+posting counts once, as the ledger takes it. Rows of changed customers go out in the same transaction, so a replay leaves them alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from streams.money import EXPONENTS, NANO
 from streams.vocabulary.terms import NATURES
 
 SERIES_MAX: Final = 64  # different flows of all packs that a partition knows
-_AHEAD: Final = 1  # months behind the open one that are held
+_AHEAD: Final = (
+    24  # months behind the open one that are held: closes may be late, and what is booked counts all the same
+)
 _BEFORE_MAX: Final = 24  # months that are held while no day is closed: the newest
 _PENDING: Final = -1  # a series begins with the month behind the one in which the next close falls
 _ALWAYS: Final = 0
@@ -122,6 +124,9 @@ class FlowSeries:
         """
         if head not in self._places and not self._is_held(head.month):
             return None
+        return self._column_of(head)
+
+    def _column_of(self, head: _Head) -> int:
         slots = self.ledger.customers.count
         if slots > self._values.shape[1]:
             wider = np.zeros((len(self._values), max(slots, 2 * self._values.shape[1])), np.int64)
@@ -280,8 +285,10 @@ class FlowSeries:
         found = out[: kernels.decode_flows(rows.raw, starts, ends, out)]
         for flow, currency, month in np.unique(found[:, 1:4], axis=0).tolist():
             mine = found[(found[:, 1:4] == (flow, currency, month)).all(axis=1)]
-            if (at := self._place(_Head(flow, currency, month))) is not None:
-                self._values[at, slots[mine[:, 0]]] = mine[:, 4]
+            if self.ledger.closed != NO_DAY and month < self.ledger.open_month - FLOW_MONTHS_MAX:
+                continue  # forgotten since
+            at = self._column_of(_Head(flow, currency, month))
+            self._values[at, slots[mine[:, 0]]] = mine[:, 4]
 
 
 def different_flows(packs: Iterable[Pack]) -> int:
