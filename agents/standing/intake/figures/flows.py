@@ -1,7 +1,8 @@
 """Flows (docs/policies.md#flows): sums or numbers of postings a month of booking, kept only where a pack asks for them.
 
-Of each flow and currency there is a column a month: eight at most where closes follow the days, so 64 bytes a customer. A
-posting counts once, as the ledger takes it. Rows of changed customers go out in the same transaction, so a replay leaves them alone.
+Of each flow and currency there is a column a month: eight at most where closes follow the days, 64 bytes a customer. A
+posting counts once, as the ledger takes it. Rows of changed customers go out in the same transaction, so a replay leaves
+them alone.
 """
 
 from __future__ import annotations
