@@ -16,7 +16,6 @@ from streams.accounts.store import (
     REVERSAL,
     RING,
     Array,
-    Long,
     Store,
     add,
     enlarge,
@@ -29,25 +28,13 @@ from streams.accounts.store import (
 )
 from streams.kernels.borrowing import borrowed
 from streams.kernels.prefetch import LINE_BYTES, prefetch
-from streams.kernels.varints import write_long
+from streams.kernels.varints import long_at, write_long
 
 AHEAD, ENTRIES_AHEAD = 4, 32  # rows between the steps of looking ahead; entries of a row that are asked for
 LOAD_AHEAD = 8  # the same where rows are read: more of them fit into a wait
 SEEN = 3 * LOAD_AHEAD  # rows looked at ahead
 ENTRY_BYTES = ENTRY.itemsize
 FIXED_BYTES_MAX, ENTRY_BYTES_MAX = 600, 64  # of one row without its entries, and of one entry
-
-
-@nb.njit(cache=True, nogil=True)
-def _get(raw: Array, at: int) -> tuple[Long, int]:
-    z, shift = np.uint64(0), np.uint64(0)
-    while True:
-        x = np.uint64(raw[at])
-        at += 1
-        z |= (x & np.uint64(127)) << shift
-        if x < np.uint64(128):
-            return np.int64(z >> np.uint64(1)) ^ -np.int64(z & np.uint64(1)), at
-        shift += np.uint64(7)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -148,10 +135,10 @@ def _look_ahead_loading(s: Store, raw: Array, key: Array, key_end: Array, i: int
 @nb.njit(cache=True, nogil=True)
 def _loaded_account(s: Store, raw: Array, key: int, key_end: int, at: int) -> tuple[int, int]:
     """(slot of a row's account, made if it is not there, and where the row goes on behind owner, class and currency)."""
-    length, at = _get(raw, at)
+    length, at = long_at(raw, at)
     owner = at
-    asset_class, at = _get(raw, at + length)
-    currency, at = _get(raw, at)
+    asset_class, at = long_at(raw, at + length)
+    currency, at = long_at(raw, at)
     slot = find(s.account_ids, raw, key, key_end - key)
     if slot < 0:  # else its owner is known too
         known = s.customer_ids.meta[0]
@@ -173,21 +160,21 @@ def load_rows(store: Store, buffer: Array, key: Array, key_end: Array, value: Ar
             continue
         slot, at = _loaded_account(s, raw, key[i], key_end[i], value[i])
         a = s.accounts[slot]
-        flags, at = _get(raw, at)
+        flags, at = long_at(raw, at)
         a.snapshots, a.partial = flags & 1, flags >> 1
-        a.base, at = _get(raw, at)
-        a.posted, at = _get(raw, at)
-        a.journal_source, at = _get(raw, at)
-        a.journal_high, at = _get(raw, at)
-        span, at = _get(raw, at)
+        a.base, at = long_at(raw, at)
+        a.posted, at = long_at(raw, at)
+        a.journal_source, at = long_at(raw, at)
+        a.journal_high, at = long_at(raw, at)
+        span, at = long_at(raw, at)
         a.journal_low = a.journal_high - span
-        a.rolled, at = _get(raw, at)
-        a.first_day, at = _get(raw, at)
-        a.touched, at = _get(raw, at)
-        a.folded, at = _get(raw, at)
+        a.rolled, at = long_at(raw, at)
+        a.first_day, at = long_at(raw, at)
+        a.touched, at = long_at(raw, at)
+        a.folded, at = long_at(raw, at)
         for k in range(RING):
-            a.sums[k], at = _get(raw, at)
-        count, at = _get(raw, at)
+            a.sums[k], at = long_at(raw, at)
+        count, at = long_at(raw, at)
         a.count = 0
         if not room_for(s, slot, count):
             return i
@@ -208,15 +195,15 @@ def _load_entries(s: Store, raw: Array, slot: int, count: int, at: int) -> None:
     booked, day = np.int64(0), np.int64(0)
     a.reversals = 0
     for place in range(a.head, a.head + count):
-        kind, at = _get(raw, at)
-        moved, at = _get(raw, at)
-        amount, at = _get(raw, at)
-        days, at = _get(raw, at)
+        kind, at = long_at(raw, at)
+        moved, at = long_at(raw, at)
+        amount, at = long_at(raw, at)
+        days, at = long_at(raw, at)
         booked, day = booked + moved, day + days
         e = s.entries[place]
         e.booked, e.amount, e.day, e.kind, e.nature = booked, amount, day, kind & 7, kind >> 3
-        e.print, at = _get(raw, at)
-        e.extra, at = _get(raw, at)
-        e.flags, at = _get(raw, at)
+        e.print, at = long_at(raw, at)
+        e.extra, at = long_at(raw, at)
+        e.flags, at = long_at(raw, at)
         if e.kind == POSTING and e.flags & REVERSAL != 0:
             a.reversals = 1

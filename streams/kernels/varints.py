@@ -1,4 +1,4 @@
-"""Zigzag varints, as Avro and the records of Kafka have them, written by kernels into an array or at a pointer."""
+"""Zigzag varints, as Avro and the records of Kafka have them, written and read by kernels, in an array or at a pointer."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def long_bytes(value: Any) -> int:
         z >>= np.uint64(7)
         n += 1
     return n
+
+
+@_compiled
+def long_at(raw: Any, at: int) -> tuple[Any, int]:
+    """The int64 that `write_long` wrote, and the place behind it."""
+    z, shift = np.uint64(0), np.uint64(0)
+    while True:
+        byte = np.uint64(raw[at])
+        at += 1
+        z |= (byte & np.uint64(127)) << shift
+        if byte < np.uint64(128):
+            return np.int64(z >> np.uint64(1)) ^ -np.int64(z & np.uint64(1)), at
+        shift += np.uint64(7)

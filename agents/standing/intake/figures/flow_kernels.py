@@ -20,7 +20,7 @@ from streams.fields import (
     P_NATURE,
     P_REVERSES,
 )
-from streams.kernels.varints import write_long
+from streams.kernels.varints import long_at, write_long
 
 M_ROW, M_SLOT, M_DAY, M_FLOW, M_CURRENCY, M_AMOUNT, M_BACK, M_STRICT = range(8)  # columns of a match
 MATCH_COLUMNS = 8
@@ -145,31 +145,18 @@ def encode_flows(values: Array, order: Array, heads: Array, slots: Array, out: A
 
 
 @nb.njit(cache=True, nogil=True)
-def _read_long(raw: Array, at: Long) -> tuple[Long, Long]:
-    z, shift = np.uint64(0), np.uint64(0)
-    while True:
-        byte = np.uint64(raw[at])
-        at += 1
-        z |= (byte & np.uint64(127)) << shift
-        shift += np.uint64(7)
-        if byte < np.uint64(128):
-            break
-    return np.int64(z >> np.uint64(1)) ^ -np.int64(z & np.uint64(1)), at
-
-
-@nb.njit(cache=True, nogil=True)
 def decode_flows(raw: Array, starts: Array, ends: Array, out: Array) -> Long:
     """Rows back: (row, flow, currency, month, value) of each value other than 0 into `out`; how many."""
     n = 0
     for i in range(len(starts)):
         at = starts[i]
         while at < ends[i]:
-            flow, at = _read_long(raw, at)
-            currency, at = _read_long(raw, at)
-            first, at = _read_long(raw, at)
-            months, at = _read_long(raw, at)
+            flow, at = long_at(raw, at)
+            currency, at = long_at(raw, at)
+            first, at = long_at(raw, at)
+            months, at = long_at(raw, at)
             for month in range(first, first + months):
-                value, at = _read_long(raw, at)
+                value, at = long_at(raw, at)
                 if value != 0:
                     out[n, 0], out[n, 1], out[n, 2], out[n, 3], out[n, 4] = i, flow, currency, month, value
                     n += 1
