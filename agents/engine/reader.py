@@ -117,14 +117,19 @@ class LogReader:
             raise KafkaException(KafkaError(KafkaError._FAIL, said)) from problem  # noqa: SLF001 - its public name
 
     def _end(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        # A client whose brokers are away may leave tasks: asyncio would tell of them behind a process's last line.
-        for task in (left := asyncio.all_tasks(self._loop)):
+        self._loop.close()
+
+    async def _leave(self) -> None:
+        # A client whose brokers are away may leave tasks: asyncio would tell of them behind a process's last line. They end
+        # in their own loop: another may be running where the reader is closed.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
             task.cancel()
         if left:
-            self._loop.run_until_complete(asyncio.wait(left, timeout=LEFT_S))
-        self._loop.close()
+            await asyncio.wait(left, timeout=LEFT_S)
 
     async def _fetch(self, timeout_s: float) -> list[Block]:
         found = await self._consumer.getmany(timeout_ms=round(1000 * timeout_s), max_records=BLOCKS_MAX)

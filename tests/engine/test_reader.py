@@ -34,3 +34,17 @@ def test_nothing_of_a_client_outlives_its_reader(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reader, "_open", opened)
     reader.LogReader(Settings().kafka, ["transactions"]).close()
     assert made[0].task.cancelled()
+
+
+async def test_a_reader_is_closed_where_another_loop_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services close theirs from coroutines; what its client has left ends all the same."""
+    made = list[Away]()
+
+    async def opened(*_: Any) -> Away:
+        made.append(Away())
+        return made[0]
+
+    monkeypatch.setattr(reader, "_open", opened)
+    found = await asyncio.to_thread(reader.LogReader, Settings().kafka, ["transactions"])
+    found.close()
+    assert made[0].task.cancelled()

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 STORE_CONNECTIONS_MAX: Final = 64
 LEARN_EVERY_S: Final = 60.0
 RETRY_AFTER_S: Final = 1.0
+STOP_WAIT_S: Final = 5.0
 RELAY_PAUSE_S: Final = 0.02
 """Between two turns of the relay, so that it takes what has come meanwhile at once."""
 
@@ -101,6 +102,7 @@ class Behind:
         self.settings, self.ticketing = settings, ticketing
         self.new_lookup, self.new_reader = new_lookup, new_reader
         self.over = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin."""
@@ -109,11 +111,17 @@ class Behind:
             ("classes", self._follow),
             ("waits", self._learn),
         ):
-            threading.Thread(target=self._again, args=(name, work), name=f"tickets-{name}", daemon=True).start()
+            self._threads.append(
+                threading.Thread(target=self._again, args=(name, work), name=f"tickets-{name}", daemon=True)
+            )
+            self._threads[-1].start()
 
     def stop(self) -> None:
-        """End; what is not relayed stays in the outbox."""
+        """End, as far as that comes within STOP_WAIT_S; what is not relayed stays in the outbox."""
         self.over.set()
+        until = time.monotonic() + STOP_WAIT_S
+        for thread in self._threads:
+            thread.join(max(until - time.monotonic(), 0))
 
     def _again(self, name: str, work: Callable[[], None]) -> None:
         while not self.over.is_set():
@@ -151,7 +159,7 @@ class Behind:
             while not self.over.is_set():
                 await follower.follow()
         finally:
-            source.close()
+            await asyncio.to_thread(source.close)
             await ticketing.store.client.aclose()
 
     def _learn(self) -> None:
