@@ -101,7 +101,7 @@ def _realm(logins: list[str], service: str, notices: str) -> dict[str, Any]:
             "clientId": "tidegauge-pages", "secret": "secret of the pages", "redirectUris": [f"{service}/callback"],
             "attributes": {
                 "pkce.code.challenge.method": "S256", "backchannel.logout.url": notices,
-                "backchannel.logout.session.required": "true",
+                "backchannel.logout.session.required": "false",
             },
         },
     ]  # fmt: skip

@@ -73,22 +73,24 @@ async def test_in_a_browser(keycloak: tuple[Keycloak, int], new_service: NewServ
 
 
 async def test_its_own_logout(keycloak: tuple[Keycloak, int], new_service: NewService) -> None:
-    """An administrator ends a person's sessions at Keycloak: it tells our service, where that one is then nobody."""
+    """An administrator ends a person's sessions at Keycloak: it tells our service once, where that one is then nobody."""
     issuer, port = keycloak
     service = new_service(
         issuer.issuer, client=LoginClient("tidegauge-pages", "secret of the pages", f"{ORIGIN}/callback")
     )
-    browser, other = Browser(service), Browser(service)
-    await browser.get(typed_in(await browser.begin(), "rm-0102"))
+    browsers, other = [Browser(service), Browser(service)], Browser(service)
+    for browser in browsers:
+        await browser.get(typed_in(await browser.begin(), "rm-0102"))
+        assert await browser.who()
     await other.get(typed_in(await other.begin(), "administrator-hq"))
-    assert await browser.who() and await other.who()
+    assert await other.who()
     serving = server(service.app, 16)
     thread = threading.Thread(target=serving.run, args=([listening("127.0.0.1", port)],))
     thread.start()
     try:
         await asyncio.to_thread(issuer.end_sessions, "rm-0102")
         async with asyncio.timeout(20):
-            while await browser.who():  # noqa: ASYNC110 - Keycloak tells by a request of its own
+            while any([await browser.who() for browser in browsers]):  # Keycloak tells by a request of its own
                 await asyncio.sleep(0.1)
     finally:
         serving.should_exit = True
@@ -96,7 +98,7 @@ async def test_its_own_logout(keycloak: tuple[Keycloak, int], new_service: NewSe
     assert await other.who(), "others go on"
     with service.database() as connection:
         ended = "SELECT staff_id, ended_by FROM access.sessions WHERE ended_at IS NOT NULL"
-        assert connection.execute(ended).fetchall() == [("id-rm-0102", "issuer")]
+        assert connection.execute(ended).fetchall() == [("id-rm-0102", "issuer")] * 2
 
 
 def test_at_the_command_line(
