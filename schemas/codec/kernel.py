@@ -14,7 +14,7 @@ import numpy.typing as npt
 from schemas.bounds import RECORD_BYTES_MAX
 from schemas.codec import primitives as k
 from schemas.codec.pointers import Pointer, bytes_at, longs_at
-from schemas.codec.primitives import compiled, read_bytes, read_checked_text, read_long, skip
+from schemas.codec.primitives import compiled, inlined, read_bytes, read_checked_text, read_long, skip
 from schemas.codec.status import Status
 
 Bytes = npt.NDArray[np.uint8]
@@ -54,7 +54,7 @@ W_DELETED_STOP: Final = 5
 WRITER: Final = 6  # numbers a writer
 
 
-@compiled
+@inlined
 def big_endian(b: Pointer, p: int, n: int) -> Any:
     """n bytes at p as a signed number for n = 8, else unsigned."""
     r = np.int64(0)
@@ -63,7 +63,7 @@ def big_endian(b: Pointer, p: int, n: int) -> Any:
     return r
 
 
-@compiled
+@inlined
 def pack(p: int, n: int) -> int:
     """A packed reference; what is longer than a reference can say is cut."""
     return (p << k.REF_BITS) | min(n, k.LENGTH_MAX)
@@ -183,7 +183,7 @@ def _explain(b: Pointer, at: int, n: int, status: int, data: Pointer, i: int, wi
     data[i] = first
 
 
-@compiled
+@inlined
 def _datum(
     b: Pointer, p: int, end: int, tail: int, writers: Pointer, writers_n: int, rows: Pointer, tables: Pointer,
     data: Pointer, at: int,
@@ -218,7 +218,7 @@ def _datum(
     return (MARK_STATUS if writers[WRITER * w + W_MARK] else STATUS_OK), -1
 
 
-@compiled
+@inlined
 def _frame(b: Pointer, p: int, end: int) -> tuple[int, int, int, int, int, int]:
     """Framing of the record at p: (next record or -1, offset delta, key at, key's length, value at, value's length)."""
     broken = (-1, 0, 0, 0, 0, 0)

@@ -15,6 +15,8 @@ from schemas.codec.status import Status
 
 F = TypeVar("F", bound=Callable[..., Any])
 compiled: Callable[[F], F] = numba.njit(nogil=True, cache=True)
+inlined: Callable[[F], F] = numba.njit(nogil=True, cache=True, forceinline=True)
+"""For what is called for every field: a call writes its answer to memory and is asked whether it failed."""
 
 
 NULL: Final = -(2**63)  # null in an int64 column
@@ -62,7 +64,7 @@ K_TEXT: Final = 19  # a string of an input (schemas.validation.texts): a = bytes
 K_SCALE: Final = 18  # nothing is read: out = SCALED - field; tables[a:a+b] = column of its currency, currencies taken
 
 
-@compiled
+@inlined
 def read_long(b: Pointer, p: int, end: int) -> tuple[Any, Any]:
     """A zigzag varint of at most 64 bits: (value, next position or -status)."""
     if p >= end:
@@ -116,6 +118,7 @@ def is_utf8(b: Pointer, p: int, end: int) -> bool:
     return seen < 0x80 or _utf8_tail(b, p, end)
 
 
+WORD_BYTES: Final = 8
 _SPACE: Final = 32
 _DELETE: Final = 127
 _ODD: Final = np.uint64(0x8080808080808080)
@@ -123,7 +126,7 @@ _SPACES: Final = np.uint64(0x2020202020202020)
 _ONES: Final = np.uint64(0x0101010101010101)
 
 
-@compiled
+@inlined
 def text_fault(b: Pointer, p: int, end: int, most: int) -> int:
     """0, or what is wrong with the text [p, end) of at most `most` bytes.
 
@@ -136,18 +139,21 @@ def text_fault(b: Pointer, p: int, end: int, most: int) -> int:
     if n > most:
         return LONG_TEXT
     odd, q = np.uint64(0), p
-    if n < 8:
+    if n >= WORD_BYTES:
+        while q + WORD_BYTES < end:
+            w = word_at(b, q)
+            odd |= (w - _SPACES) | (w + _ONES) | w
+            q += WORD_BYTES
+        w = word_at(b, end - WORD_BYTES)  # the rest, and some of them again
+        odd |= (w - _SPACES) | (w + _ONES) | w
+    elif end >= WORD_BYTES:  # the word that ends with it, less what stands before it
+        w = word_at(b, end - WORD_BYTES) >> np.uint64(8 * (WORD_BYTES - n)) | _SPACES << np.uint64(8 * n)
+        odd = (w - _SPACES) | (w + _ONES) | w
+    else:
         while q < end:
             if b[q] < _SPACE or b[q] >= _DELETE:
                 odd = _ODD
             q += 1
-    else:
-        while q + 8 <= end:
-            w = word_at(b, q)
-            odd |= (w - _SPACES) | (w + _ONES) | w
-            q += 8
-        w = word_at(b, end - 8)  # the rest, and some of them again
-        odd |= (w - _SPACES) | (w + _ONES) | w
     if odd & _ODD != 0:
         return _odd_text_fault(b, p, end)
     return SPACED_TEXT if b[p] == _SPACE or b[end - 1] == _SPACE else 0
@@ -183,7 +189,7 @@ def _is_space(b: Pointer, p: int) -> bool:
     return x == 0xE3 and b[p + 1] == 0x80 and b[p + 2] == 0x80  # U+3000
 
 
-@compiled
+@inlined
 def read_checked_text(b: Pointer, p: int, end: int, most: int, lines: int) -> tuple[int, int]:
     """A string of an input: (start of the bytes, next position or -status). With `lines` it is only not too long."""
     at, p = read_bytes(b, p, end, lines != 0)
@@ -195,7 +201,7 @@ def read_checked_text(b: Pointer, p: int, end: int, most: int, lines: int) -> tu
     return (at, p) if fault == 0 else (0, -fault)
 
 
-@compiled
+@inlined
 def read_bytes(b: Pointer, p: int, end: int, text: bool) -> tuple[int, int]:
     """A length and that many bytes: (start of the bytes, next position or -status)."""
     n, p = read_long(b, p, end)

@@ -9,7 +9,7 @@ import numba as nb
 import numpy as np
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
-_compiled: Final[Callable[[_Kernel], _Kernel]] = nb.njit(cache=True, nogil=True)
+_compiled: Final[Callable[[_Kernel], _Kernel]] = nb.njit(cache=True, nogil=True, forceinline=True)
 
 
 @_compiled
