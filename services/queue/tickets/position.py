@@ -30,7 +30,7 @@ _Ticket = dict[str, Any]
 
 def class_code(queue: CompiledQueue, queue_class: str) -> int:
     """The code of a class; of one that the pack no longer has, the last."""
-    return queue.ids.index(queue_class) if queue_class in queue.ids else len(queue.ids) - 1
+    return queue.codes.get(queue_class, len(queue.ids) - 1)
 
 
 def _full(queue: CompiledQueue, ticket: _Ticket) -> bool:

@@ -3,10 +3,10 @@
 -- The order of calling is that of streams.queue.discipline, held against it by tests/queue/test_store.py.
 --
 -- KEYS: of the branch, the outbox, the waiting references, past waits, service times, the branches (services.queue.tickets.keys).
--- ARGV: the step; its arguments as JSON. The answer is JSON: {refused: ...}, or what the step made.
+-- ARGV: the step; its arguments as JSON. The answer is JSON: {refused: ...}, or what the step made; with `look`, and the branch.
 local branch, outbox, references, waits, services, branches = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local tickets, requests, counters, lanes = branch .. ':tickets', branch .. ':requests', branch .. ':counters', branch .. ':lanes'
-local rounds, shown = branch .. ':rounds', branch .. ':shown'
+local rounds, shown, forecasts = branch .. ':rounds', branch .. ':shown', branch .. ':forecasts'
 local step, a = ARGV[1], cjson.decode(ARGV[2])
 local LIVE = {waiting = true, called = true, no_show = true}
 
@@ -268,7 +268,7 @@ local function begin_day()
     for _, place in ipairs(redis.call('HKEYS', tickets)) do
       if load(tonumber(place)).state ~= 'waiting' then redis.call('HDEL', tickets, place) end
     end
-    redis.call('DEL', requests, rounds, shown)
+    redis.call('DEL', requests, rounds, shown, forecasts)
     for _, name in ipairs(redis.call('HKEYS', branch)) do
       if string.sub(name, 1, 2) == 'n:' then redis.call('HDEL', branch, name) end
     end
@@ -305,7 +305,7 @@ function steps.issue()
   local t = {
     id = a.branch .. '-' .. whole(place), place = place, number = number, class = a.class, vip = a.vip or false, service = a.service,
     arrival = arrival, issued = now, passed = a.passed or 0, ref = a.ref, ref2 = a.ref2, degraded = a.degraded or false,
-    cause = a.cause or 'issued', printed = a.printed_at ~= nil, forecast = a.forecast, booked = a.booked,
+    cause = a.cause or 'issued', printed = a.printed_at ~= nil, booked = a.booked,
     floor = a.floor,
   }
   join(t)
@@ -336,9 +336,13 @@ function steps.call()
   local sequence = tell('called', t, {overtaken = overtaken, capped = capped})
   redis.call('LPUSH', shown, cjson.encode({number = t.number, counter = name, sequence = sequence, at = now}))
   redis.call('LTRIM', shown, 0, 19)
-  if t.forecast and t.cause == 'issued' then
-    redis.call('LPUSH', waits, cjson.encode({t.class, t.forecast, math.floor((now - t.issued) / 1000)}))
-    redis.call('LTRIM', waits, 0, a.waits_max - 1)
+  local forecast = redis.call('HGET', forecasts, whole(t.place))
+  if forecast then
+    redis.call('HDEL', forecasts, whole(t.place))
+    if t.cause == 'issued' then
+      redis.call('LPUSH', waits, cjson.encode({t.class, tonumber(forecast), math.floor((now - t.issued) / 1000)}))
+      redis.call('LTRIM', waits, 0, a.waits_max - 1)
+    end
   end
   return {ticket = t, overtaken = overtaken, capped = capped, sequence = sequence}
 end
@@ -583,6 +587,12 @@ if step == 'state' or step == 'board' or step == 'ticket' or step == 'live' then
   return found and cjson.encode(found) or refuse(why)
 end
 
+-- An answer with the branch as it is now, where somebody wants to be told how he stands in it.
+local function looked(answer)
+  if not a.look then return answer end
+  return {answer, cjson.encode(steps.state())}
+end
+
 if redis.call('SISMEMBER', branches, a.branch) == 0 then
   if redis.call('SCARD', branches) >= a.branches_max then return refuse('branch-full') end
   redis.call('SADD', branches, a.branch)
@@ -593,7 +603,7 @@ if a.request then
   if done then
     local was = cjson.decode(done)
     if was.print ~= a.print then return refuse('request-id-reused') end
-    return was.answer
+    return looked(was.answer)
   end
   if redis.call('HLEN', requests) >= a.requests_max then return refuse('branch-full') end
 end
@@ -602,9 +612,9 @@ if redis.call('XLEN', outbox) >= 2 * a.outbox_max then return refuse('queue-unav
 local found, why, ticket = steps[step]()
 if not found then return refuse(why, ticket) end
 local answer = cjson.encode(found)
-if not next(found) then return answer end
+if not next(found) then return looked(answer) end
 redis.call('HSET', branch, 'last', whole(now))
 if a.request then
   redis.call('HSET', requests, a.request, cjson.encode({print = a.print, answer = answer}))
 end
-return answer
+return looked(answer)
