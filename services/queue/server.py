@@ -12,7 +12,8 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from pydantic import BaseModel
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.pages.streams import STREAM_UNTIL
 
@@ -40,14 +41,14 @@ WAIT: Final = json.dumps({"type": "about:blank", "title": "Too Many Requests", "
 _App = Callable[..., Any]  # of ASGI
 
 
-class BoundedProtocol(H11Protocol):
+class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with an end to every request; `connections_max` is set by `bounded_protocol`."""
 
     connections_max = 0
     end: asyncio.TimerHandle | None = None
-    taken = 0  # bytes of the request that is coming in
+    taken = 0  # bytes of the request that is coming in, and of those that came with it
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """Take the connection, or say that there are too many."""
         super().connection_made(transport)
         own = sum(1 for other in self.connections if _address(other) == _address(self))
@@ -69,9 +70,11 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """The request is done; the next one may have come with it."""
         self.done()
-        self.taken = len(self.conn.trailing_data[0])
+        waits = bool(self.pipeline)
+        if not waits:
+            self.taken = 0
         super().on_response_complete()
-        if self.taken and not self.transport.is_closing():
+        if waits and not self.transport.is_closing():
             self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -153,6 +156,16 @@ class RateLimit:
         return True
 
 
+async def answer_json(send: _App, told: BaseModel, status: int = 200, *, kept: bool = False) -> None:
+    """Send an answer. kept: whoever is on the way may keep it."""
+    body = told.model_dump_json().encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if not kept:
+        headers.append((b"cache-control", b"no-store"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 def bounded_protocol(connections_max: int) -> type[BoundedProtocol]:
     """The protocol of a server with so many connections."""
     return type("Bounded", (BoundedProtocol,), {"connections_max": connections_max})
@@ -172,7 +185,7 @@ def server(app: _App, connections_max: int) -> uvicorn.Server:
             server_header=False,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=round(REQUEST_S),
-            h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
+            proxy_headers=False,  # an address is that of the connection
         )
     )
 
