@@ -65,10 +65,18 @@ class BehindProcess:
 
 
 def work_behind(
-    told: Connection, settings: Settings, new_lookup: Callable[[], Lookup], new_reader: NewReader, set_up: Callable[[], None]
+    told: Connection,
+    settings: Settings,
+    new_lookup: Callable[[], Lookup],
+    new_reader: NewReader,
+    set_up: Callable[[], None],
 ) -> None:
     """The process: it works until the other end of the pipe is closed."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # sent to all of a terminal or a unit: the parent says
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGTERM,
+    ):  # sent to all of a terminal or a unit: the parent says
         signal.signal(number, signal.SIG_IGN)
     os.nice(BEHIND_NICE)
     set_up()

@@ -105,7 +105,10 @@ class TicketStore:
         if self.clock is not None:
             arguments["now"] = self.clock()
         if self._constant_of is not self.queue:
-            self._constant_of, self._constant = self.queue, json.dumps({**self._limits, "rule": rule_of(self.queue)})[:-1]
+            self._constant_of, self._constant = (
+                self.queue,
+                json.dumps({**self._limits, "rule": rule_of(self.queue)})[:-1],
+            )
         text = f"{self._constant},{json.dumps(arguments)[1:]}"
         try:
             answer = await self._server().run(self._sha, self._text, self.keys.step(branch), [step, text])
