@@ -26,6 +26,7 @@ from bench.beside import EVENTS_PER_S, postings_beside
 from bench.measure.arena import Arena
 from bench.measure.http_client import CONNECTIONS, READY_S, Client, Heard
 from bench.measure.report import Report, Table
+from bench.measure.shares import Shares
 from bench.measure.timing import Process
 from bench.world.sizes import Sizes
 from deploy.connections.clients import librdkafka
@@ -59,6 +60,8 @@ class Visits:
     """What visits came to. `tickets`, `called`: branch and place."""
 
     heard: Heard = field(default_factory=Heard)
+    seconds: float = 0.0
+    shares: list[tuple[str, float]] = field(default_factory=list)
     tickets: set[tuple[int, int]] = field(default_factory=set)
     called: list[tuple[int, int]] = field(default_factory=list)
 
@@ -154,6 +157,9 @@ def _add(report: Report, title: str, visits: Visits, syncs: list[float]) -> None
     rows.append(("the disk's own sync, meanwhile", *_figures(syncs)))
     report.figures.append(("answers 503, asked again with the same key", f"{visits.heard.unavailable:,}"))
     report.tables.append(Table(title, ("request", "answered", "p50, ms", "p99, ms", "most, ms"), rows))
+    asked = sum(len(took) for took in visits.heard.took.values())
+    shares = [(name, f"{100 * used / visits.seconds:.0f}", f"{1e6 * used / asked:.0f}") for name, used in visits.shares]
+    report.tables.append(Table("CPU meanwhile", ("process", "of one processor, %", "a request, µs"), shares))
 
 
 def _keys(settings: Settings) -> _Keys:
@@ -199,7 +205,7 @@ async def _load(
     await asyncio.sleep(SETTLE_S)  # what goes on behind the service has begun
     beside.start()
     begin()
-    count = int(visits_per_s * seconds)
+    count, shares, at = int(visits_per_s * seconds), Shares(), time.perf_counter()
     began, waiting = time.perf_counter() + 0.5, list[asyncio.Task[None]]()
     for number in range(count):
         due = began + number / visits_per_s
@@ -207,6 +213,7 @@ async def _load(
         waiting.append(asyncio.create_task(_visit(client, visits, service.keys, number, due)))
     async with asyncio.timeout(LATE_S):
         await asyncio.gather(*waiting)
+    visits.shares, visits.seconds = shares.seconds(), time.perf_counter() - at
     return visits
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 CONNECTIONS: Final = 128
 READY_S: Final = 30.0
-AGAIN_S: Final = 0.05
+AGAIN_S: Final = 1.0  # as Retry-After says
 UNAVAILABLE: Final = b"503"
 GOOD: Final = (b"200", b"201")
 _END: Final = b"\r\n\r\n"

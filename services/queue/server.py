@@ -5,6 +5,7 @@ only so many connections, of one address a quarter of them; an address that asks
 """
 
 import asyncio
+import gc
 import json
 import socket
 import time
@@ -32,6 +33,9 @@ BURST_S: Final = 2
 
 ADDRESSES_MAX: Final = 4096
 BACKLOG: Final = 128
+GC_OBJECTS: Final = 20_000
+"""New objects after which the collector looks for what is held in circles."""
+
 SECOND_NS: Final = 10**9
 
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -39,6 +43,41 @@ LONG: Final = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnectio
 WAIT: Final = json.dumps({"type": "about:blank", "title": "Too Many Requests", "status": 429}).encode()
 
 _App = Callable[..., Any]  # of ASGI
+
+
+class JoinedWrites:
+    """A transport on which what is written in one turn of the loop leaves together: head and body of an answer."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+        # What is asked of it most often goes to it directly.
+        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Let it leave with what comes in this turn."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+
+    def flush(self) -> None:
+        """Let leave what is held."""
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.write(b"".join(held))
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that have not left."""
+        return self._transport.get_write_buffer_size() + sum(map(len, self._held))
+
+    def close(self) -> None:
+        """Close behind what is held."""
+        self.flush()
+        self._transport.close()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -50,7 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Take the connection, or say that there are too many."""
-        super().connection_made(transport)
+        joined: Any = JoinedWrites(transport, self.loop)
+        super().connection_made(joined)
         own = sum(1 for other in self.connections if _address(other) == _address(self))
         if len(self.connections) > self.connections_max or own > max(self.connections_max // ADDRESS_SHARE, 1):
             self.give_up(BUSY)
@@ -154,6 +194,13 @@ class RateLimit:
                 self.paid_until.clear()
         self.paid_until[address] = paid_until
         return True
+
+
+def without_pauses() -> None:
+    """Let the collector leave alone what a service has loaded, and come less often: a look at it all takes a tenth of a second."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 20, 100)
 
 
 async def answer_json(send: _App, told: BaseModel, status: int = 200, *, kept: bool = False) -> None:

@@ -35,7 +35,9 @@ class Both:
         plain.user_middleware = [one for one in plain.user_middleware if one.cls not in ways]
         self.apps = quick, plain
 
-    def ask(self, method: str, path: str, who: str = "kiosk", request: str | None = None, body: bytes = b"", **more: str) -> Any:
+    def ask(
+        self, method: str, path: str, who: str = "kiosk", request: str | None = None, body: bytes = b"", **more: str
+    ) -> Any:
         """The answer that both give; with the same request id, a step is made once."""
         headers = {"Authorization": f"Bearer tgk_{who}", "Content-Type": "application/json", **more}
         if request is not None:
@@ -62,7 +64,9 @@ def both(redis_server: str, topic_prefix: str) -> Iterator[Both]:
 def test_a_visit_is_answered_in_the_same_way(both: Both) -> None:
     """A look-up, a ticket, its state, its call, its end: each step once, whoever takes it."""
     assert both.ask("GET", f"/v1/priority/{VIP}")[1]["queue_class"] == "diamond"
-    for number, body in enumerate(({"service": "cash", "customer_ref": VIP}, {"service": "cash", "customer_ref": GONE}, {})):
+    for number, body in enumerate(
+        ({"service": "cash", "customer_ref": VIP}, {"service": "cash", "customer_ref": GONE}, {})
+    ):
         status, issued = both.ask("POST", "/v1/tickets", request=f"i{number}", body=json.dumps(body).encode())
         assert (status, issued["state"]) == (201, "waiting")
         assert both.ask("GET", f"/v1/tickets/{issued['ticket']}")[1]["position"] == issued["position"]

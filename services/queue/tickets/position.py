@@ -123,17 +123,20 @@ def forecast_of(queue: CompiledQueue, state: _Ticket, own: _Ticket, learnt: Lear
             hall.join(one["place"], one["arrival"] // 1000, lane(one), one["passed"])
     hall.join(own["place"], own["arrival"] // 1000, lane(own), own["passed"])
     counters, at_work = list[HallCounter](), list[CounterCall | None]()
+    lanes_of = dict[tuple[Any, ...], tuple[int, ...]]()  # most counters take the same
     for counter in state["counters"]:
         work = counter.get("at_work")
         if work is None and (counter.get("paused") or now_s - counter.get("since", 0) // 1000 > COUNTER_OPEN_S):
             continue
-        lanes = tuple(
-            hall.discipline.lane(class_code(queue, name), place)
-            for place, service in enumerate(services)
-            if not counter.get("services") or service in counter["services"]
-            for name in counter.get("classes") or queue.ids
-        )
-        counters.append(HallCounter(0, 0 if counter.get("paused") else now_s + _DAY_S, lanes))
+        takes = (*(counter.get("services") or ()), None, *(counter.get("classes") or ()))
+        if takes not in lanes_of:
+            lanes_of[takes] = tuple(
+                hall.discipline.lane(class_code(queue, name), place)
+                for place, service in enumerate(services)
+                if not counter.get("services") or service in counter["services"]
+                for name in counter.get("classes") or queue.ids
+            )
+        counters.append(HallCounter(0, 0 if counter.get("paused") else now_s + _DAY_S, lanes_of[takes]))
         at_work.append(None if work is None else _call(queue, work))
     typical = [learnt.typical_s.get(name, SERVICE_S) for name in queue.ids]
     return forecast_wait_s(hall, now_s, own["place"], counters, at_work, typical) if counters else None

@@ -21,7 +21,7 @@ from services.access.setup import key_book, request_callers
 from services.assembly import new_lookup, priority_app, priority_lookup
 from services.queue.lookup import Answer
 from services.queue.priority import Priority, watching
-from services.queue.server import listening, server
+from services.queue.server import listening, server, without_pauses
 from services.queue.tickets.beside import BehindProcess
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.setup import Behind, rights_of, ticketing_of
@@ -94,6 +94,7 @@ def serve(
         for one in behind:
             one.start()
         if not told.is_set():
+            without_pauses()
             serving.run([socket])
         for one in behind:
             one.stop()
