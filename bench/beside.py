@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 EVENTS_PER_S: Final = 500
 CUSTOMERS, QUICK_CUSTOMERS = 20_000, 2_000
 JOIN_S: Final = 30.0
+TICK_S: Final = 0.02
+"""Postings leave in batches of so long, as of a producer that lingers."""
 
 
 @dataclass(slots=True)
@@ -59,4 +61,4 @@ def send_postings(settings: Settings, world: World, told: Event) -> None:
     (chunk,) = world.postings(chunk=world.events)
     lanes = timetable.lanes(chunk, 0, world.events, EVENTS_PER_S)
     told.wait()
-    timetable.send(settings, TOPIC, lanes)
+    timetable.send(settings, TOPIC, lanes, TICK_S)

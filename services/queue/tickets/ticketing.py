@@ -234,10 +234,8 @@ class Ticketing:
         answer.overtaken_by_less_than = [forms.OvertakingBound(**one) for one in bounds_of(self.queue, own["class"])]
         seconds = forecast_of(self.queue, state, own, self.learnt)
         if seconds is not None:
-            answer.wait = forms.WaitEstimate(seconds=seconds)
-            if self.learnt.table is not None:
-                code = class_code(self.queue, own["class"])
-                answer.wait.low_s, answer.wait.high_s = self.learnt.table.interval_s(code, seconds)
+            low, high = self.learnt.table.interval_s(class_code(self.queue, own["class"]), seconds)
+            answer.wait = forms.WaitEstimate(seconds=seconds, low_s=low, high_s=high)
         return answer
 
     def _plain(self, own: dict[str, Any]) -> forms.TicketAnswer:
