@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,21 +23,21 @@ HELPERS: Final = "what the service and the load have started"
 class Shares:
     """CPU seconds from the making of this on."""
 
-    _began: Counter[str] = field(default_factory=lambda: used())
+    _began: dict[str, float] = field(default_factory=lambda: used())
     _busy: float = field(default_factory=lambda: busy())
 
     def seconds(self) -> list[tuple[str, float]]:
         """By name, the most first; what is left of the machine's is others'."""
         found = used()
-        own = {name: max(0.0, found[name] - self._began[name]) for name in found}
+        own = {name: max(0.0, seconds - self._began.get(name, 0.0)) for name, seconds in found.items()}
         left = busy() - self._busy - sum(own.values())
         return [*sorted(own.items(), key=lambda one: -one[1]), (OTHERS, max(0.0, left))]
 
 
-def used() -> Counter[str]:
+def used() -> dict[str, float]:
     """CPU seconds of this process and all below it, by name."""
     own = psutil.Process()
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for process in (own, *own.children(recursive=True)):
         try:
             command, times = " ".join(process.cmdline()), process.cpu_times()

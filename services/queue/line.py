@@ -95,7 +95,7 @@ class ServerLine:
 
     async def _connect(self) -> AbstractConnection:
         try:
-            connection = await self.pool.get_connection()
+            connection: AbstractConnection = await self.pool.get_connection()
             limit, connection.socket_timeout = connection.socket_timeout, None  # `ask` limits each wait
             waiting: deque[asyncio.Future[Any]] = deque()
             self._connection, self._waiting = connection, waiting
@@ -109,8 +109,13 @@ class ServerLine:
     ) -> asyncio.Future[Any]:
         """The command is on its way; its answer's future. It is written before anything is waited for, so order is kept."""
         answer: asyncio.Future[Any] = loop.create_future()
+        packed = connection.pack_command(*words)
         self._waiting.append(answer)
-        await connection.send_packed_command(connection.pack_command(*words), check_health=False)
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+        except BaseException:
+            answer.cancel()  # nobody waits for it
+            raise
         return answer
 
     def _give_up(self, answer: asyncio.Future[Any], sent_at: float) -> None:

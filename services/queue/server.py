@@ -87,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
     end: asyncio.TimerHandle | None = None
     taken = 0  # bytes of the request that is coming in, and of those that came with it
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or say that there are too many."""
         joined: Any = JoinedWrites(transport, self.loop)
         super().connection_made(joined)
