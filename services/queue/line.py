@@ -1,4 +1,4 @@
-"""One connection to a Redis-protocol server for all requests of a loop: commands leave as they come, answers come in their order.
+"""One connection to a Redis-protocol server for all requests of a loop: commands leave as they come, answers in their order.
 
 A client that takes a connection for each command spends most of its time on that. Here a command costs its packing, a
 future, and its share of a read; while the server syncs, what comes waits together, and goes into the next sync as one.

@@ -119,13 +119,16 @@ def create_app(lookup: Lookup, rate_max: int = 0, keys: KnowsKeys | None = None)
         response.headers.update(NO_STORE)
         return await told(customer_ref, authorization)
 
+    _add_health(app)
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
     @app.get("/livez", response_model=ViewHealth, summary="The process is alive")
     @app.get("/readyz", response_model=ViewHealth, summary="The process can answer")
     async def alive() -> dict[str, str]:
         # Ready even without Redis: a degraded answer is better than a kiosk that a load balancer sends away.
         return {"status": "ok"}
-
-    return app
 
 
 class LookupExpress:

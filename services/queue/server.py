@@ -197,7 +197,7 @@ class RateLimit:
 
 
 def without_pauses() -> None:
-    """Let the collector leave alone what a service has loaded, and come less often: a look at it all takes a tenth of a second."""
+    """Let the collector leave alone what a service has loaded, and come less often: a look at it all is a pause."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_OBJECTS, 20, 100)

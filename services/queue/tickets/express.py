@@ -1,7 +1,7 @@
 """The requests of the opening hour without a web framework around them: issue, call, complete, look at a ticket.
 
-They are those of services.queue.tickets.interface, by the same rights, forms and steps, with the same answers: a test holds each
-against the other. What a framework does around a request costs several times what the step costs.
+They are those of services.queue.tickets.interface, by the same rights, forms and steps, with the same answers: a test holds
+each against the other. What a framework does around a request costs several times what the step costs.
 """
 
 from __future__ import annotations
