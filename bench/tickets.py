@@ -153,12 +153,14 @@ def stress(arena: Arena, sizes: Sizes, report: Report) -> None:
 
 
 def _add(report: Report, title: str, visits: Visits, syncs: list[float]) -> None:
-    rows = [(kind, *_figures(took)) for kind, took in sorted(visits.heard.took.items())]
+    rows: list[tuple[str, ...]] = [(kind, *_figures(took)) for kind, took in sorted(visits.heard.took.items())]
     rows.append(("the disk's own sync, meanwhile", *_figures(syncs)))
     report.figures.append(("answers 503, asked again with the same key", f"{visits.heard.unavailable:,}"))
     report.tables.append(Table(title, ("request", "answered", "p50, ms", "p99, ms", "most, ms"), rows))
     asked = sum(len(took) for took in visits.heard.took.values())
-    shares = [(name, f"{100 * used / visits.seconds:.0f}", f"{1e6 * used / asked:.0f}") for name, used in visits.shares]
+    shares: list[tuple[str, ...]] = [
+        (name, f"{100 * used / visits.seconds:.0f}", f"{1e6 * used / asked:.0f}") for name, used in visits.shares
+    ]
     report.tables.append(Table("CPU meanwhile", ("process", "of one processor, %", "a request, µs"), shares))
 
 

@@ -30,7 +30,7 @@ BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5)
 PROBLEM = "application/problem+json"
 LOOKUP_PATH = "/v1/priority/"
 NO_STORE = {"Cache-Control": "no-store"}
-_App = Callable[..., Awaitable[None]]
+_App = Callable[..., Any]  # of ASGI
 
 
 class WholePath(PathConvertor):

@@ -17,11 +17,14 @@ from services.queue.tickets.rights import TicketRights
 from tests.queue.test_tickets import GONE, VIP, Desk
 
 pytestmark = pytest.mark.integration
+JSON = "application/json"
 KEPT = ("content-type", "cache-control", "retry-after", "www-authenticate")
 
 
 class Both:
     """The interface as it is, and as the framework alone gives it, on the same tickets."""
+
+    clients: tuple[TestClient, TestClient]
 
     def __init__(self, url: str, prefix: str) -> None:
         desk = Desk(url, prefix)
@@ -30,16 +33,24 @@ class Both:
         add_tickets(plain, desk.ticketing, rights, 0)
         quick = create_app(desk.lookup, 0, desk)
         add_tickets(quick, desk.ticketing, rights, 0)
-        ways = (TicketExpress, LookupExpress)
-        assert {one.cls for one in plain.user_middleware} >= set(ways), "nothing is taken before the framework"
+        ways: tuple[Any, ...] = (TicketExpress, LookupExpress)
+        assert all(any(one.cls is way for one in plain.user_middleware) for way in ways), (
+            "nothing comes before the framework"
+        )
         plain.user_middleware = [one for one in plain.user_middleware if one.cls not in ways]
         self.apps = quick, plain
 
     def ask(
-        self, method: str, path: str, who: str = "kiosk", request: str | None = None, body: bytes = b"", **more: str
+        self,
+        method: str,
+        path: str,
+        who: str = "kiosk",
+        request: str | None = None,
+        body: bytes = b"",
+        kind: str = JSON,
     ) -> Any:
         """The answer that both give; with the same request id, a step is made once."""
-        headers = {"Authorization": f"Bearer tgk_{who}", "Content-Type": "application/json", **more}
+        headers = {"Authorization": f"Bearer tgk_{who}", "Content-Type": kind}
         if request is not None:
             headers["Idempotency-Key"] = request
         told = []
@@ -74,9 +85,9 @@ def test_a_visit_is_answered_in_the_same_way(both: Both) -> None:
     assert (status, called["ticket"]["queue_class"]) == (200, "diamond")
     assert both.ask("POST", "/v1/counters/3/next", "counter", "c2")[0] == 409
     place = called["ticket"]["ticket"]
-    body = b'{"counter": "3", "served": ["cash"]}'
-    assert both.ask("POST", f"/v1/tickets/{place}/complete", "counter", "d1", body)[1]["state"] == "completed"
-    assert both.ask("POST", f"/v1/tickets/{place}/complete", "counter", "d2", body)[0] == 409
+    done = b'{"counter": "3", "served": ["cash"]}'
+    assert both.ask("POST", f"/v1/tickets/{place}/complete", "counter", "d1", done)[1]["state"] == "completed"
+    assert both.ask("POST", f"/v1/tickets/{place}/complete", "counter", "d2", done)[0] == 409
 
 
 @pytest.mark.parametrize(
@@ -105,5 +116,4 @@ def test_what_is_refused_is_refused_in_the_same_way(
 
 def test_a_body_of_another_kind_is_none(both: Both) -> None:
     """As the framework has it: JSON says that it is."""
-    more = {"Content-Type": "text/plain"}
-    assert both.ask("POST", "/v1/tickets", "kiosk", "r", b"{}", **more)[0] == 422
+    assert both.ask("POST", "/v1/tickets", "kiosk", "r", b"{}", "text/plain")[0] == 422

@@ -29,7 +29,7 @@ _JSON: Final = re.compile(r"application/([a-z0-9.-]+\+)?json(\s*;.*)?", re.IGNOR
 COUNTER: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 PLACE: Final = r"[1-9][0-9]{0,14}"
 
-_App = Callable[..., Awaitable[None]]
+_App = Callable[..., Any]  # of ASGI
 _Scope = MutableMapping[str, Any]
 _Form = TypeVar("_Form", bound=BaseModel)
 
