@@ -156,6 +156,7 @@ def _add(report: Report, title: str, visits: Visits, syncs: list[float]) -> None
     rows: list[tuple[str, ...]] = [(kind, *_figures(took)) for kind, took in sorted(visits.heard.took.items())]
     rows.append(("the disk's own sync, meanwhile", *_figures(syncs)))
     report.figures.append(("answers 503, asked again with the same key", f"{visits.heard.unavailable:,}"))
+    report.figures.append(("connections that ended before their answer, asked again", f"{visits.heard.cut:,}"))
     report.tables.append(Table(title, ("request", "answered", "p50, ms", "p99, ms", "most, ms"), rows))
     asked = sum(len(took) for took in visits.heard.took.values())
     shares: list[tuple[str, ...]] = [
@@ -203,8 +204,9 @@ async def _load(
     service: Service, visits_per_s: float, seconds: float, beside: threading.Thread, begin: Callable[[], None]
 ) -> Visits:
     visits, client = Visits(), Client(service.port)
-    await client.ready()
+    await client.ready(1)
     await asyncio.sleep(SETTLE_S)  # what goes on behind the service has begun
+    await client.ready()
     beside.start()
     begin()
     count, shares, at = int(visits_per_s * seconds), Shares(), time.perf_counter()

@@ -23,6 +23,7 @@ class Heard:
     took: dict[str, list[float]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     unavailable: int = 0  # answers that said to ask again
+    cut: int = 0  # connections that ended before their answer
     refused: int = 0  # answers 409, where the state of the branch did not allow it
 
 
@@ -65,10 +66,10 @@ class Client:
         self.room = asyncio.Semaphore(CONNECTIONS)
         self.free: list[_Connection] = []
 
-    async def ready(self) -> None:
-        """Wait until the service listens, and open the connections."""
+    async def ready(self, count: int = CONNECTIONS) -> None:
+        """Wait until the service listens, and open so many connections."""
         async with asyncio.timeout(READY_S):
-            while len(self.free) < CONNECTIONS:
+            while len(self.free) < count:
                 try:
                     self.free.append(await self._opened())
                 except OSError:
@@ -83,7 +84,11 @@ class Client:
         head = f"{method} {path} HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {key}\r\nIdempotency-Key: {request or 'x'}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         while True:
-            status, answer = await self._answer(head.encode() + content)
+            try:
+                status, answer = await self._answer(head.encode() + content)
+            except ConnectionError:
+                heard.cut += 1  # the server has closed an idle connection meanwhile: again, with the same key
+                continue
             if status != UNAVAILABLE:
                 break
             heard.unavailable += 1  # a kiosk asks again, with the same key
