@@ -9,7 +9,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Final
 
-from services.queue.tickets.setup import APART, RETRY_AFTER_S, STOP_WAIT_S, Behind
+from services.queue.tickets.setup import APART, BEHIND_STOP_S, RETRY_AFTER_S, Behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ class BehindProcess:
     def stop(self) -> None:
         """End; what is not relayed stays in the outbox."""
         self._over.set()
-        self._keeper.join(2 * STOP_WAIT_S)
+        self._keeper.join(2 * BEHIND_STOP_S)
 
     def _keep(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -56,7 +56,7 @@ class BehindProcess:
             while process.is_alive() and not self._over.wait(RETRY_AFTER_S):
                 pass
             tell.close()
-            process.join(STOP_WAIT_S)
+            process.join(BEHIND_STOP_S)
             if process.is_alive():
                 process.kill()
                 process.join()

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 STORE_CONNECTIONS_MAX: Final = 64
 LEARN_EVERY_S: Final = 60.0
 RETRY_AFTER_S: Final = 1.0
-STOP_WAIT_S: Final = 5.0
+BEHIND_STOP_S: Final = 5.0
 RELAY_PAUSE_S: Final = 0.1
 """Between two turns of the relay, so that it takes what has come meanwhile at once."""
 
@@ -121,9 +121,9 @@ class Behind:
             self._threads[-1].start()
 
     def stop(self) -> None:
-        """End, as far as that comes within STOP_WAIT_S; what is not relayed stays in the outbox."""
+        """End, as far as that comes within BEHIND_STOP_S; what is not relayed stays in the outbox."""
         self.over.set()
-        until = time.monotonic() + STOP_WAIT_S
+        until = time.monotonic() + BEHIND_STOP_S
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0))
 
