@@ -35,6 +35,7 @@ PARTS: dict[str, Part] = {
     "life": life.part,
     "switch": pack_switch.part,
     "queue": tickets.part,
+    "stress": tickets.stress,
     "memory": long_run.part,
 }
 

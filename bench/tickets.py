@@ -1,24 +1,33 @@
 """Tickets in the opening hour: `tidegauge queue serve` as a bank runs it, kiosks and counters of many branches, the disk's sync.
 
 Open loop: requests leave at their times, however long the others take. A latency counts from when its request should have left.
+Beside it, on the same machine, a worker takes postings (bench.beside).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import gc
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import psutil
 from confluent_kafka import Producer
+from redis import Redis
 
+from bench.beside import EVENTS_PER_S, postings_beside
 from bench.measure.arena import Arena
+from bench.measure.http_client import CONNECTIONS, READY_S, Client, Heard
 from bench.measure.report import Report, Table
+from bench.measure.shares import Shares
+from bench.measure.timing import Process
 from bench.world.sizes import Sizes
 from deploy.connections.clients import librdkafka
 from deploy.connections.database import connected
@@ -34,32 +43,62 @@ from streams.calendar import day_of
 BRANCHES, COUNTERS, TICKETS = 200, 20, 50  # tickets of a branch within the first minute
 BURST_S: Final = 60.0
 QUICK_S: Final = 12.0
-READY_S: Final = 30.0
-CONNECTIONS: Final = 128
+STRESS_VISITS_PER_S: Final = 250  # of four requests each
+STRESS_S: Final = 600.0
+QUICK_STRESS_S: Final = 20.0
 SYNCS_PER_S: Final = 50
 RERANKS: Final = 200
 LOOK_S: Final = 0.002
 LATE_S: Final = 30.0
-UNAVAILABLE: Final = "503"
+SETTLE_S: Final = 3.0
+
+_Keys = dict[tuple[int, Role], str]
 
 
 @dataclass(slots=True)
-class Heard:
-    """Latencies by kind of request in seconds, and answers that were none."""
+class Visits:
+    """What visits came to. `tickets`, `called`: branch and place."""
 
-    took: dict[str, list[float]] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    unavailable: int = 0  # answers that said to ask again
+    heard: Heard = field(default_factory=Heard)
+    seconds: float = 0.0
+    shares: list[tuple[str, float]] = field(default_factory=list)
     tickets: set[tuple[int, int]] = field(default_factory=set)
     called: list[tuple[int, int]] = field(default_factory=list)
 
+    def check(self, said: str) -> None:
+        """Nothing failed, and no ticket was called twice."""
+        assert not self.heard.failed, f"{len(self.heard.failed)} failed, such as {self.heard.failed[0]}; {said}"
+        assert len(set(self.called)) == len(self.called), "a ticket at two counters"
+        assert set(self.called) <= self.tickets
 
-def part(arena: Arena, sizes: Sizes, report: Report) -> None:
-    """The opening burst; with what the server has synced compared with what was answered."""
-    seconds = QUICK_S if sizes.quick else BURST_S
-    settings = arena.settings("queue")
+
+@dataclass(slots=True)
+class Service:
+    """A service that runs, and what is asked of it."""
+
+    port: int
+    keys: _Keys
+    process: Process
+    folder: Path
+    tickets_url: str
+
+    def steps(self) -> int:
+        """Steps that the store has made, over all branches."""
+        with Redis.from_url(self.tickets_url) as client:
+            return sum(int(client.hget(name, "steps") or 0) for name in client.scan_iter("*queue:b*", _type="hash", count=1000)
+                       if name.count(b":") == 2)  # fmt: skip
+
+    def memory_mb(self) -> float:
+        """Of the service and of what it started."""
+        own = psutil.Process(self.process.pid)
+        return sum(one.memory_info().rss for one in (own, *own.children(recursive=True))) / 1e6
+
+
+@contextmanager
+def served(arena: Arena, settings: Settings) -> Iterator[Service]:
+    """The service with its servers."""
     arena.topics(settings)
-    folder = Path(arena.folder) / "queue"
+    folder = Path(arena.folder) / settings.topic_prefix
     given = Settings(bootstrap_servers=settings.bootstrap_servers, data_dir=folder)
     with Stack(folder, given, with_kafka=False, with_tickets=True, with_postgres=True, any_ports=True) as stack:
         make_ready(stack.settings)
@@ -72,23 +111,61 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
             "TIDEGAUGE_QUEUE_KEY_RATE": "0",
         }  # fmt: skip
         command = ["-m", "tidegauge.cli.main", "queue", "serve", "--port", str(port)]
-        service = arena.start(command, settings, own)
+        process = arena.start(command, settings, own)
         try:
-            heard, syncs = _measured(port, keys, seconds, folder)
-            asyncio.run(_reranked(Client(port), heard, keys, settings))
+            yield Service(port, keys, process, folder, stack.settings.tickets)
         finally:
-            arena.stop(service)
-    assert not heard.failed, f"{len(heard.failed)} requests failed, such as {heard.failed[0]}; {arena.said(service)}"
-    assert len(set(heard.called)) == len(heard.called), "a ticket at two counters"
-    assert set(heard.called) <= heard.tickets
-    rows = [(kind, *_figures(took)) for kind, took in sorted(heard.took.items())]
+            arena.stop(process)
+
+
+def part(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """The opening burst; with what the server has synced compared with what was answered."""
+    seconds = QUICK_S if sizes.quick else BURST_S
+    settings = arena.settings("queue")
+    with postings_beside(arena, sizes, seconds + LATE_S) as posting, served(arena, settings) as service:
+        visits, syncs = _measured(service, BRANCHES * TICKETS / BURST_S, seconds, posting.begin)
+        asyncio.run(_reranked(Client(service.port), visits.heard, service.keys, settings))
+        said = arena.said(service.process)
+    visits.check(said)
+    title = (
+        f"Tickets: {BRANCHES} branches, {TICKETS * BRANCHES:,} tickets a minute, for {seconds:.0f} s, beside a worker with"
+        f" {EVENTS_PER_S} postings a second"
+    )
+    _add(report, title, visits, syncs)
+
+
+def stress(arena: Arena, sizes: Sizes, report: Report) -> None:
+    """A thousand requests a second: no error, nothing lost, bounded memory."""
+    seconds = QUICK_STRESS_S if sizes.quick else STRESS_S
+    settings = arena.settings("stress")
+    with served(arena, settings) as service:
+        before = service.memory_mb()
+        visits, syncs = _measured(service, STRESS_VISITS_PER_S, seconds, lambda: None)
+        after, steps = service.memory_mb(), service.steps()
+        said = arena.said(service.process)
+    visits.check(said)
+    done = sum(len(visits.heard.took.get(kind, ())) for kind in ("issue", "call", "complete")) - visits.heard.refused
+    empty = len(visits.heard.took.get("call", ())) - visits.heard.refused - len(visits.called)
+    assert steps == done - empty, f"{done - empty} steps were answered, and the store has {steps}"
+    report.figures.append(("memory of the service at the beginning and the end, MB", f"{before:,.0f}, {after:,.0f}"))
+    report.figures.append(("steps answered, and as many in the store", f"{steps:,}"))
+    _add(report, f"Tickets: {4 * STRESS_VISITS_PER_S:,} requests a second for {seconds:.0f} s", visits, syncs)
+
+
+def _add(report: Report, title: str, visits: Visits, syncs: list[float]) -> None:
+    rows: list[tuple[str, ...]] = [(kind, *_figures(took)) for kind, took in sorted(visits.heard.took.items())]
     rows.append(("the disk's own sync, meanwhile", *_figures(syncs)))
-    title = f"Tickets: {BRANCHES} branches, {TICKETS * BRANCHES:,} tickets a minute, for {seconds:.0f} s"
-    report.figures.append(("answers 503, asked again with the same key", f"{heard.unavailable:,}"))
+    report.figures.append(("answers 503, asked again with the same key", f"{visits.heard.unavailable:,}"))
+    report.figures.append(("connections that ended before their answer, asked again", f"{visits.heard.cut:,}"))
     report.tables.append(Table(title, ("request", "answered", "p50, ms", "p99, ms", "most, ms"), rows))
+    asked = sum(len(took) for took in visits.heard.took.values())
+    shares: list[tuple[str, ...]] = [
+        (name, f"{100 * used / visits.seconds:.0f}", f"{1e6 * used / asked:.0f}") for name, used in visits.shares
+    ]
+    report.tables.append(Table("CPU meanwhile", ("process", "of one processor, %", "a request, µs"), shares))
 
 
-def _keys(settings: Settings) -> dict[tuple[int, Role], str]:
+def _keys(settings: Settings) -> _Keys:
     with connected(settings.database) as connection:
         return {
             (branch, role): issue_key(connection, role, ("hq", f"b{branch}"), "bench", datetime.now(UTC), 1)[1]
@@ -97,13 +174,20 @@ def _keys(settings: Settings) -> dict[tuple[int, Role], str]:
         }
 
 
-def _measured(port: int, keys: dict[tuple[int, Role], str], seconds: float, folder: Path) -> tuple[Heard, list[float]]:
+def _measured(
+    service: Service, visits_per_s: float, seconds: float, begin: Callable[[], None]
+) -> tuple[Visits, list[float]]:
     syncs, over = list[float](), threading.Event()
-    beside = threading.Thread(target=_sync, args=(folder / "sync", syncs, over), daemon=True)
-    heard = asyncio.run(_load(port, keys, seconds, beside))
+    beside = threading.Thread(target=_sync, args=(service.folder / "sync", syncs, over), daemon=True)
+    gc.collect()
+    gc.disable()
+    try:
+        visits = asyncio.run(_load(service, visits_per_s, seconds, beside, begin))
+    finally:
+        gc.enable()
     over.set()
     beside.join()
-    return heard, syncs
+    return visits, syncs
 
 
 def _sync(path: Path, found: list[float], over: threading.Event) -> None:
@@ -116,44 +200,49 @@ def _sync(path: Path, found: list[float], over: threading.Event) -> None:
             found.append(time.perf_counter() - began)
 
 
-async def _load(port: int, keys: dict[tuple[int, Role], str], seconds: float, beside: threading.Thread) -> Heard:
-    heard, client = Heard(), Client(port)
+async def _load(
+    service: Service, visits_per_s: float, seconds: float, beside: threading.Thread, begin: Callable[[], None]
+) -> Visits:
+    visits, client = Visits(), Client(service.port)
+    await client.ready(1)
+    await asyncio.sleep(SETTLE_S)  # what goes on behind the service has begun
     await client.ready()
     beside.start()
-    count = int(BRANCHES * TICKETS * seconds / BURST_S)
+    begin()
+    count, shares, at = int(visits_per_s * seconds), Shares(), time.perf_counter()
     began, waiting = time.perf_counter() + 0.5, list[asyncio.Task[None]]()
     for number in range(count):
-        due = began + number * seconds / count
+        due = began + number / visits_per_s
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        branch, counter = number % BRANCHES, number // BRANCHES % COUNTERS
-        waiting.append(asyncio.create_task(_visit(client, heard, keys, branch, counter, number, due)))
+        waiting.append(asyncio.create_task(_visit(client, visits, service.keys, number, due)))
     async with asyncio.timeout(LATE_S):
         await asyncio.gather(*waiting)
-    return heard
+    visits.shares, visits.seconds = shares.seconds(), time.perf_counter() - at
+    return visits
 
 
-async def _visit(
-    client: Client, heard: Heard, keys: dict[tuple[int, Role], str], branch: int, counter: int, number: int, due: float
-) -> None:
+async def _visit(client: Client, visits: Visits, keys: _Keys, number: int, due: float) -> None:
     """A customer's class is looked up, he gets a ticket, and a counter calls and completes one of its branch."""
+    branch, counter, heard = number % BRANCHES, number // BRANCHES % COUNTERS, visits.heard
     reference = f"{number:026b}".translate({ord("0"): "a", ord("1"): "b"})
     kiosk, desk = keys[branch, Role.KIOSK], keys[branch, Role.COUNTER]
     await client.ask(heard, "look-up", "GET", f"/v1/priority/{reference}", kiosk, "", due)
     issued = await client.ask(heard, "issue", "POST", "/v1/tickets", kiosk, f"i{number}", time.perf_counter())
-    heard.tickets.add((branch, issued["ticket"]))
+    visits.tickets.add((branch, issued["ticket"]))
     called = await client.ask(
         heard, "call", "POST", f"/v1/counters/{counter}/next", desk, f"c{number}", time.perf_counter()
     )
-    if called["ticket"] is not None:
-        place = called["ticket"]["ticket"]
-        heard.called.append((branch, place))
-        body = {"counter": str(counter)}
-        await client.ask(
-            heard, "complete", "POST", f"/v1/tickets/{place}/complete", desk, f"d{number}", time.perf_counter(), body
-        )
+    if called is None or called["ticket"] is None:
+        return  # the counter is still busy, or another one has called him
+    place = called["ticket"]["ticket"]
+    visits.called.append((branch, place))
+    body = {"counter": str(counter)}
+    await client.ask(
+        heard, "complete", "POST", f"/v1/tickets/{place}/complete", desk, f"d{number}", time.perf_counter(), body
+    )
 
 
-async def _reranked(client: Client, heard: Heard, keys: dict[tuple[int, Role], str], settings: Settings) -> None:
+async def _reranked(client: Client, heard: Heard, keys: _Keys, settings: Settings) -> None:
     """From a class on Kafka to the branch's order: of somebody who waits, until his ticket has it."""
     producer = Producer(librdkafka(settings.kafka) | {"linger.ms": 0})
     kiosk, quiet = keys[0, Role.KIOSK], Heard()
@@ -176,57 +265,6 @@ async def _reranked(client: Client, heard: Heard, keys: dict[tuple[int, Role], s
                     break
                 await asyncio.sleep(LOOK_S)
         heard.took.setdefault("class on Kafka → order", []).append(time.perf_counter() - sent)
-
-
-class Client:
-    """HTTP on connections that stay open."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter] | None] = asyncio.Queue()
-        for _ in range(CONNECTIONS):
-            self.free.put_nowait(None)
-
-    async def ready(self) -> None:
-        """Wait until the service listens."""
-        async with asyncio.timeout(READY_S):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    await asyncio.sleep(0.1)
-                else:
-                    writer.close()
-                    return
-
-    async def ask(
-        self, heard: Heard, kind: str, method: str, path: str, key: str, request: str, due: float,
-        body: dict[str, Any] | None = None,
-    ) -> Any:  # fmt: skip
-        """The answer; how long it took since `due` is noted."""
-        content = json.dumps(body or {}).encode() if method == "POST" else b""
-        head = f"{method} {path} HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {key}\r\nIdempotency-Key: {request or 'x'}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-        while True:
-            status, answer = await self.answer(head.encode() + content)
-            if status != UNAVAILABLE:
-                break
-            heard.unavailable += 1  # a kiosk asks again, with the same key
-        heard.took.setdefault(kind, []).append(time.perf_counter() - due)
-        if status not in ("200", "201"):
-            heard.failed.append(f"{kind}: {answer[:200]!r}")
-            raise RuntimeError(heard.failed[-1])
-        return json.loads(answer)
-
-    async def answer(self, request: bytes) -> tuple[str, bytes]:
-        """Status and body."""
-        at = await self.free.get()
-        reader, writer = at or await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(request)
-        said = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        found = await reader.readexactly(int(said.partition("content-length:")[2].partition("\r\n")[0]))
-        self.free.put_nowait((reader, writer) if "connection: close" not in said else None)
-        return said.split()[1], found
 
 
 def _figures(took: list[float]) -> tuple[str, str, str, str]:

@@ -28,6 +28,7 @@ GROUPS = ("core", "embedded", "demo", "dev")  # each holds those before it
 NOT_IMPORTED = {
     "cryptography": "authlib works with it, and tests make certificates",
     "django-htmx": "services/pages/site.py serves a file of it",
+    "httptools": "uvicorn parses requests with it (services/queue/server.py)",
     "tzdata": "read by zoneinfo",
     "import-linter": "tests/test_tidy.py runs it",
     "mypy": "tests/test_tidy.py runs it",

@@ -57,12 +57,12 @@ def lanes(chunk: Chunk, first: int, count: int, rate: float) -> list[Lane]:
     return out
 
 
-def send(settings: Settings, topic: str, given: list[Lane]) -> tuple[float, float]:
+def send(settings: Settings, topic: str, given: list[Lane], tick_s: float = TICK_S) -> tuple[float, float]:
     """Sends on time; returns when all is acknowledged: (time.monotonic() of the start, the worst delay in seconds)."""
-    return asyncio.run(_send(settings, settings.topic(topic), given))
+    return asyncio.run(_send(settings, settings.topic(topic), given, tick_s))
 
 
-async def _send(settings: Settings, name: str, given: list[Lane]) -> tuple[float, float]:
+async def _send(settings: Settings, name: str, given: list[Lane], tick_s: float) -> tuple[float, float]:
     producer = AIOKafkaProducer(
         **aiokafka_options(settings.kafka), acks="all", enable_idempotence=True, max_request_size=16 << 20
     )
@@ -73,7 +73,7 @@ async def _send(settings: Settings, name: str, given: list[Lane]) -> tuple[float
         while left := [lane for lane in given if lane.sent < len(lane.due)]:
             following = min(lane.due[lane.sent] for lane in left)
             now = time.monotonic() - began
-            await asyncio.sleep(max(TICK_S - now % TICK_S, following - now))
+            await asyncio.sleep(max(tick_s - now % tick_s, following - now))
             now = time.monotonic() - began
             for partition, lane in enumerate(given):
                 at = lane.sent

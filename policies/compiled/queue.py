@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from policies.language.reader import PackError, Problem
@@ -14,17 +15,22 @@ if TYPE_CHECKING:
 MINUTE_S: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledQueue:
     """`classes`: first called first; a class's place is its code in the discipline."""
 
     classes: tuple[QueueClass, ...]
     discipline: Discipline
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """Ids of the classes, by code."""
         return tuple(one.id for one in self.classes)
+
+    @cached_property
+    def codes(self) -> dict[str, int]:
+        """Codes of the classes, by id."""
+        return {name: code for code, name in enumerate(self.ids)}
 
 
 def compile_queue(pack: Pack, order: str | None = None) -> CompiledQueue:

@@ -1,6 +1,7 @@
 """The queue class of a customer reference: an answer always, in time, and no hint whether the customer exists."""
 
 import asyncio
+import hashlib
 import re
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from redis import RedisError
 
 from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access
+from services.queue.line import ServerLine, line_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -190,13 +192,15 @@ class RedisPriorityView:
 
     def __init__(self, client: "Redis", keys: "Keys") -> None:
         self.client, self.keys = client, keys
-        self.script = client.register_script(READ)
+        self.sha = hashlib.sha1(READ.encode(), usedforsecurity=False).hexdigest()  # as the server names a script
+        self.line: ServerLine | None = None
 
     async def read(self, customer_ref: str) -> QueueRow:
         """The row of a reference; raises RedisError or OSError when there is no answer."""
-        queue_class, vip_area, valid_until, age_ms, lacking, reference_key, zone = await self.script(
-            keys=[self.keys.priority(customer_ref), self.keys.fresh("queue-priority"), self.keys.world],
-            args=[self.keys.lacking(""), customer_ref],
+        self.line = line_of(self.client, BUDGET_S, self.line)
+        names = [self.keys.priority(customer_ref), self.keys.fresh("queue-priority"), self.keys.world]
+        queue_class, vip_area, valid_until, age_ms, lacking, reference_key, zone = await self.line.run(
+            self.sha, READ, names, [self.keys.lacking(""), customer_ref]
         )
         return QueueRow(
             queue_class.decode() if queue_class else None,

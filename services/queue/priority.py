@@ -7,6 +7,7 @@ are for those who run it: they have a port of their own.
 
 import json
 import logging
+from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import date
 from time import perf_counter
 from typing import Annotated, Any
@@ -21,13 +22,15 @@ from starlette.exceptions import HTTPException
 from deploy.probes import Routes, health
 from services.access.callers import KnowsKeys, key_in
 from services.queue.lookup import Answer, Lookup
-from services.queue.server import RateLimit
+from services.queue.server import RateLimit, answer_json
 
 log = logging.getLogger(__name__)
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5)
 PROBLEM = "application/problem+json"
+LOOKUP_PATH = "/v1/priority/"
 NO_STORE = {"Cache-Control": "no-store"}
+_App = Callable[..., Any]  # of ASGI
 
 
 class WholePath(PathConvertor):
@@ -82,6 +85,18 @@ def create_app(lookup: Lookup, rate_max: int = 0, keys: KnowsKeys | None = None)
     seconds = Histogram("tidegauge_priority_answer_seconds", "Time of an answer.", buckets=BUCKETS_S, registry=registry)
     lookup.noted = lambda result: results.labels(result).inc()
     app.add_exception_handler(HTTPException, _problem)
+
+    async def told(customer_ref: str, authorization: str) -> Answer:
+        began = perf_counter()
+        actor = keys.actor(key_in(authorization)) if keys else None
+        if keys and actor is None:
+            results.labels("no_key").inc()
+            raise HTTPException(401, "The key does not count", NO_STORE | {"WWW-Authenticate": "ApiKey"})
+        answer = await lookup.answer(customer_ref, actor)
+        seconds.observe(perf_counter() - began)
+        return answer
+
+    app.add_middleware(LookupExpress, told=told)
     app.add_middleware(RateLimit, per_s=rate_max, refused=lambda: results.labels("refused").inc())
 
     @app.get(
@@ -101,23 +116,39 @@ def create_app(lookup: Lookup, rate_max: int = 0, keys: KnowsKeys | None = None)
         response: Response,
         authorization: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Answer:
-        began = perf_counter()
-        actor = keys.actor(key_in(authorization)) if keys else None
-        if keys and actor is None:
-            results.labels("no_key").inc()
-            raise HTTPException(401, "The key does not count", NO_STORE | {"WWW-Authenticate": "ApiKey"})
-        answer = await lookup.answer(customer_ref, actor)
-        seconds.observe(perf_counter() - began)
         response.headers.update(NO_STORE)
-        return answer
+        return await told(customer_ref, authorization)
 
+    _add_health(app)
+    return app
+
+
+def _add_health(app: FastAPI) -> None:
     @app.get("/livez", response_model=ViewHealth, summary="The process is alive")
     @app.get("/readyz", response_model=ViewHealth, summary="The process can answer")
     async def alive() -> dict[str, str]:
         # Ready even without Redis: a degraded answer is better than a kiosk that a load balancer sends away.
         return {"status": "ok"}
 
-    return app
+
+class LookupExpress:
+    """ASGI: answers look-ups without the framework, and passes on the rest. What `told` refuses is a problem document."""
+
+    def __init__(self, app: _App, told: Callable[[str, str], Awaitable[Answer]]) -> None:
+        self.app, self.told = app, told
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: _App, send: _App) -> None:
+        """Answer, or pass on."""
+        if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(LOOKUP_PATH):
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            found = await self.told(scope["path"].removeprefix(LOOKUP_PATH), request.headers.get("authorization", ""))
+        except HTTPException as refused:
+            await (await _problem(request, refused))(scope, receive, send)
+        else:
+            await answer_json(send, Priority.model_validate(found, from_attributes=True))
 
 
 def watching(app: FastAPI) -> Routes:

@@ -5,6 +5,7 @@ only so many connections, of one address a quarter of them; an address that asks
 """
 
 import asyncio
+import gc
 import json
 import socket
 import time
@@ -12,7 +13,8 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from pydantic import BaseModel
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.pages.streams import STREAM_UNTIL
 
@@ -31,6 +33,9 @@ BURST_S: Final = 2
 
 ADDRESSES_MAX: Final = 4096
 BACKLOG: Final = 128
+GC_OBJECTS: Final = 20_000
+"""New objects after which the collector looks for what is held in circles."""
+
 SECOND_NS: Final = 10**9
 
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -40,16 +45,52 @@ WAIT: Final = json.dumps({"type": "about:blank", "title": "Too Many Requests", "
 _App = Callable[..., Any]  # of ASGI
 
 
-class BoundedProtocol(H11Protocol):
+class JoinedWrites:
+    """A transport on which what is written in one turn of the loop leaves together: head and body of an answer."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+        # What is asked of it most often goes to it directly.
+        self.is_closing, self.get_extra_info = transport.is_closing, transport.get_extra_info
+        self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Let it leave with what comes in this turn."""
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+
+    def flush(self) -> None:
+        """Let leave what is held."""
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.write(b"".join(held))
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that have not left."""
+        return self._transport.get_write_buffer_size() + sum(map(len, self._held))
+
+    def close(self) -> None:
+        """Close behind what is held."""
+        self.flush()
+        self._transport.close()
+
+
+class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with an end to every request; `connections_max` is set by `bounded_protocol`."""
 
     connections_max = 0
     end: asyncio.TimerHandle | None = None
-    taken = 0  # bytes of the request that is coming in
+    taken = 0  # bytes of the request that is coming in, and of those that came with it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or say that there are too many."""
-        super().connection_made(transport)
+        joined: Any = JoinedWrites(transport, self.loop)
+        super().connection_made(joined)
         own = sum(1 for other in self.connections if _address(other) == _address(self))
         if len(self.connections) > self.connections_max or own > max(self.connections_max // ADDRESS_SHARE, 1):
             self.give_up(BUSY)
@@ -69,9 +110,11 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """The request is done; the next one may have come with it."""
         self.done()
-        self.taken = len(self.conn.trailing_data[0])
+        waits = bool(self.pipeline)
+        if not waits:
+            self.taken = 0
         super().on_response_complete()
-        if self.taken and not self.transport.is_closing():
+        if waits and not self.transport.is_closing():
             self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -153,6 +196,23 @@ class RateLimit:
         return True
 
 
+def without_pauses() -> None:
+    """Let the collector leave alone what a service has loaded, and come less often: a look at it all is a pause."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 20, 100)
+
+
+async def answer_json(send: _App, told: BaseModel, status: int = 200, *, kept: bool = False) -> None:
+    """Send an answer. kept: whoever is on the way may keep it."""
+    body = told.model_dump_json().encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if not kept:
+        headers.append((b"cache-control", b"no-store"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 def bounded_protocol(connections_max: int) -> type[BoundedProtocol]:
     """The protocol of a server with so many connections."""
     return type("Bounded", (BoundedProtocol,), {"connections_max": connections_max})
@@ -172,7 +232,7 @@ def server(app: _App, connections_max: int) -> uvicorn.Server:
             server_header=False,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=round(REQUEST_S),
-            h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
+            proxy_headers=False,  # an address is that of the connection
         )
     )
 

@@ -8,13 +8,14 @@ import pytest
 
 from policies import load_pack
 from policies.compiled.queue import compile_queue
+from services.queue.tickets.position import SERVICE_S, Learnt
 from streams.queue.discipline import HEAD_START, Discipline, Hall
 from streams.queue.estimates import GROUP_MIN, PastWait, forecast_wait_s, learnt_waits
 from streams.queue.simulation import HallCounter, HallTicket, simulate_day
 from tests.cli.calling import call
 from tidegauge.branch.day import branch_day
 from tidegauge.branch.profile import profile_files
-from tidegauge.branch.waits import held_waits
+from tidegauge.branch.waits import held_waits, waits_of
 
 RULE = Discipline(HEAD_START, (1800, 0), (1, 1))
 ALL = (0, 1)
@@ -33,6 +34,22 @@ def test_intervals_hold_eight_of_ten(order: str) -> None:
     assert rows[-1].waited > 5000
     assert rows[-1].waited - rows[-1].held - rows[-1].low > rows[-1].waited // 20, "misses lie on both sides"
     assert rows[-1].low > rows[-1].waited // 20
+
+
+@pytest.mark.slow
+def test_the_first_intervals_hold_too() -> None:
+    """Where nothing has been learnt yet, what ships holds 75 to 85 of a hundred waits of twenty other days."""
+    profile, counters = profile_files("branch-day")
+    queue = compile_queue(load_pack("rolling-quarter-aum"))
+    days = [branch_day(queue, None, counters, profile, seed) for seed in range(1, 21)]
+    waits = [one for day in days for one in waits_of(day, [SERVICE_S] * len(queue.ids))[0]]
+    table = Learnt.of(queue, [], {}).table
+    intervals = [(*table.interval_s(one.queue_class, one.forecast_s), one.wait_s) for one in waits]
+    held = sum(low <= wait <= high for low, high, wait in intervals)
+    assert 75 * len(waits) <= 100 * held <= 85 * len(waits)
+    assert len(waits) > 5000
+    for missed in (sum(wait < low for low, _, wait in intervals), sum(wait > high for _, high, wait in intervals)):
+        assert missed > len(waits) // 20, "misses lie on both sides"
 
 
 def test_the_command_says_it() -> None:

@@ -97,8 +97,8 @@ class WaitEstimate(BaseModel):
     """How long it may still take. The interval holds eight waits of ten, of days like those it has learnt from."""
 
     seconds: int
-    low_s: int | None = None
-    high_s: int | None = None
+    low_s: int
+    high_s: int
 
 
 class AheadCause(BaseModel):

@@ -10,11 +10,13 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from services.access.callers import AUTHORIZED
 from services.access.decision import Action, Actor, DataKind
 from services.queue.server import RateLimit
 from services.queue.tickets import forms
+from services.queue.tickets.express import TicketExpress
 from services.queue.tickets.problems import (
     PROBLEM_JSON,
     TICKET_PROBLEMS,
@@ -88,6 +90,7 @@ def add_tickets(app: FastAPI, ticketing: Ticketing, may: TicketRights, rate_max:
         return answer
 
     app.add_exception_handler(HTTPException, unreadable)
+    app.user_middleware.append(Middleware(TicketExpress, ticketing, may, limit))  # behind what limits addresses
 
 
 async def _as_answer(_: Request, error: Exception) -> JSONResponse:

@@ -9,6 +9,7 @@ r"""The Redis keys of tickets: the one place that spells them (docs/queue.md des
 | `{p}queue:{branch}:counters` | hash | counter → its ticket, whether it pauses, its classes and services, JSON |
 | `{p}queue:{branch}:rounds` | hash | counter → calls left of its round, under `ratio` |
 | `{p}queue:{branch}:requests` | hash | request id → its answer, for the branch's day |
+| `{p}queue:{branch}:forecasts` | hash | place → the wait in seconds that was told at the issue |
 | `{p}queue:{branch}:shown` | list | the last calls, newest first |
 | `{p}queues:outbox` | stream | steps that are not yet on `queue-tickets` |
 | `{p}queues:relay` | string, expires | token of the service that relays them |
@@ -38,6 +39,10 @@ class TicketKeys:
     def branch(self, branch: str) -> str:
         """Hash of a branch; its other keys begin with it."""
         return f"{self.prefix}queue:{branch}"
+
+    def forecasts(self, branch: str) -> str:
+        """Hash of what those who wait were told at the issue."""
+        return f"{self.branch(branch)}:forecasts"
 
     @property
     def outbox(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -40,9 +40,13 @@ log = logging.getLogger(__name__)
 STORE_CONNECTIONS_MAX: Final = 64
 LEARN_EVERY_S: Final = 60.0
 RETRY_AFTER_S: Final = 1.0
-STOP_WAIT_S: Final = 5.0
-RELAY_PAUSE_S: Final = 0.02
+BEHIND_STOP_S: Final = 5.0
+RELAY_PAUSE_S: Final = 0.1
 """Between two turns of the relay, so that it takes what has come meanwhile at once."""
+
+APART: Final = ("relay", "classes")
+WORKS: Final = (*APART, "waits")
+"""What goes on behind the interface; what is apart from requests, and works hard, has a process of its own (`beside`)."""
 
 OUTLIVED: Final = (RedisError, KafkaException, RegistryError, TicketProblemError, OSError)
 
@@ -89,37 +93,37 @@ def relay_of(settings: Settings) -> TicketRelay:
 class Behind:
     """What goes on behind the interface, each in a thread of its own: relay, changes of class, past waits.
 
-    new_lookup: a look-up for the calling thread.
+    ticketing: what is told of past waits. new_lookup: a look-up for the calling thread. works: which of it.
     """
 
     def __init__(
         self,
         settings: Settings,
-        ticketing: Ticketing,
+        ticketing: Ticketing | None,
         new_lookup: Callable[[], Lookup],
         new_reader: NewReader,
+        works: Sequence[str] = WORKS,
     ) -> None:
-        self.settings, self.ticketing = settings, ticketing
+        self.settings, self.ticketing, self.works = settings, ticketing, works
         self.new_lookup, self.new_reader = new_lookup, new_reader
         self.over = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin."""
-        for name, work in (
-            ("relay", self._relay),
-            ("classes", self._follow),
-            ("waits", self._learn),
-        ):
+        all_works = {"relay": self._relay, "classes": self._follow, "waits": self._learn}
+        for name, work in all_works.items():
+            if name not in self.works:
+                continue
             self._threads.append(
                 threading.Thread(target=self._again, args=(name, work), name=f"tickets-{name}", daemon=True)
             )
             self._threads[-1].start()
 
     def stop(self) -> None:
-        """End, as far as that comes within STOP_WAIT_S; what is not relayed stays in the outbox."""
+        """End, as far as that comes within BEHIND_STOP_S; what is not relayed stays in the outbox."""
         self.over.set()
-        until = time.monotonic() + STOP_WAIT_S
+        until = time.monotonic() + BEHIND_STOP_S
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0))
 
@@ -167,6 +171,7 @@ class Behind:
             runner.run(self._learning())
 
     async def _learning(self) -> None:
+        assert self.ticketing is not None
         own = ticketing_of(self.settings, self.new_lookup())
         try:
             until = time.monotonic()

@@ -3,17 +3,49 @@
 -- The order of calling is that of streams.queue.discipline, held against it by tests/queue/test_store.py.
 --
 -- KEYS: of the branch, the outbox, the waiting references, past waits, service times, the branches (services.queue.tickets.keys).
--- ARGV: the step; its arguments as JSON. The answer is JSON: {refused: ...}, or what the step made.
+-- ARGV: the step; its arguments as JSON. The answer is JSON: {refused: ...}, or what the step made; with `look`, and the branch.
 local branch, outbox, references, waits, services, branches = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local tickets, requests, counters, lanes = branch .. ':tickets', branch .. ':requests', branch .. ':counters', branch .. ':lanes'
-local rounds, shown = branch .. ':rounds', branch .. ':shown'
+local rounds, shown, forecasts = branch .. ':rounds', branch .. ':shown', branch .. ':forecasts'
 local step, a = ARGV[1], cjson.decode(ARGV[2])
 local LIVE = {waiting = true, called = true, no_show = true}
 
 local function whole(number) return string.format('%.0f', number) end
 local function member(place) return string.format('%012.0f', place) end
 local function refuse(why, ticket) return cjson.encode({refused = why, ticket = ticket}) end
-local function field(name) return redis.call('HGET', branch, name) or nil end
+
+-- The branch's own fields: read at once, and what a step changes of them is written at once, at its end (`kept`).
+local FIELDS = {'last', 'day', 'closed', 'issued', 'waiting', 'places', 'steps'}
+local row, changed = {}, {}
+for i, value in ipairs(redis.call('HMGET', branch, unpack(FIELDS))) do row[FIELDS[i]] = value end
+
+local function field(name)
+  if row[name] == nil then row[name] = redis.call('HGET', branch, name) end
+  return row[name] or nil
+end
+
+local function set(name, value) row[name], changed[name] = value, true end
+
+local function add(name, count)
+  local sum = tonumber(field(name) or 0) + count
+  set(name, whole(sum))
+  return sum
+end
+
+local function drop(...)
+  redis.call('HDEL', branch, ...)
+  for _, name in ipairs({...}) do row[name], changed[name] = false, nil end
+end
+
+local function kept(answer)
+  local words = {}
+  for name in pairs(changed) do
+    table.insert(words, name)
+    table.insert(words, row[name])
+  end
+  if #words > 0 then redis.call('HSET', branch, unpack(words)) end
+  return answer
+end
 
 -- Time: the server's own, never before the branch's last step. A test brings its own.
 local now = a.now
@@ -40,7 +72,7 @@ end
 local function keep_counter(name, c) redis.call('HSET', counters, name, cjson.encode(c)) end
 
 local function tell(action, t, more)
-  local sequence = redis.call('HINCRBY', branch, 'steps', 1)
+  local sequence = add('steps', 1)
   local e = {
     branch = a.branch, action = action, sequence = sequence, day = field('day'), at = now, request = a.request or '',
     actor = a.actor or '', overtaken = {}, served = {},
@@ -72,13 +104,13 @@ local function join(t)
   t.counter, t.called = nil, nil
   redis.call('SADD', lanes, lane_of(t))
   redis.call('ZADD', line_of(t), whole(t.arrival), member(t.place))
-  redis.call('HINCRBY', branch, 'waiting', 1)
+  add('waiting', 1)
 end
 
 local function leave(t)
   -- Where the cap of the rule is another one than it was, the ticket may stand in the other line.
   for _, kind in ipairs({':lane:', ':capped:'}) do redis.call('ZREM', branch .. kind .. lane_of(t), member(t.place)) end
-  redis.call('HINCRBY', branch, 'waiting', -1)
+  add('waiting', -1)
 end
 
 local function first(line)
@@ -268,13 +300,13 @@ local function begin_day()
     for _, place in ipairs(redis.call('HKEYS', tickets)) do
       if load(tonumber(place)).state ~= 'waiting' then redis.call('HDEL', tickets, place) end
     end
-    redis.call('DEL', requests, rounds, shown)
+    redis.call('DEL', requests, rounds, shown, forecasts)
     for _, name in ipairs(redis.call('HKEYS', branch)) do
-      if string.sub(name, 1, 2) == 'n:' then redis.call('HDEL', branch, name) end
+      if string.sub(name, 1, 2) == 'n:' then drop(name) end
     end
-    redis.call('HDEL', branch, 'closed', 'issued')
+    drop('closed', 'issued')
   end
-  redis.call('HSET', branch, 'day', a.day)
+  set('day', a.day)
 end
 
 -- The steps
@@ -297,15 +329,15 @@ function steps.issue()
   end
   local lane = a.service .. '|' .. a.class
   if redis.call('SISMEMBER', lanes, lane) == 0 and redis.call('SCARD', lanes) >= a.lanes_max then return nil, 'too-many-services' end
-  local place = redis.call('HINCRBY', branch, 'places', 1)
-  redis.call('HINCRBY', branch, 'issued', 1)
+  local place = add('places', 1)
+  add('issued', 1)
   local number = a.number
-  if not number then number = a.prefix .. string.format('%03d', redis.call('HINCRBY', branch, 'n:' .. a.prefix, 1)) end
+  if not number then number = a.prefix .. string.format('%03d', add('n:' .. a.prefix, 1)) end
   local arrival = a.printed_at and math.min(a.printed_at, now) or math.max(now, a.booked or 0)
   local t = {
     id = a.branch .. '-' .. whole(place), place = place, number = number, class = a.class, vip = a.vip or false, service = a.service,
     arrival = arrival, issued = now, passed = a.passed or 0, ref = a.ref, ref2 = a.ref2, degraded = a.degraded or false,
-    cause = a.cause or 'issued', printed = a.printed_at ~= nil, forecast = a.forecast, booked = a.booked,
+    cause = a.cause or 'issued', printed = a.printed_at ~= nil, booked = a.booked,
     floor = a.floor,
   }
   join(t)
@@ -336,9 +368,13 @@ function steps.call()
   local sequence = tell('called', t, {overtaken = overtaken, capped = capped})
   redis.call('LPUSH', shown, cjson.encode({number = t.number, counter = name, sequence = sequence, at = now}))
   redis.call('LTRIM', shown, 0, 19)
-  if t.forecast and t.cause == 'issued' then
-    redis.call('LPUSH', waits, cjson.encode({t.class, t.forecast, math.floor((now - t.issued) / 1000)}))
-    redis.call('LTRIM', waits, 0, a.waits_max - 1)
+  local forecast = redis.call('HGET', forecasts, whole(t.place))
+  if forecast then
+    redis.call('HDEL', forecasts, whole(t.place))
+    if t.cause == 'issued' then
+      redis.call('LPUSH', waits, cjson.encode({t.class, tonumber(forecast), math.floor((now - t.issued) / 1000)}))
+      redis.call('LTRIM', waits, 0, a.waits_max - 1)
+    end
   end
   return {ticket = t, overtaken = overtaken, capped = capped, sequence = sequence}
 end
@@ -491,13 +527,13 @@ end
 function steps.close()
   local expired = 0
   if not a.stay then expired = expire_all('branch_closed', true) end
-  redis.call('HSET', branch, 'closed', a.reason or 'closed')
+  set('closed', a.reason or 'closed')
   tell('closed', nil, {reason = a.reason})
   return {expired = expired}
 end
 
 function steps.open()
-  redis.call('HDEL', branch, 'closed')
+  drop('closed')
   tell('opened')
   return {open = true}
 end
@@ -505,10 +541,12 @@ end
 -- The branch as its log has it, where the store has nothing of it.
 function steps.restore()
   if tonumber(field('steps') or 0) > 0 then return nil, 'branch-known' end
-  redis.call('HSET', branch, 'steps', whole(a.sequence), 'places', whole(a.places), 'issued', whole(a.issued))
-  for prefix, number in pairs(a.numbers) do redis.call('HSET', branch, 'n:' .. prefix, whole(number)) end
-  if a.closed then redis.call('HSET', branch, 'closed', a.closed) end
-  redis.call('HSET', branch, 'day', a.log_day)  -- the next step ends it, where it is over
+  set('steps', whole(a.sequence))
+  set('places', whole(a.places))
+  set('issued', whole(a.issued))
+  for prefix, number in pairs(a.numbers) do set('n:' .. prefix, whole(number)) end
+  if a.closed then set('closed', a.closed) end
+  set('day', a.log_day)  -- the next step ends it, where it is over
   for name, c in pairs(a.counters) do
     c.since = a.last
     keep_counter(name, c)
@@ -519,7 +557,7 @@ function steps.restore()
     if t.state == 'waiting' then
       redis.call('SADD', lanes, lane_of(t))
       redis.call('ZADD', line_of(t), whole(t.arrival), member(t.place))
-      redis.call('HINCRBY', branch, 'waiting', 1)
+      add('waiting', 1)
     elseif t.state == 'called' then
       local c = counter_of(t.counter)
       c.ticket, c.since = t.place, t.called
@@ -583,6 +621,12 @@ if step == 'state' or step == 'board' or step == 'ticket' or step == 'live' then
   return found and cjson.encode(found) or refuse(why)
 end
 
+-- An answer with the branch as it is now, where somebody wants to be told how he stands in it.
+local function looked(answer)
+  if not a.look then return answer end
+  return {answer, cjson.encode(steps.state())}
+end
+
 if redis.call('SISMEMBER', branches, a.branch) == 0 then
   if redis.call('SCARD', branches) >= a.branches_max then return refuse('branch-full') end
   redis.call('SADD', branches, a.branch)
@@ -592,19 +636,19 @@ if a.request then
   local done = redis.call('HGET', requests, a.request)
   if done then
     local was = cjson.decode(done)
-    if was.print ~= a.print then return refuse('request-id-reused') end
-    return was.answer
+    if was.print ~= a.print then return kept(refuse('request-id-reused')) end
+    return kept(looked(was.answer))
   end
-  if redis.call('HLEN', requests) >= a.requests_max then return refuse('branch-full') end
+  if redis.call('HLEN', requests) >= a.requests_max then return kept(refuse('branch-full')) end
 end
 -- Without Kafka the outbox grows: at its end no tickets are issued, and what waits goes on up to twice of it.
-if redis.call('XLEN', outbox) >= 2 * a.outbox_max then return refuse('queue-unavailable') end
+if redis.call('XLEN', outbox) >= 2 * a.outbox_max then return kept(refuse('queue-unavailable')) end
 local found, why, ticket = steps[step]()
-if not found then return refuse(why, ticket) end
+if not found then return kept(refuse(why, ticket)) end
 local answer = cjson.encode(found)
-if not next(found) then return answer end
-redis.call('HSET', branch, 'last', whole(now))
+if not next(found) then return kept(looked(answer)) end
+set('last', whole(now))
 if a.request then
   redis.call('HSET', requests, a.request, cjson.encode({print = a.print, answer = answer}))
 end
-return answer
+return kept(looked(answer))

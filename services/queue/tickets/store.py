@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import RedisError
-from redis.exceptions import NoScriptError
 
 from schemas import bounds
+from services.queue.line import ServerLine, line_of
 from streams.queue.discipline import RATIO
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class TicketStore:
     clock: Callable[[], int] | None = None
     budget_s: float = STORE_BUDGET_S
     _text: str = field(default_factory=STEPS.read_text)
+    _sha: str = ""
+    _constant: str = ""  # of the arguments, what is the same for all steps of `_constant_of`: JSON without its end
+    _constant_of: CompiledQueue | None = None
+    _line: ServerLine | None = None
     _limits: Answered = field(
         default_factory=lambda: {
             "tickets_max": bounds.BRANCH_TICKETS_MAX, "waiting_max": bounds.BRANCH_WAITING_MAX,
@@ -83,33 +87,44 @@ class TicketStore:
         }
     )  # fmt: skip
 
+    def __post_init__(self) -> None:
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as the server names a script
+
     async def run(self, step: str, branch: str, request: str | None = None, **given: Any) -> Answered:
         """Make a step, or read `state` or a `ticket`. StepRefusedError, StoreDownError.
 
-        request: the step with this id is made once a day, and has the same answer each time.
+        request: the step with this id is made once a day, and has the same answer each time. look=True: the answer has the
+        branch as it is then, as `hall`.
         """
         asked = {name: value for name, value in given.items() if value is not None}
-        arguments: Answered = {
-            **self._limits,
-            **asked,
-            "branch": branch,
-            "day": self.today().isoformat(),
-            "rule": rule_of(self.queue),
-        }
+        arguments: Answered = {**asked, "branch": branch, "day": self.today().isoformat()}
         if self.stays and step not in _READING:
             arguments["stay"] = True
         if request is not None:
             arguments |= {"request": request, "print": _print_of(step, asked)}
         if self.clock is not None:
             arguments["now"] = self.clock()
+        if self._constant_of is not self.queue:
+            self._constant_of, self._constant = (
+                self.queue,
+                json.dumps({**self._limits, "rule": rule_of(self.queue)})[:-1],
+            )
+        text = f"{self._constant},{json.dumps(arguments)[1:]}"
         try:
-            async with asyncio.timeout(self.budget_s):
-                found = json.loads(await self._evaluate(self.keys.step(branch), [step, json.dumps(arguments)]))
+            answer = await self._server().run(self._sha, self._text, self.keys.step(branch), [step, text])
         except (RedisError, OSError, TimeoutError) as problem:
             raise StoreDownError(str(problem)) from problem
-        if isinstance(found, dict) and "refused" in found:
+        told, state = answer if isinstance(answer, list) else (answer, None)
+        found = json.loads(told)
+        if not isinstance(found, dict):
+            return {}
+        if "refused" in found:
             raise StepRefusedError(found["refused"], found.get("ticket"))
-        return found if isinstance(found, dict) else {}
+        return found if state is None else {**found, "hall": json.loads(state)}
+
+    def foresee(self, branch: str, place: int, seconds: int) -> None:
+        """Leave what a waiting ticket was told, for `learnt`; nobody waits for it, and without it less is learnt."""
+        self._server().post("HSETNX", self.keys.forecasts(branch), place, seconds)
 
     async def holders(self, reference: str) -> list[str]:
         """Branches at which somebody has a ticket with a reference. StoreDownError."""
@@ -133,16 +148,13 @@ class TicketStore:
         typical = {one: counts[f"{one}:s"] // counts[f"{one}:n"] for one in classes if counts.get(f"{one}:n")}
         return [json.loads(one) for one in waits], {name: max(1, value) for name, value in typical.items()}
 
-    async def _evaluate(self, keys: list[str], arguments: list[str]) -> Any:
-        sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as the server names a script
-        try:
-            return await self.client.evalsha(sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await self.client.eval(self._text, len(keys), *keys, *arguments)
+    def _server(self) -> ServerLine:
+        self._line = line_of(self.client, self.budget_s, self._line)
+        return self._line
 
 
 # What may be another one when the same request comes again: time passes, and the view may answer now.
-_OF_THE_MOMENT: Final = ("class", "vip", "degraded", "forecast", "prefix", "actor", "floor")
+_OF_THE_MOMENT: Final = ("class", "vip", "degraded", "prefix", "actor", "floor", "look")
 
 
 def _print_of(step: str, asked: Answered) -> str:

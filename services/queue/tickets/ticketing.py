@@ -54,13 +54,16 @@ class Ticketing:
         open_class = self._open_class(wanted.queue_class)
         with _as_problems():
             async with asyncio.timeout(REQUEST_BUDGET_S):
-                state, found = await asyncio.gather(self.store.run("state", branch), self._class(wanted))
+                found = await self._class(wanted)
                 given = self._ticket(found, open_class, wanted.service) | {
                     "ref": wanted.customer_ref, "ref2": wanted.previous_ref, "actor": actor,
                     "booked": None if wanted.appointment is None else _ms(wanted.appointment),
                 }  # fmt: skip
-                given["forecast"] = self._forecast_of_new(state, given)
-                return self._told(state, (await self.store.run("issue", branch, request, **given))["ticket"])
+                made = await self.store.run("issue", branch, request, look=True, **given)
+        answer = self._told(made["hall"], made["ticket"])
+        if answer.wait is not None and not made.get("again"):
+            self.store.foresee(branch, answer.ticket, answer.wait.seconds)
+        return answer
 
     async def courtesy(
         self, branch: str, actor: str, request: str, wanted: forms.CourtesyRequest
@@ -74,8 +77,8 @@ class Ticketing:
         }  # fmt: skip
         with _as_problems():
             async with asyncio.timeout(REQUEST_BUDGET_S):
-                state = await self.store.run("state", branch)
-                return self._told(state, (await self.store.run("issue", branch, request, **given))["ticket"])
+                made = await self.store.run("issue", branch, request, look=True, **given)
+        return self._told(made["hall"], made["ticket"])
 
     async def printed(self, branch: str, actor: str, given: forms.PrintedTickets) -> list[forms.TicketAnswer]:
         """Tickets that a kiosk printed by itself: in the order of printing, each once, from its printed time."""
@@ -220,13 +223,6 @@ class Ticketing:
 
     # -- what is told
 
-    def _forecast_of_new(self, state: dict[str, Any], given: dict[str, Any]) -> int | None:
-        own = {
-            "place": 1 << 40, "arrival": max(state["now"], given["booked"] or 0), "passed": 0, "class": given["class"],
-            "service": given["service"],
-        }  # fmt: skip
-        return forecast_of(self.queue, state, own, self.learnt)
-
     def _told(self, state: dict[str, Any], own: dict[str, Any]) -> forms.TicketAnswer:
         """A ticket as it stands among the others."""
         answer = self._plain(own)
@@ -238,10 +234,8 @@ class Ticketing:
         answer.overtaken_by_less_than = [forms.OvertakingBound(**one) for one in bounds_of(self.queue, own["class"])]
         seconds = forecast_of(self.queue, state, own, self.learnt)
         if seconds is not None:
-            answer.wait = forms.WaitEstimate(seconds=seconds)
-            if self.learnt.table is not None:
-                code = class_code(self.queue, own["class"])
-                answer.wait.low_s, answer.wait.high_s = self.learnt.table.interval_s(code, seconds)
+            low, high = self.learnt.table.interval_s(class_code(self.queue, own["class"]), seconds)
+            answer.wait = forms.WaitEstimate(seconds=seconds, low_s=low, high_s=high)
         return answer
 
     def _plain(self, own: dict[str, Any]) -> forms.TicketAnswer:

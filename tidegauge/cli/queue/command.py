@@ -21,7 +21,8 @@ from services.access.setup import key_book, request_callers
 from services.assembly import new_lookup, priority_app, priority_lookup
 from services.queue.lookup import Answer
 from services.queue.priority import Priority, watching
-from services.queue.server import listening, server
+from services.queue.server import listening, server, without_pauses
+from services.queue.tickets.beside import BehindProcess
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.setup import Behind, rights_of, ticketing_of
 from streams.reference import customer_ref
@@ -82,7 +83,7 @@ def serve(
     with listening_at(host, port, "--port"):
         socket = listening(host, port)
     kiosks = priority_app(settings)
-    behind = _with_tickets(kiosks, settings) if settings.has_tickets else None
+    behind = _with_tickets(kiosks, settings) if settings.has_tickets else ()
     if watched_at:
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
@@ -90,22 +91,25 @@ def serve(
     for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
         signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
     with one_last_line():
-        if behind is not None:
-            behind.start()
+        for one in behind:
+            one.start()
         if not told.is_set():
+            without_pauses()
             serving.run([socket])
-        if behind is not None:
-            behind.stop()
+        for one in behind:
+            one.stop()
     notes.print(SERVED, soft_wrap=True)
 
 
-def _with_tickets(kiosks: FastAPI, settings: Settings) -> Behind:
+def _with_tickets(kiosks: FastAPI, settings: Settings) -> tuple[Behind, BehindProcess]:
     """Tickets on the application; what goes on behind it is yet to begin."""
     ticketing = ticketing_of(settings, kiosks.state.lookup)
     keys = kiosks.state.keys or key_book(settings)
     may = rights_of(settings, request_callers(settings, keys))
     add_tickets(kiosks, ticketing, may, settings.queue_key_rate)
-    return Behind(settings, ticketing, partial(new_lookup, settings), LogReader)
+    new = partial(new_lookup, settings)
+    waits = Behind(settings, ticketing, new, LogReader, ("waits",))
+    return waits, BehindProcess(settings, new, LogReader, partial(set_up_log, "WARNING"))
 
 
 @app.command()
