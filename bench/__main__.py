@@ -17,7 +17,7 @@ from bench import tickets
 from bench.measure import commands_run, j1_run, secured
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
-from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
+from bench.parts import case_close, full, latency, life, long_run, pack_switch, profile, raw, scale, state
 from bench.peers.peer import PEERS
 from bench.world.sizes import QUICK, Sizes
 
@@ -28,6 +28,8 @@ PARTS: dict[str, Part] = {
     "full": full.part,
     "raw": raw.part,
     "profile": profile.part,
+    "state": state.part,
+    "case_close": case_close.part,
     "latency": latency.part,
     "commands": commands_run.part,
     "secure": secured.part,
