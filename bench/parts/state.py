@@ -1,7 +1,8 @@
 """What takes the room of a customer's state: rows of one kind each, in memory and in the changelog. `python -m bench.parts.state`.
 
 A world goes through the standing job from memory, as in bench.parts.profile, with a close behind every day. It is looked at
-three times: with every posting held one by one, after the first month of closes, and when only sums of days are left.
+three times: with every posting held one by one, after a month of closes without one, and when only sums of days are left;
+each time beside the same bank with a pack without cases.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.measure.timers import Stages
 from bench.parts import profile
+from bench.parts.case_close import without_cases
 from bench.world.data import ACCOUNT_WIDTH, CLOSED, FIRST, World
 from bench.world.sizes import Sizes
 from policies import load_pack
@@ -113,10 +115,10 @@ def free_pieces(store: Any) -> Iterator[int]:
         yield count
 
 
-def looked_at(customers: int, pack: str) -> Iterator[tuple[str, Counter[str], Counter[str]]]:
+def looked_at(customers: int, pack: Pack) -> Iterator[tuple[str, Counter[str], Counter[str]]]:
     """(when, bytes in memory, bytes of rows) of the whole world, at each of the three times."""
     world = World(customers, customers * EACH)
-    bench = StateBench(world, load_pack(pack))
+    bench = StateBench(world, pack)
     starts = [0] * world.partitions
     for fetch in profile.fetches(world, world.prelude(), starts):
         bench.feed(fetch)
@@ -130,25 +132,26 @@ def looked_at(customers: int, pack: str) -> Iterator[tuple[str, Counter[str], Co
         else:
             bench.close(day := fetch.at)
     bench.flush()
-    yield "every posting held", in_memory(bench.jobs), bench.by_kind()
+    yield "all held", in_memory(bench.jobs), bench.by_kind()
     for until in (FIRST + 2 * world.days, FIRST + 2 * world.days + LATER_DAYS):
         while day < until:
             day += 1
             bench.close(day)
         bench.flush()
-        yield f"{until - FIRST - world.days + 1} days later", in_memory(bench.jobs), bench.by_kind()
+        yield f"{until - FIRST - world.days + 1} days on", in_memory(bench.jobs), bench.by_kind()
 
 
-def tables(customers: int, pack: str) -> list[Table]:
-    """Bytes a customer, one table for memory and one for rows."""
-    found = list(looked_at(customers, pack))
+def tables(customers: int, pack: Pack) -> list[Table]:
+    """Bytes a customer, one table for memory and one for rows, of a pack and of the same without cases."""
+    found, before = list(looked_at(customers, pack)), list(looked_at(customers, without_cases(pack)))
     out = []
     for title, at in (("in memory", 1), ("in rows of the changelog, keys and all", 2)):
+        whens = [head for when, *_ in found for head in (when, "without cases")]
         table = Table(
             f"State of a customer with two accounts and {EACH} postings, bytes {title}, of {customers:,}:",
-            ("what", *(when for when, *_ in found)),
+            ("what", *whens),
         )
-        columns: list[Counter[str]] = [one[at] for one in found]  # type: ignore[misc]
+        columns: list[Counter[str]] = [one[at] for two in zip(found, before, strict=True) for one in two]  # type: ignore[misc]
         for name in sorted({name for column in columns for name in column}, key=lambda name: -columns[0][name]):
             table.rows.append((name, *(f"{column[name] / customers:,.0f}" for column in columns)))
         table.rows.append(("all", *(f"{column.total() / customers:,.0f}" for column in columns)))
@@ -158,7 +161,7 @@ def tables(customers: int, pack: str) -> list[Table]:
 
 def part(_arena: Arena, sizes: Sizes, report: Report) -> None:
     """Both tables."""
-    report.tables += tables(min(sizes.customers, CUSTOMERS), "rolling-quarter-aum")
+    report.tables += tables(min(sizes.customers, CUSTOMERS), load_pack("rolling-quarter-aum"))
 
 
 def main() -> None:
@@ -167,10 +170,10 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
     parser.add_argument("--pack", default="rolling-quarter-aum", help="a pack that ships, or a YAML file")
     options = parser.parse_args()
-    for table in tables(options.customers, options.pack):
+    for table in tables(options.customers, load_pack(options.pack)):
         warn(table.title)
         for row in [table.header, *table.rows]:
-            print(f"{row[0]:32}" + "".join(f"{cell:>24}" for cell in row[1:]), flush=True)
+            print(f"{row[0]:32}" + "".join(f"{cell:>16}" for cell in row[1:]), flush=True)
 
 
 if __name__ == "__main__":

@@ -311,9 +311,20 @@ def _moved(m: CustomerMoves, d: FlowDays, case: Any, day: int, return_days: int)
 
 @nb.njit(cache=True, nogil=True)
 def _fold_day(
-    s: Store, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, case: Any, day: int
+    s: Store,
+    rules: CaseRules,
+    customer: int,
+    m: CustomerMoves,
+    d: FlowDays,
+    highs: Array,
+    case: Any,
+    day: int,
+    fires: bool,
 ) -> bool:
-    """One day further, in place; False: the reference is needed first, and nothing has changed."""
+    """One day further, in place; False: the reference is needed first, and nothing has changed.
+
+    `fires`: there is a debit on the day, without which no rule is met.
+    """
     net, peak, peak_day = case.net, case.peak, case.peak_day
     if case.state == IS_OPEN:
         net += _moved(m, d, case, day, rules.return_days[0])
@@ -325,7 +336,7 @@ def _fold_day(
             return True
     met, severity, reference, all_gross = np.int64(0), np.int64(-1), np.int64(0), True
     start = start_net = np.int64(1 << 40)
-    for r in range(len(rules.window)):
+    for r in range(len(rules.window) if fires else 0):
         since = max(day - rules.window[r] if rules.window[r] > 0 else workdays_before(day, rules.odd_days), case.ended)
         flow, high, counted = _met(s, r, rules, customer, m, d, highs, day, since, case.ended)
         if flow < 0:
@@ -475,9 +486,9 @@ def fold_cases(
             highs[0] = -1
             if case.state != IS_OPEN and not has_debit[day - first]:
                 pass  # no rule fires
-            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day):
+            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day, has_debit[day - first]):
                 highest_closes(s, starts, offsets, fx, base, scope, slots[i], day, highs)
-                _fold_day(s, rules, slots[i], m, d, highs, case, day)
+                _fold_day(s, rules, slots[i], m, d, highs, case, day, True)
             if case.state == IS_OPEN and _is_among(resolved[i], day):
                 case.state, case.ended = CASE_RESOLVED, day
             if day == anchor_day:

@@ -29,6 +29,8 @@ from streams.alerts.outflow import Fx, in_base
 from streams.calendar import business_day
 from streams.kernels.borrowing import borrowed
 
+ROOM = 1 << 10  # for what leaves an account; more is asked for where an account needs it
+
 
 @nb.njit(cache=True, nogil=True)
 def _leaves(s: Store, clock: Array, customer: int) -> bool:
@@ -63,16 +65,13 @@ def _put(days: Array, amounts: Array, n: int, day: int, amount: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def add_flows(s: Store, account: int, since: int, more_days: Array, more: Array) -> None:
+def add_flows(s: Store, account: int, since: int, more_days: Array, more: Array, days: Array, amounts: Array) -> None:
     """Adds signed amounts to an account's days of flow, none before `since`; there is room for an entry each.
 
-    Two days, or sides of one, lie in an entry. The entries follow from what they hold, in whatever order it came.
+    Two days, or sides of one, lie in an entry. The entries follow from what they hold, in whatever order it came. days and
+    amounts are room for twice the account's entries and as many as come.
     """
-    a, held = s.accounts[account], 0
-    for at in range(a.head, a.head + a.count):
-        held += s.entries[at].kind == FLOW
-    days, amounts = np.empty(2 * held + len(more), np.int64), np.empty(2 * held + len(more), np.int64)
-    n = 0
+    a, n = s.accounts[account], 0
     for at in range(a.head, a.head + a.count):
         if s.entries[at].kind == FLOW:
             before, amount_before, day, amount = days_of_flow(s.entries[at])
@@ -85,19 +84,19 @@ def add_flows(s: Store, account: int, since: int, more_days: Array, more: Array)
         if s.entries[a.head + at].kind != FLOW:
             at += 1
         elif 2 * written < n:
-            _write_days(s, a.head + at, days[:n], amounts, 2 * written)
+            _write_days(s, a.head + at, days, amounts, 2 * written, n)
             at, written = at + 1, written + 1
         else:
             remove(s, account, a.head + at)
     while 2 * written < n:
-        _write_days(s, append(s, account, 0, 0, 0, FLOW), days[:n], amounts, 2 * written)
+        _write_days(s, append(s, account, 0, 0, 0, FLOW), days, amounts, 2 * written, n)
         written += 1
 
 
 @nb.njit(cache=True, nogil=True)
-def _write_days(s: Store, place: int, days: Array, amounts: Array, first: int) -> None:
-    """An entry of days first and first + 1, or of the first alone where there are no more."""
-    e, two = s.entries[place], first + 1 < len(days)
+def _write_days(s: Store, place: int, days: Array, amounts: Array, first: int, n: int) -> None:
+    """An entry of days first and first + 1 of n, or of the first alone where there are no more."""
+    e, two = s.entries[place], first + 1 < n
     later = first + 1 if two else first
     e.day, e.amount, e.nature = days[later], amounts[later], TWO_DAYS
     e.extra, e.booked = days[first] if two else 0, amounts[first] if two else 0
@@ -140,14 +139,22 @@ def _has_no_pairs(s: Store, banks: Array, customer: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
-def _fold_alone(s: Store, starts: Array, offsets: Array, rules: CaseRules, clock: Array, customer: int) -> None:
-    """The same as `fold_flow` of one customer who has no pairs, without working out all his moves."""
+def _room(room: Array, count: int) -> Array:
+    """int64[4, at least 3 * count]: the room that there is, or more; for what leaves an account of so many entries."""
+    return room if 3 * count <= room.shape[1] else np.empty((4, 3 * count), np.int64)
+
+
+@nb.njit(cache=True, nogil=True)
+def _fold_alone(
+    s: Store, starts: Array, offsets: Array, rules: CaseRules, clock: Array, customer: int, room: Array
+) -> None:  # fmt: skip
+    """The same as `fold_flow` of one customer who has no pairs, without working out all his moves. room: see `_room`."""
     slot, since = s.customers[customer].head, clock[CLOSED] - FLOW_DAYS
     while slot >= 0:
         a = s.accounts[slot]
         if a.folded < clock[CLOSED]:
             in_scope, n = rules.scope[0] >> a.asset_class & 1, 0
-            days, amounts = np.empty(a.count, np.int64), np.empty(a.count, np.int64)
+            room = _room(room, a.count)
             for at in range(a.head, a.head + a.count):
                 e = s.entries[at]
                 if e.kind != POSTING or e.flags & FLOWLESS or e.booked >= clock[HORIZON_MS]:
@@ -155,10 +162,10 @@ def _fold_alone(s: Store, starts: Array, offsets: Array, rules: CaseRules, clock
                 e.flags |= FLOWLESS
                 is_a = seen_as(np.int64(e.nature), np.int64(e.extra), rules.banks)
                 if in_scope and (is_a == OUTSIDE or (is_a == OPEN_NATURE and e.amount < 0)):
-                    days[n], amounts[n] = flow_day(e, business_day(e.booked, starts, offsets)), e.amount
+                    room[0, n], room[1, n] = flow_day(e, business_day(e.booked, starts, offsets)), e.amount
                     n += 1
             if n > 0:
-                add_flows(s, slot, since, days[:n], amounts[:n])
+                add_flows(s, slot, since, room[0, :n], room[1, :n], room[2], room[3])
         slot = s.accounts[slot].following
 
 
@@ -171,7 +178,7 @@ def fold_flow(
 
     Before streams.accounts.day_close.compact of the same clock.
     """
-    s, rules = borrowed(store), borrowed(given)
+    s, rules, room = borrowed(store), borrowed(given), np.empty((4, ROOM), np.int64)
     for k in range(first, len(slots)):
         customer = slots[k]
         if not _leaves(s, clock, customer):
@@ -179,7 +186,7 @@ def fold_flow(
         if not _fits(s, customer):
             return k
         if _has_no_pairs(s, rules.banks, customer):
-            _fold_alone(s, starts, offsets, rules, clock, customer)
+            _fold_alone(s, starts, offsets, rules, clock, customer, room)
             continue
         m = moves(s, names, starts, offsets, fx, clock[BASE], rules.scope[0], rules.banks, rules.settle_ms[0], customer)
         leaving = np.zeros(len(m.day), np.bool_)
@@ -195,7 +202,8 @@ def fold_flow(
         while slot >= 0:
             mine = leaving & (m.account == slot)
             if mine.any():
-                add_flows(s, slot, clock[CLOSED] - FLOW_DAYS, m.day[mine], m.amount[mine])
+                room = _room(room, s.accounts[slot].count)
+                add_flows(s, slot, clock[CLOSED] - FLOW_DAYS, m.day[mine], m.amount[mine], room[2], room[3])
             slot = s.accounts[slot].following
     return len(slots)
 

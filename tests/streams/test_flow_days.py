@@ -57,9 +57,9 @@ def wanted(moved: list[tuple[int, int]]) -> dict[tuple[int, bool], int]:
 
 def add(columns: StoreColumns, moved: list[tuple[int, int]], since: int = SINCE) -> None:
     """Adds them at once."""
-    add_flows(
-        columns.store, 0, since, np.array([d for d, _ in moved], np.int64), np.array([a for _, a in moved], np.int64)
-    )
+    given = np.array([day for day, _ in moved], np.int64), np.array([amount for _, amount in moved], np.int64)
+    size = 2 * int(columns.store.accounts["count"][0]) + len(moved)
+    add_flows(columns.store, 0, since, *given, np.empty(size, np.int64), np.empty(size, np.int64))
 
 
 def append_one_day(columns: StoreColumns, day: int, out: int, come: int) -> None:
