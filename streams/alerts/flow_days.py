@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from streams.accounts.day_close import FLOW_DAYS
+from streams.accounts.day_close import FLOW_BLOCK
 from streams.accounts.entries import BASE, CLOSED, HORIZON_MS
 from streams.accounts.store import FLOW, FLOWLESS, HAS_CASE, POSTING, Array, Index, Store, append, remove
 from streams.alerts.cases import CaseRules
@@ -65,41 +65,41 @@ def _put(days: Array, amounts: Array, n: int, day: int, amount: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def add_flows(s: Store, account: int, since: int, more_days: Array, more: Array, days: Array, amounts: Array) -> None:
-    """Adds signed amounts to an account's days of flow, none before `since`; there is room for an entry each.
+def add_flows(s: Store, account: int, more_days: Array, more: Array, days: Array, amounts: Array) -> None:
+    """Adds signed amounts to an account's days of flow; there is room for an entry each.
 
-    Two days, or sides of one, lie in an entry. The entries follow from what they hold, in whatever order it came. days and
-    amounts are room for twice the account's entries and as many as come.
+    Two days, or sides of one, lie in an entry, none beside one of another block. So the entries follow from what they hold
+    alone, in whatever order it came. days and amounts are room for twice the account's entries and as many as come.
     """
     a, n = s.accounts[account], 0
     for at in range(a.head, a.head + a.count):
         if s.entries[at].kind == FLOW:
             before, amount_before, day, amount = days_of_flow(s.entries[at])
-            n = _put(days, amounts, n, before, amount_before if before >= since else 0)
-            n = _put(days, amounts, n, day, amount if day >= since else 0)
+            n = _put(days, amounts, n, before, amount_before)
+            n = _put(days, amounts, n, day, amount)
     for i in range(len(more)):
         n = _put(days, amounts, n, more_days[i], more[i])
     at = written = 0
     while at < a.count:
         if s.entries[a.head + at].kind != FLOW:
             at += 1
-        elif 2 * written < n:
-            _write_days(s, a.head + at, days, amounts, 2 * written, n)
-            at, written = at + 1, written + 1
+        elif written < n:
+            written = _write_days(s, a.head + at, days, amounts, written, n)
+            at += 1
         else:
             remove(s, account, a.head + at)
-    while 2 * written < n:
-        _write_days(s, append(s, account, 0, 0, 0, FLOW), days, amounts, 2 * written, n)
-        written += 1
+    while written < n:
+        written = _write_days(s, append(s, account, 0, 0, 0, FLOW), days, amounts, written, n)
 
 
 @nb.njit(cache=True, nogil=True)
-def _write_days(s: Store, place: int, days: Array, amounts: Array, first: int, n: int) -> None:
-    """An entry of days first and first + 1 of n, or of the first alone where there are no more."""
-    e, two = s.entries[place], first + 1 < n
+def _write_days(s: Store, place: int, days: Array, amounts: Array, first: int, n: int) -> int:
+    """An entry of day `first` of n, and the one behind it if that is of the same block; the day that comes next."""
+    e, two = s.entries[place], first + 1 < n and days[first] // FLOW_BLOCK == days[first + 1] // FLOW_BLOCK
     later = first + 1 if two else first
     e.day, e.amount, e.nature = days[later], amounts[later], TWO_DAYS
     e.extra, e.booked = days[first] if two else 0, amounts[first] if two else 0
+    return later + 1
 
 
 @nb.njit(cache=True, nogil=True)
@@ -149,7 +149,7 @@ def _fold_alone(
     s: Store, starts: Array, offsets: Array, rules: CaseRules, clock: Array, customer: int, room: Array
 ) -> None:  # fmt: skip
     """The same as `fold_flow` of one customer who has no pairs, without working out all his moves. room: see `_room`."""
-    slot, since = s.customers[customer].head, clock[CLOSED] - FLOW_DAYS
+    slot = s.customers[customer].head
     while slot >= 0:
         a = s.accounts[slot]
         if a.folded < clock[CLOSED]:
@@ -165,7 +165,7 @@ def _fold_alone(
                     room[0, n], room[1, n] = flow_day(e, business_day(e.booked, starts, offsets)), e.amount
                     n += 1
             if n > 0:
-                add_flows(s, slot, since, room[0, :n], room[1, :n], room[2], room[3])
+                add_flows(s, slot, room[0, :n], room[1, :n], room[2], room[3])
         slot = s.accounts[slot].following
 
 
@@ -203,7 +203,7 @@ def fold_flow(
             mine = leaving & (m.account == slot)
             if mine.any():
                 room = _room(room, s.accounts[slot].count)
-                add_flows(s, slot, clock[CLOSED] - FLOW_DAYS, m.day[mine], m.amount[mine], room[2], room[3])
+                add_flows(s, slot, m.day[mine], m.amount[mine], room[2], room[3])
             slot = s.accounts[slot].following
     return len(slots)
 
