@@ -41,9 +41,7 @@ from streams.calendar import day_start_ms, month_of, month_start
 
 SMALLEST_CLASS_TO_SHRINK = 2
 FLOW_DAYS = 102  # before the last closed day: a window with its edge, and the days that are folded again
-FLOW_BLOCK = (
-    16  # days of flow, from a multiple on, that share entries and so are forgotten together, with the last of them
-)
+FLOW_BLOCK = 16  # days of flow, from a multiple on, that share entries: forgotten together, with the last of them
 
 
 def new_clock(base_currency: int) -> Array:
