@@ -136,7 +136,7 @@ def table(world: World, pack: str) -> Table:
     closes = len(found) * world.customers
     whole = [sum(one.with_cases for one in found) / 1e9, sum(one.before for one in found) / 1e9]
     for stage, name in STAGES.items():
-        parts = [stages.seconds[stage] for stages in (mine, before)]
+        parts = [float(stages.seconds[stage]) for stages in (mine, before)]
         if stage == "rest":
             parts = [all_ - told(stages) for all_, stages in zip(whole, (mine, before), strict=True)]
         out.rows.append((f"mean of all days: {name}", *(f"{1e6 * one / closes:.2f}" for one in parts), ""))

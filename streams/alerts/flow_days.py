@@ -240,7 +240,7 @@ def case_bounds(
                     is_watched |= day > unsettled
                 elif e.kind == FLOW and in_scope:
                     before, amount_before, _, amount = days_of_flow(e)
-                    amount, amount_before = max(-amount, 0), max(-amount_before, 0)
+                    amount, amount_before = max(-amount, np.int64(0)), max(-amount_before, np.int64(0))
                     if amount_before > 0:
                         u, n = in_base(fx, base, a.currency, before, amount_before)
                         bound += u + (1 if n > 0 else 0)
