@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench import tickets
+from bench.cases import close, state
 from bench.measure import commands_run, j1_run, secured
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
-from bench.parts import case_close, full, latency, life, long_run, pack_switch, profile, raw, scale, state
+from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
 from bench.peers.peer import PEERS
 from bench.world.sizes import QUICK, Sizes
 
@@ -29,7 +30,7 @@ PARTS: dict[str, Part] = {
     "raw": raw.part,
     "profile": profile.part,
     "state": state.part,
-    "case_close": case_close.part,
+    "case_close": close.part,
     "latency": latency.part,
     "commands": commands_run.part,
     "secure": secured.part,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.parts import case_close, profile, state
+from bench.cases import close, state
+from bench.parts import profile
 from bench.parts.full import held
 from bench.world.data import CLOSED, World
 from policies import load_pack
@@ -56,10 +57,10 @@ def test_rows_are_counted_as_a_compacted_changelog_has_them() -> None:
 def test_a_close_is_compared_with_the_same_bank_without_cases() -> None:
     """Both packs decide the same tiers; each close is timed once at either."""
     pack = load_pack("rolling-quarter-aum")
-    before = case_close.without_cases(pack)
+    before = close.without_cases(pack)
     assert all(policy.cases is None for policy in before.classes.values())
     assert all(policy.cases is not None for policy in pack.classes.values())
-    found, with_cases, without = case_close.run(SMALL, "rolling-quarter-aum")
+    found, with_cases, without = close.run(SMALL, "rolling-quarter-aum")
     days = np.array([one.day for one in found])
     assert (np.diff(days) == 1).all()
     assert days[0] == CLOSED + 1

@@ -1,4 +1,4 @@
-"""What takes the room of a customer's state: rows of one kind each, in memory and in the changelog. `python -m bench.parts.state`.
+"""What takes the room of a customer's state: rows of one kind each, in memory and in the changelog. `python -m bench.cases.state`.
 
 A world goes through the standing job from memory, as in bench.parts.profile, with a close behind every day. It is looked at
 three times: with every posting held one by one, after a month of closes without one, and when only sums of days are left;
@@ -16,11 +16,11 @@ import numpy as np
 
 from agents.engine.packing import Packed
 from agents.standing.model import ROW_KEYS, RowKey
+from bench.cases.close import without_cases
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.measure.timers import Stages
 from bench.parts import profile
-from bench.parts.case_close import without_cases
 from bench.world.data import ACCOUNT_WIDTH, CLOSED, FIRST, World
 from bench.world.sizes import Sizes
 from policies import load_pack
@@ -165,7 +165,7 @@ def part(_arena: Arena, sizes: Sizes, report: Report) -> None:
 
 
 def main() -> None:
-    """`python -m bench.parts.state --customers 10000`."""
+    """`python -m bench.cases.state --customers 10000`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
     parser.add_argument("--pack", default="rolling-quarter-aum", help="a pack that ships, or a YAML file")

@@ -1,6 +1,6 @@
 """What alert cases add to a close: the same bank with a pack that has cases and as it was before, in one run.
 
-`python -m bench.parts.case_close`. Two jobs of each partition take the same postings; each day's close is timed at both, in
+`python -m bench.cases.close`. Two jobs of each partition take the same postings; each day's close is timed at both, in
 turns of who is first. The pack before has the same rules as postings alone met them, within 30 days.
 """
 
@@ -151,7 +151,7 @@ def part(_arena: Arena, sizes: Sizes, report: Report) -> None:
 
 
 def main() -> None:
-    """`python -m bench.parts.case_close --customers 10000`."""
+    """`python -m bench.cases.close --customers 10000`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
     parser.add_argument("--pack", default="rolling-quarter-aum", help="a pack that ships, or a YAML file")
