@@ -1,4 +1,4 @@
-"""Days of flow, two in an entry: whatever order they come in, and beside entries of rows from before (docs/alerts.md#flow-of-a-day)."""
+"""Days of flow, two in an entry: in whatever order they come, and beside rows of before (docs/alerts.md#flow-of-a-day)."""
 
 from __future__ import annotations
 
