@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench import tickets
+from bench.cases import close, state
 from bench.measure import commands_run, j1_run, secured
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
@@ -28,6 +29,8 @@ PARTS: dict[str, Part] = {
     "full": full.part,
     "raw": raw.part,
     "profile": profile.part,
+    "state": state.part,
+    "case_close": close.part,
     "latency": latency.part,
     "commands": commands_run.part,
     "secure": secured.part,

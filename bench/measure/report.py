@@ -133,7 +133,8 @@ HOW = """## How it is measured
 - `make bench-quick` takes some minutes and prints; `make bench` repeats more, on more events, and writes this page.
   `make bench ARGS="--only j1 --write"` measures the comparison alone and writes its section, `--engine NAME` leaves out
   other peers, `python -m bench.peers NAME` runs one of them once. `python -m bench.parts.profile` gives CPU nanoseconds an event
-  of every stage of the full job.
+  of every stage of the full job, `python -m bench.cases.state` bytes of state a customer by what they hold, in memory and
+  in rows, `python -m bench.cases.close` what alert cases add to a close.
 - One broker on free ports for the run; all engines of a job read the same topic, one engine at a time, in turn, each in
   a group of its own. Figures are medians of the runs that the table lists.
 - Events per second: from the first event by the engine's own clock (it prints a stamp when it takes it) to the moment the

@@ -86,7 +86,7 @@ def held(jobs: list[Any]) -> int:
     for job in jobs:
         store, columns = job.ledger.store, job.ledger.columns
         total += columns.account_count * store.accounts.itemsize + columns.customer_count * store.customers.itemsize
-        total += int(store.heap[0]) * store.entries.itemsize + job.ledger.watch.nbytes
+        total += int(store.heap[0]) * store.entries.itemsize + job.ledger.watch.nbytes + job.decider.cases.nbytes
         for ids in (store.account_ids, store.customer_ids):
             total += ids.table.nbytes + ids.tag.nbytes + int(ids.meta[0]) * ids.ref.itemsize + int(ids.meta[1])
     return total

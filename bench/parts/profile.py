@@ -31,6 +31,7 @@ from bench.world.data import CLOSED, DAY_MS, FIRST, ZONE_MS, Chunk, World
 from bench.world.frames import batch
 from bench.world.sizes import Sizes
 from policies import load_pack
+from policies.model.pack import Pack
 from schemas.codec.records import encode
 from schemas.topics import INPUTS
 
@@ -69,9 +70,9 @@ class Fetch(NamedTuple):
 class Bench:
     """One job a partition, fed in turn as a worker would be."""
 
-    def __init__(self, world: World, stages: Stages, pack: str = "rolling-quarter-aum") -> None:
+    def __init__(self, world: World, stages: Stages, pack: Pack) -> None:
         self.world, self.stages = world, stages
-        conf = StandingConf("CNY", "Asia/Shanghai", load_pack(pack), b"bench", partitions=world.partitions, claims=True)
+        conf = StandingConf("CNY", "Asia/Shanghai", pack, b"bench", partitions=world.partitions, claims=True)
         self.jobs = [StandingJob(conf) for _ in range(world.partitions)]
         self.ends = [dict.fromkeys(INPUTS, 0) for _ in self.jobs]
         for p, job in enumerate(self.jobs):
@@ -120,6 +121,7 @@ class Bench:
         job = self.jobs[p]
         outcome = job.work(live=True)
         job.positions()
+        self.note(outcome.rows)
         pairs = [pair for _, records in outcome.outputs for pair in records] + list(outcome.rows)
         self.written += count(pairs)
         self.stages.call("batches", build, pairs)
@@ -130,10 +132,14 @@ class Bench:
         for job in self.jobs:
             job.dirty_count()
             rows, _ = job.take_dirty(None)
+            self.note(rows)
             rows += [item for _, items in job.take_elsewhere() for item in items]
             job.fence()
             self.rows += count(rows)
             self.row_bytes += self.stages.call("rows to batches", build, rows)
+
+    def note(self, rows: Any) -> None:
+        """Rows of the changelog on their way; nothing is made of them here."""
 
     def close(self, day: int) -> None:
         """A day close of every partition, marks and all."""
@@ -190,7 +196,7 @@ def _turns(world: World, chunk: Chunk, first: int, last: int, starts: list[int])
 
 def run(world: World, stages: Stages, closes: bool = False, pack: str = "rolling-quarter-aum") -> tuple[Bench, float]:
     """The world through the job; CPU seconds between the first and the last posting of the open month."""
-    bench = Bench(world, stages, pack)
+    bench = Bench(world, stages, load_pack(pack))
     starts = [0] * world.partitions
     for fetch in fetches(world, world.prelude(), starts):
         bench.feed(fetch)

@@ -41,6 +41,7 @@ from streams.calendar import day_start_ms, month_of, month_start
 
 SMALLEST_CLASS_TO_SHRINK = 2
 FLOW_DAYS = 102  # before the last closed day: a window with its edge, and the days that are folded again
+FLOW_BLOCK = 16  # days of flow, from a multiple on, that share entries: forgotten together, with the last of them
 
 
 def new_clock(base_currency: int) -> Array:
@@ -129,7 +130,7 @@ def _compact(s: Store, clock: Array, slot: int) -> None:
         kind, day, amount, booked = e.kind, np.int64(e.day), e.amount, e.booked
         if (
             kind == LATE
-            or (kind == FLOW and day < clock[CLOSED] - FLOW_DAYS)
+            or (kind == FLOW and (day | FLOW_BLOCK - 1) < clock[CLOSED] - FLOW_DAYS)
             or (kind == BREAK and booked < horizon_ms)
             or (kind == SNAPSHOT and booked < min(after, horizon_ms))
         ):

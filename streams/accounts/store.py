@@ -35,13 +35,17 @@ LATE_BITS = 8  # ... whose upper bits say how many days after its booking it cou
 
 ENTRY = np.dtype(
     [
-        # POSTING: booking instant; SNAPSHOT, BREAK: cut-off instant; JOURNAL: lowest number; FLOW: what came in
+        # POSTING: booking instant; SNAPSHOT, BREAK: cut-off instant; JOURNAL: lowest number; FLOW: amount of the earlier day
         ("booked", np.int64),
-        # minor units; SNAPSHOT: the balance; BREAK: the amount reported; JOURNAL: highest number; FLOW: what went out
+        # minor units; SNAPSHOT: the balance; BREAK: the amount reported; JOURNAL: highest number; FLOW: below 0 went out
         ("amount", np.int64),
-        ("day", np.int32),  # value date; SNAPSHOT: business day; JOURNAL: source; FLOW: the day on which it counts
+        (
+            "day",
+            np.int32,
+        ),  # value date; SNAPSHOT: business day; JOURNAL: source; FLOW: the later day on which it counts
         ("print", np.uint32),  # fingerprint of the payload (POSTING) or of the event id (SNAPSHOT)
-        ("extra", np.int32),  # POSTING: counterparty bank; SNAPSHOT: version; DELTA: customer-initiated postings in it
+        # POSTING: counterparty bank; SNAPSHOT: version; DELTA: customer-initiated postings in it; FLOW: the earlier day
+        ("extra", np.int32),
         ("kind", np.uint8),
         ("nature", np.uint8),
         # SNAPSHOT: opened_on as a day number, 0 if unknown; POSTING: INITIATED | REVERSAL | SETTLED

@@ -13,7 +13,16 @@ import numpy as np
 
 from streams.accounts.entries import BASE, CLOSED
 from streams.accounts.store import FLOW, Array, Index, Long, Store
-from streams.alerts.flow import ALONE, NO_FLOW, NOT_COMPLETE, OPEN_NATURE, CustomerMoves, is_flow, moves
+from streams.alerts.flow import (
+    ALONE,
+    NO_FLOW,
+    NOT_COMPLETE,
+    OPEN_NATURE,
+    CustomerMoves,
+    days_of_flow,
+    is_flow,
+    moves,
+)
 from streams.alerts.outflow import NEVER, Fx, in_base, share_of
 from streams.alerts.reference import highest_closes
 from streams.kernels.borrowing import borrowed
@@ -88,6 +97,16 @@ def new_cases(count: int) -> Array:
     return found
 
 
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _add_day(fx: Fx, base: int, currency: int, d: FlowDays, last: int, day: int, amount: int) -> None:
+    """Adds a signed amount of a currency to its day, if that is one of them."""
+    if amount != 0 and d.first[0] <= day <= last:
+        side = d.out if amount < 0 else d.come
+        u, b = in_base(fx, base, currency, day, abs(amount))
+        side[day - d.first[0], 0] += u
+        side[day - d.first[0], 1] += b
+
+
 @nb.njit(cache=True, nogil=True)
 def _days(s: Store, fx: Fx, base: int, scope: int, customer: int, m: CustomerMoves, first: int, last: int) -> FlowDays:
     n = last - first + 1
@@ -103,11 +122,11 @@ def _days(s: Store, fx: Fx, base: int, scope: int, customer: int, m: CustomerMov
         if scope >> a.asset_class & 1:
             for at in range(a.head, a.head + a.count):
                 e = s.entries[at]
-                if e.kind == FLOW and first <= e.day <= last:
-                    for side, amount in ((d.out, e.amount), (d.come, e.booked)):
-                        u, b = in_base(fx, base, a.currency, np.int64(e.day), amount)
-                        side[e.day - first, 0] += u
-                        side[e.day - first, 1] += b
+                if e.kind != FLOW:
+                    continue
+                day_before, amount_before, day, amount = days_of_flow(e)
+                _add_day(fx, base, a.currency, d, last, day_before, amount_before)
+                _add_day(fx, base, a.currency, d, last, day, amount)
         slot = a.following
     for k in range(1, n):
         for side in (d.out, d.come):
@@ -185,13 +204,16 @@ def _to_one_bank(m: CustomerMoves, start: int, day: int) -> Long:
 
 
 @nb.njit(cache=True, nogil=True)
-def highest_tier(s: Store, customer: int, first: int, last: int) -> Long:
-    """The highest tier in force on a day of [first, last], of those that are remembered."""
+def highest_tier(s: Store, customer: int, first: int, last: int, tiers: int) -> Long:
+    """The highest tier in force on a day of [first, last], of those that are remembered.
+
+    Of the first `tiers` codes: those of a former pack, which lie behind them, have no thresholds.
+    """
     c, best, until = s.customers[customer], np.int64(0), np.int64(1 << 40)
     for k in range(3):
-        since = np.int64(c.tier_day[k])
-        if since <= last and until >= first and since <= until:
-            best = max(best, np.int64(c.tier[k]))
+        since, tier = np.int64(c.tier_day[k]), np.int64(c.tier[k])
+        if since <= last and until >= first and since <= until and tier < tiers:
+            best = max(best, tier)
         until = min(until, since - 1)
     return best
 
@@ -225,7 +247,7 @@ def _met(
     own = _out(m, d, day - 1, day, gross)
     if own <= 0:
         return none
-    tier = highest_tier(s, customer, start, day)
+    tier = highest_tier(s, customer, start, day, rules.absolute.shape[1])
     absolute, share_bp, floor = rules.absolute[r, tier], rules.share_bp[r, tier], rules.floor[r, tier]
     least = absolute if share_bp == NEVER else min(absolute, floor)
     flow, counted = _out(m, d, start, day, gross), np.int64(start)
@@ -289,9 +311,20 @@ def _moved(m: CustomerMoves, d: FlowDays, case: Any, day: int, return_days: int)
 
 @nb.njit(cache=True, nogil=True)
 def _fold_day(
-    s: Store, rules: CaseRules, customer: int, m: CustomerMoves, d: FlowDays, highs: Array, case: Any, day: int
+    s: Store,
+    rules: CaseRules,
+    customer: int,
+    m: CustomerMoves,
+    d: FlowDays,
+    highs: Array,
+    case: Any,
+    day: int,
+    fires: bool,
 ) -> bool:
-    """One day further, in place; False: the reference is needed first, and nothing has changed."""
+    """One day further, in place; False: the reference is needed first, and nothing has changed.
+
+    `fires`: there is a debit on the day, without which no rule is met.
+    """
     net, peak, peak_day = case.net, case.peak, case.peak_day
     if case.state == IS_OPEN:
         net += _moved(m, d, case, day, rules.return_days[0])
@@ -303,7 +336,7 @@ def _fold_day(
             return True
     met, severity, reference, all_gross = np.int64(0), np.int64(-1), np.int64(0), True
     start = start_net = np.int64(1 << 40)
-    for r in range(len(rules.window)):
+    for r in range(len(rules.window) if fires else 0):
         since = max(day - rules.window[r] if rules.window[r] > 0 else workdays_before(day, rules.odd_days), case.ended)
         flow, high, counted = _met(s, r, rules, customer, m, d, highs, day, since, case.ended)
         if flow < 0:
@@ -453,9 +486,9 @@ def fold_cases(
             highs[0] = -1
             if case.state != IS_OPEN and not has_debit[day - first]:
                 pass  # no rule fires
-            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day):
+            elif not _fold_day(s, rules, slots[i], m, d, highs, case, day, has_debit[day - first]):
                 highest_closes(s, starts, offsets, fx, base, scope, slots[i], day, highs)
-                _fold_day(s, rules, slots[i], m, d, highs, case, day)
+                _fold_day(s, rules, slots[i], m, d, highs, case, day, True)
             if case.state == IS_OPEN and _is_among(resolved[i], day):
                 case.state, case.ended = CASE_RESOLVED, day
             if day == anchor_day:

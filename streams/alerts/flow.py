@@ -34,6 +34,7 @@ PAIR_DAYS = (
 NOT_COMPLETE = 2**62
 NO_FLOW, OUTSIDE, LEG, OPEN_NATURE = 0, 1, 2, 3  # what a posting is by itself: no flow, external, a leg, or not known
 ALONE, IN_DAYS = 1, 2
+ONE_DAY, TWO_DAYS = 0, 1  # nature of an entry of flow
 BANK_OUTSIDE, BANK_OWN, BANK_INTERNAL = 0, 1, 2  # what a pack says of a counterparty's code
 UNKNOWN_CODE = terms.NATURES.index("unknown")
 MOVING_CODES = tuple(terms.NATURES.index(name) for name in terms.MOVING)
@@ -216,3 +217,14 @@ def _pair_legs(s: Store, m: CustomerMoves, settle_ms: int) -> None:
 def is_flow(m: CustomerMoves, i: int) -> bool:
     """Whether a posting in scope is flow as long as it has no partner."""
     return m.scope[i] > 0 and (m.is_a[i] == OUTSIDE or (m.is_a[i] == OPEN_NATURE and m.amount[i] < 0))
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def days_of_flow(e: Any) -> tuple[Long, Long, Long, Long]:
+    """(day, amount, day, amount) of an entry of flow, the later day last; what went out is below 0, none is 0.
+
+    Rows of before have one day an entry: `amount` went out, `booked` came in.
+    """
+    if e.nature == ONE_DAY:
+        return np.int64(e.day), -e.amount, np.int64(e.day), e.booked
+    return np.int64(e.extra), e.booked, np.int64(e.day), e.amount

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from streams.accounts.entries import LEAST
 from streams.accounts.store import HAS_CASE, Array, Store
 from streams.alerts.cases import CaseRules
 from streams.alerts.flow_days import case_bounds
@@ -11,20 +12,22 @@ from streams.alerts.outflow import Fx
 
 
 class CaseWatch:
-    """What a close and the postings after it tell of each customer, by slot."""
+    """What a close and the postings after it tell of each customer, by slot.
+
+    A customer of whom a close can make nothing new is not looked at by it: neither his postings nor his bound, which then
+    is at least what it would be.
+    """
 
     def __init__(self) -> None:
-        self._watched = np.zeros(0, np.bool_)  # with a debit that may be flow on a day that is not settled yet
         self._kept = np.zeros(0, np.bool_)  # who have, or had, a case
-        self._bounds = np.zeros(0, np.int64)  # what may have left them as of the last refresh
-        self._oldest = np.zeros(
-            0, np.int64
-        )  # the first booking that a close will have to settle, as of the last refresh
+        self._rules: CaseRules | None = None  # those that the columns below are by
+        self.forget()
 
     @property
     def nbytes(self) -> int:
         """Of the columns."""
-        return sum(column.nbytes for column in (self._watched, self._kept, self._bounds, self._oldest))
+        columns = self._watched, self._kept, self._foreign, self._bounds, self._oldest
+        return sum(column.nbytes for column in columns)
 
     def keep(self, store: Store, slot: int) -> None:
         """From now on every posting of the customer is looked at."""
@@ -35,7 +38,11 @@ class CaseWatch:
 
     def forget(self) -> None:
         """No close tells anything any more: should cases be wanted again, everybody has to be looked at."""
-        self._watched, self._bounds, self._oldest = np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._watched = np.zeros(0, np.bool_)  # with a debit that may be flow on a day that is not settled yet
+        self._foreign = np.zeros(0, np.bool_)  # whose bound depends on rates
+        self._bounds = np.zeros(0, np.int64)  # what may have left them as of the last refresh
+        self._oldest = np.zeros(0, np.int64)  # the first booking that a close has to settle, as of the last refresh
+        self._stale = np.zeros(0, np.int64)  # slots of whom there may be something new since
 
     def may_fire(self, store: Store, count: int, least: int) -> Array:
         """int64: slots of customers from whom `least` may have left, with a debit since the days that were settled last."""
@@ -50,25 +57,36 @@ class CaseWatch:
         found = np.ones(count, np.bool_)
         found[: len(self._oldest)] = self._oldest < horizon_ms
         found[touched] = True
-        slots: Array = np.flatnonzero(found)
-        return slots
+        self._stale = np.flatnonzero(found)
+        return self._stale
 
     def refresh(
         self, store: Store, count: int, starts: Array, offsets: Array, fx: Fx, rules: CaseRules, clock: Array
     ) -> None:
-        """After a close or a recovery."""
-        self._watched, self._kept, self._oldest = (
-            np.zeros(count, np.bool_),
-            _longer(self._kept, count),
-            np.zeros(count, np.int64),
-        )
-        case_bounds(store, starts, offsets, fx, rules, clock, self._watched, self._kept, self._oldest)
+        """After a close or a recovery, and after `leaving`."""
+        before, self._kept = len(self._bounds), _longer(self._kept, count)
+        if rules is not self._rules:
+            before, self._rules = 0, rules
+        self._watched, self._foreign = _grown(self._watched, count), _grown(self._foreign, count)
+        self._oldest = _grown(self._oldest, count)
+        found = store.customers["outflow_bound"][:count] >= clock[LEAST]
+        found |= self._watched
+        found |= self._foreign
+        found[before:] = True
+        found[self._stale] = True
+        case_bounds(
+            store, starts, offsets, fx, rules, clock, np.flatnonzero(found), self._watched, self._kept, self._oldest,
+            self._foreign,
+        )  # fmt: skip
         self._bounds = store.customers["outflow_bound"][:count].copy()
 
 
 def _longer(column: Array, count: int) -> Array:
-    if count <= len(column):
-        return column
-    out = np.zeros(max(count, 2 * len(column)), column.dtype)
+    return column if count <= len(column) else _grown(column, max(count, 2 * len(column)))
+
+
+def _grown(column: Array, count: int) -> Array:
+    """The column with `count` rows."""
+    out = np.zeros(count, column.dtype)
     out[: len(column)] = column
     return out

@@ -14,6 +14,7 @@ from bench.world.bank import Bank, Moves, customers_of
 from bench.world.data import CLOSED, FIRST, World
 from bench.world.load import packed
 from bench.world.nightly import OFF_EVERY, OFF_FEN, balances
+from policies import load_pack
 from schemas.codec.records import decode_one
 from schemas.topics import INPUTS
 from tests.standing.partition import conf
@@ -75,7 +76,7 @@ def test_every_customer_is_compared() -> None:
 @pytest.mark.slow
 def test_a_close_is_split_into_computing_and_the_rest() -> None:
     """Every customer gets a standing in the close that is timed, and computing is only a part of it."""
-    bench = Bench(SMALL, Stages())
+    bench = Bench(SMALL, Stages(), load_pack("rolling-quarter-aum"))
     for fetch in fetches(SMALL, SMALL.prelude(), [0] * SMALL.partitions):
         bench.feed(fetch)
     split = day_close.close(bench.jobs, CLOSED)

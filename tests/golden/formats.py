@@ -72,7 +72,9 @@ CASE_DESK = {"open": [CARE], "ended": [ID], "seen": [ID], "resolved": [DAY]}
 STATE_ALERTS = {"alerts": Each((DAY, DAY, int, bool)), "breaks": Each((DAY, int))}
 OUTLOOK = (DAY, int, int, int)  # tier lost, tiers that cannot be reached as bits, shift, 1 while a rate is missing
 DELTA = 2  # the kind of an adjusting entry
-ENTRY = (int, int, int, int, int, int, int)  # kind | nature << 3, booked, amount, day, print, extra, flags
+# kind | nature << 3, booked, amount, day, print, extra, flags. Of flow (kind 7) nature 1 has two days: what moved on `day` is
+# `amount`, on `extra` `booked`, below 0 out. Nature 0, which is read, has one: what went out is `amount`, what came in `booked`.
+ENTRY = (int, int, int, int, int, int, int)
 ACCOUNT = {
     "customer": ID, "asset_class": int, "currency": int, "snapshots_and_partial": int, "base": int, "posted": int,
     "journal_source": int, "journal_high": int, "journal_width": int, "rolled": MONTH, "first_day": DAY, "touched": DAY,

@@ -314,6 +314,11 @@ class OutflowCases:
 
     # -- state
 
+    @property
+    def nbytes(self) -> int:
+        """Of the columns."""
+        return sum(column.nbytes for column in (self._place, self._slots, self._anchors, self._told))
+
     def _reserve(self) -> None:
         self._place = grown(self._place, self.ledger.customers.count, _NONE)
 

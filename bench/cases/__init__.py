@@ -1,0 +1,1 @@
+"""What alert cases cost: the room of the state, and the time of a close."""
