@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench import tickets
-from bench.measure import commands_run, j1_run, secured
+from bench.measure import commands_run, flows_run, j1_run, secured
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
-from bench.parts import flows, full, latency, life, long_run, pack_switch, profile, raw, scale
+from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
 from bench.peers.peer import PEERS
 from bench.world.sizes import QUICK, Sizes
 
@@ -26,7 +26,7 @@ Part = Callable[[Arena, Sizes, Report], None]
 PARTS: dict[str, Part] = {
     "j1": j1_run.part,
     "full": full.part,
-    "flows": flows.part,
+    "flows": flows_run.part,
     "raw": raw.part,
     "profile": profile.part,
     "latency": latency.part,

@@ -114,15 +114,19 @@ def worlds(draw):
             elif what == "act":
                 today.append(action(c, number, draw(some(ACTS)), booked, draw(some(("white", "gold", "black")))))
             else:
-                name = draw(some(("loyalty", "plan", "loan_balance", "good_record", "growing", "card_spend_12m")))
-                flag = name in ("good_record", "growing")
-                value = draw(some((0, 1) if flag else (0, 1, 100, 15_000, 50_000)))
-                late = draw(some((0, 0, 2, 35)))
-                one = fact(c, number, value, booked - late, name)
-                today.append(one | ({"text": draw(some(("basic", "premium")))} if name == "plan" else {}))
+                today.append(figure(draw, c, number, booked))
         before = close + 1
         steps += [*draw(st.permutations(today)), close]
     return steps
+
+
+def figure(draw, c, number, booked):
+    """A fact: of any kind, some of them late."""
+    some = st.sampled_from
+    name = draw(some(("loyalty", "plan", "loan_balance", "good_record", "growing", "card_spend_12m")))
+    value = draw(some((0, 1) if name in ("good_record", "growing") else (0, 1, 100, 15_000, 50_000)))
+    one = fact(c, number, value, booked - draw(some((0, 0, 2, 35))), name)
+    return one | ({"text": draw(some(("basic", "premium")))} if name == "plan" else {})
 
 
 def fits(text):

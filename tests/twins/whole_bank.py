@@ -8,7 +8,6 @@ pins and stale sources are others' (tests.standing.test_lifecycle).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any
 
 from policies import decide, limits
@@ -222,8 +221,3 @@ class WholeBank:
         }  # fmt: skip
         figures = (self.before.figures, self.known.figures)
         return any(len({one.value(customer, end, *key) for one in figures}) > 1 for key in keys)
-
-
-def exact(value: Any) -> Any:
-    """A value as `--facts` take it."""
-    return value if value is None or isinstance(value, str) else Fraction(value)

@@ -101,7 +101,10 @@ class Restatement:
         self.lifecycle.restate(table, slot, now, corrects, found, at, last=last)
 
     def _then(self, table: ClassTable, slots: Array, month: int, opened: int) -> _Then | None:
-        """None without customers, and where a metric's days, or a figure's months, are not held any more. Facts and profiles are those known now."""
+        """None without customers, and where a metric's days, or a figure's months, are not held any more.
+
+        Facts and profiles are those known now.
+        """
         before, now = dict[Key, Column](), dict[Key, Column]()
         end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), _NONE)
         for place, key in enumerate(table.program.needs if len(slots) else ()):
@@ -147,7 +150,7 @@ class Restatement:
 
 
 def _is_gone(table: ClassTable, name: str, end: int, opened: int) -> bool:
-    """Whether a fact or flow by month looks, as of `end`, at a month that may be held no longer while `opened` is the open one."""
+    """Whether a fact or flow by month looks, as of `end`, at a month that may be held no longer; `opened`: the open one."""
     by_month, looked_at = series(name), figure_period(name, end)
     if by_month is None or looked_at is None:
         return False
