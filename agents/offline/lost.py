@@ -10,7 +10,7 @@ from policies.model.figures import figure_period, series
 from policies.model.pack import Pack
 from streams.calendar import month_of, month_start
 
-FLOW, FACT, BALANCE = LOST_KINDS = ("flow", "fact", "balance")
+LOST_FLOW, LOST_FACT, LOST_BALANCE = LOST_KINDS = ("flow", "fact", "balance")
 
 
 class NoLongerHeld(NamedTuple):
@@ -60,9 +60,9 @@ def _all(pack: Pack, held: Mapping[str, int], close: int) -> Iterator[NoLongerHe
     for metric, scope in pack.asked():
         by_month, period = series(metric), figure_period(metric, close)
         if by_month is not None and period is not None:
-            kind, topic = (FLOW, "transactions") if by_month.of in pack.flows else (FACT, "facts")
+            kind, topic = (LOST_FLOW, "transactions") if by_month.of in pack.flows else (LOST_FACT, "facts")
             since = held.get(topic)
             if since is not None and period[0] < int(month_start(first_whole_month(since))):
                 yield NoLongerHeld(kind, by_month.of, int(month_start(first_whole_month(since))))
         elif scope is not None and (since := held.get("transactions")) is not None:
-            yield NoLongerHeld(BALANCE, scope, since)
+            yield NoLongerHeld(LOST_BALANCE, scope, since)

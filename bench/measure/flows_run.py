@@ -20,7 +20,7 @@ from policies.model.figures import FLOWS_MAX
 
 PAIRS_MIN = 2  # below that there is no bound
 BESIDE = "rolling-quarter-aum"
-FLOWS = tuple(
+EIGHT_FLOWS = tuple(
     f"{{direction: {direction}, value: {value}, {which}}}"
     for direction in ("in", "out") for value in ("sum", "count") for which in ("channels: [mobile]", "natures: [external]")
 )  # fmt: skip
@@ -37,7 +37,7 @@ class FlowState:
 def with_flows() -> str:
     """The pack with as many flows as one may have; a service looks at them, so the tiers and outlooks are the same."""
     names = [f"flow-{i}" for i in range(FLOWS_MAX)]
-    declared = "".join(f"  {name}: {flow}\n" for name, flow in zip(names, FLOWS, strict=True))
+    declared = "".join(f"  {name}: {flow}\n" for name, flow in zip(names, EIGHT_FLOWS, strict=True))
     looked_at = ", ".join(f'{{metric: {name}, months: 3, mode: sum, minimum: "1"}}' for name in names)
     fee = f"      - {{id: fee, name: {{zh: 费, en: Fee}}, tiers: [private], when: {{any: [{looked_at}]}}}}\n"
     body = load_pack(BESIDE).body
@@ -85,4 +85,4 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
         (f"memory a customer, flow and currency with {state.months} months held, bytes", f"{state.bytes_each:.1f}"),
         *((f"changelog an event, {name}, bytes on disk", f"{median(all_):,.1f}") for name, all_ in changelog.items()),
     ]
-    report.tables.append(Table("The flows:", ("flow",), [(f"`{flow}`",) for flow in FLOWS]))
+    report.tables.append(Table("The flows:", ("flow",), [(f"`{flow}`",) for flow in EIGHT_FLOWS]))

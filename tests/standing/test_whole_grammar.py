@@ -243,7 +243,8 @@ def decided(pack, twin, at, before):
             scopes.setdefault(metric, set()).add(scope)
         if any(len(found) > 1 for found in scopes.values()) or any(metric.endswith("@day_start") for metric, _ in keys):
             continue
-        if bands(policy) or restated_since(twin, c):
+        both_ways = {by_month.of for metric in scopes if (by_month := series(metric)) is not None} & scopes.keys()
+        if both_ways or bands(policy) or restated_since(twin, c):  # a key of facts is a number or a list of months
             continue
         outcome = decide_facts(pack, twin.classes[c], told(pack, twin, c, at, keys, state), day_date(at))
         assert outcome.tier == tier_of(policy, twin.state(c)), (c, day_date(at))
