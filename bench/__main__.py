@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from bench import tickets
 from bench.cases import close, state
-from bench.measure import commands_run, j1_run, secured
+from bench.measure import commands_run, flows_run, j1_run, secured
 from bench.measure.arena import Arena
 from bench.measure.report import Report, warn, write
 from bench.parts import full, latency, life, long_run, pack_switch, profile, raw, scale
@@ -27,6 +27,7 @@ Part = Callable[[Arena, Sizes, Report], None]
 PARTS: dict[str, Part] = {
     "j1": j1_run.part,
     "full": full.part,
+    "flows": flows_run.part,
     "raw": raw.part,
     "profile": profile.part,
     "state": state.part,

@@ -5,7 +5,8 @@ Files come in booking order, with a close after each day; topics have their clos
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -15,6 +16,7 @@ from agents.engine.packing import flat
 from agents.engine.recovery import EngineSettings, changelog_topic, install_blocks, open_consumer
 from agents.engine.recovery import blocks as read_blocks
 from agents.offline.guided import guided
+from agents.offline.lost import held_since
 from agents.offline.memory_log import MemoryLog
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
@@ -85,7 +87,8 @@ class Trial:
     """The same history under the packs that were in force, and with another one from its day on. `refused`: why not.
 
     `watch`, where it is set, gets the alerts of either; `blocks` are those that they come of, and `published`, where the
-    history is that of topics, the alerts that are there.
+    history is that of topics, the alerts that are there. `held`: of topics whose beginning the log no longer holds, the day from
+    which it does.
     """
 
     def __init__(self, conf: StandingConf, pack: Pack) -> None:
@@ -93,6 +96,7 @@ class Trial:
         self.watch: tuple[Output, Output] | None = None
         self.blocks: list[Block] = []
         self.published: list[bytes] = []
+        self.held: dict[str, int] = {}
         self.registry = self.running.decider.publisher.registry
         self.refused = obstacles(pack) or self.other.decider.packs.unfit(pack)
         if not self.refused:
@@ -153,12 +157,22 @@ class Trial:
             if alerts:
                 await self._as_told(read)
                 return self
+            closes = list[dict[str, Any]]()
             for topic in ORDER:
                 async for block in read(topic):
+                    closes += _records(block, self.registry) if topic == CLOSES else []
                     self.feed([block])
+                if topic == CLOSES:
+                    self.begins_with(closes, start)
         finally:
             await consumer.stop()
         return self
+
+    def begins_with(self, closes: list[dict[str, Any]], first: Mapping[str, int]) -> None:
+        """What the log no longer holds is unknown on both sides; `first` is where each topic begins."""
+        self.held = held_since(closes, first, self.running.partition)
+        for job in (self.running, self.other) if "transactions" in self.held else ():
+            job.decider.flows.begin_with(self.held["transactions"])
 
     async def _as_told(self, read: Callable[[str], AsyncIterator[Block]]) -> None:
         """The running side ends its transactions where a worker did; the other one as often as it can."""
@@ -181,6 +195,15 @@ class Trial:
             work(self.other, [piece.block], self.watch[1], _ALERTS)
         self.blocks = waiting
         work(self.running, [], self.watch[0], _ALERTS)
+
+
+def _records(block: Block, registry: Registry) -> list[dict[str, Any]]:
+    """The records of a block of closes that can be read."""
+    found = list[dict[str, Any]]()
+    for entry in log_entries(block.batches, block.start, block.end):
+        with suppress(RecordError):
+            found += [decode_one(entry.value, registry, name=CLOSES)] if entry.value else []
+    return found
 
 
 def _cause(value: bytes, registry: Registry) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -39,13 +40,14 @@ class Result:
     bytes_a_customer: float  # of state: columns and indexes
     changelog_a_event: float  # bytes
     checked: int  # customers compared with numpy, all figures equal
+    jobs: list[Any]  # the states after it, a partition each
 
 
-def opened(arena: Arena, world: World) -> Settings:
-    """Opening credits and the month close through a first worker."""
-    settings = arena.settings("full")
+def opened(arena: Arena, world: World, pack: Path | None = None) -> Settings:
+    """Opening credits and the month close through a first worker, under a pack of its own if so asked."""
+    settings = arena.settings("full", **({} if pack is None else {"pack": str(pack)}))
     arena.topics(settings)
-    worker = arena.start(WORKER, settings)
+    worker = arena.start(WORKER, settings, _pack_of(pack))
     changelog = changelog_topic(settings, STANDING)
     wait_for("worker ready", lambda: _fenced(settings, changelog), worker, arena.said, COMPILE_S_MAX)
     arena.load(settings, TOPIC, world.prelude())
@@ -60,9 +62,13 @@ def opened(arena: Arena, world: World) -> Settings:
     return settings
 
 
-def run(arena: Arena, world: World) -> Result:
+def _pack_of(pack: Path | None) -> dict[str, str]:
+    return {} if pack is None else {"TIDEGAUGE_PACK": str(pack)}
+
+
+def run(arena: Arena, world: World, pack: Path | None = None) -> Result:
     """One world through one worker."""
-    settings = opened(arena, world)
+    settings = opened(arena, world, pack)
     probe = Probe(settings, TOPIC)
     start = probe.ends()  # marks and what ended their transaction have offsets too
     probe.close()
@@ -70,14 +76,16 @@ def run(arena: Arena, world: World) -> Result:
     changelog = changelog_topic(settings, STANDING)
     before = arena.disk_bytes(changelog)
     began = time.time()
-    worker = arena.start(WORKER, settings)
+    worker = arena.start(WORKER, settings, _pack_of(pack))
     timing = arena.measure(worker, settings, TOPIC, world.events, start)
     recovery = timing.history[1][0] - began if len(timing.history) > 1 else 0.0
     arena.stop(worker)
     written = arena.disk_bytes(changelog) - before
     jobs = states(settings)
     checked = check(jobs, world)
-    return Result(timing, world.customers, recovery, held(jobs) / world.customers, written / world.events, checked)
+    return Result(
+        timing, world.customers, recovery, held(jobs) / world.customers, written / world.events, checked, jobs
+    )
 
 
 def held(jobs: list[Any]) -> int:
@@ -130,6 +138,7 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     for _ in range(sizes.runs):
         results.append(run(arena, World(sizes.customers, sizes.full_events, arena.stack.settings.partitions)))
         engine.note_run(results[-1].timing)
+        results[-1].jobs.clear()  # states take memory that the next run needs
     report.engines.append(engine)
     report.figures += [
         ("customers compared, all figures equal", f"{results[-1].checked:,}"),

@@ -90,7 +90,7 @@ def exact(value: Any, key: str) -> Fraction:
     """A number or flag as a fraction."""
     if isinstance(value, bool):
         return Fraction(int(value))
-    if isinstance(value, Decimal | int):
+    if isinstance(value, Decimal | int | Fraction):
         return Fraction(value)
     raise FactError(f"{key}: {value!r} is not a number")
 

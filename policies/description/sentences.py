@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from policies.compiled.pack import foreseen
@@ -18,13 +18,14 @@ from policies.description.words import (
     BothWords,
 )
 from policies.diff import flattened
+from policies.language.timing import EITHER_WAY
 from policies.model.figures import AT_DAY_START, series
 from policies.model.pack import LAYERS, RESTATEMENTS
 from policies.model.terms import AllOf, AnyOf, AtLeast, Limit, Not
 
 if TYPE_CHECKING:
     from policies.model.figures import Flow, PackMeasure, Series
-    from policies.model.pack import ClassPolicy, Pack, Tier
+    from policies.model.pack import ClassPolicy, Evaluation, Pack, Tier
     from policies.model.provisions import OwnFact
     from policies.model.terms import Criterion, Name
 
@@ -64,22 +65,42 @@ class _Teller:
             return self._limit(criterion)
         if isinstance(criterion, Not):
             return self.say("not", part=self.criterion(criterion.part))
+        if isinstance(criterion, AllOf) and (each := self._each(criterion)):
+            return each
         parts = self.say("and").join(f"({n}) {self.criterion(part)}" for n, part in enumerate(criterion.parts, 1))
         if isinstance(criterion, AtLeast):
             return self.say("at_least", n=criterion.needed, parts=parts)
         return self.say({AnyOf: "any", AllOf: "all"}[type(criterion)], parts=parts)
 
+    def _each(self, criterion: AllOf) -> str | None:
+        """The same limit on each of the latest months in one sentence; None for any other tree."""
+        first = criterion.parts[-1]
+        if len(criterion.parts) < 2 or not isinstance(first, Limit) or not first.metric.endswith("[0]"):
+            return None
+        named = first.metric.removesuffix("[0]")
+        months = [replace(first, metric=f"{named}[{k}]") for k in reversed(range(len(criterion.parts)))]
+        if months != [*criterion.parts] or (named != "month_avg" and series(first.metric) is None):
+            return None
+        if named == "month_avg":
+            metric = self.say("month_avg.each", scope=f"“{first.scope}”", n=len(months))
+        else:
+            metric = self.say("series.each", name=self._called(named), n=len(months))
+        return self.say("limit", metric=metric, sign=self._bound(first))
+
+    def _bound(self, limit: Limit) -> str:
+        bound = self.say("open") if limit.value is None else f"{limit.value:,f}"
+        bound += "" if limit.currency is None else f" {limit.currency}"
+        return self.say(limit.operator, SIGN_WORDS, bound=bound)
+
     def _limit(self, limit: Limit) -> str:
         metric = self.metric(limit.metric, limit.scope)
         if limit.texts:
             return self.say("one_of", metric=self._called(limit.metric), texts=self.listed(limit.texts))
-        bound = self.say("open") if limit.value is None else f"{limit.value:,f}"
-        bound += "" if limit.currency is None else f" {limit.currency}"
         own = self.pack.facts.get(limit.metric)
         is_flag = (own is not None and own.kind == "flag") or (own is None and limit.metric in _FLAGS)
         if is_flag and limit.value == {"minimum": 1, "at_most": 0}.get(limit.operator):
             return self.say("is" if limit.value else "is_not", metric=metric)
-        return self.say("limit", metric=metric, sign=self.say(limit.operator, SIGN_WORDS, bound=bound))
+        return self.say("limit", metric=metric, sign=self._bound(limit))
 
     def metric(self, metric: str, scope: str | None) -> str:
         """A metric in words."""
@@ -97,7 +118,7 @@ class _Teller:
 
     def month(self, back: int) -> str:
         """An ended month."""
-        return self.say("month.0") if back == 0 else self.say("month.k", n=back)
+        return self.say(f"month.{back}") if back < 2 else self.say("month.k", n=back)
 
     def _series(self, wanted: Series) -> str:
         name = self._called(wanted.of)
@@ -191,8 +212,9 @@ class _Teller:
     def rules(self, at: str, policy: ClassPolicy) -> Iterator[str]:
         """When tiers are decided and what they rest on."""
         when = policy.evaluation
-        close = self.say(when.close, CLOSE_NAMES)
-        yield self.say("decided_continuous" if when.close == "continuous" else "decided", close=close)
+        delays = when.effective_business_days
+        decided = "decided_continuous" if when.close == "continuous" else "decided_delayed" if delays else "decided"
+        yield self.say(decided, close=self.say(when.close, CLOSE_NAMES))
         if when.upgrades != when.close:
             yield self.say("upgrades", when=self.say(when.upgrades, CLOSE_NAMES))
         if when.downgrades != when.close:
@@ -201,8 +223,8 @@ class _Teller:
             yield self.say("grace", n=when.grace_months)
         if when.restatement != RESTATEMENTS[0]:
             yield self.say(f"restated.{when.restatement}")
-        names = ("close", "upgrades", "downgrades", "grace_months", "restatement")
-        self.told |= {f"{at}.evaluation.{name}" for name in names}
+        yield from self._leaving(when)
+        self.told.add(f"{at}.evaluation")
         if policy.status.basis == "card":
             yield self.say("basis.card")
         if policy.status.requires:
@@ -214,6 +236,17 @@ class _Teller:
         self.told |= {f"{at}.{name}" for name in ("status.basis", "status.requires", "review.months", "potential.when")}
         yield self.say("outlook" if foreseen(policy) else "no_outlook")
 
+    def _leaving(self, when: Evaluation) -> Iterator[str]:
+        """What holds a tier, and from which day changes hold."""
+        for way in EITHER_WAY if when.effective_business_days else ():
+            days = when.effective_business_days.get(way, 0)
+            yield self.say(f"delay.{way}" if days else f"next.{way}", n=days)
+        for code, n in (("keep", when.keep_months), ("exempt", when.exempt_months), ("notice", when.fall_notice_days)):
+            if n:
+                yield self.say(code, n=n)
+        if when.steps:
+            yield self.say("steps.1" if when.steps == 1 else "steps", n=when.steps)
+
     def rest(self, start: str) -> Iterator[str]:
         """What has no sentence of its own, by its place and value; `start`: of the places meant."""
         left: dict[str, str] = {}
@@ -222,6 +255,9 @@ class _Teller:
             if mine and not any(path == one or path.startswith(f"{one}.") for one in self.told) and _says(path, value):
                 left[path.removeprefix(f"{start}.")] = value
         policy = self.pack.classes.get(start.removeprefix("classes."))
+        for service in () if policy is None else policy.services:
+            if service.when is not None:
+                left[f"services.{service.id}.when"] = self.criterion(service.when)
         names = {tier.id: self.name(tier.name, tier.id) for tier in policy.tiers} if policy is not None else {}
         yield from SettingTeller(self.zh, names).sentences(left)
 

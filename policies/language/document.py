@@ -308,8 +308,9 @@ def read_pack(root: Item, body: str) -> Pack | None:
             check_layer(item, classes[name])
     if any(name not in good for name in HEAD_REQUIRED) or not classes:
         return None
-    if good.get("kind", KINDS[0]) == KINDS[0] and any(c.queue is NO_QUEUE for c in classes.values()):
-        fields.members["classes"].fail("field queue is missing")
+    for name, item in fields.members["classes"].entries() if good.get("kind", KINDS[0]) == KINDS[0] else ():
+        if name in classes and classes[name].queue is NO_QUEUE:
+            item.fail("field queue is missing")
     return Pack(id=good.pop("pack"), classes=classes, body=body, **good)
 
 

@@ -69,14 +69,21 @@ def first_day(policy: ClassPolicy, day: int, calendar: Mapping[int, bool], *, ri
 
 def taken(policy: ClassPolicy, state: State, tier: str, day: int, *, by_standard: bool = True) -> State:
     """The state with a tier in force from a day on."""
-    level, before = policy.level(tier), policy.level(state.official)
-    since, reached = state.since, state.reached
+    level, before, since = policy.level(tier), policy.level(state.official), state.since
     if policy.evaluation.keep_months and level != before:
         since = day if level > before else None
-    if by_standard and policy.tiers[policy.rank(tier)].permanent:
-        known = any(one.id == reached for one in policy.tiers)
-        reached = tier if reached is None or not known or level > policy.level(reached) else reached
-    return replace(state, official=tier, below=0, since=since, reached=reached, pending=None)
+    after = replace(state, official=tier, below=0, since=since, pending=None)
+    return lasting(policy, after) if by_standard else after
+
+
+def lasting(policy: ClassPolicy, state: State) -> State:
+    """The state in which a permanent tier that is in force by the standard is one that was reached."""
+    tier, reached = state.official, state.reached
+    if not policy.tiers[policy.rank(tier)].permanent:
+        return state
+    known = any(one.id == reached for one in policy.tiers)
+    higher = reached is None or not known or policy.level(tier) > policy.level(reached)
+    return replace(state, reached=tier) if higher else state
 
 
 def dropped(state: State, day: int, reason: str, said: list[Decision]) -> State:

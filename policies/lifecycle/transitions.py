@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from policies.lifecycle.leaving import averted, counts_below, dropped, goal, may_fall, on_its_way, taken
+from policies.lifecycle.leaving import averted, counts_below, dropped, goal, lasting, may_fall, on_its_way, taken
 from policies.lifecycle.services import carried
 from policies.lifecycle.state import (
     Close,
@@ -100,6 +100,10 @@ def _decided(policy: ClassPolicy, state: State, at: Close, measured: str, said: 
         ways = policy.evaluation.upgrades, policy.evaluation.downgrades
         up, down = (timely(way, at.ends, reviewing=reviewing) for way in ways)
         state = averted(policy, state, at.day, up=up, down=down, said=said)
+        if policy.level(measured) >= policy.level(state.official):
+            state = lasting(
+                policy, state
+            )  # applied for in the first months, it is in force by the standard from here on
     if reviewing and ready(policy, state) and (state.reviewed_on is not None or policy.level(measured) > 0):
         state = replace(state, reviewed_on=at.day)
         said.append(Decision("review", "review", at.day, at.day + 1, before.official, state.official))

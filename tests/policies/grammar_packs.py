@@ -140,7 +140,7 @@ class Writer:
                 body[name] = self.of(kind)
         if self.often(6):
             body["responsibility"] = [{"tiers": list(ids), "accountable": "head", "may_act": list(ROLES)}]
-        return body if self.often(8) else timely(body)
+        return body if self.often(8) else watchful(timely(body))
 
     def evaluation(self) -> dict[str, Any]:
         """Any timing; a plain one is at days or months, without grace."""
@@ -339,6 +339,25 @@ def timely(body: dict[str, Any]) -> dict[str, Any]:
         if "when" in body.get("veto", {}):
             body["veto"].pop("at", None)
     if "review" in body:
+        body["review"]["months"] = 12
+    return body
+
+
+def watchful(body: dict[str, Any]) -> dict[str, Any]:
+    """A class whose outflow rules go together, with cases or without."""
+    rules = [rule for rule in body.get("alerts", ()) if "window_days" in rule]
+    if not rules:
+        body.pop("cases", None)
+    for rule in rules:
+        if "cases" not in body:
+            rule.pop("measure", None)
+            rule.pop("to_one_bank", None)
+            rule["window_days"] = min((0, 1, 7, 30), key=lambda days, of=rule: abs(days - of["window_days"]))
+        if rule.get("to_one_bank"):
+            rule.pop("measure", None)
+        if rule.get("to_one_bank") or "drip" in rule:
+            rule["window_days"] = min(max(rule["window_days"], 1), 30)
+    if body["evaluation"]["close"] == "year" and "review" in body:
         body["review"]["months"] = 12
     return body
 

@@ -79,6 +79,16 @@ def test_the_first_months_need_no_standard():
     assert refused(applies(rules, begin(rules), GOLD, "2024-07-15", joined)[1]) == ["below_standard"]
 
 
+def test_from_the_close_that_gives_it_a_tier_of_the_first_months_is_one_by_the_standard():
+    """It is permanent then, and not before: neither by a lesser standard nor by the application."""
+    rules, joined = policy(up="application", exempt_months=6, permanent=(GOLD,)), day("2024-01-15")
+    state, _ = applies(rules, begin(rules), GOLD, joined=joined)
+    less, _ = closed(rules, state, ("2024-02-29", ORDINARY), joined=joined)
+    met, said = closed(rules, state, ("2024-02-29", PLATINUM), joined=joined)
+    assert (less.reached, met.reached, tiers_of(said)) == (None, GOLD, [])
+    assert tiers_of(closed(rules, met, ("2024-07-31", ORDINARY), joined=joined)[1]) == []
+
+
 def test_a_service_is_due_free_or_not():
     """By tier, launch, condition and the months from the first day of the tier; told when it becomes another."""
     fee = Service("fee", Name("费", "Fee"), (GOLD,), launch=dt.date(2024, 3, 1), when=limit("50000"), free_months=2)

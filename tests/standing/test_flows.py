@@ -170,6 +170,25 @@ def test_months_are_left_behind():
     assert len(row) <= 64
 
 
+def test_at_most_64_bytes_a_customer_flow_and_currency():
+    """In memory and in the row, over two years of full months in two currencies, as long as closes follow the days."""
+    steps, most, largest = [customer("C1"), rate("USD", 7_000_000, "2022-01-01")], 0, 0
+    partition = ran(*steps)
+    ends = [f"{year}-{month:02d}" for year in (2022, 2023) for month in range(1, 13)]
+    for n, month in enumerate(ends, 1):
+        first, late = f"{month}-01", f"{month}-20"
+        usd = pay(n, 3_000_000, late, currency="USD", account="A2")
+        partition.log.tell([pay(n, 7_500_000, first), day(first), usd, day(late)])
+        partition.run()
+        series = partition.job.decider.flows
+        most = max(most, 8 * series.months_held)
+        assert series.columns_held <= 2 * series.months_held
+        row = partition.rows[RowKey.FLOWS + b"C1"]
+        largest = max(largest, len(row))
+    assert 8 * FLOW_MONTHS_MAX < most <= 64
+    assert 2 * FLOW_MONTHS_MAX < largest <= 2 * 64
+
+
 def test_a_pack_without_flows_has_no_rows_of_them():
     """Nothing is kept that no pack asks for."""
     mine = replace(conf(), pack=load_pack("abc-bands"))

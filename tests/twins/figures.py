@@ -79,8 +79,9 @@ class SlowFigures:
     def _fact(self, customer: str, day: int, name: str) -> Found:
         mine = [e for e in self.events if e.get("customer_id") == customer]
         if (months := metrics.counted_months(name)) is not None:
-            since = months_later(day, -months)
-            return sum(e["topic"] == "transactions" and e["value_date"] >= since for e in mine)
+            since, zone = months_later(day, -months), self.ledgers[None]
+            moved = [e for e in mine if e["topic"] == "transactions" and e["customer_initiated"]]
+            return sum(since <= zone.booking_day(e["booked_at"]) <= day for e in moved)
         if name in metrics.FROM_PROFILE:
             [profile] = [e for e in mine if e["topic"] == "customers"]
             given = profile["relationship_since" if name == "tenure_months" else "birth_date"]

@@ -93,9 +93,13 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
         return found
     values = values_of(change, pack, policy, exponent)
     wanted = list(pack_thresholds(pack, policy, exponent, values))
-    if [difference(told, one) for told, one in zip_longest(change["thresholds"], wanted)] != [False] * len(wanted):
+    if [difference(_limit_told(told), one) for told, one in zip_longest(change["thresholds"], wanted)] != [False] * len(
+        wanted
+    ):
         found.problems.append(discrepancy("thresholds", pack=pack.id, version=pack.version))
     found.problems += _sums(change, pack, values)
+    if any(map(is_untold, change["metrics"])):
+        return found
     try:
         found.measured = decide(policy, values)
         found.tree = [
@@ -110,6 +114,11 @@ def judge(change: Record, pack: Pack | None, exponent: int, closes: Mapping[int,
     if given is not None and given != change["to_tier"] and not _granted(change, policy, given):
         found.problems.append(discrepancy("lifecycle", given=given, told=change["to_tier"], measured=found.measured))
     return found
+
+
+def _limit_told(threshold: Record | None) -> Record | None:
+    """A threshold without what its writer had no field for, or nothing to say in."""
+    return threshold and {name: value for name, value in threshold.items() if value is not None or name not in _LIMIT}
 
 
 def node(criterion: Criterion, values: _Values) -> Node:
@@ -131,6 +140,11 @@ def exact_value(metric: Record) -> Fraction | None:
     """The exact value that a record tells; None where it is none, or is not known."""
     parts = _parts(metric)
     return None if parts is None else Fraction(*parts)
+
+
+def is_untold(metric: Record) -> bool:
+    """Whether a value is a text for which the version that was written has no field (docs/contracts.md#the-change)."""
+    return not metric["exact_numerator"] and metric.get("text") is None
 
 
 def is_unknown(metric: Record) -> bool:
@@ -213,7 +227,7 @@ def pack_thresholds(pack: Pack, policy: ClassPolicy, exponent: int, values: _Val
 def _numbers(change: Record) -> Iterator[Discrepancy]:
     """Values, their rounding and their periods belong together."""
     for metric in change["metrics"]:
-        if (is_unknown(metric) or metric.get("text") is not None) and metric["value_minor"] == 0:
+        if (is_unknown(metric) or is_untold(metric) or metric.get("text") is not None) and metric["value_minor"] == 0:
             continue
         if (parts := _parts(metric)) is None:
             told = f"{metric['exact_numerator'][:20]} / {metric['exact_denominator'][:20]}"

@@ -192,6 +192,7 @@ class Decider:
             self.counts.add("closes")
             self.publisher.breaks(breaks, close.day)
             self.publisher.unmatched_reversals(unmatched, close.day)
+            self.flows.settle()
             restated = self.restatement.close(close, late, opened, self.first_months)
             self.counts.add("restatements", restated + len(breaks) + len(unmatched))
             self.flows.close()

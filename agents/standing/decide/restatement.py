@@ -13,7 +13,7 @@ from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.classes import ClassTable, in_branch
 from policies.compiled.program import Column, from_metrics
 from policies.lifecycle.leaving import MONTHS_OF
-from policies.model.figures import AT_DAY_START, Key, figure_period
+from policies.model.figures import AT_DAY_START, FACT_MONTHS_MAX, FLOW_MONTHS_MAX, Key, figure_period, series
 from policies.model.pack import Evaluation
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
@@ -60,7 +60,7 @@ class Restatement:
         return count
 
     def _month(self, at: DayClose, slots: Array, table: ClassTable, month: int, opened: int) -> int:
-        then = self._then(table, slots, month)
+        then = self._then(table, slots, month, opened)
         if then is None:
             return 0
         ids, differ = table.program.tier_ids, (then.differs != _NONE) & ~then.held
@@ -100,13 +100,18 @@ class Restatement:
         corrects = f"{self.ledger.customer_id(slot)}/tier/{table.program.pack_id}/{close}"
         self.lifecycle.restate(table, slot, now, corrects, found, at, last=last)
 
-    def _then(self, table: ClassTable, slots: Array, month: int) -> _Then | None:
-        """None without customers, and where a metric's days are not held any more. Facts and profiles are those known now."""
+    def _then(self, table: ClassTable, slots: Array, month: int, opened: int) -> _Then | None:
+        """None without customers, and where a metric's days, or a figure's months, are not held any more.
+
+        Facts and profiles are those known now.
+        """
         before, now = dict[Key, Column](), dict[Key, Column]()
         end, held, differs = int(month_start(month + 1)) - 1, np.zeros(len(slots), np.bool_), np.full(len(slots), _NONE)
         for place, key in enumerate(table.program.needs if len(slots) else ()):
             name, scope = key
             if scope is None:
+                if _is_gone(table, name, end, opened):
+                    return None
                 before[key] = now[key] = self.lifecycle.measures.fact(name, slots, end, table.pack.flows)
                 continue
             mask = self.ledger.scope_of(sorted(table.pack.scopes[scope]))
@@ -142,6 +147,15 @@ class Restatement:
         whole, part = np.array(late, np.int64).reshape(-1, 2).T
         before = Column(units - whole + (nano - part) // NANO, (nano - part) % NANO, days)
         return before, Column(units, nano, days), np.zeros(len(slots), np.bool_) if now.held is None else now.held
+
+
+def _is_gone(table: ClassTable, name: str, end: int, opened: int) -> bool:
+    """Whether a fact or flow by month looks, as of `end`, at a month that may be held no longer; `opened`: the open one."""
+    by_month, looked_at = series(name), figure_period(name, end)
+    if by_month is None or looked_at is None:
+        return False
+    most = FLOW_MONTHS_MAX if by_month.of in table.pack.flows else FACT_MONTHS_MAX
+    return int(month_of(looked_at[0])) < opened - most
 
 
 def _end(month: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.standing.model import CloseStep, DayClose, Evidence, Switched, Tally
 from agents.standing.publish.publisher import OutputPublisher
-from agents.standing.publish.tier_changes import MovedTiers, metric_value, period_of, thresholds_of
+from agents.standing.publish.tier_changes import MovedTiers, metric_value, parts_told, period_of, thresholds_of
 from policies.compiled.classes import ClassTable, CompiledClasses
 from policies.lifecycle.leaving import TO_COME
 from policies.lifecycle.state import Decision
@@ -25,6 +25,7 @@ class Decisions:
     def __init__(self, publisher: OutputPublisher, classes: CompiledClasses, counts: Tally) -> None:
         self.publisher, self.classes, self.counts = publisher, classes, counts
         self.before: CompiledClasses | None = None  # of the pack that was in force before
+        self._told = parts_told(publisher.registry)
 
     def use(self, classes: CompiledClasses) -> None:
         """Another pack from now on."""
@@ -112,12 +113,19 @@ class Decisions:
         record = head | {
             "event_id": f"{head['customer_id']}/tier/{table.program.pack_id}/{cause}",
             "from_tier": said.before, "to_tier": said.after, "direction": "up" if up else "down",
-            "metrics": [] if evidence is None else list(_metrics(evidence, said.day if at is None else at.day)),
-            "thresholds": [] if evidence is None else list(thresholds_of(table, evidence.columns)),
+            "metrics": [] if evidence is None else self._known(
+                "metrics", _metrics(evidence, said.day if at is None else at.day)),
+            "thresholds": [] if evidence is None else self._known(
+                "thresholds", thresholds_of(table, evidence.columns)),
             "cut": [] if at is None else self.publisher.cut(at),
             "corrects": corrects,
         }  # fmt: skip
         self.publisher.put("tier-changes", head["customer_id"], record)
+
+    def _known(self, field: str, parts: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The parts of a list without what the version that is written has no field for."""
+        told = self._told[field]
+        return [{name: value for name, value in part.items() if name in told} for part in parts]
 
     def _level(self, table: ClassTable, said: Decision) -> int:
         """The rank of the tier before, counted from the lowest: at a change of packs, in the pack of before."""

@@ -204,6 +204,14 @@ def thresholds_of(table: ClassTable, columns: Mapping[Key, Column]) -> Iterator[
             yield from [told | {"text": text} for text in leaf.texts] or [told]
 
 
+def parts_told(registry: Registry) -> dict[str, frozenset[str]]:
+    """Of the lists of a tier change, the fields of a part in the version that is written (TIDEGAUGE_CONTRACTS)."""
+    schema = registry.schema(registry.id_of("tier-changes"))
+    assert schema is not None  # the registry has named it
+    lists = {f["name"]: f["type"]["items"] for f in schema["fields"] if _is_list(f["type"])}
+    return {name: frozenset(part["name"] for part in lists[name]["fields"]) for name in ("metrics", "thresholds")}
+
+
 def period_of(metric: str, day: int) -> tuple[int, int]:
     """First and last day that a metric looks at; the day itself for what knows no period."""
     if (months := counted_months(metric)) is not None:

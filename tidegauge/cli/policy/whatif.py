@@ -33,6 +33,7 @@ from tidegauge.cli.policy.activate import pack_from
 from tidegauge.cli.policy.words import POLICY_WORDS
 
 if TYPE_CHECKING:
+    from agents.offline.lost import NoLongerHeld
     from agents.offline.replay import Standing, Trial
     from policies import Pack
 
@@ -65,6 +66,7 @@ class PackEffect:
     customers: int
     tiers: dict[str, dict[str, tuple[int, int]]]
     moves: list[Move]
+    lost: tuple["NoLongerHeld", ...] = ()  # what the log no longer holds
 
     def branches(self) -> list[tuple[str, int, int]]:
         """(branch, customers who move up, customers who move down), most moves first."""
@@ -116,6 +118,7 @@ def whatif(
 
 def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bool]) -> PackEffect:
     """Both ends of the history, of every customer of a branch that is seen."""
+    from agents.offline.lost import no_longer_held
     from agents.offline.replay import standings_of
     from policies.lifecycle.state import day_number
     from streams.calendar import date_of
@@ -153,7 +156,14 @@ def _compare(trials: "list[Trial]", new: "Pack", seen: Callable[[str | None], bo
         len(before),
         tiers,
         moves,
+        no_longer_held(new, _held(trials)),
     )
+
+
+def _held(trials: "list[Trial]") -> dict[str, int]:
+    """From which day on every partition holds a topic whose beginning is gone."""
+    topics = {topic for trial in trials for topic in trial.held}
+    return {topic: max(trial.held.get(topic, 0) for trial in trials) for topic in topics}
 
 
 def _branch(standing: "Standing") -> str | None:
@@ -176,6 +186,8 @@ def _counts(before: list[Any], after: list[Any], old: list[str], new: list[str])
 
 
 def _machine(found: PackEffect) -> dict[str, Any]:
+    from streams.calendar import date_of
+
     running = ", ".join(f"{pack_id} version {version}" for pack_id, version in found.running) or _NONE
     return {
         "pack": found.pack.id, "version": found.pack.version, "running": running, "from": found.first_day,
@@ -184,6 +196,7 @@ def _machine(found: PackEffect) -> dict[str, Any]:
                   for kind, rows in found.tiers.items() for tier, (was, now) in rows.items()],
         "branches": [{"branch": name, "up": up, "down": down} for name, up, down in found.branches()],
         "moves": [vars(move) for move in found.moves],
+        "no_longer_held": [{"kind": one.kind, "name": one.name, "known_from": str(date_of(one.since))} for one in found.lost],
     }  # fmt: skip
 
 
@@ -194,11 +207,17 @@ def _shown(found: PackEffect, say: Say) -> Group:
         "head", pack=found.pack.id, version=found.pack.version, first=found.first_day, last=found.last_day,
         running=running or say("no_pack"), moved=len(found.moves), customers=found.customers,
     )  # fmt: skip
-    parts: list[Any] = [Text(head), Text()]
+    parts: list[Any] = [Text(head), *(Text(_lost(one, say)) for one in found.lost), Text()]
     parts += [_tier_table(kind, rows, say) for kind, rows in found.tiers.items() if set(rows) != {_NONE}]
     if found.moves:
         parts += [_move_table(found, say), _branch_table(found, say), _who(found, say)]
     return Group(*parts)
+
+
+def _lost(one: "NoLongerHeld", say: Say) -> str:
+    from streams.calendar import date_of
+
+    return say(f"lost.{one.kind}", name=one.name, since=str(date_of(one.since)))
 
 
 def _tier_table(kind: str, rows: dict[str, tuple[int, int]], say: Say) -> Table:

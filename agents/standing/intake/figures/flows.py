@@ -8,6 +8,7 @@ them alone.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +27,7 @@ from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
 from streams.accounts.store import Array
-from streams.calendar import NO_DAY, last_ended_month, month_start
+from streams.calendar import NO_DAY, last_ended_month, month_of, month_start
 from streams.fields import P_ACCOUNT, P_AMOUNT, P_BOOKED, P_DAY
 from streams.money import EXPONENTS, NANO
 from streams.vocabulary.terms import NATURES
@@ -72,10 +73,25 @@ class FlowSeries:
                 self._since.append(_ALWAYS if from_the_beginning else _PENDING)
                 self._rules, self._unsaid = None, True
 
+    def begin_with(self, day: int) -> None:
+        """Months that don't begin on a day or after it are not known: the log no longer holds what came before."""
+        first = int(month_of(day - 1)) + 1
+        self._since = [since if since == _PENDING else max(since, first) for since in self._since]
+
     @property
     def wanted(self) -> bool:
         """Whether anything is kept."""
         return bool(self._codes)
+
+    @property
+    def columns_held(self) -> int:
+        """Months of a flow and currency that are held: eight bytes a customer each."""
+        return len(self._places)
+
+    @property
+    def months_held(self) -> int:
+        """The most that are held of one flow and currency."""
+        return max(Counter((head.flow, head.currency) for head in self._places).values(), default=0)
 
     # -- events
 
@@ -176,8 +192,8 @@ class FlowSeries:
                 int(match[kernels.M_CURRENCY]), tuple(loose), month, tuple(strict), month,
             ))  # fmt: skip
 
-    def _settle(self) -> None:
-        """Moves what reversals take to the months of what they take back, as the postings held say now."""
+    def settle(self) -> None:
+        """Moves what reversals take to the months of what they take back, as the postings held say now; before `close`."""
         natures = [_nature_bits(flow) for flow in self._codes]
         for slot, before, after in self.reversals.settle(natures):
             for sign, one in ((-1, before), (1, after)):
@@ -193,14 +209,13 @@ class FlowSeries:
     # -- closes
 
     def close(self) -> None:
-        """The clock has moved: months are left behind, series begin, and reversals are paired anew."""
+        """The clock has moved: series begin, and months are left behind. Called once `settle` has paired reversals anew."""
         if not self._codes:
             return
         opened = self.ledger.open_month
         if _PENDING in self._since:
             self._since = [opened + 1 if since == _PENDING else since for since in self._since]
             self._unsaid = True
-        self._settle()
         self._forget(opened - FLOW_MONTHS_MAX)
 
     def column(self, flow: Flow, wanted: Series, slots: Array, day: int) -> Column:
