@@ -43,7 +43,7 @@ class CommandStore:
         key, body: digests of the actor's key and of what he sent.
         """
         name, about = self.keys.command_key(key), self.keys.command(command_id)
-        with self.client.pipeline(transaction=True) as pipeline:  # a way there and back each is a millisecond of whoever waits
+        with self.client.pipeline(transaction=True) as pipeline:  # a way there and back is a millisecond that he waits
             pipeline.set(name, body, nx=True, ex=COMMANDS_KEPT_S)
             pipeline.get(name)
             known = pipeline.execute()[1]
