@@ -29,14 +29,20 @@ KEY = "the reference key of the benchmarks"
 
 
 class Arena:
-    """An embedded broker on free ports with topics of its own; everything it started ends with it."""
+    """An embedded broker on free ports with topics of its own; everything it started ends with it.
 
-    def __init__(self, partitions: int = 4, heap_mb: int = 1024, *, secure: bool = False) -> None:
+    quick: False for one whose JVM compiles in full, as a secured one's does.
+    """
+
+    def __init__(
+        self, partitions: int = 4, heap_mb: int = 1024, *, secure: bool = False, quick: bool = True
+    ) -> None:  # fmt: skip
         self.folder = Path(tempfile.mkdtemp(prefix="tidegauge-bench-"))
         given = Settings(partitions=partitions, kafka_heap_mb=heap_mb, reference_key=KEY)
         self.stack = Stack(
             self.folder, given, with_redis=False, with_topics=False, any_ports=True, tether=True, secure=secure
         )
+        self.stack.quick = self.stack.quick and quick
         self.runs = 0
         self.engines: list[Process] = []
 

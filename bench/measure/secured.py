@@ -25,11 +25,13 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     """Pairs of runs, each the other way round than the one before; medians of them are compared."""
     engines = {kind: Engine("J2, the full job", f"{OURS}, {kind}") for kind in KINDS}
     late: dict[str, list[list[latency.Result]]] = {kind: [] for kind in KINDS}
-    with Arena(arena.stack.settings.partitions, secure=True) as secured:
-        arenas = dict(zip(KINDS, (arena, secured), strict=True))
+    partitions = arena.stack.settings.partitions
+    # Both JVMs compile in full, as those of `up` do: else one would be slower for that, whichever it is.
+    with Arena(partitions, quick=False) as plain_one, Arena(partitions, secure=True) as secured:
+        arenas = dict(zip(KINDS, (plain_one, secured), strict=True))
         for number in range(sizes.runs):
             for kind in KINDS[:: -1 if number % 2 else 1]:
-                world = World(sizes.customers, sizes.full_events, arena.stack.settings.partitions)
+                world = World(sizes.customers, sizes.full_events, partitions)
                 engines[kind].note_run(full.run(arenas[kind], world).timing)
         for number in range(sizes.runs):
             for kind in KINDS[:: -1 if number % 2 else 1]:

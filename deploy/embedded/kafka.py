@@ -48,7 +48,8 @@ class Cluster:
     partitions: int
     heap_mb: int
     class_path: tuple[Path, ...]
-    tether: bool = False  # dies with the calling process, and starts faster: for tests
+    tether: bool = False  # dies with the calling process: for tests
+    quick: bool = False  # compiles less: starts faster, works slower, and encrypts many times slower
     secure: SecureFolder | None = None  # with it: TLS, SCRAM users and ACLs
 
     @property
@@ -136,7 +137,7 @@ class Cluster:
     def start_node(self, node: int) -> Running:
         """Start one node; it is ready later, see `wait_ready`."""
         config = str(self.folder(node) / "server.properties")
-        command = [*self._java(self.heap_mb, quick=self.tether), "kafka.Kafka", config]
+        command = [*self._java(self.heap_mb, quick=self.quick), "kafka.Kafka", config]
         return processes.start(f"kafka-{node}", command, self.log(node), config, tether=self.tether, env=_environment())
 
     def _java(self, heap_mb: int, *, quick: bool) -> list[str]:

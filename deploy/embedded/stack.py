@@ -75,7 +75,7 @@ class Stack:
         with_kafka, with_redis: leave one out.
         with_tickets: start the server for tickets too, and with_postgres PostgreSQL; most of Tidegauge needs neither.
         any_ports: take free ports instead of the settings' (those of the last run, if they are still free).
-        tether: the servers die with the calling process (Linux), and start faster; for tests.
+        tether: the servers die with the calling process (Linux), and start faster where they don't encrypt; for tests.
         secure: TLS, a user for each kind of process, and rights; a folder keeps what it began with.
         say: told in words what happens.
     """
@@ -105,6 +105,8 @@ class Stack:
         self.any_ports = any_ports
         self.tether = tether
         self.secure = secure or bool(record.read_record(self.data_dir).get("secure"))
+        # The JVM's first compiler does without the processor's instructions for AES: each byte costs brokers ten times as much.
+        self.quick = tether and not self.secure
         self.say = say or (lambda _: None)
         self.cluster: kafka.Cluster | None = None
 
@@ -299,6 +301,7 @@ class Stack:
             heap_mb=self.settings.kafka_heap_mb,
             class_path=tuple(jars.class_path(self.settings.home(), self.settings.maven_mirror, self.say)),
             tether=self.tether,
+            quick=self.quick,
             secure=SecureFolder(self.data_dir) if self.secure else None,
         )
         self.remember(cluster_id=cluster_id, kafka_port=port, brokers=brokers)

@@ -128,10 +128,15 @@ class Follower:
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
-                self._take(self._consumer.consume(_TAKEN_MAX, _POLL_S))
+                self._take(self._arrived())
             except KafkaException as problem:
                 log.warning("results of commands: %s", problem.args[0].str())
                 self._ended.wait(_AGAIN_S)
+
+    def _arrived(self) -> list[Message]:
+        """What is there. `consume` alone would wait its whole time for more, and whoever sent a command with it."""
+        first = self._consumer.poll(_POLL_S)
+        return [] if first is None else [first, *self._consumer.consume(_TAKEN_MAX - 1, 0)]
 
     def _take(self, messages: list[Message]) -> None:
         results, offsets = list[dict[str, Any]](), dict[int, int]()

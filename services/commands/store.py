@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMMANDS_KEPT_S: Final = 24 * 3600
 _SENT: Final = b"1"
+_FIELDS: Final = ["record", "by", "sent"]
 
 
 class OtherBodyError(Exception):
@@ -42,23 +43,23 @@ class CommandStore:
         key, body: digests of the actor's key and of what he sent.
         """
         name, about = self.keys.command_key(key), self.keys.command(command_id)
-        if not self.client.set(name, body, nx=True, ex=COMMANDS_KEPT_S):
-            known = self.client.get(name)
-            if known is not None and as_bytes(known).decode() != body:
-                raise OtherBodyError
+        with self.client.pipeline(transaction=True) as pipeline:  # a way there and back is a millisecond that he waits
+            pipeline.set(name, body, nx=True, ex=COMMANDS_KEPT_S)
+            pipeline.get(name)
+            known = pipeline.execute()[1]
+        if known is not None and as_bytes(known).decode() != body:
+            raise OtherBodyError
         with self.client.pipeline(transaction=True) as pipeline:
             pipeline.hsetnx(about, "record", json.dumps(record))
             pipeline.hsetnx(about, "by", by)
             pipeline.expire(about, COMMANDS_KEPT_S)
-            pipeline.execute()
-        return self.entry(command_id) or CommandEntry(dict(record), by, sent=False)
+            pipeline.hmget(about, _FIELDS)
+            found = pipeline.execute()[-1]
+        return _entry_of(*found) or CommandEntry(dict(record), by, sent=False)
 
     def entry(self, command_id: str) -> CommandEntry | None:
         """A command of the last day; None where none is known."""
-        record, by, sent = self.client.hmget(self.keys.command(command_id), ["record", "by", "sent"])
-        if record is None or by is None:
-            return None
-        return CommandEntry(json.loads(as_bytes(record)), as_bytes(by).decode(), sent == _SENT)
+        return _entry_of(*self.client.hmget(self.keys.command(command_id), _FIELDS))
 
     def note_sent(self, command_id: str) -> None:
         """Kafka has it."""
@@ -82,3 +83,10 @@ class CommandStore:
         """By partition of command-results, where to read on."""
         found = self.client.hgetall(self.keys.command_offsets)
         return {int(as_bytes(p)): int(as_bytes(offset)) for p, offset in found.items()}
+
+
+def _entry_of(record: Any, by: Any, sent: Any) -> CommandEntry | None:
+    """The fields as Redis has them; None where it has none."""
+    if record is None or by is None:
+        return None
+    return CommandEntry(json.loads(as_bytes(record)), as_bytes(by).decode(), sent == _SENT)

@@ -24,7 +24,7 @@ def read(
     """Offset, key and value of everything in a partition."""
     consumer = Consumer(
         {**librdkafka(kafka), "group.id": "check", "isolation.level": isolation, "enable.partition.eof": True,
-         "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10}
+         "enable.auto.commit": False, "log_level": 0, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 10}
     )  # fmt: skip
     consumer.assign([TP(topic, partition, 0)])
     out = []

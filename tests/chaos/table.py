@@ -13,6 +13,8 @@ from tests.chaos.system import Result
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guarantees.md"
 BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
+SECURE = ", secured"  # behind a scenario's name, where it ran on a secured stack
+LINES = [*SCENARIOS, *(name + SECURE for name in SCENARIOS)]  # in their order
 HEAD = (
     "scenario", "seed", "faults injected", "events", "customers equal to the oracle", "outputs", "hidden",
     "longest stop", "took", "verdict",
@@ -52,15 +54,15 @@ def write(results: list[Result]) -> None:
     head, rest = PAGE.read_text().split(BEGIN)
     before, tail = rest.split(END)
     rows = {row[0]: row for line in before.splitlines() if len(row := parts(line)) == len(HEAD)}
-    rows = {name: row for name, row in rows.items() if name in SCENARIOS} | {r.scenario: cells(r) for r in results}
+    rows = {name: row for name, row in rows.items() if name in LINES} | {r.scenario: cells(r) for r in results}
     notes = dict(line[2:].split(": ", 1) for line in before.splitlines() if line.startswith("- "))
     for result in results:
         notes.pop(result.scenario, None)
         if result.notes:
             notes[result.scenario] = "; ".join(result.notes)
-    ordered = [rows[name] for name in SCENARIOS if name in rows]
+    ordered = [rows[name] for name in LINES if name in rows]
     table = "\n".join("| " + " | ".join(row) + " |" for row in [HEAD, tuple("---" for _ in HEAD), *ordered])
-    said = "\n".join(f"- {name}: {notes[name]}" for name in SCENARIOS if name in notes)
+    said = "\n".join(f"- {name}: {notes[name]}" for name in LINES if name in notes)
     today = dt.datetime.now(dt.UTC).date()
     lines = [BEGIN, f"Last measured on {today}, {MACHINE}.", LEGEND, "", table, "", *([said, ""] if said else []), END]
     PAGE.write_text(head + "\n".join(lines) + tail)

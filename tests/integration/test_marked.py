@@ -31,6 +31,7 @@ from services.access.keys import issue_key
 from services.commands.description import description
 from services.database.migrations import migrate
 from services.notices.notifier import Notice
+from services.pages.visitors import SCREEN_COOKIE
 from services.staff.directory import take
 from services.staff.lists import read_list
 from services.views.keys import Keys
@@ -67,6 +68,7 @@ class Marked(NamedTuple):
     live: Live
     commands: str
     queue: str
+    pages: str
     metrics: list[int]
     token: Callable[..., str]
     kiosk: str
@@ -88,7 +90,7 @@ def marked(
     (folder / "keys.json").write_text(json.dumps(KeySet([key]).as_dict(private=False)))
     database = new_database()
     kiosk = _lists(database, folder)
-    ports = [free_port() for _ in range(5)]
+    ports = [free_port() for _ in range(6)]
     live = make_live(
         redis_url=redis_server, tickets_url=tickets_server, database_url=database, token_issuer=ISSUER,
         token_keys=folder / "keys.json", partitions=2, lookup_metrics_port=ports[2],
@@ -98,11 +100,7 @@ def marked(
     live.begin("views", "--metrics-port", str(ports[1]))
     live.begin("notices")
     live.begin("commands", "serve", "--port", str(ports[3]))
-    with (live.logs / "queue.log").open("wb") as log:
-        serve = subprocess.Popen(
-            [sys.executable, "-m", "tidegauge.cli.main", "queue", "serve", "--port", str(ports[4])], cwd=REPO,
-            env=environment(live.settings), stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    served = [_begun(live, "serve", ports[4]), _begun(live, "pages", ports[5])]
     _events(live)
 
     def token(**claims: str) -> str:
@@ -110,11 +108,22 @@ def marked(
         plain = {"iss": ISSUER, "aud": "tidegauge", "sub": "s", "iat": now, "exp": now + 3600}
         return jwt.encode({"alg": "RS256", "kid": "now"}, plain | claims, key)
 
+    queue, pages = (f"http://127.0.0.1:{port}" for port in ports[4:])
     yield Marked(
-        live, f"http://127.0.0.1:{ports[3]}/v1/commands", f"http://127.0.0.1:{ports[4]}", ports[:3], token, kiosk, [serve]
+        live, f"http://127.0.0.1:{ports[3]}/v1/commands", queue, pages, ports[:3], token, kiosk, served
     )  # fmt: skip
-    serve.kill()
-    serve.wait(30)
+    for one in served:
+        one.kill()
+        one.wait(30)
+
+
+def _begun(live: Live, what: str, port: int) -> subprocess.Popen[bytes]:
+    """A service of the queue, which asks everybody for a key."""
+    with (live.logs / f"queue-{what}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tidegauge.cli.main", "queue", what, "--port", str(port)], cwd=REPO,
+            env=environment(live.settings), stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
 
 def _lists(database: str, folder: Path) -> str:
@@ -174,7 +183,7 @@ def _asked(marked: Marked) -> list[tuple[str, Any]]:
             except httpx2.TransportError:
                 return False
 
-        for url in (marked.commands, marked.queue):
+        for url in (marked.commands, marked.queue, marked.pages):
             marked.live.wait(lambda url=url: served(url), url)  # type: ignore[misc]
         marked.live.wait(
             lambda: ask(person, "POST", f"{marked.commands}/note", json=note).status_code == 200, "a note", 60
@@ -203,6 +212,12 @@ def _asked(marked: Marked) -> list[tuple[str, Any]]:
             ask(kiosk, "POST", f"{marked.queue}/v1/tickets", json=body)
         ask(kiosk, "POST", f"{marked.queue}/v1/tickets?branch={WHO}", json={"service": "cash"})
         ask(stranger, "POST", f"{marked.queue}/v1/tickets", json={"customer_ref": WHO})
+        screen, page = {"Cookie": f"{SCREEN_COOKIE}={marked.kiosk}"}, marked.pages
+        assert ask(screen, "GET", f"{page}/hall").status_code == 200
+        for path in (f"/hall?branch={WHO}", f"/{WHO}", f"/counter/{WHO}", f"/hall?lang={WHO}", f"/screen?next=/{WHO}"):
+            ask(screen, "GET", f"{page}{path}")
+        ask({}, "POST", f"{page}/screen", data={"key": WHO}, headers={"Origin": page})
+        ask(screen, "POST", f"{page}/counter/{WHO}/next", data={"request_id": WHO}, headers={"Origin": page})
         ref = customer_ref(marked.live.settings.secret(), WHO)
         assert ask(kiosk, "GET", f"{marked.queue}/v1/priority/{ref}").json()["queue_class"]
         assert ask(kiosk, "POST", f"{marked.queue}/v1/tickets", json={"customer_ref": ref}).status_code == 201
@@ -233,7 +248,7 @@ def test_none_of_it_is_elsewhere(marked: Marked) -> None:
     notices = live.outputs("notices")
     assert notices and not [mark for one in notices for mark in marks(json.dumps(_text_of(one), default=str))]
     assert not marks(" ".join(Path(f"/proc/{one.pid}/cmdline").read_text() for one in marked.processes))
-    assert len(marked.processes) == 5, live.said()
+    assert len(marked.processes) == 6, live.said()
     letters = live.outputs("dead-letters")
     assert len(letters) >= 3, "something of his could not be read"
     # The console is a channel: it names the manager whom it tells.

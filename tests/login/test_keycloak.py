@@ -90,7 +90,7 @@ async def test_its_own_logout(keycloak: tuple[Keycloak, int], new_service: NewSe
     try:
         await asyncio.to_thread(issuer.end_sessions, "rm-0102")
         async with asyncio.timeout(20):
-            while any([await browser.who() for browser in browsers]):  # Keycloak tells by a request of its own
+            while any([await browser.who() for browser in browsers]):  # noqa: ASYNC110 - Keycloak tells by a request
                 await asyncio.sleep(0.1)
     finally:
         serving.should_exit = True

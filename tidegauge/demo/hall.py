@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tidegauge.demo.watch import Seen
 
 DEMO_BRANCH: Final = "demo"
+LOOKUP: Final = "lookup"
+"""The principal of who keeps tickets: the demo's own has no right to write their steps."""
+
 BEFORE_HIM: Final = 3
 ISSUED_TRIES: Final = 50
 _PAUSE_S: Final = 0.1
@@ -29,6 +32,8 @@ class DemoHall:
     """Tickets of one branch, on the demo's own server for them."""
 
     def __init__(self, settings: Settings, customer_id: str, words: Words) -> None:
+        if settings.secured:
+            settings = settings.model_copy(update={"kafka_user": LOOKUP})
         self.customer_id, self.words = customer_id, words
         self.reference = customer_ref(settings.secret(), customer_id)
         self.runner = asyncio.Runner()

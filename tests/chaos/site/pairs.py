@@ -9,7 +9,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing import get_context
 
+from redis import Redis
+
 from deploy.settings import SettingKind
+from services.views.keys import Keys
 from streams.calendar import date_of
 from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
@@ -107,7 +110,11 @@ def prepared(bank: Bank) -> Pairs:
     bank.start()
     views = bank.begin("views")
     bank.load(100)
-    bank.until(lambda: '"degraded": false' in bank.tell("queue", "lookup", "C000001", "--json").out)
+    bank.wait(lambda: '"degraded": false' in bank.tell("queue", "lookup", "C000001", "--json").out, "a view")
+    # Whose the view is, is told at the writer's look at the log's identity, which may be behind its rows: the worker writes it.
+    with Redis.from_url(bank.settings.redis) as client:
+        world = Keys.of(bank.settings.topic_prefix).world
+        bank.wait(lambda: client.hexists(world, "zone") and client.hexists(world, "reference_key"), "whose view it is")
     assert views.poll() is None, bank.said()
     return Pairs(bank)
 
