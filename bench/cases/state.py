@@ -1,8 +1,8 @@
 """What takes the room of a customer's state: rows of one kind each, in memory and in the changelog.
 
 `python -m bench.cases.state`. A world goes through the standing job from memory, as in bench.parts.profile, with a close
-behind every day. It is looked at three times: with every posting held one by one, after a month of closes without one, and when only sums
-of days are left; each time beside the same bank with a pack without cases.
+behind every day. It is looked at three times: with every posting held one by one, after a month of closes without one, and
+when only sums of days are left; each time beside the same bank with a pack without cases.
 """
 
 from __future__ import annotations

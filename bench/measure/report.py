@@ -146,8 +146,8 @@ HOW = """## How it is measured
   same sums by numpy. Faust as its tutorial shows and Quix Streams take fewer events; their rates are compared.
 - J2 is the whole job on a month of postings with two accounts a customer, after opening credits and a month close that
   gave the tiers. Every customer's figures are compared with sums by numpy over all events.
-- Flows (`python -m bench --only flows`): J2 under the same pack with eight flows and without any, in turn; the ratio of CPU an event
-  pair by pair, and the upper end of a one-sided 95 % interval of its mean.
+- Flows (`python -m bench --only flows`): J2 under the same pack with eight flows and without any, in turn; the ratio of CPU
+  an event pair by pair, and the upper end of a one-sided 95 % interval of its mean.
 - Scale and life (`python -m bench --only scale`, `life`; `--customers` for one size of life): the load is
   written in one transaction and committed when the workers are live, and counts from its commit to the workers' commit of
   its last event, up to a flush (1 s) included. So a worker's own rate is seen, not the producer's; the broker and two

@@ -57,7 +57,7 @@ CONSUMERS: Final[dict[str, Driven]] = {
     ),
     "look-up": Driven((), ("queue-priority",), ("services/test_any_value.py::test_any_row_of_the_server",)),
     "classes of who waits": Driven(
-        ("services/queue/tickets/following.py",), ("queue-priority",),
+        ("services/queue/behind/following.py",), ("queue-priority",),
         ("services/test_any_value.py::test_any_class_of_who_waits",),
     ),
     "tickets of a branch": Driven(

@@ -28,7 +28,7 @@ from schemas.codec.blocks import Reader
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import contract, names
 from schemas.topics import OWNERS, TOPICS
-from services.queue.tickets.replay import logged_branch, queue_differences, restored
+from services.queue.behind.replay import logged_branch, queue_differences, restored
 from tests.contracts.drawn import LIVED, REGISTRY, any_value, entries, records, whole
 from tidegauge import knowledge, letters
 from tidegauge.branch.log import LoggedDay, ticket_steps

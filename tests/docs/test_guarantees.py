@@ -18,7 +18,8 @@ from services.commands import follower
 from services.database import migrations
 from services.notices import webhook
 from services.pages import streams
-from services.queue import server
+from services.queue import line, lookup, server
+from services.queue.tickets.store import STORE_BUDGET_S
 from services.staff import lists, people
 from streams import fx, validity
 from streams.accounts import postings, store
@@ -133,6 +134,9 @@ BOUNDS = {
     "overtakings of a branch's day": [bounds.HALL_OVERTAKINGS_MAX],
     "a request to the look-up": [server.REQUEST_BYTES_MAX, server.REQUEST_S, server.IDLE_S],
     "connections to the look-up": [default("lookup_connections"), 1, server.ADDRESS_SHARE],
+    "steps and look-ups of a service that wait for a server's answer": [
+        line.LINE_WAITING_MAX, round(STORE_BUDGET_S * 1000), round(lookup.BUDGET_S * 1000),
+    ],
     "event streams to halls": [streams.STREAMS_MAX, streams.STREAMS_OF_ONE_MAX, round(streams.STREAM_S / 60)],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
     "addresses whose requests the look-up counts": [server.ADDRESSES_MAX],

@@ -18,8 +18,8 @@ from deploy.embedded import processes
 from deploy.embedded.redis import REDIS_READY_WAIT_S, TICKET_SERVER, Server
 from deploy.ping import answers
 from deploy.record import Running
-from services.queue.tickets.relay import ticket_record
-from services.queue.tickets.replay import logged_branch, queue_differences
+from services.queue.behind.relay import ticket_record
+from services.queue.behind.replay import logged_branch, queue_differences
 from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
 from tests.queue.stored import Stored, stored
 

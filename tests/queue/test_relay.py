@@ -15,8 +15,8 @@ from policies import load_pack
 from policies.compiled.queue import compile_queue
 from schemas.codec.records import decode_one, encode
 from services.access.audit import AUDIT_LOG
-from services.queue.tickets.relay import TICKETS_TOPIC, TicketRelay
-from services.queue.tickets.replay import logged_branch, queue_differences, restored
+from services.queue.behind.relay import TICKETS_TOPIC, TicketRelay
+from services.queue.behind.replay import logged_branch, queue_differences, restored
 from services.queue.tickets.store import StepRefusedError, full_round
 from tests.queue.stored import PACK, Stored, stored
 

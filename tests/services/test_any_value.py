@@ -24,8 +24,8 @@ from services.notices.arrivals import VipArrivals
 from services.notices.days import BankDays
 from services.notices.notifier import ID_CHARS, Notifier, compose
 from services.notices.told import ToldNotices
+from services.queue.behind.following import ClassFollower
 from services.queue.lookup import Answer, Lookup, QueueRow, RedisPriorityView
-from services.queue.tickets.following import ClassFollower
 from services.queue.tickets.keys import TicketKeys
 from services.views.decoder import Decoder
 from services.views.keys import Keys, as_bytes, digest_of_name

@@ -275,7 +275,8 @@ def told(pack, twin, c, at, keys, state):
     for metric, scope in keys:
         by_month = series(metric)
         if metric.startswith("rate["):
-            given.setdefault("rates", {})[metric[5:-1]] = Decimal(str(float(ledger.rate(metric[5:-1], at))))
+            rate = ledger.rate(metric[5:-1], at)  # of so many millionths: exact in ten's powers
+            given.setdefault("rates", {})[metric[5:-1]] = Decimal(rate.numerator) / rate.denominator
         elif by_month is not None:
             most = 6 if by_month.of in pack.flows else 12
             months = [figures.value(c, at, f"{by_month.of}[{k}]") for k in reversed(range(most))]

@@ -12,8 +12,8 @@ from schemas.codec.blocks import log_entries
 from schemas.codec.records import RecordError, decode_one
 from schemas.partitioner import partition_of
 from schemas.registry import registry_for
-from services.queue.tickets.relay import TICKETS_TOPIC
-from services.queue.tickets.replay import LoggedBranch, logged_branch
+from services.queue.behind.relay import TICKETS_TOPIC
+from services.queue.behind.replay import LoggedBranch, logged_branch
 from streams.calendar import DAY_MAX, DAY_MIN
 from streams.queue.discipline import TicketCall
 from streams.queue.overtaking import overtaking_cause

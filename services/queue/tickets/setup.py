@@ -22,10 +22,10 @@ from policies.language.loader import load_pack
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
 from services.access.writer import DecisionTrail
-from services.queue.tickets.following import ClassFollower
+from services.queue.behind.following import ClassFollower
+from services.queue.behind.relay import RELAY_WAIT_MS, KafkaSteps, TicketRelay
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.problems import TicketProblemError
-from services.queue.tickets.relay import RELAY_WAIT_MS, KafkaSteps, TicketRelay
 from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.store import STORE_BUDGET_S, TicketStore
 from services.queue.tickets.ticketing import Ticketing

@@ -19,10 +19,10 @@ from deploy.settings import Settings
 from services.access.decision import Action, DataKind
 from services.access.setup import key_book, request_callers
 from services.assembly import new_lookup, priority_app, priority_lookup
+from services.queue.behind.beside import BehindProcess
 from services.queue.lookup import Answer
 from services.queue.priority import Priority, watching
 from services.queue.server import listening, server, without_pauses
-from services.queue.tickets.beside import BehindProcess
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.setup import Behind, rights_of, ticketing_of
 from streams.reference import customer_ref

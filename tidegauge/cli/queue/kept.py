@@ -25,7 +25,7 @@ def compare_branches(branch: str = _BRANCH, as_json: bool = JSON) -> None:
 
     Nothing is guessed and nothing is changed. Steps that wait in the outbox count as differences.
     """
-    from services.queue.tickets.replay import queue_differences
+    from services.queue.behind.replay import queue_differences
     from tidegauge.branch.log import read_branch
 
     settings = _with_store()
@@ -57,7 +57,7 @@ def restore_branch(
     """
     from policies import load_pack
     from policies.compiled.queue import compile_queue
-    from services.queue.tickets.replay import restored
+    from services.queue.behind.replay import restored
     from services.queue.tickets.store import StepRefusedError, full_round
     from tidegauge.branch.log import read_branch
 
