@@ -42,7 +42,6 @@ from schemas.bounded import TooLargeError, read_bounded
 from schemas.confluent import ConfluentRegistry, RegistryAccess
 from schemas.validation.columns import InputCheck
 from services.access.issuer import Issuer
-from services.access.tokens import issuer_keys
 from services.assembly import webhook_trust
 from services.database.migrations import migrations
 from services.staff.lists import read_list
@@ -264,8 +263,9 @@ READERS: Final = (
            lambda path: server_of(path)._forget_another() or "known"),
     Reader("services.database.migrations.migrations", "SMALL_FILE_BYTES_MAX", "0001-a.sql",
            lambda path: path.write_text("SELECT 1\n"), lambda path: migrations(path.parent)),
-    Reader("services.access.tokens.issuer_keys", "SMALL_FILE_BYTES_MAX", "keys.json",
-           lambda path: path.write_text(json.dumps({"keys": [RSAKey.generate_key(2048).as_dict(private=False)]})), issuer_keys),
+    Reader("services.access.issuer.Issuer._keys_in", "SMALL_FILE_BYTES_MAX", "keys.json",
+           lambda path: path.write_text(json.dumps({"keys": [RSAKey.generate_key(2048).as_dict(private=False)]})),
+           lambda path: Issuer("https://127.0.0.1:1", keys_file=path)._keys_in(path)),
     Reader("services.access.issuer.Issuer.trust", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: Issuer("https://127.0.0.1:1", path).trust()),
     Reader("tidegauge.cli.access.kept._read", "LOGIN_FILE_BYTES_MAX", "login.json",

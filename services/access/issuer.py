@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from deploy.settings import loopback
 from schemas import bounds
-from schemas.bounded import check_size
-from services.access.tokens import TYPES, TokenRefusedError, TokenTrust, issuer_keys, public_keys, verified
+from schemas.bounded import check_size, read_bounded
+from services.access.tokens import TYPES, TokenRefusedError, TokenTrust, public_keys, verified
 
 if TYPE_CHECKING:
     from joserfc.jwk import KeySet
@@ -63,6 +63,7 @@ class Issuer:
         self._one_at_a_time = threading.Lock()
         self._addresses: tuple[Addresses, float] | None = None  # with when they were asked for
         self._keys: tuple[KeySet, float] | None = None
+        self._in_file: tuple[bytes, KeySet] | None = None  # what the file held, and its keys
         self._asked_at: float | None = None  # for keys, the last time, whatever came of it
 
     def addresses(self) -> Addresses:
@@ -85,7 +86,7 @@ class Issuer:
     def _keys_for(self, token: str) -> KeySet:
         """The keys, asked for anew where they are old or the token's is not among them."""
         if self._keys_file is not None:
-            return issuer_keys(self._keys_file)
+            return self._keys_in(self._keys_file)
         with self._one_at_a_time:
             now = self._clock()
             known, since = self._keys or (None, 0.0)
@@ -105,6 +106,13 @@ class Issuer:
                 return known
             self._keys = found, now
             return found
+
+    def _keys_in(self, path: Path) -> KeySet:
+        """The keys in a file, which may change at any time. TokenRefusedError where it holds none; TooLargeError, OSError."""
+        data = read_bounded(path, bounds.SMALL_FILE_BYTES_MAX)
+        if self._in_file is None or self._in_file[0] != data:  # making keys of it takes longer than checking a token
+            self._in_file = data, public_keys(data, str(path))
+        return self._in_file[1]
 
     def _known_addresses(self) -> Addresses:
         now = self._clock()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from math import isfinite
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from joserfc import jwt
@@ -16,7 +15,6 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from schemas import bounds
-from schemas.bounded import read_bounded
 from services.access.decision import MACHINES, Actor, Role, unit_of
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256")
@@ -40,11 +38,6 @@ class TokenTrust(NamedTuple):
     issuer: str
     audience: str
     keys: KeySet
-
-
-def issuer_keys(path: Path) -> KeySet:
-    """The public keys of an issuer, from a file with its JWKS. TokenRefusedError where it holds none; TooLargeError, OSError."""
-    return public_keys(read_bounded(path, bounds.SMALL_FILE_BYTES_MAX), str(path))
 
 
 def public_keys(data: bytes, source: str) -> KeySet:

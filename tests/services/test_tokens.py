@@ -14,7 +14,8 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from deploy.connections.database import connected
 from services.access.decision import PEOPLE, Action, Actor, DataKind, Resource, Role, decide_access
-from services.access.tokens import TokenRefusedError, TokenTrust, issuer_keys, login_of, machine_of, verified
+from services.access.issuer import Issuer
+from services.access.tokens import TokenRefusedError, TokenTrust, login_of, machine_of, verified
 from services.database.migrations import migrate
 from services.staff.directory import take
 from services.staff.lists import read_list
@@ -106,11 +107,12 @@ def test_a_machine_is_what_its_claims_say() -> None:
 
 
 def test_the_issuers_keys(tmp_path: Path) -> None:
-    """Public ones for signatures; a file without any is refused."""
+    """Public ones for signatures, as the file has them now; one without any is refused."""
     path = tmp_path / "keys.json"
     keys = [KEY.as_dict(private=False), {"kty": "oct", "k": part(b"x" * 32), "kid": "s"}]
     path.write_text(json.dumps({"keys": keys}))
-    assert verified(token(), TRUST._replace(keys=issuer_keys(path)), NOW)
+    issuer = Issuer(TRUST.issuer, keys_file=path)
+    assert issuer.claims(token(), TRUST.audience, NOW) == issuer.claims(token(), TRUST.audience, NOW)
     for text in (
         "",
         "[]",
@@ -121,7 +123,9 @@ def test_the_issuers_keys(tmp_path: Path) -> None:
     ):
         path.write_text(text)
         with pytest.raises(TokenRefusedError):
-            issuer_keys(path)
+            issuer.claims(token(), TRUST.audience, NOW)
+    path.write_text(json.dumps({"keys": keys}))
+    assert issuer.claims(token(), TRUST.audience, NOW)
 
 
 def test_a_substitute_may_what_the_absent_may() -> None:

@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 
 from streams.accounts.store import NULL, REF_BITS, REF_MASK, Array, Index, Long, find
-from streams.calendar import business_day
+from streams.calendar import business_day, month_of
 from streams.fields import (
     P_AMOUNT,
     P_BANK,
@@ -20,10 +20,13 @@ from streams.fields import (
     P_NATURE,
     P_REVERSES,
 )
+from streams.kernels.borrowing import borrowed
 from streams.kernels.varints import long_at, write_long
 
-M_ROW, M_SLOT, M_DAY, M_FLOW, M_CURRENCY, M_AMOUNT, M_BACK, M_STRICT = range(8)  # columns of a match
-MATCH_COLUMNS = 8
+R_ROW, R_SLOT, R_MONTH, R_FLOW, R_CURRENCY, R_STRICT = range(6)  # columns of a reversal that a flow looks at
+REVERSAL_COLUMNS = 6
+K_FLOW, K_CURRENCY, K_MONTH, K_COLUMN = range(4)  # columns of the table of months
+NOT_HELD = -1  # in place of a column: what falls into the month is in no flow
 FLOW_VALUE_BYTES_MAX = 32  # of one value in a row, with its head
 
 
@@ -31,6 +34,7 @@ class FlowRules(NamedTuple):
     """Flows, F of them, for the kernel. Texts lie one behind the other in `arena`; a list without any takes all."""
 
     sign: Array  # int64[F]: 1 in, -1 out
+    counted: Array  # bool[F]: postings are counted, not added up
     natures: Array  # int64[F]: a bit for each
     channels: Array  # int64[F, 2]: the first of its texts, and behind the last
     counterparties: Array  # int64[F, 2]
@@ -55,61 +59,91 @@ def _is_one(raw: Array, ref: Long, rules: FlowRules, first: Long, end: Long) -> 
     return False
 
 
-@nb.njit(cache=True, nogil=True)
-def flow_matches(
-    raw: Array, data: Array, status: Array, first: Long, last: Long, rules: FlowRules, customers: Index,
-    currencies: Index, starts: Array, offsets: Array, out: Array,
-) -> Long:  # fmt: skip
-    """Pairs of posting and flow of rows [first, last) that the ledger has taken, into `out`; how many.
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _is_of(raw: Array, data: Array, row: Long, rules: FlowRules, f: Long) -> bool:
+    """Whether a posting has one of a flow's channels and of its counterparties, where it names any."""
+    first, end = rules.channels[f]
+    if first < end and not _is_one(raw, data[row, P_CHANNEL], rules, first, end):
+        return False
+    first, end = rules.counterparties[f]
+    return first >= end or (
+        _is_one(raw, data[row, P_BANK], rules, first, end) or _is_one(raw, data[row, P_COUNTERPARTY], rules, first, end)
+    )
 
-    M_AMOUNT is that of what it adds, below 0 for a reversal (M_BACK). A reversal belongs to a flow by what it takes back: one
-    whose own nature is another than the flow's is given too, M_STRICT 0.
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _known_at(known: Array, recent: Array, f: Long, currency: Long, month: Long) -> Long:
+    """The row of a flow's month in the table of months; -1 if it has none. recent: of each flow the one found last."""
+    k = recent[f]
+    if k >= 0 and known[k, K_CURRENCY] == currency and known[k, K_MONTH] == month:
+        return k
+    for k in range(len(known)):
+        if known[k, K_FLOW] == f and known[k, K_CURRENCY] == currency and known[k, K_MONTH] == month:
+            recent[f] = k
+            return np.int64(k)
+    return np.int64(-1)
+
+
+@nb.njit(cache=True, nogil=True)
+def count_flows(
+    block_raw: Array, block_data: Array, status: Array, first: Long, last: Long, flow: Long, rules: FlowRules,
+    customers: Index, currencies: Index, starts: Array, offsets: Array, known: Array, held: Array, changes: Array,
+    reversals: Array, noted: Long,
+) -> tuple[Long, Long, Long, Long, Long, Long]:  # fmt: skip
+    """Adds postings of rows [first, last) that the ledger has taken to the flows that they belong to; from `flow` on in `first`.
+
+    known: int64[K, 4], the months that are held, and those that are known not to be; held: int64[slots, columns], changes:
+    uint8[slots]. Returns (last, 0, 0, 0, reversals noted, postings in months that are not held), or (row, flow, currency,
+    month, …) where it stopped: at a month that `known` does not name.
+
+    A reversal belongs to a flow by what it takes back: into `reversals` goes one whose own nature is another than the flow's
+    too, R_STRICT 0.
     """
-    n = 0
+    raw, data, values, changed = borrowed(block_raw), borrowed(block_data), borrowed(held), borrowed(changes)
+    recent, late = np.full(len(rules.sign), -1, np.int64), np.int64(0)
     for row in range(first, last):
         if status[row] != 0:
+            flow = 0
             continue
-        slot, currency, day = -1, -1, -1
+        slot, currency, month = np.int64(-1), np.int64(-1), np.int64(-1)
         amount, back = data[row, P_AMOUNT], data[row, P_REVERSES] != NULL
         what = -amount if back else amount
-        for f in range(len(rules.sign)):
+        for f in range(flow, len(rules.sign)):
             if what * rules.sign[f] <= 0:
                 continue
             of_nature = rules.natures[f] >> data[row, P_NATURE] & 1
-            if not of_nature and not back:
-                continue
-            c, end = rules.channels[f]
-            if c < end and not _is_one(raw, data[row, P_CHANNEL], rules, c, end):
-                continue
-            c, end = rules.counterparties[f]
-            if c < end and not (
-                _is_one(raw, data[row, P_BANK], rules, c, end) or _is_one(raw, data[row, P_COUNTERPARTY], rules, c, end)
-            ):
+            if (not of_nature and not back) or not _is_of(raw, data, row, rules, f):
                 continue
             if slot < 0:
                 ref = data[row, P_CUSTOMER]
                 slot = find(customers, raw, ref >> REF_BITS, ref & REF_MASK)
                 ref = data[row, P_CURRENCY]
                 currency = find(currencies, raw, ref >> REF_BITS, ref & REF_MASK)
-                day = business_day(data[row, P_BOOKED], starts, offsets)
-            out[n, M_ROW], out[n, M_SLOT], out[n, M_DAY], out[n, M_FLOW], out[n, M_CURRENCY] = (
-                row,
-                slot,
-                day,
-                f,
-                currency,
-            )
-            out[n, M_AMOUNT] = -abs(amount) if back else abs(amount)
-            out[n, M_BACK], out[n, M_STRICT] = back, of_nature
-            n += 1
-    return n
+                month = np.int64(month_of(business_day(data[row, P_BOOKED], starts, offsets)))
+            if of_nature:
+                k = _known_at(known, recent, f, currency, month)
+                if k < 0:
+                    return np.int64(row), np.int64(f), currency, month, noted, late
+                if known[k, K_COLUMN] == NOT_HELD:
+                    late += 1
+                else:
+                    one = np.int64(1) if rules.counted[f] else abs(amount)
+                    values[slot, known[k, K_COLUMN]] += -one if back else one
+                    changed[slot] = 1
+            if back:
+                reversals[noted, R_ROW], reversals[noted, R_SLOT], reversals[noted, R_MONTH] = row, slot, month
+                reversals[noted, R_FLOW], reversals[noted, R_CURRENCY] = f, currency
+                reversals[noted, R_STRICT] = of_nature
+                noted += 1
+        flow = 0
+    return np.int64(last), np.int64(0), np.int64(0), np.int64(0), noted, late
 
 
 @nb.njit(cache=True, nogil=True)
 def encode_flows(values: Array, order: Array, heads: Array, slots: Array, out: Array, ends: Array) -> Long:
     """Into `out` each customer's values other than 0; bytes written.
 
-    values: int64[K, slots]; heads: int64[K, 3], flow, currency and month of each; `order` has them ascending. Values of
+    values: int64[slots, K]; heads: int64[K, 3], flow, currency and month of each; `order` has them ascending. Values of
     one flow and currency stand together as long as their months follow each other: flow, currency, the first month and
     how many months, then a value a month.
     """
@@ -118,7 +152,7 @@ def encode_flows(values: Array, order: Array, heads: Array, slots: Array, out: A
         slot, place = slots[i], 0
         while place < len(order):
             k = order[place]
-            if values[k, slot] == 0:
+            if values[slot, k] == 0:
                 place += 1
                 continue
             end = place + 1  # behind the last of the group that is not 0
@@ -127,7 +161,7 @@ def encode_flows(values: Array, order: Array, heads: Array, slots: Array, out: A
                     break
                 if heads[order[other], 2] != heads[order[other - 1], 2] + 1:
                     break  # a gap would be written month by month, and there is room for the columns alone
-                if values[order[other], slot] != 0:
+                if values[slot, order[other]] != 0:
                     end = other + 1
             first = heads[k, 2]
             months = heads[order[end - 1], 2] - first + 1
@@ -136,7 +170,7 @@ def encode_flows(values: Array, order: Array, heads: Array, slots: Array, out: A
             for month in range(first, first + months):
                 value = np.int64(0)
                 if place < end and heads[order[place], 2] == month:
-                    value = values[order[place], slot]
+                    value = values[slot, order[place]]
                     place += 1
                 at = write_long(out, at, value)
             place = end

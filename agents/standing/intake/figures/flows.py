@@ -26,9 +26,9 @@ from policies.model.figures import COUNT, FLOW_MONTHS_MAX, IN, Flow, Series
 from policies.model.pack import Pack
 from schemas.codec.blocks import Columns
 from streams.accounts.ledger import Ledger
-from streams.accounts.store import Array
+from streams.accounts.store import NULL, Array
 from streams.calendar import NO_DAY, last_ended_month, month_of, month_start
-from streams.fields import P_ACCOUNT, P_AMOUNT, P_BOOKED, P_DAY
+from streams.fields import P_ACCOUNT, P_AMOUNT, P_BOOKED, P_DAY, P_REVERSES
 from streams.money import EXPONENTS, NANO
 from streams.vocabulary.terms import NATURES
 
@@ -39,7 +39,8 @@ _AHEAD: Final = (
 _BEFORE_MAX: Final = 24  # months that are held while no day is closed: the newest
 _PENDING: Final = -1  # a series begins with the month behind the one in which the next close falls
 _ALWAYS: Final = 0
-_SINCE_YEAR_0: Final = 1970 * 12
+_COLUMNS_MORE: Final = 8  # columns that are made at a time
+_REFUSED_MAX: Final = 256  # months that are known not to be held, in a block
 
 
 class _Head(NamedTuple):
@@ -58,9 +59,9 @@ class FlowSeries:
         self._codes: dict[Flow, int] = {}  # by what counts, whatever it is called
         self._since: list[int] = []  # the first month of each that is known
         self._places: dict[_Head, int] = {}
-        self._values = np.zeros((0, 0), np.int64)  # [columns, slots]
+        self._values = np.zeros((0, 0), np.int64)  # [slots, columns]
         self._rules: FlowRules | None = None
-        self._changed: set[int] = set()
+        self._changed = np.zeros(0, np.uint8)  # [slots]
         self._unsaid = False  # the series are others than their row says
         self.reversals = FlowReversals(ledger)
 
@@ -101,38 +102,30 @@ class FlowSeries:
             return
         if self._rules is None:
             self._rules = _rules(self._codes)
-        ledger, out = self.ledger, np.empty(((last - first) * len(self._codes), kernels.MATCH_COLUMNS), np.int64)
-        n = kernels.flow_matches(
-            columns.raw, columns.data, columns.status, first, last, self._rules, ledger.customers.index,
-            ledger.currencies.index, ledger.zone.starts, ledger.zone.offsets, out,
-        )  # fmt: skip
-        if not n:
-            return
-        found = out[:n]
-        months = month_of_days(found[:, kernels.M_DAY])
-        back = found[:, kernels.M_BACK] != 0
-        plain = found[:, kernels.M_STRICT] != 0
-        self._add_all(found[plain], months[plain])
-        if back.any():
-            self._note_reversals(columns, found[back], months[back])
+        self._make_room()
+        ledger, backs = self.ledger, np.count_nonzero(columns.data[first:last, P_REVERSES] != NULL)
+        reversals = np.empty((backs * len(self._codes), kernels.REVERSAL_COLUMNS), np.int64)
+        row, flow, noted, refused = first, 0, 0, set[_Head]()
+        while True:
+            row, flow, currency, month, noted, late = kernels.count_flows(
+                columns.raw, columns.data, columns.status, row, last, flow, self._rules, ledger.customers.index,
+                ledger.currencies.index, ledger.zone.starts, ledger.zone.offsets, self._known(refused), self._values,
+                self._changed, reversals, noted,
+            )  # fmt: skip
+            if late:
+                self._counts.add("flows_too_old", late)
+            if row == last:
+                break
+            head = _Head(flow, currency, month)
+            if self._place(head) is None:
+                refused = {head} if len(refused) == _REFUSED_MAX else refused | {head}
+        if noted:
+            self._note_reversals(columns, reversals[:noted])
 
-    def _add_all(self, found: Array, months: Array) -> None:
-        """Adds matches to their months, those of one column at a time."""
-        if not len(found):
-            return
-        heads = np.stack((found[:, kernels.M_FLOW], found[:, kernels.M_CURRENCY], months), 1)
-        mixed = (heads[:, 0] << 40) | (heads[:, 1] << 24) | heads[:, 2]
-        distinct, which = np.unique(mixed, return_inverse=True)
-        counted = np.array([flow.value == COUNT for flow in self._codes], np.bool_)[found[:, kernels.M_FLOW]]
-        values = np.where(counted, np.sign(found[:, kernels.M_AMOUNT]), found[:, kernels.M_AMOUNT])
-        for place, one in enumerate(distinct.tolist()):
-            mine = which == place if len(distinct) > 1 else slice(None)
-            head, slots = _Head(one >> 40, one >> 24 & 0xFFFF, one & 0xFFFFFF), found[mine, kernels.M_SLOT]
-            if (at := self._place(head)) is None:
-                self._counts.add("flows_too_old", len(slots))
-                continue
-            np.add.at(self._values[at], slots, values[mine])
-            self._changed.update(slots.tolist())
+    def _known(self, refused: Iterable[_Head]) -> Array:
+        """int64[K, 4]: the columns of months, and the months that are known to have none."""
+        held = [(*head, at) for head, at in self._places.items()]
+        return np.array(held + [(*head, kernels.NOT_HELD) for head in refused], np.int64).reshape(-1, 4)
 
     def _place(self, head: _Head) -> int | None:
         """The column of a month, made if there is none; None for a month that is no longer held, or not yet.
@@ -144,17 +137,18 @@ class FlowSeries:
         return self._column_of(head)
 
     def _column_of(self, head: _Head) -> int:
-        slots = self.ledger.customers.count
-        if slots > self._values.shape[1]:
-            wider = np.zeros((len(self._values), max(slots, 2 * self._values.shape[1])), np.int64)
-            wider[:, : self._values.shape[1]] = self._values
-            self._values = wider
+        self._make_room()
         if head not in self._places:
             free = min({*range(len(self._places) + 1)} - {*self._places.values()})
-            if free >= len(self._values):
-                self._values = grown(self._values, free + 1, 0)
+            if free >= self._values.shape[1]:
+                self._values = np.pad(self._values, ((0, 0), (0, _COLUMNS_MORE)))
             self._places[head] = free
         return self._places[head]
+
+    def _make_room(self) -> None:
+        """For every customer of the ledger."""
+        slots = self.ledger.customers.count
+        self._values, self._changed = grown(self._values, slots, 0), grown(self._changed, slots, 0)
 
     def _is_held(self, month: int) -> bool:
         if self.ledger.closed != NO_DAY:
@@ -171,25 +165,23 @@ class FlowSeries:
     def _forget(self, since: int) -> None:
         """Months before one are held no longer."""
         for head in [head for head in self._places if head.month < since]:
-            self._values[self._places.pop(head)] = 0
+            self._values[:, self._places.pop(head)] = 0
 
     # -- reversals
 
-    def _note_reversals(self, columns: Columns, found: Array, months: Array) -> None:
+    def _note_reversals(self, columns: Columns, found: Array) -> None:
         """Remembers reversals: the closes ask which posting each takes back, while it may be held."""
-        flows: dict[int, tuple[list[int], list[int], int]] = {}
-        for match, month in zip(found.tolist(), months.tolist(), strict=True):
-            loose, strict, _ = flows.setdefault(match[kernels.M_ROW], ([], [], month))
-            loose.append(match[kernels.M_FLOW])
-            if match[kernels.M_STRICT]:
-                strict.append(match[kernels.M_FLOW])
-        for row, (loose, strict, month) in flows.items():
-            data = columns.data[row]
-            match = found[found[:, kernels.M_ROW] == row][0]
-            amount = int(data[P_AMOUNT])
-            self.reversals.note(int(match[kernels.M_SLOT]), TakenBack(
-                columns.text_at(int(data[P_ACCOUNT])) or "", int(data[P_BOOKED]), int(data[P_DAY]), amount,
-                int(match[kernels.M_CURRENCY]), tuple(loose), month, tuple(strict), month,
+        flows: dict[int, tuple[list[int], list[int], list[int]]] = {}
+        for one in found.tolist():
+            loose, strict, _ = flows.setdefault(one[kernels.R_ROW], ([], [], one))
+            loose.append(one[kernels.R_FLOW])
+            if one[kernels.R_STRICT]:
+                strict.append(one[kernels.R_FLOW])
+        for row, (loose, strict, one) in flows.items():
+            data, month = columns.data[row], one[kernels.R_MONTH]
+            self.reversals.note(one[kernels.R_SLOT], TakenBack(
+                columns.text_at(int(data[P_ACCOUNT])) or "", int(data[P_BOOKED]), int(data[P_DAY]), int(data[P_AMOUNT]),
+                one[kernels.R_CURRENCY], tuple(loose), month, tuple(strict), month,
             ))  # fmt: skip
 
     def settle(self) -> None:
@@ -200,11 +192,12 @@ class FlowSeries:
                 for flow in one.flows:
                     counted = [*self._codes][flow].value == COUNT
                     self._add(slot, _Head(flow, one.currency, one.month), sign * (-1 if counted else -abs(one.amount)))
-            self._changed.add(slot)
+            self._make_room()
+            self._changed[slot] = 1
 
     def _add(self, slot: int, head: _Head, value: int) -> None:
         if (at := self._place(head)) is not None:
-            self._values[at, slot] += value
+            self._values[slot, at] += value
 
     # -- closes
 
@@ -229,10 +222,10 @@ class FlowSeries:
         mine = {head.currency: at for head, at in self._places.items() if head.flow == code and head.month == month}
         held, rest = np.zeros(n, np.bool_), np.zeros(n, object)
         units = np.zeros(n, np.int64)
-        known = slots < self._values.shape[1]
+        known = slots < len(self._values)
         for currency, at in sorted(mine.items()):
             values = np.zeros(n, np.int64)
-            values[known] = self._values[at, slots[known]]
+            values[known] = self._values[slots[known], at]
             name = self.ledger.currencies.text(currency)
             if flow.value == COUNT or name == self.ledger.base_currency:
                 units += values
@@ -260,11 +253,10 @@ class FlowSeries:
             self._unsaid = False
             told = [[*_written(flow), since] for flow, since in zip(self._codes, self._since, strict=True)]
             out.append((RowKey.FLOW_SERIES, json.dumps(told, ensure_ascii=False).encode()))
-        if self._changed:
-            slots = np.sort(np.fromiter(self._changed, np.int64, len(self._changed)))
-            self._changed.clear()
+        if len(slots := np.flatnonzero(self._changed)):
+            self._changed[slots] = 0
             places = sorted(self._places.items())
-            heads = np.zeros((len(self._values), 3), np.int64)
+            heads = np.zeros((self._values.shape[1], 3), np.int64)
             for head, at in places:
                 heads[at] = head
             order = np.array([at for _, at in places], np.int64)
@@ -304,17 +296,12 @@ class FlowSeries:
             if self.ledger.closed != NO_DAY and month < self.ledger.open_month - FLOW_MONTHS_MAX:
                 continue  # forgotten since
             at = self._column_of(_Head(flow, currency, month))
-            self._values[at, slots[mine[:, 0]]] = mine[:, 4]
+            self._values[slots[mine[:, 0]], at] = mine[:, 4]
 
 
 def different_flows(packs: Iterable[Pack]) -> int:
     """How many series packs ask for: flows that count the same are one."""
     return len({_what(flow) for pack in packs for flow in pack.flows.values()})
-
-
-def month_of_days(days: Array) -> Array:
-    """int64[n]: the months of days, as streams.calendar.month_of numbers them."""
-    return np.asarray(days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) + _SINCE_YEAR_0)
 
 
 def _what(flow: Flow) -> Flow:
@@ -351,6 +338,7 @@ def _rules(codes: Mapping[Flow, int]) -> FlowRules:
     lists = np.array(spans, np.int64).reshape(-1, 2, 2)
     return FlowRules(
         np.array([1 if flow.direction == IN else -1 for flow in codes], np.int64),
+        np.array([flow.value == COUNT for flow in codes], np.bool_),
         np.array([_nature_bits(flow) for flow in codes], np.int64),
         np.ascontiguousarray(lists[:, 0]), np.ascontiguousarray(lists[:, 1]),
         np.array(texts, np.int64).reshape(-1, 2), np.frombuffer(bytes(arena), np.uint8),
