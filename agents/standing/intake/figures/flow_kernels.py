@@ -66,17 +66,17 @@ def _is_of(raw: Array, data: Array, row: Long, rules: FlowRules, f: Long) -> boo
     if first < end and not _is_one(raw, data[row, P_CHANNEL], rules, first, end):
         return False
     first, end = rules.counterparties[f]
-    return first >= end or (
-        _is_one(raw, data[row, P_BANK], rules, first, end) or _is_one(raw, data[row, P_COUNTERPARTY], rules, first, end)
-    )
+    if first >= end or _is_one(raw, data[row, P_BANK], rules, first, end):
+        return True
+    return _is_one(raw, data[row, P_COUNTERPARTY], rules, first, end)
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
 def _known_at(known: Array, recent: Array, f: Long, currency: Long, month: Long) -> Long:
     """The row of a flow's month in the table of months; -1 if it has none. recent: of each flow the one found last."""
-    k = recent[f]
-    if k >= 0 and known[k, K_CURRENCY] == currency and known[k, K_MONTH] == month:
-        return k
+    last = recent[f]
+    if last >= 0 and known[last, K_CURRENCY] == currency and known[last, K_MONTH] == month:
+        return np.int64(last)
     for k in range(len(known)):
         if known[k, K_FLOW] == f and known[k, K_CURRENCY] == currency and known[k, K_MONTH] == month:
             recent[f] = k
