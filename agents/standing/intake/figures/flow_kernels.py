@@ -68,7 +68,7 @@ def _is_of(raw: Array, data: Array, row: Long, rules: FlowRules, f: Long) -> boo
     first, end = rules.counterparties[f]
     if first >= end or _is_one(raw, data[row, P_BANK], rules, first, end):
         return True
-    return _is_one(raw, data[row, P_COUNTERPARTY], rules, first, end)
+    return bool(_is_one(raw, data[row, P_COUNTERPARTY], rules, first, end))
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
