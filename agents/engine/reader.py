@@ -52,7 +52,7 @@ class LogReader:
         """
         fetches.install({name: fetches.BLOCK_TOPICS.get(name, name) for name in topics})
         self._next: dict[Place, int] = {}
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._guard, self._over = asyncio.new_event_loop(), threading.Lock(), False
         self._thread = threading.Thread(target=self._loop.run_forever, name="log reader", daemon=True)
         self._thread.start()
         try:
@@ -102,7 +102,7 @@ class LogReader:
 
     def close(self) -> None:
         """Leave the brokers; once is enough."""
-        if self._loop.is_closed():
+        if self._over:
             return
         atexit.unregister(self.close)
         with suppress(KafkaException, CancelledError):  # brokers that are away need not be told
@@ -110,14 +110,23 @@ class LogReader:
         self._end()
 
     def _do(self, work: Coroutine[Any, Any, _Found]) -> _Found:
+        with self._guard:
+            if self._over:  # a thread of a process that ends; what is not begun would be told of behind its last line
+                work.close()
+                raise KafkaException(KafkaError(KafkaError._DESTROY, "the reader is closed"))  # noqa: SLF001 - its public name
+            doing = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            return doing.result()
         except (AioKafkaError, TimeoutError) as problem:
             said = str(problem) or type(problem).__name__
             raise KafkaException(KafkaError(KafkaError._FAIL, said)) from problem  # noqa: SLF001 - its public name
 
     def _end(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result()
+        with self._guard:
+            if self._over:
+                return
+            self._over, leaving = True, asyncio.run_coroutine_threadsafe(self._leave(), self._loop)
+        leaving.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -89,6 +89,8 @@ class AccountAgent:
                 log.info("the account agent ends: %s", problem)
                 return
             except (KafkaException, RegistryError, Rejoin, TimeoutError) as problem:
+                if self._stop.is_set():  # nothing stands behind the worker's last line
+                    return
                 log.info("the account agent begins again: %s", problem)
                 self._stop.wait(PAUSE_S)
             except Exception as problem:  # noqa: BLE001 - no figure depends on it, and the log says what it was

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from confluent_kafka import KafkaException
 
 from agents.engine import reader
 from deploy.settings import Settings
@@ -48,3 +50,19 @@ async def test_a_reader_is_closed_where_another_loop_runs(monkeypatch: pytest.Mo
     found = await asyncio.to_thread(reader.LogReader, Settings().kafka, ["transactions"])
     found.close()
     assert made[0].task.cancelled()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_closed_reader_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that reads on while its process ends is refused, and leaves no coroutine that asyncio would tell of."""
+
+    async def opened(*_: Any) -> Away:
+        return Away()
+
+    monkeypatch.setattr(reader, "_open", opened)
+    found = reader.LogReader(Settings().kafka, ["transactions"])
+    found.close()
+    with pytest.raises(KafkaException, match="closed"):
+        found.fetch(0.1)
+    gc.collect()  # what was never awaited is told of then
+    found.close()
