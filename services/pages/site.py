@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ASSETS_AT: Final = "/assets"
 LANGUAGE_KEPT_S: Final = 400 * 86_400
+_REFUSED: Final = 400
 HTMX: Final = "htmx.js"
 _HTMX_PACKAGE: Final = ("django_htmx", "static/django_htmx/htmx-2.min.js")
 _KINDS: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -83,10 +84,12 @@ class PageSite:
         path: where the page is to be had again, if not at the request's.
         """
         language = language_of(request, self.default)
-        others = [(one, str(request.url.include_query_params(**{LANGUAGE_FIELD: one}).query)) for one in LANGUAGES]
+        # A refusal repeats nothing of the address, which may hold what somebody has typed: its links are relative.
+        at, asked = ("", request.url.replace(query="")) if status >= _REFUSED else (request.url.path, request.url)
+        others = [(one, str(asked.include_query_params(**{LANGUAGE_FIELD: one}).query)) for one in LANGUAGES]
         text = self.templates.get_template(template).render(
             say=lambda key, **more: self.wording.say(language, key, **more), language=language, languages=others,
-            path=path or request.url.path, asset=lambda name: f"{ASSETS_AT}/{self.digest}/{name}", **given,
+            path=path or at, asset=lambda name: f"{ASSETS_AT}/{self.digest}/{name}", **given,
         )  # fmt: skip
         answer = HTMLResponse(
             text, status, {"Cache-Control": "no-store", "Content-Language": language, "Vary": "Cookie"}

@@ -111,7 +111,7 @@ def install_screens(app: FastAPI, site: PageSite, visitors: Visitors) -> None:
         if error.status_code == 401 and request.method in HARMLESS:
             where = "/login" if visitors.people is not None else SCREEN_AT
             return RedirectResponse(f"{where}?next={quote(request.url.path, safe='/')}", 303)
-        path = request.url.path if request.method in HARMLESS else "/"
+        path = "" if request.method in HARMLESS else "/"  # the same page again
         return site.page(request, "base/problem.html", error.status_code, path=path, status_code=error.status_code)
 
 
