@@ -206,7 +206,7 @@ def test_everybody_gives_the_same_answer(text, steps, data):
         judged = [*found.of("tier-changes"), *found.of("decisions")]
         assert {v.state for v in judged} <= {HOLDS}, [v.problems for v in judged]
         assert not [v.problems for v in found.verdicts if v.state == DIFFERS]  # alerts may depend on what met what
-        assert found.loose or not found.unpublished
+        assert found.loose or not [one for one in found.unpublished if "/raised/" not in one]  # nor alerts, as above
     TALLY["packs"] += 1
     TALLY["tier changes"] += sum(s[1] == "tier" for s in twin.said)
     TALLY["restated"] += twin.restated
