@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from agents.standing.intake.figures.flows import first_whole_month
 from policies.lifecycle.state import day_number
 from policies.model.figures import figure_period, series
 from policies.model.pack import Pack
-from streams.calendar import month_of, month_start
+from streams.calendar import month_start
 
 LOST_FLOW, LOST_FACT, LOST_BALANCE = LOST_KINDS = ("flow", "fact", "balance")
 
@@ -42,11 +43,6 @@ def held_since(closes: Iterable[Mapping[str, Any]], first: Mapping[str, int], pa
             if item["partition"] == partition and 0 < offset <= item["offset"]:
                 found[topic] = min(found.get(topic, day + 1), day + 1)
     return {topic: found.get(topic, behind + 1) for topic, offset in first.items() if offset > 0}
-
-
-def first_whole_month(day: int) -> int:
-    """The first month that begins on a day or after it."""
-    return int(month_of(day - 1)) + 1
 
 
 def no_longer_held(pack: Pack, held: Mapping[str, int]) -> tuple[NoLongerHeld, ...]:

@@ -105,7 +105,7 @@ class Stack:
         self.any_ports = any_ports
         self.tether = tether
         self.secure = secure or bool(record.read_record(self.data_dir).get("secure"))
-        # The JVM's first compiler does without the processor's instructions for AES: each byte costs brokers ten times as much.
+        # The JVM's first compiler does without the processor's instructions for AES: each byte costs brokers far more.
         self.quick = tether and not self.secure
         self.say = say or (lambda _: None)
         self.cluster: kafka.Cluster | None = None

@@ -77,6 +77,7 @@ def test_every_step_holds(scheme_feed, choice, together):
     for customer in ("C1", "C2"):
         found = explained(conf_of(scheme), log_of(partition, customer))
         assert [(v.told.name, v.state, v.problems) for v in found.of("rm-alerts") if v.state != HOLDS] == []
+        assert found.unpublished == []
         assert all(isinstance(line, str) for lang in ("en", "zh-CN") for line in lines(found, lang))
 
 

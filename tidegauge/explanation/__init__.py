@@ -62,7 +62,7 @@ class Explained:
     verdicts: list[Verdict] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)  # topics of which the log no longer holds the beginning
     loose: bool = False  # a pack decides between closes: what met what in a transaction is not in the log
-    unpublished: list[str] = field(default_factory=list)  # what the log gives and no topic has, so far
+    unpublished: list[str] = field(default_factory=list)  # what the log gives in any order and no topic has, so far
     branch: str | None = None  # that owns the customer
     unreadable: dict[str, int] = field(default_factory=dict)  # topic -> records that were left out
 
@@ -120,8 +120,20 @@ def explained(conf: StandingConf, log: Log) -> Explained:
         found.verdicts.append(verdict)
     names = {told.name for told in log.told}
     found.branch = branches(runs[0].job).get(log.customer_id)
-    found.unpublished = [name for name in runs[0].records if name not in names]
+    found.unpublished = _unpublished(names, runs, conf, log)
     _standing(found, runs[0].job)
+    return found
+
+
+def _unpublished(names: set[str], runs: list[Replayed], conf: StandingConf, log: Log) -> list[str]:
+    """What every order of topics gives, and no topic has: a step of a case names what its transaction met last."""
+    found = [name for name in runs[0].records if name not in names]
+    for attempt in range(1, len(ORDERS)):
+        if not found:
+            break
+        if attempt == len(runs):
+            runs.append(Replayed(conf, log, attempt))
+        found = [name for name in found if name in runs[attempt].records]
     return found
 
 

@@ -76,7 +76,7 @@ class FlowSeries:
 
     def begin_with(self, day: int) -> None:
         """Months that don't begin on a day or after it are not known: the log no longer holds what came before."""
-        first = int(month_of(day - 1)) + 1
+        first = first_whole_month(day)
         self._since = [since if since == _PENDING else max(since, first) for since in self._since]
 
     @property
@@ -302,6 +302,11 @@ class FlowSeries:
 def different_flows(packs: Iterable[Pack]) -> int:
     """How many series packs ask for: flows that count the same are one."""
     return len({_what(flow) for pack in packs for flow in pack.flows.values()})
+
+
+def first_whole_month(day: int) -> int:
+    """The first month that begins on a day or after it."""
+    return int(month_of(day - 1)) + 1
 
 
 def _what(flow: Flow) -> Flow:
