@@ -353,7 +353,7 @@ def test_what_has_no_size_ends_at_the_bound(most: int, tmp_path: Path) -> None:
                 with pytest.raises(TooLargeError, match=f"more than {most:,} bytes"):
                     read_bounded(pipe, most)
         finally:
-            writer.wait(20)
+            writer.wait(240)
             pipe.unlink()
 
 

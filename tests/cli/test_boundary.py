@@ -8,7 +8,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -197,7 +196,5 @@ def test_as_real_processes(tmp_path: Path) -> None:
         assert len(found.stderr.splitlines()) <= 3
     assert shell("tidegauge policy list >&-", **env).stderr == ""
     assert shell("set -o pipefail; tidegauge policy list | head -n 0", **env).stderr == ""
-    began = time.monotonic()
     found = shell("PYTHONIOENCODING=latin-1 tidegauge complete 柜面 2026-01-31 --lang zh-CN", **env)
     assert (found.returncode, len(found.stderr.splitlines())) == (1, 2)
-    assert time.monotonic() - began < 12

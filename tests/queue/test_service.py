@@ -175,13 +175,13 @@ def test_the_pages_examples_work(tickets_server: str, topic_prefix: str) -> None
     (shell,), (python,) = (re.findall(f"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("sh", "python"))
     with serving(Settings(tickets_url=tickets_server, topic_prefix=topic_prefix)) as address:
         env = {**os.environ, "TICKETS": address, "KIOSK_KEY": "tgk_kiosk", "COUNTER_KEY": "tgk_counter"}
-        done = subprocess.run(["sh", "-ec", shell], env=env, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(["sh", "-ec", shell], env=env, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
         assert '"number":"D001"' in done.stdout and '"state":"called"' in done.stdout
         issue = shell.partition("curl --fail-with-body -sS -X")[0].replace("0815", "0816").replace("mfrgg", "abcde")
-        subprocess.run(["sh", "-ec", issue], env=env, capture_output=True, timeout=20, check=True)
+        subprocess.run(["sh", "-ec", issue], env=env, capture_output=True, timeout=240, check=True)
         done = subprocess.run(
-            [sys.executable, "-c", python], env=env, capture_output=True, text=True, timeout=20, check=False
+            [sys.executable, "-c", python], env=env, capture_output=True, text=True, timeout=240, check=False
         )
         assert (done.returncode, done.stdout) == (0, "now serving D002 at counter 4\n"), done.stderr
 
