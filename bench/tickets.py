@@ -1,7 +1,7 @@
 """Tickets in the opening hour: `tidegauge queue serve` as a bank runs it, kiosks and counters of many branches, the disk's sync.
 
 Open loop: requests leave at their times, however long the others take. A latency counts from when its request should have left.
-Beside it, on the same machine, a worker takes postings (bench.beside).
+Beside it, on the same machine, a worker takes postings (bench.background_load).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import psutil
 from confluent_kafka import Producer
 from redis import Redis
 
-from bench.beside import EVENTS_PER_S, postings_beside
+from bench.background_load import EVENTS_PER_S, postings_beside
 from bench.measure.arena import Arena
 from bench.measure.http_client import CONNECTIONS, READY_S, Client, Heard
 from bench.measure.report import Report, Table

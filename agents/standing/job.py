@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agents.engine.job import TP, Block, Outcome, Pair, RecoveryError, Rows, Upgrade
-from agents.engine.packing import Packed, texts
+from agents.engine.record_batches import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED

@@ -36,7 +36,7 @@ from streams.alerts.flow_days import fold_flow
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.alerts.watching import CaseWatch
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
-from streams.averages.missing import missing_of_metrics, missing_rates
+from streams.averages.missing_rates import missing_of_metrics, missing_rates
 from streams.averages.spans import span_sums
 from streams.calendar import DAY_MAX, month_of, zone_table
 from streams.fx import Rates
@@ -240,7 +240,7 @@ class Ledger:
         return span_sums(self.store, self.rates.table(), self.clock, scope, as_of, spans, slots)
 
     def missing_rates(self, scope: int, spans: Array, slots: Array) -> Array:
-        """Of streams.averages.missing: currencies without a rate on a day with a balance, of few customers, by span."""
+        """Of streams.averages.missing_rates: currencies without a rate on a day with a balance, of few customers, by span."""
         return missing_rates(self.store, self.rates.table(), self.clock, scope, spans, slots)
 
     def missing_of_metrics(self, scope: int, as_of: int, slots: Array) -> Array:

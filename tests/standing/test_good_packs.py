@@ -14,8 +14,8 @@ from policies import PackError, decide, limits, parse_pack
 from streams.vocabulary.terms import ASSET_CLASSES
 from tests.policies.grammar_packs import branch_packs, packs
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_changeover import activation, pack_of
 from tests.standing.test_lifecycle import action, crashed, fact
-from tests.standing.test_switching import activation, pack_of
 from tests.streams.fast import RULES, unshrunk
 from tests.twins.events import day, posting, rate
 from tests.twins.figures import NO_RATE, SlowFigures

@@ -15,7 +15,7 @@ from streams.accounts.ledger import Break, Ledger, UnmatchedReversal
 from streams.accounts.store import BREAK, DELTA, JOURNAL, LATE, POSTING
 from streams.money import NANO
 from streams.vocabulary.metrics import COLUMNS
-from tests.streams.feeding import feed
+from tests.streams.feed import feed
 from tests.twins.definitions import IN_SCOPE, Rules, month_first
 
 # Whole banks of events against a slow twin: to shrink one takes longer than a test may last. The blob repeats it.

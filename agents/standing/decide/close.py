@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from agents.engine.packing import Packed
+from agents.engine.record_batches import Packed
 from agents.standing.decide.branches import RulesInForce
 from agents.standing.decide.cases.desk import CaseDesk
 from agents.standing.decide.cases.outflow import OutflowCases

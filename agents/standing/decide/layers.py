@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.engine.job import Pair
-from agents.engine.packing import Packed, few, texts
+from agents.engine.record_batches import Packed, few, texts
 from agents.standing.decide import state_rows
 from agents.standing.decide.branches import ANY, RulesInForce
 from agents.standing.decide.changeover import Changeover

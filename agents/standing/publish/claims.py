@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents.engine.job import TP
-from agents.engine.packing import Packed, texts
+from agents.engine.record_batches import Packed, texts
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.murmur import partitions_of_texts
 from schemas.registry import Registry

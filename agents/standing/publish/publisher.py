@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.engine.job import Pair
-from agents.engine.packing import Packed, few
+from agents.engine.record_batches import Packed, few
 from agents.standing.intake.profiles import Profiles
 from agents.standing.model import DayClose, Keyring
 from agents.standing.publish.standings import References, ShownLayers, StandingWriter
