@@ -142,7 +142,7 @@ BOUNDS = {
     "addresses whose requests the look-up counts": [server.ADDRESSES_MAX],
     "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],
     "a request for metrics and health": [http.client._MAXLINE, http.client._MAXHEADERS],
-    "an answer of the schema registry, of the issuer of its tokens, of a worker to `drain`": [
+    "an answer of the schema registry, of the issuer of its tokens, of a worker to `drain` and `doctor`": [
         bounds.REGISTRY_ANSWER_BYTES_MAX, answers.REGISTRY_ANSWER_S,
     ],
     "schema ids that a partition asks the registry for and that are unknown, by topic": [
