@@ -236,3 +236,38 @@ def test_rooms_are_marked_as_typed() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert "py.typed" in settings["setuptools"]["package-data"]["*"]
     assert sorted(settings["mypy"]["packages"]) == sorted(set(ROOMS) - {"bench"})
+
+
+# Attributes that only their own rooms look through, and those rooms.
+INNER = {
+    "store": ("streams/",),  # of a ledger
+    "columns": ("streams/", "agents/standing/decide/lifecycle/"),  # of a ledger, of a lifecycle
+    "measures": ("agents/standing/decide/lifecycle/",),
+}
+OWNERS = {"ledger", "_ledger", "lifecycle", "_lifecycle"}
+# What may be asked all the same: how much there is.
+ASKED = {"account_count"}
+
+
+def reached_into(tree: ast.AST, name: str) -> Iterator[str]:
+    """Where a module looks into the inside of a ledger or a lifecycle instead of asking: `ledger.store.accounts`."""
+    rooms = {attribute for attribute, mine in INNER.items() if not name.startswith(mine)}
+    outer = {id(node.value): node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or node.attr not in rooms:
+            continue
+        owner = getattr(node.value, "attr", getattr(node.value, "id", ""))
+        if owner in OWNERS and outer.get(id(node)) not in ASKED:
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_others_ask() -> None:
+    """The arrays of a ledger and the columns of a lifecycle are their own rooms' business; benches and tests may look."""
+    others = [path for path in MODULES if path.relative_to(ROOT).parts[0] not in ("bench", "tests")]
+    assert found_in(others, lambda path: reached_into(parsed(path), name_of(path))) == []
+    text = "self.ledger.store.accounts\nledger.columns.account_count\nm = a.lifecycle.columns\nstore.columns\n"
+    assert list(reached_into(ast.parse(text), "agents/a.py")) == [
+        "line 1: self.ledger.store",
+        "line 3: a.lifecycle.columns",
+    ]
+    assert list(reached_into(ast.parse(text), "streams/a.py")) == []

@@ -29,7 +29,8 @@ from schemas.codec.blocks import Columns, Reader
 from schemas.codec.status import Status
 from schemas.topics import CLOSES, INPUTS
 from schemas.validation.columns import InputCheck
-from streams.accounts.ledger import Candidate, Ledger
+from streams.accounts.findings import Candidate
+from streams.accounts.ledger import Ledger
 from streams.accounts.postings import BEYOND_HORIZON, COUNTED, DUPLICATES
 from streams.accounts.store import Array
 from streams.alerts import lifecycle

@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import Phase, settings
 
 from streams.accounts.entries import OPEN_END
-from streams.accounts.ledger import Break, Ledger, UnmatchedReversal
+from streams.accounts.findings import Break, UnmatchedReversal
+from streams.accounts.ledger import Ledger
 from streams.accounts.store import BREAK, DELTA, JOURNAL, LATE, POSTING
 from streams.money import NANO
 from streams.vocabulary.metrics import COLUMNS

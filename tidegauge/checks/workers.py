@@ -10,7 +10,7 @@ from tidegauge.checks import CheckLine, Grade
 if TYPE_CHECKING:
     from deploy.settings import Settings
 
-SAID_CHARS_MAX: Final = 300  # of what it says of itself
+_SAID_CHARS_MAX: Final = 300  # of what it says of itself
 _REGISTRY: Final = "waits for the schema registry"  # agents.engine.unit
 
 
@@ -29,7 +29,7 @@ def worker_readiness(settings: Settings) -> Iterator[CheckLine]:
     if answer.is_success:
         yield CheckLine(name, Grade.GOOD, f"{who} is ready")
         return
-    said = printable(answer.text.strip())[:SAID_CHARS_MAX]
+    said = printable(answer.text.strip())[:_SAID_CHARS_MAX]
     hint = (
         "bring the schema registry back: the worker then goes on by itself"
         if _REGISTRY in said
