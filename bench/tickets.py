@@ -2,7 +2,7 @@
 
 Open loop: customers come at their times, however long the others take, and a counter calls as soon as it is free and somebody
 waits. A latency counts from when its request should have left. Beside it, on the same machine, a worker takes postings
-(bench.beside), and a view of classes is kept, of which three customers in ten have one above the lowest.
+(bench.background_load), and a view of classes is kept, of which three customers in ten have one above the lowest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import psutil
 from confluent_kafka import Producer
 from redis import Redis
 
-from bench.beside import EVENTS_PER_S, Posting, postings_beside
+from bench.background_load import EVENTS_PER_S, Posting, postings_beside
 from bench.measure.arena import Arena
 from bench.measure.http_client import CONNECTIONS, READY_S, Client, Heard
 from bench.measure.report import Report, Table

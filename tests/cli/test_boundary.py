@@ -21,7 +21,7 @@ from services.views.projections import PROJECTIONS
 from services.views.queries import AlertRow
 from streams.alerts.acts import CASE_OUTCOMES
 from tests.cli import wrong_files
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge.cli import choices, failures, output
 from tidegauge.cli.alerts import command, view
 from tidegauge.letters import FILES

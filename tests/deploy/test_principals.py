@@ -13,7 +13,7 @@ from services.access.audit import AUDIT_LOG
 from services.queue.tickets.keys import TicketKeys
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.contracts.test_catalogue import CONSUMERS
 from tidegauge.cli import COMMANDS
 from tidegauge.explanation.log import OUTPUTS

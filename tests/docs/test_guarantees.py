@@ -16,7 +16,7 @@ from schemas.validation import columns
 from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
-from services.notices import webhook
+from services.notices import notice_ids, webhook
 from services.pages import streams
 from services.queue import line, lookup, server
 from services.queue.tickets.store import STORE_BUDGET_S
@@ -142,7 +142,7 @@ BOUNDS = {
     "addresses whose requests the look-up counts": [server.ADDRESSES_MAX],
     "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],
     "a request for metrics and health": [http.client._MAXLINE, http.client._MAXHEADERS],
-    "an answer of the schema registry, of the issuer of its tokens, of a worker to `drain`": [
+    "an answer of the schema registry, of the issuer of its tokens, of a worker to `drain` and `doctor`": [
         bounds.REGISTRY_ANSWER_BYTES_MAX, answers.REGISTRY_ANSWER_S,
     ],
     "schema ids that a partition asks the registry for and that are unknown, by topic": [
@@ -159,6 +159,7 @@ BOUNDS = {
     "versions of a subject that are looked at for a contract in other words": [
         bounds.SCHEMA_VERSIONS_MAX, bounds.SCHEMA_VERSIONS_S,
     ],
+    "notices of which is known that they stand on `notices`": [notice_ids.TOLD_MAX, notice_ids.FIRST_READ_S],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from agents.engine.watch.brokers import append_times
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from tests.chaos.check import read
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.engine.counter_job import CounterJob
 from tests.engine.world import World, get, wait_for, write_rows
 from tidegauge.checks import Grade, flow

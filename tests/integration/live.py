@@ -24,14 +24,14 @@ from confluent_kafka.admin import OffsetSpec
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin, topics
-from deploy.connections.acting import OPERATOR, act_as
+from deploy.connections.caller import OPERATOR, act_as
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
 from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge.bootstrap import STANDING
 from tidegauge.demo.processes import environment
 

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import ConsumerGroupState
 
 from agents.engine import recovery
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.job import StandingJob
 from agents.standing.publish.versions import epoch_of
 from connectors.formats.events import Event

@@ -15,7 +15,7 @@ import pytest
 from services.pages.site import PageSite
 from services.pages.streams import StreamEvent, Streams, TooManyStreamsError
 from services.pages.visitors import SCREEN_COOKIE
-from services.pages.wording import Wording
+from services.pages.words import Wording
 from services.queue.pages.setup import OWN_PAGES
 from services.queue.tickets.problems import TICKET_PROBLEMS
 from tests.pages.branch import TestBranch, open_branch

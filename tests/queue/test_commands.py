@@ -12,7 +12,7 @@ import pytest
 from policies import load_pack
 from streams.queue.discipline import QUEUE_ORDERS
 from streams.queue.overtaking import OVERTAKING_CAUSES
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.test_docs import DOCS
 from tidegauge.cli.choices import QueueOrder
 from tidegauge.cli.queue.words import QUEUE_WORDS

@@ -33,7 +33,7 @@ from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.setup import Behind, ticketing_of
 from streams.calendar import day_of
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.queue import description
 from tidegauge.branch.log import read_branch
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from agents.engine.packing import TRANSACTIONAL
+from agents.engine.record_batches import TRANSACTIONAL
 from agents.standing.model import StandingConf
 from policies import load_pack, parse_pack
 from schemas.codec.records import decode_one
