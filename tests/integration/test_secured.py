@@ -5,8 +5,9 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -310,17 +311,27 @@ def test_nobody_writes_what_is_the_workers(secured: Secured) -> None:
 
 
 def test_a_look_up_writes_nothing(secured: Secured) -> None:
-    """In Redis: no row of a queue class, by a command or a script, and nothing of others' keys."""
-    settings = secured.live.settings.model_copy(update={"redis_user": "lookup"})
-    with redis.Redis.from_url(settings.redis) as client:
-        assert client.ping()
-        for forbidden in (
-            lambda: client.hset("tidegauge:priority:x", "queue_class", "gold"),
-            lambda: client.eval("return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
-            lambda: client.hgetall("tidegauge:standing:x"), client.flushall, lambda: client.config_get("*"),
-        ):  # fmt: skip
-            with pytest.raises(redis.ResponseError, match=r"(?i)permission"):
-                forbidden()
+    """In Redis: no row of a queue class, by a command or a script, and nothing of others' keys, nor their names.
+
+    A ticket system of the bank's own writes nothing at all.
+    """
+    for user in ("lookup", "reader"):
+        settings = secured.live.settings.model_copy(update={"redis_user": user})
+        with redis.Redis.from_url(settings.redis) as client:
+            assert client.ping() and client.hget("tidegauge:priority:x", "queue_class") is None
+            forbidden: list[Callable[[], Any]] = [
+                partial(client.hset, "tidegauge:priority:x", "queue_class", "gold"),
+                partial(client.eval, "return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
+                partial(client.hgetall, "tidegauge:standing:x"), client.flushall, partial(client.config_get, "*"),
+                client.scan, client.keys, client.randomkey, client.dbsize,
+            ]  # fmt: skip
+            if user == "reader":
+                forbidden += [
+                    partial(client.hset, "tidegauge:session:x", "actor", "y"), partial(client.get, "tidegauge:session:x")
+                ]  # fmt: skip
+            for asked in forbidden:
+                with pytest.raises(redis.ResponseError, match=r"(?i)permission"):
+                    asked()
     default = secured.stack.settings.redis.replace("operator:", "default:")
     with redis.Redis.from_url(default) as nobody, pytest.raises(redis.AuthenticationError):
         nobody.ping()
