@@ -104,9 +104,18 @@ class WaitEstimate(BaseModel):
 class AheadCause(BaseModel):
     """Why tickets stand before this one that did not when it began to wait."""
 
-    cause: str = Field(description="class, appointment, reranked, transferred, returned, offline, courtesy or cap.")
+    cause: str = Field(
+        description="class, appointment, reranked, transferred, returned, offline, courtesy, restored or cap."
+    )
     queue_class: str
     tickets: int
+
+
+class OwnMove(BaseModel):
+    """What this ticket's own place comes from, where it moved since it was issued."""
+
+    cause: str = Field(description="reranked, transferred or returned.")
+    at: datetime
 
 
 class OvertakingBound(BaseModel):
@@ -131,7 +140,10 @@ class TicketAnswer(BaseModel):
     degraded: bool = Field(description="The class is the default, as the view was down or stale.")
     overtaken_by: int = Field(description="How many have overtaken it.")
     position: int | None = Field(None, description="1: the next of its service. Null where it does not wait.")
-    ahead_since: list[AheadCause] = Field(default_factory=list)
+    ahead_since: list[AheadCause] = Field(
+        default_factory=list, description="Since it began to wait, or since it `moved`."
+    )
+    moved: OwnMove | None = Field(None, description="Null: it waits where it was issued, or does not wait.")
     wait: WaitEstimate | None = None
     overtaken_by_less_than: list[OvertakingBound] = Field(default_factory=list)
     identity_check: bool = Field(True, description="Always: a ticket stands for nobody's identity.")

@@ -99,8 +99,9 @@ local function line_of(t)
   return branch .. ((cap and t.passed >= cap) and ':capped:' or ':lane:') .. lane_of(t)
 end
 
+-- `joined` is the number of the step by which it waits where it waits: instants may be equal.
 local function join(t)
-  t.state, t.since = 'waiting', now
+  t.state, t.since, t.joined = 'waiting', now, tonumber(field('steps') or 0) + 1
   t.counter, t.called = nil, nil
   redis.call('SADD', lanes, lane_of(t))
   redis.call('ZADD', line_of(t), whole(t.arrival), member(t.place))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from services.queue.tickets import forms
-from services.queue.tickets.position import Learnt, ahead_causes, before, bounds_of, class_code, forecast_of
+from services.queue.tickets.position import Learnt, ahead_causes, before, bounds_of, class_code, forecast_of, own_move
 from services.queue.tickets.problems import TICKET_PROBLEMS, TicketProblemError
 from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
 
@@ -231,6 +231,8 @@ class Ticketing:
         ahead = before(self.queue, state["tickets"], own, state["now"])
         answer.position = 1 + len(ahead)
         answer.ahead_since = [forms.AheadCause(**one) for one in ahead_causes(ahead)]
+        if (move := own_move(own)) is not None:
+            answer.moved = forms.OwnMove(cause=move["cause"], at=datetime.fromtimestamp(move["at"] / 1000, UTC))
         answer.overtaken_by_less_than = [forms.OvertakingBound(**one) for one in bounds_of(self.queue, own["class"])]
         seconds = forecast_of(self.queue, state, own, self.learnt)
         if seconds is not None:
