@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi.testclient import TestClient
@@ -70,7 +71,7 @@ class Desk:
     def actor(self, text: str) -> Actor | None:
         """Whose key it is."""
         name = text.removeprefix("tgk_")
-        role = {"kiosk": Role.KIOSK, "counter": Role.COUNTER, "lobby": Role.LOBBY, "far": Role.KIOSK}.get(name)
+        role = {"kiosk": Role.KIOSK, "counter": Role.COUNTER, "lobby": Role.LOBBY, "far": Role.KIOSK, "rotated": Role.KIOSK}.get(name)
         return role and Actor(f"key {name}", role, ("hq", "west" if name == "far" else "east", "0102"))
 
     def ask(self, who: str, method: str, path: str, request: str = "", **body: Any) -> Any:
@@ -175,6 +176,31 @@ def test_printed_without_the_service(desk: Desk) -> None:
     again = desk.made("kiosk", "/v1/tickets/printed", tickets=given)
     assert [one["ticket"] for one in again] == [one["ticket"] for one in first]
     assert desk.made("counter", "/v1/counters/1/next")["ticket"]["number"] == "K1-1"
+
+
+def test_a_printed_number_is_one_ticket(desk: Desk) -> None:
+    """Whichever key reports it; none is of the form of those that the service gives, or stands for two tickets."""
+    at = datetime.now(UTC).replace(tzinfo=None)
+    given = [{"number": "K1-1", "printed_at": at.isoformat()}]
+    first = desk.made("kiosk", "/v1/tickets/printed", tickets=given)
+    assert desk.made("rotated", "/v1/tickets/printed", tickets=given) == first
+    other = [{"number": "K1-1", "printed_at": (at - timedelta(minutes=1)).isoformat() + "+00:00"}]
+    refused = desk.ask("rotated", "POST", "/v1/tickets/printed", tickets=other)
+    assert refused.json()["type"].endswith("request-id-reused")
+    for number in ("D001", "A1234"):
+        none = desk.ask("kiosk", "POST", "/v1/tickets/printed", tickets=[{**given[0], "number": number}])
+        assert (none.status_code, none.json()["type"]) == (422, "urn:tidegauge:problem:not-understood")
+    mixed = [{**given[0], "number": "K1-2"}, {**other[0], "number": "K1-3"}]
+    told = desk.made("kiosk", "/v1/tickets/printed", tickets=mixed)
+    assert [one["number"] for one in told] == ["K1-3", "K1-2"], "with a zone and without one"
+
+
+def test_nothing_is_printed_before_the_day(desk: Desk) -> None:
+    """A kiosk prints itself before nobody of days before; days begin where the bank is."""
+    desk.ticketing.zone = ZoneInfo("Asia/Shanghai")
+    given = [{"number": "K1-1", "printed_at": "1970-01-02T00:00:00+00:00"}]
+    told = desk.made("kiosk", "/v1/tickets/printed", tickets=given)
+    assert datetime.fromisoformat(told[0]["arrival"]) == datetime(2026, 3, 1, 16, tzinfo=UTC)
 
 
 def test_without_the_store(desk: Desk) -> None:
