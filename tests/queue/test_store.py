@@ -158,6 +158,18 @@ def test_the_same_request_is_done_once(redis_server: str) -> None:
         assert [step["sequence"] for step in one.outbox()] == [1, 2]
 
 
+def test_a_call_that_found_nobody_calls_nobody_later(redis_server: str) -> None:
+    """A duplicate that comes late, when somebody waits; the counter's next request calls him. The day's requests don't fill by it."""
+    with stored(redis_server) as one:
+        one.store._limits |= {"requests_max": 3}
+        for number in range(5):
+            assert one.run("call", request=f"c1-{number}", counter="1") == {}
+        one.issue(request="k1-1")
+        assert one.run("call", request="c1-4", counter="1") == {}
+        assert one.run("call", request="c1-5", counter="1")["ticket"]["state"] == "called"
+        assert one.run("call", request="c1-4", counter="1") == {}, "the same answer, also when the counter has somebody"
+
+
 def test_a_counter_has_one_ticket(redis_server: str) -> None:
     """A second click calls nobody, and says whom the counter has; nobody else's ticket is touched."""
     with stored(redis_server) as one:
