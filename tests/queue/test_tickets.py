@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from policies import load_pack
@@ -18,6 +19,8 @@ from services.access.callers import RequestCallers
 from services.access.decision import Actor, Role
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
+from services.queue.server import BURST_S, SECOND_NS, RateLimit
+from services.queue.tickets.express import TicketExpress
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.rights import TicketRights
@@ -59,13 +62,14 @@ class Trail:
 class Desk:
     """The interface with keys of a branch: `kiosk`, `counter`, `lobby`, and a kiosk of another branch."""
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, rate_max: int = 0) -> None:
         self.view, self.trail = View(), Trail()
         self.lookup = Lookup(self.view, "ordinary", lambda: DAY)
         store = TicketStore(ticket_client(url), TicketKeys.of(prefix), compile_queue(load_pack(PACK)), lambda: DAY)
         self.ticketing = Ticketing(store, self.lookup, "ordinary")
         self.app = create_app(self.lookup)
-        add_tickets(self.app, self.ticketing, TicketRights(RequestCallers(lambda _: None, keys=self), self.trail), 0)
+        rights = TicketRights(RequestCallers(lambda _: None, keys=self), self.trail)
+        add_tickets(self.app, self.ticketing, rights, rate_max)
         self.count = 0
 
     def actor(self, text: str) -> Actor | None:
@@ -154,6 +158,30 @@ def test_who_may(desk: Desk) -> None:
     assert courtesy["queue_class"] == "gold"
     step = desk.ask("lobby", "POST", "/v1/tickets", queue_class="gold")
     assert step.json()["type"].endswith("not-an-open-class"), "a card's class is not given away at a kiosk"
+
+
+def key_limit(app: FastAPI) -> RateLimit:
+    """How often a key may ask at an application, with a clock that stands."""
+    (found,) = (one.args[2] for one in app.user_middleware if one.cls is TicketExpress)
+    assert isinstance(found, RateLimit)
+    found.clock = lambda: 0
+    return found
+
+
+def test_a_key_that_asks_too_often(redis_server: str, topic_prefix: str) -> None:
+    """Is told to wait a second, by whatever route it comes; the others go on, and so does it a second later."""
+    found = Desk(redis_server, topic_prefix, rate_max=1)
+    limit = key_limit(found.app)
+    with TestClient(found.app) as found.client:
+        for _ in range(BURST_S):
+            found.made("kiosk", "/v1/tickets")
+        for method, path in (("POST", "/v1/tickets"), ("GET", "/v1/branch"), ("GET", "/v1/tickets/1"), ("POST", "/v1/counters/1/next")):
+            answer = found.ask("kiosk", method, path)
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            assert answer.json()["type"] == "urn:tidegauge:problem:too-many-requests"
+        assert found.made("counter", "/v1/counters/1/next")["ticket"] is not None
+        limit.clock = lambda: SECOND_NS
+        assert found.ask("kiosk", "GET", "/v1/branch").status_code == 200
 
 
 def test_unknown_and_ordinary_are_alike(desk: Desk) -> None:
