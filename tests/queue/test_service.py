@@ -35,6 +35,7 @@ from services.queue.tickets.setup import Behind, ticketing_of
 from streams.calendar import day_of
 from tests.cli.calling import call
 from tests.queue import description
+from tests.queue.stored import waited
 from tidegauge.branch.log import read_branch
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -67,15 +68,6 @@ def application(settings: Settings) -> Any:
     app.state.ticketing = ticketing_of(settings, app.state.lookup)
     add_tickets(app, app.state.ticketing, TicketRights(RequestCallers(lambda _: None, keys=Keys()), mock.Mock()), 0)
     return app
-
-
-def waited(reached: Callable[[], bool], what: str) -> float:
-    """Seconds until it is so."""
-    began = time.monotonic()
-    while not reached():
-        assert time.monotonic() < began + 20, what
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Settings], tickets_server: str) -> None:

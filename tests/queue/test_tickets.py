@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from services.access.decision import Actor, Role
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
 from services.queue.server import BURST_S, SECOND_NS, RateLimit
+from services.queue.tickets import refusals
 from services.queue.tickets.express import TicketExpress
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.keys import TicketKeys
@@ -28,7 +30,7 @@ from services.queue.tickets.setup import ticket_client
 from services.queue.tickets.store import TicketStore
 from services.queue.tickets.ticketing import Ticketing
 from streams.queue.discipline import Discipline
-from tests.queue.stored import PACK
+from tests.queue.stored import PACK, waited
 
 pytestmark = pytest.mark.integration
 DAY = date(2026, 3, 2)
@@ -68,8 +70,8 @@ class Desk:
         store = TicketStore(ticket_client(url), TicketKeys.of(prefix), compile_queue(load_pack(PACK)), lambda: DAY)
         self.ticketing = Ticketing(store, self.lookup, "ordinary")
         self.app = create_app(self.lookup)
-        rights = TicketRights(RequestCallers(lambda _: None, keys=self), self.trail)
-        add_tickets(self.app, self.ticketing, rights, rate_max)
+        self.may = TicketRights(RequestCallers(lambda _: None, keys=self), self.trail)
+        add_tickets(self.app, self.ticketing, self.may, rate_max)
         self.count = 0
 
     def actor(self, text: str) -> Actor | None:
@@ -182,6 +184,32 @@ def test_a_key_that_asks_too_often(redis_server: str, topic_prefix: str) -> None
         assert found.made("counter", "/v1/counters/1/next")["ticket"] is not None
         limit.clock = lambda: SECOND_NS
         assert found.ask("kiosk", "GET", "/v1/branch").status_code == 200
+
+
+def test_a_refusal_does_not_wait_for_brokers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose record can't be kept yet is refused as well; what is too much is in the log alone, and the others follow."""
+    monkeypatch.setattr(refusals, "REFUSAL_WAIT_S", 0.01)
+    waiting, brokers, record = desk.may.refusals._waiting, threading.Event(), desk.trail.record
+    waiting.maxsize = 2
+
+    def stuck(*words: Any) -> None:
+        brokers.wait()
+        record(*words)
+
+    monkeypatch.setattr(desk.trail, "record", stuck)
+    try:
+        for number in range(refusals.REFUSAL_THREADS + waiting.maxsize + 1):
+            answer = desk.ask("kiosk", "POST", "/v1/counters/1/next")
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:tidegauge:problem:not-allowed")
+            if number < refusals.REFUSAL_THREADS:
+                waited(waiting.empty, "nobody takes it up")
+        assert [one.message for one in caplog.records] == ["a refusal is not on record: 2 others wait for theirs"]
+        assert desk.made("kiosk", "/v1/tickets")["state"] == "waiting"
+    finally:
+        brokers.set()
+    waited(lambda: len(desk.trail.refused) == refusals.REFUSAL_THREADS + waiting.maxsize, "records are lost")
 
 
 def test_unknown_and_ordinary_are_alike(desk: Desk) -> None:
