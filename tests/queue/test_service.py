@@ -63,8 +63,8 @@ class Keys:
         return role and Actor(f"key {role}", role, ("hq", "B1"))
 
 
-def application(settings: Settings) -> Any:
-    app = create_app(new_lookup())
+def application(settings: Settings, lookup: Lookup | None = None) -> Any:
+    app = create_app(lookup or new_lookup())
     app.state.ticketing = ticketing_of(settings, app.state.lookup)
     add_tickets(app, app.state.ticketing, TicketRights(RequestCallers(lambda _: None, keys=Keys()), mock.Mock()), 0)
     return app
