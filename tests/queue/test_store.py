@@ -230,7 +230,7 @@ def test_a_day_begins_anew(redis_server: str) -> None:
 
 
 def test_a_branch_closes(redis_server: str) -> None:
-    """Nobody gets a ticket; what waits expires with its reason; whom a counter has is finished."""
+    """Nobody gets a ticket; what waits expires with its reason, or stays; whom a counter has is finished."""
     with stored(redis_server) as one:
         first, second = one.issue(), one.issue()
         one.run("call", counter="1")
@@ -241,6 +241,12 @@ def test_a_branch_closes(redis_server: str) -> None:
         assert one.run("complete", counter="1", place=first["place"])["ticket"]["state"] == "completed"
         one.run("open")
         assert one.issue()["number"] == "A003", "numbers don't begin again within a day"
+    with stored(redis_server, stays=True) as one:
+        waiting = one.issue()
+        assert one.run("close", reason="no power")["expired"] == 0
+        with pytest.raises(StepRefusedError, match="branch-closed"):
+            one.issue()
+        assert one.run("call", counter="1")["ticket"]["id"] == waiting["id"], "who waits is served"
 
 
 def test_bounds_hold(redis_server: str) -> None:
