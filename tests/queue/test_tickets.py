@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -220,6 +221,37 @@ def test_unknown_and_ordinary_are_alike(desk: Desk) -> None:
     desk.view.down = True
     lost = desk.made("kiosk", "/v1/tickets", customer_ref=VIP)
     assert (lost["queue_class"], lost["degraded"]) == ("ordinary", True)
+
+
+def test_a_ticket_is_nobodys_identity(desk: Desk) -> None:
+    """The counter learns whether the person it has checked is the ticket's holder (R-240); of a walk-in it can't be told.
+
+    Every answer says that the check stays (R-242, R-080), also of a VIP's.
+    """
+    desk.made("kiosk", "/v1/tickets", customer_ref=VIP, previous_ref=NEW)
+    desk.made("kiosk", "/v1/tickets")
+    told = []
+    for persons in ((VIP, NEW, GONE), (VIP,)):
+        called = desk.made("counter", "/v1/counters/1/next")["ticket"]
+        assert called["identity_check"] is True
+        path = f"/v1/tickets/{called['ticket']}"
+        told += [desk.made("counter", f"{path}/holder", counter="1", customer_ref=person) for person in persons]
+        desk.made("counter", f"{path}/complete", counter="1")
+    assert [one["holder"] for one in told] == ["same", "same", "other", "unknown"]
+    assert all(one["identity_check"] is True for one in told)
+
+
+def test_a_courtesy_is_on_record(desk: Desk) -> None:
+    """Staff let somebody experience the service of a class that he does not have (R-092): by whom and why is kept, no kiosk may."""
+    given = {"queue_class": "gold", "reason": "experience day"}
+    assert desk.ask("kiosk", "POST", "/v1/tickets/courtesy", **given).status_code == 403
+    own = desk.made("lobby", "/v1/tickets/courtesy", **given)
+    assert (own["queue_class"], own["position"], own["vip_area"]) == ("gold", 1, False)
+    store = desk.ticketing.store
+    assert desk.client.portal is not None
+    found: Any = desk.client.portal.call(store.client.xrange, store.keys.outbox)
+    (step,) = (json.loads(fields[b"e"]) for _, fields in found)
+    assert [step[name] for name in ("action", "class", "reason", "actor")] == ["issued", "gold", "experience day", "key lobby"]
 
 
 def test_printed_without_the_service(desk: Desk) -> None:
