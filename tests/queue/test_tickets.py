@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,9 +16,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+import policies
 from policies import load_pack
-from policies.compiled.queue import CompiledQueue, compile_queue
-from policies.model.pack import QueueClass
+from policies.compiled.queue import compile_queue
 from services.access.callers import RequestCallers
 from services.access.decision import Actor, Role
 from services.queue.lookup import Lookup, QueueRow
@@ -30,10 +32,10 @@ from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.setup import ticket_client
 from services.queue.tickets.store import TicketStore
 from services.queue.tickets.ticketing import Ticketing
-from streams.queue.discipline import Discipline
 from tests.queue.stored import PACK, waited
 
 pytestmark = pytest.mark.integration
+POLICIES_PAGE = Path(__file__).resolve().parents[2] / "docs" / "policies.md"
 DAY = date(2026, 3, 2)
 VIP, GONE, NEW = "v" * 26, "g" * 26, "n" * 26
 
@@ -341,13 +343,17 @@ def test_requests_that_are_none(desk: Desk) -> None:
     assert other.json()["type"].endswith("request-id-reused")
 
 
-def test_an_open_class_stays(desk: Desk) -> None:
-    """Anybody may be given it at the kiosk; a card's class goes before it where it is called first, and does not take it away."""
-    queue = desk.ticketing.queue
-    elderly = QueueClass("elderly", queue.classes[0].name, 15)
-    classes = (*queue.classes[:2], elderly, *queue.classes[2:])
-    rule = Discipline("head_start", tuple(60 * one.head_start_minutes for one in classes), (5, 4, 3, 2, 1))
-    desk.ticketing.store.queue = CompiledQueue(classes, rule)
+def test_an_open_class_stays(desk: Desk, tmp_path: Path) -> None:
+    """Anybody may be given it at the kiosk; a card's class goes before it where it is called first, and does not take it away.
+
+    A pack has such a class as docs/policies.md writes it.
+    """
+    (line,) = re.findall(r"^ *- \{id: elderly, .*$", POLICIES_PAGE.read_text(), re.MULTILINE)
+    gold = "        - {id: gold, name"
+    pack = Path(policies.__file__).with_name("packs") / f"{PACK}.yaml"
+    own_pack = tmp_path / "own.yaml"
+    own_pack.write_text(pack.read_text().replace(gold, f"        {line.strip()}\n{gold}"))
+    desk.ticketing.store.queue = compile_queue(load_pack(own_pack))
     own = desk.made("kiosk", "/v1/tickets", customer_ref=GONE, queue_class="elderly")
     assert (own["queue_class"], own["number"]) == ("elderly", "C001")
     assert desk.made("kiosk", "/v1/tickets", customer_ref=VIP, queue_class="elderly")["queue_class"] == "diamond"
