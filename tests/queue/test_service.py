@@ -148,10 +148,10 @@ def forget(settings: Settings) -> None:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, lookup: Lookup | None = None) -> Iterator[str]:
     """The interface on a port of its own."""
     socket = listening("127.0.0.1", 0)
-    running = server(application(settings), 64)
+    running = server(application(settings, lookup), 64)
     thread = threading.Thread(target=running.run, args=([socket],), daemon=True)
     thread.start()
     try:
