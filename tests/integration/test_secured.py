@@ -39,7 +39,7 @@ from tests.integration.test_guards import LAST, bank
 from tidegauge.demo.processes import environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
-LINES_MAX = 3
+LINES_MAX, ANSWER_S = 3, 60
 REFUSALS = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 FIRST = LAST - 11
 STANDINGS = ("standings", "--as-of", "2026-01-12")
@@ -324,27 +324,27 @@ def test_a_principal_does_no_more_than_its_row(secured: Secured, name: str) -> N
     groups = [pattern.format(prefix="", group=group) for pattern in own.groups]
     foreign = next(one for one in (group, f"{group}-alerts", "somebody-elses") if one not in groups)
     moved = admin.client(kafka).alter_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(foreign, [TopicPartition("transactions", 0, 0)])], request_timeout=WAIT_S
+        [ConsumerGroupTopicPartitions(foreign, [TopicPartition("transactions", 0, 0)])], request_timeout=ANSWER_S
     )
     with pytest.raises(KafkaException) as refused:
-        assert not [one for one in moved[foreign].result(WAIT_S).topic_partitions if one.error is None]
-        raise KafkaException(moved[foreign].result(WAIT_S).topic_partitions[0].error)
+        assert not [one for one in moved[foreign].result(ANSWER_S).topic_partitions if one.error is None]
+        raise KafkaException(moved[foreign].result(ANSWER_S).topic_partitions[0].error)
     assert refused.value.args[0].code() in REFUSALS, refused.value
     ids = tuple(pattern.format(prefix="", group=group) for pattern in own.ids)
     anothers = next(one for one in (f"{group}-standing-0", "tidegauge-x", "x") if not ids or not one.startswith(ids))
     producer = Producer({**librdkafka(kafka), "transactional.id": anothers, "log_level": 0})
     with pytest.raises(KafkaException) as refused:
-        producer.init_transactions(WAIT_S)
+        producer.init_transactions(ANSWER_S)
     assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, refused.value
 
 
 def _not_written(kafka: Brokers, topics: set[str]) -> set[str]:
     """Those to which nothing may be written."""
     failed: dict[str, Any] = {}
-    producer = Producer({**librdkafka(kafka), "message.timeout.ms": 1000 * WAIT_S, "log_level": 0})
+    producer = Producer({**librdkafka(kafka), "message.timeout.ms": 1000 * ANSWER_S, "log_level": 0})
     for topic in topics:
         producer.produce(topic, b"x", b"x", 0, lambda problem, _, topic=topic: failed.update({topic: problem}))
-    assert producer.flush(2 * WAIT_S) == 0
+    assert producer.flush(2 * ANSWER_S) == 0
     return {topic for topic, problem in failed.items() if problem is not None and problem.code() in REFUSALS}
 
 
@@ -354,7 +354,7 @@ def _not_read(kafka: Brokers, topics: set[str]) -> set[str]:
     consumer = Consumer({**librdkafka(kafka), "group.id": "nobody", "enable.auto.commit": False, "log_level": 0})
     try:
         consumer.assign([TopicPartition(topic, 0, 0) for topic in topics])
-        while told != topics and (message := consumer.poll(WAIT_S)) is not None:
+        while told != topics and (message := consumer.poll(ANSWER_S)) is not None:
             problem = message.error()
             assert problem is not None and problem.code() in REFUSALS, (message.topic(), problem)
             told.add(message.topic())
