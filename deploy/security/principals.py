@@ -100,7 +100,9 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
         reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS, _RECORD),
         reads_state=True,
-        looks_at=("{group}",), ids=(_OWN_IDS,), tables=TableRule(_WHO, ()),
+        # By name: with the group `tidegauge` the workers' ids begin as these do, and who may use one can fence its worker.
+        looks_at=("{group}",), ids=tuple(f"{_OWN_IDS}{name}" for name in ("closer", "facts")),
+        tables=TableRule(_WHO, ()),
     ),
     Principal(
         "policy", "tries packs on the log and puts them into force: `tidegauge policy`",

@@ -85,6 +85,16 @@ def test_least_rights() -> None:
             assert "Create" not in acl.operations or principal.manages or acl.name == "east.vip-standing-changelog"
 
 
+def test_only_workers_fence_workers() -> None:
+    """Nobody else may use an id that begins as theirs do, whatever the group is called; but the operator, who takes over."""
+    for group in ("tidegauge", "vip"):
+        theirs = [acl.name for acl in acls(BY_NAME["worker"], "", group) if acl.kind == "transactionalId"]
+        for principal in PRINCIPALS:
+            if principal.name not in ("worker", "operator"):
+                own = [acl.name for acl in acls(principal, "", group) if acl.kind == "transactionalId"]
+                assert not [one for one in own if any(one.startswith(t) or t.startswith(one) for t in theirs)], principal
+
+
 def test_redis_rights_cover_the_keys() -> None:
     """Every key that the views spell lies under the pattern of who keeps it; a look-up writes nothing."""
     keys = Keys.of("east.")
