@@ -58,9 +58,11 @@ class RefusalRecords:
         try:
             return self._waiting.get(timeout=REFUSAL_IDLE_S)
         except queue.Empty:
-            with self._turn:
-                if not self._waiting.empty():
-                    return self._waiting.get()
+            pass
+        with self._turn:  # nothing is put meanwhile
+            try:
+                return self._waiting.get_nowait()
+            except queue.Empty:
                 self._threads -= 1
                 return None
 
