@@ -25,6 +25,7 @@ from confluent_kafka import Producer
 from redis import Redis
 
 from bench.background_load import EVENTS_PER_S, Posting, postings_beside
+from bench.measure.apart import told_apart
 from bench.measure.arena import Arena
 from bench.measure.http_client import CONNECTIONS, READY_S, Client, Heard
 from bench.measure.report import Report, Table
@@ -55,6 +56,7 @@ VIPS_OF_TEN: Final = 3
 VIP_CLASSES: Final = ("diamond", "platinum", "gold")
 SYNCS_PER_S: Final = 50
 RERANKS: Final = 200
+LOOK_UPS: Final = 1000  # of customers whom the view knows as ordinary, and of nobody
 LOOK_S: Final = 0.002
 LATE_S: Final = 30.0
 BOUNDS_MS: Final = {"issue": 10, "call": 10, "look-up": 5, "class on Kafka → order": 200}
@@ -62,6 +64,7 @@ BOUNDS_MS: Final = {"issue": 10, "call": 10, "look-up": 5, "class on Kafka → o
 
 SETTLE_S: Final = 3.0
 
+_ORDINARY, _NOBODY = 1 << 24, 3 << 24  # where numbers of these references begin; those of visits are below
 _Keys = dict[tuple[int, Role], str]
 
 
@@ -163,6 +166,7 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
         try:
             _classes(posting.settings, load)
             visits, syncs = _measured(service, load, posting)
+            looked = asyncio.run(_looked_up(service, load))
         finally:
             arena.stop(views)
         said = arena.said(service.process)
@@ -173,6 +177,8 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     )
     report.figures.append(("tickets that waited at the end", f"{len(visits.tickets) - len(visits.called):,}"))
     _add(report, title, visits, syncs)
+    title = f"Look-ups in milliseconds, {LOOK_UPS:,} of each in turn: the time must not tell who is a customer."
+    report.tables.append(told_apart(title, ("ordinary customers", "nobody"), *looked))
 
 
 def stress(arena: Arena, sizes: Sizes, report: Report) -> None:
@@ -239,12 +245,14 @@ def _classes(settings: Settings, load: Load) -> None:
     for number in range(int(load.visits_per_s * load.seconds)):
         if number % 10 < VIPS_OF_TEN:
             _publish(producer, settings, load.reference(number), VIP_CLASSES[number % 10], 1)
+    for number in range(LOOK_UPS):
+        _publish(producer, settings, load.reference(_ORDINARY + number), "ordinary", 1)
     producer.flush(READY_S)
 
 
 def _publish(producer: Producer, settings: Settings, reference: str, queue_class: str, version: int) -> None:
     record = {
-        "customer_ref": reference, "queue_class": queue_class, "vip_area": True, "valid_until": None,
+        "customer_ref": reference, "queue_class": queue_class, "vip_area": queue_class != "ordinary", "valid_until": None,
         "as_of": day_of(date(2026, 3, 2)), "version": version,
     }  # fmt: skip
     producer.produce(settings.topic("queue-priority"), encode("queue-priority", record), reference)
@@ -361,6 +369,23 @@ class _Day:
         )  # fmt: skip
         self.halls[branch].free.append(counter)
         await self._next(branch)
+
+
+async def _looked_up(service: Service, load: Load) -> tuple[list[float], list[float]]:
+    """Milliseconds of look-ups of customers whom the view knows as ordinary, and of references that it has nothing of; in turn."""
+    client, quiet, told = Client(service.port), Heard(), set[str]()
+    took: tuple[list[float], list[float]] = [], []
+    for number in range(2 * LOOK_UPS):
+        kind = (number + number // 2) % 2  # now the one first, now the other
+        reference = load.reference((_ORDINARY, _NOBODY)[kind] + number // 2)
+        began = time.perf_counter()
+        answer = await client.ask(
+            quiet, "look-up", "GET", f"/v1/priority/{reference}", service.keys[0, Role.KIOSK], "", began
+        )
+        took[kind].append(1000 * (time.perf_counter() - began))
+        told.add(str(answer))
+    assert len(told) == 1, f"answers tell who is a customer: {told}"
+    return took
 
 
 async def _reranked(client: Client, heard: Heard, keys: _Keys, settings: Settings, began: float, load: Load) -> None:

@@ -19,6 +19,7 @@ from services.database import migrations
 from services.notices import notice_ids, webhook
 from services.pages import streams
 from services.queue import line, lookup, server
+from services.queue.tickets import refusals
 from services.queue.tickets.store import STORE_BUDGET_S
 from services.staff import lists, people
 from streams import fx, validity
@@ -136,6 +137,9 @@ BOUNDS = {
     "connections to the look-up": [default("lookup_connections"), 1, server.ADDRESS_SHARE],
     "steps and look-ups of a service that wait for a server's answer": [
         line.LINE_WAITING_MAX, round(STORE_BUDGET_S * 1000), round(lookup.BUDGET_S * 1000),
+    ],
+    "refusals of the ticket service that wait for their record on `audit-log`; how long the answer waits for it": [
+        refusals.REFUSALS_MAX, round(refusals.REFUSAL_WAIT_S),
     ],
     "event streams to halls": [streams.STREAMS_MAX, streams.STREAMS_OF_ONE_MAX, round(streams.STREAM_S / 60)],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from schemas import bounds
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 ReferenceText = Annotated[str, Field(max_length=64, description="Opaque reference of the customer.")]
 RefusableInstant = Annotated[datetime, Field(description="An instant with its zone.")]
+
+OWN_NUMBER: Final = "^[A-Z][0-9]{3,}$"
+"""The numbers that the service gives itself."""
+
+
+def _of_a_block(number: str) -> str:
+    """A number that the service never gives. ValueError."""
+    if re.fullmatch(OWN_NUMBER, number):
+        raise ValueError("a number of the service's own")
+    return number
+
+
+BlockNumber = Annotated[
+    Word,
+    AfterValidator(_of_a_block),
+    Field(
+        json_schema_extra={"not": {"pattern": OWN_NUMBER}},
+        description="Of the kiosk's reserved block: no other kiosk prints it, nor has it the form of the service's own.",
+        examples=["K1-007"],
+    ),
+]
 
 
 class _Form(BaseModel):
@@ -41,7 +63,7 @@ class CourtesyRequest(_Form):
 class PrintedTicket(_Form):
     """A ticket that a kiosk printed from its reserved block, while it could not reach the service."""
 
-    number: Word
+    number: BlockNumber
     printed_at: RefusableInstant
     service: Word = "general"
     customer_ref: ReferenceText | None = None
@@ -49,7 +71,7 @@ class PrintedTicket(_Form):
 
 
 class PrintedTickets(_Form):
-    """In any order: they are taken in that of printing. A number counts once a day."""
+    """In any order: they are taken in that of printing. A number counts once a day, and for one ticket."""
 
     tickets: list[PrintedTicket] = Field(min_length=1, max_length=bounds.OFFLINE_TICKETS_MAX)
 
@@ -104,9 +126,18 @@ class WaitEstimate(BaseModel):
 class AheadCause(BaseModel):
     """Why tickets stand before this one that did not when it began to wait."""
 
-    cause: str = Field(description="class, appointment, reranked, transferred, returned, offline, courtesy or cap.")
+    cause: str = Field(
+        description="class, appointment, reranked, transferred, returned, offline, courtesy, restored or cap."
+    )
     queue_class: str
     tickets: int
+
+
+class OwnMove(BaseModel):
+    """What this ticket's own place comes from, where it moved since it was issued."""
+
+    cause: str = Field(description="reranked, transferred or returned.")
+    at: datetime
 
 
 class OvertakingBound(BaseModel):
@@ -131,7 +162,10 @@ class TicketAnswer(BaseModel):
     degraded: bool = Field(description="The class is the default, as the view was down or stale.")
     overtaken_by: int = Field(description="How many have overtaken it.")
     position: int | None = Field(None, description="1: the next of its service. Null where it does not wait.")
-    ahead_since: list[AheadCause] = Field(default_factory=list)
+    ahead_since: list[AheadCause] = Field(
+        default_factory=list, description="Since it began to wait, or since it `moved`."
+    )
+    moved: OwnMove | None = Field(None, description="Null: it waits where it was issued, or does not wait.")
     wait: WaitEstimate | None = None
     overtaken_by_less_than: list[OvertakingBound] = Field(default_factory=list)
     identity_check: bool = Field(True, description="Always: a ticket stands for nobody's identity.")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 
 from services.access.decision import Action, Actor, DataKind, Resource, decide_access, unit_of
 from services.queue.tickets.problems import TicketProblemError
+from services.queue.tickets.refusals import RefusalRecords
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,6 +31,10 @@ class TicketRights:
 
     callers: KnowsCallers
     trail: AuditTrail
+    refusals: RefusalRecords = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refusals", RefusalRecords(self.trail))
 
     async def actor(self, request: Request) -> Actor:
         """Who it is. TicketProblemError for who is nobody: a key that was never made and one that has ended are the same."""
@@ -47,8 +51,6 @@ class TicketRights:
         resource = Resource(kind, unit_of(branch))
         decision = decide_access(actor, action, resource)
         if not decision.allowed:
-            try:
-                await asyncio.to_thread(self.trail.record, actor, action, resource, decision, branch, uuid.uuid4().hex)
-            finally:
-                raise TicketProblemError("not-allowed")
+            await self.refusals.record(actor, action, resource, decision, branch, uuid.uuid4().hex)
+            raise TicketProblemError("not-allowed")
         return branch

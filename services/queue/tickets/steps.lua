@@ -99,8 +99,9 @@ local function line_of(t)
   return branch .. ((cap and t.passed >= cap) and ':capped:' or ':lane:') .. lane_of(t)
 end
 
+-- `joined` is the number of the step by which it waits where it waits: instants may be equal.
 local function join(t)
-  t.state, t.since = 'waiting', now
+  t.state, t.since, t.joined = 'waiting', now, tonumber(field('steps') or 0) + 1
   t.counter, t.called = nil, nil
   redis.call('SADD', lanes, lane_of(t))
   redis.call('ZADD', line_of(t), whole(t.arrival), member(t.place))
@@ -349,6 +350,9 @@ end
 
 function steps.call()
   local name, c = a.counter, counter_of(a.counter)
+  -- Nobody waited when this was asked: it calls nobody now either. Kept with the counter, not among the day's requests: counters
+  -- ask as often as they like while nobody waits.
+  if a.request and c.nobody == a.request then return {} end
   if c.paused then return nil, 'counter-paused' end
   if c.ticket then return nil, 'counter-busy', load(c.ticket) end
   if redis.call('HEXISTS', counters, name) == 0 and redis.call('HLEN', counters) >= a.counters_max then
@@ -356,7 +360,13 @@ function steps.call()
   end
   local open = may_call(c)
   local chosen, capped = choose(open, name)
-  if not chosen then return {} end
+  if not chosen then
+    if a.request then
+      c.nobody = a.request
+      keep_counter(name, c)
+    end
+    return {}
+  end
   local t = load(tonumber(chosen.place.member))
   use_round(name, t.class)
   leave(t)

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
 from services.queue.tickets import forms
-from services.queue.tickets.position import Learnt, ahead_causes, before, bounds_of, class_code, forecast_of
+from services.queue.tickets.position import Learnt, ahead_causes, before, bounds_of, class_code, forecast_of, own_move
 from services.queue.tickets.problems import TICKET_PROBLEMS, TicketProblemError
 from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
 
@@ -37,12 +37,13 @@ def _as_problems() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Ticketing:
-    """Tickets of all branches. Every method raises TicketProblemError."""
+    """Tickets of all branches. Every method raises TicketProblemError. `zone`: where the bank's days begin."""
 
     store: TicketStore
     lookup: Lookup
     default_class: str
     learnt: Learnt = field(default_factory=lambda: Learnt({}))
+    zone: tzinfo = UTC
 
     @property
     def queue(self) -> CompiledQueue:
@@ -81,18 +82,22 @@ class Ticketing:
         return self._told(made["hall"], made["ticket"])
 
     async def printed(self, branch: str, actor: str, given: forms.PrintedTickets) -> list[forms.TicketAnswer]:
-        """Tickets that a kiosk printed by itself: in the order of printing, each once, from its printed time."""
+        """Tickets that a kiosk printed by itself: in the order of printing, each once, from its printed time.
+
+        Nobody's is of before the day. Whatever key reports it, also a later one of the same kiosk: a number is one ticket.
+        """
         found = []
-        for one in sorted(given.tickets, key=lambda ticket: (ticket.printed_at, ticket.number)):
+        begin = _ms(datetime.combine(self.store.today(), time(), self.zone))
+        for one in sorted(given.tickets, key=lambda ticket: (_ms(ticket.printed_at), ticket.number)):
             wanted = forms.TicketRequest(
                 service=one.service, customer_ref=one.customer_ref, queue_class=one.queue_class
             )
             more = self._ticket(await self._class(wanted), self._open_class(one.queue_class), one.service)
-            request = f"{actor}/printed/{one.number}"
+            request = f"/printed/{one.number}"  # of the branch's day, as all are; no actor's begins so
             with _as_problems():
                 made = await self.store.run(
                     "issue", branch, request, **more, ref=one.customer_ref, number=one.number, actor=actor,
-                    printed_at=_ms(one.printed_at), cause="offline",
+                    printed_at=max(_ms(one.printed_at), begin), cause="offline",
                 )  # fmt: skip
             found.append(self._plain(made["ticket"]))
         return found
@@ -231,6 +236,8 @@ class Ticketing:
         ahead = before(self.queue, state["tickets"], own, state["now"])
         answer.position = 1 + len(ahead)
         answer.ahead_since = [forms.AheadCause(**one) for one in ahead_causes(ahead)]
+        if (move := own_move(own)) is not None:
+            answer.moved = forms.OwnMove(cause=move["cause"], at=datetime.fromtimestamp(move["at"] / 1000, UTC))
         answer.overtaken_by_less_than = [forms.OvertakingBound(**one) for one in bounds_of(self.queue, own["class"])]
         seconds = forecast_of(self.queue, state, own, self.learnt)
         if seconds is not None:
