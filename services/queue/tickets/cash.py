@@ -71,12 +71,15 @@ class CashDesk:
             unsure = await store.run("cash_unsure", branch, number=number, limit=LOOKED_UP_AGAIN_MAX)
             asked = unsure["requests"] or ()
             found = await asyncio.gather(*(ticketing.class_of(one["ref"], one.get("ref2")) for one in asked))
-            steps = []
-            for one, answer in zip(asked, found, strict=True):
-                if answer is not None and not answer.degraded:
-                    given = {"number": int(one["number"]), "class": ticketing.known(answer.queue_class)}
-                    steps.append(store.run("cash_known", branch, **given, reason="view"))
-            await asyncio.gather(*steps)
+            known = [
+                store.run(
+                    "cash_known", branch, number=int(one["number"]), reason="view",
+                    **{"class": ticketing.known(answer.queue_class)},
+                )
+                for one, answer in zip(asked, found, strict=True)
+                if answer is not None and not answer.degraded
+            ]  # fmt: skip
+            await asyncio.gather(*known)
 
 
 def _told(own: dict[str, Any], position: int | None) -> forms.CashRequestAnswer:
