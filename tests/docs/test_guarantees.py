@@ -70,6 +70,9 @@ BOUNDS = {
     "steps of tickets that wait for Kafka": [bounds.OUTBOX_STEPS_MAX],
     "past waits that estimates learn from": [bounds.PAST_WAITS_MAX],
     "tickets that a kiosk reports at once": [bounds.OFFLINE_TICKETS_MAX],
+    "cash requests of a branch: that are open, days ahead, on a page": [
+        bounds.BRANCH_CASH_REQUESTS_MAX, bounds.CASH_NOTICE_DAYS_MAX, bounds.CASH_PAGE_MAX,
+    ],
     "a connection to PostgreSQL": [
         database.CONNECT_S, database.STATEMENT_S_MAX, migrations.STEP_S_MAX, database.LOCK_S_MAX, database.IDLE_S_MAX,
     ],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from schemas import bounds
+from streams.money import AMOUNT_MAX, CURRENCIES
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 ReferenceText = Annotated[str, Field(max_length=64, description="Opaque reference of the customer.")]
@@ -34,6 +35,28 @@ BlockNumber = Annotated[
         examples=["K1-007"],
     ),
 ]
+
+
+def _day_text(text: object) -> object:
+    """A day as it is written; numbers are none. ValueError."""
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError("no day")
+    return text
+
+
+def _taken(currency: str) -> str:
+    """A currency that is taken. ValueError."""
+    if currency not in CURRENCIES:
+        raise ValueError("no such currency")
+    return currency
+
+
+CashDay = Annotated[date, BeforeValidator(_day_text)]
+CashAmount = Annotated[int, Field(strict=True, ge=1, le=AMOUNT_MAX, description="Minor units of the currency.")]
+CashCurrency = Annotated[
+    str, AfterValidator(_taken), Field(json_schema_extra={"enum": list(CURRENCIES)}, description="ISO 4217 code.")
+]
+StaffReason = Annotated[str, Field(min_length=3, max_length=200, description="Why; nothing personal. On record.")]
 
 
 class _Form(BaseModel):
@@ -113,6 +136,32 @@ class CloseRequest(_Form):
     """The branch closes. What waits expires with the reason, or stays (TIDEGAUGE_QUEUE_STAYS)."""
 
     reason: str = Field(min_length=3, max_length=200)
+
+
+class CashRequest(_Form):
+    """Somebody wants cash on a coming day, and says so before."""
+
+    day: CashDay = Field(description="When he wants it: today, or a day of the coming month.")
+    amount_minor: CashAmount
+    currency: CashCurrency
+    customer_ref: ReferenceText | None = None
+    previous_ref: ReferenceText | None = Field(
+        None, description="By the key before, while references move to another key."
+    )
+
+
+class MeetRequest(_Form):
+    """The cash is set aside for a request."""
+
+    insist: StaffReason | None = Field(
+        None, description="Why this one is met while somebody of a higher class waits for the same day and currency."
+    )
+
+
+class RefuseRequest(_Form):
+    """A request is not met."""
+
+    reason: StaffReason
 
 
 class WaitEstimate(BaseModel):
@@ -228,6 +277,28 @@ class StepAnswer(BaseModel):
 
     done: bool = True
     expired: int = 0
+
+
+class CashRequestAnswer(BaseModel):
+    """A cash request. It says whom it is of nowhere."""
+
+    cash_request: int = Field(description="Its number at the branch.")
+    day: date
+    amount_minor: int
+    currency: str
+    queue_class: str
+    degraded: bool = Field(description="The class is the default, as the view was down or stale.")
+    state: str = Field(description="open, met, refused or withdrawn.")
+    asked_at: datetime
+    position: int | None = Field(None, description="1: the next of its day and currency. Null where it is not open.")
+
+
+class CashDayAnswer(BaseModel):
+    """The open cash requests of a day, a page of them, in the order in which they are met."""
+
+    day: date
+    total: int
+    requests: list[CashRequestAnswer]
 
 
 AnyTicket = dict[str, Any]

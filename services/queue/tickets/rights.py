@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
+from fastapi import Header, Query
 from starlette.exceptions import HTTPException
 
 from services.access.decision import Action, Actor, DataKind, Resource, decide_access, unit_of
@@ -22,7 +23,22 @@ if TYPE_CHECKING:
 BRANCH_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}(/[A-Za-z0-9][A-Za-z0-9._-]{0,39}){0,6}")
 """A branch: its unit below the head office, such as east/0102."""
 
+_KEY_HELP: Final = (
+    "Made up by whoever asks, another one for each step: the same one again has the same answer, all day."
+)
+RequestId = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,64}$", description=_KEY_HELP)]
+BranchName = Annotated[
+    str | None, Query(max_length=200, description="For who is above a branch; else it is the key's own.")
+]
+Who = tuple[Actor, str]
+"""Who asks, and the branch that is meant."""
+
 _PROBLEMS: Final = {401: "no-key", 403: "not-our-page", 503: "keys-unavailable"}
+
+
+def request_key(actor: Actor, request_id: str) -> str:
+    """A request's id in the store: whoever else comes with the same one asks for something of his own."""
+    return f"{actor.actor_id}/{request_id}"
 
 
 @dataclass(frozen=True, slots=True)
