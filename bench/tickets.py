@@ -24,8 +24,8 @@ import psutil
 from confluent_kafka import Producer
 from redis import Redis
 
+from bench.apart import told_apart
 from bench.background_load import EVENTS_PER_S, Posting, postings_beside
-from bench.measure.apart import told_apart
 from bench.measure.arena import Arena
 from bench.measure.http_client import CONNECTIONS, READY_S, Client, Heard
 from bench.measure.report import Report, Table
@@ -372,7 +372,7 @@ class _Day:
 
 
 async def _looked_up(service: Service, load: Load) -> tuple[list[float], list[float]]:
-    """Milliseconds of look-ups of customers whom the view knows as ordinary, and of references that it has nothing of; in turn."""
+    """Milliseconds of look-ups of customers whom the view knows as ordinary, and of unknown references; in turn."""
     client, quiet, told = Client(service.port), Heard(), set[str]()
     took: tuple[list[float], list[float]] = [], []
     for number in range(2 * LOOK_UPS):

@@ -20,7 +20,7 @@ import numpy as np
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from bench.measure.apart import told_apart
+from bench.apart import told_apart
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.parts import full

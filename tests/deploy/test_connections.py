@@ -126,7 +126,7 @@ def test_every_client_of_redis_takes_one_url() -> None:
 
 
 def urls_of_redis(path: Path) -> list[str]:
-    """What each client of the product takes for its URL: the setting's name, `given` for what its function was given, else its text."""
+    """What each client takes for its URL: the setting's name, `given` for what its function was given, else its text."""
     if path.relative_to(ROOT).parts[0] in ("tests", "bench"):
         return []
     found = []

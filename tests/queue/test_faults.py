@@ -233,7 +233,7 @@ def test_large_and_slow_clients_hold_nothing(address: str) -> None:
 
 
 def test_references_cannot_be_tried_out(tickets_server: str, redis_server: str, topic_prefix: str) -> None:
-    """Ten thousand unknown ones have the answer of an ordinary customer, in turn with such; memory stays, also under large bodies."""
+    """Ten thousand unknown ones have the answer of an ordinary customer, in turn with such; memory stays."""
     view = Keys.of(topic_prefix)
     with Redis.from_url(redis_server) as client:
         client.hset(view.fresh("queue-priority"), "queue-priority:0", str(1000 * int(time.time() + 3600)))

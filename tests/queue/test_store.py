@@ -159,7 +159,7 @@ def test_the_same_request_is_done_once(redis_server: str) -> None:
 
 
 def test_a_call_that_found_nobody_calls_nobody_later(redis_server: str) -> None:
-    """A duplicate that comes late, when somebody waits; the counter's next request calls him. The day's requests don't fill by it."""
+    """A duplicate that comes late, when somebody waits: the counter's next request calls him."""
     with stored(redis_server) as one:
         one.store._limits |= {"requests_max": 3}
         for number in range(5):

@@ -255,7 +255,7 @@ def test_a_ticket_is_nobodys_identity(desk: Desk) -> None:
 
 
 def test_a_courtesy_is_on_record(desk: Desk) -> None:
-    """Staff let somebody experience the service of a class that he does not have (R-092): by whom and why is kept, no kiosk may."""
+    """Staff give somebody the service of a class that he does not have (R-092): by whom and why is kept."""
     given = {"queue_class": "gold", "reason": "experience day"}
     assert desk.ask("kiosk", "POST", "/v1/tickets/courtesy", **given).status_code == 403
     own = desk.made("lobby", "/v1/tickets/courtesy", **given)

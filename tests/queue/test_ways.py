@@ -36,7 +36,8 @@ def ran(name: str, *words: str, **env: str) -> str:
     """What the page's program of this name prints."""
     (text,) = re.findall(rf"^```python {name}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     done = subprocess.run(
-        [sys.executable, "-c", text, *words], env={**os.environ, **env}, capture_output=True, text=True, timeout=RUN_S, check=False
+        [sys.executable, "-c", text, *words], env={**os.environ, **env}, capture_output=True, text=True,
+        timeout=RUN_S, check=False
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""A branch's tickets and cash requests as its log has them: the last step of each counts. What log and store differ in is said, not guessed."""
+"""A branch's tickets and cash requests as its log has them. What log and store differ in is said, not guessed."""
 
 from __future__ import annotations
 
@@ -206,7 +206,8 @@ def restored(logged: LoggedBranch, rounds: dict[str, int] | None = None) -> _Ste
             "id": one["ticket_id"], "place": place, "number": one["number"], "class": one["queue_class"], "vip": one["vip_area"],
             "service": one["service"], "state": one["state"], "arrival": one["arrival"], "issued": began["at"],
             "passed": one["passed"], "ref": one["customer_ref"], "ref2": one["previous_ref"], "degraded": one["degraded"],
-            "printed": one["printed"], "since": one["at"], "joined": one["sequence"], "cause": "restored", "floor": _open_class(began),
+            "printed": one["printed"], "since": one["at"], "joined": one["sequence"], "cause": "restored",
+            "floor": _open_class(began),
             "counter": one["counter"] if one["state"] == "called" else None,
             "called": one["at"] if one["state"] == "called" else None,
         })  # fmt: skip

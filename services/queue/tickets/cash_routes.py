@@ -1,4 +1,4 @@
-"""Cash that wants notice, over HTTP: `/v1/cash-requests`. The right is that of whoever serves: amounts are nothing for a kiosk."""
+"""Cash that wants notice, over HTTP: `/v1/cash-requests`. For whoever serves: amounts are nothing for a kiosk."""
 
 from __future__ import annotations
 

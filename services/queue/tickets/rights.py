@@ -11,8 +11,8 @@ from fastapi import Header, Query
 from starlette.exceptions import HTTPException
 
 from services.access.decision import Action, Actor, DataKind, Resource, decide_access, unit_of
+from services.queue.refusals import RefusalRecords
 from services.queue.tickets.problems import TicketProblemError
-from services.queue.tickets.refusals import RefusalRecords
 
 if TYPE_CHECKING:
     from starlette.requests import Request
