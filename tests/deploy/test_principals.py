@@ -92,7 +92,9 @@ def test_only_workers_fence_workers() -> None:
         for principal in PRINCIPALS:
             if principal.name not in ("worker", "operator"):
                 own = [acl.name for acl in acls(principal, "", group) if acl.kind == "transactionalId"]
-                assert not [one for one in own if any(one.startswith(t) or t.startswith(one) for t in theirs)], principal
+                assert not [one for one in own if any(one.startswith(t) or t.startswith(one) for t in theirs)], (
+                    principal
+                )
 
 
 def test_redis_rights_cover_the_keys() -> None:
@@ -112,7 +114,9 @@ def test_redis_rights_cover_the_keys() -> None:
     for key in (keys.notice("n"), keys.given_up("n"), keys.waiting):
         assert any(key.startswith(part.removeprefix("~").rstrip("*")) for part in notices if part[0] == "~"), key
     assert redis_acl(BY_NAME["worker"], keys.prefix) == ""
-    assert redis_acl(BY_NAME["reader"], keys.prefix) == lookup.partition(" (")[0], "the same keys, and nobody's sessions"
+    assert redis_acl(BY_NAME["reader"], keys.prefix) == lookup.partition(" (")[0], (
+        "the same keys, and nobody's sessions"
+    )
 
 
 def test_who_may_read_named_keys_is_not_told_their_names() -> None:

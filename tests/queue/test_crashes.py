@@ -103,7 +103,9 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
                 ("close", {"reason": "evening"}), ("open", {}),
             ]  # fmt: skip
             named = set(re.findall(r"^function steps\.(\w+)", one.store._text, re.MULTILINE))
-            assert named == {step for step, _ in steps} | {*store._READING, "restore"}, "a step whose syncs nobody counts"
+            assert named == {step for step, _ in steps} | {*store._READING, "restore"}, (
+                "a step whose syncs nobody counts"
+            )
 
             def synced(step: str, branch: str = "B1", **given: Any) -> bool:
                 before = syncs.stat().st_size

@@ -46,7 +46,12 @@ def test_a_table_from_the_topic(make_topics: Callable[..., Settings]) -> None:
     """The highest version of each reference, and none of one that has ended."""
     settings = make_topics("queue-priority")
     producer = Producer(librdkafka(settings.kafka))
-    for reference, queue_class, version in ((VIP, "gold", 1), (ENDED, "gold", 1), (VIP, "diamond", 3), (VIP, "ordinary", 2)):
+    for reference, queue_class, version in (
+        (VIP, "gold", 1),
+        (ENDED, "gold", 1),
+        (VIP, "diamond", 3),
+        (VIP, "ordinary", 2),
+    ):
         record = {
             "customer_ref": reference, "queue_class": queue_class, "vip_area": queue_class == "diamond", "valid_until": None,
             "as_of": day_of(date(2026, 3, 2)), "version": version,
@@ -74,7 +79,9 @@ def test_rows_of_the_view(redis_server: str, view: Keys) -> None:
     """As the user whom `tidegauge security acls reader` prints: he reads named keys, and lists and writes nothing."""
     name, word = f"reader-{uuid.uuid4().hex[:10]}", uuid.uuid4().hex
     with Redis.from_url(redis_server) as client:
-        client.execute_command("ACL", "SETUSER", name, "on", f">{word}", *redis_acl(BY_NAME["reader"], view.prefix).split(" "))
+        client.execute_command(
+            "ACL", "SETUSER", name, "on", f">{word}", *redis_acl(BY_NAME["reader"], view.prefix).split(" ")
+        )
         try:
             url = f"redis://{name}:{word}@{urlsplit(redis_server).netloc.rpartition('@')[2]}/0"
             told = [ran("rows", url, view.prefix, reference) for reference in (VIP, ENDED, ORDINARY)]
@@ -84,7 +91,13 @@ def test_rows_of_the_view(redis_server: str, view: Keys) -> None:
             client.delete(view.fresh("queue-priority"))
             assert ran("rows", url, view.prefix, ORDINARY) == "ordinary, degraded"
             with Redis.from_url(url) as reader:
-                for asked in (reader.scan, reader.keys, reader.randomkey, reader.dbsize, lambda: reader.hset(view.priority(VIP), "x", "y")):
+                for asked in (
+                    reader.scan,
+                    reader.keys,
+                    reader.randomkey,
+                    reader.dbsize,
+                    lambda: reader.hset(view.priority(VIP), "x", "y"),
+                ):
                     with pytest.raises(ResponseError, match=r"(?i)permission"):
                         asked()
         finally:

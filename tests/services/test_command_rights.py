@@ -55,7 +55,9 @@ async def test_who_may_send_it(name: str) -> None:
     for role in Role:
         for unit, path in UNITS.items():
             who = f"{role}@{unit}"
-            may = decide_access(Actor(who, role, path), action, Resource(kind, owner_of("east"), "somebody else")).allowed
+            may = decide_access(
+                Actor(who, role, path), action, Resource(kind, owner_of("east"), "somebody else")
+            ).allowed
             answer = await bank.post(name, who, **body)
             assert answer.status_code == (200 if may else 404), (who, answer.text)
             allowed |= {who} if may else set()

@@ -133,7 +133,9 @@ def _tickets(ticketing: Ticketing, rights: Callable[..., Any]) -> APIRouter:
         response.headers["Cache-Control"] = "no-store"
         return await ticketing.courtesy(branch, actor.actor_id, _key(actor, request_id), wanted)
 
-    @router.post("/printed", status_code=201, responses=_problems("branch-closed", "not-an-open-class", "request-id-reused"))
+    @router.post(
+        "/printed", status_code=201, responses=_problems("branch-closed", "not-an-open-class", "request-id-reused")
+    )
     async def issued_offline(
         given: forms.PrintedTickets, response: Response, who: Who = may_issue
     ) -> list[forms.TicketAnswer]:
