@@ -18,8 +18,7 @@ from services.commands import follower
 from services.database import migrations
 from services.notices import notice_ids, webhook
 from services.pages import streams
-from services.queue import line, lookup, server
-from services.queue.tickets import refusals
+from services.queue import line, lookup, refusals, server
 from services.queue.tickets.store import STORE_BUDGET_S
 from services.staff import lists, people
 from streams import fx, validity

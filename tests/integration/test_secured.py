@@ -314,7 +314,7 @@ def test_nobody_writes_what_is_the_workers(secured: Secured) -> None:
 
 @pytest.mark.parametrize("name", [principal.name for principal in PRINCIPALS if principal.kafka])
 def test_a_principal_does_no_more_than_its_row(secured: Secured, name: str) -> None:
-    """Its credential writes and reads no topic outside its row, moves nobody else's group, and takes nobody else's transactions."""
+    """Its credential writes and reads no topic outside its row, and takes nobody else's group or transactions."""
     own, group = BY_NAME[name], secured.live.settings.group
     kafka = secured.live.settings.model_copy(update={"kafka_user": name}).kafka
     theirs = {topic for topic in TOPIC_NAMES if topic not in own.writes}

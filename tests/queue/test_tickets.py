@@ -21,10 +21,10 @@ from policies import load_pack
 from policies.compiled.queue import compile_queue
 from services.access.callers import RequestCallers
 from services.access.decision import Actor, Role
+from services.queue import refusals
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
 from services.queue.server import BURST_S, SECOND_NS, RateLimit
-from services.queue.tickets import refusals
 from services.queue.tickets.express import TicketExpress
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.keys import TicketKeys
