@@ -147,8 +147,8 @@ def _taste(bank: Bank, pairs: Pairs) -> None:
     others = {name: pairs.value(name) for name in of_kind(SettingKind.TASTE) if name not in (*ports, *rotation)}
     bank.extra = {f"TIDEGAUGE_{name.upper()}": value for name, value in others.items()}
     bank.start()
+    bank.extra = {}  # the worker's alone: another actor may import nothing
     bank.wait_ready()
     bank.load(3)
-    bank.extra = {}
     bank.expect("a worker of another taste", bank.readyz().code == GOOD, f"{len(others)} settings")
     bank.judge()
