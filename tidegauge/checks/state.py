@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 def identity(settings: Settings) -> Iterator[CheckLine]:
     """Whether the log is the one that these settings are meant for."""
     from streams.calendar import shown_day
+    from tidegauge.checks.sight import not_seen
     from tidegauge.world.changes import compared
 
     entry, problems = compared(settings)
+    if problems:  # a topic that is hidden looks as if it were gone
+        hidden = [f"topic {name}" for name in not_seen(settings, "identity")]
+        problems = [problem for problem in problems if problem.what not in hidden]
     if problems:
         yield CheckLine("identity", Grade.WRONG, "; ".join(map(str, problems)), problems[0].remedy)
         return
