@@ -68,6 +68,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("state", "state", "state_found"),
     ("references", "state", "references"),
     ("handover", "state", "handover"),
+    ("ticket log", "state", "ticket_log"),
     ("schema registry", "servers", "contracts"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),

@@ -15,6 +15,7 @@ def needed(settings: Settings) -> dict[str, list[str]]:
     from schemas.topics import BROADCAST, CLOSES, INPUTS, KEYED
     from tidegauge.bootstrap import STANDING
     from tidegauge.letters import LETTERS_TOPIC
+    from tidegauge.world.tickets import OF_TICKETS
 
     whole, inputs = [[settings.topic(name) for name in names] for names in (TOPIC_NAMES, INPUTS)]
     state, world = changelog_topic(settings, STANDING), settings.topic(WORLD)
@@ -33,6 +34,7 @@ def needed(settings: Settings) -> dict[str, list[str]]:
         "state": [state, *inputs],
         "references": [] if settings.previous_secret() is None else [state],
         "handover": [state],
+        "ticket log": [settings.topic(name) for name in OF_TICKETS] if settings.has_tickets else [],
     }
 
 

@@ -164,3 +164,16 @@ def handover(settings: Settings) -> Iterator[CheckLine]:
         texts = Counter(map(course_said, courses))
         found = "; ".join(f"{number} of {len(courses)} partitions {text}" for text, number in texts.items())
         yield CheckLine("handover", Grade.GOOD, found)
+
+
+def ticket_log(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the steps of tickets go to their own log; nothing where there is no server for tickets, or it gives no answer."""
+    from tidegauge.world.tickets import other_log
+
+    other = other_log(settings, claim=False) if settings.has_tickets else None
+    if other:
+        yield CheckLine(
+            "ticket log", Grade.WRONG, f"steps wait in the outbox, as this is not the tickets' log: {other}"
+        )
+    elif other is not None:
+        yield CheckLine("ticket log", Grade.GOOD, "tickets' steps go to their own log")
