@@ -1,6 +1,5 @@
 """The table of wrong settings is whole."""
 
-
 import pytest
 
 from deploy.connections.database import connected

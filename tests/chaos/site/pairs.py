@@ -82,7 +82,6 @@ class Pairs:
             good = (done.code in ANSWERED and done.out) or (command == NO_REGISTRY and not refusal(done, 0.0, command))
             bank.expect(f"{command} as it should be", good, done)
         unread = set(VALUES).difference(*self.reads.values())
-        print("UNREAD", sorted(unread), "DIFF", sorted(unread ^ set(ELSEWHERE)))
         bank.expect("settings that no command reads", unread <= set(ELSEWHERE), sorted(unread ^ set(ELSEWHERE)))
 
     def check_of(self, name: str) -> str:
