@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.embedded.stack import Stack
+from deploy.record import read_record
 from deploy.settings import Settings
+from services.database.setup import make_ready
 from tests.chaos.brokers import ChaosStack
 from tests.chaos.load import Load
 from tests.chaos.site.bank import Bank
@@ -48,6 +51,22 @@ class Given:
             Path(folder), own, with_kafka=False, any_ports=True, tether=True
         ) as store:  # fmt: skip
             yield store.redis_url
+
+    @contextmanager
+    def servers(self) -> Iterator[dict[str, str]]:
+        """The settings of a view, of tickets and of an empty database, each on a server of one's own."""
+        own = Settings(bootstrap_servers="", redis_url="", tickets_url="", database_url="")
+        with tempfile.TemporaryDirectory(prefix="tidegauge-servers-") as folder:
+            with Stack(
+                Path(folder), own, with_kafka=False, with_tickets=True, with_postgres=True, any_ports=True, tether=True
+            ) as store:  # fmt: skip
+                home = Path(read_record(Path(folder))["postgres_home"])
+                make_ready(store.settings)
+                yield {
+                    "redis_url": store.redis_url, "tickets_url": store.settings.tickets,
+                    "database_url": store.settings.database,
+                }  # fmt: skip
+            shutil.rmtree(home, ignore_errors=True)  # of root it lies elsewhere
 
     def bank(self, name: str, **more: object) -> Bank:
         """A bank as its operator sees it, on the stack."""

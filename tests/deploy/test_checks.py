@@ -28,9 +28,10 @@ from tests.engine.counter_job import CounterJob
 from tests.schemas.registry_server import SHIFT, RegistryServer
 from tests.twins.events import posting
 from tidegauge import checks
-from tidegauge.checks import CHECKS, CheckLine, Grade, one
+from tidegauge.checks import CHECKS, NEED_KAFKA, CheckLine, Grade, one
 from tidegauge.checks.brokers import broker_faults
 from tidegauge.checks.servers import memory_finding, queue_classes, view_rows
+from tidegauge.checks.sight import needed
 from tidegauge.checks.topics import changelog_faults, copy_faults, topic_faults
 
 POSTINGS = CATALOGUE[0].config()
@@ -175,6 +176,30 @@ def test_what_may_not_be_seen_is_not_good(problem: Exception, monkeypatch: pytes
     (found,) = one(Settings(), "redis memory", "servers", "redis_memory")
     assert (found.grade, found.good) == (Grade.UNSEEN, False)
     assert found.found.startswith("not allowed to see: ")
+
+
+@pytest.mark.parametrize("said", [[], [Grade.GOOD], [Grade.WARN], [Grade.GOOD, Grade.WRONG]])
+def test_nothing_is_good_of_topics_that_are_hidden(said: list[Grade], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers name no topic that one may not describe: what was found in the others is told, and never that all is good."""
+
+    def found(_: Settings) -> Iterator[CheckLine]:
+        yield from (CheckLine("copies", grade, "of those that I see") for grade in said)
+
+    monkeypatch.setattr("tidegauge.checks.topics.copies", found)
+    monkeypatch.setattr("tidegauge.checks.sight.not_seen", lambda _, check: ["transactions"] * (check == "copies"))
+    lines = list(one(Settings(), "copies", "topics", "copies"))
+    assert [line.grade for line in lines] == [
+        Grade.UNSEEN if grade is Grade.GOOD else grade for grade in said or [Grade.GOOD]
+    ]
+    assert [line.found for line in lines if line.grade is Grade.UNSEEN] == ["not allowed to see: transactions"] * (
+        not said or Grade.GOOD in said
+    )
+
+
+def test_what_checks_have_to_see_is_of_checks() -> None:
+    """Every check of the topics names them: but for those of brokers, and the one of topics that are missing."""
+    of_topics = {name for name, module, _ in CHECKS if module in NEED_KAFKA} - {"kafka", "brokers", "topics"}
+    assert set(needed(Settings())) == of_topics
 
 
 def test_a_server_that_is_away_is_wrong() -> None:

@@ -18,7 +18,7 @@ from tests.fuzz.targets import SMALL, TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = corpus()
-SECONDS, SEED = "10", "1"
+SECONDS, SEED = "30", "1"
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_corpus(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_fuzzer(tmp_path: Path) -> None:
-    """Some seconds of it find nothing, and more ways through the code than the seeds alone."""
+    """Half a minute of it finds nothing, and more ways through the code than the seeds alone."""
     command = [sys.executable, "-m", "tests.fuzz", "--part", "guided", "--found", str(tmp_path / "found"),
                "--seconds", SECONDS, "--seed", SEED]  # fmt: skip
     done = subprocess.run(

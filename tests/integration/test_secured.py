@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ from tests.chaos.check import read
 from tests.conftest import HEAP_MB
 from tests.integration.live import PROGRAM, REPO, WAIT_S, Live
 from tests.integration.test_guards import LAST, bank
+from tidegauge.checks.sight import needed
 from tidegauge.demo.processes import environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -273,12 +274,50 @@ def test_decisions_are_on_record(secured: Secured) -> None:
     assert [key["role"] for key in json.loads(listed)] == ["kiosk"], "nothing was done"
 
 
+# What doctor can't know with the rights of these principals, and what of it while `transactions` is hidden from them.
+BY_OPERATOR = {"brokers", "topic settings", "copies", "changelog"}
+UNSEEN = {
+    "lookup": BY_OPERATOR | {"waiting", "accounts", "closes", "marks", "deletions", "state", "handover"},
+    "desk": BY_OPERATOR,
+}
+
+
+@pytest.mark.parametrize("principal", UNSEEN)
+def test_what_doctor_may_not_see_is_not_good(secured: Secured, principal: str) -> None:
+    """Of what a principal has no right to, and of a topic that the brokers hide, nothing is known: neither good nor wrong."""
+
+    def grades() -> dict[str, set[str]]:
+        password = SecureFolder(secured.stack.data_dir).password(principal)
+        own = {"TIDEGAUGE_KAFKA_USER": principal, "TIDEGAUGE_KAFKA_PASSWORD": password}
+        code, out, err = secured.call("doctor", "--json", **own)
+        assert code in (0, 1) and not err, (code, err)
+        found: dict[str, set[str]] = {}
+        for line in json.loads(out):
+            found.setdefault(line["name"], set()).add(line["grade"])
+        return found
+
+    found = grades()
+    assert {name for name, said in found.items() if "unseen" in said} == UNSEEN[principal], found
+    settings = secured.live.settings
+    hidden = {name for name, topics in needed(settings).items() if settings.topic("transactions") in topics}
+    operations = [AclOperation.DESCRIBE]
+    operations += [AclOperation.READ] * ("transactions" in BY_NAME[principal].reads)  # who may read it sees it
+    with ExitStack() as rights:
+        for operation in operations:
+            rights.enter_context(without_right(secured, principal, "transactions", operation))
+        found = grades()
+    assert {name: said for name, said in found.items() if name in {*hidden, "topics"} and said != {"unseen"}} == {}
+    assert found.keys() >= hidden
+
+
 @contextmanager
-def without_right(secured: Secured, principal: str, topic: str) -> Iterator[None]:
-    """A principal may not write to a topic meanwhile."""
+def without_right(
+    secured: Secured, principal: str, topic: str, operation: AclOperation = AclOperation.WRITE
+) -> Iterator[None]:
+    """A principal may not write to a topic meanwhile, or do something else there."""
     root = admin.client(secured.stack._as_super())
     right = AclBinding(
-        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{principal}", "*", AclOperation.WRITE,
+        ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{principal}", "*", operation,
         AclPermissionType.ALLOW,
     )  # fmt: skip
     removed = root.delete_acls([_filter(right)], request_timeout=20)

@@ -19,6 +19,7 @@ from unittest import mock
 import pytest
 from confluent_kafka import Producer
 from fastapi.testclient import TestClient
+from redis import Redis
 
 from agents.engine.reader import LogReader
 from deploy.connections.clients import librdkafka
@@ -26,6 +27,7 @@ from deploy.settings import Settings
 from schemas.codec.records import encode
 from services.access.callers import RequestCallers
 from services.access.decision import Actor, Role
+from services.queue.behind import guard
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
 from services.queue.server import listening, server
@@ -70,14 +72,26 @@ def application(settings: Settings, lookup: Lookup | None = None) -> Any:
     return app
 
 
-def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Settings], tickets_server: str) -> None:
-    """A change of tier moves a waiting ticket; the log says what happened, compares with the store, and brings it back."""
+def test_steps_reach_the_log_and_classes_the_queue(
+    make_topics: Callable[..., Settings], tickets_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of tier moves a waiting ticket; the log says what happened, compares with the store, and brings it back.
+
+    As long as it is another log, tickets go on and their steps wait.
+    """
+    monkeypatch.setattr(guard, "ASK_EVERY_S", 0.05)
+    asked, verdict = list[float](), ["the tickets are of cluster A"]
+
+    def other_log() -> str:
+        asked.append(time.monotonic())
+        return verdict[0]
+
     settings = make_topics("queue-priority", "queue-tickets", "audit-log").model_copy(
         update={"tickets_url": tickets_server}
     )
     app = application(settings)
-    behind = Behind(settings, app.state.ticketing, new_lookup, LogReader)
-    with TestClient(app) as client:
+    behind = Behind(settings, app.state.ticketing, new_lookup, LogReader, other_log=other_log)
+    with TestClient(app) as client, Redis.from_url(settings.tickets) as store:
 
         def ask(who: str, method: str, path: str, **body: Any) -> Any:
             headers = {"Authorization": f"Bearer tgk_{who}", "Idempotency-Key": os.urandom(8).hex()}
@@ -88,6 +102,9 @@ def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Se
         behind.start()
         try:
             first = ask("kiosk", "POST", "/v1/tickets")
+            waited(lambda: len(asked) > 9, "nobody asks whose the log is")  # relay and changes of class do
+            assert store.xlen(app.state.ticketing.store.keys.outbox) == 1, "a step has gone to another log"
+            verdict[0] = ""
             own = ask("kiosk", "POST", "/v1/tickets", customer_ref=REF)
             producer = Producer(librdkafka(settings.kafka))
             record = {
@@ -140,8 +157,6 @@ def told_from_the_log(settings: Settings, today: int) -> None:
 
 def forget(settings: Settings) -> None:
     """The store has lost all."""
-    from redis import Redis
-
     with Redis.from_url(settings.tickets) as client:
         for key in client.scan_iter(f"tidegauge@{settings.topic_prefix}:*"):
             client.delete(key)

@@ -42,6 +42,8 @@ PAIRS = [
     (("outlook", "C1"), "pack", "medal-annual", "TIDEGAUGE_PACK"),
     (("close", "2026-01-31"), "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
     (("notices",), "group", "second", "TIDEGAUGE_GROUP"),
+    (("notices",), "reference_key", OTHER_KEY, "reference key"),
+    (("commands", "serve", "--port", "0"), "topic_prefix", "nowhere.", "TIDEGAUGE_TOPIC_PREFIX"),
 ]
 
 
@@ -134,19 +136,23 @@ def emptied(stack: Stack) -> None:
     stack.start()
 
 
-def test_a_running_worker_ends_when_its_topic_is_made_anew(world: World) -> None:
+def test_who_runs_ends_when_a_topic_is_made_anew(world: World) -> None:
     """With one line, and nothing of the new topic was counted by then or is read by the next one."""
     settings = world.settings
     worker = run(settings, "worker", "--metrics-port", "0")
+    commands = run(settings, "commands", "serve", "--port", "0")
     try:
         joined(settings)
+        assert commands.stderr is not None and any("commands at" in line for line in commands.stderr)
         made_anew(settings, "transactions")
-        _, said = worker.communicate(timeout=NOTICED_S)
+        said = [process.communicate(timeout=NOTICED_S)[1] for process in (worker, commands)]
     finally:
         worker.kill()
-    lines = [line for line in said.splitlines() if line.strip()]
-    assert worker.returncode in (1, 2)
-    assert "transactions" in lines[-1] and "docs/operators.md#world" in lines[-1], said
+        commands.kill()
+    for process, text in zip((worker, commands), said, strict=True):
+        last = [line for line in text.splitlines() if line.strip()][-1]
+        assert process.returncode in (1, 2)
+        assert "transactions" in last and "docs/operators.md#world" in last, text
     next_one = run(settings, "worker", "--metrics-port", "0")
-    _, said = next_one.communicate(timeout=120)
-    assert next_one.returncode in (1, 2) and "transactions" in said
+    _, text = next_one.communicate(timeout=120)
+    assert next_one.returncode in (1, 2) and "transactions" in text

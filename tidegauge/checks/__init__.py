@@ -1,7 +1,8 @@
 """What `tidegauge doctor` looks at: a table of checks, each a function of the settings that gives findings.
 
 To add one: write `def NAME(settings: Settings) -> Iterator[CheckLine]` in a module of this folder and add its line to
-CHECKS. What it raises is its finding: refused by the brokers or by Redis is `unseen`, everything else `wrong`.
+CHECKS. What it raises is its finding: refused by the brokers or by Redis is `unseen`, everything else `wrong`. The topics
+that it looks at go into `sight`: where the brokers hide one of them, nothing it says is `good`.
 
 Tidegauge's own packages are imported inside the functions, as another distribution's may stand in their place.
 """
@@ -67,6 +68,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("state", "state", "state_found"),
     ("references", "state", "references"),
     ("handover", "state", "handover"),
+    ("ticket log", "state", "ticket_log"),
     ("schema registry", "servers", "contracts"),
     ("worker", "workers", "worker_readiness"),
     ("redis", "servers", "redis_answers"),
@@ -80,6 +82,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
 NEED_KAFKA: Final = ("brokers", "topics", "flow", "accounts", "state", "deletions")
 """Modules whose checks are left out when no broker answers, which is one finding and not ten."""
 
+_ALLOW: Final = "docs/operators.md#rights lists what to allow"
 _NOT_ALLOWED: Final = ("AUTHORIZATION_FAILED", "AuthorizationFailed", "NoPermissionError", "NOPERM")
 
 
@@ -108,15 +111,24 @@ def findings(settings: Settings) -> Iterator[CheckLine]:
 def one(settings: Settings, name: str, module: str, function: str) -> Iterator[CheckLine]:
     """A check, whose failure is its finding."""
     try:
-        yield from getattr(import_module(f"tidegauge.checks.{module}"), function)(settings)
+        told = False
+        for line in getattr(import_module(f"tidegauge.checks.{module}"), function)(settings):
+            told = True
+            yield line if not line.good else _unseen(settings, name) or line
+        if not told and (unseen := _unseen(settings, name)):
+            yield unseen
     except Exception as problem:  # noqa: BLE001 - it is what was found
         if not_allowed(problem):
-            yield CheckLine(
-                name, Grade.UNSEEN, f"not allowed to see: {problem}", "docs/operators.md#rights lists what to allow"
-            )
+            yield CheckLine(name, Grade.UNSEEN, f"not allowed to see: {problem}", _ALLOW)
             return
         line = line_for(problem) or fault(problem)
         yield CheckLine(name, Grade.WRONG, str(line), line.hint)
+
+
+def _unseen(settings: Settings, name: str) -> CheckLine | None:
+    """What a check says that could not see all of its topics, and found nothing in the others."""
+    hidden = import_module("tidegauge.checks.sight").not_seen(settings, name)
+    return CheckLine(name, Grade.UNSEEN, f"not allowed to see: {listed(hidden)}", _ALLOW) if hidden else None
 
 
 def not_allowed(problem: BaseException) -> bool:

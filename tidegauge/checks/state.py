@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 def identity(settings: Settings) -> Iterator[CheckLine]:
     """Whether the log is the one that these settings are meant for."""
     from streams.calendar import shown_day
+    from tidegauge.checks.sight import not_seen
     from tidegauge.world.changes import compared
 
     entry, problems = compared(settings)
+    if problems:  # a topic that is hidden looks as if it were gone
+        hidden = [f"topic {name}" for name in not_seen(settings, "identity")]
+        problems = [problem for problem in problems if problem.what not in hidden]
     if problems:
         yield CheckLine("identity", Grade.WRONG, "; ".join(map(str, problems)), problems[0].remedy)
         return
@@ -160,3 +164,16 @@ def handover(settings: Settings) -> Iterator[CheckLine]:
         texts = Counter(map(course_said, courses))
         found = "; ".join(f"{number} of {len(courses)} partitions {text}" for text, number in texts.items())
         yield CheckLine("handover", Grade.GOOD, found)
+
+
+def ticket_log(settings: Settings) -> Iterator[CheckLine]:
+    """Whether the steps of tickets go to their own log; nothing where there is no server for tickets, or it gives no answer."""
+    from tidegauge.world.tickets import other_log
+
+    other = other_log(settings, claim=False) if settings.has_tickets else None
+    if other:
+        yield CheckLine(
+            "ticket log", Grade.WRONG, f"steps wait in the outbox, as this is not the tickets' log: {other}"
+        )
+    elif other is not None:
+        yield CheckLine("ticket log", Grade.GOOD, "tickets' steps go to their own log")

@@ -27,13 +27,18 @@ BEHIND_NICE: Final = 5
 class BehindProcess:
     """Keeps a process with a Behind running until `stop`. Everything given is taken along to it.
 
-    set_up: what the process does first, such as its log. new_lookup: a look-up for the calling thread.
+    set_up: what the process does first, such as its log. new_lookup: a look-up for the calling thread. other_log: as of Behind.
     """
 
     def __init__(
-        self, settings: Settings, new_lookup: Callable[[], Lookup], new_reader: NewReader, set_up: Callable[[], None]
+        self,
+        settings: Settings,
+        new_lookup: Callable[[], Lookup],
+        new_reader: NewReader,
+        set_up: Callable[[], None],
+        other_log: Callable[[], str | None],
     ) -> None:
-        self._given = (settings, new_lookup, new_reader, set_up)
+        self._given = (settings, new_lookup, new_reader, set_up, other_log)
         self._over = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="tickets-behind", daemon=True)
 
@@ -70,6 +75,7 @@ def work_behind(
     new_lookup: Callable[[], Lookup],
     new_reader: NewReader,
     set_up: Callable[[], None],
+    other_log: Callable[[], str | None],
 ) -> None:
     """The process: it works until the other end of the pipe is closed."""
     for number in (
@@ -80,7 +86,7 @@ def work_behind(
         signal.signal(number, signal.SIG_IGN)
     os.nice(BEHIND_NICE)
     set_up()
-    behind = Behind(settings, None, new_lookup, new_reader, APART)
+    behind = Behind(settings, None, new_lookup, new_reader, APART, other_log)
     behind.start()
     told.poll(None)
     behind.stop()

@@ -14,6 +14,7 @@ r"""The Redis keys of tickets: the one place that spells them (docs/queue.md des
 | `{p}queue:{branch}:cash` | hash | number → an open cash request, JSON |
 | `{p}queues:outbox` | stream | steps that are not yet on `queue-tickets` |
 | `{p}queues:relay` | string, expires | token of the service that relays them |
+| `{p}queues:log` | string | id of the Kafka cluster whose log they go to |
 | `{p}queues:references` | hash | reference → branches and places of whoever has a ticket with it; below zero: a cash request |
 | `{p}queues:branches` | set | the branches |
 | `{p}queues:waits`, `{p}queues:services` | list, hash | what estimates learn from |
@@ -54,6 +55,11 @@ class TicketKeys:
     def relay(self) -> str:
         """Token of the one that relays."""
         return f"{self.prefix}queues:relay"
+
+    @property
+    def log(self) -> str:
+        """Id of the cluster whose log the outbox is of."""
+        return f"{self.prefix}queues:log"
 
     @property
     def references(self) -> str:

@@ -23,6 +23,7 @@ from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
 from services.access.writer import DecisionTrail
 from services.queue.behind.following import ClassFollower
+from services.queue.behind.guard import LogGuard
 from services.queue.behind.relay import RELAY_WAIT_MS, KafkaSteps, TicketRelay
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.problems import TicketProblemError
@@ -93,7 +94,8 @@ def relay_of(settings: Settings) -> TicketRelay:
 class Behind:
     """What goes on behind the interface, each in a thread of its own: relay, changes of class, past waits.
 
-    ticketing: what is told of past waits. new_lookup: a look-up for the calling thread. works: which of it.
+    ticketing: what is told of past waits. new_lookup: a look-up for the calling thread. works: which of it. other_log: as of
+    LogGuard; as long as it is another log nothing is relayed to it, and no class is taken from it.
     """
 
     def __init__(
@@ -103,10 +105,13 @@ class Behind:
         new_lookup: Callable[[], Lookup],
         new_reader: NewReader,
         works: Sequence[str] = WORKS,
+        other_log: Callable[[], str | None] = lambda: "",
     ) -> None:
         self.settings, self.ticketing, self.works = settings, ticketing, works
         self.new_lookup, self.new_reader = new_lookup, new_reader
         self.over = threading.Event()
+        self._of_relay = LogGuard(other_log, "steps wait in the outbox")
+        self._of_classes = LogGuard(other_log, "no ticket changes its class")
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -143,7 +148,8 @@ class Behind:
     def _relay(self) -> None:
         relay = relay_of(self.settings)
         while not self.over.is_set():
-            relay.relay()
+            if self._of_relay.own():
+                relay.relay()
             self.over.wait(RELAY_PAUSE_S)
 
     def _follow(self) -> None:
@@ -151,6 +157,9 @@ class Behind:
             runner.run(self._following())
 
     async def _following(self) -> None:
+        guard = self._of_classes
+        if not await asyncio.to_thread(guard.own):
+            return
         ticketing = ticketing_of(self.settings, self.new_lookup())
         names = ("queue-priority",)
         source = await asyncio.to_thread(
@@ -160,7 +169,7 @@ class Behind:
             registry, client = registry_for(self.settings), ticketing.store.client
             follower = ClassFollower(source, ticketing, registry, client, today_of(self.settings))
             await follower.begin()
-            while not self.over.is_set():
+            while not self.over.is_set() and (not guard.due or await asyncio.to_thread(guard.own)):
                 await follower.follow()
         finally:
             await asyncio.to_thread(source.close)

@@ -18,6 +18,7 @@ from tidegauge.demo.processes import environment
 
 UP_S = 120.0
 NOBODY = 65534  # a user id
+WORKER = ("worker", "--metrics-port", "0")
 
 
 def folders(given: Given) -> Result:
@@ -73,15 +74,18 @@ def _rights(bank: Bank) -> None:
         bank.fault("keys of another user")
         for path in (own, *own.iterdir()):
             os.chown(path, NOBODY, NOBODY)
-        done = as_anybody(env, "queue", "lookup", "C000001")
-        bank.expect("another user's keys", is_refusal(done, "Permission denied"), done)
+        for words in (("queue", "lookup", "C000001"), WORKER):
+            done = as_anybody(env, *words)
+            bank.expect(f"another user's keys, {words[0]}", is_refusal(done, "Permission denied"), done)
     else:
         bank.notes.append("keys of another user were not tried: root alone can give files away")
     bank.fault("a read-only folder")
     locked = bank.folder / "locked"
     locked.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
     done = as_anybody(env, "up", "--data", str(locked / "data"))
-    bank.expect("a read-only folder", is_refusal(done, "Permission denied"), done)
+    bank.expect("a read-only folder, up", is_refusal(done, "Permission denied"), done)
+    done = as_anybody(env | {"TIDEGAUGE_DATA_DIR": str(locked / "data")}, *WORKER)
+    bank.expect("a read-only folder, worker", is_refusal(done, "reference key"), done)
 
 
 def at(ports: list[str]) -> tuple[str, ...]:

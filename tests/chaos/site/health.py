@@ -27,6 +27,7 @@ def health(given: Given) -> Result:
         bank.expect("readyz", bank.readyz().code == GOOD, bank.readyz())
         _open_transaction(bank)
         _settings_of_topics(bank)
+        _too_few_copies(bank)
         _size_refused(bank)
         bank.judge()
         _partitions_raised(bank)
@@ -78,6 +79,19 @@ def _settings_of_topics(bank: Bank) -> None:
     found = bank.doctor()
     for name in ("topic settings", "changelog"):
         bank.expect(f"doctor: {name} afterwards", found[name]["good"], found[name])
+
+
+def _too_few_copies(bank: Bank) -> None:
+    """An output that wants more copies in sync than it has takes nothing: doctor names it before anything comes there."""
+    name = bank.settings.topic("decisions")
+    bank.fault("more copies in sync asked for than there are")
+    configure(bank, name, {"min.insync.replicas": "2"})
+    line = bank.doctor()["copies"]
+    good = not line["good"] and f"{name}/0: 1 of 1 copies in sync, min.insync.replicas is 2" in line["found"]
+    bank.expect("doctor: copies", good, line)
+    configure(bank, name, {"min.insync.replicas": "1"})
+    line = bank.doctor()["copies"]
+    bank.expect("doctor: copies afterwards", line["good"], line)
 
 
 def _size_refused(bank: Bank) -> None:

@@ -91,15 +91,16 @@ def _pack_again(bank: Bank) -> None:
     """The old numbers put back for a day before the new ones begin: the later version is named, and can be taken back."""
     bank.fault("a pack that would come again")
     body = load_pack("rolling-quarter-aum").body
-    for version in (2, 3):
+    for version in (3, 4):
         path = bank.folder / f"v{version}.yaml"
-        path.write_text(body.replace("version: 1", f"version: {version}", 1), encoding="utf-8")
+        path.write_text(body.replace("version: 2", f"version: {version}", 1), encoding="utf-8")
     later, sooner = str(date_of(bank.last + 50)), str(date_of(bank.last + 48))
-    bank.tell("policy", "activate", str(bank.folder / "v2.yaml"), "--from", later)
-    again = ("policy", "activate", str(bank.folder / "v3.yaml"), "--from", sooner)
+    done = bank.tell("policy", "activate", str(bank.folder / "v3.yaml"), "--from", later)
+    bank.expect("activate for a later day", done.code == 0, done)
+    again = ("policy", "activate", str(bank.folder / "v4.yaml"), "--from", sooner)
     done = bank.tell(*again)
-    bank.expect("activate", is_refusal(done, f"on {later} rolling-quarter-aum version 2 takes over"), done)
-    done = bank.tell("policy", "retract", "rolling-quarter-aum", "2")
+    bank.expect("activate", is_refusal(done, f"on {later} rolling-quarter-aum version 3 takes over"), done)
+    done = bank.tell("policy", "retract", "rolling-quarter-aum", "3")
     bank.expect("policy retract", done.code == 0, done)
     done = bank.tell(*again)
     bank.expect("activate afterwards", done.code == 0, done)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tests.chaos.site.slips import is_refusal
 from tests.chaos.surroundings import CLOCK, DAY_S
 from tests.chaos.system import Result
 from tidegauge.bootstrap import STANDING
+from tidegauge.checks.flow import uncounted
 
 QUOTA_BYTES_S = 20_000
 FOREIGN, FOREIGN_BYTES = 200, 900_000
@@ -46,7 +47,7 @@ def surprises(given: Given) -> Result:
 
 
 def _quota(bank: Bank, given: Given) -> None:
-    """Everything is slow, figures stay exact, and readyz, metrics and doctor name the quota; without it all is as before."""
+    """Everything is slow, figures stay exact, a metric and the log name the quota; without it all is as before."""
     bank.fault(f"a quota of {QUOTA_BYTES_S} bytes a second")
     given.stack.quota(QUOTA_BYTES_S)
     try:
@@ -63,9 +64,14 @@ def _quota(bank: Bank, given: Given) -> None:
 
 def _sigterm(bank: Bank) -> None:
     bank.fault("SIGTERM under load")
-    bank.send(bank.last + 1, bank.last + 20)
-    time.sleep(0.3)
     worker = bank.workers[0]
+    worker.send_signal(signal.SIGSTOP)  # else it may be done before anybody looks
+    try:
+        bank.send(bank.last + 1, bank.last + 20)
+        waits = sum(uncounted(bank.settings).values())
+        bank.expect("work waits for it", waits > 0, f"{waits} offsets")
+    finally:
+        worker.send_signal(signal.SIGCONT)
     worker.terminate()
     code, lines = bank.ended()
     bank.expect(

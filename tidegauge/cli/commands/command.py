@@ -12,8 +12,10 @@ from deploy.settings import Settings
 from services.queue.server import listening, server
 from tidegauge.cli.commands.sender import send_commands
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at, notes
-from tidegauge.cli.servers import need_redis, need_world
+from tidegauge.cli.servers import found_world, need_redis
 from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
+from tidegauge.world.found import USES_PLACE
+from tidegauge.world.watch import Watch, end_process
 
 app = typer.Typer(no_args_is_help=True, help="Take commands about customers: over HTTP, or out of a file.")
 _CONNECTIONS_MAX: Final = 512
@@ -44,7 +46,9 @@ def serve(
     with listening_at(host, port, "--port"):
         socket = listening(host, port)
     need_redis(settings)
-    settings = need_world(settings)
+    world = found_world(settings, USES_PLACE)
+    settings = world.settings
+    Watch(world, USES_PLACE).start(end_process)
     with one_last_line(), open_door(settings) as opened:
         if not opened.follower.wait_ready(_BEGIN_S):
             raise CommandError(f"the customers can't be read within {_BEGIN_S:.0f} s", "is Kafka busy?", FAILED_CHECK)

@@ -66,14 +66,24 @@ def run(context: typer.Context) -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
-    world = check_world(settings, USES_NOTICES)
+    uses = _used(settings)
+    world = check_world(settings, uses)
     settings = world.settings
     need_redis(settings)
-    Watch(world, USES_NOTICES).start(end_process)
+    Watch(world, uses).start(end_process)
     threading.Thread(target=_arrivals, args=(settings,), name="arrivals", daemon=True).start()
     with one_last_line():
         run_notifier(build_notifier(settings, Lazily(world), registry_for(settings)))
     notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
+
+
+def _used(settings: Settings) -> frozenset[str]:
+    """What of the log's identity counts: without a reference key nobody is told of arrivals, and all else goes on."""
+    try:
+        settings.secret()
+    except KeyLostError:
+        return USES_NOTICES - {"reference_key"}
+    return USES_NOTICES
 
 
 def _arrivals(settings: Settings) -> None:

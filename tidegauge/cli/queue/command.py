@@ -35,6 +35,7 @@ from tidegauge.cli.queue.screens import serve_pages
 from tidegauge.cli.servers import need_redis
 from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
+from tidegauge.world.tickets import other_log
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -109,7 +110,7 @@ def _with_tickets(kiosks: FastAPI, settings: Settings) -> tuple[Behind, BehindPr
     add_tickets(kiosks, ticketing, may, settings.queue_key_rate)
     new = partial(new_lookup, settings)
     waits = Behind(settings, ticketing, new, LogReader, ("waits",))
-    return waits, BehindProcess(settings, new, LogReader, partial(set_up_log, "WARNING"))
+    return waits, BehindProcess(settings, new, LogReader, partial(set_up_log, "WARNING"), partial(other_log, settings))
 
 
 @app.command()

@@ -113,10 +113,9 @@ def explain_(
 def _explain_logged(ticket: str, pack: str, say: Say, *, as_json: bool) -> None:
     """A ticket of a branch, from its log."""
     from tidegauge.branch.log import LoggedDay, branch_of, read_branch
-    from tidegauge.cli.servers import need_world
 
     queue = _queue(pack, None)
-    logged = read_branch(need_world(Settings()), branch_of(ticket))
+    logged = read_branch(_settings_of_log(pack), branch_of(ticket))
     day = next((step["day"] for step in logged.steps if step["ticket_id"] == ticket), None)
     if day is None:
         raise CommandError(f"no ticket {ticket} is on queue-tickets", "give --tickets for one of a file", BAD_INPUT)
@@ -201,14 +200,13 @@ def _logged_day(
 
     from streams.calendar import day_of
     from tidegauge.branch.log import LoggedDay, read_branch
-    from tidegauge.cli.servers import need_world
 
     try:
         wanted = day_of(calendar_day.fromisoformat(date))
     except ValueError as problem:
         raise CommandError(f"{date!r} is no day", "write it as 2026-03-02", BAD_INPUT) from problem
     queue = _queue(pack, order)
-    found = LoggedDay(queue, read_branch(need_world(Settings()), branch), wanted)
+    found = LoggedDay(queue, read_branch(_settings_of_log(pack), branch), wanted)
     if not found.issued:
         raise CommandError(f"queue-tickets has no ticket of {branch} on {date}", "are branch and day right?", BAD_INPUT)
     return found.day(), {"as_it_was": found.waits()}
@@ -273,6 +271,13 @@ def _queue(pack: str, order: QueueOrder | None) -> CompiledQueue:
     from policies.compiled.queue import compile_queue
 
     return compile_queue(load_pack(pack or Settings().pack.partition(",")[0]), order)
+
+
+def _settings_of_log(pack: str) -> Settings:
+    """The settings of a log that is the one they are meant for. Where no pack is named, theirs must be the workers'."""
+    from tidegauge.cli.servers import need_world
+
+    return need_world(Settings(), frozenset() if pack else frozenset({"packs"}))
 
 
 def _shown_day(found: BranchDay, under: dict[str, list[ClassWaits]], cost: int | None, say: Say) -> Group:

@@ -28,9 +28,13 @@ REASON: Final = typer.Option(..., "--reason", help="Why: it stays in the record.
 @app.command("show")
 def show(as_json: bool = JSON) -> None:
     """Show what the log says of itself, beside what this machine's settings and servers are. Exit code 1 if they differ."""
+    from tidegauge.cli.servers import need_world
     from tidegauge.world.changes import compared
 
-    entry, problems = compared(Settings())
+    settings = Settings()
+    entry, problems = compared(settings)
+    if entry is None:
+        need_world(settings)  # without topics it is no log at all
     if as_json:
         emit({"identity": None if entry is None else entry.record(), "differences": [_plain(one) for one in problems]})
     elif entry is None:
