@@ -304,7 +304,8 @@ class OutflowCases:
         assert rules is not None
         m = flow.moves(
             ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), int(ledger.clock[BASE]),
-            int(rules.scope[0]), rules.banks, int(rules.settle_ms[0]), slot,
+            int(rules.scope[0]), rules.banks, int(rules.settle_ms[0]),
+            HORIZON_DAYS - int(rules.settle_days[0]), slot,
         )  # fmt: skip
         gone = Counter[str]()
         out = (m.bank >= 0) & (m.amount < 0) & (m.scope > 0) & (m.is_a == flow.OUTSIDE) & (m.complete > day)
