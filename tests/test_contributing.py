@@ -67,6 +67,7 @@ def test_there_is_a_recipe_for_each_kind() -> None:
 def test_recipe_names_every_place(recipe: Recipe) -> None:
     """The files and tests exist, the example is in each of the files, and in no source file besides."""
     assert recipe.tests and all((ROOT / test).is_file() for test in recipe.tests), recipe.tests
+    assert len(recipe.files) == len(set(recipe.files)), "a file twice"
     assert [name for name in recipe.files if not (ROOT / name).is_file()] == []
     assert [name for name in recipe.files if not holds(ROOT / name, recipe.example)] == []
     spellings = {recipe.example, constant(recipe.example)}

@@ -2,7 +2,7 @@
 
 >>> from connectors.labelled import WAYS
 >>> sum(way.counts_as == "leaver" for way in WAYS)
-14
+15
 """
 
 from connectors.labelled.labels import Label, read_labels, write_labels

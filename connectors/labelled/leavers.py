@@ -130,6 +130,15 @@ def natures_unstated(me: LabelledLife) -> Plan:
     yield from steps_on(me, gaps(me, first, FEW_STEPS, FEW_GAP_DAYS), share(me, 85, 97), **more)
 
 
+def unstated_in_one_go(me: LabelledLife) -> Plan:
+    """A source that states no nature: the current account goes at once, to no bank by name; savings and products stay."""
+    me.states_natures, me.spends = False, me.salary // 5
+    me.split("savings", "core", "savings", me.rng.randint(10, 20))
+    me.split("wealth", "wealth", "wealth", me.rng.randint(25, 40))
+    yield me.day()
+    me.leaves(share(me, 85, 100), counterparty_bank=None)
+
+
 def in_foreign_currency(me: LabelledLife) -> Plan:
     """The money is in another currency, whose rate moves; in steps."""
     account = me.split(

@@ -44,6 +44,7 @@ WAYS: Final = (
     Way("drop_by_drop", LEAVER, 6, leavers.drop_by_drop),
     Way("unstated_redemption", LEAVER, 6, leavers.unstated_redemption),
     Way("natures_unstated", LEAVER, 6, leavers.natures_unstated),
+    Way("unstated_in_one_go", LEAVER, 6, leavers.unstated_in_one_go),
     Way("in_foreign_currency", LEAVER, 6, leavers.in_foreign_currency),
     Way("plain", COUNTS_QUIET, 240, quiet.plain_life),
     Way("holds_much", COUNTS_QUIET, 80, quiet.holds_much),

@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.accounts import day_close, rows
 from streams.accounts.customers import Customers
-from streams.accounts.entries import BASE, CLOSED, HORIZON_MS, KEEP_FROM, LEAST, OPEN, RING_FROM, SETTLE
+from streams.accounts.entries import BASE, CLOSED, HORIZON_DAYS, HORIZON_MS, KEEP_FROM, LEAST, OPEN, RING_FROM, SETTLE
 from streams.accounts.findings import Break, Candidate, Restated, UnmatchedReversal
 from streams.accounts.postings import BOOKED_UNTIL, COUNTERS, NEWEST, Lookups, Zone, fold_postings
 from streams.accounts.reversals import partners, settle
@@ -148,7 +148,7 @@ class Ledger:
         """The postings held of a customer, with nature and pairs."""
         found: CustomerMoves = moves(
             self.store, self.banks.index, *self.zone, self.rates.table(), int(self.clock[BASE]), int(rules.scope[0]),
-            rules.banks, int(rules.settle_ms[0]), customer,
+            rules.banks, int(rules.settle_ms[0]), HORIZON_DAYS - int(rules.settle_days[0]), customer,
         )  # fmt: skip
         return found
 

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import numba as nb
 import numpy as np
 
-from streams.accounts.entries import BASE, CLOSED
+from streams.accounts.entries import BASE, CLOSED, HORIZON_DAYS
 from streams.accounts.store import FLOW, Array, Index, Long, Store
 from streams.alerts.flow import (
     ALONE,
-    NO_FLOW,
     NOT_COMPLETE,
-    OPEN_NATURE,
     CustomerMoves,
     days_of_flow,
+    is_among,
     is_flow,
+    let_legs_wait,
     moves,
 )
 from streams.alerts.outflow import NEVER, Fx, in_base, share_of
@@ -32,7 +32,6 @@ FLOW_WINDOW_DAYS_MAX = 90
 EXPIRE_DAYS = 90  # without a new peak
 OWN_PART = 50  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 EDGE_DAYS = 4  # that the start of a window of net flow may move back: from a Friday, when money comes in, to a Tuesday
-LARGE_THIRDS = 2  # a debit of so many thirds of the AUM is told at once, even if it may be a leg of an own movement
 FOLD_DAYS_MAX = 60  # folded at once: after a longer pause of closes the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
 SINGLE_WORKDAYS, _WORKDAYS_A_WEEK = 3, 5  # Monday to Friday; 1970-01-01 was a Thursday
@@ -95,6 +94,12 @@ def new_cases(count: int) -> Array:
     found = np.zeros(count, CASE)
     found["ended"] = NO_END
     return found
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def pair_days(rules: CaseRules) -> Long:
+    """From the booking of one of a pair to the day on which it is complete, at most: both are held until that day is settled."""
+    return HORIZON_DAYS - rules.settle_days[0]
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
@@ -368,71 +373,6 @@ def _fold_day(
     return True
 
 
-@nb.njit(cache=True, nogil=True, forceinline=True)
-def _is_among(values: Array, value: int) -> bool:
-    for one in values:
-        if one == value:
-            return True
-    return False
-
-
-@nb.njit(cache=True, nogil=True)
-def _has_another(s: Store, customer: int, account: int) -> bool:
-    """Whether another account of the customer in the account's currency has had postings: a leg may come on it."""
-    slot = s.customers[customer].head
-    while slot >= 0:
-        a = s.accounts[slot]
-        if slot != account and a.currency == s.accounts[account].currency and a.journal_low <= a.journal_high:
-            return True
-        slot = a.following
-    return False
-
-
-@nb.njit(cache=True, nogil=True)
-def _leg_senders(m: CustomerMoves) -> Array:
-    """int64: the accounts, each once, that have sent a leg of unknown nature to another account."""
-    found, k = np.empty(len(m.day), np.int64), 0
-    for j in range(len(m.day)):
-        sent = m.amount[j] < 0 and m.is_a[j] == OPEN_NATURE and m.partner[j] >= 0
-        if sent and m.account[m.partner[j]] != m.account[j] and not _is_among(found[:k], m.account[j]):
-            found[k] = m.account[j]
-            k += 1
-    return found[:k]
-
-
-@nb.njit(cache=True, nogil=True)
-def _let_legs_wait(
-    s: Store, starts: Array, offsets: Array, fx: Fx, base: int, scope: int, customer: int, m: CustomerMoves, settle_ms: int,
-    highs: Array,
-) -> None:  # fmt: skip
-    """Takes out debits that may still turn out to be legs, so that only a close looks at them.
-
-    Those of an account that has sent such a leg, of the postings held; the others where they are together less than two
-    thirds of the AUM of the day before. `highs` is room for it.
-    """
-    n, latest = len(m.day), np.int64(0)
-    for i in range(n):
-        latest = max(latest, m.booked[i])
-    waits, unusual, senders = np.zeros(n, np.bool_), np.zeros(n, np.bool_), _leg_senders(m)
-    units, nano, day = np.int64(0), np.int64(0), np.int64(-1)
-    for i in range(n):
-        waits[i] = m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and m.partner[i] < 0 and m.scope[i] > 0
-        waits[i] &= m.booked[i] >= latest - settle_ms
-        if not waits[i] or not _has_another(s, customer, m.account[i]):
-            waits[i] = False
-            continue
-        unusual[i] = not _is_among(senders, m.account[i])
-        if unusual[i]:
-            units, nano, day = units + m.units[i], nano + m.nano[i], max(day, m.day[i])
-    if day >= 0:
-        highest_closes(s, starts, offsets, fx, base, scope, customer, day, highs)
-        if 3 * (units + nano // NANO) >= LARGE_THIRDS * highs[1]:
-            waits &= ~unusual
-    for i in range(n):
-        if waits[i]:
-            m.is_a[i] = NO_FLOW
-
-
 @nb.njit(cache=True, nogil=True)
 def _days_with_debits(m: CustomerMoves, d: FlowDays, first: int, last: int) -> Array:
     """bool[days of first … last]: whether a debit counts on the day that may be flow."""
@@ -471,9 +411,11 @@ def fold_cases(
     base, scope, closed = clock[BASE], rules.scope[0], clock[CLOSED]
     highs = np.empty(FLOW_WINDOW_DAYS_MAX + 2, np.int64)
     for i in range(len(slots)):
-        m = moves(s, names, starts, offsets, fx, base, scope, rules.banks, rules.settle_ms[0], slots[i])
+        m = moves(
+            s, names, starts, offsets, fx, base, scope, rules.banks, rules.settle_ms[0], pair_days(rules), slots[i]
+        )
         if last[i] < 0:
-            _let_legs_wait(s, starts, offsets, fx, base, scope, slots[i], m, rules.settle_ms[0], highs)
+            let_legs_wait(s, starts, offsets, fx, base, scope, slots[i], m, rules.settle_ms[0], highs)
             ahead_max = closed + LIVE_DAYS_MAX if closed >= 0 else np.int64(1 << 40)
             last[i] = latest_day(m, ahead_max, closed)
             for day in resolved[i]:
@@ -489,7 +431,7 @@ def fold_cases(
             elif not _fold_day(s, rules, slots[i], m, d, highs, case, day, has_debit[day - first]):
                 highest_closes(s, starts, offsets, fx, base, scope, slots[i], day, highs)
                 _fold_day(s, rules, slots[i], m, d, highs, case, day, True)
-            if case.state == IS_OPEN and _is_among(resolved[i], day):
+            if case.state == IS_OPEN and is_among(resolved[i], day):
                 case.state, case.ended = CASE_RESOLVED, day
             if day == anchor_day:
                 anchors[i] = cases[i]

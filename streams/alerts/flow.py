@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numba as nb
 import numpy as np
 
+from streams.accounts.entries import HORIZON_DAYS
 from streams.accounts.reversals import partners
 from streams.accounts.store import (
     FLOWLESS,
@@ -25,14 +26,16 @@ from streams.accounts.store import (
     Store,
 )
 from streams.alerts.outflow import EXTERNAL_CODE, Fx, in_base
+from streams.alerts.reference import closes_before, highest_closes
 from streams.calendar import business_day
+from streams.money import NANO
 from streams.vocabulary import terms
 
-PAIR_DAYS = (
-    28  # from the booking of one of a pair to the day on which it is complete: both are held until it is settled
-)
+PAIR_DAYS_LEAST = HORIZON_DAYS - 7  # where nothing is settled, or the most days that a pack may settle in
 NOT_COMPLETE = 2**62
 NO_FLOW, OUTSIDE, LEG, OPEN_NATURE = 0, 1, 2, 3  # what a posting is by itself: no flow, external, a leg, or not known
+LARGE_THIRDS = 2  # a debit of so many thirds of the AUM is told at once, even if it may be a leg of an own movement ...
+EMPTYING_FIFTHS = 4  # ... and of so many fifths of what its account held
 ALONE, IN_DAYS = 1, 2
 ONE_DAY, TWO_DAYS = 0, 1  # nature of an entry of flow
 BANK_OUTSIDE, BANK_OWN, BANK_INTERNAL = 0, 1, 2  # what a pack says of a counterparty's code
@@ -137,9 +140,12 @@ def _in_order(s: Store, customer: int) -> tuple[Array, Array]:
 @nb.njit(cache=True, nogil=True)
 def moves(
     s: Store, names: Index, starts: Array, offsets: Array, fx: Fx, base: int, scope: int, banks: Array, settle_ms: int,
-    customer: int,
+    pair_days: int, customer: int,
 ) -> CustomerMoves:  # fmt: skip
-    """The customer's postings with nature and pairs. `names` of the banks, `banks`: what a pack says of them."""
+    """The customer's postings with nature and pairs. `names` of the banks, `banks`: what a pack says of them.
+
+    `pair_days`: from the booking of one of a pair to the day on which it is complete, at most.
+    """
     account, place = _in_order(s, customer)
     n = len(account)
     m = CustomerMoves(
@@ -164,18 +170,18 @@ def moves(
     slot = s.customers[customer].head
     while slot >= 0:
         if s.accounts[slot].reversals:
-            _pair_reversals(s, m, starts, offsets, names, slot)
+            _pair_reversals(s, m, starts, offsets, names, pair_days, slot)
         slot = s.accounts[slot].following
     if legs:
-        _pair_legs(s, m, settle_ms)
+        _pair_legs(s, m, settle_ms, pair_days)
     return m
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
-def _pair(m: CustomerMoves, one: int, other: int) -> bool:
+def _pair(m: CustomerMoves, one: int, other: int, pair_days: int) -> bool:
     """Makes a pair, unless one of the two may be folded before the day on which it is complete is settled."""
     complete = max(m.day[one], m.day[other])
-    if complete - min(m.booked_day[one], m.booked_day[other]) > PAIR_DAYS:
+    if complete - min(m.booked_day[one], m.booked_day[other]) > pair_days:
         return False
     m.partner[one], m.partner[other] = other, one
     m.complete[one] = m.complete[other] = complete
@@ -183,7 +189,9 @@ def _pair(m: CustomerMoves, one: int, other: int) -> bool:
 
 
 @nb.njit(cache=True, nogil=True)
-def _pair_reversals(s: Store, m: CustomerMoves, starts: Array, offsets: Array, names: Index, account: int) -> None:
+def _pair_reversals(
+    s: Store, m: CustomerMoves, starts: Array, offsets: Array, names: Index, pair_days: int, account: int
+) -> None:
     """The pairs of an account's reversals (streams.accounts.reversals)."""
     head, n = s.accounts[account].head, s.accounts[account].count
     found, row = partners(s, account, starts, offsets, names), np.full(n, -1, np.int64)
@@ -192,11 +200,11 @@ def _pair_reversals(s: Store, m: CustomerMoves, starts: Array, offsets: Array, n
             row[m.place[i] - head] = i
     for at in range(n):
         if found[at] > at:
-            _pair(m, row[at], row[found[at]])
+            _pair(m, row[at], row[found[at]], pair_days)
 
 
 @nb.njit(cache=True, nogil=True)
-def _pair_legs(s: Store, m: CustomerMoves, settle_ms: int) -> None:
+def _pair_legs(s: Store, m: CustomerMoves, settle_ms: int, pair_days: int) -> None:
     """Each leg, earliest first, takes the earliest free one before it on another account, within the minutes of settling."""
     since = 0
     for i in range(len(m.place)):
@@ -209,7 +217,7 @@ def _pair_legs(s: Store, m: CustomerMoves, settle_ms: int) -> None:
             if m.partner[j] >= 0 or m.amount[j] != -m.amount[i] or m.account[j] == m.account[i]:
                 continue
             leg = m.is_a[j] == LEG or m.is_a[j] == OPEN_NATURE
-            if leg and s.accounts[m.account[j]].currency == currency and _pair(m, j, i):
+            if leg and s.accounts[m.account[j]].currency == currency and _pair(m, j, i, pair_days):
                 break
 
 
@@ -228,3 +236,85 @@ def days_of_flow(e: Any) -> tuple[Long, Long, Long, Long]:
     if e.nature == ONE_DAY:
         return np.int64(e.day), -e.amount, np.int64(e.day), e.booked
     return np.int64(e.extra), e.booked, np.int64(e.day), e.amount
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def is_among(values: Array, value: int) -> bool:
+    """Whether a value is one of a few."""
+    for one in values:
+        if one == value:
+            return True
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _has_another(s: Store, customer: int, account: int) -> bool:
+    """Whether another account of the customer in the account's currency has had postings: a leg may come on it."""
+    slot = s.customers[customer].head
+    while slot >= 0:
+        a = s.accounts[slot]
+        if slot != account and a.currency == s.accounts[account].currency and a.journal_low <= a.journal_high:
+            return True
+        slot = a.following
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _leg_senders(m: CustomerMoves) -> Array:
+    """int64: the accounts, each once, that have sent a leg of unknown nature to another account."""
+    found, k = np.empty(len(m.day), np.int64), 0
+    for j in range(len(m.day)):
+        sent = m.amount[j] < 0 and m.is_a[j] == OPEN_NATURE and m.partner[j] >= 0
+        if sent and m.account[m.partner[j]] != m.account[j] and not is_among(found[:k], m.account[j]):
+            found[k] = m.account[j]
+            k += 1
+    return found[:k]
+
+
+@nb.njit(cache=True, nogil=True)
+def let_legs_wait(
+    s: Store, starts: Array, offsets: Array, fx: Fx, base: int, scope: int, customer: int, m: CustomerMoves, settle_ms: int,
+    highs: Array,
+) -> None:  # fmt: skip
+    """Takes out debits that may still turn out to be legs, so that only a close looks at them.
+
+    Those of an account that has sent such a leg, of the postings held; the others where they are together less than two
+    thirds of the AUM of the day before, and those of their account less than four fifths of what it held then. `highs` is
+    room for it.
+    """
+    n, latest = len(m.day), np.int64(0)
+    for i in range(n):
+        latest = max(latest, m.booked[i])
+    waits, unusual, senders = np.zeros(n, np.bool_), np.zeros(n, np.bool_), _leg_senders(m)
+    units, nano, day = np.int64(0), np.int64(0), np.int64(-1)
+    for i in range(n):
+        waits[i] = m.is_a[i] == OPEN_NATURE and m.amount[i] < 0 and m.partner[i] < 0 and m.scope[i] > 0
+        waits[i] &= m.booked[i] >= latest - settle_ms
+        if not waits[i] or not _has_another(s, customer, m.account[i]):
+            waits[i] = False
+            continue
+        unusual[i] = not is_among(senders, m.account[i])
+        if unusual[i]:
+            units, nano, day = units + m.units[i], nano + m.nano[i], max(day, m.day[i])
+    if day >= 0:
+        highest_closes(s, starts, offsets, fx, base, scope, customer, day, highs)
+        if 3 * (units + nano // NANO) >= LARGE_THIRDS * highs[1]:
+            waits &= ~unusual
+        _tell_of_emptied(s, starts, offsets, m, unusual, waits)
+    for i in range(n):
+        if waits[i]:
+            m.is_a[i] = NO_FLOW
+
+
+@nb.njit(cache=True, nogil=True)
+def _tell_of_emptied(s: Store, starts: Array, offsets: Array, m: CustomerMoves, unusual: Array, waits: Array) -> None:
+    """No longer waits what together takes most of what its account held on the day before."""
+    held = np.empty(1, np.int64)
+    for i in np.flatnonzero(unusual & waits):
+        gone, day = np.int64(0), np.int64(0)
+        for j in np.flatnonzero(unusual):
+            if m.account[j] == m.account[i]:
+                gone, day = gone - m.amount[j], max(day, m.day[j])
+        closes_before(s, starts, offsets, m.account[i], day, held)
+        if held[0] > 0 and 5 * gone >= EMPTYING_FIFTHS * held[0]:
+            waits[i] = False

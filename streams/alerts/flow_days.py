@@ -12,7 +12,7 @@ import numpy as np
 from streams.accounts.day_close import FLOW_BLOCK
 from streams.accounts.entries import BASE, CLOSED, HORIZON_MS
 from streams.accounts.store import FLOW, FLOWLESS, HAS_CASE, POSTING, Array, Index, Store, append, remove
-from streams.alerts.cases import CaseRules
+from streams.alerts.cases import CaseRules, pair_days
 from streams.alerts.flow import (
     LEG,
     NOT_COMPLETE,
@@ -188,7 +188,10 @@ def fold_flow(
         if _has_no_pairs(s, rules.banks, customer):
             _fold_alone(s, starts, offsets, rules, clock, customer, room)
             continue
-        m = moves(s, names, starts, offsets, fx, clock[BASE], rules.scope[0], rules.banks, rules.settle_ms[0], customer)
+        m = moves(
+            s, names, starts, offsets, fx, clock[BASE], rules.scope[0], rules.banks, rules.settle_ms[0], pair_days(rules),
+            customer,
+        )  # fmt: skip
         leaving = np.zeros(len(m.day), np.bool_)
         for i in range(len(m.day)):
             leaving[i] = m.booked[i] < clock[HORIZON_MS] and s.accounts[m.account[i]].folded < clock[CLOSED]

@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 
 from streams.accounts.store import Array, Index, Long, Store
-from streams.alerts.flow import NOT_COMPLETE, is_flow, moves
+from streams.alerts.flow import NOT_COMPLETE, PAIR_DAYS_LEAST, is_flow, moves
 from streams.alerts.outflow import Fx
 from streams.kernels.refcounts import borrowed
 from streams.money import NANO
@@ -24,7 +24,7 @@ def net_in(
     """
     s = borrowed(store)
     for i in range(len(slots)):
-        m = moves(s, names, starts, offsets, fx, base, scope, banks, settle_ms, slots[i])
+        m = moves(s, names, starts, offsets, fx, base, scope, banks, settle_ms, PAIR_DAYS_LEAST, slots[i])
         units, nano = np.int64(0), np.int64(0)
         for k in range(len(m.day)):
             ahead[i] |= m.day[k] > last

@@ -16,7 +16,7 @@ from streams.money import NANO
 
 
 @nb.njit(cache=True, nogil=True)
-def _balances(s: Store, starts: Array, offsets: Array, account: int, day: int, balance: Array) -> bool:
+def closes_before(s: Store, starts: Array, offsets: Array, account: int, day: int, balance: Array) -> bool:
     """balance[k]: close of the account on the day k + 1 days before `day`, by what was booked up to it; any but zero?"""
     n, a = len(balance), s.accounts[account]
     low = day - n
@@ -57,7 +57,7 @@ def highest_closes(
     account = s.customers[customer].head
     while account >= 0:
         a = s.accounts[account]
-        if scope >> a.asset_class & 1 and _balances(s, starts, offsets, account, day, balance):
+        if scope >> a.asset_class & 1 and closes_before(s, starts, offsets, account, day, balance):
             for k in range(n):
                 u, b = in_base(fx, base, a.currency, day - 1 - k, balance[k])
                 units[k], nano[k] = units[k] + u, nano[k] + b

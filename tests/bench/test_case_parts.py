@@ -10,14 +10,15 @@ from bench.parts import profile
 from bench.parts.full import held
 from bench.world.data import CLOSED, World
 from policies import load_pack
+from policies.model.pack import Pack
 from streams.accounts.store import FLOW, POSTING
 
 SMALL = World(customers=40, events=1600)
 
 
-def opened() -> state.StateBench:
+def opened(pack: Pack) -> state.StateBench:
     """A small bank with postings, behind its first month close and all of the next."""
-    bench = state.StateBench(SMALL, load_pack("rolling-quarter-aum"))
+    bench = state.StateBench(SMALL, pack)
     starts = [0] * SMALL.partitions
     for fetch in profile.fetches(SMALL, SMALL.prelude(), starts):
         bench.feed(fetch)
@@ -32,7 +33,7 @@ def opened() -> state.StateBench:
 @pytest.mark.slow
 def test_every_byte_in_memory_has_one_name() -> None:
     """The names add up to what the bench of the full job says; postings are counted one by one."""
-    bench = opened()
+    bench = opened(load_pack("rolling-quarter-aum"))
     found = state.in_memory(bench.jobs)
     assert found.total() == held(bench.jobs)
     assert found["entries: postings"] == SMALL.events * bench.jobs[0].ledger.store.entries.itemsize
@@ -46,9 +47,19 @@ def test_every_byte_in_memory_has_one_name() -> None:
 
 
 @pytest.mark.slow
+def test_cases_take_at_most_a_fifth_more() -> None:
+    """While postings are held one by one, of what grows with customers: the hash tables of so few are as large either way."""
+    pack = load_pack("rolling-quarter-aum")
+    found = [state.in_memory(opened(one).jobs) for one in (pack, close.without_cases(pack))]
+    with_cases, without = (one.total() - one["hash tables"] for one in found)
+    assert found[1]["cases"] < found[0]["cases"]
+    assert without < with_cases <= without * 6 // 5
+
+
+@pytest.mark.slow
 def test_rows_are_counted_as_a_compacted_changelog_has_them() -> None:
     """One row a key, the last one."""
-    bench = opened()
+    bench = opened(load_pack("rolling-quarter-aum"))
     accounts = [key for key in bench.kept if key[:1] == b"a"]
     assert len(accounts) == SMALL.accounts
     assert bench.by_kind()["account"] == sum(bench.kept[key] for key in accounts)

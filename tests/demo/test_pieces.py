@@ -135,9 +135,11 @@ def test_alerts_are_checked_against_raw_events(bank, decided):
     story = stories(3)["outflow"]
     alert = {
         "rule": "outflow-single", "status": "raised", "customer_id": story.customer_id, "raised_day": story.day,
-        "event_id": "a", "outflow_minor": -story.amount_minor,
+        "event_id": "a", "outflow_minor": -story.amount_minor, "kind": "outflow",
     }  # fmt: skip
     said = f"{story.customer_id} on {date_of(story.day)}: no case"
+    others = watched(rm_alerts=[alert | {"kind": "downgrade_risk", "outflow_minor": 0}])
+    assert said in checks.compare_singles(bank.con, decided, SCHEME, others).differences
     assert said not in checks.compare_singles(bank.con, decided, SCHEME, watched(rm_alerts=[alert])).differences
     assert said in checks.compare_singles(bank.con, decided, SCHEME, watched()).differences
     late = watched(rm_alerts=[alert | {"raised_day": story.day + 1}])
@@ -169,8 +171,12 @@ def test_stories_are_told_once_and_missing_ones_are_named():
     assert teller.hear(Seen("restatements", 0, record | {"customer_id": "C1"}), watch) == []
     assert "broken_balance" not in untold(teller) and RESOLVED in untold(teller)
     purchase = told["purchase"]
-    watch.records["rm-alerts"].append({"customer_id": purchase.customer_id, "event_id": "e"})
-    problems = list(story_problems(teller, watch, {purchase.customer_id: 300_000_000}))
+    held = {purchase.customer_id: 300_000_000}
+    near = {"customer_id": purchase.customer_id, "event_id": "e", "kind": "upgrade_near"}
+    watch.records["rm-alerts"].append(near)
+    assert len(list(story_problems(teller, watch, held))) == len(untold(teller)), "of outflow alone"
+    watch.records["rm-alerts"].append(near | {"kind": "outflow"})
+    problems = list(story_problems(teller, watch, held))
     assert len(problems) == len(untold(teller)) + 1
 
 

@@ -15,9 +15,9 @@ from tidegauge.cli.alerts import evaluate
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of a customer a way, in CSV, where labels stand beside files of events."""
     path = tmp_path_factory.mktemp("world")
-    made = call("simulate", "--labelled", "--customers", "43", "--months", "6", "--format", "csv", "--out", str(path))
+    made = call("simulate", "--labelled", "--customers", "44", "--months", "6", "--format", "csv", "--out", str(path))
     assert made.code == 0, made.err
-    assert "43 labels" in made.out
+    assert "44 labels" in made.out
     return path
 
 
@@ -30,7 +30,7 @@ def test_a_world_is_scored(folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
                  "--picture", str(picture))  # fmt: skip
     assert found.code == 0, found.err
     told = json.loads(found.out)
-    assert (told["pack"], told["leavers"]["episodes"], told["quiet"]["customers"]) == ("rolling-quarter-aum", 14, 24)
+    assert (told["pack"], told["leavers"]["episodes"], told["quiet"]["customers"]) == ("rolling-quarter-aum", 15, 24)
     assert told["leavers"]["found"] > 0.5
     assert [one["scale"] for one in told["curve"]] == [0.4, 1, 2]
     noise = [one["quiet"]["cases"] for one in told["curve"]]

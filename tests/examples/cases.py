@@ -59,10 +59,17 @@ def _base() -> dict[str, Any]:
     return dict(yaml.safe_load(load_pack("rolling-quarter-aum").body))
 
 
-def pack_of(scheme: SlowScheme) -> Pack:
-    """rolling-quarter-aum with the scheme's cases in place of its alerts."""
+def pack_of(scheme: SlowScheme, minimums: Sequence[str] = ()) -> Pack:
+    """rolling-quarter-aum with the scheme's cases in place of its alerts.
+
+    With `minimums`, of the tiers but the lowest, each close decides by what is held.
+    """
     body = deepcopy(_base())
     personal = body["classes"]["personal"]
+    if minimums:
+        personal["evaluation"] = {"close": "day", "upgrades": "day", "downgrades": "day"}
+        for tier, minimum in zip(personal["tiers"][1:], minimums, strict=True):
+            tier["when"] = {"metric": "assets", "scope": "aum", "minimum": minimum}
     personal["alerts"] = [rule_of(rule) for rule in scheme.rules]
     personal["cases"] = {
         "return_days": scheme.return_days, "settle_days": scheme.settle_days, "settle_minutes": scheme.settle_minutes,
@@ -73,16 +80,19 @@ def pack_of(scheme: SlowScheme) -> Pack:
     return parse_pack(json.dumps(body, default=str, ensure_ascii=False))  # JSON is YAML, and is written in no time
 
 
-def conf_of(scheme: SlowScheme) -> StandingConf:
+def conf_of(scheme: SlowScheme, minimums: Sequence[str] = ()) -> StandingConf:
     """CNY, Shanghai, the pack of a scheme, contracts of the second set."""
-    return StandingConf("CNY", "Asia/Shanghai", pack_of(scheme), b"a key of the tests", file_registry(contracts=2))
+    pack = pack_of(scheme, minimums)
+    return StandingConf("CNY", "Asia/Shanghai", pack, b"a key of the tests", file_registry(contracts=2))
 
 
 class JobCases:
     """One partition fed event by event, or block by block. `steps` are the steps as the twin words them."""
 
-    def __init__(self, scheme: SlowScheme) -> None:
-        self.job = StandingJob(conf_of(scheme))
+    def __init__(self, scheme: SlowScheme, minimums: Sequence[str] = ()) -> None:
+        self.scheme = scheme
+        self.job = StandingJob(conf_of(scheme, minimums))
+        self.tiers: dict[str, list[tuple[int, str]]] = defaultdict(list)  # by customer: since when which, oldest first
         self.job.begin(0, dict.fromkeys(INPUTS, 0))
         self.log = MemoryLog(lambda topic, record: encode(topic, dict(record)))
         self.steps: list[SlowStep] = []
@@ -121,12 +131,15 @@ class JobCases:
     def take(self, outputs: Any) -> None:
         """Notes the steps among outputs."""
         for topic, pairs in outputs:
-            for _, value in flat(pairs) if topic in ("rm-alerts", "decisions") else ():
+            for _, value in flat(pairs) if topic in ("rm-alerts", "decisions", "tier-changes") else ():
                 self._note(topic, decode_one(value))
 
     def _note(self, topic: str, record: dict[str, Any]) -> None:
         if topic == "decisions":
             self.refused += [record["reason"]] if record["kind"] == "refused" else []
+            return
+        if topic == "tier-changes":
+            self.tiers[record["customer_id"]].append((_day(record["effective_date"]), record["to_tier"]))
             return
         self.records.append(record)
         self.steps.append(_step(record))
@@ -134,6 +147,15 @@ class JobCases:
             self.cases[record["customer_id"]].append(record["alert_id"])
         if record["status"] in ("raised", "deepened"):
             self.told[record["customer_id"]].append(record["event_id"])
+
+    def highest_tier(self, customer: str, first: int, last: int) -> str:
+        """The highest tier in force on a day of [first, last], of the last three that have been published."""
+        highest, until = 0, last
+        for since, tier in reversed(self.tiers[customer][-3:]):
+            if since <= last and until >= first:
+                highest = max(highest, self.scheme.tiers.index(tier))
+            until = min(until, since - 1)
+        return self.scheme.tiers[highest]
 
     def open_cases(self) -> dict[str, dict[str, Any]]:
         """The cases that stand as told."""

@@ -76,9 +76,11 @@ class Worker:
         return cls(log, job)
 
     @classmethod
-    def recovered(cls, settings: dict[str, Any], log: Log, changelog: list[Pairs]) -> Worker:
+    def recovered(
+        cls, settings: dict[str, Any], log: Log, changelog: list[Pairs], contracts: int = CONTRACTS[0]
+    ) -> Worker:
         """From the rows of some transactions, by the engine's own recovery."""
-        return cls(log, restored(settings, log, changelog)[0])
+        return cls(log, restored(settings, log, changelog, contracts)[0])
 
     def feed(self, ends: dict[str, int]) -> None:
         """Topics up to these offsets."""
@@ -112,10 +114,12 @@ class Worker:
         return self.job.dirty_count()
 
 
-def restored(settings: dict[str, Any], log: Log, changelog: list[Pairs]) -> tuple[StandingJob, Restored]:
+def restored(
+    settings: dict[str, Any], log: Log, changelog: list[Pairs], contracts: int = CONTRACTS[0]
+) -> tuple[StandingJob, Restored]:
     """A job, and what its recovery from the rows of some transactions has found."""
     rows = [pair for transaction in changelog for pair in transaction]
-    job, consumer = new_job(settings), Consumer(Log({**log.topics, CHANGELOG: rows}))
+    job, consumer = new_job(settings, contracts), Consumer(Log({**log.topics, CHANGELOG: rows}))
     place = TP(CHANGELOG, PARTITION)
     restoring = recovery.restore_to(Names(), job, PARTITION, consumer, place, len(rows))  # type: ignore[arg-type]
     return job, asyncio.run(restoring)

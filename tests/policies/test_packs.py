@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 import policies
 from policies import UNREACHED, AllOf, AnyOf, CriteriaTooGeneralError, Limit, PackError, decide, load_pack, parse_pack
-from policies.compiled.pack import compile_pack
+from policies.compiled.pack import compile_pack, foreseen
 from policies.language import document
-from streams.vocabulary.terms import SEVERITIES
+from policies.model.pack import AlertRule
+from streams.vocabulary.terms import DOWNGRADE_RISK, SEVERITIES, UPGRADE_NEAR
 from tests.examples.plain_alerts import plain_pack
 
 PACK = load_pack("rolling-quarter-aum")
@@ -141,7 +142,8 @@ TREE = """any: [{all: [{metric: aum, scope: aum, minimum: "5"}, {metric: "txn_co
 def test_trees_of_any_and_all():
     """Criteria nest; names of the bank rules mean the metric; such tiers are decided by the tree, not by an array."""
     start, end = BODY.index('when: {metric: quarter_avg, scope: aum, minimum: "6000000'), BODY.index("    queue:")
-    pack = parse_pack(BODY[:start] + "when: {" + TREE.replace("metric: aum,", "metric: assets,") + "}\n\n" + BODY[end:])
+    rest = BODY[end : BODY.index("      - id: upgrade-near")]  # of trees there is no outlook
+    pack = parse_pack(BODY[:start] + "when: {" + TREE.replace("metric: aum,", "metric: assets,") + "}\n\n" + rest)
     when = pack.classes["personal"].tiers[-1].when
     assert when == AnyOf(
         (
@@ -233,6 +235,15 @@ def test_shipped_packs_fit_the_published_schema(pack_id):
     """The JSON Schema accepts every pack that comes with Tidegauge, and so does the loader."""
     assert load_pack(pack_id).id == pack_id
     VALID.validate(yaml.load(load_pack(pack_id).body, Loader=_AsWritten))
+
+
+@pytest.mark.parametrize("pack_id", policies.available_packs())
+def test_shipped_packs_watch_what_they_can(pack_id):
+    """Who is near a tier, or may lose his, wherever that can be foreseen; and outflow rules have cases."""
+    for policy in load_pack(pack_id).classes.values():
+        watched = {UPGRADE_NEAR, DOWNGRADE_RISK} if foreseen(policy) else set()
+        assert {rule.outlook for rule in policy.outlook_rules} == watched
+        assert policy.cases is not None or not any(isinstance(rule, AlertRule) for rule in policy.alerts)
 
 
 class _AsWritten(yaml.SafeLoader):

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from streams.vocabulary.terms import SEVERITIES
+from streams.vocabulary.terms import NATURES, SEVERITIES
 from tests.twins.definitions import Event
 
 NET, GROSS = "net", "gross"
 HELD_DAYS = 35  # postings are held one by one for so long before the last closed day
-SETTLE_DAYS_MAX = 7
-PAIR_DAYS = HELD_DAYS - SETTLE_DAYS_MAX  # from the booking of one of a pair to the day on which it is complete
+OLD_DAYS = 28  # what is booked longer before the last closed day counts in sums of days only
 EXPIRE_DAYS = 90
 OWN_PART = 50  # of its amount a rule needs from the day itself: a window that only slides on fires nothing
 WINDOW_DAYS_MAX = 90
 SINGLE_WORKDAYS = 3
 EDGE_DAYS = 4  # by which the start of a window of net flow may move back: money in on a Friday, out on a Tuesday
-LARGE_THIRDS = 2  # a debit of so many thirds of the AUM doesn't wait for what may be its other leg
+LARGE_THIRDS = 2  # a debit of so many thirds of the AUM doesn't wait for what may be its other leg ...
+EMPTYING_FIFTHS = 4  # ... nor one of so many fifths of what its account held
 FOLD_DAYS_MAX = 60  # folded at once: after a pause of closes that is longer, the days before are left out
 LIVE_DAYS_MAX = 31  # after the last close: what is booked later waits for its close
 UNKNOWN = "unknown"
@@ -60,6 +60,10 @@ class SlowScheme:
     settle_minutes: int = 30
     internal_banks: frozenset[str] = frozenset()  # money that stays within the group: no flow
     own_banks: frozenset[str] = frozenset()  # our own name: as if none was named
+
+    def in_time(self, one: Posting, other: Posting) -> bool:
+        """Whether a pair is complete so early that the day of it is settled while both are held."""
+        return max(one.day, other.day) + self.settle_days - min(one.booked, other.booked) <= HELD_DAYS
 
 
 @dataclass
@@ -161,9 +165,19 @@ class SlowCare:
     level: int = 0
 
 
-def in_time(one: Posting, other: Posting) -> bool:
-    """Whether a pair is complete so early that the day of it is settled while both are held."""
-    return max(one.day, other.day) - min(one.booked, other.booked) <= PAIR_DAYS
+def pairing_place(p: Posting) -> tuple[int, str, int, int]:
+    """The order in which partners are looked for: booking, account, nature (unknown is first), number."""
+    return p.event["booked_at"], p.event["account_id"], NATURES.index(p.event["nature"]), p.event["journal_seq"]
+
+
+def workdays_before(day: int, is_open: Callable[[int], bool]) -> int:
+    """The day before the last three working days that end with `day` or before it."""
+    seen, at = 0, day
+    while True:
+        seen += is_open(at)
+        if seen == SINGLE_WORKDAYS:
+            return at - 1
+        at -= 1
 
 
 def may_open(case: SlowCase, m: Met, day: int) -> bool:

@@ -14,21 +14,21 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
-from streams.vocabulary.terms import EXTERNAL, NATURES, SEVERITIES
+from streams.vocabulary.terms import EXTERNAL, SEVERITIES
 from streams.workdays import weekday
 from tests.twins.book import SlowBook, _Account
 from tests.twins.case_acts import SlowDesk
 from tests.twins.case_terms import (
     EDGE_DAYS,
+    EMPTYING_FIFTHS,
     EXPIRE_DAYS,
     FOLD_DAYS_MAX,
     HELD_DAYS,
     LARGE_THIRDS,
     LIVE_DAYS_MAX,
     MOVING,
+    OLD_DAYS,
     OWN_PART,
-    PAIR_DAYS,
-    SINGLE_WORKDAYS,
     UNKNOWN,
     WINDOW_DAYS_MAX,
     Met,
@@ -37,8 +37,9 @@ from tests.twins.case_terms import (
     SlowRule,
     SlowScheme,
     SlowStep,
-    in_time,
     may_open,
+    pairing_place,
+    workdays_before,
 )
 from tests.twins.definitions import Event
 from tests.twins.definitions import Rules as BankRules
@@ -87,7 +88,7 @@ class SlowCases(SlowDesk):
         late = closed is not None and booked <= closed - self.scheme.settle_days
         if late:
             day = closed + 1  # later events count from the close they arrive in
-        old = closed is not None and booked < closed - PAIR_DAYS
+        old = closed is not None and booked < closed - OLD_DAYS
         self.postings[customer].append(Posting(event, booked, day, old))
         may_be_flow = event["amount_minor"] < 0 and event["nature"] in (EXTERNAL, UNKNOWN)
         return self._live(customer, event["event_id"]) if may_be_flow or self._known_case(customer) else []
@@ -178,7 +179,18 @@ class SlowCases(SlowDesk):
             day = max(p.day for p in others)
             if 3 * floor(sum(map(self.base, others))) >= LARGE_THIRDS * self.reference(customer, day - 1, day):
                 waiting = [p for p in waiting if p.event["account_id"] in usual]
+            for account in {p.event["account_id"] for p in others}:
+                if self._emptied(customer, account, [p for p in others if p.event["account_id"] == account]):
+                    waiting = [p for p in waiting if p.event["account_id"] != account]
         return {id(p) for p in waiting}
+
+    def _emptied(self, customer: str, account: str, debits: list[Posting]) -> bool:
+        """Whether debits take most of what their account held on the day before, by what was booked up to theirs."""
+        day = max(p.day for p in debits)
+        view = self._as_booked(customer, day)
+        view._accounts[customer] = {account: view._accounts[customer][account]}
+        held = view.close_of(customer, account, day - 1)
+        return held > 0 and -5 * sum(p.amount for p in debits) >= EMPTYING_FIFTHS * held
 
     def _another_account(self, customer: str, p: Posting) -> bool:
         """Whether postings have come on another account of the customer in the currency."""
@@ -220,7 +232,7 @@ class SlowCases(SlowDesk):
         """Postings that take each other back, or are two legs of one movement; each in one pair at most."""
         taken: set[int] = set()
         found: list[tuple[Posting, Posting]] = []
-        held = sorted(self._held(customer), key=_place)
+        held = sorted(self._held(customer), key=pairing_place)
         for back in (p for p in held if p.event.get("reverses") is not None):
             for p in held:
                 fits = (
@@ -234,7 +246,7 @@ class SlowCases(SlowDesk):
                     taken |= {id(p), id(back)}
                     found.append((p, back))
                     break
-        found = [(p, back) for p, back in found if in_time(p, back)]
+        found = [(p, back) for p, back in found if self.scheme.in_time(p, back)]
         taken = {id(p) for pair in found for p in pair}
         legs = [p for p in held if id(p) not in taken and not p.old and self._nature(p) in ("open", "leg")]
         for at, p in enumerate(legs):
@@ -244,7 +256,7 @@ class SlowCases(SlowDesk):
                     and earlier.event["currency"] == p.event["currency"]
                     and earlier.amount == -p.amount
                     and p.event["booked_at"] - earlier.event["booked_at"] <= self.scheme.settle_minutes * 60_000
-                    and in_time(earlier, p)
+                    and self.scheme.in_time(earlier, p)
                 )
                 if fits and not {id(earlier), id(p)} & taken:
                     taken |= {id(earlier), id(p)}
@@ -336,7 +348,7 @@ class SlowCases(SlowDesk):
         return [one for one in found if one is not None]
 
     def _met(self, rule: SlowRule, customer: str, day: int, told: int | None) -> Met | None:
-        start = day - rule.window if rule.window else self._workdays_before(day)
+        start = day - rule.window if rule.window else workdays_before(day, self.is_open)
         start = start if told is None else max(start, told)
         tier = self.tier(customer, start, day)
         flows = [p for p in self._flows(customer, day) if p.day > start and p.amount < 0]
@@ -373,15 +385,6 @@ class SlowCases(SlowDesk):
         """Whether a posting is still held by itself."""
         closed = self.book.closed
         return not p.old and (closed is None or p.booked >= closed - HELD_DAYS)
-
-    def _workdays_before(self, day: int) -> int:
-        """The day before the last three working days that end with `day` or before it."""
-        seen, at = 0, day
-        while True:
-            seen += self.is_open(at)
-            if seen == SINGLE_WORKDAYS:
-                return at - 1
-            at -= 1
 
     # ---- the fold
 
@@ -493,8 +496,3 @@ class SlowCases(SlowDesk):
             self.published[customer] = now
         self.steps += out
         return out
-
-
-def _place(p: Posting) -> tuple[int, str, int, int]:
-    """The order in which partners are looked for: booking, account, nature (unknown is first), number."""
-    return p.event["booked_at"], p.event["account_id"], NATURES.index(p.event["nature"]), p.event["journal_seq"]

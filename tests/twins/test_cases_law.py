@@ -12,7 +12,7 @@ from tests.examples.cases import JobCases, conf_of, plain
 from tests.standing.partition import Partition, Topics
 from tests.standing.test_recovery import Crashing
 from tests.streams.fast import differences, state
-from tests.twins.case_terms import SlowRule, SlowScheme
+from tests.twins.case_terms import HELD_DAYS, SlowRule, SlowScheme
 from tests.twins.cases import SlowCases
 from tests.twins.events import posting, rate, snapshot
 from tests.twins.strategies import Account, Bank, feeds
@@ -37,12 +37,15 @@ RULES = (
     SlowRule("drip", 30, "low", absolute=everyone(20_000), debits=3, each_max=20_000, cool_down=10),
     SlowRule("bank", 20, "low", absolute=everyone(50_000), one_bank=True, cool_down=5),
 )
+BY_TIER = dict(zip(TIERS, (20_000, 40_000, 80_000, 120_000, 200_000), strict=True))
+RULES_BY_TIER = tuple(replace(rule, absolute=BY_TIER) if rule.id == "week" else rule for rule in RULES)
+MINIMUMS = ("500.00", "1500.00", "3000.00", "5000.00")  # of what is held: near what the banks below have
 
 
 @st.composite
-def schemes(draw):
+def schemes(draw, rules=RULES):
     """Some of the rules, and terms."""
-    rules = draw(st.lists(st.sampled_from(RULES), min_size=1, unique_by=lambda rule: rule.id))
+    rules = draw(st.lists(st.sampled_from(rules), min_size=1, unique_by=lambda rule: rule.id))
     return SlowScheme(
         tuple(sorted(rules, key=lambda rule: rule.id)), return_days=draw(st.sampled_from((0, 4, 15))),
         settle_days=draw(st.sampled_from((0, 1, 3, 7))), settle_minutes=30, own_banks=frozenset({"OWN"}),
@@ -99,9 +102,9 @@ class Feed(list):
 
 
 @st.composite
-def fed(draw, late_days: int):
+def fed(draw, late_days: int, rules=RULES):
     """A scheme, a bank and a feed of it."""
-    scheme, bank = draw(schemes()), draw(leaving_banks())
+    scheme, bank = draw(schemes(rules)), draw(leaving_banks())
     early = [e for e in bank.events if e.get("rate_date", FIRST) < FIRST or e.get("value_date") == FIRST - 60]
     rest = replace(bank, events=tuple(e for e in bank.events if e not in early))
     return scheme, bank, Feed([*early, *draw(feeds(rest, late_days=late_days))])
@@ -117,11 +120,12 @@ few = settings(
 
 @pytest.mark.slow
 @few
-@given(fed(late_days=36))
+@given(fed(late_days=36, rules=RULES_BY_TIER))
 def test_the_job_tells_what_the_twin_tells(fed_bank):
-    """Step by step, live and at closes, late events of any age included."""
+    """Step by step, live and at closes, late events of any age included, over tiers that each close decides anew."""
     scheme, _, feed = fed_bank
-    slow, job, seen = SlowCases(scheme), JobCases(scheme), 0
+    job, seen = JobCases(scheme, MINIMUMS), 0
+    slow = SlowCases(scheme, tier=job.highest_tier)
     for at, step in enumerate(feed):
         slow.feed([step])
         job.feed([step])
@@ -168,6 +172,41 @@ def test_open_cases_follow_from_the_events(told):
     scheme, one, other, cuts, choice = told
     expected = JobCases(scheme).feed(one).open_cases()
     assert in_blocks(JobCases(scheme), other, cuts, choice).open_cases() == expected
+
+
+@st.composite
+def given_back(draw):
+    """A scheme of net rules, and a feed of a bank in which all that leaves is taken back, each debit in one of two ways.
+
+    By a reversal up to so many days later that both are held until it is settled, or by money that comes within
+    `return_days` of the customer's first debit.
+    """
+    scheme = draw(schemes(tuple(rule for rule in RULES if not rule.is_gross)))
+    within = HELD_DAYS - scheme.settle_days
+    events = [posting(1, draw(st.sampled_from((100_000, 300_000))), FIRST - 60, nature="interest")]
+    days = sorted(draw(st.lists(st.integers(FIRST, FIRST + 25), min_size=1, max_size=6)))
+    for at, booked in enumerate(days):
+        amount = draw(st.sampled_from((10_000, 20_000, 30_000, 70_000)))
+        debit = posting(2 * at + 2, -amount, booked, clock=draw(st.sampled_from(CLOCKS)))
+        back = {"seq": 2 * at + 3, "amount_minor": amount}
+        if booked <= days[0] + scheme.return_days and draw(st.booleans()):
+            credit = posting(**back, value=draw(st.integers(booked, days[0] + scheme.return_days)))
+        else:
+            after = draw(st.sampled_from((0, 1, 3, within - 1, within)))
+            credit = posting(**back, value=booked, booked=booked + after, reverses=debit["event_id"])
+        events += [debit, credit]
+    bank = Bank(FIRST, FIRST + 25, tuple(events[1:]))
+    return scheme, Feed([events[0], *draw(feeds(bank, late_days=scheme.settle_days))])
+
+
+@pytest.mark.slow
+@few
+@given(given_back())
+def test_nothing_is_open_where_all_is_back(told):
+    """Whatever was told meanwhile: reversed, or returned in time, no case is open once the last day is settled."""
+    scheme, feed = told
+    job = JobCases(scheme).feed(feed)
+    assert job.open_cases() == {}
 
 
 @pytest.mark.slow

@@ -24,10 +24,10 @@ def _iso(number: int) -> str:
     return date_of(number).isoformat()
 
 
-def bank(*steps, scheme=SCHEME, holding=100_000_000, **other) -> SlowCases:
+def bank(*steps, scheme=SCHEME, holding=100_000_000, minimums=()) -> SlowCases:
     """After an opening balance of 1,000,000.00 on 1 January 2024, events and closes up to ISO dates.
 
-    The standing job tells the same as the twin, wherever the tiers are the same for both.
+    The standing job tells the same as the twin, which takes the tiers that the job publishes where there are `minimums`.
     """
     feed, last = [posting(1, holding, "2024-01-01")], day("2024-01-01")
     for step in steps:
@@ -36,10 +36,12 @@ def bank(*steps, scheme=SCHEME, holding=100_000_000, **other) -> SlowCases:
             last = day(step) + 1
         else:
             feed.append(step)
-    cases = SlowCases(scheme, **other).feed(feed)
-    if not other:
-        job = JobCases(scheme).feed(feed)
-        assert [plain(step) for step in job.steps] == [plain(step) for step in cases.steps]
+    job = JobCases(scheme, minimums)
+    cases = SlowCases(scheme, tier=job.highest_tier) if minimums else SlowCases(scheme)
+    for step in feed:
+        cases.feed([step])
+        job.feed([step])
+    assert [plain(step) for step in job.steps] == [plain(step) for step in cases.steps]
     return cases
 
 
@@ -123,6 +125,19 @@ def test_back_after_five_days():
         "2024-04-14",
     )  # fmt: skip
     assert told(cases.steps) == [("raised", "2024-04-09", 30_000_000), ("retracted", "2024-04-14", 2_000_000)]
+
+
+@pytest.mark.parametrize(("settle_days", "days"), [(3, 32), (0, 35), (7, 28)])
+def test_reversed_after_weeks(settle_days: int, days: int):
+    """Up to 35 days less those of settling: both are held until the day is settled. A day later the case stays."""
+    scheme = SlowScheme((SINGLE,), settle_days=settle_days)
+    debit = posting(2, -30_000_000, "2024-04-09")
+    for after, left in ((days, []), (days + 1, ["C1"])):
+        on = day("2024-04-09") + after
+        back = posting(3, 30_000_000, "2024-04-09", on, reverses="C1-A1-core-2")
+        cases = bank("2024-04-08", debit, _iso(on - 1), back, _iso(on + settle_days), scheme=scheme)
+        assert list(cases.open_cases()) == left
+    assert told(cases.steps) == [("raised", "2024-04-09", 30_000_000)]
 
 
 def test_money_that_comes_after_the_days_of_return_takes_nothing_back():
@@ -227,6 +242,20 @@ def test_most_of_all_money_is_told_at_once_unless_the_account_has_sent_such_legs
 
 
 @pytest.mark.slow
+def test_who_empties_an_account_is_told_of_at_once():
+    """800,000.00 of the 1,000,000.00 of his account, in one debit or two, though as much again lies in a product."""
+    product = posting(1, 100_000_000, "2024-01-01", account="W", asset_class="wealth", nature="own_transfer")
+    unknown = {"nature": "unknown", "clock": "10:00:00"}
+    most = bank(product, "2024-04-11", posting(2, -80_000_000, "2024-04-12", **unknown))
+    assert told(most.steps) == [("raised", "2024-04-12", 80_000_000)]
+    less = bank(product, "2024-04-11", posting(2, -79_999_999, "2024-04-12", **unknown))
+    assert less.steps == []
+    assert told(less.add(posting(3, -1, "2024-04-12", **unknown))) == [("raised", "2024-04-12", 80_000_000)]
+    came = bank(product, "2024-04-11", posting(2, 1, "2024-04-12"), posting(3, -80_000_000, "2024-04-12", **unknown))
+    assert told(came.steps) == [("raised", "2024-04-12", 79_999_999)], "what it held on the day before counts"
+
+
+@pytest.mark.slow
 def test_legs_across_midnight_stay_a_pair_when_one_is_folded():
     """At 23:50 and 00:05: a loss for a day, none from the next one on, and none when only its second leg is still held."""
     legs = (
@@ -269,13 +298,16 @@ def test_resolved_and_armed_again():
 
 
 def test_fallen_a_tier_while_leaving():
-    """Private until 10 April, gold from the 11th: the thresholds stay those of private while the window sees it."""
-    tier = lambda _, first, last: "private" if first <= day("2024-04-10") else "gold"  # noqa: E731
+    """Private until 10 April, when a fund falls, gold from the 11th: thresholds are those of private while the window sees it."""
     rule = SlowRule("week", 7, absolute={"private": 5_000_000, "gold": 50_000_000})
-    cases = bank(
-        "2024-04-11", posting(2, -5_000_000, "2024-04-12"), "2024-04-12", scheme=SlowScheme((rule,)), tier=tier
-    )
-    assert told(cases.steps) == [("raised", "2024-04-12", 5_000_000)]
+    fund = {"account": "F", "asset_class": "fund"}
+    asked = {"scheme": SlowScheme((rule,)), "minimums": ("500000.00", "1200000.00", "1300000.00", "1500000.00")}
+    fallen = (
+        snapshot(100_000_000, "2024-03-01", opened="2024-01-01", **fund), "2024-04-09", snapshot(0, "2024-04-10", **fund),
+    )  # fmt: skip
+    for left, expected in (("2024-04-12", [("raised", "2024-04-12", 5_000_000)]), ("2024-04-19", [])):
+        cases = bank(*fallen, _iso(day(left) - 1), posting(2, -5_000_000, left), left, **asked)
+        assert told(cases.steps) == expected
 
 
 def test_foreign_currency_on_a_day_of_a_moving_rate():

@@ -12,6 +12,7 @@ import yaml
 
 from agents.standing.publish.standings import standing_figures
 from streams.calendar import date_of, day_of
+from streams.vocabulary.terms import OUTFLOW
 from tidegauge.demo import oracle
 from tidegauge.demo.tables import known, sent_table
 
@@ -220,7 +221,10 @@ def _takes_much(scheme: Scheme, tier: str, amount: int, held: int) -> bool:
 
 
 def _raised(watch: TopicWatch) -> list[dict[str, Any]]:
-    return [record for record in watch.records["rm-alerts"] if record["status"] == "raised"]
+    """Cases that have been raised."""
+    return [
+        record for record in watch.records["rm-alerts"] if (record["status"], record["kind"]) == ("raised", OUTFLOW)
+    ]
 
 
 def internal_moves(con: duckdb.DuckDBPyConnection, watch: TopicWatch) -> Finding:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from connectors.formats.events import Record
 from connectors.simulate import STORY_KINDS, Story
 from streams.calendar import date_of
+from streams.vocabulary.terms import OUTFLOW
 from tidegauge.demo.texts import Words, day_text, money_text
 
 if TYPE_CHECKING:
@@ -122,8 +123,11 @@ _PLACES: Final = {
 
 
 def _alerts_of(watch: TopicWatch, customer: str) -> list[Record]:
-    """All alert records of a customer."""
-    return [record for record in watch.records["rm-alerts"] if record["customer_id"] == customer]
+    """All steps of a customer's cases of outflow."""
+    return [
+        record for record in watch.records["rm-alerts"]
+        if (record["customer_id"], record["kind"]) == (customer, OUTFLOW)
+    ]  # fmt: skip
 
 
 def untold(teller: Narrator) -> list[str]:
