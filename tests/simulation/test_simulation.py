@@ -49,6 +49,24 @@ def test_seeds(runs: dict[int | str, Any], first: int) -> None:
         assert result.checks > 50
 
 
+CARRIED = (
+    "facts kept",
+    "later pack decides",
+    "tiers moved between closes",
+    "products told of",
+    "open cases of the twin",
+)
+
+
+@pytest.mark.slow
+def test_seeds_carry_facts_packs_and_cases(runs: dict[int | str, Any]) -> None:
+    """Facts, a pack that is activated, tiers between closes, alerts out of facts, and cases that the slow twin leaves open."""
+    met = Counter[str]()
+    for seed in range(SEEDS):
+        met.update(runs[seed].get(WAIT_S).faults)
+    assert [what for what in CARRIED if met[what] < 10] == []
+
+
 @pytest.mark.slow
 def test_a_seed_replays() -> None:
     """The same seed gives the same run, step for step."""
