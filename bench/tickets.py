@@ -1,7 +1,8 @@
 """Tickets in the opening hour: `tidegauge queue serve` as a bank runs it, kiosks and counters of many branches, the disk's sync.
 
-Open loop: requests leave at their times, however long the others take. A latency counts from when its request should have left.
-Beside it, on the same machine, a worker takes postings (bench.beside).
+Open loop: customers come at their times, however long the others take, and a counter calls as soon as it is free and somebody
+waits. A latency counts from when its request should have left. Beside it, on the same machine, a worker takes postings
+(bench.background_load), and a view of classes is kept, of which three customers in ten have one above the lowest.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -22,7 +24,8 @@ import psutil
 from confluent_kafka import Producer
 from redis import Redis
 
-from bench.beside import EVENTS_PER_S, postings_beside
+from bench.apart import told_apart
+from bench.background_load import EVENTS_PER_S, Posting, postings_beside
 from bench.measure.arena import Arena
 from bench.measure.http_client import CONNECTIONS, READY_S, Client, Heard
 from bench.measure.report import Report, Table
@@ -46,12 +49,22 @@ QUICK_S: Final = 12.0
 STRESS_VISITS_PER_S: Final = 250  # of four requests each
 STRESS_S: Final = 600.0
 QUICK_STRESS_S: Final = 20.0
+SERVICE_S, QUICK_SERVICE_S = 40.0, 5.0
+"""Of a customer at a counter on average. In the minute more come than are called, so that halls fill."""
+
+VIPS_OF_TEN: Final = 3
+VIP_CLASSES: Final = ("diamond", "platinum", "gold")
 SYNCS_PER_S: Final = 50
 RERANKS: Final = 200
+LOOK_UPS: Final = 1000  # of customers whom the view knows as ordinary, and of nobody
 LOOK_S: Final = 0.002
 LATE_S: Final = 30.0
+BOUNDS_MS: Final = {"issue": 10, "call": 10, "look-up": 5, "class on Kafka → order": 200}
+"""Of the p99 in the opening burst."""
+
 SETTLE_S: Final = 3.0
 
+_ORDINARY, _NOBODY = 1 << 24, 3 << 24  # where numbers of these references begin; those of visits are below
 _Keys = dict[tuple[int, Role], str]
 
 
@@ -73,6 +86,29 @@ class Visits:
 
 
 @dataclass(slots=True)
+class Hall:
+    """A branch's counters that are free, how many tickets wait, and how many have been called."""
+
+    free: deque[int]
+    waiting: int = 0
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Visits a second for so many seconds; counters of a branch, and seconds that a customer is served on average."""
+
+    visits_per_s: float
+    seconds: float
+    counters: int
+    service_s: float
+
+    def reference(self, number: int) -> str:
+        """Of a customer."""
+        return f"{number:026b}".translate({ord("0"): "a", ord("1"): "b"})
+
+
+@dataclass(slots=True)
 class Service:
     """A service that runs, and what is asked of it."""
 
@@ -80,6 +116,7 @@ class Service:
     keys: _Keys
     process: Process
     folder: Path
+    redis_url: str
     tickets_url: str
 
     def steps(self) -> int:
@@ -113,25 +150,35 @@ def served(arena: Arena, settings: Settings) -> Iterator[Service]:
         command = ["-m", "tidegauge.cli.main", "queue", "serve", "--port", str(port)]
         process = arena.start(command, settings, own)
         try:
-            yield Service(port, keys, process, folder, stack.settings.tickets)
+            yield Service(port, keys, process, folder, stack.redis_url, stack.settings.tickets)
         finally:
             arena.stop(process)
 
 
 def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     """The opening burst; with what the server has synced compared with what was answered."""
-    seconds = QUICK_S if sizes.quick else BURST_S
-    settings = arena.settings("queue")
-    with postings_beside(arena, sizes, seconds + LATE_S) as posting, served(arena, settings) as service:
-        visits, syncs = _measured(service, BRANCHES * TICKETS / BURST_S, seconds, posting.begin)
-        asyncio.run(_reranked(Client(service.port), visits.heard, service.keys, settings))
+    seconds, service_s = (QUICK_S, QUICK_SERVICE_S) if sizes.quick else (BURST_S, SERVICE_S)
+    load = Load(BRANCHES * TICKETS / BURST_S, seconds, max(1, round(COUNTERS * seconds / BURST_S)), service_s)
+    with postings_beside(arena, sizes, seconds + LATE_S) as posting, served(arena, posting.settings) as service:
+        views = arena.start(
+            ["-m", "tidegauge.cli.main", "views"], posting.settings, {"TIDEGAUGE_REDIS_URL": service.redis_url}
+        )
+        try:
+            _classes(posting.settings, load)
+            visits, syncs = _measured(service, load, posting)
+            looked = asyncio.run(_looked_up(service, load))
+        finally:
+            arena.stop(views)
         said = arena.said(service.process)
     visits.check(said)
     title = (
-        f"Tickets: {BRANCHES} branches, {TICKETS * BRANCHES:,} tickets a minute, for {seconds:.0f} s, beside a worker with"
-        f" {EVENTS_PER_S} postings a second"
+        f"Tickets: {BRANCHES} branches of {load.counters} counters, {TICKETS * BRANCHES:,} tickets a minute, for {seconds:.0f} s,"
+        f" beside a worker with {EVENTS_PER_S} postings a second"
     )
+    report.figures.append(("tickets that waited at the end", f"{len(visits.tickets) - len(visits.called):,}"))
     _add(report, title, visits, syncs)
+    title = f"Look-ups in milliseconds, {LOOK_UPS:,} of each in turn: the time must not tell who is a customer."
+    report.tables.append(told_apart(title, ("ordinary customers", "nobody"), *looked))
 
 
 def stress(arena: Arena, sizes: Sizes, report: Report) -> None:
@@ -140,7 +187,7 @@ def stress(arena: Arena, sizes: Sizes, report: Report) -> None:
     settings = arena.settings("stress")
     with served(arena, settings) as service:
         before = service.memory_mb()
-        visits, syncs = _measured(service, STRESS_VISITS_PER_S, seconds, lambda: None)
+        visits, syncs = _measured(service, Load(STRESS_VISITS_PER_S, seconds, COUNTERS, 0.0))
         after, steps = service.memory_mb(), service.steps()
         said = arena.said(service.process)
     visits.check(said)
@@ -153,11 +200,15 @@ def stress(arena: Arena, sizes: Sizes, report: Report) -> None:
 
 
 def _add(report: Report, title: str, visits: Visits, syncs: list[float]) -> None:
-    rows: list[tuple[str, ...]] = [(kind, *_figures(took)) for kind, took in sorted(visits.heard.took.items())]
-    rows.append(("the disk's own sync, meanwhile", *_figures(syncs)))
+    rows: list[tuple[str, ...]] = [
+        (kind, *_figures(took), str(BOUNDS_MS.get(kind, "-"))) for kind, took in sorted(visits.heard.took.items())
+    ]
+    rows.append(("the disk's own sync, meanwhile", *_figures(syncs), "-"))
     report.figures.append(("answers 503, asked again with the same key", f"{visits.heard.unavailable:,}"))
     report.figures.append(("connections that ended before their answer, asked again", f"{visits.heard.cut:,}"))
-    report.tables.append(Table(title, ("request", "answered", "p50, ms", "p99, ms", "most, ms"), rows))
+    report.tables.append(
+        Table(title, ("request", "answered", "p50, ms", "p99, ms", "most, ms", "bound of p99, ms"), rows)
+    )
     asked = sum(len(took) for took in visits.heard.took.values())
     shares: list[tuple[str, ...]] = [
         (name, f"{100 * used / visits.seconds:.0f}", f"{1e6 * used / asked:.0f}") for name, used in visits.shares
@@ -169,25 +220,42 @@ def _keys(settings: Settings) -> _Keys:
     with connected(settings.database) as connection:
         return {
             (branch, role): issue_key(connection, role, ("hq", f"b{branch}"), "bench", datetime.now(UTC), 1)[1]
-            for branch in range(BRANCHES)
+            for branch in range(BRANCHES + 1)  # one without counters, for whose class changes
             for role in (Role.KIOSK, Role.COUNTER)
         }
 
 
-def _measured(
-    service: Service, visits_per_s: float, seconds: float, begin: Callable[[], None]
-) -> tuple[Visits, list[float]]:
+def _measured(service: Service, load: Load, posting: Posting | None = None) -> tuple[Visits, list[float]]:
     syncs, over = list[float](), threading.Event()
     beside = threading.Thread(target=_sync, args=(service.folder / "sync", syncs, over), daemon=True)
     gc.collect()
     gc.disable()
     try:
-        visits = asyncio.run(_load(service, visits_per_s, seconds, beside, begin))
+        visits = asyncio.run(_loaded(service, load, beside, posting))
     finally:
         gc.enable()
     over.set()
     beside.join()
     return visits, syncs
+
+
+def _classes(settings: Settings, load: Load) -> None:
+    """Classes of three customers in ten, onto the log."""
+    producer = Producer(librdkafka(settings.kafka))
+    for number in range(int(load.visits_per_s * load.seconds)):
+        if number % 10 < VIPS_OF_TEN:
+            _publish(producer, settings, load.reference(number), VIP_CLASSES[number % 10], 1)
+    for number in range(LOOK_UPS):
+        _publish(producer, settings, load.reference(_ORDINARY + number), "ordinary", 1)
+    producer.flush(READY_S)
+
+
+def _publish(producer: Producer, settings: Settings, reference: str, queue_class: str, version: int) -> None:
+    record = {
+        "customer_ref": reference, "queue_class": queue_class, "vip_area": queue_class != "ordinary", "valid_until": None,
+        "as_of": day_of(date(2026, 3, 2)), "version": version,
+    }  # fmt: skip
+    producer.produce(settings.topic("queue-priority"), encode("queue-priority", record), reference)
 
 
 def _sync(path: Path, found: list[float], over: threading.Event) -> None:
@@ -200,63 +268,139 @@ def _sync(path: Path, found: list[float], over: threading.Event) -> None:
             found.append(time.perf_counter() - began)
 
 
-async def _load(
-    service: Service, visits_per_s: float, seconds: float, beside: threading.Thread, begin: Callable[[], None]
-) -> Visits:
+async def _loaded(service: Service, load: Load, beside: threading.Thread, posting: Posting | None) -> Visits:
     visits, client = Visits(), Client(service.port)
     await client.ready(1)
     await asyncio.sleep(SETTLE_S)  # what goes on behind the service has begun
+    if posting is not None:
+        await _seen(client, service, load)
     await client.ready()
     beside.start()
-    begin()
-    count, shares, at = int(visits_per_s * seconds), Shares(), time.perf_counter()
+    shares, at = Shares(), time.perf_counter()
     began, waiting = time.perf_counter() + 0.5, list[asyncio.Task[None]]()
-    for number in range(count):
-        due = began + number / visits_per_s
+    day = _Day(client, visits, service.keys, load, began + load.seconds)
+    if posting is not None:
+        posting.begin()
+        waiting.append(
+            asyncio.create_task(_reranked(client, visits.heard, service.keys, posting.settings, began, load))
+        )
+    for number in range(int(load.visits_per_s * load.seconds)):
+        due = began + number / load.visits_per_s
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        waiting.append(asyncio.create_task(_visit(client, visits, service.keys, number, due)))
+        waiting.append(asyncio.create_task(day.visit(number, due)))
     async with asyncio.timeout(LATE_S):
         await asyncio.gather(*waiting)
+        while day.served:  # who is served may be followed by others
+            await day.served.pop()
     visits.shares, visits.seconds = shares.seconds(), time.perf_counter() - at
     return visits
 
 
-async def _visit(client: Client, visits: Visits, keys: _Keys, number: int, due: float) -> None:
-    """A customer's class is looked up, he gets a ticket, and a counter calls and completes one of its branch."""
-    branch, counter, heard = number % BRANCHES, number // BRANCHES % COUNTERS, visits.heard
-    reference = f"{number:026b}".translate({ord("0"): "a", ord("1"): "b"})
-    kiosk, desk = keys[branch, Role.KIOSK], keys[branch, Role.COUNTER]
-    await client.ask(heard, "look-up", "GET", f"/v1/priority/{reference}", kiosk, "", due)
-    issued = await client.ask(heard, "issue", "POST", "/v1/tickets", kiosk, f"i{number}", time.perf_counter())
-    visits.tickets.add((branch, issued["ticket"]))
-    called = await client.ask(
-        heard, "call", "POST", f"/v1/counters/{counter}/next", desk, f"c{number}", time.perf_counter()
-    )
-    if called is None or called["ticket"] is None:
-        return  # the counter is still busy, or another one has called him
-    place = called["ticket"]["ticket"]
-    visits.called.append((branch, place))
-    body = {"counter": str(counter)}
-    await client.ask(
-        heard, "complete", "POST", f"/v1/tickets/{place}/complete", desk, f"d{number}", time.perf_counter(), body
-    )
+async def _seen(client: Client, service: Service, load: Load) -> None:
+    """Wait until the view has the last class that was published."""
+    last = int(load.visits_per_s * load.seconds) // 10 * 10 - 10 + VIPS_OF_TEN - 1
+    quiet, key = Heard(), service.keys[0, Role.KIOSK]
+    async with asyncio.timeout(READY_S):
+        while True:
+            found = await client.ask(quiet, "look", "GET", f"/v1/priority/{load.reference(last)}", key, "", 0.0)
+            if found["queue_class"] != "ordinary" and not found["degraded"]:
+                return
+            await asyncio.sleep(SETTLE_S / 10)
 
 
-async def _reranked(client: Client, heard: Heard, keys: _Keys, settings: Settings) -> None:
-    """From a class on Kafka to the branch's order: of somebody who waits, until his ticket has it."""
+@dataclass(slots=True)
+class _Day:
+    """The halls meanwhile. until: time.perf_counter() from which on nobody is served to his end."""
+
+    client: Client
+    visits: Visits
+    keys: _Keys
+    load: Load
+    until: float
+    halls: list[Hall] = field(init=False)
+    served: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.halls = [Hall(deque(range(self.load.counters))) for _ in range(BRANCHES)]
+
+    async def visit(self, number: int, due: float) -> None:
+        """A customer's class is looked up, he gets a ticket, and a counter that is free calls the next one."""
+        branch, heard, reference = number % BRANCHES, self.visits.heard, self.load.reference(number)
+        kiosk = self.keys[branch, Role.KIOSK]
+        await self.client.ask(heard, "look-up", "GET", f"/v1/priority/{reference}", kiosk, "", due)
+        issued = await self.client.ask(
+            heard, "issue", "POST", "/v1/tickets", kiosk, f"i{number}", time.perf_counter(), {"customer_ref": reference}
+        )
+        self.visits.tickets.add((branch, issued["ticket"]))
+        self.halls[branch].waiting += 1
+        await self._next(branch)
+
+    async def _next(self, branch: int) -> None:
+        """Where a counter is free and somebody waits, he is called."""
+        hall, heard = self.halls[branch], self.visits.heard
+        if not hall.free or not hall.waiting:
+            return
+        counter = hall.free.popleft()
+        hall.waiting, hall.calls = hall.waiting - 1, hall.calls + 1
+        called = await self.client.ask(
+            heard, "call", "POST", f"/v1/counters/{counter}/next", self.keys[branch, Role.COUNTER],
+            f"c{hall.calls}", time.perf_counter(),
+        )  # fmt: skip
+        assert called is not None, "a counter that is free was refused"
+        assert called["ticket"] is not None, "nobody waits where somebody does"
+        place = called["ticket"]["ticket"]
+        self.visits.called.append((branch, place))
+        if self.load.service_s:
+            self.served.append(asyncio.create_task(self._serve(branch, counter, place)))
+        else:
+            await self._serve(branch, counter, place)
+
+    async def _serve(self, branch: int, counter: int, place: int) -> None:
+        """He is served for a while, then the counter is free."""
+        took = self.load.service_s * (0.5 + place * 0.618 % 1)
+        now = time.perf_counter()
+        if took:
+            await asyncio.sleep(min(took, max(0.0, self.until - now)))
+            if now + took >= self.until:
+                return
+        await self.client.ask(
+            self.visits.heard, "complete", "POST", f"/v1/tickets/{place}/complete", self.keys[branch, Role.COUNTER],
+            f"d{place}", time.perf_counter(), {"counter": str(counter)},
+        )  # fmt: skip
+        self.halls[branch].free.append(counter)
+        await self._next(branch)
+
+
+async def _looked_up(service: Service, load: Load) -> tuple[list[float], list[float]]:
+    """Milliseconds of look-ups of customers whom the view knows as ordinary, and of unknown references; in turn."""
+    client, quiet, told = Client(service.port), Heard(), set[str]()
+    took: tuple[list[float], list[float]] = [], []
+    for number in range(2 * LOOK_UPS):
+        kind = (number + number // 2) % 2  # now the one first, now the other
+        reference = load.reference((_ORDINARY, _NOBODY)[kind] + number // 2)
+        began = time.perf_counter()
+        answer = await client.ask(
+            quiet, "look-up", "GET", f"/v1/priority/{reference}", service.keys[0, Role.KIOSK], "", began
+        )
+        took[kind].append(1000 * (time.perf_counter() - began))
+        told.add(str(answer))
+    assert len(told) == 1, f"answers tell who is a customer: {told}"
+    return took
+
+
+async def _reranked(client: Client, heard: Heard, keys: _Keys, settings: Settings, began: float, load: Load) -> None:
+    """From a class on Kafka to the branch's order: of somebody who waits, until his ticket has it. Over the whole time."""
     producer = Producer(librdkafka(settings.kafka) | {"linger.ms": 0})
-    kiosk, quiet = keys[0, Role.KIOSK], Heard()
-    for number in range(RERANKS):
-        reference = f"{number:026b}".translate({ord("0"): "c", ord("1"): "d"})
+    quiet, kiosk = Heard(), keys[BRANCHES, Role.KIOSK]
+    count = int(RERANKS * load.seconds / BURST_S)
+    for number in range(count):
+        await asyncio.sleep(max(0.0, began + number * load.seconds / count - time.perf_counter()))
+        reference = load.reference((1 << 25) + number)
         issued = await client.ask(
             quiet, "issue", "POST", "/v1/tickets", kiosk, f"r{number}", 0.0, {"customer_ref": reference}
         )
-        record = {
-            "customer_ref": reference, "queue_class": "diamond", "vip_area": True, "valid_until": None,
-            "as_of": day_of(date(2026, 3, 2)), "version": number + 1,
-        }  # fmt: skip
         sent = time.perf_counter()
-        producer.produce(settings.topic("queue-priority"), encode("queue-priority", record), reference)
+        _publish(producer, settings, reference, "diamond", number + 1)
         await asyncio.to_thread(producer.flush, 5)
         async with asyncio.timeout(READY_S):
             while True:
@@ -265,6 +409,7 @@ async def _reranked(client: Client, heard: Heard, keys: _Keys, settings: Setting
                     break
                 await asyncio.sleep(LOOK_S)
         heard.took.setdefault("class on Kafka → order", []).append(time.perf_counter() - sent)
+        await client.ask(quiet, "leave", "POST", f"/v1/tickets/{issued['ticket']}/leave", kiosk, f"l{number}", 0.0)
 
 
 def _figures(took: list[float]) -> tuple[str, str, str, str]:

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from deploy.connections.acting import acting
+from deploy.connections.caller import acting
 from deploy.connections.database import OWNER_ROLE, SCHEMES, opened_database, role_password
 from deploy.connections.settings import WireSettings, opened_url
 from deploy.connections.wire import PLAIN, SASL_TLS, Brokers, Certificates, Wire

@@ -136,6 +136,15 @@ PAST_WAITS_MAX: Final = 5_000
 OFFLINE_TICKETS_MAX: Final = 100
 """Printed by a kiosk and reported at once."""
 
+BRANCH_CASH_REQUESTS_MAX: Final = 1_000
+"""Cash requests of a branch that are open, over all days."""
+
+CASH_NOTICE_DAYS_MAX: Final = 31
+"""From the branch's day to the one for which cash is asked."""
+
+CASH_PAGE_MAX: Final = 200
+"""Cash requests of a day that are listed at once."""
+
 TOKEN_BYTES_MAX: Final = 8 << 10
 """Of a token of whoever asks."""
 

@@ -28,8 +28,8 @@ from services.access.writer import DurableWriter
 from services.notices.arrivals import ARRIVAL_TOPICS, VipArrivals
 from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.days import BankDays
+from services.notices.notice_ids import ToldNotices
 from services.notices.notifier import Channel, Notifier
-from services.notices.told import ToldNotices
 from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.queue.priority import create_app

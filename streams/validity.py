@@ -29,7 +29,7 @@ from streams.fields import (
     S_OPENED,
     S_VERSION,
 )
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 from streams.money import AMOUNT_MAX
 
 FIELD_BYTES_MAX = 512  # of a field; ids have streams.accounts.store.ID_BYTES_MAX

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck  # after the variable
 from hypothesis import settings as hypothesis_settings
 
 from deploy import topics
-from deploy.connections.acting import OPERATOR, act_as
+from deploy.connections.caller import OPERATOR, act_as
 from deploy.connections.database import OWNER_ROLE, SUPER_ROLE, connected, role_password
 from deploy.embedded.postgres import DATABASE
 from deploy.embedded.stack import Stack

@@ -26,7 +26,6 @@ NEEDS = {
 GROUPS = ("core", "embedded", "demo", "dev")  # each holds those before it
 # Imported by none of our modules, and why they are there.
 NOT_IMPORTED = {
-    "cryptography": "authlib works with it, and tests make certificates",
     "django-htmx": "services/pages/site.py serves a file of it",
     "httptools": "uvicorn parses requests with it (services/queue/server.py)",
     "tzdata": "read by zoneinfo",
@@ -120,6 +119,7 @@ def test_all_that_is_declared_is_imported(imported: dict[str, dict[str, set[str]
                 assert name in used, f"{name} is declared in {group}, whose modules don't import it"
     stale = NOT_IMPORTED.keys() - set().union(*by_group.values())
     assert not stale, f"no longer declared: {stale}"
+    assert not NOT_IMPORTED.keys() & everywhere, "imported by now: their reasons are stale"
 
 
 @pytest.mark.slow

@@ -20,6 +20,12 @@ MODULE_LINES_USUAL = 300
 FUNCTION_LINES_MAX = 60
 LINE_LENGTH_MAX = 130
 FOLDER_MODULES_MAX = 12
+# Folders of tests that hold more all the same, and why. May only shrink.
+HEAPS = {
+    "tests/chaos": "one program with a table of its own: what it breaks, what it feeds and what it checks, a module each",
+    "tests/simulation": "one program: a stand-in for each part of Kafka, of the network and of the worker",
+    "tests/twins": "a twin for each module of the domain, and nothing else",
+}
 # Modules of a pure domain get time and chance as arguments.
 CLOCKS = {"time", "random", "secrets", "uuid", "os", "socket", "asyncio", "threading"}
 CLOCK_CALLS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "default_rng", "urandom"}
@@ -95,12 +101,24 @@ def test_what_is_untidy_is_found() -> None:
     assert list(converted(tree)) == ["line 4: float(amount_minor)"]
 
 
+def heaps(paths: Iterable[Path]) -> dict[str, int]:
+    """Folders that hold more than twelve modules, and how many.
+
+    Tests themselves are not counted, in whatever folder: each is read alone, and found by the name of what it tests. What
+    they share is.
+    """
+    modules = (path for path in paths if path.name != "__init__.py" and not path.name.startswith("test_"))
+    folders = Counter(name_of(path.parent) for path in modules)
+    return {folder: count for folder, count in folders.items() if count > FOLDER_MODULES_MAX}
+
+
 def test_no_folder_is_a_heap() -> None:
     """A folder holds at most twelve modules: more are two rooms."""
-    for room in ROOMS:
-        folders = Counter(path.parent for path in (ROOT / room).rglob("*.py") if path.name != "__init__.py")
-        heaps = {name_of(folder): count for folder, count in folders.items() if count > FOLDER_MODULES_MAX}
-        assert not heaps
+    assert heaps(MODULES).keys() == HEAPS.keys()
+    assert all(HEAPS.values()), "an exception has a reason"
+    many = [ROOT / "streams" / f"{name}.py" for name in "abcdefghijklm"]
+    assert heaps([*many, ROOT / "tests" / "test_a.py"]) == {"streams": 13}
+    assert heaps([*many[1:], ROOT / "streams" / "__init__.py", ROOT / "streams" / "test_a.py"]) == {}
 
 
 def test_most_modules_are_short() -> None:
@@ -218,3 +236,38 @@ def test_rooms_are_marked_as_typed() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert "py.typed" in settings["setuptools"]["package-data"]["*"]
     assert sorted(settings["mypy"]["packages"]) == sorted(set(ROOMS) - {"bench"})
+
+
+# Attributes that only their own rooms look through, and those rooms.
+INNER = {
+    "store": ("streams/",),  # of a ledger
+    "columns": ("streams/", "agents/standing/decide/lifecycle/"),  # of a ledger, of a lifecycle
+    "measures": ("agents/standing/decide/lifecycle/",),
+}
+OWNERS = {"ledger", "_ledger", "lifecycle", "_lifecycle"}
+# What may be asked all the same: how much there is.
+ASKED = {"account_count"}
+
+
+def reached_into(tree: ast.AST, name: str) -> Iterator[str]:
+    """Where a module looks into the inside of a ledger or a lifecycle instead of asking: `ledger.store.accounts`."""
+    rooms = {attribute for attribute, mine in INNER.items() if not name.startswith(mine)}
+    outer = {id(node.value): node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or node.attr not in rooms:
+            continue
+        owner = getattr(node.value, "attr", getattr(node.value, "id", ""))
+        if owner in OWNERS and outer.get(id(node)) not in ASKED:
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_others_ask() -> None:
+    """The arrays of a ledger and the columns of a lifecycle are their own rooms' business; benches and tests may look."""
+    others = [path for path in MODULES if path.relative_to(ROOT).parts[0] not in ("bench", "tests")]
+    assert found_in(others, lambda path: reached_into(parsed(path), name_of(path))) == []
+    text = "self.ledger.store.accounts\nledger.columns.account_count\nm = a.lifecycle.columns\nstore.columns\n"
+    assert sorted(reached_into(ast.parse(text), "agents/a.py")) == [
+        "line 1: self.ledger.store",
+        "line 3: a.lifecycle.columns",
+    ]
+    assert list(reached_into(ast.parse(text), "streams/a.py")) == []

@@ -2,6 +2,9 @@
 
 Public are classes and functions without a leading underscore, and constants that another module imports. Commands are
 not counted: people type their names. The benches are left out: each is a program of its own, which nothing imports.
+
+Modules are named by nouns of the field, so that a folder's listing says what is where; this holds for benches and tests
+too.
 """
 
 import ast
@@ -10,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.test_tidy import ROOT, parsed
+from tests.test_tidy import MODULES, ROOT, parsed
 
 ROOMS = ("streams", "schemas", "policies", "agents", "services", "connectors", "deploy", "tidegauge")
 
@@ -18,6 +21,27 @@ ROOMS = ("streams", "schemas", "policies", "agents", "services", "connectors", "
 EXCEPTIONS: Final[dict[str, str]] = {
     "NULL": "one packed reference; the engine takes it from the codec, as it may not import streams",
     "REF_BITS": "as NULL",
+}
+
+# As names of modules these say nothing.
+SAYS_NOTHING: Final = frozenset({"several", "special", "restless", "beside", "told", "over", "passed"})
+# Stem, without `test_` -> why it may be so all the same. May only shrink.
+NOUNS: Final[dict[str, str]] = {
+    "closing": "the noun of bookkeeping: which closes apply",
+    "contributing": "the file that the test reads",
+    "leaving": "what docs/tiers.md calls it: leaving a tier",
+    "overtaking": "the noun of queues: who is served before an earlier arrival",
+    "ping": "a command of Redis",
+    "recording": "a noun: the golden file",
+    "standing": "a noun: where a customer stands",
+    "ticketing": "the noun of the trade",
+    "timing": "a noun: when something takes place",
+}
+# Module -> why it is not renamed.
+NOT_RENAMED: Final[dict[str, str]] = {
+    "services.queue.behind.beside": "renamed with the next change of its room",
+    "services.queue.behind.following": "as services.queue.behind.beside",
+    "streams.alerts.watching": "as services.queue.behind.beside",
 }
 
 
@@ -107,3 +131,24 @@ def test_what_counts(tmp_path: Path) -> None:
     )
     both = ["one.a", "two.b"]
     assert doubles(tmp_path, ("one", "two")) == {"LIMIT": both, "Row": both, "read": both}
+
+
+def is_noun(stem: str) -> bool:
+    """False for a participle, and for a word that says nothing; what a test is of counts, or the last word of a name."""
+    subject = stem.removeprefix("test_")
+    return subject not in SAYS_NOTHING and (not subject.endswith("ing") or subject.rsplit("_", 1)[-1] in NOUNS)
+
+
+def test_modules_are_named_by_nouns() -> None:
+    """A participle says that something is done; a noun says what the module is about."""
+    found = {module_of(path, ROOT) for path in MODULES if not is_noun(path.stem)}
+    assert found == NOT_RENAMED.keys()
+    last = {path.stem.rsplit("_", 1)[-1] for path in MODULES}
+    assert NOUNS.keys() - last == set(), "no longer needed: take them off the list"
+    assert all((NOUNS | NOT_RENAMED).values()), "an exception has a reason"
+
+
+def test_what_is_no_noun() -> None:
+    """Whole words are looked at, of tests as of modules."""
+    assert [stem for stem in ("deciding", "test_switching", "told", "test_several") if is_noun(stem)] == []
+    assert all(map(is_noun, ("close", "timing", "drawn_leaving", "test_leaving", "notice_ids", "takeover")))

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.engine.packing import Packed
+from agents.engine.record_batches import Packed
 from schemas.codec.batches import Lost
 
 STATE_ANEW: Final = "`tidegauge world rebuild` lets workers build it from the log, and says what is published again"

@@ -21,7 +21,7 @@ from agents.engine.job import TP, Block, FatalError, Job, Rejoin
 from agents.engine.metrics import Health
 from agents.engine.transport import CorruptBatch
 from agents.engine.unit import TRANSACTION_S_MAX, Conf, PartitionUnit
-from agents.engine.watch.ending import not_taken, unforeseen
+from agents.engine.watch.exit_reasons import not_taken, unforeseen
 from agents.engine.watch.movement import InputSeen, Movement
 from agents.engine.watch.quiet import OWN_FAULT
 from agents.engine.watch.quota import Quota

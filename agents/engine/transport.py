@@ -15,7 +15,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 
 from agents.engine.job import TP, Block
-from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL, crc32c
+from agents.engine.record_batches import CRC_FROM, HEADER, TRANSACTIONAL, crc32c
 from schemas import bounds
 from schemas.codec.batches import BatchError, Lost, Unpacked, unpack, whole
 

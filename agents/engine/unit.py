@@ -28,9 +28,9 @@ from aiokafka.errors import MessageSizeTooLargeError
 from agents.engine.changelog import COMMIT, FENCE, Changelog, Fence, format_mark, rewriting
 from agents.engine.job import STATE_ANEW, TP, Block, Job, Outcome, Pair, RecoveryError, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import FRAMING_BYTES_MAX, Packed, fill, joined
+from agents.engine.record_batches import FRAMING_BYTES_MAX, Packed, fill, joined
 from agents.engine.recovery import EngineSettings, Restored, changelog_of, open_consumer, restore, state_name
-from agents.engine.watch.ending import too_large
+from agents.engine.watch.exit_reasons import too_large
 from deploy.connections.clients import aiokafka_options
 from schemas.bounds import RECORD_BYTES_MAX
 from schemas.registry import RegistryError

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agents.engine.job import Block
-from agents.engine.packing import HEADER
+from agents.engine.record_batches import HEADER
 from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
 from schemas.codec.batches import Lost

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from agents.engine.job import Block
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.engine.recovery import EngineSettings, changelog_topic, install_blocks, open_consumer
 from agents.engine.recovery import blocks as read_blocks
 from agents.offline.guided import guided

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents.engine.job import Block
-from agents.engine.packing import Packed, batches, flat
+from agents.engine.record_batches import Packed, batches, flat
 from agents.offline.memory_log import MemoryLog, _batch
 from agents.offline.replay import work
 from agents.owners.compare import OwnersSeen

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agents.engine.job import TP, Block, Outcome, Pair, RecoveryError, Rows, Upgrade
-from agents.engine.packing import Packed, texts
+from agents.engine.record_batches import Packed, texts
 from agents.standing.decide import acts
 from agents.standing.decide.close import Decider
 from agents.standing.decide.packs import PACK_REFUSED
@@ -29,7 +29,8 @@ from schemas.codec.blocks import Columns, Reader
 from schemas.codec.status import Status
 from schemas.topics import CLOSES, INPUTS
 from schemas.validation.columns import InputCheck
-from streams.accounts.ledger import Candidate, Ledger
+from streams.accounts.findings import Candidate
+from streams.accounts.ledger import Ledger
 from streams.accounts.postings import BEYOND_HORIZON, COUNTED, DUPLICATES
 from streams.accounts.store import Array
 from streams.alerts import lifecycle

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
 
-from agents.engine.packing import texts
+from agents.engine.record_batches import texts
 from policies.compiled.classes import ClassTable, CompiledClasses, by_class, compile_classes
 from policies.compiled.program import Column, Program
 from policies.language.reader import PackError, Problem

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.engine.packing import Packed
+from agents.engine.record_batches import Packed
 from agents.standing.model import ROW_KEYS, RowKey
 from bench.cases.close import without_cases
 from bench.measure.arena import Arena

@@ -20,6 +20,7 @@ import numpy as np
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
+from bench.apart import told_apart
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn
 from bench.parts import full
@@ -75,7 +76,8 @@ def part(arena: Arena, sizes: Sizes, report: Report) -> None:
     within = "yes" if p99 <= BOUND_MS else "no"
     table.rows.append((f"{len(took):,}", f"{p50:.1f}", f"{p99:.1f}", f"{most:.1f}", within))
     warn("  " + "  ".join(table.rows[-1]))
-    report.tables += [table, _compared(*refused)]
+    title = f"Refusals in milliseconds, {ASKED} of each: the time must not tell who is there."
+    report.tables += [table, told_apart(title, ("another unit's", "nobody's"), *refused)]
 
 
 def _profile(customer_id: str) -> dict[str, object]:
@@ -133,26 +135,6 @@ async def _refused(address: str, token: str) -> tuple[list[float], list[float]]:
             if answer.status_code != 404:
                 raise RuntimeError(f"not refused: {answer.status_code}")
     return took
-
-
-def _compared(forbidden: list[float], absent: list[float]) -> Table:
-    """Both beside each other, with how often chance alone would set their medians so far apart."""
-    table = Table(
-        f"Refusals in milliseconds, {ASKED} of each: the time must not tell who is there. By chance: in how many of 2,000 "
-        "shufflings the medians are as far apart or further.",
-        ("what is refused", "p50", "p90", "by chance"),
-    )
-    both, rng = np.array(forbidden + absent), np.random.default_rng(1)
-
-    def apart(values: np.ndarray) -> float:
-        return abs(float(np.median(values[: len(forbidden)]) - np.median(values[len(forbidden) :])))
-
-    found = apart(both)
-    chance = float(np.mean([apart(rng.permutation(both)) >= found for _ in range(2000)]))
-    for name, values, share in (("another unit's", forbidden, ""), ("nobody's", absent, f"{chance:.0%}")):
-        table.rows.append((name, f"{np.percentile(values, 50):.2f}", f"{np.percentile(values, 90):.2f}", share))
-        warn("  " + "  ".join(table.rows[-1]))
-    return table
 
 
 async def _until_served(client: httpx2.AsyncClient) -> None:

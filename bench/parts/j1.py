@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.engine.job import TP, Block, Outcome, Upgrade
-from agents.engine.packing import Packed, texts
+from agents.engine.record_batches import Packed, texts
 from agents.standing.intake.lanes import Lane
 from agents.standing.intake.placement import Placement
 from bench.world.data import Chunk

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agents.offline.warmup import warm_up
-from agents.standing.decide.changeover import Changeover
+from agents.standing.decide.lifecycle.changeover import Changeover
 from agents.standing.model import DayClose
 from bench.measure.arena import Arena
 from bench.measure.report import Report, Table, warn

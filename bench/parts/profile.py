@@ -18,7 +18,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.engine import transport
 from agents.engine.job import TP
-from agents.engine.packing import Packed, batches
+from agents.engine.record_batches import Packed, batches
 from agents.offline.memory_log import MemoryLog
 from agents.standing.intake import lanes
 from agents.standing.job import StandingJob

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
-from agents.engine.packing import Packed, batches, texts
+from agents.engine.record_batches import Packed, batches, texts
 from bench.world.data import Chunk
 from deploy.connections.clients import aiokafka_options
 from deploy.settings import Settings

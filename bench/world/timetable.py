@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from aiokafka import AIOKafkaProducer
 
-from agents.engine.packing import Packed, batches
+from agents.engine.record_batches import Packed, batches
 from bench.world.data import Array, Chunk
 from deploy.connections.clients import aiokafka_options
 from deploy.settings import Settings

@@ -17,7 +17,7 @@ from connectors.formats.canonical import raw_lines
 from connectors.formats.events import Event, InputError, Record, Report, held, refuse
 from connectors.formats.fields import FieldError
 from connectors.formats.ranks import number_postings
-from connectors.loading.judging import ReadLine, judged
+from connectors.loading.file_validation import ReadLine, judged
 from schemas import bounds
 from schemas.bounded import open_bounded
 from streams.calendar import day_end_ms, day_of

@@ -15,7 +15,7 @@ from connectors.formats.fields import FieldError
 from connectors.formats.json_text import read_json
 from connectors.formats.layout import FIELDS, event, row_fields
 from connectors.formats.parquet_rows import parquet_rows
-from connectors.loading.judging import ReadLine, judged
+from connectors.loading.file_validation import ReadLine, judged
 from schemas import bounds
 from schemas.bounded import open_bounded
 from schemas.letters import Original

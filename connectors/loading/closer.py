@@ -27,7 +27,7 @@ from connectors.loading.closing_run import (
     applied,
     plan_run,
 )
-from connectors.loading.passed import Passed
+from connectors.loading.omissions import Omissions
 from connectors.loading.publisher import PublishError, open_producer, partition_count, publish_errors
 from deploy.settings import Settings
 from schemas.codec.records import Encode, decode_one
@@ -223,7 +223,7 @@ def all_closes(settings: Settings) -> list[Closed]:
 
 def _closes(settings: Settings, registry: Registry) -> Iterator[Closed]:
     """Those that are closes, in the order of the log."""
-    foreign = Passed()
+    foreign = Omissions()
     for row in rows_to_the_end(settings.kafka, settings.topic(CLOSES)):
         try:
             yield _closed(row, registry)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from deploy.connections.acting import acting
+from deploy.connections.caller import acting
 from deploy.connections.wire import AccessError, Certificates
 from deploy.private import made_once
 from schemas import bounds

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import admin, record, topics
-from deploy.connections.acting import OPERATOR
+from deploy.connections.caller import OPERATOR
 from deploy.connections.settings import opened_url
 from deploy.connections.wire import SASL_TLS, Brokers, Certificates, Wire
 from deploy.embedded import jars, kafka, processes, redis

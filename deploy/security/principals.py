@@ -54,6 +54,8 @@ _MIGRATIONS: Final = "public.migrations"
 
 
 SESSION_KEYS: Final = ("session:*", "logout:*")
+_LISTS: Final = "-scan -randomkey -dbsize"  # commands of @read that tell which keys there are; KEYS is among @dangerous
+_CLASSES: Final = ("priority:*", "fresh:*", "lacking:*", "view:world")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
         reads=(*_SENT, _LETTERS, WORLD), writes=(*_KEYED, "fx-rates", _POLICIES, _CLOSES, _LETTERS, _RECORD),
         reads_state=True,
-        looks_at=("{group}",), ids=(_OWN_IDS,), tables=TableRule(_WHO, ()),
+        # By name: with the group `tidegauge` the workers' ids begin as these do, and who may use one can fence its worker.
+        looks_at=("{group}",), ids=tuple(f"{_OWN_IDS}{name}" for name in ("closer", "facts")),
+        tables=TableRule(_WHO, ()),
     ),
     Principal(
         "policy", "tries packs on the log and puts them into force: `tidegauge policy`",
@@ -119,9 +123,13 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     Principal(
         "lookup", "tells kiosks queue classes, keeps tickets, and serves their pages: `tidegauge queue`",
         reads=("queue-priority", "queue-tickets", WORLD), writes=("queue-tickets", _RECORD),
-        redis=RedisRule(("priority:*", "fresh:*", "lacking:*", "view:world"), writes=False, sessions=True),
+        redis=RedisRule(_CLASSES, writes=False, sessions=True),
         tickets=RedisRule(("queue:*", "queues:*"), writes=True),
         tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
+    ),
+    Principal(
+        "reader", "a ticket system of the bank's own that reads queue classes in Redis: no command of Tidegauge",
+        redis=RedisRule(_CLASSES, writes=False), kafka=False,
     ),
     Principal(
         "operator",
@@ -172,9 +180,10 @@ def redis_acl(principal: Principal, prefix: str, *, tickets: bool = False) -> st
     # `~` for readers too: the server takes a script for one that writes its keys. What it may do there the commands say.
     keys = " ".join([f"~{prefix}{pattern}" for pattern in rule.patterns] + [f"%R~{prefix}{p}" for p in rule.reads])
     commands = "+@read +@scripting +@connection +time" + " +@write +@transaction" * rule.writes
+    unlisted = "" if "*" in rule.patterns else f" {_LISTS}"  # who may read named keys is not told the others' names
     kept = " ".join(f"~{prefix}{pattern}" for pattern in SESSION_KEYS)
-    own = f" ({kept} +@read +@write +@scripting +time -@dangerous)" if rule.sessions else ""
-    return f"{keys} {commands} -@dangerous +info{own}"
+    own = f" ({kept} +@read +@write +@scripting +time -@dangerous {_LISTS})" if rule.sessions else ""
+    return f"{keys} {commands} -@dangerous{unlisted} +info{own}"
 
 
 def table_rights(principal: Principal) -> list[str]:

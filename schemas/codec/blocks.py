@@ -40,7 +40,7 @@ from schemas.registry import Registry, contract, file_registry
 from schemas.topics import MARK
 from schemas.validation.texts import text_limits
 from schemas.writers.limits import weighed
-from schemas.writers.matching import IncompatibleError, words
+from schemas.writers.resolution import IncompatibleError, words
 
 WRITERS_MAX: Final = 256  # schema ids a reader keeps
 UNKNOWN_MAX: Final = 1024  # ids it remembers as unknown

@@ -56,7 +56,7 @@ K_RECORD: Final = 11  # tables[a:a+b] = rows of the fields
 K_CONST: Final = 12  # the writer lacks it: a = the default
 K_CONST_REF: Final = 13  # the same, a = position in the tail, b = length
 K_REF: Final = 14  # a = row of a nested value: kept as a reference to its bytes
-# What a writer of another schema than ours sends (schemas.writers.matching).
+# What a writer of another schema than ours sends (schemas.writers.resolution).
 K_TEXT_ENUM: Final = 15  # a text: tables[a:a+b] = reader's symbols in their order, as references into the tail
 K_MICROS: Final = 16  # a long of microseconds, as milliseconds
 K_DECIMAL: Final = 17  # a = size, -1 = bytes with a length; b = what the unscaled number is multiplied by

@@ -17,7 +17,7 @@ from schemas.avro_types import MISSING, Field, Type
 from schemas.codec import kernel
 from schemas.codec import primitives as k
 from schemas.validation.texts import TextLimit
-from schemas.writers.matching import (
+from schemas.writers.resolution import (
     DELETED,
     RATE_SCALE,
     IncompatibleError,

@@ -13,8 +13,8 @@ import fastavro
 from schemas.avro_types import parse
 from schemas.registry import Registry, contract, file_registry
 from schemas.writers.limits import writer_type
-from schemas.writers.matching import IncompatibleError
-from schemas.writers.reading import reading_schema
+from schemas.writers.resolution import IncompatibleError
+from schemas.writers.rewritten_schema import reading_schema
 
 MAGIC: Final = b"\0"
 HEADER_BYTES: Final = 5

@@ -9,7 +9,7 @@ class Status(IntEnum):
     """A record is good below 10 and belongs into `dead-letters` from 10 on."""
 
     OK = 0
-    TOMBSTONE = 1  # null value, or a row that says of itself that it was deleted (schemas.writers.matching.DELETED)
+    TOMBSTONE = 1  # null value, or a row that says of itself that it was deleted (schemas.writers.resolution.DELETED)
     MARK = 2  # close mark: data[i, 0] is its business day
     BAD_MAGIC = 10
     UNKNOWN_SCHEMA = 11  # data[i, 0] is the schema id

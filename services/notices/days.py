@@ -9,7 +9,7 @@ from policies.language.reader import PackError
 from policies.model.pack import NEWS_DAYS
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry
-from services.notices.following import Following
+from services.notices.topic_tail import Following
 from services.views.projections import TopicRecord, plain_day
 from services.views.writer import RecordSource
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY

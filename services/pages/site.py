@@ -18,7 +18,7 @@ from jinja2 import Environment, PrefixLoader, StrictUndefined
 from jinja2.loaders import PackageLoader
 from starlette.responses import HTMLResponse, Response
 
-from services.pages.wording import LANGUAGE_COOKIE, LANGUAGE_FIELD, LANGUAGES, Wording, language_of
+from services.pages.words import LANGUAGE_COOKIE, LANGUAGE_FIELD, LANGUAGES, Wording, language_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

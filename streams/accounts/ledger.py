@@ -6,13 +6,14 @@ An account's state is a function of the set of events within the arrival horizon
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from streams.accounts import day_close, rows
 from streams.accounts.customers import Customers
 from streams.accounts.entries import BASE, CLOSED, HORIZON_MS, KEEP_FROM, LEAST, OPEN, RING_FROM, SETTLE
+from streams.accounts.findings import Break, Candidate, Restated, UnmatchedReversal
 from streams.accounts.postings import BOOKED_UNTIL, COUNTERS, NEWEST, Lookups, Zone, fold_postings
 from streams.accounts.reversals import partners, settle
 from streams.accounts.snapshots import fold_snapshots
@@ -31,12 +32,14 @@ from streams.accounts.store import (
     id_of,
     new_customer,
 )
-from streams.alerts.cases import CaseRules
+from streams.alerts.cases import CaseRules, fold_cases
+from streams.alerts.flow import CustomerMoves, moves
 from streams.alerts.flow_days import fold_flow
+from streams.alerts.inflow import net_in
 from streams.alerts.outflow import Candidates, Rules, no_rules, refresh_bounds, weight
 from streams.alerts.watching import CaseWatch
 from streams.averages.metrics import Metrics, late_customers, metrics, months_now_and_before
-from streams.averages.missing import missing_of_metrics, missing_rates
+from streams.averages.missing_rates import missing_of_metrics, missing_rates
 from streams.averages.spans import span_sums
 from streams.calendar import DAY_MAX, month_of, zone_table
 from streams.fx import Rates
@@ -46,47 +49,6 @@ from streams.vocabulary.terms import ASSET_CLASSES
 ENTRIES_AHEAD = 1 << 14
 ROWS_BUFFER_BYTES = 4 << 20
 _NO_CLASS = "\0"  # no text of an event has it
-
-
-class Candidate(NamedTuple):
-    """An outflow rule met by row `row` of a block; amounts in base minor units."""
-
-    row: int
-    customer: int
-    rule: int
-    outflow: int
-    reference: int
-
-
-class Break(NamedTuple):
-    """A snapshot's adjusting entry that differs from what was reported; minor units of the account's currency."""
-
-    account: int
-    day: int
-    instant: int
-    before: int
-    now: int
-
-
-class UnmatchedReversal(NamedTuple):
-    """A reversal that takes back no posting held; minor units of the account's currency.
-
-    `twin`: how many just like it, by booking, amount and value date, there were before.
-    """
-
-    account: int
-    booked: int
-    amount: int
-    day: int
-    twin: int
-
-
-class Restated(NamedTuple):
-    """Customers' sums over a period of closed months: now, and as the last close had them; units and nano each."""
-
-    now: tuple[Array, Array]
-    before: tuple[Array, Array]
-    held: Array  # bool[n]: a rate is missing
 
 
 class Ledger:
@@ -140,6 +102,11 @@ class Ledger:
         """The customer of an account."""
         return int(self.store.accounts["customer"][account])
 
+    def claims_of(self, slots: Array) -> tuple[Array, Array]:
+        """(customer, smallest value date seen) of accounts, n each."""
+        accounts = self.store.accounts
+        return accounts["customer"][slots], accounts["first_day"][slots]
+
     def currency_of(self, account: int) -> int:
         """The code of an account's currency."""
         return int(self.store.accounts["currency"][account])
@@ -166,6 +133,35 @@ class Ledger:
     def keep_case(self, slot: int) -> None:
         """The customer has a case: from now on every posting of his is looked at."""
         self.watch.keep(self.store, slot)
+
+    def fold_cases(
+        self, rules: CaseRules, slots: Array, found: Array, anchors: Array, anchored: int, anchor_day: int, last: Array,
+        resolved: Array, gross: Array,
+    ) -> None:  # fmt: skip
+        """As streams.alerts.cases.fold_cases."""
+        fold_cases(
+            self.store, self.banks.index, *self.zone, self.rates.table(), rules, self.clock, slots, found, anchors,
+            anchored, anchor_day, last, resolved, gross,
+        )  # fmt: skip
+
+    def moves(self, rules: CaseRules, customer: int) -> CustomerMoves:
+        """The postings held of a customer, with nature and pairs."""
+        found: CustomerMoves = moves(
+            self.store, self.banks.index, *self.zone, self.rates.table(), int(self.clock[BASE]), int(rules.scope[0]),
+            rules.banks, int(rules.settle_ms[0]), customer,
+        )  # fmt: skip
+        return found
+
+    def net_in(
+        self, scope: int, banks: Array, settle_ms: int, slots: Array, first: int, last: int
+    ) -> tuple[Array, Array]:
+        """int64[n]: what came in net on the days [first, last]; bool[n]: whether postings of later days are there."""
+        amounts, later = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.bool_)
+        net_in(
+            self.store, self.banks.index, *self.zone, self.rates.table(), int(self.clock[BASE]), scope, banks,
+            np.int64(settle_ms), slots, first, last, amounts, later,
+        )  # fmt: skip
+        return amounts, later
 
     def may_fire(self) -> Array:
         """int64: slots of customers on whom a close that settles days may open a case."""
@@ -240,7 +236,7 @@ class Ledger:
         return span_sums(self.store, self.rates.table(), self.clock, scope, as_of, spans, slots)
 
     def missing_rates(self, scope: int, spans: Array, slots: Array) -> Array:
-        """Of streams.averages.missing: currencies without a rate on a day with a balance, of few customers, by span."""
+        """Of streams.averages.missing_rates: currencies without a rate on a day with a balance, of few customers, by span."""
         return missing_rates(self.store, self.rates.table(), self.clock, scope, spans, slots)
 
     def missing_of_metrics(self, scope: int, as_of: int, slots: Array) -> Array:
@@ -305,9 +301,14 @@ class Ledger:
             size *= 2
         return out
 
+    def partners(self, account: int) -> Array:
+        """int64[entries of the account]: the place of the posting that one reverses, or by which it is reversed; else -1."""
+        found: Array = partners(self.store, account, *self.zone, self.banks.index)
+        return found
+
     def paired(self, account: int) -> Array:
         """bool[entries of the account]: postings that are reversed, or reverse one that is held."""
-        found: Array = partners(self.store, account, *self.zone, self.banks.index) >= 0
+        found: Array = self.partners(account) >= 0
         return found
 
     def late(self) -> list[tuple[int, int]]:

@@ -78,8 +78,8 @@ from streams.fields import (
     TOO_FRAGMENTED,
     TOO_OLD,
 )
-from streams.kernels.borrowing import borrowed
 from streams.kernels.prefetch import LINE_BYTES, prefetch
+from streams.kernels.refcounts import borrowed
 from streams.validity import posting_fault
 
 BOOKED_AHEAD_DAYS = 400  # of the last closed day

@@ -26,8 +26,8 @@ from streams.accounts.store import (
     piece,
     room_for,
 )
-from streams.kernels.borrowing import borrowed
 from streams.kernels.prefetch import LINE_BYTES, prefetch
+from streams.kernels.refcounts import borrowed
 from streams.kernels.varints import long_at, write_long
 
 AHEAD, ENTRIES_AHEAD = 4, 32  # rows between the steps of looking ahead; entries of a row that are asked for

@@ -25,7 +25,7 @@ from streams.alerts.flow import (
 )
 from streams.alerts.outflow import NEVER, Fx, in_base, share_of
 from streams.alerts.reference import highest_closes
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 from streams.money import NANO
 
 FLOW_WINDOW_DAYS_MAX = 90

@@ -27,7 +27,7 @@ from streams.alerts.flow import (
 )
 from streams.alerts.outflow import Fx, in_base
 from streams.calendar import business_day
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 
 ROOM = 1 << 10  # for what leaves an account; more is asked for where an account needs it
 

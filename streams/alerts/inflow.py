@@ -8,7 +8,7 @@ import numpy as np
 from streams.accounts.store import Array, Index, Long, Store
 from streams.alerts.flow import NOT_COMPLETE, is_flow, moves
 from streams.alerts.outflow import Fx
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 from streams.money import NANO
 
 

@@ -11,7 +11,7 @@ from streams.accounts.entries import BASE, OPEN
 from streams.accounts.store import DELTA, LATE, POSTING, RING, Array, Store
 from streams.alerts.outflow import Fx, weight
 from streams.calendar import last_ended_month, month_start
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 from streams.money import NANO, half_even, scaled
 from streams.vocabulary.metrics import INDEX, METRICS, MONTHS
 

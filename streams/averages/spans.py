@@ -13,7 +13,7 @@ from streams.accounts.store import DELTA, POSTING, RING, Array, Store
 from streams.alerts.outflow import Fx
 from streams.averages.metrics import range_sum
 from streams.calendar import last_ended_month, month_of, month_start
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 from streams.money import NANO
 
 FIRST, LAST, RING_FIRST, RING_LAST, TAIL = 0, 1, 2, 3, 4  # columns of a laid-out span

@@ -10,7 +10,7 @@ import pytest
 
 import bench.__main__
 from agents.engine.job import TP, Block
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from bench.measure import report
 from bench.measure.timers import Stages
 from bench.measure.timing import Timing

@@ -39,7 +39,7 @@ from tests.chaos.feed import Feed
 from tests.chaos.history import DIFFERENT, STOPPED, Findings, History, check
 from tests.chaos.load import Load, Timetable
 from tests.chaos.watch import Stops, Watcher
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.integration.live import PROGRAM, REPO, Live, free_port
 from tidegauge.bootstrap import STANDING
 from tidegauge.cli import COMMANDS

@@ -15,7 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from agents.engine.changelog import COMMIT
 from agents.engine.job import TP, Block
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.engine.recovery import changelog_topic
 from agents.standing.job import StandingJob
 from deploy.settings import Settings

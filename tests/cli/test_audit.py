@@ -8,7 +8,7 @@ import pytest
 
 from services.access.audit import AUDIT_FILE
 from tests.cli import wrong_files
-from tests.cli.calling import NOWHERE, Called, call, commands, options
+from tests.cli.invocation import NOWHERE, Called, call, commands, options
 from tidegauge.world import check
 
 SHOWS = {

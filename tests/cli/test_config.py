@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from deploy.settings import Settings
-from tests.cli.calling import call
+from tests.cli.invocation import call
 
 WORDS = ("a password of Kafka's own", "a password of Redis'", "a reference key that is 32 bytes long")
 

@@ -10,7 +10,7 @@ import pytest
 from deploy.settings import Settings
 from schemas import answers
 from tests.schemas.test_answers import ALLOWED_S, BAD, HEAD, SPARE_S, Serve, serving
-from tidegauge.cli.operation.drain import _worker_at
+from tidegauge.worker_probe import worker_at
 
 TOLD: dict[str, Any] = {
     "pid": os.getpid(), "group": "g", "member": "m", "state": "working", "partitions": [0], "unflushed": [],
@@ -25,7 +25,7 @@ def saying(body: bytes, head: bytes = HEAD) -> Serve:
 def worker_behind(serve: Serve) -> dict[str, Any] | None:
     """What `drain` takes for a worker."""
     with serving(serve) as url:
-        return _worker_at(Settings(), int(url.rpartition(":")[2]))
+        return worker_at(Settings(), int(url.rpartition(":")[2]))
 
 
 def test_a_worker_is_known() -> None:

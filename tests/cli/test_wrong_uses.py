@@ -7,7 +7,7 @@ import pytest
 
 from deploy.settings import KEY_BYTES_MIN
 from tests.cli import wrong_files
-from tests.cli.calling import NOWHERE, Called, call, commands
+from tests.cli.invocation import NOWHERE, Called, call, commands
 from tidegauge.cli.operation import drain
 from tidegauge.world import changes, check
 

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,10 +240,8 @@ def test_a_rate_under_its_currency_is_found(trapped: Live, tmp_path: Path) -> No
 
 
 def found(live: Live, topic: str, *more: str) -> set[str]:
-    """The codes of what `check-source` says, within a minute."""
-    began = time.monotonic()
+    """The codes of what `check-source` says."""
     said = json.loads(live.command("check-source", "--topic", topic, "--json", *more, code=1))
-    assert time.monotonic() - began < 60
     return {one["code"] for one in said["findings"]}
 
 

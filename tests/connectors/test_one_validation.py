@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -130,6 +132,25 @@ def row(topic: str, record: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
+def write_ndjson(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_bytes("".join(json.dumps(cells, ensure_ascii=False) + "\n" for cells in rows).encode())
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(GOOD[path.stem]), lineterminator="\n")
+    writer.writeheader()
+    for cells in rows:
+        writer.writerow(cells | {n: json.dumps(v) for n, v in cells.items() if isinstance(v, dict | bool)})
+    path.write_bytes(out.getvalue().encode())
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
+    texts = [cells | {n: json.dumps(v) for n, v in cells.items() if isinstance(v, dict)} for cells in rows]
+    pq.write_table(pa.Table.from_pylist(texts), path)
+
+
+WRITERS = {"ndjson": write_ndjson, "csv": write_csv, "parquet": write_parquet}
 Reason = tuple[str, str | None] | None  # and the field; None where a record is taken
 
 
@@ -137,22 +158,12 @@ def by_file(topic: str, given_: list[dict[str, Any]], form: str) -> list[Reason]
     """Why a file's lines are refused."""
     with tempfile.TemporaryDirectory() as folder:
         path, rows = Path(folder) / f"{topic}.{form}", [row(topic, record) for record in given_]
-        if form == "ndjson":
-            text = "".join(json.dumps(cells, ensure_ascii=False) + "\n" for cells in rows)
-        else:
-            out = io.StringIO()
-            writer = csv.DictWriter(out, list(GOOD[topic]), lineterminator="\n")
-            writer.writeheader()
-            for cells in rows:
-                cells |= {n: json.dumps(v) for n, v in cells.items() if isinstance(v, dict | bool)}
-                writer.writerow(cells)
-            text = out.getvalue()
-        path.write_bytes(text.encode())
+        WRITERS[form](path, rows)
         problems: list[InputError] = []
         taken = list(read_file(path, form, ZONE, problems.append))
     found: list[Reason] = [None] * len(rows)
     for one in problems:
-        found[one.line - (1 if form == "ndjson" else 2)] = one.reason, one.field
+        found[one.line - (2 if form == "csv" else 1)] = one.reason, one.field
     assert len(taken) == found.count(None)
     return found
 
@@ -181,7 +192,8 @@ def same(given_: list[tuple[str, dict[str, Any]]]) -> None:
     letters = [None if letter and letter[0] in OF_THE_WORKER else letter for letter in by_topic(given_)]
     for topic in FIELDS:
         mine = [(record, letter) for (of, record), letter in zip(given_, letters, strict=True) if of == topic]
-        assert by_file(topic, [record for record, _ in mine], "ndjson") == [letter for _, letter in mine]
+        for form in ("ndjson", "parquet"):
+            assert by_file(topic, [record for record, _ in mine], form) == [letter for _, letter in mine], form
         cells = [(record, letter) for record, letter in mine if writable(record)]
         assert by_file(topic, [record for record, _ in cells], "csv") == [letter for _, letter in cells]
 
@@ -189,7 +201,8 @@ def same(given_: list[tuple[str, dict[str, Any]]]) -> None:
 def test_good_records_are_taken():
     """As they stand, by file and topic."""
     assert by_topic(list(GOOD.items())) == [(PACK_REFUSED, "body") if topic == "policies" else None for topic in GOOD]
-    assert [by_file(topic, [record], "ndjson") for topic, record in GOOD.items()] == [[None]] * len(GOOD)
+    for form in WRITERS:
+        assert [by_file(topic, [record], form) for topic, record in GOOD.items()] == [[None]] * len(GOOD), form
 
 
 @pytest.mark.slow
@@ -225,7 +238,9 @@ REASONS = [
 def test_reason_and_field(topic, change, reason):
     """The reason by its words, and the field at fault, on both ways."""
     record = GOOD[topic] | change
-    assert by_topic([(topic, record)]) == by_file(topic, [record], "ndjson") == [(reason, *change)]
+    assert by_topic([(topic, record)]) == [(reason, *change)]
+    for form in ("ndjson", "parquet"):
+        assert by_file(topic, [record], form) == [(reason, *change)], form
 
 
 def test_first_reason_whatever_the_account_was():

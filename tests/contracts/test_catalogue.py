@@ -76,7 +76,7 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("services/test_any_value.py::test_any_ticket_of_a_vip",),
     ),
     "notices that were told": Driven(
-        ("services/notices/told.py",), ("notices",), ("services/test_any_value.py::test_any_notice_was_told_or_was_not",),
+        ("services/notices/notice_ids.py",), ("notices",), ("services/test_any_value.py::test_any_notice_was_told_or_was_not",),
     ),
     "closer": Driven(("connectors/loading/closer.py",), (CLOSES,), ("connectors/test_closes.py::test_any_record",)),
     "packs that were sent": Driven(
@@ -120,7 +120,7 @@ OWN: Final = {
     "tidegauge/checks/deletions.py": "keys, and whether there is a value: tests/deploy/test_checks.py",
     "services/views/kafka_source.py": "bytes as they are: tests/services/test_bounded_readers.py",
     "tidegauge/evaluation/run.py": "what the job that it runs has just published",
-    "tidegauge/evaluation/watching.py": "what the jobs that it runs have just published; postings, or no record",
+    "tidegauge/evaluation/trial.py": "what the jobs that it runs have just published; postings, or no record",
     "agents/offline/guided.py": "ids of events, or no record: tests/evaluation/test_guided.py",
     "agents/offline/replay.py": "the causes of alerts, or no record: tests/evaluation/test_guided.py",
     "tidegauge/demo/watch.py": "topics of the demo's own, which nobody else writes",

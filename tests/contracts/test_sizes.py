@@ -16,8 +16,8 @@ from streams.money import CURRENCIES
 from tests.contracts.drawn import LIVED, REGISTRY
 from tests.contracts.test_standing_job import Watched, begun, letters
 from tests.standing.partition import Topics, conf, customer, layered
+from tests.standing.test_changeover import activation
 from tests.standing.test_placement import ACT, FACT
-from tests.standing.test_switching import activation
 from tests.twins.events import posting, rate, snapshot
 
 PACK = load_pack("rolling-quarter-aum")

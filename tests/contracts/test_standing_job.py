@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from policies import load_pack

@@ -8,12 +8,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from deploy.connections.acting import OPERATOR, act_as
+from deploy.connections.caller import OPERATOR, act_as
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from services.access.audit import AUDIT_FILE, AUDIT_LOG
 from tests.chaos.check import read
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge import explanation
 from tidegauge.cli.output import CommandError
 from tidegauge.demo.processes import environment, fresh_folder

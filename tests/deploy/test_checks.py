@@ -1,5 +1,6 @@
 """What `tidegauge doctor` looks at: each fault that it is there for, and what it says where it may not look."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,14 +11,21 @@ import redis
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic
 
+from agents.engine import unit as unit_module
 from agents.engine.app import CHANGELOG
+from agents.engine.job import Block
+from agents.engine.metrics import Health, WorkerMetrics, serve_metrics
 from deploy import admin, topics
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from deploy.topics import CATALOGUE
 from schemas.codec.records import encode
+from schemas.registry import RegistryError, registry_for
 from services.views.keys import Keys, member_of, unseen_member
 from tests.conftest import Kafka
+from tests.engine import test_unit
+from tests.engine.counter_job import CounterJob
+from tests.schemas.registry_server import SHIFT, RegistryServer
 from tests.twins.events import posting
 from tidegauge import checks
 from tidegauge.checks import CHECKS, CheckLine, Grade, one
@@ -174,6 +182,59 @@ def test_a_server_that_is_away_is_wrong() -> None:
     (found,) = one(Settings(bootstrap_servers="127.0.0.1:1"), "kafka", "brokers", "reachable")
     assert found.grade is Grade.WRONG
     assert "no Kafka answers at 127.0.0.1:1" in found.found
+
+
+async def test_a_worker_that_waits_for_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the registry answers 503 for one new id, the worker and the doctor name the partition; then it goes on."""
+    monkeypatch.setattr(unit_module, "AIOKafkaProducer", test_unit.Producer)
+    monkeypatch.setattr(unit_module, "REGISTRY_WAIT_S", 0.01)
+    with RegistryServer() as registry:
+        known = registry_for(Settings(schema_registry_url=registry.url))
+
+        class OfANewSchema(CounterJob):
+            def feed(self, block: Block, stop: int | None = None) -> None:
+                known.schema(SHIFT)
+                super().feed(block, stop)
+
+        class Held(test_unit.Unit):
+            held = asyncio.Event()
+
+            async def hold(self, problem: RegistryError) -> None:
+                self.held.set()
+                await super().hold(problem)
+
+        unit, health = Held(OfANewSchema()), Health()
+        health.ready, health.waiting = lambda: True, lambda: unit.waiting
+        about = {"pid": 77, "group": "g", "member": "m", "state": "working", "partitions": [3], "unflushed": []}
+        server = serve_metrics(WorkerMetrics(), health, 0, about=lambda: about)
+        settings = Settings(metrics_port=server.server_port)
+
+        async def found() -> CheckLine:
+            ((name, module, function),) = [check for check in CHECKS if check[0] == "worker"]
+            (line,) = await asyncio.to_thread(lambda: list(one(settings, name, module, function)))
+            return line
+
+        try:
+            assert (await found())[1:3] == (Grade.GOOD, "process 77 of group g is ready")
+            registry.status = 503
+            unit.put(test_unit.events("left", 0, [500]))
+            step = asyncio.create_task(unit.step())
+            await unit.held.wait()
+            line = await found()
+            assert line.grade is Grade.WRONG
+            assert line.found.startswith(
+                "process 77 of group g is not ready: partition 3 waits for the schema registry: "
+            )
+            assert "registry back" in line.hint
+            registry.status = 200
+            await step
+            assert (await found()).good
+            health.ready = lambda: False  # as while it recovers
+            assert (await found()).grade is Grade.WARN
+        finally:
+            server.shutdown()
+            server.server_close()
+        assert "none answers" in (await found()).found
 
 
 @pytest.mark.integration

@@ -15,7 +15,7 @@ from deploy.connections.clients import librdkafka
 from deploy.embedded import processes
 from deploy.settings import KEY_BYTES_MIN
 from schemas.codec.records import encode
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.conftest import Kafka
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -121,6 +121,27 @@ def test_every_client_of_redis_takes_one_url() -> None:
         and [word.arg for word in node.keywords] != ["connection_pool"]
     ]
     assert not wrong, wrong
+    taken = Counter(where for path in files() for where in urls_of_redis(path))
+    assert taken == {"settings.redis": 5, "settings.tickets": 2, "given": 4}, "of a text, or a site that is not counted"
+
+
+def urls_of_redis(path: Path) -> list[str]:
+    """What each client takes for its URL: the setting's name, `given` for what its function was given, else its text."""
+    if path.relative_to(ROOT).parts[0] in ("tests", "bench"):
+        return []
+    found = []
+    for function in nodes(path):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        given = {one.arg for one in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call) and called(node) == "from_url":
+                assert isinstance(node.func, ast.Attribute)
+                assert ast.unparse(node.func.value).rpartition(".")[2] in REDIS, ast.unparse(node)
+                text = ast.unparse(node.args[0])
+                found.append("given" if text in given else text.removeprefix("self."))
+    assert len(found) == sum(isinstance(node, ast.Call) and called(node) == "from_url" for node in nodes(path)), path
+    return found
 
 
 def test_every_client_of_postgresql_is_made_in_one_place() -> None:

@@ -13,7 +13,7 @@ from services.access.audit import AUDIT_LOG
 from services.queue.tickets.keys import TicketKeys
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.contracts.test_catalogue import CONSUMERS
 from tidegauge.cli import COMMANDS
 from tidegauge.explanation.log import OUTPUTS
@@ -69,8 +69,10 @@ def test_only_their_writers_write() -> None:
 
 
 def test_every_command_is_somebody() -> None:
-    """And every principal is the one of some command."""
-    assert {entry.principal for entry in COMMANDS.values()} == set(BY_NAME)
+    """And every principal is the one of some command, but for the one of systems that are not ours."""
+    assert {entry.principal for entry in COMMANDS.values()} | {"reader"} == set(BY_NAME)
+    reader = BY_NAME["reader"]
+    assert not (reader.kafka or reader.reads or reader.writes or reader.tables or reader.tickets)
 
 
 def test_least_rights() -> None:
@@ -81,6 +83,18 @@ def test_least_rights() -> None:
             assert acl.prefixed == (acl.kind == "transactionalId")
             assert acl.kind != "cluster" or principal.name == "operator"
             assert "Create" not in acl.operations or principal.manages or acl.name == "east.vip-standing-changelog"
+
+
+def test_only_workers_fence_workers() -> None:
+    """Nobody else may use an id that begins as theirs do, whatever the group is called; but the operator, who takes over."""
+    for group in ("tidegauge", "vip"):
+        theirs = [acl.name for acl in acls(BY_NAME["worker"], "", group) if acl.kind == "transactionalId"]
+        for principal in PRINCIPALS:
+            if principal.name not in ("worker", "operator"):
+                own = [acl.name for acl in acls(principal, "", group) if acl.kind == "transactionalId"]
+                assert not [one for one in own if any(one.startswith(t) or t.startswith(one) for t in theirs)], (
+                    principal
+                )
 
 
 def test_redis_rights_cover_the_keys() -> None:
@@ -100,6 +114,22 @@ def test_redis_rights_cover_the_keys() -> None:
     for key in (keys.notice("n"), keys.given_up("n"), keys.waiting):
         assert any(key.startswith(part.removeprefix("~").rstrip("*")) for part in notices if part[0] == "~"), key
     assert redis_acl(BY_NAME["worker"], keys.prefix) == ""
+    assert redis_acl(BY_NAME["reader"], keys.prefix) == lookup.partition(" (")[0], (
+        "the same keys, and nobody's sessions"
+    )
+
+
+def test_who_may_read_named_keys_is_not_told_their_names() -> None:
+    """No rule but that of who has all keys lists them: SCAN, RANDOMKEY and DBSIZE are among what may be read."""
+    lists = {"-scan", "-randomkey", "-dbsize", "-@dangerous"}
+    for principal in PRINCIPALS:
+        for found, rule in (
+            (redis_acl(principal, "t:"), principal.redis),
+            (redis_acl(principal, "t:", tickets=True), principal.tickets),
+        ):
+            own, _, sessions = found.partition("(")
+            assert rule is None or rule.patterns == ("*",) or lists <= set(own.split()), principal.name
+            assert not sessions or lists <= set(sessions.rstrip(")").split()), principal.name
 
 
 @pytest.mark.parametrize("name", [principal.name for principal in PRINCIPALS])

@@ -9,7 +9,7 @@ import pytest
 from deploy.errors import KeyLostError
 from deploy.settings import Settings, strangers
 from deploy.sources import secret_names
-from tests.cli.calling import call
+from tests.cli.invocation import call
 
 WORD = "a password that nobody else has"
 NAME = "TIDEGAUGE_KAFKA_PASSWORD"

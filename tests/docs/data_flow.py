@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
 PICTURE: Final = Path(__file__).resolve().parents[2] / "docs" / "data-flow.svg"
-WIDTH, HEIGHT = 1120, 560
+WIDTH, HEIGHT = 1120, 656
 COLUMNS: Final = (16, 316, 616, 888)
 BOX_WIDTHS: Final = (216, 216, 190, 216)
 
@@ -34,25 +34,30 @@ class Flow(NamedTuple):
 PARTS: Final = (
     Part(0, 0, 1, "people", "people", ("a token of the bank's login",)),
     Part(0, 1, 1, "people", "card system, desk", ("a token or a key",)),
-    Part(0, 2, 1, "people", "kiosks, counters", ("a key; look-up: none",)),
-    Part(0, 3, 1, "people", "the bank's sources", ("Kafka users of their own",)),
-    Part(0, 4, 1, "people", "operators", ("the machine, its secrets",)),
+    Part(0, 2, 1, "people", "kiosks, counters", ("a key of role and branch",)),
+    Part(0, 3, 1, "people", "browsers, screens", ("a session; a screen's key",)),
+    Part(0, 4, 1, "people", "the bank's sources", ("Kafka users of their own",)),
+    Part(0, 5, 1, "people", "operators", ("the machine, its secrets",)),
     Part(1, 0, 2, "room", "service of commands", ("decides, puts on record,", "stamps, writes, waits")),
-    Part(1, 2, 1, "room", "queue look-up", ("an opaque reference in",)),
-    Part(1, 3, 1, "room", "workers", ("four eyes, each id once",)),
-    Part(1, 4, 1, "room", "command line", ("decides, puts on record",)),
+    Part(1, 2, 1, "room", "look-up and tickets", ("decides; each step once",)),
+    Part(1, 3, 1, "room", "pages of a branch", ("logins, posts of own pages",)),
+    Part(1, 4, 1, "room", "workers", ("four eyes, each id once",)),
+    Part(1, 5, 1, "room", "command line", ("decides, puts on record",)),
     Part(2, 0, 1, "store", "PostgreSQL", ("staff, units, keys",)),
-    Part(2, 1, 2, "store", "Redis", ("queue classes, alerts,", "commands of a day")),
-    Part(2, 3, 2, "store", "Kafka", ("inputs, outputs,", "crm-actions, audit-log")),
+    Part(2, 1, 1, "store", "Redis", ("classes, alerts, sessions",)),
+    Part(2, 2, 2, "store", "server for tickets", ("each step is synced", "before its answer")),
+    Part(2, 4, 2, "store", "Kafka", ("inputs, outputs,", "crm-actions, audit-log")),
     Part(3, 0, 1, "people", "the bank's issuer", ("signs tokens; JWKS",)),
-    Part(3, 2, 1, "people", "webhook, mail", ("notices, signed",)),
-    Part(3, 3, 1, "people", "consumers", ("warehouse, marketing",)),
+    Part(3, 1, 1, "people", "webhook, mail", ("notices, signed",)),
+    Part(3, 4, 1, "people", "consumers", ("warehouse, ticket systems",)),
 )
 FLOWS: Final = (
     Flow("people", "service of commands", "1"), Flow("card system, desk", "service of commands", "1"),
-    Flow("kiosks, counters", "queue look-up", "2"), Flow("the bank's sources", "workers", "3"),
-    Flow("operators", "command line", "4"), Flow("service of commands", "PostgreSQL", "5"),
-    Flow("service of commands", "Redis", "5"), Flow("queue look-up", "Redis", "5"), Flow("workers", "Kafka", "3"),
+    Flow("kiosks, counters", "look-up and tickets", "2"), Flow("browsers, screens", "pages of a branch", "7"),
+    Flow("the bank's sources", "workers", "3"), Flow("operators", "command line", "4"),
+    Flow("service of commands", "PostgreSQL", "5"), Flow("service of commands", "Redis", "5"),
+    Flow("look-up and tickets", "Redis", "5"), Flow("look-up and tickets", "server for tickets", "5"),
+    Flow("pages of a branch", "server for tickets", "5"), Flow("workers", "Kafka", "3"),
     Flow("command line", "Kafka", "3"), Flow("Kafka", "consumers", "3"), Flow("Redis", "webhook, mail", "6"),
 )  # fmt: skip
 STYLE: Final = """

@@ -55,6 +55,7 @@ BY_HAND: Final[dict[str, dict[str, Any]]] = {
         "sequence": 41, "day": 20_502, "place": 17, "number": "A003", "service": "cash", "arrival": 1_771_399_900_000,
         "passed": 0, "capped": False, "overtaken": ["east/0102-14", "east/0102-15"], "served": [],
         "actor": "key 0011223344556677", "reason": None, "state": "called", "previous_ref": None, "printed": False,
+        "wanted_day": None, "amount_minor": None, "currency": None,
     },
     "audit-log": {
         "event_id": "audit-12", "chain": "desk-0", "seq": 12, "previous_hash": "0" * 64, "hash": "f" * 64,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tests.cli.calling import commands, options
+from tests.cli.invocation import commands, options
 from tidegauge.cli import COMMANDS
 from tidegauge.cli.main import app
 

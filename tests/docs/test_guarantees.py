@@ -16,9 +16,10 @@ from schemas.validation import columns
 from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
-from services.notices import webhook
+from services.notices import notice_ids, webhook
 from services.pages import streams
 from services.queue import line, lookup, server
+from services.queue.tickets import refusals
 from services.queue.tickets.store import STORE_BUDGET_S
 from services.staff import lists, people
 from streams import fx, validity
@@ -69,6 +70,9 @@ BOUNDS = {
     "steps of tickets that wait for Kafka": [bounds.OUTBOX_STEPS_MAX],
     "past waits that estimates learn from": [bounds.PAST_WAITS_MAX],
     "tickets that a kiosk reports at once": [bounds.OFFLINE_TICKETS_MAX],
+    "cash requests of a branch: that are open, days ahead, on a page": [
+        bounds.BRANCH_CASH_REQUESTS_MAX, bounds.CASH_NOTICE_DAYS_MAX, bounds.CASH_PAGE_MAX,
+    ],
     "a connection to PostgreSQL": [
         database.CONNECT_S, database.STATEMENT_S_MAX, migrations.STEP_S_MAX, database.LOCK_S_MAX, database.IDLE_S_MAX,
     ],
@@ -137,12 +141,15 @@ BOUNDS = {
     "steps and look-ups of a service that wait for a server's answer": [
         line.LINE_WAITING_MAX, round(STORE_BUDGET_S * 1000), round(lookup.BUDGET_S * 1000),
     ],
+    "refusals of the ticket service that wait for their record on `audit-log`; how long the answer waits for it": [
+        refusals.REFUSALS_MAX, round(refusals.REFUSAL_WAIT_S),
+    ],
     "event streams to halls": [streams.STREAMS_MAX, streams.STREAMS_OF_ONE_MAX, round(streams.STREAM_S / 60)],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
     "addresses whose requests the look-up counts": [server.ADDRESSES_MAX],
     "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],
     "a request for metrics and health": [http.client._MAXLINE, http.client._MAXHEADERS],
-    "an answer of the schema registry, of the issuer of its tokens, of a worker to `drain`": [
+    "an answer of the schema registry, of the issuer of its tokens, of a worker to `drain` and `doctor`": [
         bounds.REGISTRY_ANSWER_BYTES_MAX, answers.REGISTRY_ANSWER_S,
     ],
     "schema ids that a partition asks the registry for and that are unknown, by topic": [
@@ -159,6 +166,7 @@ BOUNDS = {
     "versions of a subject that are looked at for a contract in other words": [
         bounds.SCHEMA_VERSIONS_MAX, bounds.SCHEMA_VERSIONS_S,
     ],
+    "notices of which is known that they stand on `notices`": [notice_ids.TOLD_MAX, notice_ids.FIRST_READ_S],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
 }  # fmt: skip
 

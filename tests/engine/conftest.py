@@ -65,4 +65,4 @@ def worker(
     yield start
     for process in started:
         process.kill()
-        process.wait(10)
+        process.wait(240)

@@ -20,7 +20,7 @@ from agents.engine.watch.brokers import append_times
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from tests.chaos.check import read
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.engine.counter_job import CounterJob
 from tests.engine.world import World, get, wait_for, write_rows
 from tidegauge.checks import Grade, flow
@@ -256,7 +256,7 @@ def test_drain(world: World, worker: Start) -> None:
     done = call("drain", "--metrics-port", str(port), "--json", env=env)
     assert done.code == 0, done.err
     assert (json.loads(done.out)["state"], json.loads(done.out)["unflushed"]) == ("left", [])
-    assert process.wait(10) == 0
+    assert process.wait(240) == 0
     nobody = call("drain", "--metrics-port", str(port), env=env)
     assert nobody.code == 1
     assert f"no worker answers at port {port} of this machine" in nobody.err

@@ -237,7 +237,7 @@ def test_a_worker_is_ready_after_recovery_and_opens_no_other_port(world: World, 
     listening = [c.laddr.port for c in psutil.Process(process.pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert listening == [port]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(240) == 0
     state = asyncio.run(read_state(world.settings, CounterJob, 0))
     assert state.sums[7, 0] == 30000
 

@@ -8,7 +8,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP
-from agents.engine.packing import HEADER
+from agents.engine.record_batches import HEADER
 from agents.engine.transport import BatchHeader, CorruptBatch, records, take_block
 
 WHERE = TP("left", 3)

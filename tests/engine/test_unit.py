@@ -13,7 +13,7 @@ from agents.engine.app import build_app
 from agents.engine.changelog import COMMIT, FENCE, Fence
 from agents.engine.job import TP, Block, Outcome, Rejoin
 from agents.engine.metrics import WorkerMetrics
-from agents.engine.packing import FRAMING_BYTES_MAX, Packed, flat
+from agents.engine.record_batches import FRAMING_BYTES_MAX, Packed, flat
 from agents.engine.unit import BATCH_BYTES_MAX, PART_ROWS_MIN, Conf, PartitionUnit
 from deploy.settings import Settings
 from schemas.registry import RegistryError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge.cli.alerts import evaluate
 
 

@@ -21,7 +21,7 @@ from tests.twins.events import day, posting
 from tests.twins.test_case_acts import acted
 from tests.twins.test_cases_law import few
 from tests.twins.test_slow_cases import SCHEME
-from tidegauge.evaluation.watching import WatchedTrial
+from tidegauge.evaluation.trial import WatchedTrial
 
 
 def watched(partition: Partition, scheme) -> WatchedTrial:

@@ -12,12 +12,12 @@ from policies import load_pack
 from schemas.validation.columns import InputCheck
 from streams.accounts.store import ID_BYTES_MAX
 from streams.validity import JOURNAL_END
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge.cli.alerts import calibrate
 from tidegauge.evaluation import run
 from tidegauge.evaluation.compare import changes, volume
-from tidegauge.evaluation.planting import planted
 from tidegauge.evaluation.steps import ScoredStep
+from tidegauge.evaluation.synthetic_leavers import planted
 
 ZONE = "Asia/Shanghai"
 KEY = {"TIDEGAUGE_REFERENCE_KEY": "k" * 32}

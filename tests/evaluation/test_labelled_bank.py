@@ -11,7 +11,7 @@ from connectors.labelled.labels import COUNTS_AS, COUNTS_QUIET, EITHER, LEAVER
 from connectors.simulate.market import is_weekday
 from schemas.codec.records import encode
 from streams.calendar import day_of
-from tidegauge.evaluation.leaving import episodes
+from tidegauge.evaluation.episodes import episodes
 
 ZONE, START, MONTHS, CUSTOMERS = "Asia/Shanghai", day_of(date(2026, 1, 1)), 8, 86
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.labelled import Label
 from connectors.labelled.labels import COUNTS_QUIET, EITHER, LEAVER
 from tests.evaluation import slow_score
-from tidegauge.evaluation.leaving import Debit, Episode
+from tidegauge.evaluation.episodes import Debit, Episode
 from tidegauge.evaluation.score import LabelledWorld, OccasionScore, quantile, score
 from tidegauge.evaluation.steps import ScoredStep
 

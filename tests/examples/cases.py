@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.offline.memory_log import MemoryLog
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.offline.memory_log import MemoryLog
 from agents.standing.job import StandingJob
 from policies import ROLLING

@@ -5,10 +5,10 @@ from dataclasses import replace
 from policies import parse_pack
 from tests.explaining.memory import altered, log_of
 from tests.standing.partition import conf
+from tests.standing.test_changeover import activation
 from tests.standing.test_continuous import AT_ONCE, TODAY, started, told
 from tests.standing.test_supplements import BASE, OURS
 from tests.standing.test_supplements import started as begun
-from tests.standing.test_switching import activation
 from tests.twins.events import day, posting
 from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, explained
 

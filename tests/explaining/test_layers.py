@@ -8,8 +8,8 @@ import pytest
 
 from tests.explaining.memory import altered, log_of
 from tests.standing.partition import conf
+from tests.standing.test_changeover import activation, pack_of
 from tests.standing.test_layers import CARE, HOLDINGS, JANUARY, RICH, started
-from tests.standing.test_switching import activation, pack_of
 from tests.twins.events import day, posting
 from tidegauge.cli.explain.text import lines
 from tidegauge.explanation import DIFFERS, HOLDS, explained

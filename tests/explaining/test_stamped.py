@@ -7,8 +7,8 @@ import pytest
 from agents.standing.job import StandingJob
 from tests.explaining.memory import Stamped, altered, log_of
 from tests.standing.partition import Partition, conf, customer
+from tests.standing.test_changeover import told
 from tests.standing.test_continuous import AT_ONCE, JANUARY, TODAY
-from tests.standing.test_switching import told
 from tests.twins.events import posting
 from tidegauge.explanation import BY_EVIDENCE, DIFFERS, HOLDS, explained
 

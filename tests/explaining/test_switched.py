@@ -11,8 +11,7 @@ from policies import load_pack, parse_pack
 from streams.closing import Run
 from tests.explaining.memory import Stamped, altered, log_of
 from tests.standing.partition import Partition, conf, customer
-from tests.standing.test_lifecycle import action, crashed, fact
-from tests.standing.test_switching import (
+from tests.standing.test_changeover import (
     CARDS,
     FIRST,
     HOLDINGS,
@@ -23,6 +22,7 @@ from tests.standing.test_switching import (
     started,
     told,
 )  # fmt: skip
+from tests.standing.test_lifecycle import action, crashed, fact
 from tests.twins.events import day, posting
 from tidegauge.cli.explain.command import plain_data
 from tidegauge.cli.explain.text import lines

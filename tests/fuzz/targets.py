@@ -16,7 +16,7 @@ import numpy as np
 from aiokafka.record.util import calc_crc32c
 
 from agents.engine.job import TP, RecoveryError
-from agents.engine.packing import HEADER, TRANSACTIONAL
+from agents.engine.record_batches import HEADER, TRANSACTIONAL
 from agents.engine.recovery import rows_of
 from agents.engine.transport import CorruptBatch, take_block
 from connectors.formats.parquet_pages import pages_of

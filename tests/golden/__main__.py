@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from tests.golden.recording import Recording
-from tests.golden.writing import MADE, recorded
+from tests.golden.writer import MADE, recorded
 
 
 def main() -> int:

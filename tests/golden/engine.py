@@ -16,7 +16,7 @@ import numpy as np
 from agents.engine import recovery
 from agents.engine.changelog import Fence, format_mark, rewriting
 from agents.engine.job import TP, Block
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.engine.recovery import Restored
 from agents.offline.memory_log import batch
 from agents.standing.intake.facts import BANK_OPEN, NO_DATE

@@ -10,7 +10,7 @@ import pytest
 from tests.golden.engine import MARK_KEY, Log, Worker, decode_one, encode, every_row, upgraded
 from tests.golden.formats import KINDS, NEVER, kind_of, misfits, parts
 from tests.golden.recording import FILE, FILES, REVERSALS, Recording
-from tests.golden.replaying import Lived, from_empty, meant, of_today, onwards, unlike
+from tests.golden.replay import Lived, from_empty, meant, of_today, onwards, unlike
 
 RECORDED, TAKEN_BACK = Recording.read(FILE), Recording.read(REVERSALS)
 TODAY = {"plain": RECORDED, "reversals": TAKEN_BACK}

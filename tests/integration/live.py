@@ -24,14 +24,14 @@ from confluent_kafka.admin import OffsetSpec
 
 from agents.engine.recovery import changelog_topic
 from deploy import admin, topics
-from deploy.connections.acting import OPERATOR, act_as
+from deploy.connections.caller import OPERATOR, act_as
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
 from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge.bootstrap import STANDING
 from tidegauge.demo.processes import environment
 
@@ -77,7 +77,7 @@ class Live:
         for process in (*self.workers, *self.others):
             if process.poll() is None:
                 process.kill()
-            process.wait(30)
+            process.wait(240)
         self._probe.close()
 
     def probe(self, group: str) -> Consumer:
@@ -125,7 +125,7 @@ class Live:
         """kill -9 of one of the workers, and a new one at once."""
         worker = self.workers.pop(rng.randrange(len(self.workers)))
         worker.kill()
-        worker.wait(30)
+        worker.wait(240)
         self.kills += 1
         self.start()
 
@@ -136,7 +136,7 @@ class Live:
         self.workers = [worker for worker in self.workers if worker not in ending]
         for worker in ending:
             worker.terminate()
-        codes = [worker.wait(60) for worker in ending]
+        codes = [worker.wait(240) for worker in ending]
         assert set(codes) <= {0}, (codes, self.said())
         if not self.workers:
             log = changelog_topic(self.settings, STANDING)

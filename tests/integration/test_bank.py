@@ -209,7 +209,7 @@ def test_look_up_and_notices_read_it_too(lived):
     assert {notice["notice_id"] for notice in live.outputs("notices")} == told
     for process in running:
         process.terminate()
-        process.wait(60)
+        process.wait(240)
     assert not live.outputs("dead-letters")
 
 

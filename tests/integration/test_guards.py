@@ -26,7 +26,7 @@ from policies import load_pack
 from schemas.codec.records import encode
 from services.assembly import redis_client
 from streams.calendar import day_of
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.docs.test_cli import ALL, options
 from tests.integration.live import Live
 from tidegauge.checks.flow import members

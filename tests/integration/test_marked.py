@@ -114,7 +114,7 @@ def marked(
     )  # fmt: skip
     for one in served:
         one.kill()
-        one.wait(30)
+        one.wait(240)
 
 
 def _keys(live: Live, url: str) -> list[str]:
@@ -240,7 +240,7 @@ def test_none_of_it_is_elsewhere(marked: Marked) -> None:
         assert not marks(answer.text + str(answer.headers)), what
     refused = subprocess.run(
         [sys.executable, "-m", "tidegauge.cli.main", "keys", "list"], cwd=REPO, capture_output=True, text=True, check=False,
-        env=environment(live.settings) | {"TIDEGAUGE_TOKEN": marked.token(preferred_username=LOGIN)}, timeout=60,
+        env=environment(live.settings) | {"TIDEGAUGE_TOKEN": marked.token(preferred_username=LOGIN)}, timeout=240,
     )  # fmt: skip
     assert refused.returncode == 2 and not marks(refused.stdout + refused.stderr), refused
     for port in marked.metrics:

@@ -115,7 +115,7 @@ def test_activate_by_command(lived, tmp_path):
     broken.write_text(BROKEN, encoding="utf-8")
     for words in (("three-card",), (str(broken),), ("green-channel", "--from", "2023-07-01"), ("rolling-quarter-aum",)):
         process = live.begin("policy", "activate", *words)
-        assert process.wait(60) == 1, live.said()
+        assert process.wait(240) == 1, live.said()
     late = "2024-01-31"
     assert "in force from 2024-01-31 on" in live.command("policy", "activate", str(_third(tmp_path)), "--from", late)
     tell(live, [number("2024-01-30")])
@@ -166,7 +166,7 @@ def test_explain(lived, cases):
     assert producer.flush(30) == 0
     for words, code in ((told.name, 1), (told.record["customer_id"], 1), (f"{told.name}-x", 2), ("nobody", 2)):
         process = live.begin("explain", words)
-        assert process.wait(60) == code, live.said()
+        assert process.wait(240) == code, live.said()
 
 
 def test_layers(make_live, cases):

@@ -5,14 +5,16 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import redis
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from connectors.formats import files_out
@@ -25,8 +27,9 @@ from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.record import read_record, write_record
 from deploy.security.authority import SecureFolder, write_authority, write_certificate
-from deploy.security.principals import PRINCIPALS
+from deploy.security.principals import BY_NAME, PRINCIPALS
 from deploy.settings import Settings
+from deploy.topics import TOPIC_NAMES
 from schemas.codec.records import decode_one
 from services.access.audit import AUDIT_FILE
 from services.database.setup import make_ready
@@ -37,7 +40,8 @@ from tests.integration.test_guards import LAST, bank
 from tidegauge.demo.processes import environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
-LINES_MAX = 3
+LINES_MAX, ANSWER_S = 3, 60
+REFUSALS = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 FIRST = LAST - 11
 STANDINGS = ("standings", "--as-of", "2026-01-12")
 
@@ -309,18 +313,86 @@ def test_nobody_writes_what_is_the_workers(secured: Secured) -> None:
     assert why_refused(settings.kafka) == ""
 
 
+@pytest.mark.parametrize("name", [principal.name for principal in PRINCIPALS if principal.kafka])
+def test_a_principal_does_no_more_than_its_row(secured: Secured, name: str) -> None:
+    """Its credential writes and reads no topic outside its row, and takes nobody else's group or transactions."""
+    own, group = BY_NAME[name], secured.live.settings.group
+    kafka = secured.live.settings.model_copy(update={"kafka_user": name}).kafka
+    theirs = {topic for topic in TOPIC_NAMES if topic not in own.writes}
+    assert _not_written(kafka, theirs) == theirs
+    theirs = {topic for topic in TOPIC_NAMES if topic not in own.reads}
+    assert _not_read(kafka, theirs) == theirs
+    groups = [pattern.format(prefix="", group=group) for pattern in own.groups]
+    foreign = next(one for one in (group, f"{group}-alerts", "somebody-elses") if one not in groups)
+    moved = admin.client(kafka).alter_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(foreign, [TopicPartition("transactions", 0, 0)])], request_timeout=ANSWER_S
+    )
+    assert _why_not_moved(moved[foreign]).code() in REFUSALS
+    ids = tuple(pattern.format(prefix="", group=group) for pattern in own.ids)
+    anothers = next(one for one in (f"{group}-standing-0", "tidegauge-x", "x") if not ids or not one.startswith(ids))
+    producer = Producer({**librdkafka(kafka), "transactional.id": anothers, "log_level": 0})
+    with pytest.raises(KafkaException) as refused:
+        producer.init_transactions(ANSWER_S)
+    assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, refused.value
+
+
+def _why_not_moved(moved: Future[ConsumerGroupTopicPartitions]) -> KafkaError:
+    """Why a group's offset was not moved: of the whole request, or of its partition."""
+    try:
+        (place,) = moved.result(ANSWER_S).topic_partitions
+    except KafkaException as problem:
+        return problem.args[0]
+    assert place.error is not None, "it was moved"
+    return place.error
+
+
+def _not_written(kafka: Brokers, topics: set[str]) -> set[str]:
+    """Those to which nothing may be written."""
+    failed: dict[str, Any] = {}
+    producer = Producer({**librdkafka(kafka), "message.timeout.ms": 1000 * ANSWER_S, "log_level": 0})
+    for topic in topics:
+        producer.produce(topic, b"x", b"x", 0, lambda problem, _, topic=topic: failed.update({topic: problem}))
+    assert producer.flush(2 * ANSWER_S) == 0
+    return {topic for topic, problem in failed.items() if problem is not None and problem.code() in REFUSALS}
+
+
+def _not_read(kafka: Brokers, topics: set[str]) -> set[str]:
+    """Those of which nothing may be read; ends where a record comes, or nothing more is said."""
+    told: set[str] = set()
+    consumer = Consumer({**librdkafka(kafka), "group.id": "nobody", "enable.auto.commit": False, "log_level": 0})
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0) for topic in topics])
+        while told != topics and (message := consumer.poll(ANSWER_S)) is not None:
+            problem = message.error()
+            assert problem is not None and problem.code() in REFUSALS, (message.topic(), problem)
+            told.add(message.topic())
+    finally:
+        consumer.close()
+    return told
+
+
 def test_a_look_up_writes_nothing(secured: Secured) -> None:
-    """In Redis: no row of a queue class, by a command or a script, and nothing of others' keys."""
-    settings = secured.live.settings.model_copy(update={"redis_user": "lookup"})
-    with redis.Redis.from_url(settings.redis) as client:
-        assert client.ping()
-        for forbidden in (
-            lambda: client.hset("tidegauge:priority:x", "queue_class", "gold"),
-            lambda: client.eval("return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
-            lambda: client.hgetall("tidegauge:standing:x"), client.flushall, lambda: client.config_get("*"),
-        ):  # fmt: skip
-            with pytest.raises(redis.ResponseError, match=r"(?i)permission"):
-                forbidden()
+    """In Redis: no row of a queue class, by a command or a script, and nothing of others' keys, nor their names.
+
+    A ticket system of the bank's own writes nothing at all.
+    """
+    for user in ("lookup", "reader"):
+        settings = secured.live.settings.model_copy(update={"redis_user": user})
+        with redis.Redis.from_url(settings.redis) as client:
+            assert client.ping() and client.hget("tidegauge:priority:x", "queue_class") is None
+            forbidden: list[Callable[[], Any]] = [
+                partial(client.hset, "tidegauge:priority:x", "queue_class", "gold"),
+                partial(client.eval, "return redis.call('SET', KEYS[1], 'x')", 1, "tidegauge:priority:x"),
+                partial(client.hgetall, "tidegauge:standing:x"), client.flushall, partial(client.config_get, "*"),
+                client.scan, client.keys, client.randomkey, client.dbsize,
+            ]  # fmt: skip
+            if user == "reader":
+                forbidden += [
+                    partial(client.hset, "tidegauge:session:x", "actor", "y"), partial(client.get, "tidegauge:session:x")
+                ]  # fmt: skip
+            for asked in forbidden:
+                with pytest.raises(redis.ResponseError, match=r"(?i)permission"):
+                    asked()
     default = secured.stack.settings.redis.replace("operator:", "default:")
     with redis.Redis.from_url(default) as nobody, pytest.raises(redis.AuthenticationError):
         nobody.ping()

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import ConsumerGroupState
 
 from agents.engine import recovery
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.job import StandingJob
 from agents.standing.publish.versions import epoch_of
 from connectors.formats.events import Event
@@ -104,9 +104,9 @@ def test_a_shadow_takes_over(make_live: Any, redis_server: str) -> None:
     before, epoch = ends(live), check_world(live.settings, USES_SHADOW).epoch
 
     refused = live.begin("world", "takeover", SHADOW, "--reason", "a wrong close")
-    assert refused.wait(60) == 1 and f"workers of group {SHADOW} are running" in live.said()
+    assert refused.wait(240) == 1 and f"workers of group {SHADOW} are running" in live.said()
     shadow.send_signal(signal.SIGTERM)
-    assert shadow.wait(60) == 0, live.said()
+    assert shadow.wait(240) == 0, live.said()
     planned = json.loads(live.command("world", "takeover", SHADOW, "--reason", "a wrong close", "--dry-run", "--json"))
     assert (planned["dry_run"], planned["unusual"], planned["epoch"]) == (True, [], epoch + 1)
     assert any(WRONG in step for step in planned["steps"]), planned
@@ -121,13 +121,13 @@ def test_a_shadow_takes_over(make_live: Any, redis_server: str) -> None:
         assert f"TIDEGAUGE_GROUP={SHADOW}" in live.command("world", "takeover", SHADOW, "--reason", "a wrong close")
         more = [posting(2, 5_000_000, FIRST_DAY + 1, customer=one, account=f"A{one}") for one in names[::2]]
         told(live, more)
-        assert owner.wait(90) in (1, 2), live.said()
+        assert owner.wait(240) in (1, 2), live.said()
         live.settings = live.settings.model_copy(update={"group": SHADOW})
         live.start()
         live.wait(lambda: anew(live, epoch + 1), "everybody anew")
     finally:
         sleeper.send_signal(signal.SIGCONT)
-    assert sleeper.wait(90) in (1, 2), live.said()
+    assert sleeper.wait(240) in (1, 2), live.said()
     lines = [log.read_text().splitlines() for log in live.logs.glob("*.log")]
     assert sum(f"group {SHADOW} owns the outputs now" in one[-1] for one in lines if one) == 2, live.said()
 

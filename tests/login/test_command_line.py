@@ -15,7 +15,7 @@ from deploy.settings import Settings
 from services.access.issuer import Issuer
 from services.access.oidc import LoginClient, TokensGiven
 from services.access.tokens import TokenRefusedError
-from tests.cli.calling import NOWHERE, Called, call
+from tests.cli.invocation import NOWHERE, Called, call
 from tests.login.conftest import Forger, said_yes
 from tidegauge.cli.access import kept, login
 

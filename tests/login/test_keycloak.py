@@ -15,7 +15,7 @@ import pytest
 
 from services.access.oidc import LoginClient
 from services.queue.server import listening, server
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.integration.live import free_port
 from tests.login.conftest import ORIGIN, Browser, NewService
 from tests.login.keycloak import PASSWORD, Keycloak

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.engine.job import TP
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.job import StandingJob
 from agents.standing.model import RowKey
 from schemas.codec.records import decode_one

@@ -117,7 +117,7 @@ def open_branch(url: str) -> Iterator[TestBranch]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(240)
     try:
         yield branch
     finally:

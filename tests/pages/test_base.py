@@ -15,7 +15,7 @@ import pytest
 from services.pages.site import PageSite
 from services.pages.streams import StreamEvent, Streams, TooManyStreamsError
 from services.pages.visitors import SCREEN_COOKIE
-from services.pages.wording import Wording
+from services.pages.words import Wording
 from services.queue.pages.setup import OWN_PAGES
 from services.queue.tickets.problems import TICKET_PROBLEMS
 from tests.pages.branch import TestBranch, open_branch
@@ -114,6 +114,7 @@ def test_screens_do_what_their_role_may(branch: TestBranch, screen: httpx2.Clien
         403,
     ]
     assert screen.get("/hall?branch=B2").status_code == 403
+    assert all('action="/screen/forget"' in screen.get(path).text for path in ("/", "/counter", "/counter/1"))
     assert screen.get("/counter/%3Cscript%3E").status_code == 404
 
 

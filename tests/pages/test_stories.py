@@ -82,7 +82,7 @@ def told(page: Page, count: int) -> None:
 
 
 def test_the_lobby_hears_of_a_vip(branch: TestBranch, open_page: OpenPage) -> None:
-    """By number and class; who waits longest and by class are beside it."""
+    """By number and class (R-247); who waits longest and by class are beside it."""
     branch.issue()
     page = open_page("/lobby", language="en")
     expect(page.locator("#board")).to_contain_text("Nobody waits for the VIP area.")

@@ -17,7 +17,7 @@ from policies.language.grammar import Kind
 from policies.model import metrics
 from policies.model.pack import CHANGE_CLOSES
 from streams.vocabulary.metrics import MEANS
-from streams.vocabulary.terms import ASSET_CLASSES, UPGRADE_NEAR
+from streams.vocabulary.terms import ASSET_CLASSES, CARD_EXPIRY, PRODUCT_MATURING, REVIEW_DUE, UPGRADE_NEAR
 
 AMOUNTS = ("0", "0.01", "100.00", "250.00", "1000.00", "50000.00")
 NAMES = ("low", "mid", "high", "top", "peak")
@@ -92,6 +92,7 @@ class Writer:
                 )
         self.known["facts"] = tuple(found.get("facts", ()))
         self.monthly = [name for name in self.known["facts"] if found["facts"][name]["kind"] in ("money", "count")]
+        self.known["counts"] = tuple(name for name in self.known["facts"] if found["facts"][name]["kind"] == "count")
         if self.often():
             kinds = {**figures.OWN_FLOW.required, **figures.OWN_FLOW.optional}
             flow = {"direction": self.one("in", "out")}
@@ -140,7 +141,25 @@ class Writer:
                 body[name] = self.of(kind)
         if self.often(6):
             body["responsibility"] = [{"tiers": list(ids), "accountable": "head", "may_act": list(ROLES)}]
-        return body if self.often(8) else watchful(timely(body))
+        if not self.often(8):
+            watchful(timely(body))
+            body["alerts"] = [rule for rule in body.get("alerts", ()) if self.comes_about(rule, body)]
+        if not body.get("alerts"):
+            body.pop("alerts", None)
+        return body
+
+    def comes_about(self, rule: dict[str, Any], body: dict[str, Any]) -> bool:
+        """Whether there is anything that a rule of the closes could be about: a card that ends, a review, a fact."""
+        kind, cards, review = rule.get("kind"), body.get("cards", {}), body.get("review", {})
+        if kind is None:
+            return True
+        if kind == CARD_EXPIRY and not ("valid_months" in cards and cards.get("reminder_days", True)):
+            return False
+        if kind == REVIEW_DUE and not (review and review.get("reminder_days", True)):
+            return False
+        if kind == PRODUCT_MATURING and rule["fact"] not in self.known["counts"]:
+            return False
+        return self.kind == "tiers"
 
     def evaluation(self) -> dict[str, Any]:
         """Any timing; a plain one is at days or months, without grace."""
@@ -233,6 +252,14 @@ class Writer:
         more = {name: self.of(kinds[name]) for name in ("order", "vip_area_from", "overtakers_max") if self.often()}
         return {"basis": self.of(kinds["basis"]), "classes": classes, **more}
 
+    def alert(self) -> dict[str, Any]:
+        """A rule of any kind; on the outlook where there is one."""
+        foreseen, lasting = sections.FORESEEN.values() if self.rising else (), sections.LASTING.values()
+        rule: dict[str, Any] = self.of(self.one(sections.ALERT, *foreseen, *lasting))
+        if rule.get("kind") == PRODUCT_MATURING and self.known["counts"]:
+            rule["fact"] = self.one(*self.known["counts"])
+        return rule
+
     def some(self, words: tuple[str, ...]) -> list[str]:
         """One to three different ones."""
         return self.draw(st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True))
@@ -291,7 +318,7 @@ class Writer:
             case figures.AbsentKind():
                 return self.one(0, 1)
             case sections.AlertKind():
-                return self.of(self.one(sections.ALERT, *(sections.FORESEEN.values() if self.rising else ())))
+                return self.alert()
         raise TypeError(f"nothing is drawn for {kind!r}: a kind that the grammar has got since")
 
     def many(self, kind: grammar.Many) -> list[Any]:

@@ -145,3 +145,45 @@ def outcome(
         "ticket": own["ticket"], "called_at": "" if second is None else str(second),
         "counter": "" if number is None else counters[number]["counter"], "overtaken_by": ";".join(overtakers),
     }  # fmt: skip
+
+
+@dataclass
+class SlowCashRequest:
+    """An open cash request; `queue_class`: 0 is met first."""
+
+    number: int
+    day: str
+    currency: str
+    amount_minor: int
+    queue_class: int
+    asked_s: int
+    references: tuple[str, ...]
+
+
+@dataclass
+class SlowCash:
+    """All open cash requests of a branch in one list."""
+
+    requests: list[SlowCashRequest] = field(default_factory=list)
+
+    def before(self, own: SlowCashRequest) -> list[SlowCashRequest]:
+        """Who is met before it: a higher class, or the same one and asked before."""
+        rivals = [one for one in self.requests if (one.day, one.currency) == (own.day, own.currency)]
+        higher = [one for one in rivals if one.queue_class < own.queue_class]
+        same = [one for one in rivals if one.queue_class == own.queue_class]
+        return higher + [one for one in same if (one.asked_s, one.number) < (own.asked_s, own.number)]
+
+    def waits_for_higher(self, own: SlowCashRequest) -> bool:
+        return any(one.queue_class < own.queue_class for one in self.before(own))
+
+    def day(self, day: str) -> list[tuple[int, int]]:
+        """Number and position of a day's requests, all currencies together, in the order in which they are met."""
+        left, found = [one for one in self.requests if one.day == day], []
+        while left:
+            first = left[0]
+            for one in left:
+                if (one.queue_class, one.asked_s, one.number) < (first.queue_class, first.asked_s, first.number):
+                    first = one
+            left.remove(first)
+            found.append((first.number, 1 + len(self.before(first))))
+        return found

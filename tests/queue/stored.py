@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -57,3 +58,12 @@ def stored(url: str, **more: Any) -> Iterator[Stored]:
         yield found
     finally:
         found.close()
+
+
+def waited(reached: Callable[[], bool], what: str) -> float:
+    """Seconds until it is so."""
+    began = time.monotonic()
+    while not reached():
+        assert time.monotonic() < began + 20, what
+        time.sleep(0.01)
+    return time.monotonic() - began

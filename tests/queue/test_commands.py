@@ -12,7 +12,7 @@ import pytest
 from policies import load_pack
 from streams.queue.discipline import QUEUE_ORDERS
 from streams.queue.overtaking import OVERTAKING_CAUSES
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.test_docs import DOCS
 from tidegauge.cli.choices import QueueOrder
 from tidegauge.cli.queue.words import QUEUE_WORDS
@@ -97,7 +97,7 @@ def test_a_cause_for_each_way(tmp_path: Path) -> None:
 
 
 def test_a_day_under_every_order(tmp_path: Path) -> None:
-    """Waits by class as JSON, CSV and picture; the cost is the last class's mean wait over first_come's (R-142, R-287)."""
+    """Waits by class as JSON, CSV and picture; the cost is the last class's mean wait over first_come's (R-142, R-149, R-287)."""
     table, picture = tmp_path / "waits.csv", tmp_path / "waits.svg"
     done = call(
         "queue",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from deploy.embedded.redis import REDIS_READY_WAIT_S, TICKET_SERVER, Server
 from deploy.ping import answers
 from deploy.record import Running
 from services.queue.behind.relay import ticket_record
-from services.queue.behind.replay import logged_branch, queue_differences
+from services.queue.behind.replay import logged_branch, queue_differences, restored
+from services.queue.tickets import store
 from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
 from tests.queue.stored import Stored, stored
 
@@ -94,15 +97,29 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
                 ("transfer", {"counter": "1", "place": 1, "service": "x", "keep": True}),
                 ("call", {"counter": "1"}), ("no_show", {"counter": "1", "place": 1}), ("back", {"place": 1}),
                 ("rerank", {"ref": "r", "class": "gold", "vip": True}), ("pause", {"counter": "2"}), ("leave", {"place": 1}),
-                ("close", {"reason": "evening"}),
+                ("resume", {"counter": "2"}), ("equip", {"counter": "2", "classes": ["gold"]}),
+                ("issue", {"class": "gold", "service": "cash", "prefix": "A"}), ("call", {"counter": "2"}),
+                ("check", {"counter": "2", "place": 2, "refs": ["r"]}), ("complete", {"counter": "2", "place": 2}),
+                ("close", {"reason": "evening"}), ("open", {}),
             ]  # fmt: skip
-            for step, given in steps:
+            named = set(re.findall(r"^function steps\.(\w+)", one.store._text, re.MULTILINE))
+            assert named == {step for step, _ in steps} | {*store._READING, "restore"}, (
+                "a step whose syncs nobody counts"
+            )
+
+            def synced(step: str, branch: str = "B1", **given: Any) -> bool:
                 before = syncs.stat().st_size
-                one.run(step, **given)
-                assert syncs.stat().st_size > before, step
-            before = syncs.stat().st_size
-            one.run("state")
-            assert syncs.stat().st_size == before
+                one.run(step, branch, **given)
+                return syncs.stat().st_size > before
+
+            for step, given in steps:
+                assert synced(step, **given), step
+            for step in ("state", "board", "ticket", "live"):
+                assert not synced(step, place=2), step
+            logged = logged_branch(ticket_record(step) for step in one.outbox())
+            assert synced("restore", "B2", **restored(logged))
+            one.day = date(2026, 3, 3)
+            assert synced("call", counter="1"), "the step that begins a day, though it calls nobody"
     finally:
         found.kill()
 

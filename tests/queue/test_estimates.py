@@ -12,7 +12,7 @@ from services.queue.tickets.position import SERVICE_S, Learnt
 from streams.queue.discipline import HEAD_START, Discipline, Hall
 from streams.queue.estimates import GROUP_MIN, PastWait, forecast_wait_s, learnt_waits
 from streams.queue.simulation import HallCounter, HallTicket, simulate_day
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge.branch.day import branch_day
 from tidegauge.branch.profile import profile_files
 from tidegauge.branch.waits import held_waits, waits_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from services.queue.priority import LookupExpress, create_app
 from services.queue.tickets.express import TicketExpress
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.rights import TicketRights
-from tests.queue.test_tickets import GONE, VIP, Desk
+from tests.queue.test_tickets import GONE, VIP, Desk, key_limit
 
 pytestmark = pytest.mark.integration
 JSON = "application/json"
@@ -26,13 +27,14 @@ class Both:
 
     clients: tuple[TestClient, TestClient]
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, rate_max: int = 0) -> None:
         desk = Desk(url, prefix)
         plain = create_app(desk.lookup, 0, desk)
         rights = TicketRights(RequestCallers(lambda _: None, keys=desk), desk.trail)
-        add_tickets(plain, desk.ticketing, rights, 0)
+        add_tickets(plain, desk.ticketing, rights, rate_max)
         quick = create_app(desk.lookup, 0, desk)
-        add_tickets(quick, desk.ticketing, rights, 0)
+        add_tickets(quick, desk.ticketing, rights, rate_max)
+        key_limit(plain), key_limit(quick)
         ways: tuple[Any, ...] = (TicketExpress, LookupExpress)
         assert all(any(one.cls is way for one in plain.user_middleware) for way in ways), (
             "nothing comes before the framework"
@@ -62,13 +64,18 @@ class Both:
         return told[0][:2]
 
 
-@pytest.fixture
-def both(redis_server: str, topic_prefix: str) -> Iterator[Both]:
-    found = Both(redis_server, topic_prefix)
+@contextmanager
+def opened(found: Both) -> Iterator[Both]:
     with TestClient(found.apps[0]) as quick:
         plain = TestClient(found.apps[1])
         plain.portal = quick.portal  # one loop: they share a connection
         found.clients = (quick, plain)
+        yield found
+
+
+@pytest.fixture
+def both(redis_server: str, topic_prefix: str) -> Iterator[Both]:
+    with opened(Both(redis_server, topic_prefix)) as found:
         yield found
 
 
@@ -117,3 +124,11 @@ def test_what_is_refused_is_refused_in_the_same_way(
 def test_a_body_of_another_kind_is_none(both: Both) -> None:
     """As the framework has it: JSON says that it is."""
     assert both.ask("POST", "/v1/tickets", "kiosk", "r", b"{}", "text/plain")[0] == 422
+
+
+def test_who_asks_too_often_is_refused_in_the_same_way(redis_server: str, topic_prefix: str) -> None:
+    """After two requests at once of a key that has one a second, before anything else is looked at."""
+    with opened(Both(redis_server, topic_prefix, rate_max=1)) as both:
+        asked = [both.ask("POST", "/v1/tickets", request="same", body=b"{}")[0] for _ in range(3)]
+        assert asked == [201, 201, 429]
+        assert both.ask("POST", "/v1/tickets", request="r", body=b"no form")[0] == 429

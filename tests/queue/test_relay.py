@@ -80,7 +80,7 @@ def test_every_step_is_carried_and_none_is_lost(redis_server: str) -> None:
         assert found.steps[0]["customer_ref"] == "r1" and found.steps[3]["served"] == ["cash"]
 
 
-STEPS = st.lists(st.integers(0, 11), max_size=25)
+STEPS = st.lists(st.integers(0, 13), max_size=25)
 
 
 def walk(one: Stored, steps: list[int]) -> None:
@@ -108,6 +108,11 @@ def walk(one: Stored, steps: list[int]) -> None:
                     one.run("rerank", ref=f"r{place}", **own, vip=True, reason="queue-priority")
                 case 11:
                     one.run("equip", counter=counter, classes=["gold", "ordinary"])
+                case 12:
+                    day, given = one.day.isoformat(), {"class": classes[number % 3], "amount": "100", "currency": "CNY"}
+                    one.run("cash_ask", ref=f"r{place}", wanted=day, last_day=day, **given)
+                case 13:
+                    one.run("cash_meet", number=place, reason="a funeral" if number % 2 else None)
         except StepRefusedError:
             continue
 
@@ -145,7 +150,7 @@ def test_a_branch_is_rebuilt_from_its_log(redis_server: str, steps: list[int], a
                 pass
         rest = log.records[before:]
         half = len(rest) // 2
-        told = ("action", "place", "sequence", "overtaken", "state", "counter")
+        told = ("action", "place", "number", "sequence", "overtaken", "state", "counter")
         same = [[[step[name] for name in told] for step in part] for part in (rest[:half], rest[half:])]
         assert same[0] == same[1]
 

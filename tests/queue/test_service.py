@@ -33,8 +33,9 @@ from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.setup import Behind, ticketing_of
 from streams.calendar import day_of
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.queue import description
+from tests.queue.stored import waited
 from tidegauge.branch.log import read_branch
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -62,20 +63,11 @@ class Keys:
         return role and Actor(f"key {role}", role, ("hq", "B1"))
 
 
-def application(settings: Settings) -> Any:
-    app = create_app(new_lookup())
+def application(settings: Settings, lookup: Lookup | None = None) -> Any:
+    app = create_app(lookup or new_lookup())
     app.state.ticketing = ticketing_of(settings, app.state.lookup)
     add_tickets(app, app.state.ticketing, TicketRights(RequestCallers(lambda _: None, keys=Keys()), mock.Mock()), 0)
     return app
-
-
-def waited(reached: Callable[[], bool], what: str) -> float:
-    """Seconds until it is so."""
-    began = time.monotonic()
-    while not reached():
-        assert time.monotonic() < began + 20, what
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 def test_steps_reach_the_log_and_classes_the_queue(make_topics: Callable[..., Settings], tickets_server: str) -> None:
@@ -156,10 +148,10 @@ def forget(settings: Settings) -> None:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
+def serving(settings: Settings, lookup: Lookup | None = None) -> Iterator[str]:
     """The interface on a port of its own."""
     socket = listening("127.0.0.1", 0)
-    running = server(application(settings), 64)
+    running = server(application(settings, lookup), 64)
     thread = threading.Thread(target=running.run, args=([socket],), daemon=True)
     thread.start()
     try:
@@ -175,13 +167,13 @@ def test_the_pages_examples_work(tickets_server: str, topic_prefix: str) -> None
     (shell,), (python,) = (re.findall(f"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("sh", "python"))
     with serving(Settings(tickets_url=tickets_server, topic_prefix=topic_prefix)) as address:
         env = {**os.environ, "TICKETS": address, "KIOSK_KEY": "tgk_kiosk", "COUNTER_KEY": "tgk_counter"}
-        done = subprocess.run(["sh", "-ec", shell], env=env, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(["sh", "-ec", shell], env=env, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr + done.stdout
         assert '"number":"D001"' in done.stdout and '"state":"called"' in done.stdout
         issue = shell.partition("curl --fail-with-body -sS -X")[0].replace("0815", "0816").replace("mfrgg", "abcde")
-        subprocess.run(["sh", "-ec", issue], env=env, capture_output=True, timeout=20, check=True)
+        subprocess.run(["sh", "-ec", issue], env=env, capture_output=True, timeout=240, check=True)
         done = subprocess.run(
-            [sys.executable, "-c", python], env=env, capture_output=True, text=True, timeout=20, check=False
+            [sys.executable, "-c", python], env=env, capture_output=True, text=True, timeout=240, check=False
         )
         assert (done.returncode, done.stdout) == (0, "now serving D002 at counter 4\n"), done.stderr
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.queue.slow import slow_day
 
 CLASSES = ["diamond", "platinum", "gold", "ordinary"]

@@ -158,6 +158,18 @@ def test_the_same_request_is_done_once(redis_server: str) -> None:
         assert [step["sequence"] for step in one.outbox()] == [1, 2]
 
 
+def test_a_call_that_found_nobody_calls_nobody_later(redis_server: str) -> None:
+    """A duplicate that comes late, when somebody waits: the counter's next request calls him."""
+    with stored(redis_server) as one:
+        one.store._limits |= {"requests_max": 3}
+        for number in range(5):
+            assert one.run("call", request=f"c1-{number}", counter="1") == {}
+        one.issue(request="k1-1")
+        assert one.run("call", request="c1-4", counter="1") == {}
+        assert one.run("call", request="c1-5", counter="1")["ticket"]["state"] == "called"
+        assert one.run("call", request="c1-4", counter="1") == {}, "the same answer, also when the counter has somebody"
+
+
 def test_a_counter_has_one_ticket(redis_server: str) -> None:
     """A second click calls nobody, and says whom the counter has; nobody else's ticket is touched."""
     with stored(redis_server) as one:
@@ -218,7 +230,7 @@ def test_a_day_begins_anew(redis_server: str) -> None:
 
 
 def test_a_branch_closes(redis_server: str) -> None:
-    """Nobody gets a ticket; what waits expires with its reason; whom a counter has is finished."""
+    """Nobody gets a ticket; what waits expires with its reason, or stays; whom a counter has is finished."""
     with stored(redis_server) as one:
         first, second = one.issue(), one.issue()
         one.run("call", counter="1")
@@ -229,6 +241,12 @@ def test_a_branch_closes(redis_server: str) -> None:
         assert one.run("complete", counter="1", place=first["place"])["ticket"]["state"] == "completed"
         one.run("open")
         assert one.issue()["number"] == "A003", "numbers don't begin again within a day"
+    with stored(redis_server, stays=True) as one:
+        waiting = one.issue()
+        assert one.run("close", reason="no power")["expired"] == 0
+        with pytest.raises(StepRefusedError, match="branch-closed"):
+            one.issue()
+        assert one.run("call", counter="1")["ticket"]["id"] == waiting["id"], "who waits is served"
 
 
 def test_bounds_hold(redis_server: str) -> None:

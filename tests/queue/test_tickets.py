@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import re
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+import policies
 from policies import load_pack
-from policies.compiled.queue import CompiledQueue, compile_queue
-from policies.model.pack import QueueClass
+from policies.compiled.queue import compile_queue
 from services.access.callers import RequestCallers
 from services.access.decision import Actor, Role
 from services.queue.lookup import Lookup, QueueRow
 from services.queue.priority import create_app
+from services.queue.server import BURST_S, SECOND_NS, RateLimit
+from services.queue.tickets import refusals
+from services.queue.tickets.express import TicketExpress
 from services.queue.tickets.interface import add_tickets
 from services.queue.tickets.keys import TicketKeys
 from services.queue.tickets.rights import TicketRights
 from services.queue.tickets.setup import ticket_client
 from services.queue.tickets.store import TicketStore
 from services.queue.tickets.ticketing import Ticketing
-from streams.queue.discipline import Discipline
-from tests.queue.stored import PACK
+from tests.queue.stored import PACK, waited
 
 pytestmark = pytest.mark.integration
+POLICIES_PAGE = Path(__file__).resolve().parents[2] / "docs" / "policies.md"
 DAY = date(2026, 3, 2)
 VIP, GONE, NEW = "v" * 26, "g" * 26, "n" * 26
 
@@ -58,19 +67,26 @@ class Trail:
 class Desk:
     """The interface with keys of a branch: `kiosk`, `counter`, `lobby`, and a kiosk of another branch."""
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, rate_max: int = 0) -> None:
         self.view, self.trail = View(), Trail()
         self.lookup = Lookup(self.view, "ordinary", lambda: DAY)
         store = TicketStore(ticket_client(url), TicketKeys.of(prefix), compile_queue(load_pack(PACK)), lambda: DAY)
         self.ticketing = Ticketing(store, self.lookup, "ordinary")
         self.app = create_app(self.lookup)
-        add_tickets(self.app, self.ticketing, TicketRights(RequestCallers(lambda _: None, keys=self), self.trail), 0)
+        self.may = TicketRights(RequestCallers(lambda _: None, keys=self), self.trail)
+        add_tickets(self.app, self.ticketing, self.may, rate_max)
         self.count = 0
 
     def actor(self, text: str) -> Actor | None:
         """Whose key it is."""
         name = text.removeprefix("tgk_")
-        role = {"kiosk": Role.KIOSK, "counter": Role.COUNTER, "lobby": Role.LOBBY, "far": Role.KIOSK}.get(name)
+        role = {
+            "kiosk": Role.KIOSK,
+            "counter": Role.COUNTER,
+            "lobby": Role.LOBBY,
+            "far": Role.KIOSK,
+            "rotated": Role.KIOSK,
+        }.get(name)
         return role and Actor(f"key {name}", role, ("hq", "west" if name == "far" else "east", "0102"))
 
     def ask(self, who: str, method: str, path: str, request: str = "", **body: Any) -> Any:
@@ -155,6 +171,61 @@ def test_who_may(desk: Desk) -> None:
     assert step.json()["type"].endswith("not-an-open-class"), "a card's class is not given away at a kiosk"
 
 
+def key_limit(app: FastAPI) -> RateLimit:
+    """How often a key may ask at an application, with a clock that stands."""
+    (found,) = (one.args[2] for one in app.user_middleware if one.cls is TicketExpress)
+    assert isinstance(found, RateLimit)
+    found.clock = lambda: 0
+    return found
+
+
+def test_a_key_that_asks_too_often(redis_server: str, topic_prefix: str) -> None:
+    """Is told to wait a second, by whatever route it comes; the others go on, and so does it a second later."""
+    found = Desk(redis_server, topic_prefix, rate_max=1)
+    limit = key_limit(found.app)
+    with TestClient(found.app) as found.client:
+        for _ in range(BURST_S):
+            found.made("kiosk", "/v1/tickets")
+        for method, path in (
+            ("POST", "/v1/tickets"),
+            ("GET", "/v1/branch"),
+            ("GET", "/v1/tickets/1"),
+            ("POST", "/v1/counters/1/next"),
+        ):
+            answer = found.ask("kiosk", method, path)
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            assert answer.json()["type"] == "urn:tidegauge:problem:too-many-requests"
+        assert found.made("counter", "/v1/counters/1/next")["ticket"] is not None
+        limit.clock = lambda: SECOND_NS
+        assert found.ask("kiosk", "GET", "/v1/branch").status_code == 200
+
+
+def test_a_refusal_does_not_wait_for_brokers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose record can't be kept yet is refused as well; what is too much is in the log alone, and the others follow."""
+    monkeypatch.setattr(refusals, "REFUSAL_WAIT_S", 0.01)
+    waiting, brokers, record = desk.may.refusals._waiting, threading.Event(), desk.trail.record
+    waiting.maxsize = 2
+
+    def stuck(*words: Any) -> None:
+        brokers.wait()
+        record(*words)
+
+    monkeypatch.setattr(desk.trail, "record", stuck)
+    try:
+        for number in range(refusals.REFUSAL_THREADS + waiting.maxsize + 1):
+            answer = desk.ask("kiosk", "POST", "/v1/counters/1/next")
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:tidegauge:problem:not-allowed")
+            if number < refusals.REFUSAL_THREADS:
+                waited(waiting.empty, "nobody takes it up")
+        assert [one.message for one in caplog.records] == ["a refusal is not on record: 2 others wait for theirs"]
+        assert desk.made("kiosk", "/v1/tickets")["state"] == "waiting"
+    finally:
+        brokers.set()
+    waited(lambda: len(desk.trail.refused) == refusals.REFUSAL_THREADS + waiting.maxsize, "records are lost")
+
+
 def test_unknown_and_ordinary_are_alike(desk: Desk) -> None:
     """But for number, place and time; a view that is down gives the default class, marked."""
     answers = [desk.made("kiosk", "/v1/tickets", customer_ref=ref) for ref in (GONE, "x", "a" * 64)]
@@ -163,6 +234,42 @@ def test_unknown_and_ordinary_are_alike(desk: Desk) -> None:
     desk.view.down = True
     lost = desk.made("kiosk", "/v1/tickets", customer_ref=VIP)
     assert (lost["queue_class"], lost["degraded"]) == ("ordinary", True)
+
+
+def test_a_ticket_is_nobodys_identity(desk: Desk) -> None:
+    """The counter learns whether the person it has checked is the ticket's holder (R-240); of a walk-in it can't be told.
+
+    Every answer says that the check stays (R-242, R-080), also of a VIP's.
+    """
+    desk.made("kiosk", "/v1/tickets", customer_ref=VIP, previous_ref=NEW)
+    desk.made("kiosk", "/v1/tickets")
+    told = []
+    for persons in ((VIP, NEW, GONE), (VIP,)):
+        called = desk.made("counter", "/v1/counters/1/next")["ticket"]
+        assert called["identity_check"] is True
+        path = f"/v1/tickets/{called['ticket']}"
+        told += [desk.made("counter", f"{path}/holder", counter="1", customer_ref=person) for person in persons]
+        desk.made("counter", f"{path}/complete", counter="1")
+    assert [one["holder"] for one in told] == ["same", "same", "other", "unknown"]
+    assert all(one["identity_check"] is True for one in told)
+
+
+def test_a_courtesy_is_on_record(desk: Desk) -> None:
+    """Staff give somebody the service of a class that he does not have (R-092): by whom and why is kept."""
+    given = {"queue_class": "gold", "reason": "experience day"}
+    assert desk.ask("kiosk", "POST", "/v1/tickets/courtesy", **given).status_code == 403
+    own = desk.made("lobby", "/v1/tickets/courtesy", **given)
+    assert (own["queue_class"], own["position"], own["vip_area"]) == ("gold", 1, False)
+    store = desk.ticketing.store
+    assert desk.client.portal is not None
+    found: Any = desk.client.portal.call(store.client.xrange, store.keys.outbox)
+    (step,) = (json.loads(fields[b"e"]) for _, fields in found)
+    assert [step[name] for name in ("action", "class", "reason", "actor")] == [
+        "issued",
+        "gold",
+        "experience day",
+        "key lobby",
+    ]
 
 
 def test_printed_without_the_service(desk: Desk) -> None:
@@ -175,6 +282,31 @@ def test_printed_without_the_service(desk: Desk) -> None:
     again = desk.made("kiosk", "/v1/tickets/printed", tickets=given)
     assert [one["ticket"] for one in again] == [one["ticket"] for one in first]
     assert desk.made("counter", "/v1/counters/1/next")["ticket"]["number"] == "K1-1"
+
+
+def test_a_printed_number_is_one_ticket(desk: Desk) -> None:
+    """Whichever key reports it; none is of the form of those that the service gives, or stands for two tickets."""
+    at = datetime.now(UTC).replace(tzinfo=None)
+    given = [{"number": "K1-1", "printed_at": at.isoformat()}]
+    first = desk.made("kiosk", "/v1/tickets/printed", tickets=given)
+    assert desk.made("rotated", "/v1/tickets/printed", tickets=given) == first
+    other = [{"number": "K1-1", "printed_at": (at - timedelta(minutes=1)).isoformat() + "+00:00"}]
+    refused = desk.ask("rotated", "POST", "/v1/tickets/printed", tickets=other)
+    assert refused.json()["type"].endswith("request-id-reused")
+    for number in ("D001", "A1234"):
+        none = desk.ask("kiosk", "POST", "/v1/tickets/printed", tickets=[{**given[0], "number": number}])
+        assert (none.status_code, none.json()["type"]) == (422, "urn:tidegauge:problem:not-understood")
+    mixed = [{**given[0], "number": "K1-2"}, {**other[0], "number": "K1-3"}]
+    told = desk.made("kiosk", "/v1/tickets/printed", tickets=mixed)
+    assert [one["number"] for one in told] == ["K1-3", "K1-2"], "with a zone and without one"
+
+
+def test_nothing_is_printed_before_the_day(desk: Desk) -> None:
+    """A kiosk prints itself before nobody of days before; days begin where the bank is."""
+    desk.ticketing.zone = ZoneInfo("Asia/Shanghai")
+    given = [{"number": "K1-1", "printed_at": "1970-01-02T00:00:00+00:00"}]
+    told = desk.made("kiosk", "/v1/tickets/printed", tickets=given)
+    assert datetime.fromisoformat(told[0]["arrival"]) == datetime(2026, 3, 1, 16, tzinfo=UTC)
 
 
 def test_without_the_store(desk: Desk) -> None:
@@ -227,13 +359,17 @@ def test_requests_that_are_none(desk: Desk) -> None:
     assert other.json()["type"].endswith("request-id-reused")
 
 
-def test_an_open_class_stays(desk: Desk) -> None:
-    """Anybody may be given it at the kiosk; a card's class goes before it where it is called first, and does not take it away."""
-    queue = desk.ticketing.queue
-    elderly = QueueClass("elderly", queue.classes[0].name, 15)
-    classes = (*queue.classes[:2], elderly, *queue.classes[2:])
-    rule = Discipline("head_start", tuple(60 * one.head_start_minutes for one in classes), (5, 4, 3, 2, 1))
-    desk.ticketing.store.queue = CompiledQueue(classes, rule)
+def test_an_open_class_stays(desk: Desk, tmp_path: Path) -> None:
+    """Anybody may be given it at the kiosk; a card's class goes before it where it is called first, and does not take it away.
+
+    A pack has such a class as docs/policies.md writes it.
+    """
+    (line,) = re.findall(r"^ *- \{id: elderly, .*$", POLICIES_PAGE.read_text(), re.MULTILINE)
+    gold = "        - {id: gold, name"
+    pack = Path(policies.__file__).with_name("packs") / f"{PACK}.yaml"
+    own_pack = tmp_path / "own.yaml"
+    own_pack.write_text(pack.read_text().replace(gold, f"        {line.strip()}\n{gold}"))
+    desk.ticketing.store.queue = compile_queue(load_pack(own_pack))
     own = desk.made("kiosk", "/v1/tickets", customer_ref=GONE, queue_class="elderly")
     assert (own["queue_class"], own["number"]) == ("elderly", "C001")
     assert desk.made("kiosk", "/v1/tickets", customer_ref=VIP, queue_class="elderly")["queue_class"] == "diamond"

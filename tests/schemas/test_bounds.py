@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.engine.job import TP, Block
-from agents.engine.packing import HEADER
+from agents.engine.record_batches import HEADER
 from agents.engine.transport import BatchHeader, CorruptBatch, records, take_block
 from schemas import bounds
 from schemas.codec.blocks import Columns, Reader, decode, log_entries

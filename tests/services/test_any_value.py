@@ -22,8 +22,8 @@ from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import contract
 from services.notices.arrivals import VipArrivals
 from services.notices.days import BankDays
+from services.notices.notice_ids import ToldNotices
 from services.notices.notifier import ID_CHARS, Notifier, compose
-from services.notices.told import ToldNotices
 from services.queue.behind.following import ClassFollower
 from services.queue.lookup import Answer, Lookup, QueueRow, RedisPriorityView
 from services.queue.tickets.keys import TicketKeys

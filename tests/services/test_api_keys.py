@@ -13,7 +13,7 @@ from deploy.connections.database import connected
 from services.access.decision import MACHINES, Action, DataKind, Resource, Role, decide_access
 from services.access.keys import KeyRefusedError, actor_of_key, issue_key, known_keys, revoke_key
 from services.database.migrations import migrate
-from tests.cli.calling import call
+from tests.cli.invocation import call
 
 pytestmark = pytest.mark.integration
 

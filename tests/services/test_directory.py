@@ -12,7 +12,7 @@ from deploy.connections.database import connected
 from services.database.migrations import migrate
 from services.staff.directory import Taken, take
 from services.staff.lists import RefusedListError, read_list
-from tests.cli.calling import call
+from tests.cli.invocation import call
 
 pytestmark = pytest.mark.integration
 

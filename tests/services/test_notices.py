@@ -17,6 +17,7 @@ from schemas.registry import contract, file_registry
 from services.notices import texts
 from services.notices.channels import ConsoleChannel, RedisLedger, give_up, waiting_notices
 from services.notices.days import BankDays
+from services.notices.notice_ids import TOLD_MAX, ToldNotices
 from services.notices.notifier import (
     LOOK_S,
     RETRY_MAX_S,
@@ -26,7 +27,6 @@ from services.notices.notifier import (
     masked,
     notice_id,
 )
-from services.notices.told import TOLD_MAX, ToldNotices
 from services.notices.webhook import ATTEMPTS_MAX, WebhookChannel
 from services.views.keys import Keys
 from services.views.projections import TopicRecord

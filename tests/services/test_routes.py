@@ -33,6 +33,7 @@ SERVES: Final = (DataKind.CALLS, Action.WRITE)
 RUNS: Final = (DataKind.HALLS, Action.WRITE)
 TICKET: Final = "/v1/tickets/{ticket}"
 COUNTER: Final = "/v1/counters/{counter}"
+CASH: Final = "/v1/cash-requests"
 ROUTES: Final[dict[tuple[str, str], tuple[DataKind, Action]]] = {
     ("POST", "/v1/tickets"): ISSUES,
     ("POST", "/v1/tickets/courtesy"): RUNS,
@@ -46,6 +47,8 @@ ROUTES: Final[dict[tuple[str, str], tuple[DataKind, Action]]] = {
     ("PUT", COUNTER): RUNS,
     ("GET", "/v1/branch"): SEES,
     **{("POST", f"/v1/branch/{step}"): RUNS for step in ("close", "open")},
+    **{(method, CASH): SERVES for method in ("POST", "GET")},
+    **{("POST", f"{CASH}/{{cash_request}}/{step}"): SERVES for step in ("meet", "refuse", "withdraw")},
 }
 PAGES: Final[dict[tuple[str, str], tuple[DataKind, Action]]] = {
     **{("GET", path): SEES for path in ("/", "/hall", "/hall/events")},
@@ -124,7 +127,7 @@ def test_who_gets_through(role: Role) -> None:
                 allowed = decide_access(
                     Actor("x", role, OWN), action, Resource(kind, ("hq", *branch.split("/")))
                 ).allowed
-                url = path.format(ticket=1, counter="c1") + f"?branch={branch}"
+                url = path.format(ticket=1, counter="c1", cash_request=1) + f"?branch={branch}"
                 headers = {"Authorization": f"ApiKey {role}" if own else "ApiKey nobody", "Idempotency-Key": "k"}
                 status = client.request(method, url, headers=headers).status_code
                 assert (status == 401) == (not own), (role, method, url)

@@ -20,7 +20,7 @@ from services.database.migrations import migrate
 from services.staff.directory import take
 from services.staff.lists import read_list
 from services.staff.people import person_of
-from tests.cli.calling import call
+from tests.cli.invocation import call
 
 NOW: Final = 1_800_000_000
 NAN: Final = float("nan")

@@ -13,7 +13,7 @@ from services.access import writer
 from services.access.audit import AUDIT_FILE
 from services.access.decision import Action, Actor, DataKind, Resource, Role, decide_access
 from services.access.writer import DecisionTrail, NotWrittenError, has_broker
-from tests.cli.calling import NOWHERE, call
+from tests.cli.invocation import NOWHERE, call
 
 ACTOR = Actor("a", Role.ADMINISTRATOR, ("hq",))
 KEYS = Resource(DataKind.KEYS, ("hq",))

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from agents.engine.packing import TRANSACTIONAL
+from agents.engine.record_batches import TRANSACTIONAL
 from schemas.codec.records import decode_one
 from schemas.codec.records import encode as avro
 from schemas.partitioner import partition_of
@@ -27,8 +27,8 @@ from tests.simulation.broker import Cluster
 from tests.simulation.log import encode
 from tests.simulation.schemes import MATURES_ON, POINTS, later_version
 from tests.standing.partition import customer
+from tests.standing.test_changeover import activation
 from tests.standing.test_lifecycle import fact
-from tests.standing.test_switching import activation
 from tests.twins.case_terms import OUTCOMES
 from tests.twins.definitions import date_of, day_of, month_first
 from tests.twins.events import instant, posting, rate, snapshot

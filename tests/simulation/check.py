@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 
 from agents.engine.changelog import COMMIT
 from agents.engine.job import TP, Block
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.job import StandingJob
 from schemas.codec.records import decode_one
 from schemas.partitioner import partition_of

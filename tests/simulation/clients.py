@@ -13,7 +13,7 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from agents.engine.job import TP, Block
-from agents.engine.packing import COMPRESS
+from agents.engine.record_batches import COMPRESS
 from agents.engine.transport import take_block
 from tests.simulation.broker import Cluster
 from tests.simulation.loop import PROCESS, SimLoop

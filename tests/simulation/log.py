@@ -12,7 +12,7 @@ from typing import NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from agents.engine.packing import CRC_FROM, HEADER, TRANSACTIONAL
+from agents.engine.record_batches import CRC_FROM, HEADER, TRANSACTIONAL
 from agents.engine.transport import CONTROL, BatchHeader
 
 Pair = tuple[bytes | None, bytes | None]

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from agents.engine import recovery, unit
 from agents.engine.changelog import FENCE, Fence
 from agents.engine.job import Block, Outcome
-from agents.engine.packing import Packed
+from agents.engine.record_batches import Packed
 from agents.engine.unit import PartitionUnit
 from agents.standing.decide.cases.outflow import OutflowCases
 from agents.standing.decide.packs import Packs

@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from agents.engine import recovery
 from agents.engine.changelog import COMMIT, FENCE
 from agents.engine.job import TP, Block
-from agents.engine.packing import HEADER
+from agents.engine.record_batches import HEADER
 from agents.engine.transport import BatchHeader, take_block
 from agents.standing.job import StandingJob
 from tests.simulation.loop import SimLoop

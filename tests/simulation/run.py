@@ -16,7 +16,7 @@ from unittest import mock
 
 from aiokafka import TopicPartition
 
-from agents.engine import packing, recovery, table, unit
+from agents.engine import record_batches, recovery, table, unit
 from agents.engine.job import Block, Outcome
 from agents.engine.metrics import WorkerMetrics
 from agents.engine.table import CRASHES_MAX
@@ -263,7 +263,7 @@ def engine_in(sim: Simulation) -> Iterator[None]:
     with ExitStack() as stack:
         swap(unit, "AIOKafkaProducer", partial(Producer, sim.world))
         swap(recovery, "AIOKafkaConsumer", partial(Consumer, sim.world))
-        for module in (unit, recovery, table, packing):
+        for module in (unit, recovery, table, record_batches):
             swap(module, "time", sim.loop)
         swap(unit, "TRANSACTION_BYTES_MAX", sim.transaction_bytes)
         swap(unit, "HELD_BYTES_MAX", sim.held_bytes)

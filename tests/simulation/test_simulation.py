@@ -21,7 +21,7 @@ from agents.standing.intake import marks
 from tests.simulation.clients import fetch
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.pool import hunted, lean, slipped
-from tests.simulation.rolling import Rolling
+from tests.simulation.rolling_upgrade import Rolling
 from tests.simulation.run import Recorded, Simulation, engine_in, simulate
 from tests.simulation.slips import Slips
 

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from deploy.connections.clients import librdkafka
 from deploy.settings import Settings
 from schemas.codec.records import encode
-from tests.cli.calling import Called, call
+from tests.cli.invocation import Called, call
 from tests.schemas.helpers import posting_value
 from tidegauge.demo.processes import environment
 

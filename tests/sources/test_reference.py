@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.reference import customer_ref
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tidegauge.cli.queue.command import MISTAKES
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, _ways, how_made
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from agents.engine.job import TP, Block
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.offline.memory_log import MemoryLog
 from agents.offline.memory_log import _batch as batch
 from agents.standing.job import StandingJob

@@ -17,8 +17,8 @@ from policies import parse_pack
 from policies.language import criteria, document, grammar, sections
 from policies.language.grammar import Kind
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_changeover import activation
 from tests.standing.test_lifecycle import action, fact
-from tests.standing.test_switching import activation
 from tests.twins.events import day, posting
 
 GONE: Final = object()  # the setting is not written

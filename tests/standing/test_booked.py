@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.engine.job import TP, Block
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.offline.memory_log import batch
 from agents.standing.job import StandingJob
 from agents.standing.model import ForCloser

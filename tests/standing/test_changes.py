@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.decide import state_rows
 from agents.standing.decide.state_rows import Remembered
 from agents.standing.job import StandingJob

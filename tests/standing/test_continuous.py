@@ -10,7 +10,7 @@ import pytest
 from agents.standing.job import StandingJob
 from policies import PackError, parse_pack
 from tests.standing.partition import Partition, Topics, conf, customer
-from tests.standing.test_deciding import JANUARY, with_settings
+from tests.standing.test_evidence import JANUARY, with_settings
 from tests.standing.test_lifecycle import action, crashed, fact
 from tests.twins.events import day, posting, snapshot
 

@@ -10,8 +10,8 @@ from schemas.registry import file_registry
 from schemas.topics import INPUTS, MARK, MARK_KEY
 from streams.calendar import DAY_MAX, DAY_MIN
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_changeover import activation
 from tests.standing.test_lifecycle import fact
-from tests.standing.test_switching import activation
 from tests.streams.fast import differences, state
 from tests.twins.events import day, posting, rate, snapshot
 

@@ -17,8 +17,8 @@ from schemas.registry import file_registry
 from streams.vocabulary.terms import ASSET_CLASSES
 from tests.policies.test_figures import NAME, written
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_changeover import activation
 from tests.standing.test_lifecycle import crashed, fact
-from tests.standing.test_switching import activation
 from tests.streams.fast import RULES, unshrunk
 from tests.twins.events import day, posting, rate
 from tests.twins.figures import NO_RATE, SlowFigures

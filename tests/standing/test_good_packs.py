@@ -14,8 +14,8 @@ from policies import PackError, decide, limits, parse_pack
 from streams.vocabulary.terms import ASSET_CLASSES
 from tests.policies.grammar_packs import branch_packs, packs
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_changeover import activation, pack_of
 from tests.standing.test_lifecycle import action, crashed, fact
-from tests.standing.test_switching import activation, pack_of
 from tests.streams.fast import RULES, unshrunk
 from tests.twins.events import day, posting, rate
 from tests.twins.figures import NO_RATE, SlowFigures
@@ -101,6 +101,7 @@ def life():
         *(fact(c, 10 + k, 150 * k, day(f"2024-0{k}-0{k + 2}"), "loyalty") for k in (1, 2) for c in ("C1", "C2")),
         fact("C1", 20, 0, day("2024-01-12"), "plan") | {"text": "premium"},
         fact("C2", 21, 0, day("2024-01-12"), "plan") | {"text": "basic"},
+        fact("C4", 22, day("2024-03-04"), day("2024-02-02"), "loyalty"),  # to a pack that says so, a product's last day
         day("2024-01-15"), action("C1", 1, "issue_card", day("2024-01-16"), "gold"), day("2024-01-31"),
         rate("USD", 7_000_000, "2024-02-01"),
     )  # fmt: skip
@@ -146,6 +147,7 @@ def lived(text, kind, live, base=None):
 @given(data=st.data())
 def test_whatever_is_good_runs(kind, data):
     """A pack that the language takes is followed by the job; one that it refuses is told where and why."""
+    TALLY[f"{kind} drawn"] += 1
     text = data.draw(packs(kind))
     problems = refusals(text)
     TALLY[f"{kind} refused"] += bool(problems)
@@ -155,7 +157,9 @@ def test_whatever_is_good_runs(kind, data):
         TALLY[f"{kind} run"] += 1
         assert [r["detail"] for r in partition.of("dead-letters") if r["topic"] == "policies"] == []
         assert partition.job.ledger.closed == LAST
-        if not live and kind == "tiers":
+        for name in sorted({record["kind"] for record in partition.of("rm-alerts")}):
+            TALLY[f"packs with {name}"] += 1
+        if kind == "tiers":
             compare(parse_pack(text), partition, steps)
 
 
@@ -166,6 +170,7 @@ def test_whatever_a_branch_adds_runs(texts):
     """A supplement to any good pack is taken live, over a crash, and decides for the customers of its branch."""
     base, added = texts
     refused = refusals(base) or refusals(added)
+    TALLY["branches drawn"] += 1
     TALLY["branches refused"] += bool(refused)
     if refused:
         return
@@ -228,6 +233,9 @@ def compare(pack, partition, steps):
 
 @pytest.fixture(scope="module", autouse=True)
 def _tally():
-    """The law must not become empty unseen: packs run, and tiers are compared."""
+    """The laws must not become empty unseen: where packs were drawn, some run, and tiers are compared."""
     yield
     print(dict(TALLY))
+    for kind in ("tiers", "layers", "branches"):
+        assert bool(TALLY[f"{kind} run"]) == bool(TALLY[f"{kind} drawn"]), kind
+    assert TALLY["compared"] or not TALLY["tiers drawn"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.engine.job import Rows
-from agents.engine.packing import Packed, few, flat, joined
+from agents.engine.record_batches import Packed, few, flat, joined
 from agents.standing.publish.standings import References
 from agents.standing.publish.tier_changes import evidence, exact_digits
 from policies import load_pack

@@ -16,8 +16,8 @@ from agents.standing.job import StandingJob
 from policies import PackError, decide, load_pack, parse_pack
 from policies.lifecycle.state import day_number
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_changeover import activation, pack_of
 from tests.standing.test_lifecycle import LAYERS, crashed, fact
-from tests.standing.test_switching import activation, pack_of
 from tests.twins.events import day, posting
 
 CARE = load_pack("layered-care")

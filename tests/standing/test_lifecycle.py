@@ -493,6 +493,6 @@ def crashed(partition: Partition, settings_: Any) -> Partition:
 
 
 def _flat(items: Any) -> Any:
-    from agents.engine.packing import flat
+    from agents.engine.record_batches import flat
 
     return flat(items)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.engine.job import TP
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.engine.transport import take_block
 from agents.standing.job import StandingJob
 from schemas import bounds

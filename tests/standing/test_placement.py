@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.engine.job import RecoveryError
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.intake.placement import Placement
 from agents.standing.job import StandingJob
 from deploy.topics import CATALOGUE, CUSTOMER

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.engine.job import RecoveryError
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from agents.standing.decide.state_rows import Remembered
 from agents.standing.job import StandingJob

@@ -143,7 +143,7 @@ def test_another_run_up_to_the_same_day_counts() -> None:
 
 
 def _flat(rows: Any) -> list[Any]:
-    from agents.engine.packing import flat
+    from agents.engine.record_batches import flat
 
     return list(flat(rows))
 

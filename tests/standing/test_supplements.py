@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from agents.standing.job import StandingJob
 from policies import parse_pack
 from tests.standing.partition import Partition, Topics, conf, customer
-from tests.standing.test_deciding import with_settings
+from tests.standing.test_changeover import activation, pack_of
+from tests.standing.test_evidence import with_settings
 from tests.standing.test_lifecycle import FIRST, crashed, heard, lives, packs
-from tests.standing.test_switching import activation, pack_of
 from tests.streams.fast import unshrunk
 from tests.twins.events import day, posting
 

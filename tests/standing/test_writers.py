@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.job import StandingJob
 from deploy.settings import Settings
 from schemas.codec import blocks

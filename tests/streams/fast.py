@@ -11,11 +11,12 @@ import numpy as np
 from hypothesis import Phase, settings
 
 from streams.accounts.entries import OPEN_END
-from streams.accounts.ledger import Break, Ledger, UnmatchedReversal
+from streams.accounts.findings import Break, UnmatchedReversal
+from streams.accounts.ledger import Ledger
 from streams.accounts.store import BREAK, DELTA, JOURNAL, LATE, POSTING
 from streams.money import NANO
 from streams.vocabulary.metrics import COLUMNS
-from tests.streams.feeding import feed
+from tests.streams.feed import feed
 from tests.twins.definitions import IN_SCOPE, Rules, month_first
 
 # Whole banks of events against a slow twin: to shrink one takes longer than a test may last. The blob repeats it.

@@ -9,7 +9,7 @@ from streams.alerts.outflow import Rules as OutflowRules
 from streams.calendar import month_start
 from streams.fields import DUPLICATE, OK, TOO_OLD
 from tests.streams.fast import RULES, Fast, column, unshrunk
-from tests.streams.feeding import feed
+from tests.streams.feed import feed
 from tests.twins.definitions import half_even
 from tests.twins.events import day, posting, rate, snapshot
 from tests.twins.ledger import SlowLedger

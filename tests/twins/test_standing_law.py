@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from tests.examples.implementations import Slow
 from tests.examples.standing import Standing
 from tests.twins.definitions import month_first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from deploy.settings import SettingKind, Settings, kind_of
-from tests.cli.calling import Called
+from tests.cli.invocation import Called
 
 LINES_MAX: Final = 3
 REFUSED_S: Final = 10.0

@@ -68,6 +68,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("references", "state", "references"),
     ("handover", "state", "handover"),
     ("schema registry", "servers", "contracts"),
+    ("worker", "workers", "worker_readiness"),
     ("redis", "servers", "redis_answers"),
     ("redis memory", "servers", "redis_memory"),
     ("tickets", "servers", "tickets_kept"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deploy.connections.acting import call_id
+from deploy.connections.caller import call_id
 from deploy.settings import Settings
 from services.access.decision import (
     AccessDecision,

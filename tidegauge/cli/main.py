@@ -34,7 +34,7 @@ class Lazy(TyperCommand):
         """Go on with the real command."""
         command = load_command(str(self.name), self.entry)
         if not elsewhere():  # else `deploy` is somebody else's
-            from deploy.connections.acting import act_as
+            from deploy.connections.caller import act_as
 
             act_as(self.entry.principal)
         return command.make_context(info_name, args, parent=parent, **extra)

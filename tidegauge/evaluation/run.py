@@ -23,7 +23,7 @@ from policies.model.pack import AlertRule, Pack, Share
 from schemas.codec.records import decode_one, encode
 from schemas.registry import CONTRACTS, FileRegistry, file_registry
 from schemas.topics import INPUTS
-from tidegauge.evaluation.leaving import episodes
+from tidegauge.evaluation.episodes import episodes
 from tidegauge.evaluation.score import LabelledWorld
 from tidegauge.evaluation.steps import ScoredStep, scored_step
 

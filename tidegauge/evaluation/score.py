@@ -13,7 +13,7 @@ from connectors.labelled.labels import COUNTS_QUIET, LEAVER, Label
 from streams.alerts.lifecycle import RAISED
 from streams.calendar import business_day, date_of, zone_table
 from streams.vocabulary.terms import ALERT_KINDS, OUTFLOW
-from tidegauge.evaluation.leaving import Episode
+from tidegauge.evaluation.episodes import Episode
 from tidegauge.evaluation.steps import ENDS, LINES, TOLD, ScoredStep
 
 SETTLES_MS: Final = 30 * 60_000  # a quiet customer's case that is over by then was no false alarm

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from agents.engine import recovery
 from agents.engine.job import Block
-from agents.engine.packing import HEADER
+from agents.engine.record_batches import HEADER
 from agents.engine.transport import BatchHeader
 from agents.offline.memory_log import batch
 from connectors.formats.events import Record

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from connectors.formats.events import Record

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from agents.engine.reader import rows_to_the_end
-from connectors.loading.passed import Passed
+from connectors.loading.omissions import Omissions
 from connectors.loading.publisher import FLUSH_WAIT_S, PublishError, open_producer, publish_errors
 from deploy.topics import WORLD
 from schemas.codec.records import decode_one, encode
@@ -33,7 +33,7 @@ def read_entries(settings: Settings) -> list[WorldEntry]:
     KafkaException where it can't be read in time, RegistryError where the schema registry can't be asked.
     """
     registry = registry_for(settings)
-    found, foreign = list[WorldEntry](), Passed()
+    found, foreign = list[WorldEntry](), Omissions()
     for row in rows_to_the_end(settings.kafka, settings.topic(WORLD)):
         if row.value is None:
             continue

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from agents.engine.packing import Packed
+from agents.engine.record_batches import Packed
 from agents.standing.decide.branches import RulesInForce
 from agents.standing.decide.cases.desk import CaseDesk
 from agents.standing.decide.cases.outflow import OutflowCases
 from agents.standing.decide.cases.states import StateAlerts
-from agents.standing.decide.changeover import Changeover
 from agents.standing.decide.continuous import ContinuousDecider
-from agents.standing.decide.flags import customer_flags
 from agents.standing.decide.layers import Layers
+from agents.standing.decide.lifecycle.changeover import Changeover
+from agents.standing.decide.lifecycle.columns import LifecycleColumns
 from agents.standing.decide.lifecycle.decider import LifecycleDecider, closes_ending
+from agents.standing.decide.lifecycle.flags import customer_flags
 from agents.standing.decide.lifecycle.measures import Measures
 from agents.standing.decide.outlook_alerts import OutlookAlerts
 from agents.standing.decide.outlooks import Outlooks
@@ -86,12 +87,13 @@ class Decider:
             Measures(ledger, self.facts, self.flows),
         )
         self.lifecycle = LifecycleDecider(
-            ledger, rules, measures, self.profiles, self.decisions, self.packs.older, self.touched, counts
-        )
+            ledger, rules, measures, LifecycleColumns(ledger, self.profiles), self.profiles, self.decisions,
+            self.packs.older, self.touched, counts,
+        )  # fmt: skip
         layers = None if conf.layers is None else conf.follow(conf.layers)
         self.layers = Layers(ledger, measures, layer_decisions, layers, counts)
         self.continuous = ContinuousDecider(self.lifecycle, self.touched)
-        self.restatement = Restatement(ledger, self.lifecycle, self.publisher)
+        self.restatement = Restatement(ledger, self.lifecycle, measures, self.publisher)
         self.case_desk = CaseDesk(ledger, self.profiles)
         self.cases = OutflowCases(self.publisher, self.facts.calendar, self.case_desk, counts)
         self.states = StateAlerts(self.publisher, self.lifecycle, self.facts, self.cases, counts)
@@ -113,8 +115,11 @@ class Decider:
         """What standings, alerts and queues go by."""
         return self.classes.shown
 
-    def _use(self, packs: dict[str, Pack]) -> None:
-        """Other packs from now on; customers are migrated by a Changeover, or their rows name their tiers already."""
+    def _use(self, packs: dict[str, Pack]) -> RulesInForce:
+        """Other packs from now on; the rules before them.
+
+        Customers are migrated by a Changeover, or their rows name their tiers already.
+        """
         self.packs.use(packs)
         self.classes = self.conf.together(packs)
         self.profiles.use(self.classes)
@@ -122,11 +127,12 @@ class Decider:
         self.publisher.use(self.classes)
         self.decisions.use(self.classes)
         rules = RulesInForce(self.classes, self.profiles.branch_code)
-        self.lifecycle.use(rules)
+        before = self.lifecycle.use(rules)
         self.continuous.use()
         self.outlook_alerts.use(self.classes.personal)
         self.outlooks.use(self.classes, rules.branches())
         self.use_names()
+        return before
 
     def know(self, pack: Pack, *, from_the_beginning: bool = False) -> None:
         """What a pack that was taken will need is kept from now on; `from_the_beginning`: of the log, for a trial."""
@@ -165,7 +171,7 @@ class Decider:
             return ((key, value) for key, value in last.items() if key[:1] in keys)
 
         self.facts.load(of(RowKey.FACT, RowKey.FACT_MONTHS, RowKey.DATES))
-        self.lifecycle.columns.load(of(RowKey.LIFECYCLE), self.lifecycle.rules)
+        self.lifecycle.load(of(RowKey.LIFECYCLE))
         self.layers.load(of(RowKey.LAYER))
 
     def profile(self, slot: int, moved: bool) -> None:
@@ -219,7 +225,7 @@ class Decider:
         if switched is not None or layers_switched is not None or "month" in closes or everyone:
             slots = np.arange(self.ledger.customers.count)
         else:
-            waiting = self.lifecycle.columns.waiting(close.day, before), self.layers.waiting(close.day, before)
+            waiting = self.lifecycle.waiting(close.day, before), self.layers.waiting(close.day, before)
             beside = self.known.beside_accounts(before, close.day)
             slots = np.union1d(np.union1d(touched, beside), np.union1d(*waiting))
         for at in range(0, len(slots), CLOSE_CHUNK):
@@ -230,10 +236,9 @@ class Decider:
         """Packs take effect on the day after this close: customers are decided under them, not under those before."""
         others = [name for name in packs if packs[name] != self.packs.running.get(name)]
         self.first_months |= dict.fromkeys(others, int(last_ended_month(day)) + 1)
-        rules, queue_classes = self.lifecycle.rules, self.pack.queue_class_ids
-        self._use(packs)
+        queue_classes, before = self.pack.queue_class_ids, self._use(packs)
         self.profiles.requeue_all(queue_classes)
-        return Changeover(self.lifecycle, rules).close
+        return Changeover(self.lifecycle, before).close
 
     def _evaluate(
         self, close: DayClose, slots: Array, closes: frozenset[str], decide: _Decide, decide_layers: _Decide
@@ -277,7 +282,7 @@ class Decider:
         return [
             *self.profiles.take_rows(),
             *self.facts.take_rows(),
-            *self.lifecycle.columns.take_rows(self.lifecycle.rules),
+            *self.lifecycle.take_rows(),
             *self.outlooks.take_rows(),
             *self.outlook_alerts.take_rows(),
             *self.cases.take_rows(),

@@ -12,19 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agents.standing.decide.lifecycle.decider import LifecycleDecider, continuous
+from agents.standing.decide.lifecycle.decider import LifecycleDecider
+from agents.standing.decide.lifecycle.lived_day import decide_lived_day
 from agents.standing.intake.touched import TouchedCustomers
-from agents.standing.model import Chosen, DayClose, Evidence
-from policies.compiled.classes import ClassTable
-from policies.compiled.program import Plain, look_plain
+from agents.standing.model import DayClose
 from schemas.codec.blocks import Columns
 from streams.accounts.store import Array
-from streams.calendar import NO_DAY
 from streams.fields import OK
 
 _EVENT_ID = 0  # column of postings and snapshots
-_CHUNK = 1 << 14  # customers looked at together
-_Cause = Callable[[int], str]
 
 
 class _Rows(NamedTuple):
@@ -45,7 +41,7 @@ class ContinuousDecider:
 
     def use(self) -> None:
         """The rules of the lifecycle are other ones from now on."""
-        self.watch(wanted=any(continuous(table) for table in self.lifecycle.rules.every()))
+        self.watch(wanted=self.lifecycle.is_continuous())
 
     def watch(self, *, wanted: bool) -> None:
         """Whether customers are noted from now on; what was noted is forgotten."""
@@ -75,43 +71,12 @@ class ContinuousDecider:
             block, at = last(slot)
             return block.columns.text_at(int(block.columns.data[block.rows[at], _EVENT_ID])) or ""
 
-        self._decide(np.unique(slots), cause, None)
+        decide_lived_day(self.lifecycle, np.unique(slots), cause, None)
 
     def after(self, close: DayClose, touched: Array, named: str) -> None:
         """A day is being lived from now on: what came before it may count from it on. `named`: the close, by ids."""
         if self.touched.wanted:
-            self._decide(touched, lambda _: f"close/{named}", close)
-
-    def _decide(self, slots: Array, cause: _Cause, close: DayClose | None) -> None:
-        day = self.ledger.closed + 1
-        if self.ledger.closed == NO_DAY:
-            return
-        self.lifecycle.columns.reserve()
-        for table, rows in self.lifecycle.rules.parts(self.ledger.customers, slots):
-            mine = slots[rows]
-            # While a source is stale, what it puts off waits for a close.
-            if continuous(table) and not self.lifecycle.measures.stale(table.pack, day - 1):
-                for at in range(0, len(mine), _CHUNK):
-                    self._class(table, mine[at : at + _CHUNK], day, cause, close)
-
-    def _class(self, table: ClassTable, slots: Array, day: int, cause: _Cause, close: DayClose | None) -> None:
-        lifecycle, policy = self.lifecycle, table.policy
-        official, known = lifecycle.columns.tiers(table, slots)
-        scopes = table.pack.scopes
-        scope = next((scopes[name] for _, name in table.program.needs if name is not None), next(iter(scopes.values())))
-        mask = self.ledger.scope_of(sorted(scope))
-        found = Chosen(scope, self.ledger.metrics(mask, day, slots), np.arange(len(slots)))
-        columns = lifecycle.measures.of(table, slots, day, found)
-        measured, held = table.program.evaluate(columns) if columns else (known, np.ones(len(slots), np.bool_))
-        own = lifecycle.columns.own_state(slots)
-        due = (measured != known) | (own & lifecycle.columns.awaits_close(slots))
-        if policy.status.basis == "metric":
-            ready = np.full(len(slots), not policy.status.requires)
-            now = look_plain(policy, Plain(official, lifecycle.columns.below(slots).astype(np.int64), ready), measured)
-            due |= ~own & (now.official != official)
-        for i in np.flatnonzero(due & ~held).tolist():
-            slot = int(slots[i])
-            lifecycle.look(table, day, slot, int(measured[i]), cause(slot), Evidence(columns, i, day), close)
+            decide_lived_day(self.lifecycle, touched, lambda _: f"close/{named}", close)
 
 
 def _last_rows(blocks: list[_Rows]) -> Callable[[int], tuple[_Rows, int]]:

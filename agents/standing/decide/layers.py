@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from agents.engine.job import Pair
-from agents.engine.packing import Packed, few, texts
+from agents.engine.record_batches import Packed, few, texts
 from agents.standing.decide import state_rows
 from agents.standing.decide.branches import ANY, RulesInForce
-from agents.standing.decide.changeover import Changeover
+from agents.standing.decide.lifecycle.changeover import Changeover
+from agents.standing.decide.lifecycle.columns import LifecycleColumns
 from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from agents.standing.decide.lifecycle.measures import Measures
 from agents.standing.decide.state_rows import Remembered
@@ -43,7 +44,7 @@ class Layers:
         self.ledger, self.measures, self.sink, self._counts = ledger, measures, sink, counts
         self.tiers = Names()
         self._held = np.zeros(0, _HELD)
-        self.rules = RulesInForce(None, _no_branch)
+        self.rules, self.columns = RulesInForce(None, _no_branch), LifecycleColumns(ledger, self)
         self.lifecycle: LifecycleDecider | None = None
         if classes is not None:
             self.use(classes)
@@ -57,7 +58,7 @@ class Layers:
         if self.lifecycle is None:
             none = TouchedCustomers()
             self.lifecycle = LifecycleDecider(
-                self.ledger, self.rules, self.measures, self, self.sink, _no_older, none, self._counts
+                self.ledger, self.rules, self.measures, self.columns, self, self.sink, _no_older, none, self._counts
             )  # fmt: skip
         else:
             self.lifecycle.use(self.rules)
@@ -81,7 +82,7 @@ class Layers:
     def changed(self, slots: Array) -> None:
         """Layers of these customers have changed."""
         if self.lifecycle is not None:
-            self.lifecycle.columns.mark_changed(slots.tolist())
+            self.columns.mark_changed(slots.tolist())
 
     def card(self, _slot: int) -> str | None:
         """No layer rests on a card."""
@@ -104,7 +105,7 @@ class Layers:
 
     def waiting(self, day: int, before: int) -> Array:
         """Slots that a close has to look at though nothing has come."""
-        return np.zeros(0, np.int64) if self.lifecycle is None else self.lifecycle.columns.waiting(day, before)
+        return np.zeros(0, np.int64) if self.lifecycle is None else self.lifecycle.waiting(day, before)
 
     def switch(self, classes: CompiledClasses) -> Changeover:
         """A pack takes effect with this close, in place of another or of none."""
@@ -149,9 +150,9 @@ class Layers:
 
     def take_rows(self) -> list[Pair | Packed]:
         """Rows changed since the last call, in order of their slots; most customers share theirs with many others."""
-        if self.lifecycle is None or not len(slots := self.lifecycle.columns.take_changed()):
+        if self.lifecycle is None or not len(slots := self.columns.take_changed()):
             return []
-        columns = self.lifecycle.columns
+        columns = self.columns
         columns.written(slots)
         held, own = self.held()[slots], np.where(columns.own_state(slots), slots, -1)
         kinds = self.ledger.customers.classes(slots)
@@ -170,7 +171,7 @@ class Layers:
         assert self.rules.classes is not None
         table = self.rules.classes.tables[kind]
         known = None if measured < 0 or table is None else table.program.tier_ids[measured]
-        state = None if own < 0 else self.lifecycle.columns.own(own)
+        state = None if own < 0 else self.columns.own(own)
         text = None if state is None else state_rows.encode_state(state, Remembered()).decode()
         held = [[self.tiers.text(code), day] for code, day in zip(codes, days, strict=True) if day != NO_DAY]
         return json.dumps([held, known, below, text], ensure_ascii=False, separators=(",", ":")).encode()
@@ -179,7 +180,7 @@ class Layers:
         """Rows back, one a customer, after the profiles' and once the pack is known."""
         if self.lifecycle is None:
             return
-        columns, held = self.lifecycle.columns, self.held()
+        columns, held = self.columns, self.held()
         read: dict[bytes, Any] = {}
         for key, value in rows:
             slot, raw = self.ledger.customer(key[len(RowKey.LAYER) :].decode()), value or b""

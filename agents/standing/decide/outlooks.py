@@ -15,7 +15,7 @@ import fastavro
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from agents.engine.packing import Packed, few
+from agents.engine.record_batches import Packed, few
 from agents.standing.intake.known import KnownCustomers
 from agents.standing.model import RowKey, customer_keys
 from agents.standing.publish.held import BARRED, HELD_CHUNK, HELD_FIELD, HeldField, HeldReason, no_rate, null_where

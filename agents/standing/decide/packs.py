@@ -1,7 +1,7 @@
 """The book of packs of a partition: those that the job began with, and those that `tidegauge policy activate` sends.
 
 A pack is taken from its lane and kept as a row of its own. It takes effect at the first close whose next day is one on
-which it is in force (agents.standing.decide.changeover).
+which it is in force (agents.standing.decide.lifecycle.changeover).
 """
 
 from __future__ import annotations

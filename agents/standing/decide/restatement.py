@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.standing.decide.lifecycle.decider import LifecycleDecider
+from agents.standing.decide.lifecycle.measures import Measures
 from agents.standing.model import DayClose, Evidence
 from agents.standing.publish.publisher import OutputPublisher
 from policies.compiled.classes import ClassTable, in_branch
@@ -36,8 +37,10 @@ class _Then(NamedTuple):
 class Restatement:
     """Looks at customers whose closed months have changed since the last close."""
 
-    def __init__(self, ledger: Ledger, lifecycle: LifecycleDecider, publisher: OutputPublisher) -> None:
-        self.ledger, self.lifecycle, self.publisher = ledger, lifecycle, publisher
+    def __init__(
+        self, ledger: Ledger, lifecycle: LifecycleDecider, measures: Measures, publisher: OutputPublisher
+    ) -> None:
+        self.ledger, self.lifecycle, self.measures, self.publisher = ledger, lifecycle, measures, publisher
 
     def close(self, at: DayClose, late: Sequence[tuple[int, int]], opened: int, first_months: dict[str, int]) -> int:
         """Restates closes of months from the class's first one on, before `opened`; how many."""
@@ -80,7 +83,7 @@ class Restatement:
 
     def _decided_last(self, slot: int, table: ClassTable, month: int, now: str, opened: int) -> bool:
         """Whether the month's close is the last at which the tier could go the way that it would go now."""
-        policy, state = table.policy, self.lifecycle.columns.state(slot, table)
+        policy, state = table.policy, self.lifecycle.state_of(slot, table)
         higher = policy.level(now) >= policy.level(state.official)
         when = policy.evaluation.upgrades if higher else policy.evaluation.downgrades
         step = MONTHS_OF.get(when, None if when in ("day", "continuous") else step_of(policy.evaluation))
@@ -88,7 +91,7 @@ class Restatement:
 
     def _set_going(self, slot: int, table: ClassTable, month: int) -> bool:
         """Whether the month's close has decided a change that is still to come."""
-        waits = self.lifecycle.columns.state(slot, table).pending
+        waits = self.lifecycle.state_of(slot, table).pending
         return waits is not None and waits.decided == _end(month)
 
     def _correct(
@@ -112,7 +115,7 @@ class Restatement:
             if scope is None:
                 if _is_gone(table, name, end, opened):
                     return None
-                before[key] = now[key] = self.lifecycle.measures.fact(name, slots, end, table.pack.flows)
+                before[key] = now[key] = self.measures.fact(name, slots, end, table.pack.flows)
                 continue
             mask = self.ledger.scope_of(sorted(table.pack.scopes[scope]))
             months = [] if name.endswith(AT_DAY_START) else list(months_of(name, month))
@@ -138,7 +141,7 @@ class Restatement:
         if first < self.ledger.days_since():
             return None
         if name.endswith(AT_DAY_START):
-            now = self.lifecycle.measures.at_day_start(mask, slots, name, end)
+            now = self.measures.at_day_start(mask, slots, name, end)
         else:
             now = from_metrics(self.ledger.metrics(mask, end, slots), name, ((name, name),))[name, name]
         units, nano, days = now.units, now.nano, now.divisor

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.engine.packing import texts
+from agents.engine.record_batches import texts
 from policies.lifecycle import transitions
 from policies.lifecycle.state import (
     Card,

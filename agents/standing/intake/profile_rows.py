@@ -14,7 +14,7 @@ import numpy as np
 
 from schemas.codec.primitives import read_long
 from streams.accounts.store import ID_BYTES_MAX, REF_BITS, REF_MASK, Array, Index, add, find, most_ids
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 from streams.kernels.varints import write_long
 from streams.tiers import HISTORY
 

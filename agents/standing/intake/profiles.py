@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from agents.engine.packing import Packed, few
+from agents.engine.record_batches import Packed, few
 from agents.standing.intake import profile_rows
 from agents.standing.intake.touched import TouchedCustomers
 from agents.standing.model import RowKey, customer_keys

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from agents.engine.job import TP
-from agents.engine.packing import Packed, texts
+from agents.engine.record_batches import Packed, texts
 from schemas.codec.encoder import Writer, encode_columns
 from schemas.codec.murmur import partitions_of_texts
 from schemas.registry import Registry
@@ -83,15 +83,15 @@ class Claims:
         return taken
 
     def _claims(self, slots: Array) -> list[tuple[TP, list[Packed]]]:
-        accounts, customers = self._ledger.store.accounts, self._ledger.customers
+        customers, (mine, since) = self._ledger.customers, self._ledger.claims_of(slots)
         names, ends = texts(self._ledger.account_ids(), self._own_ids(slots))
-        owners, owner_ends = texts(customers.ids(), customers.refs(accounts["customer"][slots]))
+        owners, owner_ends = texts(customers.ids(), customers.refs(mine))
         raw = np.concatenate([names, owners, np.frombuffer(_BETWEEN, np.uint8)])
         account, customer = _refs(ends, 0), _refs(owner_ends, len(names))
         data = np.empty((len(slots), self._writer.width), np.int64)
         data[:, self._writer.index["account_id"]] = account
         data[:, self._writer.index["customer_id"]] = customer
-        data[:, self._writer.index["first_day"]] = np.minimum(accounts["first_day"][slots], DAY_MAX - 1)
+        data[:, self._writer.index["first_day"]] = np.minimum(since, DAY_MAX - 1)
         between = np.full(len(slots), ((len(raw) - 1) << REF_BITS) | 1)
         keys = np.stack([account, between, customer], 1)
         home = partitions_of_texts(raw, account, self._partitions)

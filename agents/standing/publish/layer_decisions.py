@@ -9,7 +9,7 @@ from dataclasses import replace
 import fastavro
 import numpy as np
 
-from agents.engine.packing import Packed, texts
+from agents.engine.record_batches import Packed, texts
 from agents.standing.model import CloseStep, DayClose, Evidence, Switched
 from agents.standing.publish.decisions import Decisions, looked_at
 from agents.standing.publish.publisher import OutputPublisher

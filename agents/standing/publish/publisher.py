@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.engine.job import Pair
-from agents.engine.packing import Packed, few
+from agents.engine.record_batches import Packed, few
 from agents.standing.intake.profiles import Profiles
 from agents.standing.model import DayClose, Keyring
 from agents.standing.publish.standings import References, ShownLayers, StandingWriter
@@ -20,7 +20,8 @@ from schemas.codec.records import encode
 from schemas.letters import LettersAtOnce, Original, dead_letter
 from schemas.registry import Registry, file_registry
 from streams.accounts.entries import BASE
-from streams.accounts.ledger import Break, Candidate, Ledger, UnmatchedReversal
+from streams.accounts.findings import Break, Candidate, UnmatchedReversal
+from streams.accounts.ledger import Ledger
 from streams.accounts.store import POSTING, Array
 from streams.alerts.lifecycle import AlertEvent, Cause
 from streams.alerts.outflow import EXTERNAL_CODE, SHARE_ONE, in_base

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import fastavro
 import numpy as np
 
-from agents.engine.packing import Packed
+from agents.engine.record_batches import Packed
 from agents.standing.model import customer_keys
 from agents.standing.publish.held import HELD_CHUNK, HELD_FIELD, HeldField, HeldReason, no_rate, null_where
 from agents.standing.publish.versions import versioned

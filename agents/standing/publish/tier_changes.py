@@ -11,7 +11,7 @@ import fastavro
 import numba as nb
 import numpy as np
 
-from agents.engine.packing import Packed, texts
+from agents.engine.record_batches import Packed, texts
 from agents.standing.publish.standings import Buffer, References, filled
 from policies.compiled.classes import ClassTable
 from policies.compiled.pack import INT64_MAX, CompiledPack

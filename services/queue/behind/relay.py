@@ -53,7 +53,9 @@ def ticket_record(step: dict[str, Any]) -> dict[str, Any]:
         "service": step.get("service", ""), "arrival": step.get("arrival"), "passed": step.get("passed", 0),
         "capped": step.get("capped", False), "overtaken": list(step["overtaken"] or ()), "served": list(step["served"] or ()),
         "actor": step["actor"], "reason": step.get("reason"), "state": step.get("state", ""),
-        "printed": step.get("printed", False),
+        "printed": step.get("printed", False), "currency": step.get("currency"),
+        "wanted_day": day_of(date.fromisoformat(step["wanted"])) if "wanted" in step else None,
+        "amount_minor": int(step["amount"]) if "amount" in step else None,
     }  # fmt: skip
 
 

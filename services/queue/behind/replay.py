@@ -1,16 +1,19 @@
-"""A branch's tickets as its log has them: the last step of each counts. What log and store differ in is said, not guessed."""
+"""A branch's tickets and cash requests as its log has them. What log and store differ in is said, not guessed."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from streams.calendar import date_of
+from streams.calendar import DAY_MAX, DAY_MIN, date_of
 
 LIVE_STATES: Final = ("waiting", "called", "no_show")
+_CASH_NUMBER: Final = re.compile(r"[1-9][0-9]{0,14}")
+_CASH_COMPARED: Final = ("class", "wanted", "amount", "currency", "arrival")
 _Step = dict[str, Any]
 
 _COMPARED: Final = {
@@ -57,6 +60,21 @@ class LoggedBranch:
         """Those that are not at their end."""
         return {place: one for place, one in self.tickets().items() if one["state"] in LIVE_STATES}
 
+    def cash_steps(self) -> dict[int, _Step]:
+        """By number: the last step of each cash request, which says all of it."""
+        named = (
+            one for one in self.steps if one["action"].startswith("cash_") and _CASH_NUMBER.fullmatch(one["number"])
+        )
+        return {int(step["number"]): step for step in named}
+
+    def open_cash(self) -> dict[int, _Step]:
+        """By number: the cash requests that are not at their end, as the store has them."""
+        return {
+            number: found
+            for number, step in self.cash_steps().items()
+            if step["state"] == "open" and (found := _stored_cash(step)) is not None
+        }
+
     def counters(self) -> dict[str, _Step]:
         """By counter: whether it pauses, and what it takes."""
         found: dict[str, _Step] = {}
@@ -69,6 +87,19 @@ class LoggedBranch:
             if step["action"] == "equipped":
                 own |= _equipment(step["reason"])
         return {name: {key: value for key, value in own.items() if value} for name, own in found.items()}
+
+
+def _stored_cash(step: _Step) -> _Step | None:
+    """A cash request of the log as the store has it; None where it is no step of ours."""
+    day, amount, currency = step["wanted_day"], step["amount_minor"], step["currency"]
+    if day is None or not DAY_MIN <= day < DAY_MAX or None in (amount, currency, step["arrival"]):
+        return None
+    found = {
+        "id": step["ticket_id"], "number": step["number"], "class": step["queue_class"], "degraded": step["degraded"],
+        "service": step["service"], "state": step["state"], "arrival": step["arrival"], "wanted": date_of(day).isoformat(),
+        "amount": str(amount), "currency": currency, "ref": step["customer_ref"], "ref2": step["previous_ref"],
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _equipment(text: str | None) -> _Step:
@@ -102,8 +133,8 @@ def logged_branch(records: Iterable[_Step]) -> LoggedBranch:
 def queue_differences(logged: LoggedBranch, state: _Step, stored: dict[int, _Step]) -> list[str]:
     """What the log and the store of a branch say otherwise, a line each; empty: nothing.
 
-    state: of the store; stored: its tickets that are not at their end, by place. Steps that are not relayed yet are none of it:
-    whoever asks lets the outbox run empty first.
+    state: of the store, with its open cash requests; stored: its tickets that are not at their end, by place. Steps that are
+    not relayed yet are none of it: whoever asks lets the outbox run empty first.
     """
     found = [f"step {number} is not in the log" for number in logged.holes]
     found += [f"step {number} is in the log twice, with two contents" for number in logged.disputed]
@@ -121,6 +152,23 @@ def queue_differences(logged: LoggedBranch, state: _Step, stored: dict[int, _Ste
         for name, its in _COMPARED.items():
             if own[name] != other[its]:
                 found.append(f"ticket {place}: {name} is {own[name]} in the log and {other[its]} in the store")
+    return found + _cash_differences(logged.open_cash(), {int(one["number"]): one for one in state.get("cash") or ()})
+
+
+def _cash_differences(logged: dict[int, _Step], stored: dict[int, _Step]) -> list[str]:
+    """Of the open cash requests, by number."""
+    found = []
+    for number in sorted(logged.keys() | stored.keys()):
+        own, other = logged.get(number), stored.get(number)
+        if own is None or other is None:
+            where, lacks = ("store", "log") if own is None else ("log", "store")
+            found.append(f"cash request {number} is open in the {where}, and not in the {lacks}")
+            continue
+        found += [
+            f"cash request {number}: {name} is {own[name]} in the log and {other[name]} in the store"
+            for name in _CASH_COMPARED
+            if own[name] != other[name]
+        ]
     return found
 
 
@@ -158,7 +206,8 @@ def restored(logged: LoggedBranch, rounds: dict[str, int] | None = None) -> _Ste
             "id": one["ticket_id"], "place": place, "number": one["number"], "class": one["queue_class"], "vip": one["vip_area"],
             "service": one["service"], "state": one["state"], "arrival": one["arrival"], "issued": began["at"],
             "passed": one["passed"], "ref": one["customer_ref"], "ref2": one["previous_ref"], "degraded": one["degraded"],
-            "printed": one["printed"], "since": one["at"], "cause": "restored", "floor": _open_class(began),
+            "printed": one["printed"], "since": one["at"], "joined": one["sequence"], "cause": "restored",
+            "floor": _open_class(began),
             "counter": one["counter"] if one["state"] == "called" else None,
             "called": one["at"] if one["state"] == "called" else None,
         })  # fmt: skip
@@ -173,5 +222,6 @@ def restored(logged: LoggedBranch, rounds: dict[str, int] | None = None) -> _Ste
         "issued": sum(step["day"] == last["day"] for step in issued.values()),
         "closed": (closings[-1]["reason"] or "closed") if closings and closings[-1]["action"] == "closed" else None,
         "counters": logged.counters(), "left": rounds_left(logged, rounds) if rounds else {},
-        "log_day": date_of(last["day"] or 0).isoformat(),
+        "log_day": date_of(last["day"] or 0).isoformat(), "cash": list(logged.open_cash().values()),
+        "cash_numbers": max(logged.cash_steps(), default=0),
     }  # fmt: skip

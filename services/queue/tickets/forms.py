@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from schemas import bounds
+from streams.money import AMOUNT_MAX, CURRENCIES
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 ReferenceText = Annotated[str, Field(max_length=64, description="Opaque reference of the customer.")]
 RefusableInstant = Annotated[datetime, Field(description="An instant with its zone.")]
+
+OWN_NUMBER: Final = "^[A-Z][0-9]{3,}$"
+"""The numbers that the service gives itself."""
+
+
+def _of_a_block(number: str) -> str:
+    """A number that the service never gives. ValueError."""
+    if re.fullmatch(OWN_NUMBER, number):
+        raise ValueError("a number of the service's own")
+    return number
+
+
+BlockNumber = Annotated[
+    Word,
+    AfterValidator(_of_a_block),
+    Field(
+        json_schema_extra={"not": {"pattern": OWN_NUMBER}},
+        description="Of the kiosk's reserved block: no other kiosk prints it, nor has it the form of the service's own.",
+        examples=["K1-007"],
+    ),
+]
+
+
+def _day_text(text: object) -> object:
+    """A day as it is written; numbers are none. ValueError."""
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError("no day")
+    return text
+
+
+def _taken(currency: str) -> str:
+    """A currency that is taken. ValueError."""
+    if currency not in CURRENCIES:
+        raise ValueError("no such currency")
+    return currency
+
+
+CashDay = Annotated[date, BeforeValidator(_day_text)]
+CashAmount = Annotated[int, Field(strict=True, ge=1, le=AMOUNT_MAX, description="Minor units of the currency.")]
+CashCurrency = Annotated[
+    str, AfterValidator(_taken), Field(json_schema_extra={"enum": list(CURRENCIES)}, description="ISO 4217 code.")
+]
+StaffReason = Annotated[str, Field(min_length=3, max_length=200, description="Why; nothing personal. On record.")]
 
 
 class _Form(BaseModel):
@@ -41,7 +86,7 @@ class CourtesyRequest(_Form):
 class PrintedTicket(_Form):
     """A ticket that a kiosk printed from its reserved block, while it could not reach the service."""
 
-    number: Word
+    number: BlockNumber
     printed_at: RefusableInstant
     service: Word = "general"
     customer_ref: ReferenceText | None = None
@@ -49,7 +94,7 @@ class PrintedTicket(_Form):
 
 
 class PrintedTickets(_Form):
-    """In any order: they are taken in that of printing. A number counts once a day."""
+    """In any order: they are taken in that of printing. A number counts once a day, and for one ticket."""
 
     tickets: list[PrintedTicket] = Field(min_length=1, max_length=bounds.OFFLINE_TICKETS_MAX)
 
@@ -93,6 +138,32 @@ class CloseRequest(_Form):
     reason: str = Field(min_length=3, max_length=200)
 
 
+class CashRequest(_Form):
+    """Somebody wants cash on a coming day, and says so before."""
+
+    day: CashDay = Field(description="When he wants it: today, or a day of the coming month.")
+    amount_minor: CashAmount
+    currency: CashCurrency
+    customer_ref: ReferenceText | None = None
+    previous_ref: ReferenceText | None = Field(
+        None, description="By the key before, while references move to another key."
+    )
+
+
+class MeetRequest(_Form):
+    """The cash is set aside for a request."""
+
+    insist: StaffReason | None = Field(
+        None, description="Why this one is met while somebody of a higher class waits for the same day and currency."
+    )
+
+
+class RefuseRequest(_Form):
+    """A request is not met."""
+
+    reason: StaffReason
+
+
 class WaitEstimate(BaseModel):
     """How long it may still take. The interval holds eight waits of ten, of days like those it has learnt from."""
 
@@ -104,9 +175,18 @@ class WaitEstimate(BaseModel):
 class AheadCause(BaseModel):
     """Why tickets stand before this one that did not when it began to wait."""
 
-    cause: str = Field(description="class, appointment, reranked, transferred, returned, offline, courtesy or cap.")
+    cause: str = Field(
+        description="class, appointment, reranked, transferred, returned, offline, courtesy, restored or cap."
+    )
     queue_class: str
     tickets: int
+
+
+class OwnMove(BaseModel):
+    """What this ticket's own place comes from, where it moved since it was issued."""
+
+    cause: str = Field(description="reranked, transferred or returned.")
+    at: datetime
 
 
 class OvertakingBound(BaseModel):
@@ -131,7 +211,10 @@ class TicketAnswer(BaseModel):
     degraded: bool = Field(description="The class is the default, as the view was down or stale.")
     overtaken_by: int = Field(description="How many have overtaken it.")
     position: int | None = Field(None, description="1: the next of its service. Null where it does not wait.")
-    ahead_since: list[AheadCause] = Field(default_factory=list)
+    ahead_since: list[AheadCause] = Field(
+        default_factory=list, description="Since it began to wait, or since it `moved`."
+    )
+    moved: OwnMove | None = Field(None, description="Null: it waits where it was issued, or does not wait.")
     wait: WaitEstimate | None = None
     overtaken_by_less_than: list[OvertakingBound] = Field(default_factory=list)
     identity_check: bool = Field(True, description="Always: a ticket stands for nobody's identity.")
@@ -194,6 +277,28 @@ class StepAnswer(BaseModel):
 
     done: bool = True
     expired: int = 0
+
+
+class CashRequestAnswer(BaseModel):
+    """A cash request. It says whom it is of nowhere."""
+
+    cash_request: int = Field(description="Its number at the branch.")
+    day: date
+    amount_minor: int
+    currency: str
+    queue_class: str
+    degraded: bool = Field(description="The class is the default, as the view was down or stale.")
+    state: str = Field(description="open, met, refused or withdrawn.")
+    asked_at: datetime
+    position: int | None = Field(None, description="1: the next of its day and currency. Null where it is not open.")
+
+
+class CashDayAnswer(BaseModel):
+    """The open cash requests of a day, a page of them, in the order in which they are met."""
+
+    day: date
+    total: int
+    requests: list[CashRequestAnswer]
 
 
 AnyTicket = dict[str, Any]

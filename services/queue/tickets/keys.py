@@ -11,9 +11,10 @@ r"""The Redis keys of tickets: the one place that spells them (docs/queue.md des
 | `{p}queue:{branch}:requests` | hash | request id → its answer, for the branch's day |
 | `{p}queue:{branch}:forecasts` | hash | place → the wait in seconds that was told at the issue |
 | `{p}queue:{branch}:shown` | list | the last calls, newest first |
+| `{p}queue:{branch}:cash` | hash | number → an open cash request, JSON |
 | `{p}queues:outbox` | stream | steps that are not yet on `queue-tickets` |
 | `{p}queues:relay` | string, expires | token of the service that relays them |
-| `{p}queues:references` | hash | reference → branches and places of whoever has a ticket with it |
+| `{p}queues:references` | hash | reference → branches and places of whoever has a ticket with it; below zero: a cash request |
 | `{p}queues:branches` | set | the branches |
 | `{p}queues:waits`, `{p}queues:services` | list, hash | what estimates learn from |
 """
@@ -56,7 +57,7 @@ class TicketKeys:
 
     @property
     def references(self) -> str:
-        """Hash of the references that have tickets."""
+        """Hash of the references that have tickets or open cash requests."""
         return f"{self.prefix}queues:references"
 
     @property

@@ -33,6 +33,9 @@ FIRST_ERRORS: Final = (
 """Until a branch's own days are enough: forecasts up to so many seconds, and the 10th and 90th percentile of their error on
 twenty days of the profile that ships, of services that take SERVICE_S (tests/queue/test_estimates.py tries them on others)."""
 
+MOVES: Final = ("reranked", "transferred", "returned")
+"""Causes by which a ticket that has been issued comes to wait elsewhere."""
+
 NO_CLASS: Final = -2
 _DAY_S: Final = 86_400
 _Ticket = dict[str, Any]
@@ -65,16 +68,21 @@ def before(queue: CompiledQueue, waiting: Iterable[_Ticket], own: _Ticket, now: 
     for other in waiting:
         if other["place"] == own["place"] or other["service"] != own["service"] or other["arrival"] > now:
             continue
-        ordered, full = _rank(queue, other) < _rank(queue, own), _full(queue, other)
-        if _full(queue, own) and not (full and other["arrival"] < own["arrival"]):
+        ordered, full, own_full = _rank(queue, other) < _rank(queue, own), _full(queue, other), _full(queue, own)
+        earlier = (other["arrival"], other["place"]) < (own["arrival"], own["place"])
+        if own_full and not (full and earlier):
             continue
         if not ordered and not full:
             continue
-        since = max(other["since"], other["arrival"])
-        later = since > own["since"] or (since == own["since"] and other["place"] > own["place"])
-        cause = "cap" if full and not ordered else _cause(other) if later else ""
+        later = _began(other) > (own["since"], own.get("joined", 0), own["place"])
+        cause = "cap" if full and (own_full or not ordered) else _cause(other) if later else ""
         found.append((other, cause))
     return found
+
+
+def _began(ticket: _Ticket) -> tuple[int, int, int]:
+    """When a ticket began to count where it waits: an appointment with its time. Instants may be equal, steps never are."""
+    return max(ticket["since"], ticket["arrival"]), ticket.get("joined", 0), ticket["place"]
 
 
 def _cause(ticket: _Ticket) -> str:
@@ -88,6 +96,11 @@ def ahead_causes(found: list[tuple[_Ticket, str]]) -> list[dict[str, Any]]:
     """The same, counted: cause, class, how many."""
     counts = Counter((cause, ticket["class"]) for ticket, cause in found if cause)
     return [{"cause": cause, "queue_class": name, "tickets": count} for (cause, name), count in sorted(counts.items())]
+
+
+def own_move(ticket: _Ticket) -> dict[str, Any] | None:
+    """Why and when a waiting ticket came to wait where it waits now, in milliseconds; None: there it was issued."""
+    return {"cause": ticket["cause"], "at": ticket["since"]} if ticket["cause"] in MOVES else None
 
 
 def bounds_of(queue: CompiledQueue, queue_class: str) -> list[dict[str, Any]]:

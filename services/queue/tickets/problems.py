@@ -34,6 +34,13 @@ TICKET_PROBLEMS: Final[dict[str, _Kind]] = {
     "counter-paused": _Kind(409, "The counter pauses."),
     "branch-closed": _Kind(409, "The branch is closed."),
     "branch-full": _Kind(409, "The branch takes no more today."),
+    "not-a-coming-day": _Kind(422, "The day has passed, or is too far ahead."),
+    "no-such-cash-request": _Kind(404, "The branch has no such open cash request."),
+    "higher-class-waits": _Kind(
+        409,
+        "Somebody of a higher class has asked for the same day and currency: meet his request first, or say why not.",
+    ),
+    "too-many-cash-requests": _Kind(409, "The branch has as many open cash requests as it may."),
     "too-many-services": _Kind(409, "The branch has as many services as it may."),
     "too-many-counters": _Kind(409, "The branch has as many counters as it may."),
 }
@@ -47,6 +54,26 @@ class TicketProblem(BaseModel):
     title: str
     status: int
     ticket: int | None = Field(None, description="The ticket that stands in the way.")
+
+
+def route_problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The problems of a route, as its description has them."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in (
+        "no-key",
+        "not-allowed",
+        "not-our-page",
+        "not-understood",
+        "too-many-requests",
+        "queue-unavailable",
+        *codes,
+    ):
+        kind = TICKET_PROBLEMS[code]
+        words = found.get(kind.status, {}).get("description", "")
+        found[kind.status] = {
+            "model": TicketProblem, "description": f"{words} `{code}`: {kind.title}".strip(), "content": {PROBLEM_JSON: {}},
+        }  # fmt: skip
+    return found
 
 
 class TicketProblemError(Exception):

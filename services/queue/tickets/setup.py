@@ -72,7 +72,7 @@ def ticketing_of(settings: Settings, lookup: Lookup) -> Ticketing:
         ticket_client(settings.tickets), TicketKeys.of(settings.topic_prefix), compile_queue(packs[0]), today_of(settings),
         stays=settings.queue_stays,
     )  # fmt: skip
-    return Ticketing(store, lookup, settings.queue_default_class)
+    return Ticketing(store, lookup, settings.queue_default_class, zone=settings.tz)
 
 
 def rights_of(settings: Settings, callers: RequestCallers) -> TicketRights:

@@ -1,6 +1,7 @@
 -- The steps of a branch's tickets, each one run of this script: all of it happens, or nothing.
 -- The server syncs its append-only file before it answers, so an answer is the proof that the step is kept.
 -- The order of calling is that of streams.queue.discipline, held against it by tests/queue/test_store.py.
+-- cash.lua goes on with cash requests, run.lua makes the step that is asked for: the three are one script.
 --
 -- KEYS: of the branch, the outbox, the waiting references, past waits, service times, the branches (services.queue.tickets.keys).
 -- ARGV: the step; its arguments as JSON. The answer is JSON: {refused: ...}, or what the step made; with `look`, and the branch.
@@ -9,6 +10,7 @@ local tickets, requests, counters, lanes = branch .. ':tickets', branch .. ':req
 local rounds, shown, forecasts = branch .. ':rounds', branch .. ':shown', branch .. ':forecasts'
 local step, a = ARGV[1], cjson.decode(ARGV[2])
 local LIVE = {waiting = true, called = true, no_show = true}
+local cash = {}  -- what cash.lua does in steps of tickets: expire, rerank, restore, open
 
 local function whole(number) return string.format('%.0f', number) end
 local function member(place) return string.format('%012.0f', place) end
@@ -79,7 +81,7 @@ local function tell(action, t, more)
   }
   if t then
     for _, name in ipairs({'id', 'place', 'number', 'class', 'vip', 'service', 'state', 'arrival', 'passed', 'ref', 'ref2', 'counter',
-      'degraded', 'printed'}) do e[name] = t[name] end
+      'degraded', 'printed', 'wanted', 'amount', 'currency'}) do e[name] = t[name] end
   end
   for name, value in pairs(more or {}) do e[name] = value end
   redis.call('XADD', outbox, '*', 'e', cjson.encode(e))
@@ -99,8 +101,9 @@ local function line_of(t)
   return branch .. ((cap and t.passed >= cap) and ':capped:' or ':lane:') .. lane_of(t)
 end
 
+-- `joined` is the number of the step by which it waits where it waits: instants may be equal.
 local function join(t)
-  t.state, t.since = 'waiting', now
+  t.state, t.since, t.joined = 'waiting', now, tonumber(field('steps') or 0) + 1
   t.counter, t.called = nil, nil
   redis.call('SADD', lanes, lane_of(t))
   redis.call('ZADD', line_of(t), whole(t.arrival), member(t.place))
@@ -230,7 +233,8 @@ local function overtake(open, t)
   return found
 end
 
--- References of whoever waits: who has them, over all branches.
+-- References of whoever waits or has asked for cash: who has them, over all branches. A cash request stands there as a place
+-- below zero, by its number.
 
 local function mark(t)
   for _, ref in ipairs({t.ref or '', t.ref2 or ''}) do
@@ -255,12 +259,14 @@ local function unmark(t)
   end
 end
 
+-- Places of tickets, and numbers of cash requests.
 local function held_by(ref)
-  local found = {}
+  local places, numbers = {}, {}
   for _, one in ipairs(cjson.decode(redis.call('HGET', references, ref) or '[]')) do
-    if one[1] == a.branch then table.insert(found, one[2]) end
+    if one[1] == a.branch and one[2] > 0 then table.insert(places, one[2]) end
+    if one[1] == a.branch and one[2] < 0 then table.insert(numbers, -one[2]) end
   end
-  return found
+  return places, numbers
 end
 
 local function finish(t, state, action, more)
@@ -300,6 +306,7 @@ local function begin_day()
     for _, place in ipairs(redis.call('HKEYS', tickets)) do
       if load(tonumber(place)).state ~= 'waiting' then redis.call('HDEL', tickets, place) end
     end
+    cash.expire()
     redis.call('DEL', requests, rounds, shown, forecasts)
     for _, name in ipairs(redis.call('HKEYS', branch)) do
       if string.sub(name, 1, 2) == 'n:' then drop(name) end
@@ -349,6 +356,9 @@ end
 
 function steps.call()
   local name, c = a.counter, counter_of(a.counter)
+  -- Nobody waited when this was asked: it calls nobody now either. Kept with the counter, not among the day's requests: counters
+  -- ask as often as they like while nobody waits.
+  if a.request and c.nobody == a.request then return {} end
   if c.paused then return nil, 'counter-paused' end
   if c.ticket then return nil, 'counter-busy', load(c.ticket) end
   if redis.call('HEXISTS', counters, name) == 0 and redis.call('HLEN', counters) >= a.counters_max then
@@ -356,7 +366,13 @@ function steps.call()
   end
   local open = may_call(c)
   local chosen, capped = choose(open, name)
-  if not chosen then return {} end
+  if not chosen then
+    if a.request then
+      c.nobody = a.request
+      keep_counter(name, c)
+    end
+    return {}
+  end
   local t = load(tonumber(chosen.place.member))
   use_round(name, t.class)
   leave(t)
@@ -473,10 +489,11 @@ function steps.check()
   return {ticket = t, holder = holder}
 end
 
--- Another class of whoever waits with a reference: the ticket moves at once, its arrival stays.
+-- Another class of whoever waits with a reference: the ticket moves at once, its arrival stays. So does a cash request.
 function steps.rerank()
-  local moved = {}
-  for _, place in ipairs(held_by(a.ref)) do
+  local places, numbers = held_by(a.ref)
+  local moved = cash.rerank(numbers)
+  for _, place in ipairs(places) do
     local t = load(place)
     -- Who was given an open class, such as elderly, keeps it where the other one is called later.
     local class = (t.floor and code_of(t.floor) < code_of(a.class)) and t.floor or a.class
@@ -566,6 +583,7 @@ function steps.restore()
     mark(t)
     save(t)
   end
+  cash.restore()
   return {restored = #a.tickets}
 end
 
@@ -602,7 +620,7 @@ end
 
 -- All that are not at their end, to compare them with the log.
 function steps.live()
-  local found = {sequence = tonumber(field('steps') or 0), tickets = {}}
+  local found = {sequence = tonumber(field('steps') or 0), tickets = {}, cash = cash.open()}
   for _, text in ipairs(redis.call('HVALS', tickets)) do
     local t = cjson.decode(text)
     if LIVE[t.state] then table.insert(found.tickets, t) end
@@ -615,40 +633,3 @@ function steps.ticket()
   if not t then return nil, 'no-such-ticket' end
   return {ticket = t}
 end
-
-if step == 'state' or step == 'board' or step == 'ticket' or step == 'live' then
-  local found, why = steps[step]()
-  return found and cjson.encode(found) or refuse(why)
-end
-
--- An answer with the branch as it is now, where somebody wants to be told how he stands in it.
-local function looked(answer)
-  if not a.look then return answer end
-  return {answer, cjson.encode(steps.state())}
-end
-
-if redis.call('SISMEMBER', branches, a.branch) == 0 then
-  if redis.call('SCARD', branches) >= a.branches_max then return refuse('branch-full') end
-  redis.call('SADD', branches, a.branch)
-end
-begin_day()
-if a.request then
-  local done = redis.call('HGET', requests, a.request)
-  if done then
-    local was = cjson.decode(done)
-    if was.print ~= a.print then return kept(refuse('request-id-reused')) end
-    return kept(looked(was.answer))
-  end
-  if redis.call('HLEN', requests) >= a.requests_max then return kept(refuse('branch-full')) end
-end
--- Without Kafka the outbox grows: at its end no tickets are issued, and what waits goes on up to twice of it.
-if redis.call('XLEN', outbox) >= 2 * a.outbox_max then return kept(refuse('queue-unavailable')) end
-local found, why, ticket = steps[step]()
-if not found then return kept(refuse(why, ticket)) end
-local answer = cjson.encode(found)
-if not next(found) then return kept(looked(answer)) end
-set('last', whole(now))
-if a.request then
-  redis.call('HSET', requests, a.request, cjson.encode({print = a.print, answer = answer}))
-end
-return kept(looked(answer))

@@ -1,4 +1,4 @@
-"""The store of tickets: each step is one run of `steps.lua` on a server that syncs every write before it answers."""
+"""The store of tickets: each step is one run of a script (STEPS) on a server that syncs every write before it answers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from policies.compiled.queue import CompiledQueue
     from services.queue.tickets.keys import TicketKeys
 
-STEPS: Final = Path(__file__).with_name("steps.lua")
+STEPS: Final = tuple(Path(__file__).with_name(f"{name}.lua") for name in ("steps", "cash", "run"))
+"""The parts of the script, in their order."""
+
 STORE_BUDGET_S: Final = 0.15
 """Waiting for the store ends here; a kiosk has its 503 within 200 ms."""
 
 Answered = dict[str, Any]
-_READING: Final = ("state", "board", "ticket", "live")
+_READING: Final = ("state", "board", "ticket", "live", "cash_day", "cash_unsure")
 
 
 class StepRefusedError(Exception):
@@ -73,7 +75,7 @@ class TicketStore:
     stays: bool = False
     clock: Callable[[], int] | None = None
     budget_s: float = STORE_BUDGET_S
-    _text: str = field(default_factory=STEPS.read_text)
+    _text: str = field(default_factory=lambda: "\n".join(part.read_text() for part in STEPS))
     _sha: str = ""
     _constant: str = ""  # of the arguments, what is the same for all steps of `_constant_of`: JSON without its end
     _constant_of: CompiledQueue | None = None
@@ -84,6 +86,7 @@ class TicketStore:
             "requests_max": bounds.BRANCH_REQUESTS_MAX, "counters_max": bounds.HALL_COUNTERS_MAX,
             "lanes_max": bounds.BRANCH_LANES_MAX, "outbox_max": bounds.OUTBOX_STEPS_MAX,
             "branches_max": bounds.BRANCHES_MAX, "waits_max": bounds.PAST_WAITS_MAX, "services_max": bounds.PAST_WAITS_MAX,
+            "cash_max": bounds.BRANCH_CASH_REQUESTS_MAX,
         }
     )  # fmt: skip
 
@@ -91,7 +94,7 @@ class TicketStore:
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()  # as the server names a script
 
     async def run(self, step: str, branch: str, request: str | None = None, **given: Any) -> Answered:
-        """Make a step, or read `state` or a `ticket`. StepRefusedError, StoreDownError.
+        """Make a step, or read what _READING names. StepRefusedError, StoreDownError.
 
         request: the step with this id is made once a day, and has the same answer each time. look=True: the answer has the
         branch as it is then, as `hall`.
@@ -154,7 +157,7 @@ class TicketStore:
 
 
 # What may be another one when the same request comes again: time passes, and the view may answer now.
-_OF_THE_MOMENT: Final = ("class", "vip", "degraded", "prefix", "actor", "floor", "look")
+_OF_THE_MOMENT: Final = ("class", "vip", "degraded", "prefix", "actor", "floor", "look", "last_day")
 
 
 def _print_of(step: str, asked: Answered) -> str:

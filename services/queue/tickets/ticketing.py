@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
 from services.queue.tickets import forms
-from services.queue.tickets.position import Learnt, ahead_causes, before, bounds_of, class_code, forecast_of
+from services.queue.tickets.position import Learnt, ahead_causes, before, bounds_of, class_code, forecast_of, own_move
 from services.queue.tickets.problems import TICKET_PROBLEMS, TicketProblemError
 from services.queue.tickets.store import StepRefusedError, StoreDownError, TicketStore
 
@@ -23,7 +23,8 @@ REQUEST_BUDGET_S: Final = 0.18
 
 
 @contextmanager
-def _as_problems() -> Iterator[None]:
+def as_problems() -> Iterator[None]:
+    """What the store raises, as a TicketProblemError."""
     try:
         yield
     except StoreDownError as problem:
@@ -37,12 +38,13 @@ def _as_problems() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Ticketing:
-    """Tickets of all branches. Every method raises TicketProblemError."""
+    """Tickets of all branches. Every method raises TicketProblemError. `zone`: where the bank's days begin."""
 
     store: TicketStore
     lookup: Lookup
     default_class: str
     learnt: Learnt = field(default_factory=lambda: Learnt({}))
+    zone: tzinfo = UTC
 
     @property
     def queue(self) -> CompiledQueue:
@@ -52,9 +54,9 @@ class Ticketing:
     async def issue(self, branch: str, actor: str, request: str, wanted: forms.TicketRequest) -> forms.TicketAnswer:
         """A ticket by reference, of an open class, or a walk-in's."""
         open_class = self._open_class(wanted.queue_class)
-        with _as_problems():
+        with as_problems():
             async with asyncio.timeout(REQUEST_BUDGET_S):
-                found = await self._class(wanted)
+                found = await self.class_of(wanted.customer_ref, wanted.previous_ref)
                 given = self._ticket(found, open_class, wanted.service) | {
                     "ref": wanted.customer_ref, "ref2": wanted.previous_ref, "actor": actor,
                     "booked": None if wanted.appointment is None else _ms(wanted.appointment),
@@ -75,31 +77,33 @@ class Ticketing:
             "class": wanted.queue_class, "vip": False, "service": wanted.service, "prefix": self._prefix(wanted.queue_class),
             "cause": "courtesy", "reason": wanted.reason, "actor": actor,
         }  # fmt: skip
-        with _as_problems():
+        with as_problems():
             async with asyncio.timeout(REQUEST_BUDGET_S):
                 made = await self.store.run("issue", branch, request, look=True, **given)
         return self._told(made["hall"], made["ticket"])
 
     async def printed(self, branch: str, actor: str, given: forms.PrintedTickets) -> list[forms.TicketAnswer]:
-        """Tickets that a kiosk printed by itself: in the order of printing, each once, from its printed time."""
+        """Tickets that a kiosk printed by itself: in the order of printing, each once, from its printed time.
+
+        Nobody's is of before the day. Whatever key reports it, also a later one of the same kiosk: a number is one ticket.
+        """
         found = []
-        for one in sorted(given.tickets, key=lambda ticket: (ticket.printed_at, ticket.number)):
-            wanted = forms.TicketRequest(
-                service=one.service, customer_ref=one.customer_ref, queue_class=one.queue_class
-            )
-            more = self._ticket(await self._class(wanted), self._open_class(one.queue_class), one.service)
-            request = f"{actor}/printed/{one.number}"
-            with _as_problems():
+        begin = _ms(datetime.combine(self.store.today(), time(), self.zone))
+        for one in sorted(given.tickets, key=lambda ticket: (_ms(ticket.printed_at), ticket.number)):
+            found_class = await self.class_of(one.customer_ref, None)
+            more = self._ticket(found_class, self._open_class(one.queue_class), one.service)
+            request = f"/printed/{one.number}"  # of the branch's day, as all are; no actor's begins so
+            with as_problems():
                 made = await self.store.run(
                     "issue", branch, request, **more, ref=one.customer_ref, number=one.number, actor=actor,
-                    printed_at=_ms(one.printed_at), cause="offline",
+                    printed_at=max(_ms(one.printed_at), begin), cause="offline",
                 )  # fmt: skip
             found.append(self._plain(made["ticket"]))
         return found
 
     async def ticket(self, branch: str, place: int) -> forms.TicketAnswer:
         """A ticket, and how it stands."""
-        with _as_problems():
+        with as_problems():
             async with asyncio.timeout(REQUEST_BUDGET_S):
                 state = await self.store.run("state", branch)
                 own = next((one for one in state["tickets"] if one["place"] == place), None)
@@ -109,7 +113,7 @@ class Ticketing:
 
     async def call(self, branch: str, actor: str, request: str, counter: str) -> forms.CalledAnswer:
         """The next ticket for a counter."""
-        with _as_problems():
+        with as_problems():
             found = await self.store.run("call", branch, request, counter=counter, actor=actor)
         if not found:
             return forms.CalledAnswer(ticket=None)
@@ -117,7 +121,7 @@ class Ticketing:
 
     async def step(self, step: str, branch: str, actor: str, request: str, **given: Any) -> forms.TicketAnswer:
         """A step of one ticket."""
-        with _as_problems():
+        with as_problems():
             return self._plain((await self.store.run(step, branch, request, actor=actor, **given))["ticket"])
 
     async def holder(
@@ -125,7 +129,7 @@ class Ticketing:
     ) -> forms.HolderAnswer:
         """Whether the ticket is of the person whose identity was checked."""
         refs = [ref for ref in (asked.customer_ref, asked.previous_ref) if ref is not None]
-        with _as_problems():
+        with as_problems():
             found = await self.store.run(
                 "check", branch, request, counter=asked.counter, place=place, refs=refs, actor=actor
             )
@@ -135,13 +139,13 @@ class Ticketing:
         """A step of a counter, or of the branch."""
         if set(given.get("classes") or ()) - set(self.queue.ids):
             raise TicketProblemError("not-understood")
-        with _as_problems():
+        with as_problems():
             found = await self.store.run(step, branch, request, actor=actor, **given)
         return forms.StepAnswer(expired=found.get("expired", 0))
 
     async def branch(self, branch: str) -> forms.BranchAnswer:
         """How a branch stands."""
-        with _as_problems():
+        with as_problems():
             state = await self.store.run("state", branch)
         now, waiting = state["now"], state["tickets"]
         by_class = {name: [one["arrival"] for one in waiting if one["class"] == name] for name in self.queue.ids}
@@ -165,28 +169,29 @@ class Ticketing:
 
     async def hall(self, branch: str) -> dict[str, Any]:
         """A branch as the store has it: who waits, the counters and their tickets, the last calls."""
-        with _as_problems():
+        with as_problems():
             return await self.store.run("state", branch)
 
     async def rerank(self, reference: str, queue_class: str, vip_area: bool, reason: str) -> int:
         """Another class of a reference: its tickets move at once, wherever they wait. How many did."""
         moved = 0
-        with _as_problems():
+        with as_problems():
             for branch in await self.store.holders(reference):
                 given: dict[str, Any] = {
-                    "ref": reference, "class": self._known(queue_class), "vip": vip_area, "reason": reason,
+                    "ref": reference, "class": self.known(queue_class), "vip": vip_area, "reason": reason,
                 }  # fmt: skip
                 moved += len((await self.store.run("rerank", branch, **given))["moved"])
         return moved
 
     async def learn(self) -> None:
         """Take what past days teach."""
-        with _as_problems():
+        with as_problems():
             self.learnt = Learnt.of(self.queue, *await self.store.learnt())
 
     # -- classes
 
-    def _known(self, queue_class: str) -> str:
+    def known(self, queue_class: str) -> str:
+        """The class; of one that the pack does not have, the default."""
         return queue_class if queue_class in self.queue.ids else self.default_class
 
     def _open_class(self, wanted: str | None) -> str | None:
@@ -198,19 +203,19 @@ class Ticketing:
                 return wanted
         raise TicketProblemError("not-an-open-class")
 
-    async def _class(self, wanted: forms.TicketRequest) -> Answer | None:
-        """What the look-up says of a reference; None of a walk-in."""
-        if wanted.customer_ref is None:
+    async def class_of(self, reference: str | None, previous: str | None) -> Answer | None:
+        """What the look-up says of a reference, also by the key before; None of a walk-in."""
+        if reference is None:
             return None
-        found = await self.lookup.answer(wanted.customer_ref)
-        if wanted.previous_ref is not None and found.queue_class == self.default_class:
-            before_it = await self.lookup.answer(wanted.previous_ref)
+        found = await self.lookup.answer(reference)
+        if previous is not None and found.queue_class == self.default_class:
+            before_it = await self.lookup.answer(previous)
             return found if before_it.queue_class == self.default_class else before_it
         return found
 
     def _ticket(self, found: Answer | None, open_class: str | None, service: str) -> dict[str, Any]:
         """Class and service of a ticket that is issued: of both classes the one that is called first."""
-        own = self.default_class if found is None else self._known(found.queue_class)
+        own = self.default_class if found is None else self.known(found.queue_class)
         chosen = min((own, open_class or own), key=lambda name: class_code(self.queue, name))
         return {
             "class": chosen, "vip": found is not None and found.vip_area, "degraded": found is not None and found.degraded,
@@ -231,6 +236,8 @@ class Ticketing:
         ahead = before(self.queue, state["tickets"], own, state["now"])
         answer.position = 1 + len(ahead)
         answer.ahead_since = [forms.AheadCause(**one) for one in ahead_causes(ahead)]
+        if (move := own_move(own)) is not None:
+            answer.moved = forms.OwnMove(cause=move["cause"], at=datetime.fromtimestamp(move["at"] / 1000, UTC))
         answer.overtaken_by_less_than = [forms.OvertakingBound(**one) for one in bounds_of(self.queue, own["class"])]
         seconds = forecast_of(self.queue, state, own, self.learnt)
         if seconds is not None:

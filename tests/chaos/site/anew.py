@@ -22,7 +22,7 @@ from tests.chaos.given import Given
 from tests.chaos.site.bank import Bank
 from tests.chaos.site.health import configure
 from tests.chaos.system import Result
-from tests.cli.calling import Called
+from tests.cli.invocation import Called
 from tidegauge.bootstrap import STANDING
 
 JUNK = 2000  # records beyond the old offsets

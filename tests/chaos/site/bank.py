@@ -27,7 +27,7 @@ from deploy.settings import ALERT_KEY_FILE, REFERENCE_KEY_FILE, Settings
 from streams.calendar import date_of, day_of
 from tests.chaos.history import DIFFERENT, Findings
 from tests.chaos.system import Result, answered, with_path
-from tests.cli.calling import Called, call
+from tests.cli.invocation import Called, call
 from tests.integration.live import PROGRAM, REPO, Live
 from tidegauge.demo.processes import environment
 

@@ -13,7 +13,7 @@ from tests.chaos.given import Given
 from tests.chaos.site.bank import Bank, as_anybody
 from tests.chaos.site.slips import is_refusal
 from tests.chaos.system import Result
-from tests.cli.calling import Called
+from tests.cli.invocation import Called
 from tidegauge.demo.processes import environment
 
 UP_S = 120.0

@@ -17,7 +17,7 @@ from streams.calendar import date_of
 from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
 from tests.chaos.system import Result
-from tests.cli.calling import Called, call
+from tests.cli.invocation import Called, call
 from tests.world.wrong_settings import AS_PROCESS, READING, REFUSED_S, VALUES, fault, of_kind, refusal
 from tidegauge.demo.processes import environment
 

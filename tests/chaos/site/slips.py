@@ -13,7 +13,7 @@ from streams.calendar import date_of
 from tests.chaos.given import Given
 from tests.chaos.site.bank import GOOD, Bank
 from tests.chaos.system import Result
-from tests.cli.calling import Called
+from tests.cli.invocation import Called
 from tests.world.wrong_settings import LINES_MAX, REFUSED_S
 
 # Each ends with a few lines that hold these words, and writes nothing.

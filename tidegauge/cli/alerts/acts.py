@@ -12,7 +12,7 @@ from typing import Final
 import typer
 from pydantic import ValidationError
 
-from deploy.connections.acting import act_as
+from deploy.connections.caller import act_as
 from deploy.settings import Settings
 from policies.texts import REFUSALS
 from services.access.decision import Action, DataKind
@@ -33,7 +33,7 @@ from tidegauge.cli.actor import AS, asked
 from tidegauge.cli.alerts.view import alerts_view
 from tidegauge.cli.alerts.words import ALERT_WORDS
 from tidegauge.cli.choices import Lang, OutcomeOfCase, iso_date
-from tidegauge.cli.commands.sending import act_on_case
+from tidegauge.cli.commands.sender import act_on_case
 from tidegauge.cli.language import LANG, language, speaker
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, JSON, CommandError, console, emit
 

@@ -47,9 +47,9 @@ def calibrate(
     """
     from connectors.formats.sources import read_source
     from tidegauge.bootstrap import standing_conf
-    from tidegauge.evaluation.planting import planted
     from tidegauge.evaluation.run import conf_with, steps_under
     from tidegauge.evaluation.score import score
+    from tidegauge.evaluation.synthetic_leavers import planted
 
     settings = Settings()
     say, refused = speaker(ALERT_WORDS, language(lang, settings)), Refused(settings)

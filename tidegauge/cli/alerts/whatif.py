@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from policies.model.pack import Pack
     from tidegauge.evaluation.compare import CaseChange
     from tidegauge.evaluation.steps import ScoredStep
-    from tidegauge.evaluation.watching import WatchedTrial
+    from tidegauge.evaluation.trial import WatchedTrial
 
 ROWS_SHOWN: Final = 15
 _COLUMNS: Final = (
@@ -103,7 +103,7 @@ def alerts_whatif(
 def _watched(
     settings: Settings, new: Pack, path: Path | None, form: str, silence_days: int, refused: Refused
 ) -> list[WatchedTrial]:
-    from tidegauge.evaluation.watching import WatchedTrial
+    from tidegauge.evaluation.trial import WatchedTrial
 
     found: list[WatchedTrial] = []
 

@@ -10,10 +10,10 @@ import typer
 from agents.engine.watch.quiet import set_up_log
 from deploy.settings import Settings
 from services.queue.server import listening, server
-from tidegauge.cli.commands.sending import send_commands
+from tidegauge.cli.commands.sender import send_commands
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at, notes
-from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis, need_world
+from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
 
 app = typer.Typer(no_args_is_help=True, help="Take commands about customers: over HTTP, or out of a file.")
 _CONNECTIONS_MAX: Final = 512
@@ -35,7 +35,7 @@ def serve(
     """
     from services.access.setup import key_book, request_callers
     from services.commands.app import create_commands_app
-    from services.commands.opening import open_door
+    from services.commands.bootstrap import open_door
 
     told = until_told()
     set_up_log("WARNING")

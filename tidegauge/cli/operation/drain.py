@@ -6,22 +6,19 @@ machine.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from typing import Any, Final
 
-import httpx2
 import typer
 
 from deploy import topics
 from deploy.settings import Settings
-from schemas.answers import BoundedClient, in_time
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, notes
+from tidegauge.worker_probe import worker_at
 
 _BROKERS_S: Final = 5.0
-PID_MAX: Final = 1 << 31
 LOOK_EVERY_S: Final = 0.2
 MEMBER_S_MAX: Final = 20.0  # until a member that did not leave is out of the group
 
@@ -40,7 +37,7 @@ def drain(
     settings = Settings()
     port = metrics_port or settings.metrics_port
     topics.inspect(settings, _BROKERS_S)  # they say at the end whether the worker has left
-    worker = _worker_at(settings, port)
+    worker = worker_at(settings, port)
     if worker is None:
         hint = "is it the worker's --metrics-port? one that serves none is ended by SIGTERM"
         raise CommandError(f"no worker answers at port {port} of this machine", hint, FAILED_CHECK)
@@ -64,37 +61,10 @@ def drain(
     console.print(f"drained: everything is committed{rest}, the group is left; it is safe to go on", soft_wrap=True)
 
 
-def _worker_at(settings: Settings, port: int) -> dict[str, Any] | None:
-    """What a worker says of itself; None where none answers within the bounds of `schemas.answers`."""
-    host = "127.0.0.1" if settings.metrics_host in ("0.0.0.0", "::") else settings.metrics_host  # noqa: S104 - compared
-    url = httpx2.URL(scheme="http", host=host, port=port, path="/worker")
-
-    async def ask() -> httpx2.Response:
-        async with BoundedClient(trust_env=False) as client:  # no proxy stands between
-            return await client.get(url)
-
-    try:
-        answer = in_time(ask)
-        found = json.loads(answer.content) if answer.status_code == httpx2.codes.OK else None
-    except (httpx2.HTTPError, OSError, ValueError, RecursionError):
-        return None
-    return found if _is_worker(found) else None
-
-
-def _is_worker(found: Any) -> bool:
-    """Whether it is what a worker says. A signal goes to its number: 1 is the machine's, those below it name many."""
-    shape = {"pid": int, "group": str, "member": str | None, "state": str, "partitions": list, "unflushed": list}
-    return (
-        isinstance(found, dict)
-        and all(name in found and isinstance(found[name], kind) for name, kind in shape.items())
-        and 1 < found["pid"] < PID_MAX
-    )
-
-
 def _until_left(settings: Settings, port: int, worker: dict[str, Any], until: float) -> dict[str, Any]:
     """The worker as it was last heard of; its state is `left` when the group no longer knows it."""
     while time.monotonic() < until:
-        heard = _worker_at(settings, port)
+        heard = worker_at(settings, port)
         if heard is None or heard["pid"] != worker["pid"]:
             break
         worker = {**heard, "member": heard["member"] or worker["member"]}

@@ -23,8 +23,8 @@ from services.notices.notifier import TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
 from tidegauge.cli.actor import permitted
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
-from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_redis, need_world
+from tidegauge.cli.shutdown import ends_early, one_last_line
 from tidegauge.world.check import World, check_world
 from tidegauge.world.found import USES_NOTICES
 from tidegauge.world.watch import Watch, end_process

@@ -28,8 +28,8 @@ from services.views.writer import ViewWriter, keep, rebuild
 from tidegauge.cli.actor import permitted
 from tidegauge.cli.guard import DRY_RUN, FORCE, FORCE_REASON, Intent, goes_on, reason_given
 from tidegauge.cli.output import FAILED_CHECK, JSON, CommandError, console, emit, listening_at, notes
-from tidegauge.cli.running import one_last_line, until_told
 from tidegauge.cli.servers import need_redis, need_world
+from tidegauge.cli.shutdown import one_last_line, until_told
 from tidegauge.world.check import World, WorldError, check_world
 from tidegauge.world.found import USES_PLACE
 from tidegauge.world.watch import Watch

@@ -12,8 +12,8 @@ from deploy.topics import WRITTEN_BY_WORKERS
 from streams.calendar import day_of
 from tidegauge.cli.choices import LogLevel, closable_date
 from tidegauge.cli.output import BAD_INPUT, CommandError, listening_at, notes
-from tidegauge.cli.running import ends_early, one_last_line
 from tidegauge.cli.servers import need_port
+from tidegauge.cli.shutdown import ends_early, one_last_line
 
 if TYPE_CHECKING:
     from agents.engine.app import BlockApp

@@ -32,8 +32,8 @@ from tidegauge.cli.queue.bound import bound
 from tidegauge.cli.queue.days import day, estimates, explain_, simulate_
 from tidegauge.cli.queue.kept import compare_branches, restore_branch
 from tidegauge.cli.queue.screens import serve_pages
-from tidegauge.cli.running import STOPS, one_last_line, until_told
 from tidegauge.cli.servers import need_redis
+from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
 
 if TYPE_CHECKING:

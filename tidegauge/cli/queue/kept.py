@@ -68,10 +68,14 @@ def restore_branch(
         raise CommandError(f"queue-tickets has nothing of {branch}", "is its name right?", BAD_INPUT)
     packs = [load_pack(name.strip()) for name in settings.pack.split(",")]
     given = restored(logged, full_round(compile_queue(packs[0])))
-    line = f"restore {len(given['tickets'])} tickets of {branch}, up to step {logged.sequence}"
+    line = (
+        f"restore {len(given['tickets'])} tickets and {len(given['cash'])} cash requests of {branch},"
+        f" up to step {logged.sequence}"
+    )
     fields = {
         "branch": branch,
         "tickets": len(given["tickets"]),
+        "cash_requests": len(given["cash"]),
         "sequence": logged.sequence,
         "missing_steps": logged.holes,
     }

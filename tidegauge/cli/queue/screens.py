@@ -11,7 +11,7 @@ from agents.engine.watch.quiet import set_up_log
 from deploy.settings import Settings
 from services.queue.server import listening, server
 from tidegauge.cli.output import CommandError, console, listening_at, notes
-from tidegauge.cli.running import STOPS, one_last_line, until_told
+from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
 
 PAGES_ENDED: Final = "stopped: screens show what they showed, and come again when `tidegauge queue pages` runs again"
 

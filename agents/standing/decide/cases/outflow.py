@@ -20,8 +20,8 @@ from agents.standing.model import RowKey, Tally
 from agents.standing.publish.publisher import COUNTERPARTIES_MAX, OutputPublisher
 from policies.compiled.pack import CompiledCases, CompiledPack
 from schemas.codec.blocks import Columns
-from streams.accounts.entries import BASE, HORIZON_DAYS
-from streams.accounts.ledger import Candidate
+from streams.accounts.entries import HORIZON_DAYS
+from streams.accounts.findings import Candidate
 from streams.accounts.store import Array
 from streams.alerts import cases, flow
 from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
@@ -174,7 +174,7 @@ class OutflowCases:
         """Folds customers from their anchors, tells what differs from what was told; close NO_DAY: provisional."""
         self._know_calendar()
         assert self.rules is not None
-        n, ledger, live = len(slots), self.ledger, close == _NONE
+        n, live = len(slots), close == _NONE
         places = self._place[slots]
         now, anchors, told = cases.new_cases(n), cases.new_cases(n), cases.new_cases(n)
         known = places >= 0
@@ -182,10 +182,9 @@ class OutflowCases:
         anchors[:] = now
         last, gross = np.full(n, close, np.int64), np.zeros(n, np.int64)
         anchor_day = NO_END if live else close - int(self.rules.settle_days[0])
-        cases.fold_cases(
-            ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), self.rules, ledger.clock, slots, now, anchors,
-            self.anchored, anchor_day, last, self.desk.resolved_days(slots), gross,
-        )  # fmt: skip
+        self.ledger.fold_cases(
+            self.rules, slots, now, anchors, self.anchored, anchor_day, last, self.desk.resolved_days(slots), gross
+        )
         if not live:
             self._keep_anchors(slots, anchors)
         differing = np.flatnonzero(_differs(now, told, live=live))
@@ -302,10 +301,7 @@ class OutflowCases:
         """The outside banks that got most since the case's start, of the 35 days held, in base minor units rounded down."""
         ledger, rules = self.ledger, self.rules
         assert rules is not None
-        m = flow.moves(
-            ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), int(ledger.clock[BASE]),
-            int(rules.scope[0]), rules.banks, int(rules.settle_ms[0]), slot,
-        )  # fmt: skip
+        m = ledger.moves(rules, slot)
         gone = Counter[str]()
         out = (m.bank >= 0) & (m.amount < 0) & (m.scope > 0) & (m.is_a == flow.OUTSIDE) & (m.complete > day)
         for i in np.flatnonzero(out & (m.day > start) & (m.day <= day)).tolist():

@@ -24,9 +24,8 @@ from policies.compiled.pack import CompiledPack
 from policies.lifecycle.state import next_review
 from policies.model.pack import CaseTerms, StateRule
 from streams.accounts.entries import BASE, HORIZON_DAYS
-from streams.accounts.ledger import Break
+from streams.accounts.findings import Break
 from streams.accounts.store import Array
-from streams.alerts import inflow
 from streams.alerts.acts import RESOLVE, STEPS_OF_ACTS, WAKE, CaseAct, CaseCare
 from streams.alerts.kinds import INFLOW_DAYS
 from streams.alerts.lifecycle import DEEPENED, RAISED
@@ -118,8 +117,8 @@ class StateAlerts:
 
     def _cards(self, _rule: StateRule, day: int, _touched: Array) -> dict[int, tuple[int, int]]:
         found = {}
-        for slot in self.lifecycle.columns.reminded("renewal", day).tolist():
-            state = self.lifecycle.columns.own(slot)
+        for slot in self.lifecycle.reminded("renewal", day).tolist():
+            state = self.lifecycle.own(slot)
             last = None if state is None or state.card is None else state.card.last_day
             if last is not None and day <= last:
                 found[slot] = (last, 0)
@@ -127,8 +126,8 @@ class StateAlerts:
 
     def _reviews(self, _rule: StateRule, day: int, _touched: Array) -> dict[int, tuple[int, int]]:
         found = {}
-        for slot in self.lifecycle.columns.reminded("review", day).tolist():
-            state, table = self.lifecycle.columns.own(slot), self.lifecycle.table(slot)
+        for slot in self.lifecycle.reminded("review", day).tolist():
+            state, table = self.lifecycle.own(slot), self.lifecycle.table(slot)
             due = None if state is None or table is None else next_review(table.policy, state)
             if due is not None:
                 found[slot] = (due, 0)
@@ -166,15 +165,10 @@ class StateAlerts:
 
     def net_in(self, slots: Array, day: int) -> tuple[Array, Array]:
         """int64[n] and bool[n]: what came in net within the days up to a close; whether postings of later days are there."""
-        amounts, later = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.bool_)
-        ledger, cases = self.ledger, self.outflow.rules
-        banks = np.zeros(len(ledger.banks) + 1, np.int64) if cases is None else cases.banks
+        cases = self.outflow.rules
+        banks = np.zeros(len(self.ledger.banks) + 1, np.int64) if cases is None else cases.banks
         settle_ms = CaseTerms().settle_minutes * _MINUTE_MS if cases is None else int(cases.settle_ms[0])
-        inflow.net_in(
-            ledger.store, ledger.banks.index, *ledger.zone, ledger.rates.table(), int(ledger.clock[BASE]), self.scope, banks,
-            np.int64(settle_ms), slots, day - INFLOW_DAYS + 1, day, amounts, later,
-        )  # fmt: skip
-        return amounts, later
+        return self.ledger.net_in(self.scope, banks, settle_ms, slots, day - INFLOW_DAYS + 1, day)
 
     _MET: Final = {
         CARD_EXPIRY: _cards, REVIEW_DUE: _reviews, PRODUCT_MATURING: _maturing, BALANCE_BREAK: _broken, LARGE_INFLOW: _inflows,

@@ -12,7 +12,7 @@ from itertools import zip_longest
 import numpy as np
 
 from agents.engine.job import Pair
-from agents.engine.packing import Packed, few
+from agents.engine.record_batches import Packed, few
 from agents.standing.decide import state_rows
 from agents.standing.decide.branches import RulesInForce
 from agents.standing.decide.state_rows import NEVER_DUE, Remembered, StateColumns, columns_of_state

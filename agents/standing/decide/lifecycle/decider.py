@@ -6,10 +6,13 @@ who wait for a review or a source, go through the pure functions one by one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
+from agents.engine.job import Pair
+from agents.engine.record_batches import Packed
 from agents.standing.decide.branches import RulesInForce
 from agents.standing.decide.lifecycle.columns import LifecycleColumns
 from agents.standing.decide.lifecycle.measures import Measures
@@ -42,22 +45,52 @@ class LifecycleDecider:
     """Decides customers by the rules in force: at closes, on acts, and as events come where a pack asks for it."""
 
     def __init__(
-        self, ledger: Ledger, rules: RulesInForce, measures: Measures, keeper: Keeper, sink: Sink, older: Older,
-        touched: TouchedCustomers, counts: Tally,
+        self, ledger: Ledger, rules: RulesInForce, measures: Measures, columns: LifecycleColumns, keeper: Keeper, sink: Sink,
+        older: Older, touched: TouchedCustomers, counts: Tally,
     ) -> None:  # fmt: skip
-        self.ledger, self.rules, self.measures = ledger, rules, measures
+        self.ledger, self.rules, self.measures, self.columns = ledger, rules, measures, columns
         self.keeper, self.sink = keeper, sink
-        self.columns = LifecycleColumns(ledger, keeper)
         self.services = ServiceDecider(self)
         self._older, self._touched, self._counts = older, touched, counts
 
-    def use(self, rules: RulesInForce) -> None:
-        """The rules of other packs from now on. Customers with a State are migrated by Changeover."""
-        self.rules = rules
+    def use(self, rules: RulesInForce) -> RulesInForce:
+        """The rules of other packs from now on; those before. Customers with a State are migrated by Changeover."""
+        before, self.rules = self.rules, rules
+        return before
 
     def table(self, slot: int) -> ClassTable | None:
         """The rules of a customer's class in his branch."""
         return self.rules.of(*self.ledger.customers.class_and_branch(slot))
+
+    # -- what others ask
+
+    def is_continuous(self) -> bool:
+        """Whether any class is decided between closes too."""
+        return any(continuous(table) for table in self.rules.every())
+
+    def state_of(self, slot: int, table: ClassTable) -> State:
+        """The state of a customer under his class."""
+        return self.columns.state(slot, table)
+
+    def own(self, slot: int) -> State | None:
+        """The State of his own, as it was put last; None for a customer without one."""
+        return self.columns.own(slot)
+
+    def reminded(self, name: str, day: int) -> Array:
+        """Slots, ascending, of customers with a State whose `renewal` or `review` is to be told of as of a day."""
+        return self.columns.reminded(name, day)
+
+    def waiting(self, day: int, before: int) -> Array:
+        """Slots that a close has to look at though nothing has come; `before`: the day closed before it."""
+        return self.columns.waiting(day, before)
+
+    def take_rows(self) -> list[Pair | Packed]:
+        """Rows of the states changed since the last call."""
+        return self.columns.take_rows(self.rules)
+
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Rows back, one a customer, after the profiles'."""
+        self.columns.load(rows, self.rules)
 
     # -- closes
 

@@ -20,7 +20,7 @@ from streams.fields import (
     P_NATURE,
     P_REVERSES,
 )
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 from streams.kernels.varints import long_at, write_long
 
 R_ROW, R_SLOT, R_MONTH, R_FLOW, R_CURRENCY, R_STRICT = range(6)  # columns of a reversal that a flow looks at

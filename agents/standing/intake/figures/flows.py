@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from agents.engine.job import Pair, Rows
-from agents.engine.packing import Packed, few
+from agents.engine.record_batches import Packed, few
 from agents.standing.intake.facts import grown
 from agents.standing.intake.figures import flow_kernels as kernels
 from agents.standing.intake.figures.flow_kernels import FlowRules

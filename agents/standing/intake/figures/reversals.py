@@ -17,7 +17,6 @@ from agents.engine.job import Pair, Rows
 from agents.standing.model import RowKey
 from streams.accounts.entries import HORIZON_MS
 from streams.accounts.ledger import Ledger
-from streams.accounts.reversals import partners
 from streams.accounts.store import POSTING, REVERSAL, Array
 from streams.calendar import business_day, month_of
 
@@ -83,7 +82,7 @@ class FlowReversals:
         """(Before, now, whether that is final) of the reversals of an account; of equal ones the k-th has the k-th entry."""
         ledger = self.ledger
         entries = np.zeros(0) if account is None else ledger.entries_of(account)
-        found = [] if account is None else partners(ledger.store, account, *ledger.zone, ledger.banks.index).tolist()
+        found = [] if account is None else ledger.partners(account).tolist()
         horizon, places = int(ledger.clock[HORIZON_MS]), defaultdict[tuple[str, int, int, int], list[int]](list)
         for at in range(len(found)):
             entry = entries[at]

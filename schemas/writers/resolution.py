@@ -2,7 +2,7 @@
 
 Names of records, enumerations and fixed types are free; fields are the contract. Beyond Avro's own promotions a text is
 taken for an enumeration, a decimal for an amount, and microseconds for milliseconds. Both decoders go by this module: the
-block decoder's programs (schemas.codec.program) and the records read one by one (schemas.writers.reading).
+block decoder's programs (schemas.codec.program) and the records read one by one (schemas.writers.rewritten_schema).
 """
 
 from __future__ import annotations

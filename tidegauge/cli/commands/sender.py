@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
-from deploy.connections.acting import call_id
+from deploy.connections.caller import call_id
 from deploy.settings import Settings
 from schemas import bounds
 from schemas.bounded import read_bounded
@@ -66,7 +66,7 @@ def send_commands(
 
     The report says what became of each line that was not applied. Exit code 1 if there is one.
     """
-    from services.commands.opening import open_door
+    from services.commands.bootstrap import open_door
 
     settings = Settings()
     who = actor_of(settings, actor)
@@ -143,8 +143,8 @@ def _taken(door: CommandDoor, who: Actor, number: int, line: str) -> SentCommand
 
 def act_on_case(settings: Settings, who: Actor, name: str, fields: dict[str, Any]) -> SentCommand:
     """One act on a case: through the door. NotKnownError."""
+    from services.commands.bootstrap import open_door
     from services.commands.definitions import body_of
-    from services.commands.opening import open_door
 
     with open_door(need_world(settings), customers=False) as opened:
         told = opened.door.case_of(fields["case"])

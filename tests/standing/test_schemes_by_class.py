@@ -13,8 +13,8 @@ from agents.standing.job import StandingJob
 from policies import PackError, load_pack, parse_pack
 from policies.compiled.classes import by_class
 from tests.standing.partition import Partition, Topics, conf, customer
+from tests.standing.test_changeover import activation, changes, pack_of, told
 from tests.standing.test_lifecycle import crashed
-from tests.standing.test_switching import activation, changes, pack_of, told
 from tests.twins.events import day, posting
 
 GREEN = load_pack("green-channel").body

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agents.engine.packing import flat
+from agents.engine.record_batches import flat
 from agents.standing.intake.profiles import GONE
 from agents.standing.job import StandingJob
 from policies import load_pack, parse_pack

@@ -16,7 +16,7 @@ import fastavro
 from fastavro.read import LOGICAL_READERS
 
 from schemas.avro_types import PRIMITIVES, Field, Type
-from schemas.writers.matching import (
+from schemas.writers.resolution import (
     RATE_SCALE,
     IncompatibleError,
     Measure,

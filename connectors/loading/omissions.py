@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Passed:
+class Omissions:
     """How many they are, and the first of them: its offset and why."""
 
     number: int = 0

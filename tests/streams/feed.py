@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from streams.accounts.ledger import Candidate, Ledger
+from streams.accounts.findings import Candidate
+from streams.accounts.ledger import Ledger
 from streams.accounts.store import NULL, REF_BITS
 from streams.fields import POSTING_FIELDS, SNAPSHOT_FIELDS
 from streams.vocabulary.terms import NATURES

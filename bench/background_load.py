@@ -30,6 +30,8 @@ class Posting:
     """Postings that are ready to leave."""
 
     told: Event
+    settings: Settings
+    """Of the worker."""
 
     def begin(self) -> None:
         """Send them from now on."""
@@ -49,7 +51,7 @@ def postings_beside(arena: Arena, sizes: Sizes, seconds: float) -> Iterator[Post
     sender = context.Process(target=send_postings, args=(settings, world, told), daemon=True)
     sender.start()
     try:
-        yield Posting(told)
+        yield Posting(told, settings)
     finally:
         sender.terminate()
         sender.join(JOIN_S)

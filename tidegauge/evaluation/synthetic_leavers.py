@@ -11,7 +11,7 @@ from connectors.labelled.labels import COUNTS_QUIET, LEAVER, Label
 from connectors.loading.arrival import in_order
 from schemas.validation.columns import InputCheck
 from streams.calendar import day_end_ms
-from tidegauge.evaluation.leaving import episodes
+from tidegauge.evaluation.episodes import episodes
 from tidegauge.evaluation.run import WorldFiles
 from tidegauge.evaluation.score import LabelledWorld
 

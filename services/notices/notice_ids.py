@@ -6,8 +6,8 @@ from typing import Final
 
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry
-from services.notices.following import Following
 from services.notices.notifier import ID_CHARS
+from services.notices.topic_tail import Following
 from services.views.projections import TopicRecord
 from services.views.writer import RecordSource
 

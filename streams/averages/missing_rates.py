@@ -9,7 +9,7 @@ from streams.accounts.entries import BASE
 from streams.accounts.store import Array, Store
 from streams.alerts.outflow import Fx
 from streams.averages.metrics import MONTH, QUARTER, YEAR, periods, range_sum
-from streams.kernels.borrowing import borrowed
+from streams.kernels.refcounts import borrowed
 
 
 @nb.njit(cache=True, nogil=True)

@@ -12,7 +12,7 @@ from connectors.labelled import Label
 from connectors.labelled.labels import LEAVER
 from tests.evaluation.test_score import at
 from tidegauge.cli.alerts.scores import CHART_COLUMNS, CHART_ROWS, chart
-from tidegauge.evaluation.leaving import RateBook, episodes
+from tidegauge.evaluation.episodes import RateBook, episodes
 from tidegauge.evaluation.steps import scored_step
 
 ZONE, DAY = "Asia/Shanghai", 20_454
