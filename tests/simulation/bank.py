@@ -1,8 +1,8 @@
 """A small bank of a seed: what happens to the customers of two partitions in some weeks, and how it gets into the log.
 
-Late, back-valued, reversed and repeated postings, acts on the cases that are told, snapshots that disagree, currencies, profiles
-that change, bad records, aborted source transactions with events that must never count, and day closes, the ends of
-months among them.
+Late, back-valued, reversed and repeated postings, of stated and unknown nature, acts on the cases that are told, snapshots that
+disagree, currencies, profiles that change, facts, a pack that is activated, bad records, aborted source transactions with
+events that must never count, and day closes, the ends of months among them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from typing import Any
@@ -19,18 +18,18 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from agents.engine.record_batches import TRANSACTIONAL
-from agents.standing.model import StandingConf
-from policies import load_pack, parse_pack
 from schemas.codec.records import decode_one
 from schemas.codec.records import encode as avro
 from schemas.partitioner import partition_of
 from schemas.registry import file_registry
 from schemas.topics import CLOSES, INPUTS, MARK, MARK_KEY
-from tests.examples.cases import pack_of
 from tests.simulation.broker import Cluster
 from tests.simulation.log import encode
-from tests.standing.partition import conf, customer
-from tests.twins.case_terms import OUTCOMES, SlowRule, SlowScheme
+from tests.simulation.schemes import MATURES_ON, POINTS, later_version
+from tests.standing.partition import customer
+from tests.standing.test_changeover import activation
+from tests.standing.test_lifecycle import fact
+from tests.twins.case_terms import OUTCOMES
 from tests.twins.definitions import date_of, day_of, month_first
 from tests.twins.events import instant, posting, rate, snapshot
 
@@ -40,26 +39,8 @@ CURRENCIES = ("CNY", "CNY", "CNY", "USD", "JPY")
 CLASSES = ("deposit_demand", "savings", "wealth", "credit")
 CLOCKS = ("00:00:00", "10:00:00", "23:59:59", None)
 CARDS = (None, "gold", "platinum")
-TIERS = ("ordinary", "gold", "platinum", "diamond", "private")
 ACTS = ("acknowledge", "snooze", "hand_over", "resolve", "resolve", "comment", "escalate", "wake")
 FIRST_SOURCE = 10_000  # producer ids of the bank's own transactions
-
-
-RULES = (
-    SlowRule("single", 0, "high", absolute=dict.fromkeys(TIERS, 5_000_000)),
-    SlowRule("week", 7, "medium", share_bp=dict.fromkeys(TIERS, 2_500), floor=500_000, cool_down=7),
-    SlowRule("quarter", 90, "low", share_bp=dict.fromkeys(TIERS, 2_000), floor=500_000, cool_down=20),
-)
-
-
-@cache
-def simulated(partitions: int = PARTITIONS) -> StandingConf:
-    """The settings of the job: with cases, and the contracts that their steps need; owners of accounts are told."""
-    care = load_pack("layered-care").body.replace("{close: month}", "{close: day, grace_months: 1}")
-    return replace(
-        conf(), layers=parse_pack(care), partitions=partitions, pack=pack_of(SlowScheme(RULES)),
-        registry=file_registry(contracts=2), claims=True,
-    )  # fmt: skip
 
 
 @dataclass
@@ -71,6 +52,9 @@ class Bank:
     closes: list[int]
     events: list[dict[int, list[Event]]]  # partition -> day -> events
     rates_change: bool  # later than at the start: then restatements are not compared with the twin
+    acts: bool  # without them open cases follow from events and closes alone
+    continuous: bool  # tiers move between closes
+    switch: int | None  # the first day of another version of the pack
 
 
 def make_bank(random: Random, partitions: int) -> Bank:
@@ -92,9 +76,16 @@ def make_bank(random: Random, partitions: int) -> Bank:
         for number in range(random.randint(1, 3)):
             _customer(random, _name(partition, number, partitions), first, last, by_day)
         events.append(by_day)
+    acts, continuous = random.random() < 0.6, random.random() < 1 / 3
+    switch = random.randint(first + 8, last - 6) if random.random() < 0.6 else None
+    if switch is not None:
+        pack = activation(later_version(date_of(switch), continuous=continuous))
+        sent = max(first, switch - random.choice((2, 5, 20)))
+        for by_day in events:
+            by_day[sent] += [pack] * random.choice((1, 1, 1, 2))
     ends = {day for day in range(first, last + 1) if date_of(day + 1).day == 1}
     closes = [d for d in range(first, last) if d in ends or random.random() < 0.3]
-    return Bank(first, last, [*closes, last], events, rates_change)
+    return Bank(first, last, [*closes, last], events, rates_change, acts, continuous, switch)
 
 
 def _name(partition: int, number: int, partitions: int) -> str:
@@ -104,12 +95,16 @@ def _name(partition: int, number: int, partitions: int) -> str:
 
 
 def _customer(random: Random, name: str, first: int, last: int, by_day: dict[int, list[Event]]) -> None:
+    accounts: list[tuple[dict[str, str], list[Event]]] = []
     for number in range(random.randint(1, 2)):
         fields = {
             "customer": name, "account": f"{name}-A{number}", "asset_class": random.choice(CLASSES),
             "currency": random.choice(CURRENCIES),
         }  # fmt: skip
-        moved = _postings(random, fields, first, last)
+        accounts.append((fields, _postings(random, fields, first, last)))
+    if len(accounts) == 2 and accounts[0][0]["currency"] == accounts[1][0]["currency"]:
+        accounts[1][1].extend(_legs(random, *accounts, last))
+    for fields, moved in accounts:
         for event in [*moved, *_snapshots(random, fields, moved, first, last)]:
             due = event.pop("due")
             by_day[min(last, due)].append(event)
@@ -120,6 +115,27 @@ def _customer(random: Random, name: str, first: int, last: int, by_day: dict[int
         profile = customer(name, event_id=f"{name}-{k}", card_held=random.choice(CARDS), customer_class=kind)
         gone = {"topic": "customers", "customer_id": name, "deleted": True}
         by_day[random.randint(first, last - 1)].append(gone if random.random() < 0.25 else profile)
+    for number in range(random.randint(0, 5)):
+        as_of, what = random.randint(first, last - 1), random.choice((POINTS, POINTS, MATURES_ON, "loan_balance"))
+        value = as_of + random.randint(0, 25) if what == MATURES_ON else random.choice((0, 30, 60, 100))
+        said = fact(name, number, value, as_of, what) | {"event_id": f"{name}-fact-{number}"}
+        for _ in range(random.choice((1, 1, 1, 2))):
+            by_day[min(last, as_of + random.choice((0, 0, 1, 6)))].append(said)
+
+
+def _legs(
+    random: Random, one: tuple[dict[str, str], list[Event]], other: tuple[dict[str, str], list[Event]], last: int
+) -> list[Event]:
+    """The other legs, on the second account, of some postings of unknown nature: at once, within minutes, or too late."""
+    found, seq = [], 1 + max(event["journal_seq"] for event in other[1])
+    for event in one[1]:
+        if event["nature"] == "unknown" and event["reverses"] is None and random.random() < 0.6:
+            booked = event["booked_at"] + random.choice((0, 1, 20, 31)) * 60_000
+            leg = posting(seq, -event["amount_minor"], event["value_date"], event["value_date"], **other[0])
+            late = random.choice((0, 0, 0, 1, 5))
+            found.append(leg | {"nature": "unknown", "booked_at": booked, "due": min(last, event["due"] + late)})
+            seq += 1
+    return found
 
 
 def _postings(random: Random, fields: dict[str, str], first: int, last: int) -> list[Event]:
@@ -134,7 +150,7 @@ def _postings(random: Random, fields: dict[str, str], first: int, last: int) -> 
             more["reverses"] = original["event_id"]
         late = random.choice((0, 0, 0, 0, 1, 2, 15, 30))
         banks = random.choice((None, "ICBC", "CCB", "ABC"))
-        nature = random.choice(("external", "external", "external", "own_transfer", "interest"))
+        nature = random.choice(("external", "external", "external", "own_transfer", "interest", "unknown", "unknown"))
         event = posting(
             seq, amount, value, booked, due=booked + late, nature=nature, counterparty_bank=banks, **fields, **more
         )
@@ -178,7 +194,8 @@ class Feeder:
         pause = seconds / (bank.last - bank.first + 1)
         for day in range(bank.first, bank.last + 1):
             for p in self.random.sample(range(self.partitions), self.partitions):
-                self._day(p, [*bank.events[p].get(day, []), *self._desk(p, day)])
+                acts = self._desk(p, day) if bank.acts else []
+                self._day(p, [*bank.events[p].get(day, []), *acts])
             if day in bank.closes:
                 await self._close(day, pause)
             await asyncio.sleep(self.random.expovariate(1 / pause))
@@ -283,4 +300,4 @@ def _pair(event: Event) -> tuple[bytes, bytes | None]:
     fields = {name: value for name, value in event.items() if name != "topic"}
     registry = file_registry(contracts=2 if "request_id" in event else 1)
     value = None if event.get("deleted") else avro(event["topic"], fields, registry)
-    return str(event.get("customer_id", "")).encode(), value
+    return str(event.get("customer_id") or event.get("pack_id", "")).encode(), value

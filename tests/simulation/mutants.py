@@ -21,6 +21,8 @@ from agents.engine.job import Block, Outcome
 from agents.engine.record_batches import Packed
 from agents.engine.unit import PartitionUnit
 from agents.standing.decide.cases.outflow import OutflowCases
+from agents.standing.decide.packs import Packs
+from agents.standing.intake.facts import CustomerFacts
 from agents.standing.intake.lanes import DecodedBlock, Lane
 from agents.standing.intake.profiles import Profiles
 from agents.standing.job import StandingJob
@@ -188,6 +190,14 @@ def no_cases(self: OutflowCases, rows: Any) -> None:
     """Cases are not restored: after a recovery what was told is told again."""
 
 
+def no_facts(self: CustomerFacts, rows: Any) -> None:
+    """What the bank's systems said of a customer is not restored."""
+
+
+def no_packs(self: Packs, rows: Any) -> None:
+    """A pack that was activated is not restored: the one before decides again."""
+
+
 Patch = tuple[Any, str, Any]
 MUTANTS: dict[str, Sequence[Patch]] = {
     "the fence claims later positions than its rows": [(PartitionUnit, "changelog_rows", fence_at_the_end)],
@@ -210,6 +220,8 @@ MUTANTS: dict[str, Sequence[Patch]] = {
     "a close does not wait for its cut": [(Lane, "at_cut", lambda lane, cut: True)],
     "the published queue class is not restored": [(Profiles, "load", nothing_published)],
     "cases are not restored": [(OutflowCases, "load", no_cases)],
+    "facts are not restored": [(CustomerFacts, "load", no_facts)],
+    "packs are not restored": [(Packs, "load", no_packs)],
 }
 
 

@@ -18,7 +18,6 @@ from agents.engine.job import TP, Block
 from agents.engine.record_batches import HEADER
 from agents.engine.transport import BatchHeader, take_block
 from agents.standing.job import StandingJob
-from tests.simulation.bank import simulated
 from tests.simulation.loop import SimLoop
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Prefixes:
     def restored(self, transaction: int) -> StandingJob:
         """The job that a recovery right behind a transaction would have made."""
         job, consumer, topic = (
-            StandingJob(simulated(self.sim.partitions)),
+            StandingJob(self.sim.standing),
             AsOf(self, self.ends[transaction]),
             self.changelog.topic,
         )

@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 from agents.engine.job import RecoveryError
+from agents.standing.model import StandingConf
 from agents.standing.publish.claims import Claims
 from schemas.registry import file_registry
-from tests.simulation.bank import PARTITIONS
 from tests.simulation.loop import PROCESS
 from tests.simulation.run import Recorded, Simulation
 from tests.simulation.worker import Worker
@@ -22,9 +22,9 @@ OLDER_LATE = 0.2  # of the workers that start while both versions are in the gro
 class OlderJob(Older, Recorded):
     """The job of format 2, which knew of no claims."""
 
-    def __init__(self, number: int, partitions: int = PARTITIONS) -> None:
-        super().__init__(number, partitions)
-        self.claims = Claims(file_registry(), self.ledger, partitions, kept=False)
+    def __init__(self, number: int, conf: StandingConf) -> None:
+        super().__init__(number, conf)
+        self.claims = Claims(file_registry(), self.ledger, conf.partitions, kept=False)
 
 
 class Rolling(Simulation):
@@ -46,7 +46,7 @@ class Rolling(Simulation):
         if process is None or process.name not in self.older:
             return super().make_job()
         self.jobs += 1
-        return OlderJob(self.jobs)
+        return OlderJob(self.jobs, self.standing)
 
     def start_worker(self) -> None:
         """A new process, of either version."""

@@ -22,20 +22,23 @@ from agents.engine.metrics import WorkerMetrics
 from agents.engine.table import CRASHES_MAX
 from agents.engine.unit import Conf
 from agents.standing import job
-from agents.standing.decide import outlooks
+from agents.standing.decide import outlooks, packs
 from agents.standing.job import StandingJob
+from agents.standing.model import StandingConf
 from agents.standing.publish import standings, tier_changes
+from policies import book
 from schemas.codec.blocks import Reader
 from schemas.codec.encoder import Writer
 from schemas.registry import Registry
 from schemas.topics import INPUTS
 from tests.simulation import check
-from tests.simulation.bank import PARTITIONS, Feeder, make_bank, simulated
+from tests.simulation.bank import PARTITIONS, Feeder, make_bank
 from tests.simulation.broker import EMPTY, Cluster
 from tests.simulation.clients import Consumer, Producer, World
 from tests.simulation.faults import Faults
 from tests.simulation.loop import PROCESS, SimLoop, SimulationError
 from tests.simulation.network import Network
+from tests.simulation.schemes import parsed, simulated
 from tests.simulation.worker import Group, Worker
 
 SECONDS_MAX = 900.0
@@ -81,8 +84,8 @@ class Result:
 class Recorded(StandingJob):
     """The real job; it notes what it was fed and when it worked, live."""
 
-    def __init__(self, number: int, partitions: int = PARTITIONS) -> None:
-        super().__init__(simulated(partitions))
+    def __init__(self, number: int, conf: StandingConf) -> None:
+        super().__init__(conf)
         self.number = number
         self.calls: list[tuple[str, int, int] | None] = []  # a block fed, or None: worked
 
@@ -145,6 +148,7 @@ class Simulation:
         self.transaction_bytes, self.held_bytes = random.choice((500, 8 << 20)), random.choice((600, 8 << 20))
         self.feed_s = random.choice((10.0, 25.0, 60.0))
         self.bank = make_bank(random, partitions)
+        self.standing = simulated(partitions, continuous=self.bank.continuous)
         self.feeder = self.make_feeder(random, self.cluster, self.settings.topic, partitions)
         self.group, self.workers = Group(self), list[Worker]()
         self.with_faults, self.faults = faults, Faults(self)
@@ -156,7 +160,7 @@ class Simulation:
     def make_job(self) -> Recorded:
         """A fresh job."""
         self.jobs += 1
-        return Recorded(self.jobs, self.partitions)
+        return Recorded(self.jobs, self.standing)
 
     def crashes(self) -> deque[float]:
         """As the table keeps them."""
@@ -242,7 +246,7 @@ class Simulation:
     async def restore(self, partition: int) -> StandingJob:
         """The state as the changelog has it, by the engine's own recovery beside the workers."""
         job, consumer = (
-            StandingJob(simulated(self.partitions)),
+            StandingJob(self.standing),
             await recovery.open_consumer(self.settings, self.settings.group),
         )
         await recovery.restore(self.settings, job, partition, consumer, self.conf.changelog)
@@ -266,6 +270,8 @@ def engine_in(sim: Simulation) -> Iterator[None]:
         swap(recovery, "REPLAY_BYTES_MAX", sim.transaction_bytes)
         swap(unit, "log", _Log(sim))
         swap(job, "Reader", reader)
+        for module in (packs, book):
+            swap(module, "parse_pack", parsed)
         for module in (standings, tier_changes, outlooks):
             swap(module, "Writer", writer)
         yield

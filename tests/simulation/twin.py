@@ -3,19 +3,77 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from agents.standing.publish.standings import standing_figures
 from streams.vocabulary.metrics import METRICS
 from tests.simulation.bank import Event
+from tests.simulation.schemes import RULES as CASE_RULES
 from tests.streams.fast import RULES
+from tests.twins.case_terms import SlowScheme, SlowStep
+from tests.twins.cases import SlowCases
 from tests.twins.definitions import after_last_ended_month, half_even
 from tests.twins.ledger import SlowLedger
 
 LEDGER_TOPICS = ("fx-rates", "transactions", "balances")
 NO_TIER = "none"
+CASE_FIGURES = ("opened", "net", "reference", "rules")
+_Events = Mapping[str, Mapping[int, Event]]  # by topic and offset
+_Cuts = list[tuple[int, dict[str, int]]]
+
+
+def between_closes(events: _Events, cuts: _Cuts) -> Iterator[tuple[int, list[Event]]]:
+    """Each closed day with what came to the ledger's topics since the close before; a day counts once."""
+    at, closed = dict.fromkeys(LEDGER_TOPICS, 0), -1
+    for day, cut in cuts:
+        if day <= closed:
+            continue
+        yield (
+            day,
+            [
+                events[topic][offset]
+                for topic in LEDGER_TOPICS
+                for offset in sorted(events[topic])
+                if at[topic] <= offset < cut[topic]
+            ],
+        )
+        closed, at = day, {topic: max(at[topic], cut[topic]) for topic in LEDGER_TOPICS}
+
+
+def corporate(profiles: Iterable[Event]) -> set[str]:
+    """Customers that ever were of the class without a scheme: their tiers and cases are not compared."""
+    return {e["customer_id"] for e in profiles if e.get("customer_class") == "corporate"}
+
+
+class SettledCases(SlowCases):
+    """The slow twin of cases, which closes alone fold: what is told between them leaves no trace in what is settled."""
+
+    def _live(self, customer: str, cause: str) -> list[SlowStep]:
+        return []
+
+
+def open_cases(events: _Events, cuts: _Cuts) -> dict[str, tuple[Any, ...]]:
+    """By customer the figures of the cases that the last close leaves open."""
+    slow = SettledCases(SlowScheme(CASE_RULES), RULES)
+    for day, found in between_closes(events, cuts):
+        slow.feed(found)
+        slow.close(day)
+    return {c: tuple(getattr(case, name) for name in CASE_FIGURES) for c, case in slow.open_cases().items()}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How much is compared. until: the first day on which another scheme than the twin's decides; None: the twin's to the end."""
+
+    restatements: bool
+    until: int | None
+
+    def decides(self, day: int) -> bool:
+        """Whether what takes effect on a day was decided by the scheme of the twin."""
+        return self.until is None or day < self.until
 
 
 class Remembering(SlowLedger):
@@ -42,16 +100,14 @@ class Twin:
 
     def __init__(
         self,
-        events: Mapping[str, Mapping[int, Event]],
-        cuts: list[tuple[int, dict[str, int]]],
+        events: _Events,
+        cuts: _Cuts,
         published: Mapping[str, list[Event]],
         same: Callable[[str, Any, Any], None],
-        restatements: bool,
+        terms: Terms,
     ) -> None:
-        self.events, self.cuts, self.published, self.same = events, cuts, published, same
-        self.restatements = restatements
+        self.events, self.cuts, self.published, self.same, self.terms = events, cuts, published, same, terms
         self.slow = Remembering()
-        self.at = dict.fromkeys(LEDGER_TOPICS, 0)
         self.standings: dict[int, list[Event]] = defaultdict(list)
         for record in published["standings"]:
             self.standings[record["as_of"]].append(record)
@@ -59,21 +115,16 @@ class Twin:
     def compare(self) -> None:
         """Close after close: standings of month ends and of the last day in full, of the others what is cheap."""
         expected = []
-        for day, cut in self.cuts:
-            if self.slow.closed is not None and day <= self.slow.closed:
-                continue
-            for topic in LEDGER_TOPICS:
-                for offset in sorted(self.events[topic]):
-                    if self.at[topic] <= offset < cut[topic]:
-                        self.slow.add(self.events[topic][offset])
-                self.at[topic] = cut[topic]
+        for day, found in between_closes(self.events, self.cuts):
+            for event in found:
+                self.slow.add(event)
             expected += [(day, r) for r in self.slow.close(day)]
             month_end = after_last_ended_month(day) - 1 == day
             for record in self.standings.pop(day, []):
                 self._standing(record, day, full=month_end or day == self.cuts[-1][0])
         self.same("standings of days that were not closed", sorted(self.standings), [])
         self._tiers()
-        if self.restatements:
+        if self.terms.restatements:
             self._restatements(expected)
 
     def _standing(self, record: Event, day: int, *, full: bool) -> None:
@@ -85,23 +136,20 @@ class Twin:
         self.same(f"standing of {customer} on {day}", found, {name: wanted[name] for name in found})
         self.same(f"first day of {customer}", record["first_day"], self.slow.first_day(customer))
 
-    def _corporate(self) -> set[str]:
-        """Customers that ever were of the class without a scheme: their tiers are not compared."""
-        return {e["customer_id"] for e in self.events["customers"].values() if e.get("customer_class") == "corporate"}
-
     def _tiers(self) -> None:
-        other = self._corporate()
+        other, slow, decides = corporate(self.events["customers"].values()), self.slow, self.terms.decides
         found = [(c["customer_id"], c["effective_date"], c["to_tier"]) for c in self.published["tier-changes"]]
-        slow = self.slow
         wanted = [(c, day, tier) for c in slow.customers(10**6) for day, tier in slow.tier_history(c)]
-        self.same("tier changes", *(sorted(t for t in tiers if t[0] not in other) for tiers in (found, wanted)))
+        both = (sorted(t for t in tiers if t[0] not in other and decides(t[1])) for tiers in (found, wanted))
+        self.same("tier changes", *both)
 
     def _restatements(self, expected: Iterable[tuple[int, Any]]) -> None:
-        other, first = self._corporate(), min(self.slow._given, default=0)
+        other, decides = corporate(self.events["customers"].values()), self.terms.decides
+        first = min(self.slow._given, default=0)
         wanted = [
             (day, r.customer_id, r.restated_day, half_even(r.previous), half_even(r.current), r.previous_tier, r.current_tier)
             for day, r in expected
-            if r.customer_id not in other
+            if r.customer_id not in other and decides(day + 1)
         ]  # fmt: skip
         names = (
             "business_day", "customer_id", "restated_day", "previous_minor", "current_minor", "previous_tier",
@@ -111,6 +159,7 @@ class Twin:
             tuple(r[name] for name in names)
             for r in self.published["restatements"]
             if r["kind"] == "late_posting" and r["restated_day"] >= first and r["customer_id"] not in other
+            if decides(r["business_day"] + 1)
         ]
         self.same("restatements", sorted(found), sorted(wanted))
 
