@@ -91,6 +91,7 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("LD_PRELOAD")
     try:
         with stored(found.server.url) as one:
+            wants = {"class": "gold", "amount": "100", "currency": "CNY", "wanted": "2026-03-02", "last_day": "2026-03-02"}
             steps: list[tuple[str, dict[str, Any]]] = [
                 ("issue", {"class": "gold", "service": "cash", "prefix": "A"}), ("call", {"counter": "1"}),
                 ("recall", {"counter": "1", "place": 1}),
@@ -100,7 +101,9 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
                 ("resume", {"counter": "2"}), ("equip", {"counter": "2", "classes": ["gold"]}),
                 ("issue", {"class": "gold", "service": "cash", "prefix": "A"}), ("call", {"counter": "2"}),
                 ("check", {"counter": "2", "place": 2, "refs": ["r"]}), ("complete", {"counter": "2", "place": 2}),
-                ("close", {"reason": "evening"}), ("open", {}),
+                ("cash_ask", {**wants, "degraded": True}), ("cash_known", {"number": 1, "class": "gold"}), ("cash_meet", {"number": 1}),
+                ("cash_ask", wants), ("cash_refuse", {"number": 2, "reason": "no cash"}), ("cash_ask", wants),
+                ("cash_withdraw", {"number": 3}), ("close", {"reason": "evening"}), ("open", {}),
             ]  # fmt: skip
             named = set(re.findall(r"^function steps\.(\w+)", one.store._text, re.MULTILINE))
             assert named == {step for step, _ in steps} | {*store._READING, "restore"}, (
@@ -114,8 +117,9 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
 
             for step, given in steps:
                 assert synced(step, **given), step
-            for step in ("state", "board", "ticket", "live"):
-                assert not synced(step, place=2), step
+            looks = {"place": 2, "number": 3, "wanted": "2026-03-02", "skip": 0, "limit": 9}
+            for step in store._READING:
+                assert not synced(step, **looks), step
             logged = logged_branch(ticket_record(step) for step in one.outbox())
             assert synced("restore", "B2", **restored(logged))
             one.day = date(2026, 3, 3)
