@@ -151,6 +151,7 @@ def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 WRITERS = {"ndjson": write_ndjson, "csv": write_csv, "parquet": write_parquet}
+BOTH = ("ndjson", "parquet")  # that hold any text
 Reason = tuple[str, str | None] | None  # and the field; None where a record is taken
 
 
@@ -192,7 +193,7 @@ def same(given_: list[tuple[str, dict[str, Any]]]) -> None:
     letters = [None if letter and letter[0] in OF_THE_WORKER else letter for letter in by_topic(given_)]
     for topic in FIELDS:
         mine = [(record, letter) for (of, record), letter in zip(given_, letters, strict=True) if of == topic]
-        for form in ("ndjson", "parquet"):
+        for form in BOTH:
             assert by_file(topic, [record for record, _ in mine], form) == [letter for _, letter in mine], form
         cells = [(record, letter) for record, letter in mine if writable(record)]
         assert by_file(topic, [record for record, _ in cells], "csv") == [letter for _, letter in cells]
@@ -201,7 +202,7 @@ def same(given_: list[tuple[str, dict[str, Any]]]) -> None:
 def test_good_records_are_taken():
     """As they stand, by file and topic."""
     assert by_topic(list(GOOD.items())) == [(PACK_REFUSED, "body") if topic == "policies" else None for topic in GOOD]
-    for form in WRITERS:
+    for form in BOTH:
         assert [by_file(topic, [record], form) for topic, record in GOOD.items()] == [[None]] * len(GOOD), form
 
 
@@ -239,7 +240,7 @@ def test_reason_and_field(topic, change, reason):
     """The reason by its words, and the field at fault, on both ways."""
     record = GOOD[topic] | change
     assert by_topic([(topic, record)]) == [(reason, *change)]
-    for form in ("ndjson", "parquet"):
+    for form in BOTH:
         assert by_file(topic, [record], form) == [(reason, *change)], form
 
 

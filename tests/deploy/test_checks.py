@@ -221,14 +221,14 @@ async def test_a_worker_that_waits_for_the_registry(monkeypatch: pytest.MonkeyPa
                 known.schema(SHIFT)
                 super().feed(block, stop)
 
-        class Held(test_unit.Unit):
-            held = asyncio.Event()
+        class HeldUnit(test_unit.Unit):
+            is_held = asyncio.Event()
 
             async def hold(self, problem: RegistryError) -> None:
-                self.held.set()
+                self.is_held.set()
                 await super().hold(problem)
 
-        unit, health = Held(OfANewSchema()), Health()
+        unit, health = HeldUnit(OfANewSchema()), Health()
         health.ready, health.waiting = lambda: True, lambda: unit.waiting
         about = {"pid": 77, "group": "g", "member": "m", "state": "working", "partitions": [3], "unflushed": []}
         server = serve_metrics(WorkerMetrics(), health, 0, about=lambda: about)
@@ -244,7 +244,7 @@ async def test_a_worker_that_waits_for_the_registry(monkeypatch: pytest.MonkeyPa
             registry.status = 503
             unit.put(test_unit.events("left", 0, [500]))
             step = asyncio.create_task(unit.step())
-            await unit.held.wait()
+            await unit.is_held.wait()
             line = await found()
             assert line.grade is Grade.WRONG
             assert line.found.startswith(
