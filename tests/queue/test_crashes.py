@@ -91,7 +91,13 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("LD_PRELOAD")
     try:
         with stored(found.server.url) as one:
-            wants = {"class": "gold", "amount": "100", "currency": "CNY", "wanted": "2026-03-02", "last_day": "2026-03-02"}
+            wants = {
+                "class": "gold",
+                "amount": "100",
+                "currency": "CNY",
+                "wanted": "2026-03-02",
+                "last_day": "2026-03-02",
+            }
             steps: list[tuple[str, dict[str, Any]]] = [
                 ("issue", {"class": "gold", "service": "cash", "prefix": "A"}), ("call", {"counter": "1"}),
                 ("recall", {"counter": "1", "place": 1}),
@@ -101,7 +107,8 @@ def test_every_step_is_synced_before_its_answer(tmp_path: Path, monkeypatch: pyt
                 ("resume", {"counter": "2"}), ("equip", {"counter": "2", "classes": ["gold"]}),
                 ("issue", {"class": "gold", "service": "cash", "prefix": "A"}), ("call", {"counter": "2"}),
                 ("check", {"counter": "2", "place": 2, "refs": ["r"]}), ("complete", {"counter": "2", "place": 2}),
-                ("cash_ask", {**wants, "degraded": True}), ("cash_known", {"number": 1, "class": "gold"}), ("cash_meet", {"number": 1}),
+                ("cash_ask", {**wants, "degraded": True}), ("cash_known", {"number": 1, "class": "gold"}),
+                ("cash_meet", {"number": 1}),
                 ("cash_ask", wants), ("cash_refuse", {"number": 2, "reason": "no cash"}), ("cash_ask", wants),
                 ("cash_withdraw", {"number": 3}), ("close", {"reason": "evening"}), ("open", {}),
             ]  # fmt: skip

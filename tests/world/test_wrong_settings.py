@@ -7,7 +7,7 @@ from deploy.settings import Settings
 from services.database.migrations import migrate
 from tests.chaos.site.bank import Bank
 from tests.chaos.site.pairs import prepared
-from tests.cli.calling import options
+from tests.cli.invocation import options
 from tests.conftest import Kafka
 from tests.docs.test_cli import ALL, NO_RESULT, RUNS_ON
 from tests.world.wrong_settings import AS_PROCESS, ELSEWHERE, LEFT_OUT, PROCESSES, READING, SOME, VALUES
@@ -40,7 +40,7 @@ def test_every_command_that_reads_is_tried() -> None:
 def test_a_wrong_setting_is_refused_or_changes_no_answer(
     kafka: Kafka, redis_server: str, tickets_server: str, database: str
 ) -> None:
-    """One command for each setting, which reads it, some as processes; `make chaos ARGS="settings"` tries each with all of them."""
+    """One command that reads it for each setting, some as processes; `make chaos ARGS="settings"` tries all."""
     with connected(database) as connection:
         migrate(connection)
     urls = {"redis_url": redis_server, "tickets_url": tickets_server, "database_url": database}
