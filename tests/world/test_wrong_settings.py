@@ -40,7 +40,7 @@ def test_every_command_that_reads_is_tried() -> None:
 def test_a_wrong_setting_is_refused_or_changes_no_answer(
     kafka: Kafka, redis_server: str, tickets_server: str, database: str
 ) -> None:
-    """One command for each setting, which reads it, some as processes; `make chaos ARGS="settings"` tries each with all of them."""
+    """One command that reads it for each setting, some as processes; `make chaos ARGS="settings"` tries all with each."""
     with connected(database) as connection:
         migrate(connection)
     urls = {"redis_url": redis_server, "tickets_url": tickets_server, "database_url": database}

@@ -52,9 +52,9 @@ def of_kind(kind: SettingKind) -> list[str]:
 
 
 class Reading(NamedTuple):
-    """A command that reads. `{day}`: the last closed day, `{next}`: the day after; `{customer}`: one with alerts, `{rm}`: his manager.
+    """A command that reads. `{day}`: the last closed day, `{next}`: the day after; `{customer}`: one with alerts.
 
-    `{letter}`: the place of a dead letter; `{today}`, `{ticket}`: a day and a ticket of branch B1.
+    `{rm}`: his manager; `{letter}`: the place of a dead letter; `{today}`, `{ticket}`: a day and a ticket of branch B1.
 
     refuses: the settings of which a wrong value must be refused; the answer is the same with a wrong value of any other one.
     """
@@ -148,7 +148,9 @@ _SERVED: Final = "a service that runs on reads it: where it listens, how much it
 _WORKER: Final = "workers read it, and count as they would without it"
 _NOTICES: Final = "`tidegauge notices` reads it: tests/services"
 ELSEWHERE: Final[dict[str, str]] = {
-    **dict.fromkeys((name for name in VALUES if name.startswith("schema_registry_") and name != "schema_registry_url"), _REGISTRY),
+    **dict.fromkeys(
+        (name for name in VALUES if name.startswith("schema_registry_") and name != "schema_registry_url"), _REGISTRY,
+    ),
     **dict.fromkeys(
         ("kafka_port", "redis_port", "tickets_port", "postgres_port", "brokers", "kafka_heap_mb", "kafka_home", "maven_mirror"),
         _STACK,

@@ -23,7 +23,7 @@ USES_ZONE: Final = frozenset({"zone"})  # files have local times
 USES_PACKS: Final = frozenset({"base_currency", "packs"})  # a pack comes after those that workers begin with
 USES_GROUP: Final = frozenset({"group"})  # the workers' state goes by it
 USES_NOTICES: Final = frozenset({"group", "alert_key", "reference_key"})
-"""Its place, the ids of what it sends, and by which references customers arrive; that key may be missing, and then nobody does."""
+"""Its place, the ids of what it sends, and the references by which VIPs arrive; that key may be missing."""
 USES_ALL: Final = frozenset({
     "base_currency", "zone", "cut_off", "limits", "group", "packs", "reference_key", "alert_key",
 })  # fmt: skip

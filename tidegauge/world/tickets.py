@@ -1,4 +1,4 @@
-"""Whether the log is the one that tickets' steps belong to: asked by what goes on behind them, which would take them off its list.
+"""Whether the log is the one that tickets' steps belong to: who carries them there asks first, as he takes them off a list.
 
 Beside the outbox stands the id of the cluster whose log it is, written when it was first asked.
 """
@@ -72,6 +72,6 @@ def _other_outbox(settings: Settings, cluster_id: str, before: Iterable[str], *,
     if kept == cluster_id:
         return ""
     return (
-        f"the tickets at {settings.tickets_shown} are of cluster {kept}, the log is in {cluster_id}; correct TIDEGAUGE_TICKETS_URL "
-        f"or TIDEGAUGE_BOOTSTRAP_SERVERS, or DEL {key} there if this log has come in that one's place"
+        f"the tickets at {settings.tickets_shown} are of cluster {kept}, the log is in {cluster_id}; correct "
+        f"TIDEGAUGE_TICKETS_URL or TIDEGAUGE_BOOTSTRAP_SERVERS, or DEL {key} there if this log has come in that one's place"
     )

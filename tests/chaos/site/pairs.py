@@ -151,7 +151,7 @@ def timed(words: Sequence[str], env: Mapping[str, str]) -> tuple[Called, float]:
 
 
 def prepared(bank: Bank) -> Pairs:
-    """A bank of some months whose view is built, with a dead letter and a branch's tickets. It needs servers for those and for keys."""
+    """A bank of some months whose view is built, with a dead letter and a branch's tickets. It needs a server for each."""
     bank.key_in_folder()
     bank.start()
     views = bank.begin("views")
