@@ -67,7 +67,7 @@ def pack_of(scheme: SlowScheme, minimums: Sequence[str] = ()) -> Pack:
     body = deepcopy(_base())
     personal = body["classes"]["personal"]
     if minimums:
-        personal["evaluation"] = {"close": "day", "upgrades": "day", "downgrades": "day"}
+        personal["evaluation"] = {"close": "day", "upgrades": "day", "downgrades": "day", "restatement": "record_only"}
         for tier, minimum in zip(personal["tiers"][1:], minimums, strict=True):
             tier["when"] = {"metric": "assets", "scope": "aum", "minimum": minimum}
     personal["alerts"] = [rule_of(rule) for rule in scheme.rules]

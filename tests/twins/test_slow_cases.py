@@ -251,7 +251,8 @@ def test_who_empties_an_account_is_told_of_at_once():
     less = bank(product, "2024-04-11", posting(2, -79_999_999, "2024-04-12", **unknown))
     assert less.steps == []
     assert told(less.add(posting(3, -1, "2024-04-12", **unknown))) == [("raised", "2024-04-12", 80_000_000)]
-    came = bank(product, "2024-04-11", posting(2, 1, "2024-04-12"), posting(3, -80_000_000, "2024-04-12", **unknown))
+    before = posting(2, 1, "2024-04-12", clock="09:59:00")
+    came = bank(product, "2024-04-11", before, posting(3, -80_000_000, "2024-04-12", **unknown))
     assert told(came.steps) == [("raised", "2024-04-12", 79_999_999)], "what it held on the day before counts"
 
 
