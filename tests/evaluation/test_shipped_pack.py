@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-from tidegauge.evaluation.leaving import episodes
 
 from agents.standing.model import StandingConf
 from connectors.formats.events import events_only
@@ -16,6 +15,7 @@ from policies import load_pack
 from schemas.registry import file_registry
 from streams.calendar import day_of
 from tidegauge.cli.alerts.scores import plain_score
+from tidegauge.evaluation.episodes import episodes
 from tidegauge.evaluation.run import WorldFiles, steps_under
 from tidegauge.evaluation.score import CUSTOMERS_AN_RM, LabelledWorld, score
 

@@ -12,7 +12,7 @@ from streams.vocabulary.terms import OUTFLOW
 from tests.golden.bank import activation, pack_text
 from tests.golden.engine import CLOSES, Log, Worker, decode_one, encode
 from tests.golden.recording import FILES, Recording
-from tests.golden.writing import OF_THEN, close
+from tests.golden.writer import OF_THEN, close
 from tests.twins.definitions import date_of
 from tests.twins.events import posting
 

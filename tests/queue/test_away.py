@@ -19,7 +19,7 @@ from deploy.settings import Settings
 from services.access.audit import AUDIT_FILE
 from services.queue.tickets.keys import TicketKeys
 from tests.chaos.proxy import Proxy
-from tests.cli.calling import call
+from tests.cli.invocation import call
 from tests.queue.stored import waited
 from tidegauge.branch.log import read_branch
 from tidegauge.demo.processes import environment

@@ -7,7 +7,7 @@ from deploy.settings import Settings
 from services.database.migrations import migrate
 from tests.chaos.site.bank import Bank
 from tests.chaos.site.pairs import prepared
-from tests.cli.calling import options
+from tests.cli.invocation import options
 from tests.conftest import Kafka
 from tests.docs.test_cli import ALL, NO_RESULT, RUNS_ON
 from tests.world.wrong_settings import AS_PROCESS, ELSEWHERE, LEFT_OUT, PROCESSES, READING, SOME, VALUES
