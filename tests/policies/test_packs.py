@@ -239,7 +239,7 @@ def test_shipped_packs_fit_the_published_schema(pack_id):
 
 @pytest.mark.parametrize("pack_id", policies.available_packs())
 def test_shipped_packs_watch_what_they_can(pack_id):
-    """Who is near a tier, or may lose his, wherever that can be foreseen; and outflow rules have cases. Layers have no outlook."""
+    """Who is near a tier, or may lose his, wherever that can be foreseen, in no layers; outflow rules have cases."""
     pack = load_pack(pack_id)
     for policy in pack.classes.values():
         watched = {UPGRADE_NEAR, DOWNGRADE_RISK} if pack.kind == TIERS and foreseen(policy) else set()
