@@ -53,7 +53,17 @@ BORN: Final = -4640  # 1957-04-19
 MARKS: Final = re.compile(
     r"zqx\d|9135724680|91,?357,?246[.,]80|7924681350|79,?246,?813[.,]50|1957-04-19|1957年4月19日", re.IGNORECASE
 )
-IMPERSONAL: Final = {"command_id", "ticket", "counter", "branch", "customer_ref"}
+IMPERSONAL: Final = {
+    "day",
+    "limit",
+    "skip",
+    "cash_request",
+    "command_id",
+    "ticket",
+    "counter",
+    "branch",
+    "customer_ref",
+}
 """What an address may hold: a reference is opaque."""
 
 
