@@ -81,6 +81,9 @@ def committed(settings: Settings) -> dict[Place, int]:
             time.sleep(COORDINATOR_S)
     finally:
         consumer.close()
+    for place in found:
+        if place.error is not None:  # such as of a group that this user may not see
+            raise KafkaException(place.error)
     return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
