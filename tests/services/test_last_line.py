@@ -26,9 +26,9 @@ from tests.services.test_notices import ALERT
 from tests.twins.events import posting
 from tests.world.test_processes import joined
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
-ENDS_S = 60
+ENDS_S = 240  # the machine may be busy
 SECOND = file_registry(contracts=2)
 BROKEN = "def broken(*_, **__): raise ZeroDivisionError('a bug')\n"
 MAIN = "from tidegauge.cli.main import main; main()"
