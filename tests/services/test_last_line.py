@@ -83,9 +83,7 @@ ENDS = {
 
 
 WORKER_ENDS = {
-    "worker SIGTERM": End(
-        WORKER, ("stopped: ", "everything is committed and flushed, the group is left"), signal.SIGTERM
-    ),
+    "worker SIGTERM": End(WORKER, ("stopped: ", "everything is committed", "the group is left"), signal.SIGTERM),
     "worker bug": End(WORKER, ("error: partition ", *BUG[1:]), before=bug("agents.standing.job.StandingJob.feed")),
 }
 
