@@ -84,7 +84,7 @@ ENDS = {
 
 WORKER_ENDS = {
     "worker SIGTERM": End(WORKER, ("stopped: ", "everything is committed", "the group is left"), signal.SIGTERM),
-    "worker bug": End(WORKER, ("error: partition ", *BUG[1:]), before=bug("agents.standing.job.StandingJob.feed")),
+    "worker bug": End(WORKER, ("error: partition ", *BUG[1:]), before=bug("agents.engine.unit.PartitionUnit.take")),
 }
 
 
