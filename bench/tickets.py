@@ -58,7 +58,7 @@ SYNCS_PER_S: Final = 50
 RERANKS: Final = 200
 LOOK_UPS: Final = 1000  # of customers whom the view knows as ordinary, and of nobody
 LOOK_S: Final = 0.002
-LATE_S: Final = 30.0
+LATE_S: Final = 120.0
 BOUNDS_MS: Final = {"issue": 10, "call": 10, "look-up": 5, "class on Kafka → order": 200}
 """Of the p99 in the opening burst."""
 

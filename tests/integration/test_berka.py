@@ -15,7 +15,7 @@ from tests.integration.live import doubled
 pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
 DAYS = (dt.date(1994, 2, 28), dt.date(1994, 3, 15))  # a month end, and the middle of the open month
 CUSTOMERS = 1_197  # whose first event is on or before the month end
-SEED, DUPLICATES_PERCENT, KILLS = 11, 10, 5
+SEED, DUPLICATES_PERCENT, KILLS = 11, 10, 10
 CLOSE_RECORDS = 64  # that a close adds to the inputs of four partitions, transaction markers included
 
 
@@ -39,7 +39,7 @@ def right(berka_dir, pack, stream):
 
 @pytest.fixture(scope="module")
 def killed(make_live, berka_dir, pack, stream):
-    """One import, its days shuffled and with 10 % duplicates, past two workers of which one is killed five times."""
+    """One import, its days shuffled and with 10 % duplicates, past two workers of which one is killed ten times."""
     rng, live = random.Random(SEED), make_live(base_currency=CURRENCY, pack=str(pack))
     live.start()
     live.start()

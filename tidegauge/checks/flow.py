@@ -57,8 +57,8 @@ def ages(settings: Settings, places: dict[Place, int]) -> dict[Place, float]:
 
 
 def committed(settings: Settings) -> dict[Place, int]:
-    """The group's offsets of the inputs; empty where it has none. KafkaException."""
-    from confluent_kafka import Consumer, KafkaException, TopicPartition
+    """The group's offsets of the inputs; empty where it has none. KafkaException, also of what this user may not see."""
+    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
     from deploy import admin
     from deploy.connections.clients import librdkafka
@@ -66,6 +66,11 @@ def committed(settings: Settings) -> dict[Place, int]:
     asked = [TopicPartition(*place) for place in inputs(settings)]
     if not asked:
         return {}
+    try:
+        members(settings)
+    except KafkaException as problem:  # what else is wrong the consumer says, or waits for
+        if problem.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise  # for this one it would wait in vain
     consumer = Consumer(  # it joins nothing
         {**librdkafka(settings.kafka), "group.id": settings.group, "enable.auto.commit": False}, logger=admin.nowhere
     )
@@ -81,9 +86,6 @@ def committed(settings: Settings) -> dict[Place, int]:
             time.sleep(COORDINATOR_S)
     finally:
         consumer.close()
-    for place in found:
-        if place.error is not None:  # such as of a group that this user may not see
-            raise KafkaException(place.error)
     return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
