@@ -40,7 +40,7 @@ check-code: install
 
 # Tests of the rooms below, and all others: two runs of about the same length.
 BELOW := $(addprefix tests/,$(addsuffix /,streams schemas policies standing twins golden engine examples explaining contracts sources))
-ABOVE := $(filter-out $(BELOW),$(wildcard tests/*/ tests/test_*.py))
+ABOVE := $(filter-out $(BELOW) tests/__pycache__/,$(wildcard tests/*/ tests/test_*.py))
 QUICK := -q -m "not integration and not slow"
 
 # On a fresh checkout they take a minute and more to compile: once, beside the types, and not in both runs of tests.

@@ -85,7 +85,7 @@ def _of_class(pack: Pack, policy: ClassPolicy) -> _Found:
     if policy.potential is not None:
         yield "potential.groups", "no customer is known to be in a group"
     if policy.pinning is not None and policy.pinning.before_version == 1:
-        yield "pinning.before_version", "no version comes before 1"
+        yield "pinning", "no version comes before 1"
 
 
 def _evaluation(pack: Pack, policy: ClassPolicy) -> _Found:

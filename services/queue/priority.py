@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import date
+from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -164,10 +165,18 @@ def watching(app: FastAPI) -> Routes:
     return {"/metrics": metrics, "/openapi.json": description, "/livez": good, "/readyz": good}
 
 
-async def _problem(_: Request, error: Exception) -> JSONResponse:
+async def _problem(request: Request, error: Exception) -> JSONResponse:
     """An HTTP error as a problem document."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     title = error.detail if isinstance(error, HTTPException) else "Internal Server Error"
     body: dict[str, Any] = ProblemDocument(title=str(title), status=status).model_dump()
-    headers = getattr(error, "headers", None)
+    headers = dict(getattr(error, "headers", None) or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(request)):
+        headers["Allow"] = ", ".join(methods)
     return JSONResponse(body, status, headers, PROBLEM)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path of a request can be asked by, as described. Starlette names those of the first route with the path only."""
+    described = request.app.openapi()["paths"].get(getattr(request.scope.get("route"), "path_format", ""), {})
+    return sorted(map(str.upper, described))

@@ -363,16 +363,17 @@ class Ledger:
         return int(self.store.heap[DIRTY])
 
     def dirty_slots(self, rows_max: int | None) -> tuple[Array, bool]:
-        """int64 slots of changed accounts, and whether all are out that were changed when this flush began."""
+        """int64 slots of changed accounts, and whether all are out that were changed when this flush began.
+
+        Those of a customer are out at once: a few more than rows_max if need be.
+        """
         s, n = self.store, self.dirty_count()
-        if rows_max is None or not self._flushing:
-            self._flushing = n
-        taken = min(self._flushing, n if rows_max is None else rows_max)
-        slots = np.sort(s.dirty[:taken]).astype(np.int64)
-        s.dirty[: n - taken] = s.dirty[taken:n].copy()
-        s.heap[DIRTY] = n - taken
-        self._flushing -= taken
-        return slots, self._flushing == 0
+        slots, begins = s.dirty[:n].copy(), rows_max is None or not self._flushing
+        self._flushing = n if begins else self._flushing
+        taken, left, of_flush = rows.part_of_dirty(s, slots, self._flushing, rows_max, begins=begins)
+        s.dirty[: len(left)], s.heap[DIRTY] = left, len(left)
+        self._flushing -= of_flush
+        return taken, self._flushing == 0
 
     def encode(self, slots: Array) -> tuple[Array, Array]:
         """(buffer, ends): the rows of accounts one behind the other; they are dirty no more."""

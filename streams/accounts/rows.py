@@ -207,3 +207,22 @@ def _load_entries(s: Store, raw: Array, slot: int, count: int, at: int) -> None:
         e.flags, at = long_at(raw, at)
         if e.kind == POSTING and e.flags & REVERSAL != 0:
             a.reversals = 1
+
+
+def part_of_dirty(
+    store: Store, slots: Array, flushing: int, rows_max: int | None, *, begins: bool
+) -> tuple[Array, Array, int]:
+    """(int64 slots to write, ascending; those that are left; how many of the first `flushing` are written) of changed accounts.
+
+    Which postings are a pair is settled over all accounts of a customer (streams.alerts.flow_days). Half of that, written
+    alone, would be settled otherwise after a crash: so a part of a flush has all of a customer's changed accounts.
+    """
+    if rows_max is None:
+        return np.sort(slots).astype(np.int64), slots[:0], flushing
+    owners = store.accounts["customer"]
+    if begins:
+        slots = slots[np.argsort(owners[slots], kind="stable")]
+    chosen = np.zeros(len(store.customers), np.bool_)
+    chosen[owners[slots[: min(flushing, rows_max)]]] = True
+    taken = chosen[owners[slots]]
+    return np.sort(slots[taken]).astype(np.int64), slots[~taken], int(np.count_nonzero(taken[:flushing]))

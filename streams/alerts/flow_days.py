@@ -11,7 +11,7 @@ import numpy as np
 
 from streams.accounts.day_close import FLOW_BLOCK
 from streams.accounts.entries import BASE, CLOSED, HORIZON_MS
-from streams.accounts.store import FLOW, FLOWLESS, HAS_CASE, POSTING, Array, Index, Store, append, remove
+from streams.accounts.store import FLOW, FLOWLESS, HAS_CASE, POSTING, Array, Index, Store, append, mark_dirty, remove
 from streams.alerts.cases import CaseRules, pair_days
 from streams.alerts.flow import (
     LEG,
@@ -197,8 +197,10 @@ def fold_flow(
             leaving[i] = m.booked[i] < clock[HORIZON_MS] and s.accounts[m.account[i]].folded < clock[CLOSED]
             if leaving[i]:
                 s.entries[m.place[i]].flags |= FLOWLESS
+                mark_dirty(s, m.account[i])
                 if m.partner[i] >= 0:
                     s.entries[m.place[m.partner[i]]].flags |= FLOWLESS
+                    mark_dirty(s, m.account[m.partner[i]])
         for i in range(len(m.day)):  # only now: entries may move to larger pieces
             leaving[i] &= is_flow(m, i) and m.complete[i] == NOT_COMPLETE
         slot = s.customers[customer].head

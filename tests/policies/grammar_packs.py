@@ -153,7 +153,8 @@ class Writer:
         kind, cards, review = rule.get("kind"), body.get("cards", {}), body.get("review", {})
         if kind is None:
             return True
-        if kind == CARD_EXPIRY and not ("valid_months" in cards and cards.get("reminder_days", True)):
+        ends = self.known["cards"] and "valid_months" in cards and cards.get("reminder_days", True)
+        if kind == CARD_EXPIRY and not ends:
             return False
         if kind == REVIEW_DUE and not (review and review.get("reminder_days", True)):
             return False

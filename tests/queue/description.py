@@ -7,6 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final, cast
 
+from fastapi import FastAPI
+
 from policies import load_pack
 from policies.compiled.queue import compile_queue
 from services.queue.lookup import Lookup
@@ -20,8 +22,8 @@ from services.queue.tickets.ticketing import Ticketing
 FILE: Final = Path(__file__).resolve().parents[2] / "docs" / "tickets.openapi.json"
 
 
-def text() -> str:
-    """The description of look-up and tickets, as it is served."""
+def described() -> FastAPI:
+    """Look-up and tickets, without anything behind them."""
     nothing = cast("Any", None)
     lookup = Lookup(nothing, "ordinary", lambda: date(2026, 3, 2))
     app = create_app(lookup)
@@ -29,7 +31,12 @@ def text() -> str:
         nothing, TicketKeys.of(""), compile_queue(load_pack("rolling-quarter-aum")), lambda: date(2026, 3, 2)
     )
     add_tickets(app, Ticketing(store, lookup, "ordinary"), TicketRights(nothing, nothing), 0)
-    return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
+    return app
+
+
+def text() -> str:
+    """The description of look-up and tickets, as it is served."""
+    return json.dumps(described().openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

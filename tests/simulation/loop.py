@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
-STEPS_MAX = 400_000
+STEPS_MAX = 1_000_000
 
 
 class SimulationError(AssertionError):

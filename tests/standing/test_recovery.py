@@ -15,12 +15,16 @@ from agents.standing.decide.state_rows import Remembered
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
 from schemas.topics import INPUTS
+from streams.accounts.entries import HORIZON_DAYS
 from streams.reference import key_fingerprint
+from tests.examples.cases import conf_of
 from tests.standing.partition import Partition, Topics, customer, layered
 from tests.streams.fast import differences, state, unshrunk
+from tests.twins.case_terms import SlowRule, SlowScheme
 from tests.twins.events import day, posting
 from tests.twins.strategies import banks, feeds
 
+TIERS = ("ordinary", "gold", "platinum", "diamond", "private")
 ORDER_SENSITIVE = ("tier", "tier_day", "customer_class", "published")
 
 
@@ -122,6 +126,59 @@ def test_a_crash_leaves_no_trace(data):
     alerts = [c["event_id"] for c in crashing.of("rm-alerts")]  # which ones may depend on the interleaving
     assert len(set(alerts)) == len(alerts)
     assert differences(state(crashing.job.ledger), state(calm.job.ledger)) == []
+
+
+QUARTER = SlowRule("quarter", 90, "medium", share_bp=dict.fromkeys(TIERS, 2_000), floor=100, cool_down=30)
+MOVING = ("unknown", "own_transfer")
+FIRST, DAYS = day("2024-02-05"), 44
+
+
+@st.composite
+def legs(draw) -> list:
+    """A customer's movements between two accounts, some reversed, some late, and closes until they leave what is held."""
+    told, accounts = list[dict](), st.permutations(("A1", "A2"))
+    for _ in range(draw(st.integers(1, 4))):
+        amount, booked, natures = draw(st.sampled_from((300, 500))), FIRST + draw(st.integers(0, 4)), MOVING
+        for account, sign in zip(draw(accounts), (-1, 1)[: draw(st.integers(1, 2))], strict=False):
+            told.append(
+                posting(
+                    len(told) + 2, sign * amount, booked, account=account, clock=draw(st.sampled_from(("09:00:00", "09:01:00"))),
+                    nature=draw(st.sampled_from(natures)), reverses=draw(st.sampled_from((None, None, None, "x"))),
+                )
+            )  # fmt: skip
+    later = [
+        posting(len(told) + n + 2, 7, FIRST + draw(st.integers(HORIZON_DAYS, DAYS - 2)), account=draw(accounts)[0])
+        for n in range(draw(st.integers(0, 2)))
+    ]
+    steps = [customer("C1"), posting(1, 1_000_000, FIRST - 1, account="A9")]
+    for today in range(FIRST, FIRST + DAYS):
+        steps += [one for one in told if one["value_date"] + (0, 0, 0, 1, 20, 31)[one["journal_seq"] % 6] == today]
+        steps += [one for one in later if one["value_date"] == today]
+        if today in (FIRST, FIRST + DAYS - 1) or draw(st.booleans()):
+            steps.append(today)
+    return steps
+
+
+@pytest.mark.slow
+@settings(unshrunk, max_examples=25)
+@given(st.data())
+def test_pairs_on_two_accounts_survive_a_flush_in_parts(data):
+    """What is no flow because of a posting on another account stays so when only one of the two rows has been written."""
+    conf = conf_of(SlowScheme((QUARTER,)))
+    log, one = Topics(), Crashing(Topics(), StandingJob(conf))
+    one.log, one.conf, one.fence, leaving = log, conf, (one.job.positions(), one.job.fence()), False
+    for step in data.draw(legs()):
+        log.tell([step])
+        one.run()
+        leaving = leaving or (isinstance(step, int) and step >= FIRST + HORIZON_DAYS - 2)
+        if not leaving:
+            one.flush(None)
+            continue
+        if (rows := data.draw(st.sampled_from((0, 1, 1, None)))) != 0:
+            one.flush(rows)
+        again = one.recovered(data)
+        assert differences(state(again.job.ledger), state(one.job.ledger)) == []
+        one = again if data.draw(st.booleans()) else one
 
 
 def test_late_changes_are_restated_once():
