@@ -367,16 +367,16 @@ class Ledger:
 
         Those of a customer are out at once: a few more than rows_max if need be.
         """
-        s, n = self.store, self.dirty_count()
-        slots, begins = s.dirty[:n].copy(), rows_max is None or not self._flushing
-        self._flushing = n if begins else self._flushing
-        taken, left, of_flush = rows.part_of_dirty(s, slots, self._flushing, rows_max, begins=begins)
-        s.dirty[: len(left)], s.heap[DIRTY] = left, len(left)
-        self._flushing -= of_flush
-        return taken, self._flushing == 0
+        n = self.dirty_count()
+        if rows_max is None or not self._flushing:
+            self._flushing = n
+        first, taken = min(self._flushing, n if rows_max is None else rows_max), np.empty(n, np.int64)
+        count = rows.take_dirty(self.store, first, taken)
+        self._flushing -= first
+        return np.sort(taken[:count]), self._flushing == 0
 
     def encode(self, slots: Array) -> tuple[Array, Array]:
-        """(buffer, ends): the rows of accounts one behind the other; they are dirty no more."""
+        """(buffer, ends): the rows of accounts one behind the other."""
         parts: list[Array] = []
         ends, first, base = np.empty(len(slots), np.int64), 0, 0
         out = np.empty(ROWS_BUFFER_BYTES, np.uint8)

@@ -9,12 +9,17 @@ import numba as nb
 import numpy as np
 
 from streams.accounts.store import (
+    ACCOUNT,
+    CHANGED,
+    DIRTY,
     ENTRY,
     POSTING,
     REF_BITS,
     REF_MASK,
     REVERSAL,
     RING,
+    UNCHANGED,
+    WRITTEN,
     Array,
     Store,
     add,
@@ -34,6 +39,7 @@ AHEAD, ENTRIES_AHEAD = 4, 32  # rows between the steps of looking ahead; entries
 LOAD_AHEAD = 8  # the same where rows are read: more of them fit into a wait
 SEEN = 3 * LOAD_AHEAD  # rows looked at ahead
 ENTRY_BYTES = ENTRY.itemsize
+_OWNER, _MARK = (dict(ACCOUNT.fields or {})[name][1] for name in ("customer", "dirty"))
 FIXED_BYTES_MAX, ENTRY_BYTES_MAX = 600, 64  # of one row without its entries, and of one entry
 
 
@@ -91,8 +97,43 @@ def _look_ahead(s: Store, slots: Array, i: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
+def take_dirty(store: Store, first: int, taken: Array) -> int:
+    """Accounts to write into `taken`, in no order: the first of the list of changed ones, with all changed ones of their owners.
+
+    How many. Which postings are a pair is settled over all accounts of a customer (streams.alerts.flow_days): half of that,
+    written alone, would be settled otherwise after a crash. Those that are taken before it is their turn stay in the list.
+    """
+    s, n, listed = borrowed(store), 0, store.heap[DIRTY]
+    for k in range(first):
+        if k + 2 * LOAD_AHEAD < listed:
+            prefetch(s.accounts, s.dirty[k + 2 * LOAD_AHEAD], _OWNER)
+            prefetch(s.accounts, s.dirty[k + 2 * LOAD_AHEAD], _MARK)
+        if k + LOAD_AHEAD < listed:
+            prefetch(s.customers, s.accounts[s.dirty[k + LOAD_AHEAD]].customer, 0)
+        a = s.accounts[s.dirty[k]]
+        changed, a.dirty = a.dirty == CHANGED, UNCHANGED
+        if not changed:
+            continue
+        taken[n] = s.dirty[k]
+        n += 1
+        slot = s.customers[a.customer].head
+        while slot >= 0:
+            other = s.accounts[slot]
+            if other.dirty == CHANGED:
+                other.dirty = WRITTEN
+                taken[n] = slot
+                n += 1
+            slot = other.following
+    left = listed - first
+    for k in range(left):
+        s.dirty[k] = s.dirty[first + k]
+    s.heap[DIRTY] = left
+    return n
+
+
+@nb.njit(cache=True, nogil=True)
 def encode_rows(store: Store, slots: Array, first: int, buffer: Array, ends: Array) -> tuple[int, int]:
-    """Rows of slots[first:] into `buffer`, where each ends into `ends`, dirty marks off; (first not written, bytes)."""
+    """Rows of slots[first:] into `buffer`, where each ends into `ends`; (first not written, bytes)."""
     s, out, at = borrowed(store), borrowed(buffer), 0
     for i in range(first, len(slots)):
         _look_ahead(s, slots, i)
@@ -101,7 +142,6 @@ def encode_rows(store: Store, slots: Array, first: int, buffer: Array, ends: Arr
             return i, at
         at = _encode_row(s, slots[i], out, at)
         ends[i] = at
-        a.dirty = 0
     return len(slots), at
 
 
@@ -207,22 +247,3 @@ def _load_entries(s: Store, raw: Array, slot: int, count: int, at: int) -> None:
         e.flags, at = long_at(raw, at)
         if e.kind == POSTING and e.flags & REVERSAL != 0:
             a.reversals = 1
-
-
-def part_of_dirty(
-    store: Store, slots: Array, flushing: int, rows_max: int | None, *, begins: bool
-) -> tuple[Array, Array, int]:
-    """(int64 slots to write, ascending; those that are left; how many of the first `flushing` are written) of changed accounts.
-
-    Which postings are a pair is settled over all accounts of a customer (streams.alerts.flow_days). Half of that, written
-    alone, would be settled otherwise after a crash: so a part of a flush has all of a customer's changed accounts.
-    """
-    if rows_max is None:
-        return np.sort(slots).astype(np.int64), slots[:0], flushing
-    owners = store.accounts["customer"]
-    if begins:
-        slots = slots[np.argsort(owners[slots], kind="stable")]
-    chosen = np.zeros(len(store.customers), np.bool_)
-    chosen[owners[slots[: min(flushing, rows_max)]]] = True
-    taken = chosen[owners[slots]]
-    return np.sort(slots[taken]).astype(np.int64), slots[~taken], int(np.count_nonzero(taken[:flushing]))

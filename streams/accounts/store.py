@@ -24,6 +24,7 @@ SHARED_ID_BYTES_MAX = 2 * ID_BYTES_MAX + 1
 GROWTH = 4  # times as much room when an array is full
 SIZE_CLASSES = 20  # up to 2 << 19 entries: a million an account
 DIRTY = 1 + SIZE_CLASSES  # place in the heap's numbers
+UNCHANGED, CHANGED, WRITTEN = 0, 1, 2  # since its row was written; WRITTEN: with another's, before its turn in the list
 
 # Kinds of entries
 POSTING, DELTA, SNAPSHOT, LATE, JOURNAL, BREAK, FLOW = 1, 2, 3, 4, 5, 6, 7
@@ -213,10 +214,11 @@ def piece(size_class: int) -> int:
 @nb.njit(cache=True, nogil=True, forceinline=True)
 def mark_dirty(s: Store, account: int) -> None:
     """The account's row has to be written."""
-    if not s.accounts[account].dirty:
-        s.accounts[account].dirty = 1
+    a = s.accounts[account]
+    if a.dirty == UNCHANGED:
         s.dirty[s.heap[DIRTY]] = account
         s.heap[DIRTY] += 1
+    a.dirty = CHANGED
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)

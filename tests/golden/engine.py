@@ -179,9 +179,7 @@ def account_rows(job: StandingJob, keys: Collection[bytes] | None = None) -> dic
     key_of = {slot: b"a" + ledger.account_id(slot).encode() for slot in slots.tolist()}
     if keys is not None:
         slots = np.array([slot for slot, key in key_of.items() if key in keys], np.int64)
-    marks = ledger.store.accounts["dirty"].copy()
     buffer, ends = ledger.encode(slots)
-    ledger.store.accounts["dirty"][:] = marks
     starts = [0, *ends.tolist()]
     rows = {
         key_of[slot]: buffer[a:b].tobytes() for slot, a, b in zip(slots.tolist(), starts, ends.tolist(), strict=False)
