@@ -66,6 +66,7 @@ def test_framed_batches_are_read_back() -> None:
     assert [key for _, key, _ in found] == [chunk.keys[row].tobytes() for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closes", [False, True])
 def test_profiled_job_gives_the_sums_of_numpy(closes: bool) -> None:
     """What the profile feeds is the real job: every customer's figures equal plain sums, with and without daily closes."""
@@ -182,6 +183,7 @@ def again_slot(job: j1.J1Job, key: str) -> int:
     return int(find(job.index, raw, 0, len(raw)))
 
 
+@pytest.mark.slow
 def test_report_has_ratios_first_and_a_plot(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page puts the ratios before the rates and names the machine; the plot is an SVG."""
     monkeypatch.setattr(report, "DOCS", tmp_path)

@@ -106,6 +106,7 @@ def test_every_command_is_known_here() -> None:
     assert not asks & NOBODY_ASKS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_who_may_change(tmp_path: Path, name: str) -> None:
     """Denied for a role without it and for a unit that is not the head office, allowed for the operator; all on record."""

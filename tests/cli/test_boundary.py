@@ -119,6 +119,7 @@ def test_no_view_is_not_no_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "tidegauge rebuild" in found.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii", "gbk", "utf-8"])
 def test_any_locale(encoding: str) -> None:
     """Chinese is printed where the locale lacks it, and JSON stays the same JSON."""

@@ -375,6 +375,7 @@ def said_what_to_do(found: Called, code: int, says: tuple[str, ...]) -> None:
         assert word in found.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong.words[:60]} {' '.join(wrong.env)}".strip())
 def test_wrong_use(wrong: Wrong, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each ends in a few lines that name the thing and the remedy."""

@@ -202,6 +202,7 @@ def test_what_checks_have_to_see_is_of_checks() -> None:
     assert set(needed(Settings())) == of_topics
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_wrong() -> None:
     """Not unseen, and no traceback."""
     (found,) = one(Settings(bootstrap_servers="127.0.0.1:1"), "kafka", "brokers", "reachable")

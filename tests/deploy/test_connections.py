@@ -97,6 +97,7 @@ def sites() -> list[Site]:
     return found
 
 
+@pytest.mark.slow
 def test_every_client_of_kafka_takes_the_one_place() -> None:
     """A constructor whose arguments don't come from `deploy.connections` fails; so does a list that finds too few."""
     found = sites()

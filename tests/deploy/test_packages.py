@@ -113,6 +113,7 @@ def test_two_distributions_in_one_folder(tmp_path: Path, work: Path) -> None:
     assert not own_packages(tidegauge(work, [site], "doctor", "--json"))["good"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "package", "extra"),
     [("up", "jgo", "embedded"), ("down", "psutil", "embedded"), ("demo", "duckdb", "demo"), ("demo", "jgo", "demo")],

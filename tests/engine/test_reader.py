@@ -52,6 +52,7 @@ async def test_a_reader_is_closed_where_another_loop_runs(monkeypatch: pytest.Mo
     assert made[0].task.cancelled()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_a_closed_reader_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that reads on while its process ends is refused, and leaves no coroutine that asyncio would tell of."""

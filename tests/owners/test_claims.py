@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def again(one: Crashing, data: Any) -> Crashing:
     return found
 
 
+@pytest.mark.slow
 @given(steps=histories(), data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_an_account_is_claimed_with_its_row(steps: list[Step], data: Any) -> None:

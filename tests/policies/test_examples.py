@@ -34,6 +34,7 @@ def test_cases_worked_by_hand(name):
     assert [(one.case_id, one.tier, one.problem) for one in results if not one.good] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_worlds_worked_by_hand(name):
     """The events of some customers, and the tier that each close gives them from the next day on."""

@@ -92,6 +92,7 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["registry", "issuer"])
 @pytest.mark.parametrize("bad", BAD)
 def test_answer_has_an_end(bad: str, whose: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,7 @@ def letters_of(schema: Any, data: bytes) -> list[str]:
     return reasons
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_schema_that_asks_for_too_much_makes_a_bad_record(what: str) -> None:

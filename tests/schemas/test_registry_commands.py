@@ -40,6 +40,7 @@ def empty() -> Iterator[RegistryServer]:
         yield server
 
 
+@pytest.mark.slow
 def test_register_brings_what_is_missing_and_nothing_twice(run: Run, empty: RegistryServer) -> None:
     """First everything is missing, then everything is there; looking registers nothing."""
     code, out, err = run(empty.url, "schemas", "check", "--json")
@@ -57,6 +58,7 @@ def test_register_brings_what_is_missing_and_nothing_twice(run: Run, empty: Regi
     assert all(subject_of(name) in out for name in names())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("contracts", ["1", "2"])
 def test_register_sets_what_each_subject_changes_by(

@@ -366,6 +366,7 @@ def test_the_lookup_answers_always(queue_class: str | None, until: date | None, 
         assert isinstance(asyncio.run(lookup.answer(asked)).queue_class, str)
 
 
+@pytest.mark.slow
 @given(any_value("rm-alerts"), st.sampled_from(["zh-CN", "en"]))
 @settings(max_examples=150)
 def test_an_alert_gives_notices_or_a_reason(value: bytes, locale: str) -> None:

@@ -46,6 +46,7 @@ def test_every_command_has_its_right() -> None:
     assert COMMANDS_TAKEN.keys() == ASKS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS_TAKEN)
 async def test_who_may_send_it(name: str) -> None:
     """Just those to whom the matrix gives the right, of the customer's unit or one above; all others are told of nobody."""

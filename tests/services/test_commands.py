@@ -147,6 +147,7 @@ async def test_applied_and_stamped() -> None:
     assert record["details"]["request_id"] == act["request_id"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("branch", "status"), [("east", 200), ("west", 404), (None, 200)])
 async def test_a_case_goes_with_its_customer(branch: str | None, status: int) -> None:
     """Who has had him acts on his case no more; where his branch isn't known, the case's newest step says it."""

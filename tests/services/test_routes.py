@@ -118,6 +118,7 @@ def test_every_route_has_a_row() -> None:
     assert {path for _, path in found} >= OTHERS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", Role)
 def test_who_gets_through(role: Role) -> None:
     """Just those to whom the matrix gives the row's right, at their own branch and no other, whatever they send."""
@@ -141,6 +142,7 @@ def test_every_page_has_a_row() -> None:
     assert {path for _, path in found} >= OTHER_PAGES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", Role)
 def test_who_sees_a_page(role: Role) -> None:
     """Just those to whom the matrix gives the row's right, at their own branch and no other; who is nobody is asked who he is."""

@@ -108,6 +108,7 @@ HARM: dict[str, Callable[["Redis"], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", HARM)
 def test_what_is_done_to_rows_is_mended(house: House, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that vanished or changed: said as soon as it is seen, mended by the same sweep, and whole again after it."""

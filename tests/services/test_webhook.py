@@ -59,6 +59,7 @@ async def receiver(serve: Serve) -> Any:
             task.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True], ids=["400 MB", "gzip of 1.2 GB"])
 async def test_answer_is_not_read_beyond_its_bound(packed: bool) -> None:
     """Of an answer of 400 MB some packets are read, and a small gzip of 1.2 GB is never unpacked."""

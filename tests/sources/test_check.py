@@ -229,6 +229,7 @@ def test_whatever_comes_is_looked_at(
         assert one.count <= len(sent) and {offset for _, offset in one.spots} <= set(range(len(sent)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topic", [topic for topic in INPUTS if topic not in (CLOSES, "policies")])
 def test_any_record_is_looked_at(topic: str) -> None:
     """Whatever the contract allows in any version, and whatever bytes, on each topic that a source sends to."""

@@ -228,6 +228,7 @@ def worlds(draw):
     return [*steps[:3], *early, first, *late, *([newest + 2] if newest + 2 > first else [])], LAST
 
 
+@pytest.mark.slow
 @settings(unshrunk, max_examples=60)
 @given(worlds())
 def test_flows_are_those_of_the_twin(world):

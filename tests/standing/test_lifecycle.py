@@ -445,6 +445,7 @@ def test_a_recovery_leaves_no_trace_in_any_class(
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["personal", "corporate"])
 @pytest.mark.parametrize("name", [*HANDLERS, *STEPS_OF_ACTS, "dance", "note"])
 def test_an_act_that_comes_again_says_nothing_more(name: str, kind: str) -> None:

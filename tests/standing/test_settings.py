@@ -198,6 +198,7 @@ def without_idle(text):
     return json.dumps(left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tiers", "layers"])
 @settings(unshrunk)
 @given(data=st.data())

@@ -98,6 +98,7 @@ def test_no_figure_depends_on_the_partitions(partitions: int, steps: list[Step])
     assert told(lived(partitions, steps)) == told(lived(1, steps))
 
 
+@pytest.mark.slow
 def test_each_has_his_own() -> None:
     """C1's account posted by C2 to C6 too: each has his own money and his own numbers; nothing is a dead letter."""
     steps: list[Step] = [

@@ -32,6 +32,7 @@ def test_every_source_of_both_rooms_counts(copy):
     assert sources_fingerprint(sources(copy), copy) == sources_fingerprint(sources())
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_changed_byte_changes_the_fingerprint(copy, data):

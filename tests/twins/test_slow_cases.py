@@ -127,6 +127,7 @@ def test_back_after_five_days():
     assert told(cases.steps) == [("raised", "2024-04-09", 30_000_000), ("retracted", "2024-04-14", 2_000_000)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settle_days", "days"), [(3, 32), (0, 35), (7, 28)])
 def test_reversed_after_weeks(settle_days: int, days: int):
     """Up to 35 days less those of settling: both are held until the day is settled. A day later the case stays."""
