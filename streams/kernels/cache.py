@@ -35,7 +35,7 @@ def sources_fingerprint(paths: Iterable[Path], house: Path = HOUSE) -> str:
 
 def use_cache() -> Path:
     """Points numba at the folder; below NUMBA_CACHE_DIR if that is set, else in the environment's own folder."""
-    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(sys.prefix) / "numba")
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(sys.prefix) / "numba-cache")
     folder = base / sources_fingerprint(sources())
     numba.config.CACHE_DIR = str(folder)
     return folder
