@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 from services.assembly import redis_client
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DELETED = 15  # rows deleted by hand
 MENDED_S = 90.0
+QUIET_S = 2.0  # without another row: all that was published has been read
 DAYS = 100  # by then the simulated bank has alerts
 LATE = ("late: ", "(补发)")
 
@@ -29,6 +31,7 @@ def kept(given: Given) -> Result:
         views = bank.begin("views", "--metrics-port", str(port))
         bank.load(DAYS)
         with redis_client(bank.settings) as client:
+            _filled(bank, client)
             _mended(bank, "the view, before anything", port)
             rows = held(client, bank)
             _evicted(bank, client, port)
@@ -46,6 +49,19 @@ def held(client: Redis, bank: Bank) -> dict[bytes, dict[bytes, bytes]]:
     keys = Keys.of(bank.settings.topic_prefix)
     patterns = (keys.priority("*"), keys.standings + "*")
     return {key: client.hgetall(key) for pattern in patterns for key in client.scan_iter(pattern, count=1000)}
+
+
+def _filled(bank: Bank, client: Redis) -> None:
+    """The view has what the worker has published: it may be a moment behind, and says nothing of what it has not read."""
+    keys, customers = Keys.of(bank.settings.topic_prefix), len(bank.standings())
+
+    def whole() -> bool:
+        rows = held(client, bank)
+        time.sleep(QUIET_S)
+        return sum(key.startswith(keys.standings.encode()) for key in rows) == customers and rows == held(client, bank)
+
+    seconds = bank.until(whole, MENDED_S)
+    bank.expect("the view is filled", seconds < MENDED_S, f"{customers} customers, after {seconds:.0f} s")
 
 
 def same(bank: Bank, client: Redis, rows: dict[bytes, dict[bytes, bytes]]) -> None:
