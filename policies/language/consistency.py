@@ -18,12 +18,6 @@ MONTHS_OF_CLOSE = {"quarter": 3, "year": 12}
 OF_LEAVING = ("keep_months", "steps", "exempt_months", "fall_notice_days", "effective_business_days")
 
 
-def _cards_end(policy: ClassPolicy) -> bool:
-    """Whether a close could tell of a card that ends soon."""
-    cards = policy.cards
-    return any(tier.card for tier in policy.tiers) and cards.valid_months is not None and bool(cards.reminder_days)
-
-
 def check_class(item: Item, policy: ClassPolicy) -> None:
     """What only shows across sections."""
     check_timing(item, policy)
@@ -35,7 +29,7 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
     if policy.cases is not None and not policy.outflow_rules:
         item.fail("cases: there is no outflow rule under alerts")
     for rule in policy.state_rules:
-        if rule.kind == CARD_EXPIRY and not _cards_end(policy):
+        if rule.kind == CARD_EXPIRY and (policy.cards.valid_months is None or not policy.cards.reminder_days):
             item.fail(f"alerts.{rule.id}: no card ends, or cards.reminder_days is 0")
         if rule.kind == REVIEW_DUE and (policy.review is None or not policy.review.reminder_days):
             item.fail(f"alerts.{rule.id}: there is no review, or review.reminder_days is 0")

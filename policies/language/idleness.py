@@ -10,9 +10,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from policies.model.figures import limit_columns, series
-from policies.model.pack import LAYERS, RESTATEMENTS, OutlookRule
+from policies.model.pack import LAYERS, RESTATEMENTS, OutlookRule, StateRule
 from policies.model.terms import Limit, limits
-from streams.vocabulary.terms import CORPORATE, PERSONAL, UPGRADE_NEAR
+from streams.vocabulary.terms import CARD_EXPIRY, CORPORATE, PERSONAL, UPGRADE_NEAR
 
 if TYPE_CHECKING:
     from policies.model.pack import ClassPolicy, Pack
@@ -84,8 +84,6 @@ def _of_class(pack: Pack, policy: ClassPolicy) -> _Found:
         yield "overrides.kinds", "an override may have any reason"
     if policy.potential is not None:
         yield "potential.groups", "no customer is known to be in a group"
-    if policy.pinning is not None and policy.pinning.before_version == 1:
-        yield "pinning", "no version comes before 1"
 
 
 def _evaluation(pack: Pack, policy: ClassPolicy) -> _Found:
@@ -152,6 +150,10 @@ def _cards(policy: ClassPolicy) -> _Found:
 
 
 def _alerts(policy: ClassPolicy) -> _Found:
+    if not any(tier.card for tier in policy.tiers):
+        for i, rule in enumerate(policy.alerts):
+            if isinstance(rule, StateRule) and rule.kind == CARD_EXPIRY:
+                yield f"alerts[{i}]", "no tier has a card"
     lowest, highest = policy.tiers[0].id, policy.tiers[-1].id
     for i, rule in enumerate(policy.alerts):
         if not isinstance(rule, OutlookRule):

@@ -365,14 +365,14 @@ class Ledger:
     def dirty_slots(self, rows_max: int | None) -> tuple[Array, bool]:
         """int64 slots of changed accounts, and whether all are out that were changed when this flush began.
 
-        Those of a customer are out at once: a few more than rows_max if need be.
+        Those of a customer are out at once: at most one customer's accounts more than rows_max.
         """
         n = self.dirty_count()
         if rows_max is None or not self._flushing:
             self._flushing = n
-        first, taken = min(self._flushing, n if rows_max is None else rows_max), np.empty(n, np.int64)
-        count = rows.take_dirty(self.store, first, taken)
-        self._flushing -= first
+        taken = np.empty(n, np.int64)
+        count, done = rows.take_changed(self.store, self._flushing, n if rows_max is None else rows_max, taken)
+        self._flushing -= done
         return np.sort(taken[:count]), self._flushing == 0
 
     def encode(self, slots: Array) -> tuple[Array, Array]:

@@ -97,14 +97,18 @@ def _look_ahead(s: Store, slots: Array, i: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def take_dirty(store: Store, first: int, taken: Array) -> int:
-    """Accounts to write into `taken`, in no order: the first of the list of changed ones, with all changed ones of their owners.
+def take_changed(store: Store, first: int, rows_max: int, taken: Array) -> tuple[int, int]:
+    """Slots to write into `taken`, in no order: of the list's first `first`, each with all changed ones of its owner.
 
-    How many. Which postings are a pair is settled over all accounts of a customer (streams.alerts.flow_days): half of that,
-    written alone, would be settled otherwise after a crash. Those that are taken before it is their turn stay in the list.
+    (How many, how much of the list is done.) It ends with the customer who brings them to rows_max. Which postings are a pair
+    is settled over all accounts of a customer (streams.alerts.flow_days): half of that, written alone, would be settled
+    otherwise after a crash. Those that are taken before it is their turn stay in the list.
     """
-    s, n, listed = borrowed(store), 0, store.heap[DIRTY]
+    s, n, done, listed = borrowed(store), 0, 0, store.heap[DIRTY]
     for k in range(first):
+        if n >= rows_max:
+            break
+        done = k + 1
         if k + 2 * LOAD_AHEAD < listed:
             prefetch(s.accounts, s.dirty[k + 2 * LOAD_AHEAD], _OWNER)
             prefetch(s.accounts, s.dirty[k + 2 * LOAD_AHEAD], _MARK)
@@ -124,11 +128,11 @@ def take_dirty(store: Store, first: int, taken: Array) -> int:
                 taken[n] = slot
                 n += 1
             slot = other.following
-    left = listed - first
+    left = listed - done
     for k in range(left):
-        s.dirty[k] = s.dirty[first + k]
+        s.dirty[k] = s.dirty[done + k]
     s.heap[DIRTY] = left
-    return n
+    return n, done
 
 
 @nb.njit(cache=True, nogil=True)

@@ -195,7 +195,7 @@ def fold_flow(
         leaving = np.zeros(len(m.day), np.bool_)
         for i in range(len(m.day)):
             leaving[i] = m.booked[i] < clock[HORIZON_MS] and s.accounts[m.account[i]].folded < clock[CLOSED]
-            if leaving[i]:
+            if leaving[i]:  # rows that are older would be settled otherwise, since others of the customer may be newer
                 s.entries[m.place[i]].flags |= FLOWLESS
                 mark_dirty(s, m.account[i])
                 if m.partner[i] >= 0:

@@ -153,8 +153,7 @@ class Writer:
         kind, cards, review = rule.get("kind"), body.get("cards", {}), body.get("review", {})
         if kind is None:
             return True
-        ends = self.known["cards"] and "valid_months" in cards and cards.get("reminder_days", True)
-        if kind == CARD_EXPIRY and not ends:
+        if kind == CARD_EXPIRY and not ("valid_months" in cards and cards.get("reminder_days", True)):
             return False
         if kind == REVIEW_DUE and not (review and review.get("reminder_days", True)):
             return False

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
-STEPS_MAX = 1_000_000
+STEPS_MAX = 1_000_000  # a run over 16 partitions that goes on for long was seen to take half of them
 
 
 class SimulationError(AssertionError):

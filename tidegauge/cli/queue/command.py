@@ -95,6 +95,7 @@ def serve(
         for one in behind:
             one.start()
         if not told.is_set():
+            kiosks.openapi()  # a wrong method asks it what is right: built at its first one, it would hold up all others
             without_pauses()
             serving.run([socket])
         for one in behind:
