@@ -20,6 +20,12 @@ def restored(rows: dict[bytes, bytes], names: dict, saved: dict) -> Fast:
     return fast
 
 
+def named(fast):
+    """Breaks and unmatched reversals by the names of their accounts: slots follow the order of rows, which means nothing."""
+    breaks = {key: found._replace(account=-1) for key, found in fast.breaks.items()}
+    return breaks, sorted((name, found._replace(account=-1)) for name, found in fast.unmatched)
+
+
 @pytest.mark.slow
 @settings(unshrunk, max_examples=30)
 @given(st.data())
@@ -46,8 +52,7 @@ def test_rows_carry_the_whole_state(data):
         one.told(steps[cut:])
     assert other.ledger.late() == fast.ledger.late()
     assert differences(state(other.ledger), state(fast.ledger)) == []
-    assert other.breaks == fast.breaks
-    assert other.unmatched == fast.unmatched
+    assert named(other) == named(fast)
     if fast.ledger.closed >= 0:
         for as_of in fast.days():
             assert other.metrics(as_of) == fast.metrics(as_of)
