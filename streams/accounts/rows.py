@@ -106,7 +106,7 @@ def take_changed(store: Store, first: int, rows_max: int, taken: Array) -> tuple
     """
     s, n, done, listed = borrowed(store), 0, 0, store.heap[DIRTY]
     for k in range(first):
-        if n >= rows_max:
+        if n >= rows_max and s.accounts[s.dirty[k]].dirty == CHANGED:
             break
         done = k + 1
         if k + 2 * LOAD_AHEAD < listed:

@@ -1,11 +1,14 @@
 """Rows of the changelog: a ledger that is taken apart and put together again goes on as if nothing had been."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.accounts.ledger import Ledger
 from tests.streams.fast import Fast, differences, state, unshrunk
+from tests.twins.events import posting
 from tests.twins.strategies import banks, feeds
 
 
@@ -24,6 +27,22 @@ def named(fast):
     """Breaks and unmatched reversals by the names of their accounts: slots follow the order of rows, which means nothing."""
     breaks = {key: found._replace(account=-1) for key, found in fast.breaks.items()}
     return breaks, sorted((name, found._replace(account=-1)) for name, found in fast.unmatched)
+
+
+@pytest.mark.parametrize("rows_max", [1, 2, 3, 4, 6, 7, None])
+def test_a_part_has_whole_customers(rows_max):
+    """Two accounts each: a part ends with the customer who brings it to its limit, and the last one says that it is the last."""
+    ledger, parts, complete = Fast(), [], False
+    ledger.add(
+        [posting(1, 100, "2024-01-10", customer=f"C{n % 3}", account=f"C{n % 3}-{account}")
+         for account in ("A1", "A2") for n in (0, 1, 2)]
+    )  # fmt: skip
+    while not complete:
+        pairs, complete = ledger.ledger.take_dirty(rows_max)
+        parts.append(Counter(key[:2] for key, _ in pairs))
+    assert all(set(part.values()) == {2} for part in parts)
+    assert [len(part) for part in parts] == {1: [1, 1, 1], 2: [1, 1, 1], 3: [2, 1], 4: [2, 1]}.get(rows_max, [3])
+    assert ledger.ledger.dirty_count() == 0
 
 
 @pytest.mark.slow
