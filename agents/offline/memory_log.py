@@ -33,15 +33,16 @@ class MemoryLog:
         """Appends an event."""
         return self.append(topic, str(record.get("customer_id", "")).encode(), self.encode(topic, record))
 
-    def close(self, day: int) -> None:
-        """Ends a day as the closer does: a mark into every input, then the close with their offsets."""
-        mark = self.encode(MARK, {"business_day": day})
+    def close(self, *days: int) -> None:
+        """Ends days as a run of the closer does: a mark of the last into every input, then closes with the marks' offsets."""
+        mark = self.encode(MARK, {"business_day": days[-1]})
         cut = [
             {"topic": topic, "partition": self.partition, "offset": self.append(topic, MARK_KEY, mark)}
             for topic in INPUTS
             if topic != CLOSES
         ]
-        self.append(CLOSES, b"", self.encode(CLOSES, {"business_day": day, "closed_at": 0, "cut": cut}))
+        for day in days:
+            self.append(CLOSES, b"", self.encode(CLOSES, {"business_day": day, "closed_at": 0, "cut": cut}))
 
     def blocks(self) -> list[Block]:
         """Everything appended since the last call, one block a topic."""

@@ -168,7 +168,7 @@ class StandingJob:
                 if topic != CLOSES:
                     for columns, first, last in lane.segments(self.ledger.closed, cut.get(topic)):
                         events += self._consume(topic, columns, first, last)
-            if not self.closes or not all(self.lanes[t].at_cut(c) for t, c in cut.items() if t in self.lanes):
+            if not self.closes or not self._at_cut(self.closes[0]):
                 break
             close = self.closes.pop(0)
             if close.aside:
@@ -356,6 +356,15 @@ class StandingJob:
     def _last_applied(self) -> int:
         """The last day that is closed, or will be by the closes that wait."""
         return next((close.day for close in reversed(self.closes) if not close.aside), self.ledger.closed)
+
+    def _at_cut(self, close: DayClose) -> bool:
+        """Whether every topic has come to the marks.
+
+        Closes of a run have the same marks: a replay that ends between two of them reads none, and each close that it
+        reads was applied.
+        """
+        mark = self.live or close.aside
+        return all(self.lanes[t].at_cut(c, mark=mark) for t, c in close.cut.items() if t in self.lanes)
 
     def _set_aside(self, close: DayClose) -> None:
         """A close that does not count: everything goes on past its marks."""

@@ -217,7 +217,7 @@ MUTANTS: dict[str, Sequence[Patch]] = {
     "recovery goes by the group's offsets": [(recovery, "load_changelog", by_the_group)],
     "a change during a flush is not marked": [(StandingJob, "take_dirty", marks_lost)],
     "a close that waits counts as consumed": [(Recorded, "positions", close_is_done)],
-    "a close does not wait for its cut": [(Lane, "at_cut", lambda lane, cut: True)],
+    "a close does not wait for its cut": [(Lane, "at_cut", lambda lane, cut, mark: True)],
     "the published queue class is not restored": [(Profiles, "load", nothing_published)],
     "cases are not restored": [(OutflowCases, "load", no_cases)],
     "facts are not restored": [(CustomerFacts, "load", no_facts)],

@@ -10,7 +10,7 @@ from agents.engine.job import Pair
 from schemas.codec.records import encode as avro
 from schemas.topics import CLOSES
 from streams.accounts.entries import HORIZON_DAYS
-from tests.simulation.bank import Event, Feeder
+from tests.simulation.bank import Bank, Event, Feeder
 from tests.simulation.log import encode
 from tests.simulation.run import Simulation
 from tests.standing.test_lifecycle import fact
@@ -28,9 +28,15 @@ class SlippingFeeder(Feeder):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.last: int | None = None
+        self.end = 0  # the bank's last day
         self.complete: dict[str, int] = {}
         self.aside: dict[str, int] = {}
         self.slips: Counter[str] = Counter()
+
+    async def feed(self, bank: Bank, seconds: float) -> None:
+        """Ends with a close, whatever was confirmed: what comes behind the last one is not settled."""
+        self.end = bank.last
+        await super().feed(bank, seconds)
 
     def _day(self, partition: int, events: list[Event]) -> None:
         """Without what a confirmed run leaves beyond the horizon: there the topics' mutual order may matter."""
@@ -45,6 +51,8 @@ class SlippingFeeder(Feeder):
             self._mark(day)
         if self.last is None or day > self.last:
             await self._run(day, [day], pause)
+        elif day == self.end:
+            await self._run(self.last + 1, [self.last + 1], pause)
 
     async def _slip(self, pause: float) -> None:
         assert self.last is not None

@@ -52,11 +52,11 @@ class Topics(MemoryLog):
         self.ends[topic] = len(self.records[topic])
         return self.ends[topic] - 1
 
-    def tell(self, steps: Iterable[Mapping[str, Any] | int]) -> Topics:
-        """Events (with `topic`) and closes in order."""
+    def tell(self, steps: Iterable[Mapping[str, Any] | int | tuple[int, ...]]) -> Topics:
+        """Events (with `topic`) and closes in order; a tuple is a run over several days."""
         for step in steps:
-            if isinstance(step, int):
-                self.close(step)
+            if isinstance(step, int | tuple):
+                self.close(*((step,) if isinstance(step, int) else step))
             else:
                 self.record(step["topic"], {name: value for name, value in step.items() if name != "topic"})
         return self

@@ -14,7 +14,7 @@ from agents.standing.decide.lifecycle.decider import LifecycleDecider
 from agents.standing.decide.state_rows import Remembered
 from agents.standing.job import StandingJob
 from agents.standing.model import StandingConf
-from schemas.topics import INPUTS
+from schemas.topics import CLOSES, INPUTS
 from streams.accounts.entries import HORIZON_DAYS
 from streams.reference import key_fingerprint
 from tests.examples.cases import conf_of
@@ -44,10 +44,13 @@ class Crashing(Partition):
             self.fence, self.cycle = self.cycle, None
 
     def live(self, data, flushes: tuple[int | None, ...] = (None,)) -> None:
-        """Some blocks of any topics, each in a transaction, with flushes in between."""
+        """Some blocks of any topics, each in a transaction, with flushes in between; where closes alone are left, one by one."""
+        closes_left = data.draw(st.booleans(), label="closes left")
+        for topic in INPUTS if closes_left else ():
+            self.feed(topic, None if topic != CLOSES else self.fed[CLOSES] + 1)
         for _ in range(data.draw(st.integers(0, 12))):
-            topic = data.draw(st.sampled_from(INPUTS))
-            self.feed(topic, self.fed[topic] + data.draw(st.sampled_from((2, 15, 60, 500))))
+            topic = CLOSES if closes_left else data.draw(st.sampled_from(INPUTS))
+            self.feed(topic, self.fed[topic] + data.draw(st.sampled_from((1, 2, 15, 60, 500))))
             self.work()
             if data.draw(st.booleans()):
                 self.flush(data.draw(st.sampled_from(flushes)))
@@ -102,6 +105,17 @@ def pending(lifecycle: LifecycleDecider | None, slot: int) -> tuple | None:
     return columns.measured(at).tolist(), columns.below(at).tolist(), columns.own(slot)
 
 
+def in_runs(data, steps: list) -> list:
+    """Closes that follow each other are those of one run, or of two: all of a run have the same marks."""
+    told: list = []
+    for step in steps:
+        if isinstance(step, int) and told and isinstance(told[-1], tuple) and data.draw(st.integers(0, 3), label="run"):
+            told[-1] += (step,)
+        else:
+            told.append((step,) if isinstance(step, int) else step)
+    return told
+
+
 @pytest.mark.slow
 @settings(unshrunk, max_examples=15)
 @given(st.data())
@@ -109,7 +123,7 @@ def test_a_crash_leaves_no_trace(data):
     """State after the replay, and everything published from then on, are those of a run without the crash."""
     bank = data.draw(banks(days=45, customers=2))
     steps = [customer("C1", card_held="gold"), customer("C2"), *data.draw(feeds(bank))]
-    log = Topics().tell(steps)
+    log = Topics().tell(in_runs(data, steps))
     calm = Partition(log, StandingJob(layered())).run()
     crashing = Crashing(log, StandingJob(layered()))
     crashing.fence = (crashing.job.positions(), crashing.job.fence())
@@ -179,6 +193,23 @@ def test_pairs_on_two_accounts_survive_a_flush_in_parts(data):
         again = one.recovered(data)
         assert differences(state(again.job.ledger), state(one.job.ledger)) == []
         one = again if data.draw(st.booleans()) else one
+
+
+def test_a_crash_between_the_closes_of_a_run():
+    """All closes of a run have the same marks: the replay gets as far as was committed, though no mark has been consumed."""
+    log = Topics().tell(
+        [posting(1, 90_000_000, "2024-01-01"), tuple(map(day, ("2024-01-02", "2024-01-03", "2024-01-04")))]
+    )
+    one = Crashing(log, StandingJob(layered()))
+    one.fence = (one.job.positions(), one.job.fence())
+    for topic in INPUTS:
+        one.feed(topic, 2 if topic == CLOSES else None)
+    one.work()
+    assert one.job.ledger.closed == day("2024-01-03")
+    other = recovered_at_once(one)
+    assert other.job.positions() == one.job.positions()
+    other.run()
+    assert other.job.ledger.closed == day("2024-01-04")
 
 
 def test_late_changes_are_restated_once():

@@ -153,6 +153,6 @@ class Lane:
                 chunk.at += bool(chunk.columns.offset[at] == cut and chunk.columns.status[at] == Status.MARK)
                 return
 
-    def at_cut(self, cut: int) -> bool:
-        """Whether everything below the cut has been consumed and the cut itself has been fed."""
-        return self.fed > cut and self.position >= cut
+    def at_cut(self, cut: int, *, mark: bool) -> bool:
+        """Whether everything below the cut has been consumed and, where its mark is waited for, the cut itself has been fed."""
+        return self.position >= cut and (self.fed > cut or not mark)
