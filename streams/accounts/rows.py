@@ -104,21 +104,20 @@ def take_changed(store: Store, first: int, rows_max: int, taken: Array) -> tuple
     is settled over all accounts of a customer (streams.alerts.flow_days): half of that, written alone, would be settled
     otherwise after a crash. Those that are taken before it is their turn stay in the list.
     """
-    s, n, done, listed = borrowed(store), 0, 0, store.heap[DIRTY]
-    for k in range(first):
-        if n >= rows_max and s.accounts[s.dirty[k]].dirty == CHANGED:
-            break
-        done = k + 1
-        if k + 2 * LOAD_AHEAD < listed:
-            prefetch(s.accounts, s.dirty[k + 2 * LOAD_AHEAD], _OWNER)
-            prefetch(s.accounts, s.dirty[k + 2 * LOAD_AHEAD], _MARK)
-        if k + LOAD_AHEAD < listed:
-            prefetch(s.customers, s.accounts[s.dirty[k + LOAD_AHEAD]].customer, 0)
-        a = s.accounts[s.dirty[k]]
+    s, n, listed = borrowed(store), 0, store.heap[DIRTY]
+    left = first  # taken from the back, so that what fills the gap is no longer than it
+    while left > 0 and (n < rows_max or s.accounts[s.dirty[left - 1]].dirty != CHANGED):
+        left -= 1
+        if left >= 2 * LOAD_AHEAD:
+            prefetch(s.accounts, s.dirty[left - 2 * LOAD_AHEAD], _OWNER)
+            prefetch(s.accounts, s.dirty[left - 2 * LOAD_AHEAD], _MARK)
+        if left >= LOAD_AHEAD:
+            prefetch(s.customers, s.accounts[s.dirty[left - LOAD_AHEAD]].customer, 0)
+        a = s.accounts[s.dirty[left]]
         changed, a.dirty = a.dirty == CHANGED, UNCHANGED
         if not changed:
             continue
-        taken[n] = s.dirty[k]
+        taken[n] = s.dirty[left]
         n += 1
         slot = s.customers[a.customer].head
         while slot >= 0:
@@ -128,11 +127,11 @@ def take_changed(store: Store, first: int, rows_max: int, taken: Array) -> tuple
                 taken[n] = slot
                 n += 1
             slot = other.following
-    left = listed - done
-    for k in range(left):
-        s.dirty[k] = s.dirty[done + k]
-    s.heap[DIRTY] = left
-    return n, done
+    moved = min(first - left, listed - first)
+    for k in range(moved):
+        s.dirty[left + k] = s.dirty[listed - moved + k]
+    s.heap[DIRTY] = listed - (first - left)
+    return n, first - left
 
 
 @nb.njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ from agents.standing.intake.facts import BANK_OPEN
 from agents.standing.intake.marks import COMPLETE
 from schemas.codec.blocks import Columns, Reader
 from schemas.codec.murmur import key_partition
-from schemas.codec.pointers import bytes_at, longs_at
+from schemas.codec.pointers import bytes_at, longs_at, word_at
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS, compiled
 from schemas.codec.status import Status
 from schemas.partitioner import NO_KEY, OTHER_KEY, OTHER_PARTITION, partition_of
@@ -53,6 +53,9 @@ def mark_misplaced(
         ref = data[i * width + customer]
         same = ref != NULL and ref & LENGTH_MAX == size
         j = 0
+        while same and j + 8 <= size:
+            same = word_at(b, at + j) == word_at(b, (ref >> REF_BITS) + j)
+            j += 8
         while same and j < size:
             same = b[at + j] == b[(ref >> REF_BITS) + j]
             j += 1
