@@ -55,8 +55,8 @@ class Kiosk(threading.Thread):
         self.ended.set()
         self.join(10)
         wrong = [f"the kiosk met {problem}" for problem in self.errors]
-        for began, _, answer in self.answers:
-            gone = any(first + SETTLE_S < began < last for first, last in self.down)
+        for began, took, answer in self.answers:
+            gone = any(first + SETTLE_S < began and began + took < last for first, last in self.down)
             if gone and (not answer.degraded or answer.queue_class != self.settings.queue_default_class):
                 wrong.append(f"without a store the kiosk was told {answer}")
         return wrong

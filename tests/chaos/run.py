@@ -89,7 +89,7 @@ class Run:
         if sig in (signal.SIGKILL, signal.SIGTERM):
             worker = self.workers.pop(pid)
             try:
-                worker.wait(30)
+                worker.wait(240)  # a machine that has other things to do
             except subprocess.TimeoutExpired:
                 self.say("worker", pid, "did not end")
                 worker.kill()

@@ -29,6 +29,7 @@ from tests.chaos.system import Result, System
 from tests.chaos.versions import Rewriter, VersionedRegistry
 
 DAY_S = 86_400
+PATIENCE_S = 240.0  # for what comes by itself, on a machine that has other things to do
 BROKER_STOP_S_MAX = 30.0  # that a partition may stand still because of a broker, or of the way to it
 CLOCK = Path(__file__).with_name("clock")
 
@@ -215,13 +216,13 @@ def _compare_view(run: System, views: subprocess.Popen[bytes], result: Result) -
     """The view that went through all this, and one that is built anew, both hold the last record of each key."""
     want = _wanted_view(run)
     with redis_client(run.settings) as client:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while (wrong := _differences(client, want)) and time.monotonic() < until:
             time.sleep(0.5)
         if views.poll() is not None:
             wrong.append(f"the view writer ended with {views.poll()}")
         views.terminate()
-        views.wait(30)
+        views.wait(PATIENCE_S)
         for text in wrong:
             result.findings.note(DIFFERENT, f"view: {text}")
         client.flushall()

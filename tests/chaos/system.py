@@ -45,8 +45,8 @@ from tidegauge.bootstrap import STANDING
 from tidegauge.cli import COMMANDS
 from tidegauge.demo.processes import environment
 
-DRAIN_S = 180.0
-READY_S = 60.0
+DRAIN_S = 300.0
+READY_S = 240.0
 ANSWER_S = 5.0
 GOOD = 200
 SAFE = "held, everything is committed"  # whether it is flushed too depends on whether it was just recovering
