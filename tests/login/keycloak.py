@@ -25,6 +25,13 @@ SHA256: Final = "aca60ab72ae4d67adc6b8fe7fca5e08d16a6bb5e4a4f2ebb54050e3f5503fd2
 START_S: Final = 240.0
 ADMINISTRATOR: Final = {"username": "admin", "password": "of this test"}
 PASSWORD: Final = "everybody's"
+MACHINES: Final = {"kiosk-0102": ("kiosk", "hq/east/0102"), "president-hq": ("president", "hq")}
+"""Clients of machines, with the role and unit that the realm gives them; the second one is a mistake of the realm."""
+
+ELSEWHERE: Final = "elsewhere"
+"""A client of machines whose tokens are for others."""
+
+MACHINE_SECRET: Final = "secret of a machine"
 
 
 class Keycloak:
@@ -105,6 +112,11 @@ def _realm(logins: list[str], service: str, notices: str) -> dict[str, Any]:
             },
         },
     ]  # fmt: skip
+    clients += [
+        _machine(name, audience, _claim("tidegauge_role", role), _claim("tidegauge_unit", unit))
+        for name, (role, unit) in MACHINES.items()
+    ]
+    clients.append(_machine(ELSEWHERE, _claim("tidegauge_role", "kiosk"), _claim("tidegauge_unit", "hq")))
     users = [
         {
             "username": login, "enabled": True, "firstName": "x", "lastName": "y", "email": f"{login}@bank.test",
@@ -113,6 +125,21 @@ def _realm(logins: list[str], service: str, notices: str) -> dict[str, Any]:
         for login in logins
     ]  # fmt: skip
     return {"realm": "staff", "enabled": True, "sslRequired": "external", "clients": clients, "users": users}
+
+
+def _machine(name: str, *mappers: dict[str, Any]) -> dict[str, Any]:
+    """A client that gets tokens by its own secret, and nothing for people."""
+    return {
+        "clientId": name, "enabled": True, "secret": MACHINE_SECRET, "serviceAccountsEnabled": True,
+        "standardFlowEnabled": False, "directAccessGrantsEnabled": False, "protocolMappers": list(mappers),
+    }  # fmt: skip
+
+
+def _claim(name: str, value: str) -> dict[str, Any]:
+    """A mapper *Hardcoded claim* into access tokens."""
+    config = {"claim.name": name, "claim.value": value, "jsonType.label": "String", "access.token.claim": "true"}
+    mapper = "oidc-hardcoded-claim-mapper"
+    return {"name": name, "protocol": "openid-connect", "protocolMapper": mapper, "config": config}
 
 
 def _unpacked(folder: Path) -> Path:

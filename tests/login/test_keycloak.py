@@ -1,6 +1,7 @@
-"""The same logins against a real Keycloak: PKCE asked for, a confidential and a public client, renewal."""
+"""The same logins against a real Keycloak: PKCE asked for, a confidential and a public client, renewal; and its machines."""
 
 import asyncio
+import base64
 import html
 import json
 import re
@@ -8,17 +9,20 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
 
+from deploy.connections.tokens import Tokens
+from deploy.connections.wire import OAUTH, SASL_TLS, TokenGrant, Wire
 from services.access.oidc import LoginClient
 from services.queue.server import listening, server
 from tests.cli.invocation import call
 from tests.integration.live import free_port
 from tests.login.conftest import ORIGIN, Browser, NewService
-from tests.login.keycloak import PASSWORD, Keycloak
+from tests.login.keycloak import ELSEWHERE, MACHINE_SECRET, PASSWORD, Keycloak
 from tidegauge.cli.access import login as login_command
 
 pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
@@ -99,6 +103,37 @@ async def test_its_own_logout(keycloak: tuple[Keycloak, int], new_service: NewSe
     with service.database() as connection:
         ended = "SELECT staff_id, ended_by FROM access.sessions WHERE ended_at IS NOT NULL"
         assert connection.execute(ended).fetchall() == [("id-rm-0102", "issuer")] * 2
+
+
+async def test_a_machine(keycloak: tuple[Keycloak, int], new_service: NewService) -> None:
+    """Client credentials: who the realm says it is; no role of people, no token for others, none by a wrong secret."""
+    issuer, _ = keycloak
+    browser = Browser(new_service(issuer.issuer))
+
+    async def answer(client: str, *, cut: int = 0) -> httpx2.Response:
+        text = await token_of(issuer, client)
+        return await browser.get("/who", headers={"Authorization": f"Bearer {text[: len(text) - cut]}"})
+
+    found = (await answer("kiosk-0102")).json()
+    assert (found["role"], found["unit"], found["by"], found["csrf"]) == ("kiosk", "hq/east/0102", "token", None)
+    assert found["actor"] == claims_of(await token_of(issuer, "kiosk-0102"))["sub"]
+    for refused in (answer("president-hq"), answer(ELSEWHERE), answer("kiosk-0102", cut=9)):
+        assert (await refused).status_code == 401
+    with pytest.raises(Exception, match="unauthorized_client"):
+        await token_of(issuer, "kiosk-0102", "a wrong secret")
+
+
+async def token_of(issuer: Keycloak, client: str, secret: str = MACHINE_SECRET) -> str:
+    """What a machine gets, by the client that brokers with tokens are asked with."""
+    grant = TokenGrant(f"{issuer.issuer}/protocol/openid-connect/token", client, secret)
+    return await Tokens(Wire(SASL_TLS, mechanism=OAUTH, grant=grant)).token()
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says of itself."""
+    part = token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found
 
 
 def test_at_the_command_line(
