@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import psutil
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
@@ -139,11 +140,18 @@ class Arena:
     ) -> Timing:
         """Waits until the group has committed `target` events from `start` on; see bench.measure.timing.measure."""
         probe = Probe(settings, topic)
-        processes = [engine] if isinstance(engine, subprocess.Popen) else engine
+        processes, before = [engine] if isinstance(engine, subprocess.Popen) else engine, self.broker_cpu()
         try:
-            return measure(Watched(processes, self.said), lambda: max(0, probe.committed() - start), target, finished)
+            found = measure(Watched(processes, self.said), lambda: max(0, probe.committed() - start), target, finished)
         finally:
             probe.close()
+        found.broker_s = self.broker_cpu() - before
+        return found
+
+    def broker_cpu(self) -> float:
+        """CPU seconds of the brokers since they began."""
+        found = [psutil.Process(entry.pid) for entry in self.stack.running()]
+        return float(sum(sum(process.cpu_times()[:2]) for process in found))
 
     # -- data
 

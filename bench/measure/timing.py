@@ -31,6 +31,7 @@ class Timing:
     worked_s: float = 0.0  # the same to the last event worked on, where the engine tells; 0: it doesn't
     cpu_s: float = 0.0  # of the engine's processes, in that time
     cpu_all_s: float = 0.0  # the same with their start-up
+    broker_s: float = 0.0  # CPU of the brokers, from the engine's start on; 0: nobody has looked
     rss_max: int = 0
     load: float = 0.0  # of the machine at the end
     history: list[tuple[float, int]] = field(default_factory=list)  # (seconds since 1970, events committed)
@@ -54,6 +55,11 @@ class Timing:
     def cpu_all_us(self) -> float:
         """CPU microseconds per event with the start-up."""
         return 1e6 * self.cpu_all_s / self.events if self.events else 0.0
+
+    @property
+    def broker_us(self) -> float:
+        """CPU microseconds of the brokers per event."""
+        return 1e6 * self.broker_s / self.events if self.events else 0.0
 
 
 class Watched:

@@ -12,6 +12,7 @@ import bench.__main__
 from agents.engine.job import TP, Block
 from agents.engine.record_batches import flat
 from bench.measure import report
+from bench.measure.secured import jobs_table
 from bench.measure.timers import Stages
 from bench.measure.timing import Timing
 from bench.parts import j1
@@ -237,3 +238,16 @@ def test_a_part_that_fails_is_told_and_the_others_go_on(
     said = capsys.readouterr()
     assert "| events | 7 |" in said.out
     assert "no jars" in said.err
+
+
+def test_the_broker_stands_apart() -> None:
+    """Of a secure stack: a worker whose CPU an event is nearly the same, and events a second that the broker took."""
+    engines = {}
+    for kind, seconds, cpu_s, broker_s in (("plain", 1.0, 0.9, 0.5), ("secure", 2.0, 1.0, 1.5)):
+        engines[kind] = report.Engine("J2", kind)
+        engines[kind].note_run(Timing(1_000_000, seconds, cpu_s=cpu_s, broker_s=broker_s))
+    table = jobs_table(engines)
+    assert [row[3:] for row in table.rows] == [
+        ("100%", "0.90", "100%", "0.50", ""),
+        ("50%", "1.00", "90%", "1.50", "no; by the worker's CPU: yes"),
+    ]
