@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,13 +27,14 @@ from deploy.embedded.stack import Stack
 from deploy.errors import StackError
 from deploy.record import read_record, write_record
 from deploy.security.authority import SecureFolder, write_authority, write_certificate
-from deploy.security.principals import BY_NAME, PRINCIPALS
+from deploy.security.principals import BY_NAME, PRINCIPALS, Principal, acls
 from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from services.access.audit import AUDIT_FILE
 from services.database.setup import make_ready
 from tests.chaos.check import read
 from tests.conftest import HEAP_MB
+from tests.integration.credentials import Credential
 from tests.integration.live import PROGRAM, REPO, WAIT_S, Live
 from tests.integration.test_guards import LAST, bank
 from tidegauge.checks.sight import needed
@@ -40,6 +42,7 @@ from tidegauge.demo.processes import environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 LINES_MAX = 3
+FOREIGN = "somebody-elses"
 FIRST = LAST - 11
 STANDINGS = ("standings", "--as-of", "2026-01-12")
 
@@ -348,6 +351,43 @@ def test_nobody_writes_what_is_the_workers(secured: Secured) -> None:
     assert len(failed) == 3 and all(failed)
     assert "a-topic-that-nobody-has" not in admin.client(secured.live.settings.kafka).list_topics(timeout=10).topics
     assert why_refused(settings.kafka) == ""
+
+
+@pytest.mark.parametrize(
+    "principal", [principal for principal in PRINCIPALS if principal.kafka], ids=attrgetter("name")
+)
+def test_a_credential_opens_its_row(secured: Secured, principal: Principal) -> None:
+    """Of all topics, groups, transactional ids and the cluster: what its row says, by the brokers themselves, and no more."""
+    settings = secured.live.settings
+    prefix, group = settings.topic_prefix, settings.group
+    credential = Credential(settings.model_copy(update={"kafka_user": principal.name}).kafka)
+    every = {(acl.kind, acl.name) for one in PRINCIPALS for acl in acls(one, prefix, group)}
+    row = {(acl.kind, acl.name): set(acl.operations) for acl in acls(principal, prefix, group)}
+
+    def expected(kind: str) -> dict[str, set[str]]:
+        names = {name for found, name in every if found == kind} | {FOREIGN}
+        return {name: row.get((kind, name), set()) for name in names}
+
+    assert credential.topics(expected("topic")) == expected("topic")
+    assert credential.groups(expected("group")) == expected("group")
+    assert credential.cluster() == row.get(("cluster", "kafka-cluster"), set())
+    own = tuple(name for kind, name in row if kind == "transactionalId")
+    ids = {f"{name}-{FOREIGN}" for name in expected("transactionalId")}
+    assert {name for name in ids if credential.takes(name)} == {name for name in ids if name.startswith(own)}
+
+
+def test_a_credential_tried_out(secured: Secured) -> None:
+    """As the brokers say it, so it is: a loader, a look-up and a notifier each try what is theirs and what is not."""
+    settings = secured.live.settings
+    loader, lookup, notices = (
+        Credential(settings.model_copy(update={"kafka_user": name}).kafka) for name in ("loader", "lookup", "notices")
+    )
+    loader.writes_and_withdraws(f"tidegauge-facts-{FOREIGN}", BY_NAME["loader"].writes)
+    assert not loader.writes("tier-changes") and not loader.writes("notices")
+    assert lookup.reads("queue-priority") and not lookup.reads("standings") and not lookup.writes("queue-priority")
+    assert notices.joins(f"{settings.group}-alerts", "rm-alerts") and not notices.joins(settings.group, "rm-alerts")
+    reader = settings.model_copy(update={"kafka_user": "reader"})
+    assert "refuse" in why_refused(reader.kafka), "it has no business on the brokers"
 
 
 def test_a_look_up_writes_nothing(secured: Secured) -> None:
