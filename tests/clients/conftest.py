@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.conftest import make_live
+from tests.integration.conftest import live_stack, make_live
 
-__all__ = ["make_live"]
+__all__ = ["live_stack", "make_live"]

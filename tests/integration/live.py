@@ -23,6 +23,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import OffsetSpec
 
 from agents.engine.recovery import changelog_topic
+from bench.measure.wire import in_environment
 from deploy import admin, topics
 from deploy.connections.caller import OPERATOR, act_as
 from deploy.connections.clients import librdkafka
@@ -33,6 +34,7 @@ from schemas.topics import CLOSES, MARKED
 from tests.chaos.check import read
 from tests.cli.invocation import call
 from tidegauge.bootstrap import STANDING
+from tidegauge.cli import COMMANDS
 from tidegauge.demo.processes import environment
 
 REPO = Path(__file__).resolve().parents[2]
@@ -58,10 +60,15 @@ def free_port() -> int:
 
 
 class Live:
-    """A context: topics on the way in; on the way out, workers and commands that still run are killed."""
+    """A context: topics on the way in; on the way out, workers and commands that still run are killed.
 
-    def __init__(self, settings: Settings, metrics_port: int = 0) -> None:
-        self.settings, self.logs, self.metrics_port = settings, settings.data_dir, metrics_port
+    who: the settings with which a principal comes to the brokers, by its name; None: everybody comes alike.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics_port: int = 0, who: Callable[[str], dict[str, str]] | None = None
+    ) -> None:
+        self.settings, self.logs, self.metrics_port, self.who = settings, settings.data_dir, metrics_port, who
         self.logs.mkdir(parents=True, exist_ok=True)
         self.contracts = (settings.contracts,)  # of the workers, one after the other
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -116,7 +123,7 @@ class Live:
 
     def command(self, *command: str, code: int = 0) -> str:
         """Run a command of `tidegauge` in this process, a good one if no other code is named; what it said."""
-        done = call(*command, env=environment(self.settings) | LOOKUP_OPEN)
+        done = call(*command, env=self._environment(command[0], self.settings))
         act_as(OPERATOR)
         assert done.code == code, f"{command}: {done}\n{self.said()}"
         return done.out + done.err
@@ -164,8 +171,13 @@ class Live:
         with self._log().open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", program, *command],
-                cwd=REPO, env=environment(settings) | LOOKUP_OPEN, stdout=log, stderr=subprocess.STDOUT,
+                cwd=REPO, env=self._environment(command[0], settings), stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
+
+    def _environment(self, command: str, settings: Settings) -> dict[str, str]:
+        """The variables of a command, with those by which it is its own principal."""
+        own = self.who(COMMANDS[command].principal) if self.who else {}
+        return environment(settings) | LOOKUP_OPEN | in_environment(own)
 
     def _log(self) -> Path:
         return self.logs / f"{self._started}.log"

@@ -85,7 +85,7 @@ def replayed(live: Live, steps: list[dict[str, Any] | int], topic: str) -> dict[
 
 def test_a_shadow_takes_over(make_live: Any, redis_server: str) -> None:
     """It leaves a wrong close out and writes nothing of the owner's. Then owners end, a sleeping one too; all is told anew."""
-    live: Live = make_live(redis_url=redis_server, partitions=2)
+    live: Live = make_live(redis_url=redis_server, partitions=2, shadow=SHADOW)
     prefix = f"{live.settings.topic_prefix}shadow-{SHADOW}-"
     names = [f"C{n:03}" for n in range(CUSTOMERS)]
     steps = [
