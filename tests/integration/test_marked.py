@@ -258,7 +258,7 @@ def test_none_of_it_is_elsewhere(marked: Marked) -> None:
             said = client.get(f"http://127.0.0.1:{port}/metrics")
         assert said.status_code == 200 and "tidegauge" in said.text and not marks(said.text), port
     for url, least in ((live.settings.redis, 15), (live.settings.tickets, 5)):
-        live.wait(lambda url=url, least=least: len(_keys(live, url)) >= least, f"the keys of {url}", 60)  # type: ignore[misc]
+        live.wait(lambda url=url, least=least: len(_keys(live, url)) >= least, f"the keys of {url}")  # type: ignore[misc]
         assert not [key for key in _keys(live, url) if marks(key)]
     notices = live.outputs("notices")
     assert notices and not [mark for one in notices for mark in marks(json.dumps(_text_of(one), default=str))]
