@@ -19,12 +19,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deploy.errors import KeyLostError
+from deploy.record import read_record
 from policies.language.loader import load_pack
 from schemas import bounds
 from schemas.bounded import check_size
 from schemas.codec.records import encode
 from schemas.registry import RegistryError, registry_for
 from services.access.writer import DurableWriter
+from services.notices.addressees import Addressee, Addressees, to_manager
 from services.notices.arrivals import ARRIVAL_TOPICS, VipArrivals
 from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.days import BankDays
@@ -33,6 +35,8 @@ from services.notices.notifier import Channel, Notifier
 from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.queue.priority import create_app
+from services.staff.responsibility import duties_of
+from services.staff.roster import Roster, read_roster
 from services.views.decoder import Decoder
 from services.views.kafka_source import DeadLetters, KafkaSource, NewReader
 from services.views.keys import Keys
@@ -162,7 +166,27 @@ def bank_days(settings: "Settings", new_reader: NewReader, left_out: frozenset[R
     packs = [load_pack(name.strip()) for name in settings.pack.split(",")]
     source = KafkaSource(settings.kafka, ("business-days", "policies"), new_reader, settings.topic_prefix)
     days = {(pack.id, pack.version): pack.notice_days for pack in packs}
-    return BankDays(source, registry_for(settings), days, left_out=left_out)
+    duties = {(pack.id, pack.version): duties_of(pack) for pack in packs}
+    return BankDays(source, registry_for(settings), days, left_out=left_out, duties=duties)
+
+
+def _addressee(settings: "Settings", days: BankDays) -> Addressee:
+    """To whom notices go: by the bank's lists where there is a database."""
+    if not settings.database_url and "postgres_port" not in read_record(settings.data_dir):
+        return to_manager
+
+    def read() -> Roster:
+        import psycopg  # here, as most processes have no database
+
+        from deploy.connections.database import connected
+
+        try:
+            with connected(settings.database, autocommit=True) as connection:
+                return read_roster(connection, datetime.now(settings.tz).date())
+        except psycopg.Error as problem:
+            raise OSError(str(problem)) from problem
+
+    return Addressees(read, days.role_of)
 
 
 @asynccontextmanager
@@ -215,4 +239,7 @@ async def notifier(
         now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
         source = KafkaSource(settings.kafka, ("notices",), new_reader, settings.topic_prefix)
         told = ToldNotices(source, registry_for(settings))
-        yield Notifier(channels, ledger, told, settings.alert_secret(), now_ms, settings.notice_locale, late=days.late)
+        yield Notifier(
+            channels, ledger, told, settings.alert_secret(), now_ms, settings.notice_locale, late=days.late,
+            addressee=_addressee(settings, days),
+        )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -78,6 +79,35 @@ def _tier(job: StandingJob, table: ClassTable, code: int) -> str:
 def branches(job: StandingJob) -> dict[str, str | None]:
     """The branch of every customer of a partition, by his profile; None: not known."""
     return {job.ledger.customer_id(slot): job.profiles.branch(slot) for slot in range(job.ledger.customers.count)}
+
+
+class KeptCustomer(NamedTuple):
+    """A customer with what says who looks after him: branch and manager of his profile, and the role that a pack names."""
+
+    customer_id: str
+    branch: str | None
+    manager: str | None
+    role: str | None
+
+
+def kept_customers(job: StandingJob, day: int) -> Iterator[KeptCustomer]:
+    """Every customer of a partition as of a day; the layer's role counts before that of the tier."""
+    slots = np.arange(job.ledger.customers.count)
+    given, _ = tiers.in_force(job.profiles.held(), slots, day)
+    layers, tables = job.decider.layers.named(slots, day), job.decider.layers.rules.classes
+    kinds = job.ledger.customers.classes(slots).tolist()
+    for slot in slots.tolist():
+        table, layered = job.decider.lifecycle.table(slot), None if tables is None else tables.tables[kinds[slot]]
+        role = None if layers is None else _accountable(layered, layers[slot])
+        if role is None and table is not None:
+            role = _accountable(table, _tier(job, table, int(given[slot])))
+        yield KeptCustomer(job.ledger.customer_id(slot), job.profiles.branch(slot), job.profiles.rm(slot), role)
+
+
+def _accountable(table: ClassTable | None, tier: str | None) -> str | None:
+    """The role that the rules of a class make accountable for a tier or a layer."""
+    duties = () if table is None else table.policy.responsibility
+    return next((duty.accountable for duty in duties if tier in duty.tiers), None)
 
 
 def all_standings(jobs: Iterable[StandingJob], as_of: int) -> list[list[str | int | None]]:

@@ -50,6 +50,7 @@ class TableRule(NamedTuple):
 
 _STAFF: Final = ("access.units", "access.staff", "access.absences", "access.grants", "access.imports")
 _WHO: Final = ("access.staff", "access.grants")  # who asks, by a token or a session
+_LINES: Final = ("access.units", "access.absences")  # beside them: who is accountable for whom
 _MIGRATIONS: Final = "public.migrations"
 
 
@@ -94,7 +95,7 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         "notices", "turns alerts and arrivals into notices: `tidegauge notices`",
         reads=("rm-alerts", "notices", "customers", "queue-tickets", _CLOSES, _POLICIES, WORLD),
         writes=("notices", _LETTERS, _RECORD), groups=("{group}-alerts",),
-        redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule(_WHO, ()),
+        redis=RedisRule(("notice:*", "notices:*"), writes=True), tables=TableRule((*_WHO, *_LINES), ()),
     ),
     Principal(
         "loader", "sends what the bank has, and closes days: `tidegauge import`, `close`, `complete`, `holidays`, `check-source`",
@@ -112,11 +113,13 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
     Principal(
         "desk", "looks at customers: `tidegauge standings`, `explain`, `outlook`, `alerts`",
         reads=(*_SENT, *_STATES, *_EVENTS, _LETTERS, WORLD), writes=(_RECORD,), reads_state=True, looks_at=("{group}",),
-        redis=RedisRule(("*",), writes=False, sessions=True), tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
+        redis=RedisRule(("*",), writes=False, sessions=True),
+        tables=TableRule((*_WHO, *_LINES, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
         "commands", "takes commands, and puts what is decided on record: `tidegauge commands`, acts on cases",
-        reads=("customers", "command-results", WORLD), writes=("crm-actions", _RECORD),
+        reads=("customers", "command-results", "rm-alerts", _POLICIES, WORLD), writes=("crm-actions", _RECORD),
+        reads_state=True, looks_at=("{group}",),  # the bank's calendar, for the clock
         redis=RedisRule(("command:*",), writes=True, sessions=True, reads=("alert:*", "view:*")),
         tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
     ),

@@ -256,6 +256,12 @@ PART_WORDS: Final[BothWords] = {
         "Two legs of an own transfer find each other within {value} minutes.",
         "本人互转的两笔在 {value} 分钟内配对。",
     ),
+    "cases.escalation.hours.*": (
+        "A case of severity {of} that nobody answers within {value} working hours is told one level further up.",
+        "严重程度为{of}的案例 {value} 个工作小时内无人处理则逐级上报。",
+    ),
+    "cases.escalation.opens": ("Working time begins at {value}.", "工作时间自 {value} 开始。"),
+    "cases.escalation.closes": ("Working time ends at {value}.", "工作时间至 {value} 结束。"),
     "cards.issue.mode": ("Cards are issued by: {value}.", "发卡方式：{value}。"),
     "cards.issue.by": ("Who may issue a card: {value}.", "可发卡人员：{value}。"),
     "cards.issue.branches": ("Cards are issued at: {value}.", "发卡机构：{value}。"),

@@ -26,6 +26,11 @@ def check_class(item: Item, policy: ClassPolicy) -> None:
         item.fail(f"cards.issue: mode {policy.cards.issue.mode} needs the role in `by`")
     if policy.status.basis == "card" and not any(tier.card for tier in policy.tiers[1:]):
         item.fail("status.basis card needs tiers with cards")
+    escalation = None if policy.cases is None else policy.cases.escalation
+    if escalation is not None and escalation.opens >= escalation.closes:
+        item.fail("cases.escalation: it closes before it opens")
+    if escalation is not None and not escalation.hours:
+        item.fail("cases.escalation.hours: must not be empty")
     if policy.cases is not None and not policy.outflow_rules:
         item.fail("cases: there is no outflow rule under alerts")
     for rule in policy.state_rules:

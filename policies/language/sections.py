@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from policies.language.criteria import CRITERION
+from policies.language.escalation import ESCALATION
 from policies.language.grammar import (
     NAME,
     Amount,
@@ -239,6 +240,7 @@ CASES = RecordKind(
         "settle_minutes": Whole(0, SETTLE_MINUTES_MAX, "Between two legs of unknown nature."),
         "own_banks": Many(Text(), "Codes of counterparties that are the bank itself.", BANKS_MAX),
         "internal_banks": Many(Text(), "Codes of counterparties whose money stays within the group.", BANKS_MAX),
+        "escalation": ESCALATION,
     },
     "One case a customer whose money leaves, settled by the day closes; the outflow rules are those of its cases.",
 )

@@ -158,6 +158,18 @@ class AlertRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalation:
+    """When a case that nobody has answered is told one level further up: working hours by severity; others are not.
+
+    Working time is from `opens` to `closes`, minutes since midnight, on days on which the bank is open.
+    """
+
+    hours: dict[str, int]
+    opens: int = 9 * 60
+    closes: int = 17 * 60
+
+
+@dataclass(frozen=True, slots=True)
 class CaseTerms:
     """What holds for all outflow cases of a class of customers (docs/alerts.md#cases).
 
@@ -170,6 +182,7 @@ class CaseTerms:
     settle_minutes: int = 30
     own_banks: tuple[str, ...] = ()
     internal_banks: tuple[str, ...] = ()
+    escalation: Escalation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from policies.model.pack import NEWS_DAYS
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry
 from services.notices.topic_tail import Following
+from services.staff.responsibility import duties_of
 from services.views.projections import TopicRecord, plain_day
 from services.views.writer import RecordSource
 from streams.calendar import DAY_MAX, DAY_MIN, NO_DAY
@@ -29,10 +30,12 @@ class BankDays:
         notice_days: Mapping[tuple[str, int], int],
         clock: Callable[[], float] = time.monotonic,
         left_out: frozenset[Run] = NOTHING_LEFT_OUT,
+        duties: Mapping[tuple[str, int], Mapping[tuple[str, str], str]] = {},
     ) -> None:
         self.left_out = left_out  # closes that don't count
         self.registry, self.following = registry, Following(source, self._note, FIRST_READ_S, clock)
         self.notice_days = dict(notice_days)  # by pack and version; those put into force come from the log
+        self.duties = dict(duties)  # likewise, by class and tier
         self.newest = 0  # days since 1970-01-01
         self.closed = NO_DAY  # the last close that counts
 
@@ -43,6 +46,10 @@ class BankDays:
         if DAY_MIN <= raised < DAY_MAX:  # one that never comes would make every other alert late
             self.newest = max(self.newest, raised)
         return self.newest - raised > self.notice_days.get((alert["pack_id"], alert["pack_version"]), NEWS_DAYS)
+
+    def role_of(self, pack: tuple[str, int], customer_class: str, tier: str) -> str | None:
+        """The role that a pack makes accountable for a tier; None where it names none, or nobody knows the pack."""
+        return self.duties.get(pack, {}).get((customer_class, tier))
 
     def _closed(self, close: dict[str, Any]) -> None:
         """The next close, by the workers' rule: one that is set aside, or of a day that never comes, says nothing."""
@@ -64,5 +71,6 @@ class BankDays:
             else:
                 pack = parse_pack(found["body"])
                 self.notice_days[pack.id, pack.version] = pack.notice_days
+                self.duties[pack.id, pack.version] = duties_of(pack)
         except (RecordError, PackError):
             return  # the workers say what is wrong with it

@@ -11,10 +11,11 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from services.notices import texts
+from services.notices.addressees import Addressee, manager_of, to_manager
 from services.views.projections import iso_day
 from streams.vocabulary.terms import OUTFLOW
 
@@ -142,7 +143,7 @@ def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, lat
         alert_id=alert["alert_id"],
         status=status,
         severity=alert["severity"],
-        recipient=alert["rm_id"] or f"branch:{alert['branch']}",
+        recipient=manager_of(alert),
         branch=alert["branch"],
         day=places["day"],
         locale=locale,
@@ -188,6 +189,7 @@ class Notifier:
     outcomes: Callable[[str, str], None] = field(default=lambda _channel, _status: None)
     late: Callable[[dict[str, Any]], Awaitable[bool]] = never
     wait: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    addressee: Addressee = to_manager
 
     async def notify(self, alert: dict[str, Any], waits: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
         """Deliver, and return the records for the `notices` topic: none for what stands there. ValueError: see `compose`.
@@ -195,9 +197,15 @@ class Notifier:
         It returns when every channel has taken its notice, or clearly refused it, or somebody gave it up. The waits between
         two tries of a channel double up to RETRY_MAX_S; `waits` is called when the first one begins.
         """
-        late, records, open_ways = await self.late(alert), [], []
+        late, recipient, records, open_ways = await self.late(alert), "", [], []
         for channel in self.channels:
-            notice = compose(self.key, alert, channel.name, self.locale, late=late)
+            notice = compose(
+                self.key, alert, channel.name, self.locale, late=late
+            )  # ValueError before anything is asked
+            if notice is not None and not recipient:
+                recipient = await self.addressee(alert)
+            if notice is not None:
+                notice = replace(notice, recipient=recipient)
             if notice is not None and not await self.told.stands(notice.notice_id):
                 open_ways.append(_Way(channel, notice))
         pause_s = RETRY_FIRST_S

@@ -223,8 +223,8 @@ class KafkaSource:
 def _records(topic: str, block: BlockRead) -> list[TopicRecord]:
     """The records of a block of our `topic`."""
     return [
-        TopicRecord(topic, block.tp[1], offset, key, value, lost)
-        for offset, _, key, value, lost in log_entries(block.batches, block.start, block.end, block.lost)
+        TopicRecord(topic, block.tp[1], offset, key, value, lost, at_ms)
+        for offset, at_ms, key, value, lost in log_entries(block.batches, block.start, block.end, block.lost)
     ]
 
 

@@ -18,7 +18,8 @@ ALERTS_PER_BRANCH_MAX: Final = 5_000
 class TopicRecord(NamedTuple):
     """One record of a topic; `topic` is the catalogue's name, without prefix. `value` None = tombstone.
 
-    `lost`: in place of the value, where that is beyond the bounds or stands for several records.
+    `lost`: in place of the value, where that is beyond the bounds or stands for several records. `at_ms`: its instant by the
+    log, ms since 1970.
     """
 
     topic: str
@@ -27,6 +28,7 @@ class TopicRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     lost: Lost | None = None
+    at_ms: int = 0
 
     @property
     def end(self) -> int:

@@ -15,6 +15,8 @@ STEPS_OF_ACTS: Final = {
 """The step on rm-alerts that each act makes."""
 CASE_OUTCOMES: Final = ("kept", "partly_kept", "left", "no_loss", "wrong_alert")
 WAITING, ACKNOWLEDGED, SNOOZED, ENDED = "waiting", "acknowledged", "snoozed", "ended"  # whether somebody has answered
+CLOCK_LOOKS_AT: Final = (WAITING, SNOOZED)
+"""Of a case that stands so the clock has something to do."""
 SNOOZE_DAYS_MAX: Final = 90
 LEVEL_MAX: Final = 9
 CLOCK_ROLE: Final = "service"

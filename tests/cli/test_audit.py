@@ -27,6 +27,7 @@ SHOWS = {
     "alerts comment": "alerts comment c1 x",
     "alerts escalate": "alerts escalate c1 --level 1",
     "alerts wake": "alerts wake c1",
+    "alerts owners": "alerts owners",
     "alerts whatif": "alerts whatif --pack abc-bands --from 2026-01-31",
     "policy whatif": "policy whatif --pack abc-bands --from 2026-01-31",
     "keys list": "keys list",
@@ -58,7 +59,7 @@ NOBODY_ASKS = {
         ("up", "down", "doctor", "demo", "drain"), "this machine's own processes: who may run them may stop them"
     ),
     **dict.fromkeys(
-        ("worker", "views", "notices", "queue serve", "queue pages", "commands serve"),
+        ("worker", "views", "notices", "queue serve", "queue pages", "commands serve", "commands clock"),
         "processes, each with the rights of its principal",
     ),
     **dict.fromkeys(("login", "logout", "whoami"), "they say who asks"),

@@ -75,6 +75,9 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("services/notices/arrivals.py",), ("customers", "queue-tickets"),
         ("services/test_any_value.py::test_any_ticket_of_a_vip",),
     ),
+    "the clock of cases": Driven(
+        ("services/clock/clock.py",), ("rm-alerts", "policies"), ("services/test_any_value.py::test_any_step_of_a_case",),
+    ),
     "notices that were told": Driven(
         ("services/notices/notice_ids.py",), ("notices",), ("services/test_any_value.py::test_any_notice_was_told_or_was_not",),
     ),

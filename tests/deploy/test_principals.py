@@ -10,6 +10,7 @@ from deploy.topics import TOPIC_NAMES, WORLD, WRITTEN_BY_WORKERS
 from schemas.topics import CLOSES, INPUTS, MARKED, OWNERS, STATES
 from schemas.validation.columns import ACTIONS
 from services.access.audit import AUDIT_LOG
+from services.clock.clock import CLOCK_TOPICS
 from services.queue.tickets.keys import TicketKeys
 from services.views.keys import Keys
 from services.views.projections import PROJECTIONS
@@ -26,7 +27,7 @@ RUN_AS = {
     "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
     "what a takeover withdraws": "operator", "notices that were told": "notices", "VIPs that arrive": "notices",
     "classes of who waits": "lookup",
-    "tickets of a branch": "lookup", "the door of commands": "commands",
+    "tickets of a branch": "lookup", "the door of commands": "commands", "the clock of cases": "commands",
 }  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def test_the_rows_agree_with_the_processes() -> None:
     assert set(loader.writes) == {*MARKED, CLOSES, "dead-letters", AUDIT_LOG}
     assert set(desk.reads) >= {*INPUTS, *OUTPUTS} and desk.writes == (AUDIT_LOG,)
     commands = BY_NAME["commands"]
-    assert set(commands.reads) == {"customers", "command-results", WORLD} and set(commands.writes) == {
+    assert set(commands.reads) == {"customers", "command-results", *CLOCK_TOPICS, WORLD} and set(commands.writes) == {
         "crm-actions",
         AUDIT_LOG,
     }

@@ -11,7 +11,8 @@ from deploy.settings import Settings
 from streams.reference import key_fingerprint
 from tests.conftest import Kafka
 from tests.engine.world import write_rows
-from tidegauge.checks.state import state_found
+from tidegauge.checks import Grade
+from tidegauge.checks.state import calendar_finding, state_found
 
 MINE, OTHER = "k" * 32, "l" * 32
 STATES = [  # a fence's head, the key that the state was kept with, what is said
@@ -25,6 +26,16 @@ STATES = [  # a fence's head, the key that the state was kept with, what is said
     ({"format": 9}, MINE,
      "refuses: the changelog was written by a newer version (state format 9, this one reads 2 and 3): run the newer version"),
 ]  # fmt: skip
+
+
+def test_holidays_ahead() -> None:
+    """A year that nobody knows is a warning that names the command; the others are good."""
+    assert calendar_finding([], {2026}).good
+    found = calendar_finding([2027], {2026, 2027})
+    assert (found.grade, found.found) == (
+        Grade.WARN,
+        "the holidays of 2027 are not known",
+    ) and "tidegauge holidays" in found.hint
 
 
 @pytest.mark.integration

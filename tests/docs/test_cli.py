@@ -38,6 +38,7 @@ NO_RESULT = {
     "queue serve": RUNS_ON,
     "queue pages": RUNS_ON,
     "commands serve": RUNS_ON,
+    "commands clock": RUNS_ON,
     "policy new": "it writes a file",
     "demo": "it tells a story as it happens; its result is the exit code",
 }

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from policies import load_pack
+from policies.model.pack import Escalation
 from schemas.codec.records import RecordError, decode_one, encode
 from schemas.registry import contract
+from services.clock.case_watch import LEVELS_MAX, DueCommand
+from services.clock.clock import CaseClock
 from services.notices.arrivals import VipArrivals
 from services.notices.days import BankDays
 from services.notices.notice_ids import ToldNotices
@@ -341,6 +344,26 @@ def test_any_notice_was_told_or_was_not(found: list[tuple[Any, Any]]) -> None:
         with suppress(ValueError):
             wanted.add(decode_one(value or b"", REGISTRY, name="notices")["notice_id"])
     assert set(told.ids) == {notice_id for notice_id in wanted if len(notice_id) <= ID_CHARS}
+
+
+@given(st.lists(st.tuples(KEY, any_value("rm-alerts")), max_size=5), st.lists(any_value("policies"), max_size=2))
+def test_any_step_of_a_case(found: list[tuple[Any, bytes]], packs: list[bytes]) -> None:
+    """Whatever stands there: something is due that a worker may take, or nothing is."""
+    log = {
+        "rm-alerts:0": [
+            TopicRecord("rm-alerts", 0, at, key, value, None, 1 << 40) for at, (key, value) in enumerate(found)
+        ],
+        "policies:0": [TopicRecord("policies", 0, at, b"p", value) for at, value in enumerate(packs)],
+    }
+    sent: list[DueCommand] = []
+    clock = CaseClock(MemorySource(log), REGISTRY, sent.append, lambda: 1 << 60, dict, "Asia/Shanghai")
+    clock.watch.terms = lambda _pack: Escalation({"high": 4, "medium": 8, "low": 1, "info": 2, "critical": 1})
+    clock.begin()
+    for _ in range(4):
+        clock.follow()
+    assert len({command.key for command in sent}) == len(sent)
+    for command in sent:
+        assert command.action in ("escalate", "wake") and command.level <= LEVELS_MAX
 
 
 def test_an_alert_of_a_day_that_never_comes_makes_no_other_late() -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from deploy.connections.database import connected
+from services.access.decision import Role
 from services.database.migrations import migrate
 from services.staff.directory import Taken, take
 from services.staff.lists import RefusedListError, read_list
+from services.staff.responsibility import Charge, accountable
+from services.staff.roster import read_roster
 from tests.cli.invocation import call
 
 pytestmark = pytest.mark.integration
@@ -172,3 +175,23 @@ def test_a_hundred_thousand(take_list: Take) -> None:
     take_list(UNITS, "2026-01-01")
     lines = "".join(f"s{number},l{number},Name {number},rm,hq/east/0102\n" for number in range(100_000))
     assert take_list("staff_id,login,name,role,unit\n" + lines, "2026-01-01").added == 100_000
+
+
+def test_roster_of_a_day(take_list: Take, database: str) -> None:
+    """Who works where as of a day: what has ended is not in it, and an absence counts on its days alone."""
+    take_list(UNITS, "2026-01-01")
+    take_list(STAFF + "r8,sun,Sun,rm,hq/east/0102\n", "2026-01-01")
+    take_list("staff_id,first_day,last_day,substitute\nr7,2026-03-02,2026-03-06,r8\n", "2026-01-01")
+    charge = Charge("east/0102", "r7")
+
+    def owner(day: int) -> tuple[str, str | None] | None:
+        with connected(database, autocommit=True) as connection:
+            found = accountable(charge, read_roster(connection, dt.date(2026, 3, day)))
+        return None if found is None else (found.staff_id, found.instead_of)
+
+    assert [owner(1), owner(2), owner(6), owner(7)] == [("r7", None), ("r8", "r7"), ("r8", "r7"), ("r7", None)]
+    take_list("staff_id,login,name,role,unit,change\nr7,,,,,end\n")
+    assert owner(1) == ("b1", None)
+    with connected(database, autocommit=True) as connection:
+        found = read_roster(connection, dt.date(2026, 3, 1))
+    assert found.by_role[Role.BRANCH_MANAGER, ("hq", "east", "0102")] == ("b1",) and "r7" not in found.staff

@@ -3,6 +3,7 @@
 import json
 import string
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import httpx2
@@ -15,6 +16,7 @@ from policies.language.loader import load_pack
 from schemas.codec.records import encode
 from schemas.registry import contract, file_registry
 from services.notices import texts
+from services.notices.addressees import ROSTER_KEPT_S, Addressees
 from services.notices.channels import ConsoleChannel, RedisLedger, give_up, waiting_notices
 from services.notices.days import BankDays
 from services.notices.notice_ids import TOLD_MAX, ToldNotices
@@ -28,6 +30,7 @@ from services.notices.notifier import (
     notice_id,
 )
 from services.notices.webhook import ATTEMPTS_MAX, WebhookChannel
+from services.staff.roster import new_roster
 from services.views.keys import Keys
 from services.views.projections import TopicRecord
 from streams.closing import Run
@@ -145,6 +148,34 @@ async def test_ledger_down_is_no_reason_to_be_silent() -> None:
     await Notifier([channel], RedisLedger(client, Keys.of("")), MemoryTold(), KEY, lambda: 0).notify(ALERT)
     assert len(channel.sent) == 1
     await client.aclose()
+
+
+async def test_the_accountable_person_is_told() -> None:
+    """By the lists, a level further up for each level; while they can't be read by the last ones, and never by none at all."""
+    staff = [("rm-7", "rm", "hq/0102"), ("s1", "section_head", "hq/0102"), ("p1", "president", "hq")]
+    known = new_roster(date(2026, 3, 2), ["hq", "hq/0102"], staff, [("rm-7", date(2026, 3, 2), date(2026, 3, 2), None)])
+    now, answers = [0.0], [known]
+
+    def read() -> Any:
+        if not answers:
+            raise OSError("away")
+        return answers[0]
+
+    addressee = Addressees(
+        read, lambda _pack, kind, tier: {("personal", "private"): "president"}.get((kind, tier)), lambda: now[0]
+    )
+    channel = MemoryChannel()
+    notifier = Notifier([channel], MemoryLedger(), MemoryTold(), KEY, lambda: 0, addressee=addressee)
+    (record,) = await notifier.notify(ALERT)
+    await notifier.notify(ALERT | {"status": "escalated", "level": 1})
+    await notifier.notify(ALERT | {"status": "deepened", "tier": "private"})
+    answers.clear()
+    now[0] += ROSTER_KEPT_S
+    await notifier.notify(ALERT | {"status": "escalated", "level": 5})
+    assert [one.recipient for one in channel.sent] == ["s1", "p1", "p1", "p1"] and record["recipient"] == "s1"
+    assert await Addressees(read, lambda *_: None, lambda: 0.0)(ALERT) == "rm-7"
+    nobody = Addressees(lambda: new_roster(date(2026, 3, 2), [], [], []), lambda *_: None, lambda: 0.0)
+    assert [await nobody(ALERT | {"rm_id": name}) for name in ("rm-7", None)] == ["rm-7", "branch:0102"]
 
 
 @pytest.mark.parametrize("locale", sorted(texts.SUBJECTS))

@@ -11,7 +11,7 @@ import pytest
 
 from agents.engine.job import RecoveryError
 from agents.offline.replay import Trial, standings_of
-from agents.offline.standings import standings_at
+from agents.offline.standings import kept_customers, standings_at
 from agents.standing.job import StandingJob
 from policies import PackError, decide, load_pack, parse_pack
 from policies.lifecycle.state import day_number
@@ -155,6 +155,10 @@ def test_a_layer_scheme_can_be_tried_on_the_history() -> None:
     assert {row[0]: row[-1] for row in rows} == {"rich": "layer-section", "poor": "layer-none", "firm": None}
     rows = standings_at(found.job, FEBRUARY + 1)
     assert {row[0]: row[-1] for row in rows} == {"rich": "layer-outlet", "poor": "layer-none", "firm": None}
+    kept = {one.customer_id: one.role for one in kept_customers(found.job, FEBRUARY + 1)}
+    assert kept == {"rich": "outlet-wealth-manager", "poor": None, "firm": None}
+    kept = {one.customer_id: one.role for one in kept_customers(found.job, JANUARY + 1)}
+    assert kept["rich"] == "section-head", "the layer's role, before the tier's"
 
 
 BROKEN = [

@@ -117,6 +117,7 @@ LEFT_OUT: Final[dict[str, str]] = {
          "queue bound", "queue simulate", "queue estimates", "policy list", "policy show", "policy check", "policy decide",
          "policy cases", "policy diff", "policy describe"), _ALONE,
     ),
+    "alerts owners": "it needs lists of staff, which the bank here has not: tests/cli/test_owners.py",
 }  # fmt: skip
 
 # What runs on, how it says that it does, and the settings of which a wrong value must be refused.
@@ -127,6 +128,7 @@ PROCESSES: Final[dict[str, Sequence[str]]] = {
     "queue serve --port 0 --metrics-port 0": ["database_url"],  # of all else that is wrong it says `degraded`
     "queue pages --port 0": ["database_url"],
     "commands serve --port 0": ["bootstrap_servers", "topic_prefix", "redis_url"],
+    "commands clock": ["bootstrap_servers", "topic_prefix", "redis_url", "group"],
 }
 SOME: Final = 1  # of each process's, in `make test`
 

@@ -64,6 +64,7 @@ CHECKS: Final[tuple[tuple[str, str, str], ...]] = (
     ("accounts", "accounts", "shared_accounts"),
     ("closes", "state", "closes_aside"),
     ("marks", "state", "marks_aside"),
+    ("calendar", "state", "calendar_ahead"),
     ("deletions", "deletions", "nothing_deleted"),
     ("state", "state", "state_found"),
     ("references", "state", "references"),

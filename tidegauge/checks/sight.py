@@ -30,6 +30,7 @@ def needed(settings: Settings) -> dict[str, list[str]]:
         "accounts": [settings.topic(name) for name in KEYED[:2]],
         "closes": [settings.topic(CLOSES), world],
         "marks": [state, world, *inputs],
+        "calendar": [state, world, *inputs],
         "deletions": [settings.topic(name) for name in (CLOSES, *BROADCAST)],
         "state": [state, *inputs],
         "references": [] if settings.previous_secret() is None else [state],

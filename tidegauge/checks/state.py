@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidegauge.checks import CheckLine, Grade, grade_of, listed
 
 if TYPE_CHECKING:
     from agents.engine.changelog import Fence
     from deploy.settings import Settings
+
+AHEAD_DAYS: Final = 60  # in which somebody has to know which days are holidays
 
 
 def identity(settings: Settings) -> Iterator[CheckLine]:
@@ -77,6 +79,30 @@ def marks_aside(settings: Settings) -> Iterator[CheckLine]:
     hint = f"{command} --force --reason TEXT` confirms it, {command} --retract` takes it back"
     said = listed([f"{name} up to {shown_day(on)}" for name, on in aside])
     yield CheckLine("marks", Grade.WRONG, f"set aside, of a day too far ahead: {said}", hint)
+
+
+def calendar_ahead(settings: Settings) -> Iterator[CheckLine]:
+    """Whether somebody knows the holidays of the days to come: without them nothing is due then."""
+    from datetime import datetime, timedelta
+
+    from deploy.topics import survey
+    from services.clock.bank_calendar import BankCalendar
+    from tidegauge.knowledge import known_by_workers
+    from tidegauge.world.check import WorldError, counted
+
+    with suppress(WorldError):  # the topics' own line says so
+        settings = counted(settings, survey(settings))
+    today = datetime.now(settings.tz).date()
+    years = {today.year, (today + timedelta(days=AHEAD_DAYS)).year}
+    yield calendar_finding(BankCalendar(known_by_workers(settings).calendar).unknown(years), years)
+
+
+def calendar_finding(unknown: list[int], years: set[int]) -> CheckLine:
+    """What is to be said of years, some of which nobody knows."""
+    if not unknown:
+        return CheckLine("calendar", Grade.GOOD, f"the holidays of {listed(list(map(str, sorted(years))))} are known")
+    hint = "`tidegauge holidays FILE` tells them; cases are not escalated on days that nobody knows"
+    return CheckLine("calendar", Grade.WARN, f"the holidays of {listed(list(map(str, unknown)))} are not known", hint)
 
 
 def state_found(settings: Settings) -> Iterator[CheckLine]:

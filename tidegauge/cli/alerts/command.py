@@ -14,6 +14,7 @@ from tidegauge.cli.actor import AS, asked, decided, sees
 from tidegauge.cli.alerts import acts
 from tidegauge.cli.alerts.calibrate import calibrate
 from tidegauge.cli.alerts.evaluate import evaluate
+from tidegauge.cli.alerts.owners import alert_owners
 from tidegauge.cli.alerts.view import alerts_view
 from tidegauge.cli.alerts.whatif import alerts_whatif
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
@@ -22,6 +23,7 @@ app = typer.Typer(help="List alerts; act on cases; score a pack's on a labelled 
 app.command("evaluate")(evaluate)
 app.command("whatif")(alerts_whatif)
 app.command("calibrate")(calibrate)
+app.command("owners")(alert_owners)
 for command in (acts.acknowledge, acts.snooze, acts.hand_over, acts.resolve, acts.comment, acts.escalate, acts.wake):
     app.command(command.__name__.replace("_", "-"))(command)
 

@@ -1,4 +1,4 @@
-"""`tidegauge commands`: `serve` takes them over HTTP, `send` out of a file."""
+"""`tidegauge commands`: `serve` takes them over HTTP, `send` out of a file, `clock` makes those that are due."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from agents.engine.watch.quiet import set_up_log
 from deploy.settings import Settings
 from services.queue.server import listening, server
+from tidegauge.cli.commands.clock import clock
 from tidegauge.cli.commands.sender import send_commands
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at, notes
 from tidegauge.cli.servers import found_world, need_redis
@@ -63,3 +64,4 @@ def serve(
 
 
 app.command("send")(send_commands)
+app.command("clock")(clock)
