@@ -124,6 +124,7 @@ class Settings(WireSettings):
     lookup_port: OfTaste[int] = Field(8080, ge=0, le=65535, description="Port of the queue class look-up.")
     commands_port: OfTaste[int] = Field(8082, ge=0, le=65535, description="Port of the service of commands.")
     pages_port: OfTaste[int] = Field(8083, ge=0, le=65535, description="Port of the pages of a branch's queue.")
+    desk_port: OfTaste[int] = Field(8084, ge=0, le=65535, description="Port of the desk.")
     lookup_metrics_port: OfTaste[int] = Field(9467, ge=0, le=65535, description="Port of its metrics; 0: none.")
     lookup_connections: OfTaste[int] = Field(512, ge=4, le=65536, description="Connections it takes at once.")
     lookup_open: OfTaste[bool] = Field(False, description="It asks for no key; for trying it out.")

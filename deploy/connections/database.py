@@ -16,6 +16,7 @@ from schemas.bounded import read_bounded
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from psycopg_pool import ConnectionPool
 
 SCHEMES: Final = ("postgresql", "postgres")
 SUPER_ROLE: Final = "postgres"
@@ -28,6 +29,8 @@ STATEMENT_S_MAX: Final = 60
 LOCK_S_MAX: Final = 20
 IDLE_S_MAX: Final = 120
 SILENCE_S_MAX: Final = 20
+WAITING_FACTOR: Final = 8
+"""So many wait for each connection of a pool; others are told at once that there is none."""
 
 
 def connected(url: str, *, autocommit: bool = False) -> "Connection[Any]":
@@ -37,15 +40,30 @@ def connected(url: str, *, autocommit: bool = False) -> "Connection[Any]":
     """
     import psycopg  # here: most processes have no database
 
+    return psycopg.connect(url, autocommit=autocommit, **_bounded())
+
+
+def pooled(url: str, most: int) -> "ConnectionPool[Connection[Any]]":
+    """A pool of such connections, opened as they are needed. psycopg_pool.PoolTimeout where none is free in time."""
+    import psycopg_pool  # here, as above
+
+    return psycopg_pool.ConnectionPool(
+        url, min_size=0, max_size=most, open=True, timeout=CONNECT_S, max_waiting=WAITING_FACTOR * most,
+        max_idle=IDLE_S_MAX, reconnect_timeout=CONNECT_S, kwargs=_bounded(), name="readers",
+    )  # fmt: skip
+
+
+def _bounded() -> dict[str, Any]:
+    """What every connection has: an end to each wait, and a name."""
     limits = {
         "statement_timeout": STATEMENT_S_MAX, "lock_timeout": LOCK_S_MAX,
         "idle_in_transaction_session_timeout": IDLE_S_MAX,
     }  # fmt: skip
-    return psycopg.connect(
-        url, autocommit=autocommit, connect_timeout=CONNECT_S, application_name=f"tidegauge {acting()}",
-        keepalives_idle=SILENCE_S_MAX, tcp_user_timeout=1000 * SILENCE_S_MAX, client_encoding="utf8",
-        options=" ".join(f"-c {name}={1000 * seconds}" for name, seconds in limits.items()),
-    )  # fmt: skip
+    return {
+        "connect_timeout": CONNECT_S, "application_name": f"tidegauge {acting()}",
+        "keepalives_idle": SILENCE_S_MAX, "tcp_user_timeout": 1000 * SILENCE_S_MAX, "client_encoding": "utf8",
+        "options": " ".join(f"-c {name}={1000 * seconds}" for name, seconds in limits.items()),
+    }  # fmt: skip
 
 
 def database_answers(url: str) -> bool:

@@ -22,7 +22,7 @@ from deploy.embedded import postgres, processes
 from deploy.embedded.postgres import DATABASE, DatabaseServer
 from deploy.record import Running
 from deploy.security.authority import SecureFolder
-from deploy.security.principals import PRINCIPALS
+from deploy.security.principals import PRINCIPALS, READER_ROLE
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -100,6 +100,11 @@ class Database:
             connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
         for name in wanted.keys() - {OWNER_ROLE}:
             connection.execute(f'GRANT CONNECT, TEMPORARY ON DATABASE {DATABASE} TO "{name}"')
+        if READER_ROLE not in known:
+            connection.execute(f"CREATE ROLE {READER_ROLE} NOLOGIN")
+        readers = [one.name for one in PRINCIPALS if one.name in wanted and one.tables and one.tables.units]
+        for name in (OWNER_ROLE, *readers):
+            connection.execute(f'GRANT {READER_ROLE} TO "{name}"')
 
 
 def set_password(connection: Connection[Any], role: str, password: str, *, new: bool) -> None:

@@ -42,10 +42,19 @@ class RedisRule(NamedTuple):
 
 
 class TableRule(NamedTuple):
-    """Rights on tables of PostgreSQL, with their schema; what is written may be read."""
+    """Rights on tables of PostgreSQL, with their schema; what is written may be read.
+
+    units: reads what it shows to people, unit by unit, as READER_ROLE. makes: tables of its own, in schemas of its own.
+    """
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    units: bool = False
+    makes: bool = False
+
+
+READER_ROLE: Final = "tidegauge_reader"
+"""A role of PostgreSQL that owns nothing and logs in nowhere: who reads for somebody takes it on for a transaction."""
 
 
 _STAFF: Final = ("access.units", "access.staff", "access.absences", "access.grants", "access.imports")
@@ -92,6 +101,11 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         tables=TableRule(_WHO, ()),
     ),
     Principal(
+        "readmodel", "keeps what the desk shows, in PostgreSQL: `tidegauge readmodel`",
+        reads=("customers", "standings", "outlooks", "tier-changes", "restatements", "rm-alerts", "command-results", WORLD),
+        writes=(_LETTERS, _RECORD), tables=TableRule(_WHO, (), makes=True),
+    ),
+    Principal(
         "notices", "turns alerts and arrivals into notices: `tidegauge notices`",
         reads=("rm-alerts", "notices", "customers", "queue-tickets", _CLOSES, _POLICIES, WORLD),
         writes=("notices", _LETTERS, _RECORD), groups=("{group}-alerts",),
@@ -117,11 +131,11 @@ PRINCIPALS: Final[tuple[Principal, ...]] = (
         tables=TableRule((*_WHO, *_LINES, "access.api_keys"), ("access.sessions",)),
     ),
     Principal(
-        "commands", "takes commands, and puts what is decided on record: `tidegauge commands`, acts on cases",
+        "commands", "takes commands, keeps the record, and serves the desk: `tidegauge commands`, `desk`, acts on cases",
         reads=("customers", "command-results", "rm-alerts", _POLICIES, WORLD), writes=("crm-actions", _RECORD),
         reads_state=True, looks_at=("{group}",),  # the bank's calendar, for the clock
         redis=RedisRule(("command:*",), writes=True, sessions=True, reads=("alert:*", "view:*")),
-        tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",)),
+        tables=TableRule((*_WHO, "access.api_keys"), ("access.sessions",), units=True),
     ),
     Principal(
         "lookup", "tells kiosks queue classes, keeps tickets, and serves their pages: `tidegauge queue`",
@@ -199,4 +213,7 @@ def table_rights(principal: Principal) -> list[str]:
     found.append(f'GRANT SELECT ON {", ".join((_MIGRATIONS, *rule.reads))} TO "{principal.name}"')
     if rule.writes:
         found.append(f'GRANT SELECT, INSERT, UPDATE ON {", ".join(rule.writes)} TO "{principal.name}"')
+    if rule.makes:
+        grant = f"format('GRANT CREATE ON DATABASE %I TO {principal.name}', current_database())"
+        found.append(f"DO $$ BEGIN EXECUTE {grant}; END $$")
     return found

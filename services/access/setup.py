@@ -63,13 +63,27 @@ def request_callers(settings: Settings, keys: KnowsKeys | None) -> RequestCaller
     database = _database(settings)
     people = People(database, lambda: datetime.now(settings.tz).date())
     issuer = Issuer(settings.token_issuer, settings.token_ca, settings.token_keys) if settings.token_issuer else None
-    sessions = None
-    if issuer is not None and settings.login_url:
-        limits = Limits(timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours))
-        sessions = Sessions(_redis(settings), Keys.of(settings.topic_prefix).prefix, database, limits)
+    sessions = _sessions(settings) if issuer is not None and settings.login_url else None
     return RequestCallers(
         people.actor, settings.login_url.rstrip("/"), sessions, issuer, settings.token_audience, settings.token_login_claim, keys
     )  # fmt: skip
+
+
+def development_callers(settings: Settings, origin: str) -> RequestCallers:
+    """What tells who visits pages of this machine alone, where there is no issuer of tokens. KeyLostError elsewhere.
+
+    origin: of the pages, such as http://localhost:8084.
+    """
+    if not settings.own_machine:
+        hint = "set TIDEGAUGE_TOKEN_ISSUER and TIDEGAUGE_LOGIN_URL: docs/security.md, people log in"
+        raise KeyLostError("nobody can log in: there is no issuer of tokens", hint)
+    people = People(_database(settings), lambda: datetime.now(settings.tz).date())
+    return RequestCallers(people.actor, origin, _sessions(settings))
+
+
+def _sessions(settings: Settings) -> Sessions:
+    limits = Limits(timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours))
+    return Sessions(_redis(settings), Keys.of(settings.topic_prefix).prefix, _database(settings), limits)
 
 
 def people_login(settings: Settings, callers: RequestCallers) -> Login:

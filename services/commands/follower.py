@@ -17,6 +17,7 @@ from redis import RedisError
 from deploy.connections.clients import librdkafka
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import RegistryError
+from schemas.topics import MARK_KEY
 from services.commands.store import COMMANDS_KEPT_S, CommandStore
 from streams.calendar import date_of
 
@@ -168,6 +169,8 @@ class Follower:
 
     def _customer(self, message: Message) -> None:
         key, value = message.key(), message.value()
+        if key == MARK_KEY:  # of a close: they lie in every input
+            return
         if value is None:
             if key is not None:
                 self._branches.pop(bytes(key).decode(errors="replace"), None)

@@ -79,7 +79,7 @@ class Visitors:
 
 
 def install_screens(app: FastAPI, site: PageSite, visitors: Visitors) -> None:
-    """Where a screen gets its key, and loses it; and what nobody gets to see who is not known: a way to be."""
+    """Where a screen gets its key, and loses it; and the pages of problems."""
 
     @app.get(SCREEN_AT, include_in_schema=False)
     async def ask_key(request: Request) -> Response:
@@ -102,6 +102,12 @@ def install_screens(app: FastAPI, site: PageSite, visitors: Visitors) -> None:
         answer = RedirectResponse(SCREEN_AT, 303, {"Cache-Control": "no-store"})
         _keep(answer, "", 0)
         return answer
+
+    install_problems(app, site, visitors)
+
+
+def install_problems(app: FastAPI, site: PageSite, visitors: Visitors) -> None:
+    """What nobody gets to see who is not known: a way to be; and a page for everything else that can't be shown."""
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:

@@ -43,6 +43,7 @@ CHANGES = {
     "import": ("import {at}/good --format ndjson", "inputs"),
     "simulate": ("simulate --into-kafka --customers 1 --months 1", "inputs"),
     "rebuild": ("rebuild", "views"),
+    "readmodel rebuild": ("readmodel rebuild", "views"),
     "policy activate": ("policy activate abc-bands --from 2026-03-01", "packs"),
     "policy retract": ("policy retract abc-bands 1", "packs"),
     "dead-letters redrive": ("dead-letters redrive transactions/0/1", "letters"),
@@ -59,7 +60,18 @@ NOBODY_ASKS = {
         ("up", "down", "doctor", "demo", "drain"), "this machine's own processes: who may run them may stop them"
     ),
     **dict.fromkeys(
-        ("worker", "views", "notices", "queue serve", "queue pages", "commands serve", "commands clock"),
+        (
+            "worker",
+            "views",
+            "notices",
+            "readmodel follow",
+            "queue serve",
+            "queue pages",
+            "commands serve",
+            "commands clock",
+            "desk serve",
+            "desk try",
+        ),
         "processes, each with the rights of its principal",
     ),
     **dict.fromkeys(("login", "logout", "whoami"), "they say who asks"),

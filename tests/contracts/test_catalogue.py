@@ -10,6 +10,7 @@ import pytest
 from deploy.topics import TOPIC_NAMES
 from schemas.registry import contract, names
 from schemas.topics import CLOSES, INPUTS, MARK, OWNERS
+from services.readmodel.rows import PROJECTED
 from services.views.projections import PROJECTIONS
 from tidegauge.explanation.log import OUTPUTS
 from tidegauge.world.withdrawn import TOPICS_OF_CLOSES
@@ -50,6 +51,10 @@ CONSUMERS: Final[dict[str, Driven]] = {
         ("services/views/queries.py",), ("rm-alerts", "standings"),
         ("services/test_any_value.py::test_readers_pass_over_what_they_cannot_read",
          "services/test_any_value.py::test_a_standing_is_read_or_is_none"),
+    ),
+    "what people look at": Driven(
+        ("services/readmodel/projector.py",), tuple(PROJECTED),
+        ("readmodel/test_projector.py::test_killed_anywhere", "readmodel/test_postgres.py::test_any_record_is_taken_or_refused"),
     ),
     "the door of commands": Driven(
         ("services/commands/follower.py",), ("customers", "command-results"),

@@ -27,7 +27,8 @@ RUN_AS = {
     "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
     "what a takeover withdraws": "operator", "notices that were told": "notices", "VIPs that arrive": "notices",
     "classes of who waits": "lookup",
-    "tickets of a branch": "lookup", "the door of commands": "commands", "the clock of cases": "commands",
+    "tickets of a branch": "lookup",
+    "what people look at": "readmodel", "the door of commands": "commands", "the clock of cases": "commands",
 }  # fmt: skip
 
 

@@ -34,11 +34,14 @@ RUNS_ON = "it runs until it is told to stop, and prints no result"
 NO_RESULT = {
     "worker": RUNS_ON,
     "views": RUNS_ON,
+    "readmodel follow": RUNS_ON,
     "notices": RUNS_ON,
     "queue serve": RUNS_ON,
     "queue pages": RUNS_ON,
     "commands serve": RUNS_ON,
     "commands clock": RUNS_ON,
+    "desk serve": RUNS_ON,
+    "desk try": "it runs what runs on, each by itself",
     "policy new": "it writes a file",
     "demo": "it tells a story as it happens; its result is the exit code",
 }

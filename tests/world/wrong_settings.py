@@ -26,7 +26,7 @@ VALUES: Final[dict[str, str]] = {
     "reference_key_previous": OTHER_KEY, "reference_key_retire": "true", "alert_key": OTHER_KEY, "actor": "auditor:hq",
     "lang": "zh-CN", "webhook_url": f"http://{NOWHERE}/", "webhook_secret": "whsec_" + "AAAA" * 8,
     "webhook_ca": "{other}/no.pem", "notice_locale": "en", "queue_default_class": "another", "lookup_port": "1",
-    "commands_port": "1", "pages_port": "1", "stamped_from": "2020-01-01",
+    "commands_port": "1", "pages_port": "1", "desk_port": "1", "stamped_from": "2020-01-01",
     "lookup_metrics_port": "1", "tickets_url": f"redis://{NOWHERE}/0", "tickets_user": "nobody",
     "tickets_password": "wrong", "tickets_port": "1", "queue_stays": "true", "queue_key_rate": "1",
     "lookup_connections": "4", "lookup_rate": "1", "contracts": "2",
@@ -127,6 +127,8 @@ PROCESSES: Final[dict[str, Sequence[str]]] = {
     "notices": ["bootstrap_servers", "topic_prefix", "redis_url", "group", "alert_key", "reference_key", "webhook_ca"],
     "queue serve --port 0 --metrics-port 0": ["database_url"],  # of all else that is wrong it says `degraded`
     "queue pages --port 0": ["database_url"],
+    "readmodel follow": ["bootstrap_servers", "topic_prefix", "database_url"],
+    "desk serve --port 0": ["bootstrap_servers", "topic_prefix", "redis_url", "database_url"],
     "commands serve --port 0": ["bootstrap_servers", "topic_prefix", "redis_url"],
     "commands clock": ["bootstrap_servers", "topic_prefix", "redis_url", "group"],
 }
@@ -160,7 +162,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     **dict.fromkeys(("token_audience", "token_keys", "token_login_claim", "token_ca"), _ISSUER),
     **dict.fromkeys(("login_url", "login_client", "login_client_secret", "session_idle_minutes", "session_hours"), _ISSUER),
     **dict.fromkeys(
-        ("lookup_port", "lookup_metrics_port", "commands_port", "pages_port", "queue_key_rate", "lookup_connections",
+        ("lookup_port", "lookup_metrics_port", "commands_port", "pages_port", "desk_port", "queue_key_rate", "lookup_connections",
          "lookup_rate", "lookup_open"), _SERVED,
     ),
     **dict.fromkeys(("metrics_port", "metrics_host", "flush_interval_s", "stamped_from"), _WORKER),

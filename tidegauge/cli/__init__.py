@@ -68,6 +68,9 @@ COMMANDS: dict[str, Entry] = {
     ),
     "rebuild": Entry("operation.views", "Wipe the Redis view and build it again from Kafka.", principal="views"),
     "views": Entry("operation.views", "Keep the Redis view in step with Kafka.", principal="views"),
+    "readmodel": Entry(
+        "desk.readmodel", "Fill the tables that the desk shows, or build them anew.", group=True, principal="readmodel"
+    ),
     "alerts": Entry(
         "alerts.command",
         "List alerts of a manager, a branch or a customer; act on cases; score a pack's on worlds that are known.",
@@ -77,6 +80,12 @@ COMMANDS: dict[str, Entry] = {
     "commands": Entry(
         "commands.command",
         "Take commands about customers: over HTTP, or out of a file.",
+        group=True,
+        principal="commands",
+    ),
+    "desk": Entry(
+        "desk.command",
+        "Serve the pages on which people look at customers and act on cases.",
         group=True,
         principal="commands",
     ),

@@ -161,6 +161,7 @@ _KINDS: Final[dict[str, Callable[[Any], CommandError | None]]] = {
     "redis.exceptions.RedisError": _server("Redis", REDIS_HINT),
     "psycopg.Error": _database,
     "services.database.migrations.MigrationError": _lines("", FAILED_CHECK),
+    "services.readmodel.store.NoReaderRoleError": _lines("", FAILED_CHECK),
     "builtins.UnicodeDecodeError": _text,
     "builtins.UnicodeEncodeError": _text,
     "builtins.OSError": _os,

@@ -81,7 +81,7 @@ class Programs:
 
     def log(self, name: str) -> Path:
         """Where a program's output goes."""
-        return self.settings.data_dir / f"{name}.log"
+        return self.settings.data_dir / f"{name.replace(' ', '-')}.log"
 
     def compile(self) -> subprocess.Popen[bytes]:
         """Start compiling the kernels; the worker then finds them done."""
@@ -91,8 +91,8 @@ class Programs:
             return subprocess.Popen(command, env=environment(self.settings), stdout=log, stderr=log)
 
     def start(self, name: str) -> None:
-        """Start a program, its output into a log."""
-        command = [sys.executable, "-m", "tidegauge.cli.main", name]
+        """Start a program, its output into a log; the name is that of its command."""
+        command = [sys.executable, "-m", "tidegauge.cli.main", *name.split()]
         if name == WORKER:
             self.metrics_port = self.metrics_port or processes.free_row(1)
             command += ["--metrics-port", str(self.metrics_port)]

@@ -46,6 +46,7 @@ KILL_AFTER_DAYS: Final = 78  # in the third month: behind three stories, before 
 MID_MONTH: Final = 15
 STALL_S_MAX: Final = 120.0
 VIEW_WAIT_S: Final = 30.0
+OUTFLOW_MANAGER: Final = "RM-B01-0"  # of the stories' customers
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +264,16 @@ class Demo:
             (f"tidegauge standings --as-of {middle} --out standings.csv", words("look.standings")),
             (f"tidegauge alerts --customer {told['outflow'].customer_id}", words("look.alerts")),
             (f"tidegauge queue lookup {told['outflow'].customer_id}", words("look.queue")),
+            *self._desk(),
             ("tidegauge down", words("look.down")),
         ]
         for command, text in commands:
             say(f"  {command}" + (f"   [dim]# {text}[/dim]" if text else ""))
+
+    def _desk(self) -> list[tuple[str, str]]:
+        """The desk, where one command runs all of it."""
+        said = self.words("look.desk", port=str(self.settings.desk_port), rm=OUTFLOW_MANAGER)
+        return [] if self.options.secure else [("tidegauge desk try", said)]
 
     def _names(self) -> tuple[str, ...]:
         """Settings that a command needs beside the folder, on servers that are not the demo's own."""

@@ -75,6 +75,7 @@ _EN: Final = {
     "look.standings": "every customer as of a day",
     "look.alerts": "alerts of a customer",
     "look.queue": "what a kiosk would hear",
+    "look.desk": "the desk, at http://localhost:{port}: come as {rm}, whose customer's money has left",
     "look.down": "stop them",
     "kept": "Kafka and Redis are still running.",
 }  # fmt: skip
@@ -136,6 +137,7 @@ _ZH: Final = {
     "look.standings": "所有客户截至某日的情况",
     "look.alerts": "一名客户的预警",
     "look.queue": "排队机得到的答复",
+    "look.desk": "工作台 http://localhost:{port}:以 {rm} 登录,其客户有资金流出",
     "look.down": "停止",
     "kept": "Kafka 和 Redis 仍在运行。",
 }  # fmt: skip

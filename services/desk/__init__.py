@@ -1,0 +1,1 @@
+"""The desk: what a relationship manager and a branch head look at, and act on."""

@@ -1,0 +1,1 @@
+"""Pages of the desk: today's cases, a book of customers, a customer."""

@@ -1,0 +1,89 @@
+"""Puts the desk together from the settings: people by their logins, cases through the door of commands."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import psycopg
+from fastapi import FastAPI, Request, Response
+from redis import RedisError
+
+from deploy.connections.database import connected
+from policies.language.loader import load_pack
+from services.access.login import install_login
+from services.access.setup import development_callers, people_login, request_callers
+from services.database.migrations import check_migrated
+from services.desk.acts import CaseActs
+from services.desk.pages.routes import DeskPages
+from services.desk.pages.row_words import tier_names
+from services.desk.queries import DeskQueries
+from services.desk.rights import DeskRights
+from services.pages.development import DevelopmentLogin, install_development_login
+from services.pages.site import PageSite
+from services.pages.visitors import Visitors, install_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deploy.settings import Settings
+    from policies.model.terms import Name
+    from services.commands.door import CommandDoor
+    from services.readmodel.reader import ReadModel
+
+log = logging.getLogger(__name__)
+OWN_PAGES: Final = "services.desk.pages"
+
+
+def desk_app(settings: Settings, door: CommandDoor, model: ReadModel, local: str) -> FastAPI:
+    """The application. psycopg.Error, MigrationError, KeyLostError for a login that lacks a setting.
+
+    local: the pages' origin on this machine, where there is no issuer of tokens.
+    """
+    with connected(settings.database) as connection:
+        check_migrated(connection)
+    if not settings.token_issuer:
+        return _of_this_machine(settings, door, model, local)
+    callers = request_callers(settings, None)
+    login = people_login(settings, callers)
+    issuer = f"{(parts := urlsplit(settings.token_issuer)).scheme}://{parts.netloc}"
+    site = PageSite([OWN_PAGES], settings.notice_locale, [issuer])
+    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings))
+    install_login(app, login)
+    return app
+
+
+def _of_this_machine(settings: Settings, door: CommandDoor, model: ReadModel, local: str) -> FastAPI:
+    """The application where whoever opens it says who he is."""
+    callers = development_callers(settings, local)
+    assert callers.sessions is not None
+    site = PageSite([OWN_PAGES], settings.notice_locale)
+    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings))
+    login = DevelopmentLogin(callers.sessions, callers, lambda: connected(settings.database))
+    install_development_login(app, site, login)
+    return app
+
+
+def names_of(settings: Settings) -> dict[tuple[str, str], Name]:
+    """Names of tiers by the packs of the settings."""
+    return tier_names([load_pack(name.strip()) for name in settings.pack.split(",")])
+
+
+def desk_pages(
+    site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, tiers: Mapping[tuple[str, str], Name]
+) -> FastAPI:
+    """The application around a door and a read model."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    site.install(app)
+    install_problems(app, site, visitors)
+
+    async def away(request: Request, problem: Exception) -> Response:
+        log.warning("a server is away: %s", type(problem).__name__)
+        return site.page(request, "base/problem.html", 503, status_code=503)
+
+    failures: tuple[Any, ...] = (psycopg.Error, RedisError, OSError)
+    for kind in failures:
+        app.add_exception_handler(kind, away)
+    DeskPages(site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), tiers).install(app)
+    return app

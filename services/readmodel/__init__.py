@@ -1,0 +1,1 @@
+"""What people look at, in PostgreSQL: filled from the topics by one projector, read unit by unit."""

@@ -1,0 +1,86 @@
+"""The desk in a real browser: a manager logs in, sees his customer's case and takes it on; another branch sees none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.desk.desk import TestDesk, open_desk
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture
+def desk(new_database: Callable[[], str], redis_server: str) -> Iterator[TestDesk]:
+    with open_desk(new_database(), redis_server) as found:
+        yield found
+
+
+def opened(
+    browser: Browser, desk: TestDesk, login: str, blamed: list[str], width: int = 1440, dark: bool = False
+) -> Page:
+    """Somebody's browser, logged in. blamed: what the browser says of the page."""
+    context = browser.new_context(
+        locale="en", viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("console", lambda said: blamed.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda problem: blamed.append(str(problem)))
+    page.goto(desk.address)
+    page.get_by_role("button", name=f"{login} ·").click()
+    page.wait_for_url(f"{desk.address}/")
+    return page
+
+
+def test_from_a_login_to_an_act(browser: Browser, desk: TestDesk) -> None:
+    """Pending until a worker has answered, then seen; a refusal in words; the other branch has its own."""
+    blamed: list[str] = []
+    page = opened(browser, desk, "wang", blamed)
+    expect(page.locator("article")).to_have_count(1)
+    desk.answers = None
+    page.get_by_role("button", name="Take it on").click()
+    expect(page.get_by_role("status")).to_contain_text("Sent, not applied yet")
+    desk.answer("")
+    expect(page.locator("article .life")).to_have_text("Somebody looks after it")
+    expect(page.get_by_role("status")).to_have_text("Done.")
+    desk.answers = "other_owner"
+    page.locator("summary", has_text="Resolve").click()
+    page.locator("form[action$=resolve] input[name=reason]").fill("it stays <b>")
+    page.get_by_role("button", name="Resolve").click()
+    expect(page.get_by_role("status")).to_contain_text("Refused: somebody else is responsible for the case.")
+    page.get_by_role("link", name="C1").click()
+    expect(page.locator("h1")).to_have_text("Customer C1")
+    expect(page.locator("svg.chart")).to_be_visible()
+    page.get_by_role("link", name="中文").click()
+    expect(page.locator("h1")).to_have_text("客户 C1")
+
+    other = opened(browser, desk, "li", blamed)
+    expect(other.locator("article")).to_have_count(1)
+    expect(other.locator("article h2")).to_contain_text("C2")
+    other.get_by_role("link", name="My book").click()
+    expect(other.locator("tbody tr")).to_have_count(1)
+    other.fill("#number", "C1")
+    other.keyboard.press("Enter")
+    expect(other.get_by_role("alert")).to_contain_text("Your unit has no customer of this number.")
+    other.get_by_role("button", name="Log out").click()
+    expect(other.locator("h1")).to_have_text("Who are you?")
+    assert blamed == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(768, False), (1440, True)])
+def test_everybody_can_use_it(browser: Browser, desk: TestDesk, width: int, dark: bool) -> None:
+    """axe finds nothing serious, nothing is wider than the screen, the policy is never broken."""
+    blamed: list[str] = []
+    page = opened(browser, desk, "wang", blamed, width, dark)
+    paths = ["/", "/book", str(page.locator("article h2 a").get_attribute("href"))]
+    for path in paths:
+        page.goto(desk.address + path)
+        found = Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS] == [], path
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"), path
+    assert blamed == []
