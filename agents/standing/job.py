@@ -121,7 +121,7 @@ class StandingJob:
         self.claims.begin(anew=self.handover.pending)  # what a shadow has claimed went to a topic of its own
         self.partition = partition
         self.publisher.begin(partition)
-        self.decider.begin(self.progress)
+        self.decider.begin(self.progress, positions["transactions"])
         for topic, lane in self.lanes.items():
             lane.fed = positions[topic]
             lane.placement = Placement(lane.reader, partition, self.conf.partitions)
@@ -161,6 +161,7 @@ class StandingJob:
         """Consumes every lane up to the next mark, closes a day when all have reached it, and so on."""
         self.live, events, more = live, 0, False
         self.counts.take()
+        self.decider.flows.follow(live=live)
         while True:
             self._read_closes()
             cut = self.closes[0].cut if self.closes else {}
@@ -221,9 +222,9 @@ class StandingJob:
 
     def _transactions(self, columns: Columns, first: int, last: int) -> None:
         met = self.ledger.postings(columns.raw, columns.data, columns.status, columns.field, first, last, self.live)
+        self.decider.flows.take(columns, first, last)
         if self.live:  # a replay finds their rows
             self.decider.transaction_counts.take(columns, first, last)
-            self.decider.flows.take(columns, first, last)
             self.decider.continuous.rows(columns, first, last, P_CUSTOMER)
         if self.ledger.cases is not None:
             self.decider.cases.take(columns, first, last, met)
@@ -391,15 +392,16 @@ class StandingJob:
         return self.ledger.dirty_count() + self.claims.waiting + self.handover.untold
 
     def take_dirty(self, rows_max: int | None) -> tuple[list[Pair | Packed], bool]:
-        """Account rows, after the names whose codes they use."""
+        """Account rows, after the names whose codes they use, and rows of their owners' flows."""
         out: list[Pair | Packed] = []
         if (known := self.ledger.names_known()) != self.names_written:
             out.append((RowKey.NAMES, json.dumps(self.ledger.dictionaries()).encode()))
             self.names_written = known
-        slots, complete = self.ledger.dirty_slots(rows_max)
+        slots, complete = self.ledger.dirty_slots(self.decider.flows.accounts_max(rows_max))
         if len(slots):
             keys = texts(self.ledger.account_ids(), self.ledger.account_refs(slots), RowKey.ACCOUNT)
             out.append(Packed(*keys, *self.ledger.encode(slots)))
+            out += self.decider.flows.take_with(slots)
         return out, self.claims.take(slots, rows_max) and complete
 
     def take_elsewhere(self) -> list[tuple[TP, list[Packed]]]:

@@ -152,8 +152,9 @@ class Decider:
         self.cases.use(self.pack, self.scope)
         self.states.use(self.pack, self.scope)
 
-    def begin(self, progress: int) -> None:
-        """Everything has been loaded, and `progress` is the last closed day."""
+    def begin(self, progress: int, position: int) -> None:
+        """Everything has been loaded, and `progress` is the last closed day; postings come from an offset on."""
+        self.flows.begin(position)
         if progress != NO_DAY and (running := self.packs.due(progress + 1)) is not None:
             self._use(running)
         if progress != NO_DAY and (layers := self.packs.due_layers(progress + 1)) is not None:
@@ -201,11 +202,13 @@ class Decider:
             self.flows.settle()
             restated = self.restatement.close(close, late, opened, self.first_months)
             self.counts.add("restatements", restated + len(breaks) + len(unmatched))
-            self.flows.close()
+            self.flows.close(live=True)
             self.cases.close(close.day)
             self.case_desk.close(close.day)
             self._decide(close, before, touched)
             self.states.close(close.day, touched, breaks)
+        else:
+            self.flows.close(live=False)
         ledger.fold_day()
         if live:
             self.continuous.after(close, touched, self.publisher.close_name(close.day))
