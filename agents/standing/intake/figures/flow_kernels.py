@@ -214,7 +214,6 @@ def count_flows(
             return np.int64(row), currency, month, unknown, noted, late
         if recent >= 0 and months.cells[recent, 0] >= 0:  # of other flows they mostly stand behind it
             column = months.cells[recent, 0]
-        changed[slot] |= own != 0
         for f in range(count):
             if own >> f & 1:
                 if months.cells[recent, f] == NOT_HELD:
@@ -222,6 +221,7 @@ def count_flows(
                 else:
                     one = np.int64(1) if rules.counted[f] else abs(amount)
                     values[slot, months.cells[recent, f]] += -one if back else one
+                    changed[slot] = 1
             if back and may >> f & 1:
                 reversals[noted, R_ROW], reversals[noted, R_SLOT], reversals[noted, R_MONTH] = row, slot, month
                 reversals[noted, R_FLOW], reversals[noted, R_CURRENCY] = f, currency
