@@ -265,8 +265,10 @@ class PartitionUnit:
         interval = self.conf.settings.flush_interval_s
         if size >= THREAD_BYTES:
             self.flush_at = min(self.flush_late, max(self.flush_at, worked + QUIET * interval))
-        due = worked >= self.flush_at or self.fenced is None  # no offset is ever committed without a fence
-        flush = due and (bool(self.job.dirty_count()) or positions != self.committed)
+        bare = self.fenced is None  # no offset and no row is ever committed without a fence
+        due = worked >= self.flush_at or bare
+        new = positions != self.committed or (bare and bool(outcome.outputs or outcome.rows))
+        flush = due and (bool(self.job.dirty_count()) or new)
         if not (outcome.outputs or outcome.rows or flush or self.cycle):
             self.conf.metrics.events.labels(self.partition).inc(outcome.events)
             self.conf.metrics.count(self.partition, outcome.counts)

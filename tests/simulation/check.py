@@ -26,6 +26,7 @@ from tests.simulation.bank import Event
 from tests.simulation.log import encode
 from tests.simulation.prefixes import Prefixes
 from tests.standing.partition import CLOSE_OUTPUTS
+from tests.standing.test_flow_recovery import held as flows_held
 from tests.standing.test_recovery import profiles
 from tests.standing.test_shared_accounts import held
 from tests.streams.fast import differences, state
@@ -44,6 +45,7 @@ IDS = {
     "dead-letters": ("topic", "partition", "offset"),
 }  # fmt: skip
 BY_ORDER = ("tier", "tier_effective", "flags", "previous_tier", "current_tier")  # where tiers move between closes
+FLOW_TERMS = ("series", "since", "early")  # beside customers, of what is held of flows
 Pair = tuple[bytes | None, bytes | None]
 
 
@@ -214,6 +216,8 @@ class Checks:
         self.same(f"profiles, {what}", found, wanted)
         self.same(f"facts, {what}", facts_of(restored), facts_of(job))
         self.same(f"packs, {what}", packs_of(restored), packs_of(job))
+        flows = flows_of if all_of_it else flows_known
+        self.same(f"flows, {what}", flows(restored), flows(job))
         if all_of_it:
             cases, kept = ([one.decider.cases.open_cases() for one in (restored, job)],
                            [one.decider.case_desk.state() for one in (restored, job)])  # fmt: skip
@@ -266,6 +270,7 @@ class Checks:
         job, bank = self.sim.restored[self.partition], self.sim.bank
         versions = {version for _, version in packs_of(job)[1].values()}
         self.met("facts kept", len(facts_of(job)))
+        self.met("flows kept", len(flows_of(job)) - len(FLOW_TERMS))
         self.met("later pack decides", len(versions - {self.sim.standing.pack.version}))
         moved = [change for change in self.decoded["tier-changes"] if change["reason"] == "continuous"]
         self.met("tiers moved between closes", len(moved) * bank.continuous)
@@ -285,6 +290,21 @@ def facts_of(job: StandingJob) -> dict[tuple[str, str], tuple[int, int, str]]:
         for name, events in facts.event_ids.items()
         for slot, event_id in events.items()
     }
+
+
+def flows_of(job: StandingJob) -> dict[str, Any]:
+    """All that is held, but for the offset at which a flow begins: behind a record, or in front of the next, is the same."""
+    return {name: what for name, what in flows_held(job).items() if name != "begun"}
+
+
+def flows_known(job: StandingJob) -> dict[str, Any]:
+    """Of flows the months that are known: of those before, what counts follows from when the pack came."""
+    held, series = flows_of(job), job.decider.flows
+    since = dict(enumerate(series._since))
+    return {
+        name: {head: value for head, value in what[0].items() if head[2] >= since[head[0]] >= 0}
+        for name, what in held.items() if name not in FLOW_TERMS
+    }  # fmt: skip
 
 
 def packs_of(job: StandingJob) -> tuple[list[tuple[str, int]], dict[str, tuple[str, int]]]:

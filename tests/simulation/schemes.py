@@ -30,6 +30,9 @@ MATURING = {
     "fact": MATURES_ON, "days_ahead": 10,
 }  # fmt: skip
 POINTS_OF_GOLD = 80
+FLOWS = {
+    "paid_in": {"direction": "in"}, "spent": {"direction": "out", "value": "count", "natures": ["external", "unknown"]},
+}  # fmt: skip
 
 
 @cache
@@ -43,6 +46,7 @@ def _body(*, continuous: bool) -> Body:
     body: Body = json.loads(pack_of(SlowScheme(RULES)).body)
     personal = body["classes"]["personal"]
     body["facts"] = {name: {"kind": "count"} for name in (POINTS, MATURES_ON)}
+    body["flows"] = FLOWS
     personal["alerts"].append(MATURING)
     personal["potential"] = {"when": {"metric": POINTS, "minimum": "50"}}
     if continuous:
@@ -77,6 +81,7 @@ def later_version(first: dt.date, *, continuous: bool) -> str:
     gold = personal["tiers"][1]["when"]
     (gold["any"][0] if continuous else gold)["minimum"] = "300000.00"
     personal["potential"]["when"]["minimum"] = "20"
+    body["flows"]["fees"] = {"direction": "out", "natures": ["fee"]}  # known from the middle of the log on
     for queue_class in personal["queue"]["classes"]:
         queue_class["head_start_minutes"] += 5
     return json.dumps(body, default=str)
