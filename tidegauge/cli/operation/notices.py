@@ -66,6 +66,9 @@ def run(context: typer.Context) -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
+    settings.mail_trust()  # AccessError names the setting
+    if settings.mail_url:
+        settings.mail_server()
     uses = _used(settings)
     world = check_world(settings, uses)
     settings = world.settings
