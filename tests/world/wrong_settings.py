@@ -85,6 +85,7 @@ READING: Final[dict[str, Reading]] = {
     "alerts": Reading("alerts --customer {customer} --json", VIEW),
     "manager": Reading("alerts --rm {rm} --json", VIEW),
     "waiting": Reading("notices waiting --json", PLACE | {"redis_url"}),
+    "notices": Reading("notices list --json", PLACE | {"redis_url"}),
     "lookup": Reading("queue lookup {customer} --json", VIEW | {"zone", "data_dir"}),
     "day": Reading("queue day B1 {today} --json", PLACE | {"pack"}),
     "ticket": Reading("queue explain {ticket} --json", PLACE | {"pack"}),
@@ -119,6 +120,7 @@ LEFT_OUT: Final[dict[str, str]] = {
          "queue bound", "queue simulate", "queue estimates", "policy list", "policy show", "policy check", "policy decide",
          "policy cases", "policy diff", "policy describe"), _ALONE,
     ),
+    "notices show": "it reads as `notices list` does, of one notice: tests/cli/test_notices.py",
     "alerts owners": "it needs lists of staff, which the bank here has not: tests/cli/test_owners.py",
 }  # fmt: skip
 
