@@ -6,7 +6,6 @@ Anything that agents, services and connectors need to know about their surroundi
 import base64
 import contextlib
 import datetime as dt
-import ipaddress
 import os
 import re
 import secrets
@@ -24,8 +23,9 @@ from pydantic_settings import SettingsConfigDict
 
 from deploy.connections.caller import acting
 from deploy.connections.database import OWNER_ROLE, SCHEMES, opened_database, role_password
+from deploy.connections.mail import MailSettings
 from deploy.connections.settings import WireSettings, opened_url
-from deploy.connections.wire import PLAIN, SASL_TLS, Brokers, Certificates, Wire
+from deploy.connections.wire import PLAIN, SASL_TLS, Brokers, Certificates, Wire, loopback
 from deploy.errors import KeyLostError
 from deploy.kinds import OfIdentity, OfPlace, OfTaste, SettingKind
 from deploy.private import made_once
@@ -42,7 +42,7 @@ PORT_MAX = 65535
 DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
 
-class Settings(WireSettings):
+class Settings(WireSettings, MailSettings):
     """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -441,14 +441,6 @@ def checked_key(key: str) -> str:
     if key != key.strip():
         raise ValueError("has spaces or line ends around it")
     return key
-
-
-def loopback(host: str) -> bool:
-    """True for this machine's own names and addresses."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def strangers(environment: Mapping[str, str]) -> dict[str, str]:

@@ -30,6 +30,7 @@ from services.notices.addressees import Addressee, Addressees, to_manager
 from services.notices.arrivals import ARRIVAL_TOPICS, VipArrivals
 from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.days import BankDays
+from services.notices.mail import MailChannel
 from services.notices.notice_ids import ToldNotices
 from services.notices.notifier import Channel, Notifier
 from services.notices.webhook import WebhookChannel
@@ -200,6 +201,9 @@ async def _told_by(settings: "Settings") -> AsyncIterator[tuple[list[Channel], R
     if settings.webhook_url:
         secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         channels.append(WebhookChannel(client, settings.webhook_url, secret))
+    if settings.mail_url:
+        domain = settings.mail_domain or settings.mail_from.rpartition("@")[2]
+        channels.append(MailChannel(settings.mail_server(), settings.mail_from, domain))
     async with client, ledger_client:
         yield channels, RedisLedger(ledger_client, Keys.of(settings.topic_prefix))
 
@@ -233,7 +237,7 @@ async def follow_arrivals(settings: "Settings", new_reader: NewReader, over: thr
 async def notifier(
     settings: "Settings", new_reader: NewReader, left_out: frozenset[Run] = NOTHING_LEFT_OUT
 ) -> AsyncIterator[Notifier]:
-    """The notifier on the settings' channels: the console, and the webhook where one is set."""
+    """The notifier on the settings' channels: the console, and the webhook and mail where they are set."""
     async with _told_by(settings) as (channels, ledger):
         days = bank_days(settings, new_reader, left_out)
         now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731

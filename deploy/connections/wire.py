@@ -1,5 +1,6 @@
 """What opens a server: the encryption, the certificates, and who one is."""
 
+import ipaddress
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,3 +128,11 @@ class Brokers(str):
         made = super().__new__(cls, servers)
         made.wire = wire
         return made
+
+
+def loopback(host: str) -> bool:
+    """True for this machine's own names and addresses."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from deploy.settings import loopback
+from deploy.connections.wire import loopback
 from schemas import bounds
 from schemas.bounded import check_size, read_bounded
 from services.access.tokens import TYPES, TokenRefusedError, TokenTrust, public_keys, verified

@@ -218,3 +218,9 @@ ARRIVAL_BODIES: Final[dict[str, str]] = {
     "His file is at the desk.",
     "zh-CN": "客户 {customer} 已在网点 {branch} 取号 {number}（等级 {queue_class}），引导至贵宾区。详情请在工作台查看。",
 }
+
+MAIL_FOOTERS: Final[dict[str, str]] = {
+    "en": "Notice {notice}. It is sent by a machine: nobody reads answers to it.",
+    "zh-CN": "通知编号 {notice}。本邮件由系统自动发送，请勿回复。",
+}
+"""Below the body of a notice that goes by mail."""

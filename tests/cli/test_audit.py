@@ -20,6 +20,8 @@ SHOWS = {
     "dead-letters list": "dead-letters list",
     "dead-letters count": "dead-letters count",
     "dead-letters show": "dead-letters show transactions/0/1",
+    "notices list": "notices list",
+    "notices show": "notices show n1",
     "alerts acknowledge": "alerts acknowledge c1",
     "alerts snooze": "alerts snooze c1 --until 2026-01-31",
     "alerts hand-over": "alerts hand-over c1 --to rm-2",

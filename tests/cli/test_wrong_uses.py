@@ -40,7 +40,8 @@ WRONG = [
         "dead-letters redrive --topic transactions", "world show", "world adopt --reason x", "world rebuild --reason x",
         "world takeover second --reason x",
         "drain", "check-source --topic facts", "holidays {at}/holidays-good.csv", "policy retract abc-bands 1",
-        "notices waiting", "notices give-up n1 --reason x", "alerts whatif --pack abc-bands --from 2026-01-31",
+        "notices waiting", "notices list", "notices show n1", "notices give-up n1 --reason x",
+        "alerts whatif --pack abc-bands --from 2026-01-31",
         "alerts owners", "queue compare B1", "queue restore B1", "queue explain B1-1", "queue day B1 2026-01-31",
     )),
     *(Wrong(words, 1, REDIS, NOWHERE) for words in (

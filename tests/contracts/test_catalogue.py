@@ -83,6 +83,9 @@ CONSUMERS: Final[dict[str, Driven]] = {
     "the clock of cases": Driven(
         ("services/clock/clock.py",), ("rm-alerts", "policies"), ("services/test_any_value.py::test_any_step_of_a_case",),
     ),
+    "notices as the command line lists them": Driven(
+        ("tidegauge/notices.py",), ("notices",), ("cli/test_notices.py::test_any_record",),
+    ),
     "notices that were told": Driven(
         ("services/notices/notice_ids.py",), ("notices",), ("services/test_any_value.py::test_any_notice_was_told_or_was_not",),
     ),

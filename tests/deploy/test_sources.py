@@ -55,7 +55,7 @@ def test_every_secret_has_the_ways() -> None:
     """Those of the class, and no other setting."""
     assert set(secret_names(Settings.model_fields)) == {
         "schema_registry_password", "schema_registry_client_secret", "reference_key", "reference_key_previous", "alert_key",
-        "webhook_secret", "login_client_secret", "kafka_key_password", "kafka_password", "kafka_client_secret",
+        "webhook_secret", "mail_password", "login_client_secret", "kafka_key_password", "kafka_password", "kafka_client_secret",
         "redis_url", "redis_password", "tickets_url", "tickets_password", "database_url", "database_password", "token",
     }  # fmt: skip
     assert strangers({f"{NAME}_FILE": "x", f"{NAME}_COMMAND": "x", "TIDEGAUGE_ZONE": "x"}) == {}

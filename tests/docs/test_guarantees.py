@@ -16,7 +16,7 @@ from schemas.validation import columns
 from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
-from services.notices import notice_ids, webhook
+from services.notices import mail, notice_ids, webhook
 from services.pages import streams
 from services.queue import line, lookup, refusals, server
 from services.queue.tickets.store import STORE_BUDGET_S
@@ -167,6 +167,7 @@ BOUNDS = {
     ],
     "notices of which is known that they stand on `notices`": [notice_ids.TOLD_MAX, notice_ids.FIRST_READ_S],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
+    "an answer of the mail server": [mail.ANSWER_S, mail.DELIVERY_S],
 }  # fmt: skip
 
 

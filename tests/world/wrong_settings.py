@@ -25,6 +25,8 @@ VALUES: Final[dict[str, str]] = {
     "base_currency": "CZK", "zone": "America/New_York", "pack": "abc-bands", "reference_key": OTHER_KEY,
     "reference_key_previous": OTHER_KEY, "reference_key_retire": "true", "alert_key": OTHER_KEY, "actor": "auditor:hq",
     "lang": "zh-CN", "webhook_url": f"http://{NOWHERE}/", "webhook_secret": "whsec_" + "AAAA" * 8,
+    "mail_url": f"smtp://{NOWHERE}", "mail_user": "nobody", "mail_password": "wrong", "mail_ca": "{other}/no.pem",
+    "mail_from": "nobody@nowhere.example", "mail_domain": "nowhere.example",
     "webhook_ca": "{other}/no.pem", "notice_locale": "en", "queue_default_class": "another", "lookup_port": "1",
     "commands_port": "1", "pages_port": "1", "desk_port": "1", "stamped_from": "2020-01-01",
     "lookup_metrics_port": "1", "tickets_url": f"redis://{NOWHERE}/0", "tickets_user": "nobody",
@@ -83,6 +85,7 @@ READING: Final[dict[str, Reading]] = {
     "alerts": Reading("alerts --customer {customer} --json", VIEW),
     "manager": Reading("alerts --rm {rm} --json", VIEW),
     "waiting": Reading("notices waiting --json", PLACE | {"redis_url"}),
+    "notices": Reading("notices list --json", PLACE | {"redis_url"}),
     "lookup": Reading("queue lookup {customer} --json", VIEW | {"zone", "data_dir"}),
     "day": Reading("queue day B1 {today} --json", PLACE | {"pack"}),
     "ticket": Reading("queue explain {ticket} --json", PLACE | {"pack"}),
@@ -117,6 +120,7 @@ LEFT_OUT: Final[dict[str, str]] = {
          "queue bound", "queue simulate", "queue estimates", "policy list", "policy show", "policy check", "policy decide",
          "policy cases", "policy diff", "policy describe"), _ALONE,
     ),
+    "notices show": "it reads as `notices list` does, of one notice: tests/cli/test_notices.py",
     "alerts owners": "it needs lists of staff, which the bank here has not: tests/cli/test_owners.py",
 }  # fmt: skip
 
@@ -124,7 +128,16 @@ LEFT_OUT: Final[dict[str, str]] = {
 PROCESSES: Final[dict[str, Sequence[str]]] = {
     "worker --metrics-port 0": [*of_kind(SettingKind.IDENTITY), "bootstrap_servers", "data_dir"],
     "views": ["bootstrap_servers", "topic_prefix", "redis_url"],
-    "notices": ["bootstrap_servers", "topic_prefix", "redis_url", "group", "alert_key", "reference_key", "webhook_ca"],
+    "notices": [
+        "bootstrap_servers",
+        "topic_prefix",
+        "redis_url",
+        "group",
+        "alert_key",
+        "reference_key",
+        "webhook_ca",
+        "mail_ca",
+    ],
     "queue serve --port 0 --metrics-port 0": ["database_url"],  # of all else that is wrong it says `degraded`
     "queue pages --port 0": ["database_url"],
     "readmodel follow": ["bootstrap_servers", "topic_prefix", "database_url"],
@@ -167,6 +180,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     ),
     **dict.fromkeys(("metrics_port", "metrics_host", "flush_interval_s", "stamped_from"), _WORKER),
     **dict.fromkeys(("webhook_url", "webhook_secret", "webhook_ca", "notice_locale"), _NOTICES),
+    **dict.fromkeys(("mail_url", "mail_user", "mail_password", "mail_ca", "mail_from", "mail_domain"), _NOTICES),
 }  # fmt: skip
 
 

@@ -6,25 +6,31 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from agents.engine.reader import LogReader
 from agents.notifier.app import build_notifier, run_notifier
 from deploy.errors import KeyLostError
+from deploy.printable import printable
 from deploy.settings import Settings
 from schemas.codec.records import RecordError
 from schemas.registry import registry_for
-from services.access.decision import DataKind
+from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, follow_arrivals, notifier, redis_client, webhook_trust
 from services.notices.channels import give_up, waiting_notices
-from services.notices.notifier import TEXT_CHARS_MAX, Notifier
+from services.notices.notifier import ID_CHARS, TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
-from tidegauge.cli.actor import permitted
+from streams.validity import INSTANT_MAX
+from tidegauge.cli.actor import AS, permitted
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_redis, need_world
 from tidegauge.cli.shutdown import ends_early, one_last_line
+from tidegauge.notices import newest_states, state_of, written_states
 from tidegauge.world.check import World, check_world
 from tidegauge.world.found import USES_NOTICES
 from tidegauge.world.watch import Watch, end_process
@@ -34,6 +40,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ARRIVALS_AGAIN_S = 5.0
+LISTED_MAX = 100_000
+
+
+class NoticeWord(StrEnum):
+    """The states of a notice."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+    GIVEN_UP = "given_up"
+
+
 app = typer.Typer(help="Turn alerts into notices; see and give up those that wait.", add_completion=False)
 
 
@@ -66,6 +84,9 @@ def run(context: typer.Context) -> None:
         webhook_trust(settings)
     except OSError as problem:
         raise CommandError(f"TIDEGAUGE_WEBHOOK_CA: {problem}", "see docs/settings.md") from problem
+    settings.mail_trust()  # AccessError names the setting
+    if settings.mail_url:
+        settings.mail_server()
     uses = _used(settings)
     world = check_world(settings, uses)
     settings = world.settings
@@ -116,6 +137,57 @@ def waiting(as_json: bool = JSON) -> None:
         console.print("none waits")
 
 
+@app.command("list")
+def list_notices(
+    state: Annotated[NoticeWord | None, typer.Option(help="Only notices of this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="At most so many, the newest.")] = 20,
+    actor: str = AS,
+    as_json: bool = JSON,
+) -> None:
+    """List notices, each with its state: those that wait first, then the newest. None of it is personal."""
+    permitted(Settings(), DataKind.NOTICES, "list", actor, Action.READ)
+    settings, client, keys = _places()
+    found = newest_states(written_states(settings), waiting_notices(client, keys), limit, state or "")
+    if as_json:
+        emit([one.plain() for one in found])
+        return
+    table = Table("notice", "state", "channel", "at (UTC)", "attempts", "error", box=None)
+    for one in found:
+        cells = (one.notice_id, one.state, one.channel, _instant(one.at), one.attempts, one.error)
+        table.add_row(*("-" if cell is None else printable(str(cell)) for cell in cells))
+    console.print(table)
+
+
+@app.command("show")
+def show_notice(
+    notice_id: Annotated[str, typer.Argument(help="As `notices list` has it.")],
+    actor: str = AS,
+    as_json: bool = JSON,
+) -> None:
+    """Show a notice: its state, to whom it went and what it said; the customer's number is masked."""
+    permitted(Settings(), DataKind.NOTICES, f"show {notice_id[:ID_CHARS]}", actor, Action.READ)
+    settings, client, keys = _places()
+    found = state_of(notice_id, written_states(settings), waiting_notices(client, keys))
+    if found is None:
+        raise CommandError(
+            f"no notice {notice_id[:ID_CHARS]} is known", "`tidegauge notices list` has those that are kept", BAD_INPUT
+        )
+    shown = found.shown()
+    if as_json:
+        emit(shown)
+        return
+    for name, value in (shown | {"at": _instant(found.at)}).items():
+        if value is not None:
+            console.print(f"{name}: {printable(str(value))}", soft_wrap=True, markup=False)
+
+
+def _instant(at: int | None) -> str | None:
+    """As people read it: a day and a time, UTC."""
+    if at is None:
+        return None
+    return f"{datetime.fromtimestamp(min(max(at, 0), INSTANT_MAX) / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 @app.command("give-up")
 def stop_waiting(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[IDS]...", help="As `notices waiting` has them.")] = None,
@@ -144,7 +216,12 @@ def stop_waiting(
         console.print(f"given up: {', '.join(given)}" if given else "none waits", soft_wrap=True)
 
 
-def _ledger() -> "tuple[Redis, Keys]":
+def _places() -> "tuple[Settings, Redis, Keys]":
+    """The settings with the partitions that the topics have, and the ledger."""
     settings = need_world(Settings())
     need_redis(settings)
-    return redis_client(settings), Keys.of(settings.topic_prefix)
+    return settings, redis_client(settings), Keys.of(settings.topic_prefix)
+
+
+def _ledger() -> "tuple[Redis, Keys]":
+    return _places()[1:]

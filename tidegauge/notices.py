@@ -1,0 +1,107 @@
+"""Notices as those who run Tidegauge have them: one state each, out of the topic and of what waits; nobody's number in clear."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+
+from agents.engine.reader import blocks_to_the_end
+from deploy import admin
+from schemas.codec.blocks import log_entries
+from schemas.codec.records import RecordError, decode_one
+from schemas.registry import Registry, registry_for
+from services.notices.notifier import masked
+
+if TYPE_CHECKING:
+    from deploy.settings import Settings
+
+TOPIC: Final = "notices"
+STATES: Final = {"sent": "sent", "failed": "failed", "suppressed": "given_up"}
+"""By what stands on the topic; a notice that only waits for its channel is `waiting`."""
+
+ANSWER_S: Final = 15.0
+_WAITING: Final = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeState:
+    """What has become of a notice. `at`: milliseconds since epoch, UTC, and `record`: None while it waits."""
+
+    notice_id: str
+    state: str
+    channel: str
+    at: int | None
+    attempts: int | None
+    error: str | None
+    record: dict[str, Any] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """All of it that names nobody."""
+        shown = ("notice_id", "state", "channel", "at", "attempts", "error")
+        return {name: getattr(self, name) for name in shown}
+
+    def shown(self) -> dict[str, Any]:
+        """`plain`, and to whom it went and what it said, which has the customer's number masked."""
+        if self.record is None:
+            return self.plain()
+        said = {name: self.record[name] for name in ("recipient", "subject", "body", "caused_by")}
+        return {**self.plain(), "customer": masked(self.record["customer_id"]), **said}
+
+
+def written_states(settings: Settings) -> Iterator[NoticeState]:
+    """The states of all notices on the topic; one that was written twice comes twice. KafkaException."""
+    name, registry = settings.topic(TOPIC), registry_for(settings)
+    there = admin.client(settings.kafka).list_topics(timeout=ANSWER_S).topics  # of all: to ask for one could create it
+    if (found := there.get(name)) is None:
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {name}"))
+    for block in blocks_to_the_end(settings.kafka, [(name, partition) for partition in found.partitions], {}):
+        for one in log_entries(block.batches, block.start, block.end, block.lost):
+            if (found_state := notice_state(one.value or b"", registry)) is not None:
+                yield found_state
+
+
+def notice_state(value: bytes, registry: Registry) -> NoticeState | None:
+    """The state that a record's bytes tell; None for what is none of ours: nobody has been told by what nobody can read."""
+    try:
+        return written_state(decode_one(value, registry, name=TOPIC))
+    except RecordError:
+        return None
+
+
+def written_state(record: dict[str, Any]) -> NoticeState:
+    """The state that a record of the topic tells."""
+    state = STATES.get(record["status"], record["status"])
+    channel, at, attempts, error = (record[name] for name in ("channel", "at", "attempts", "error"))
+    return NoticeState(record["notice_id"], state, channel, at, attempts, error, record)
+
+
+def waiting_states(waiting: Mapping[str, str]) -> list[NoticeState]:
+    """The states of notices that wait. waiting: as `services.notices.channels.waiting_notices` has them."""
+    found = []
+    for notice_id, why in sorted(waiting.items()):
+        channel, _, rest = why.partition(" → ")
+        found.append(NoticeState(notice_id, _WAITING, channel, None, None, rest.partition(": ")[2] or None))
+    return found
+
+
+def newest_states(
+    written: Iterable[NoticeState], waiting: Mapping[str, str], limit: int, state: str = ""
+) -> list[NoticeState]:
+    """Those that wait, then the newest others, one a notice; with a state, those of it alone. At most `limit`."""
+    of_state = (one for one in written if state in ("", one.state))
+    newest = heapq.nlargest(limit, of_state, key=lambda one: (one.at or 0, one.notice_id))
+    known = {one.notice_id: one for one in reversed(newest)}
+    held = [one for one in waiting_states(waiting) if one.notice_id not in known and state in ("", _WAITING)]
+    return [*held, *sorted(known.values(), key=lambda one: (-(one.at or 0), one.notice_id))][:limit]
+
+
+def state_of(notice_id: str, written: Iterable[NoticeState], waiting: Mapping[str, str]) -> NoticeState | None:
+    """The state of one notice: the last that was written, else that it waits; None where nobody knows it."""
+    found = [one for one in written if one.notice_id == notice_id]
+    if found:
+        return max(found, key=lambda one: one.at or 0)
+    return next((one for one in waiting_states(waiting) if one.notice_id == notice_id), None)
