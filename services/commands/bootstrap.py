@@ -32,10 +32,13 @@ class OpenDoor(NamedTuple):
 
 
 @contextmanager
-def open_door(settings: Settings, *, customers: bool = True) -> Iterator[OpenDoor]:
+def open_door(
+    settings: Settings, *, customers: bool = True, case_of: Callable[[str], dict[str, Any] | None] | None = None
+) -> Iterator[OpenDoor]:
     """The door, until the block ends. KafkaException, RedisError where a server gives no answer or a topic is missing.
 
-    customers: False for who sends commands on cases alone.
+    customers: False for who sends commands on cases alone. case_of: the newest step of a case by its id; the views' where
+    none is given.
     """
     client = Redis.from_url(settings.redis, socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S)
     keys, registry = Keys.of(settings.topic_prefix), registry_for(settings)
@@ -49,10 +52,10 @@ def open_door(settings: Settings, *, customers: bool = True) -> Iterator[OpenDoo
 
     try:
         follower.start()
-        case_of: Callable[[str], dict[str, Any] | None] = lambda case: case_record(client, keys, registry, case)  # noqa: E731
+        of_views: Callable[[str], dict[str, Any] | None] = lambda case: case_record(client, keys, registry, case)  # noqa: E731
+        trail = audit_topic(writer, registry)
         yield OpenDoor(
-            CommandDoor(store, follower, case_of, write, audit_topic(writer, registry), wall_ms, settings.zone),
-            follower,
+            CommandDoor(store, follower, case_of or of_views, write, trail, wall_ms, settings.zone), follower
         )
     finally:
         follower.close()

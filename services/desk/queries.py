@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
+from services.access.decision import HEAD_OFFICE
 from services.readmodel.tables import AUM_ORDER, OPEN_CASE
 
 if TYPE_CHECKING:
@@ -26,6 +27,18 @@ EXPORT_ROWS_MAX: Final = 20_000
 """More are asked for in parts, by the filters."""
 
 _OPEN: Final = OPEN_CASE.replace("attention", "k.attention").replace("status", "k.status")
+# Records of before TIDEGAUGE_CONTRACTS=2 lack both: what was told last, and what people have made of it, is in the steps.
+_OF_STEPS: Final = "FROM readmodel.case_steps AS t WHERE t.case_id = k.case_id AND t.status"
+_TOLD: Final = (
+    f"coalesce(k.told_step, (SELECT t.event_id {_OF_STEPS} IN ('raised', 'deepened') ORDER BY t.position DESC LIMIT 1))"
+)
+_LAST: Final = (
+    f"(SELECT t.status {_OF_STEPS} NOT IN ('corrected', 'commented', 'escalated') ORDER BY t.position DESC LIMIT 1)"
+)
+_ATTENTION: Final = {
+    "acknowledged": "acknowledged", "snoozed": "snoozed", "retracted": "ended", "expired": "ended", "resolved": "ended",
+    "closed": "ended",
+}  # fmt: skip
 _SEVERITY: Final = "array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], k.severity)"
 _OF_BOOK: Final = (
     "SELECT c.customer_id, c.unit, c.rm_id, s.customer_ref, s.tier, s.aum_minor, s.currency, s.as_of, s.held_reason, s.pack_id,"
@@ -139,6 +152,18 @@ class DeskQueries:
             found = _cases(cursor, "k.case_id = %(id)s", {"id": case_id}, "k.position")
         return found[0] if found else None
 
+    def newest_step(self, case_id: str) -> DeskRow | None:
+        """What an act on a case answers: (customer_id, branch, told_step), of whichever unit; None where there is no such case.
+
+        For the door of commands, which decides by the branch before anybody learns of the case.
+        """
+        with self.model.reading((HEAD_OFFICE,)) as cursor:
+            found = _all(
+                cursor, f"SELECT k.customer_id, {_TOLD} AS told_step, c.unit AS branch FROM readmodel.cases AS k"
+                " JOIN readmodel.customers AS c USING (customer_id) WHERE k.case_id = %(id)s", {"id": case_id},
+            )  # fmt: skip
+        return found[0] if found else None
+
     def freshness(self) -> DeskRow:
         """How many records are still to come, and how many seconds ago the oldest topic was at its end; None: never."""
         with self.model.reading(()) as cursor:
@@ -171,8 +196,9 @@ def _cases(cursor: Cursor[Any], where: str, given: DeskRow, order: str) -> list[
     """Cases with their steps, oldest step first."""
     cases = _all(
         cursor,
-        "SELECT k.*, c.unit, s.customer_ref, s.currency, s.pack_id FROM readmodel.cases AS k JOIN readmodel.customers AS c USING"
-        f" (customer_id) LEFT JOIN readmodel.standings AS s USING (customer_id) WHERE {where} ORDER BY {order}"
+        f"SELECT k.*, {_TOLD} AS told_step, {_LAST} AS last_step, c.unit, s.customer_ref, s.currency, s.pack_id"
+        " FROM readmodel.cases AS k JOIN readmodel.customers AS c USING (customer_id)"
+        f" LEFT JOIN readmodel.standings AS s USING (customer_id) WHERE {where} ORDER BY {order}"
         " LIMIT %(cases_max)s",
         given | {"cases_max": CASES_MAX},
     )
@@ -182,15 +208,10 @@ def _cases(cursor: Cursor[Any], where: str, given: DeskRow, order: str) -> list[
         {"ids": [case["case_id"] for case in cases], "most": STEPS_MAX},
     )  # fmt: skip
     for case in cases:
-        case["open"] = _is_open(case)
+        case["attention"] = case["attention"] or _ATTENTION.get(case["last_step"], "waiting")
+        case["open"] = case["attention"] != "ended"
         case["steps"] = [step for step in reversed(steps) if step["case_id"] == case["case_id"]]
     return cases
-
-
-def _is_open(case: DeskRow) -> bool:
-    if case["attention"] is not None:
-        return bool(case["attention"] != "ended")
-    return case["status"] in ("raised", "deepened", "escalated")
 
 
 def _all(cursor: Cursor[Any], statement: LiteralString | str, given: DeskRow) -> list[DeskRow]:

@@ -15,14 +15,14 @@ from services.access.decision import HEAD_OFFICE
 SCHEMA: Final = "readmodel"
 NEXT_SCHEMA: Final = "readmodel_next"
 OLD_SCHEMA: Final = "readmodel_old"
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the tables; another one means that they are built anew."""
 
 UNITS_SETTING: Final = "tidegauge.units"
 """The units of a transaction that reads, one a line."""
 
-OPEN_CASE: Final = "coalesce(attention <> 'ended', status IN ('raised', 'deepened', 'escalated'))"
-"""Of a case: whether it is open."""
+OPEN_CASE: Final = "coalesce(attention <> 'ended', status NOT IN ('retracted', 'expired', 'resolved', 'closed'))"
+"""Of a case: whether it is open; records of before TIDEGAUGE_CONTRACTS=2 don't say who answers it."""
 
 AUM_ORDER: Final = "coalesce(aum_minor, -9223372036854775807)"
 """By which a book is in order: what is not known comes last."""

@@ -26,6 +26,7 @@ from services.commands.door import CommandDoor
 from services.database.migrations import migrate
 from services.desk.pages.row_words import tier_names
 from services.desk.pages.setup import OWN_PAGES, desk_pages
+from services.desk.queries import DeskQueries
 from services.pages.development import DevelopmentLogin, install_development_login
 from services.pages.site import PageSite
 from services.pages.visitors import Visitors
@@ -82,9 +83,9 @@ class TestDesk:
         self.unrecorded = self.store_away = False
         self.address = ""
         trail = AuditTopic(self._keep, lambda: NOW)
-        steps = {value["alert_id"]: value for topic, value in RECORDS if topic == "rm-alerts"}
         commands: Any = self.commands
-        self.door = CommandDoor(commands, self, steps.get, self.write, trail, lambda: NOW, "Asia/Shanghai")
+        newest = DeskQueries(self.model).newest_step
+        self.door = CommandDoor(commands, self, newest, self.write, trail, lambda: NOW, "Asia/Shanghai")
 
     def _keep(self, chain: str, entry: dict[str, Any]) -> None:
         if self.unrecorded:

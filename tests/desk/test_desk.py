@@ -245,6 +245,25 @@ def test_acts_are_applied_refused_or_pending(new_database: Callable[[], str]) ->
 
 
 @pytest.mark.integration
+def test_cases_that_do_not_say_who_answers(new_database: Callable[[], str]) -> None:
+    """Records of before TIDEGAUGE_CONTRACTS=2: a case stays open when its figures change, and acts name the step told last."""
+    unsaid = {"told_step": None, "attention": None}
+    with open_desk(new_database()) as desk:
+        desk.tell("rm-alerts", step("C1", "case-1", **unsaid))
+        desk.tell("rm-alerts", step("C1", "case-1", "corrected", **unsaid))
+        with desk.client("wang") as client:
+            shown = client.get("/").text
+            assert "Waits for an answer" in shown and 'name="step" value="case-1/raised"' in shown
+            posted(desk, "wang", "acknowledge", step="")
+            assert desk.acts[-1]["details"]["step"] == "case-1/raised"
+            for status, life in (("acknowledged", "Somebody looks after it"), ("deepened", "Waits for an answer")):
+                desk.tell("rm-alerts", step("C1", "case-1", status, **unsaid))
+                assert life in client.get("/").text
+            desk.tell("rm-alerts", step("C1", "case-1", "resolved", **unsaid))
+            assert "No open case" in client.get("/").text
+
+
+@pytest.mark.integration
 def test_nothing_that_comes_is_a_script(new_database: Callable[[], str]) -> None:
     """Customer numbers, counterparties, notes, tiers, flags: all of it is text."""
     evil = "<script>alert(1)</script>"

@@ -33,6 +33,7 @@ def serve(
     """
     from services.commands.bootstrap import open_door
     from services.desk.pages.setup import desk_app
+    from services.desk.queries import DeskQueries
     from services.readmodel.setup import read_model
 
     told = until_told()
@@ -49,7 +50,11 @@ def serve(
     settings = world.settings
     Watch(world, USES_PLACE).start(end_process)
     local = f"http://localhost:{socket.getsockname()[1]}"
-    with one_last_line(), open_door(settings) as opened, closing(read_model(settings)) as model:
+    with (
+        one_last_line(),
+        closing(read_model(settings)) as model,
+        open_door(settings, case_of=DeskQueries(model).newest_step) as opened,
+    ):
         if not opened.follower.wait_ready(_BEGIN_S):
             raise CommandError(f"the customers can't be read within {_BEGIN_S:.0f} s", "is Kafka busy?", FAILED_CHECK)
         serving = server(desk_app(settings, opened.door, model, local), _CONNECTIONS_MAX)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-BEHIND_IT: Final = ("worker", "views", "readmodel follow")
+BEHIND_IT: Final = ("worker", "readmodel follow")
 _READ_S_MAX: Final = 120.0
 _LOOK_S: Final = 0.5
 _UNITS: Final = ["unit,name,change"]
@@ -37,7 +37,7 @@ def try_desk(
     from tidegauge.demo.processes import Programs
 
     settings = Settings()
-    hint = "`tidegauge worker`, `views`, `readmodel follow` and `desk serve` are the parts"
+    hint = "`tidegauge worker`, `readmodel follow` and `desk serve` are the parts"
     if not settings.own_machine:
         raise CommandError("this is for servers of this machine, without an issuer of logins", hint, BAD_INPUT)
     if settings.secured:
