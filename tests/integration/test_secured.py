@@ -278,7 +278,7 @@ def test_decisions_are_on_record(secured: Secured) -> None:
 # What doctor can't know with the rights of these principals, and what of it while `transactions` is hidden from them.
 BY_OPERATOR = {"brokers", "topic settings", "copies", "changelog"}
 UNSEEN = {
-    "lookup": BY_OPERATOR | {"waiting", "accounts", "closes", "marks", "deletions", "state", "handover"},
+    "lookup": BY_OPERATOR | {"waiting", "accounts", "closes", "marks", "deletions", "state", "handover", "calendar"},
     "desk": BY_OPERATOR,
 }
 

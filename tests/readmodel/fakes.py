@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.codec.records import decode_one
 from schemas.registry import Registry
+from schemas.topics import MARK_KEY
 from services.readmodel.projector import Moved, OtherLogError, OvertakenError
 from services.readmodel.rows import RowChange, changes_of
 from services.views.projections import TopicRecord
@@ -64,6 +65,8 @@ def twin(logs: Mapping[str, Sequence[TopicRecord]], registry: Registry) -> Rows:
     rows: Rows = {}
     for log in logs.values():
         for record in log:
+            if record.key == MARK_KEY:
+                continue
             try:
                 value = None if record.value is None else decode_one(record.value, registry, name=record.topic)
                 put(rows, changes_of(record, value))

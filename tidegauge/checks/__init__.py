@@ -115,7 +115,7 @@ def one(settings: Settings, name: str, module: str, function: str) -> Iterator[C
         told = False
         for line in getattr(import_module(f"tidegauge.checks.{module}"), function)(settings):
             told = True
-            yield line if not line.good else _unseen(settings, name) or line
+            yield line if line.grade is Grade.WRONG else _unseen(settings, name) or line
         if not told and (unseen := _unseen(settings, name)):
             yield unseen
     except Exception as problem:  # noqa: BLE001 - it is what was found
@@ -127,7 +127,7 @@ def one(settings: Settings, name: str, module: str, function: str) -> Iterator[C
 
 
 def _unseen(settings: Settings, name: str) -> CheckLine | None:
-    """What a check says that could not see all of its topics, and found nothing in the others."""
+    """What a check says that could not see all of its topics, and found nothing wrong in the others."""
     hidden = import_module("tidegauge.checks.sight").not_seen(settings, name)
     return CheckLine(name, Grade.UNSEEN, f"not allowed to see: {listed(hidden)}", _ALLOW) if hidden else None
 
