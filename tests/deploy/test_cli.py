@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -44,6 +45,11 @@ def home_of(folder: Path) -> Path:
     return Path(record.read_record(folder).get("postgres_home", folder / "postgres"))
 
 
+def not_good(out: str) -> list[dict[str, Any]]:
+    """What doctor finds, but for the calendar: which years are known depends on the day of the test."""
+    return [check for check in json.loads(out) if not check["good"] and check["name"] != "calendar"]
+
+
 @pytest.mark.integration
 def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
     """`up` starts what is missing and creates the topics, `doctor` finds all good, `down` leaves no process.
@@ -59,7 +65,7 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
     }
     before = call("doctor", "--json", env=around)
     assert before.code == 1
-    assert {check["name"] for check in json.loads(before.out) if not check["good"]} == {"redis", "topics"}
+    assert {check["name"] for check in not_good(before.out)} == {"redis", "topics"}
     try:
         port = processes.free_row(3)
         ports = ("--redis-port", str(port), "--postgres-port", str(port + 1), "--tickets-port", str(port + 2))
@@ -76,7 +82,7 @@ def test_up_doctor_topics_down(kafka: Kafka, topic_prefix: str, tmp_path: Path) 
         refused = call("topics", "--create", env=around | {"TIDEGAUGE_PARTITIONS": "2"})
         assert (refused.code, "set TIDEGAUGE_PARTITIONS=1" in refused.err) == (1, True)
         put_aside(kafka, f"{topic_prefix}dead-letters")
-        [told] = [c for c in json.loads(call("doctor", "--json", env=around).out) if not c["good"]]
+        [told] = not_good(call("doctor", "--json", env=around).out)
         assert (told["name"], "transactions: 2 × no key" in told["found"]) == ("records", True)
         listed = json.loads(call("topics", "--json", env=around).out)
         assert {entry["partitions"] for entry in listed} == {1}
