@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from policies.language import criteria, document, figures, grammar, sections, timing
+from policies.language import criteria, document, escalation, figures, grammar, sections, timing
 from policies.language.consistency import GRACEFUL, OF_LEAVING
 from policies.language.grammar import Kind
 from policies.model import metrics
@@ -315,6 +315,8 @@ class Writer:
                 )
             case criteria.TermKind():
                 return self.metric() | {"weight": "1"}
+            case escalation.ClockTime():
+                return self.one("08:30", "09:00", "17:00", "24:00")
             case figures.AbsentKind():
                 return self.one(0, 1)
             case sections.AlertKind():

@@ -359,6 +359,7 @@ TOLD: dict[str, Any] = {
     PERSONAL + "queue.order": "ratio", PERSONAL + "queue.overtakers_max": 3,
     PERSONAL + "queue.classes[0].calls_a_round": 2, PERSONAL + "queue.classes[1].calls_a_round": 1,
     PERSONAL + "tiers[1].bands": [{"id": "upper", "name": NAME, "when": limit("140.00")}],
+    PERSONAL + "cases.escalation": {"hours": {"low": 8}, "opens": "08:30", "closes": "16:00"},  # the notifier's clock
     "facts.loyalty.name": NAME, "flows.pays.name": NAME, "measures.points.name": NAME,
 }  # fmt: skip
 NEVER = ("classes.overrides.kinds", "classes.potential.groups")  # the check says so of every pack that has them

@@ -68,7 +68,8 @@ def test_a_setting_changes_an_outcome(row: Told):
 
 def test_what_is_for_people_decides_nothing():
     """All of it at once against none of it, where tiers, cards, queue and alerts move."""
-    beside = {"facts.loyalty.kind": "count", PERSONAL + "alerts": [OUTFLOW], "flows.pays.direction": "in",
+    beside = {"facts.loyalty.kind": "count", PERSONAL + "alerts": [OUTFLOW], PERSONAL + "cases": {"return_days": 15},
+              "flows.pays.direction": "in",
               "measures.points.sum": [{"metric": "age", "weight": "1"}]}  # fmt: skip
     plain, full = written(beside), written(beside | TOLD)
     for steps in (LIFE, LEAVES, ISSUED):
