@@ -36,3 +36,12 @@ def murmur2(key: bytes) -> int:
 def partition_of(key: bytes, partitions: int) -> int:
     """Partition of a key, as Kafka's Java clients and librdkafka's `murmur2` choose it."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def misplacement(key: bytes | None, customer_id: str | None, partition: int, partitions: int) -> int:
+    """0, or how a record of a customer lies wrong (MISPLACED). customer_id: None for a deletion, which has its key alone."""
+    if key is None:
+        return NO_KEY
+    if customer_id is not None and key != customer_id.encode():
+        return OTHER_KEY
+    return 0 if partition_of(key, partitions) == partition else OTHER_PARTITION

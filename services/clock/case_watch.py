@@ -57,18 +57,26 @@ class CaseState(NamedTuple):
 
 
 class DueCommand(NamedTuple):
-    """A command, and from when on it is to be sent, in ms since 1970. level: of an escalation, else 0."""
+    """A command, and from when on it is to be sent, in ms since 1970. level: of an escalation, else 0.
+
+    since_ms: the instant since which the case has stood so that this is due.
+    """
 
     due_ms: int
     action: str
     case: str
     step: str
     level: int
+    since_ms: int
 
     @property
     def key(self) -> str:
-        """Of the command: the same for every clock. The step is in it, since a deepening starts the levels anew."""
-        return f"{self.action}/{self.case}/{self.step}/{self.level}"
+        """Of the command: the same for every clock.
+
+        The step is in it, since a deepening starts the levels anew; the instant, since a case that was snoozed meanwhile is
+        to be escalated, or woken, once more.
+        """
+        return f"{self.action}/{self.case}/{self.step}/{self.level}/{self.since_ms}"
 
 
 def next_command(
@@ -78,13 +86,13 @@ def next_command(
     if case.attention == SNOOZED:
         if case.until is None or not DAY_MIN <= case.until < DAY_MAX:
             return None
-        return DueCommand(day_start_ms(case.until + 1, zone), WAKE, case.case, case.step, 0)
+        return DueCommand(day_start_ms(case.until + 1, zone), WAKE, case.case, case.step, 0, case.since_ms)
     hours = None if terms is None else terms.hours.get(case.severity)
     if terms is None or hours is None or not 0 <= case.level < LEVELS_MAX:
         return None
     working = WorkingTime(terms.opens, terms.closes, zone, is_open)
     due_ms = working.after(case.since_ms, hours * WORK_HOUR_MS)
-    return DueCommand(due_ms, ESCALATE, case.case, case.step, case.level + 1)
+    return DueCommand(due_ms, ESCALATE, case.case, case.step, case.level + 1, case.since_ms)
 
 
 @dataclass(slots=True)

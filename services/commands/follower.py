@@ -18,6 +18,7 @@ from deploy.connections.clients import librdkafka
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import RegistryError
 from schemas.topics import MARK_KEY
+from schemas.validation.profiles import PROFILES_TOPIC, ProfileCheck, SentProfile
 from services.commands.store import COMMANDS_KEPT_S, CommandStore
 from streams.calendar import date_of
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMMAND_RESULTS: Final = "command-results"
-PROFILES_TOPIC: Final = "customers"
 CUSTOMERS_KNOWN_MAX: Final = 5_000_000
 WAITERS_MAX: Final = 4096
 _POLL_S: Final = 0.1
@@ -50,6 +50,7 @@ class Follower:
     ) -> None:  # fmt: skip
         self._settings, self._registry, self._store, self._customers = settings, registry, store, customers
         self._branches: dict[str, str] = {}
+        self._profiles = ProfileCheck(1)  # until it is known how many partitions there are
         self._waiting: dict[str, list[Future[dict[str, Any]]]] = {}
         self._lock, self._ended, self._caught_up = threading.Lock(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="command-results", daemon=True)
@@ -77,7 +78,9 @@ class Follower:
 
     def _from_beginning(self) -> list[TopicPartition]:
         name, out = self._settings.topic(PROFILES_TOPIC), []
-        for number in self._partitions(PROFILES_TOPIC):
+        numbers = self._partitions(PROFILES_TOPIC)
+        self._profiles = ProfileCheck(len(numbers))
+        for number in numbers:
             first, end = self._consumer.get_watermark_offsets(TopicPartition(name, number), timeout=_ASKED_S)
             if end > first:
                 self._ends[name, number] = end
@@ -140,7 +143,7 @@ class Follower:
         return [] if first is None else [first, *self._consumer.consume(_TAKEN_MAX - 1, 0)]
 
     def _take(self, messages: list[Message]) -> None:
-        results, offsets = list[dict[str, Any]](), dict[int, int]()
+        results, offsets, profiles = list[dict[str, Any]](), dict[int, int](), list[Message]()
         for message in messages:
             topic, number, offset = message.topic(), message.partition(), message.offset()
             if (problem := message.error()) is not None:
@@ -151,12 +154,12 @@ class Follower:
             assert number is not None
             assert offset is not None
             if topic == self._settings.topic(PROFILES_TOPIC):
-                self._customer(message)
-                self._read(topic, number, offset + 1)
+                profiles.append(message)
                 continue
             offsets[number] = offset + 1
             if (record := self._decoded(message, COMMAND_RESULTS)) is not None:
                 results.append(record)
+        self._customers_of(profiles)
         if offsets:
             self._keep(results, offsets)
 
@@ -167,19 +170,27 @@ class Follower:
         if not self._ends:
             self._caught_up.set()
 
-    def _customer(self, message: Message) -> None:
-        key, value = message.key(), message.value()
-        if key == MARK_KEY:  # of a close: they lie in every input
-            return
-        if value is None:
-            if key is not None:
-                self._branches.pop(bytes(key).decode(errors="replace"), None)
-            return
+    def _customers_of(self, messages: list[Message]) -> None:
+        """Takes profiles that the workers take; marks of closes lie in every input."""
+        sent = [one for message in messages if message.key() != MARK_KEY and (one := self._sent(message)) is not None]
+        for one, counts in zip(sent, self._profiles.taken(sent), strict=True):
+            if not counts:
+                continue
+            name = (one.key or b"").decode(errors="replace")
+            if one.record is None:
+                self._branches.pop(name, None)
+            elif name in self._branches or len(self._branches) < CUSTOMERS_KNOWN_MAX:
+                self._branches[name] = one.record["branch"]
+        for message in messages:
+            self._read(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0) + 1)
+
+    def _sent(self, message: Message) -> SentProfile | None:
+        key, number = message.key(), int(message.partition() or 0)
+        raw = None if key is None else bytes(key)
+        if message.value() is None:
+            return SentProfile(raw, number, None)
         record = self._decoded(message, PROFILES_TOPIC)
-        if record is not None and (
-            record["customer_id"] in self._branches or len(self._branches) < CUSTOMERS_KNOWN_MAX
-        ):
-            self._branches[record["customer_id"]] = record["branch"]
+        return None if record is None else SentProfile(raw, number, record)
 
     def _decoded(self, message: Message, name: str) -> dict[str, Any] | None:
         try:

@@ -1,6 +1,7 @@
 """To whom a notice goes: the accountable person by the bank's lists, one level further up for each level of a case.
 
-Without lists, and where nobody of the line is there, it goes to the manager of the alert, else to his branch.
+Without lists it goes to the manager of the alert, else to his branch. Where nobody of the line is there it goes to the branch:
+the lists may say of that manager that he has gone, or that he may not see the customer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ Addressee = Callable[[dict[str, Any]], Awaitable[str]]
 
 def manager_of(alert: Mapping[str, Any]) -> str:
     """The manager of an alert's record, else his branch."""
-    return alert["rm_id"] or f"branch:{alert['branch']}"
+    return alert["rm_id"] or alert_branch(alert)
+
+
+def alert_branch(alert: Mapping[str, Any]) -> str:
+    """The branch of an alert's record, as a recipient."""
+    return f"branch:{alert['branch']}"
 
 
 async def to_manager(alert: dict[str, Any]) -> str:
@@ -55,17 +61,15 @@ class Addressees:
     async def __call__(self, alert: dict[str, Any]) -> str:
         """See Addressee. An alert names no class of customers: the first class whose rules name a role for the tier counts."""
         roster = await self._fresh()
-        if roster is None:
+        if roster is None or not roster.staff:
             return manager_of(alert)
         pack = alert["pack_id"], alert["pack_version"]
         roles = (self._role_of(pack, kind, alert["tier"]) for kind in CUSTOMER_CLASSES)
         charge = Charge(alert["branch"], alert["rm_id"], next((role for role in roles if role is not None), None))
         found = accountable(charge, roster, max(0, alert.get("level") or 0))
         if found is None:
-            log.warning(
-                "nobody is accountable for alert %s: its notice goes to the manager or the branch", alert["alert_id"]
-            )
-            return manager_of(alert)
+            log.warning("nobody is accountable for alert %s: its notice goes to the branch", alert["alert_id"])
+            return alert_branch(alert)
         return found.staff_id
 
     async def _fresh(self) -> Roster | None:

@@ -13,16 +13,16 @@ from typing import Any, Final, NamedTuple, Protocol
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry
 from schemas.topics import MARK_KEY
+from schemas.validation.profiles import PROFILES_TOPIC, ProfileCheck, SentProfile
 from services.readmodel.rows import RowChange, changes_of
 from services.views.projections import TopicRecord
-from services.views.writer import RecordSource, Rejects
+from services.views.writer import RecordSource, Rejects, keep_going
 
 log = logging.getLogger(__name__)
 
 RECORDS_MAX: Final = 5_000
 """In one transaction."""
 
-WAIT_S_MAX: Final = 5.0
 FETCH_S: Final = 0.2
 SWITCHES_MAX: Final = 100
 """A rebuild that is overtaken so often by who writes meanwhile gives up."""
@@ -73,11 +73,13 @@ class Projector:
     def __init__(self, source: RecordSource, store: ReadStore, registry: Registry, rejects: Rejects) -> None:
         self.source, self.store, self.registry, self.rejects = source, store, registry, rejects
         self.next: dict[str, int | None] = {}
+        self.profiles = ProfileCheck(1)  # until it is settled how many partitions there are
         self.rejected = 0
 
     def settle(self) -> None:
         """Go on where the store stands. OtherLogError."""
         self.next = self.store.settle(self.source.world())
+        self.profiles = ProfileCheck(sum(name.partition(":")[0] == PROFILES_TOPIC for name in self.source.ends()))
         self.source.begin(dict(self.next))
 
     def step(self) -> int:
@@ -112,7 +114,7 @@ class Projector:
                 room = RECORDS_MAX - part.records
                 taken, rest = rest[:room], rest[room:]
                 end = taken[-1].end if rest or fetched.stop is None else fetched.stop
-                changes = [change for record in taken for change in self._changes(record)]
+                changes = self._changes(taken)
                 if end != before:
                     part.moved[name] = part.moved.get(name, (before, 0))[0], end
                 part = RowBatch(part.changes + changes, part.moved, part.records + len(taken))
@@ -124,54 +126,52 @@ class Projector:
         if part.moved:
             yield part
 
-    def _changes(self, record: TopicRecord) -> list[RowChange]:
-        """What a record changes; marks of closes nothing. One that can't be read changes nothing, and somebody is told."""
-        if record.key == MARK_KEY:
-            return []
+    def _changes(self, taken: Sequence[TopicRecord]) -> list[RowChange]:
+        """What records of a partition change; marks of closes nothing, and profiles that the workers refuse neither."""
+        read = [one for record in taken if record.key != MARK_KEY and (one := self._read(record)) is not None]
+        if taken and taken[0].topic == PROFILES_TOPIC:
+            sent = [SentProfile(record.key, record.partition, value) for record, value in read]
+            read = [one for one, counts in zip(read, self.profiles.taken(sent), strict=True) if counts]
+        changes: list[RowChange] = []
+        for record, value in read:
+            try:
+                changes += changes_of(record, value)
+            except ValueError as problem:
+                self._reject(record, problem)
+        return changes
+
+    def _read(self, record: TopicRecord) -> tuple[TopicRecord, dict[str, Any] | None] | None:
+        """A record with its value; None for one that can't be read: it changes nothing, and somebody is told."""
         try:
             if record.lost is not None:
                 raise RecordError("is not handed on")
-            value: dict[str, Any] | None = None
-            if record.value is not None:
-                value = decode_one(record.value, self.registry, name=record.topic)
-            return changes_of(record, value)
-        except ValueError as problem:  # RecordError is one
+            return record, None if record.value is None else decode_one(record.value, self.registry, name=record.topic)
+        except RecordError as problem:
+            self._reject(record, problem)
+            return None
+
+    def _reject(self, record: TopicRecord, problem: ValueError) -> None:
+        self.rejected += 1
+        if record.topic != PROFILES_TOPIC:  # what is wrong with an input the workers say
             self.rejects.reject(record, "unreadable", str(problem))
-            self.rejected += 1
-            return []
 
 
 def keep_projecting(
     projector: Projector, rebuilt: Callable[[], object], stopped: Callable[[float], bool],
     failures: tuple[type[Exception], ...],
 ) -> None:  # fmt: skip
-    """Run until `stopped(seconds to wait)` says so; what is of another log is built anew by `rebuilt`.
+    """Run as `keep_going` does; what is of another log is built anew by `rebuilt`."""
 
-    After a failure it settles again; the waits double up to WAIT_S_MAX.
-    """
-    settled, wait_s = False, 0.1
-    passing: tuple[type[Exception], ...] = (OvertakenError, *failures)
-    while not stopped(0.0):
+    def settle() -> bool:
         try:
-            if not settled:
-                _settle(projector, rebuilt)
-                settled = True
-            projector.step()
-            wait_s = 0.1
-        except passing as problem:
-            log.warning("the read model can't be written: %s; again in %.1f s", problem, wait_s)
-            settled = False
-            stopped(wait_s)
-            wait_s = min(wait_s * 2, WAIT_S_MAX)
+            projector.settle()
+        except OtherLogError as problem:
+            log.warning("%s: it is built anew", problem)
+            rebuilt()
+            projector.settle()
+        return True
 
-
-def _settle(projector: Projector, rebuilt: Callable[[], object]) -> None:
-    try:
-        projector.settle()
-    except OtherLogError as problem:
-        log.warning("%s: it is built anew", problem)
-        rebuilt()
-        projector.settle()
+    keep_going(settle, projector.step, stopped, (OvertakenError, *failures), "the read model")
 
 
 def build_anew(projector: Projector, store: NextStore, progress: Callable[[int, int], None]) -> int:

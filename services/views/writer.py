@@ -359,29 +359,39 @@ def _text(key: bytes | None) -> str:
         return ""
 
 
+def keep_going(
+    settle: Callable[[], bool],
+    step: Callable[[], object],
+    stopped: Callable[[float], bool],
+    passing: tuple[type[Exception], ...],
+    what: str,
+) -> None:
+    """`settle`, then `step` after `step`, until `stopped(seconds to wait)` says so; after a failure that passes, settle again.
+
+    The waits double up to 5 s. settle: False where it is to be tried again. Any other exception ends it.
+    """
+    settled, wait_s = False, 0.1
+    while not stopped(0.0):
+        try:
+            if not settled and not (settled := settle()):
+                stopped(1.0)
+                continue
+            step()
+            wait_s = 0.1
+        except passing as problem:
+            log.warning("%s can't be written: %s; again in %.1f s", what, problem, wait_s)
+            settled = False
+            stopped(wait_s)
+            wait_s = min(wait_s * 2, 5.0)
+
+
 def keep(
     writer: ViewWriter,
     stopped: Callable[[float], bool],
     failures: tuple[type[Exception], ...],
 ) -> None:
-    """Run the writer until `stopped(seconds to wait)` says so; after a failure of the store, settle again.
-
-    The waits double up to 5 s. Any other exception ends the process; started again it goes on from what is stored.
-    """
-    settled, wait_s = False, 0.1
-    passing: tuple[type[Exception], ...] = (LeaseLostError, *failures)
-    while not stopped(0.0):
-        try:
-            if not settled and not (settled := writer.settle()):
-                stopped(1.0)
-                continue
-            writer.step()
-            wait_s = 0.1
-        except passing as problem:
-            log.warning("the view can't be written: %s; again in %.1f s", problem, wait_s)
-            settled = False
-            stopped(wait_s)
-            wait_s = min(wait_s * 2, 5.0)
+    """Run the writer as `keep_going` does. When the process is started again it goes on from what is stored."""
+    keep_going(writer.settle, writer.step, stopped, (LeaseLostError, *failures), "the view")
     with suppress(*failures):  # else the lease ends by itself
         writer.close()
 

@@ -189,7 +189,7 @@ def test_report_has_ratios_first_and_a_plot(tmp_path, monkeypatch: pytest.Monkey
     """The page puts the ratios before the rates and names the machine; the plot is an SVG."""
     monkeypatch.setattr(report, "DOCS", tmp_path)
     ours = report.Engine("J1", "ours", timings=[Timing(100, seconds, 0.1, cpu_s=0.001) for seconds in (1.0, 0.5, 0.2)])
-    other = report.Engine("J1", "another", "all of it", ours, [Timing(100, 10.0, 5.0, 0.02, 0.03, 7_000_000)])
+    other = report.Engine("J1", "another", "all of it", ours, [Timing(100, 10.0, 5.0, 0.02, 0.03, rss_max=7_000_000)])
     page = report.Report("make bench", [ours, other])
     page.tables.append(report.Table("Late:", ("events/s", "p50"), [("100", "5")]))
     report.write({"j1": page}, ("full", "j1"))

@@ -37,6 +37,7 @@ CLIENTS: Final = {
 }  # fmt: skip
 FOREIGN: Final = {  # place: why it takes another way
     "bench/peers/faust_tutorial.py": "a program of a neighbour's, as its tutorial has it, in an environment without ours",
+    "tests/integration/credentials.py": "tries what each credential may do, by the very options of `librdkafka`",
     "tests/engine/test_hooks.py": "connects to nobody: it looks at what the library keeps",
     "tests/deploy/test_connections.py": "this test",
 }

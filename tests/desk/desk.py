@@ -145,7 +145,7 @@ class TestDesk:
         sessions: Any = self._sessions() if self.redis_url else OpenSessions()
         callers = RequestCallers((PEOPLE | ROLES).get, self.address, sessions=sessions)
         site, names = PageSite([OWN_PAGES], "zh-CN"), tier_names([load_pack("rolling-quarter-aum")])
-        app = desk_pages(site, Visitors(lambda _: None, callers), self.door, self.model, names)
+        app = desk_pages(site, Visitors(lambda _: None, callers), self.door, self.model, names, "CNY")
         if self.redis_url:
             login = DevelopmentLogin(sessions, callers, lambda: connected(self.database))
             install_development_login(app, site, login)

@@ -5,11 +5,14 @@ What fills its tables is killed on the way.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
@@ -30,6 +33,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600
 MANAGER: Final = "RM-1"
 CUSTOMERS: Final = ("C1", "C2", "C3")
 IN_MINOR, OUT_MINOR = 9_000_000_000, -7_900_000_000
+TODAY: Final = datetime.now(
+    ZoneInfo("Asia/Shanghai")
+).date()  # an act bears today's day, and may not lie far ahead of the closes
+BOOKED, CLOSED, LEAVES = ((TODAY - timedelta(days)).isoformat() for days in (150, 2, 1))
+MONTH_END: Final = ((TODAY - timedelta(1)).replace(day=1) - timedelta(1)).isoformat()  # at which tiers are decided
 CSRF: Final = re.compile(r'name="csrf" value="([^"]+)"')
 STEP: Final = re.compile(r'action="/case/([^/"]+)/acknowledge".*?name="step" value="([^"]+)"', re.DOTALL)
 AGAIN: Final = re.compile(r'hx-get="(/case/[^"]+)"')
@@ -118,12 +126,13 @@ def test_a_case_is_acted_on(
     _staff(database, tmp_path)
     told(live, [
         *(customer(name, branch="B01", rm_id=MANAGER) for name in CUSTOMERS),
-        *(posting(n, IN_MINOR, "2026-01-01", customer=name, account=f"A-{name}") for n, name in enumerate(CUSTOMERS, 1)),
+        *(posting(n, IN_MINOR, BOOKED, customer=name, account=f"A-{name}") for n, name in enumerate(CUSTOMERS, 1)),
     ])  # fmt: skip
-    closed(live, "2026-03-31")
+    for day in dict.fromkeys((MONTH_END, CLOSED)):
+        closed(live, day)
     live.start()
     follower = live.begin("readmodel", "follow")
-    told(live, [posting(10, OUT_MINOR, "2026-04-02", customer="C1", account="A-C1")])
+    told(live, [posting(10, OUT_MINOR, LEAVES, customer="C1", account="A-C1")])
     live.wait(lambda: any(one["status"] == "raised" for one in live.outputs("rm-alerts")), "an alert")
     _followed(live, database)
     live.begin("desk", "serve", "--port", str(port))
@@ -143,15 +152,29 @@ def test_a_case_is_acted_on(
     refused = manager.told(manager.act(case, step, "acknowledge", "the-second-one"))
     assert "Refused: it is acknowledged already." in refused
     for number, name in enumerate(("C2", "C3", "C2")):
-        told(live, [posting(20 + number, OUT_MINOR // 2, "2026-04-02", customer=name, account=f"A-{name}")])
+        told(live, [posting(20 + number, OUT_MINOR // 2, LEAVES, customer=name, account=f"A-{name}")])
         follower.kill()
         follower.wait(240)
         follower = live.begin("readmodel", "follow")
     assert f"/case/{case}/comment" in manager.page("/")
+    done = manager.told(manager.act(case, step, "resolve", "the-third-one", outcome="kept", reason="he stays"))
+    assert "Done." in done and f"/case/{case}/comment" not in done
+    assert f"/case/{case}/comment" not in manager.page("/")
     manager.client.close()
-    live.wait(lambda: len(live.outputs("command-results")) == 2, "the worker's answers")
+    live.wait(lambda: len(live.outputs("command-results")) == 3, "the worker's answers")
     _followed(live, database)
     assert not doubled(live.outputs("rm-alerts"))
     for topic in ("rm-alerts", "command-results"):
         ((count,),) = _rows(database, f"SELECT count(*) FROM readmodel.{TOPIC_TABLES[topic].name}")
         assert count == len(live.outputs(topic)), topic
+    _rebuilt(live, database)
+
+
+def _rebuilt(live: Live, database: str) -> None:
+    """A dry run makes no table; the rebuild gives what was there."""
+    made = "SELECT table_schema, table_name FROM information_schema.tables ORDER BY 1, 2"
+    before = _rows(database, made)
+    shown = json.loads(live.command("readmodel", "rebuild", "--dry-run", "--json"))
+    assert shown["dry_run"] and _rows(database, made) == before
+    live.command("readmodel", "rebuild")
+    _followed(live, database)

@@ -165,8 +165,8 @@ def test_a_pack_that_would_come_again(live: Live, tmp_path: Path) -> None:
 
 
 # A call of each guarded command that has something to do; workers are stopped.
-# One needs a shadow: test_takeover.py tries its dry run; others a database: tests/services/test_directory.py.
-ELSEWHERE = {"world takeover", "queue restore", "staff import", "database migrate"}
+# One needs a shadow: test_takeover.py tries its dry run; others a database: tests/services/test_directory.py, test_desk.py.
+ELSEWHERE = {"world takeover", "queue restore", "staff import", "database migrate", "readmodel rebuild"}
 DRY = {
     "down": (),
     "import": ("--format", "ndjson", "{files}/bank"),

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from schemas.codec.records import decode_one
+from schemas.partitioner import partition_of
 from schemas.registry import Registry
 from schemas.topics import MARK_KEY
+from schemas.validation.columns import InputCheck
 from services.readmodel.projector import Moved, OtherLogError, OvertakenError
 from services.readmodel.rows import RowChange, changes_of
 from services.views.projections import TopicRecord
@@ -61,18 +63,30 @@ def put(rows: Rows, changes: Sequence[RowChange]) -> None:
 
 
 def twin(logs: Mapping[str, Sequence[TopicRecord]], registry: Registry) -> Rows:
-    """What the topics say, record by record; what can't be read says nothing."""
+    """What the topics say, record by record; what can't be read says nothing, and so does a profile that is none for a worker."""
     rows: Rows = {}
+    partitions = sum(name.startswith("customers:") for name in logs)
     for log in logs.values():
         for record in log:
             if record.key == MARK_KEY:
                 continue
             try:
                 value = None if record.value is None else decode_one(record.value, registry, name=record.topic)
+                if record.topic == "customers" and not counts(record, value, partitions):
+                    continue
                 put(rows, changes_of(record, value))
             except ValueError:
                 continue
     return rows
+
+
+def counts(record: TopicRecord, value: dict[str, Any] | None, partitions: int) -> bool:
+    """Whether a profile counts: under its customer's key, in the partition of that, and good by itself."""
+    if record.key is None or partition_of(record.key, partitions) != record.partition:
+        return False
+    if value is None:
+        return True
+    return record.key.decode() == value["customer_id"] and InputCheck("customers", "UTC").verdicts([value]) == [None]
 
 
 def filled(rows: Rows) -> Rows:

@@ -18,6 +18,7 @@ from deploy.connections.clients import librdkafka
 from deploy.connections.database import connected
 from deploy.settings import Settings
 from schemas.codec.records import decode_one, encode
+from schemas.partitioner import partition_of
 from schemas.topics import MARK, MARK_KEY
 from services.access.decision import Actor, DataKind, Role
 from services.readmodel.projector import OtherLogError, OvertakenError
@@ -143,8 +144,9 @@ def test_out_of_real_topics(make_topics: Callable[..., Settings], database: str)
     settings = make_topics(*topics).model_copy(update={"database_url": database})
     producer = Producer(librdkafka(settings.kafka))
     for topic, value in RECORDS:
+        key = value["customer_id"].encode()
         producer.produce(
-            settings.topic(topic), encode(topic, value, REGISTRY), value["customer_id"].encode(), partition=0
+            settings.topic(topic), encode(topic, value, REGISTRY), key, partition_of(key, settings.partitions)
         )
     producer.produce(settings.topic("standings"), b"\0\0\0\0\xff damaged", b"C1", partition=0)
     mark = {"business_day": AS_OF}

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.codec.records import encode
+from schemas.partitioner import partition_of
 from services.readmodel import projector as module
 from services.readmodel.projector import OtherLogError, OvertakenError, Projector, build_anew, keep_projecting
 from services.readmodel.rows import PROJECTED
@@ -17,6 +19,22 @@ from services.views.projections import TopicRecord
 from tests.contracts.drawn import REGISTRY, entries
 from tests.readmodel.fakes import KilledError, MemoryReadStore, filled, twin
 from tests.services.fakes import MemoryRejects, MemorySource
+from tests.standing.partition import customer
+
+
+def _profiles(number: int) -> list[tuple[bytes | None, bytes | None]]:
+    """Profiles that lie right in one of two partitions, and deletions of them."""
+    found: list[tuple[bytes | None, bytes | None]] = []
+    for name in ("C1", "C2", "C3", "C4", "C5"):
+        if partition_of(name.encode(), 2) == number:
+            for branch in ("east", "west"):
+                profile = {field: value for field, value in customer(name, branch=branch).items() if field != "topic"}
+                found.append((name.encode(), encode("customers", profile)))
+            found.append((name.encode(), None))
+    return found
+
+
+PROFILES_HELD = [_profiles(0), _profiles(1)]
 
 
 @st.composite
@@ -26,6 +44,8 @@ def logs(draw: st.DrawFn) -> dict[str, list[TopicRecord]]:
     for topic in sorted(draw(st.sets(st.sampled_from(sorted(PROJECTED)), min_size=1, max_size=2))):
         for number in range(2):
             drawn = draw(entries(topic, 3))
+            if topic == "customers" and draw(st.booleans()):  # as a worker takes them
+                drawn = draw(st.lists(st.sampled_from(PROFILES_HELD[number]), max_size=3))
             found[f"{topic}:{number}"] = [
                 TopicRecord(topic, number, 3 * offset, key, value) for offset, (key, value) in enumerate(drawn)
             ]
@@ -84,6 +104,27 @@ def test_two_at_once(logs: dict[str, list[TopicRecord]], batch: int) -> None:
         except OvertakenError:
             one.settle()
     assert filled(store.rows) == filled(twin(logs, REGISTRY))
+
+
+def test_a_profile_that_lies_wrong_moves_nobody() -> None:
+    """A customer's branch, by which his rows are seen, is that of the profile that the workers take."""
+    home = partition_of(b"C1", 2)
+
+    def sent(offset: int, partition: int, key: bytes, branch: str) -> TopicRecord:
+        profile = {name: value for name, value in customer("C1", branch=branch).items() if name != "topic"}
+        return TopicRecord("customers", partition, offset, key, encode("customers", profile))
+
+    logs = {
+        f"customers:{home}": [
+            sent(0, home, b"C1", "east"),
+            sent(1, home, b"C2", "west"),
+            sent(2, home, b"C1", "we\nst"),
+        ],
+        f"customers:{1 - home}": [sent(0, 1 - home, b"C1", "west"), TopicRecord("customers", 1 - home, 1, b"C1", None)],
+    }
+    store = MemoryReadStore()
+    run(logs, store, 3)
+    assert [row[1] for row in store.rows["customers"].values()] == ["hq/east"]
 
 
 def test_another_log_is_built_anew() -> None:

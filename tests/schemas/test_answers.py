@@ -16,8 +16,8 @@ from schemas.confluent import ConfluentRegistry, RegistryAccess
 from schemas.registry import RegistryError
 
 MEGABYTE = 1 << 20
-ALLOWED_S = 0.3
-SPARE_S = 3.0  # of a busy machine, for all attempts
+ALLOWED_S = 0.3  # where the time is what ends it
+PATIENCE_S = 60.0  # where its size does
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 SAID = json.dumps({"schema": '"string"', "access_token": "t", "token_type": "Bearer", "expires_in": 3600}).encode()
 Serve = Callable[[socket.socket], None]
@@ -96,10 +96,10 @@ BAD = {
 @pytest.mark.parametrize("whose", ["registry", "issuer"])
 @pytest.mark.parametrize("bad", BAD)
 def test_answer_has_an_end(bad: str, whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However a server answers: an error of the registry, in time, in some megabytes and few words."""
-    monkeypatch.setattr(answers, "REGISTRY_ANSWER_S", ALLOWED_S)
-    monkeypatch.setattr(confluent, "RETRY_MS", 10)
+    """However a server answers: an error of the registry in some megabytes and few words."""
     serve, why = BAD[bad]
+    monkeypatch.setattr(answers, "REGISTRY_ANSWER_S", ALLOWED_S if "within" in why else PATIENCE_S)
+    monkeypatch.setattr(confluent, "RETRY_MS", 10)
     with serving(serve) as url, serving(good) as other:
         if whose == "registry":
             registry = ConfluentRegistry(RegistryAccess(url))
@@ -108,12 +108,10 @@ def test_answer_has_an_end(bad: str, whose: str, monkeypatch: pytest.MonkeyPatch
                 RegistryAccess(other, token_url=f"{url}/token", client_id="a", client_secret="b")
             )
         tracemalloc.start()
-        began = time.monotonic()
         with pytest.raises(RegistryError, match=why) as told:
             registry.schema(7)
-        took, peak = time.monotonic() - began, tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert took < ALLOWED_S * (1 + confluent.RETRIES) + SPARE_S
     assert peak < 16 * MEGABYTE
     assert len(str(told.value)) < 500
 

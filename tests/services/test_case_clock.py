@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis import ConnectionError as RedisAwayError
 
@@ -152,7 +152,7 @@ class CaseBank:
         if self.away:
             raise RedisAwayError("away")
         self.acts.append(dict(record))
-        about = record["action"], record["details"]["step"], record["details"].get("level")
+        about = record["action"], record["details"]["step"], record["details"].get("level"), self.since
         self.ids.setdefault(about, set()).add(record["event_id"])
 
     def _case(self) -> dict[str, Any]:
@@ -218,6 +218,8 @@ def checked(bank: CaseBank) -> None:
 
 @pytest.mark.slow
 @given(st.lists(MOVES, max_size=40))
+@example([("pass_time", 4), ("follow", 0), ("person", "snooze")])
+@example([("person", "snooze"), ("pass_time", 48), ("follow", 0), ("work",), ("person", "snooze")])
 @settings(max_examples=60, deadline=None)
 def test_two_clocks_and_restarts(moves: list[tuple[Any, ...]]) -> None:
     """Whatever restarts, is wiped or away: each (case, step, level) once and in time, and in the end all that is due."""

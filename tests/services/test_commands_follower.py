@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.registry import file_registry
-from services.commands.follower import COMMAND_RESULTS, PROFILES_TOPIC, Follower
+from schemas.validation.profiles import PROFILES_TOPIC
+from services.commands.follower import COMMAND_RESULTS, Follower
+from streams.calendar import day_of
 from tests.standing.partition import customer
 
 RESULT = {
@@ -87,6 +90,23 @@ def test_branches_follow_the_profiles() -> None:
         assert one.branch("C1") == branch
     one._take([Sent(PROFILES_TOPIC, 2, b"C1", None)])  # type: ignore[list-item]
     assert one.branch("C1") is None
+
+
+def test_what_the_workers_refuse_moves_nobody() -> None:
+    """Under another key, without one, or with a branch that is no text of a branch: the branch stays what it was."""
+    one, _ = follower()
+
+    def told(place: int, key: bytes | None, **other: Any) -> None:
+        profile = {name: value for name, value in customer("C1", **other).items() if name != "topic"}
+        one._take([Sent(PROFILES_TOPIC, place, key, encode(PROFILES_TOPIC, profile))])  # type: ignore[list-item]
+        assert one.branch("C1") == "east"
+
+    told(0, b"C1", branch="east")
+    told(1, b"C2", branch="west")
+    told(2, None, branch="west")
+    told(3, b"C1", branch=" west")
+    told(4, b"C1", branch="west", birth_date=day_of(date(9999, 1, 1)))
+    one._take([Sent(PROFILES_TOPIC, 5, b"\xff", None)])  # type: ignore[list-item]
 
 
 def test_nobody_is_told_who_has_gone() -> None:

@@ -174,8 +174,11 @@ async def test_the_accountable_person_is_told() -> None:
     await notifier.notify(ALERT | {"status": "escalated", "level": 5})
     assert [one.recipient for one in channel.sent] == ["s1", "p1", "p1", "p1"] and record["recipient"] == "s1"
     assert await Addressees(read, lambda *_: None, lambda: 0.0)(ALERT) == "rm-7"
-    nobody = Addressees(lambda: new_roster(date(2026, 3, 2), [], [], []), lambda *_: None, lambda: 0.0)
-    assert [await nobody(ALERT | {"rm_id": name}) for name in ("rm-7", None)] == ["rm-7", "branch:0102"]
+    empty = Addressees(lambda: new_roster(date(2026, 3, 2), [], [], []), lambda *_: None, lambda: 0.0)
+    assert [await empty(ALERT | {"rm_id": name}) for name in ("rm-7", None)] == ["rm-7", "branch:0102"]
+    elsewhere = new_roster(date(2026, 3, 2), ["hq", "hq/0102", "hq/0103"], [("rm-7", "rm", "hq/0103")], [])
+    nobody = Addressees(lambda: elsewhere, lambda *_: None, lambda: 0.0)  # he may not see the customer
+    assert await nobody(ALERT) == "branch:0102"
 
 
 @pytest.mark.parametrize("locale", sorted(texts.SUBJECTS))

@@ -248,14 +248,14 @@ def test_late_changes_survive_a_replay_of_older_closes():
 def recovered_at_once(one: Crashing) -> Crashing:
     """Recovery in one go."""
     committed, (start, meta) = one.job.positions(), one.fence
-    job = StandingJob(layered())
+    job = StandingJob(one.conf)
     job.load(one.rows.items())
     job.load_fence(meta)
     again = Crashing(one.log, job, start)
     for topic in INPUTS:
         again.feed(topic, committed[topic])
     again.work(live=False)
-    again.rows, again.published, again.fence = one.rows, one.published, one.fence
+    again.conf, again.rows, again.published, again.fence = one.conf, one.rows, one.published, one.fence
     return again
 
 

@@ -7,10 +7,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tidegauge.cli.failures import DEBUG, last_line
 from tidegauge.cli.output import notes
+
+if TYPE_CHECKING:
+    from uvicorn import Server
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -43,3 +46,9 @@ def ends_early(said: str) -> None:
 
     for number in STOPS:
         signal.signal(number, end)
+
+
+def ended_by_stops(serving: Server) -> None:
+    """A signal to stop ends a web server, which takes two of them while it runs, and raises them again behind its end."""
+    for number in STOPS:
+        signal.signal(number, lambda *_: setattr(serving, "should_exit", True))

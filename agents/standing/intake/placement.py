@@ -17,7 +17,7 @@ from schemas.codec.murmur import key_partition
 from schemas.codec.pointers import bytes_at, longs_at, word_at
 from schemas.codec.primitives import LENGTH_MAX, NULL, REF_BITS, compiled
 from schemas.codec.status import Status
-from schemas.partitioner import NO_KEY, OTHER_KEY, OTHER_PARTITION, partition_of
+from schemas.partitioner import NO_KEY, OTHER_KEY, OTHER_PARTITION, misplacement, partition_of
 from schemas.topics import KEYED
 from streams.accounts.store import Array
 
@@ -101,9 +101,7 @@ class Placement:
 
     def of_key(self, key: bytes | None) -> int:
         """OK, or how a record without a value lies wrong."""
-        if key is None:
-            return NO_KEY
-        return _OK if partition_of(key, self.partitions) == self.partition else OTHER_PARTITION
+        return misplacement(key, None, self.partition, self.partitions)
 
     def detail(self, columns: Columns, i: int) -> str:
         """What is to be said of row i beside its reason; nothing if that is none of these."""

@@ -52,7 +52,7 @@ _CASE_KINDS: Final = (DataKind.ALERTS,)
 
 @dataclass(slots=True)
 class DeskPages:
-    """The pages. tiers: names by pack and tier."""
+    """The pages. tiers: names by pack and tier. decimals: of the base currency, in whose whole units amounts are asked for."""
 
     site: PageSite
     visitors: Visitors
@@ -60,6 +60,7 @@ class DeskPages:
     queries: DeskQueries
     acts: CaseActs
     tiers: Mapping[tuple[str, str], Name]
+    decimals: int
 
     def install(self, app: FastAPI) -> None:
         """Give them to an application that has the site's assets."""
@@ -101,7 +102,7 @@ class DeskPages:
         """Customers, by filters."""
         visitor = await self.visitors.visitor(request)
         units = await run_in_threadpool(self.rights.lists, visitor.actor, "book")
-        return await self._book(request, visitor, units, _filter(request, visitor.actor))
+        return await self._book(request, visitor, units, self._filter(request, visitor.actor))
 
     async def _book(
         self, request: Request, visitor: Visitor, units: list[str], wanted: BookFilter, said: str = ""
@@ -133,7 +134,7 @@ class DeskPages:
         if len(rows) == 1:
             return RedirectResponse(f"/customer/{rows[0]['customer_ref']}", 303, {"Cache-Control": "no-store"})
         if not rows:
-            return await self._book(request, visitor, units, _filter(request, visitor.actor), "nobody")
+            return await self._book(request, visitor, units, self._filter(request, visitor.actor), "nobody")
         return await self._rows(request, visitor, rows, BookFilter())
 
     async def export(self, request: Request) -> Response:
@@ -142,12 +143,21 @@ class DeskPages:
         units = await run_in_threadpool(
             self.rights.lists, visitor.actor, "export of the book", EXPORT_KINDS, Action.EXPORT
         )
-        wanted = _filter(request, visitor.actor)
+        wanted = self._filter(request, visitor.actor)
         rows, more = await run_in_threadpool(self.queries.book, units, wanted, EXPORT_ROWS_MAX)
         if more:
             raise HTTPException(413)
         headers = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="book.csv"'}
         return Response(csv_of(rows), 200, headers, "text/csv; charset=utf-8")
+
+    def _filter(self, request: Request, actor: Actor) -> BookFilter:
+        given = _fields(request)
+        tier, outlook, after = (given.get(name, "") for name in ("tier", "outlook", "after"))
+        least, most = (_minor(given.get(name, ""), self.decimals) for name in ("from", "to"))
+        return BookFilter(
+            _whose(request, actor), tier if WORD_FORM.fullmatch(tier) else "", outlook if outlook in OUTLOOK_FILTERS else "",
+            "case" in given, least, most, after if REFERENCE_FORM.fullmatch(after) else "",
+        )  # fmt: skip
 
     # -- one customer, one case
 
@@ -225,17 +235,8 @@ def _whose(request: Request, actor: Actor) -> str:
     return actor.actor_id if wanted == "mine" else ""
 
 
-def _filter(request: Request, actor: Actor) -> BookFilter:
-    given = _fields(request)
-    tier, outlook, after = (given.get(name, "") for name in ("tier", "outlook", "after"))
-    return BookFilter(
-        _whose(request, actor), tier if WORD_FORM.fullmatch(tier) else "", outlook if outlook in OUTLOOK_FILTERS else "",
-        "case" in given, _minor(given.get("from", "")), _minor(given.get("to", "")),
-        after if REFERENCE_FORM.fullmatch(after) else "",
-    )  # fmt: skip
-
-
-def _minor(text: str) -> int | None:
-    """A whole amount of the base currency in its hundredths; None for none."""
+def _minor(text: str, decimals: int) -> int | None:
+    """A whole amount in minor units; None for none."""
     digits = text.replace(",", "").strip()
-    return int(digits) * 100 if digits.isascii() and digits.isdigit() and len(digits) <= _MAJOR_DIGITS_MAX else None
+    fits = digits.isascii() and digits.isdigit() and len(digits) <= _MAJOR_DIGITS_MAX
+    return int(digits) * 10**decimals if fits else None

@@ -23,6 +23,7 @@ from services.desk.rights import DeskRights
 from services.pages.development import DevelopmentLogin, install_development_login
 from services.pages.site import PageSite
 from services.pages.visitors import Visitors, install_problems
+from streams.money import exponent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ def desk_app(settings: Settings, door: CommandDoor, model: ReadModel, local: str
     login = people_login(settings, callers)
     issuer = f"{(parts := urlsplit(settings.token_issuer)).scheme}://{parts.netloc}"
     site = PageSite([OWN_PAGES], settings.notice_locale, [issuer])
-    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings))
+    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings), settings.base_currency)
     install_login(app, login)
     return app
 
@@ -59,7 +60,7 @@ def _of_this_machine(settings: Settings, door: CommandDoor, model: ReadModel, lo
     callers = development_callers(settings, local)
     assert callers.sessions is not None
     site = PageSite([OWN_PAGES], settings.notice_locale)
-    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings))
+    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings), settings.base_currency)
     login = DevelopmentLogin(callers.sessions, callers, lambda: connected(settings.database))
     install_development_login(app, site, login)
     return app
@@ -71,8 +72,9 @@ def names_of(settings: Settings) -> dict[tuple[str, str], Name]:
 
 
 def desk_pages(
-    site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, tiers: Mapping[tuple[str, str], Name]
-) -> FastAPI:
+    site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, tiers: Mapping[tuple[str, str], Name],
+    base_currency: str,
+) -> FastAPI:  # fmt: skip
     """The application around a door and a read model."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     site.install(app)
@@ -85,5 +87,7 @@ def desk_pages(
     failures: tuple[Any, ...] = (psycopg.Error, RedisError, OSError)
     for kind in failures:
         app.add_exception_handler(kind, away)
-    DeskPages(site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), tiers).install(app)
+    DeskPages(
+        site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), tiers, exponent(base_currency)
+    ).install(app)
     return app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated, Final
 
 import typer
@@ -14,7 +13,7 @@ from tidegauge.cli.commands.clock import clock
 from tidegauge.cli.commands.sender import send_commands
 from tidegauge.cli.output import FAILED_CHECK, CommandError, listening_at, notes
 from tidegauge.cli.servers import found_world, need_redis
-from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
+from tidegauge.cli.shutdown import ended_by_stops, one_last_line, until_told
 from tidegauge.world.found import USES_PLACE
 from tidegauge.world.watch import Watch, end_process
 
@@ -55,8 +54,7 @@ def serve(
             raise CommandError(f"the customers can't be read within {_BEGIN_S:.0f} s", "is Kafka busy?", FAILED_CHECK)
         callers = request_callers(settings, key_book(settings, at_once=False))
         serving = server(create_commands_app(opened.door, callers, _RATE_MAX), _CONNECTIONS_MAX)
-        for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
-            signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
+        ended_by_stops(serving)
         if not told.is_set():
             notes.print(f"commands at http://{host}:{socket.getsockname()[1]}", soft_wrap=True)
             serving.run([socket])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import closing
 from typing import Annotated, Final
 
@@ -14,7 +13,7 @@ from deploy.settings import Settings
 from services.queue.server import listening, server
 from tidegauge.cli.output import BAD_INPUT, FAILED_CHECK, CommandError, console, listening_at, notes
 from tidegauge.cli.servers import found_world, need_redis
-from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
+from tidegauge.cli.shutdown import ended_by_stops, one_last_line, until_told
 from tidegauge.world.found import USES_PLACE
 from tidegauge.world.watch import Watch, end_process
 
@@ -58,8 +57,7 @@ def serve(
         if not opened.follower.wait_ready(_BEGIN_S):
             raise CommandError(f"the customers can't be read within {_BEGIN_S:.0f} s", "is Kafka busy?", FAILED_CHECK)
         serving = server(desk_app(settings, opened.door, model, local), _CONNECTIONS_MAX)
-        for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
-            signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
+        ended_by_stops(serving)
         if not told.is_set():
             console.print(f"desk at {settings.login_url or local}", soft_wrap=True)
             serving.run([socket])

@@ -6,7 +6,6 @@ A branch's day is in tidegauge.cli.queue.days.
 from __future__ import annotations
 
 import asyncio
-import signal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -33,7 +32,7 @@ from tidegauge.cli.queue.days import day, estimates, explain_, simulate_
 from tidegauge.cli.queue.kept import compare_branches, restore_branch
 from tidegauge.cli.queue.screens import serve_pages
 from tidegauge.cli.servers import need_redis
-from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
+from tidegauge.cli.shutdown import ended_by_stops, one_last_line, until_told
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE, how_made
 from tidegauge.world.tickets import other_log
 
@@ -89,8 +88,7 @@ def serve(
         with listening_at(settings.metrics_host, watched_at, "--metrics-port"):
             serve_probes(watching(kiosks), settings.metrics_host, watched_at)
     serving = server(kiosks, settings.lookup_connections)
-    for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
-        signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
+    ended_by_stops(serving)
     with one_last_line():
         for one in behind:
             one.start()

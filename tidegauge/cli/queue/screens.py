@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated, Final
 
 import typer
@@ -11,7 +10,7 @@ from agents.engine.watch.quiet import set_up_log
 from deploy.settings import Settings
 from services.queue.server import listening, server
 from tidegauge.cli.output import CommandError, console, listening_at, notes
-from tidegauge.cli.shutdown import STOPS, one_last_line, until_told
+from tidegauge.cli.shutdown import ended_by_stops, one_last_line, until_told
 
 PAGES_ENDED: Final = "stopped: screens show what they showed, and come again when `tidegauge queue pages` runs again"
 
@@ -36,8 +35,7 @@ def serve_pages(
     with listening_at(host, port, "--port"):
         socket = listening(host, port)
     serving = server(pages_app(settings, new_lookup(settings)), settings.lookup_connections)
-    for number in STOPS:  # the server takes two of them while it runs, and raises them again behind its end
-        signal.signal(number, lambda *_: setattr(serving, "should_exit", True))
+    ended_by_stops(serving)
     with one_last_line():
         if not told.is_set():
             console.print(f"pages at http://{host}:{socket.getsockname()[1]}", soft_wrap=True)
