@@ -53,11 +53,11 @@ def serving(serve: Serve) -> Iterator[str]:
 
 
 def drip(head: bytes) -> Serve:
-    """A byte every hundredth of a second: no single read takes long."""
+    """A byte every hundredth of a second, until nobody listens: no single read takes long, and it never ends by itself."""
 
     def serve(client: socket.socket) -> None:
         client.sendall(head)
-        for _ in range(3_000):
+        while True:
             client.sendall(b"x")
             time.sleep(0.01)
 
