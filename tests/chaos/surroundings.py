@@ -167,6 +167,8 @@ def redis_view(given: Given) -> Result:
     ) as run:  # fmt: skip
         run.launch(1)
         views = run.begin("views")
+        with redis_client(run.settings) as client:  # one that finds no store when it begins ends, and says so
+            run.wait(lambda: client.dbsize() > 0, "the view")
         customers = [f"C{number:08d}" for number in range(run.load.customers)]
         kiosk = Kiosk(run.settings, customers, given.seed)
         run.pause(3.0, 3.0)

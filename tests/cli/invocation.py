@@ -4,6 +4,7 @@ import importlib.util
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from unittest import mock
@@ -58,6 +59,7 @@ def call(*words: str, env: Mapping[str, str] | None = None, encoding: str = "utf
     with (
         mock.patch.dict(os.environ, kept | dict(env or {}), clear=True),
         mock.patch.multiple(sys, argv=["tidegauge", *words], stdout=out, stderr=err),
+        mock.patch.object(threading, "excepthook", threading.excepthook),  # a command that has ended hears no thread
     ):
         try:
             main()

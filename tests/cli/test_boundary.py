@@ -199,3 +199,23 @@ def test_as_real_processes(tmp_path: Path) -> None:
     assert shell("set -o pipefail; tidegauge policy list | head -n 0", **env).stderr == ""
     found = shell("PYTHONIOENCODING=latin-1 tidegauge complete 柜面 2026-01-31 --lang zh-CN", **env)
     assert (found.returncode, len(found.stderr.splitlines())) == (1, 2)
+
+
+LEFT_BEHIND = """
+import threading
+from tidegauge.cli.shutdown import one_last_line
+over = threading.Event()
+left = threading.Thread(target=lambda: over.wait() and 1 / 0)
+left.start()
+with one_last_line():
+    pass
+print("the last line")
+over.set()
+left.join()
+"""
+
+
+def test_a_thread_that_is_left_behind_says_nothing() -> None:
+    """What it meets while the process ends is nobody's business: the last line has been said."""
+    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("the last line\n", "")

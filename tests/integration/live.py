@@ -31,6 +31,7 @@ from deploy.settings import Settings
 from schemas.codec.records import decode_one
 from schemas.registry import registry_for
 from schemas.topics import CLOSES, MARKED
+from tests import kernels
 from tests.chaos.check import read
 from tests.cli.invocation import call
 from tidegauge.bootstrap import STANDING
@@ -102,6 +103,7 @@ class Live:
 
     def start(self, program: str = PROGRAM) -> None:
         """Start a worker. All of them get the port of metrics that was given, so one at a time where it is not 0."""
+        kernels.wait()
         contracts, port = self.contracts[self._workers % len(self.contracts)], str(self.metrics_port)
         self._workers += 1
         self.workers.append(self._run("worker", "--metrics-port", port, program=program, contracts=contracts))

@@ -27,6 +27,9 @@ def one_last_line() -> Iterator[None]:
         if os.environ.get(DEBUG):
             raise
         raise last_line(problem) from problem
+    finally:
+        if not os.environ.get(DEBUG):  # what a thread meets that is left behind would be said after the last line
+            threading.excepthook = lambda _: None
 
 
 def until_told() -> threading.Event:
