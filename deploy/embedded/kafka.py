@@ -18,8 +18,8 @@ from deploy.private import UMASK, private_folder, write_private
 from deploy.record import Running
 from deploy.security.authority import SERVER, SecureFolder
 
-KAFKA_READY_WAIT_S = 60.0
-FORMAT_WAIT_S = 60.0
+KAFKA_READY_WAIT_S = 180.0  # on a machine that has other things to do
+FORMAT_WAIT_S = 120.0
 MESSAGE_BYTES_MAX = 4 << 20
 INTERNAL_PARTITIONS = 4  # of __consumer_offsets and __transaction_state: plenty for one machine
 LOG_CONFIG = Path(__file__).with_name("log4j2.properties")

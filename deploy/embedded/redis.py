@@ -17,7 +17,7 @@ from deploy.record import Running
 from schemas import bounds
 from schemas.bounded import read_bounded
 
-REDIS_READY_WAIT_S = 20.0
+REDIS_READY_WAIT_S = 60.0
 VIEW_SERVER, TICKET_SERVER = "redis", "tickets"  # the servers by name
 
 

@@ -13,7 +13,7 @@ from tests.chaos.given import Given
 from tests.chaos.run import Run
 from tests.chaos.scenarios import SCENARIOS
 
-pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 SEED = 11
 
 

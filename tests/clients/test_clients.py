@@ -25,7 +25,7 @@ from tests.clients.page import PAGE, contract_of, need, program, run
 from tests.integration.live import Live, free_port
 from tidegauge.sources.reference import VECTOR_CUSTOMER, VECTOR_KEY, VECTOR_REFERENCE
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 # Records that the page shows: their topic, and the page's program that sends them.
 SHOWN: Final = {
     "posting": ("transactions", "producer"), "balance": ("balances", "producer"), "fact": ("facts", "producer"),

@@ -36,7 +36,7 @@ from tidegauge.demo import checks
 from tidegauge.demo.feed import Feed
 from tidegauge.demo.tables import Sent
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SEED, CUSTOMERS, MONTHS, KILLS, DUPLICATES_PERCENT = 5, 150, 4, 5, 10
 CLOSE_RECORDS = 64  # that a close adds to the inputs of four partitions, transaction markers included
 FAR = 1 << 30  # the feed waits for no close

@@ -12,7 +12,7 @@ from connectors.loading.arrival import days
 from tests.integration.expect import CURRENCY, Berka, by_id, low_pack, published
 from tests.integration.live import doubled
 
-pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 DAYS = (dt.date(1994, 2, 28), dt.date(1994, 3, 15))  # a month end, and the middle of the open month
 CUSTOMERS = 1_197  # whose first event is on or before the month end
 SEED, DUPLICATES_PERCENT, KILLS = 11, 10, 10

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.integration
 PAGE: Final = (REPO / "docs" / "integrators.md").read_text()
 ON_THE_PAGE: Final = "6230001234560042"
 ISSUER: Final = "https://login.bank"
-WAIT_S: Final = 60.0
+WAIT_S: Final = 240.0
 
 
 class Commands(NamedTuple):

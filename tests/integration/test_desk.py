@@ -28,7 +28,7 @@ from tests.standing.partition import customer
 from tests.twins.events import posting
 from tidegauge.cli.desk.trial import trial_staff
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 MANAGER: Final = "RM-1"
 CUSTOMERS: Final = ("C1", "C2", "C3")

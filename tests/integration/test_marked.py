@@ -43,7 +43,7 @@ from tests.standing.partition import customer
 from tests.twins.events import posting
 from tidegauge.demo.processes import environment
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ISSUER: Final = "https://login.bank"
 WHO: Final = "ZQX1customer0001"

@@ -16,7 +16,7 @@ from tests.chaos.check import read
 from tests.integration.live import Live, doubled
 from tests.twins.events import posting
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 TOLD_S = 60.0
 PARTS = 4

@@ -23,7 +23,7 @@ from tests.policies.end_to_end import medal_pack, month_start, number, read_case
 from tests.policies.test_end_to_end import BOTH, LAYERS, PERSONAL
 from tidegauge.explanation import HOLDS, explain
 
-pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 CLOSE = number("2023-03-31")
 CASES = 104
 BROKEN = "no pack at all"

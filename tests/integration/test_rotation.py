@@ -22,7 +22,7 @@ from tests.standing.partition import customer
 from tests.twins.events import day, posting
 from tidegauge.checks.state import references
 
-pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 OLD, NEW = "a reference key for tests, 32 bytes long", "the reference key to come, 32 bytes !"
 CUSTOMERS = 18_000  # more than one transaction moves, in either partition
 CLOSED = day("2026-03-31")

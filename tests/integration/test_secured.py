@@ -40,7 +40,7 @@ from tests.integration.test_guards import LAST, bank
 from tidegauge.checks.sight import needed
 from tidegauge.demo.processes import environment
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 LINES_MAX = 3
 FOREIGN = "somebody-elses"
 FIRST = LAST - 11

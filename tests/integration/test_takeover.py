@@ -31,7 +31,7 @@ from tidegauge.world.check import check_world
 from tidegauge.world.epochs import VERSIONED_TOPICS
 from tidegauge.world.found import USES_SHADOW
 
-pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 
 CUSTOMERS = 60
 SHADOW = "second"

@@ -25,7 +25,7 @@ from tidegauge.cli.data.standings import live_jobs
 from tidegauge.demo.feed import Feed
 from tidegauge.demo.tables import Sent
 
-pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 OLDER = "tests.standing.older"
 SEED, CUSTOMERS, MONTHS, DAY_S = 9, 60, 2, 0.2
 ALONE, BOTH, ON = 0, START + 28, 1 << 30  # the feed waits when it is two weeks ahead of this day

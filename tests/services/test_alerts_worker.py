@@ -28,7 +28,7 @@ from tests.services.test_notices import ALERT
 
 pytestmark = pytest.mark.integration
 
-WAIT_S = 60
+WAIT_S = 240
 SECOND = file_registry(contracts=2)
 
 

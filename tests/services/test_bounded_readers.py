@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ZEROS, COUNT = 16 * MIB, 18  # 288 MB a batch, of some kilobytes
 FEWER = {"snappy": 1, "lz4": 15}  # what a batch of 1 MB can hold
 MEMORY_MB_MAX = 700
-WAIT_S = 60.0
+WAIT_S = 240.0
 LETTER = encode("dead-letters", dead_letter("facts", 0, 7, "truncated", Original.of(b"x")))
 SECOND = file_registry(contracts=2)  # has all fields of an alert
 NEIGHBOURS = {

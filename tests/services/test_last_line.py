@@ -26,7 +26,7 @@ from tests.services.test_notices import ALERT
 from tests.twins.events import posting
 from tests.world.test_processes import joined
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ENDS_S = 240  # the machine may be busy
 SECOND = file_registry(contracts=2)

@@ -24,7 +24,7 @@ from tests.world.test_log import OTHER_KEY, made_anew
 from tidegauge.demo.processes import environment
 from tidegauge.world.check import World, begin_world
 
-pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.system, pytest.mark.slow]
 
 NOTICED_S = 240.0  # patience: how soon it is noticed, chaos `settings` and `anew` say
 STANDINGS = ("standings", "--as-of", "2026-01-31", "--json")

@@ -36,7 +36,6 @@ def test_every_command_that_reads_is_tried() -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_wrong_setting_is_refused_or_changes_no_answer(
     kafka: Kafka, redis_server: str, tickets_server: str, database: str
 ) -> None:
