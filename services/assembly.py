@@ -35,7 +35,6 @@ from services.notices.notice_ids import ToldNotices
 from services.notices.notifier import Channel, Notifier
 from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
-from services.queue.priority import create_app
 from services.staff.responsibility import duties_of
 from services.staff.roster import Roster, read_roster
 from services.views.decoder import Decoder
@@ -130,9 +129,11 @@ def new_lookup(settings: "Settings") -> Lookup:
 
 def priority_app(settings: "Settings") -> "FastAPI":
     """The look-up's web application on the settings' view, and on the keys in the database; psycopg.Error without that."""
+    from services.queue.priority import create_app  # here, as most processes serve nothing on the web
+
     keys = None
     if not settings.lookup_open:
-        from services.access.setup import key_book  # here, as most processes have no database
+        from services.access.setup import key_book  # and have no database
 
         keys = key_book(settings)
     return create_app(new_lookup(settings), settings.lookup_rate, keys)
