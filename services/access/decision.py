@@ -58,6 +58,8 @@ class DataKind(StrEnum):
     NOTICES = "notices"
     DECISIONS = "decisions"
     OVERRIDES = "overrides"
+    # A branch as a whole: its tiers, its month, what its people have not answered.
+    BRANCHES = "branches"
     CARDS = "cards"
     RECORDS = "records"
     AUDIT = "audit"
@@ -155,6 +157,7 @@ _LEAD: Final = _CARE | {
     (DataKind.OVERRIDES, Action.APPROVE),
     (DataKind.OVERRIDES, Action.READ),
     (DataKind.OVERRIDES, Action.WRITE),
+    (DataKind.BRANCHES, Action.READ),
     (DataKind.CARDS, Action.APPROVE),
 }
 _EXPORT: Final = {
@@ -175,7 +178,7 @@ _INSTALLATION: Final = {
     )
 }
 _PEOPLE: Final = {(kind, action) for kind in (DataKind.STAFF, DataKind.KEYS) for action in (Action.READ, Action.WRITE)}
-_INSPECT: Final = _FILE | {(DataKind.OVERRIDES, Action.READ)}
+_INSPECT: Final = _FILE | {(DataKind.OVERRIDES, Action.READ), (DataKind.BRANCHES, Action.READ)}
 
 GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
     Role.KIOSK: frozenset(_ISSUE | _HAND_IN | {(DataKind.QUEUE_CLASS, Action.READ)}),
@@ -189,7 +192,7 @@ GRANTS: Final[dict[Role, frozenset[tuple[DataKind, Action]]]] = {
     Role.PRESIDENT: frozenset(_LEAD | _EXPORT),
     Role.WEALTH_OFFICE: frozenset(_LEAD | _EXPORT | {(DataKind.PACKS, Action.WRITE)}),
     Role.OFFICE_INSPECTOR: frozenset(_INSPECT),
-    Role.HEAD_OFFICE: frozenset(_FILE | _EXPORT),
+    Role.HEAD_OFFICE: frozenset(_FILE | _EXPORT | {(DataKind.BRANCHES, Action.READ)}),
     Role.AUDITOR: frozenset(_INSPECT | {(DataKind.AUDIT, Action.READ), (DataKind.STAFF, Action.READ)}),
     Role.COMPLIANCE: frozenset(_INSPECT | {(DataKind.AUDIT, Action.READ), (DataKind.DECISIONS, Action.EXPORT)}),
     Role.ADMINISTRATOR: frozenset(_PEOPLE),

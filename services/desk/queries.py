@@ -26,24 +26,25 @@ FOUND_MAX: Final = 20
 EXPORT_ROWS_MAX: Final = 20_000
 """More are asked for in parts, by the filters."""
 
-_OPEN: Final = OPEN_CASE.replace("attention", "k.attention").replace("status", "k.status")
+CASE_IS_OPEN: Final = OPEN_CASE.replace("attention", "k.attention").replace("status", "k.status")
 # Records of before TIDEGAUGE_CONTRACTS=2 lack both: what was told last, and what people have made of it, is in the steps.
-_OF_STEPS: Final = "FROM readmodel.case_steps AS t WHERE t.case_id = k.case_id AND t.status"
+STEPS_OF_CASE: Final = "FROM readmodel.case_steps AS t WHERE t.case_id = k.case_id AND t.status"
 _TOLD: Final = (
-    f"coalesce(k.told_step, (SELECT t.event_id {_OF_STEPS} IN ('raised', 'deepened') ORDER BY t.position DESC LIMIT 1))"
+    f"coalesce(k.told_step, (SELECT t.event_id {STEPS_OF_CASE} IN ('raised', 'deepened')"
+    " ORDER BY t.position DESC LIMIT 1))"
 )
-_LAST: Final = (
-    f"(SELECT t.status {_OF_STEPS} NOT IN ('corrected', 'commented', 'escalated') ORDER BY t.position DESC LIMIT 1)"
+LAST_STEP: Final = (
+    f"(SELECT t.status {STEPS_OF_CASE} NOT IN ('corrected', 'commented', 'escalated') ORDER BY t.position DESC LIMIT 1)"
 )
 _ATTENTION: Final = {
     "acknowledged": "acknowledged", "snoozed": "snoozed", "retracted": "ended", "expired": "ended", "resolved": "ended",
     "closed": "ended",
 }  # fmt: skip
-_SEVERITY: Final = "array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], k.severity)"
+SEVERITY_ORDER: Final = "array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], k.severity)"
 _OF_BOOK: Final = (
     "SELECT c.customer_id, c.unit, c.rm_id, s.customer_ref, s.tier, s.aum_minor, s.currency, s.as_of, s.held_reason, s.pack_id,"
     " o.projected_tier, o.direction, o.next_close, o.lost_from,"
-    f" (SELECT count(*) FROM readmodel.cases AS k WHERE k.customer_id = c.customer_id AND {_OPEN}) AS open_cases"
+    f" (SELECT count(*) FROM readmodel.cases AS k WHERE k.customer_id = c.customer_id AND {CASE_IS_OPEN}) AS open_cases"
     " FROM readmodel.standings AS s JOIN readmodel.customers AS c USING (customer_id)"
     " LEFT JOIN readmodel.outlooks AS o USING (customer_id)"
 )
@@ -99,7 +100,7 @@ class DeskQueries:
     def found(self, units: Sequence[str], beginning: str) -> list[DeskRow]:
         """Customers whose numbers begin so."""
         with self.model.reading(units) as cursor:
-            return _all(
+            return selected(
                 cursor, f"{_OF_BOOK} WHERE starts_with(c.customer_id, %(text)s) ORDER BY c.customer_id LIMIT %(most)s",
                 {"text": beginning, "most": FOUND_MAX},
             )  # fmt: skip
@@ -107,7 +108,7 @@ class DeskQueries:
     def whose(self, units: Sequence[str], reference: str) -> DeskRow | None:
         """(customer_id, unit) of a reference; None where these units have no such customer."""
         with self.model.reading(units) as cursor:
-            found = _all(
+            found = selected(
                 cursor, "SELECT c.customer_id, c.unit FROM readmodel.standings AS s JOIN readmodel.customers AS c USING"
                 " (customer_id) WHERE s.customer_ref = %(ref)s LIMIT 1", {"ref": reference},
             )  # fmt: skip
@@ -117,22 +118,22 @@ class DeskQueries:
         """Everything about a customer; None where he has gone meanwhile."""
         given = {"id": customer_id, "most": HISTORY_MAX}
         with self.model.reading(units) as cursor:
-            about = _all(
+            about = selected(
                 cursor, "SELECT c.unit, c.rm_id, c.customer_class, c.relationship_since, s.* FROM readmodel.customers AS c JOIN"
                 " readmodel.standings AS s USING (customer_id) WHERE c.customer_id = %(id)s", given,
             )  # fmt: skip
             if not about:
                 return None
-            outlook = _all(cursor, "SELECT * FROM readmodel.outlooks WHERE customer_id = %(id)s", given)
-            changes = _all(
+            outlook = selected(cursor, "SELECT * FROM readmodel.outlooks WHERE customer_id = %(id)s", given)
+            changes = selected(
                 cursor, "SELECT * FROM readmodel.tier_changes WHERE customer_id = %(id)s ORDER BY effective_date DESC,"
                 " position DESC LIMIT %(most)s", given,
             )  # fmt: skip
-            restated = _all(
+            restated = selected(
                 cursor, "SELECT * FROM readmodel.restatements WHERE customer_id = %(id)s ORDER BY position DESC LIMIT %(most)s",
                 given,
             )  # fmt: skip
-            cases = _cases(cursor, "k.customer_id = %(id)s", given, f"{_OPEN} DESC, k.position DESC")
+            cases = _cases(cursor, "k.customer_id = %(id)s", given, f"{CASE_IS_OPEN} DESC, k.position DESC")
         return CustomerFile(about[0], outlook[0] if outlook else None, changes, restated, cases)
 
     def open_cases(self, units: Sequence[str], whose: str = "") -> list[DeskRow]:
@@ -141,9 +142,9 @@ class DeskQueries:
         with self.model.reading(units) as cursor:
             return _cases(
                 cursor,
-                f"{_OPEN} AND {mine}",
+                f"{CASE_IS_OPEN} AND {mine}",
                 {"whose": whose},
-                f"{_SEVERITY} NULLS LAST, k.raised_day DESC, k.position DESC",
+                f"{SEVERITY_ORDER} NULLS LAST, k.raised_day DESC, k.position DESC",
             )
 
     def case(self, units: Sequence[str], case_id: str) -> DeskRow | None:
@@ -158,7 +159,7 @@ class DeskQueries:
         For the door of commands, which decides by the branch before anybody learns of the case.
         """
         with self.model.reading((HEAD_OFFICE,)) as cursor:
-            found = _all(
+            found = selected(
                 cursor, f"SELECT k.customer_id, {_TOLD} AS told_step, c.unit AS branch FROM readmodel.cases AS k"
                 " JOIN readmodel.customers AS c USING (customer_id) WHERE k.case_id = %(id)s", {"id": case_id},
             )  # fmt: skip
@@ -167,7 +168,7 @@ class DeskQueries:
     def freshness(self) -> DeskRow:
         """How many records are still to come, and how many seconds ago the oldest topic was at its end; None: never."""
         with self.model.reading(()) as cursor:
-            (row,) = _all(
+            (row,) = selected(
                 cursor, "SELECT coalesce(sum(behind), 0)::bigint AS behind, CASE WHEN bool_and(current_at IS NOT NULL) THEN"
                 " extract(epoch FROM now() - min(current_at))::bigint END AS seconds FROM readmodel.freshness", {},
             )  # fmt: skip
@@ -185,7 +186,7 @@ def _conditions(wanted: BookFilter) -> tuple[list[str], DeskRow]:
     asked: list[tuple[object, str]] = [
         (wanted.whose, "c.rm_id = %(whose)s"), (wanted.tier, "s.tier = %(tier)s"),
         (wanted.outlook in _OUTLOOK, _OUTLOOK.get(wanted.outlook, "")),
-        (wanted.with_case, f"EXISTS (SELECT FROM readmodel.cases AS k WHERE k.customer_id = c.customer_id AND {_OPEN})"),
+        (wanted.with_case, f"EXISTS (SELECT FROM readmodel.cases AS k WHERE k.customer_id = c.customer_id AND {CASE_IS_OPEN})"),
         (wanted.aum_from is not None, "s.aum_minor >= %(from)s"), (wanted.aum_to is not None, "s.aum_minor <= %(to)s"),
         (wanted.after, behind),
     ]  # fmt: skip
@@ -194,15 +195,15 @@ def _conditions(wanted: BookFilter) -> tuple[list[str], DeskRow]:
 
 def _cases(cursor: Cursor[Any], where: str, given: DeskRow, order: str) -> list[DeskRow]:
     """Cases with their steps, oldest step first."""
-    cases = _all(
+    cases = selected(
         cursor,
-        f"SELECT k.*, {_TOLD} AS told_step, {_LAST} AS last_step, c.unit, s.customer_ref, s.currency, s.pack_id"
+        f"SELECT k.*, {_TOLD} AS told_step, {LAST_STEP} AS last_step, c.unit, s.customer_ref, s.currency, s.pack_id"
         " FROM readmodel.cases AS k JOIN readmodel.customers AS c USING (customer_id)"
         f" LEFT JOIN readmodel.standings AS s USING (customer_id) WHERE {where} ORDER BY {order}"
         " LIMIT %(cases_max)s",
         given | {"cases_max": CASES_MAX},
     )
-    steps = _all(
+    steps = selected(
         cursor, "SELECT t.* FROM unnest(%(ids)s::text[]) AS asked (id) CROSS JOIN LATERAL (SELECT * FROM readmodel.case_steps"
         " WHERE case_id = asked.id ORDER BY position DESC LIMIT %(most)s) AS t",
         {"ids": [case["case_id"] for case in cases], "most": STEPS_MAX},
@@ -214,6 +215,7 @@ def _cases(cursor: Cursor[Any], where: str, given: DeskRow, order: str) -> list[
     return cases
 
 
-def _all(cursor: Cursor[Any], statement: LiteralString | str, given: DeskRow) -> list[DeskRow]:
+def selected(cursor: Cursor[Any], statement: LiteralString | str, given: DeskRow) -> list[DeskRow]:
+    """The rows of a statement with what it is given."""
     cursor.execute(statement.encode(), given)
     return list(cursor.fetchall())

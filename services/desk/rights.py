@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LISTED_KINDS: Final = (DataKind.BALANCES, DataKind.ALERTS)
 EXPORT_KINDS: Final = (DataKind.BALANCES, DataKind.TIER, DataKind.ALERTS)
+BRANCH_KINDS: Final = (DataKind.BRANCHES, DataKind.BALANCES, DataKind.ALERTS)
 FILE_KINDS: Final = (DataKind.BALANCES, DataKind.ALERTS, DataKind.DECISIONS)
 
 

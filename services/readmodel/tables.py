@@ -15,7 +15,7 @@ from services.access.decision import HEAD_OFFICE
 SCHEMA: Final = "readmodel"
 NEXT_SCHEMA: Final = "readmodel_next"
 OLD_SCHEMA: Final = "readmodel_old"
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Of the tables; another one means that they are built anew."""
 
 UNITS_SETTING: Final = "tidegauge.units"
@@ -68,7 +68,7 @@ TIER_CHANGES_TABLE: Final = ReadTable(
         "reason": _ID, "business_day": _DAY, "evidence": "jsonb NOT NULL", "pack_id": _ID, "pack_version": "bigint NOT NULL",
         "caused_by": _WORD, "corrects": _WORD, "position": "bigint NOT NULL",
     },
-    ("(customer_id)",),
+    ("(customer_id)", "(effective_date)"),
 )  # fmt: skip
 RESTATEMENTS_TABLE: Final = ReadTable(
     "restatements", "event_id",

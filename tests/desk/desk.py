@@ -24,7 +24,6 @@ from services.access.decision import Actor, Role
 from services.access.sessions import Limits, Session, Sessions
 from services.commands.door import CommandDoor
 from services.database.migrations import migrate
-from services.desk.pages.row_words import tier_names
 from services.desk.pages.setup import OWN_PAGES, desk_pages
 from services.desk.queries import DeskQueries
 from services.pages.development import DevelopmentLogin, install_development_login
@@ -144,8 +143,8 @@ class TestDesk:
         """The application."""
         sessions: Any = self._sessions() if self.redis_url else OpenSessions()
         callers = RequestCallers((PEOPLE | ROLES).get, self.address, sessions=sessions)
-        site, names = PageSite([OWN_PAGES], "zh-CN"), tier_names([load_pack("rolling-quarter-aum")])
-        app = desk_pages(site, Visitors(lambda _: None, callers), self.door, self.model, names, "CNY")
+        site, packs = PageSite([OWN_PAGES], "zh-CN"), [load_pack("rolling-quarter-aum")]
+        app = desk_pages(site, Visitors(lambda _: None, callers), self.door, self.model, packs, "CNY")
         if self.redis_url:
             login = DevelopmentLogin(sessions, callers, lambda: connected(self.database))
             install_development_login(app, site, login)

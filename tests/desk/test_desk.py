@@ -29,7 +29,7 @@ from tests.desk.desk import ROLES, TestDesk, open_desk
 from tests.readmodel.bank import outlook, profile, reference, standing, step
 from tidegauge.cli.desk.trial import trial_staff
 
-SAYS = re.compile(r"say\('([a-z_.-]+)'( ~)?")
+SAYS = re.compile(r"(?:say|head)\('([a-z_.-]+)'( ~)?")
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -325,6 +325,7 @@ def test_staff_to_try_it_with(tmp_path: Path) -> None:
 ROUTES = {
     ("GET", "/"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
     ("GET", "/book"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
+    ("GET", "/branch"): [(kind, Action.READ) for kind in (DataKind.BRANCHES, DataKind.BALANCES, DataKind.ALERTS)],
     ("POST", "/book/search"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
     ("POST", "/book/export"): [(kind, Action.EXPORT) for kind in (DataKind.BALANCES, DataKind.TIER, DataKind.ALERTS)],
     ("GET", "/customer/{reference}"): [

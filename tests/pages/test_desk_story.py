@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.desk.desk import TestDesk, open_desk
+from tests.readmodel.bank import tier_change
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SERIOUS = ("serious", "critical")
@@ -72,13 +73,38 @@ def test_from_a_login_to_an_act(browser: Browser, desk: TestDesk) -> None:
     assert blamed == []
 
 
+def test_a_branch_sees_only_itself(browser: Browser, desk: TestDesk) -> None:
+    """Its head has its page, with the month as a picture and no customer of another branch; a manager has no such page."""
+    blamed: list[str] = []
+    for customer, before in (("C1", "ordinary"), ("C2", "platinum")):
+        desk.tell("tier-changes", tier_change(customer, before, "gold", "2026-04-01"))
+    head = opened(browser, desk, "zhao", blamed)
+    head.get_by_role("link", name="Branch").click()
+    expect(head.locator("h1")).to_have_text("Branch")
+    expect(head.locator("svg.chart path.ribbon")).to_have_count(1)
+    expect(head.locator("svg.chart text", has_text="Ordinary 1")).to_be_visible()
+    expect(head.get_by_role("link", name="C1")).to_be_visible()
+    expect(head.get_by_text("C2", exact=True)).to_have_count(0)
+    head.emulate_media(media="print")
+    expect(head.locator("nav.rooms")).to_be_hidden()
+    expect(head.locator("svg.chart")).to_be_visible()
+    head.emulate_media(media="screen")
+    head.get_by_role("link", name="中文").click()
+    expect(head.locator("h1")).to_have_text("网点")
+    manager = opened(browser, desk, "wang", blamed)
+    expect(manager.get_by_role("link", name="Branch")).to_have_count(0)
+    assert blamed == []
+
+
 @pytest.mark.parametrize(("width", "dark"), [(768, False), (1440, True)])
 def test_everybody_can_use_it(browser: Browser, desk: TestDesk, width: int, dark: bool) -> None:
     """axe finds nothing serious, nothing is wider than the screen, the policy is never broken."""
     blamed: list[str] = []
+    desk.tell("tier-changes", tier_change("C1", "ordinary", "gold", "2026-04-01"))
     page = opened(browser, desk, "wang", blamed, width, dark)
-    paths = ["/", "/book", str(page.locator("article h2 a").get_attribute("href"))]
-    for path in paths:
+    head = opened(browser, desk, "zhao", blamed, width, dark)
+    paths = {"/": page, "/book": page, str(page.locator("article h2 a").get_attribute("href")): page, "/branch": head}
+    for path, page in paths.items():
         page.goto(desk.address + path)
         found = Axe().run(page).response["violations"]
         assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS] == [], path

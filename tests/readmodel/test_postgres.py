@@ -21,6 +21,7 @@ from schemas.codec.records import decode_one, encode
 from schemas.partitioner import partition_of
 from schemas.topics import MARK, MARK_KEY
 from services.access.decision import Actor, DataKind, Role
+from services.desk.branch import BranchQueries
 from services.readmodel.projector import OtherLogError, OvertakenError
 from services.readmodel.reader import ReadModel, units_of
 from services.readmodel.rows import PROJECTED, changes_of
@@ -29,7 +30,7 @@ from services.readmodel.store import NextReadStore, PostgresReadStore
 from services.readmodel.tables import READ_TABLES
 from services.views.projections import TopicRecord
 from tests.contracts.drawn import REGISTRY, entries
-from tests.readmodel.bank import AS_OF, RECORDS, WORLD, changes, profile, standing
+from tests.readmodel.bank import AS_OF, RECORDS, WORLD, changes, profile, standing, tier_change
 from tests.readmodel.fakes import filled, put
 
 pytestmark = pytest.mark.integration
@@ -108,6 +109,23 @@ def test_only_whose_unit_it_is(store: PostgresReadStore, read_model: ReadModel, 
             " AND relforcerowsecurity"
         ).fetchone()
     assert owned == (0,) and forced == (len(READ_TABLES),)
+
+
+def test_a_branch_as_a_whole(store: PostgresReadStore, read_model: ReadModel) -> None:
+    """Counts, sums, changes of tier and open cases are those of the units that ask, and of nobody else's customers."""
+    more = [("tier-changes", tier_change("C2", "gold", "diamond", "2026-04-01"))]
+    store.apply(changes([*RECORDS, *more]), {"standings:0": (None, 3)})
+    queries = BranchQueries(read_model)
+    own, other, whole = (queries.branch([unit]) for unit in ("hq/B01", "hq/B02", "hq"))
+    assert own is not None and other is not None and whole is not None and queries.branch([]) is None
+    assert {row["tier"]: (row["customers"], row["aum_minor"]) for row in own.tiers} == {
+        "gold": (1, 60_000_000), "ordinary": (1, None),
+    }  # fmt: skip
+    assert (own.migrations, [row["to_tier"] for row in other.migrations]) == ([], ["diamond"])
+    for part, customers in ((own, {"C1"}), (other, {"C2"}), (whole, {"C1", "C2"})):
+        assert {row["customer_id"] for row in part.movements} == customers
+        assert sum(row["open"] for row in part.cases) == len(customers)
+    assert [(row["customers"], row["whole_minor"]) for row in whole.largest] == [(2, 260_000_000)]
 
 
 def test_units_are_those_of_the_matrix() -> None:

@@ -79,13 +79,15 @@ class DeskPages:
         """What he may not see and what there is not have one page."""
         return self.site.page(request, "base/problem.html", 404, status_code=404)
 
-    async def _page(self, request: Request, name: str, visitor: Visitor, status: int = 200, **given: Any) -> Response:
+    async def page(self, request: Request, name: str, visitor: Visitor, status: int = 200, **given: Any) -> Response:
+        """A page of the desk, in its frame."""
         language = language_of(request, self.site.default)
         fresh = await run_in_threadpool(self.queries.freshness)
         return self.site.page(
             request, f"desk/{name}.html", status, visitor=visitor, words=RowWords(language, self.tiers), money=money_words,
             branch_name=branch_name, fresh=fresh, request_id=secrets.token_urlsafe(12), outcomes=CASE_OUTCOMES,
-            acts=tuple(ACTS), known=self.site.wording.words, **({"state": None, "asked": 0} | given),
+            acts=tuple(ACTS), known=self.site.wording.words, leads=bool(units_of(visitor.actor, DataKind.BRANCHES)),
+            **({"state": None, "asked": 0} | given),
         )  # fmt: skip
 
     # -- lists
@@ -96,7 +98,7 @@ class DeskPages:
         units = await run_in_threadpool(self.rights.lists, visitor.actor, "open cases")
         whose = _whose(request, visitor.actor)
         cases = await run_in_threadpool(self.queries.open_cases, units, whose)
-        return await self._page(request, "today", visitor, cases=cases, mine=bool(whose))
+        return await self.page(request, "today", visitor, cases=cases, mine=bool(whose))
 
     async def book(self, request: Request) -> Response:
         """Customers, by filters."""
@@ -120,7 +122,7 @@ class DeskPages:
     ) -> Response:  # fmt: skip
         """The page of a book with these rows."""
         shown: dict[str, Any] = {"more": "", "tiers": [], "said": "", "fields": {}, "exports": False} | given
-        return await self._page(
+        return await self.page(
             request, "book", visitor, path="/book", rows=rows, wanted=wanted, outlooks=OUTLOOK_FILTERS,
             mine=bool(wanted.whose), **shown,
         )  # fmt: skip
@@ -177,7 +179,7 @@ class DeskPages:
             list(zip(file.outlook["tiers"], file.outlook["thresholds_minor"], strict=False)) if file.outlook else []
         )
         chart = chart_of(file.about["as_of"], file.about["month_avgs_minor"], floors)
-        return await self._page(request, "customer", visitor, file=file, chart=chart)
+        return await self.page(request, "customer", visitor, file=file, chart=chart)
 
     async def case(self, request: Request, case_id: str) -> Response:
         """A case alone, with what has become of an act: what a page asks for until it is seen."""
@@ -216,7 +218,7 @@ class DeskPages:
         if state is not None and state.state == ACT_APPLIED and not _seen(case, state):
             state = ActState(state.command_id, "seen_soon")
         waits = state is not None and state.state in (PENDING, "seen_soon") and asked < ASKED_MAX
-        return await self._page(request, "case", visitor, case=case, state=state, asked=asked if waits else 0)
+        return await self.page(request, "case", visitor, case=case, state=state, asked=asked if waits else 0)
 
 
 def _seen(case: DeskRow, state: ActState) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from policies.texts import DECISION_REASONS, FLAG_NAMES, REFUSALS
@@ -74,7 +74,7 @@ class RowWords:
         return code if name is None else name.zh if self.language == CHINESE else name.en
 
 
-def tier_names(packs: list[Pack]) -> dict[tuple[str, str], Name]:
+def tier_names(packs: Iterable[Pack]) -> dict[tuple[str, str], Name]:
     """Names of tiers by pack and tier."""
     policies = ((pack.id, policy) for pack in packs for policy in pack.classes.values())
     return {(name, tier.id): tier.name for name, policy in policies for tier in policy.tiers}

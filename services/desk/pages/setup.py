@@ -16,20 +16,23 @@ from services.access.login import install_login
 from services.access.setup import development_callers, people_login, request_callers
 from services.database.migrations import check_migrated
 from services.desk.acts import CaseActs
+from services.desk.branch import BranchQueries
+from services.desk.pages.branch import BranchPages
 from services.desk.pages.routes import DeskPages
 from services.desk.pages.row_words import tier_names
 from services.desk.queries import DeskQueries
 from services.desk.rights import DeskRights
+from services.desk.schemes import schemes_of
 from services.pages.development import DevelopmentLogin, install_development_login
 from services.pages.site import PageSite
 from services.pages.visitors import Visitors, install_problems
 from streams.money import exponent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from deploy.settings import Settings
-    from policies.model.terms import Name
+    from policies.model.pack import Pack
     from services.commands.door import CommandDoor
     from services.readmodel.reader import ReadModel
 
@@ -50,7 +53,7 @@ def desk_app(settings: Settings, door: CommandDoor, model: ReadModel, local: str
     login = people_login(settings, callers)
     issuer = f"{(parts := urlsplit(settings.token_issuer)).scheme}://{parts.netloc}"
     site = PageSite([OWN_PAGES], settings.notice_locale, [issuer])
-    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings), settings.base_currency)
+    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency)
     install_login(app, login)
     return app
 
@@ -60,22 +63,22 @@ def _of_this_machine(settings: Settings, door: CommandDoor, model: ReadModel, lo
     callers = development_callers(settings, local)
     assert callers.sessions is not None
     site = PageSite([OWN_PAGES], settings.notice_locale)
-    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, names_of(settings), settings.base_currency)
+    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency)
     login = DevelopmentLogin(callers.sessions, callers, lambda: connected(settings.database))
     install_development_login(app, site, login)
     return app
 
 
-def names_of(settings: Settings) -> dict[tuple[str, str], Name]:
-    """Names of tiers by the packs of the settings."""
-    return tier_names([load_pack(name.strip()) for name in settings.pack.split(",")])
+def _packs(settings: Settings) -> list[Pack]:
+    """The packs of the settings."""
+    return [load_pack(name.strip()) for name in settings.pack.split(",")]
 
 
 def desk_pages(
-    site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, tiers: Mapping[tuple[str, str], Name],
+    site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, packs: Sequence[Pack],
     base_currency: str,
 ) -> FastAPI:  # fmt: skip
-    """The application around a door and a read model."""
+    """The application around a door and a read model. packs: those that name tiers."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     site.install(app)
     install_problems(app, site, visitors)
@@ -87,7 +90,9 @@ def desk_pages(
     failures: tuple[Any, ...] = (psycopg.Error, RedisError, OSError)
     for kind in failures:
         app.add_exception_handler(kind, away)
-    DeskPages(
-        site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), tiers, exponent(base_currency)
-    ).install(app)
+    desk = DeskPages(
+        site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), tier_names(packs), exponent(base_currency)
+    )  # fmt: skip
+    desk.install(app)
+    BranchPages(desk, BranchQueries(model), schemes_of(packs)).install(app)
     return app

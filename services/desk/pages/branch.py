@@ -1,0 +1,59 @@
+"""The page of a branch: what its head and those above see of it as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from services.desk.branch import LARGEST, share_bp
+from services.desk.pages.flow import flow_of
+from services.desk.rights import BRANCH_KINDS
+
+if TYPE_CHECKING:
+    from services.desk.branch import BranchMonth, BranchQueries
+    from services.desk.pages.routes import DeskPages
+    from services.desk.schemes import Schemes
+
+MONTH_CHARS: Final = 7
+"""Of a day's text: its month."""
+
+
+@dataclass(slots=True)
+class BranchPages:
+    """Beside the desk's other pages, in their frame."""
+
+    desk: DeskPages
+    queries: BranchQueries
+    schemes: Schemes
+
+    def install(self, app: FastAPI) -> None:
+        """Give them to an application that has the desk's pages."""
+        app.add_api_route("/branch", self.branch, methods=["GET"], include_in_schema=False)
+
+    async def branch(self, request: Request) -> Response:
+        """The visitor's units as a whole."""
+        visitor = await self.desk.visitors.visitor(request)
+        units = await run_in_threadpool(self.desk.rights.lists, visitor.actor, "branch", BRANCH_KINDS)
+        found = await run_in_threadpool(self.queries.branch, units)
+        shown = {"branch": None} if found is None else self._shown(found)
+        return await self.desk.page(request, "branch", visitor, **shown)
+
+    def _shown(self, found: BranchMonth) -> dict[str, Any]:
+        """A month as the template takes it: tiers from the highest down, with shares."""
+        tiers = sorted(found.tiers, key=lambda row: (-self.schemes.height(row["pack_id"], row["tier"]), row["tier"]))
+        customers = sum(row["customers"] for row in tiers)
+        return {
+            "branch": found, "tiers": [row | {"share": share_bp(row["customers"], customers)} for row in tiers],
+            "customers": customers, "unknown": customers - sum(row["known"] for row in tiers),
+            "moves": [row | {"direction": self._direction(row)} for row in found.migrations],
+            "flow": flow_of(found.migrations, self.schemes), "direction": self._direction,
+            "largest": [row | {"share": share_bp(row["largest_minor"], row["whole_minor"])} for row in found.largest],
+            "largest_n": LARGEST, "month": found.month.isoformat()[:MONTH_CHARS],
+            "running": found.running.isoformat()[:MONTH_CHARS],
+        }  # fmt: skip
+
+    def _direction(self, row: dict[str, Any]) -> str:
+        return self.schemes.direction(row["pack_id"], row["from_tier"], row["to_tier"])
