@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from services.access.decision import Role, unit_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+COLLEAGUES_MAX: Final = 500
+"""Of a branch's people, by unit and id."""
 
 Unit = tuple[str, ...]
 """A path from the head office down."""
@@ -75,3 +78,13 @@ def read_roster(connection: Connection[Any], day: date) -> Roster:
             (day, day),
         ).fetchall()
     return new_roster(day, (unit for (unit,) in units), staff, absences)
+
+
+def read_colleagues(connection: Connection[Any], units: Sequence[str]) -> list[Colleague]:
+    """Who works in these units and below them, COLLEAGUES_MAX at most; psycopg.Error."""
+    found = connection.execute(
+        "SELECT staff_id, role, unit FROM access.staff WHERE active AND EXISTS (SELECT FROM unnest(%s::text[]) AS own"
+        " WHERE unit = own OR starts_with(unit, own || '/')) ORDER BY unit, staff_id LIMIT %s",
+        (list(units), COLLEAGUES_MAX),
+    )
+    return [Colleague(staff_id, Role(role), unit_of(unit)) for staff_id, role, unit in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,6 +32,7 @@ from services.pages.visitors import Visitors
 from services.queue.server import listening, server
 from services.readmodel.reader import ReadModel
 from services.readmodel.store import PostgresReadStore
+from services.staff.roster import Colleague
 from streams.alerts.acts import STEPS_OF_ACTS
 from tests.readmodel.bank import RECORDS, WORLD, changes, step
 from tests.services.test_commands import MemoryCommands
@@ -144,7 +145,7 @@ class TestDesk:
         sessions: Any = self._sessions() if self.redis_url else OpenSessions()
         callers = RequestCallers((PEOPLE | ROLES).get, self.address, sessions=sessions)
         site, packs = PageSite([OWN_PAGES], "zh-CN"), [load_pack("rolling-quarter-aum")]
-        app = desk_pages(site, Visitors(lambda _: None, callers), self.door, self.model, packs, "CNY")
+        app = desk_pages(site, Visitors(lambda _: None, callers), self.door, self.model, packs, "CNY", staff_of)
         if self.redis_url:
             login = DevelopmentLogin(sessions, callers, lambda: connected(self.database))
             install_development_login(app, site, login)
@@ -175,6 +176,12 @@ class TestDesk:
             "Accept-Language": language,
         }
         return httpx2.Client(base_url=self.address, headers=headers)
+
+
+def staff_of(units: Sequence[str]) -> list[Colleague]:
+    """Who of PEOPLE works in units, or below them."""
+    people = [Colleague(one.actor_id, one.role, one.unit) for one in PEOPLE.values()]
+    return [one for one in people if any(f"{'/'.join(one.unit)}/".startswith(f"{unit}/") for unit in units)]
 
 
 def cookie_of(login: str) -> str:

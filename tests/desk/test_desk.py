@@ -326,6 +326,13 @@ ROUTES = {
     ("GET", "/"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
     ("GET", "/book"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
     ("GET", "/branch"): [(kind, Action.READ) for kind in (DataKind.BRANCHES, DataKind.BALANCES, DataKind.ALERTS)],
+    ("GET", "/branch/report"): [
+        (kind, Action.READ) for kind in (DataKind.BRANCHES, DataKind.BALANCES, DataKind.ALERTS)
+    ],
+    ("POST", "/branch/report/export"): [
+        (DataKind.BRANCHES, Action.READ),
+        *((kind, Action.EXPORT) for kind in (DataKind.BALANCES, DataKind.TIER, DataKind.ALERTS)),
+    ],
     ("POST", "/book/search"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
     ("POST", "/book/export"): [(kind, Action.EXPORT) for kind in (DataKind.BALANCES, DataKind.TIER, DataKind.ALERTS)],
     ("GET", "/customer/{reference}"): [

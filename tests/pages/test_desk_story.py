@@ -103,7 +103,13 @@ def test_everybody_can_use_it(browser: Browser, desk: TestDesk, width: int, dark
     desk.tell("tier-changes", tier_change("C1", "ordinary", "gold", "2026-04-01"))
     page = opened(browser, desk, "wang", blamed, width, dark)
     head = opened(browser, desk, "zhao", blamed, width, dark)
-    paths = {"/": page, "/book": page, str(page.locator("article h2 a").get_attribute("href")): page, "/branch": head}
+    paths = {
+        "/": page,
+        "/book": page,
+        str(page.locator("article h2 a").get_attribute("href")): page,
+        "/branch": head,
+        "/branch/report": head,
+    }
     for path, page in paths.items():
         page.goto(desk.address + path)
         found = Axe().run(page).response["violations"]

@@ -13,12 +13,13 @@ from services.desk.pages.flow import flow_of
 from services.desk.rights import BRANCH_KINDS
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from services.desk.branch import BranchMonth, BranchQueries
     from services.desk.pages.routes import DeskPages
     from services.desk.schemes import Schemes
 
-MONTH_CHARS: Final = 7
-"""Of a day's text: its month."""
+_MONTH_CHARS: Final = 7
 
 
 @dataclass(slots=True)
@@ -51,9 +52,13 @@ class BranchPages:
             "moves": [row | {"direction": self._direction(row)} for row in found.migrations],
             "flow": flow_of(found.migrations, self.schemes), "direction": self._direction,
             "largest": [row | {"share": share_bp(row["largest_minor"], row["whole_minor"])} for row in found.largest],
-            "largest_n": LARGEST, "month": found.month.isoformat()[:MONTH_CHARS],
-            "running": found.running.isoformat()[:MONTH_CHARS],
+            "largest_n": LARGEST, "month": month_text(found.month), "running": month_text(found.running),
         }  # fmt: skip
 
     def _direction(self, row: dict[str, Any]) -> str:
         return self.schemes.direction(row["pack_id"], row["from_tier"], row["to_tier"])
+
+
+def month_text(day: date) -> str:
+    """A day's month, such as 2026-03."""
+    return day.isoformat()[:_MONTH_CHARS]

@@ -21,6 +21,7 @@ _FORMULAS: Final = frozenset("=+-@\t\r")
 _CSV_TEXTS: Final = (
     "customer_id", "unit", "rm_id", "tier", "as_of", "currency", "projected_tier", "direction", "next_close", "lost_from",
 )  # fmt: skip
+_REPORT_TEXTS: Final = ("customer_id", "unit", "rm_id", "tier_before", "tier_end", "currency")
 
 
 def money_words(minor: int | None, currency: str | None) -> str:
@@ -31,6 +32,11 @@ def money_words(minor: int | None, currency: str | None) -> str:
     whole, dot, cents = format_minor(abs(minor), decimals).partition(".")
     sign = "-" if minor < 0 else ""
     return f"{sign}{int(whole):,}{dot}{cents} {currency or ''}".strip()
+
+
+def share_words(basis_points: int | None) -> str:
+    """A share in percent; a dash for one that is not known."""
+    return UNKNOWN if basis_points is None else f"{format_minor(basis_points, 2)} %"
 
 
 class RowWords:
@@ -68,7 +74,7 @@ class RowWords:
 
     def share(self, basis_points: int | None) -> str:
         """A share in percent."""
-        return UNKNOWN if basis_points is None else f"{format_minor(basis_points, 2)} %"
+        return share_words(basis_points)
 
     def _of(self, name: Name | None, code: str) -> str:
         return code if name is None else name.zh if self.language == CHINESE else name.en
@@ -93,12 +99,22 @@ def plain_cell(given: Any) -> str:
 
 def csv_of(rows: list[dict[str, Any]]) -> str:
     """Rows of a book as CSV (UTF-8 with a mark, as spreadsheets want it): amounts are numbers, all else is text."""
+    return _csv(rows, _CSV_TEXTS, {"aum": "aum_minor"})
+
+
+def report_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows of a report on VIPs as CSV, as `csv_of`."""
+    return _csv(rows, _REPORT_TEXTS, {"average_before": "before_minor", "average": "after_minor"})
+
+
+def _csv(rows: list[dict[str, Any]], texts: tuple[str, ...], amounts: Mapping[str, str]) -> str:
+    """amounts: names of columns, with those of the rows."""
     out = io.StringIO()
     out.write("\ufeff")
     writer = csv.writer(out)
-    writer.writerow([*_CSV_TEXTS, "aum", "open_cases"])
+    writer.writerow([*texts, *amounts, "open_cases"])
     for row in rows:
-        minor = row["aum_minor"]
-        aum = "" if minor is None else format_minor(minor, exponent(row["currency"]))
-        writer.writerow([*(plain_cell(row[name]) for name in _CSV_TEXTS), aum, row["open_cases"]])
+        decimals = exponent(row["currency"])
+        found = ("" if (minor := row[name]) is None else format_minor(minor, decimals) for name in amounts.values())
+        writer.writerow([*(plain_cell(row[name]) for name in texts), *found, row["open_cases"]])
     return out.getvalue()

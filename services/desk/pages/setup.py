@@ -18,23 +18,27 @@ from services.database.migrations import check_migrated
 from services.desk.acts import CaseActs
 from services.desk.branch import BranchQueries
 from services.desk.pages.branch import BranchPages
+from services.desk.pages.report import ReportPages
 from services.desk.pages.routes import DeskPages
 from services.desk.pages.row_words import tier_names
 from services.desk.queries import DeskQueries
+from services.desk.report import ReportQueries
 from services.desk.rights import DeskRights
 from services.desk.schemes import schemes_of
 from services.pages.development import DevelopmentLogin, install_development_login
 from services.pages.site import PageSite
 from services.pages.visitors import Visitors, install_problems
+from services.staff.roster import read_colleagues
 from streams.money import exponent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deploy.settings import Settings
     from policies.model.pack import Pack
     from services.commands.door import CommandDoor
     from services.readmodel.reader import ReadModel
+    from services.staff.roster import Colleague
 
 log = logging.getLogger(__name__)
 OWN_PAGES: Final = "services.desk.pages"
@@ -53,7 +57,9 @@ def desk_app(settings: Settings, door: CommandDoor, model: ReadModel, local: str
     login = people_login(settings, callers)
     issuer = f"{(parts := urlsplit(settings.token_issuer)).scheme}://{parts.netloc}"
     site = PageSite([OWN_PAGES], settings.notice_locale, [issuer])
-    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency)
+    app = desk_pages(
+        site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency, _staff(settings)
+    )
     install_login(app, login)
     return app
 
@@ -63,7 +69,9 @@ def _of_this_machine(settings: Settings, door: CommandDoor, model: ReadModel, lo
     callers = development_callers(settings, local)
     assert callers.sessions is not None
     site = PageSite([OWN_PAGES], settings.notice_locale)
-    app = desk_pages(site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency)
+    app = desk_pages(
+        site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency, _staff(settings)
+    )
     login = DevelopmentLogin(callers.sessions, callers, lambda: connected(settings.database))
     install_development_login(app, site, login)
     return app
@@ -74,11 +82,19 @@ def _packs(settings: Settings) -> list[Pack]:
     return [load_pack(name.strip()) for name in settings.pack.split(",")]
 
 
+def _staff(settings: Settings) -> Callable[[Sequence[str]], list[Colleague]]:
+    def found(units: Sequence[str]) -> list[Colleague]:
+        with connected(settings.database) as connection:
+            return read_colleagues(connection, units)
+
+    return found
+
+
 def desk_pages(
     site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, packs: Sequence[Pack],
-    base_currency: str,
+    base_currency: str, staff: Callable[[Sequence[str]], list[Colleague]],
 ) -> FastAPI:  # fmt: skip
-    """The application around a door and a read model. packs: those that name tiers."""
+    """The application around a door and a read model. packs: those that name tiers. staff: who works in units."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     site.install(app)
     install_problems(app, site, visitors)
@@ -94,5 +110,7 @@ def desk_pages(
         site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), tier_names(packs), exponent(base_currency)
     )  # fmt: skip
     desk.install(app)
-    BranchPages(desk, BranchQueries(model), schemes_of(packs)).install(app)
+    schemes = schemes_of(packs)
+    BranchPages(desk, BranchQueries(model), schemes).install(app)
+    ReportPages(desk, ReportQueries(model, schemes), schemes, staff).install(app)
     return app
