@@ -26,6 +26,9 @@ LARGEST: Final = 10
 
 BASIS_POINTS: Final = 10_000
 
+OF_CHANGES: Final = "FROM readmodel.customers JOIN readmodel.tier_changes USING (customer_id)"
+"""Changes of tier by whose they are: a branch's are found by its customers, not among those of the whole bank."""
+
 OF_ALL: Final = "FROM readmodel.customers AS c JOIN readmodel.standings AS s USING (customer_id)"
 """Customers with their standings: c and s."""
 
@@ -56,8 +59,8 @@ _BRANCH: Final = {
     "migrations": "SELECT pack_id, from_tier, to_tier, count(*) AS customers FROM (SELECT customer_id,"
     " (array_agg(pack_id ORDER BY effective_date DESC, position DESC))[1] AS pack_id,"
     " (array_agg(from_tier ORDER BY effective_date, position))[1] AS from_tier,"
-    " (array_agg(to_tier ORDER BY effective_date DESC, position DESC))[1] AS to_tier FROM readmodel.tier_changes"
-    " WHERE effective_date >= %(running)s::date AND effective_date < %(running)s::date + interval '1 month'"
+    " (array_agg(to_tier ORDER BY effective_date DESC, position DESC))[1] AS to_tier"
+    f" {OF_CHANGES} WHERE effective_date >= %(running)s::date AND effective_date < %(running)s::date + interval '1 month'"
     " GROUP BY customer_id) AS moved WHERE from_tier <> to_tier GROUP BY pack_id, from_tier, to_tier"
     " ORDER BY customers DESC, pack_id, from_tier, to_tier LIMIT %(migrations)s",
     "largest": "SELECT currency, sum(aum_minor) AS whole_minor,"

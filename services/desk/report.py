@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from services.desk.branch import AVERAGE_BEFORE, MONTH_AVERAGE, OF_ALL, first_of_month, month_before, whole_numbers
+from services.desk.branch import (
+    AVERAGE_BEFORE,
+    MONTH_AVERAGE,
+    OF_ALL,
+    OF_CHANGES,
+    first_of_month,
+    month_before,
+    whole_numbers,
+)
 from services.desk.measures import VipLoss
 from services.desk.queries import CASE_IS_OPEN, DeskRow, selected
 from services.desk.schemes import TierKey
@@ -30,7 +38,7 @@ _GROUPS_MAX: Final = 20_000
 _END, _BEFORE, _YEAR, _OLDER = "end", "before", "year", "older"
 _DAYS: Final = (_END, _BEFORE, _YEAR, _OLDER)
 _FIRST_AFTER: Final = ", ".join(
-    f"after_{day} AS (SELECT DISTINCT ON (customer_id) customer_id, pack_id, from_tier FROM readmodel.tier_changes"
+    f"after_{day} AS (SELECT DISTINCT ON (customer_id) customer_id, pack_id, from_tier {OF_CHANGES}"
     f" WHERE effective_date > %({day})s::date ORDER BY customer_id, effective_date, position)"
     for day in _DAYS
 )
