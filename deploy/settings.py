@@ -24,6 +24,7 @@ from pydantic_settings import SettingsConfigDict
 from deploy.connections.caller import acting
 from deploy.connections.database import OWNER_ROLE, SCHEMES, opened_database, role_password
 from deploy.connections.mail import MailSettings
+from deploy.connections.notices import NoticeSettings
 from deploy.connections.settings import WireSettings, opened_url
 from deploy.connections.wire import PLAIN, SASL_TLS, Brokers, Certificates, Wire, loopback
 from deploy.errors import KeyLostError
@@ -42,7 +43,7 @@ PORT_MAX = 65535
 DISK_FREE_MIN_BYTES = 1 << 30  # of the data folder
 
 
-class Settings(WireSettings, MailSettings):
+class Settings(WireSettings, MailSettings, NoticeSettings):
     """Settings with their defaults; raises pydantic.ValidationError when a value is out of bounds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -113,7 +114,6 @@ class Settings(WireSettings, MailSettings):
     webhook_url: OfPlace[str | None] = Field(None, description="Where notices are posted; none: the console only.")
     webhook_secret: OfPlace[SecretStr | None] = Field(None, description="Signs what is posted: whsec_ and base64.")
     webhook_ca: OfPlace[Path | None] = Field(None, description="PEM file of authorities for the webhook.")
-    notice_locale: OfTaste[Literal["zh-CN", "en"]] = Field("zh-CN", description="Language of notices.")
     queue_default_class: OfTaste[str] = Field("ordinary", min_length=1, description="Class of whoever has no other.")
     queue_stays: OfTaste[bool] = Field(
         False, description="Tickets that wait when a branch closes, or its day ends, stay."

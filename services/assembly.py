@@ -28,6 +28,7 @@ from schemas.registry import RegistryError, registry_for
 from services.access.writer import DurableWriter
 from services.notices.addressees import Addressee, Addressees, to_manager
 from services.notices.arrivals import ARRIVAL_TOPICS, VipArrivals
+from services.notices.bank_texts import bank_texts
 from services.notices.channels import ConsoleChannel, RedisLedger
 from services.notices.days import BankDays
 from services.notices.mail import MailChannel
@@ -224,8 +225,9 @@ async def follow_arrivals(settings: "Settings", new_reader: NewReader, over: thr
     try:
         async with _told_by(settings) as (channels, ledger):
             arrivals = VipArrivals(
-                source, registry, keys, settings.alert_secret(), channels, ledger, write, locale=settings.notice_locale
-            )
+                source, registry, keys, settings.alert_secret(), channels, ledger, write, locale=settings.notice_locale,
+                words=bank_texts(settings.notice_texts),
+            )  # fmt: skip
             await asyncio.to_thread(arrivals.begin)
             while not over.is_set():
                 await arrivals.follow()
@@ -246,5 +248,5 @@ async def notifier(
         told = ToldNotices(source, registry_for(settings))
         yield Notifier(
             channels, ledger, told, settings.alert_secret(), now_ms, settings.notice_locale, late=days.late,
-            addressee=_addressee(settings, days),
+            addressee=_addressee(settings, days), words=bank_texts(settings.notice_texts),
         )  # fmt: skip

@@ -44,6 +44,7 @@ from schemas.validation.columns import InputCheck
 from services.access.issuer import Issuer
 from services.assembly import webhook_trust
 from services.database.migrations import migrations
+from services.notices.bank_texts import bank_texts
 from services.staff.lists import read_list
 from tests.cli.invocation import call
 from tests.cli.wrong_files import HEADER, posting
@@ -296,6 +297,8 @@ READERS: Final = (
            patched("VERSIONS", lambda: registry.contract("facts"))),
     Reader("schemas.registry._own", "SMALL_FILE_BYTES_MAX", "ids.json",
            lambda path: path.write_bytes(registry.IDS.read_bytes()), patched("IDS", registry.released.__wrapped__)),
+    Reader("services.notices.bank_texts.bank_texts", "PACK_BYTES_MAX", "own.yaml",
+           lambda path: path.write_text("en: {clear_subject: done}"), bank_texts),
     Reader("services.assembly.webhook_trust", "SMALL_FILE_BYTES_MAX", "ca.pem", authority,
            lambda path: webhook_trust(Settings(webhook_ca=path))),
     Reader("tidegauge.branch.files._rows", "HALL_FILE_BYTES_MAX", "tickets.csv", tickets_file,

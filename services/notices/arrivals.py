@@ -13,7 +13,7 @@ import hmac
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -41,6 +41,13 @@ ARRIVALS_MAX: Final = 1000
 FETCH_S: Final = 0.5
 
 
+def arrival_words(step: Mapping[str, Any], customer_id: str, words: texts.NoticeTexts) -> tuple[str, str]:
+    """Subject and body of the notice that a customer has come. step: of his ticket."""
+    places = {name: step[name][:TEXT_CHARS_MAX] for name in ("number", "queue_class", "branch")}
+    places["customer"] = masked(customer_id)
+    return words.arrival_subject.format(**places), words.arrival_body.format(**places)
+
+
 class VipProfile(NamedTuple):
     """Whose a reference is, and who looks after him."""
 
@@ -65,6 +72,7 @@ class VipArrivals:
     write: Callable[[dict[str, Any]], Awaitable[None]]
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     locale: str = texts.DEFAULT_LOCALE
+    words: Mapping[str, texts.NoticeTexts] = field(default_factory=lambda: texts.SHIPPED)
     profiles: dict[str, VipProfile] = field(default_factory=dict)
     waiting: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=ARRIVALS_MAX))
     _unread: dict[str, int] = field(default_factory=dict)
@@ -145,16 +153,12 @@ class VipArrivals:
 
     def _notice(self, step: dict[str, Any], profile: VipProfile, channel: str) -> Notice:
         key = "\0".join((step["ticket_id"], step["event_id"], channel))
-        places = {
-            "customer": masked(profile.customer_id), "number": step["number"][:TEXT_CHARS_MAX],
-            "queue_class": step["queue_class"][:TEXT_CHARS_MAX], "branch": step["branch"][:TEXT_CHARS_MAX],
-        }  # fmt: skip
+        subject, body = arrival_words(step, profile.customer_id, self.words[self.locale])
         return Notice(
             notice_id=hmac.digest(self.id_key, key.encode(), "sha256").hex()[:ID_CHARS], alert_id=step["ticket_id"],
             status=texts.VIP_ARRIVED, severity="info", recipient=profile.rm_id or f"branch:{profile.branch}",
             branch=step["branch"], day="" if step["day"] is None else iso_day(step["day"]), locale=self.locale,
-            subject=texts.ARRIVAL_SUBJECTS[self.locale].format(**places),
-            body=texts.ARRIVAL_BODIES[self.locale].format(**places),
+            subject=subject, body=body,
         )  # fmt: skip
 
     def _record(

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -105,15 +105,18 @@ def masked(customer_id: str) -> str:
     return "****" + (customer_id[-shown:] if shown else "")
 
 
-def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, late: bool = False) -> Notice | None:
+def compose(
+    key: bytes, alert: dict[str, Any], channel: str, locale: str, *, late: bool = False,
+    words: Mapping[str, texts.NoticeTexts] = texts.SHIPPED,
+) -> Notice | None:  # fmt: skip
     """The notice of an alert's record; None for a state or kind that nobody is told of, such as acknowledged.
 
-    `key`: of the ids of alerts. `late`: in words that don't hurry anybody. ValueError for a record that makes no notice: a day
-    that the calendar has not, a text without end.
+    `key`: of the ids of alerts. `late`: in words that don't hurry anybody. `words`: the texts, by language. ValueError for a
+    record that makes no notice: a day that the calendar has not, a text without end.
     """
-    status, kind = alert["status"], alert["kind"]
+    status, kind, said = alert["status"], alert["kind"], words[locale]
     clear = status == texts.ALL_CLEAR and kind == OUTFLOW
-    if not clear and (status not in texts.STATUSES or kind not in texts.BODIES[locale]):
+    if not clear and (status not in texts.STATUSES or kind not in said.bodies):
         return None
     for name in TEXTS:
         if len(alert[name] or "") > TEXT_CHARS_MAX:
@@ -132,12 +135,9 @@ def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, lat
         "due": "" if alert.get("due_day") is None else iso_day(alert["due_day"]),
     }
     if clear:
-        subject, body = texts.CLEAR_SUBJECTS[locale], texts.CLEAR_BODIES[locale]
+        subject, body = said.clear_subject, said.clear_body
     else:
-        subject, body = (
-            texts.SUBJECTS[locale][kind][status],
-            (texts.LATE_BODIES if late else texts.BODIES)[locale][kind],
-        )
+        subject, body = said.subjects[kind][status], (said.late_bodies if late else said.bodies)[kind]
     return Notice(
         notice_id=notice_id(key, alert, channel),
         alert_id=alert["alert_id"],
@@ -147,7 +147,7 @@ def compose(key: bytes, alert: dict[str, Any], channel: str, locale: str, *, lat
         branch=alert["branch"],
         day=places["day"],
         locale=locale,
-        subject=(texts.LATE_SUBJECT[locale] if late else "") + subject.format(**places),
+        subject=(said.late_subject if late else "") + subject.format(**places),
         body=body.format(**places),
     )
 
@@ -190,6 +190,7 @@ class Notifier:
     late: Callable[[dict[str, Any]], Awaitable[bool]] = never
     wait: Callable[[float], Awaitable[Any]] = asyncio.sleep
     addressee: Addressee = to_manager
+    words: Mapping[str, texts.NoticeTexts] = field(default_factory=lambda: texts.SHIPPED)
 
     async def notify(self, alert: dict[str, Any], waits: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
         """Deliver, and return the records for the `notices` topic: none for what stands there. ValueError: see `compose`.
@@ -199,9 +200,8 @@ class Notifier:
         """
         late, recipient, records, open_ways = await self.late(alert), "", [], []
         for channel in self.channels:
-            notice = compose(
-                self.key, alert, channel.name, self.locale, late=late
-            )  # ValueError before anything is asked
+            # ValueError before anything is asked
+            notice = compose(self.key, alert, channel.name, self.locale, late=late, words=self.words)
             if notice is not None and not recipient:
                 recipient = await self.addressee(alert)
             if notice is not None:

@@ -4,12 +4,17 @@ A text names no customer and no amount: it may leave the bank's network by a mes
 the C1 fields of an alert and the masked customer number, and nothing else; the manager reads the figures at his desk.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 DEFAULT_LOCALE: Final = "zh-CN"
 
 PLACES: Final = frozenset({"customer", "severity", "rule", "window", "share", "branch", "day", "alert", "close", "due"})
 """What a text may contain."""
+
+ARRIVAL_PLACES: Final = frozenset({"customer", "number", "queue_class", "branch"})
+"""What a text of an arrival may contain."""
 
 STATUSES: Final = ("raised", "deepened", "escalated")
 """States of an alert of which somebody is told."""
@@ -224,3 +229,27 @@ MAIL_FOOTERS: Final[dict[str, str]] = {
     "zh-CN": "通知编号 {notice}。本邮件由系统自动发送，请勿回复。",
 }
 """Below the body of a notice that goes by mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTexts:
+    """The texts of one language, as notices are filled with them: those above, or a bank's own in their places."""
+
+    subjects: Mapping[str, Mapping[str, str]]  # by kind of alert and state
+    bodies: Mapping[str, str]  # by kind of alert
+    late_subject: str
+    late_bodies: Mapping[str, str]
+    clear_subject: str
+    clear_body: str
+    arrival_subject: str
+    arrival_body: str
+
+
+SHIPPED: Final[Mapping[str, NoticeTexts]] = {
+    locale: NoticeTexts(
+        SUBJECTS[locale], BODIES[locale], LATE_SUBJECT[locale], LATE_BODIES[locale], CLEAR_SUBJECTS[locale],
+        CLEAR_BODIES[locale], ARRIVAL_SUBJECTS[locale], ARRIVAL_BODIES[locale],
+    )
+    for locale in SUBJECTS
+}  # fmt: skip
+"""By language, where a bank has none of its own."""

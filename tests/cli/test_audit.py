@@ -89,6 +89,7 @@ NOBODY_ASKS = {
     },
     "queue compare": "numbers and states of tickets alone",
     "notices waiting": "ids and times alone",
+    "notices preview": "of texts, on a sample of nobody's",
     "commands send": "each command of the file is decided by itself, and put on record",
 }
 ACTS = {name for name, words in SHOWS.items() if words.split()[2:3] == ["c1"]}

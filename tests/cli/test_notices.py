@@ -1,6 +1,7 @@
-"""`tidegauge notices list` and `show`: each notice has one state, and nothing that is shown is a customer's number."""
+"""`tidegauge notices list`, `show` and `preview`: each notice has one state, and nothing that is shown is a customer's number."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from services.notices.notifier import masked
 from tests.cli.invocation import call
 from tests.contracts.drawn import REGISTRY, any_value
 from tests.services.test_notices import NOTICE_RECORD
-from tidegauge.cli.operation import notices as command
+from tidegauge.cli.notices import command
 from tidegauge.notices import STATES, newest_states, notice_state, state_of, waiting_states, written_state
 
 CUSTOMER = "6230001234560042"
@@ -87,3 +88,20 @@ def test_one_that_nobody_knows() -> None:
     """It is said in one line."""
     done = call("notices", "show", "n8")
     assert (done.code, "no notice n8" in done.err) == (2, True)
+
+
+def test_texts_are_seen_before_they_are_sent(tmp_path: Path) -> None:
+    """Those of a file, and all others, in the language that is asked for; of one kind where one is."""
+    (tmp_path / "own.yaml").write_text("en:\n  bodies:\n    break: '{branch}: look at {alert}'\n")
+    done = call(
+        "notices", "preview", "--texts", str(tmp_path / "own.yaml"), "--lang", "en", "--kind", "break", "--json"
+    )
+    found = json.loads(done.out)
+    assert [(one["step"], one["late"]) for one in found] == [
+        (step, late) for step in ("raised", "deepened", "escalated") for late in (False, True)
+    ]
+    assert {one["body"] for one in found if not one["late"]} == {"0102: look at 3f6f2b9c1d"}
+    env = {"TIDEGAUGE_NOTICE_TEXTS": str(tmp_path / "own.yaml"), "TIDEGAUGE_NOTICE_LOCALE": "en"}
+    assert "    0102: look at 3f6f2b9c1d\n" in call("notices", "preview", env=env).out
+    arrived = call("notices", "preview", "--kind", "arrived").out
+    assert arrived.startswith("arrived, arrived\n    贵宾到店") and CUSTOMER not in arrived

@@ -16,7 +16,7 @@ from schemas.validation import columns
 from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
-from services.notices import mail, notice_ids, webhook
+from services.notices import bank_texts, mail, notice_ids, webhook
 from services.pages import streams
 from services.queue import line, lookup, refusals, server
 from services.queue.tickets.store import STORE_BUDGET_S
@@ -166,6 +166,9 @@ BOUNDS = {
         bounds.SCHEMA_VERSIONS_MAX, bounds.SCHEMA_VERSIONS_S,
     ],
     "notices of which is known that they stand on `notices`": [notice_ids.TOLD_MAX, notice_ids.FIRST_READ_S],
+    "a file with a bank's own texts of notices; a subject, a body in it": [
+        bounds.PACK_BYTES_MAX, bank_texts.SUBJECT_CHARS_MAX, bank_texts.BODY_CHARS_MAX,
+    ],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
     "an answer of the mail server": [mail.ANSWER_S, mail.DELIVERY_S],
 }  # fmt: skip

@@ -27,7 +27,8 @@ VALUES: Final[dict[str, str]] = {
     "lang": "zh-CN", "webhook_url": f"http://{NOWHERE}/", "webhook_secret": "whsec_" + "AAAA" * 8,
     "mail_url": f"smtp://{NOWHERE}", "mail_user": "nobody", "mail_password": "wrong", "mail_ca": "{other}/no.pem",
     "mail_from": "nobody@nowhere.example", "mail_domain": "nowhere.example",
-    "webhook_ca": "{other}/no.pem", "notice_locale": "en", "queue_default_class": "another", "lookup_port": "1",
+    "webhook_ca": "{other}/no.pem", "notice_locale": "en",
+    "notice_texts": "{other}/no.yaml", "queue_default_class": "another", "lookup_port": "1",
     "commands_port": "1", "pages_port": "1", "desk_port": "1", "stamped_from": "2020-01-01",
     "lookup_metrics_port": "1", "tickets_url": f"redis://{NOWHERE}/0", "tickets_user": "nobody",
     "tickets_password": "wrong", "tickets_port": "1", "queue_stays": "true", "queue_key_rate": "1",
@@ -118,7 +119,7 @@ LEFT_OUT: Final[dict[str, str]] = {
     **dict.fromkeys(
         ("config show", "security acls", "whoami", "replay", "alerts evaluate", "alerts calibrate", "queue check-reference",
          "queue bound", "queue simulate", "queue estimates", "policy list", "policy show", "policy check", "policy decide",
-         "policy cases", "policy diff", "policy describe"), _ALONE,
+         "policy cases", "policy diff", "policy describe", "notices preview"), _ALONE,
     ),
     "notices show": "it reads as `notices list` does, of one notice: tests/cli/test_notices.py",
     "alerts owners": "it needs lists of staff, which the bank here has not: tests/cli/test_owners.py",
@@ -137,6 +138,7 @@ PROCESSES: Final[dict[str, Sequence[str]]] = {
         "reference_key",
         "webhook_ca",
         "mail_ca",
+        "notice_texts",
     ],
     "queue serve --port 0 --metrics-port 0": ["database_url"],  # of all else that is wrong it says `degraded`
     "queue pages --port 0": ["database_url"],
@@ -179,7 +181,7 @@ ELSEWHERE: Final[dict[str, str]] = {
          "lookup_rate", "lookup_open"), _SERVED,
     ),
     **dict.fromkeys(("metrics_port", "metrics_host", "flush_interval_s", "stamped_from"), _WORKER),
-    **dict.fromkeys(("webhook_url", "webhook_secret", "webhook_ca", "notice_locale"), _NOTICES),
+    **dict.fromkeys(("webhook_url", "webhook_secret", "webhook_ca", "notice_locale", "notice_texts"), _NOTICES),
     **dict.fromkeys(("mail_url", "mail_user", "mail_password", "mail_ca", "mail_from", "mail_domain"), _NOTICES),
 }  # fmt: skip
 

@@ -96,7 +96,7 @@ COMMANDS: dict[str, Entry] = {
         principal="lookup",
     ),
     "notices": Entry(
-        "operation.notices",
+        "notices.command",
         "Turn alerts into notices; see and give up those that wait.",
         group=True,
         principal="notices",

@@ -87,6 +87,20 @@ class OutcomeOfCase(StrEnum):
     WRONG_ALERT = "wrong_alert"
 
 
+class KindOfNotice(StrEnum):
+    """What a notice tells of: the kinds of alerts (streams.vocabulary.terms.ALERT_KINDS), and a customer who has come."""
+
+    OUTFLOW = "outflow"
+    UPGRADE_NEAR = "upgrade_near"
+    DOWNGRADE_RISK = "downgrade_risk"
+    CARD_EXPIRY = "card_expiry"
+    REVIEW_DUE = "review_due"
+    BREAK = "break"
+    LARGE_INFLOW = "large_inflow"
+    PRODUCT_MATURING = "product_maturing"
+    ARRIVED = "arrived"
+
+
 class Lang(StrEnum):
     """Languages of what is printed."""
 

@@ -27,6 +27,7 @@ from services.notices.notifier import ID_CHARS, TEXT_CHARS_MAX, Notifier
 from services.views.keys import Keys
 from streams.validity import INSTANT_MAX
 from tidegauge.cli.actor import AS, permitted
+from tidegauge.cli.notices.preview import preview, usable_texts
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
 from tidegauge.cli.servers import need_redis, need_world
 from tidegauge.cli.shutdown import ends_early, one_last_line
@@ -53,6 +54,7 @@ class NoticeWord(StrEnum):
 
 
 app = typer.Typer(help="Turn alerts into notices; see and give up those that wait.", add_completion=False)
+app.command("preview")(preview)
 
 
 class Lazily:
@@ -87,6 +89,7 @@ def run(context: typer.Context) -> None:
     settings.mail_trust()  # AccessError names the setting
     if settings.mail_url:
         settings.mail_server()
+    usable_texts(settings.notice_texts)
     uses = _used(settings)
     world = check_world(settings, uses)
     settings = world.settings
