@@ -193,7 +193,7 @@ def _addressee(settings: "Settings", days: BankDays) -> Addressee:
 
 
 @asynccontextmanager
-async def _told_by(settings: "Settings") -> AsyncIterator[tuple[list[Channel], RedisLedger]]:
+async def told_by(settings: "Settings") -> AsyncIterator[tuple[list[Channel], RedisLedger]]:
     """The channels of the settings, and what remembers which notices went out."""
     client = httpx2.AsyncClient(verify=webhook_trust(settings), follow_redirects=False)
     ledger_client = redis.asyncio.Redis.from_url(
@@ -223,7 +223,7 @@ async def follow_arrivals(settings: "Settings", new_reader: NewReader, over: thr
         await asyncio.to_thread(writer.write, "notices", record["customer_id"], value)
 
     try:
-        async with _told_by(settings) as (channels, ledger):
+        async with told_by(settings) as (channels, ledger):
             arrivals = VipArrivals(
                 source, registry, keys, settings.alert_secret(), channels, ledger, write, locale=settings.notice_locale,
                 words=bank_texts(settings.notice_texts),
@@ -241,7 +241,7 @@ async def notifier(
     settings: "Settings", new_reader: NewReader, left_out: frozenset[Run] = NOTHING_LEFT_OUT
 ) -> AsyncIterator[Notifier]:
     """The notifier on the settings' channels: the console, and the webhook and mail where they are set."""
-    async with _told_by(settings) as (channels, ledger):
+    async with told_by(settings) as (channels, ledger):
         days = bank_days(settings, new_reader, left_out)
         now_ms = lambda: time.time_ns() // 1_000_000  # noqa: E731
         source = KafkaSource(settings.kafka, ("notices",), new_reader, settings.topic_prefix)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from deploy.settings import Settings
 
 TOPIC: Final = "notices"
+_ALERTS: Final = "rm-alerts"
 STATES: Final = {"sent": "sent", "failed": "failed", "suppressed": "given_up"}
 """By what stands on the topic; a notice that only waits for its channel is `waiting`."""
 
 ANSWER_S: Final = 15.0
 _WAITING: Final = "waiting"
+_SPARE: Final = 10_000  # kept beside those that are listed, as some may turn out to have another state by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,32 @@ class NoticeState:
 
 def written_states(settings: Settings) -> Iterator[NoticeState]:
     """The states of all notices on the topic; one that was written twice comes twice. KafkaException."""
-    name, registry = settings.topic(TOPIC), registry_for(settings)
+    registry = registry_for(settings)
+    for value in _values(settings, TOPIC):
+        if (found := notice_state(value, registry)) is not None:
+            yield found
+
+
+def alerts_by_event(settings: Settings, events: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The alerts' records of these event ids, as far as `rm-alerts` has them. KafkaException."""
+    registry, found = registry_for(settings), dict[str, dict[str, Any]]()
+    for value in _values(settings, _ALERTS):
+        with contextlib.suppress(RecordError):
+            record = decode_one(value, registry, name=_ALERTS)
+            if record["event_id"] in events:
+                found[record["event_id"]] = record
+    return found
+
+
+def _values(settings: Settings, topic: str) -> Iterator[bytes]:
+    """The values of all records of a topic. KafkaException."""
+    name = settings.topic(topic)
     there = admin.client(settings.kafka).list_topics(timeout=ANSWER_S).topics  # of all: to ask for one could create it
     if (found := there.get(name)) is None:
         raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {name}"))
     for block in blocks_to_the_end(settings.kafka, [(name, partition) for partition in found.partitions], {}):
         for one in log_entries(block.batches, block.start, block.end, block.lost):
-            if (found_state := notice_state(one.value or b"", registry)) is not None:
-                yield found_state
+            yield one.value or b""
 
 
 def notice_state(value: bytes, registry: Registry) -> NoticeState | None:
@@ -92,11 +113,23 @@ def newest_states(
     written: Iterable[NoticeState], waiting: Mapping[str, str], limit: int, state: str = ""
 ) -> list[NoticeState]:
     """Those that wait, then the newest others, one a notice; with a state, those of it alone. At most `limit`."""
-    of_state = (one for one in written if state in ("", one.state))
-    newest = heapq.nlargest(limit, of_state, key=lambda one: (one.at or 0, one.notice_id))
-    known = {one.notice_id: one for one in reversed(newest)}
+    known: dict[str, NoticeState] = {}
+    for one in written:
+        before = known.get(one.notice_id)
+        if before is not None and (before.at or 0) > (one.at or 0):
+            continue
+        if state in ("", one.state):
+            known[one.notice_id] = one
+        else:
+            known.pop(one.notice_id, None)  # it has been sent once more since
+        if len(known) > 2 * (limit + _SPARE):
+            known = {one.notice_id: one for one in _newest(known.values(), limit + _SPARE)}
     held = [one for one in waiting_states(waiting) if one.notice_id not in known and state in ("", _WAITING)]
-    return [*held, *sorted(known.values(), key=lambda one: (-(one.at or 0), one.notice_id))][:limit]
+    return [*held, *_newest(known.values(), limit)][:limit]
+
+
+def _newest(states: Iterable[NoticeState], limit: int) -> list[NoticeState]:
+    return heapq.nsmallest(limit, states, key=lambda one: (-(one.at or 0), one.notice_id))
 
 
 def state_of(notice_id: str, written: Iterable[NoticeState], waiting: Mapping[str, str]) -> NoticeState | None:

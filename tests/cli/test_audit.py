@@ -50,6 +50,7 @@ CHANGES = {
     "policy retract": ("policy retract abc-bands 1", "packs"),
     "dead-letters redrive": ("dead-letters redrive transactions/0/1", "letters"),
     "notices give-up": ("notices give-up n1 --reason x", "notices"),
+    "notices resend": ("notices resend n1 --reason x", "notices"),
     "queue restore": ("queue restore B1", "world"),
     "world adopt": ("world adopt --reason x", "world"),
     "world rebuild": ("world rebuild --reason x", "world"),

@@ -26,6 +26,7 @@ from streams.accounts import postings, store
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
 from tidegauge.cli.access import login as cli_login
+from tidegauge.cli.notices import resend
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = table.PAGE.read_text()
@@ -169,6 +170,7 @@ BOUNDS = {
     "a file with a bank's own texts of notices; a subject, a body in it": [
         bounds.PACK_BYTES_MAX, bank_texts.SUBJECT_CHARS_MAX, bank_texts.BODY_CHARS_MAX,
     ],
+    "notices that `resend` takes at once": [resend.RESENT_MAX],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
     "an answer of the mail server": [mail.ANSWER_S, mail.DELIVERY_S],
 }  # fmt: skip

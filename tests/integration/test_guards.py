@@ -166,7 +166,15 @@ def test_a_pack_that_would_come_again(live: Live, tmp_path: Path) -> None:
 
 # A call of each guarded command that has something to do; workers are stopped.
 # One needs a shadow: test_takeover.py tries its dry run; others a database: tests/services/test_directory.py, test_desk.py.
-ELSEWHERE = {"world takeover", "queue restore", "staff import", "database migrate", "readmodel rebuild"}
+# One needs a notice that was told: tests/cli/test_notices.py.
+ELSEWHERE = {
+    "world takeover",
+    "queue restore",
+    "staff import",
+    "database migrate",
+    "readmodel rebuild",
+    "notices resend",
+}
 DRY = {
     "down": (),
     "import": ("--format", "ndjson", "{files}/bank"),

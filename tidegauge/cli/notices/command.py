@@ -21,15 +21,16 @@ from deploy.settings import Settings
 from schemas.codec.records import RecordError
 from schemas.registry import registry_for
 from services.access.decision import Action, DataKind
-from services.assembly import FAILURES, follow_arrivals, notifier, redis_client, webhook_trust
+from services.assembly import FAILURES, follow_arrivals, notifier, webhook_trust
 from services.notices.channels import give_up, waiting_notices
 from services.notices.notifier import ID_CHARS, TEXT_CHARS_MAX, Notifier
-from services.views.keys import Keys
 from streams.validity import INSTANT_MAX
 from tidegauge.cli.actor import AS, permitted
 from tidegauge.cli.notices.preview import preview, usable_texts
+from tidegauge.cli.notices.resend import resend
+from tidegauge.cli.notices.servers import notice_servers
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit, notes
-from tidegauge.cli.servers import need_redis, need_world
+from tidegauge.cli.servers import need_redis
 from tidegauge.cli.shutdown import ends_early, one_last_line
 from tidegauge.notices import newest_states, state_of, written_states
 from tidegauge.world.check import World, check_world
@@ -38,6 +39,8 @@ from tidegauge.world.watch import Watch, end_process
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from services.views.keys import Keys
 
 log = logging.getLogger(__name__)
 ARRIVALS_AGAIN_S = 5.0
@@ -53,8 +56,11 @@ class NoticeWord(StrEnum):
     GIVEN_UP = "given_up"
 
 
-app = typer.Typer(help="Turn alerts into notices; see and give up those that wait.", add_completion=False)
+app = typer.Typer(
+    help="Turn alerts into notices; see them, give up those that wait, have one sent once more.", add_completion=False
+)
 app.command("preview")(preview)
+app.command("resend")(resend)
 
 
 class Lazily:
@@ -149,7 +155,7 @@ def list_notices(
 ) -> None:
     """List notices, each with its state: those that wait first, then the newest. None of it is personal."""
     permitted(Settings(), DataKind.NOTICES, "list", actor, Action.READ)
-    settings, client, keys = _places()
+    settings, client, keys = notice_servers()
     found = newest_states(written_states(settings), waiting_notices(client, keys), limit, state or "")
     if as_json:
         emit([one.plain() for one in found])
@@ -169,7 +175,7 @@ def show_notice(
 ) -> None:
     """Show a notice: its state, to whom it went and what it said; the customer's number is masked."""
     permitted(Settings(), DataKind.NOTICES, f"show {notice_id[:ID_CHARS]}", actor, Action.READ)
-    settings, client, keys = _places()
+    settings, client, keys = notice_servers()
     found = state_of(notice_id, written_states(settings), waiting_notices(client, keys))
     if found is None:
         raise CommandError(
@@ -219,12 +225,5 @@ def stop_waiting(
         console.print(f"given up: {', '.join(given)}" if given else "none waits", soft_wrap=True)
 
 
-def _places() -> "tuple[Settings, Redis, Keys]":
-    """The settings with the partitions that the topics have, and the ledger."""
-    settings = need_world(Settings())
-    need_redis(settings)
-    return settings, redis_client(settings), Keys.of(settings.topic_prefix)
-
-
 def _ledger() -> "tuple[Redis, Keys]":
-    return _places()[1:]
+    return notice_servers()[1:]
