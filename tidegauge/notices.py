@@ -15,7 +15,7 @@ from deploy import admin
 from schemas.codec.blocks import log_entries
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry, registry_for
-from services.notices.notifier import masked
+from services.notices.notifier import GIVEN_UP, masked
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TOPIC: Final = "notices"
 _ALERTS: Final = "rm-alerts"
 STATES: Final = {"sent": "sent", "failed": "failed", "suppressed": "given_up"}
-"""By what stands on the topic; a notice that only waits for its channel is `waiting`."""
+"""By what stands on the topic; one that only waits for its channel is `waiting`, one that no person ended `suppressed`."""
 
 ANSWER_S: Final = 15.0
 _WAITING: Final = "waiting"
@@ -97,6 +97,8 @@ def written_state(record: dict[str, Any]) -> NoticeState:
     """The state that a record of the topic tells."""
     state = STATES.get(record["status"], record["status"])
     channel, at, attempts, error = (record[name] for name in ("channel", "at", "attempts", "error"))
+    if record["status"] == "suppressed" and error is not None and not error.startswith(GIVEN_UP):
+        state = "suppressed"
     return NoticeState(record["notice_id"], state, channel, at, attempts, error, record)
 
 

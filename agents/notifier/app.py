@@ -19,7 +19,7 @@ from yarl import URL
 from agents.engine import fetches, hooks
 from agents.engine.app import AsFetched
 from agents.engine.watch.quiet import set_up_log
-from agents.notifier.turns import Turns
+from agents.notifier.turns import Passes, Turns
 from deploy.connections.clients import faust_credentials
 from deploy.connections.wire import Brokers
 from schemas.codec.batches import Lost
@@ -34,11 +34,15 @@ SESSION_S, HEARTBEAT_S = 10, 3
 WAITING_S_MAX = 7 * 24 * 3600.0
 """A notice may wait so long for its channel before another worker is given the partition."""
 
-Notify = Callable[[dict[str, Any], Callable[[], None]], Awaitable[list[dict[str, Any]]]]
-"""Delivers an alert's notices and gives their records; calls the second argument when it begins to wait for a channel.
+Notify = Callable[[dict[str, Any], Passes, int | None], Awaitable[list[dict[str, Any]]]]
+"""Delivers an alert's notices and gives their records; calls the second argument when it begins to wait.
 
-It fails only where nobody can be told that it failed.
+The third is when the log took the alert, in milliseconds since epoch, UTC. It fails only where nobody can be told that it
+failed.
 """
+
+Read = Callable[[dict[str, Any]], None]
+"""Is told of every alert that has been read, in the order of the log: before its turn."""
 
 
 class AlertSettings(Protocol):
@@ -60,7 +64,9 @@ class AlertSettings(Protocol):
         """Kafka's name of a catalogue topic."""
 
 
-def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) -> faust.App:
+def build_notifier(
+    settings: AlertSettings, notify: Notify, registry: Registry, read: Read = lambda _alert: None
+) -> faust.App:  # fmt: skip
     """The worker's app, not started."""
     group = f"{settings.group}-alerts"
     servers = [URL(f"aiokafka://{server}") for server in settings.kafka.split(",")]
@@ -86,18 +92,21 @@ def build_notifier(settings: AlertSettings, notify: Notify, registry: Registry) 
         try:
             async for event in stream.noack().events():
                 alert = _alert(event, registry)
+                if not isinstance(alert, ValueError):
+                    read(alert)
                 case = str(event.message.offset) if isinstance(alert, ValueError) else alert["alert_id"]
                 work = partial(told, event, alert)
                 await turns.take(event.message.partition, case, work, partial(stream.ack, event))
         finally:
             await turns.shut()
 
-    async def told(event: faust.EventT[Any], alert: dict[str, Any] | ValueError, waits: Callable[[], None]) -> None:
+    async def told(event: faust.EventT[Any], alert: dict[str, Any] | ValueError, waits: Passes) -> None:
         """An alert's notices, or its dead letter: no record of ours, or one of which no notice can be made."""
         try:
             if isinstance(alert, ValueError):
                 raise alert
-            records = await notify(alert, waits)
+            at_s = event.message.timestamp
+            records = await notify(alert, waits, None if at_s is None else round(1000 * at_s))
         except ValueError as problem:
             await written(letters, f"rm-alerts:{event.message.partition}", letter(event, problem, registry))
             return

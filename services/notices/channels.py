@@ -72,6 +72,13 @@ class RedisLedger:
         except (RedisError, OSError) as problem:
             log.warning("the ledger of notices can't be written (%s): nobody sees that one waits", problem)
 
+    async def drop(self, notice_id: str) -> None:
+        """It waits no more, and was not delivered."""
+        try:
+            await self.client.hdel(self.keys.waiting, notice_id)
+        except (RedisError, OSError) as problem:
+            log.warning("the ledger of notices can't be written (%s): one is shown that waits no more", problem)
+
     async def given_up(self, notice_id: str) -> str | None:
         """Why somebody gave it up; None if nobody did, and when nobody knows."""
         try:

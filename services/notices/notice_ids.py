@@ -1,7 +1,7 @@
 """Which notices stand on `notices`: what stands there is not sent again, whatever else has been forgotten."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from schemas.codec.records import RecordError, decode_one
@@ -29,7 +29,7 @@ class ToldNotices:
         most: int = TOLD_MAX,
     ) -> None:
         self.registry, self.most = registry, most
-        self.ids: dict[str, None] = {}  # the oldest first
+        self.ids: dict[str, bool] = {}  # the oldest first; whether it was sent
         self.following = Following(source, self._note, FIRST_READ_S, clock)
 
     async def stands(self, notice_id: str) -> bool:
@@ -37,16 +37,24 @@ class ToldNotices:
         await self.following.catch_up()
         return notice_id in self.ids
 
-    def add(self, notice_id: str) -> None:
+    async def sent_any(self, notice_ids: Collection[str]) -> bool | None:
+        """Whether one of them has been sent; None when nobody knows: ids have been forgotten, or not been read yet."""
+        await self.following.catch_up()
+        if any(self.ids.get(notice_id) for notice_id in notice_ids):
+            return True
+        whole = len(self.ids) < self.most and self.following.ends == {}
+        return False if whole else None
+
+    def add(self, notice_id: str, *, sent: bool = True) -> None:
         """It is written now."""
-        self.ids[notice_id] = None
+        self.ids[notice_id] = self.ids.get(notice_id, False) or sent
         if len(self.ids) > self.most:
             del self.ids[next(iter(self.ids))]
 
     def _note(self, record: TopicRecord) -> None:
         try:
-            notice_id = decode_one(record.value or b"", self.registry, name=record.topic)["notice_id"]
+            found = decode_one(record.value or b"", self.registry, name=record.topic)
         except RecordError:
             return  # nobody has been told by what nobody can read
-        if len(notice_id) <= ID_CHARS:  # a longer one is none of ours
-            self.add(notice_id)
+        if len(found["notice_id"]) <= ID_CHARS:  # a longer one is none of ours
+            self.add(found["notice_id"], sent=found["status"] == "sent")

@@ -10,14 +10,16 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from services.notices import texts
 from services.notices.addressees import Addressee, manager_of, to_manager
+from services.notices.pace.holds import Holds, Passing, nobody_passes
 from services.views.projections import iso_day
-from streams.vocabulary.terms import OUTFLOW
+from streams.alerts.acts import LEVEL_MAX
+from streams.vocabulary.terms import OUTFLOW, SEVERITIES
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,12 @@ LOOK_S: Final = 5.0
 """How often a waiting notice is looked up among those given up."""
 
 WAITING: Final = "waiting"
+GIVEN_UP: Final = "given up: "
+"""Before the reason, in `error` of the record."""
+
+_HELD: Final = "held"
+"""Why it waits, where it has not been tried yet."""
+
 ID_CHARS: Final = 32
 MASK_TAIL_CHARS: Final = 4
 TEXT_CHARS_MAX: Final = 400
@@ -83,6 +91,9 @@ class DeliveryLedger(Protocol):
     async def wait_for(self, notice_id: str, why: str) -> None:
         """Note that it has not been delivered yet, for whoever asks."""
 
+    async def drop(self, notice_id: str) -> None:
+        """It waits no more, and was not delivered."""
+
     async def given_up(self, notice_id: str) -> str | None:
         """Why somebody gave it up; None if nobody did, and when nobody knows."""
 
@@ -97,6 +108,14 @@ def notice_id(key: bytes, alert: dict[str, Any], channel: str) -> str:
     level = () if alert.get("level") is None else (str(alert["level"]),)
     parts = (*case_of(alert), alert["status"], alert["severity"], channel, *level)
     return hmac.digest(key, "\0".join(parts).encode(), "sha256").hex()[:ID_CHARS]
+
+
+def case_notice_ids(key: bytes, alert: dict[str, Any], channel: str) -> Iterator[str]:
+    """Ids of all notices that a case may have had on a channel, but for its all-clear."""
+    for status in texts.STATUSES:
+        for severity in SEVERITIES:
+            for level in (None, *range(LEVEL_MAX + 1)):
+                yield notice_id(key, {**alert, "status": status, "severity": severity, "level": level}, channel)
 
 
 def masked(customer_id: str) -> str:
@@ -158,7 +177,10 @@ class KnownNotices(Protocol):
     async def stands(self, notice_id: str) -> bool:
         """Whether it has been told what became of the notice; False also when nobody knows."""
 
-    def add(self, notice_id: str) -> None:
+    async def sent_any(self, notice_ids: Collection[str]) -> bool | None:
+        """Whether one of them has been sent; None when nobody knows, as the oldest are forgotten."""
+
+    def add(self, notice_id: str, *, sent: bool = True) -> None:
         """It is told now."""
 
 
@@ -191,13 +213,18 @@ class Notifier:
     wait: Callable[[float], Awaitable[Any]] = asyncio.sleep
     addressee: Addressee = to_manager
     words: Mapping[str, texts.NoticeTexts] = field(default_factory=lambda: texts.SHIPPED)
+    holds: Holds = field(default_factory=lambda: Holds(0, SEVERITIES[0], lambda: 0))
 
-    async def notify(self, alert: dict[str, Any], waits: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
+    async def notify(
+        self, alert: dict[str, Any], waits: Passing = nobody_passes, at_ms: int | None = None
+    ) -> list[dict[str, Any]]:
         """Deliver, and return the records for the `notices` topic: none for what stands there. ValueError: see `compose`.
 
-        It returns when every channel has taken its notice, or clearly refused it, or somebody gave it up. The waits between
-        two tries of a channel double up to RETRY_MAX_S; `waits` is called when the first one begins.
+        It returns when every channel has taken its notice, or clearly refused it, or somebody gave it up, or it was taken back
+        while it was held. at_ms: when the log took the alert. The waits between two tries of a channel double up to
+        RETRY_MAX_S; `waits` is called when a hold, and when the first wait begins.
         """
+        self.holds.begun(alert)
         late, recipient, records, open_ways = await self.late(alert), "", [], []
         for channel in self.channels:
             # ValueError before anything is asked
@@ -208,16 +235,17 @@ class Notifier:
                 notice = replace(notice, recipient=recipient)
             if notice is not None and not await self.told.stands(notice.notice_id):
                 open_ways.append(_Way(channel, notice))
+        await self._held(alert, open_ways, at_ms, waits)
         pause_s = RETRY_FIRST_S
         while open_ways:
             failing = []
             for way in open_ways:
-                status, error = await self._deliver(way)
+                status, error = await self._deliver(alert, way)
                 if status == WAITING:
                     failing.append(way)
                     continue
                 self.outcomes(way.channel.name, status)
-                self.told.add(way.notice.notice_id)
+                self.told.add(way.notice.notice_id, sent=status == "sent")
                 records.append(self._record(alert, way.notice, way.channel.name, status, way.attempts, error))
             open_ways = failing
             if failing:
@@ -225,6 +253,14 @@ class Notifier:
                 await self._pause(failing, pause_s)
                 pause_s = min(2 * pause_s, RETRY_MAX_S)
         return records
+
+    async def _held(self, alert: dict[str, Any], ways: Sequence[_Way], at_ms: int | None, waits: Passing) -> None:
+        """Hold what is to be held. Each is seen among those that wait."""
+        if not ways or self.holds.full or self.holds.left_s(alert, at_ms) <= 0:
+            return
+        for way in ways:
+            await self.ledger.wait_for(way.notice.notice_id, f"{way.channel.name} → {way.notice.recipient}: {_HELD}")
+        await self.holds.over(alert, at_ms, waits)
 
     async def _pause(self, failing: Sequence[_Way], pause_s: float) -> None:
         """Wait, but no longer than until somebody gives one up."""
@@ -234,14 +270,17 @@ class Notifier:
             if any([await self.ledger.given_up(way.notice.notice_id) is not None for way in failing]):
                 return
 
-    async def _deliver(self, way: _Way) -> tuple[str, str | None]:
+    async def _deliver(self, alert: dict[str, Any], way: _Way) -> tuple[str, str | None]:
         """(status, error) of one try; one that went out before counts as sent, in no attempt."""
         notice, channel = way.notice, way.channel
         if await self.ledger.seen(notice.notice_id):
             return "sent", None
         if (why := await self.ledger.given_up(notice.notice_id)) is not None:
             await self.ledger.mark(notice.notice_id)
-            return "suppressed", f"given up: {why}"
+            return "suppressed", f"{GIVEN_UP}{why}"
+        if (moot := await self._moot(alert, channel)) is not None:
+            await self.ledger.drop(notice.notice_id)
+            return "suppressed", moot
         try:
             way.attempts += await channel.send(notice)
         except DeliveryError as problem:
@@ -254,6 +293,16 @@ class Notifier:
             return "failed", str(problem)
         await self.ledger.mark(notice.notice_id)
         return "sent", None
+
+    async def _moot(self, alert: dict[str, Any], channel: Channel) -> str | None:
+        """Why there is nothing to tell any more; None where there is."""
+        if self.holds.taken_back(alert):
+            return "taken back meanwhile"
+        if alert["status"] == texts.ALL_CLEAR:
+            before = set(case_notice_ids(self.key, alert, channel.name))
+            if await self.told.sent_any(before) is False:
+                return "nothing of the case was sent"
+        return None
 
     def _record(
         self, alert: dict[str, Any], notice: Notice, channel: str, status: str, attempts: int, error: str | None

@@ -4,6 +4,7 @@ import http.client
 import re
 from pathlib import Path
 
+from agents.notifier import turns
 from connectors.formats import canonical, json_text, parquet_pages, parquet_rows
 from deploy import probes, topics
 from deploy.connections import database
@@ -17,6 +18,7 @@ from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
 from services.notices import bank_texts, mail, notice_ids, webhook
+from services.notices.pace import holds
 from services.pages import streams
 from services.queue import line, lookup, refusals, server
 from services.queue.tickets.store import STORE_BUDGET_S
@@ -170,6 +172,7 @@ BOUNDS = {
     "a file with a bank's own texts of notices; a subject, a body in it": [
         bounds.PACK_BYTES_MAX, bank_texts.SUBJECT_CHARS_MAX, bank_texts.BODY_CHARS_MAX,
     ],
+    "alerts whose notices are held at a time by a process": [holds.HELD_MAX, turns.AHEAD_MAX],
     "notices that `resend` takes at once": [resend.RESENT_MAX],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
     "an answer of the mail server": [mail.ANSWER_S, mail.DELIVERY_S],

@@ -1,6 +1,6 @@
 """Fakes of the services' ports, in memory; each passes the contract suite of the real part."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from services.notices.notifier import DeliveryError, Notice
@@ -177,12 +177,18 @@ class MemoryTold:
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
+        self.sent: set[str] = set()
 
     async def stands(self, notice_id: str) -> bool:
         return notice_id in self.ids
 
-    def add(self, notice_id: str) -> None:
+    async def sent_any(self, notice_ids: Collection[str]) -> bool | None:
+        return not self.sent.isdisjoint(notice_ids)
+
+    def add(self, notice_id: str, *, sent: bool = True) -> None:
         self.ids.add(notice_id)
+        if sent:
+            self.sent.add(notice_id)
 
 
 class MemoryLedger:
@@ -198,6 +204,9 @@ class MemoryLedger:
 
     async def mark(self, notice_id: str) -> None:
         self.ids.add(notice_id)
+        self.waiting.pop(notice_id, None)
+
+    async def drop(self, notice_id: str) -> None:
         self.waiting.pop(notice_id, None)
 
     async def wait_for(self, notice_id: str, why: str) -> None:

@@ -28,7 +28,8 @@ VALUES: Final[dict[str, str]] = {
     "mail_url": f"smtp://{NOWHERE}", "mail_user": "nobody", "mail_password": "wrong", "mail_ca": "{other}/no.pem",
     "mail_from": "nobody@nowhere.example", "mail_domain": "nowhere.example",
     "webhook_ca": "{other}/no.pem", "notice_locale": "en",
-    "notice_texts": "{other}/no.yaml", "queue_default_class": "another", "lookup_port": "1",
+    "notice_texts": "{other}/no.yaml", "notice_hold_minutes": "1", "notice_hold_below": "critical",
+    "queue_default_class": "another", "lookup_port": "1",
     "commands_port": "1", "pages_port": "1", "desk_port": "1", "stamped_from": "2020-01-01",
     "lookup_metrics_port": "1", "tickets_url": f"redis://{NOWHERE}/0", "tickets_user": "nobody",
     "tickets_password": "wrong", "tickets_port": "1", "queue_stays": "true", "queue_key_rate": "1",
@@ -181,7 +182,8 @@ ELSEWHERE: Final[dict[str, str]] = {
          "lookup_rate", "lookup_open"), _SERVED,
     ),
     **dict.fromkeys(("metrics_port", "metrics_host", "flush_interval_s", "stamped_from"), _WORKER),
-    **dict.fromkeys(("webhook_url", "webhook_secret", "webhook_ca", "notice_locale", "notice_texts"), _NOTICES),
+    **dict.fromkeys(("webhook_url", "webhook_secret", "webhook_ca", "notice_locale", "notice_texts", "notice_hold_minutes",
+         "notice_hold_below"), _NOTICES),
     **dict.fromkeys(("mail_url", "mail_user", "mail_password", "mail_ca", "mail_from", "mail_domain"), _NOTICES),
 }  # fmt: skip
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,6 +23,7 @@ from services.access.decision import Action, DataKind
 from services.assembly import FAILURES, follow_arrivals, notifier, webhook_trust
 from services.notices.channels import give_up, waiting_notices
 from services.notices.notifier import ID_CHARS, TEXT_CHARS_MAX, Notifier
+from services.notices.pace.holds import Passing
 from streams.validity import INSTANT_MAX
 from tidegauge.cli.actor import AS, permitted
 from tidegauge.cli.notices.preview import preview, usable_texts
@@ -54,6 +54,7 @@ class NoticeWord(StrEnum):
     SENT = "sent"
     FAILED = "failed"
     GIVEN_UP = "given_up"
+    SUPPRESSED = "suppressed"
 
 
 app = typer.Typer(
@@ -71,14 +72,19 @@ class Lazily:
         self.ready: Notifier | None = None
         self.lock = asyncio.Lock()
 
-    async def __call__(self, alert: dict[str, Any], waits: Callable[[], None]) -> list[dict[str, Any]]:
+    def read(self, alert: dict[str, Any]) -> None:
+        """An alert has been read, whose turn may come later. Before the first one's turn nothing is held."""
+        if self.ready is not None:
+            self.ready.holds.read(alert)
+
+    async def __call__(self, alert: dict[str, Any], waits: Passing, at_ms: int | None) -> list[dict[str, Any]]:
         """Deliver an alert's notices."""
         async with self.lock:
             if self.ready is None:
                 self.ready = await self.stack.enter_async_context(
                     notifier(self.world.settings, LogReader, self.world.left_out)
                 )
-        return await self.ready.notify(alert, waits)
+        return await self.ready.notify(alert, waits, at_ms)
 
 
 @app.callback(invoke_without_command=True)
@@ -103,7 +109,8 @@ def run(context: typer.Context) -> None:
     Watch(world, uses).start(end_process)
     threading.Thread(target=_arrivals, args=(settings,), name="arrivals", daemon=True).start()
     with one_last_line():
-        run_notifier(build_notifier(settings, Lazily(world), registry_for(settings)))
+        lazily = Lazily(world)
+        run_notifier(build_notifier(settings, lazily, registry_for(settings), lazily.read))
     notes.print("stopped: what was delivered is acknowledged; it is safe to go on")
 
 
