@@ -35,6 +35,7 @@ from services.notices.mail import MailChannel
 from services.notices.notice_ids import ToldNotices
 from services.notices.notifier import Channel, Notifier
 from services.notices.pace.holds import Holds
+from services.notices.pace.hours import Hours
 from services.notices.webhook import WebhookChannel
 from services.queue.lookup import BUDGET_S, Lookup, RedisPriorityView
 from services.staff.responsibility import duties_of
@@ -251,4 +252,5 @@ async def notifier(
             channels, ledger, told, settings.alert_secret(), now_ms, settings.notice_locale, late=days.late,
             addressee=_addressee(settings, days), words=bank_texts(settings.notice_texts),
             holds=Holds(settings.notice_hold_minutes, settings.notice_hold_below, now_ms),
+            hours=Hours(settings.notice_quiet, settings.tz, settings.notice_cap),
         )  # fmt: skip

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -17,6 +18,7 @@ from typing import Any, Final, Protocol
 from services.notices import texts
 from services.notices.addressees import Addressee, manager_of, to_manager
 from services.notices.pace.holds import Holds, Passing, nobody_passes
+from services.notices.pace.hours import ALWAYS, Hours
 from services.views.projections import iso_day
 from streams.alerts.acts import LEVEL_MAX
 from streams.vocabulary.terms import OUTFLOW, SEVERITIES
@@ -29,6 +31,9 @@ RETRY_MAX_S: Final = 300.0
 
 LOOK_S: Final = 5.0
 """How often a waiting notice is looked up among those given up."""
+
+SENDS_MAX: Final = 64
+"""On their way by a channel at a time: when a hold or the quiet hours end, many may go."""
 
 WAITING: Final = "waiting"
 GIVEN_UP: Final = "given up: "
@@ -196,6 +201,7 @@ class _Way:
     channel: Channel
     notice: Notice
     attempts: int = 0
+    kept: bool = False  # it has waited for its hour
 
 
 @dataclass(slots=True)
@@ -214,6 +220,10 @@ class Notifier:
     addressee: Addressee = to_manager
     words: Mapping[str, texts.NoticeTexts] = field(default_factory=lambda: texts.SHIPPED)
     holds: Holds = field(default_factory=lambda: Holds(0, SEVERITIES[0], lambda: 0))
+    hours: Hours = ALWAYS
+    _gates: dict[str, asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(SENDS_MAX))
+    )
 
     async def notify(
         self, alert: dict[str, Any], waits: Passing = nobody_passes, at_ms: int | None = None
@@ -240,6 +250,7 @@ class Notifier:
         while open_ways:
             failing = []
             for way in open_ways:
+                await self._its_hour(alert, way, waits)
                 status, error = await self._deliver(alert, way)
                 if status == WAITING:
                     failing.append(way)
@@ -260,7 +271,24 @@ class Notifier:
             return
         for way in ways:
             await self.ledger.wait_for(way.notice.notice_id, f"{way.channel.name} → {way.notice.recipient}: {_HELD}")
-        await self.holds.over(alert, at_ms, waits)
+        await self.holds.over(alert, lambda: self.holds.left_s(alert, at_ms), waits)
+
+    async def _its_hour(self, alert: dict[str, Any], way: _Way, waits: Passing) -> None:
+        """Wait until it may go out by its channel, and count it as gone."""
+        if await self._moot(alert, way) is not None:
+            return
+        to = way.channel.name, way.notice.recipient
+
+        def left_s() -> float:
+            return self.hours.left_s(alert, *to, self.now_ms())
+
+        if left_s() > 0 and not self.holds.full:
+            way.kept = True
+            if not self.holds.taken_back(alert, kept=True):
+                await self.ledger.wait_for(way.notice.notice_id, f"{to[0]} → {to[1]}: {_HELD}")
+                await self.holds.over(alert, left_s, waits)
+        if not self.holds.taken_back(alert, kept=way.kept):
+            self.hours.count(*to, self.now_ms())
 
     async def _pause(self, failing: Sequence[_Way], pause_s: float) -> None:
         """Wait, but no longer than until somebody gives one up."""
@@ -278,11 +306,12 @@ class Notifier:
         if (why := await self.ledger.given_up(notice.notice_id)) is not None:
             await self.ledger.mark(notice.notice_id)
             return "suppressed", f"{GIVEN_UP}{why}"
-        if (moot := await self._moot(alert, channel)) is not None:
+        if (moot := await self._moot(alert, way)) is not None:
             await self.ledger.drop(notice.notice_id)
             return "suppressed", moot
         try:
-            way.attempts += await channel.send(notice)
+            async with self._gates[channel.name]:
+                way.attempts += await channel.send(notice)
         except DeliveryError as problem:
             way.attempts += problem.attempts
             word = "refused" if problem.final else "not taken, it is tried again"
@@ -294,12 +323,12 @@ class Notifier:
         await self.ledger.mark(notice.notice_id)
         return "sent", None
 
-    async def _moot(self, alert: dict[str, Any], channel: Channel) -> str | None:
+    async def _moot(self, alert: dict[str, Any], way: _Way) -> str | None:
         """Why there is nothing to tell any more; None where there is."""
-        if self.holds.taken_back(alert):
+        if self.holds.taken_back(alert, kept=way.kept):
             return "taken back meanwhile"
         if alert["status"] == texts.ALL_CLEAR:
-            before = set(case_notice_ids(self.key, alert, channel.name))
+            before = set(case_notice_ids(self.key, alert, way.channel.name))
             if await self.told.sent_any(before) is False:
                 return "nothing of the case was sent"
         return None

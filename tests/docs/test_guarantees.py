@@ -17,8 +17,8 @@ from schemas.validation import columns
 from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
-from services.notices import bank_texts, mail, notice_ids, webhook
-from services.notices.pace import holds
+from services.notices import bank_texts, mail, notice_ids, notifier, webhook
+from services.notices.pace import holds, hours
 from services.pages import streams
 from services.queue import line, lookup, refusals, server
 from services.queue.tickets.store import STORE_BUDGET_S
@@ -173,6 +173,10 @@ BOUNDS = {
         bounds.PACK_BYTES_MAX, bank_texts.SUBJECT_CHARS_MAX, bank_texts.BODY_CHARS_MAX,
     ],
     "alerts whose notices are held at a time by a process": [holds.HELD_MAX, turns.AHEAD_MAX],
+    "notices that wait for the end of quiet hours, or for room below a cap": [holds.HELD_MAX],
+    "recipients whose notices of the last minute are counted, where there is a cap; notices on their way by a channel": [
+        hours.RECIPIENTS_MAX, notifier.SENDS_MAX,
+    ],
     "notices that `resend` takes at once": [resend.RESENT_MAX],
     "an answer of the webhook": [webhook.ANSWER_BYTES_MAX, webhook.ATTEMPT_S, webhook.DELIVERY_S],
     "an answer of the mail server": [mail.ANSWER_S, mail.DELIVERY_S],

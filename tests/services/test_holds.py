@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from agents.notifier.turns import Turns
+from deploy.settings import Settings
 from schemas.codec.records import encode
 from schemas.registry import file_registry
 from services.notices import texts
 from services.notices.notice_ids import ToldNotices
 from services.notices.notifier import Notice, Notifier
 from services.notices.pace.holds import Holds
+from services.notices.pace.hours import ALWAYS, Hours
 from services.views.projections import TopicRecord
 from tests.services.fakes import MemoryChannel, MemoryLedger, MemorySource, MemoryTold
 from tests.services.test_notices import ALERT, KEY, NOTICE_RECORD
@@ -75,7 +80,8 @@ class Watched(MemoryChannel):
 class World:
     """A worker of alerts with one channel; `read` are its alerts, `records` what came of them."""
 
-    def __init__(self, most: int = 5000) -> None:
+    def __init__(self, most: int = 5000, hours: Hours = ALWAYS) -> None:
+        self.hours = hours
         self.clock, self.ledger, self.told = Clock(), MemoryLedger(), MemoryTold()
         self.channel = Watched(self)
         self.failures = list[BaseException]()
@@ -89,7 +95,14 @@ class World:
         self.holds = Holds(HOLD, "high", self.clock.now_ms, self.clock.wait, most)
         self.turns = Turns(self.failures.append)
         self.notifier = Notifier(
-            [self.channel], self.ledger, self.told, KEY, self.clock.now_ms, wait=self.clock.wait, holds=self.holds
+            [self.channel],
+            self.ledger,
+            self.told,
+            KEY,
+            self.clock.now_ms,
+            wait=self.clock.wait,
+            holds=self.holds,
+            hours=self.hours,
         )
 
     async def take(self, alert: dict[str, Any], at_ms: int | None = None) -> None:
@@ -219,6 +232,84 @@ async def test_an_all_clear_goes_where_something_was_sent() -> None:
     known = ToldNotices(source, file_registry())
     assert [await known.sent_any(ids) for ids in ({"n0", "n1"}, {"n1"}, {"n2"})] == [True, False, False]
     assert await ToldNotices(source, file_registry(), most=2).sent_any({"n1"}) is None
+
+
+def at(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "zone", "now", "ends"),
+    [
+        ("21:00-08:00", "Asia/Shanghai", "2026-03-02T20:59:59+08:00", None),
+        ("21:00-08:00", "Asia/Shanghai", "2026-03-02T21:00:00+08:00", "2026-03-03T08:00:00+08:00"),
+        ("21:00-08:00", "Asia/Shanghai", "2026-03-02T00:30:00+08:00", "2026-03-02T08:00:00+08:00"),
+        ("21:00-08:00", "Asia/Shanghai", "2026-03-02T08:00:00+08:00", None),
+        ("12:00-13:30", "UTC", "2026-03-02T12:10:00+00:00", "2026-03-02T13:30:00+00:00"),
+        ("12:00-13:30", "UTC", "2026-03-02T11:59:00+00:00", None),
+        ("21:00-08:00", "Europe/Berlin", "2026-03-28T23:00:00+01:00", "2026-03-29T08:00:00+02:00"),  # an hour less
+        ("", "UTC", "2026-03-02T23:00:00+00:00", None),
+    ],
+)
+def test_quiet_hours_are_the_banks(quiet: str, zone: str, now: str, ends: str | None) -> None:
+    """By the clock of its zone, over midnight too; not for what is critical, nor on the console."""
+    hours = Hours(quiet, ZoneInfo(zone))
+    wanted = 0 if ends is None else (at(ends) - at(now)) / 1000
+    assert hours.left_s(ALERT, "webhook", "rm-7", at(now)) == wanted
+    assert hours.left_s(ALERT | {"severity": "critical"}, "webhook", "rm-7", at(now)) == 0
+    assert hours.left_s(ALERT, "console", "rm-7", at(now)) == 0
+
+
+@pytest.mark.parametrize("hours", ["21:00", "21:00-21:00", "21:00-24:00", "9-17", "21:00:00-08:00", "21:00-08:00+01"])
+def test_what_are_no_hours(hours: str) -> None:
+    """Is refused with an example."""
+    with pytest.raises(ValidationError, match="such as 21:00-08:00"):
+        Settings(notice_quiet=hours)
+    assert Settings(notice_quiet="21:00-08:00").notice_quiet == "21:00-08:00"
+
+
+async def test_what_comes_in_quiet_hours_waits_for_their_end() -> None:
+    """Taken back meanwhile it is told to nobody; a critical one goes at once, and holds up nobody."""
+    world = World(hours=Hours("23:00-01:00", UTC))
+    await world.take(ALERT)
+    await world.take(ALERT | {"alert_id": "a2", "customer_id": "C2", "severity": "critical"})
+    await world.take(ALERT | {"alert_id": "a3", "customer_id": "C3"})
+    await world.take(ALERT | {"alert_id": "a3", "customer_id": "C3", "status": texts.ALL_CLEAR})
+    assert [one.alert_id for one in world.channel.sent] == ["a2"] and len(world.ledger.waiting) == 1
+    await world.clock.pass_minutes(59)
+    assert len(world.channel.sent) == 1
+    await world.clock.pass_minutes(1)
+    assert [one.alert_id for one in world.channel.sent] == ["a2", "alert-1"] and world.ledger.waiting == {}
+    assert sorted(world.said()) == sorted(
+        [("sent", None)] * 2 + [("suppressed", "taken back meanwhile"), ("suppressed", "nothing of the case was sent")]
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=14), st.integers(1, 3))
+def test_nobody_gets_more_than_the_cap(steps: list[tuple[int, int]], cap: int) -> None:
+    """In no minute; and everything goes in the end, once."""
+    asyncio.run(capped(steps, cap))
+
+
+async def capped(steps: list[tuple[int, int]], cap: int) -> None:
+    """steps: to whom, and the minutes before it."""
+    world, at_ms = World(hours=Hours("", UTC, cap)), defaultdict[str, list[int]](list)
+    world.look = lambda notice: at_ms[notice.recipient].append(world.clock.ms)  # type: ignore[method-assign]
+    for number, (recipient, minutes) in enumerate(steps):
+        await world.clock.pass_minutes(minutes)
+        one = {
+            "alert_id": f"a{number}",
+            "customer_id": f"C{number}",
+            "rm_id": f"rm-{recipient}",
+            "severity": "critical",
+        }
+        await world.take(ALERT | one)
+    await world.clock.pass_minutes(20)
+    assert world.failures == [] and world.acknowledged == list(range(len(steps)))
+    assert sum(map(len, at_ms.values())) == len(steps) == len({one.notice_id for one in world.channel.sent})
+    for sent in at_ms.values():
+        assert all(later - sooner >= MINUTE_MS for sooner, later in zip(sent, sent[cap:], strict=False))
 
 
 Step = tuple[str, str, str] | int

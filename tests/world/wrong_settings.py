@@ -29,6 +29,7 @@ VALUES: Final[dict[str, str]] = {
     "mail_from": "nobody@nowhere.example", "mail_domain": "nowhere.example",
     "webhook_ca": "{other}/no.pem", "notice_locale": "en",
     "notice_texts": "{other}/no.yaml", "notice_hold_minutes": "1", "notice_hold_below": "critical",
+    "notice_quiet": "00:00-23:59", "notice_cap": "1",
     "queue_default_class": "another", "lookup_port": "1",
     "commands_port": "1", "pages_port": "1", "desk_port": "1", "stamped_from": "2020-01-01",
     "lookup_metrics_port": "1", "tickets_url": f"redis://{NOWHERE}/0", "tickets_user": "nobody",
@@ -183,7 +184,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     ),
     **dict.fromkeys(("metrics_port", "metrics_host", "flush_interval_s", "stamped_from"), _WORKER),
     **dict.fromkeys(("webhook_url", "webhook_secret", "webhook_ca", "notice_locale", "notice_texts", "notice_hold_minutes",
-         "notice_hold_below"), _NOTICES),
+         "notice_hold_below", "notice_quiet", "notice_cap"), _NOTICES),
     **dict.fromkeys(("mail_url", "mail_user", "mail_password", "mail_ca", "mail_from", "mail_domain"), _NOTICES),
 }  # fmt: skip
 

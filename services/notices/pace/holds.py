@@ -52,7 +52,7 @@ class Holds:
 
     def read(self, alert: Mapping[str, Any]) -> None:
         """It has been read."""
-        if self._hold_ms and alert["status"] in TAKEN_BACK:
+        if alert["status"] in TAKEN_BACK:
             self._ahead[alert["alert_id"]] += 1
             if (held := self._held.get(alert["alert_id"])) is not None:
                 held.set()
@@ -70,9 +70,10 @@ class Holds:
         known = alert["severity"] in SEVERITIES and SEVERITIES.index(alert["severity"]) < self._below
         return bool(self._hold_ms) and known and alert["status"] in HELD_STATES
 
-    def taken_back(self, alert: Mapping[str, Any]) -> bool:
-        """Whether an alert that is held has been taken back since."""
-        return alert["alert_id"] in self._ahead and self.applies(alert)
+    def taken_back(self, alert: Mapping[str, Any], *, kept: bool = False) -> bool:
+        """Whether an alert that is held has been taken back since. kept: it has waited for its hour, if it was not held."""
+        told = kept and alert["status"] in texts.STATUSES
+        return alert["alert_id"] in self._ahead and (told or self.applies(alert))
 
     def left_s(self, alert: Mapping[str, Any], at_ms: int | None) -> float:
         """Seconds until it may go out. at_ms: when the log took it, since epoch, UTC; None: nobody knows, and nothing is held."""
@@ -85,15 +86,15 @@ class Holds:
         """Whether so many are held that one more is not."""
         return len(self._held) >= self._most
 
-    async def over(self, alert: Mapping[str, Any], at_ms: int | None, passes: Passing) -> None:
-        """Wait until it may go out, or has been taken back. Of a case one is held at a time: the others come after it."""
+    async def over(self, alert: Mapping[str, Any], left_s: Callable[[], float], passes: Passing) -> None:
+        """Wait until no second is left, or it has been taken back. Of a case one waits at a time: the others come after it."""
         case, event = alert["alert_id"], asyncio.Event()
         passes(held=True)
         self._held[case] = event
         taken = asyncio.create_task(event.wait())
         try:
-            while (left_s := self.left_s(alert, at_ms)) > 0:
-                pause = asyncio.ensure_future(self._wait(left_s))
+            while not event.is_set() and (pause_s := left_s()) > 0:
+                pause = asyncio.ensure_future(self._wait(pause_s))
                 await asyncio.wait((taken, pause), return_when=asyncio.FIRST_COMPLETED)
                 pause.cancel()
         finally:
