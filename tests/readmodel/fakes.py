@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from schemas.codec.records import decode_one
@@ -78,6 +79,16 @@ def twin(logs: Mapping[str, Sequence[TopicRecord]], registry: Registry) -> Rows:
             except ValueError:
                 continue
     return rows
+
+
+def touched(log: Sequence[TopicRecord], registry: Registry) -> set[tuple[str, str]]:
+    """(table, key) of every row that a partition's records write or delete."""
+    found = set()
+    for record in log:
+        with suppress(ValueError):
+            value = None if record.value is None else decode_one(record.value, registry, name=record.topic)
+            found |= {(change.table, change.key) for change in changes_of(record, value)}
+    return found
 
 
 def counts(record: TopicRecord, value: dict[str, Any] | None, partitions: int) -> bool:
