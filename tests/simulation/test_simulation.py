@@ -1,4 +1,4 @@
-"""Sixty seeds of the simulated engine; more by `make simulate SEEDS=2000`, one with its story by `SEED=123`."""
+"""Some thirty seeds of the simulated engine; more by `make simulate SEEDS=2000`, one with its story by `SEED=123`."""
 
 import asyncio
 import multiprocessing
@@ -25,7 +25,7 @@ from tests.simulation.rolling_upgrade import Rolling
 from tests.simulation.run import Recorded, Simulation, engine_in, simulate
 from tests.simulation.slips import Slips
 
-SEEDS, CHUNK, WAIT_S = 60, 4, 280
+SEEDS, CHUNK, WAIT_S = 28, 4, 280
 SLIPPING = 10  # two of them over 16 partitions
 UPGRADES = (0, 1, 2, 3, 4, 5, 6, 10)  # in 1 and 6 an older worker meets what a newer one wrote
 
@@ -64,7 +64,7 @@ def test_seeds_carry_facts_packs_and_cases(runs: dict[int | str, Any]) -> None:
     met = Counter[str]()
     for seed in range(SEEDS):
         met.update(runs[seed].get(WAIT_S).faults)
-    assert [what for what in CARRIED if met[what] < 10] == []
+    assert [what for what in CARRIED if met[what] < SEEDS // 6] == []
 
 
 @pytest.mark.slow
