@@ -80,7 +80,8 @@ class VipReport:
     waiting: customers whose close of the month has not come yet. tiers: VIPs at the month's end by tier. vips, gained, lost:
     at its end; since the month before. new: VIPs who were none a year before. golds, golds_before: gold and above, now and a
     year before, None where no pack says what that is. churn, churn_before: of the year and of the one before. rows: VIPs of
-    the end or of the month before; more: there are others. managers: customers by manager, as of now.
+    the end or of the month before; more: there are others. managers: customers by manager, as of now; one more
+    than MANAGERS_MAX says that there are others.
     """
 
     month: date
@@ -124,7 +125,7 @@ class ReportQueries:
         given = {
             "month": month, _END: end, _BEFORE: month - timedelta(days=1), _YEAR: _years_before(end, 1),
             _OLDER: _years_before(end, 2), "packs": [pack for pack, _ in vips], "tiers": [tier for _, tier in vips],
-            "groups": _GROUPS_MAX, "rows": rows_max + 1, "managers": MANAGERS_MAX,
+            "groups": _GROUPS_MAX, "rows": rows_max + 1, "managers": MANAGERS_MAX + 1,
         }  # fmt: skip
         with self.model.reading(units) as cursor:
             groups = whole_numbers(selected(cursor, _GROUPS, given))

@@ -38,12 +38,13 @@ class ToldNotices:
         return notice_id in self.ids
 
     async def sent_any(self, notice_ids: Collection[str]) -> bool | None:
-        """Whether one of them has been sent; None when nobody knows: ids have been forgotten, or not been read yet."""
+        """Whether one of them has been sent; None when nobody knows.
+
+        So it is where none of them stands here: it may have been forgotten, or written a moment ago by another worker.
+        """
         await self.following.catch_up()
-        if any(self.ids.get(notice_id) for notice_id in notice_ids):
-            return True
-        whole = len(self.ids) < self.most and self.following.ends == {}
-        return False if whole else None
+        known = [self.ids[notice_id] for notice_id in notice_ids if notice_id in self.ids]
+        return any(known) if known else None
 
     def add(self, notice_id: str, *, sent: bool = True) -> None:
         """It is written now."""

@@ -183,7 +183,7 @@ class KnownNotices(Protocol):
         """Whether it has been told what became of the notice; False also when nobody knows."""
 
     async def sent_any(self, notice_ids: Collection[str]) -> bool | None:
-        """Whether one of them has been sent; None when nobody knows, as the oldest are forgotten."""
+        """Whether one of them has been sent; None when nobody knows, as where none of them stands there."""
 
     def add(self, notice_id: str, *, sent: bool = True) -> None:
         """It is told now."""

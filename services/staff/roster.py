@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 COLLEAGUES_MAX: Final = 500
-"""Of a branch's people, by unit and id."""
+"""Of a branch's people, by unit and id; one more says that there are others."""
 
 Unit = tuple[str, ...]
 """A path from the head office down."""
@@ -81,10 +81,10 @@ def read_roster(connection: Connection[Any], day: date) -> Roster:
 
 
 def read_colleagues(connection: Connection[Any], units: Sequence[str]) -> list[Colleague]:
-    """Who works in these units and below them, COLLEAGUES_MAX at most; psycopg.Error."""
+    """Who works in these units and below them, one more than COLLEAGUES_MAX at most; psycopg.Error."""
     found = connection.execute(
         "SELECT staff_id, role, unit FROM access.staff WHERE active AND EXISTS (SELECT FROM unnest(%s::text[]) AS own"
         " WHERE unit = own OR starts_with(unit, own || '/')) ORDER BY unit, staff_id LIMIT %s",
-        (list(units), COLLEAGUES_MAX),
+        (list(units), COLLEAGUES_MAX + 1),
     )
     return [Colleague(staff_id, Role(role), unit_of(unit)) for staff_id, role, unit in found]

@@ -22,10 +22,10 @@ from services.desk.measures import (
 from services.desk.pages.report import StaffPortfolio, keepers_of
 from services.desk.pages.row_words import report_csv
 from services.desk.pages.setup import OWN_PAGES
-from services.desk.report import ReportQueries
+from services.desk.report import MANAGERS_MAX, ReportQueries
 from services.desk.schemes import schemes_of
 from services.pages.site import PageSite
-from services.staff.roster import Colleague
+from services.staff.roster import COLLEAGUES_MAX, Colleague
 from tests.desk.desk import open_desk
 from tests.desk.test_branch import cells, text
 from tests.readmodel.bank import day, profile, standing, step, tier_change
@@ -91,6 +91,8 @@ def test_who_has_too_few_customers() -> None:
     assert PORTFOLIO_ROLES.keys() <= NAMED.portfolio.keys()
     words = PageSite([OWN_PAGES], "zh-CN").wording.words
     assert {f"role.{role}" for role in PEOPLE} <= words.keys()
+    assert keepers_of(staff, [{"rm_id": str(n), "customers": 1} for n in range(MANAGERS_MAX + 1)], NAMED) is None
+    assert keepers_of([staff[0]] * (COLLEAGUES_MAX + 1), managers, NAMED) is None
 
 
 def test_no_cell_of_a_report_is_a_formula() -> None:

@@ -183,7 +183,7 @@ class MemoryTold:
         return notice_id in self.ids
 
     async def sent_any(self, notice_ids: Collection[str]) -> bool | None:
-        return not self.sent.isdisjoint(notice_ids)
+        return not self.sent.isdisjoint(notice_ids) if not self.ids.isdisjoint(notice_ids) else None
 
     def add(self, notice_id: str, *, sent: bool = True) -> None:
         self.ids.add(notice_id)

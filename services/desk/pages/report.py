@@ -30,7 +30,9 @@ from services.desk.measures import (
 from services.desk.pages.branch import month_text
 from services.desk.pages.row_words import report_csv, share_words
 from services.desk.queries import EXPORT_ROWS_MAX
+from services.desk.report import MANAGERS_MAX
 from services.desk.rights import BRANCH_KINDS, EXPORT_KINDS, NotSeenError
+from services.staff.roster import COLLEAGUES_MAX
 
 if TYPE_CHECKING:
     from services.access.decision import Actor
@@ -152,8 +154,13 @@ def targets_of(report: VipReport) -> list[Target]:
 
 def keepers_of(
     staff: Sequence[Colleague], managers: Sequence[dict[str, Any]], schemes: Schemes
-) -> list[StaffPortfolio]:
-    """Everybody of the units who has customers or whose role asks for some, by unit and id; then who is on no list."""
+) -> list[StaffPortfolio] | None:
+    """Everybody of the units who has customers or whose role asks for some, by unit and id; then who is on no list.
+
+    None where there are more people than are looked at: who is left out would have no customers, or be on no list.
+    """
+    if len(staff) > COLLEAGUES_MAX or len(managers) > MANAGERS_MAX:
+        return None
     minima, counts = minima_of(schemes.portfolio), {row["rm_id"]: row["customers"] for row in managers}
     found = []
     for one in sorted(staff, key=lambda person: (person.unit, person.staff_id)):
