@@ -7,8 +7,11 @@ units commit, so Faust's own commits, gaps and recovery find nothing to do.
 """
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -24,6 +27,9 @@ FETCH_BYTES_MIN = 1 << 16  # a fetch returns with so many, or after FETCH_WAIT_M
 PREFETCH_S = 0.005  # how long a fetch waits for what came with the last one to be handed over
 BUSY_POLL_S = 0.005  # how soon a partition that was busy is looked at again
 CORRUPT_PAUSE_S = 0.2
+STDERR = 2  # as a stream it may be in the middle of a line
+START_S = 10.0  # that a stop waits for a start which is under way
+END_S = 60.0  # from the signal to the end, whatever hangs
 
 
 class FetchState(NamedTuple):
@@ -197,21 +203,58 @@ class RecordTransport(base.Transport):
 
 
 class EngineWorker(Worker):
-    """Faust's worker with a log of ours: no spinner, no cursor codes. A closed terminal ends it well, as SIGTERM does."""
+    """Faust's worker with a log of ours: no spinner, no cursor codes. A closed terminal ends it well, as SIGTERM does.
+
+    Faust's parts can't be stopped while they start: a consumer's thread that has begun and not got far is passed over, and
+    goes on for ever. So a signal waits for the start, and whatever becomes of it, the process ends within END_S.
+    """
 
     def __init__(self, app: Any, *, loglevel: str) -> None:
         super().__init__(app, loglevel=loglevel, quiet=True, redirect_stdouts=False, override_logging=False)
-        self.spinner = None
-        self.left = False
+        self.spinner, self.left = None, False
+        self.last_resort: threading.Timer | None = None
+        self.up = asyncio.Event()  # everything has started, or never will
 
     def _install_signal_handlers_unix(self) -> None:
         super()._install_signal_handlers_unix()
         self.loop.add_signal_handler(signal.SIGHUP, self._on_sigterm)
 
+    async def start(self) -> None:
+        """Start everything."""
+        try:
+            await super().start()
+        finally:
+            self.up.set()
+
+    async def on_started(self) -> None:
+        """Everything has started."""
+        self.up.set()
+        await super().on_started()
+
+    async def _stop_on_signal(self, signal: signal.Signals) -> None:
+        self._end_by()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.up.wait(), START_S)
+        await super()._stop_on_signal(signal)
+
     async def stop(self) -> None:
         """Stop everything; afterwards the group is left."""
+        self._end_by()
         await super().stop()
         self.left = True
+
+    def _end_by(self) -> None:
+        # A thread of its own: what hangs may be the loop.
+        if self.last_resort is None:
+            self.last_resort = threading.Timer(END_S, self._end)
+            self.last_resort.daemon = True
+            self.last_resort.start()
+
+    def _end(self) -> None:
+        late = f"not ended {END_S:.0f} s after it was to stop, so ended at once"
+        with suppress(OSError):
+            os.write(STDERR, f"error: {late}; nothing is lost, whoever takes over begins where it committed\n".encode())
+        os._exit(1)
 
     def run(self) -> BaseException | None:
         """Run until a signal comes, or something ends it; then what that was."""
@@ -221,3 +264,6 @@ class EngineWorker(Worker):
             if not ended.code:
                 return None
             return self.crash_reason or ended.__context__ or ended
+        finally:
+            if self.last_resort is not None:
+                self.last_resort.cancel()

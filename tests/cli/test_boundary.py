@@ -219,3 +219,22 @@ def test_a_thread_that_is_left_behind_says_nothing() -> None:
     """What it meets while the process ends is nobody's business: the last line has been said."""
     done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], cwd=ROOT, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("the last line\n", "")
+
+
+IN_A_FINALISER = """
+import os, signal
+from tidegauge.cli.shutdown import ends_early
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        len("the signal comes here at the latest")
+ends_early("stopped before anything")
+Finalised()
+print("went on")
+"""
+
+
+def test_a_signal_ends_whatever_it_interrupts() -> None:
+    """Python passes over exceptions in finalisers: a worker that raised one in the compiler's said it had stopped, and went on."""
+    done = subprocess.run([sys.executable, "-c", IN_A_FINALISER], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "stopped before anything\n")

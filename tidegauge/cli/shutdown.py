@@ -6,15 +6,15 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tidegauge.cli.failures import DEBUG, last_line
-from tidegauge.cli.output import notes
 
 if TYPE_CHECKING:
     from uvicorn import Server
 
+STDERR: Final = 2  # as a stream it may be in the middle of a line
 STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -41,11 +41,16 @@ def until_told() -> threading.Event:
 
 
 def ends_early(said: str) -> None:
-    """Until the frameworks take the signals: end well, with these words."""
+    """Until the frameworks take the signals: end well, with these words.
+
+    At once, and not by an exception: that may come in the middle of a finaliser, where Python passes over it, and the
+    process would go on. Whatever it had begun is left as `kill -9` would leave it.
+    """
 
     def end(*_: object) -> None:
-        notes.print(said, soft_wrap=True)
-        raise SystemExit(0)
+        with suppress(OSError):
+            os.write(STDERR, f"{said}\n".encode())
+        os._exit(0)
 
     for number in STOPS:
         signal.signal(number, end)
