@@ -235,6 +235,6 @@ print("went on")
 
 
 def test_a_signal_ends_whatever_it_interrupts() -> None:
-    """Python passes over exceptions in finalisers: a worker that raised one in the compiler's said it had stopped, and went on."""
+    """Python passes over exceptions in finalisers: a worker had raised one in the compiler's, and went on."""
     done = subprocess.run([sys.executable, "-c", IN_A_FINALISER], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "stopped before anything\n")
