@@ -4,6 +4,7 @@ Block topics are fetched as raw batches; every other topic keeps aiokafka's reco
 contract test for each hook. Pinned to aiokafka 0.14.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from agents.engine.transport import take_block
 from schemas.codec.blocks import log_entries
 
 FETCH_WAIT_MS = 10  # many small answers would cost worker and broker more than they give
+FETCH_BYTES_MIN = 1 << 16  # a fetch returns with so many, or after FETCH_WAIT_MS
+QUIET_S, QUIET_WAIT_MS = 0.2, 100  # after so long without a record, the wait for the first
 
 # Kafka's name of every block topic -> the name in the catalogue. Process-wide, as the hooked module globals are.
 BLOCK_TOPICS: dict[str, str] = {}
@@ -92,6 +95,28 @@ def install(topics: Mapping[str, str], own: Iterable[str] = (), one_by_one: Iter
     OWN_TOPICS.update(own)
     fetcher.MemoryRecords, fetcher.PartitionRecords = RawRecords, _partition_records
     sender.BACKOFF_OVERRIDE = 0.002  # s between the steps of a transaction; 20 ms by default
+
+
+def wait_longer_when_quiet(consumer: AIOKafkaConsumer) -> None:
+    """Once nothing has come for QUIET_S, fetches wait longer, and return with the first record.
+
+    So a worker without work asks the brokers ten times a second, and not a hundred times.
+    """
+    fetches, since, seen = consumer._fetcher, time.monotonic(), -1
+    actions_of = fetches._get_actions_per_node
+
+    def actions(assignment: Any) -> Any:
+        nonlocal since, seen
+        places = sum(assignment.state_value(tp)._position or 0 for tp in assignment.tps)
+        if fetches._records or places != seen:
+            since, seen = time.monotonic(), places
+        quiet = time.monotonic() - since > QUIET_S
+        fetches._fetch_max_wait_ms, fetches._fetch_min_bytes = (
+            (QUIET_WAIT_MS, 1) if quiet else (FETCH_WAIT_MS, FETCH_BYTES_MIN)
+        )
+        return actions_of(assignment)
+
+    fetches._get_actions_per_node = actions
 
 
 def prefetch_at_once(consumer: AIOKafkaConsumer) -> None:

@@ -19,11 +19,10 @@ from faust import App, Worker
 from faust.transport.drivers import aiokafka as base
 from faust.types import ConsumerMessage
 
-from agents.engine.fetches import BLOCK_TOPICS, FETCH_WAIT_MS
+from agents.engine.fetches import BLOCK_TOPICS, FETCH_BYTES_MIN, FETCH_WAIT_MS, wait_longer_when_quiet
 from agents.engine.job import Block
 from agents.engine.transport import CorruptBatch
 
-FETCH_BYTES_MIN = 1 << 16  # a fetch returns with so many, or after FETCH_WAIT_MS
 PREFETCH_S = 0.005  # how long a fetch waits for what came with the last one to be handed over
 BUSY_POLL_S = 0.005  # how soon a partition that was busy is looked at again
 CORRUPT_PAUSE_S = 0.2
@@ -64,6 +63,7 @@ class ConsumerThread(base.AIOKafkaConsumerThread):
         """
         await super().on_start()
         self._consumer._fetcher._prefetch_backoff = PREFETCH_S
+        wait_longer_when_quiet(self._consumer)
 
     def request_rejoin(self) -> None:
         """Leave the generation and join again: the one way back after a unit failed. From any thread."""

@@ -141,6 +141,38 @@ def test_prefetch_backoff_is_read_at_each_fetch() -> None:
     assert "backoff=self._prefetch_backoff" in inspect.getsource(fetcher.Fetcher._proc_fetch_request)
 
 
+async def test_waits_are_longer_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """_get_actions_per_node takes wait and size of each fetch from the fetcher, so they can follow what comes."""
+    source = inspect.getsource(fetcher.Fetcher._get_actions_per_node)
+    assert "self._fetch_max_wait_ms,\n                self._fetch_min_bytes," in source
+    assert "self._get_actions_per_node(" in inspect.getsource(fetcher.Fetcher._fetch_requests_routine)
+    now = 100.0
+    monkeypatch.setattr(fetches, "time", SimpleNamespace(monotonic=lambda: now))
+    state = SubscriptionState()
+    state.assign_from_user([TOPIC])
+    assignment = state.subscription.assignment
+    place = assignment.state_value(TOPIC)
+    fetching = SimpleNamespace(_records={}, _get_actions_per_node=lambda assignment: "actions")
+    fetches.wait_longer_when_quiet(SimpleNamespace(_fetcher=fetching))
+
+    def wait(after_s: float) -> tuple[int, int]:
+        nonlocal now
+        now += after_s
+        assert fetching._get_actions_per_node(assignment) == "actions"
+        return fetching._fetch_max_wait_ms, fetching._fetch_min_bytes
+
+    short, long = (fetches.FETCH_WAIT_MS, fetches.FETCH_BYTES_MIN), (fetches.QUIET_WAIT_MS, 1)
+    assert wait(0) == short
+    assert wait(1) == long
+    place.reset_to(17)  # a record was taken, or a seek
+    assert wait(1) == short
+    assert wait(1) == long
+    fetching._records[TOPIC] = "not taken yet"
+    assert (wait(1), wait(1)) == (short, short)
+    del fetching._records[TOPIC]
+    assert wait(0.1) == short
+
+
 def test_thread_is_made_by_the_consumer() -> None:
     """_new_consumer_thread is where the thread class comes from."""
     assert "self._thread = self._new_consumer_thread()" in inspect.getsource(
