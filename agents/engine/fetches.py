@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition, conn
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.producer import sender
 from aiokafka.structs import ConsumerRecord
@@ -19,9 +19,6 @@ from schemas.codec.blocks import log_entries
 
 FETCH_WAIT_MS = 10  # many small answers would cost worker and broker more than they give
 FETCH_BYTES_MIN = 1 << 16  # a fetch returns with so many, or after FETCH_WAIT_MS
-READ_BYTES = (
-    1 << 22
-)  # of an answer, before a connection is read no further until somebody takes some (it holds twice as many)
 QUIET_S, QUIET_WAIT_MS = 0.2, 100  # after so long without a record, the wait for the first
 
 # Kafka's name of every block topic -> the name in the catalogue. Process-wide, as the hooked module globals are.
@@ -98,9 +95,6 @@ def install(topics: Mapping[str, str], own: Iterable[str] = (), one_by_one: Iter
     OWN_TOPICS.update(own)
     fetcher.MemoryRecords, fetcher.PartitionRecords = RawRecords, _partition_records
     sender.BACKOFF_OVERRIDE = 0.002  # s between the steps of a transaction; 20 ms by default
-    conn.READER_LIMIT = (
-        READ_BYTES  # 64 KB by default: the transport stops and starts again forty times in an answer of 5 MB
-    )
 
 
 def wait_longer_when_quiet(consumer: AIOKafkaConsumer) -> None:

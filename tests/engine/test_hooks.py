@@ -9,7 +9,7 @@ import aiokafka.consumer.fetcher as fetcher
 import aiokafka.producer.sender as sender
 import faust
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition, conn
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
 from aiokafka.record.util import calc_crc32c
@@ -121,12 +121,6 @@ def test_sender_reads_its_backoff_from_the_module() -> None:
     """BACKOFF_OVERRIDE is read at each use, not copied at import."""
     assert sender.BACKOFF_OVERRIDE == 0.002
     assert "BACKOFF_OVERRIDE" in inspect.getsource(sender.AddPartitionsToTxnHandler)
-
-
-def test_connections_read_their_limit_from_the_module() -> None:
-    """READER_LIMIT is read whenever a connection is made."""
-    assert conn.READER_LIMIT == fetches.READ_BYTES
-    assert "asyncio.StreamReader(limit=READER_LIMIT" in inspect.getsource(conn.AIOKafkaConnection.connect)
 
 
 async def test_worker_consumer_settings() -> None:
