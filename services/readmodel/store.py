@@ -14,6 +14,8 @@ from deploy.security.principals import READER_ROLE
 from services.readmodel.projector import Moved, OtherLogError, OvertakenError
 from services.readmodel.rows import RowChange
 from services.readmodel.tables import (
+    CASES_CHANNEL,
+    CASES_TABLE,
     CUSTOMERS_TABLE,
     FORMAT,
     NEXT_SCHEMA,
@@ -27,6 +29,7 @@ from services.readmodel.tables import (
 if TYPE_CHECKING:
     from psycopg import Connection
 
+_NOTICE_CHARS_MAX: Final = 4_000  # PostgreSQL takes 8,000 bytes
 _LOCK: Final = 0x7265_6164_6D6F_6465  # one writes, others wait
 
 
@@ -75,6 +78,8 @@ class PostgresReadStore:
                 self._put(connection, table, rows)
                 if gone:
                     connection.execute(f"DELETE FROM {self.schema}.{table.name} WHERE {table.key} = ANY(%s)", (gone,))
+                if table is CASES_TABLE and self.schema == SCHEMA:
+                    self._tell(connection, rows, whole=bool(gone))
             connection.cursor().executemany(
                 f"INSERT INTO {self.schema}.positions VALUES (%s, %s)"
                 " ON CONFLICT (source) DO UPDATE SET next_offset = excluded.next_offset",
@@ -101,6 +106,7 @@ class PostgresReadStore:
                     return False
                 connection.execute(f"ALTER SCHEMA {SCHEMA} RENAME TO {OLD_SCHEMA}")
             connection.execute(f"ALTER SCHEMA {self.schema} RENAME TO {SCHEMA}")
+            connection.execute("SELECT pg_notify(%s, '')", (CASES_CHANNEL,))
         with connection.transaction():
             connection.execute(f"DROP SCHEMA IF EXISTS {OLD_SCHEMA} CASCADE")
         return True
@@ -132,6 +138,15 @@ class PostgresReadStore:
             connection.execute(statement.encode())
         connection.execute(
             f"INSERT INTO {self.schema}.build (format, world) VALUES (%s, %s)", (FORMAT, json.dumps(dict(world)))
+        )
+
+    def _tell(self, connection: Connection[Any], cases: list[tuple[Any, ...]], *, whole: bool) -> None:
+        """Say, when this is committed, of which units cases have changed; of too many units, or if `whole`: of any."""
+        customers = {row[_CASE_CUSTOMER] for row in cases}
+        connection.execute(
+            "SELECT pg_notify(%s, CASE WHEN length(u.units) <= %s AND NOT %s THEN u.units ELSE '' END) FROM (SELECT coalesce("
+            f"string_agg(DISTINCT unit, E'\\n'), '') AS units FROM {self.schema}.customers WHERE customer_id = ANY(%s)) AS u",
+            (CASES_CHANNEL, _NOTICE_CHARS_MAX, whole, list(customers)),
         )
 
     def _put(self, connection: Connection[Any], table: ReadTable, rows: list[tuple[Any, ...]]) -> None:
@@ -167,6 +182,7 @@ class NextReadStore(PostgresReadStore):
         return super().settle(world)
 
 
+_CASE_CUSTOMER: Final = list(CASES_TABLE.columns).index("customer_id")
 _CURRENT: Final = "CASE WHEN %(behind)s = 0 THEN now() END"
 
 

@@ -18,6 +18,9 @@ OLD_SCHEMA: Final = "readmodel_old"
 FORMAT: Final = 3
 """Of the tables; another one means that they are built anew."""
 
+CASES_CHANNEL: Final = "tidegauge_cases"
+"""Where it is said (NOTIFY) that cases have changed: their units, one a line; nothing: of any unit."""
+
 UNITS_SETTING: Final = "tidegauge.units"
 """The units of a transaction that reads, one a line."""
 

@@ -24,6 +24,7 @@ from services.access.decision import Actor, Role
 from services.access.sessions import Limits, Session, Sessions
 from services.commands.door import CommandDoor
 from services.database.migrations import migrate
+from services.desk.changes import CaseChanges
 from services.desk.pages.setup import OWN_PAGES, desk_pages
 from services.desk.queries import DeskQueries
 from services.pages.development import DevelopmentLogin, install_development_login
@@ -145,7 +146,9 @@ class TestDesk:
         sessions: Any = self._sessions() if self.redis_url else OpenSessions()
         callers = RequestCallers((PEOPLE | ROLES).get, self.address, sessions=sessions)
         site, packs = PageSite([OWN_PAGES], "zh-CN"), [load_pack("rolling-quarter-aum")]
-        app = desk_pages(site, Visitors(lambda _: None, callers), self.door, self.model, packs, "CNY", staff_of)
+        changes = CaseChanges(lambda: connected(self.database, autocommit=True))
+        visitors = Visitors(lambda _: None, callers)
+        app = desk_pages(site, visitors, self.door, self.model, changes, packs, "CNY", staff_of)
         if self.redis_url:
             login = DevelopmentLogin(sessions, callers, lambda: connected(self.database))
             install_development_login(app, site, login)
@@ -175,7 +178,8 @@ class TestDesk:
             "Origin": self.address,
             "Accept-Language": language,
         }
-        return httpx2.Client(base_url=self.address, headers=headers)
+        limits = httpx2.Limits(keepalive_expiry=1)  # the server closes after some seconds, perhaps as a request leaves
+        return httpx2.Client(base_url=self.address, headers=headers, limits=limits)
 
 
 def staff_of(units: Sequence[str]) -> list[Colleague]:

@@ -324,6 +324,8 @@ def test_staff_to_try_it_with(tmp_path: Path) -> None:
 
 ROUTES = {
     ("GET", "/"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
+    ("GET", "/cases"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
+    ("GET", "/events"): [(DataKind.ALERTS, Action.READ)],
     ("GET", "/book"): [(DataKind.BALANCES, Action.READ), (DataKind.ALERTS, Action.READ)],
     ("GET", "/branch"): [(kind, Action.READ) for kind in (DataKind.BRANCHES, DataKind.BALANCES, DataKind.ALERTS)],
     ("GET", "/branch/report"): [
@@ -362,6 +364,10 @@ def test_every_route_asks(desk: TestDesk) -> None:
             data = {"csrf": f"token of {login}", "number": customer, "request_id": f"{login}-{customer}"[-40:]}
             with desk.client(login) as client:
                 headers = {"HX-Request": "true"}
+                if path == "/events":
+                    with client.stream("GET", "/events?after=0") as stream:
+                        assert (stream.status_code == 200) == allowed, (login, stream.status_code)
+                    continue
                 answer = client.get(filled) if method == "GET" else client.post(filled, data=data, headers=headers)
             good = allowed and (customer == "C1" or "{" not in path)
             assert (answer.status_code in (200, 303)) == good, (login, method, filled, answer.status_code)

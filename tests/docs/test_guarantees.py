@@ -17,6 +17,8 @@ from schemas.validation import columns
 from services.access import callers, issuer, keys, login, sessions, tokens
 from services.commands import follower
 from services.database import migrations
+from services.desk import changes as desk_changes
+from services.desk.pages import live
 from services.notices import bank_texts, mail, notice_ids, notifier, webhook
 from services.notices.pace import holds, hours
 from services.pages import streams
@@ -147,6 +149,9 @@ BOUNDS = {
         refusals.REFUSALS_MAX, round(refusals.REFUSAL_WAIT_S),
     ],
     "event streams to halls": [streams.STREAMS_MAX, streams.STREAMS_OF_ONE_MAX, round(streams.STREAM_S / 60)],
+    "event streams to the desk": [
+        live.STREAMS_MAX, streams.STREAMS_OF_ONE_MAX, round(streams.STREAM_S / 60), desk_changes.KEPT_MAX,
+    ],
     "requests of one address to the look-up": [default("lookup_rate"), server.BURST_S],
     "addresses whose requests the look-up counts": [server.ADDRESSES_MAX],
     "connections for metrics and health": [probes.CONNECTIONS_MAX, probes.CONNECTION_S],

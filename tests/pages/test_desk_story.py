@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.desk.desk import TestDesk, open_desk
-from tests.readmodel.bank import tier_change
+from tests.readmodel.bank import step, tier_change
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SERIOUS = ("serious", "critical")
@@ -70,6 +70,35 @@ def test_from_a_login_to_an_act(browser: Browser, desk: TestDesk) -> None:
     expect(other.get_by_role("alert")).to_contain_text("Your unit has no customer of this number.")
     other.get_by_role("button", name="Log out").click()
     expect(other.locator("h1")).to_have_text("Who are you?")
+    assert blamed == []
+
+
+def test_a_page_follows_what_happens(browser: Browser, desk: TestDesk) -> None:
+    """In both tabs of a browser, which has one stream; what somebody is writing stays until he wants the new list."""
+    blamed: list[str] = []
+    page = opened(browser, desk, "wang", blamed)
+    second = page.context.new_page()
+    second.goto(desk.address)
+    streams: list[str] = []
+    for one in (page, second):
+        one.on("request", lambda sent: streams.append(sent.url) if "/events" in sent.url else None)
+        expect(one.locator("article")).to_have_count(1)
+    desk.tell("rm-alerts", step("C1", "case-new"))
+    desk.tell("rm-alerts", step("C2", "case-elsewhere"))
+    for one in (page, second):
+        expect(one.locator("article")).to_have_count(2, timeout=60_000)
+    second.locator("summary", has_text="Comment").first.click()
+    second.locator("form[action$=comment] input[name=reason]").first.fill("half a sentence")
+    desk.tell("rm-alerts", step("C1", "case-newer"))
+    expect(page.locator("article")).to_have_count(3, timeout=60_000)
+    expect(second.get_by_text("Something has changed.")).to_be_visible(timeout=60_000)
+    expect(second.locator("form[action$=comment] input[name=reason]").first).to_have_value("half a sentence")
+    page.close()  # the other tab takes the stream over
+    second.get_by_role("button", name="Show").click()
+    expect(second.locator("article")).to_have_count(3)
+    desk.tell("rm-alerts", step("C1", "case-newest"))
+    expect(second.locator("article")).to_have_count(4, timeout=60_000)
+    assert len(streams) <= 1  # that of the tab that took over; the first began before anybody listened
     assert blamed == []
 
 

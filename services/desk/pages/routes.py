@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from policies.model.terms import Name
     from services.access.decision import Actor
     from services.desk.acts import CaseActs
+    from services.desk.changes import CaseChanges
     from services.desk.queries import DeskQueries, DeskRow
     from services.desk.rights import DeskRights
     from services.pages.site import PageSite
@@ -59,13 +60,15 @@ class DeskPages:
     rights: DeskRights
     queries: DeskQueries
     acts: CaseActs
+    changes: CaseChanges
     tiers: Mapping[tuple[str, str], Name]
     decimals: int
 
     def install(self, app: FastAPI) -> None:
         """Give them to an application that has the site's assets."""
         pages: dict[str, Callable[..., Any]] = {
-            "/": self.today, "/book": self.book, "/customer/{reference}": self.customer, "/case/{case_id}": self.case,
+            "/": self.today, "/cases": self.cases, "/book": self.book, "/customer/{reference}": self.customer,
+            "/case/{case_id}": self.case,
         }  # fmt: skip
         for path, page in pages.items():
             app.add_api_route(path, page, methods=["GET"], include_in_schema=False)
@@ -94,11 +97,18 @@ class DeskPages:
 
     async def today(self, request: Request) -> Response:
         """Open cases: the visitor's own, or those of his unit."""
+        return await self._cases(request, "today")
+
+    async def cases(self, request: Request) -> Response:
+        """The list of that page alone, as of now."""
+        return await self._cases(request, "cases")
+
+    async def _cases(self, request: Request, page: str) -> Response:
         visitor = await self.visitors.visitor(request)
         units = await run_in_threadpool(self.rights.lists, visitor.actor, "open cases")
-        whose = _whose(request, visitor.actor)
+        whose, after = _whose(request, visitor.actor), self.changes.number  # what comes from here on is told
         cases = await run_in_threadpool(self.queries.open_cases, units, whose)
-        return await self.page(request, "today", visitor, cases=cases, mine=bool(whose))
+        return await self.page(request, page, visitor, cases=cases, mine=bool(whose), after=after)
 
     async def book(self, request: Request) -> Response:
         """Customers, by filters."""

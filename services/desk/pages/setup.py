@@ -17,7 +17,9 @@ from services.access.setup import development_callers, people_login, request_cal
 from services.database.migrations import check_migrated
 from services.desk.acts import CaseActs
 from services.desk.branch import BranchQueries
+from services.desk.changes import CaseChanges
 from services.desk.pages.branch import BranchPages
+from services.desk.pages.live import LivePages
 from services.desk.pages.report import ReportPages
 from services.desk.pages.routes import DeskPages
 from services.desk.pages.row_words import tier_names
@@ -58,7 +60,14 @@ def desk_app(settings: Settings, door: CommandDoor, model: ReadModel, local: str
     issuer = f"{(parts := urlsplit(settings.token_issuer)).scheme}://{parts.netloc}"
     site = PageSite([OWN_PAGES], settings.notice_locale, [issuer])
     app = desk_pages(
-        site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency, _staff(settings)
+        site,
+        Visitors(lambda _: None, callers),
+        door,
+        model,
+        _changes(settings),
+        _packs(settings),
+        settings.base_currency,
+        _staff(settings),
     )
     install_login(app, login)
     return app
@@ -70,7 +79,14 @@ def _of_this_machine(settings: Settings, door: CommandDoor, model: ReadModel, lo
     assert callers.sessions is not None
     site = PageSite([OWN_PAGES], settings.notice_locale)
     app = desk_pages(
-        site, Visitors(lambda _: None, callers), door, model, _packs(settings), settings.base_currency, _staff(settings)
+        site,
+        Visitors(lambda _: None, callers),
+        door,
+        model,
+        _changes(settings),
+        _packs(settings),
+        settings.base_currency,
+        _staff(settings),
     )
     login = DevelopmentLogin(callers.sessions, callers, lambda: connected(settings.database))
     install_development_login(app, site, login)
@@ -82,6 +98,11 @@ def _packs(settings: Settings) -> list[Pack]:
     return [load_pack(name.strip()) for name in settings.pack.split(",")]
 
 
+def _changes(settings: Settings) -> CaseChanges:
+    """Heard on a connection of its own."""
+    return CaseChanges(lambda: connected(settings.database, autocommit=True))
+
+
 def _staff(settings: Settings) -> Callable[[Sequence[str]], list[Colleague]]:
     def found(units: Sequence[str]) -> list[Colleague]:
         with connected(settings.database) as connection:
@@ -91,7 +112,7 @@ def _staff(settings: Settings) -> Callable[[Sequence[str]], list[Colleague]]:
 
 
 def desk_pages(
-    site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, packs: Sequence[Pack],
+    site: PageSite, visitors: Visitors, door: CommandDoor, model: ReadModel, changes: CaseChanges, packs: Sequence[Pack],
     base_currency: str, staff: Callable[[Sequence[str]], list[Colleague]],
 ) -> FastAPI:  # fmt: skip
     """The application around a door and a read model. packs: those that name tiers. staff: who works in units."""
@@ -107,9 +128,11 @@ def desk_pages(
     for kind in failures:
         app.add_exception_handler(kind, away)
     desk = DeskPages(
-        site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), tier_names(packs), exponent(base_currency)
+        site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), changes, tier_names(packs),
+        exponent(base_currency),
     )  # fmt: skip
     desk.install(app)
+    LivePages(desk, changes).install(app)
     schemes = schemes_of(packs)
     BranchPages(desk, BranchQueries(model), schemes).install(app)
     ReportPages(desk, ReportQueries(model, schemes), schemes, staff).install(app)
