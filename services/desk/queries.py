@@ -41,7 +41,7 @@ _ATTENTION: Final = {
     "closed": "ended",
 }  # fmt: skip
 SEVERITY_ORDER: Final = "array_position(ARRAY['critical', 'high', 'medium', 'low', 'info'], k.severity)"
-_OF_BOOK: Final = (
+OF_BOOK: Final = (
     "SELECT c.customer_id, c.unit, c.rm_id, s.customer_ref, s.tier, s.aum_minor, s.currency, s.as_of, s.held_reason, s.pack_id,"
     " o.projected_tier, o.direction, o.next_close, o.lost_from,"
     f" (SELECT count(*) FROM readmodel.cases AS k WHERE k.customer_id = c.customer_id AND {CASE_IS_OPEN}) AS open_cases"
@@ -52,6 +52,10 @@ _OUTLOOK: Final = {
     "up": "o.direction = 'up'", "down": "o.direction = 'down'", "lost": "o.lost_from IS NOT NULL",
 }  # fmt: skip
 OUTLOOK_FILTERS: Final = tuple(_OUTLOOK)
+_HAS_CASE: Final = f"EXISTS (SELECT FROM readmodel.cases AS k WHERE k.customer_id = c.customer_id AND {CASE_IS_OPEN})"
+_ORDER: Final = AUM_ORDER.replace("aum_minor", "s.aum_minor")
+_LAST: Final = f"SELECT {AUM_ORDER} AS aum FROM readmodel.standings WHERE customer_ref = %(after)s LIMIT 1"
+_BEHIND: Final = f"({_ORDER} < ({_LAST}) OR ({_ORDER} = ({_LAST}) AND s.customer_ref > %(after)s))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class BookFilter:
     aum_from: int | None = None
     aum_to: int | None = None
     after: str = ""
+    without_case: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +91,13 @@ class DeskQueries:
 
     def book(self, units: Sequence[str], wanted: BookFilter, rows_max: int = PAGE_ROWS) -> tuple[list[DeskRow], bool]:
         """Customers, largest AUM first, and whether there are more."""
-        conditions, given = _conditions(wanted)
+        conditions, given = filters_of(wanted)
+        if wanted.after:
+            conditions.append(_BEHIND)
         where = " AND ".join(["true", *conditions])
-        order = AUM_ORDER.replace("aum_minor", "s.aum_minor")
         with self.model.reading(units) as cursor:
             cursor.execute(
-                f"{_OF_BOOK} WHERE {where} ORDER BY {order} DESC, s.customer_ref LIMIT %(most)s".encode(),
+                f"{OF_BOOK} WHERE {where} ORDER BY {_ORDER} DESC, s.customer_ref LIMIT %(most)s".encode(),
                 given | {"most": rows_max + 1},
             )
             rows = cursor.fetchall()
@@ -101,7 +107,7 @@ class DeskQueries:
         """Customers whose numbers begin so."""
         with self.model.reading(units) as cursor:
             return selected(
-                cursor, f"{_OF_BOOK} WHERE starts_with(c.customer_id, %(text)s) ORDER BY c.customer_id LIMIT %(most)s",
+                cursor, f"{OF_BOOK} WHERE starts_with(c.customer_id, %(text)s) ORDER BY c.customer_id LIMIT %(most)s",
                 {"text": beginning, "most": FOUND_MAX},
             )  # fmt: skip
 
@@ -133,14 +139,14 @@ class DeskQueries:
                 cursor, "SELECT * FROM readmodel.restatements WHERE customer_id = %(id)s ORDER BY position DESC LIMIT %(most)s",
                 given,
             )  # fmt: skip
-            cases = _cases(cursor, "k.customer_id = %(id)s", given, f"{CASE_IS_OPEN} DESC, k.position DESC")
+            cases = stepped_cases(cursor, "k.customer_id = %(id)s", given, f"{CASE_IS_OPEN} DESC, k.position DESC")
         return CustomerFile(about[0], outlook[0] if outlook else None, changes, restated, cases)
 
     def open_cases(self, units: Sequence[str], whose: str = "") -> list[DeskRow]:
         """Open cases, most severe first, of a manager or of the units."""
         mine = "(%(whose)s = '' OR k.rm_id = %(whose)s)"
         with self.model.reading(units) as cursor:
-            return _cases(
+            return stepped_cases(
                 cursor,
                 f"{CASE_IS_OPEN} AND {mine}",
                 {"whose": whose},
@@ -150,7 +156,7 @@ class DeskQueries:
     def case(self, units: Sequence[str], case_id: str) -> DeskRow | None:
         """A case with its steps; None where these units have no such case."""
         with self.model.reading(units) as cursor:
-            found = _cases(cursor, "k.case_id = %(id)s", {"id": case_id}, "k.position")
+            found = stepped_cases(cursor, "k.case_id = %(id)s", {"id": case_id}, "k.position")
         return found[0] if found else None
 
     def newest_step(self, case_id: str) -> DeskRow | None:
@@ -175,25 +181,23 @@ class DeskQueries:
         return row
 
 
-def _conditions(wanted: BookFilter) -> tuple[list[str], DeskRow]:
-    """What a book's rows have to meet."""
+def filters_of(wanted: BookFilter) -> tuple[list[str], DeskRow]:
+    """What a book's rows have to meet, wherever it goes on."""
     given = {
         "whose": wanted.whose, "tier": wanted.tier, "from": wanted.aum_from, "to": wanted.aum_to, "after": wanted.after,
     }  # fmt: skip
-    order = AUM_ORDER.replace("aum_minor", "s.aum_minor")
-    last = f"SELECT {AUM_ORDER} AS aum FROM readmodel.standings WHERE customer_ref = %(after)s LIMIT 1"
-    behind = f"({order} < ({last}) OR ({order} = ({last}) AND s.customer_ref > %(after)s))"
     asked: list[tuple[object, str]] = [
         (wanted.whose, "c.rm_id = %(whose)s"), (wanted.tier, "s.tier = %(tier)s"),
         (wanted.outlook in _OUTLOOK, _OUTLOOK.get(wanted.outlook, "")),
-        (wanted.with_case, f"EXISTS (SELECT FROM readmodel.cases AS k WHERE k.customer_id = c.customer_id AND {CASE_IS_OPEN})"),
+        (wanted.with_case, _HAS_CASE), (wanted.without_case, f"NOT {_HAS_CASE}"),
         (wanted.aum_from is not None, "s.aum_minor >= %(from)s"), (wanted.aum_to is not None, "s.aum_minor <= %(to)s"),
-        (wanted.after, behind),
     ]  # fmt: skip
     return [condition for is_asked, condition in asked if is_asked], given
 
 
-def _cases(cursor: Cursor[Any], where: str, given: DeskRow, order: str) -> list[DeskRow]:
+def stepped_cases(
+    cursor: Cursor[Any], where: str, given: DeskRow, order: str, cases_max: int = CASES_MAX
+) -> list[DeskRow]:  # fmt: skip
     """Cases with their steps, oldest step first."""
     cases = selected(
         cursor,
@@ -201,7 +205,7 @@ def _cases(cursor: Cursor[Any], where: str, given: DeskRow, order: str) -> list[
         " FROM readmodel.cases AS k JOIN readmodel.customers AS c USING (customer_id)"
         f" LEFT JOIN readmodel.standings AS s USING (customer_id) WHERE {where} ORDER BY {order}"
         " LIMIT %(cases_max)s",
-        given | {"cases_max": CASES_MAX},
+        given | {"cases_max": cases_max},
     )
     steps = selected(
         cursor, "SELECT t.* FROM unnest(%(ids)s::text[]) AS asked (id) CROSS JOIN LATERAL (SELECT * FROM readmodel.case_steps"

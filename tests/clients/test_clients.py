@@ -48,9 +48,10 @@ CUSTOMERS: Final = {
     "no rate": (["CNY", "GBP"], [(0, 2, 60_000_000), (1, 25, 7)]),
 }
 # Programs and records that nothing here runs: what is answered and posted, and a recipe, all in tests/services; and how a
-# command is sent (tests/integration/test_commands.py).
+# command is sent (tests/integration/test_commands.py); and how the desk is asked (tests/desk/test_api.py).
 ELSEWHERE: Final = {
     ("json", "priority"), ("json", "notice"), ("python", "signature"), ("bash", "command"), ("python", "command"),
+    ("bash", "desk"),
 }  # fmt: skip
 RATES: Final = [
     {"event_id": f"{currency}-{day}", "currency": currency, "base": "CNY", "rate_micro": micro + day, "rate_date": FIRST + day,

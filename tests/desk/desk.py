@@ -22,6 +22,7 @@ from services.access.callers import SESSION_COOKIE, RequestCallers
 from services.access.decision import PEOPLE as PEOPLE_ROLES
 from services.access.decision import Actor, Role
 from services.access.sessions import Limits, Session, Sessions
+from services.access.tokens import TokenRefusedError
 from services.commands.door import CommandDoor
 from services.database.migrations import migrate
 from services.desk.changes import CaseChanges
@@ -59,6 +60,15 @@ class OpenSessions:
 
     def end(self, session_id: str, why: str) -> None:
         raise AssertionError("nobody has left")
+
+
+class NamedTokens:
+    """An issuer whose tokens are logins."""
+
+    def claims(self, text: str, audience: str, now_s: int) -> dict[str, Any]:
+        if text not in PEOPLE:
+            raise TokenRefusedError("none of ours")
+        return {"login": text}
 
 
 class TestDesk:
@@ -144,7 +154,8 @@ class TestDesk:
     def app(self) -> Any:
         """The application."""
         sessions: Any = self._sessions() if self.redis_url else OpenSessions()
-        callers = RequestCallers((PEOPLE | ROLES).get, self.address, sessions=sessions)
+        issuer: Any = NamedTokens()
+        callers = RequestCallers((PEOPLE | ROLES).get, self.address, sessions, issuer, login_claim="login")
         site, packs = PageSite([OWN_PAGES], "zh-CN"), [load_pack("rolling-quarter-aum")]
         changes = CaseChanges(lambda: connected(self.database, autocommit=True))
         visitors = Visitors(lambda _: None, callers)

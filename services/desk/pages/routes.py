@@ -20,10 +20,11 @@ from services.access.callers import form_of, single_fields
 from services.access.decision import Action, DataKind
 from services.commands.door import PENDING, NotKnownError
 from services.desk.acts import ACT_APPLIED, ACTS, ActState
+from services.desk.files import CASE_FORM, REFERENCE_FORM, case_seen, customer_seen
 from services.desk.pages.chart import chart_of
 from services.desk.pages.row_words import RowWords, branch_name, csv_of, money_words
 from services.desk.queries import EXPORT_ROWS_MAX, OUTLOOK_FILTERS, BookFilter
-from services.desk.rights import EXPORT_KINDS, FILE_KINDS, NotSeenError
+from services.desk.rights import EXPORT_KINDS, NotSeenError
 from services.pages.words import language_of
 from services.readmodel.reader import units_of
 from streams.alerts.acts import CASE_OUTCOMES
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from services.pages.site import PageSite
     from services.pages.visitors import Visitor, Visitors
 
-REFERENCE_FORM: Final = re.compile(r"[a-z2-7]{26}")
-CASE_FORM: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 COMMAND_FORM: Final = re.compile(r"command-[0-9a-f]{32}")
 REQUEST_FORM: Final = re.compile(r"[A-Za-z0-9_-]{8,40}")
 WORD_FORM: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -47,8 +46,6 @@ _MAJOR_DIGITS_MAX: Final = 15
 _NUMBER_CHARS = range(2, 65)
 ASKED_MAX: Final = 30
 """So often a page asks what has become of an act; behind that it says where it will be seen."""
-
-_CASE_KINDS: Final = (DataKind.ALERTS,)
 
 
 @dataclass(slots=True)
@@ -176,15 +173,7 @@ class DeskPages:
     async def customer(self, request: Request, reference: str) -> Response:
         """Everything about a customer."""
         visitor = await self.visitors.visitor(request)
-        units = units_of(visitor.actor, DataKind.BALANCES)
-        known: DeskRow | None = None
-        if units and REFERENCE_FORM.fullmatch(reference):
-            known = await run_in_threadpool(self.queries.whose, units, reference)
-        about = known["customer_id"] if known else f"reference {reference}"
-        await run_in_threadpool(self.rights.file, visitor.actor, known["unit"] if known else None, about, FILE_KINDS)
-        file = await run_in_threadpool(self.queries.file, units, known["customer_id"]) if known else None
-        if file is None:
-            raise NotSeenError
+        file = await run_in_threadpool(customer_seen, self.rights, self.queries, visitor.actor, reference)
         floors = (
             list(zip(file.outlook["tiers"], file.outlook["thresholds_minor"], strict=False)) if file.outlook else []
         )
@@ -218,13 +207,7 @@ class DeskPages:
     async def _case(
         self, request: Request, visitor: Visitor, case_id: str, state: ActState | None, asked: int
     ) -> Response:  # fmt: skip
-        units = units_of(visitor.actor, DataKind.ALERTS)
-        case = await run_in_threadpool(self.queries.case, units, case_id) if CASE_FORM.fullmatch(case_id) else None
-        await run_in_threadpool(
-            self.rights.file, visitor.actor, case["unit"] if case else None, f"case {case_id}", _CASE_KINDS
-        )
-        if case is None:
-            raise NotSeenError
+        case = await run_in_threadpool(case_seen, self.rights, self.queries, visitor.actor, case_id)
         if state is not None and state.state == ACT_APPLIED and not _seen(case, state):
             state = ActState(state.command_id, "seen_soon")
         waits = state is not None and state.state in (PENDING, "seen_soon") and asked < ASKED_MAX

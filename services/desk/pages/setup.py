@@ -16,8 +16,10 @@ from services.access.login import install_login
 from services.access.setup import development_callers, people_login, request_callers
 from services.database.migrations import check_migrated
 from services.desk.acts import CaseActs
+from services.desk.api.routes import ApiDoor, desk_api
 from services.desk.branch import BranchQueries
 from services.desk.changes import CaseChanges
+from services.desk.lists import ListQueries
 from services.desk.pages.branch import BranchPages
 from services.desk.pages.live import LivePages
 from services.desk.pages.report import ReportPages
@@ -116,7 +118,11 @@ def desk_pages(
     base_currency: str, staff: Callable[[Sequence[str]], list[Colleague]],
 ) -> FastAPI:  # fmt: skip
     """The application around a door and a read model. packs: those that name tiers. staff: who works in units."""
+    rights, queries = DeskRights(door.trail), DeskQueries(model)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    assert visitors.people is not None, "people log in at the desk"
+    api = desk_api(visitors.people, rights, queries, ListQueries(model))
+    app.add_middleware(ApiDoor, api=api)  # the first, so the innermost: its answers have the headers of pages
     site.install(app)
     install_problems(app, site, visitors)
 
@@ -128,8 +134,7 @@ def desk_pages(
     for kind in failures:
         app.add_exception_handler(kind, away)
     desk = DeskPages(
-        site, visitors, DeskRights(door.trail), DeskQueries(model), CaseActs(door), changes, tier_names(packs),
-        exponent(base_currency),
+        site, visitors, rights, queries, CaseActs(door), changes, tier_names(packs), exponent(base_currency),
     )  # fmt: skip
     desk.install(app)
     LivePages(desk, changes).install(app)

@@ -1,0 +1,1 @@
+"""The interface of the desk over HTTP: what its pages show, for programs."""
