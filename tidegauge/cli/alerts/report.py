@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tidegauge.case_report import CaseGroup, CaseMonth, CaseReport
 
 USES_CURRENCY: Final = frozenset({"base_currency"})  # amounts are shown in it
-MONTH_CHARS: Final = 7  # of an ISO date
+_MONTH_CHARS: Final = 7  # of an ISO date
 _HOUR_MS: Final = 3_600_000
 _TIMES: Final = ("acknowledged", "resolved")
 _COLUMNS: Final = (
@@ -61,7 +61,7 @@ def alert_report(
     if out is not None and out.suffix.lower() != ".csv":
         raise CommandError(f"{out}: what kind of file is that?", "its name ends with .csv", BAD_INPUT)
     check_folder(out)
-    name = month.isoformat()[:MONTH_CHARS]
+    name = month.isoformat()[:_MONTH_CHARS]
     who = _permitted(settings, actor, unit, f"report {name}")
     settings = need_world(settings, USES_CURRENCY)
     found, unreadable = read_month(settings, month)
@@ -91,7 +91,7 @@ def read_month(settings: Settings, month: dt.date) -> tuple[CaseMonth, int]:
     except TooManyCasesError:
         hint = "docs/guarantees.md, bounds"
         raise CommandError(
-            f"{month.isoformat()[:MONTH_CHARS]} has more than {MONTH_CASES_MAX:,} cases", hint, FAILED_CHECK
+            f"{month.isoformat()[:_MONTH_CHARS]} has more than {MONTH_CASES_MAX:,} cases", hint, FAILED_CHECK
         ) from None
 
 
