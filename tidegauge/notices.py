@@ -8,14 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
-
-from agents.engine.reader import blocks_to_the_end
-from deploy import admin
-from schemas.codec.blocks import log_entries
 from schemas.codec.records import RecordError, decode_one
 from schemas.registry import Registry, registry_for
 from services.notices.notifier import GIVEN_UP, masked
+from tidegauge.topic_entries import topic_entries
 
 if TYPE_CHECKING:
     from deploy.settings import Settings
@@ -25,7 +21,6 @@ _ALERTS: Final = "rm-alerts"
 STATES: Final = {"sent": "sent", "failed": "failed", "suppressed": "given_up"}
 """By what stands on the topic; one that only waits for its channel is `waiting`, one that no person ended `suppressed`."""
 
-ANSWER_S: Final = 15.0
 _WAITING: Final = "waiting"
 _SPARE: Final = 10_000  # kept beside those that are listed, as some may turn out to have another state by now
 
@@ -58,31 +53,20 @@ class NoticeState:
 def written_states(settings: Settings) -> Iterator[NoticeState]:
     """The states of all notices on the topic; one that was written twice comes twice. KafkaException."""
     registry = registry_for(settings)
-    for value in _values(settings, TOPIC):
-        if (found := notice_state(value, registry)) is not None:
+    for entry in topic_entries(settings, TOPIC):
+        if (found := notice_state(entry.value or b"", registry)) is not None:
             yield found
 
 
 def alerts_by_event(settings: Settings, events: Collection[str]) -> dict[str, dict[str, Any]]:
     """The alerts' records of these event ids, as far as `rm-alerts` has them. KafkaException."""
     registry, found = registry_for(settings), dict[str, dict[str, Any]]()
-    for value in _values(settings, _ALERTS):
+    for entry in topic_entries(settings, _ALERTS):
         with contextlib.suppress(RecordError):
-            record = decode_one(value, registry, name=_ALERTS)
+            record = decode_one(entry.value or b"", registry, name=_ALERTS)
             if record["event_id"] in events:
                 found[record["event_id"]] = record
     return found
-
-
-def _values(settings: Settings, topic: str) -> Iterator[bytes]:
-    """The values of all records of a topic. KafkaException."""
-    name = settings.topic(topic)
-    there = admin.client(settings.kafka).list_topics(timeout=ANSWER_S).topics  # of all: to ask for one could create it
-    if (found := there.get(name)) is None:
-        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"there is no topic {name}"))
-    for block in blocks_to_the_end(settings.kafka, [(name, partition) for partition in found.partitions], {}):
-        for one in log_entries(block.batches, block.start, block.end, block.lost):
-            yield one.value or b""
 
 
 def notice_state(value: bytes, registry: Registry) -> NoticeState | None:

@@ -30,6 +30,7 @@ SHOWS = {
     "alerts escalate": "alerts escalate c1 --level 1",
     "alerts wake": "alerts wake c1",
     "alerts owners": "alerts owners",
+    "alerts report": "alerts report --month 2026-01",
     "alerts whatif": "alerts whatif --pack abc-bands --from 2026-01-31",
     "policy whatif": "policy whatif --pack abc-bands --from 2026-01-31",
     "keys list": "keys list",

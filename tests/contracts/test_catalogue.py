@@ -86,6 +86,9 @@ CONSUMERS: Final[dict[str, Driven]] = {
     "notices as the command line lists them": Driven(
         ("tidegauge/notices.py",), ("notices",), ("cli/test_notices.py::test_any_record",),
     ),
+    "the report on cases": Driven(
+        ("tidegauge/case_report.py",), ("rm-alerts",), ("cli/test_case_report.py::test_any_record",),
+    ),
     "notices that were told": Driven(
         ("services/notices/notice_ids.py",), ("notices",), ("services/test_any_value.py::test_any_notice_was_told_or_was_not",),
     ),
@@ -128,6 +131,7 @@ OWN: Final = {
     "agents/standing/decide/outlooks.py": "a record that it has just encoded",
     "agents/engine/fetches.py": "bytes as they are: tests/fuzz, tests/schemas/test_bounds.py",
     "agents/engine/reader.py": "bytes as they are: tests/services/test_bounded_readers.py",
+    "tidegauge/topic_entries.py": "bytes as they are: tests/cli/test_case_report.py, tests/cli/test_notices.py",
     "tidegauge/checks/deletions.py": "keys, and whether there is a value: tests/deploy/test_checks.py",
     "services/views/kafka_source.py": "bytes as they are: tests/services/test_bounded_readers.py",
     "tidegauge/evaluation/run.py": "what the job that it runs has just published",

@@ -26,7 +26,7 @@ RUN_AS = {
     "refused events of files": "loader", "dead-letters": "operator", "world": "worker", "the last epoch": "worker",
     "explain": "desk", "check-source": "loader", "readers of the views": None, "look-up": None,
     "what a takeover withdraws": "operator", "notices that were told": "notices",
-    "notices as the command line lists them": "operator", "VIPs that arrive": "notices",
+    "notices as the command line lists them": "operator", "the report on cases": "desk", "VIPs that arrive": "notices",
     "classes of who waits": "lookup",
     "tickets of a branch": "lookup",
     "what people look at": "readmodel", "the door of commands": "commands", "the clock of cases": "commands",

@@ -29,6 +29,7 @@ from streams import fx, validity
 from streams.accounts import postings, store
 from tests.chaos import table
 from tests.chaos.scenarios import SCENARIOS
+from tidegauge import case_report
 from tidegauge.cli.access import login as cli_login
 from tidegauge.cli.notices import resend
 
@@ -178,6 +179,7 @@ BOUNDS = {
         bounds.PACK_BYTES_MAX, bank_texts.SUBJECT_CHARS_MAX, bank_texts.BODY_CHARS_MAX,
     ],
     "alerts whose notices are held at a time by a process": [holds.HELD_MAX, turns.AHEAD_MAX],
+    "cases of a month that `alerts report` counts": [case_report.MONTH_CASES_MAX],
     "notices that wait for the end of quiet hours, or for room below a cap": [holds.HELD_MAX],
     "recipients whose notices of the last minute are counted, where there is a cap; notices on their way by a channel": [
         hours.RECIPIENTS_MAX, notifier.SENDS_MAX,

@@ -79,6 +79,7 @@ READING: Final[dict[str, Reading]] = {
     "explain": Reading("explain {customer} --json", ALL),
     "whatif": Reading("policy whatif --pack abc-bands --from 2026-01-01 --json", ALL),
     "alerts whatif": Reading("alerts whatif --pack rolling-quarter-aum --from 2026-01-01 --json", ALL),
+    "alerts report": Reading("alerts report --month 2026-01 --json", PLACE | {"base_currency"}),
     "close": Reading("close {next} --dry-run --json", PLACE | {"group"}),
     "complete": Reading("complete bank {day} --dry-run --json", PLACE | {"group", "base_currency", "pack"}),
     "check-source": Reading("check-source --topic transactions --json", PLACE | {"zone", "base_currency"}),

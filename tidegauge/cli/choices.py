@@ -13,6 +13,7 @@ SILENCE = typer.Option(
 )
 BERKA_CURRENCY = "CZK"  # of all accounts in files of that format
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ISO_MONTH = re.compile(r"\d{4}-\d{2}")
 
 
 class SourceFormat(StrEnum):
@@ -133,6 +134,16 @@ def iso_date(text: str) -> date:
     except ValueError:
         pass
     raise typer.BadParameter(f"{text!r} is no date such as 2026-01-31")
+
+
+def iso_month(text: str) -> date:
+    """The first day of the month of an option; BadParameter for what is none."""
+    try:
+        if _ISO_MONTH.fullmatch(text):
+            return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"{text!r} is no month such as 2026-01")
 
 
 def closable_date(text: str) -> date:

@@ -15,15 +15,19 @@ from tidegauge.cli.alerts import acts
 from tidegauge.cli.alerts.calibrate import calibrate
 from tidegauge.cli.alerts.evaluate import evaluate
 from tidegauge.cli.alerts.owners import alert_owners
+from tidegauge.cli.alerts.report import alert_report
 from tidegauge.cli.alerts.view import alerts_view
 from tidegauge.cli.alerts.whatif import alerts_whatif
 from tidegauge.cli.output import BAD_INPUT, JSON, CommandError, console, emit
 
-app = typer.Typer(help="List alerts; act on cases; score a pack's on a labelled world.", add_completion=False)
+app = typer.Typer(
+    help="List alerts; act on cases; report on a month; score a pack's on a labelled world.", add_completion=False
+)
 app.command("evaluate")(evaluate)
 app.command("whatif")(alerts_whatif)
 app.command("calibrate")(calibrate)
 app.command("owners")(alert_owners)
+app.command("report")(alert_report)
 for command in (acts.acknowledge, acts.snooze, acts.hand_over, acts.resolve, acts.comment, acts.escalate, acts.wake):
     app.command(command.__name__.replace("_", "-"))(command)
 
