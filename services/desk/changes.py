@@ -35,7 +35,7 @@ AGAIN_S: Final = 1.0
 LOOK_S: Final = 30.0
 """A connection is looked at so often while nothing comes."""
 
-CHANGED: Final = "cases"
+CASES_CHANGED: Final = "cases"
 
 
 class CaseChanges:
@@ -122,7 +122,7 @@ class UnitChanges:
         if not await self.changes.changed(self.units, number, wait_s):
             return number, []
         newest = self.changes.number
-        return newest, [StreamEvent(newest, CHANGED, "-")]
+        return newest, [StreamEvent(newest, CASES_CHANGED, "-")]
 
 
 def _touches(changed: Sequence[str], units: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deploy.connections.database import connected
 from services.access.decision import HEAD_OFFICE
-from services.desk.changes import CHANGED, KEPT_MAX, CaseChanges, UnitChanges
+from services.desk.changes import CASES_CHANGED, KEPT_MAX, CaseChanges, UnitChanges
 from tests.desk.desk import TestDesk, open_desk
 from tests.readmodel.bank import step
 
@@ -104,7 +104,7 @@ async def test_the_database_says_so(desk: TestDesk) -> None:
         return await waiting
 
     after, (event,) = await heard(first, "C1")
-    assert event.kind == CHANGED and event.number == after > number
+    assert event.kind == CASES_CHANGED and event.number == after > number
     assert await second.events_after(number, 0.0) == (number, [])
     number = after
     assert (await heard(second, "C2"))[1] and (await first.events_after(number, 0.0))[1] == []
