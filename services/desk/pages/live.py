@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from services.access.decision import DataKind
+from services.desk.files import CASE_KINDS
 from services.pages.streams import Streams, TooManyStreamsError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 STREAMS_MAX: Final = 400
 _NUMBER_CHARS_MAX: Final = 16
-_CASE_KINDS: Final = (DataKind.ALERTS,)
 
 
 @dataclass(slots=True)
@@ -39,7 +38,7 @@ class LivePages:
     async def events(self, request: Request) -> Response:
         """That cases have changed, behind `after`, or behind the last event that the browser has."""
         visitor = await self.desk.visitors.visitor(request)
-        units = await run_in_threadpool(self.desk.rights.lists, visitor.actor, "changes of cases", _CASE_KINDS)
+        units = await run_in_threadpool(self.desk.rights.lists, visitor.actor, "changes of cases", CASE_KINDS)
         after = request.query_params.get("after", "")
         if not (after.isascii() and after.isdigit() and len(after) <= _NUMBER_CHARS_MAX):
             raise HTTPException(422)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from deploy.settings import Settings
     from policies.model.pack import Pack
+    from services.access.callers import RequestCallers
     from services.commands.door import CommandDoor
     from services.readmodel.reader import ReadModel
     from services.staff.roster import Colleague
@@ -61,16 +62,7 @@ def desk_app(settings: Settings, door: CommandDoor, model: ReadModel, local: str
     login = people_login(settings, callers)
     issuer = f"{(parts := urlsplit(settings.token_issuer)).scheme}://{parts.netloc}"
     site = PageSite([OWN_PAGES], settings.notice_locale, [issuer])
-    app = desk_pages(
-        site,
-        Visitors(lambda _: None, callers),
-        door,
-        model,
-        _changes(settings),
-        _packs(settings),
-        settings.base_currency,
-        _staff(settings),
-    )
+    app = _pages(settings, site, callers, door, model)
     install_login(app, login)
     return app
 
@@ -80,19 +72,20 @@ def _of_this_machine(settings: Settings, door: CommandDoor, model: ReadModel, lo
     callers = development_callers(settings, local)
     assert callers.sessions is not None
     site = PageSite([OWN_PAGES], settings.notice_locale)
-    app = desk_pages(
-        site,
-        Visitors(lambda _: None, callers),
-        door,
-        model,
-        _changes(settings),
-        _packs(settings),
-        settings.base_currency,
-        _staff(settings),
-    )
+    app = _pages(settings, site, callers, door, model)
     login = DevelopmentLogin(callers.sessions, callers, lambda: connected(settings.database))
     install_development_login(app, site, login)
     return app
+
+
+def _pages(
+    settings: Settings, site: PageSite, callers: RequestCallers, door: CommandDoor, model: ReadModel
+) -> FastAPI:  # fmt: skip
+    """The pages, however people log in."""
+    visitors, packs = Visitors(lambda _: None, callers), _packs(settings)
+    return desk_pages(
+        site, visitors, door, model, _changes(settings), packs, settings.base_currency, _staff(settings)
+    )  # fmt: skip
 
 
 def _packs(settings: Settings) -> list[Pack]:

@@ -10,6 +10,7 @@ const list = document.getElementById("cases");
 const notice = document.getElementById("changed");
 const others = new BroadcastChannel(NAME);
 let last = list.dataset.after;
+let heard = null; // by the stream of this page, if it has one
 let asked = 0;
 let acted = 0;
 let due = null;
@@ -41,7 +42,8 @@ function listen() {
   url.searchParams.set("after", last);
   const source = new EventSource(url);
   source.addEventListener("cases", (event) => {
-    others.postMessage(event.lastEventId);
+    heard = event.lastEventId;
+    others.postMessage({ number: heard });
     changed(event.lastEventId);
   });
   source.addEventListener("error", () => {
@@ -51,7 +53,12 @@ function listen() {
 }
 
 list.addEventListener("htmx:beforeRequest", () => { acted = Date.now(); }); // of an act, or of what has become of it
-others.addEventListener("message", (event) => changed(event.data));
+others.addEventListener("message", (event) => {
+  // A page that has just been loaded asks whether it has missed something since its list was made.
+  if (!("behind" in event.data)) changed(event.data.number);
+  else if (heard !== null && Number(heard) > Number(event.data.behind)) others.postMessage({ number: heard });
+});
+others.postMessage({ behind: last });
 notice.querySelector("button").addEventListener("click", show);
 // Who has the lock has the stream; when its page is closed, the next one gets it.
 if (navigator.locks) navigator.locks.request(NAME, () => new Promise(listen));
